@@ -1,0 +1,72 @@
+/**
+ * @file The errors a user can meet. Every message reads `where: rule, got value. Remedy.`
+ *
+ * Anything else that is thrown is a bug of ours; its message begins with `internal:`.
+ */
+
+/** A request asks for something that cannot be done: an argument, a setting or a combination of them. */
+export class InvalidRequest extends Error {
+  override name = "InvalidRequest" as const;
+  readonly field: string;
+  readonly value: unknown;
+
+  /** `rule` is what must hold, with the remedy: "must be a multiple of 8, got 500. Nearest: 496 or 504." */
+  constructor(field: string, value: unknown, rule: string) {
+    super(`${field}: ${rule}`);
+    this.field = field;
+    this.value = value;
+  }
+}
+
+/** A file of a model is absent, broken, or does not hold what its config promises. */
+export class ModelError extends Error {
+  override name = "ModelError" as const;
+  readonly file: string;
+  readonly missing: readonly string[];
+  readonly unexpected: readonly string[];
+
+  constructor(file: string, problem: string, found: { missing?: string[]; unexpected?: string[] } = {}) {
+    super(`${file}: ${problem}`);
+    this.file = file;
+    this.missing = found.missing ?? [];
+    this.unexpected = found.unexpected ?? [];
+  }
+}
+
+/** An operation was given tensors whose shapes do not fit; `path` is the layer's place in the weights. */
+export class ShapeError extends Error {
+  override name = "ShapeError" as const;
+  readonly path: string;
+
+  constructor(path: string, problem: string) {
+    super(path ? `${path}: ${problem}` : problem);
+    this.path = path;
+  }
+}
+
+/** ONNX Runtime failed to load or run a program. */
+export class EngineError extends Error {
+  override name = "EngineError" as const;
+  readonly program: string;
+
+  constructor(program: string, cause: unknown) {
+    super(`${program}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    this.program = program;
+  }
+}
+
+/** The caller's AbortSignal fired. */
+export class Cancelled extends Error {
+  override name = "Cancelled" as const;
+
+  constructor(what = "the generation") {
+    super(`${what} was cancelled`);
+  }
+}
+
+/** Lists a few names in quotes and counts the rest: `"a", "b" and 3 more`. */
+export function listed(names: readonly string[], most = 5): string {
+  const shown = names.slice(0, most).map((n) => `"${n}"`);
+  const rest = names.length - shown.length;
+  return rest > 0 ? `${shown.join(", ")} and ${rest} more` : shown.join(", ");
+}
