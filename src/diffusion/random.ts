@@ -63,8 +63,9 @@ const M = 397;
 /**
  * PyTorch's CPU generator: mt19937 (Matsumoto and Nishimura 1998) and its normal transforms.
  *
- * float32, float16, bfloat16 and integers are PyTorch's bit for bit (an x86 machine with AVX2 or better);
- * float64 normals can differ in the last bits, where the platform's log, sin and cos do.
+ * float32 and integers are PyTorch's bit for bit (an x86 machine with AVX2 or better), float16 and bfloat16
+ * too, as of PyTorch 2.8 (later ones draw these two otherwise). float64 normals can differ in the last bits,
+ * where the platform's log, sin and cos do.
  */
 export class Generator implements NoiseSource {
   readonly #words = new Uint32Array(N);
