@@ -1,0 +1,134 @@
+/**
+ * @file The text encoders of Stable Diffusion: CLIP ViT-L/14 (1, XL), OpenCLIP ViT-H (2) and ViT-bigG (XL).
+ *
+ * Weight paths are those of `text_encoder/model.safetensors`. B batch, N tokens, D width.
+ */
+
+import { z } from "zod";
+import { ModelError } from "../errors.js";
+import { embedding, layerNorm, linear } from "../nn.js";
+import type { Params } from "../tensor/params.js";
+import { add, argmax, attention, gelu, pick, quickGelu, slice, type Tensor } from "../tensor/tensor.js";
+import { ignored, only, parseConfig, positive, size } from "./config.js";
+
+/** The fields of transformers' `CLIPTextConfig` with its defaults. */
+const schema = z.object({
+  architectures: z.array(z.string()).nullish(),
+  vocab_size: size.default(49408),
+  hidden_size: size.default(512),
+  intermediate_size: size.default(2048),
+  projection_dim: size.default(512),
+  num_hidden_layers: size.default(12),
+  num_attention_heads: size.default(8),
+  max_position_embeddings: size.default(77),
+  hidden_act: z.enum(["gelu", "quick_gelu"], 'must be "gelu" or "quick_gelu"').default("quick_gelu"),
+  layer_norm_eps: positive.default(1e-5),
+  model_type: only("clip_text_model"),
+  eos_token_id: z.int("must be a token id").default(49407),
+  /** Of no effect when the weights are given and nothing is dropped out. */
+  attention_dropout: ignored,
+  dropout: ignored,
+  initializer_factor: ignored,
+  initializer_range: ignored,
+  pad_token_id: ignored,
+  bos_token_id: ignored,
+  torch_dtype: ignored,
+  dtype: ignored,
+  transformers_version: ignored,
+});
+
+export type ClipConfig = {
+  vocabulary: number;
+  maxTokens: number;
+  width: number;
+  layers: number;
+  heads: number;
+  hidden: number;
+  eps: number;
+  activation: "gelu" | "quick_gelu";
+  /** Width of the pooled embedding, for `CLIPTextModelWithProjection`. */
+  projection: number | undefined;
+};
+
+/** Reads the parsed `config.json` of a text encoder of class `CLIPTextModel` or `CLIPTextModelWithProjection`. */
+export function clipConfig(
+  json: unknown,
+  { projected, file = "text_encoder/config.json" }: { projected: boolean; file?: string },
+): ClipConfig {
+  const c = parseConfig(schema, json, file);
+  if (c.hidden_size % c.num_attention_heads !== 0) {
+    throw new ModelError(
+      file,
+      `num_attention_heads: must divide hidden_size ${c.hidden_size}, got ${c.num_attention_heads}.`,
+    );
+  }
+  if (c.eos_token_id !== 2 && c.eos_token_id !== c.vocab_size - 1) {
+    const rule = `must be 2 (the old files' mark for "the highest id") or ${c.vocab_size - 1}, the highest id`;
+    throw new ModelError(
+      file,
+      `eos_token_id: ${rule}, got ${c.eos_token_id}. Pooling elsewhere is not implemented.`,
+    );
+  }
+  return {
+    vocabulary: c.vocab_size,
+    maxTokens: c.max_position_embeddings,
+    width: c.hidden_size,
+    layers: c.num_hidden_layers,
+    heads: c.num_attention_heads,
+    hidden: c.intermediate_size,
+    eps: c.layer_norm_eps,
+    activation: c.hidden_act,
+    projection: projected ? c.projection_dim : undefined,
+  };
+}
+
+export type Encoding = {
+  /** The state before the first layer and after each: (layers + 1) x [B, N, D] */
+  hidden: readonly Tensor[];
+  /** The last of them, normalised: [B, N, D] */
+  last: Tensor;
+  /** `last` at the first of the highest ids, which is the end token: [B, D] */
+  pooled: Tensor;
+  /** `pooled`, projected, where the config has a projection: [B, P] */
+  textEmbeds: Tensor | undefined;
+};
+
+/** ids: [B, N] -> every state that a pipeline may ask for */
+export function clipText(p: Params, c: ClipConfig, ids: Tensor): Encoding {
+  const text = p.at("text_model");
+  const embed = text.at("embeddings");
+  const N = ids.shape[1]!;
+  const table = embed.get("position_embedding.weight", [c.maxTokens, c.width]);
+  const positions = N === c.maxTokens ? table : slice(table, 0, 0, N);
+  let h = add(embedding(embed.at("token_embedding"), ids, c.vocabulary, c.width), positions);
+  const hidden = [h];
+  for (let i = 0; i < c.layers; i++) hidden.push((h = layer(text.at("encoder.layers", i), c, h)));
+  const last = finalNorm(p, c, h);
+  const pooled = pick(last, argmax(ids, 1));
+  const project = (width: number) => linear(p.at("text_projection"), pooled, width, { bias: false });
+  return { hidden, last, pooled, textEmbeds: c.projection === undefined ? undefined : project(c.projection) };
+}
+
+/** The norm after the last layer; SD 2's pipeline applies it to an earlier layer when it skips some. */
+export const finalNorm = (p: Params, c: ClipConfig, h: Tensor): Tensor =>
+  layerNorm(p.at("text_model.final_layer_norm"), h, { eps: c.eps });
+
+function layer(p: Params, c: ClipConfig, x: Tensor): Tensor {
+  const act = c.activation === "gelu" ? gelu : quickGelu;
+  return p.layer(() => {
+    const h = add(x, attend(p.at("self_attn"), c, layerNorm(p.at("layer_norm1"), x, { eps: c.eps })));
+    const wide = act(linear(p.at("mlp.fc1"), layerNorm(p.at("layer_norm2"), h, { eps: c.eps }), c.hidden));
+    return add(h, linear(p.at("mlp.fc2"), wide, c.width));
+  });
+}
+
+function attend(p: Params, c: ClipConfig, x: Tensor): Tensor {
+  return p.layer(() => {
+    const [q, k, v] = ["q_proj", "k_proj", "v_proj"].map((n) => linear(p.at(n), x, c.width)) as [
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    return linear(p.at("out_proj"), attention(q, k, v, c.heads, { causal: true }), c.width);
+  });
+}

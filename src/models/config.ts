@@ -1,0 +1,56 @@
+/** @file Reads a part's `config.json`: known fields with Diffusers' defaults, everything else refused by name. */
+
+import { z } from "zod";
+import { ModelError } from "../errors.js";
+
+/** A field of which we implement only these values; any other would change the result and is refused. */
+export const only = (...values: readonly (string | number | boolean | null)[]) =>
+  z
+    .unknown()
+    .refine((v) => v === undefined || values.some((w) => JSON.stringify(w) === JSON.stringify(v)), {
+      error: () =>
+        `must be ${values.map((v) => JSON.stringify(v)).join(" or ")}; nothing else is implemented`,
+    })
+    .optional();
+
+/** A field that changes nothing here, such as a training setting. */
+export const ignored = z.unknown().optional();
+
+/**
+ * Parses `json` by `schema`. Keys that begin with `_` are notes of the writer. An unknown key is refused unless it is
+ * null or false, which is how newer Diffusers versions write options that are off.
+ */
+export function parseConfig<T extends z.ZodObject>(schema: T, json: unknown, file: string): z.output<T> {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw new ModelError(file, `must be a JSON object, got ${JSON.stringify(json)?.slice(0, 40)}.`);
+  }
+  const entries = Object.entries(json).filter(
+    ([key, value]) => !key.startsWith("_") && (key in schema.shape || (value !== null && value !== false)),
+  );
+  const unknown = entries.find(([key]) => !(key in schema.shape));
+  if (unknown) {
+    const value = JSON.stringify(unknown[1]);
+    throw new ModelError(
+      file,
+      `${unknown[0]}: is not a field this build knows, got ${value}. It may change the result, so it is not ignored.`,
+    );
+  }
+  const parsed = schema.safeParse(Object.fromEntries(entries));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  const value = issue.path.reduce<unknown>(
+    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
+    json,
+  );
+  throw new ModelError(
+    file,
+    `${issue.path.join(".")}: ${issue.message}, got ${JSON.stringify(value) ?? "nothing"}.`,
+  );
+}
+
+export const size = z
+  .int("must be a positive whole number")
+  .positive("must be a positive whole number")
+  .max(1 << 24);
+export const sizes = z.array(size, "must be a list of positive whole numbers").min(1, "must not be empty");
+export const positive = z.number("must be a positive number").positive("must be a positive number");

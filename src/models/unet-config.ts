@@ -1,0 +1,203 @@
+/** @file `unet/config.json` of SD 1, SD 2, SDXL, SSD-1B, BK-SDXL and KOALA, brought to one list of stages. */
+
+import { z } from "zod";
+import { ModelError } from "../errors.js";
+import { ignored, only, parseConfig, positive, size, sizes } from "./config.js";
+
+const depth = z.int("must be a whole number").nonnegative("must not be negative").max(1000);
+const depths = z.union(
+  [depth, z.array(z.union([depth, z.array(depth)])).min(1)],
+  "must be a number or (nested) list",
+);
+
+/** The fields of Diffusers' `UNet2DConditionModel` (0.35) with its defaults. */
+const schema = z.object({
+  sample_size: z.union([size, sizes]).nullish(),
+  in_channels: size.default(4),
+  out_channels: size.default(4),
+  center_input_sample: z.boolean().default(false),
+  flip_sin_to_cos: z.boolean().default(true),
+  freq_shift: z.number().default(0),
+  down_block_types: z
+    .array(z.enum(["DownBlock2D", "CrossAttnDownBlock2D"], 'must be "DownBlock2D" or "CrossAttnDownBlock2D"'))
+    .default(["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
+  mid_block_type: z
+    .enum(["UNetMidBlock2DCrossAttn"], 'must be "UNetMidBlock2DCrossAttn" or null')
+    .nullable()
+    .default("UNetMidBlock2DCrossAttn"),
+  up_block_types: z
+    .array(z.enum(["UpBlock2D", "CrossAttnUpBlock2D"], 'must be "UpBlock2D" or "CrossAttnUpBlock2D"'))
+    .default(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
+  only_cross_attention: only(false),
+  block_out_channels: sizes.default([320, 640, 1280, 1280]),
+  layers_per_block: z.union([size, sizes]).default(2),
+  downsample_padding: only(1),
+  mid_block_scale_factor: only(1),
+  dropout: ignored,
+  act_fn: only("silu", "swish"),
+  norm_num_groups: size.default(32),
+  norm_eps: positive.default(1e-5),
+  cross_attention_dim: z.union([size, sizes]).default(1280),
+  transformer_layers_per_block: depths.default(1),
+  reverse_transformer_layers_per_block: depths.nullish(),
+  encoder_hid_dim: only(null),
+  encoder_hid_dim_type: only(null),
+  attention_head_dim: z.union([size, sizes]).default(8),
+  num_attention_heads: only(null),
+  dual_cross_attention: only(false),
+  use_linear_projection: z.boolean().default(false),
+  class_embed_type: only(null),
+  addition_embed_type: only(null, "text_time"),
+  addition_time_embed_dim: size.nullish(),
+  num_class_embeds: only(null),
+  /** Casts attention to float32, which is where we compute it. */
+  upcast_attention: ignored,
+  resnet_time_scale_shift: only("default"),
+  resnet_skip_time_act: only(false),
+  resnet_out_scale_factor: only(1),
+  time_embedding_type: only("positional"),
+  time_embedding_dim: size.nullish(),
+  time_embedding_act_fn: only(null),
+  timestep_post_act: only(null),
+  time_cond_proj_dim: only(null),
+  conv_in_kernel: only(3),
+  conv_out_kernel: only(3),
+  projection_class_embeddings_input_dim: size.nullish(),
+  attention_type: only("default"),
+  class_embeddings_concat: only(false),
+  mid_block_only_cross_attention: only(null, false),
+  cross_attention_norm: only(null),
+  /** Read by addition_embed_type "text" only. */
+  addition_embed_type_num_heads: ignored,
+});
+
+/** One resolution on the way down or up. */
+export type Stage = {
+  channels: number;
+  /** Number of heads (Diffusers calls it `attention_head_dim`). */
+  heads: number;
+  textWidth: number;
+  /** Transformer layers after each residual block, one entry per residual block; none for a stage without attention. */
+  depths: readonly number[] | undefined;
+  resnets: number;
+};
+
+export type UNetConfig = {
+  inChannels: number;
+  outChannels: number;
+  /** Latent height and width the model was trained at. */
+  sampleSize: number | undefined;
+  centerInput: boolean;
+  down: readonly Stage[];
+  mid: Stage | undefined;
+  up: readonly Stage[];
+  timeWidth: number;
+  /** SDXL's conditions: width of the sinusoid of each size number, and of the whole input. */
+  added: { sinusoid: number; input: number } | undefined;
+  norm: { groups: number; eps: number };
+  /** Project into the transformers with a matrix (2, XL) rather than a 1x1 convolution (1). */
+  linearProjection: boolean;
+  time: { cosFirst: boolean; shift: number };
+};
+
+/** Reads the parsed `config.json`; throws a ModelError that names the field. */
+export function unetConfig(json: unknown, file = "unet/config.json"): UNetConfig {
+  const c = parseConfig(schema, json, file);
+  const levels = c.block_out_channels.length;
+  const refuse = (field: string, problem: string): never => {
+    throw new ModelError(file, `${field}: ${problem}`);
+  };
+  const list = <T>(field: string, value: T | readonly T[]): readonly T[] => {
+    const values = Array.isArray(value)
+      ? (value as readonly T[])
+      : Array.from({ length: levels }, () => value as T);
+    if (values.length !== levels)
+      refuse(field, `must have ${levels} entries, as block_out_channels has, got ${values.length}.`);
+    return values;
+  };
+  const down = list("down_block_types", c.down_block_types);
+  const up = list("up_block_types", c.up_block_types);
+  const heads = list("attention_head_dim", c.attention_head_dim);
+  const widths = list("cross_attention_dim", c.cross_attention_dim);
+  const layers = list("layers_per_block", c.layers_per_block);
+  const depths = list("transformer_layers_per_block", c.transformer_layers_per_block);
+  const mirrored = [...depths].reverse();
+  if (c.reverse_transformer_layers_per_block == null && depths.some(Array.isArray)) {
+    refuse(
+      "reverse_transformer_layers_per_block",
+      "must be given when transformer_layers_per_block is nested.",
+    );
+  }
+  const upward = list(
+    "reverse_transformer_layers_per_block",
+    c.reverse_transformer_layers_per_block ?? mirrored,
+  );
+
+  const stage = (
+    field: string,
+    i: number,
+    attends: boolean,
+    depth: number | readonly number[],
+    resnets: number,
+  ): Stage => {
+    const perLayer = typeof depth === "number" ? Array.from({ length: resnets }, () => depth) : depth;
+    const channels = c.block_out_channels[i]!;
+    if (attends && perLayer.length !== resnets)
+      refuse(field, `must give ${resnets} depths for stage ${i}, got ${perLayer.length}.`);
+    if (attends && channels % heads[i]! !== 0)
+      refuse("attention_head_dim", `${heads[i]} heads do not divide ${channels} channels.`);
+    if (channels % c.norm_num_groups !== 0)
+      refuse("norm_num_groups", `must divide ${channels} channels, got ${c.norm_num_groups}.`);
+    return {
+      channels,
+      heads: heads[i]!,
+      textWidth: widths[i]!,
+      depths: attends ? perLayer : undefined,
+      resnets,
+    };
+  };
+  const last = levels - 1;
+  const lowest = depths[last]!;
+  const added = c.addition_embed_type === "text_time";
+  if (added && !(c.addition_time_embed_dim && c.projection_class_embeddings_input_dim)) {
+    refuse(
+      "addition_embed_type",
+      '"text_time" needs addition_time_embed_dim and projection_class_embeddings_input_dim.',
+    );
+  }
+  return {
+    inChannels: c.in_channels,
+    outChannels: c.out_channels,
+    sampleSize: Array.isArray(c.sample_size) ? c.sample_size[0] : (c.sample_size ?? undefined),
+    centerInput: c.center_input_sample,
+    down: down.map((type, i) =>
+      stage("transformer_layers_per_block", i, type === "CrossAttnDownBlock2D", depths[i]!, layers[i]!),
+    ),
+    mid:
+      c.mid_block_type === null
+        ? undefined
+        : stage(
+            "transformer_layers_per_block",
+            last,
+            true,
+            [typeof lowest === "number" ? lowest : lowest[0]!],
+            1,
+          ),
+    up: up.map((type, i) =>
+      stage(
+        "reverse_transformer_layers_per_block",
+        last - i,
+        type === "CrossAttnUpBlock2D",
+        upward[i]!,
+        layers[last - i]! + 1,
+      ),
+    ),
+    timeWidth: c.time_embedding_dim ?? 4 * c.block_out_channels[0]!,
+    added: added
+      ? { sinusoid: c.addition_time_embed_dim!, input: c.projection_class_embeddings_input_dim! }
+      : undefined,
+    norm: { groups: c.norm_num_groups, eps: c.norm_eps },
+    linearProjection: c.use_linear_projection,
+    time: { cosFirst: c.flip_sin_to_cos, shift: c.freq_shift },
+  };
+}

@@ -1,0 +1,165 @@
+/**
+ * @file The autoencoder of Stable Diffusion, `AutoencoderKL`: images to latents and back, eight pixels to one.
+ *
+ * Weight paths are those of `vae/diffusion_pytorch_model.safetensors` in the diffusers layout.
+ */
+
+import { z } from "zod";
+import { ModelError } from "../errors.js";
+import { conv2d, groupNorm, linear, pixels, tokens } from "../nn.js";
+import type { Params } from "../tensor/params.js";
+import { add, attention, silu, type Tensor, upsample } from "../tensor/tensor.js";
+import { ignored, only, parseConfig, positive, size, sizes } from "./config.js";
+import { resnet } from "./unet.js";
+
+/** The fields of Diffusers' `AutoencoderKL` (0.35) with its defaults. */
+const schema = z.object({
+  in_channels: size.default(3),
+  out_channels: size.default(3),
+  down_block_types: z
+    .array(z.literal("DownEncoderBlock2D", 'must be "DownEncoderBlock2D"'))
+    .default(["DownEncoderBlock2D"]),
+  up_block_types: z
+    .array(z.literal("UpDecoderBlock2D", 'must be "UpDecoderBlock2D"'))
+    .default(["UpDecoderBlock2D"]),
+  block_out_channels: sizes.default([64]),
+  layers_per_block: size.default(1),
+  act_fn: only("silu", "swish"),
+  latent_channels: size.default(4),
+  norm_num_groups: size.default(32),
+  sample_size: ignored,
+  scaling_factor: positive.default(0.18215),
+  shift_factor: only(null),
+  latents_mean: only(null),
+  latents_std: only(null),
+  /** Decodes in float32, which is where we compute. */
+  force_upcast: ignored,
+  use_quant_conv: z.boolean().default(true),
+  use_post_quant_conv: z.boolean().default(true),
+  mid_block_add_attention: z.boolean().default(true),
+});
+
+export type VaeConfig = {
+  inChannels: number;
+  outChannels: number;
+  channels: readonly number[];
+  latentChannels: number;
+  layers: number;
+  groups: number;
+  scalingFactor: number;
+  quantConv: boolean;
+  postQuantConv: boolean;
+  midAttention: boolean;
+};
+
+/** Reads the parsed `config.json`; throws a ModelError that names the field. */
+export function vaeConfig(json: unknown, file = "vae/config.json"): VaeConfig {
+  const c = parseConfig(schema, json, file);
+  for (const field of ["down_block_types", "up_block_types"] as const) {
+    if (c[field].length !== c.block_out_channels.length) {
+      throw new ModelError(
+        file,
+        `${field}: must have ${c.block_out_channels.length} entries, as block_out_channels has, got ${c[field].length}.`,
+      );
+    }
+  }
+  const odd = c.block_out_channels.find((n) => n % c.norm_num_groups !== 0);
+  if (odd)
+    throw new ModelError(file, `norm_num_groups: must divide ${odd} channels, got ${c.norm_num_groups}.`);
+  return {
+    inChannels: c.in_channels,
+    outChannels: c.out_channels,
+    channels: c.block_out_channels,
+    latentChannels: c.latent_channels,
+    layers: c.layers_per_block,
+    groups: c.norm_num_groups,
+    scalingFactor: c.scaling_factor,
+    quantConv: c.use_quant_conv,
+    postQuantConv: c.use_post_quant_conv,
+    midAttention: c.mid_block_add_attention,
+  };
+}
+
+/** The autoencoder's norms have a smaller epsilon than the U-Net's. */
+const norm = (c: VaeConfig) => ({ groups: c.groups, eps: 1e-6 });
+
+/** image: [B, 3, 8h, 8w] in -1..1 -> mean and log-variance of the latent, one after the other: [B, 2 * 4, h, w] */
+export function encode(p: Params, c: VaeConfig, image: Tensor): Tensor {
+  const e = p.at("encoder");
+  let h = conv2d(e.at("conv_in"), image, c.channels[0]!);
+  for (const [i, channels] of c.channels.entries()) {
+    const last = i === c.channels.length - 1;
+    h = down(e.at("down_blocks", i), c, h, channels, last);
+  }
+  h = middle(e.at("mid_block"), c, h);
+  h = silu(groupNorm(e.at("conv_norm_out"), h, norm(c)));
+  h = conv2d(e.at("conv_out"), h, 2 * c.latentChannels);
+  return c.quantConv ? conv2d(p.at("quant_conv"), h, 2 * c.latentChannels, { kernel: 1 }) : h;
+}
+
+/** latents: [B, 4, h, w], already divided by the scaling factor -> image: [B, 3, 8h, 8w] in -1..1 */
+export function decode(p: Params, c: VaeConfig, latents: Tensor): Tensor {
+  const d = p.at("decoder");
+  const z = c.postQuantConv
+    ? conv2d(p.at("post_quant_conv"), latents, c.latentChannels, { kernel: 1 })
+    : latents;
+  let h = middle(d.at("mid_block"), c, conv2d(d.at("conv_in"), z, c.channels.at(-1)!));
+  for (const [i, channels] of [...c.channels].reverse().entries()) {
+    const last = i === c.channels.length - 1;
+    h = up(d.at("up_blocks", i), c, h, channels, last);
+  }
+  return conv2d(d.at("conv_out"), silu(groupNorm(d.at("conv_norm_out"), h, norm(c))), c.outChannels);
+}
+
+function down(p: Params, c: VaeConfig, x: Tensor, channels: number, last: boolean): Tensor {
+  return p.layer(() => {
+    let h = x;
+    for (let j = 0; j < c.layers; j++) h = resnet(p.at("resnets", j), h, undefined, channels, norm(c));
+    if (last) return h;
+    const sampler = p.at("downsamplers.0"); // zeros at the right and the bottom only
+    return sampler.layer(() => conv2d(sampler.at("conv"), h, channels, { stride: 2, padding: [0, 0, 1, 1] }));
+  });
+}
+
+function up(p: Params, c: VaeConfig, x: Tensor, channels: number, last: boolean): Tensor {
+  return p.layer(() => {
+    let h = x;
+    for (let j = 0; j <= c.layers; j++) h = resnet(p.at("resnets", j), h, undefined, channels, norm(c));
+    if (last) return h;
+    return p.at("upsamplers.0").layer(() => conv2d(p.at("upsamplers.0.conv"), upsample(h, 2), channels));
+  });
+}
+
+function middle(p: Params, c: VaeConfig, x: Tensor): Tensor {
+  const C = x.shape[1]!;
+  return p.layer(() => {
+    let h = resnet(p.at("resnets.0"), x, undefined, C, norm(c));
+    if (c.midAttention) h = attend(p.at("attentions.0"), c, h);
+    return resnet(p.at("resnets.1"), h, undefined, C, norm(c));
+  });
+}
+
+/** Self-attention over all pixels, in one head. x: [B, C, H, W] */
+function attend(p: Params, c: VaeConfig, x: Tensor): Tensor {
+  const C = x.shape[1]!;
+  return p.layer(() => {
+    const h = tokens(groupNorm(p.at("group_norm"), x, norm(c)));
+    const [q, k, v] = ["to_q", "to_k", "to_v"].map((n) => linear(p.at(n), h, C)) as [Tensor, Tensor, Tensor];
+    return add(pixels(linear(p.at("to_out.0"), attention(q, k, v, 1), C), x), x);
+  });
+}
+
+/** Names of the middle attention in files from before Diffusers 0.18, and what they are called now. */
+const oldNames = new Map([
+  ["query", "to_q"],
+  ["key", "to_k"],
+  ["value", "to_v"],
+  ["proj_attn", "to_out.0"],
+]);
+
+/** The present name of a tensor in an old file. */
+export const currentVaeName = (name: string): string =>
+  name.replace(
+    /(mid_block\.attentions\.\d+\.)(query|key|value|proj_attn)(?=\.)/,
+    (_, at: string, old: string) => at + oldNames.get(old)!,
+  );
