@@ -1,0 +1,257 @@
+/**
+ * @file Lowers a traced graph to ONNX: one rule per operation. Every choice between two ways to compute the same
+ * operation is made here, by what the device can do.
+ */
+
+import type { Attributes, DType, Op, Shape, Size, Tensor } from "../tensor/tensor.js";
+import { cpu, type Device } from "./device.js";
+import { type ElementType, type External, GraphWriter } from "./onnx.js";
+
+/** Where a weight lies: ONNX Runtime reads it from there. */
+export type StoredWeight = External & { dtype: ElementType; shape: Shape };
+
+/** A program that an engine can load. */
+export type Program = {
+  readonly name: string;
+  readonly model: Uint8Array;
+  /** The real directory that the weights' locations are relative to. */
+  readonly folder?: string;
+};
+
+export type LowerOptions = {
+  device?: Device;
+  /** Where each weight lies; a weight that is not listed becomes an input of the program. */
+  weights?: ReadonlyMap<string, StoredWeight>;
+  folder?: string;
+};
+
+/** Writes the graph behind `outputs` as a program whose results have those names. */
+export function lower(
+  name: string,
+  outputs: Readonly<Record<string, Tensor>>,
+  options: LowerOptions = {},
+): Program {
+  const { device = cpu, weights = new Map(), folder } = options;
+  const g = new GraphWriter();
+  const context: Context = { g, device, weights };
+  const values = new Map<Tensor, string>();
+  for (const t of topological(Object.values(outputs))) {
+    values.set(
+      t,
+      lowerOne(
+        context,
+        t,
+        t.inputs.map((x) => values.get(x)!),
+      ),
+    );
+  }
+  const results = Object.entries(outputs).map(([name, t]) => ({
+    name,
+    value: values.get(t)!,
+    type: elementTypes[t.dtype],
+    rank: t.rank,
+  }));
+  return { name, model: g.encode(name, results), ...(folder !== undefined && { folder }) };
+}
+
+/** Every tensor behind `roots`, each after what it is made of. */
+export function topological(roots: readonly Tensor[]): Tensor[] {
+  const order: Tensor[] = [];
+  const state = new Map<Tensor, "open" | "done">();
+  const stack = [...roots].reverse();
+  while (stack.length > 0) {
+    const t = stack.at(-1)!;
+    if (state.get(t) === "done") stack.pop();
+    else if (state.get(t) === "open") {
+      state.set(t, "done");
+      order.push(t);
+      stack.pop();
+    } else {
+      state.set(t, "open");
+      for (let i = t.inputs.length - 1; i >= 0; i--) if (!state.has(t.inputs[i]!)) stack.push(t.inputs[i]!);
+    }
+  }
+  return order;
+}
+
+type Context = { g: GraphWriter; device: Device; weights: ReadonlyMap<string, StoredWeight> };
+type Rule<O extends Op> = (c: Context, t: Tensor<O>, xs: string[], attrs: Attributes[O]) => string;
+
+const elementTypes: Record<DType, ElementType> = { float32: "F32", int64: "I64" };
+
+const lowerOne = <O extends Op>(c: Context, t: Tensor<O>, xs: string[]): string =>
+  (rules[t.op] as Rule<O>)(c, t, xs, t.attrs);
+
+const same =
+  (opType: string) =>
+  ({ g }: Context, _: Tensor, xs: string[]) =>
+    g.node(opType, xs);
+
+const rules: { [O in Op]: Rule<O> } = {
+  input: ({ g }, t, _, { name, open }) =>
+    g.input(
+      name,
+      elementTypes[t.dtype],
+      t.shape.map((d, i) => open[i] ?? d),
+    ),
+  param: ({ g, weights }, t, _, { path }) => {
+    const stored = weights.get(path);
+    if (!stored) return g.input(path, elementTypes[t.dtype], t.shape);
+    const { dtype, location, offset, length } = stored;
+    const weight = g.weight(path, dtype, t.shape, { location, offset, length });
+    return dtype === "F32" ? weight : g.node("Cast", [weight], { to: 1 });
+  },
+  constant: ({ g }, t, _, { data }) => g.constant(data, t.shape),
+  add: same("Add"),
+  sub: same("Sub"),
+  mul: same("Mul"),
+  div: same("Div"),
+  neg: same("Neg"),
+  exp: same("Exp"),
+  log: same("Log"),
+  sqrt: same("Sqrt"),
+  sin: same("Sin"),
+  cos: same("Cos"),
+  tanh: same("Tanh"),
+  erf: same("Erf"),
+  sigmoid: same("Sigmoid"),
+  relu: same("Relu"),
+  step: ({ g }, _, [x]) =>
+    g.node("Cast", [g.node("Greater", [x!, g.constant(Float32Array.of(0), [])])], { to: 1 }),
+  silu: (c, _, [x]) => sigmoidLinear(c, x!, 1),
+  quickGelu: (c, _, [x]) => sigmoidLinear(c, x!, 1.702),
+  gelu: ({ g }, _, xs) => g.node("Gelu", xs),
+  softmax: ({ g }, _, xs) => g.node("Softmax", xs, { axis: -1 }),
+  matmul: ({ g, device }, t, xs, { transposeA, transposeB }) => {
+    if (!transposeA && !transposeB) return g.node("MatMul", xs);
+    if (device.fusedMatmul)
+      return g.contrib("FusedMatMul", xs, { transA: Number(transposeA), transB: Number(transposeB) });
+    const flip = (x: string, rank: number, on: boolean) =>
+      on ? g.node("Transpose", [x], { perm: swapLast(rank) }) : x;
+    return g.node("MatMul", [
+      flip(xs[0]!, t.inputs[0]!.rank, transposeA),
+      flip(xs[1]!, t.inputs[1]!.rank, transposeB),
+    ]);
+  },
+  conv2d: ({ g }, t, xs, { stride, padding }) =>
+    g.node("Conv", xs, {
+      kernel_shape: t.inputs[1]!.shape.slice(2),
+      strides: [stride, stride],
+      pads: padding,
+    }),
+  conv2dTranspose: ({ g }, t, xs, { stride, padding, size }) => {
+    const kernel = t.inputs[1]!.shape.slice(2);
+    const [top, left, bottom, right] = padding;
+    const reach = (axis: number, pads: number) =>
+      (t.inputs[0]!.shape[2 + axis]! - 1) * stride + kernel[axis]! - pads;
+    const missing = [size[0] - reach(0, top + bottom), size[1] - reach(1, left + right)];
+    return g.node("ConvTranspose", xs, {
+      kernel_shape: kernel,
+      strides: [stride, stride],
+      pads: padding,
+      output_padding: missing,
+    });
+  },
+  groupNorm: ({ g }, t, [x, w, b], { groups, eps }) => {
+    const grouped = g.node("Reshape", [x!, g.ints(0, groups, -1)]);
+    const ones = g.constant(new Float32Array(groups).fill(1));
+    const zeros = g.constant(new Float32Array(groups));
+    const normed = g.node("InstanceNormalization", [grouped, ones, zeros], { epsilon: { float: eps } });
+    const back = g.node("Reshape", [normed, g.node("Shape", [x!])]);
+    const perChannel = (v: string) => g.node("Reshape", [v, g.ints(t.shape[1]!, 1, 1)]);
+    return g.node("Add", [g.node("Mul", [back, perChannel(w!)]), perChannel(b!)]);
+  },
+  layerNorm: ({ g }, _, xs, { eps }) =>
+    g.node("LayerNormalization", xs, { axis: -1, epsilon: { float: eps } }),
+  attention: (c, t, xs, attrs) => {
+    if (!c.device.fusedAttention || attrs.causal) return composedAttention(c, t, xs, attrs);
+    return c.g.contrib("MultiHeadAttention", xs, { num_heads: attrs.heads, scale: { float: attrs.scale } });
+  },
+  reshape: ({ g }, t, xs, { sizes }) =>
+    g.node("Reshape", [
+      xs[0]!,
+      shapeOf(
+        g,
+        xs,
+        t.inputs.map((x) => x.rank),
+        sizes,
+      ),
+    ]),
+  transpose: ({ g }, _, xs, { perm }) => g.node("Transpose", xs, { perm }),
+  concat: ({ g }, _, xs, { axis }) => g.node("Concat", xs, { axis }),
+  slice: ({ g }, _, [x], { axis, start, end, step }) =>
+    g.node("Slice", [x!, g.ints(start), g.ints(end), g.ints(axis), g.ints(step)]),
+  pad: ({ g }, _, [x], { before, after }) => g.node("Pad", [x!, g.ints(...before, ...after)]),
+  upsample: ({ g }, _, [x], { by }) =>
+    g.node("Resize", [x!, "", g.constant(Float32Array.of(1, 1, by, by))], nearest),
+  resize: ({ g }, _, [x, like]) => {
+    const sizes = g.node("Concat", [shapePart(g, x!, 0, 2), shapePart(g, like!, 2, 4)], { axis: 0 });
+    return g.node("Resize", [x!, "", "", sizes], nearest);
+  },
+  expand: ({ g }, _, [x, like]) => g.node("Expand", [x!, g.node("Shape", [like!])]),
+  sum: ({ g }, _, [x], { axes }) => g.node("ReduceSum", [x!, g.ints(...axes)], { keepdims: 1 }),
+  mean: ({ g }, _, [x], { axes }) => g.node("ReduceMean", [x!, g.ints(...axes)], { keepdims: 1 }),
+  argmax: ({ g }, _, xs, { axis }) => g.node("ArgMax", xs, { axis, keepdims: 0 }),
+  gather: ({ g }, _, xs) => g.node("Gather", xs, { axis: 0 }),
+  pick: ({ g }, _, [x, index]) =>
+    g.node("GatherND", [x!, g.node("Unsqueeze", [index!, g.ints(1)])], { batch_dims: 1 }),
+  cast: ({ g }, _, xs, { to }) => g.node("Cast", xs, { to: to === "float32" ? 1 : 7 }),
+};
+
+/** PyTorch's "nearest": floor(i * in / out). */
+const nearest = { mode: "nearest", coordinate_transformation_mode: "asymmetric", nearest_mode: "floor" };
+
+const swapLast = (rank: number) => [...Array(rank - 2).keys(), rank - 1, rank - 2];
+
+/** x sigmoid(alpha x) */
+function sigmoidLinear({ g, device }: Context, x: string, alpha: number): string {
+  if (device.fusedSilu) return g.contrib("QuickGelu", [x], { alpha: { float: alpha } });
+  const scaled = alpha === 1 ? x : g.node("Mul", [x, g.constant(Float32Array.of(alpha), [])]);
+  return g.node("Mul", [x, g.node("Sigmoid", [scaled])]);
+}
+
+function composedAttention(
+  c: Context,
+  t: Tensor<"attention">,
+  xs: string[],
+  attrs: Attributes["attention"],
+): string {
+  const { g } = c;
+  const { heads, scale, causal } = attrs;
+  const [, N, D] = t.shape as [number, number, number];
+  const split = (x: string, perm: readonly number[]) =>
+    g.node("Transpose", [g.node("Reshape", [x, g.ints(0, 0, heads, D / heads)])], { perm });
+  const q = g.node("Mul", [split(xs[0]!, [0, 2, 1, 3]), g.constant(Float32Array.of(scale), [])]); // [B, heads, N, D / heads]
+  let scores = g.node("MatMul", [q, split(xs[1]!, [0, 2, 3, 1])]); // [B, heads, N, M]
+  if (causal) scores = g.node("Add", [scores, g.constant(causalMask(N), [N, N])]);
+  const mixed = g.node("MatMul", [g.node("Softmax", [scores], { axis: -1 }), split(xs[2]!, [0, 2, 1, 3])]);
+  return g.node("Reshape", [g.node("Transpose", [mixed], { perm: [0, 2, 1, 3] }), g.ints(0, 0, D)]);
+}
+
+/** Zero on and below the diagonal, and so low above it that nothing is left after a softmax. */
+function causalMask(n: number): Float32Array {
+  return Float32Array.from({ length: n * n }, (_, i) => (i % n > Math.floor(i / n) ? -3.4e38 : 0));
+}
+
+const shapePart = (g: GraphWriter, x: string, start: number, end: number) =>
+  g.node("Shape", [x], { start, end });
+
+/** The shape operand of a Reshape: constant where it can be, else read from the tensors it refers to. */
+function shapeOf(
+  g: GraphWriter,
+  xs: readonly string[],
+  ranks: readonly number[],
+  sizes: readonly Size[],
+): string {
+  const kept = (s: Size, axis: number) =>
+    typeof s !== "number" && s.of === 0 && s.axis === axis && axis < ranks[0]!;
+  const plain = sizes.map((s, axis) => (typeof s === "number" ? s : kept(s, axis) ? 0 : undefined));
+  if (plain.every((s) => s !== undefined)) return g.ints(...plain);
+  const parts = sizes.map((s, axis) => {
+    const size = plain[axis];
+    if (size !== undefined) return g.ints(size);
+    const { of, axis: source } = s as Exclude<Size, number>;
+    return shapePart(g, xs[of]!, source, source + 1);
+  });
+  return g.node("Concat", parts, { axis: 0 });
+}

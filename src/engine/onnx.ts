@@ -1,0 +1,144 @@
+/** @file Writes one ONNX graph, node by node. Knows the format; knows nothing of tensors or networks. */
+
+import { onnx } from "onnx-proto";
+
+/** ONNX's numbers for element types. */
+export const elementType = {
+  F32: 1,
+  U8: 2,
+  I8: 3,
+  I16: 5,
+  I32: 6,
+  I64: 7,
+  BOOL: 9,
+  F16: 10,
+  F64: 11,
+  BF16: 16,
+} as const;
+export type ElementType = keyof typeof elementType;
+
+/** A value's place inside a file beside the model. */
+export type External = { location: string; offset: number; length: number };
+export type Attribute = number | string | readonly number[] | { float: number };
+
+const opset = 21;
+
+/** Collects the parts of a graph; values are named by strings. */
+export class GraphWriter {
+  readonly #nodes: onnx.INodeProto[] = [];
+  readonly #inputs: onnx.IValueInfoProto[] = [];
+  readonly #initializers: onnx.ITensorProto[] = [];
+  readonly #constants = new Map<string, string>();
+
+  /** Adds an operation and returns the name of its result. */
+  node(
+    opType: string,
+    inputs: readonly string[],
+    attributes: Record<string, Attribute> = {},
+    domain = "",
+  ): string {
+    const output = `v${this.#nodes.length}`;
+    this.#nodes.push({
+      opType,
+      domain,
+      name: `${opType}_${this.#nodes.length}`,
+      input: [...inputs],
+      output: [output],
+      attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
+    });
+    return output;
+  }
+
+  /** Operators that ONNX Runtime adds to the standard. */
+  contrib(opType: string, inputs: readonly string[], attributes: Record<string, Attribute> = {}): string {
+    return this.node(opType, inputs, attributes, "com.microsoft");
+  }
+
+  input(name: string, type: ElementType, dims: readonly (number | string)[]): string {
+    this.#inputs.push(valueInfo(name, type, dims));
+    return name;
+  }
+
+  /** A weight that ONNX Runtime reads from `external` by itself. */
+  weight(name: string, type: ElementType, dims: readonly number[], external: External): string {
+    this.#initializers.push({
+      name,
+      dataType: elementType[type],
+      dims: [...dims],
+      dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+      externalData: Object.entries(external).map(([key, value]) => ({ key, value: String(value) })),
+    });
+    return name;
+  }
+
+  /** A small constant inside the model; equal ones are written once. */
+  constant(data: Float32Array | BigInt64Array, dims: readonly number[] = [data.length]): string {
+    const type = data instanceof BigInt64Array ? "I64" : "F32";
+    const key = `${type}[${dims.join()}]${data.length > 256 ? `#${this.#constants.size}` : data.join()}`;
+    const known = this.#constants.get(key);
+    if (known) return known;
+    const name = `c${this.#constants.size}`;
+    const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    this.#initializers.push({ name, dataType: elementType[type], dims: [...dims], rawData });
+    this.#constants.set(key, name);
+    return name;
+  }
+
+  ints(...values: number[]): string {
+    return this.constant(BigInt64Array.from(values, BigInt));
+  }
+
+  /** The finished model. */
+  encode(
+    name: string,
+    outputs: readonly { name: string; value: string; type: ElementType; rank: number }[],
+  ): Uint8Array {
+    for (const output of outputs) {
+      this.#nodes.push({
+        opType: "Identity",
+        name: `output_${output.name}`,
+        input: [output.value],
+        output: [output.name],
+      });
+    }
+    return onnx.ModelProto.encode({
+      irVersion: 10,
+      producerName: "koala-diffusion",
+      opsetImport: [
+        { domain: "", version: opset },
+        { domain: "com.microsoft", version: 1 },
+      ],
+      graph: {
+        name,
+        node: this.#nodes,
+        input: this.#inputs,
+        initializer: this.#initializers,
+        output: outputs.map((o) =>
+          valueInfo(
+            o.name,
+            o.type,
+            Array.from({ length: o.rank }, (_, i) => `${o.name}_${i}`),
+          ),
+        ),
+      },
+    }).finish();
+  }
+}
+
+function valueInfo(
+  name: string,
+  type: ElementType,
+  dims: readonly (number | string)[],
+): onnx.IValueInfoProto {
+  const dim = dims.map((d) => (typeof d === "number" ? { dimValue: d } : { dimParam: d }));
+  return { name, type: { tensorType: { elemType: elementType[type], shape: { dim } } } };
+}
+
+function attribute(name: string, value: Attribute): onnx.IAttributeProto {
+  const { AttributeType } = onnx.AttributeProto;
+  if (typeof value === "number") return { name, type: AttributeType.INT, i: value };
+  if (typeof value === "string")
+    return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
+  if ("float" in value) return { name, type: AttributeType.FLOAT, f: value.float };
+  return { name, type: AttributeType.INTS, ints: [...value] };
+}

@@ -1,0 +1,67 @@
+/** @file ONNX Runtime in this thread. A run blocks the thread until it is done; `node.ts` moves it to another. */
+
+import * as ort from "onnxruntime-node";
+import { EngineError } from "../errors.js";
+import { cpu, type Device } from "./device.js";
+import type { Engine, Session, Values } from "./engine.js";
+import type { Program } from "./lower.js";
+
+export type EngineOptions = {
+  /** Threads of one operation; 0 leaves it to ONNX Runtime, which takes one per core. */
+  threads?: number;
+  device?: Device;
+};
+
+/** An engine that computes in the calling thread. */
+export function blockingEngine({ threads = 0, device = cpu }: EngineOptions = {}): Engine {
+  return {
+    device,
+    load: (program) => load(program, threads),
+    close: async () => {},
+  };
+}
+
+async function load({ name, model, folder }: Program, threads: number): Promise<Session> {
+  const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
+  const session = await attempt(name, () =>
+    ort.InferenceSession.create(model, {
+      executionProviders: ["cpu"],
+      graphOptimizationLevel: "all",
+      intraOpNumThreads: threads,
+      interOpNumThreads: 1,
+      logSeverityLevel: 3,
+      extra: { session: files },
+    }),
+  );
+  return {
+    run: (inputs) => attempt(name, () => run(session, inputs)),
+    release: () => session.release(),
+  };
+}
+
+async function run(
+  session: ort.InferenceSession,
+  inputs: Readonly<Record<string, Values>>,
+): Promise<Record<string, Values>> {
+  const feeds = Object.fromEntries(Object.entries(inputs).map(([name, v]) => [name, tensor(v)]));
+  const results = await session.run(feeds);
+  return Object.fromEntries(
+    Object.entries(results).map(([name, t]) => [
+      name,
+      { data: t.data as Values["data"], shape: [...t.dims] },
+    ]),
+  );
+}
+
+const tensor = ({ data, shape }: Values) =>
+  data instanceof Float32Array
+    ? new ort.Tensor("float32", data, shape)
+    : new ort.Tensor("int64", data, shape);
+
+async function attempt<T>(name: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw new EngineError(name, error);
+  }
+}
