@@ -1,0 +1,88 @@
+/** @file The element types safetensors files hold, and bytes <-> typed arrays of them. Little-endian only. */
+import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "./half.js";
+
+export type StoredDtype = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
+export type FloatDtype = "F64" | "F32" | "F16" | "BF16";
+
+/** What a tensor is read into: F16 and BF16 as their bits, BOOL as bytes of 0 and 1. */
+export type StoredArray =
+  | Float64Array<ArrayBuffer>
+  | Float32Array<ArrayBuffer>
+  | Uint16Array<ArrayBuffer>
+  | BigInt64Array<ArrayBuffer>
+  | Int32Array<ArrayBuffer>
+  | Int16Array<ArrayBuffer>
+  | Int8Array<ArrayBuffer>
+  | Uint8Array<ArrayBuffer>;
+
+/** Bytes of one element; the order is that in which the reference implementation writes, largest first. */
+export const dtypeSizes: Readonly<Record<StoredDtype, number>> = {
+  I64: 8,
+  F64: 8,
+  F32: 4,
+  I32: 4,
+  BF16: 2,
+  F16: 2,
+  I16: 2,
+  I8: 1,
+  U8: 1,
+  BOOL: 1,
+};
+
+/** Whether `name` is a dtype this project reads. */
+export function isStoredDtype(name: unknown): name is StoredDtype {
+  return typeof name === "string" && Object.hasOwn(dtypeSizes, name);
+}
+
+/** Whether tensors of this dtype widen to float32. */
+export function isFloatDtype(dtype: StoredDtype): dtype is FloatDtype {
+  return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
+}
+
+/** A tensor's bytes as the typed array of its dtype; copies only where the bytes are not aligned to it. */
+export function viewStored(bytes: Uint8Array<ArrayBuffer>, dtype: StoredDtype): StoredArray {
+  const size = dtypeSizes[dtype];
+  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const { buffer, byteOffset } = aligned;
+  const n = aligned.byteLength / size;
+  switch (dtype) {
+    case "F64":
+      return new Float64Array(buffer, byteOffset, n);
+    case "F32":
+      return new Float32Array(buffer, byteOffset, n);
+    case "F16":
+    case "BF16":
+      return new Uint16Array(buffer, byteOffset, n);
+    case "I64":
+      return new BigInt64Array(buffer, byteOffset, n);
+    case "I32":
+      return new Int32Array(buffer, byteOffset, n);
+    case "I16":
+      return new Int16Array(buffer, byteOffset, n);
+    case "I8":
+      return new Int8Array(buffer, byteOffset, n);
+    case "U8":
+    case "BOOL":
+      return new Uint8Array(buffer, byteOffset, n);
+    default:
+      return dtype satisfies never;
+  }
+}
+
+/** A float tensor's bytes as float32, widened or (F64) rounded; F32 bytes are viewed, not copied. */
+export function toFloat32(bytes: Uint8Array<ArrayBuffer>, dtype: FloatDtype): Float32Array {
+  const values = viewStored(bytes, dtype);
+  if (dtype === "F16") return float16ToFloat32(values as Uint16Array);
+  if (dtype === "BF16") return bfloat16ToFloat32(values as Uint16Array);
+  return dtype === "F32" ? (values as Float32Array) : Float32Array.from(values as Float64Array);
+}
+
+/** float32 values in the given dtype's array, for writing; rounds to nearest even. F32 is passed through. */
+export function fromFloat32(
+  values: Float32Array,
+  dtype: FloatDtype,
+): Float32Array | Float64Array | Uint16Array {
+  if (dtype === "F16") return float32ToFloat16(values);
+  if (dtype === "BF16") return float32ToBfloat16(values);
+  return dtype === "F32" ? values : Float64Array.from(values);
+}
