@@ -1,0 +1,43 @@
+/** @file What every kind of training data comes down to: pictures with captions. Knows no file format. */
+
+/** A picture (its file's bytes, not yet decoded) and its caption. */
+export type Example = {
+  /** Unique in the data and the same on every machine: a relative path, `shard#member` or `file#row`. */
+  readonly key: string;
+  readonly caption: string;
+  /** The encoded picture. Only parquet keeps the bytes in memory for as long as the example is held. */
+  bytes(): Promise<Uint8Array>;
+};
+
+/** An example left out, and why. */
+export type Skipped = { readonly key: string; readonly reason: string };
+
+export type DataSource = {
+  readonly kind: "imagefolder" | "webdataset" | "parquet";
+  /** How many examples there are at most (some may yet be skipped); undefined where only reading tells. */
+  readonly count: number | undefined;
+  /** All examples, in the same order each time. `onSkip` hears of each one that is left out, each time. */
+  examples(onSkip?: (skipped: Skipped) => void): AsyncIterable<Example>;
+};
+
+/** A file of a data set: where it is, and the name it has in keys. */
+export type DataFile = { readonly name: string; readonly path: string };
+
+export type DataOptions = {
+  /** Column (or JSON field) with the caption. Default: "text", else "caption", else the only one there is. */
+  readonly captionColumn?: string | undefined;
+  /** Parquet: column with the picture's bytes. WebDataset: extension of the picture. */
+  readonly imageColumn?: string | undefined;
+};
+
+/** Why a caption cannot be used, or undefined if it can. */
+export function captionProblem(caption: unknown): string | undefined {
+  if (caption === undefined || caption === null) return "has no caption";
+  if (typeof caption !== "string") return `has a caption that is not text but ${typeof caption}`;
+  return caption.trim() === "" ? "has a blank caption" : undefined;
+}
+
+/** Order of keys by UTF-16 unit, so that it does not depend on the machine's language. */
+export function byName(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

@@ -1,0 +1,66 @@
+/** @file Rows of `metadata.jsonl` and `metadata.csv`, the tables of an image folder. Knows no pictures. */
+
+import { createReadStream } from "node:fs";
+import { createInterface } from "node:readline";
+import { parse } from "csv-parse";
+import { InvalidRequest } from "../../errors.js";
+import type { DataFile } from "./example.js";
+
+/** One row; `place` says where it stands, for error messages. */
+export type MetadataRow = { readonly place: string; readonly values: Readonly<Record<string, unknown>> };
+
+/** The rows of a table, in order. Throws InvalidRequest at a row that cannot be read. */
+export function metadataRows(file: DataFile): AsyncGenerator<MetadataRow> {
+  return file.name.endsWith(".csv") ? csvRows(file) : jsonRows(file);
+}
+
+async function* jsonRows(file: DataFile): AsyncGenerator<MetadataRow> {
+  const lines = createInterface({ input: createReadStream(file.path), crlfDelay: Number.POSITIVE_INFINITY });
+  let number = 0;
+  for await (const line of lines) {
+    number += 1;
+    const text = number === 1 ? line.replace(/^\uFEFF/, "") : line;
+    if (text.trim() === "") continue;
+    const place = `${file.name}, line ${number}`;
+    yield { place, values: jsonObject(text, place) };
+  }
+}
+
+function jsonObject(text: string, place: string): Record<string, unknown> {
+  const value = parsed(text);
+  if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
+  const start = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+  throw new InvalidRequest(
+    "data",
+    text,
+    `${place} must be one JSON object, got ${start}. Correct that line.`,
+  );
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function* csvRows(file: DataFile): AsyncGenerator<MetadataRow> {
+  const rows = parse({ bom: true, columns: true, skip_empty_lines: true, info: true });
+  // `pipe` does not carry a failed read over to the parser by itself.
+  const input = createReadStream(file.path).on("error", (error) => rows.destroy(error));
+  input.pipe(rows);
+  try {
+    for await (const { record, info } of rows as AsyncIterable<CsvRow>) {
+      yield { place: `${file.name}, line ${info.lines}`, values: record };
+    }
+  } catch (error) {
+    if (!(error instanceof Error) || !("code" in error) || !String(error.code).startsWith("CSV_"))
+      throw error;
+    throw new InvalidRequest("data", file.path, `${file.name} must be a CSV table, got: ${error.message}.`);
+  } finally {
+    input.destroy();
+  }
+}
+
+type CsvRow = { record: Record<string, string>; info: { lines: number } };

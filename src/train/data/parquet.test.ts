@@ -1,0 +1,118 @@
+/** @file Parquet tables of pictures, written here with hyparquet-writer. */
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parquetWriteBuffer } from "hyparquet-writer";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { type DataOptions, openData, type Skipped } from "./source.js";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "koala-parquet-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+async function read(path: string, options: DataOptions = {}) {
+  const source = await openData(path, options);
+  const skipped: Skipped[] = [];
+  const found: [string, string, number[]][] = [];
+  for await (const { key, caption, bytes } of source.examples((one) => skipped.push(one))) {
+    found.push([key, caption, [...(await bytes())]]);
+  }
+  return { source, found, skipped };
+}
+
+async function write(name: string, options: Parameters<typeof parquetWriteBuffer>[0]): Promise<string> {
+  const path = join(folder, name);
+  await writeFile(path, Buffer.from(parquetWriteBuffer(options)));
+  return path;
+}
+
+// Not valid UTF-8, so that a detour through text would show.
+const pictures = [0, 1, 2].map((n) => Uint8Array.of(0xff, 0xd8, 0x80 + n, 0));
+const captions = ["zero", "ünö", "two"];
+
+describe("parquet", () => {
+  test("a binary column and a text column, over several row groups", async () => {
+    await write("b.parquet", {
+      columnData: [
+        { name: "id", data: [7, 8, 9], type: "INT32" },
+        { name: "image", data: pictures, type: "BYTE_ARRAY" },
+        { name: "text", data: captions, type: "STRING" },
+      ],
+      rowGroupSize: 2,
+    });
+    await write("a.parquet", {
+      columnData: [
+        { name: "image", data: [pictures[2]!], type: "BYTE_ARRAY" },
+        { name: "caption", data: ["first"], type: "STRING" },
+      ],
+      codec: "UNCOMPRESSED",
+    });
+    const { source, found } = await read(folder);
+    expect(source).toMatchObject({ kind: "parquet", count: 4 });
+    expect(found).toEqual([
+      ["a.parquet#0", "first", [0xff, 0xd8, 0x82, 0]],
+      ["b.parquet#0", "zero", [0xff, 0xd8, 0x80, 0]],
+      ["b.parquet#1", "ünö", [0xff, 0xd8, 0x81, 0]],
+      ["b.parquet#2", "two", [0xff, 0xd8, 0x82, 0]],
+    ]);
+  });
+
+  test("Hugging Face's struct of bytes and path; rows without bytes or caption are named", async () => {
+    const path = await write("train.parquet", {
+      columnData: [
+        {
+          name: "image",
+          data: [
+            { bytes: pictures[0], path: "0.jpg" },
+            { bytes: null, path: "1.jpg" },
+            { bytes: pictures[2], path: null },
+          ],
+        },
+        { name: "text", data: ["zero", "one", null] },
+      ],
+      schema: [
+        { name: "root", num_children: 2 },
+        { name: "image", repetition_type: "OPTIONAL", num_children: 2 },
+        { name: "bytes", type: "BYTE_ARRAY", repetition_type: "OPTIONAL" },
+        { name: "path", type: "BYTE_ARRAY", repetition_type: "OPTIONAL", converted_type: "UTF8" },
+        { name: "text", type: "BYTE_ARRAY", repetition_type: "OPTIONAL", converted_type: "UTF8" },
+      ],
+    });
+    const { found, skipped } = await read(path);
+    expect(found).toEqual([["train.parquet#0", "zero", [0xff, 0xd8, 0x80, 0]]]);
+    expect(skipped).toEqual([
+      { key: "train.parquet#1", reason: "has no picture bytes" },
+      { key: "train.parquet#2", reason: "has no caption" },
+    ]);
+  });
+
+  test("columns are chosen by name, and refused with the fitting ones", async () => {
+    const path = await write("t.parquet", {
+      columnData: [
+        { name: "photo", data: pictures, type: "BYTE_ARRAY" },
+        { name: "mask", data: pictures.toReversed(), type: "BYTE_ARRAY" },
+        { name: "short", data: captions, type: "STRING" },
+        { name: "long", data: captions.toReversed(), type: "STRING" },
+      ],
+    });
+    const { found } = await read(path, { imageColumn: "mask", captionColumn: "long" });
+    expect(found[0]).toEqual(["t.parquet#0", "two", [0xff, 0xd8, 0x82, 0]]);
+    await expect(read(path)).rejects.toThrow(/imageColumn: must be given.*"photo", "mask"/);
+    await expect(read(path, { imageColumn: "short" })).rejects.toThrow(/"photo", "mask", got "short"/);
+  });
+
+  test("a table with paths in place of pictures is refused", async () => {
+    const columnData = [{ name: "image", data: captions, type: "STRING" as const }];
+    const path = await write("t.parquet", { columnData });
+    await expect(read(path)).rejects.toThrow(/a fitting column of t\.parquet, which has none/);
+  });
+
+  test("a file that is cut off or no parquet is refused by name", async () => {
+    const path = join(folder, "x.parquet");
+    await writeFile(path, "PAR1 no parquet at all");
+    await expect(read(path)).rejects.toThrow(/data: x\.parquet must be a whole parquet file/);
+  });
+});

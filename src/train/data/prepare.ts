@@ -1,0 +1,98 @@
+/** @file One pass over training data: each picture decoded, put into its bucket and transformed, or skipped. */
+
+import { InvalidRequest } from "../../errors.js";
+import { nearestBucket } from "./buckets.js";
+import type { DataSource, Example, Skipped } from "./example.js";
+import type { Colour, Picture, Size, TimeIds, TransformOptions } from "./transform.js";
+import { coveringSize, decodePicture, transformPicture } from "./transform.js";
+
+/** An example ready for the encoders: `pixels` is [3, size.height, size.width] in -1..1. */
+export type PreparedExample = {
+  readonly key: string;
+  readonly caption: string;
+  readonly size: Size;
+  readonly pixels: Float32Array;
+  readonly timeIds: TimeIds;
+};
+
+export type Preparation = {
+  readonly examples: AsyncIterable<PreparedExample>;
+  /** What was left out so far, with reasons; complete once `examples` has ended. */
+  readonly skipped: readonly Skipped[];
+};
+
+export type PrepareOptions = TransformOptions & {
+  readonly background?: Colour;
+  /** The random numbers for one example: `(key) => seeded(seed, "crop", epoch, key)`. */
+  readonly random: (key: string) => () => number;
+  /** Leaves an example out before it is read (it is cached already). It counts as usable. */
+  readonly isDone?: (key: string) => boolean;
+};
+
+/**
+ * Prepares a source's examples for the given target sizes (one, or aspect-ratio buckets). A broken picture is
+ * skipped and named; `examples` throws InvalidRequest at its end if nothing was usable.
+ */
+export function prepareExamples(
+  source: DataSource,
+  sizes: readonly Size[],
+  options: PrepareOptions,
+): Preparation {
+  const skipped: Skipped[] = [];
+  return { examples: prepared(source, sizes, options, skipped), skipped };
+}
+
+async function* prepared(
+  source: DataSource,
+  sizes: readonly Size[],
+  { background, random, isDone = () => false, ...transform }: PrepareOptions,
+  skipped: Skipped[],
+): AsyncGenerator<PreparedExample> {
+  let usable = 0;
+  for await (const example of source.examples((one) => skipped.push(one))) {
+    const { key, caption } = example;
+    const done = isDone(key);
+    const picture = done ? undefined : await decoded(example, background, skipped);
+    if (done) usable += 1;
+    if (!picture) continue;
+    const size = nearestBucket(picture, sizes);
+    if (isSliver(picture, size)) {
+      skipped.push({
+        key,
+        reason: `is too narrow, ${picture.width} wide and ${picture.height} high: the crop would keep less than 1/64`,
+      });
+      continue;
+    }
+    const { pixels, timeIds } = await transformPicture(picture, size, random(key), transform);
+    usable += 1;
+    yield { key, caption, size, pixels, timeIds };
+  }
+  if (usable === 0) throw nothingUsable(skipped);
+}
+
+/** Whether nearly all would be cropped away; enlarging a thin strip to cover the target also fills memory. */
+function isSliver(picture: Size, target: Size): boolean {
+  const { height, width } = coveringSize(picture, target);
+  return height * width > 64 * target.height * target.width;
+}
+
+async function decoded(
+  example: Example,
+  background: Colour | undefined,
+  skipped: Skipped[],
+): Promise<Picture | undefined> {
+  try {
+    return await decodePicture(await example.bytes(), background ? { background } : {});
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    skipped.push({ key: example.key, reason: `cannot be read: ${reason}` });
+    return undefined;
+  }
+}
+
+function nothingUsable(skipped: readonly Skipped[]): InvalidRequest {
+  const first = skipped[0] ? `; first, "${skipped[0].key}" ${skipped[0].reason}` : "";
+  const got = `got none (${skipped.length} skipped${first})`;
+  const rule = `must hold at least one readable picture with a caption, ${got}.`;
+  return new InvalidRequest("data", undefined, `${rule} Check the path and the files.`);
+}

@@ -1,0 +1,152 @@
+/** @file WebDataset shards, written here with tar-stream. */
+
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { pack } from "tar-stream";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { DataOptions, Example, Skipped } from "./example.js";
+import { openWebDataset } from "./webdataset.js";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "koala-tar-"));
+});
+afterEach(() => rm(folder, { recursive: true }));
+
+type Members = [name: string, content: string | Buffer][];
+
+async function tarOf(members: Members): Promise<Buffer> {
+  const tar = pack();
+  for (const [name, content] of members) tar.entry({ name }, content);
+  tar.finalize();
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of tar) chunks.push(chunk as Uint8Array);
+  return Buffer.concat(chunks);
+}
+
+async function read(tar: Buffer, options: DataOptions = {}) {
+  const path = join(folder, "s.tar");
+  await writeFile(path, tar);
+  const examples: Example[] = [];
+  const skipped: Skipped[] = [];
+  const source = openWebDataset([{ name: "s.tar", path }], options);
+  for await (const example of source.examples((one) => skipped.push(one))) examples.push(example);
+  // Read after the shard was left behind: an example must not depend on where the reader stands.
+  const found: [string, string, string][] = [];
+  for (const { key, caption, bytes } of examples)
+    found.push([key, caption, Buffer.from(await bytes()).toString()]);
+  return { found, skipped };
+}
+
+describe("WebDataset", () => {
+  test("members with one name are one example; .txt goes before .json; folders belong to the name", async () => {
+    const tar = await tarOf([
+      ["./a/0001.jpg", "picture 1"],
+      ["./a/0001.txt", "caption 1\n"],
+      ["./a/0001.json", '{"caption":"not this"}'],
+      ["a/0002.json", '{"caption":"caption 2"}'],
+      ["a/0002.cls", "7"],
+      ["a/0002.PNG", "picture 2"],
+      ["b/0001.webp", "picture 3"],
+      ["b/0001.json", '{"text":"caption 3","caption":"not this"}'],
+    ]);
+    const { found, skipped } = await read(tar);
+    expect(found).toEqual([
+      ["s.tar#a/0001", "caption 1", "picture 1"],
+      ["s.tar#a/0002", "caption 2", "picture 2"],
+      ["s.tar#b/0001", "caption 3", "picture 3"],
+    ]);
+    expect(skipped).toEqual([]);
+  });
+
+  test("long names and pictures larger than a read are whole", async () => {
+    const name = `${"long/".repeat(40)}0001`;
+    const picture = Buffer.alloc(300_001, "0123456789abc");
+    const tar = await tarOf([
+      [`${name}.jpg`, picture],
+      [`${name}.txt`, "caption"],
+    ]);
+    const [example] = (await read(tar)).found;
+    expect(example?.slice(0, 2)).toEqual([`s.tar#${name}`, "caption"]);
+    expect(example?.[2] === picture.toString()).toBe(true);
+  });
+
+  test("captionColumn names a JSON field or another text member", async () => {
+    const tar = await tarOf([
+      ["1.jpg", "picture"],
+      ["1.txt", "short"],
+      ["1.llava.txt", "long"],
+      ["1.json", '{"synCap":"longer"}'],
+    ]);
+    expect((await read(tar, { captionColumn: "synCap" })).found[0]?.[1]).toBe("longer");
+    expect((await read(tar, { captionColumn: "llava.txt" })).found[0]?.[1]).toBe("long");
+    expect((await read(tar, { captionColumn: "absent" })).skipped).toEqual([
+      { key: "s.tar#1", reason: "has no caption" },
+    ]);
+  });
+
+  test("of several pictures imageColumn chooses one, by its extension", async () => {
+    const tar = await tarOf([
+      ["1.jpg", "photo"],
+      ["1.depth.png", "depth"],
+      ["1.txt", "caption"],
+    ]);
+    expect((await read(tar)).skipped).toEqual([
+      { key: "s.tar#1", reason: "has 2 pictures (jpg, depth.png); choose one by imageColumn" },
+    ]);
+    expect((await read(tar, { imageColumn: "depth.png" })).found[0]?.[2]).toBe("depth");
+  });
+
+  test("examples without picture, without caption or torn apart are named", async () => {
+    const tar = await tarOf([
+      ["1.txt", "no picture"],
+      ["2.jpg", "picture"],
+      ["3.jpg", "picture"],
+      ["3.json", "{broken"],
+      ["4.jpg", "picture"],
+      ["4.txt", "good"],
+      ["2.txt", "too late"],
+    ]);
+    const { found, skipped } = await read(tar);
+    expect(found.map(([key]) => key)).toEqual(["s.tar#4"]);
+    expect(skipped).toEqual([
+      { key: "s.tar#1", reason: "has no picture" },
+      { key: "s.tar#2", reason: "has no caption" },
+      { key: "s.tar#3", reason: "has no caption" },
+      { key: "s.tar#2", reason: "has members apart from each other in the shard" },
+    ]);
+  });
+
+  test("a shard that was cut off or is no tar is refused by name", async () => {
+    const tar = await tarOf([
+      ["1.jpg", Buffer.alloc(5000)],
+      ["1.txt", "x"],
+    ]);
+    await expect(read(tar.subarray(0, 3000))).rejects.toThrow(/data: s\.tar must be a whole tar file.*again/);
+    const inText = await tarOf([["1.txt", "long ".repeat(1000)]]);
+    await expect(read(inText.subarray(0, 3000))).rejects.toThrow(/data: s\.tar must be a whole tar file/);
+    await expect(read(Buffer.alloc(2048, "no tar at all"))).rejects.toThrow(
+      /s\.tar must be a whole tar file/,
+    );
+  });
+
+  test("the reader may be left early", async () => {
+    const path = join(folder, "s.tar");
+    await writeFile(
+      path,
+      await tarOf([
+        ["1.jpg", "a"],
+        ["1.txt", "x"],
+        ["2.jpg", "b"],
+        ["2.txt", "y"],
+      ]),
+    );
+    const keys: string[] = [];
+    for await (const { key } of openWebDataset([{ name: "s.tar", path }]).examples()) {
+      keys.push(key);
+      break;
+    }
+    expect(keys).toEqual(["s.tar#1"]);
+  });
+});
