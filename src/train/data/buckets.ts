@@ -7,7 +7,8 @@ import type { Size } from "./transform.js";
 
 /**
  * Buckets near `resolution`² pixels, tall to wide: sides that are multiples of `step`, from half to twice
- * the resolution, with 90 to 100 % of its area. At 1024 that is the table of SDXL (arXiv 2307.01952, appendix I).
+ * the resolution, with 90 to 100 % of its area.
+ * At 1024 that is the table of SDXL (arXiv 2307.01952, appendix I).
  */
 export function aspectBuckets(resolution: number, { step = 64 }: { readonly step?: number } = {}): Size[] {
   if (!Number.isInteger(resolution / step) || resolution < step) {

@@ -11,7 +11,7 @@ export type DropoutRule = "empty-string" | "zeros";
 
 export type Dropped = { readonly text: boolean; readonly pooled: boolean };
 
-/** Text embeddings of one example: `promptEmbeds` [tokens, width]; `pooled` [width] where the model has it. */
+/** Text embeddings of one example: `promptEmbeds` [tokens, width]; `pooled` [width] if the model has it. */
 export type Embeddings = { readonly promptEmbeds: Float32Array; readonly pooled?: Float32Array };
 
 /** Draws whether an example's caption is dropped; `random` should be seeded by (seed, epoch, key). */

@@ -72,7 +72,7 @@ describe("image folder", () => {
     ]);
   });
 
-  test("absent files, blank captions and pictures without a row are counted and named on each pass", async () => {
+  test("absent files, blank captions and pictures without a row are named on each pass", async () => {
     await files({
       "a.png": "A",
       "blank.png": "B",

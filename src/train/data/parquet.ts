@@ -1,4 +1,4 @@
-/** @file Parquet tables with a column of pictures (binary, or Hugging Face's {bytes, path}) and one of text. */
+/** @file Parquet tables with a column of pictures (binary, or Hugging Face's {bytes, path}) and captions. */
 
 import {
   type AsyncBuffer,

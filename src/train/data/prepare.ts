@@ -1,4 +1,4 @@
-/** @file One pass over training data: each picture decoded, put into its bucket and transformed, or skipped. */
+/** @file One pass over training data: each picture decoded, put in its bucket and transformed, or skipped. */
 
 import { InvalidRequest } from "../../errors.js";
 import { nearestBucket } from "./buckets.js";
@@ -59,7 +59,7 @@ async function* prepared(
     if (isSliver(picture, size)) {
       skipped.push({
         key,
-        reason: `is too narrow, ${picture.width} wide and ${picture.height} high: the crop would keep less than 1/64`,
+        reason: `${picture.width}x${picture.height} pixels are too narrow: the crop would keep less than 1/64`,
       });
       continue;
     }

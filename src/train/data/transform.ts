@@ -44,9 +44,9 @@ export type TransformOptions = {
 };
 
 /**
- * Resizes (Lanczos 3) until the target is just covered, mirrors, crops. Order, rounding and time ids are those
- * of Diffusers' `train_text_to_image_sdxl.py`: the original size is the one before resizing, the crop's corner
- * is counted in the resized and already mirrored picture. Draws from `random`: mirror, top, left.
+ * Resizes (Lanczos 3) until the target is just covered, mirrors, crops. Order, rounding and time ids are
+ * those of Diffusers' `train_text_to_image_sdxl.py`: the original size is the one before resizing, the
+ * crop's corner is counted in the resized and already mirrored picture. Draws from `random`: mirror, top, left.
  */
 export async function transformPicture(
   picture: Picture,
@@ -89,7 +89,7 @@ async function resizePicture(picture: Picture, { height, width }: Size): Promise
   return { data, height, width };
 }
 
-/** Half of `spare`, .5 going to the even neighbour: Python's `round`, by which the script centers its crop. */
+/** Half of `spare`, .5 going to the even neighbour: Python's `round`, which centers the script's crop. */
 function halfToEven(spare: number): number {
   const low = Math.floor(spare / 2);
   return spare % 2 === 0 || low % 2 === 0 ? low : low + 1;
