@@ -1,0 +1,123 @@
+/**
+ * @file CLIP's tokenizer, equal to Transformers' slow `CLIPTokenizer` with ftfy installed.
+ *
+ * Must not know the file system: it is given what the files hold.
+ */
+
+import { InvalidRequest } from "../errors.js";
+import { byteLetters, mergeWord } from "./bpe.js";
+import { fixText } from "./fix.js";
+import { type Lexicon, readLexicon, type TokenizerFiles } from "./lexicon.js";
+
+export interface EncodedPrompt {
+  /** Int32[maxLength]: cut with the end token last, or padded. */
+  readonly ids: Int32Array;
+  /** All ids with start and end token, neither cut nor padded. */
+  readonly uncut: readonly number[];
+  /** The text that did not fit. */
+  readonly truncated?: string;
+}
+
+/** A tokenizer from parsed files. Throws ModelError if they do not fit together. */
+export function loadTokenizer(files: TokenizerFiles): ClipTokenizer {
+  return new ClipTokenizer(readLexicon(files));
+}
+
+export class ClipTokenizer {
+  readonly bosId: number;
+  readonly eosId: number;
+  readonly padId: number;
+  /** Entries of the vocabulary, added tokens included. */
+  readonly vocabSize: number;
+  readonly modelMaxLength: number;
+  readonly #lexicon: Lexicon;
+  readonly #letters = byteLetters();
+  readonly #special: RegExp;
+
+  constructor(lexicon: Lexicon) {
+    this.#lexicon = lexicon;
+    this.bosId = lexicon.bosId;
+    this.eosId = lexicon.eosId;
+    this.padId = lexicon.padId;
+    this.vocabSize = lexicon.tokens.size;
+    this.modelMaxLength = lexicon.modelMaxLength;
+    const longestFirst = [...lexicon.added.keys()].sort((a, b) => b.length - a.length);
+    this.#special = new RegExp(`(${longestFirst.map(literal).join("|")})`, "u");
+  }
+
+  /** Ids of a prompt. `maxLength` counts start and end token. */
+  encode(text: string, { maxLength = this.modelMaxLength }: { maxLength?: number } = {}): EncodedPrompt {
+    if (typeof text !== "string") {
+      throw new InvalidRequest(
+        "prompt",
+        text,
+        `must be a string, got ${text === null ? "null" : typeof text}.`,
+      );
+    }
+    if (!Number.isInteger(maxLength) || maxLength < 2) {
+      throw new InvalidRequest("maxLength", maxLength, `must be an integer of at least 2, got ${maxLength}.`);
+    }
+    const uncut = [this.bosId, ...this.#prompt(text), this.eosId];
+    const ids = new Int32Array(maxLength).fill(this.padId);
+    if (uncut.length <= maxLength) {
+      ids.set(uncut);
+      return { ids, uncut };
+    }
+    ids.set(uncut.slice(0, maxLength - 1));
+    ids[maxLength - 1] = this.eosId;
+    return { ids, uncut, truncated: this.decode(uncut.slice(maxLength - 1, -1)) };
+  }
+
+  /** The text of ids, special tokens included. */
+  decode(ids: Iterable<number>): string {
+    const byteOf = new Map(this.#letters.map((letter, byte) => [letter, byte]));
+    const bytes: number[] = [];
+    for (const id of ids) {
+      const token = this.#lexicon.tokens.get(id);
+      if (token === undefined) {
+        throw new InvalidRequest("ids", id, `must be ids of the vocabulary, got ${id}.`);
+      }
+      for (const letter of token) bytes.push(...(byteOf.has(letter) ? [byteOf.get(letter)!] : utf8(letter)));
+    }
+    const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
+    const spaced = text.replaceAll("</w>", " ").trim();
+    return this.#lexicon.cleanUpSpaces ? cleanUp(spaced) : spaced;
+  }
+
+  // Special tokens are found before the text is cleaned, so only in their exact spelling.
+  *#prompt(text: string): Generator<number> {
+    for (const part of text.split(this.#special)) {
+      const added = this.#lexicon.added.get(part);
+      if (added !== undefined) yield added;
+      else yield* this.#words(part);
+    }
+  }
+
+  *#words(text: string): Generator<number> {
+    const { ids, ranks, unknownId } = this.#lexicon;
+    const clean = fixText(text).replace(spaces, " ").trim().toLowerCase();
+    for (const [word] of clean.matchAll(wordPattern)) {
+      const letters = Array.from(utf8(word), (byte) => this.#letters[byte]!).join("");
+      const parts = isMark(word) ? [word] : mergeWord(letters, ranks);
+      for (const part of parts) yield ids.get(part) ?? unknownId;
+    }
+  }
+}
+
+const utf8 = (text: string) => new TextEncoder().encode(text);
+const literal = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+
+/** CLIP's own marks, which after lower-casing are honoured in any spelling. */
+const isMark = (word: string) => word === "<|startoftext|>" || word === "<|endoftext|>";
+
+const spaces = /[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
+
+// CLIP's pattern ignores case: a long s counts as s, and U+0345 (folded to iota) as no symbol.
+const wordPattern =
+  /<\|[sſ]tartoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\x85\u0345\p{L}\p{N}]+/gu;
+
+/** Transformers' `clean_up_tokenization`. */
+function cleanUp(text: string): string {
+  const joined = text.replace(/ ([.?!,])/g, "$1").replaceAll(" ' ", "'");
+  return joined.replace(/ (n't|'m|'s|'ve|'re)/g, "$1");
+}
