@@ -59,7 +59,7 @@ async function* prepared(
     if (isSliver(picture, size)) {
       skipped.push({
         key,
-        reason: `${picture.width}x${picture.height} pixels are too narrow: the crop would keep less than 1/64`,
+        reason: `${picture.width}x${picture.height} pixels are too narrow: a crop keeps less than 1/64`,
       });
       continue;
     }

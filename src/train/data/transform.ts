@@ -46,7 +46,7 @@ export type TransformOptions = {
 /**
  * Resizes (Lanczos 3) until the target is just covered, mirrors, crops. Order, rounding and time ids are
  * those of Diffusers' `train_text_to_image_sdxl.py`: the original size is the one before resizing, the
- * crop's corner is counted in the resized and already mirrored picture. Draws from `random`: mirror, top, left.
+ * crop's corner is counted in the resized and already mirrored picture. Draws in order: mirror, top, left.
  */
 export async function transformPicture(
   picture: Picture,

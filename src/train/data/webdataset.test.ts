@@ -40,7 +40,7 @@ async function read(tar: Buffer, options: DataOptions = {}) {
 }
 
 describe("WebDataset", () => {
-  test("members with one name are one example; .txt goes before .json; folders are part of names", async () => {
+  test("members with one name are one example; .txt goes before .json; folders count", async () => {
     const tar = await tarOf([
       ["./a/0001.jpg", "picture 1"],
       ["./a/0001.txt", "caption 1\n"],
