@@ -1,5 +1,6 @@
 /** @file Character references of HTML (`&eacute;`, `&#233;`) as ftfy reads them. */
 
+import { windows1252 } from "./codepages.js";
 import { namedCharacters } from "./entities.js";
 
 /** Replaces references that end in a semicolon; what HTML does not know stays as it is. */
@@ -37,7 +38,7 @@ function numbered(found: string): string {
   const code = digits[1] ? Number.parseInt(digits[1], 16) : Number.parseInt(digits[2]!, 10);
   if (code === 0x3b) return found; // ftfy takes a semicolon in the result for an unfinished reference.
   if (code === 0 || (code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff) return "\ufffd";
-  if (code >= 0x80 && code <= 0x9f) return new TextDecoder("windows-1252").decode(Uint8Array.of(code));
+  if (code >= 0x80 && code <= 0x9f) return windows1252(code);
   return isForbidden(code) ? "" : String.fromCodePoint(code);
 }
 

@@ -5,7 +5,7 @@
  * looks broken, and its order of attempts. They are reproduced because prompts go through ftfy in training.
  */
 
-import { type Codepage, codepages, encoded } from "./codepages.js";
+import { type Codepage, codepages, encoded, windows1252 } from "./codepages.js";
 
 /** ftfy's `fix_encoding`: repeats single repairs until nothing changes. */
 export function fixEncoding(text: string): string {
@@ -19,9 +19,7 @@ export function fixEncoding(text: string): string {
 
 /** C1 control characters as the Windows-1252 characters that were meant. */
 export function fixC1(text: string): string {
-  return text.replace(/[\x80-\x9f]/g, (c) =>
-    new TextDecoder("windows-1252").decode(Uint8Array.of(c.charCodeAt(0))),
-  );
+  return text.replace(/[\x80-\x9f]/g, (c) => windows1252(c.charCodeAt(0)));
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII is meant with its control characters.
