@@ -1,26 +1,14 @@
 /** @file The networks, traced from the published configs without any weights. */
 
 import { describe, expect, it } from "vitest";
-import { manifest, type Params } from "../tensor/params.js";
-import { count, input, type Shape } from "../tensor/tensor.js";
+import { manifest } from "../tensor/params.js";
+import { input } from "../tensor/tensor.js";
 import { clipConfig, clipText } from "./clip.js";
+import { parameters } from "./cost.js";
 import { knownTextEncoders, knownUnets, knownVae } from "./known.js";
-import { unet } from "./unet.js";
+import { traceUnet } from "./trace.js";
 import { unetConfig } from "./unet-config.js";
 import { decode, encode, vaeConfig } from "./vae.js";
-
-const total = (weights: Map<string, Shape>) =>
-  [...weights.values()].reduce((sum, shape) => sum + count(shape), 0);
-
-function traceUnet(p: Params, json: unknown) {
-  const c = unetConfig(json);
-  const text = input("text", [1, 77, c.up.at(-1)!.textWidth]);
-  const pooled = c.added && {
-    textEmbeds: input("pooled", [1, c.added.input - 6 * c.added.sinusoid]),
-    timeIds: input("ids", [1, 6]),
-  };
-  return unet(p, c, input("x", [1, 4, 16, 16]), input("t", [1]), text, pooled);
-}
 
 describe("the U-Net's weights have the published count", () => {
   it.each([
@@ -29,9 +17,9 @@ describe("the U-Net's weights have the published count", () => {
     ["BK-SDXL", 1_717_277_764, 1110],
     ["KOALA-1B", 1_161_184_324, 790],
     ["KOALA-700M", 782_822_724, 584],
-  ] as const)("%s: %i parameters in %i tensors", (name, parameters, tensors) => {
-    const weights = manifest((p) => traceUnet(p, knownUnets[name]));
-    expect(total(weights)).toBe(parameters);
+  ] as const)("%s: %i parameters in %i tensors", (name, published, tensors) => {
+    const weights = manifest((p) => traceUnet(p, unetConfig(knownUnets[name]), { height: 16, width: 16 }));
+    expect(parameters(weights)).toBe(published);
     expect(weights.size).toBe(tensors);
   });
 });
@@ -41,10 +29,10 @@ describe("the text encoder's weights have the published count", () => {
     ["CLIP ViT-L", 123_060_480],
     ["OpenCLIP ViT-bigG", 694_659_840],
     ["OpenCLIP ViT-H", 340_387_840],
-  ] as const)("%s: %i parameters", (name, parameters) => {
+  ] as const)("%s: %i parameters", (name, published) => {
     const { config, projected } = knownTextEncoders[name];
     const ids = input("ids", [1, 77], "int64");
-    expect(total(manifest((p) => clipText(p, clipConfig(config, { projected }), ids)))).toBe(parameters);
+    expect(parameters(manifest((p) => clipText(p, clipConfig(config, { projected }), ids)))).toBe(published);
   });
 });
 
@@ -54,7 +42,7 @@ it("AutoencoderKL has 83,653,863 parameters", () => {
     encode(p, c, input("image", [1, 3, 64, 64]));
     decode(p, c, input("latents", [1, 4, 8, 8]));
   });
-  expect(total(weights)).toBe(83_653_863);
+  expect(parameters(weights)).toBe(83_653_863);
 });
 
 describe("a config that asks for what is not implemented is refused by the field's name", () => {

@@ -1,0 +1,46 @@
+/** @file What a network costs, counted from its traced graph: weights and multiplications. Runs nothing. */
+
+import { type Attributes, count, type Op, type Shape, type Tensor } from "../tensor/tensor.js";
+
+/** Number of weights in what `manifest` lists. */
+export function parameters(manifest: ReadonlyMap<string, Shape>): number {
+  let total = 0;
+  for (const shape of manifest.values()) total += count(shape);
+  return total;
+}
+
+/**
+ * Multiply-accumulates of one run of the graph behind `outputs`: matrix products, convolutions and both products of
+ * attention (queries by keys, weights by values). Normalisations and activations count nothing. Products with padding
+ * and with masked keys count, because they are computed. Profilers that count modules (thop) leave attention's
+ * products out: take `attention` off `macsByOp` to compare.
+ */
+export function macs(outputs: readonly Tensor[]): number {
+  return [...macsByOp(outputs).values()].reduce((a, b) => a + b, 0);
+}
+
+/** The multiply-accumulates of `macs`, by kind of operation. */
+export function macsByOp(outputs: readonly Tensor[]): Map<Op, number> {
+  const totals = new Map<Op, number>();
+  // A Set hands out what is added while it is walked, so this visits each tensor of the graph once.
+  const graph = new Set(outputs);
+  for (const t of graph) {
+    for (const x of t.inputs) graph.add(x);
+    const n = macsOf(t);
+    if (n > 0) totals.set(t.op, (totals.get(t.op) ?? 0) + n);
+  }
+  return totals;
+}
+
+type Rule<O extends Op> = (t: Tensor<O>, attrs: Attributes[O]) => number;
+
+const macsOf = <O extends Op>(t: Tensor<O>): number =>
+  (rules[t.op] as Rule<O> | undefined)?.(t, t.attrs) ?? 0;
+
+/** Every operation that multiplies and accumulates. */
+const rules: { [O in Op]?: Rule<O> } = {
+  matmul: (t, { transposeA }) => count(t.shape) * t.inputs[0]!.shape.at(transposeA ? -2 : -1)!,
+  conv2d: (t) => count(t.shape) * count(t.inputs[1]!.shape.slice(1)),
+  conv2dTranspose: ({ inputs: [g, w] }) => count(g!.shape) * count(w!.shape.slice(1)),
+  attention: (t) => 2 * count(t.shape) * t.inputs[1]!.shape[1]!,
+};
