@@ -1,0 +1,110 @@
+/** @file Pictures to and from PNG, JPEG and WebP files, by sharp. Knows nothing of tensors or models. */
+import { mkdir } from "node:fs/promises";
+import { dirname, extname } from "node:path";
+import sharp, { type Sharp } from "sharp";
+import { InvalidRequest, listed } from "../errors.js";
+import { systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { overBackground, type Picture, type Rgb } from "./pixels.js";
+
+export type PictureFormat = "png" | "jpeg" | "webp";
+
+/** A picture read from a file; `alpha` is [height, width], present where the file had one. */
+export type Decoded = { picture: Picture; alpha?: Uint8Array; format: string };
+
+const formats: Readonly<Record<string, PictureFormat>> = {
+  ".png": "png",
+  ".jpg": "jpeg",
+  ".jpeg": "jpeg",
+  ".webp": "webp",
+};
+
+/** A picture as the bytes of a file; `quality` is 1..100 and does not touch PNG. */
+export async function encodePicture(
+  { width, height, data }: Picture,
+  format: PictureFormat,
+  { quality = 95 }: { quality?: number } = {},
+): Promise<Uint8Array> {
+  if (!Number.isInteger(quality) || quality < 1 || quality > 100) {
+    throw new InvalidRequest("quality", quality, `must be a whole number from 1 to 100, got ${quality}.`);
+  }
+  const image = sharp(data, { raw: { width, height, channels: 3 } });
+  return new Uint8Array(await withFormat(image, format, quality).toBuffer());
+}
+
+/** Writes a picture in the format of the path's ending, making its folder; InvalidRequest. */
+export async function savePicture(
+  path: string,
+  picture: Picture,
+  { quality }: { quality?: number } = {},
+): Promise<void> {
+  const format = formatOf(path);
+  const bytes = await encodePicture(picture, format, quality === undefined ? {} : { quality });
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await writeBeside(path, (handle) => writeAll(handle, bytes));
+  } catch (error) {
+    const code = systemCode(error);
+    if (!code) throw error;
+    const remedy = "Check that its folder may be written to and that the disk has room.";
+    throw new InvalidRequest(
+      "path",
+      path,
+      `must be a path that can be written, got ${path} (${code}). ${remedy}`,
+    );
+  }
+}
+
+/**
+ * Reads a picture of any format sharp knows: turned upright by its EXIF orientation, in 8-bit sRGB, laid over
+ * `background` where it is transparent. InvalidRequest for a broken file or more than `maxPixels`.
+ */
+export async function decodePicture(
+  source: Uint8Array | string,
+  { background = [255, 255, 255], maxPixels = 2 ** 26 }: { background?: Rgb; maxPixels?: number } = {},
+): Promise<Decoded> {
+  // The limit is checked below, on the header, with a message of our own.
+  const image = sharp(source, { failOn: "error", limitInputPixels: false });
+  const { width, height, hasAlpha, format } = await readable(source, image.metadata());
+  if (width * height > maxPixels) {
+    const rule = `must have at most ${maxPixels} pixels, got ${width} x ${height}. Make it smaller first.`;
+    throw new InvalidRequest("image", source, rule);
+  }
+  const upright = image.autoOrient().toColourspace("srgb").ensureAlpha().raw({ depth: "uchar" });
+  const { data: rgba, info } = await readable(source, upright.toBuffer({ resolveWithObject: true }));
+  const { data, alpha } = overBackground(rgba, background);
+  const picture = { width: info.width, height: info.height, data };
+  return hasAlpha ? { picture, alpha, format } : { picture, format };
+}
+
+function formatOf(path: string): PictureFormat {
+  const ending = extname(path).toLowerCase();
+  const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined;
+  if (format) return format;
+  const known = listed(Object.keys(formats));
+  throw new InvalidRequest("path", path, `must end in one of ${known}, got "${path}". Change its ending.`);
+}
+
+function withFormat(image: Sharp, format: PictureFormat, quality: number): Sharp {
+  switch (format) {
+    case "png":
+      return image.png();
+    case "jpeg":
+      // Halved chroma smears the saturated edges that generated pictures are full of.
+      return image.jpeg({ quality, chromaSubsampling: "4:4:4" });
+    case "webp":
+      return image.webp({ quality });
+    default:
+      return format satisfies never;
+  }
+}
+
+async function readable<T>(source: Uint8Array | string, result: Promise<T>): Promise<T> {
+  try {
+    return await result;
+  } catch (error) {
+    const got = typeof source === "string" ? source : `${source.length} bytes`;
+    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    const rule = `must be a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, AVIF), got ${got}`;
+    throw new InvalidRequest("image", source, `${rule}: ${why}. Check the path, or save the picture again.`);
+  }
+}

@@ -1,0 +1,70 @@
+/** @file Between a network's floats and 8-bit RGB pixels. Browser-safe: no sharp, no Node. */
+import { EngineError, ShapeError } from "../errors.js";
+
+/** An 8-bit sRGB picture; `data` is [height, width, 3]. */
+export type Picture = { width: number; height: number; data: Uint8Array };
+
+/** A colour, 0..255 each. */
+export type Rgb = readonly [red: number, green: number, blue: number];
+
+/**
+ * One image [3, height, width] in -1..1 -> picture, bit for bit as Diffusers' VaeImageProcessor: clamp of
+ * x / 2 + 0.5, times 255, to nearest even, in float32. EngineError if any value is not finite.
+ */
+export function toPicture(image: Float32Array, width: number, height: number): Picture {
+  const pixels = width * height;
+  if (image.length !== 3 * pixels) {
+    throw new ShapeError("picture", `must be [3, ${height}, ${width}], got ${image.length} values`);
+  }
+  requireFinite(image, "picture");
+  const data = new Uint8Array(3 * pixels);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let i = 0; i < pixels; i++) data[3 * i + channel] = toByte(image[channel * pixels + i]!);
+  }
+  return { width, height, data };
+}
+
+/** Picture -> [3, height, width] in -1..1, in float32 as Diffusers' VaeImageProcessor: 2 (p / 255) - 1. */
+export function fromPicture({ width, height, data }: Picture): Float32Array {
+  const pixels = width * height;
+  const image = new Float32Array(3 * pixels);
+  for (let channel = 0; channel < 3; channel++) {
+    for (let i = 0; i < pixels; i++) {
+      image[channel * pixels + i] = 2 * Math.fround(data[3 * i + channel]! / 255) - 1;
+    }
+  }
+  return image;
+}
+
+/** RGBA [height, width, 4] -> its colours laid over a background, and its alpha [height, width]. */
+export function overBackground(rgba: Uint8Array, background: Rgb): { data: Uint8Array; alpha: Uint8Array } {
+  const pixels = rgba.length / 4;
+  const data = new Uint8Array(3 * pixels);
+  const alpha = new Uint8Array(pixels);
+  for (let i = 0; i < pixels; i++) {
+    const a = (alpha[i] = rgba[4 * i + 3]!);
+    for (let c = 0; c < 3; c++) {
+      data[3 * i + c] = Math.round((rgba[4 * i + c]! * a + background[c]! * (255 - a)) / 255);
+    }
+  }
+  return { data, alpha };
+}
+
+/** Throws an EngineError naming likely causes if a value is NaN or infinite: it would come out black. */
+export function requireFinite(values: Float32Array, where: string): void {
+  let bad = 0;
+  for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) bad++;
+  if (bad === 0) return;
+  const causes =
+    "SDXL's own VAE overflows in float16 (decode in float32, or use a VAE made for float16); " +
+    "the weights are broken; the guidance scale is far too high";
+  const rule = `must be finite, got NaN or infinity in ${bad} of ${values.length} values`;
+  throw new EngineError(where, new Error(`${rule}. Likely causes: ${causes}.`));
+}
+
+function toByte(x: number): number {
+  const unit = Math.fround(Math.fround(x * 0.5) + 0.5);
+  const scaled = Math.fround(Math.min(Math.max(unit, 0), 1) * 255);
+  // Adding 2^52 leaves a double no bits below one, so the addition itself rounds to nearest even.
+  return scaled + 2 ** 52 - 2 ** 52;
+}

@@ -1,0 +1,168 @@
+/** @file Finds the weights of one part of a model as Diffusers' from_pretrained would. Knows no architecture. */
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { listed, ModelError } from "../errors.js";
+import type { StoredArray } from "./dtype.js";
+import { kindOf, readJson } from "./files.js";
+import { shardIndex } from "./index-file.js";
+import type { TensorEntry } from "./safetensors.js";
+import {
+  isPickle,
+  openSafetensors,
+  readFloat32,
+  readStored,
+  refusePickle,
+  type SafetensorsFile,
+} from "./safetensors-file.js";
+
+export type WeightEntry = TensorEntry & { file: string };
+
+/** The tensors of a part; `file` and `files` are real absolute paths, `totalBytes` is as stored. */
+export type WeightSet = {
+  tensors: ReadonlyMap<string, WeightEntry>;
+  files: readonly string[];
+  variant?: string;
+  totalBytes: number;
+};
+
+type Candidate = { name: string; variant: string; indexed: boolean; stem: string };
+
+/**
+ * Finds weights in a folder, or takes the path of one .safetensors file. With no variant named, plain files
+ * are preferred, then the only variant there is, which the result names. ModelError.
+ */
+export async function resolveWeights(
+  folder: string,
+  { variant }: { variant?: string } = {},
+): Promise<WeightSet> {
+  const kind = await kindOf(folder);
+  if (kind !== "folder") return union([await openSafetensors(folder)]);
+  const names = (await readdir(folder)).sort();
+  const chosen = choose(folder, names, variant);
+  const path = join(folder, chosen.name);
+  const set = chosen.indexed ? await openShards(folder, path) : union([await openSafetensors(path)]);
+  return chosen.variant ? { ...set, variant: chosen.variant } : set;
+}
+
+/** A tensor in its own dtype (F16 and BF16 as bits, I64 as BigInt64Array); ModelError. */
+export async function readTensor(set: WeightSet, name: string): Promise<StoredArray> {
+  return readStored(entryOf(set, name));
+}
+
+/** A float tensor as float32; ModelError. */
+export async function readFloats(set: WeightSet, name: string): Promise<Float32Array> {
+  return readFloat32(name, entryOf(set, name));
+}
+
+/** The set with each tensor under the name that `rule` gives it; undefined leaves it out. ModelError. */
+export function renamed(set: WeightSet, rule: (name: string) => string | undefined): WeightSet {
+  const tensors = new Map<string, WeightEntry>();
+  for (const [old, entry] of set.tensors) {
+    const name = rule(old);
+    if (name === undefined) continue;
+    if (tensors.has(name)) {
+      const problem = `two tensors must not share a name, got ${listed([name])} for ${listed([old])} and another`;
+      throw new ModelError(
+        entry.file,
+        `${problem}. The file mixes old and new names: use one that does not.`,
+      );
+    }
+    tensors.set(name, entry);
+  }
+  return { ...set, tensors, totalBytes: bytesOf(tensors) };
+}
+
+function entryOf(set: WeightSet, name: string): WeightEntry {
+  const entry = set.tensors.get(name);
+  if (entry) return entry;
+  const problem = `missing ${listed([name])} among ${set.tensors.size} tensors. Check that it is this model's file.`;
+  throw new ModelError(set.files.join(", ") || "weights", problem, { missing: [name] });
+}
+
+function choose(folder: string, names: readonly string[], variant: string | undefined): Candidate {
+  const candidates = names.flatMap(candidate).sort((a, b) => preference(a) - preference(b));
+  const wanted = variant ?? "";
+  const exact = candidates.find((c) => c.variant === wanted);
+  if (exact) return exact;
+  const variants = [...new Set(candidates.map((c) => c.variant))];
+  const first = candidates[0];
+  if (!first) return explainNone(folder, names);
+  if (variant === undefined && variants.length === 1) return first;
+  const there = variants.map((v) => (v ? `variant "${v}"` : "plain files")).join(" and ");
+  const rule = variant === undefined ? "has several variants" : `must hold variant "${variant}"`;
+  const remedy =
+    variant === undefined ? "Name one of them." : "Ask for what is there, or download the other.";
+  throw new ModelError(folder, `${rule}, got ${there}. ${remedy}`);
+}
+
+// Diffusers writes the variant of an index after ".index", Transformers and older tools before ".safetensors".
+const single = /^(diffusion_pytorch_model|model)(?:\.([^.]+))?\.safetensors$/;
+const index = /^(diffusion_pytorch_model|model)(?:\.([^.]+))?\.safetensors\.index(?:\.([^.]+))?\.json$/;
+const shard = /-\d{5}-of-\d{5}\.safetensors$/;
+
+function candidate(name: string): Candidate[] {
+  const found = index.exec(name) ?? (shard.test(name) ? null : single.exec(name));
+  if (!found) return [];
+  const variant = found[2] ?? found[3] ?? "";
+  return [{ name, variant, indexed: name.endsWith(".json"), stem: found[1]! }];
+}
+
+/** Where both lie there, Diffusers loads the shards, Transformers the single file. */
+function preference({ stem, indexed }: Candidate): number {
+  return stem === "model" ? (indexed ? 3 : 2) : indexed ? 0 : 1;
+}
+
+function explainNone(folder: string, names: readonly string[]): never {
+  const fail = (problem: string) => {
+    throw new ModelError(folder, problem);
+  };
+  const wanted = "must hold diffusion_pytorch_model.safetensors or model.safetensors";
+  const some = (found: string[]) => `${wanted}, got ${listed(found)}`;
+  const shards = names.filter((n) => shard.test(n));
+  const others = names.filter((n) => n.endsWith(".safetensors"));
+  const pickle = names.find(isPickle);
+  if (shards.length)
+    return fail(`${some(shards)} without their index. Download the .index.json beside them.`);
+  if (others.length) return fail(`${some(others)}. Pass the path of the file itself.`);
+  if (pickle) return refusePickle(join(folder, pickle)) as never;
+  if (!names.length) return fail(`${wanted}, got an empty folder. Download the model again.`);
+  return fail(`${some([...names])}. Download the weights, or check the path.`);
+}
+
+async function openShards(folder: string, path: string): Promise<WeightSet> {
+  const map = shardIndex(await readJson(path), path);
+  const names = [...new Set(map.values())].sort();
+  const kinds = await Promise.all(names.map((name) => kindOf(join(folder, name))));
+  const absent = names.filter((_, i) => kinds[i] !== "file");
+  if (absent.length) {
+    const problem = `missing ${absent.length} of ${names.length} shards: ${listed(absent)}`;
+    throw new ModelError(path, `${problem}. Download them again.`, { missing: absent });
+  }
+  const files = new Map<string, SafetensorsFile>();
+  for (const name of names) files.set(name, await openSafetensors(join(folder, name)));
+  const missing = [...map].filter(([tensor, name]) => !files.get(name)!.tensors.has(tensor)).map(([t]) => t);
+  if (missing.length) {
+    const problem = `missing ${missing.length} of ${map.size} tensors in the shards it names: ${listed(missing)}`;
+    throw new ModelError(path, `${problem}. Download the index and its shards again, together.`, { missing });
+  }
+  return union([...files.values()]);
+}
+
+function union(files: readonly SafetensorsFile[]): WeightSet {
+  const tensors = new Map<string, WeightEntry>();
+  for (const file of files) {
+    for (const [name, entry] of file.tensors) {
+      const first = tensors.get(name);
+      if (first) {
+        const problem = `${listed([name])} must be in one shard, got it in ${first.file} too`;
+        throw new ModelError(file.path, `${problem}. Download the shards again, all of one version.`);
+      }
+      tensors.set(name, { ...entry, file: file.path });
+    }
+  }
+  return { tensors, files: files.map((file) => file.path), totalBytes: bytesOf(tensors) };
+}
+
+function bytesOf(tensors: ReadonlyMap<string, WeightEntry>): number {
+  return [...tensors.values()].reduce((sum, { length }) => sum + length, 0);
+}

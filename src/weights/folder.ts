@@ -1,0 +1,95 @@
+/** @file A Diffusers folder: which parts model_index.json names, where they are, and their configs. */
+import { readdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { listed, ModelError } from "../errors.js";
+import { kindOf, readJson } from "./files.js";
+import { type ModelIndex, modelIndex } from "./index-file.js";
+import type { JsonObject } from "./json.js";
+import { refusePickle } from "./safetensors-file.js";
+
+/** One part; `config` reads its config.json (a scheduler's scheduler_config.json, a tokenizer's own). */
+export type ModelPart = {
+  name: string;
+  library: string;
+  className: string;
+  path: string;
+  config(): Promise<JsonObject>;
+};
+
+/** An opened folder; `parts` are those present, by name, and `part` throws a ModelError for any other. */
+export type ModelFolder = {
+  path: string;
+  className: string;
+  settings: JsonObject;
+  parts: ReadonlyMap<string, ModelPart>;
+  part(name: string): ModelPart;
+};
+
+const indexName = "model_index.json";
+
+// No pipeline here reads these, so a download may leave them out.
+const unread: readonly string[] = ["safety_checker", "feature_extractor", "image_encoder"];
+
+/** Opens a Diffusers folder and checks that its parts are there; ModelError says what the path is instead. */
+export async function openFolder(path: string): Promise<ModelFolder> {
+  const root = resolve(path);
+  const file = join(root, indexName);
+  if ((await kindOf(file)) !== "file") throw new ModelError(path, await explainNoIndex(root));
+  const index = modelIndex(await readJson(file), file);
+  const present = await presentParts(root, index);
+  const absent = [...index.parts.keys()].filter((name) => !present.has(name) && !unread.includes(name));
+  if (absent.length) {
+    const problem = `missing ${absent.length} of ${index.parts.size} folders that ${indexName} names`;
+    const remedy = "Download them, or set them to [null, null] there.";
+    throw new ModelError(path, `${problem}: ${listed(absent)}. ${remedy}`, { missing: absent });
+  }
+  const part = (name: string): ModelPart => {
+    const found = present.get(name);
+    if (found) return found;
+    const problem = `must name the part "${name}", got ${listed([...present.keys()], 10)}`;
+    throw new ModelError(file, `${problem}. Use a model that has it.`, { missing: [name] });
+  };
+  return { path: root, className: index.className, settings: index.settings, parts: present, part };
+}
+
+async function presentParts(root: string, index: ModelIndex): Promise<Map<string, ModelPart>> {
+  const parts = new Map<string, ModelPart>();
+  for (const [name, { library, className }] of index.parts) {
+    const path = join(root, name);
+    if ((await kindOf(path)) !== "folder") continue;
+    const config = () => readJson(join(path, configName(className)));
+    parts.set(name, { name, library, className, path, config });
+  }
+  return parts;
+}
+
+function configName(className: string): string {
+  if (className.endsWith("Scheduler")) return "scheduler_config.json";
+  return /Tokenizer(Fast)?$/.test(className) ? "tokenizer_config.json" : "config.json";
+}
+
+/** What a path without model_index.json looks like, with what to pass in its place. */
+async function explainNoIndex(root: string): Promise<string> {
+  const rule = `must be a Diffusers folder with ${indexName}`;
+  const kind = await kindOf(root);
+  if (kind === undefined) return `${rule}, got a path that does not exist. Check it, or download the model.`;
+  if (kind === "file") {
+    refusePickle(root);
+    return `${rule}, got a single file. Convert a checkpoint to a Diffusers folder first.`;
+  }
+  const names = (await readdir(root)).filter((name) => !name.startsWith(".")).sort();
+  if (!names.length) return `${rule}, got an empty folder. Download the model into it.`;
+  if (names.includes("snapshots")) {
+    return `${rule}, got a Hugging Face cache entry. Pass the folder inside its "snapshots".`;
+  }
+  if (names.includes("config.json")) {
+    const { _class_name: name, architectures } = await readJson(join(root, "config.json"));
+    const className = name ?? (Array.isArray(architectures) ? architectures[0] : undefined) ?? "model";
+    return `${rule}, got the folder of one part (${className}). Pass the folder that holds it.`;
+  }
+  const checkpoint = names.find((name) => /\.(safetensors|ckpt)$/.test(name));
+  if (checkpoint) {
+    return `${rule}, got a folder with the checkpoint "${checkpoint}". Convert it to a Diffusers folder first.`;
+  }
+  return `${rule}, got ${listed(names)}. Check the path, or download the model again.`;
+}

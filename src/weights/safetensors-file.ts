@@ -1,0 +1,116 @@
+/** @file safetensors files in Node: the header is read on opening, a tensor when it is asked for. */
+import { extname } from "node:path";
+import { listed, ModelError } from "../errors.js";
+import { isFloatDtype, type StoredArray, toFloat32, viewStored } from "./dtype.js";
+import { readExactly, reading, readRange, realFile, systemCode, writeAll, writeBeside } from "./files.js";
+import {
+  dataBytes,
+  encodeHeader,
+  type Header,
+  headerBytes,
+  parseHeader,
+  prefixBytes,
+  type TensorEntry,
+  type TensorLayout,
+} from "./safetensors.js";
+
+/** An opened file; `path` is real and absolute. It holds no handle, so there is nothing to close. */
+export type SafetensorsFile = Header & {
+  path: string;
+  size: number;
+  /** The tensor in its own dtype (F16 and BF16 as bits). ModelError for a name that is not there. */
+  read(name: string): Promise<StoredArray>;
+  /** A float tensor as float32. ModelError for an integer tensor. */
+  readFloats(name: string): Promise<Float32Array>;
+};
+
+/** A tensor to be written; `data` may be made when its turn comes, so that not all need be in memory. */
+export type TensorSource = TensorLayout & { data: ArrayBufferView | (() => Promise<ArrayBufferView>) };
+
+const pickleEndings = [".bin", ".ckpt", ".pt", ".pth", ".pkl"];
+
+/** Whether a file of this name is a pickle checkpoint. */
+export function isPickle(path: string): boolean {
+  return pickleEndings.includes(extname(path).toLowerCase());
+}
+
+/** Refuses pickle checkpoints, whose loading runs whatever code the file holds. */
+export function refusePickle(path: string): void {
+  if (!isPickle(path)) return;
+  const rule = `must be a .safetensors file, got a pickle checkpoint, whose loading runs code it holds`;
+  throw new ModelError(
+    path,
+    `${rule}. Ask the model's author for safetensors, or convert it where you trust it.`,
+  );
+}
+
+/** Reads the header of a .safetensors file; ModelError for anything else. */
+export async function openSafetensors(path: string): Promise<SafetensorsFile> {
+  refusePickle(path);
+  const file = await realFile(path);
+  const { header, size } = await reading(path, file, async (handle) => {
+    const { size } = await handle.stat();
+    const start = await readExactly(handle, path, 0, Math.min(size, prefixBytes));
+    const bytes = await readExactly(handle, path, 0, headerBytes(start, size, path));
+    return { header: parseHeader(bytes, size, path), size };
+  });
+  const entry = (name: string) => {
+    const found = header.tensors.get(name);
+    if (found) return { ...found, file };
+    throw new ModelError(
+      path,
+      `must hold ${listed([name])}, got ${header.tensors.size} other tensors. ${check}`,
+    );
+  };
+  return {
+    ...header,
+    path: file,
+    size,
+    read: (name) => readStored(entry(name)),
+    readFloats: (name) => readFloat32(name, entry(name)),
+  };
+}
+
+/** Writes a file tensor by tensor, beside `path`, and renames it when it is whole; ModelError. */
+export async function writeSafetensors(
+  path: string,
+  tensors: ReadonlyMap<string, TensorSource>,
+  { metadata = { format: "pt" } }: { metadata?: Readonly<Record<string, string>> } = {},
+): Promise<void> {
+  const header = encodeHeader(tensors, metadata);
+  const writing = writeBeside(path, async (handle) => {
+    await writeAll(handle, header.bytes);
+    for (const name of header.tensors.keys()) {
+      const { dtype, shape, data } = tensors.get(name)!;
+      const made = typeof data === "function" ? await data() : data;
+      await writeAll(handle, dataBytes(name, { dtype, shape, data: made }));
+    }
+  });
+  await writing.catch((error: unknown) => {
+    const code = systemCode(error);
+    throw code ? new ModelError(path, `must be writable, got ${code}. ${checkRoom}`) : error;
+  });
+}
+
+/** A tensor of a file in its own dtype (F16 and BF16 as bits, I64 as BigInt64Array). */
+export async function readStored(entry: TensorEntry & { file: string }): Promise<StoredArray> {
+  return viewStored(await readRange(entry.file, entry.offset, entry.length), entry.dtype);
+}
+
+/** A float tensor of a file as float32; ModelError for an integer tensor. */
+export async function readFloat32(
+  name: string,
+  entry: TensorEntry & { file: string },
+): Promise<Float32Array> {
+  const { file, dtype } = entry;
+  if (!isFloatDtype(dtype)) {
+    throw new ModelError(
+      file,
+      `${listed([name])} must be of a float dtype, got ${dtype}. Read it as stored.`,
+    );
+  }
+  return toFloat32(await readRange(file, entry.offset, entry.length), dtype);
+}
+
+const check = "Check the name.";
+const checkRoom = "Check that its folder exists, may be written to, and that the disk has room.";
