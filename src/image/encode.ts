@@ -63,20 +63,23 @@ export async function decodePicture(
   { background = [255, 255, 255], maxPixels = 2 ** 26 }: { background?: Rgb; maxPixels?: number } = {},
 ): Promise<Decoded> {
   // The limit is checked below, on the header, with a message of our own.
-  const image = sharp(source, { failOn: "error", limitInputPixels: false });
-  const { width, height, hasAlpha, format } = await readable(source, image.metadata());
+  const opened = () => sharp(source, { failOn: "error", limitInputPixels: false });
+  const { width, height, hasAlpha, format } = await readable(source, () => opened().metadata());
   if (width * height > maxPixels) {
     const rule = `must have at most ${maxPixels} pixels, got ${width} x ${height}. Make it smaller first.`;
-    throw new InvalidRequest("image", source, rule);
+    throw new InvalidRequest("image", width * height, rule);
   }
-  const upright = image.autoOrient().toColourspace("srgb").ensureAlpha().raw({ depth: "uchar" });
-  const { data: rgba, info } = await readable(source, upright.toBuffer({ resolveWithObject: true }));
+  const { data: rgba, info } = await readable(source, () => {
+    const upright = opened().autoOrient().toColourspace("srgb").ensureAlpha();
+    return upright.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+  });
   const { data, alpha } = overBackground(rgba, background);
   const picture = { width: info.width, height: info.height, data };
   return hasAlpha ? { picture, alpha, format } : { picture, format };
 }
 
-function formatOf(path: string): PictureFormat {
+/** The format that a path's ending asks for; InvalidRequest for an unknown one. */
+export function formatOf(path: string): PictureFormat {
   const ending = extname(path).toLowerCase();
   const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined;
   if (format) return format;
@@ -98,13 +101,13 @@ function withFormat(image: Sharp, format: PictureFormat, quality: number): Sharp
   }
 }
 
-async function readable<T>(source: Uint8Array | string, result: Promise<T>): Promise<T> {
+async function readable<T>(source: Uint8Array | string, read: () => Promise<T>): Promise<T> {
   try {
-    return await result;
+    return await read();
   } catch (error) {
     const got = typeof source === "string" ? source : `${source.length} bytes`;
     const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
     const rule = `must be a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, AVIF), got ${got}`;
-    throw new InvalidRequest("image", source, `${rule}: ${why}. Check the path, or save the picture again.`);
+    throw new InvalidRequest("image", got, `${rule}: ${why}. Check the path, or save the picture again.`);
   }
 }

@@ -18,7 +18,8 @@ import { readJson } from "./files.js";
 import { parseHeader, serialize } from "./safetensors.js";
 import { openSafetensors, writeSafetensors } from "./safetensors-file.js";
 
-const pipelines = new URL("../../golden/data/pipelines/", import.meta.url).pathname;
+const golden = new URL("../../golden/data/", import.meta.url).pathname;
+const pipelines = join(golden, "pipelines");
 const sharded = join(pipelines, "koala-700m-tiny/unet");
 const root = realpathSync(mkdtempSync(join(tmpdir(), "weights-")));
 afterAll(() => rmSync(root, { recursive: true }));
@@ -68,16 +69,44 @@ describe("the golden pipelines", () => {
     expect(found).toEqual(weight_map);
   });
 
-  it("read F16, BF16, F64 and I64 tensors to PyTorch's values", async () => {
-    const random = await openSafetensors(join(pipelines, "../random.safetensors"));
-    for (const [name, { dtype }] of random.tensors) {
-      if (dtype === "I64") expect(await random.read(name)).toBeInstanceOf(BigInt64Array);
-      else
-        expect(
-          (await random.readFloats(name)).every((x) => !Number.isNaN(x)),
-          name,
-        ).toBe(true);
-    }
+  it.each<[string, string, string, number[], number]>([
+    [
+      "BF16",
+      "pipelines/sdxl-tiny/text_encoder_2/model.safetensors",
+      "text_projection.weight",
+      [-0.2275390625, 0.09521484375, -0.212890625],
+      2.37790584564209,
+    ],
+    [
+      "F16",
+      "pipelines/koala-700m-tiny/unet/diffusion_pytorch_model.fp16-00001-of-00004.safetensors",
+      "conv_in.weight",
+      [-0.1019287109375, 0.01727294921875, 0.33642578125],
+      -3.8289204835891724,
+    ],
+    [
+      "F32",
+      "pipelines/sd2-tiny/unet/diffusion_pytorch_model.safetensors",
+      "conv_in.weight",
+      [-0.30434104800224304, 0.11970903724431992, -0.01857578568160534],
+      3.019619543571025,
+    ],
+    [
+      "F64",
+      "random.safetensors",
+      "mixed.-1.10.randn64_5",
+      [-1.1356946229934692, -0.5084064602851868, -0.39935702085494995],
+      -1.7668116390705109,
+    ],
+  ])("hold %s tensors that widen to the values PyTorch reads", async (dtype, path, name, first, sum) => {
+    const set = await resolveWeights(join(golden, path));
+    expect(set.tensors.get(name)!.dtype).toBe(dtype);
+    const values = await readFloats(set, name);
+    expect([...values.subarray(0, 3)]).toEqual(first);
+    expect(values.reduce((total, x) => total + x, 0)).toBeCloseTo(sum, 10);
+  });
+
+  it("hold integer tensors, which are read as they are and not as floats", async () => {
     const set = await resolveWeights(join(pipelines, "sd2-tiny/text_encoder"));
     const ids = await readTensor(set, "text_model.embeddings.position_ids");
     expect(ids).toEqual(BigInt64Array.from({ length: 77 }, (_, i) => BigInt(i)));

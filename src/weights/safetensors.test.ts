@@ -97,6 +97,7 @@ describe("the reader", () => {
     ["a negative size", file(tensor('"dtype":"F32","shape":[-1]')), /whole numbers from 0, got \[-1\]/],
     ["a broken size", file(tensor('"dtype":"F32","shape":[1.5]')), /got \[1.5\]/],
     ["an unsafe size", file(tensor('"dtype":"F32","shape":[9007199254740992]')), /whole numbers from 0/],
+    ["a size of minus zero", file(tensor('"dtype":"F32","shape":[-0]')), /whole numbers from 0/],
     ["no shape", file(tensor('"dtype":"F32"')), /whole numbers from 0, got nothing/],
     ["no offsets", file(tensor('"dtype":"F32","shape":[]')), /data_offsets \[begin, end\].*got nothing/],
     ["a tensor that is a number", file('{"a":3}'), /tensor "a" must be an object, got 3/],

@@ -163,7 +163,7 @@ function readEntry(tensor: string, value: unknown, dataStart: number, file: stri
 }
 
 function isSizes(value: unknown): value is number[] {
-  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0);
+  return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && n >= 0 && !Object.is(n, -0));
 }
 
 function show(value: unknown): string {

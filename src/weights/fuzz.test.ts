@@ -1,0 +1,174 @@
+/** @file Seeded mutations of the three files a stranger may have written: each is read right, or a ModelError. */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { expect, it } from "vitest";
+import { ModelError } from "../errors.js";
+import { dtypeSizes } from "./dtype.js";
+import { modelIndex, shardIndex } from "./index-file.js";
+import { parseJsonObject } from "./json.js";
+import { jsonFault } from "./json-scan.js";
+import { parseHeader, serialize } from "./safetensors.js";
+
+const pipelines = new URL("../../golden/data/pipelines/", import.meta.url).pathname;
+const slowest = 250;
+
+type Draw = (below: number) => number;
+
+/** Marsaglia's xorshift32: whole numbers below `below`, the same for the same seed. */
+function generator(seed: number): Draw {
+  let state = seed;
+  return (below) => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return (state >>> 0) % below;
+  };
+}
+
+const numbers = ["-1", "0", "1", "4", "8", "1.5", "1e3", "1e400", "9007199254740993", "4294967296", "-0"];
+const values = [...numbers, "null", "[]", "{}", '""', '"F16"', '"__proto__"', '"../x"', '"\\ud800"', "[[[["];
+
+/** Changes bytes, or a number or a word of the JSON, so that deeper checks are reached too. */
+function mutate(bytes: Uint8Array, draw: Draw, textStart: number): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  switch (draw(6)) {
+    case 0:
+      copy[draw(copy.length)]! ^= 1 << draw(8);
+      return copy;
+    case 1:
+      return copy.subarray(0, draw(copy.length));
+    case 2:
+      copy[draw(Math.min(8, copy.length))] = draw(256);
+      return copy;
+    case 3:
+      return Buffer.concat([copy, new Uint8Array(draw(20))]);
+    default:
+      return editText(copy, draw, textStart);
+  }
+}
+
+function editText(bytes: Uint8Array, draw: Draw, textStart: number): Uint8Array {
+  const end = textStart ? textStart + Number(new DataView(bytes.buffer).getBigUint64(0, true)) : bytes.length;
+  const text = Buffer.from(bytes.subarray(textStart, end)).toString("latin1");
+  const tokens = [...text.matchAll(draw(2) ? /-?\d+/g : /"[^"]*"|\[[^\]]*\]|[{}[\],:]/g)];
+  if (!tokens.length) return bytes;
+  const { 0: old, index } = tokens[draw(tokens.length)]!;
+  const other = draw(3) ? values[draw(values.length)]! : tokens[draw(tokens.length)]![0];
+  const edited = Buffer.from(text.slice(0, index) + other + text.slice(index + old.length), "latin1");
+  const prefix = bytes.slice(0, textStart);
+  if (textStart) new DataView(prefix.buffer).setBigUint64(0, BigInt(edited.length), true);
+  return Buffer.concat([prefix, edited, bytes.subarray(end)]);
+}
+
+/** Reads `runs` mutations of `seed`; counts those accepted, and lets nothing but a ModelError pass. */
+function fuzz(seed: Uint8Array, runs: number, textStart: number, read: (bytes: Uint8Array) => void) {
+  const draw = generator(20261122);
+  const found = { accepted: 0, refused: 0, slowest: 0 };
+  for (let run = 0; run < runs; run++) {
+    let bytes = mutate(seed, draw, textStart);
+    if (draw(4) === 0 && bytes.length > 16) bytes = mutate(bytes, draw, 0);
+    const start = performance.now();
+    try {
+      read(bytes);
+      found.accepted++;
+    } catch (error) {
+      if (!(error instanceof ModelError))
+        throw new Error(`run ${run} threw something else`, { cause: error });
+      if (error.message.length > 600)
+        throw new Error(`run ${run}: message of ${error.message.length} characters`);
+      found.refused++;
+    }
+    found.slowest = Math.max(found.slowest, performance.now() - start);
+  }
+  return found;
+}
+
+it("reads 6000 mutated safetensors files to tensors that tile the data exactly, or refuses them", () => {
+  const tensor = (dtype: "F16" | "F32" | "U8", shape: number[], bytes: number) => {
+    return { dtype, shape, data: new Uint8Array(bytes) };
+  };
+  const seed = serialize(
+    new Map([
+      ["conv_in.weight", tensor("F32", [2, 3], 24)],
+      ["conv_in.bias", tensor("F16", [4], 8)],
+      ["empty", tensor("U8", [0, 5], 0)],
+      ["scale", tensor("U8", [], 1)],
+    ]),
+  );
+  const found = fuzz(seed, 6000, 8, (bytes) => {
+    const { tensors, metadata } = parseHeader(bytes, bytes.length, "x");
+    let end = 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+    for (const { dtype, shape, offset, length } of [...tensors.values()].sort(
+      (a, b) => a.offset - b.offset || a.length - b.length,
+    )) {
+      expect(offset).toBe(end);
+      expect(length).toBe(shape.reduce((product, n) => product * n, dtypeSizes[dtype]));
+      end += length;
+    }
+    expect(end).toBe(bytes.length);
+    expect(Object.values(metadata).every((value) => typeof value === "string")).toBe(true);
+  });
+  expect(found.accepted).toBeGreaterThan(100);
+  expect(found.refused).toBeGreaterThan(3000);
+  expect(found.slowest).toBeLessThan(slowest);
+});
+
+it("reads 1500 mutated shard indexes to file names inside the folder, or refuses them", () => {
+  const map = { weight_map: { "conv_in.weight": "a-1.safetensors", "conv_in.bias": "b/a-2.safetensors" } };
+  const seed = Buffer.from(JSON.stringify({ metadata: { total_size: 12 }, ...map }, undefined, 2));
+  const found = fuzz(seed, 1500, 0, (bytes) => {
+    const shards = shardIndex(parseJsonObject(bytes, "x"), "x");
+    expect(shards.size).toBeGreaterThan(0);
+    for (const file of shards.values()) expect(resolve("/model", file)).toMatch(/^\/model\/./);
+  });
+  expect(found.accepted).toBeGreaterThan(100);
+  expect(found.refused).toBeGreaterThan(500);
+  expect(found.slowest).toBeLessThan(slowest);
+});
+
+it("reads 1500 mutated model indexes to named parts inside the folder, or refuses them", () => {
+  const seed = readFileSync(`${pipelines}koala-700m-tiny/model_index.json`);
+  const found = fuzz(seed, 1500, 0, (bytes) => {
+    const { className, parts } = modelIndex(parseJsonObject(bytes, "x"), "x");
+    expect(typeof className).toBe("string");
+    for (const [name, part] of parts) {
+      expect(name).not.toMatch(/^\.{0,2}$|[\\/:\0]/);
+      expect([typeof part.library, typeof part.className]).toEqual(["string", "string"]);
+    }
+  });
+  expect(found.accepted).toBeGreaterThan(100);
+  expect(found.refused).toBeGreaterThan(500);
+  expect(found.slowest).toBeLessThan(slowest);
+});
+
+it("calls a JSON text valid exactly when JSON.parse does, over 6000 mutated texts", () => {
+  const valid = ' {"a":[1,-0.5e+3,true,null,{}],"b\\u00e9\\n":{"c":[[],""],"d":false},"e":"x\\\\\\""}\n';
+  const found = { valid: 0, invalid: 0 };
+  const draw = generator(7);
+  for (let run = 0; run < 6000; run++) {
+    const text = Buffer.from(mutate(Buffer.from(valid), draw, 0)).toString("latin1");
+    const fault = jsonFault(text);
+    if (fault && "duplicate" in fault) continue;
+    let parses = true;
+    try {
+      JSON.parse(text);
+    } catch {
+      parses = false;
+    }
+    found[parses ? "valid" : "invalid"]++;
+    expect(fault === undefined, text).toBe(parses);
+  }
+  expect(Math.min(found.valid, found.invalid)).toBeGreaterThan(1000);
+});
+
+it("refuses a header that is nested a million deep, or that claims 100 MB, without running out of room", () => {
+  const deep = Buffer.from(`{"a":${"[".repeat(1e6)}`);
+  expect(() => parseJsonObject(deep, "x")).toThrow(ModelError);
+  const closed = Buffer.from(`{"a":${"[".repeat(1e5)}${"]".repeat(1e5)}}`);
+  expect(() => shardIndex(parseJsonObject(closed, "x"), "x")).toThrow(ModelError);
+  const claims = new Uint8Array(24);
+  new DataView(claims.buffer).setBigUint64(0, 99_999_999n, true);
+  const before = process.memoryUsage().rss;
+  expect(() => parseHeader(claims, claims.length, "x")).toThrow(/got a file of 24 bytes/);
+  expect(process.memoryUsage().rss - before).toBeLessThan(50e6);
+});
