@@ -3,7 +3,8 @@
  * operation is made here, by what the device can do.
  */
 
-import type { Attributes, DType, Op, Shape, Size, Tensor } from "../tensor/tensor.js";
+import { topological } from "../tensor/order.js";
+import type { Attributes, DType, Op, Padding, Shape, Size, Tensor } from "../tensor/tensor.js";
 import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
 
@@ -52,26 +53,6 @@ export function lower(
     rank: t.rank,
   }));
   return { name, model: g.encode(name, results), ...(folder !== undefined && { folder }) };
-}
-
-/** Every tensor behind `roots`, each after what it is made of. */
-export function topological(roots: readonly Tensor[]): Tensor[] {
-  const order: Tensor[] = [];
-  const state = new Map<Tensor, "open" | "done">();
-  const stack = [...roots].reverse();
-  while (stack.length > 0) {
-    const t = stack.at(-1)!;
-    if (state.get(t) === "done") stack.pop();
-    else if (state.get(t) === "open") {
-      state.set(t, "done");
-      order.push(t);
-      stack.pop();
-    } else {
-      state.set(t, "open");
-      for (let i = t.inputs.length - 1; i >= 0; i--) if (!state.has(t.inputs[i]!)) stack.push(t.inputs[i]!);
-    }
-  }
-  return order;
 }
 
 type Context = { g: GraphWriter; device: Device; weights: ReadonlyMap<string, StoredWeight> };
@@ -141,6 +122,8 @@ const rules: { [O in Op]: Rule<O> } = {
     }),
   conv2dTranspose: ({ g }, t, xs, { stride, padding, size }) => {
     const kernel = t.inputs[1]!.shape.slice(2);
+    const flips = stride === 1 && padding.every((d, i) => d < kernel[i % 2]!);
+    if (flips && size[0] * size[1] >= largeImage) return flippedConv(g, xs, kernel, padding);
     const [top, left, bottom, right] = padding;
     const reach = (axis: number, pads: number) =>
       (t.inputs[0]!.shape[2 + axis]! - 1) * stride + kernel[axis]! - pads;
@@ -208,6 +191,18 @@ function sigmoidLinear({ g, device }: Context, x: string, alpha: number): string
   if (device.fusedSilu) return g.contrib("QuickGelu", [x], { alpha: { float: alpha } });
   const scaled = alpha === 1 ? x : g.node("Mul", [x, g.constant(Float32Array.of(alpha), [])]);
   return g.node("Mul", [x, g.node("Sigmoid", [scaled])]);
+}
+
+/** From here on a convolution beats ConvTranspose though its kernel must be rearranged; at 16x16 it is the reverse. */
+const largeImage = 32 * 32;
+
+/** The adjoint of a convolution with stride 1: a convolution with the kernel turned around, its channels exchanged. */
+function flippedConv(g: GraphWriter, [x, w]: string[], kernel: Shape, padding: Padding): string {
+  const flipped = g.node("Slice", [w!, g.ints(-1, -1), g.ints(-1e6, -1e6), g.ints(2, 3), g.ints(-1, -1)]);
+  return g.node("Conv", [x!, g.node("Transpose", [flipped], { perm: [1, 0, 2, 3] })], {
+    kernel_shape: kernel,
+    pads: padding.map((d, i) => kernel[i % 2]! - 1 - d),
+  });
 }
 
 function composedAttention(

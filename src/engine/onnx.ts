@@ -1,6 +1,9 @@
 /** @file Writes one ONNX graph, node by node. Knows the format; knows nothing of tensors or networks. */
 
-import { onnx } from "onnx-proto";
+import type { onnx as Onnx } from "onnx-proto";
+import proto from "onnx-proto";
+
+const { onnx } = proto; // a CommonJS module: no named imports in Node
 
 /** ONNX's numbers for element types. */
 export const elementType = {
@@ -25,9 +28,9 @@ const opset = 21;
 
 /** Collects the parts of a graph; values are named by strings. */
 export class GraphWriter {
-  readonly #nodes: onnx.INodeProto[] = [];
-  readonly #inputs: onnx.IValueInfoProto[] = [];
-  readonly #initializers: onnx.ITensorProto[] = [];
+  readonly #nodes: Onnx.INodeProto[] = [];
+  readonly #inputs: Onnx.IValueInfoProto[] = [];
+  readonly #initializers: Onnx.ITensorProto[] = [];
   readonly #constants = new Map<string, string>();
 
   /** Adds an operation and returns the name of its result. */
@@ -129,12 +132,12 @@ function valueInfo(
   name: string,
   type: ElementType,
   dims: readonly (number | string)[],
-): onnx.IValueInfoProto {
+): Onnx.IValueInfoProto {
   const dim = dims.map((d) => (typeof d === "number" ? { dimValue: d } : { dimParam: d }));
   return { name, type: { tensorType: { elemType: elementType[type], shape: { dim } } } };
 }
 
-function attribute(name: string, value: Attribute): onnx.IAttributeProto {
+function attribute(name: string, value: Attribute): Onnx.IAttributeProto {
   const { AttributeType } = onnx.AttributeProto;
   if (typeof value === "number") return { name, type: AttributeType.INT, i: value };
   if (typeof value === "string")

@@ -1,0 +1,225 @@
+/** @file `koala generate`: a prompt becomes a picture file. */
+
+import { readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import { text } from "node:stream/consumers";
+import { Command, InvalidArgumentError, Option } from "commander";
+import pc from "picocolors";
+import { CudaGenerator } from "../diffusion/philox.js";
+import { schedulerFromConfig } from "../diffusion/scheduler.js";
+import { schedulerNamed, schedulerShortNames } from "../diffusion/scheduler-names.js";
+import { InvalidRequest } from "../errors.js";
+import { formatOf } from "../image/encode.js";
+import { type Advice, adviceFor } from "../pipeline/advice.js";
+import { DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline/pipeline.js";
+import { type GenerateRequest, randomSeed } from "../pipeline/request.js";
+import { duration, Progress, stopOnInterrupt } from "./terminal.js";
+
+type Options = {
+  model: string;
+  variant?: string;
+  vae?: string;
+  unet?: string;
+  prompts?: string;
+  negative?: string;
+  steps?: number;
+  guidance?: number;
+  width?: number;
+  height?: number;
+  seed?: bigint;
+  count: number;
+  scheduler?: string;
+  spacing?: string;
+  clipSkip?: number;
+  rng: "cpu" | "cuda";
+  threads: number;
+  output?: string;
+  json?: boolean;
+  quiet?: boolean;
+};
+
+export function generateCommand(): Command {
+  return new Command("generate")
+    .description("Paint a prompt with a model from a diffusers folder.")
+    .argument("[prompt...]", "what to paint; each quoted prompt is a picture")
+    .requiredOption("-m, --model <folder>", "diffusers folder with model_index.json")
+    .option("--variant <name>", "weight files to take, such as fp16 (default: whichever are there)")
+    .option("--vae <path>", "another autoencoder: its folder, or a TAESD decoder file")
+    .option("--unet <file>", "another U-Net state dict, as SDXL-Lightning ships")
+    .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
+    .option("-n, --negative <prompt>", "what not to paint")
+    .option("-s, --steps <n>", "denoising steps", number)
+    .option("-g, --guidance <scale>", "how closely to follow the prompt; 1 or less runs one pass", number)
+    .option("-W, --width <pixels>", "multiple of 8", number)
+    .option("-H, --height <pixels>", "multiple of 8", number)
+    .option("--seed <n>", "picture i is painted from seed + i (default: random, printed)", integer)
+    .option("-c, --count <n>", "pictures per prompt", number, 1)
+    .option("--scheduler <name>", `${schedulerShortNames.join(", ")}, or a Diffusers class`)
+    .addOption(
+      new Option("--spacing <rule>", "timestep spacing").choices(["trailing", "leading", "linspace"]),
+    )
+    .option("--clip-skip <n>", "text encoder layers to leave out at the end", number)
+    .addOption(
+      new Option("--rng <kind>", "noise of PyTorch on this device").choices(["cpu", "cuda"]).default("cpu"),
+    )
+    .option("--threads <n>", "threads (default: one per core)", number, 0)
+    .option("-o, --output <path>", "a .png, .jpg or .webp file, or a folder (default: koala-SEED.png here)")
+    .option("--json", "print one JSON object per picture instead of its path")
+    .option("-q, --quiet", "no progress, no notes")
+    .addHelpText(
+      "after",
+      '\nExample:\n  koala generate -m ./koala-lightning-1b "a red bicycle" --seed 7 -o bicycle.png\n',
+    )
+    .action(generate);
+}
+
+function number(value: string): number {
+  const parsed = Number(value);
+  if (value.trim() === "" || !Number.isFinite(parsed))
+    throw new InvalidArgumentError(`"${value}" is not a number.`);
+  return parsed;
+}
+
+function integer(value: string): bigint {
+  if (!/^-?\d+$/.test(value)) throw new InvalidArgumentError(`"${value}" is not a whole number.`);
+  return BigInt(value);
+}
+
+async function generate(words: string[], options: Options): Promise<void> {
+  const say = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
+  const prompts = await gatherPrompts(words, options.prompts);
+  const target = await outputs(options.output, prompts.length * options.count);
+  const pipeline = await DiffusionPipeline.fromPretrained(options.model, loadOptions(options));
+  const { signal, done } = stopOnInterrupt(say);
+  const progress = new Progress({ quiet: options.quiet === true });
+  try {
+    const { advice, source } = await adviceFor(options.model);
+    const chosen = settings(pipeline, options, advice);
+    say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
+    const seed = options.seed ?? BigInt(randomSeed());
+    say(`seed ${seed}`);
+    for (const [i, prompt] of prompts.entries()) {
+      const first = seed + BigInt(i * options.count);
+      const request = { ...chosen.request, prompt, numImagesPerPrompt: options.count, signal };
+      const started = performance.now();
+      const images = await paint(pipeline, withNoise(request, first, options), progress);
+      const seconds = (performance.now() - started) / 1000;
+      for (const [j, image] of images.entries()) {
+        const file = target(i * options.count + j, first + BigInt(j));
+        await image.save(file);
+        const record = {
+          path: file,
+          prompt,
+          seed: String(first + BigInt(j)),
+          width: image.width,
+          height: image.height,
+        };
+        process.stdout.write(
+          options.json
+            ? `${JSON.stringify({ ...record, ...chosen.record, seconds: seconds / images.length })}\n`
+            : `${file}\n`,
+        );
+      }
+      say(pc.dim(`painted in ${duration(seconds)}`));
+    }
+  } finally {
+    progress.stop();
+    done();
+    await pipeline.close();
+  }
+}
+
+async function gatherPrompts(words: readonly string[], file: string | undefined): Promise<string[]> {
+  const read = async (name: string) => (name === "-" ? text(process.stdin) : readFile(name, "utf8"));
+  const lines =
+    file === undefined ? [] : (await read(file)).split(/\r?\n/).filter((line) => line.trim() !== "");
+  const prompts = [...words, ...lines];
+  if (prompts.length > 0) return prompts;
+  throw new InvalidRequest(
+    "prompt",
+    undefined,
+    'must be given, got none. Write it in quotes: koala generate -m FOLDER "a red bicycle".',
+  );
+}
+
+const loadOptions = ({ variant, vae, unet, threads }: Options) => ({
+  threads,
+  ...(variant !== undefined && { variant }),
+  ...(vae !== undefined && { vae }),
+  ...(unet !== undefined && { unet }),
+});
+
+/** What was asked for, what the model's makers advise, and Diffusers' defaults, in that order. */
+function settings(pipeline: DiffusionPipeline, options: Options, advice: Advice) {
+  const choice = options.scheduler === undefined ? undefined : schedulerNamed(options.scheduler);
+  const spacing = options.spacing === undefined ? {} : { timestep_spacing: options.spacing };
+  const overrides = { ...advice.scheduler, ...choice?.overrides, ...spacing };
+  pipeline.scheduler = schedulerFromConfig(
+    pipeline.scheduler.config,
+    overrides,
+    choice?.className ?? pipeline.scheduler.className,
+  );
+  const steps = options.steps ?? advice.steps ?? 50;
+  const guidance =
+    options.guidance ?? advice.guidance ?? (pipeline instanceof StableDiffusionXLPipeline ? 5 : 7.5);
+  const [width, height] = [options.width ?? advice.width, options.height ?? advice.height];
+  const negative = options.negative ?? advice.negative;
+  const { className, config } = pipeline.scheduler;
+  const rule = config["timestepSpacing"];
+  const request: Omit<GenerateRequest, "prompt"> = {
+    numInferenceSteps: steps,
+    guidanceScale: guidance,
+    ...(width !== undefined && { width }),
+    ...(height !== undefined && { height }),
+    ...(negative !== undefined && { negativePrompt: negative }),
+    ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
+    onWarning: (message) => void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`),
+  };
+  const given = [options.steps, options.guidance, options.scheduler, options.spacing].some(
+    (v) => v !== undefined,
+  );
+  const summary = `${steps} steps, guidance ${guidance}, ${className.replace("Scheduler", "")}${rule ? ` (${rule})` : ""}`;
+  return {
+    request,
+    given,
+    summary,
+    record: { steps, guidance, scheduler: className, spacing: rule, negative },
+  };
+}
+
+function withNoise(request: GenerateRequest, seed: bigint, { rng, count }: Options): GenerateRequest {
+  if (rng === "cpu") return { ...request, seed };
+  return {
+    ...request,
+    generator: Array.from({ length: count }, (_, i) => new CudaGenerator(seed + BigInt(i))),
+  };
+}
+
+async function paint(pipeline: DiffusionPipeline, request: GenerateRequest, progress: Progress) {
+  const run = pipeline.stream(request);
+  let [next, started] = [await run.next(), performance.now()];
+  let begun = false;
+  while (!next.done) {
+    const { index, total } = next.value;
+    if (!begun) progress.start("painting", total);
+    else progress.step(index + 1, ((performance.now() - started) / 1000 / index) * (total - index - 1));
+    if (!begun) started = performance.now();
+    begun = true;
+    next = await run.next();
+  }
+  progress.stop();
+  return next.value.images;
+}
+
+/** Where picture `index` of seed `seed` goes; checked before anything is painted. */
+async function outputs(
+  output: string | undefined,
+  count: number,
+): Promise<(index: number, seed: bigint) => string> {
+  if (output === undefined) return (_, seed) => `koala-${seed}.png`;
+  const folder = output.endsWith("/") || (await stat(output).catch(() => undefined))?.isDirectory();
+  if (folder) return (_, seed) => path.join(output, `koala-${seed}.png`);
+  formatOf(output);
+  const { dir, name, ext } = path.parse(output);
+  return (index) => (count === 1 ? output : path.join(dir, `${name}-${index + 1}${ext}`));
+}

@@ -1,0 +1,123 @@
+/** @file `koala inspect`: what a model folder or a weights file holds, and whether it is whole. */
+
+import path from "node:path";
+import { Command } from "commander";
+import { blockingEngine } from "../engine/ort.js";
+import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { clipText } from "../models/clip.js";
+import { loadComponents } from "../pipeline/load.js";
+import { checkWeights } from "../pipeline/part.js";
+import { manifest, type Params } from "../tensor/params.js";
+import { count, input, param } from "../tensor/tensor.js";
+import { resolveWeights, type WeightSet } from "../weights/component.js";
+import { kindOf } from "../weights/files.js";
+import { textTable } from "./table.js";
+import { exitCodes } from "./terminal.js";
+
+/** One network of a folder; `problem` says what is missing or does not fit, if anything. */
+export type Finding = {
+  part: string;
+  tensors: number;
+  parameters: number;
+  dtypes: string;
+  bytes: number;
+  problem: string | undefined;
+};
+
+export function inspectCommand(): Command {
+  return new Command("inspect")
+    .description(
+      "List the parts of a model folder, or of one safetensors file: counts, dtypes, what is missing.",
+    )
+    .argument("<path>", "diffusers folder, folder of one part, or .safetensors file")
+    .option("--variant <name>", "weight files to look at, such as fp16")
+    .option("--json", "print JSON")
+    .addHelpText("after", "\nExample:\n  koala inspect ./koala-lightning-700m\n")
+    .action(async (at: string, { variant, json }: { variant?: string; json?: boolean }) => {
+      const { title, findings } = await inspect(at, variant === undefined ? {} : { variant });
+      if (json) process.stdout.write(`${JSON.stringify({ title, parts: findings }, undefined, 2)}\n`);
+      else process.stdout.write(`${title}\n\n${table(findings)}`);
+      if (findings.some((f) => f.problem)) process.exitCode = exitCodes.failed;
+    });
+}
+
+/** Reads configs and headers, never the weights; throws a ModelError if nothing here can be read. */
+export async function inspect(
+  at: string,
+  options: { variant?: string } = {},
+): Promise<{ title: string; findings: Finding[] }> {
+  const whole = (await kindOf(path.join(at, "model_index.json"))) === "file";
+  if (!whole) {
+    const kind = await kindOf(at);
+    if (kind === undefined)
+      throw new InvalidRequest("path", at, `must be a folder or a file, got "${at}", which does not exist.`);
+    const weights = await resolveWeights(at, options);
+    return { title: path.basename(at), findings: [finding(path.basename(at), weights, undefined)] };
+  }
+  const { folder, unet, vae, textEncoders, scheduler } = await loadComponents(at, {
+    engine: blockingEngine(),
+    ...options,
+  });
+  const findings = [
+    ...textEncoders.map(({ part, config }) =>
+      check(part.name, part.file, part.weights, (p) =>
+        clipText(p, config, input("ids", [1, config.maxTokens], "int64")),
+      ),
+    ),
+    check("unet", unet.part.file, unet.part.weights, unet.trace),
+    check("vae", vae.part.file, vae.part.weights, (p) => [
+      vae.encode(p, input("image", [1, 3, 64, 64])),
+      vae.decode(p, input("latents", [1, vae.latentChannels, 8, 8])),
+    ]),
+  ];
+  return { title: `${folder.className} with ${scheduler.className}`, findings };
+}
+
+function check(name: string, file: string, weights: WeightSet, trace: (p: Params) => unknown): Finding {
+  const wanted = new Map([...manifest(trace)].map(([path, shape]) => [path, param(path, shape)]));
+  try {
+    const unexpected = checkWeights(file, wanted, weights);
+    return finding(
+      name,
+      weights,
+      unexpected.length > 0 ? `${unexpected.length} unused: ${listed(unexpected, 2)}` : undefined,
+    );
+  } catch (error) {
+    if (error instanceof ModelError) return finding(name, weights, error.message);
+    throw error;
+  }
+}
+
+function finding(part: string, weights: WeightSet, problem: string | undefined): Finding {
+  const tensors = [...weights.tensors.values()];
+  const dtypes = [...new Set(tensors.map((t) => t.dtype))].sort().join(" ");
+  const parameters = tensors.filter((t) => /F/.test(t.dtype)).reduce((sum, t) => sum + count(t.shape), 0);
+  return { part, tensors: tensors.length, parameters, dtypes, bytes: weights.totalBytes, problem };
+}
+
+function table(findings: readonly Finding[]): string {
+  const rows = findings.map((f) => [
+    f.part,
+    String(f.tensors),
+    f.parameters.toLocaleString("en"),
+    f.dtypes,
+    readable(f.bytes),
+    f.problem ?? "whole",
+  ]);
+  const numeric = true;
+  const columns = [
+    { title: "part" },
+    { title: "tensors", numeric },
+    { title: "parameters", numeric },
+    { title: "dtypes" },
+    { title: "size", numeric },
+    { title: "state" },
+  ];
+  return textTable(columns, rows);
+}
+
+/** 1234567 -> "1.2 MB", in powers of ten as the Hub counts. */
+function readable(bytes: number): string {
+  const [unit, size] = bytes >= 1e9 ? ["GB", 1e9] : bytes >= 1e6 ? ["MB", 1e6] : ["kB", 1e3];
+  return `${(bytes / (size as number)).toFixed(bytes >= 1e9 ? 2 : 1)} ${unit}`;
+}

@@ -1,0 +1,36 @@
+#!/usr/bin/env node
+/** @file The `koala` command: mounts one file per subcommand. */
+
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { compareCommand } from "./compare.js";
+import { generateCommand } from "./generate.js";
+import { inspectCommand } from "./inspect.js";
+import { exitCodes, report } from "./terminal.js";
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
+const koala = new Command("koala")
+  .description(
+    "Text-to-image with KOALA, SDXL and Stable Diffusion 2, from diffusers folders as they lie on the Hub.",
+  )
+  .version(version)
+  .addHelpText(
+    "after",
+    '\nExample:\n  koala generate --model ./koala-lightning-700m "a koala reading a newspaper"\n',
+  )
+  .showHelpAfterError("(add --help for the options)");
+
+for (const command of [generateCommand(), inspectCommand(), compareCommand()]) {
+  koala.addCommand(command.exitOverride());
+}
+koala.exitOverride();
+
+try {
+  await koala.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
+  else report(error);
+}

@@ -1,0 +1,77 @@
+/** @file What every command shares: a progress line on stderr, exit codes, Ctrl-C. */
+
+import { SingleBar } from "cli-progress";
+import pc from "picocolors";
+import { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "../errors.js";
+
+/** 0 done, 1 failed, 2 the command line or a value in it is wrong, 130 stopped by Ctrl-C. */
+export const exitCodes = { failed: 1, usage: 2, stopped: 130 } as const;
+
+/** A line of progress with the time left, where someone is watching; nothing in a pipe. */
+export class Progress {
+  readonly #bar: SingleBar | undefined;
+
+  constructor({ quiet = false } = {}) {
+    if (quiet || !process.stderr.isTTY) return;
+    this.#bar = new SingleBar({
+      format: `${pc.cyan("{bar}")} {what} {value}/{total} {left}`,
+      stream: process.stderr,
+      barsize: 24,
+      hideCursor: true,
+      clearOnComplete: true,
+      linewrap: false,
+      etaBuffer: 5,
+    });
+  }
+
+  start(what: string, total: number): void {
+    this.#bar?.start(total, 0, { what, left: "" });
+  }
+
+  step(done: number, secondsLeft: number): void {
+    this.#bar?.update(done, { left: `${duration(secondsLeft)} left` });
+  }
+
+  stop(): void {
+    this.#bar?.stop();
+  }
+}
+
+/** 75 -> "1m15s" */
+export function duration(seconds: number): string {
+  if (seconds < 10) return `${Math.max(0, seconds).toFixed(1)}s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole}s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)}m${String(whole % 60).padStart(2, "0")}s`;
+  return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")}m`;
+}
+
+/** A signal that the first Ctrl-C fires, and the second overtakes. */
+export function stopOnInterrupt(say: (line: string) => void): { signal: AbortSignal; done: () => void } {
+  const controller = new AbortController();
+  const listener = () => {
+    if (controller.signal.aborted) process.exit(exitCodes.stopped);
+    say("stopping after the running step (Ctrl-C again to leave at once)");
+    controller.abort();
+  };
+  process.on("SIGINT", listener);
+  process.on("SIGTERM", listener);
+  const done = () => {
+    process.off("SIGINT", listener);
+    process.off("SIGTERM", listener);
+  };
+  return { signal: controller.signal, done };
+}
+
+/** Prints an error as its message alone when it is one of ours, whole when it is a bug, and sets the exit code. */
+export function report(error: unknown): void {
+  if (error instanceof Cancelled) {
+    process.stderr.write("stopped\n");
+    process.exitCode = exitCodes.stopped;
+    return;
+  }
+  const ours = [InvalidRequest, ModelError, ShapeError, EngineError].some((kind) => error instanceof kind);
+  const text = ours ? (error as Error).message : error instanceof Error ? error.stack : String(error);
+  process.stderr.write(`${pc.red("error:")} ${text}\n`);
+  process.exitCode = error instanceof InvalidRequest ? exitCodes.usage : exitCodes.failed;
+}

@@ -1,0 +1,18 @@
+/** @file The library, under the names Diffusers' users know. */
+
+export { CudaGenerator } from "./diffusion/philox.js";
+export { Generator, type NoiseSource, randn } from "./diffusion/random.js";
+export type { SchedulerConfig, StepOptions, StepResult } from "./diffusion/scheduler.js";
+export * from "./diffusion/scheduler.js";
+export { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
+export type { Picture } from "./image/pixels.js";
+export { Painting } from "./pipeline/painting.js";
+export {
+  DiffusionPipeline,
+  type GenerateResult,
+  type LoadOptions,
+  StableDiffusionPipeline,
+  StableDiffusionXLPipeline,
+  type Step,
+} from "./pipeline/pipeline.js";
+export type { GenerateRequest } from "./pipeline/request.js";

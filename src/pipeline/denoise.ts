@@ -1,0 +1,104 @@
+/** @file The loop that every scheduler shares: noise becomes a latent, one network call at a time. */
+
+import { guide, rescaleGuided } from "../diffusion/guidance.js";
+import type { Scheduler } from "../diffusion/scheduler.js";
+import { floats, floatsOf, type Session, type Values } from "../engine/engine.js";
+import { Cancelled, InvalidRequest } from "../errors.js";
+import type { CheckedRequest } from "./request.js";
+
+/** What the U-Net is told besides the latent; with guidance the unconditional half of the batch comes first. */
+export type Conditions = Readonly<Record<string, Values>>;
+
+/** One call of the network. Arrays are [batch, 4, height / 8, width / 8]. */
+export type DenoiseStep = {
+  index: number;
+  total: number;
+  timestep: number;
+  latentsIn: Float32Array;
+  modelInput: Float32Array;
+  /** After guidance. */
+  noisePred: Float32Array;
+  latents: Float32Array;
+  /** The scheduler's guess of the clean latent. */
+  predOriginalSample: Float32Array;
+};
+
+type Loop = {
+  session: Session;
+  scheduler: Scheduler;
+  conditions: Conditions;
+  timesteps: readonly number[];
+  /** [batch, channels, height, width] of `latents` */
+  shape: readonly [number, number, number, number];
+};
+
+/** Yields after every network call and returns the last latents; throws Cancelled as soon as the signal allows. */
+export async function* denoise(
+  loop: Loop,
+  start: Float32Array,
+  request: CheckedRequest,
+): AsyncGenerator<DenoiseStep, Float32Array> {
+  const { scheduler, timesteps, shape } = loop;
+  const { eta, generators, signal, guided, guidanceScale, guidanceRescale, batch } = request;
+  let latents = start;
+  for (const [index, timestep] of timesteps.entries()) {
+    if (signal?.aborted) throw new Cancelled();
+    const modelInput = scheduler.scaleModelInput(latents, timestep);
+    const prediction = await predict(loop, modelInput, timestep, guided);
+    if (signal?.aborted) throw new Cancelled();
+    let noisePred = prediction.conditional;
+    if (prediction.unconditional) {
+      noisePred = guide(prediction.unconditional, prediction.conditional, guidanceScale);
+      if (guidanceRescale > 0)
+        noisePred = rescaleGuided(noisePred, prediction.conditional, guidanceRescale, batch);
+    }
+    const options = { generator: generators, batch: shape[0], ...(eta !== undefined && { eta }) };
+    const { prevSample, predOriginalSample } = scheduler.step(noisePred, timestep, latents, options);
+    checkFinite(prevSample, index, timesteps.length);
+    const latentsIn = latents;
+    latents = prevSample;
+    yield {
+      index,
+      total: timesteps.length,
+      timestep,
+      latentsIn,
+      modelInput,
+      noisePred,
+      latents,
+      predOriginalSample,
+    };
+  }
+  return latents;
+}
+
+async function predict(
+  { session, conditions, shape }: Loop,
+  modelInput: Float32Array,
+  timestep: number,
+  guided: boolean,
+) {
+  const [batch, ...rest] = shape;
+  const rows = guided ? 2 * batch : batch;
+  const sample = new Float32Array(rows * (modelInput.length / batch));
+  sample.set(modelInput);
+  if (guided) sample.set(modelInput, modelInput.length);
+  const results = await session.run({
+    ...conditions,
+    sample: floats(sample, rows, ...rest),
+    timestep: floats(new Float32Array(rows).fill(timestep), rows),
+  });
+  const out = floatsOf(results.out);
+  if (!guided) return { conditional: out };
+  return { unconditional: out.subarray(0, out.length / 2), conditional: out.subarray(out.length / 2) };
+}
+
+function checkFinite(latents: Float32Array, index: number, total: number): void {
+  if (latents.every(Number.isFinite)) return;
+  const cause =
+    "The weights or the starting latents hold NaN or infinity, or the scheduler's settings do not fit this model.";
+  throw new InvalidRequest(
+    "latents",
+    Number.NaN,
+    `must be finite, got NaN or infinity after step ${index + 1} of ${total}. ${cause}`,
+  );
+}

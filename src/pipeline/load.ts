@@ -1,0 +1,191 @@
+/** @file A diffusers folder becomes parts that can run: configs read, weights found, nothing loaded yet. */
+
+import { readdir } from "node:fs/promises";
+import path from "node:path";
+import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
+import type { Engine } from "../engine/engine.js";
+import { ModelError } from "../errors.js";
+import { clipConfig } from "../models/clip.js";
+import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
+import { traceUnet } from "../models/trace.js";
+import { type UNetConfig, unetConfig } from "../models/unet-config.js";
+import { currentVaeName, decode, encode, vaeConfig } from "../models/vae.js";
+import type { Params } from "../tensor/params.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
+import { renamed, resolveWeights, type WeightSet } from "../weights/component.js";
+import { kindOf, readJson, readText } from "../weights/files.js";
+import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
+import { Part, type Trace } from "./part.js";
+import type { TextEncoder } from "./text.js";
+
+export type Denoiser = { part: Part; config: UNetConfig; trace: Trace };
+
+/** An autoencoder of either kind, behind one pair of functions. */
+export type Autoencoder = {
+  part: Part;
+  latentChannels: number;
+  scalingFactor: number;
+  /** Pixels per latent pixel. */
+  factor: number;
+  /** image: [B, 3, H, W] -> what the network gives; `AutoencoderKL` mean and log-variance, `AutoencoderTiny` latents */
+  encode: (p: Params, image: Tensor) => Tensor;
+  decode: (p: Params, latents: Tensor) => Tensor;
+};
+
+export type Components = {
+  folder: ModelFolder;
+  unet: Denoiser;
+  vae: Autoencoder;
+  textEncoders: readonly TextEncoder[];
+  scheduler: Scheduler;
+};
+
+export type ComponentOptions = {
+  engine: Engine;
+  /** File variant such as "fp16", for every part; without it the plain files, else the only variant there is. */
+  variant?: string;
+  /** Which stored precision to take where a part has both; arithmetic on the CPU is float32 either way. */
+  dtype?: "float32" | "float16";
+  /** A bare U-Net state dict to use with the folder's U-Net config, as SDXL-Lightning ships. */
+  unet?: string;
+  /** Another autoencoder: a folder with its config.json, or TAESD's decoder file. */
+  vae?: string;
+};
+
+/** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
+export async function loadComponents(at: string, options: ComponentOptions): Promise<Components> {
+  const folder = await openFolder(at);
+  const encoders = folder.parts.has("text_encoder_2") ? ["text_encoder", "text_encoder_2"] : ["text_encoder"];
+  return {
+    folder,
+    unet: await loadUnet(folder, options),
+    vae: await loadVae(folder, options),
+    textEncoders: await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options))),
+    scheduler: await loadScheduler(folder),
+  };
+}
+
+async function loadScheduler(folder: ModelFolder): Promise<Scheduler> {
+  const { className, config } = folder.part("scheduler");
+  const json = await config();
+  return schedulerFromConfig(json, {}, json["_class_name"] === undefined ? className : undefined);
+}
+
+/** The weights in a part's directory, by the variant that the options ask for. */
+async function weightsIn(directory: string, { variant, dtype }: ComponentOptions): Promise<WeightSet> {
+  if (variant !== undefined) return resolveWeights(directory, { variant });
+  const half = dtype === "float16" && (await readdir(directory)).some((name) => name.includes(".fp16."));
+  return resolveWeights(directory, half ? { variant: "fp16" } : {});
+}
+
+async function loadUnet(folder: ModelFolder, options: ComponentOptions): Promise<Denoiser> {
+  const found = expect(folder, "unet", ["UNet2DConditionModel"]);
+  const config = unetConfig(await found.config(), "unet/config.json");
+  const weights = options.unet ? await resolveWeights(options.unet) : await weightsIn(found.path, options);
+  const file = options.unet ? path.basename(options.unet) : label("unet", weights.files);
+  const part = new Part("unet", file, weights, options.engine);
+  return { part, config, trace: (p) => ({ out: traceUnet(p, config) }) };
+}
+
+/** The width of text that the cross-attentions read. */
+export const textWidth = (c: UNetConfig): number => c.up.at(-1)!.textWidth;
+
+async function loadVae(folder: ModelFolder, options: ComponentOptions): Promise<Autoencoder> {
+  const { vae: override, engine } = options;
+  if (override?.endsWith(".safetensors")) return loadTaesd(override, engine);
+  const kinds = ["AutoencoderKL", "AutoencoderTiny"];
+  const own = override === undefined ? expect(folder, "vae", kinds) : undefined;
+  const directory = override ?? own!.path;
+  const file = path.join(override ?? "vae", "config.json");
+  const json = await readJson(path.join(directory, "config.json"));
+  const found = await (override === undefined ? weightsIn(directory, options) : resolveWeights(directory));
+  const part = (weights: WeightSet) =>
+    new Part("vae", label(override ?? "vae", weights.files), weights, engine);
+  const className = json["_class_name"] ?? own?.className;
+  if (className === "AutoencoderTiny") return tiny(json, file, part(found));
+  if (className !== "AutoencoderKL") {
+    throw new ModelError(
+      file,
+      `_class_name: must be ${kinds.join(" or ")}, got ${JSON.stringify(className)}.`,
+    );
+  }
+  const c = vaeConfig(json, file);
+  return {
+    part: part(renamed(found, currentVaeName)),
+    latentChannels: c.latentChannels,
+    scalingFactor: c.scalingFactor,
+    factor: 2 ** (c.channels.length - 1),
+    encode: (p, image) => encode(p, c, image),
+    decode: (p, latents) => decode(p, c, latents),
+  };
+}
+
+function tiny(json: unknown, file: string, part: Part): Autoencoder {
+  const c = tinyVaeConfig(json, file);
+  return {
+    part,
+    latentChannels: c.latentChannels,
+    scalingFactor: c.scalingFactor,
+    factor: 2 ** (c.encoder.length - 1),
+    encode: (p, image) => tinyEncode(p, c, image),
+    decode: (p, latents) => tinyDecode(p, c, latents),
+  };
+}
+
+/** TAESD's own decoder file, which has no config: it is the published shape. */
+async function loadTaesd(file: string, engine: Engine): Promise<Autoencoder> {
+  const weights = renamed(await resolveWeights(file), (name) => currentTinyName(name, "decoder"));
+  return tiny({}, "AutoencoderTiny's defaults", new Part("vae", path.basename(file), weights, engine));
+}
+
+async function loadTextEncoder(
+  folder: ModelFolder,
+  name: string,
+  options: ComponentOptions,
+): Promise<TextEncoder> {
+  const found = expect(folder, name, ["CLIPTextModel", "CLIPTextModelWithProjection"]);
+  const projected = found.className === "CLIPTextModelWithProjection";
+  const config = clipConfig(await found.config(), { projected, file: `${name}/config.json` });
+  const weights = await weightsIn(found.path, options);
+  const part = new Part(name, label(name, weights.files), weights, options.engine);
+  const beside = name.replace("text_encoder", "tokenizer");
+  return {
+    part,
+    config,
+    tokenizer: await readTokenizer(expect(folder, beside, ["CLIPTokenizer", "CLIPTokenizerFast"])),
+  };
+}
+
+/** Reads whichever files of a tokenizer are there; the tokenizer says what it lacks. */
+async function readTokenizer({ path: directory }: ModelPart): Promise<ClipTokenizer> {
+  const at = (name: string) => path.join(directory, name);
+  const json = async (name: string) => ((await kindOf(at(name))) ? readJson(at(name)) : undefined);
+  const [config, specialTokensMap, vocab] = [
+    await json("tokenizer_config.json"),
+    await json("special_tokens_map.json"),
+    await json("vocab.json"),
+  ];
+  const words = vocab
+    ? { vocab, merges: await readText(at("merges.txt")) }
+    : { tokenizerJson: await readJson(at("tokenizer.json")) };
+  return loadTokenizer({
+    ...words,
+    ...(config && { config }),
+    ...(specialTokensMap && { specialTokensMap }),
+    folder: directory,
+  });
+}
+
+/** The part of that name, which must be of one of these classes. */
+function expect(folder: ModelFolder, name: string, classes: readonly string[]): ModelPart {
+  const found = folder.part(name);
+  if (classes.includes(found.className)) return found;
+  throw new ModelError(
+    "model_index.json",
+    `${name}: must be ${classes.join(" or ")}, got ${found.className}. Other classes are not supported.`,
+  );
+}
+
+const label = (part: string, files: readonly string[]) =>
+  files.length === 1 ? `${part}/${path.basename(files[0]!)}` : `${part} (${files.length} shards)`;

@@ -1,0 +1,123 @@
+/** @file One network of a model folder: its weights checked against its config, its program traced, its session. */
+
+import path from "node:path";
+import type { Engine, Session } from "../engine/engine.js";
+import { lower, type Program, type StoredWeight } from "../engine/lower.js";
+import { listed, ModelError } from "../errors.js";
+import { Params, tracing } from "../tensor/params.js";
+import { count, show, type Tensor } from "../tensor/tensor.js";
+import type { WeightSet } from "../weights/component.js";
+
+/** Traces a network: its results by name. */
+export type Trace = (p: Params) => Record<string, Tensor>;
+
+/** Tensors that old files hold and that are no weights. */
+const notWeights = /(^|\.)position_ids$/;
+
+/**
+ * Checks a part's weights against what its network asks for and returns the names that it does not use;
+ * ModelError lists what is missing or does not fit.
+ */
+export function checkWeights(
+  file: string,
+  wanted: ReadonlyMap<string, Tensor>,
+  weights: WeightSet,
+): string[] {
+  const { tensors } = weights;
+  const missing = [...wanted.keys()].filter((name) => !tensors.has(name));
+  const unexpected = [...tensors.keys()].filter((name) => !wanted.has(name) && !notWeights.test(name));
+  if (missing.length > 0) {
+    const extra =
+      unexpected.length > 0
+        ? ` It holds ${unexpected.length} that do not belong: ${listed(unexpected, 2)}.`
+        : "";
+    const problem = `missing ${missing.length} of ${wanted.size} tensors: ${listed(missing)}.${extra}`;
+    throw new ModelError(file, `${problem} Is this the file that belongs to this config.json?`, {
+      missing,
+      unexpected,
+    });
+  }
+  for (const [name, { shape }] of wanted) {
+    const found = tensors.get(name)!;
+    if (found.shape.join() !== shape.join()) {
+      throw new ModelError(
+        file,
+        `${name}: must be ${show(shape)} by its config.json, got ${show(found.shape)}.`,
+      );
+    }
+    if (!["F32", "F16", "BF16", "F64"].includes(found.dtype)) {
+      throw new ModelError(
+        file,
+        `${name}: must be F32, F16, BF16 or F64, got ${found.dtype}. Quantised weights are not supported.`,
+      );
+    }
+  }
+  return unexpected;
+}
+
+/** The program of a network, its weights left where they lie. `file` is how errors call them. */
+export function partProgram(
+  name: string,
+  file: string,
+  weights: WeightSet,
+  trace: Trace,
+  engine: Engine,
+): Program {
+  const wanted = new Map<string, Tensor>();
+  const outputs = trace(new Params(tracing(wanted)));
+  checkWeights(file, wanted, weights);
+  const folder = commonFolder(weights.files);
+  const stored = new Map<string, StoredWeight>();
+  for (const name of wanted.keys()) {
+    const { file, dtype, shape, offset, length } = weights.tensors.get(name)!;
+    stored.set(name, { location: path.relative(folder, file), dtype, shape, offset, length });
+  }
+  return lower(name, outputs, { device: engine.device, weights: stored, folder });
+}
+
+/** The deepest directory above all files: what ONNX Runtime may read below. */
+function commonFolder(files: readonly string[]): string {
+  let folder = path.dirname(files[0]!);
+  while (!files.every((f) => f.startsWith(folder.endsWith(path.sep) ? folder : folder + path.sep)))
+    folder = path.dirname(folder);
+  return folder;
+}
+
+/** A network that is loaded when first used and freed when told to. */
+export class Part {
+  readonly name: string;
+  readonly file: string;
+  readonly weights: WeightSet;
+  readonly #engine: Engine;
+  #session: { key: string; session: Promise<Session> } | undefined;
+
+  constructor(name: string, file: string, weights: WeightSet, engine: Engine) {
+    this.name = name;
+    this.file = file;
+    this.weights = weights;
+    this.#engine = engine;
+  }
+
+  /** Bytes of its weights in float32, which is what they take when loaded. */
+  get bytes(): number {
+    return [...this.weights.tensors.values()].reduce((sum, t) => sum + 4 * count(t.shape), 0);
+  }
+
+  /** The loaded program; `key` tells programs of the same part apart, and only one of them stays loaded. */
+  async session(key: string, trace: Trace): Promise<Session> {
+    if (this.#session?.key !== key) {
+      await this.release();
+      const program = partProgram(this.name, this.file, this.weights, trace, this.#engine);
+      const session = this.#engine.load(program);
+      this.#session = { key, session };
+      session.catch(() => (this.#session = undefined));
+    }
+    return this.#session.session;
+  }
+
+  async release(): Promise<void> {
+    const loaded = this.#session;
+    this.#session = undefined;
+    if (loaded) await (await loaded.session).release();
+  }
+}

@@ -1,0 +1,171 @@
+/** @file What a pipeline promises beyond Diffusers' numbers, which `npm run golden` compares. */
+
+import { describe, expect, it } from "vitest";
+import { Generator } from "../diffusion/random.js";
+import { EulerDiscreteScheduler } from "../diffusion/scheduler.js";
+import { Cancelled, InvalidRequest, ModelError } from "../errors.js";
+import { DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
+import type { GenerateRequest } from "./request.js";
+
+const folder = (name: string) => new URL(`../../golden/data/pipelines/${name}`, import.meta.url).pathname;
+const bicycle: GenerateRequest = {
+  prompt: "a red bicycle beside a yellow wall",
+  width: 64,
+  height: 64,
+  numInferenceSteps: 2,
+  guidanceScale: 3.5,
+  seed: 7,
+};
+
+async function opened<T>(name: string, use: (pipe: DiffusionPipeline) => Promise<T>): Promise<T> {
+  const pipe = await DiffusionPipeline.fromPretrained(folder(name), { threads: 1 });
+  try {
+    return await use(pipe);
+  } finally {
+    await pipe.close();
+  }
+}
+
+describe("a pipeline", () => {
+  it("is chosen by model_index.json", async () => {
+    await opened("sd2-tiny", async (pipe) => expect(pipe).toBeInstanceOf(StableDiffusionPipeline));
+    await opened("koala-1b-tiny", async (pipe) => expect(pipe).toBeInstanceOf(StableDiffusionXLPipeline));
+  });
+
+  it("paints the same bytes from the same seed, others from another seed or prompt", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const paint = async (change: Partial<GenerateRequest>) =>
+        (await pipe.generate({ ...bicycle, ...change })).images[0]!.data;
+      const first = await paint({});
+      expect(await paint({})).toEqual(first);
+      expect(await paint({ seed: 8 })).not.toEqual(first);
+      expect(await paint({ prompt: "a green boat" })).not.toEqual(first);
+    }));
+
+  it("paints picture i of a batch as it paints seed + i alone", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const batch = await pipe.generate({ ...bicycle, numImagesPerPrompt: 3 });
+      expect(batch.seeds).toEqual([7n, 8n, 9n]);
+      for (const [i, image] of batch.images.entries()) {
+        const alone = await pipe.generate({ ...bicycle, seed: 7 + i });
+        const apart = image.data.filter((v, k) => Math.abs(v - alone.images[0]!.data[k]!) > 1).length;
+        expect(apart).toBe(0);
+      }
+    }));
+
+  it("runs no unconditional pass at guidance 1 or less", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      for (const [guidanceScale, rows] of [
+        [1, 1],
+        [0, 1],
+        [1.5, 2],
+      ] as const) {
+        const { conditions } = await pipe.prepare({ ...bicycle, guidanceScale });
+        expect(conditions.encoder_hidden_states!.shape[0]).toBe(rows);
+      }
+    }));
+
+  it("stops at an abort no later than the running network call, and paints again afterwards", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const controller = new AbortController();
+      const seen: number[] = [];
+      const onStep = ({ index }: { index: number }) => {
+        seen.push(index);
+        if (index === 1) controller.abort();
+      };
+      const request = { ...bicycle, numInferenceSteps: 10, signal: controller.signal, onStep };
+      await expect(pipe.generate(request)).rejects.toThrow(Cancelled);
+      expect(seen).toEqual([0, 1]);
+      expect((await pipe.generate(bicycle)).images).toHaveLength(1);
+    }));
+
+  it("shows a picture of where it is going at every step", () =>
+    opened("sd2-tiny", async (pipe) => {
+      const sizes: number[][] = [];
+      for await (const step of pipe.stream({ ...bicycle, width: 72 }))
+        sizes.push([step.preview[0]!.width, step.preview[0]!.height]);
+      expect(sizes).toEqual([
+        [9, 8],
+        [9, 8],
+      ]);
+    }));
+
+  it("takes a scheduler made from another one's config", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const before = (await pipe.prepare(bicycle)).timesteps;
+      pipe.scheduler = EulerDiscreteScheduler.fromConfig(pipe.scheduler.config, {
+        timestepSpacing: "trailing",
+      });
+      expect(before).toEqual([501, 1]);
+      expect((await pipe.prepare(bicycle)).timesteps).toEqual([999, 499]);
+    }));
+
+  it("quotes what a long prompt loses", () =>
+    opened("sd2-tiny", async (pipe) => {
+      const warnings: string[] = [];
+      await pipe.generate({
+        ...bicycle,
+        prompt: `${"koala ".repeat(100)}moon`,
+        onWarning: (m) => warnings.push(m),
+      });
+      expect(warnings.join()).toMatch(/cut off: .*moon"/);
+    }));
+});
+
+describe("a request is refused by the field's name", () => {
+  const refused: [string, Partial<GenerateRequest>, RegExp][] = [
+    [
+      "a width between multiples of 8",
+      { width: 500 },
+      /width: must be a multiple of 8, got 500. Nearest: 496 or 504/,
+    ],
+    ["no height", { height: 0 }, /height: must be a whole number/],
+    ["no steps", { numInferenceSteps: 0 }, /numInferenceSteps/],
+    ["an endless guidance", { guidanceScale: Number.POSITIVE_INFINITY }, /guidanceScale/],
+    ["a prompt that is no text", { prompt: 5 as unknown as string }, /prompt: must be text, got 5/],
+    ["no prompts", { prompt: [] }, /prompt: must hold at least one/],
+    [
+      "two negatives for three prompts",
+      { prompt: ["a", "b", "c"], negativePrompt: ["d", "e"] },
+      /negativePrompt: .*3, one per prompt/,
+    ],
+    ["latents of another size", { latents: new Float32Array(3) }, /latents: must hold 256 numbers/],
+    [
+      "latents that are not finite",
+      { latents: new Float32Array(256).fill(Number.NaN) },
+      /latents: must be finite/,
+    ],
+    [
+      "generators for another batch",
+      { generator: [new Generator(1), new Generator(2)] },
+      /generator: must be one generator or 1/,
+    ],
+    ["more layers skipped than there are", { clipSkip: 9 }, /clipSkip: must be a whole number from 0 to/],
+    ["both timesteps and sigmas", { timesteps: [999], sigmas: [1, 0] }, /sigmas: cannot be given together/],
+  ];
+  it.each(refused)("%s", (_, change, message) =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const attempt = pipe.generate({ ...bicycle, ...change });
+      await expect(attempt).rejects.toThrow(InvalidRequest);
+      await expect(attempt).rejects.toThrow(message);
+    }),
+  );
+
+  it("SDXL's arguments, by a Stable Diffusion 2 model", () =>
+    opened("sd2-tiny", async (pipe) => {
+      await expect(pipe.generate({ ...bicycle, prompt2: "x" })).rejects.toThrow(/prompt2: belongs to SDXL/);
+    }));
+});
+
+describe("a folder is refused with a remedy", () => {
+  it("that does not exist", async () => {
+    await expect(DiffusionPipeline.fromPretrained("/nowhere/at/all")).rejects.toThrow(ModelError);
+  });
+
+  it("when it is of another class than asked for", async () => {
+    const attempt = StableDiffusionPipeline.fromPretrained(folder("koala-1b-tiny"));
+    await expect(attempt).rejects.toThrow(
+      /_class_name: must be StableDiffusionPipeline, got StableDiffusionXLPipeline/,
+    );
+  });
+});

@@ -1,0 +1,176 @@
+/** @file What a caller may ask for, with Diffusers' names in camelCase, and what it means when left out. */
+
+import { Generator, type NoiseSource } from "../diffusion/random.js";
+import { InvalidRequest } from "../errors.js";
+
+export type Size2 = readonly [height: number, width: number];
+
+/** The arguments of Diffusers' `__call__`, and `seed`, `signal`, `onStep` and `onWarning` of our own. */
+export type GenerateRequest = {
+  prompt: string | readonly string[];
+  /** For SDXL's second text encoder; `prompt` if left out. */
+  prompt2?: string | readonly string[];
+  negativePrompt?: string | readonly string[];
+  negativePrompt2?: string | readonly string[];
+  /** Pixels, multiples of 8; the size the model was trained at if left out. */
+  height?: number;
+  width?: number;
+  numInferenceSteps?: number;
+  timesteps?: readonly number[];
+  sigmas?: readonly number[];
+  /** Stops after this fraction of the schedule and returns latents as they are (SDXL). */
+  denoisingEnd?: number;
+  /** Above 1 an unconditional pass runs as well. */
+  guidanceScale?: number;
+  guidanceRescale?: number;
+  eta?: number;
+  clipSkip?: number;
+  numImagesPerPrompt?: number;
+  /** One generator for the whole batch, or one per image. Takes precedence over `seed`. */
+  generator?: NoiseSource | readonly NoiseSource[];
+  /** Image i of the batch is painted from seed + i, exactly as if it were painted alone. Random if left out. */
+  seed?: number | bigint;
+  /** Start from these instead of noise: [batch, 4, height / 8, width / 8], before scaling by the scheduler. */
+  latents?: Float32Array;
+  originalSize?: Size2;
+  cropsCoordsTopLeft?: Size2;
+  targetSize?: Size2;
+  negativeOriginalSize?: Size2;
+  negativeCropsCoordsTopLeft?: Size2;
+  negativeTargetSize?: Size2;
+  /** "latent" leaves out the decoding. */
+  outputType?: "image" | "latent";
+  signal?: AbortSignal;
+  onStep?: (step: { index: number; total: number; timestep: number }) => void;
+  /** Told what was cut or changed; `console.warn` if left out. */
+  onWarning?: (message: string) => void;
+};
+
+export type ModelDefaults = { size: number; guidanceScale: number; vaeFactor: number };
+
+/** A request with every default filled in and every bound checked. */
+export type CheckedRequest = GenerateRequest & {
+  prompts: readonly string[];
+  /** Absent when no negative prompt was given at all. */
+  negativePrompts: readonly string[] | undefined;
+  prompts2: readonly string[];
+  negativePrompts2: readonly string[] | undefined;
+  height: number;
+  width: number;
+  numInferenceSteps: number;
+  guidanceScale: number;
+  guidanceRescale: number;
+  perPrompt: number;
+  /** Images in the batch. */
+  batch: number;
+  guided: boolean;
+  generators: NoiseSource | readonly NoiseSource[];
+  /** The seed of each image, where seeds and not generators were given. */
+  seeds: readonly bigint[] | undefined;
+  warn: (message: string) => void;
+};
+
+/** Checks a request against a model's defaults; throws an InvalidRequest that names the field. */
+export function checkRequest(request: GenerateRequest, defaults: ModelDefaults): CheckedRequest {
+  const prompts = texts("prompt", request.prompt);
+  const perPrompt = whole("numImagesPerPrompt", request.numImagesPerPrompt ?? 1, 1, 1024);
+  const batch = prompts.length * perPrompt;
+  const like = (field: "prompt2" | "negativePrompt" | "negativePrompt2") => {
+    const value = request[field];
+    if (value === undefined) return undefined;
+    const list = texts(field, value);
+    if (list.length === prompts.length) return list;
+    if (list.length === 1) return prompts.map(() => list[0]!);
+    throw new InvalidRequest(
+      field,
+      value,
+      `must be one text or ${prompts.length}, one per prompt, got ${list.length}.`,
+    );
+  };
+  const negativePrompts = like("negativePrompt");
+  const guidanceScale = finite("guidanceScale", request.guidanceScale ?? defaults.guidanceScale);
+  const seeds = request.generator === undefined ? seedsOf(request.seed ?? randomSeed(), batch) : undefined;
+  const { denoisingEnd, timesteps, sigmas } = request;
+  if (timesteps && sigmas)
+    throw new InvalidRequest("sigmas", sigmas, "cannot be given together with timesteps. Leave one out.");
+  if (denoisingEnd !== undefined && !(denoisingEnd > 0 && denoisingEnd <= 1)) {
+    throw new InvalidRequest(
+      "denoisingEnd",
+      denoisingEnd,
+      `must be above 0 and at most 1, got ${denoisingEnd}.`,
+    );
+  }
+  if (request.outputType !== undefined && !["image", "latent"].includes(request.outputType)) {
+    throw new InvalidRequest(
+      "outputType",
+      request.outputType,
+      `must be "image" or "latent", got ${JSON.stringify(request.outputType)}.`,
+    );
+  }
+  return {
+    ...request,
+    prompts,
+    prompts2: like("prompt2") ?? prompts,
+    negativePrompts,
+    negativePrompts2: like("negativePrompt2") ?? negativePrompts,
+    height: side("height", request.height ?? defaults.size, defaults.vaeFactor),
+    width: side("width", request.width ?? defaults.size, defaults.vaeFactor),
+    numInferenceSteps: whole("numInferenceSteps", request.numInferenceSteps ?? 50, 1, 1000),
+    guidanceScale,
+    guidanceRescale: finite("guidanceRescale", request.guidanceRescale ?? 0),
+    perPrompt,
+    batch,
+    guided: guidanceScale > 1,
+    seeds,
+    generators: request.generator ?? seeds!.map((seed) => new Generator(seed)),
+    warn: request.onWarning ?? ((message) => console.warn(message)),
+  };
+}
+
+function texts(field: string, value: unknown): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (list.length === 0)
+    throw new InvalidRequest(field, value, "must hold at least one text, got an empty list.");
+  for (const text of list) {
+    if (typeof text !== "string")
+      throw new InvalidRequest(field, value, `must be text, got ${JSON.stringify(text) ?? typeof text}.`);
+  }
+  return list as readonly string[];
+}
+
+function whole(field: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new InvalidRequest(field, value, `must be a whole number from ${least} to ${most}, got ${value}.`);
+}
+
+function finite(field: string, value: number): number {
+  if (Number.isFinite(value)) return value;
+  throw new InvalidRequest(field, value, `must be a finite number, got ${value}.`);
+}
+
+/** A picture's height or width in pixels. */
+export function side(field: string, value: number, factor: number): number {
+  const most = 8192;
+  whole(field, value, factor, most);
+  if (value % factor === 0) return value;
+  const below = Math.floor(value / factor) * factor;
+  throw new InvalidRequest(
+    field,
+    value,
+    `must be a multiple of ${factor}, got ${value}. Nearest: ${below} or ${below + factor}.`,
+  );
+}
+
+/** A seed of 32 bits, which is all that PyTorch's CPU generator keeps. */
+export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
+
+const seedsOf = (seed: number | bigint, count: number): bigint[] => {
+  if (typeof seed !== "bigint" && !Number.isSafeInteger(seed)) {
+    throw new InvalidRequest(
+      "seed",
+      seed,
+      `must be a whole number, got ${seed}. Beyond 2^53 write a bigint (5n).`,
+    );
+  }
+  return Array.from({ length: count }, (_, i) => BigInt(seed) + BigInt(i));
+};
