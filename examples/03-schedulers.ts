@@ -1,0 +1,26 @@
+/** @file Paints one seed with four schedulers: same noise, four ways to the picture. */
+
+import {
+  DDIMScheduler,
+  DiffusionPipeline,
+  DPMSolverMultistepScheduler,
+  EulerDiscreteScheduler,
+  HeunDiscreteScheduler,
+} from "koala-diffusion";
+
+const pipe = await DiffusionPipeline.fromPretrained(process.argv[2] ?? "golden/data/pipelines/koala-1b-tiny");
+const { config } = pipe.scheduler;
+
+for (const Scheduler of [
+  EulerDiscreteScheduler,
+  HeunDiscreteScheduler,
+  DPMSolverMultistepScheduler,
+  DDIMScheduler,
+]) {
+  pipe.scheduler = Scheduler.fromConfig(config, { timestepSpacing: "trailing" });
+  const { images } = await pipe.generate({ prompt: "a lighthouse at dusk", seed: 3, numInferenceSteps: 4 });
+  const file = `out/${Scheduler.name}.png`;
+  await images[0]!.save(file);
+  console.log(file);
+}
+await pipe.close();
