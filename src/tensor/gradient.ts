@@ -1,0 +1,354 @@
+/**
+ * @file Reverse-mode differentiation of a traced graph: a rule per operation. The result is a graph of the same
+ * operations, so it is lowered, run and differentiated like any other. Must not know how a graph is run.
+ *
+ * Training traces at fixed sizes, so unlike a model a rule may use the sizes it sees as numbers. A rule may also
+ * describe more than is wanted: what no result needs is never lowered.
+ */
+
+import { ShapeError } from "../errors.js";
+import { topological } from "./order.js";
+import type { Attributes, Op, Padding, Shape, Tensor } from "./tensor.js";
+import * as t from "./tensor.js";
+import { add, div, expand, keep, matmul, mean, mul, neg, pad, reshape, slice, sub, sum } from "./tensor.js";
+
+/** What arrives at `y` -> what goes on to each of its inputs; undefined where nothing does. */
+type Rule<O extends Op> = (
+  g: Tensor,
+  y: Tensor<O>,
+  inputs: readonly [Tensor, ...Tensor[]],
+) => readonly (Tensor | undefined)[];
+
+/** The gradient of `loss`, which has one element, in each target; zeros where the loss does not depend on it. */
+export function gradients(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
+  if (t.count(loss.shape) !== 1)
+    throw new ShapeError("", `gradients: the loss must have one element, got ${t.show(loss.shape)}. Sum it.`);
+  const one = t.constant(Float32Array.of(1), loss.shape);
+  return vjp([loss], [one], targets).map((g, i) => g ?? expand(t.scalar(0), targets[i]!));
+}
+
+/**
+ * The gradient of sum_i <upstream_i, outputs_i> in each target, which may lie anywhere in the graph; undefined
+ * where no output depends on it.
+ */
+export function vjp(
+  outputs: readonly Tensor[],
+  upstream: readonly Tensor[],
+  targets: readonly Tensor[],
+): (Tensor | undefined)[] {
+  const order = topological(outputs);
+  const wanted = new Set(targets.filter((x) => x.dtype === "float32"));
+  for (const y of order) if (rules[y.op] && y.inputs.some((x) => wanted.has(x))) wanted.add(y);
+
+  const arrived = new Map<Tensor, Tensor[]>();
+  const send = (x: Tensor, g: Tensor) => {
+    if (!t.sameShape(x.shape, g.shape))
+      throw new ShapeError("", `${x.op}: its gradient must be ${t.show(x.shape)}, got ${t.show(g.shape)}`);
+    if (!wanted.has(x)) return;
+    const others = arrived.get(x);
+    if (others) others.push(g);
+    else arrived.set(x, [g]);
+  };
+  for (const [i, y] of outputs.entries()) send(y, upstream[i]!);
+
+  const complete = new Map<Tensor, Tensor>();
+  for (const y of order.reverse()) {
+    const parts = arrived.get(y);
+    if (!parts) continue;
+    const g = total(parts);
+    complete.set(y, g);
+    if (!y.inputs.some((x) => wanted.has(x))) continue;
+    for (const [i, part] of applied(y, g).entries()) if (part) send(y.inputs[i]!, part);
+  }
+  return targets.map((x) => complete.get(x));
+}
+
+const applied = <O extends Op>(y: Tensor<O>, g: Tensor) =>
+  (rules[y.op] as Rule<O> | null)?.(g, y, y.inputs as [Tensor, ...Tensor[]]) ?? [];
+
+const total = (parts: readonly Tensor[]) => joined(parts) ?? parts.reduce((a, b) => add(a, b));
+
+/** Where all parts come from slices that share out one axis, as those of `chunk`: the pieces put side by side. */
+function joined(parts: readonly Tensor[]): Tensor | undefined {
+  const whole = parts[0]!.shape;
+  const pads = parts.filter((p) => t.made("pad", p));
+  if (pads.length < parts.length) return undefined;
+  const axis = whole.findIndex((d, i) => d !== pads[0]!.inputs[0]!.shape[i]);
+  pads.sort((a, b) => a.attrs.before[axis]! - b.attrs.before[axis]!);
+  let end = 0;
+  for (const { attrs, inputs } of pads) {
+    const piece = inputs[0]!.shape;
+    if (attrs.before[axis] !== end || piece.some((d, i) => i !== axis && d !== whole[i])) return undefined;
+    end += piece[axis]!;
+  }
+  const pieces = pads.map((p) => p.inputs[0]!);
+  return end === whole[axis] ? t.concat(pieces, axis) : undefined;
+}
+
+/** Of an operation that takes each element by itself: its slope, from x and from its own result y. */
+const elementwise =
+  (slope: (x: Tensor, y: Tensor) => Tensor) =>
+  (g: Tensor, y: Tensor, [x]: readonly [Tensor, ...Tensor[]]) => [mul(g, slope(x, y))];
+
+const oneMinus = (x: Tensor) => sub(t.scalar(1), x);
+
+/** One rule per operation; null where nothing flows: leaves, steps, and results that are whole numbers. */
+const rules: { readonly [O in Op]: Rule<O> | null } = {
+  input: null,
+  param: null,
+  constant: null,
+  add: (g, _, [a, b]) => [shrink(g, a), shrink(g, b!)],
+  sub: (g, _, [a, b]) => [shrink(g, a), shrink(neg(g), b!)],
+  mul: (g, _, [a, b]) => [shrink(mul(g, b!), a), shrink(mul(g, a), b!)],
+  div: (g, y, [a, b]) => {
+    const da = div(g, b!);
+    return [shrink(da, a), shrink(neg(mul(da, y)), b!)];
+  },
+  neg: (g) => [neg(g)],
+  exp: elementwise((_, y) => y),
+  log: (g, _, [x]) => [div(g, x)],
+  sqrt: (g, y) => [div(mul(g, 0.5), y)],
+  sin: elementwise((x) => t.cos(x)),
+  cos: elementwise((x) => neg(t.sin(x))),
+  tanh: elementwise((_, y) => oneMinus(mul(y, y))),
+  erf: elementwise((x) => mul(t.exp(neg(mul(x, x))), 2 / Math.sqrt(Math.PI))),
+  sigmoid: elementwise((_, y) => mul(y, oneMinus(y))),
+  relu: elementwise((x) => t.step(x)),
+  step: null,
+  silu: elementwise((x, y) => sigmoidLinearSlope(x, y, 1)),
+  gelu: elementwise((x) => {
+    const distribution = mul(add(t.erf(mul(x, Math.SQRT1_2)), 1), 0.5);
+    const density = mul(t.exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
+    return add(distribution, mul(x, density));
+  }),
+  quickGelu: elementwise((x, y) => sigmoidLinearSlope(x, y, 1.702)),
+  softmax: (g, y) => [mul(y, sub(g, sum(mul(g, y), [y.rank - 1])))],
+  matmul: (g, y, [a, b]) => matmulGradient(g, a, b!, y.attrs),
+  conv2d: (g, y, [x, w, b]) => {
+    const size = [x.shape[2]!, x.shape[3]!] as const;
+    return [
+      t.conv2dTranspose(g, w!, { ...y.attrs, size }),
+      kernelGradient(g, x, w!.shape, y.attrs),
+      b && reshape(sum(g, [0, 2, 3]), b.shape),
+    ];
+  },
+  conv2dTranspose: (g, y, [x, w]) => [
+    t.conv2d(g, w!, undefined, y.attrs),
+    kernelGradient(x, g, w!.shape, y.attrs),
+  ],
+  groupNorm: (g, y, [x, w]) => groupNormGradient(g, x, w!, y.attrs),
+  layerNorm: (g, y, [x, w]) => {
+    const last = [x.rank - 1];
+    const { normed, rstd } = normalised(x, last, y.attrs.eps);
+    const product = mul(g, normed);
+    const scaled = mul(g, w!);
+    const dx = mul(rstd, sub(sub(scaled, mean(scaled, last)), mul(normed, mean(mul(product, w!), last))));
+    return [dx, shrink(product, w!), shrink(g, w!)];
+  },
+  attention: (g, y, [q, k, v]) => attentionGradient(g, y, q, k!, v!),
+  reshape: (g, _, [x]) => [reshape(g, x.shape)],
+  transpose: (g, y) => [
+    t.transpose(
+      g,
+      y.attrs.perm.map((_, axis) => y.attrs.perm.indexOf(axis)),
+    ),
+  ],
+  concat: (g, y, inputs) => {
+    const { axis } = y.attrs;
+    let end = 0;
+    return inputs.map((x) => slice(g, axis, end, (end += x.shape[axis]!)));
+  },
+  slice: (g, y, [x]) => [sliceGradient(g, x, y.attrs)],
+  pad: (g, y, [x]) => [
+    x.shape.reduce<Tensor>((inner, d, axis) => {
+      const start = y.attrs.before[axis]!;
+      return inner.shape[axis] === d ? inner : slice(inner, axis, start, start + d);
+    }, g),
+  ],
+  upsample: (g, y) => [sumBlocks(g, y.attrs.by, y.attrs.by)],
+  resize: (g, _, [x]) => [resizeGradient(g, x)],
+  expand: (g, _, [x]) => [shrink(g, x)],
+  sum: (g, _, [x]) => [expand(g, x)],
+  mean: (g, y, [x]) => [expand(mul(g, t.count(y.shape) / t.count(x.shape)), x)],
+  argmax: null,
+  gather: (g, _, [table, ids]) => {
+    const [rows] = table.shape as [number];
+    const chosen = reshape(oneHot(ids!, rows), [-1, rows]);
+    const flat = reshape(g, [t.count(ids!.shape), -1]);
+    return [reshape(matmul(chosen, flat, { transposeA: true }), table.shape)];
+  },
+  pick: (g, _, [x, index]) => {
+    const [B, N, D] = x.shape as [number, number, number];
+    return [mul(reshape(oneHot(index!, N), [B, N, 1]), reshape(g, [B, 1, D]))];
+  },
+  cast: null,
+};
+
+/** The slope of y = x s with s = sigmoid(alpha x): s + alpha y (1 - s) */
+function sigmoidLinearSlope(x: Tensor, y: Tensor, alpha: number): Tensor {
+  const s = t.sigmoid(alpha === 1 ? x : mul(x, alpha));
+  return add(s, mul(alpha === 1 ? y : mul(y, alpha), oneMinus(s)));
+}
+
+/** Undoes broadcasting: the sum over what x was repeated along. */
+function shrink(g: Tensor, { shape }: Tensor): Tensor {
+  if (t.sameShape(g.shape, shape)) return g;
+  const extra = g.rank - shape.length;
+  const stretched = (d: number, axis: number) => axis < extra || d !== shape[axis - extra];
+  const axes = [...g.shape.keys()].filter((axis) => stretched(g.shape[axis]!, axis));
+  const small = sum(g, axes);
+  return extra > 0 ? reshape(small, shape) : small;
+}
+
+type Flags = Attributes["matmul"];
+
+/** For Y = A B: dA = G Bᵀ, dB = Aᵀ G, each written with flags rather than transposed. */
+function matmulGradient(g: Tensor, a: Tensor, b: Tensor, { transposeA, transposeB }: Flags): Tensor[] {
+  const da = transposeA
+    ? matmul(b, g, { transposeA: transposeB, transposeB: true })
+    : matmul(g, b, { transposeB: !transposeB });
+  // A weight serves every token of a batch: one product over all of them, not one per image and a sum.
+  const all = b.rank === 2 && a.rank > 2 && !transposeA;
+  const rows = (x: Tensor) => (all ? reshape(x, [-1, x.shape.at(-1)!]) : x);
+  const db = transposeB
+    ? matmul(rows(g), rows(a), { transposeA: true, transposeB: transposeA })
+    : matmul(rows(a), rows(g), { transposeA: !transposeA });
+  return [shrink(da, a), shrink(db, b)];
+}
+
+/** One product over the batch. g: [B, O, H', W'], x: [B, C, H, W] -> [O, C, kh, kw], which is `shape` */
+function kernelGradient(
+  g: Tensor,
+  x: Tensor,
+  shape: Shape,
+  { stride, padding }: Attributes["conv2d"],
+): Tensor {
+  const met = windows(x, shape.slice(2), g.shape.slice(2), stride, padding);
+  return reshape(matmul(channelsFirst(g), met, { transposeB: true }), shape);
+}
+
+/** [B, C, H, W] -> [C, B*H*W] */
+const channelsFirst = (x: Tensor) => reshape(t.transpose(x, [1, 0, 2, 3]), [x.shape[1]!, -1]);
+
+/** The pixels that every tap of the kernel meets. x: [B, C, H, W] -> [C*kh*kw, B*H'*W'] */
+function windows(x: Tensor, kernel: Shape, size: Shape, stride: number, padding: Padding): Tensor {
+  const [kh, kw] = kernel as [number, number];
+  const [height, width] = size as [number, number];
+  const [top, left, bottom, right] = padding;
+  if (kh * kw * stride === 1 && padding.every((d) => d === 0)) return channelsFirst(x);
+  const C = x.shape[1]!;
+  const framed = pad(t.transpose(x, [1, 0, 2, 3]), [0, 0, top, left], [0, 0, bottom, right]);
+  const met: Tensor[] = [];
+  for (let i = 0; i < kh; i++) {
+    const rows = slice(framed, 2, i, i + (height - 1) * stride + 1, stride);
+    for (let j = 0; j < kw; j++)
+      met.push(reshape(slice(rows, 3, j, j + (width - 1) * stride + 1, stride), [C, 1, -1]));
+  }
+  return reshape(t.concat(met, 1), [C * kh * kw, -1]);
+}
+
+/** x with mean 0 and variance 1 over `axes`, and the reciprocal of its deviation. */
+function normalised(x: Tensor, axes: readonly number[], eps: number): { normed: Tensor; rstd: Tensor } {
+  const centred = sub(x, mean(x, axes));
+  const rstd = div(t.scalar(1), t.sqrt(add(mean(mul(centred, centred), axes), eps)));
+  return { normed: mul(centred, rstd), rstd };
+}
+
+/** rstd (w g - mean(w g) - y mean(w g y)), both means taken from sums per channel, which dw and db are made of. */
+function groupNormGradient(
+  g: Tensor,
+  x: Tensor,
+  w: Tensor,
+  { groups, eps }: Attributes["groupNorm"],
+): Tensor[] {
+  const [B, C, H, W] = x.shape as [number, number, number, number];
+  const grouped = (v: Tensor) => reshape(v, [B, groups, C / groups, H * W]);
+  const { normed, rstd } = normalised(grouped(x), [2, 3], eps);
+  const gain = reshape(w, [groups, C / groups, 1]);
+  const arriving = grouped(g);
+  const perChannel = sum(arriving, [3]); // [B, groups, C / groups, 1]
+  const along = sum(mul(arriving, normed), [3]);
+  const overGroup = (v: Tensor) => mul(mul(rstd, sum(mul(gain, v), [2])), groups / (C * H * W));
+  const steady = sub(mul(arriving, mul(rstd, gain)), overGroup(perChannel));
+  const dx = sub(steady, mul(normed, overGroup(along)));
+  const overBatch = (v: Tensor) => reshape(sum(v, [0]), [C]);
+  return [reshape(dx, x.shape), overBatch(along), overBatch(perChannel)];
+}
+
+/** softmax(q kᵀ scale) v computed again, with the very nodes that lowering writes, which ONNX Runtime then merges. */
+function attentionGradient(
+  g: Tensor,
+  y: Tensor<"attention">,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+): readonly Tensor[] {
+  const { heads, scale, causal } = y.attrs;
+  const [, N, D] = y.shape as [number, number, number];
+  const split = (x: Tensor, perm: readonly number[] = [0, 2, 1, 3]) =>
+    t.transpose(reshape(x, [keep, keep, heads, D / heads]), perm); // [B, heads, N, D / heads]
+  const merge = (x: Tensor) => reshape(t.transpose(x, [0, 2, 1, 3]), [keep, keep, D]);
+  const scaled = mul(split(q), scale);
+  const scores = matmul(scaled, split(k, [0, 2, 3, 1])); // [B, heads, N, M]
+  const weights = t.softmax(causal ? add(scores, causalMask(N)) : scores);
+  const arriving = split(g);
+  // sum_m(weights dweights) equals sum_d(dy y), a sum over one head's width instead of all keys (Dao et al. 2022, B.2).
+  const along = sum(mul(arriving, split(y)), [3]);
+  const dscores = mul(weights, sub(matmul(arriving, split(v), { transposeB: true }), along));
+  return [
+    merge(mul(matmul(dscores, split(k)), scale)),
+    merge(matmul(dscores, scaled, { transposeA: true })),
+    merge(matmul(weights, arriving, { transposeA: true })),
+  ];
+}
+
+const causalMask = (n: number) =>
+  t.constant(
+    Float32Array.from({ length: n * n }, (_, i) => (i % n > Math.floor(i / n) ? -3.4e38 : 0)),
+    [n, n],
+  );
+
+/** Puts g back where it was cut out of x, zeros between (for a step beyond 1) and around it. */
+function sliceGradient(g: Tensor, x: Tensor, { axis, start, step }: Attributes["slice"]): Tensor {
+  const room = x.shape[axis]! - start;
+  const inside = step === 1 ? g : spread(g, axis, step, room);
+  const padded = (at: number, d: number) => x.shape.map((_, i) => (i === at ? d : 0));
+  return pad(inside, padded(axis, start), padded(axis, room - inside.shape[axis]!));
+}
+
+/** `step - 1` zeros after each element, at most `room` in all. */
+function spread(g: Tensor, axis: number, step: number, room: number): Tensor {
+  const split = g.shape.toSpliced(axis + 1, 0, 1);
+  const after = split.map((_, i) => (i === axis + 1 ? step - 1 : 0));
+  const zeros = split.map(() => 0);
+  const wide = reshape(pad(reshape(g, split), zeros, after), g.shape.with(axis, g.shape[axis]! * step));
+  return wide.shape[axis]! > room ? slice(wide, axis, 0, room) : wide;
+}
+
+/** [B, C, H * rows, W * columns] -> [B, C, H, W] */
+function sumBlocks(g: Tensor, rows: number, columns: number): Tensor {
+  const [B, C, H, W] = g.shape as [number, number, number, number];
+  const blocks = reshape(g, [B, C, H / rows, rows, W / columns, columns]);
+  return reshape(sum(blocks, [3, 5]), [B, C, H / rows, W / columns]);
+}
+
+function resizeGradient(g: Tensor, x: Tensor): Tensor {
+  const [h, w] = x.shape.slice(2) as [number, number];
+  const [H, W] = g.shape.slice(2) as [number, number];
+  if (H % h === 0 && W % w === 0) return sumBlocks(g, H / h, W / w);
+  return matmul(sources(h, H), matmul(g, sources(w, W)), { transposeA: true });
+}
+
+/** 1 where pixel i of `to` is taken from pixel j of `from`: [to, from] */
+function sources(from: number, to: number): Tensor {
+  const ones = new Float32Array(to * from);
+  for (let i = 0; i < to; i++) ones[i * from + Math.floor((i * from) / to)] = 1;
+  return t.constant(ones, [to, from]);
+}
+
+/** ids: [...] -> [..., n]. Float32 holds whole numbers up to 2^24 exactly, more than any vocabulary. */
+function oneHot(ids: Tensor, n: number): Tensor {
+  const all = t.constant(Float32Array.from({ length: n }, (_, i) => i));
+  const distance = sub(reshape(t.cast(ids, "float32"), [...ids.shape, 1]), all);
+  return oneMinus(t.step(mul(distance, distance)));
+}
