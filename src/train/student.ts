@@ -1,0 +1,106 @@
+/** @file The student's config: an edit of the teacher's, or a file checked against it. Knows no weights. */
+
+import { ModelError } from "../errors.js";
+import { type UNetConfig, unetConfig } from "../models/unet-config.js";
+import type { JsonObject } from "../weights/json.js";
+
+export const studentNames = ["koala-700m", "koala-1b"] as const;
+export type StudentName = (typeof studentNames)[number];
+
+type Files = { teacherFile?: string; studentFile?: string };
+
+/**
+ * The student's `unet/config.json`. A name edits the teacher's (KOALA, section 3.1.1): one layer per block,
+ * the transformers of the lowest resolution to 6 (1B) or 5 (700M) tenths of their depth, rounded to the
+ * nearest whole number (halves up) but never below 1, all other depths kept, and for 700M no middle block. A
+ * config of one's own is returned as it is, if it takes and gives what the teacher does. ModelError names the
+ * field.
+ */
+export function studentConfig(
+  teacher: JsonObject,
+  student: StudentName | JsonObject,
+  { teacherFile = "the teacher's unet/config.json", studentFile = "the student's config.json" }: Files = {},
+): JsonObject {
+  const parsed = unetConfig(teacher, teacherFile);
+  if (typeof student === "object") {
+    checkSameInterface(unetConfig(student, studentFile), parsed, studentFile);
+    return student;
+  }
+  checkLayout(teacher, teacherFile);
+  const share = student === "koala-1b" ? 0.6 : 0.5;
+  const { _name_or_path: _, ...kept } = teacher;
+  return {
+    ...kept,
+    layers_per_block: 1,
+    mid_block_type: student === "koala-1b" ? teacher.mid_block_type : null,
+    transformer_layers_per_block: cutDepths(parsed, share),
+  };
+}
+
+/**
+ * Depths from the highest resolution to the lowest; 0 where a stage has no attention, as the paper prints it.
+ */
+function cutDepths({ down }: UNetConfig, share: number): number[] {
+  const depths = down.map((stage) => stage.depths?.[0] ?? 0);
+  const lowest = depths.pop()!;
+  return [...depths, Math.max(1, Math.round(lowest * share))];
+}
+
+const sdxl = {
+  down_block_types: ["DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"],
+  mid_block_type: "UNetMidBlock2DCrossAttn",
+  up_block_types: ["CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"],
+} as const;
+
+/** KOALA's edits are defined for SDXL's arrangement of blocks; widths and depths may be any. */
+function checkLayout(teacher: JsonObject, file: string): void {
+  const check = (field: string, holds: (value: unknown) => boolean, rule: string) => {
+    const value = teacher[field];
+    if (holds(value)) return;
+    const got = `got ${JSON.stringify(value) ?? "nothing"}`;
+    const remedy = "Give the student as a config.json of its own.";
+    throw new ModelError(
+      file,
+      `${field}: must be ${rule} for a KOALA student to be cut from it, ${got}. ${remedy}`,
+    );
+  };
+  for (const [field, wanted] of Object.entries(sdxl)) {
+    const text = JSON.stringify(wanted);
+    check(
+      field,
+      (value) => (value === undefined ? field === "mid_block_type" : JSON.stringify(value) === text),
+      text,
+    );
+  }
+  const two = (n: unknown) => n === 2;
+  check("layers_per_block", (v) => v === undefined || two(v) || (Array.isArray(v) && v.every(two)), "2");
+  const whole = (n: unknown) => typeof n === "number" && n > 0;
+  const depths = (v: unknown) => v === undefined || whole(v) || (Array.isArray(v) && v.slice(1).every(whole));
+  check("transformer_layers_per_block", depths, "one depth above 0 per stage with attention");
+  check("reverse_transformer_layers_per_block", (v) => v == null, "null");
+}
+
+/** Teacher and student are given the same inputs and their outputs are compared. */
+function checkSameInterface(student: UNetConfig, teacher: UNetConfig, file: string): void {
+  const compare = (field: string, mine: unknown, theirs: unknown) => {
+    const [got, wanted] = [JSON.stringify(mine) ?? "none", JSON.stringify(theirs) ?? "none"];
+    if (got !== wanted)
+      throw new ModelError(file, `${field}: must be the teacher's (${wanted}), got ${got}.`);
+  };
+  compare("in_channels", student.inChannels, teacher.inChannels);
+  compare("out_channels", student.outChannels, teacher.outChannels);
+  compare("cross_attention_dim", textWidth(student), textWidth(teacher));
+  compare("addition_embed_type", student.added && "text_time", teacher.added && "text_time");
+  const field = "projection_class_embeddings_input_dim less 6 times addition_time_embed_dim";
+  compare(field, pooledWidth(student), pooledWidth(teacher));
+}
+
+/** Width of the text embeddings that a U-Net attends to. */
+export function textWidth({ down, mid, up }: UNetConfig): number {
+  const stages = [...down, ...(mid ? [mid] : []), ...up];
+  return (stages.find((stage) => stage.depths) ?? stages[0]!).textWidth;
+}
+
+/** Width of SDXL's pooled text embedding; undefined for a U-Net without it. */
+export const pooledWidth = ({ added }: UNetConfig): number | undefined =>
+  added && added.input - 6 * added.sinusoid;
