@@ -1,0 +1,96 @@
+/** @file Settings of a training run: defaults, and what is said about mistakes. */
+
+import { describe, expect, it } from "vitest";
+import { InvalidRequest } from "../errors.js";
+import { parseFeature, parseLoss, trainingOptions } from "./options.js";
+
+describe("training options", () => {
+  it("are by default the paper's: KOALA's features, 1 : 1 : 1, AdamW at a constant 1e-5", () => {
+    expect(trainingOptions()).toMatchObject({
+      feature: "koala",
+      initialLayers: "bottom",
+      loss: { task: 1, out: 1, feat: 1 },
+      learningRate: 1e-5,
+      lrScheduler: "constant",
+      adamWeightDecay: 0.01,
+      maxGradNorm: 1,
+      ema: null,
+    });
+  });
+
+  it("survive JSON, as a checkpoint keeps them", () => {
+    const options = trainingOptions({ ema: {}, snrGamma: 5, maxGradNorm: null, loss: { out: 0 } });
+    expect(trainingOptions(JSON.parse(JSON.stringify(options)))).toEqual(options);
+    expect(options.ema?.decay).toBe(0.9999);
+    expect(options.loss).toEqual({ task: 1, out: 0, feat: 1 });
+  });
+
+  it.each([
+    ["resolution", { resolution: 500 }, "resolution: must be a multiple of 8, got 500."],
+    [
+      "an unknown name",
+      { learningrate: 1 },
+      'learningrate: is not a setting of training. Did you mean "learningRate"?',
+    ],
+    [
+      "a name inside ema",
+      { ema: { decai: 1 } },
+      'ema.decai: is not a setting of training. Did you mean "decay"?',
+    ],
+    ["a type", { trainBatchSize: "8" }, 'trainBatchSize: must be a whole number above 0, got "8".'],
+    ["a feature", { feature: "attn" }, /^feature: must be one of "koala", .*, got "attn"\.$/],
+    ["no term", { loss: { task: 0, out: 0 }, feature: "none" }, /^loss: must leave something to learn from/],
+    [
+      "a long warm-up",
+      { lrScheduler: "cosine", lrWarmupSteps: 9, maxTrainSteps: 9 },
+      /^lrWarmupSteps: must be fewer/,
+    ],
+    ["a warm-up that does nothing", { lrWarmupSteps: 9 }, /^lrWarmupSteps: must be 0 .*constant_with_warmup/],
+    [
+      "epsilon without signal",
+      { rescaleBetasZeroSnr: true, predictionType: "epsilon" },
+      /^rescaleBetasZeroSnr/,
+    ],
+    ["validation without prompts", { validationSteps: 5 }, /^validationPrompts: must hold a prompt/],
+    ["a negative factor", { loss: { out: -1 } }, "loss.out: must be a number of at least 0, got -1."],
+    ["no object", 5, /^options: must be an object/],
+  ])("are refused by name: %s", (_, request, message) => {
+    expect(() => trainingOptions(request)).toThrow(InvalidRequest);
+    expect(() => trainingOptions(request)).toThrow(message);
+  });
+});
+
+describe("--loss", () => {
+  it.each([
+    ["task=1,out=1,feat=1", { task: 1, out: 1, feat: 1 }],
+    ["out=0.5, feat=0", { task: 1, out: 0.5, feat: 0 }],
+    ["feat=1e-2", { task: 1, out: 1, feat: 0.01 }],
+  ])("%s", (text, weights) => {
+    expect(parseLoss(text)).toEqual(weights);
+  });
+
+  it.each([
+    ["task", '--loss: must be written as "task=1,out=1,feat=1", got "task".'],
+    ["", '--loss: must be written as "task=1,out=1,feat=1", got "".'],
+    ["feats=1", '--loss: must name task, out or feat, got "feats". Did you mean "feat"?'],
+    ["task=", '--loss: task must be a number of at least 0, got "".'],
+    ["task=-1", '--loss: task must be a number of at least 0, got "-1".'],
+    ["task=1,task=2", '--loss: must name each term once, got "task" twice.'],
+    ["toString=1", /^--loss: must name task, out or feat, got "toString"/],
+  ])("refuses %j", (text, message) => {
+    expect(() => parseLoss(text)).toThrow(message);
+  });
+});
+
+describe("--feature", () => {
+  it("takes the names with hyphens too", () => {
+    expect(parseFeature("sa-and-lf-all")).toBe("sa_and_lf_all");
+    expect(parseFeature("koala")).toBe("koala");
+  });
+
+  it("refuses other names", () => {
+    expect(() => parseFeature("koalas")).toThrow(
+      /^--feature: must be one of .*, got "koalas". Did you mean "koala"\?$/,
+    );
+  });
+});
