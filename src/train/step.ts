@@ -1,0 +1,144 @@
+/**
+ * @file The two networks of a training step as traces: the teacher with the features it is asked for, the
+ * student with its losses. The teacher's results are the student's inputs of the same names, so nothing flows
+ * back into it.
+ */
+
+import { unet } from "../models/unet.js";
+import type { UNetConfig } from "../models/unet-config.js";
+import { Params, tracing } from "../tensor/params.js";
+import { input, type Shape, type Tensor } from "../tensor/tensor.js";
+import type { FeaturePair } from "./features.js";
+import { distillationLoss, type Losses, type LossWeights, lossOutputs } from "./loss.js";
+import { pooledWidth, textWidth } from "./student.js";
+
+/** `height` and `width` in latent pixels; `tokens` of text. */
+export type StepSize = { batch: number; height: number; width: number; tokens: number };
+
+/** What both networks are given. timestep: [B] as float32; the rest as in `unet`. */
+export type StepInputs = {
+  noisy: Tensor;
+  timestep: Tensor;
+  text: Tensor;
+  pooled?: Tensor;
+  time_ids?: Tensor;
+};
+
+/** The teacher's results, and the student's inputs: its prediction, and a feature by the teacher's path. */
+export const teacherOut = "teacher_out";
+export const teacherFeature = (path: string): string => `teacher_feature/${path}`;
+
+/** Inputs of the names above. `open` leaves all four sizes to the run; a student's program has them fixed. */
+export function stepInputs(c: UNetConfig, size: StepSize, { open = false } = {}): StepInputs {
+  const named = (name: keyof StepSize) => (open ? { [name]: size[name] } : size[name]);
+  const batch = named("batch");
+  const pooled = pooledWidth(c);
+  return {
+    noisy: input("noisy", [batch, c.inChannels, named("height"), named("width")]),
+    timestep: input("timestep", [batch]),
+    text: input("text", [batch, named("tokens"), textWidth(c)]),
+    ...(pooled !== undefined && {
+      pooled: input("pooled", [batch, pooled]),
+      time_ids: input("time_ids", [batch, 6]),
+    }),
+  };
+}
+
+/** A forward pass with the results of the layers at `paths`. */
+export type WatchedUnet = { output: Tensor; at: ReadonlyMap<string, Tensor> };
+
+/** Traces the U-Net and keeps what the layers at `paths` give. `p` is the root of the weights. */
+export function watchedUnet(
+  p: Params,
+  c: UNetConfig,
+  { noisy, timestep, text, pooled, time_ids }: StepInputs,
+  paths: Iterable<string>,
+): WatchedUnet {
+  const wanted = new Set(paths);
+  const at = new Map<string, Tensor>();
+  // A path may be reported more than once (a decoder's residual block and, before it, its input): the last
+  // one is it.
+  const watch = (path: string, x: Tensor) => void (wanted.has(path) && at.set(path, x));
+  const root = new Params((path, shape) => p.get(path, shape), { watch });
+  const added = pooled && time_ids && { textEmbeds: pooled, timeIds: time_ids };
+  const output = unet(root, c, noisy, timestep, text, added);
+  const absent = [...wanted].find((path) => !at.has(path));
+  if (absent !== undefined) throw new Error(`internal: the U-Net has no layer ${absent}`);
+  return { output, at };
+}
+
+/**
+ * The teacher's pass, for `partProgram`: its results are `teacher_out` and `teacher_feature/PATH` for every
+ * pair. One program serves every size and batch.
+ */
+export function teacherTrace(
+  c: UNetConfig,
+  pairs: readonly FeaturePair[],
+): (p: Params) => Record<string, Tensor> {
+  return (p) => {
+    const inputs = stepInputs(c, { batch: 2, height: 16, width: 16, tokens: 77 }, { open: true });
+    const paths = new Set(pairs.map((pair) => pair.teacher));
+    const { output, at } = watchedUnet(p, c, inputs, paths);
+    return {
+      [teacherOut]: output,
+      ...Object.fromEntries([...paths].map((path) => [teacherFeature(path), at.get(path)!])),
+    };
+  };
+}
+
+export type StudentOptions = {
+  weights: LossWeights;
+  /** Whether each sample's task loss has a weight, the input `task_weights`: [B]. */
+  weightedTask?: boolean;
+  /** More layers whose results are wanted. */
+  watch?: readonly string[];
+};
+
+export type StudentTrace = {
+  /** Every weight by path, in the order of use: what the gradient is taken by. */
+  params: ReadonlyMap<string, Tensor>;
+  /** Every input by name; a run must give these and no others, besides the weights. */
+  inputs: ReadonlyMap<string, Tensor>;
+  output: Tensor;
+  /** The student's features, and what else was watched, by path. */
+  at: ReadonlyMap<string, Tensor>;
+  losses: Losses;
+  /** The losses as results of a program. */
+  outputs: Record<string, Tensor>;
+};
+
+/**
+ * Traces the student's pass and its losses at a fixed size. Inputs: those of `stepInputs`, `target`,
+ * `task_weights`, and of the teacher's results those that the losses compare with.
+ */
+export function studentTrace(
+  c: UNetConfig,
+  pairs: readonly FeaturePair[],
+  size: StepSize,
+  { weights, weightedTask = false, watch = [] }: StudentOptions,
+): StudentTrace {
+  const params = new Map<string, Tensor>();
+  const compared = weights.feat === 0 ? [] : pairs;
+  const given = stepInputs(c, size);
+  const paths = [...compared.map((pair) => pair.student), ...watch];
+  const { output, at } = watchedUnet(new Params(tracing(params)), c, given, paths);
+
+  const inputs = new Map<string, Tensor>(Object.entries(given));
+  const another = (name: string, shape: Shape) => {
+    const made = inputs.get(name) ?? input(name, shape);
+    inputs.set(name, made);
+    return made;
+  };
+  const losses = distillationLoss({
+    output,
+    ...(weights.task !== 0 && { target: another("target", output.shape) }),
+    ...(weights.task !== 0 && weightedTask && { taskWeights: another("task_weights", [size.batch]) }),
+    ...(weights.out !== 0 && { teacherOutput: another(teacherOut, output.shape) }),
+    features: compared.map((pair) => {
+      const student = at.get(pair.student)!;
+      return { student, teacher: another(teacherFeature(pair.teacher), student.shape) };
+    }),
+    weights,
+  });
+  return { params, inputs, output, at, losses, outputs: lossOutputs(losses) };
+}
