@@ -1,7 +1,7 @@
 /** @file DEIS: multistep exponential integrator with log-rho polynomials. */
 
 import { InvalidRequest } from "../errors.js";
-import { f32 } from "./arithmetic.js";
+import { f32, log32 } from "./arithmetic.js";
 import type { SchedulerKind } from "./config.js";
 import { dpmUpdate } from "./dpm-solver.js";
 import { LambdaScheduler, solverDefaults } from "./lambda-scheduler.js";
@@ -58,7 +58,13 @@ export class DEISMultistepScheduler extends LambdaScheduler {
     const type = this.prediction("epsilon", "v_prediction", "sample", "flow_prediction");
     const index = this.place(timestep);
     const clean = this.cleanAt(index, type, output, sample, options.batch);
-    const noise = noiseOf(clean, sample, this.levelAt(index));
+    const level = this.levelAt(index);
+    // A flow network's noise is scaled by the schedule's own sigma, also where the levels preserve variance.
+    const noise = noiseOf(
+      clean,
+      sample,
+      type === "flow_prediction" ? { ...level, sigma: this.sigma(index) } : level,
+    );
     this.values = [noise, ...this.values].slice(0, this.settings.solverOrder);
     const order = Math.min(this.values.length, this.highestOrder(index));
     const prevSample = order === 1 ? this.firstOrder(index, sample) : this.higherOrder(index, order, sample);
@@ -87,21 +93,26 @@ export class DEISMultistepScheduler extends LambdaScheduler {
       const { alpha, sigma } = this.levelAt(k);
       return f32(sigma / alpha);
     };
-    const nodes = Array.from({ length: order }, (_, k) => Math.log(rho(index - k)));
+    const nodes = Array.from({ length: order }, (_, k) => log32(rho(index - k)));
     const terms = nodes.map((node, k): Term => {
       const others = nodes.filter((_, j) => j !== k);
-      const factor = integral(rho(index + 1), node, others) - integral(rho(index), node, others);
-      return [to.alpha * factor, this.values[k]!];
+      const factor = f32(integral(rho(index + 1), node, others) - integral(rho(index), node, others));
+      return [factor, this.values[k]!];
     });
-    return weightedSum([to.alpha / from.alpha, sample], ...terms);
+    return weightedSum([1 / from.alpha, sample], ...terms).map((x) => to.alpha * x);
   }
 }
 
-/** Antiderivative at `rho` of the polynomial in log rho that is 1 at `node` and 0 at the one or two others. */
+/**
+ * Antiderivative at `rho` of the polynomial in log rho that is 1 at `node` and 0 at the one or two others. In float32,
+ * term by term: two such values nearly cancel, and the rounding that is left over is part of Diffusers' samples.
+ */
 function integral(rho: number, node: number, others: readonly number[]): number {
-  const log = Math.log(rho);
+  const log = log32(rho);
   const [c, d] = others;
-  if (d === undefined) return (rho * (log - c! - 1)) / (node - c!);
-  const numerator = rho * (c! * (d - log + 1) - d * log + d + log * log - 2 * log + 2);
-  return numerator / ((node - c!) * (node - d));
+  if (d === undefined) return f32(f32(rho * f32(f32(log - c!) - 1)) / f32(node - c!));
+  const parts = [-f32(d * log), d, f32(log * log), -f32(2 * log), 2];
+  const product = f32(c! * f32(f32(d - log) + 1));
+  const numerator = f32(rho * parts.reduce((sum, part) => f32(sum + part), product));
+  return f32(numerator / f32(f32(node - c!) * f32(node - d)));
 }

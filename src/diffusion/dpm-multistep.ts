@@ -7,7 +7,7 @@ import { lambdaOf } from "./lambda-scheduler.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import type { Settings } from "./settings.js";
 import { solverTimesteps } from "./spacing.js";
-import { weightedSum } from "./vector.js";
+import { dividedDifference, weightedSum } from "./vector.js";
 
 const defaults = {
   ...dpmDefaults,
@@ -81,12 +81,11 @@ export class DPMSolverMultistepScheduler extends DpmScheduler {
     const lambda = [1, 0, -1, -2].slice(0, order + 1).map((k) => lambdaOf(this.levelAt(index + k)));
     const h = f32(lambda[0]! - lambda[1]!);
     const r0 = f32(f32(lambda[1]! - lambda[2]!) / h);
-    const recent = weightedSum([1 / r0, m0!], [-1 / r0, m1!]);
+    const recent = dividedDifference(m0!, m1!, r0);
     if (order === 2) return [m0!, recent];
     const r1 = f32(f32(lambda[2]! - lambda[3]!) / h);
-    const earlier = weightedSum([1 / r1, m1!], [-1 / r1, m2!]);
-    const share = r0 / (r0 + r1);
-    const second = weightedSum([1 / (r0 + r1), recent], [-1 / (r0 + r1), earlier]);
-    return [m0!, weightedSum([1 + share, recent], [-share, earlier]), second];
+    const earlier = dividedDifference(m1!, m2!, r1);
+    const second = dividedDifference(recent, earlier, f32(r0 + r1));
+    return [m0!, weightedSum([1, recent], [r0, second]), second];
   }
 }

@@ -8,7 +8,7 @@ import { lambdaOf } from "./lambda-scheduler.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import type { Settings } from "./settings.js";
 import { solverTimesteps } from "./spacing.js";
-import { weightedSum } from "./vector.js";
+import { dividedDifference, weightedSum } from "./vector.js";
 
 const defaults = { ...dpmDefaults, lowerOrderFinal: false } as const satisfies Partial<Settings>;
 
@@ -82,14 +82,14 @@ export class DPMSolverSinglestepScheduler extends DpmScheduler {
     const start = lambda[order]!;
     const h = f32(lambda[0]! - start);
     const r0 = f32(f32(lambda[1]! - start) / h);
-    if (order === 2) return [m1!, weightedSum([1 / r0, m0!], [-1 / r0, m1!])];
+    if (order === 2) return [m1!, dividedDifference(m0!, m1!, r0)];
     const r1 = f32(f32(lambda[2]! - start) / h);
-    const inner = weightedSum([1 / r1, m1!], [-1 / r1, m2!]);
-    const outer = weightedSum([1 / r0, m0!], [-1 / r0, m2!]);
+    const inner = dividedDifference(m1!, m2!, r1);
+    const outer = dividedDifference(m0!, m2!, r0);
     if (this.settings.solverType === "midpoint") return [m2!, outer];
     const span = f32(r0 - r1);
-    const first = weightedSum([r0 / span, inner], [-r1 / span, outer]);
-    return [m2!, first, weightedSum([2 / span, outer], [-2 / span, inner])];
+    const first = weightedSum([r0, inner], [-r1, outer]).map((x) => x / span);
+    return [m2!, first, dividedDifference(outer, inner, span / 2)];
   }
 }
 

@@ -42,12 +42,12 @@ export function dpmUpdate(
   const factors = factorsOf(update);
   const [value, first, second] = differences;
   const terms: Term[] = [
-    [factors.sample, sample],
-    [factors.value, value!],
+    [f32(factors.sample), sample],
+    [f32(factors.value), value!],
   ];
-  if (first) terms.push([factors.first, first]);
-  if (second) terms.push([factors.second, second]);
-  if (noise) terms.push([factors.noise, noise]);
+  if (first) terms.push([f32(factors.first), first]);
+  if (second) terms.push([f32(factors.second), second]);
+  if (noise) terms.push([f32(factors.noise), noise]);
   return weightedSum(...terms);
 }
 

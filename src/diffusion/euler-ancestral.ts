@@ -4,7 +4,7 @@ import { f32 } from "./arithmetic.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { commonDefaults, type Settings } from "./settings.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
-import { weightedSum } from "./vector.js";
+import { dividedDifference, weightedSum } from "./vector.js";
 
 const defaults = {
   ...commonDefaults,
@@ -36,7 +36,7 @@ export class EulerAncestralDiscreteScheduler extends SigmaScheduler {
     const sigma = this.sigma(index);
     const { up, down } = ancestralSigmas(sigma, this.sigma(index + 1));
     const clean = this.clean(type, output, sample, sigma);
-    const derivative = weightedSum([1, sample], [-1, clean]).map((x) => x / sigma);
+    const derivative = dividedDifference(sample, clean, sigma);
     this.stepIndex = index + 1;
     const prevSample = weightedSum([1, sample], [f32(down - sigma), derivative], [up, noise]);
     return { prevSample, predOriginalSample: clean };

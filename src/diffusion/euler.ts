@@ -6,7 +6,7 @@ import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { commonDefaults, type Settings } from "./settings.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
 import { logLinearSigmas, timestepOfSigma } from "./sigmas.js";
-import { weightedSum } from "./vector.js";
+import { dividedDifference, weightedSum } from "./vector.js";
 
 const defaults = {
   ...commonDefaults,
@@ -52,7 +52,7 @@ export class EulerDiscreteScheduler extends SigmaScheduler {
     const { noisier, sigmaHat } = this.churned(sample, sigma, options);
     // Diffusers takes the raised sigma for epsilon but the schedule's own for v.
     const clean = this.clean(type, output, noisier, type === "v_prediction" ? sigma : sigmaHat);
-    const derivative = weightedSum([1, noisier], [-1, clean]).map((x) => x / sigmaHat);
+    const derivative = dividedDifference(noisier, clean, sigmaHat);
     this.stepIndex = index + 1;
     const prevSample = weightedSum([1, noisier], [f32(this.sigma(index + 1) - sigmaHat), derivative]);
     return { prevSample, predOriginalSample: clean };

@@ -5,7 +5,7 @@ import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { commonDefaults, type Settings } from "./settings.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
 import { limited } from "./threshold.js";
-import { weightedSum } from "./vector.js";
+import { dividedDifference, weightedSum } from "./vector.js";
 
 const defaults = {
   ...commonDefaults,
@@ -52,7 +52,7 @@ export class HeunDiscreteScheduler extends SigmaScheduler {
     const sigma = this.sigma(index);
     const predicted = this.clean(type, output, sample, sigma);
     const predOriginalSample = limited(predicted, this.settings, options.batch);
-    const derivative = weightedSum([1, sample], [-1, predOriginalSample]).map((x) => x / sigma);
+    const derivative = dividedDifference(sample, predOriginalSample, sigma);
     this.stepIndex = index + 1;
     return { prevSample: this.advanced(sample, derivative, index), predOriginalSample };
   }
@@ -65,7 +65,7 @@ export class HeunDiscreteScheduler extends SigmaScheduler {
     }
     const { sample: before, derivative: earlier, dt } = this.halfway;
     this.halfway = undefined;
-    return weightedSum([1, before], [dt / 2, earlier], [dt / 2, derivative]);
+    return weightedSum([1, before], [dt / 2, weightedSum([1, earlier], [1, derivative])]);
   }
 }
 

@@ -5,7 +5,7 @@ import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { commonDefaults, type Settings } from "./settings.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
 import { ladderOf } from "./sigmas.js";
-import { weightedSum } from "./vector.js";
+import { dividedDifference, weightedSum } from "./vector.js";
 
 const defaults = {
   ...commonDefaults,
@@ -46,7 +46,7 @@ export class LMSDiscreteScheduler extends SigmaScheduler {
     const index = this.place(timestep);
     const sigma = this.sigma(index);
     const clean = this.clean(type, output, sample, sigma);
-    const derivative = weightedSum([1, sample], [-1, clean]).map((x) => x / sigma);
+    const derivative = dividedDifference(sample, clean, sigma);
     this.derivatives = [derivative, ...this.derivatives].slice(0, order);
     // Begun in the middle, fewer derivatives exist than the order that the place allows; Diffusers keeps the order.
     const used = Math.min(index + 1, order);
@@ -54,7 +54,7 @@ export class LMSDiscreteScheduler extends SigmaScheduler {
       .slice(0, used)
       .map((d, k) => [this.coefficient(used, index, k), d] as const);
     this.stepIndex = index + 1;
-    return { prevSample: weightedSum([1, sample], ...terms), predOriginalSample: clean };
+    return { prevSample: weightedSum([1, sample], [1, weightedSum(...terms)]), predOriginalSample: clean };
   }
 
   /** Karras sigmas ignore sigma_min and sigma_max here, the other ladders do not. */
@@ -77,6 +77,6 @@ export class LMSDiscreteScheduler extends SigmaScheduler {
     const [from, to] = [this.sigma(index), this.sigma(index + 1)];
     const [middle, half] = [(from + to) / 2, (to - from) / 2];
     const offset = half / Math.sqrt(3);
-    return half * (lagrange(middle - offset) + lagrange(middle + offset));
+    return Math.fround(half * (lagrange(middle - offset) + lagrange(middle + offset)));
   }
 }

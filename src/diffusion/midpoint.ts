@@ -5,7 +5,7 @@ import type { StepResult, TimestepOptions } from "./scheduler.js";
 import { commonDefaults, type Settings } from "./settings.js";
 import { type Rungs, SigmaScheduler } from "./sigma-scheduler.js";
 import { ladderOf, timestepOfSigma } from "./sigmas.js";
-import { weightedSum } from "./vector.js";
+import { dividedDifference, weightedSum } from "./vector.js";
 
 export const midpointDefaults = {
   ...commonDefaults,
@@ -69,7 +69,7 @@ export abstract class MidpointScheduler extends SigmaScheduler {
     const place = this.placeOf(index);
     const level = place.isSecond ? place.middle : place.sigma;
     const clean = this.clean(type, output, sample, level);
-    const derivative = weightedSum([1, sample], [-1, clean]).map((x) => x / level);
+    const derivative = dividedDifference(sample, clean, level);
     const origin = this.before ?? sample;
     this.before = place.isSecond ? undefined : sample;
     this.stepIndex = index + 1;

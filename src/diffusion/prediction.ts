@@ -33,7 +33,7 @@ export function predictClean(
     case "epsilon":
       return weightedSum([1, sample], [-sigma, output]).map((x) => x / alpha);
     case "v_prediction":
-      return weightedSum([alpha / (norm * norm), sample], [-sigma / norm, output]);
+      return weightedSum([alpha / f32(norm * norm), sample], [-f32(sigma / norm), output]);
     case "sample":
     case "original_sample":
       return output;
@@ -53,7 +53,7 @@ export function predictNoise(
   const { alpha, sigma } = level;
   const norm = normOf(alpha, sigma);
   if (type === "epsilon") return output;
-  if (type === "v_prediction") return weightedSum([alpha / norm, output], [sigma / (norm * norm), sample]);
+  if (type === "v_prediction") return weightedSum([alpha / norm, output], [sigma / f32(norm * norm), sample]);
   return noiseOf(predictClean(type, output, sample, level), sample, level);
 }
 
@@ -69,5 +69,5 @@ export function velocity(clean: Float32Array, noise: Float32Array, { alpha, sigm
 
 /** float32 makes alpha^2 + sigma^2 miss 1 by a rounding; Diffusers takes it to be 1. */
 function normOf(alpha: number, sigma: number): number {
-  return alpha === 1 ? Math.sqrt(1 + sigma * sigma) : 1;
+  return alpha === 1 ? f32(Math.sqrt(f32(1 + f32(sigma * sigma)))) : 1;
 }

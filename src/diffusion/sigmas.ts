@@ -18,8 +18,8 @@ export function sigmasAt(timesteps: readonly number[], sigmas: Float32Array): nu
 export function timestepOfSigma(sigma: number, logSigmas: Float32Array, { single = false } = {}): number {
   const level = single ? log32(Math.max(sigma, f32(1e-10))) : Math.log(Math.max(sigma, 1e-10));
   const round = single ? f32 : (x: number) => x;
-  let low = logSigmas.length - 2;
-  while (low > 0 && !(level >= logSigmas[low]!)) low--;
+  const last = logSigmas.findLastIndex((log) => level >= log);
+  const low = Math.min(Math.max(last, 0), logSigmas.length - 2);
   const [from, to] = [logSigmas[low]!, logSigmas[low + 1]!];
   const weight = round(round(from - level) / round(from - to));
   const w = Math.min(Math.max(weight, 0), 1);

@@ -1,5 +1,6 @@
 /** @file UniPC: a multistep predictor, and a corrector that reuses the next network call. */
 
+import { InvalidRequest } from "../errors.js";
 import { f32 } from "./arithmetic.js";
 import type { SchedulerKind } from "./config.js";
 import { LambdaScheduler, lambdaOf, solverDefaults } from "./lambda-scheduler.js";
@@ -8,7 +9,7 @@ import { predictNoise } from "./prediction.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import type { Settings } from "./settings.js";
 import { solverTimesteps } from "./spacing.js";
-import { type Term, weightedSum } from "./vector.js";
+import { dividedDifference, type Term, weightedSum } from "./vector.js";
 
 const defaults = {
   ...solverDefaults,
@@ -66,6 +67,10 @@ export class UniPCMultistepScheduler extends LambdaScheduler {
     this.calls = [call, ...this.calls].slice(0, solverOrder);
     const left = this.timesteps.length - index;
     const order = Math.min(this.calls.length, lowerOrderFinal ? Math.min(solverOrder, left) : solverOrder);
+    if (order > 1 && this.sigma(index + 1) === 0) {
+      const rule = "must be true where the last sigma is 0, got false: only a first-order step leads there.";
+      throw new InvalidRequest("lower_order_final", false, rule);
+    }
     this.last = { sample: corrected, order };
     this.stepIndex = index + 1;
     return { prevSample: this.predict(index, corrected, order), predOriginalSample: clean };
@@ -85,60 +90,48 @@ export class UniPCMultistepScheduler extends LambdaScheduler {
 
   /** UniP: from `index` to the next sigma, with the values of `order` calls. */
   private predict(index: number, sample: Float32Array, order: number): Float32Array {
-    const { base, scale, ratios, matrix, right } = this.system(index, this.calls, order, sample);
+    const { base, scale, ratios, matrix, right } = this.system(index, order, sample);
     const nodes = ratios.slice(0, -1);
     const inner = matrix.slice(0, -1).map((row) => row.slice(0, -1));
     const weights = order === 2 ? [0.5] : solve(inner, right.slice(0, -1));
-    return weightedSum(...base, ...this.differenceTerms(this.calls, nodes, weights, scale));
+    const differences = this.differences(nodes);
+    if (differences.length === 0) return base;
+    return weightedSum([1, base], [scale, weightedSum(...differences.map((d, i): Term => [weights[i]!, d]))]);
   }
 
   /** UniC: the step that led to `index` again, now also with the value found there. */
   private correct(index: number, value: Float32Array): Float32Array {
     const { sample, order } = this.last!;
-    const { base, scale, ratios, matrix, right } = this.system(index - 1, this.calls, order, sample);
+    const { base, scale, ratios, matrix, right } = this.system(index - 1, order, sample);
     const weights = order === 1 ? [0.5] : solve(matrix, right);
-    const terms = this.differenceTerms(this.calls, ratios.slice(0, -1), weights, scale);
-    const newest = scale * weights[order - 1]!;
-    return weightedSum(...base, ...terms, [newest, value], [-newest, this.calls[0]!.value]);
+    const newest = dividedDifference(value, this.calls[0]!.value, 1);
+    const differences = [...this.differences(ratios.slice(0, -1)), newest];
+    return weightedSum([1, base], [scale, weightedSum(...differences.map((d, i): Term => [weights[i]!, d]))]);
   }
 
-  /** The terms scale * weight * (value_i - value_0) / ratio_i. */
-  private differenceTerms(
-    calls: readonly Call[],
-    ratios: readonly number[],
-    weights: readonly number[],
-    scale: number,
-  ): Term[] {
-    return ratios.flatMap((ratio, i): Term[] => {
-      const factor = (scale * weights[i]!) / ratio;
-      return [
-        [factor, calls[i + 1]!.value],
-        [-factor, calls[0]!.value],
-      ];
-    });
+  /** (value_i - value_0) / ratio_i of the earlier calls. */
+  private differences(ratios: readonly number[]): Float32Array[] {
+    return ratios.map((ratio, i) => dividedDifference(this.calls[i + 1]!.value, this.calls[0]!.value, ratio));
   }
 
   /**
    * The first-order step from `index` and the order conditions R(h) a = phi(h) / B(h) of equation 11 for the
    * corrections to it. In float32, as Diffusers' rounding of the phi functions is not small.
    */
-  private system(index: number, calls: readonly Call[], order: number, sample: Float32Array) {
+  private system(index: number, order: number, sample: Float32Array) {
     const { predictX0, solverType } = this.settings;
     const [from, to] = [this.levelAt(index), this.levelAt(index + 1)];
-    const origin = calls[0]!;
+    const origin = this.calls[0]!;
     const h = f32(lambdaOf(to) - origin.lambda);
     const z = predictX0 ? -h : h;
     const phi = f32(Math.expm1(z));
     const b = solverType === "bh1" ? z : phi;
     const [weight, keep] = predictX0 ? [to.alpha, to.sigma / from.sigma] : [to.sigma, to.alpha / from.alpha];
-    const base: Term[] = [
-      [keep, sample],
-      [-weight * phi, origin.value],
-    ];
-    const others = calls.slice(1, order).map(({ lambda }) => f32(f32(lambda - origin.lambda) / h));
+    const base = weightedSum([f32(keep), sample], [-f32(weight * phi), origin.value]);
+    const others = this.calls.slice(1, order).map(({ lambda }) => f32(f32(lambda - origin.lambda) / h));
     const ratios = [...others, 1];
     const matrix = ratios.map((_, power) => ratios.map((ratio) => f32(ratio ** power)));
-    return { base, scale: -weight * b, ratios, matrix, right: conditions(order, z, phi, b) };
+    return { base, scale: -f32(weight * b), ratios, matrix, right: conditions(order, z, phi, b) };
   }
 }
 
