@@ -11,15 +11,17 @@ import {
 const pipe = await DiffusionPipeline.fromPretrained(process.argv[2] ?? "golden/data/pipelines/koala-1b-tiny");
 const { config } = pipe.scheduler;
 
-for (const Scheduler of [
-  EulerDiscreteScheduler,
-  HeunDiscreteScheduler,
-  DPMSolverMultistepScheduler,
-  DDIMScheduler,
+const trailing = { timestepSpacing: "trailing" };
+
+for (const scheduler of [
+  EulerDiscreteScheduler.fromConfig(config, trailing),
+  HeunDiscreteScheduler.fromConfig(config, trailing),
+  DPMSolverMultistepScheduler.fromConfig(config, trailing),
+  DDIMScheduler.fromConfig(config, trailing),
 ]) {
-  pipe.scheduler = Scheduler.fromConfig(config, { timestepSpacing: "trailing" });
+  pipe.scheduler = scheduler;
   const { images } = await pipe.generate({ prompt: "a lighthouse at dusk", seed: 3, numInferenceSteps: 4 });
-  const file = `out/${Scheduler.name}.png`;
+  const file = `out/${scheduler.className}.png`;
   await images[0]!.save(file);
   console.log(file);
 }

@@ -12,8 +12,24 @@ export type EngineOptions = {
   device?: Device;
 };
 
+/** A session that can also write into memory of the caller's, without a copy. */
+export interface BlockingSession extends Session {
+  /**
+   * As `run`, with results written into the arrays of `outputs`; those not named there are new. An output may only
+   * share memory with an input that no operation reads after it is written.
+   */
+  runInto(
+    inputs: Readonly<Record<string, Values>>,
+    outputs: Readonly<Record<string, Values>>,
+  ): Promise<Record<string, Values>>;
+}
+
+export interface BlockingEngine extends Engine {
+  load(program: Program): Promise<BlockingSession>;
+}
+
 /** An engine that computes in the calling thread. */
-export function blockingEngine({ threads = 0, device = cpu }: EngineOptions = {}): Engine {
+export function blockingEngine({ threads = 0, device = cpu }: EngineOptions = {}): BlockingEngine {
   return {
     device,
     load: (program) => load(program, threads),
@@ -21,7 +37,7 @@ export function blockingEngine({ threads = 0, device = cpu }: EngineOptions = {}
   };
 }
 
-async function load({ name, model, folder }: Program, threads: number): Promise<Session> {
+async function load({ name, model, folder }: Program, threads: number): Promise<BlockingSession> {
   const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
   const session = await attempt(name, () =>
     ort.InferenceSession.create(model, {
@@ -34,7 +50,8 @@ async function load({ name, model, folder }: Program, threads: number): Promise<
     }),
   );
   return {
-    run: (inputs) => attempt(name, () => run(session, inputs)),
+    run: (inputs) => attempt(name, () => run(session, inputs, {})),
+    runInto: (inputs, outputs) => attempt(name, () => run(session, inputs, outputs)),
     release: () => session.release(),
   };
 }
@@ -42,9 +59,12 @@ async function load({ name, model, folder }: Program, threads: number): Promise<
 async function run(
   session: ort.InferenceSession,
   inputs: Readonly<Record<string, Values>>,
+  outputs: Readonly<Record<string, Values>>,
 ): Promise<Record<string, Values>> {
-  const feeds = Object.fromEntries(Object.entries(inputs).map(([name, v]) => [name, tensor(v)]));
-  const results = await session.run(feeds);
+  const tensors = (values: Readonly<Record<string, Values>>) =>
+    Object.fromEntries(Object.entries(values).map(([name, v]) => [name, tensor(v)]));
+  const fetches = Object.fromEntries(session.outputNames.map((name) => [name, null]));
+  const results = await session.run(tensors(inputs), { ...fetches, ...tensors(outputs) });
   return Object.fromEntries(
     Object.entries(results).map(([name, t]) => [
       name,

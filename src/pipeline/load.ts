@@ -69,7 +69,15 @@ export async function loadComponents(at: string, options: ComponentOptions): Pro
 async function loadScheduler(folder: ModelFolder): Promise<Scheduler> {
   const { className, config } = folder.part("scheduler");
   const json = await config();
-  return schedulerFromConfig(json, {}, json["_class_name"] === undefined ? className : undefined);
+  const scheduler = schedulerFromConfig(json, {}, json._class_name === undefined ? className : undefined);
+  if (folder.className !== "StableDiffusionPipeline") return scheduler;
+  // Diffusers' SD pipeline mends two settings of old files when it is made.
+  const { stepsOffset, clipSample } = scheduler.config;
+  const mended = {
+    ...(stepsOffset !== undefined && stepsOffset !== 1 && { steps_offset: 1 }),
+    ...(clipSample === true && { clip_sample: false }),
+  };
+  return Object.keys(mended).length > 0 ? schedulerFromConfig(scheduler.config, mended) : scheduler;
 }
 
 /** The weights in a part's directory, by the variant that the options ask for. */

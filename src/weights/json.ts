@@ -6,7 +6,7 @@ export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** Parses UTF-8 JSON whose root is an object; ModelError with line and column, naming `file`. */
 export function parseJsonObject(bytes: Uint8Array, file: string, what = "the file"): JsonObject {
-  const text = decodeUtf8(bytes, file, what);
+  const text = withInfinities(decodeUtf8(bytes, file, what));
   const fault = jsonFault(text);
   if (fault) throw new ModelError(file, `${what} ${explain(text, fault)}. ${remedy}`);
   const value: unknown = JSON.parse(text);
@@ -34,6 +34,13 @@ const remedy = "Download the file again, or have it written again.";
 function shorten(value: unknown): string {
   const text = JSON.stringify(value);
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
+
+/** Python writes infinity as a bare word, which JSON does not have: a number too large to hold takes its place. */
+function withInfinities(text: string): string {
+  return text.replace(/"(?:[^"\\\n]|\\.)*"|-?Infinity\b/g, (token) =>
+    token.endsWith("y") ? token.replace("Infinity", "1e999   ") : token,
+  );
 }
 
 function decodeUtf8(bytes: Uint8Array, file: string, what: string): string {

@@ -1,0 +1,68 @@
+/**
+ * @file The student's program of a training step: weights in, losses and gradients out. What the losses compare with
+ * comes in as inputs, so nothing flows back into a teacher.
+ */
+
+import { cpu, type Device } from "../engine/device.js";
+import { floatsOf, type Values } from "../engine/engine.js";
+import { lower } from "../engine/lower.js";
+import type { BlockingEngine, BlockingSession } from "../engine/ort.js";
+import { gradients } from "../tensor/gradient.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Layout } from "./flat.js";
+
+/** Attention is composed, so that the backward pass shares its scores with the forward pass. */
+export const trainingDevice: Device = { ...cpu, fusedAttention: false };
+
+/** A traced loss: its weights by path, what else it is given, and its named terms, each [1]; `total` is minimised. */
+export type TracedLoss = {
+  params: ReadonlyMap<string, Tensor>;
+  outputs: Readonly<Record<string, Tensor>> & { total: Tensor };
+};
+
+/** Computes losses and gradients of one batch. */
+export interface GradientProgram {
+  /** Reads `weights` and overwrites `into`, both in `layout`; returns the named terms. */
+  run(
+    weights: Float32Array,
+    inputs: Readonly<Record<string, Values>>,
+    into: Float32Array,
+  ): Promise<Record<string, Float32Array>>;
+  release(): Promise<void>;
+}
+
+export const layoutOf = ({ params }: TracedLoss): Layout =>
+  new Layout([...params].map(([path, t]) => [path, t.shape]));
+
+/** Names of the gradients among a program's results. */
+const gradientOf = "gradient/";
+
+/** One program for the whole step: fastest, with every activation kept until it is used again. */
+export async function wholeProgram(
+  engine: BlockingEngine,
+  loss: TracedLoss,
+  layout: Layout,
+): Promise<GradientProgram> {
+  const paths = [...loss.params.keys()];
+  const found = gradients(loss.outputs.total, [...loss.params.values()]);
+  const outputs = {
+    ...loss.outputs,
+    ...Object.fromEntries(paths.map((path, i) => [gradientOf + path, found[i]!])),
+  };
+  const session: BlockingSession = await engine.load(lower("student", outputs, { device: trainingDevice }));
+  return {
+    run: async (weights, inputs, into) => {
+      const results = await session.runInto(
+        { ...layout.values(weights), ...inputs },
+        layout.values(into, gradientOf),
+      );
+      return termsOf(results, Object.keys(loss.outputs));
+    },
+    release: () => session.release(),
+  };
+}
+
+export const termsOf = (
+  results: Readonly<Record<string, Values>>,
+  names: readonly string[],
+): Record<string, Float32Array> => Object.fromEntries(names.map((name) => [name, floatsOf(results[name])]));
