@@ -1,0 +1,75 @@
+/** @file `npm run golden -- FOLDER`: says whether this build computes what Diffusers computed. */
+
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { workerEngine } from "../src/engine/node.js";
+import { kindOf } from "../src/weights/files.js";
+import { conform, exitCode, sections } from "./conform.js";
+import { line, summary } from "./report.js";
+
+const help = `npm run golden -- [FOLDER] [--only PATTERN] [--threads N]
+
+Compares this build with a folder of golden data (default: golden/data): what Diffusers computed, from
+random numbers and token ids to pictures. A line per table, stage and run:
+
+  ok    stages/sdxl-tiny/unet.square    3.1e-06 of 1e-04  66 tensors, worst conv_out
+
+that is the largest difference relative to a tensor's largest magnitude, the tolerance, and the tensor; for
+runs the PSNR of the picture as well; for a failure the first tensor, in the order of computing, that is out.
+
+  --only PATTERN   only rows whose "section/name" contains PATTERN, or matches it if it has * or ?
+                   sections: ${Object.keys(sections).join(", ")}
+  --threads N      threads of one operation (default 1)
+  --help           this
+
+The real CLIP vocabulary and TAESDXL's weights, where the folder has tables of them, are looked for beside
+the folder, in clip/ and weights/taesdxl/.
+Exit code: 0 if all compared rows are ok; 1 if any is out, if inputs are absent, or if nothing was compared;
+2 for a wrong command line.
+
+Example: npm run golden -- golden/data --only "runs/*/wide"`;
+
+/** Runs the command line and returns its exit code; `print` takes lines. */
+export async function main(args: readonly string[], print: (text: string) => void): Promise<number> {
+  const options = {
+    only: { type: "string" },
+    threads: { type: "string" },
+    help: { type: "boolean" },
+  } as const;
+  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
+  if (values.help) {
+    print(help);
+    return 0;
+  }
+  const folder = positionals[0] ?? fileURLToPath(new URL("./data", import.meta.url));
+  if (positionals.length > 1) throw new TypeError(`one folder at a time, got ${positionals.join(" and ")}`);
+  if ((await kindOf(folder)) !== "folder") {
+    print(`${folder}: must be a folder of golden data, got nothing. Check the path.`);
+    return 1;
+  }
+  const started = performance.now();
+  const engine = workerEngine({ threads: Number(values.threads ?? 1) });
+  try {
+    const { only } = values;
+    const onResult = (result: Parameters<typeof line>[0]) => print(line(result));
+    const results = await conform({ folder, engine }, { onResult, ...(only !== undefined && { only }) });
+    print(summary(results, (performance.now() - started) / 1000));
+    const code = exitCode(results);
+    if (!results.some((r) => r.verdicts.length > 0)) {
+      print(`Nothing was compared in ${folder}${only === undefined ? "" : ` with --only ${only}`}.`);
+    }
+    return code;
+  } finally {
+    await engine.close();
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  try {
+    process.exitCode = await main(process.argv.slice(2), (text) => console.log(text));
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    console.error(`${error.message}\nSee npm run golden -- --help`);
+    process.exitCode = 2;
+  }
+}

@@ -1,0 +1,72 @@
+/** @file Prints a conformance run: a line per row, and what it all comes to. */
+
+import { short, type Verdict } from "./compare.js";
+import type { Bound } from "./row.js";
+
+/** A row that was compared, or that failed before it could be. */
+export type Result = {
+  readonly name: string;
+  readonly verdicts: readonly Verdict[];
+  /** Why nothing could be compared. */
+  readonly error?: string;
+  readonly notYet?: string;
+};
+
+export const failed = ({ error, verdicts }: Result): boolean =>
+  error !== undefined || verdicts.some((v) => v.problem !== undefined);
+
+/** The row's line; for a failure a second one names the first tensor that is out. */
+export function line(result: Result): string {
+  const { name, verdicts, error, notYet } = result;
+  if (notYet !== undefined) return `-     ${name.padEnd(52)} not yet supported: ${notYet}`;
+  if (error !== undefined) return `FAIL  ${name.padEnd(52)} ${error}`;
+  const worst = worstOf(verdicts);
+  const psnrs = verdicts.flatMap((v) => (v.psnr === undefined ? [] : [v.psnr]));
+  const skipped = verdicts.reduce((sum, v) => sum + (v.skipped ?? 0), 0);
+  const figures = [
+    worst ? `${short(worst.relative!).padStart(8)} of ${told(worst.bound).padEnd(6)}` : " ".repeat(18),
+    psnrs.length > 0
+      ? `PSNR ${Math.min(...psnrs)
+          .toFixed(1)
+          .replace("Infinity", "inf")} of 60 dB `
+      : "",
+    ` ${verdicts.length} ${verdicts.length === 1 ? "tensor" : "tensors"}`,
+    worst && worst.relative! > 0 ? `, worst ${cut(worst.name)}` : "",
+    skipped > 0 ? `; ${skipped} numbers left out, where Diffusers has none or rounding noise` : "",
+  ];
+  const text = `${failed(result) ? "FAIL" : "ok  "}  ${name.padEnd(52)} ${figures.join("")}`;
+  const out = verdicts.filter((v) => v.problem !== undefined);
+  if (out.length === 0) return text;
+  const count = out.length > 1 ? ` (${out.length} are out)` : "";
+  return `${text}\n      first out: ${out[0]!.name}: ${out[0]!.problem}${count}`;
+}
+
+/** Rows compared, failed and left out, and how long it took. */
+export function summary(results: readonly Result[], seconds: number): string {
+  const pending = results.filter((r) => r.notYet !== undefined).length;
+  const bad = results.filter(failed).length;
+  const good = results.length - pending - bad;
+  const tensors = results.reduce((sum, r) => sum + r.verdicts.length, 0);
+  const worst = results.filter((r) => !failed(r)).flatMap((r) => r.verdicts);
+  const counts = [
+    `${good} ok`,
+    `${bad} FAIL`,
+    ...(pending > 0 ? [`${pending} not yet supported (not compared)`] : []),
+    `${tensors} tensors`,
+    `largest relative difference of what passed ${short(worstOf(worst)?.relative ?? 0)}`,
+    `${seconds.toFixed(1)} s`,
+  ];
+  const names = results.filter(failed).map((r) => `\n  FAIL ${r.name}`);
+  return `\n${counts.join(", ")}${names.join("")}`;
+}
+
+function worstOf(verdicts: readonly Verdict[]): Verdict | undefined {
+  const measured = verdicts.filter((v) => v.relative !== undefined && v.bound.kind !== "psnr");
+  return measured.reduce<Verdict | undefined>((a, b) => (a && a.relative! >= b.relative! ? a : b), undefined);
+}
+
+const told = (bound: Bound): string => (bound.kind === "relative" ? short(bound.most) : bound.kind);
+
+/** Keeps the beginning, which names the entry, and the end, which names the tensor. */
+const cut = (name: string): string =>
+  name.length <= 72 ? name : `${name.slice(0, 20)}...${name.slice(-40)}`;

@@ -1,0 +1,96 @@
+/** @file The layout of runs/<pipeline>/<case>.json, and what it asks of our pipeline. */
+
+import path from "node:path";
+import { z } from "zod";
+import { camelCase } from "../src/diffusion/config.js";
+import { CudaGenerator } from "../src/diffusion/philox.js";
+import { Generator, type NoiseSource } from "../src/diffusion/random.js";
+import { schedulerFromConfig } from "../src/diffusion/scheduler.js";
+import { DiffusionPipeline, StableDiffusionXLPipeline } from "../src/pipeline/pipeline.js";
+import type { GenerateRequest } from "../src/pipeline/request.js";
+import type { Context } from "./row.js";
+
+const fields = z.record(z.string(), z.unknown());
+
+/** Strict: a key that this tool does not know could change the picture. */
+export const runSchema = z.strictObject({
+  folder: z.string(),
+  why: z.string().optional(),
+  pipeline: z.string(),
+  scheduler: z.object({ class: z.string(), overrides: fields.default({}) }).optional(),
+  call: fields,
+  generator: z.object({
+    device: z.enum(["cpu", "cuda"]).default("cpu"),
+    seeds: z.array(z.string()).min(1),
+    list: z.boolean().default(false),
+  }),
+  dtype: z.literal("float32").default("float32"),
+  unet_file: z.string().optional(),
+  force_zeros_for_empty_prompt: z.boolean().optional(),
+  /** Tensors of the run, with dtype and shape: part of the expectation. */
+  outputs: z.record(z.string(), z.tuple([z.string(), z.array(z.number())])).default({}),
+});
+export type Run = z.infer<typeof runSchema>;
+/** All of a run that may be known while it is painted. */
+export type RunInputs = Omit<Run, "outputs">;
+
+const known = [
+  ...["prompt", "prompt2", "negativePrompt", "negativePrompt2", "height", "width", "numInferenceSteps"],
+  ...["timesteps", "sigmas", "denoisingEnd", "guidanceScale", "guidanceRescale", "eta", "clipSkip"],
+  ...["numImagesPerPrompt", "originalSize", "cropsCoordsTopLeft", "targetSize", "negativeOriginalSize"],
+  ...["negativeCropsCoordsTopLeft", "negativeTargetSize", "outputType"],
+];
+
+/** Diffusers' arguments as ours; throws for one that our pipelines do not have. */
+export function requestOf({ call, generator }: RunInputs): GenerateRequest {
+  const given = Object.entries(call)
+    .filter(([, value]) => value !== null)
+    .map(([key, value]) => [camelCase(key), value] as const);
+  const unknown = given.find(([key]) => !known.includes(key));
+  if (unknown) throw new Error(`call.${unknown[0]}: this build has no such argument`);
+  const { outputType, ...rest } = Object.fromEntries(given);
+  return {
+    ...(rest as Omit<GenerateRequest, "generator">),
+    outputType: outputType === "latent" ? "latent" : "image",
+    generator: generatorOf(generator),
+    onWarning: () => {},
+  };
+}
+
+function generatorOf({ device, seeds, list }: Run["generator"]): NoiseSource | NoiseSource[] {
+  const make = (seed: string) =>
+    device === "cuda" ? new CudaGenerator(BigInt(seed)) : new Generator(BigInt(seed));
+  if (!list && seeds.length > 1)
+    throw new Error(`generator: must have one seed unless it is a list, got ${seeds}`);
+  return list ? seeds.map(make) : make(seeds[0]!);
+}
+
+/** The run's pipeline with its scheduler, as its files and settings say. */
+export async function openPipeline(run: RunInputs, { folder, engine }: Context): Promise<DiffusionPipeline> {
+  const { unet_file: unet, force_zeros_for_empty_prompt: zeros, scheduler } = run;
+  const pipeline = await DiffusionPipeline.fromPretrained(path.join(folder, run.folder), {
+    engine,
+    ...(unet !== undefined && { unet: path.join(folder, "pipelines", unet) }),
+  });
+  if (pipeline.constructor.name !== run.pipeline) {
+    throw new Error(
+      `pipeline: must be ${pipeline.constructor.name}, as ${run.folder} says, got ${run.pipeline}`,
+    );
+  }
+  const opened = zeros === undefined ? pipeline : withForceZeros(pipeline, zeros, { folder, engine });
+  if (scheduler) {
+    opened.scheduler = schedulerFromConfig(opened.scheduler.config, scheduler.overrides, scheduler.class);
+  }
+  return opened;
+}
+
+/** As if model_index.json said so. */
+function withForceZeros(pipeline: DiffusionPipeline, value: boolean, { engine }: Context): DiffusionPipeline {
+  const { components } = pipeline;
+  const settings = { ...components.folder.settings, force_zeros_for_empty_prompt: value };
+  const folder = { ...components.folder, settings };
+  if (pipeline instanceof StableDiffusionXLPipeline) {
+    return new StableDiffusionXLPipeline({ ...components, folder }, engine, false);
+  }
+  throw new Error("force_zeros_for_empty_prompt: must be of an SDXL pipeline");
+}

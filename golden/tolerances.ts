@@ -1,0 +1,35 @@
+/** @file How near each kind of number must be: the golden data's own advice, tightened where the project asks more. */
+
+import type { Bound, Numbers } from "./row.js";
+
+const relative = (most: number): Bound => ({ kind: "relative", most });
+
+export const equal: Bound = { kind: "equal" };
+export const refused: Bound = { kind: "refused" };
+export const notFinite: Bound = { kind: "notFinite" };
+export const stage = relative(1e-4);
+export const embedding = relative(1e-4);
+export const sigma = relative(1e-6);
+export const addedNoise = relative(1e-6);
+export const schedulerStep = relative(1e-5);
+export const picture: Bound = { kind: "psnr", least: 60 };
+export const pictureFile: Bound = { kind: "levels", share: 0.01 };
+/** Double precision normals pass through the platform's log, sin and cos. */
+export const normal64 = relative(1e-14);
+/** Published with eight decimals, from another machine. */
+export const cudaNote = relative(1e-6);
+
+/** Integer timesteps are equal; fractional ones are as near as the sigmas that they come from. */
+export const timesteps = ({ data }: Numbers): Bound =>
+  Array.from(data as ArrayLike<number>).every(Number.isInteger) ? equal : sigma;
+
+/** Of the tensors of a run; a step's are named `steps.noise_pred[0]`. */
+export function ofRun(name: string, numbers: Numbers): Bound {
+  if (name === "timesteps" || name === "scheduler_timesteps") return timesteps(numbers);
+  if (name === "scheduler_sigmas" || name === "initial_latents") return sigma;
+  if (name.endsWith("add_time_ids")) return equal;
+  if (name.endsWith("embeds") || name === "add_embedding_input") return embedding;
+  if (name === "image") return picture;
+  if (name.startsWith("png")) return pictureFile;
+  return relative(name === "steps.noise_pred[0]" ? 1e-4 : 1e-3);
+}
