@@ -42,13 +42,16 @@ export async function main(args: readonly string[], print: (text: string) => voi
     return 0;
   }
   const folder = positionals[0] ?? fileURLToPath(new URL("./data", import.meta.url));
+  const threads = Number(values.threads ?? 1);
+  if (!Number.isSafeInteger(threads) || threads < 0)
+    throw new TypeError(`--threads: must be a whole number, got ${values.threads}`);
   if (positionals.length > 1) throw new TypeError(`one folder at a time, got ${positionals.join(" and ")}`);
   if ((await kindOf(folder)) !== "folder") {
     print(`${folder}: must be a folder of golden data, got nothing. Check the path.`);
     return 1;
   }
   const started = performance.now();
-  const engine = workerEngine({ threads: Number(values.threads ?? 1) });
+  const engine = workerEngine({ threads });
   try {
     const { only } = values;
     const onResult = (result: Parameters<typeof line>[0]) => print(line(result));

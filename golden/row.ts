@@ -8,7 +8,7 @@ export type Numbers = { readonly data: ArrayLike<number> | BigInt64Array; readon
 /** What this build computed, by name, in the order of computing. An Error is a refusal. */
 export type Computed = ReadonlyMap<string, Numbers | Error>;
 
-/** How near is near enough; `docs/numerics.md` says why. */
+/** How near is near enough; `tolerances.ts` has the figures. */
 export type Bound =
   | { readonly kind: "equal" }
   /** max abs difference / max abs golden */

@@ -5,34 +5,30 @@ import type { DiffusionPipeline, GenerateResult, Prepared, Step } from "../src/p
 import { made, type Tensor } from "../src/tensor/tensor.js";
 import { runOnce } from "./parts.js";
 import { type Computed, type Context, list, type Numbers } from "./row.js";
-import { openPipeline, type RunInputs, requestOf } from "./run-request.js";
+import { type OpenPipeline, type RunInputs, requestOf } from "./run-request.js";
 
 /** From prompt to picture; tensors come in the order of computing. */
-export async function paintRun(run: RunInputs, context: Context): Promise<Computed> {
-  const pipeline = await openPipeline(run, context);
-  try {
-    const prepared = await pipeline.prepare(requestOf(run));
-    const { timesteps, sigmas } = pipeline.scheduler;
-    const steps: Step[] = [];
-    const painting = pipeline.paint(prepared);
-    let next = await painting.next();
-    while (!next.done) {
-      steps.push(next.value);
-      next = await painting.next();
-    }
-    return new Map<string, Numbers>([
-      ...conditionsOf(prepared),
-      ...(await addEmbeddingInput(pipeline, prepared, context)),
-      ["scheduler_timesteps", list(timesteps)],
-      ...(sigmas ? [["scheduler_sigmas", list(sigmas)] as const] : []),
-      ["initial_latents", list(prepared.latents, ...prepared.shape)],
-      ["timesteps", list(steps.map((step) => step.timestep))],
-      ...steps.flatMap((step) => stepTensors(step, prepared.shape)),
-      ...(await pictures(pipeline, prepared, next.value)),
-    ]);
-  } finally {
-    await pipeline.close();
+export async function paintRun(run: RunInputs, open: OpenPipeline, context: Context): Promise<Computed> {
+  const pipeline = await open(run);
+  const prepared = await pipeline.prepare(requestOf(run));
+  const { timesteps, sigmas } = pipeline.scheduler;
+  const steps: Step[] = [];
+  const painting = pipeline.paint(prepared);
+  let next = await painting.next();
+  while (!next.done) {
+    steps.push(next.value);
+    next = await painting.next();
   }
+  return new Map<string, Numbers>([
+    ...conditionsOf(prepared),
+    ...(await addEmbeddingInput(pipeline, prepared, context)),
+    ["scheduler_timesteps", list(timesteps)],
+    ...(sigmas ? [["scheduler_sigmas", list(sigmas)] as const] : []),
+    ["initial_latents", list(prepared.latents, ...prepared.shape)],
+    ["timesteps", list(steps.map((step) => step.timestep))],
+    ...steps.flatMap((step) => stepTensors(step, prepared.shape)),
+    ...(await pictures(pipeline, prepared, next.value)),
+  ]);
 }
 
 function conditionsOf({ embeddings: e }: Prepared): [string, Numbers][] {

@@ -6,6 +6,7 @@ import { camelCase } from "../src/diffusion/config.js";
 import { CudaGenerator } from "../src/diffusion/philox.js";
 import { Generator, type NoiseSource } from "../src/diffusion/random.js";
 import { schedulerFromConfig } from "../src/diffusion/scheduler.js";
+import type { Engine } from "../src/engine/engine.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../src/pipeline/pipeline.js";
 import type { GenerateRequest } from "../src/pipeline/request.js";
 import type { Context } from "./row.js";
@@ -65,27 +66,43 @@ function generatorOf({ device, seeds, list }: Run["generator"]): NoiseSource | N
   return list ? seeds.map(make) : make(seeds[0]!);
 }
 
-/** The run's pipeline with its scheduler, as its files and settings say. */
-export async function openPipeline(run: RunInputs, { folder, engine }: Context): Promise<DiffusionPipeline> {
-  const { unet_file: unet, force_zeros_for_empty_prompt: zeros, scheduler } = run;
+export type OpenPipeline = (run: RunInputs) => Promise<DiffusionPipeline>;
+
+/** Opens each run's pipeline with its scheduler. The networks stay loaded for the next run if it has the same. */
+export function pipelines(context: Context): OpenPipeline {
+  let last: { key: string; pipeline: DiffusionPipeline } | undefined;
+  return async (run) => {
+    const key = JSON.stringify([run.folder, run.unet_file, run.force_zeros_for_empty_prompt]);
+    if (last?.key !== key) {
+      await last?.pipeline.close();
+      last = undefined;
+      last = { key, pipeline: await openPipeline(run, context) };
+    }
+    const { pipeline } = last;
+    if (pipeline.constructor.name !== run.pipeline) {
+      throw new Error(
+        `pipeline: must be ${pipeline.constructor.name}, as ${run.folder} says, got ${run.pipeline}`,
+      );
+    }
+    const { scheduler } = pipeline.components;
+    pipeline.scheduler = run.scheduler
+      ? schedulerFromConfig(scheduler.config, run.scheduler.overrides, run.scheduler.class)
+      : scheduler;
+    return pipeline;
+  };
+}
+
+async function openPipeline(run: RunInputs, { folder, engine }: Context): Promise<DiffusionPipeline> {
+  const { unet_file: unet, force_zeros_for_empty_prompt: zeros } = run;
   const pipeline = await DiffusionPipeline.fromPretrained(path.join(folder, run.folder), {
     engine,
     ...(unet !== undefined && { unet: path.join(folder, "pipelines", unet) }),
   });
-  if (pipeline.constructor.name !== run.pipeline) {
-    throw new Error(
-      `pipeline: must be ${pipeline.constructor.name}, as ${run.folder} says, got ${run.pipeline}`,
-    );
-  }
-  const opened = zeros === undefined ? pipeline : withForceZeros(pipeline, zeros, { folder, engine });
-  if (scheduler) {
-    opened.scheduler = schedulerFromConfig(opened.scheduler.config, scheduler.overrides, scheduler.class);
-  }
-  return opened;
+  return zeros === undefined ? pipeline : withForceZeros(pipeline, zeros, engine);
 }
 
 /** As if model_index.json said so. */
-function withForceZeros(pipeline: DiffusionPipeline, value: boolean, { engine }: Context): DiffusionPipeline {
+function withForceZeros(pipeline: DiffusionPipeline, value: boolean, engine: Engine): DiffusionPipeline {
   const { components } = pipeline;
   const settings = { ...components.folder.settings, force_zeros_for_empty_prompt: value };
   const folder = { ...components.folder, settings };

@@ -17,11 +17,12 @@ import {
   type Section,
 } from "./row.js";
 import { paintRun } from "./run-paint.js";
-import { type Run, runSchema } from "./run-request.js";
+import { type OpenPipeline, pipelines, type Run, runSchema } from "./run-request.js";
 import { ofRun } from "./tolerances.js";
 
 export const runs: Section = async (context) => {
   const folder = path.join(context.folder, "runs");
+  const open = pipelines(context);
   const rows: (Row | Pending)[] = [];
   for (const pipeline of await namesIn(folder)) {
     const files = await namesIn(path.join(folder, pipeline));
@@ -29,7 +30,7 @@ export const runs: Section = async (context) => {
       .filter((name) => /\.(json|safetensors)$/.test(name))
       .map((name) => path.parse(name).name);
     for (const name of new Set(cases)) {
-      const row = () => rowOf(`${pipeline}/${name}`, path.join(folder, pipeline, name), context);
+      const row = () => rowOf(`${pipeline}/${name}`, path.join(folder, pipeline, name), open, context);
       rows.push(...(await orFailing(`${pipeline}/${name}`, async () => [await row()])));
     }
   }
@@ -37,7 +38,7 @@ export const runs: Section = async (context) => {
 };
 
 /** `at` is the path of the run's files without their endings. */
-async function rowOf(name: string, at: string, context: Context): Promise<Row | Pending> {
+async function rowOf(name: string, at: string, open: OpenPipeline, context: Context): Promise<Row | Pending> {
   const json = await readGoldenJson(`${at}.json`);
   const reason = notYet(json);
   if (reason !== undefined) return { name, notYet: reason };
@@ -47,7 +48,7 @@ async function rowOf(name: string, at: string, context: Context): Promise<Row | 
     throw new Error(`its request is not understood: ${[...at, message].join(": ")}`);
   }
   const { outputs, ...inputs } = parsed.data;
-  return { name, compute: () => paintRun(inputs, context), expected: () => expectedOf(at, outputs) };
+  return { name, compute: () => paintRun(inputs, open, context), expected: () => expectedOf(at, outputs) };
 }
 
 /** Every tensor of the run, steps apart, and every picture. */

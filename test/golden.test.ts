@@ -1,0 +1,198 @@
+/** @file The build against its golden data, section by section; and that the conformance tool sees what is wrong. */
+
+import { execFile } from "node:child_process";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { conform } from "../golden/conform.js";
+import { main } from "../golden/main.js";
+import { openGolden } from "../golden/read.js";
+import { failed, line } from "../golden/report.js";
+import type { Engine } from "../src/engine/engine.js";
+import { workerEngine } from "../src/engine/node.js";
+import { parseHeader } from "../src/weights/safetensors.js";
+
+const data = fileURLToPath(new URL("../golden/data", import.meta.url));
+const slow = 300_000;
+
+describe("this build agrees with Diffusers in", () => {
+  let engine: Engine;
+  beforeAll(() => {
+    engine = workerEngine({ threads: 1 });
+  });
+  afterAll(() => engine.close());
+
+  it.each(["random", "tokens", "schedulers", "stages", "runs"])(
+    "%s",
+    async (section) => {
+      const results = await conform({ folder: data, engine }, { only: `${section}/*` });
+      expect(results.filter(failed).map(line)).toEqual([]);
+      expect(results.flatMap((r) => r.verdicts).length).toBeGreaterThan(50);
+    },
+    slow,
+  );
+});
+
+describe("npm run golden", () => {
+  let folder: string;
+  const at = (name: string) => path.join(folder, name);
+  const copy = (...names: string[]) =>
+    Promise.all(names.map((name) => cp(path.join(data, name), at(name), { recursive: true })));
+  const golden = async (...args: string[]) => {
+    const lines: string[] = [];
+    const code = await main([folder, ...args], (text) => lines.push(text));
+    return { code, text: lines.join("\n") };
+  };
+  const fresh = async (work: () => Promise<void>) => {
+    folder = path.join(await mkdtemp(path.join(tmpdir(), "golden-")), "golden");
+    await mkdir(folder);
+    await work().finally(() => rm(path.dirname(folder), { recursive: true }));
+  };
+  const tiny = ["pipelines/taesd-tiny", "stages/taesd-tiny.safetensors"];
+  const run = ["json", "safetensors", "png"].map((ending) => `runs/sd2-tiny/no-negative.${ending}`);
+
+  it("ends with 0 on a folder that holds one stage and one run", () =>
+    fresh(async () => {
+      await copy(...tiny, "pipelines/sd2-tiny", ...run);
+      const { code, text } = await golden();
+      expect(text).toContain("5 ok, 0 FAIL");
+      expect(code).toBe(0);
+    }));
+
+  it.each(["decode.odd.sample", "encode.wide.latents"])(
+    "ends with 1 if one number of %s is changed",
+    (name) =>
+      fresh(async () => {
+        await copy(...tiny);
+        await change(at("stages/taesd-tiny.safetensors"), name);
+        const { code, text } = await golden();
+        expect(text).toContain("3 ok, 1 FAIL");
+        expect(text).toContain(`first out: ${name.split(".").pop()}: `);
+        expect(code).toBe(1);
+      }),
+  );
+
+  it.each(["steps.noise_pred", "prompt_embeds", "scheduler_timesteps", "initial_latents", "image"])(
+    "ends with 1 if one number of a run's %s is changed",
+    (name) =>
+      fresh(async () => {
+        await copy("pipelines/sd2-tiny", ...run);
+        await change(at(run[1]!), name);
+        const { code, text } = await golden();
+        expect(text).toContain(`first out: ${name}`);
+        expect(code).toBe(1);
+      }),
+  );
+
+  it("ends with 1 if a changed table of random numbers, of ids or of a scheduler is out", () =>
+    fresh(async () => {
+      await copy("random.json", "random.safetensors", "tokens.json", "pipelines/sd2-tiny");
+      await copy("pipelines/koala-1b-tiny", "schedulers.json", "schedulers.safetensors");
+      await change(at("random.safetensors"), "randn.42.16");
+      await change(at("schedulers.safetensors"), "003.prev_sample");
+      await replace(at("tokens.json"), "812, 813", "812, 811");
+      await replace(at("schedulers.json"), '"sigmas": [0.029167535', '"sigmas": [0.029167635');
+      const { code, text } = await golden();
+      expect(text).toContain("first out: randn.42.16: must be equal, differs in 1 of 16");
+      expect(text).toMatch(/FAIL {2}tokens\/pipelines\/koala-1b-tiny\/tokenizer /);
+      expect(text).toMatch(/FAIL {2}schedulers\/tables\//);
+      expect(text).toMatch(/FAIL {2}schedulers\/trajectories\//);
+      expect(code).toBe(1);
+    }));
+
+  it("ends with 1 if a golden tensor is one that this build does not compute", () =>
+    fresh(async () => {
+      await copy(...tiny);
+      await replace(at(tiny[1]!), "encode.wide.latents", "encode.wide.latentz");
+      const { code, text } = await golden();
+      expect(text).toContain("latentz: is in the golden data, but this build does not compute it");
+      expect(code).toBe(1);
+    }));
+
+  it.each([
+    ["a stage's weight file", "pipelines/taesd-tiny/diffusion_pytorch_model.safetensors"],
+    ["a stage's part", "pipelines/taesd-tiny"],
+    ["a run's picture", "runs/sd2-tiny/no-negative.png"],
+    ["a run's request", "runs/sd2-tiny/no-negative.json"],
+    ["a run's tensor file", "runs/sd2-tiny/no-negative.safetensors"],
+    ["a run's vocabulary", "pipelines/sd2-tiny/tokenizer/vocab.json"],
+  ])("ends with 1 if %s is absent", (_, name) =>
+    fresh(async () => {
+      await copy(...tiny, "pipelines/sd2-tiny", ...run);
+      await rm(at(name), { recursive: true });
+      const { code, text } = await golden();
+      expect(text).toContain("FAIL");
+      expect(code).toBe(1);
+    }),
+  );
+
+  it("ends with 1 if CLIP's vocabulary is not beside a folder with tokens-clip.json", () =>
+    fresh(async () => {
+      await copy("tokens.json", "pipelines/sd2-tiny", "pipelines/koala-1b-tiny");
+      expect((await golden()).code).toBe(0);
+      await cp(at("tokens.json"), at("tokens-clip.json"));
+      const { code, text } = await golden();
+      expect(text).toContain("inputs absent: CLIP's vocabulary");
+      expect(code).toBe(1);
+    }));
+
+  it("ends with 1 on an empty folder, on none, and if --only matches nothing", () =>
+    fresh(async () => {
+      expect((await golden()).code).toBe(1);
+      await copy(...tiny);
+      expect((await golden("--only", "taesd")).code).toBe(0);
+      expect((await golden("--only", "stages/*/decode.odd")).text).toContain("1 ok");
+      expect((await golden("--only", "stages/*/decode")).code).toBe(1);
+      expect(await main([at("absent")], () => {})).toBe(1);
+    }));
+
+  it("does not count what it cannot compute yet as compared", () =>
+    fresh(async () => {
+      await mkdir(at("runs/any"), { recursive: true });
+      const request = { folder: "pipelines/any", pipeline: "StableDiffusionXLInpaintPipeline", call: {} };
+      await writeFile(at("runs/any/one.json"), JSON.stringify(request));
+      const { code, text } = await golden();
+      expect(text).toContain("0 ok, 0 FAIL, 1 not yet supported");
+      expect(code).toBe(1);
+    }));
+
+  it("gives its exit code to the shell", () =>
+    fresh(async () => {
+      const tool = fileURLToPath(new URL("../golden/main.ts", import.meta.url));
+      const code = await new Promise((resolve) => {
+        const child = execFile(process.execPath, ["--import", "tsx", tool, folder], () => {});
+        child.on("exit", resolve);
+      });
+      expect(code).toBe(1);
+    }));
+
+  it("refuses to read an expectation as an input", async () => {
+    const file = await openGolden(path.join(data, tiny[1]!), (name) => name.endsWith(".input"));
+    expect((await file.input("decode.odd.input")).shape).toHaveLength(4);
+    await expect(file.input("decode.odd.sample")).rejects.toThrow("is no input");
+  });
+});
+
+/** Adds a hundredth of the largest magnitude to one number of a tensor; much more to a picture, of which all count. */
+async function change(file: string, name: string): Promise<void> {
+  const bytes = await readFile(file);
+  const { dtype, offset, length } = parseHeader(bytes, bytes.length, file).tensors.get(name)!;
+  const values = new Uint8Array(bytes.subarray(offset, offset + length)).buffer;
+  const numbers = dtype === "F64" ? new Float64Array(values) : new Float32Array(values);
+  const most = Math.max(...Array.from(numbers, Math.abs));
+  const middle = numbers.length >> 1;
+  numbers[middle] = numbers[middle]! + (name === "image" ? 10 : most / 100);
+  bytes.set(new Uint8Array(values), offset);
+  await writeFile(file, bytes);
+}
+
+/** The same number of bytes, so that a header stays whole. */
+async function replace(file: string, from: string, to: string): Promise<void> {
+  const bytes = await readFile(file);
+  const place = bytes.indexOf(from);
+  if (place < 0 || from.length !== to.length) throw new Error(`internal: ${from} is not in ${file}`);
+  bytes.write(to, place);
+  await writeFile(file, bytes);
+}
