@@ -3,7 +3,7 @@
 import { guide, rescaleGuided } from "../diffusion/guidance.js";
 import type { Scheduler } from "../diffusion/scheduler.js";
 import { floats, floatsOf, type Session, type Values } from "../engine/engine.js";
-import { Cancelled, InvalidRequest } from "../errors.js";
+import { Cancelled, EngineError } from "../errors.js";
 import type { CheckedRequest } from "./request.js";
 
 /** What the U-Net is told besides the latent; with guidance the unconditional half of the batch comes first. */
@@ -94,11 +94,9 @@ async function predict(
 
 function checkFinite(latents: Float32Array, index: number, total: number): void {
   if (latents.every(Number.isFinite)) return;
-  const cause =
-    "The weights or the starting latents hold NaN or infinity, or the scheduler's settings do not fit this model.";
-  throw new InvalidRequest(
-    "latents",
-    Number.NaN,
-    `must be finite, got NaN or infinity after step ${index + 1} of ${total}. ${cause}`,
+  const cause = "The weights hold NaN or infinity, or the scheduler's settings do not fit this model.";
+  throw new EngineError(
+    "unet",
+    new Error(`the latents hold NaN or infinity after step ${index + 1} of ${total}. ${cause}`),
   );
 }

@@ -16,6 +16,7 @@ import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
 import { renamed, resolveWeights, type WeightSet } from "../weights/component.js";
 import { kindOf, readJson, readText } from "../weights/files.js";
 import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
+import type { JsonObject } from "../weights/json.js";
 import { Part, type Trace } from "./part.js";
 import type { TextEncoder } from "./text.js";
 
@@ -24,6 +25,10 @@ export type Denoiser = { part: Part; config: UNetConfig; trace: Trace };
 /** An autoencoder of either kind, behind one pair of functions. */
 export type Autoencoder = {
   part: Part;
+  /** Its `config.json`. */
+  config: JsonObject;
+  /** What `encode` gives. */
+  encodes: "moments" | "latents";
   latentChannels: number;
   scalingFactor: number;
   /** Pixels per latent pixel. */
@@ -121,6 +126,8 @@ async function loadVae(folder: ModelFolder, options: ComponentOptions): Promise<
   const c = vaeConfig(json, file);
   return {
     part: part(renamed(found, currentVaeName)),
+    config: json,
+    encodes: "moments",
     latentChannels: c.latentChannels,
     scalingFactor: c.scalingFactor,
     factor: 2 ** (c.channels.length - 1),
@@ -129,10 +136,12 @@ async function loadVae(folder: ModelFolder, options: ComponentOptions): Promise<
   };
 }
 
-function tiny(json: unknown, file: string, part: Part): Autoencoder {
+function tiny(json: JsonObject, file: string, part: Part): Autoencoder {
   const c = tinyVaeConfig(json, file);
   return {
     part,
+    config: json,
+    encodes: "latents",
     latentChannels: c.latentChannels,
     scalingFactor: c.scalingFactor,
     factor: 2 ** (c.encoder.length - 1),

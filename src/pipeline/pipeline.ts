@@ -18,7 +18,7 @@ import { type ComponentOptions, type Components, loadComponents, textWidth } fro
 import { Painting } from "./painting.js";
 import type { Part } from "./part.js";
 import { type CheckedRequest, checkRequest, type GenerateRequest } from "./request.js";
-import { type Encoded, encodeTexts, type StateRule } from "./text.js";
+import { type Encoded, encodeTexts, type StateRule, sideBySide } from "./text.js";
 
 export type LoadOptions = Omit<ComponentOptions, "engine"> & {
   /** Threads of one operation; 0, the default, is one per core. */
@@ -419,17 +419,6 @@ function perImage(rows: readonly Float32Array[], times: number, ...shape: number
     for (let k = 0; k < times; k++) data.set(row, (i * times + k) * size);
   });
   return { data, shape: [rows.length * times, ...shape] };
-}
-
-/** [N, A] and [N, B] -> [N, A + B] */
-function sideBySide(a: Encoded, left: Float32Array, b: Encoded, right: Float32Array): Float32Array {
-  const width = a.width + b.width;
-  const out = new Float32Array(a.tokens * width);
-  for (let n = 0; n < a.tokens; n++) {
-    out.set(left.subarray(n * a.width, (n + 1) * a.width), n * width);
-    out.set(right.subarray(n * b.width, (n + 1) * b.width), n * width + a.width);
-  }
-  return out;
 }
 
 /** The unconditional half, if there is one, before the conditional half. */

@@ -57,6 +57,17 @@ export async function encodeTexts(
   };
 }
 
+/** One text's state in each of SDXL's two encoders: [N, A] and [N, B] -> [N, A + B] */
+export function sideBySide(a: Encoded, left: Float32Array, b: Encoded, right: Float32Array): Float32Array {
+  const width = a.width + b.width;
+  const out = new Float32Array(a.tokens * width);
+  for (let n = 0; n < a.tokens; n++) {
+    out.set(left.subarray(n * a.width, (n + 1) * a.width), n * width);
+    out.set(right.subarray(n * b.width, (n + 1) * b.width), n * width + a.width);
+  }
+  return out;
+}
+
 function states(p: Params, config: ClipConfig, rule: StateRule, clipSkip: number): Record<string, Tensor> {
   const ids = input("ids", [{ B: 2 }, config.maxTokens], "int64");
   const { hidden, last, pooled, textEmbeds } = clipText(p, config, ids);

@@ -1,0 +1,117 @@
+/** @file What lowering promises: one program for every size, and the same numbers on every device it knows. */
+
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { Generator } from "../diffusion/random.js";
+import { knownUnets } from "../models/known.js";
+import { traceUnet } from "../models/trace.js";
+import { unetConfig } from "../models/unet-config.js";
+import { decode, encode, vaeConfig } from "../models/vae.js";
+import { Params, tracing } from "../tensor/params.js";
+import { input, matmul, type Tensor } from "../tensor/tensor.js";
+import { cpu, standard } from "./device.js";
+import { floats, floatsOf, type Values } from "./engine.js";
+import { lower } from "./lower.js";
+import { workerEngine } from "./node.js";
+import { blockingEngine } from "./ort.js";
+
+const tiny = (name: string) =>
+  unetConfig(
+    JSON.parse(
+      readFileSync(new URL(`../../golden/data/pipelines/${name}/unet/config.json`, import.meta.url), "utf8"),
+    ),
+  );
+
+describe("tracing at two sizes lowers to the same bytes", () => {
+  it.each(["SD 2", "SDXL", "KOALA-1B", "KOALA-700M"] as const)("%s", (name) => {
+    const c = unetConfig(knownUnets[name]);
+    const at = (batch: number, height: number, width: number, tokens: number) =>
+      lower("unet", { out: traceUnet(new Params(tracing()), c, { batch, height, width, tokens }) }).model;
+    expect(Buffer.compare(at(1, 64, 64, 77), at(2, 37, 101, 154))).toBe(0);
+  });
+
+  it("AutoencoderKL, both ways", () => {
+    const c = vaeConfig({
+      block_out_channels: [8, 16],
+      down_block_types: Array(2).fill("DownEncoderBlock2D"),
+      up_block_types: Array(2).fill("UpDecoderBlock2D"),
+      norm_num_groups: 4,
+    });
+    const at = (B: number, H: number, W: number) => {
+      const p = new Params(tracing());
+      const [image, latents] = [
+        input("image", [{ B }, 3, { H: 2 * H }, { W: 2 * W }]),
+        input("latents", [{ B }, 4, { h: H }, { w: W }]),
+      ];
+      return lower("vae", { latents_out: encode(p, c, image), image_out: decode(p, c, latents) }).model;
+    };
+    expect(Buffer.compare(at(1, 8, 8), at(3, 5, 11))).toBe(0);
+  });
+});
+
+/** Random inputs and weights for everything that the graph behind `out` reads. */
+function feeds(weights: ReadonlyMap<string, Tensor>, inputs: Record<string, Values>): Record<string, Values> {
+  const generator = new Generator(11);
+  const drawn = [...weights].map(([path, { shape }]) => {
+    const size = shape.reduce((a, b) => a * b, 1);
+    const fan = shape.length > 1 ? size / shape[0]! : 100;
+    return [path, { data: generator.normal(size).map((v) => v / Math.sqrt(fan)), shape }] as const;
+  });
+  return { ...Object.fromEntries(drawn), ...inputs };
+}
+
+it("the fused operators agree with plain ONNX on a whole U-Net to 1e-5", async () => {
+  const c = tiny("koala-1b-tiny");
+  const weights = new Map<string, Tensor>();
+  const out = traceUnet(new Params(tracing(weights)), c, { batch: 1, height: 9, width: 13, tokens: 77 });
+  const generator = new Generator(3);
+  const inputs = feeds(weights, {
+    sample: floats(generator.normal(4 * 9 * 13), 1, 4, 9, 13),
+    timestep: floats(Float32Array.of(501), 1),
+    encoder_hidden_states: floats(generator.normal(77 * 72), 1, 77, 72),
+    text_embeds: floats(generator.normal(24), 1, 24),
+    time_ids: floats(Float32Array.of(72, 104, 0, 0, 72, 104), 1, 6),
+  });
+  const engine = blockingEngine({ threads: 1 });
+  const [fused, plain] = await Promise.all(
+    [cpu, standard].map(async (device) =>
+      floatsOf((await (await engine.load(lower("unet", { out }, { device }))).run(inputs)).out),
+    ),
+  );
+  const largest = Math.max(...plain!.map(Math.abs));
+  const apart = Math.max(...plain!.map((v, i) => Math.abs(v - fused![i]!)));
+  expect(apart / largest).toBeLessThan(1e-5);
+});
+
+describe("the engine in a worker thread", () => {
+  const square = () => {
+    const x = input("x", [{ n: 1 }, { m: 1 }]);
+    return lower("square", { y: matmul(x, x) });
+  };
+
+  it("leaves this thread free while it computes", async () => {
+    const engine = workerEngine({ threads: 1 });
+    const session = await engine.load(square());
+    const n = 1500;
+    let ticks = 0;
+    const timer = setInterval(() => ticks++, 5);
+    await session.run({ x: floats(new Float32Array(n * n).fill(1), n, n) });
+    clearInterval(timer);
+    expect(ticks).toBeGreaterThan(5);
+    await engine.close();
+  });
+
+  it("names the program that failed", async () => {
+    const engine = workerEngine();
+    const session = await engine.load(square());
+    await expect(session.run({ x: floats(new Float32Array(6), 2, 3) })).rejects.toThrow(/^square: /);
+    await engine.close();
+  });
+
+  it("refuses work once it is closed", async () => {
+    const engine = workerEngine();
+    await engine.load(square());
+    await engine.close();
+    await expect(engine.load(square())).rejects.toThrow(/thread ended/);
+  });
+});

@@ -1,0 +1,113 @@
+/**
+ * @file Checkpoints: everything a run needs to go on bit for bit. A checkpoint is a folder that is written beside and
+ * renamed, so that whatever moment the process dies at, the newest one with its final name is whole.
+ */
+
+import { randomUUID } from "node:crypto";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import path from "node:path";
+import { ModelError } from "../errors.js";
+import { readJson, writeAll, writeBeside } from "../weights/files.js";
+import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
+import type { Position } from "./data/buckets.js";
+import type { Layout } from "./flat.js";
+import type { OptimizerState } from "./optimizer.js";
+
+/** Where a run stands, besides its arrays. */
+export type Progress = {
+  /** Updates done. */
+  step: number;
+  /** Batches computed, several to an update when gradients are accumulated. */
+  batches: number;
+  position: Position;
+};
+
+const name = (step: number) => `step-${String(step).padStart(6, "0")}`;
+const pattern = /^step-(\d{6,})$/;
+const arrays = ["weights", "mean", "square", "average"] as const;
+
+/** The steps of the checkpoints in a run's folder, oldest first. */
+export async function checkpointSteps(folder: string): Promise<number[]> {
+  const names = await readdir(path.join(folder, "checkpoints")).catch(() => []);
+  return names
+    .flatMap((n) => pattern.exec(n)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => a - b);
+}
+
+/** Writes a checkpoint and removes the oldest beyond `keep`. */
+export async function saveCheckpoint(
+  folder: string,
+  {
+    layout,
+    state,
+    progress,
+    keep,
+  }: { layout: Layout; state: OptimizerState; progress: Progress; keep: number | null },
+): Promise<void> {
+  const parent = path.join(folder, "checkpoints");
+  const temporary = path.join(parent, `.writing-${randomUUID()}`);
+  await mkdir(temporary, { recursive: true });
+  try {
+    const tensors = arrays.flatMap((array) => {
+      const flat = state[array];
+      if (!flat) return [];
+      return [...layout.places].map(
+        ([key, { shape }]) =>
+          [`${array}/${key}`, { dtype: "F32" as const, shape, data: layout.view(flat, key) }] as const,
+      );
+    });
+    await writeSafetensors(path.join(temporary, "state.safetensors"), new Map(tensors));
+    await writeBeside(path.join(temporary, "progress.json"), (handle) => writeAll(handle, encode(progress)));
+    const target = path.join(parent, name(progress.step));
+    await rm(target, { recursive: true, force: true });
+    await rename(temporary, target);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  await removeOld(folder, keep);
+}
+
+async function removeOld(folder: string, keep: number | null): Promise<void> {
+  const parent = path.join(folder, "checkpoints");
+  const old = keep === null ? [] : (await checkpointSteps(folder)).slice(0, -keep).map(name);
+  const left = (await readdir(parent)).filter((n) => n.startsWith(".writing-"));
+  for (const n of [...old, ...left]) await rm(path.join(parent, n), { recursive: true, force: true });
+}
+
+/** Reads a checkpoint into `state`; ModelError if it does not belong to this layout. */
+export async function loadCheckpoint(
+  folder: string,
+  step: number,
+  { layout, state }: { layout: Layout; state: OptimizerState },
+): Promise<Progress> {
+  const at = path.join(folder, "checkpoints", name(step));
+  const file = await openSafetensors(path.join(at, "state.safetensors"));
+  for (const array of arrays) {
+    const flat = state[array];
+    if (flat) await readInto(file, array, layout, flat);
+  }
+  return (await readJson(path.join(at, "progress.json"))) as unknown as Progress;
+}
+
+async function readInto(
+  file: SafetensorsFile,
+  array: string,
+  layout: Layout,
+  flat: Float32Array,
+): Promise<void> {
+  for (const [key, { shape }] of layout.places) {
+    const found = file.tensors.get(`${array}/${key}`);
+    if (found?.shape.join() !== shape.join()) {
+      const got = found ? `[${found.shape.join(", ")}]` : "nothing";
+      throw new ModelError(
+        file.path,
+        `${array}/${key}: must be [${shape.join(", ")}], got ${got}. Was it written by this run?`,
+      );
+    }
+    layout.view(flat, key).set(await file.readFloats(`${array}/${key}`));
+  }
+}
+
+const encode = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value)}\n`);

@@ -1,0 +1,34 @@
+/** @file Validation pictures: the same prompts and seeds, painted from the run's model folder as it stands. */
+
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import type { Engine } from "../engine/engine.js";
+import { adviceFor } from "../pipeline/advice.js";
+import { DiffusionPipeline } from "../pipeline/pipeline.js";
+import { writeAll, writeBeside } from "../weights/files.js";
+
+/** Paints each prompt into `samples/step-NNNNNN/` of the run's folder. */
+export async function paintSamples(folder: string, step: number, prompts: readonly string[], engine: Engine): Promise<void> {
+  const at = path.join(folder, "samples", `step-${String(step).padStart(6, "0")}`);
+  await mkdir(at, { recursive: true });
+  const pipeline = await DiffusionPipeline.fromPretrained(folder, { engine });
+  const { advice } = await adviceFor(folder);
+  const rows: { prompt: string; seed: number; file: string }[] = [];
+  try {
+    for (const [seed, prompt] of prompts.entries()) {
+      const { images } = await pipeline.generate({
+        prompt,
+        seed,
+        numInferenceSteps: advice.steps ?? 20,
+        ...(advice.guidance !== undefined && { guidanceScale: advice.guidance }),
+      });
+      const file = `${seed}.png`;
+      await images[0]!.save(path.join(at, file));
+      rows.push({ prompt, seed, file });
+    }
+  } finally {
+    await pipeline.close();
+  }
+  const list = new TextEncoder().encode(`${JSON.stringify(rows, undefined, 2)}\n`);
+  await writeBeside(path.join(at, "prompts.json"), (handle) => writeAll(handle, list));
+}

@@ -1,0 +1,255 @@
+/**
+ * @file The one training loop: batches in, gradients, updates, checkpoints, metrics. What is trained is a `Job`;
+ * the loop knows neither networks nor data.
+ */
+
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import type { BlockingEngine } from "../engine/ort.js";
+import { InvalidRequest } from "../errors.js";
+import { kindOf, readJson, writeAll, writeBeside } from "../weights/files.js";
+import type { JsonObject } from "../weights/json.js";
+import { checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from "./checkpoint.js";
+import type { Position } from "./data/buckets.js";
+import { emaDecay } from "./ema.js";
+import type { Layout } from "./flat.js";
+import { AdamW, type OptimizerState } from "./optimizer.js";
+import type { TrainingOptions } from "./options.js";
+import { learningRate } from "./rates.js";
+import { curvesSvg } from "./watch/curves.js";
+import { appendMetrics, type Metrics, readMetrics } from "./watch/metrics.js";
+
+/** What is trained. */
+export interface Job {
+  /** For `run.json` and the page: models, data, sizes. */
+  readonly description: JsonObject;
+  readonly layout: Layout;
+  /** Fills in the weights that a new run begins with. */
+  initialise(weights: Float32Array): Promise<void>;
+  /** Overwrites `into` with the gradient of the batch at `position`, number `batch` of the run. */
+  gradient(
+    at: { position: Position; batch: number },
+    weights: Float32Array,
+    into: Float32Array,
+  ): Promise<Computed>;
+  /** Writes what `weights` have become as a model folder. */
+  save(weights: Float32Array): Promise<void>;
+  /** Paints the validation pictures of this step from the saved folder. */
+  paint?(step: number): Promise<void>;
+}
+
+export type Computed = { terms: Readonly<Record<string, number>>; images: number; next: Position };
+
+export type RunOptions = {
+  engine: BlockingEngine;
+  folder: string;
+  options: TrainingOptions;
+  resume: boolean;
+  signal?: AbortSignal;
+  onStep?: (row: Metrics, last: number) => void;
+  say?: (line: string) => void;
+};
+
+export type Finished = { step: number; stopped: boolean };
+
+/** Trains until `maxTrainSteps` or the signal; either way the last thing it does is a checkpoint and a model folder. */
+export async function train(job: Job, run: RunOptions): Promise<Finished> {
+  const { folder, options, engine, signal, say = () => {} } = run;
+  await openRun(job, run);
+  const { total } = job.layout;
+  const array = () => new Float32Array(total);
+  const state: OptimizerState = {
+    weights: array(),
+    mean: array(),
+    square: array(),
+    average: options.ema ? array() : undefined,
+  };
+  const progress = await begin(job, run, state);
+  const optimizer = await AdamW.load(engine, {
+    beta1: options.adamBeta1,
+    beta2: options.adamBeta2,
+    epsilon: options.adamEpsilon,
+    weightDecay: options.adamWeightDecay,
+  });
+  const gradient = array();
+  const sum = options.gradientAccumulationSteps > 1 ? array() : gradient;
+
+  let saved = progress.step;
+  const save = async () => {
+    if (saved === progress.step && saved > 0) return;
+    await saveCheckpoint(folder, {
+      layout: job.layout,
+      state,
+      progress,
+      keep: options.checkpointsTotalLimit,
+    });
+    await job.save(state.average ?? state.weights);
+    await writeCurves(folder);
+    saved = progress.step;
+  };
+  while (progress.step < options.maxTrainSteps && !signal?.aborted) {
+    const started = performance.now();
+    const computed = await accumulate(job, options, progress, { state, gradient, sum, optimizer, signal });
+    if (!computed) break;
+    const rate = rateOf(options, progress.step);
+    const { norm } = await optimizer.update(state, sum, {
+      step: progress.step + 1,
+      learningRate: rate,
+      accumulated: options.gradientAccumulationSteps,
+      maxNorm: options.maxGradNorm ?? undefined,
+      emaDecay: options.ema ? emaDecay(progress.step + 1, options.ema) : undefined,
+    });
+    Object.assign(progress, {
+      step: progress.step + 1,
+      batches: computed.batches,
+      position: computed.position,
+    });
+    const seconds = (performance.now() - started) / 1000;
+    const row = metrics(progress, computed, { rate, norm, seconds });
+    await appendMetrics(folder, row);
+    run.onStep?.(row, options.maxTrainSteps);
+    checkFinite(computed.terms, progress.step);
+    if (progress.step % options.checkpointingSteps === 0) await save();
+    if (options.validationSteps > 0 && progress.step % options.validationSteps === 0 && job.paint) {
+      await save();
+      await job.paint(progress.step);
+    }
+  }
+  await save();
+  const stopped = progress.step < options.maxTrainSteps;
+  if (stopped)
+    say(`stopped at step ${progress.step}, which is saved; the same command with --resume goes on`);
+  return { step: progress.step, stopped };
+}
+
+type Arrays = {
+  state: OptimizerState;
+  gradient: Float32Array;
+  sum: Float32Array;
+  optimizer: AdamW;
+  signal: AbortSignal | undefined;
+};
+type Accumulated = { terms: Record<string, number>; images: number; batches: number; position: Position };
+
+/** The gradients of one update; undefined when stopped in between, which leaves the run as it was. */
+async function accumulate(
+  job: Job,
+  { gradientAccumulationSteps: times }: TrainingOptions,
+  progress: Progress,
+  { state, gradient, sum, optimizer, signal }: Arrays,
+): Promise<Accumulated | undefined> {
+  const result: Accumulated = {
+    terms: {},
+    images: 0,
+    batches: progress.batches,
+    position: progress.position,
+  };
+  for (let i = 0; i < times; i++) {
+    if (signal?.aborted) return undefined;
+    const at = { position: result.position, batch: result.batches };
+    const { terms, images, next } = await job.gradient(at, state.weights, i === 0 ? sum : gradient);
+    if (i > 0) await optimizer.accumulate(sum, gradient);
+    for (const [name, value] of Object.entries(terms))
+      result.terms[name] = (result.terms[name] ?? 0) + value / times;
+    result.images += images;
+    result.batches++;
+    result.position = next;
+  }
+  return result;
+}
+
+/** A new run's weights, or the last checkpoint's. */
+async function begin(
+  job: Job,
+  { folder, resume, say = () => {} }: RunOptions,
+  state: OptimizerState,
+): Promise<Progress> {
+  const last = (await checkpointSteps(folder)).at(-1);
+  if (resume && last !== undefined) {
+    say(`going on from step ${last}`);
+    return loadCheckpoint(folder, last, { layout: job.layout, state });
+  }
+  if (resume) say("no checkpoint yet: beginning anew");
+  await job.initialise(state.weights);
+  state.average?.set(state.weights);
+  return { step: 0, batches: 0, position: { epoch: 0, batch: 0 } };
+}
+
+/** Settings that may differ when a run goes on: they decide how far and how often, not what is computed. */
+const free: ReadonlySet<string> = new Set([
+  "maxTrainSteps",
+  "checkpointingSteps",
+  "checkpointsTotalLimit",
+  "validationSteps",
+  "validationPrompts",
+  "threads",
+]);
+
+/** Writes `run.json` for a new run; for one that goes on, checks that it is the same. */
+async function openRun(job: Job, { folder, options, resume }: RunOptions): Promise<void> {
+  const file = path.join(folder, "run.json");
+  const before = (await kindOf(file)) ? await readJson(file) : undefined;
+  if (before && !resume) {
+    const rule = `must be a new folder, got one with a run in it. Add --resume to go on, or choose another.`;
+    throw new InvalidRequest("output", folder, rule);
+  }
+  if (before) {
+    const old = before.options as Record<string, unknown>;
+    const differs = Object.entries(options).find(
+      ([key, value]) => !free.has(key) && JSON.stringify(old[key]) !== JSON.stringify(value),
+    );
+    if (differs) {
+      const [key, value] = differs;
+      const rule = `must stay ${JSON.stringify(old[key])} when a run goes on, got ${JSON.stringify(value)}.`;
+      throw new InvalidRequest(key, value, `${rule} Begin another run to change it.`);
+    }
+  }
+  await mkdir(folder, { recursive: true });
+  const started = (before?.started as string | undefined) ?? new Date().toISOString();
+  const record = { ...job.description, options, started };
+  await writeBeside(file, (handle) =>
+    writeAll(handle, new TextEncoder().encode(`${JSON.stringify(record, undefined, 2)}\n`)),
+  );
+}
+
+const rateOf = (options: TrainingOptions, update: number): number =>
+  learningRate(update, {
+    schedule: options.lrScheduler,
+    learningRate: options.learningRate,
+    warmupSteps: options.lrWarmupSteps,
+    totalSteps: options.maxTrainSteps,
+    cycles: options.lrNumCycles,
+  });
+
+function metrics(
+  progress: Progress,
+  computed: Accumulated,
+  { rate, norm, seconds }: { rate: number; norm: number; seconds: number },
+): Metrics {
+  const { total, ...terms } = computed.terms;
+  return {
+    step: progress.step,
+    epoch: progress.position.epoch,
+    loss: total!,
+    ...terms,
+    lr: rate,
+    gradNorm: norm,
+    imagesPerSecond: computed.images / seconds,
+    secondsPerStep: seconds,
+    time: new Date().toISOString(),
+  };
+}
+
+function checkFinite(terms: Readonly<Record<string, number>>, step: number): void {
+  const broken = Object.entries(terms).find(([, value]) => !Number.isFinite(value));
+  if (!broken) return;
+  const rule = `must be finite, got ${broken[1]} at step ${step}. Lower --learning-rate, or clip with --max-grad-norm;`;
+  throw new InvalidRequest(`loss ${broken[0]}`, broken[1], `${rule} the last checkpoint is whole.`);
+}
+
+async function writeCurves(folder: string): Promise<void> {
+  const svg = curvesSvg(await readMetrics(folder), { title: path.basename(folder) });
+  await writeBeside(path.join(folder, "curves.svg"), (handle) =>
+    writeAll(handle, new TextEncoder().encode(svg)),
+  );
+}
