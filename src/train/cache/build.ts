@@ -1,0 +1,234 @@
+/**
+ * @file Encodes a data set once: captions, then pictures, into shards on disk. Stopped anywhere, the next run goes on
+ * where it was; text encoders and autoencoder are never in memory together, and neither afterwards.
+ */
+
+import { createHash } from "node:crypto";
+import path from "node:path";
+import { z } from "zod";
+import { Cancelled, InvalidRequest } from "../../errors.js";
+import type { Components } from "../../pipeline/load.js";
+import { openSafetensors } from "../../weights/safetensors-file.js";
+import { bucketName } from "../data/buckets.js";
+import type { DataOptions, DataSource, Skipped } from "../data/example.js";
+import { prepareExamples } from "../data/prepare.js";
+import { seeded } from "../data/seeded.js";
+import type { Colour, Size, TransformOptions } from "../data/transform.js";
+import { type CaptionEntry, type ExampleEntry, writeCatalogue } from "./catalogue.js";
+import { type CacheDescription, claimFolder } from "./description.js";
+import { encodeCaption, encodePicture, release } from "./encoders.js";
+import { networkFingerprint } from "./fingerprint.js";
+import { type ShardOptions, Shards } from "./shards.js";
+
+export type CacheOptions = TransformOptions &
+  ShardOptions & {
+    data: DataSource;
+    /** Where the data was opened, and how: a cache of other data is refused. */
+    dataPath: string;
+    dataOptions?: DataOptions;
+    /** The teacher's folder, opened. Its U-Net is not used. */
+    components: Components;
+    folder: string;
+    /** Side of the square that pictures are cut to where there are no buckets. */
+    resolution: number;
+    /** Target sizes of several aspect ratios. */
+    buckets?: readonly Size[];
+    background?: Colour;
+    /** Of random crops and flips, which are drawn once and cached. */
+    seed?: number;
+    signal?: AbortSignal;
+    onProgress?: (progress: CacheProgress) => void;
+    onSkip?: (skipped: Skipped) => void;
+  };
+
+export type CacheProgress = { stage: "captions" | "pictures"; done: number; total: number };
+
+export type CacheReport = {
+  /** Examples that can be trained on. */
+  examples: number;
+  /** Distinct captions, "" among them. */
+  captions: number;
+  /** How many of both this run encoded; the others were there. */
+  encoded: { pictures: number; captions: number };
+  skipped: readonly Skipped[];
+  /** Captions of this run that did not fit into the text encoder and were cut. */
+  cutCaptions: number;
+};
+
+const textNote = z.strictObject({ caption: z.string() });
+const pictureNote = z.strictObject({
+  bucket: z.string(),
+  timeIds: z.tuple([z.number(), z.number(), z.number(), z.number(), z.number(), z.number()]),
+});
+type TextShards = Shards<z.output<typeof textNote>>;
+type PictureShards = Shards<z.output<typeof pictureNote>>;
+
+/**
+ * Builds or completes the cache in `folder`. Throws Cancelled when the signal fires (the work done is kept),
+ * InvalidRequest for a folder that is something else or made by something else, ModelError for a broken shard.
+ */
+export async function buildCache(options: CacheOptions): Promise<CacheReport> {
+  const { data, folder, components } = options;
+  const sizes = targetSizes(options);
+  await claimFolder(folder, await describe(options, sizes));
+  const { dtype, shardBytes, parkSeconds } = options;
+  const given = Object.entries({ dtype, shardBytes, parkSeconds }).filter(([, v]) => v !== undefined);
+  const shardOptions: ShardOptions = Object.fromEntries(given);
+  const texts = await Shards.open(folder, "text", textNote, shardOptions);
+  const pictures = await Shards.open(folder, "pictures", pictureNote, shardOptions);
+  try {
+    const captions = new Map<string, string>();
+    for await (const { key, caption } of data.examples()) captions.set(key, caption);
+    const text = await cacheTexts(texts, captions, options);
+    await release(components, "textEncoders");
+    const picture = await cachePictures(pictures, captions, sizes, options);
+    const examples = await writeIndex(folder, captions, texts, pictures);
+    return {
+      examples,
+      captions: text.total,
+      encoded: { pictures: picture.encoded, captions: text.encoded },
+      skipped: picture.skipped,
+      cutCaptions: text.cut,
+    };
+  } finally {
+    await release(components, "textEncoders");
+    await release(components, "vae");
+  }
+}
+
+function targetSizes({ resolution, buckets, components }: CacheOptions): readonly Size[] {
+  const sizes = buckets ?? [{ height: resolution, width: resolution }];
+  const { factor } = components.vae;
+  for (const { height, width } of sizes) {
+    const wrong = [height, width].find((side) => !(Number.isInteger(side / factor) && side > 0));
+    if (wrong === undefined) continue;
+    const rule = `must be a multiple of ${factor}, the autoencoder's pixels per latent, got ${wrong}.`;
+    const nearest = Math.max(factor, Math.round(wrong / factor) * factor);
+    throw new InvalidRequest("resolution", wrong, `${rule} Nearest: ${nearest}.`);
+  }
+  return sizes;
+}
+
+async function describe(o: CacheOptions, sizes: readonly Size[]): Promise<CacheDescription> {
+  const { crop = "center", flip = false, seed = 0, background = [255, 255, 255] } = o;
+  const { encodes, latentChannels, scalingFactor, factor } = o.components.vae;
+  const dtype = o.dtype ?? "float32";
+  const madeBy = {
+    ...(await networkFingerprint(o.components)),
+    data: `${o.data.kind} ${path.resolve(o.dataPath)}`,
+    captionColumn: o.dataOptions?.captionColumn ?? "default",
+    imageColumn: o.dataOptions?.imageColumn ?? "default",
+    resolution: String(o.resolution),
+    buckets: sizes.map(bucketName).join(" "),
+    crop,
+    flip: String(flip),
+    // Without chance the seed changes nothing.
+    seed: crop === "random" || flip ? String(seed) : "none",
+    background: background.join(" "),
+    dtype,
+  };
+  return { version: 1, encodes, latentChannels, scalingFactor, factor, dtype, madeBy };
+}
+
+async function cacheTexts(texts: TextShards, captions: ReadonlyMap<string, string>, o: CacheOptions) {
+  // Nothing to train on is the pictures' error to tell.
+  const wanted = captions.size > 0 ? [...new Set(["", ...captions.values()])] : [];
+  let encoded = 0;
+  let cut = 0;
+  for (const [i, caption] of wanted.entries()) {
+    if (texts.has(captionId(caption))) continue;
+    await checkSignal(o.signal, texts);
+    const row = await encodeCaption(o.components, caption, () => cut++);
+    await texts.add(captionId(caption), row, { caption });
+    encoded++;
+    o.onProgress?.({ stage: "captions", done: i + 1, total: wanted.length });
+  }
+  await texts.finish();
+  return { total: wanted.length, encoded, cut };
+}
+
+async function cachePictures(
+  pictures: PictureShards,
+  captions: ReadonlyMap<string, string>,
+  sizes: readonly Size[],
+  o: CacheOptions,
+) {
+  const { data, components, crop, flip, background, seed = 0, onSkip = () => {} } = o;
+  let done = 0;
+  let told = 0;
+  let encoded = 0;
+  const { examples, skipped } = prepareExamples(data, sizes, {
+    random: (key) => seeded(seed, "crop", 0, key),
+    isDone: (key) => {
+      const there = pictures.has(key);
+      if (there) done++;
+      return there;
+    },
+    ...(crop && { crop }),
+    ...(flip !== undefined && { flip }),
+    ...(background && { background }),
+  });
+  const tell = () => {
+    for (; told < skipped.length; told++) onSkip(skipped[told]!);
+  };
+  await checkSignal(o.signal, pictures);
+  for await (const example of examples) {
+    tell();
+    await checkSignal(o.signal, pictures);
+    const { key, size, timeIds } = example;
+    if (captions.get(key) !== example.caption) throw changed(key);
+    await pictures.add(key, await encodePicture(components, example), {
+      bucket: bucketName(size),
+      timeIds: [...timeIds],
+    });
+    encoded++;
+    o.onProgress?.({ stage: "pictures", done: done + encoded + skipped.length, total: captions.size });
+  }
+  tell();
+  await pictures.finish();
+  return { encoded, skipped };
+}
+
+/** Lists what is in the data now; rows of examples that were taken out since stay unread in their shards. */
+async function writeIndex(
+  folder: string,
+  captions: ReadonlyMap<string, string>,
+  texts: TextShards,
+  pictures: PictureShards,
+): Promise<number> {
+  const examples: ExampleEntry[] = [];
+  for (const [key, caption] of captions) {
+    const place = pictures.places.get(key);
+    if (!place) continue;
+    const { file, tensors, note } = place;
+    examples.push({ key, caption: captionId(caption), file, encoded: tensors.encoded!.offset, ...note });
+  }
+  const used = new Set([captionId(""), ...examples.map(({ caption }) => caption)]);
+  const entries = [...used].map((caption): CaptionEntry => {
+    const { file, tensors } = texts.places.get(caption)!;
+    const { text, pooled } = tensors;
+    return { caption, file, text: text!.offset, ...(pooled && { pooled: pooled.offset }) };
+  });
+  const files: Record<string, number> = {};
+  for (const file of new Set([...entries, ...examples].map(({ file }) => file)))
+    files[file] = (await openSafetensors(path.join(folder, file))).size;
+  const { text, pooled } = texts.places.get(captionId(""))!.tensors;
+  const [tokens, width] = text!.shape as [number, number];
+  const head = { version: 1 as const, files, tokens, width, pooled: pooled?.shape[0] ?? null };
+  await writeCatalogue(folder, { ...head, captions: entries, examples });
+  return examples.length;
+}
+
+const captionId = (caption: string): string =>
+  createHash("sha256").update(caption).digest("hex").slice(0, 32);
+
+async function checkSignal(signal: AbortSignal | undefined, shards: TextShards | PictureShards) {
+  if (!signal?.aborted) return;
+  await shards.park();
+  throw new Cancelled("encoding the data");
+}
+
+function changed(key: string): InvalidRequest {
+  const rule = `must stay as it is while it is encoded, got another caption for "${key}" on the second look.`;
+  return new InvalidRequest("data", key, `${rule} Run again.`);
+}

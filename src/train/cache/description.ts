@@ -1,0 +1,84 @@
+/** @file `cache.json`: what a cache holds and what made it. Claims a folder for a cache, or refuses it. */
+
+import { mkdir, readdir, rm } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
+import { InvalidRequest, listed, ModelError } from "../../errors.js";
+import { parseConfig } from "../../models/config.js";
+import { kindOf, readJson, writeAll, writeBeside } from "../../weights/files.js";
+import { differences } from "./fingerprint.js";
+
+const whole = z.int("must be a whole number above 0").positive("must be a whole number above 0");
+
+const schema = z.strictObject({
+  version: z.literal(1, "must be 1, the form of cache that this version reads"),
+  /** `AutoencoderKL` gives moments (mean and log-variance), `AutoencoderTiny` latents; neither is scaled here. */
+  encodes: z.enum(["moments", "latents"], 'must be "moments" or "latents"'),
+  latentChannels: whole,
+  /** Latents are multiplied by it when they are read. */
+  scalingFactor: z.number("must be a number above 0").positive("must be a number above 0"),
+  /** Pixels per latent pixel. */
+  factor: whole,
+  dtype: z.enum(["float32", "float16"], 'must be "float32" or "float16"'),
+  madeBy: z.record(z.string(), z.string(), "must be an object of texts"),
+});
+
+export type CacheDescription = z.output<typeof schema>;
+
+const fileName = "cache.json";
+
+/** Reads `cache.json`; ModelError, or InvalidRequest where there is none. */
+export async function readDescription(folder: string): Promise<CacheDescription> {
+  const file = path.join(folder, fileName);
+  if ((await kindOf(file)) === undefined) {
+    throw new InvalidRequest("cache", folder, `must be a cache folder, got "${folder}" without ${fileName}.`);
+  }
+  return parseConfig(schema, await readJson(file), file);
+}
+
+/**
+ * Makes the folder a cache of that description, or checks that it is one; clears what a killed run left half
+ * written. InvalidRequest says what differs.
+ */
+export async function claimFolder(folder: string, now: CacheDescription): Promise<void> {
+  if ((await kindOf(folder)) === "file") {
+    throw new InvalidRequest("cache", folder, `must be a folder, got the file "${folder}".`);
+  }
+  await mkdir(folder, { recursive: true });
+  const names = await readdir(folder);
+  if (!names.includes(fileName)) return describeNew(folder, names, now);
+  const { madeBy, ...form } = await readDescription(folder);
+  const { madeBy: madeNow, ...formNow } = now;
+  const found = differences(madeBy, madeNow);
+  if (found.length > 0 || JSON.stringify(form) !== JSON.stringify(formNow)) {
+    const rule = "must have been made from the same models, data and settings";
+    const got = `got "${folder}", made with ${found.join(", ") || "another autoencoder"}`;
+    const remedy = "Choose another --cache folder, or delete this one.";
+    throw new InvalidRequest("cache", folder, `${rule}, ${got}. ${remedy}`);
+  }
+  await clear(folder, names);
+}
+
+async function describeNew(folder: string, names: readonly string[], now: CacheDescription): Promise<void> {
+  const foreign = names.filter((name) => !halfWritten.test(name));
+  if (foreign.length > 0) {
+    const rule = `must be a cache or an empty folder, got "${folder}" with ${listed(foreign)}.`;
+    throw new InvalidRequest("cache", folder, `${rule} Choose another --cache folder.`);
+  }
+  await clear(folder, names);
+  const text = `${JSON.stringify(now, undefined, 2)}\n`;
+  await writeBeside(path.join(folder, fileName), (handle) => writeAll(handle, Buffer.from(text)));
+}
+
+const halfWritten = /^(cache\.json|index\.jsonl|(text|pictures)-\w+\.safetensors)\.[-0-9a-f]{36}\.partial$/;
+
+async function clear(folder: string, names: readonly string[]): Promise<void> {
+  for (const name of names) if (halfWritten.test(name)) await rm(path.join(folder, name), { force: true });
+}
+
+/** What a file of the cache that cannot be read calls for: the next run makes again what it held. */
+export function damaged(file: string, error: unknown): ModelError {
+  const problem = error instanceof ModelError ? error.message.replace(`${error.file}: `, "") : String(error);
+  const rule = `is not whole: ${problem.replace(" Download it again.", "")}`;
+  return new ModelError(file, `${rule} Delete this file and run again: what it held is encoded anew.`);
+}

@@ -1,0 +1,63 @@
+/** @file A caption's and a picture's encodings, bit for bit what the pipeline's own networks give. */
+
+import { floats, floatsOf, type Values } from "../../engine/engine.js";
+import { ModelError } from "../../errors.js";
+import type { Components } from "../../pipeline/load.js";
+import { encodeTexts, sideBySide } from "../../pipeline/text.js";
+import { input } from "../../tensor/tensor.js";
+import type { Size } from "../data/transform.js";
+import type { Row } from "./shards.js";
+
+/**
+ * `text` [N, D] and, of SDXL's second encoder, `pooled` [P]: SDXL reads the last states but one of both encoders
+ * side by side, SD the last, normalised. `onCut` is told when tokens did not fit.
+ */
+export async function encodeCaption(
+  { textEncoders, folder }: Components,
+  caption: string,
+  onCut: () => void,
+): Promise<Row> {
+  const [first, second] = textEncoders;
+  const rule = folder.className === "StableDiffusionXLPipeline" ? "penultimate" : "normed";
+  // One caption a run: the result must not depend on which captions happen to be encoded together.
+  const a = await encodeTexts(first!, [caption], { rule, warn: onCut });
+  if (!second) return finite(caption, { text: { data: a.plain[0]!, shape: [a.tokens, a.width] } });
+  const b = await encodeTexts(second, [caption], { rule, warn: () => {} });
+  const text = sideBySide(a, a.plain[0]!, b, b.plain[0]!);
+  const pooled = b.pooled[0]!;
+  return finite(caption, {
+    text: { data: text, shape: [a.tokens, a.width + b.width] },
+    pooled: { data: pooled, shape: [pooled.length] },
+  });
+}
+
+/** pixels: [3, height, width] in -1..1 -> `encoded`, as the autoencoder gives it: not sampled, not scaled. */
+export async function encodePicture(
+  { vae }: Components,
+  { key, pixels, size }: { key: string; pixels: Float32Array; size: Size },
+): Promise<Row> {
+  const session = await vae.part.session("encode", (p) => ({
+    encoded: vae.encode(p, input("image", [{ B: 1 }, 3, { H: 64 }, { W: 64 }])),
+  }));
+  const image = floats(pixels, 1, 3, size.height, size.width);
+  const encoded = (await session.run({ image })).encoded as Values;
+  return finite(key, { encoded: { data: floatsOf(encoded), shape: encoded.shape.slice(1) } });
+}
+
+/** Frees the text encoders, or the autoencoder. */
+export async function release(
+  { textEncoders, vae }: Components,
+  which: "textEncoders" | "vae",
+): Promise<void> {
+  const parts = which === "vae" ? [vae.part] : textEncoders.map(({ part }) => part);
+  for (const part of parts) await part.release();
+}
+
+function finite(what: string, row: Row): Row {
+  for (const [kind, { data }] of Object.entries(row)) {
+    if (data.every(Number.isFinite)) continue;
+    const network = kind === "encoded" ? "vae" : "text encoder";
+    throw new ModelError(network, `must give finite numbers, got NaN or infinity for "${what}".`);
+  }
+  return row;
+}
