@@ -11,7 +11,8 @@ export const exitCodes = { failed: 1, usage: 2, stopped: 130 } as const;
 export class Progress {
   readonly #bar: SingleBar | undefined;
 
-  constructor({ quiet = false } = {}) {
+  /** `bytes` shows the numbers as sizes. */
+  constructor({ quiet = false, bytes = false } = {}) {
     if (quiet || !process.stderr.isTTY) return;
     this.#bar = new SingleBar({
       format: `${pc.cyan("{bar}")} {what} {value}/{total} {left}`,
@@ -21,6 +22,9 @@ export class Progress {
       clearOnComplete: true,
       linewrap: false,
       etaBuffer: 5,
+      ...(bytes && {
+        formatValue: (value, _, type) => (/value|total/.test(type) ? size(value) : String(value)),
+      }),
     });
   }
 
@@ -44,6 +48,12 @@ export function duration(seconds: number): string {
   if (whole < 60) return `${whole}s`;
   if (whole < 3600) return `${Math.floor(whole / 60)}m${String(whole % 60).padStart(2, "0")}s`;
   return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")}m`;
+}
+
+/** 1620000000 -> "1.62 GB" */
+export function size(bytes: number): string {
+  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
+  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
 }
 
 /** A signal that the first Ctrl-C fires, and the second overtakes. */

@@ -1,0 +1,161 @@
+/** @file `koala models`: the models downloaded from the Hub, listed, downloaded and removed. */
+
+import { createInterface } from "node:readline/promises";
+import { Command, Option } from "commander";
+import pc from "picocolors";
+import { InvalidRequest } from "../errors.js";
+import { type HubModel, hubModel } from "../hub/id.js";
+import { type CachedModel, cachedModels, removal } from "../hub/inventory.js";
+import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
+import { cacheFolder } from "../hub/settings.js";
+import { textTable } from "./table.js";
+import { Progress, size, stopOnInterrupt } from "./terminal.js";
+
+/** The command, to be mounted by the program. */
+export function modelsCommand(): Command {
+  const list = new Command("list")
+    .description("List the models in the Hub's cache.")
+    .option("--json", "print JSON")
+    .action(async ({ json }: { json?: boolean }) => {
+      const models = await cachedModels(cacheFolder());
+      process.stdout.write(json ? `${JSON.stringify(models, undefined, 2)}\n` : table(models, new Date()));
+    });
+  const download = new Command("download")
+    .description("Download what a pipeline needs of a model, and print its folder.")
+    .argument("<id>", "owner/name[@revision] on the Hub")
+    .option("--revision <name>", "branch, tag or commit (default: main)")
+    .option("--variant <name>", "weight files to take (default: fp16 where a part has it)")
+    .addOption(new Option("--dtype <name>", "precision to take").choices(["float32", "float16"]))
+    .option("-q, --quiet", "no progress, no notes")
+    .action(async (id: string, { quiet = false, ...options }: ResolveOptions & { quiet?: boolean }) => {
+      process.stdout.write(`${await resolveShown(id, { ...options, quiet })}\n`);
+    });
+  const remove = new Command("remove")
+    .description("Delete a model, or one revision of it, and what no other revision needs.")
+    .argument("<id>", "owner/name[@revision], as listed")
+    .option("--revision <name>", "only this branch, tag or commit")
+    .option("-y, --yes", "do not ask")
+    .action(removeModel);
+  const models = new Command("models")
+    .description(
+      "List, download and remove models in the Hub's cache, which Python's huggingface_hub shares.",
+    )
+    .addCommand(list, { isDefault: true })
+    .addCommand(download)
+    .addCommand(remove)
+    .addHelpText("after", help);
+  // A mounted command does not take this over from its parent.
+  for (const command of models.commands) command.exitOverride();
+  return models;
+}
+
+/** A model's folder, downloaded if need be, with a line of progress on stderr; Ctrl-C keeps what is there. */
+export async function resolveShown(
+  model: string,
+  { quiet = false, ...options }: ResolveOptions & { quiet?: boolean } = {},
+): Promise<string> {
+  const progress = new Progress({ quiet, bytes: true });
+  const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
+  const { signal, done } = stopOnInterrupt(() => say("stopping; what was downloaded is kept"));
+  let first: { at: number; done: number } | undefined;
+  try {
+    return await resolveModel(model, {
+      signal,
+      onNote: (note) => say(pc.dim(note)),
+      onProgress: ({ done, total }) => {
+        if (!first) {
+          first = { at: performance.now(), done };
+          progress.start(`downloading ${model}`, total);
+        }
+        // Bytes that an earlier run brought say nothing about the speed.
+        const perByte = (performance.now() - first.at) / 1000 / (done - first.done);
+        progress.step(done, done > first.done ? perByte * (total - done) : 0);
+      },
+      ...options,
+    });
+  } finally {
+    progress.stop();
+    done();
+  }
+}
+
+/** One row per downloaded revision; ends in a newline. */
+export function table(models: readonly CachedModel[], now: Date): string {
+  if (models.length === 0)
+    return "No models downloaded yet. Try: koala models download etri-vilab/koala-lightning-700m\n";
+  const columns = [
+    { title: "model" },
+    { title: "revision" },
+    { title: "size", numeric: true },
+    { title: "pipeline" },
+    { title: "last used", numeric: true },
+    { title: "state" },
+  ];
+  const rows = models.map((model) => [
+    model.id,
+    revisionOf(model),
+    size(model.bytes),
+    model.pipeline,
+    ago(model.lastUsed, now),
+    model.problem ?? "whole",
+  ]);
+  return textTable(columns, rows);
+}
+
+const revisionOf = ({ revisions, commit }: CachedModel): string =>
+  [...revisions, commit.slice(0, 12)].join(" ");
+
+/** "3 days ago" */
+function ago(then: Date, now: Date): string {
+  const minutes = Math.max(0, (now.getTime() - then.getTime()) / 60_000);
+  const [count, unit] =
+    minutes < 60 ? [minutes, "minute"] : minutes < 1440 ? [minutes / 60, "hour"] : [minutes / 1440, "day"];
+  const whole = Math.floor(count);
+  return whole === 0 ? "just now" : `${whole} ${unit}${whole === 1 ? "" : "s"} ago`;
+}
+
+async function removeModel(
+  name: string,
+  { revision, yes }: { revision?: string; yes?: boolean },
+): Promise<void> {
+  const chosen = chosenModel(name, revision);
+  const { models, bytes, remove } = await removal(cacheFolder(), chosen.id, chosen.revision);
+  const what = models.map((model) => `${model.id} ${revisionOf(model)}`).join(", ");
+  if (!yes && !(await confirmed(`Remove ${what}, ${size(bytes)}?`))) {
+    process.stderr.write("nothing removed\n");
+    return;
+  }
+  await remove();
+  process.stderr.write(`removed ${what}; ${size(bytes)} freed\n`);
+}
+
+/** No revision means all of them, not "main". */
+function chosenModel(name: string, revision: string | undefined): { id: string; revision?: string } {
+  const { id, revision: chosen }: HubModel = hubModel(name, revision);
+  return revision === undefined && !name.includes("@") ? { id } : { id, revision: chosen };
+}
+
+async function confirmed(question: string): Promise<boolean> {
+  if (!process.stdin.isTTY) {
+    throw new InvalidRequest(
+      "--yes",
+      undefined,
+      "must be given where nobody can be asked, got none. Add it.",
+    );
+  }
+  const asking = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return /^y(es)?$/i.test((await asking.question(`${question} [y/N] `)).trim());
+  } finally {
+    asking.close();
+  }
+}
+
+const help = `
+The cache is $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub; a model removed here is gone for Python too.
+
+Example:
+  $ koala models download etri-vilab/koala-lightning-700m
+  $ koala models
+  $ koala models remove etri-vilab/koala-lightning-700m
+`;

@@ -1,0 +1,71 @@
+/** @file What the Hub's refusals mean, and what to do about each. */
+
+import { ModelError } from "../errors.js";
+import type { HubModel } from "./id.js";
+import type { HubSettings } from "./settings.js";
+
+/** The network or the server is down: what was downloaded before may serve instead. */
+export class Unreachable extends ModelError {}
+
+/** The error for an answer that is not a good one. */
+export async function refusal(
+  response: Response,
+  model: HubModel,
+  settings: HubSettings,
+): Promise<ModelError> {
+  const { status } = response;
+  const said = `${response.headers.get("x-error-message") ?? ""} ${await response.text().catch(() => "")}`;
+  const code = response.headers.get("x-error-code") ?? "";
+  if (status === 401 || status === 403) return new ModelError(model.id, denied(code, said, model, settings));
+  if (status === 404) return new ModelError(model.id, absent(code, said, model, settings));
+  const got = `${settings.endpoint} must answer, got status ${status}`;
+  if (status === 429)
+    return new Unreachable(model.id, `${got} (too many requests). Wait some minutes, or set HF_TOKEN.`);
+  if (status >= 500) return new Unreachable(model.id, `${got}. The Hub has a problem; try again later.`);
+  return new ModelError(model.id, `${got} for ${new URL(response.url).pathname}. Check HF_ENDPOINT.`);
+}
+
+function denied(code: string, said: string, { id }: HubModel, { endpoint, token }: HubSettings): string {
+  const page = `${endpoint}/${id}`;
+  if (code === "GatedRepo" || /gated|access to model/i.test(said)) {
+    return token
+      ? `is gated, and your token's account must be granted access. Ask for it at ${page}.`
+      : `is gated: a token must be given. Accept its terms at ${page}, then ${getToken(endpoint)}.`;
+  }
+  if (token && /invalid|expired|credentials/i.test(said)) {
+    return `the Hub refused the token. Make a new one, ${getToken(endpoint)}.`;
+  }
+  return absent(code, said, { id, revision: "main" }, { endpoint, token });
+}
+
+function absent(
+  code: string,
+  said: string,
+  { id, revision }: HubModel,
+  { endpoint, token }: Pick<HubSettings, "endpoint" | "token">,
+) {
+  if (code === "RevisionNotFound" || /invalid rev/i.test(said)) {
+    return `must have the revision "${revision}", got none such. Its branches and tags: ${endpoint}/${id}/tree/main.`;
+  }
+  if (code === "EntryNotFound") {
+    return `a file that ${endpoint} lists must be there, got status 404. Try again later.`;
+  }
+  const access = token ? "check that your token may read it" : getToken(endpoint);
+  return `must be a model at ${endpoint}, got none such, or a private one. Check owner and name; if private, ${access}.`;
+}
+
+const getToken = (endpoint: string): string =>
+  `set HF_TOKEN to a token from ${endpoint}/settings/tokens, or log in with "hf auth login"`;
+
+/** Why no answer came. */
+export function whyUnreachable(endpoint: string, error: unknown): string {
+  const remedy = "Check the network; with HF_HUB_OFFLINE=1 only the cache is used.";
+  return `${endpoint} must be reached, got ${reason(error)}. ${remedy}`;
+}
+
+/** What `fetch` failed of: the system's code where there is one. */
+export function reason(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (cause instanceof Error) return "code" in cause ? String(cause.code) : cause.message;
+  return String(cause);
+}

@@ -1,0 +1,65 @@
+/** @file Where the Hub is, where its cache lies and who asks: the environment variables of Python's huggingface_hub. */
+
+import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
+import path from "node:path";
+import { ModelError } from "../errors.js";
+import { systemCode } from "../weights/files.js";
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+export type HubSettings = {
+  /** Without a slash at the end. */
+  endpoint: string;
+  /** The folder that holds `models--owner--name`. */
+  cache: string;
+  token: string | undefined;
+  /** Nothing may be asked of the network. */
+  offline: boolean;
+};
+
+/** Reads HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_TOKEN and their older names; ModelError. */
+export async function hubSettings(environment: Environment = process.env): Promise<HubSettings> {
+  const home = hubHome(environment);
+  return {
+    endpoint: (environment.HF_ENDPOINT || "https://huggingface.co").replace(/\/+$/, ""),
+    cache: cacheFolder(environment),
+    token:
+      givenToken(environment) ?? (await storedToken(environment.HF_TOKEN_PATH || path.join(home, "token"))),
+    offline: isTrue(environment.HF_HUB_OFFLINE || environment.TRANSFORMERS_OFFLINE),
+  };
+}
+
+/** The Hub's cache: $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub. */
+export function cacheFolder(environment: Environment = process.env): string {
+  const given = environment.HF_HUB_CACHE || environment.HUGGINGFACE_HUB_CACHE;
+  return given ? fromHome(given) : path.join(hubHome(environment), "hub");
+}
+
+function hubHome(environment: Environment): string {
+  const caches = environment.XDG_CACHE_HOME || path.join(homedir(), ".cache");
+  return fromHome(environment.HF_HOME || path.join(caches, "huggingface"));
+}
+
+const fromHome = (folder: string): string => path.resolve(folder.replace(/^~(?=$|[\\/])/, homedir()));
+
+const isTrue = (value: string | undefined): boolean => /^(1|on|yes|true)$/i.test(value ?? "");
+
+function givenToken(environment: Environment): string | undefined {
+  return clean(environment.HF_TOKEN) ?? clean(environment.HUGGING_FACE_HUB_TOKEN);
+}
+
+async function storedToken(file: string): Promise<string | undefined> {
+  try {
+    return clean(await readFile(fromHome(file), "utf8"));
+  } catch (error) {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw new ModelError(
+      file,
+      `the Hub's token cannot be read (${systemCode(error)}). Set HF_TOKEN instead.`,
+    );
+  }
+}
+
+// A line break from a file would break the header.
+const clean = (token: string | undefined): string | undefined => token?.replace(/\s+/g, "") || undefined;
