@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cacheOptions, components, goldenFolder, makePictures } from "../../../test/cache-data.js";
 import { Generator } from "../../diffusion/random.js";
 import { floatsOf } from "../../engine/engine.js";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
@@ -16,7 +17,6 @@ import { openData } from "../data/source.js";
 import { buildCache, type CacheOptions } from "./build.js";
 import { openCache } from "./cache.js";
 import { encodePicture, release } from "./encoders.js";
-import { cacheOptions, components, goldenFolder, makePictures } from "./fixture.js";
 
 let at: string;
 let data: string;

@@ -1,9 +1,9 @@
 /** @file The posterior against Diffusers' numbers and closed forms. */
 
 import { describe, expect, test } from "vitest";
+import { goldenFolder } from "../../../test/cache-data.js";
 import { Generator } from "../../diffusion/random.js";
 import { openSafetensors } from "../../weights/safetensors-file.js";
-import { goldenFolder } from "./fixture.js";
 import { samplePosterior, scaled } from "./posterior.js";
 
 describe("the posterior", () => {

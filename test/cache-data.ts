@@ -1,15 +1,14 @@
-/** @file A small image folder for the tests of this folder. */
+/** @file A small image folder, and options to cache it, for tests. */
 
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import sharp from "sharp";
-import { blockingEngine } from "../../engine/ort.js";
-import { type Components, loadComponents } from "../../pipeline/load.js";
-import { openData } from "../data/source.js";
-import type { CacheOptions } from "./build.js";
+import { blockingEngine } from "../src/engine/ort.js";
+import { type Components, loadComponents } from "../src/pipeline/load.js";
+import type { CacheOptions } from "../src/train/cache/build.js";
+import { openData } from "../src/train/data/source.js";
 
-export const goldenFolder = (name: string) =>
-  new URL(`../../../golden/data/${name}`, import.meta.url).pathname;
+export const goldenFolder = (name: string) => new URL(`../golden/data/${name}`, import.meta.url).pathname;
 
 export const components = (name: string, vae?: string): Promise<Components> =>
   loadComponents(goldenFolder(`pipelines/${name}`), {

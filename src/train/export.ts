@@ -1,0 +1,216 @@
+/**
+ * @file A trained U-Net becomes a complete diffusers folder, with its teacher's other parts. Must not know how it was
+ * trained.
+ */
+
+import {
+  constants,
+  copyFile,
+  link,
+  mkdir,
+  readdir,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import path from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { unetConfig } from "../models/unet-config.js";
+import { type Shape, sameShape, show } from "../tensor/tensor.js";
+import { resolveWeights } from "../weights/component.js";
+import { fromFloat32 } from "../weights/dtype.js";
+import { kindOf, readJson, systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { type ModelFolder, openFolder } from "../weights/folder.js";
+import type { JsonObject } from "../weights/json.js";
+import { type TensorSource, writeSafetensors } from "../weights/safetensors-file.js";
+import { json, otherParts, type TakenFile } from "./export-parts.js";
+import { unetWeights } from "./initialisation.js";
+
+/** Weights by their path in the checkpoint. */
+export type Weights = ReadonlyMap<string, { shape: Shape; data: Float32Array }>;
+
+export type ExportOptions = {
+  /** The folder whose other parts are taken over. */
+  teacher: string;
+  /** The student's `unet/config.json`. */
+  unetConfig: JsonObject;
+  weights: Weights;
+  output: string;
+  /** Hard links in place of copies: no room taken, but the same disk needed. */
+  link?: boolean;
+  /** Trained text encoders by the name of their part; the teacher's weights stay behind. */
+  textEncoders?: ReadonlyMap<string, Weights>;
+  /** How to paint with it (steps, guidance): `koala.json`. */
+  advice?: JsonObject;
+  dtype?: "float32" | "float16";
+  /** Which of the teacher's weight files to take; without it the plain ones, else the only ones there are. */
+  variant?: string;
+};
+
+/** Tells our folders from others, and what was taken over: each file's bytes. */
+const markName = ".koala-export.json";
+type Mark = { version: 1; taken: Readonly<Record<string, number>> };
+
+/**
+ * Writes the folder beside `output` and renames it; over an earlier export of the same student it replaces the trained
+ * weights, each file at once. InvalidRequest for an output that is anything else, ModelError for wrong weights.
+ */
+export async function exportModel(options: ExportOptions): Promise<void> {
+  const { teacher, weights, output, textEncoders = new Map<string, Weights>() } = options;
+  const folder = await openFolder(teacher);
+  const config = await studentConfigFile(folder, options.unetConfig);
+  checkWeights("the student's U-Net", weights, unetWeights(unetConfig(config, "the student's config.json")));
+  for (const [name, replaced] of textEncoders) await checkEncoder(folder, name, replaced, options.variant);
+  const taken = await otherParts(folder, new Set(textEncoders.keys()), options.variant);
+  const mark: Mark = { version: 1, taken: await sizes(taken) };
+  const there = await whatIs(output);
+  try {
+    if (there === "nothing") return await writeNew(options, config, taken, mark);
+    await checkSame(options, config, mark);
+    await writeTrained(output, options);
+  } catch (error) {
+    const code = systemCode(error);
+    if (!code) throw error;
+    const remedy =
+      code === "EXDEV"
+        ? "Links must stay on one disk: leave the linking out."
+        : "Check that its folder may be written to, and that the disk has room.";
+    throw new ModelError(output, `must be writable, got ${code}. ${remedy}`);
+  }
+}
+
+/** Diffusers wants the class; a config of one's own may come without. */
+async function studentConfigFile(folder: ModelFolder, given: JsonObject): Promise<JsonObject> {
+  const { _class_name, _diffusers_version } = await folder.part("unet").config();
+  const { _name_or_path: _, ...own } = given;
+  return {
+    _class_name: _class_name ?? "UNet2DConditionModel",
+    ...(_diffusers_version !== undefined && { _diffusers_version }),
+    ...own,
+  };
+}
+
+function checkWeights(what: string, weights: Weights, wanted: ReadonlyMap<string, Shape>): void {
+  const missing = [...wanted.keys()].filter((name) => !weights.has(name));
+  const unexpected = [...weights.keys()].filter((name) => !wanted.has(name));
+  if (missing.length + unexpected.length > 0) {
+    const rule = `must hold the ${wanted.size} tensors of its config`;
+    const got = `missing ${listed(missing, 3) || "none"}, besides them ${listed(unexpected, 3) || "none"}`;
+    throw new ModelError(what, `${rule}, got ${got}.`, { missing, unexpected });
+  }
+  for (const [name, shape] of wanted) {
+    const found = weights.get(name)!;
+    if (!sameShape(found.shape, shape))
+      throw new ModelError(what, `${name}: must be ${show(shape)}, got ${show(found.shape)}.`);
+    if (!found.data.every(Number.isFinite))
+      throw new ModelError(what, `${name}: must be finite, got NaN or infinity. Train at a lower rate.`);
+  }
+}
+
+/** A trained text encoder must hold what the teacher's does; `position_ids` are no weights. */
+async function checkEncoder(
+  folder: ModelFolder,
+  name: string,
+  weights: Weights,
+  variant: string | undefined,
+): Promise<void> {
+  const { tensors } = await resolveWeights(folder.part(name).path, variant === undefined ? {} : { variant });
+  const shapes = [...tensors]
+    .filter(([k]) => !k.endsWith("position_ids"))
+    .map(([k, t]) => [k, t.shape] as const);
+  checkWeights(name, weights, new Map(shapes));
+}
+
+async function sizes(taken: readonly TakenFile[]): Promise<Record<string, number>> {
+  const bytes = async (file: TakenFile) =>
+    "from" in file ? (await stat(file.from)).size : Buffer.byteLength(file.text);
+  return Object.fromEntries(await Promise.all(taken.map(async (file) => [file.to, await bytes(file)])));
+}
+
+/** InvalidRequest for anything that is not ours to replace. */
+async function whatIs(output: string): Promise<"ours" | "nothing"> {
+  const kind = await kindOf(output);
+  if (kind === undefined) return "nothing";
+  const refuse = (got: string): never => {
+    const rule = `must be new, empty or an earlier export, got ${got}.`;
+    throw new InvalidRequest("output", output, `${rule} Choose another folder.`);
+  };
+  if (kind === "file") return refuse(`the file "${output}"`);
+  const names = await readdir(output);
+  if (names.length === 0) return "nothing";
+  if (!names.includes(markName)) return refuse(`"${output}" with ${listed(names)}`);
+  return "ours";
+}
+
+async function writeNew(
+  options: ExportOptions,
+  config: JsonObject,
+  taken: readonly TakenFile[],
+  mark: Mark,
+): Promise<void> {
+  const output = path.resolve(options.output);
+  const beside = `${output}.partial`;
+  if ((await whatIs(beside)) !== "nothing") await rm(beside, { recursive: true });
+  await mkdir(beside, { recursive: true });
+  // First, so that what a killed run leaves is known to be ours.
+  await writeFile(path.join(beside, markName), json(mark));
+  for (const file of taken) await take(file, beside, options.link ?? false);
+  await mkdir(path.join(beside, "unet"), { recursive: true });
+  await writeFile(path.join(beside, "unet", "config.json"), json(config));
+  await writeTrained(beside, options);
+  // A folder that is there is empty; where it no longer is, this fails and it stays.
+  if (await kindOf(output)) await rmdir(output);
+  await rename(beside, output);
+}
+
+async function take(file: TakenFile, into: string, linked: boolean): Promise<void> {
+  const to = path.join(into, file.to);
+  await mkdir(path.dirname(to), { recursive: true });
+  if ("text" in file) await writeFile(to, file.text);
+  else if (linked) await link(file.from, to);
+  else await copyFile(file.from, to, constants.COPYFILE_FICLONE);
+}
+
+/** An earlier export may only be replaced by the same student of the same teacher: else old and new would mix. */
+async function checkSame({ output, teacher }: ExportOptions, config: JsonObject, mark: Mark): Promise<void> {
+  const refuse = (got: string): never => {
+    const rule = `must be new, or an earlier export of the same student, got ${got} in "${output}".`;
+    throw new InvalidRequest("output", output, `${rule} Choose another folder, or delete this one.`);
+  };
+  if (path.resolve(output) === path.resolve(teacher)) refuse("the teacher itself");
+  const found = await readJson(path.join(output, "unet", "config.json"));
+  const fields = [...new Set([...Object.keys(found), ...Object.keys(config)])];
+  const other = fields.filter((field) => !isDeepStrictEqual(found[field], config[field]));
+  if (other.length > 0) refuse(`another ${listed(other)}`);
+  if (!isDeepStrictEqual(await readJson(path.join(output, markName)), mark))
+    refuse("parts of another teacher");
+}
+
+/** The trained files, each written beside and renamed. */
+async function writeTrained(
+  into: string,
+  { weights, dtype = "float32", textEncoders, advice }: ExportOptions,
+): Promise<void> {
+  for (const [name, trained] of textEncoders ?? [])
+    await writeSafetensors(path.join(into, name, "model.safetensors"), stored(trained, dtype));
+  await writeSafetensors(
+    path.join(into, "unet", "diffusion_pytorch_model.safetensors"),
+    stored(weights, dtype),
+  );
+  if (!advice) return;
+  await writeBeside(path.join(into, "koala.json"), (handle) => writeAll(handle, Buffer.from(json(advice))));
+}
+
+function stored(weights: Weights, dtype: "float32" | "float16"): Map<string, TensorSource> {
+  const half = dtype === "float16";
+  const entries = [...weights].map(([name, { shape, data }]): [string, TensorSource] => [
+    name,
+    half
+      ? { dtype: "F16", shape, data: async () => fromFloat32(data, "F16") }
+      : { dtype: "F32", shape, data },
+  ]);
+  return new Map(entries);
+}
