@@ -1,16 +1,29 @@
 /** @file Paints a golden run and keeps every tensor on the way, under Diffusers' names. */
 
 import { floats, floatsOf, type Values } from "../src/engine/engine.js";
-import type { DiffusionPipeline, GenerateResult, Prepared, Step } from "../src/pipeline/pipeline.js";
+import type { GenerateResult, Prepared, Step } from "../src/pipeline/painter.js";
+import type { DiffusionPipeline } from "../src/pipeline/pipeline.js";
 import { made, type Tensor } from "../src/tensor/tensor.js";
 import { runOnce } from "./parts.js";
 import { type Computed, type Context, list, type Numbers } from "./row.js";
 import { type OpenPipeline, type RunInputs, requestOf } from "./run-request.js";
 
 /** From prompt to picture; tensors come in the order of computing. */
-export async function paintRun(run: RunInputs, open: OpenPipeline, context: Context): Promise<Computed> {
+export async function paintRun(
+  run: RunInputs,
+  at: string,
+  open: OpenPipeline,
+  context: Context,
+): Promise<Computed> {
   const pipeline = await open(run);
-  const prepared = await pipeline.prepare(requestOf(run));
+  const encoded = watchEncoder(pipeline);
+  const prepared = await pipeline.prepare(await requestOf(run, at, pipeline.components.vae.factor));
+  // Diffusers encodes the same picture again for each generator of a list; this build once for all of them.
+  const again = run.pipeline.includes("Img2Img") && run.generator.list ? run.generator.seeds.length : 1;
+  for (let i = 1; i < again && encoded.size > 0; i++) {
+    for (const name of ["image", "moments"])
+      encoded.set(`vae_encode.${i}.${name}`, encoded.get(`vae_encode.0.${name}`)!);
+  }
   const { timesteps, sigmas } = pipeline.scheduler;
   const steps: Step[] = [];
   const painting = pipeline.paint(prepared);
@@ -21,12 +34,13 @@ export async function paintRun(run: RunInputs, open: OpenPipeline, context: Cont
   }
   return new Map<string, Numbers>([
     ...conditionsOf(prepared),
+    ...encoded,
     ...(await addEmbeddingInput(pipeline, prepared, context)),
     ["scheduler_timesteps", list(timesteps)],
     ...(sigmas ? [["scheduler_sigmas", list(sigmas)] as const] : []),
     ["initial_latents", list(prepared.latents, ...prepared.shape)],
     ["timesteps", list(steps.map((step) => step.timestep))],
-    ...steps.flatMap((step) => stepTensors(step, prepared.shape)),
+    ...steps.flatMap((step) => stepTensors(step, prepared)),
     ...(await pictures(pipeline, prepared, next.value)),
   ]);
 }
@@ -77,10 +91,36 @@ function inputOf(out: Tensor, weight: string): Tensor {
   throw new Error(`the network does not use ${weight}`);
 }
 
-function stepTensors(step: Step, shape: Prepared["shape"]): [string, Numbers][] {
-  const { index, latentsIn, modelInput, noisePred, latents } = step;
-  const all = { latents_in: latentsIn, model_input: modelInput, noise_pred: noisePred, latents };
+function stepTensors(step: Step, { shape, kept }: Prepared): [string, Numbers][] {
+  const { index, latentsIn, modelInput, noisePred, prevSample, latents } = step;
+  const all = {
+    latents_in: latentsIn,
+    model_input: modelInput,
+    noise_pred: noisePred,
+    latents: prevSample,
+    ...(kept && { latents_blended: latents }),
+  };
   return Object.entries(all).map(([name, data]) => [`steps.${name}[${index}]`, list(data, ...shape)]);
+}
+
+/** Keeps what goes into the autoencoder's encoder and what comes out, each time it is used. */
+function watchEncoder(pipeline: DiffusionPipeline): Map<string, Numbers> {
+  const seen = new Map<string, Numbers>();
+  const encode = pipeline.encodeImage.bind(pipeline);
+  pipeline.encodeImage = async (image) => {
+    const i = seen.size / 2;
+    const result = await encode(image);
+    const { latentChannels, factor } = pipeline.components.vae;
+    const [h, w] = [image.height / factor, image.width / factor];
+    seen.set(`vae_encode.${i}.image`, floats(image.data, 1, 3, image.height, image.width));
+    const moments = Float32Array.from([...result.mean, ...(result.logvar ?? [])]);
+    seen.set(
+      `vae_encode.${i}.moments`,
+      floats(moments, 1, result.logvar ? 2 * latentChannels : latentChannels, h, w),
+    );
+    return result;
+  };
+  return seen;
 }
 
 /** The last latents, what the autoencoder is given, its picture in 0..1 and the bytes that would be saved. */

@@ -9,6 +9,7 @@ import { schedulerFromConfig } from "../src/diffusion/scheduler.js";
 import type { Engine } from "../src/engine/engine.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../src/pipeline/pipeline.js";
 import type { GenerateRequest } from "../src/pipeline/request.js";
+import { openGolden } from "./read.js";
 import type { Context } from "./row.js";
 
 const fields = z.record(z.string(), z.unknown());
@@ -28,6 +29,8 @@ export const runSchema = z.strictObject({
   dtype: z.literal("float32").default("float32"),
   unet_file: z.string().optional(),
   force_zeros_for_empty_prompt: z.boolean().optional(),
+  /** The case whose latents this one goes on from. */
+  after: z.string().optional(),
   /** Tensors of the run, with dtype and shape: part of the expectation. */
   outputs: z.record(z.string(), z.tuple([z.string(), z.array(z.number())])).default({}),
 });
@@ -39,22 +42,46 @@ const known = [
   ...["prompt", "prompt2", "negativePrompt", "negativePrompt2", "height", "width", "numInferenceSteps"],
   ...["timesteps", "sigmas", "denoisingEnd", "guidanceScale", "guidanceRescale", "eta", "clipSkip"],
   ...["numImagesPerPrompt", "originalSize", "cropsCoordsTopLeft", "targetSize", "negativeOriginalSize"],
-  ...["negativeCropsCoordsTopLeft", "negativeTargetSize", "outputType"],
+  ...["negativeCropsCoordsTopLeft", "negativeTargetSize", "outputType", "strength", "denoisingStart"],
+  ...["image", "maskImage"],
 ];
 
-/** Diffusers' arguments as ours; throws for one that our pipelines do not have. */
-export function requestOf({ call, generator }: RunInputs): GenerateRequest {
+/** Diffusers' arguments as ours; throws for one that our pipelines do not have. `at` is the path of the run's files. */
+export async function requestOf(
+  { call, generator, pipeline }: RunInputs,
+  at: string,
+  factor: number,
+): Promise<GenerateRequest> {
   const given = Object.entries(call)
     .filter(([, value]) => value !== null)
     .map(([key, value]) => [camelCase(key), value] as const);
   const unknown = given.find(([key]) => !known.includes(key));
   if (unknown) throw new Error(`call.${unknown[0]}: this build has no such argument`);
-  const { outputType, ...rest } = Object.fromEntries(given);
+  const { outputType, image, maskImage, ...rest } = Object.fromEntries(given);
+  // Diffusers' image-to-image pipeline takes its size from the picture and ignores these.
+  if (pipeline.includes("Img2Img")) for (const ignored of ["width", "height"]) delete rest[ignored];
   return {
     ...(rest as Omit<GenerateRequest, "generator">),
+    ...(image !== undefined && (await pictureOf(image, at, factor))),
+    ...(maskImage !== undefined && { mask: path.join(path.dirname(at), String(maskImage)) }),
     outputType: outputType === "latent" ? "latent" : "image",
     generator: generatorOf(generator),
     onWarning: () => {},
+  };
+}
+
+const tensorOfCase = z.strictObject({ file: z.string(), tensor: z.string() });
+
+/** A file beside the runs, or latents of another case; `factor` is pixels per latent pixel. */
+async function pictureOf(image: unknown, at: string, factor: number): Promise<Partial<GenerateRequest>> {
+  if (typeof image === "string") return { image: path.join(path.dirname(at), image) };
+  const { file, tensor } = tensorOfCase.parse(image);
+  const other = await openGolden(path.join(path.dirname(at), file), (name) => name === tensor);
+  const { data, shape } = await other.input(tensor);
+  return {
+    image: Float32Array.from(data as Float32Array),
+    height: shape[2]! * factor,
+    width: shape[3]! * factor,
   };
 }
 
@@ -79,7 +106,7 @@ export function pipelines(context: Context): OpenPipeline {
       last = { key, pipeline: await openPipeline(run, context) };
     }
     const { pipeline } = last;
-    if (pipeline.constructor.name !== run.pipeline) {
+    if (pipeline.constructor.name !== run.pipeline.replace(/(Img2Img|Inpaint)(?=Pipeline$)/, "")) {
       throw new Error(
         `pipeline: must be ${pipeline.constructor.name}, as ${run.folder} says, got ${run.pipeline}`,
       );

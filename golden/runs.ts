@@ -48,7 +48,11 @@ async function rowOf(name: string, at: string, open: OpenPipeline, context: Cont
     throw new Error(`its request is not understood: ${[...at, message].join(": ")}`);
   }
   const { outputs, ...inputs } = parsed.data;
-  return { name, compute: () => paintRun(inputs, open, context), expected: () => expectedOf(at, outputs) };
+  return {
+    name,
+    compute: () => paintRun(inputs, at, open, context),
+    expected: () => expectedOf(at, outputs),
+  };
 }
 
 /** Every tensor of the run, steps apart, and every picture. */
@@ -57,6 +61,7 @@ async function expectedOf(at: string, outputs: Run["outputs"]): Promise<Golden> 
   const lost = Object.keys(outputs).find((name) => !file.names.includes(name));
   if (lost !== undefined)
     throw new Error(`${path.basename(at)}.safetensors: must hold ${lost}, which its json lists`);
+  const fromPicture = file.names.some((name) => name.startsWith("vae_encode."));
   const all: [string, Numbers][] = [];
   for (const name of file.names) {
     const numbers = await file.expected(name);
@@ -66,7 +71,9 @@ async function expectedOf(at: string, outputs: Run["outputs"]): Promise<Golden> 
     for (let i = 0; i < numbers.shape[0]!; i++)
       all.push([`png[${i}]`, await png(`${at}${i === 0 ? "" : `.${i}`}.png`)]);
   }
-  return new Map(all.map(([name, numbers]) => [name, { bound: ofRun(name, numbers), numbers }]));
+  return new Map(
+    all.map(([name, numbers]) => [name, { bound: ofRun(name, numbers, { fromPicture }), numbers }]),
+  );
 }
 
 /** [height, width, 3] */

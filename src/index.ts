@@ -6,13 +6,13 @@ export type { SchedulerConfig, StepOptions, StepResult } from "./diffusion/sched
 export * from "./diffusion/scheduler.js";
 export { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { Picture } from "./image/pixels.js";
+export type { GenerateResult, Step } from "./pipeline/painter.js";
 export { Painting } from "./pipeline/painting.js";
 export {
   DiffusionPipeline,
-  type GenerateResult,
   type LoadOptions,
   StableDiffusionPipeline,
   StableDiffusionXLPipeline,
-  type Step,
 } from "./pipeline/pipeline.js";
 export type { GenerateRequest } from "./pipeline/request.js";
+export type { PictureSource } from "./pipeline/start.js";

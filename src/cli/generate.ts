@@ -13,10 +13,15 @@ import { formatOf } from "../image/encode.js";
 import { type Advice, adviceFor } from "../pipeline/advice.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline/pipeline.js";
 import { type GenerateRequest, randomSeed } from "../pipeline/request.js";
+import { resolveShown } from "./models.js";
 import { duration, Progress, stopOnInterrupt } from "./terminal.js";
 
 type Options = {
   model: string;
+  revision?: string;
+  image?: string;
+  mask?: string;
+  strength?: number;
   variant?: string;
   vae?: string;
   unet?: string;
@@ -42,7 +47,11 @@ export function generateCommand(): Command {
   return new Command("generate")
     .description("Paint a prompt with a model from a diffusers folder.")
     .argument("[prompt...]", "what to paint; each quoted prompt is a picture")
-    .requiredOption("-m, --model <folder>", "diffusers folder with model_index.json")
+    .requiredOption(
+      "-m, --model <model>",
+      "diffusers folder, or Hub id such as etri-vilab/koala-lightning-700m",
+    )
+    .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16 (default: whichever are there)")
     .option("--vae <path>", "another autoencoder: its folder, or a TAESD decoder file")
     .option("--unet <file>", "another U-Net state dict, as SDXL-Lightning ships")
@@ -50,6 +59,9 @@ export function generateCommand(): Command {
     .option("-n, --negative <prompt>", "what not to paint")
     .option("-s, --steps <n>", "denoising steps", number)
     .option("-g, --guidance <scale>", "how closely to follow the prompt; 1 or less runs one pass", number)
+    .option("--image <file>", "begin with this picture: image-to-image")
+    .option("--mask <file>", "paint anew where this picture is white: inpainting")
+    .option("--strength <n>", "how far to move away from --image, from 0 to 1", number)
     .option("-W, --width <pixels>", "multiple of 8", number)
     .option("-H, --height <pixels>", "multiple of 8", number)
     .option("--seed <n>", "picture i is painted from seed + i (default: random, printed)", integer)
@@ -89,11 +101,12 @@ async function generate(words: string[], options: Options): Promise<void> {
   const say = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
   const prompts = await gatherPrompts(words, options.prompts);
   const target = await outputs(options.output, prompts.length * options.count);
-  const pipeline = await DiffusionPipeline.fromPretrained(options.model, loadOptions(options));
+  const folder = await resolveShown(options.model, hubOptions(options));
+  const pipeline = await DiffusionPipeline.fromPretrained(folder, loadOptions(options));
   const { signal, done } = stopOnInterrupt(say);
   const progress = new Progress({ quiet: options.quiet === true });
   try {
-    const { advice, source } = await adviceFor(options.model);
+    const { advice, source } = await adviceFor(folder);
     const chosen = settings(pipeline, options, advice);
     say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
     const seed = options.seed ?? BigInt(randomSeed());
@@ -142,6 +155,12 @@ async function gatherPrompts(words: readonly string[], file: string | undefined)
   );
 }
 
+const hubOptions = ({ quiet, revision, variant }: Options) => ({
+  quiet: quiet === true,
+  ...(revision !== undefined && { revision }),
+  ...(variant !== undefined && { variant }),
+});
+
 const loadOptions = ({ variant, vae, unet, threads }: Options) => ({
   threads,
   ...(variant !== undefined && { variant }),
@@ -162,7 +181,8 @@ function settings(pipeline: DiffusionPipeline, options: Options, advice: Advice)
   const steps = options.steps ?? advice.steps ?? 50;
   const guidance =
     options.guidance ?? advice.guidance ?? (pipeline instanceof StableDiffusionXLPipeline ? 5 : 7.5);
-  const [width, height] = [options.width ?? advice.width, options.height ?? advice.height];
+  const advised = options.image === undefined ? advice : {}; // a picture brings its own size
+  const [width, height] = [options.width ?? advised.width, options.height ?? advised.height];
   const negative = options.negative ?? advice.negative;
   const { className, config } = pipeline.scheduler;
   const rule = config["timestepSpacing"];
@@ -172,6 +192,9 @@ function settings(pipeline: DiffusionPipeline, options: Options, advice: Advice)
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
     ...(negative !== undefined && { negativePrompt: negative }),
+    ...(options.image !== undefined && { image: options.image }),
+    ...(options.mask !== undefined && { mask: options.mask }),
+    ...(options.strength !== undefined && { strength: options.strength }),
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
     onWarning: (message) => void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`),
   };

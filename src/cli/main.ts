@@ -4,8 +4,10 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { compareCommand } from "./compare.js";
+import { distilCommand } from "./distil.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
+import { modelsCommand } from "./models.js";
 import { exitCodes, report } from "./terminal.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
@@ -23,7 +25,13 @@ const koala = new Command("koala")
   )
   .showHelpAfterError("(add --help for the options)");
 
-for (const command of [generateCommand(), inspectCommand(), compareCommand()]) {
+for (const command of [
+  generateCommand(),
+  inspectCommand(),
+  compareCommand(),
+  modelsCommand(),
+  distilCommand(),
+]) {
   koala.addCommand(command.exitOverride());
 }
 koala.exitOverride();

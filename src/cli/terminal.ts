@@ -32,8 +32,9 @@ export class Progress {
     this.#bar?.start(total, 0, { what, left: "" });
   }
 
-  step(done: number, secondsLeft: number): void {
-    this.#bar?.update(done, { left: `${duration(secondsLeft)} left` });
+  /** `note` is shown behind the time left. */
+  step(done: number, secondsLeft: number, note = ""): void {
+    this.#bar?.update(done, { left: `${duration(secondsLeft)} left ${note}`.trimEnd() });
   }
 
   stop(): void {

@@ -36,6 +36,14 @@ export function fromPicture({ width, height, data }: Picture): Float32Array {
   return image;
 }
 
+/** Luma of each pixel in 0..255, rounded as Pillow's `convert("L")` (ITU-R 601): [height, width] */
+export function toGrey({ data }: Picture): Uint8Array {
+  return Uint8Array.from({ length: data.length / 3 }, (_, i) => {
+    const [r, g, b] = [data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!];
+    return (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;
+  });
+}
+
 /** RGBA [height, width, 4] -> its colours laid over a background, and its alpha [height, width]. */
 export function overBackground(rgba: Uint8Array, background: Rgb): { data: Uint8Array; alpha: Uint8Array } {
   const pixels = rgba.length / 4;

@@ -5,6 +5,7 @@ import type { Scheduler } from "../diffusion/scheduler.js";
 import { floats, floatsOf, type Session, type Values } from "../engine/engine.js";
 import { Cancelled, EngineError } from "../errors.js";
 import type { CheckedRequest } from "./request.js";
+import { type Kept, putBack } from "./start.js";
 
 /** What the U-Net is told besides the latent; with guidance the unconditional half of the batch comes first. */
 export type Conditions = Readonly<Record<string, Values>>;
@@ -18,6 +19,9 @@ export type DenoiseStep = {
   modelInput: Float32Array;
   /** After guidance. */
   noisePred: Float32Array;
+  /** What the scheduler made of it. */
+  prevSample: Float32Array;
+  /** The same with the kept part of an inpainting put back. */
   latents: Float32Array;
   /** The scheduler's guess of the clean latent. */
   predOriginalSample: Float32Array;
@@ -28,6 +32,8 @@ type Loop = {
   scheduler: Scheduler;
   conditions: Conditions;
   timesteps: readonly number[];
+  /** Inpainting: what is put back after every step. */
+  kept: Kept | undefined;
   /** [batch, channels, height, width] of `latents` */
   shape: readonly [number, number, number, number];
 };
@@ -38,7 +44,7 @@ export async function* denoise(
   start: Float32Array,
   request: CheckedRequest,
 ): AsyncGenerator<DenoiseStep, Float32Array> {
-  const { scheduler, timesteps, shape } = loop;
+  const { scheduler, timesteps, kept, shape } = loop;
   const { eta, generators, signal, guided, guidanceScale, guidanceRescale, batch } = request;
   let latents = start;
   for (const [index, timestep] of timesteps.entries()) {
@@ -56,7 +62,7 @@ export async function* denoise(
     const { prevSample, predOriginalSample } = scheduler.step(noisePred, timestep, latents, options);
     checkFinite(prevSample, index, timesteps.length);
     const latentsIn = latents;
-    latents = prevSample;
+    latents = kept ? putBack(scheduler, kept, prevSample, timesteps[index + 1]) : prevSample;
     yield {
       index,
       total: timesteps.length,
@@ -64,6 +70,7 @@ export async function* denoise(
       latentsIn,
       modelInput,
       noisePred,
+      prevSample,
       latents,
       predOriginalSample,
     };

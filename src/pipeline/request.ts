@@ -2,6 +2,7 @@
 
 import { Generator, type NoiseSource } from "../diffusion/random.js";
 import { InvalidRequest } from "../errors.js";
+import type { PictureSource } from "./start.js";
 
 export type Size2 = readonly [height: number, width: number];
 
@@ -32,6 +33,15 @@ export type GenerateRequest = {
   seed?: number | bigint;
   /** Start from these instead of noise: [batch, 4, height / 8, width / 8], before scaling by the scheduler. */
   latents?: Float32Array;
+  /** Image-to-image: begin with this picture. Its size is the result's, rounded down to a multiple of 8, unless
+   * width and height say another, to which it is stretched. Float32Array: latents, scaled already. */
+  image?: PictureSource | Float32Array;
+  /** Inpainting: paint anew where this picture is white, keep `image` where it is black. */
+  mask?: PictureSource;
+  /** How far to move away from `image`: the share of the steps that is run. 0.3, or 0.9999 with a mask, if left out. */
+  strength?: number;
+  /** Takes over latents at this fraction of the schedule, without adding noise (`image` from `denoisingEnd`). */
+  denoisingStart?: number;
   originalSize?: Size2;
   cropsCoordsTopLeft?: Size2;
   targetSize?: Size2;
@@ -46,7 +56,7 @@ export type GenerateRequest = {
   onWarning?: (message: string) => void;
 };
 
-export type ModelDefaults = { size: number; guidanceScale: number; vaeFactor: number };
+export type ModelDefaults = { width: number; height: number; guidanceScale: number; vaeFactor: number };
 
 /** A request with every default filled in and every bound checked. */
 export type CheckedRequest = GenerateRequest & {
@@ -64,6 +74,7 @@ export type CheckedRequest = GenerateRequest & {
   /** Images in the batch. */
   batch: number;
   guided: boolean;
+  strength: number;
   generators: NoiseSource | readonly NoiseSource[];
   /** The seed of each image, where seeds and not generators were given. */
   seeds: readonly bigint[] | undefined;
@@ -89,7 +100,15 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
   };
   const negativePrompts = like("negativePrompt");
   const guidanceScale = finite("guidanceScale", request.guidanceScale ?? defaults.guidanceScale);
-  const seeds = request.generator === undefined ? seedsOf(request.seed ?? randomSeed(), batch) : undefined;
+  const { generator } = request;
+  if (Array.isArray(generator) && generator.length !== batch) {
+    throw new InvalidRequest(
+      "generator",
+      generator,
+      `must be one generator or ${batch}, one per image, got ${generator.length}.`,
+    );
+  }
+  const seeds = generator === undefined ? seedsOf(request.seed ?? randomSeed(), batch) : undefined;
   const { denoisingEnd, timesteps, sigmas } = request;
   if (timesteps && sigmas)
     throw new InvalidRequest("sigmas", sigmas, "cannot be given together with timesteps. Leave one out.");
@@ -113,18 +132,46 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
     prompts2: like("prompt2") ?? prompts,
     negativePrompts,
     negativePrompts2: like("negativePrompt2") ?? negativePrompts,
-    height: side("height", request.height ?? defaults.size, defaults.vaeFactor),
-    width: side("width", request.width ?? defaults.size, defaults.vaeFactor),
+    height: side("height", request.height ?? defaults.height, defaults.vaeFactor),
+    width: side("width", request.width ?? defaults.width, defaults.vaeFactor),
     numInferenceSteps: whole("numInferenceSteps", request.numInferenceSteps ?? 50, 1, 1000),
     guidanceScale,
     guidanceRescale: finite("guidanceRescale", request.guidanceRescale ?? 0),
     perPrompt,
     batch,
     guided: guidanceScale > 1,
+    strength: strengthOf(request),
     seeds,
-    generators: request.generator ?? seeds!.map((seed) => new Generator(seed)),
+    generators: generator ?? seeds!.map((seed) => new Generator(seed)),
     warn: request.onWarning ?? ((message) => console.warn(message)),
   };
+}
+
+/** Checks what belongs together with a picture. */
+function strengthOf({
+  image,
+  mask,
+  strength,
+  denoisingStart,
+  denoisingEnd,
+  latents,
+}: GenerateRequest): number {
+  const alone = Object.entries({ mask, strength, denoisingStart }).find(([, value]) => value !== undefined);
+  if (image === undefined && alone)
+    throw new InvalidRequest(alone[0], alone[1], "needs an image to begin with. Give image as well.");
+  if (image !== undefined && latents)
+    throw new InvalidRequest("latents", latents, "cannot be given together with image. Leave one out.");
+  const value = strength ?? (mask === undefined ? 0.3 : 0.9999);
+  if (!(value >= 0 && value <= 1))
+    throw new InvalidRequest("strength", value, `must be from 0 to 1, got ${value}.`);
+  if (denoisingStart !== undefined && !(denoisingStart > 0 && denoisingStart < (denoisingEnd ?? 1))) {
+    throw new InvalidRequest(
+      "denoisingStart",
+      denoisingStart,
+      `must be above 0 and below ${denoisingEnd === undefined ? "1" : "denoisingEnd"}, got ${denoisingStart}.`,
+    );
+  }
+  return value;
 }
 
 function texts(field: string, value: unknown): readonly string[] {

@@ -69,6 +69,7 @@ export async function exportModel(options: ExportOptions): Promise<void> {
   const there = await whatIs(output);
   try {
     if (there === "nothing") return await writeNew(options, config, taken, mark);
+    if (there === "run") return await writeIntoRun(options, config, taken, mark);
     await checkSame(options, config, mark);
     await writeTrained(output, options);
   } catch (error) {
@@ -130,8 +131,8 @@ async function sizes(taken: readonly TakenFile[]): Promise<Record<string, number
   return Object.fromEntries(await Promise.all(taken.map(async (file) => [file.to, await bytes(file)])));
 }
 
-/** InvalidRequest for anything that is not ours to replace. */
-async function whatIs(output: string): Promise<"ours" | "nothing"> {
+/** `run`: a training run's folder that holds no model yet. InvalidRequest for anything that is not ours to replace. */
+async function whatIs(output: string): Promise<"ours" | "run" | "nothing"> {
   const kind = await kindOf(output);
   if (kind === undefined) return "nothing";
   const refuse = (got: string): never => {
@@ -141,8 +142,9 @@ async function whatIs(output: string): Promise<"ours" | "nothing"> {
   if (kind === "file") return refuse(`the file "${output}"`);
   const names = await readdir(output);
   if (names.length === 0) return "nothing";
-  if (!names.includes(markName)) return refuse(`"${output}" with ${listed(names)}`);
-  return "ours";
+  if (names.includes(markName)) return "ours";
+  if (names.includes("run.json") && !names.includes("model_index.json")) return "run";
+  return refuse(`"${output}" with ${listed(names)}`);
 }
 
 async function writeNew(
@@ -154,6 +156,39 @@ async function writeNew(
   const output = path.resolve(options.output);
   const beside = `${output}.partial`;
   if ((await whatIs(beside)) !== "nothing") await rm(beside, { recursive: true });
+  await writeWhole(beside, options, config, taken, mark);
+  // A folder that is there is empty; where it no longer is, this fails and it stays.
+  if (await kindOf(output)) await rmdir(output);
+  await rename(beside, output);
+}
+
+/** Moves the parts into the run's folder one by one; what says that a model is there comes last. */
+async function writeIntoRun(
+  options: ExportOptions,
+  config: JsonObject,
+  taken: readonly TakenFile[],
+  mark: Mark,
+): Promise<void> {
+  const beside = path.join(options.output, ".model.partial");
+  await rm(beside, { recursive: true, force: true });
+  await writeWhole(beside, options, config, taken, mark);
+  const last = ["model_index.json", markName];
+  const names = (await readdir(beside)).filter((name) => !last.includes(name));
+  for (const name of [...names, ...last]) {
+    const to = path.join(options.output, name);
+    await rm(to, { recursive: true, force: true });
+    await rename(path.join(beside, name), to);
+  }
+  await rmdir(beside);
+}
+
+async function writeWhole(
+  beside: string,
+  options: ExportOptions,
+  config: JsonObject,
+  taken: readonly TakenFile[],
+  mark: Mark,
+): Promise<void> {
   await mkdir(beside, { recursive: true });
   // First, so that what a killed run leaves is known to be ours.
   await writeFile(path.join(beside, markName), json(mark));
@@ -161,9 +196,6 @@ async function writeNew(
   await mkdir(path.join(beside, "unet"), { recursive: true });
   await writeFile(path.join(beside, "unet", "config.json"), json(config));
   await writeTrained(beside, options);
-  // A folder that is there is empty; where it no longer is, this fails and it stays.
-  if (await kindOf(output)) await rmdir(output);
-  await rename(beside, output);
 }
 
 async function take(file: TakenFile, into: string, linked: boolean): Promise<void> {

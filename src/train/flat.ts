@@ -34,4 +34,11 @@ export class Layout {
       [...this.places].map(([path, { shape }]) => [prefix + path, { data: this.view(flat, path), shape }]),
     );
   }
+
+  /** All tensors of `flat` by path, sharing its memory. */
+  tensors(flat: Float32Array): Map<string, { shape: Shape; data: Float32Array }> {
+    return new Map(
+      [...this.places].map(([path, { shape }]) => [path, { shape, data: this.view(flat, path) }]),
+    );
+  }
 }

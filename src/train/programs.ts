@@ -12,7 +12,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { Layout } from "./flat.js";
 
 /** Attention is composed, so that the backward pass shares its scores with the forward pass. */
-export const trainingDevice: Device = { ...cpu, fusedAttention: false };
+export const trainingDevice: Device = { ...cpu, fusedAttention: false, channelsLast: true };
 
 /** A traced loss: its weights by path, what else it is given, and its named terms, each [1]; `total` is minimised. */
 export type TracedLoss = {

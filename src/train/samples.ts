@@ -8,7 +8,12 @@ import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { writeAll, writeBeside } from "../weights/files.js";
 
 /** Paints each prompt into `samples/step-NNNNNN/` of the run's folder. */
-export async function paintSamples(folder: string, step: number, prompts: readonly string[], engine: Engine): Promise<void> {
+export async function paintSamples(
+  folder: string,
+  step: number,
+  prompts: readonly string[],
+  engine: Engine,
+): Promise<void> {
   const at = path.join(folder, "samples", `step-${String(step).padStart(6, "0")}`);
   await mkdir(at, { recursive: true });
   const pipeline = await DiffusionPipeline.fromPretrained(folder, { engine });

@@ -17,7 +17,7 @@ import { AdamW, type OptimizerState } from "./optimizer.js";
 import type { TrainingOptions } from "./options.js";
 import { learningRate } from "./rates.js";
 import { curvesSvg } from "./watch/curves.js";
-import { appendMetrics, type Metrics, readMetrics } from "./watch/metrics.js";
+import { appendMetrics, readMetrics, type StepMetrics } from "./watch/metrics.js";
 
 /** What is trained. */
 export interface Job {
@@ -46,7 +46,7 @@ export type RunOptions = {
   options: TrainingOptions;
   resume: boolean;
   signal?: AbortSignal;
-  onStep?: (row: Metrics, last: number) => void;
+  onStep?: (row: StepMetrics, last: number) => void;
   say?: (line: string) => void;
 };
 
@@ -225,7 +225,7 @@ function metrics(
   progress: Progress,
   computed: Accumulated,
   { rate, norm, seconds }: { rate: number; norm: number; seconds: number },
-): Metrics {
+): StepMetrics {
   const { total, ...terms } = computed.terms;
   return {
     step: progress.step,

@@ -1,6 +1,7 @@
 /** @file From a picture's file to what the VAE encodes, with SDXL's size and crop conditioning. */
 
 import sharp from "sharp";
+import { resizePicture } from "../../image/encode.js";
 import { below } from "./seeded.js";
 
 export type Size = { readonly height: number; readonly width: number };
@@ -54,7 +55,10 @@ export async function transformPicture(
   random: () => number,
   { crop = "center", flip = false }: TransformOptions = {},
 ): Promise<TransformedPicture> {
-  const resized = await resizePicture(picture, coveringSize(picture, target));
+  const cover = coveringSize(picture, target);
+  // Shrinking by 4 or more, libvips averages whole blocks before it filters; the script's Pillow does not. On a
+  // 1/f picture the two differ by 0.6 (below 4) to 1.1 (above) of 255 in the root mean square.
+  const resized = await resizePicture({ ...picture }, cover.width, cover.height);
   const mirrored = flip && random() < 0.5;
   const spare = { height: resized.height - target.height, width: resized.width - target.width };
   const top = crop === "random" ? below(spare.height + 1, random) : halfToEven(spare.height);
@@ -73,20 +77,6 @@ export function coveringSize(picture: Size, target: Size): Size {
   return target.height * picture.width >= target.width * picture.height
     ? { height: target.height, width: Math.floor((target.height * picture.width) / picture.height) }
     : { height: Math.floor((target.width * picture.height) / picture.width), width: target.width };
-}
-
-// Shrinking by 4 or more, libvips averages whole blocks before it filters; the script's Pillow does not. On a
-// 1/f picture the two differ by 0.6 (below 4) to 1.1 (above) of 255 in the root mean square.
-async function resizePicture(picture: Picture, { height, width }: Size): Promise<Picture> {
-  if (picture.height === height && picture.width === width) return picture;
-  const data = await sharp(picture.data, {
-    raw: { height: picture.height, width: picture.width, channels: 3 },
-    limitInputPixels: false,
-  })
-    .resize(width, height, { fit: "fill", kernel: "lanczos3" })
-    .raw()
-    .toBuffer();
-  return { data, height, width };
 }
 
 /** Half of `spare`, .5 going to the even neighbour: Python's `round`, which centers the script's crop. */

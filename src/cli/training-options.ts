@@ -1,0 +1,145 @@
+/** @file The flags that every training command has, and what they mean to `trainingOptions`. */
+
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { featureSets } from "../train/features.js";
+import { parseFeature, parseLoss, type TrainingRequest } from "../train/options.js";
+import { layerRules } from "../train/pairing.js";
+import { rateSchedules } from "../train/rates.js";
+
+export function numberOption(value: string): number {
+  const parsed = Number(value);
+  if (value.trim() === "" || !Number.isFinite(parsed))
+    throw new InvalidArgumentError(`"${value}" is not a number.`);
+  return parsed;
+}
+
+const list = (value: string, before: string[] | undefined) => [...(before ?? []), value];
+
+/** Flags of the data, the optimizer and the run. */
+export function addTrainingOptions(command: Command): Command {
+  return command
+    .option("--resolution <pixels>", "height and width that pictures are brought to", numberOption)
+    .option("--buckets", "keep aspect ratios: buckets of about that many pixels in place of squares")
+    .option("--random-crop", "crop at random in place of the centre")
+    .option("--random-flip", "mirror half of the pictures")
+    .option("--caption-dropout <share>", "share of captions left out", numberOption)
+    .addOption(
+      new Option("--prediction <type>", "what the network predicts (default: as the model)").choices([
+        "epsilon",
+        "v_prediction",
+      ]),
+    )
+    .option("--zero-snr", "rescale the schedule so that its last step is pure noise")
+    .option("--snr-gamma <n>", "min-SNR weights of the task loss; 5 is usual", numberOption)
+    .option("--noise-offset <n>", "shift each channel's noise by this much", numberOption)
+    .option("-b, --batch-size <n>", "pictures in a batch", numberOption)
+    .option("--accumulate <n>", "batches in an update", numberOption)
+    .option("-s, --steps <n>", "updates", numberOption)
+    .option("--lr <rate>", "learning rate", numberOption)
+    .addOption(new Option("--lr-schedule <name>", "how the rate goes").choices([...rateSchedules]))
+    .option("--warmup <n>", "updates until the rate is reached", numberOption)
+    .option("--weight-decay <n>", "AdamW's", numberOption)
+    .option("--max-grad-norm <n>", "clip the gradient at this norm; 0 does not", numberOption)
+    .option("--ema [decay]", "keep and save a moving average of the weights")
+    .option("--seed <n>", "of everything random", numberOption)
+    .option("--checkpoint-every <n>", "updates between checkpoints", numberOption)
+    .option("--keep <n>", "checkpoints kept", numberOption)
+    .option("--validate-every <n>", "updates between validation pictures", numberOption)
+    .option("--prompt <text>", "a validation prompt; may be given several times", list)
+    .option("--gradient-checkpointing", "less memory, more time: compute activations again")
+    .option("--threads <n>", "threads (default: one per core)", numberOption)
+    .option("--cache <folder>", "where latents and embeddings are kept (default: OUTPUT/cache)")
+    .option("--resume", "go on from the last checkpoint in the output folder")
+    .option("--json", "print metrics as JSON lines on standard output")
+    .option("-q, --quiet", "no progress, no notes");
+}
+
+/** Flags of distillation alone. */
+export function addDistillationOptions(command: Command): Command {
+  return command
+    .option("--feature <set>", `${featureSets.join(", ")} (default: koala)`, parseFeature)
+    .option("--loss <weights>", "such as task=1,out=1,feat=1", parseLoss)
+    .addOption(
+      new Option("--layers <rule>", "which of the teacher's layers the student begins as").choices([
+        ...layerRules,
+      ]),
+    );
+}
+
+export type TrainingFlags = {
+  resolution?: number;
+  buckets?: boolean;
+  randomCrop?: boolean;
+  randomFlip?: boolean;
+  captionDropout?: number;
+  prediction?: "epsilon" | "v_prediction";
+  zeroSnr?: boolean;
+  snrGamma?: number;
+  noiseOffset?: number;
+  batchSize?: number;
+  accumulate?: number;
+  steps?: number;
+  lr?: number;
+  lrSchedule?: (typeof rateSchedules)[number];
+  warmup?: number;
+  weightDecay?: number;
+  maxGradNorm?: number;
+  ema?: boolean | string;
+  seed?: number;
+  checkpointEvery?: number;
+  keep?: number;
+  validateEvery?: number;
+  prompt?: string[];
+  gradientCheckpointing?: boolean;
+  threads?: number;
+  cache?: string;
+  resume?: boolean;
+  json?: boolean;
+  quiet?: boolean;
+  feature?: TrainingRequest["feature"];
+  loss?: TrainingRequest["loss"];
+  layers?: TrainingRequest["initialLayers"];
+};
+
+/** What the flags ask for, in the trainer's names; what was not said is left out. */
+export function trainingRequest(flags: TrainingFlags): TrainingRequest {
+  const request: Record<keyof TrainingRequest, unknown> = {
+    initialLayers: flags.layers,
+    feature: flags.feature,
+    loss: flags.loss,
+    predictionType: flags.prediction,
+    rescaleBetasZeroSnr: flags.zeroSnr,
+    snrGamma: flags.snrGamma,
+    snrRule: undefined,
+    noiseOffset: flags.noiseOffset,
+    resolution: flags.resolution,
+    aspectRatioBuckets: flags.buckets,
+    randomCrop: flags.randomCrop,
+    randomFlip: flags.randomFlip,
+    captionDropout: flags.captionDropout,
+    captionDropoutRule: undefined,
+    trainBatchSize: flags.batchSize,
+    gradientAccumulationSteps: flags.accumulate,
+    maxTrainSteps: flags.steps,
+    learningRate: flags.lr,
+    lrScheduler: flags.lrSchedule ?? (flags.warmup ? "constant_with_warmup" : undefined),
+    lrWarmupSteps: flags.warmup,
+    lrNumCycles: undefined,
+    adamBeta1: undefined,
+    adamBeta2: undefined,
+    adamWeightDecay: flags.weightDecay,
+    adamEpsilon: undefined,
+    maxGradNorm: flags.maxGradNorm === 0 ? null : flags.maxGradNorm,
+    ema: flags.ema === undefined ? undefined : flags.ema === true ? {} : { decay: Number(flags.ema) },
+    seed: flags.seed,
+    checkpointingSteps: flags.checkpointEvery,
+    checkpointsTotalLimit: flags.keep,
+    validationSteps: flags.validateEvery,
+    validationPrompts: flags.prompt,
+    gradientCheckpointing: flags.gradientCheckpointing,
+    threads: flags.threads,
+  };
+  return Object.fromEntries(
+    Object.entries(request).filter(([, value]) => value !== undefined),
+  ) as TrainingRequest;
+}

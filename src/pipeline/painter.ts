@@ -1,0 +1,284 @@
+/** @file The work that every pipeline shares: prepare a request, run the loop, decode, keep the parts in memory. */
+
+import type { Scheduler } from "../diffusion/scheduler.js";
+import { type Engine, floats, floatsOf } from "../engine/engine.js";
+import { Cancelled, InvalidRequest } from "../errors.js";
+import { type Picture, toPicture } from "../image/pixels.js";
+import { type LatentKind, previewLatents } from "../image/preview.js";
+import { input } from "../tensor/tensor.js";
+import { type Embeddings, join } from "./conditions.js";
+import { type Conditions, type DenoiseStep, denoise } from "./denoise.js";
+import type { Components } from "./load.js";
+import { Painting } from "./painting.js";
+import type { Part } from "./part.js";
+import { type CheckedRequest, checkRequest, type GenerateRequest } from "./request.js";
+import {
+  type EncodedImage,
+  type ImageValues,
+  type Kept,
+  readImage,
+  startFromImage,
+  startFromNoise,
+} from "./start.js";
+import { type Encoded, encodeTexts, type StateRule } from "./text.js";
+
+/** One step of a running generation, with a small picture of where it is going. */
+export type Step = DenoiseStep & { preview: readonly Picture[] };
+
+export type GenerateResult = {
+  images: readonly Painting[];
+  /** [batch, 4, height / 8, width / 8], as the last step left them. */
+  latents: Float32Array;
+  /** The seed of each image, where seeds and not generators were given. */
+  seeds: readonly bigint[] | undefined;
+};
+
+/** Everything that is known before the first network call of the loop. */
+export type Prepared = {
+  request: CheckedRequest;
+  /** The text embeddings before the halves are joined, [batch, N, D] and [batch, P]. */
+  embeddings: Embeddings;
+  conditions: Conditions;
+  timesteps: readonly number[];
+  latents: Float32Array;
+  /** Inpainting: what is put back after every step. */
+  kept: Kept | undefined;
+  shape: readonly [number, number, number, number];
+};
+
+/** What every pipeline shares. `scheduler` may be replaced between two generations. */
+export abstract class Painter {
+  scheduler: Scheduler;
+  readonly components: Components;
+  readonly #engine: Engine;
+  readonly #ownsEngine: boolean;
+  #busy = false;
+
+  constructor(components: Components, engine: Engine, ownsEngine: boolean) {
+    this.components = components;
+    this.scheduler = components.scheduler;
+    this.#engine = engine;
+    this.#ownsEngine = ownsEngine;
+  }
+
+  /** Guidance when the caller gives none. */
+  protected abstract readonly defaultGuidance: number;
+  protected abstract readonly previewKind: LatentKind;
+  protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
+
+  /** Paints. Pictures come in the order of the prompts, all of a prompt's pictures together. */
+  async generate(request: GenerateRequest): Promise<GenerateResult> {
+    const run = this.stream(request);
+    let next = await run.next();
+    while (!next.done) {
+      const { index, total, timestep } = next.value;
+      request.onStep?.({ index, total, timestep });
+      next = await run.next();
+    }
+    return next.value;
+  }
+
+  /** The same, step by step; the generator's return value is the result. Leaving the loop early stops the work. */
+  async *stream(request: GenerateRequest): AsyncGenerator<Step, GenerateResult> {
+    if (this.#busy)
+      throw new InvalidRequest(
+        "prompt",
+        request.prompt,
+        "this pipeline is painting already. Wait for it, or open a second pipeline.",
+      );
+    this.#busy = true;
+    try {
+      const prepared = await this.prepare(request);
+      return yield* this.paint(prepared);
+    } finally {
+      this.#busy = false;
+    }
+  }
+
+  /** Checks the request, encodes its prompts, sets the schedule and draws the starting noise. */
+  async prepare(request: GenerateRequest): Promise<Prepared> {
+    const { unet, vae } = this.components;
+    const { image: given, width, height } = request;
+    const image =
+      given === undefined || given instanceof Float32Array
+        ? given
+        : await readImage(given, vae.factor, { width, height });
+    const trained = (unet.config.sampleSize ?? 64) * vae.factor;
+    const size =
+      image === undefined || image instanceof Float32Array ? { width: trained, height: trained } : image;
+    const checked = checkRequest(request, {
+      width: size.width,
+      height: size.height,
+      guidanceScale: this.defaultGuidance,
+      vaeFactor: vae.factor,
+    });
+    if (checked.signal?.aborted) throw new Cancelled();
+    const embeddings = await this.embed(checked);
+    if (checked.signal?.aborted) throw new Cancelled();
+    this.#schedule(checked);
+    const shape = [
+      checked.batch,
+      unet.config.inChannels,
+      checked.height / vae.factor,
+      checked.width / vae.factor,
+    ] as const;
+    const start =
+      image === undefined
+        ? {
+            latents: startFromNoise(this.scheduler, checked, shape),
+            timesteps: this.scheduler.timesteps,
+            kept: undefined,
+          }
+        : await startFromImage(this.scheduler, checked, shape, image, (picture) => this.encodeImage(picture));
+    return {
+      request: checked,
+      embeddings,
+      conditions: join(embeddings, checked.guided),
+      timesteps: until(start.timesteps, checked.denoisingEnd, this.scheduler),
+      latents: start.latents,
+      kept: start.kept,
+      shape,
+    };
+  }
+
+  /** Runs the loop and decodes. */
+  async *paint({
+    request,
+    conditions,
+    timesteps,
+    latents,
+    kept,
+    shape,
+  }: Prepared): AsyncGenerator<Step, GenerateResult> {
+    const { unet, vae } = this.components;
+    const session = await unet.part.session("unet", unet.trace);
+    if (request.signal?.aborted) throw new Cancelled();
+    const loop = denoise(
+      { session, scheduler: this.scheduler, conditions, timesteps, kept, shape },
+      latents,
+      request,
+    );
+    const kind = this.previewKind;
+    let step = await loop.next();
+    while (!step.done) {
+      const { predOriginalSample } = step.value;
+      yield {
+        ...step.value,
+        get preview() {
+          return previews(predOriginalSample, shape, kind);
+        },
+      };
+      step = await loop.next();
+    }
+    await this.#makeRoom(vae.part);
+    const final = step.value;
+    const images = request.outputType === "latent" ? [] : await this.#decodeAll(final, shape, request);
+    return { images, latents: final, seeds: request.seeds };
+  }
+
+  /** latents: [1, 4, h, w] as the loop leaves them -> [3, 8h, 8w] in about -1..1 */
+  async decode(latents: Float32Array, height: number, width: number): Promise<Float32Array> {
+    const { vae } = this.components;
+    const session = await vae.part.session("decode", (p) => ({
+      image: vae.decode(p, input("latents", [{ B: 1 }, vae.latentChannels, { H: 8 }, { W: 8 }])),
+    }));
+    const unscaled = latents.map((v) => v / vae.scalingFactor);
+    const { image } = await session.run({ latents: floats(unscaled, 1, vae.latentChannels, height, width) });
+    return floatsOf(image);
+  }
+
+  /** What the autoencoder makes of a picture; its posterior is sampled by the caller. */
+  async encodeImage({ data, width, height }: ImageValues): Promise<EncodedImage> {
+    const { vae } = this.components;
+    await this.#makeRoom(vae.part);
+    const session = await vae.part.session("encode", (p) => ({
+      moments: vae.encode(p, input("image", [{ B: 1 }, 3, { H: 64 }, { W: 64 }])),
+    }));
+    const moments = floatsOf((await session.run({ image: floats(data, 1, 3, height, width) })).moments);
+    const size = vae.latentChannels * (height / vae.factor) * (width / vae.factor);
+    const logvar = moments.length > size ? moments.subarray(size) : undefined;
+    return { mean: moments.subarray(0, size), logvar, scalingFactor: vae.scalingFactor };
+  }
+
+  /** Frees the weights and ends the engine's thread, unless the caller brought the engine. */
+  async close(): Promise<void> {
+    for (const part of this.#parts()) await part.release();
+    if (this.#ownsEngine) await this.#engine.close();
+  }
+
+  /** Encodes all texts with each text encoder; both pipelines take from the results what they need. */
+  protected async encode(
+    rule: StateRule,
+    texts: readonly (readonly string[])[],
+    request: CheckedRequest,
+  ): Promise<Encoded[]> {
+    const { clipSkip, warn } = request;
+    const encoded: Encoded[] = [];
+    for (const [i, encoder] of this.components.textEncoders.entries()) {
+      await this.#makeRoom(encoder.part);
+      encoded.push(
+        await encodeTexts(encoder, texts[i]!, { rule, warn, ...(clipSkip !== undefined && { clipSkip }) }),
+      );
+    }
+    await this.#makeRoom(this.components.unet.part);
+    return encoded;
+  }
+
+  #schedule({ numInferenceSteps, timesteps, sigmas }: CheckedRequest): void {
+    const custom = timesteps ? { timesteps } : sigmas ? { sigmas } : undefined;
+    if (custom) this.scheduler.setTimesteps(undefined, custom);
+    else this.scheduler.setTimesteps(numInferenceSteps);
+  }
+
+  async #decodeAll(
+    latents: Float32Array,
+    shape: Prepared["shape"],
+    request: CheckedRequest,
+  ): Promise<Painting[]> {
+    const [batch, channels, h, w] = shape;
+    const size = channels * h * w;
+    const images: Painting[] = [];
+    for (let i = 0; i < batch; i++) {
+      if (request.signal?.aborted) throw new Cancelled();
+      const image = await this.decode(latents.subarray(i * size, (i + 1) * size), h, w);
+      images.push(new Painting(toPicture(image, request.width, request.height), request.seeds?.[i]));
+    }
+    return images;
+  }
+
+  #parts(): Part[] {
+    const { textEncoders, unet, vae } = this.components;
+    return [...textEncoders.map((e) => e.part), unet.part, vae.part];
+  }
+
+  /** Frees the other parts before `next` is loaded if all of them together would not fit in half the free memory. */
+  async #makeRoom(next: Part): Promise<void> {
+    const parts = this.#parts();
+    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
+    if (bytes * 2 < process.availableMemory()) return;
+    for (const part of parts) if (part !== next) await part.release();
+  }
+}
+
+/** The timesteps down to `denoisingEnd`, a fraction of the training range. */
+function until(
+  timesteps: readonly number[],
+  denoisingEnd: number | undefined,
+  { config }: Scheduler,
+): readonly number[] {
+  if (denoisingEnd === undefined || denoisingEnd >= 1) return timesteps;
+  const trained = Number(config.numTrainTimesteps ?? 1000);
+  const cutoff = Math.round(trained - denoisingEnd * trained);
+  return timesteps.slice(0, timesteps.filter((t) => t >= cutoff).length);
+}
+
+function previews(
+  latents: Float32Array,
+  [batch, channels, h, w]: Prepared["shape"],
+  kind: LatentKind,
+): Picture[] {
+  const size = channels * h * w;
+  return Array.from({ length: batch }, (_, i) =>
+    previewLatents(latents.subarray(i * size, (i + 1) * size), { h, w, kind }),
+  );
+}

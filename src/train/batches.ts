@@ -1,0 +1,101 @@
+/**
+ * @file Batches of noisy latents: what both networks of a step are given. Everything random depends on the seed and
+ * the batch's number alone, so a run that goes on draws what it would have drawn.
+ */
+
+import { Generator } from "../diffusion/random.js";
+import { floats, type Values } from "../engine/engine.js";
+import type { LatentCache } from "./cache/cache.js";
+import { batchesFrom, type Position } from "./data/buckets.js";
+import { drawDropout, dropCaption } from "./data/captions.js";
+import { below, seeded } from "./data/seeded.js";
+import {
+  addNoise,
+  drawNoise,
+  drawTimesteps,
+  minSnrWeights,
+  type TrainingNoise,
+  trainingTarget,
+} from "./noise.js";
+import type { TrainingOptions } from "./options.js";
+
+export type NoisyBatch = {
+  /** `noisy`, `timestep`, `text`, `pooled`, `time_ids`, `target`, `task_weights`: whatever this run uses. */
+  inputs: Record<string, Values>;
+  keys: readonly string[];
+  next: Position;
+};
+
+/** The batch at `position`, number `batch` of the run. */
+export async function noisyBatch(
+  cache: LatentCache,
+  schedule: TrainingNoise,
+  options: TrainingOptions,
+  { position, batch }: { position: Position; batch: number },
+): Promise<NoisyBatch> {
+  const { seed, trainBatchSize, noiseOffset, snrGamma: gamma, snrRule: rule } = options;
+  const { keys, next } = batchesFrom(position, seed, cache.keysByBucket, trainBatchSize).next().value!;
+  const generator = new Generator(below(2 ** 32, seeded(seed, "noise", batch)));
+  const read = await cache.read(keys);
+  const latents = read.sample(generator);
+  const [channels, height, width] = read.latentShape;
+  const shape = [keys.length, channels, height, width] as const;
+  const noise = drawNoise(shape, generator, { noiseOffset });
+  const timesteps = drawTimesteps(schedule, keys.length, generator);
+  const text = captions(read, cache, options, batch);
+  return {
+    keys,
+    next,
+    inputs: {
+      noisy: { data: addNoise(schedule, latents, noise, timesteps), shape },
+      target: { data: trainingTarget(schedule, latents, noise, timesteps), shape },
+      timestep: floats(Float32Array.from(timesteps), keys.length),
+      ...text,
+      ...(gamma !== null && {
+        task_weights: floats(minSnrWeights(schedule, timesteps, { gamma, rule }), keys.length),
+      }),
+    },
+  };
+}
+
+type Read = Awaited<ReturnType<LatentCache["read"]>>;
+
+/** The text conditions, some of them dropped. */
+function captions(
+  read: Read,
+  cache: LatentCache,
+  options: TrainingOptions,
+  batch: number,
+): Record<string, Values> {
+  const { captionDropout, captionDropoutRule, seed } = options;
+  const rows = read.captions.map((given, i) => {
+    if (captionDropout === 0) return given;
+    const dropped = drawDropout(captionDropoutRule, captionDropout, seeded(seed, "captions", batch, i));
+    return dropCaption(captionDropoutRule, given, dropped, cache.empty);
+  });
+  const [tokens, width] = cache.textShape;
+  const text = {
+    text: joined(
+      rows.map((r) => r.promptEmbeds),
+      tokens,
+      width,
+    ),
+  };
+  if (!rows[0]!.pooled) return text;
+  const pooled = rows.map((r) => r.pooled!);
+  return {
+    ...text,
+    pooled: joined(pooled, pooled[0]!.length),
+    time_ids: joined(
+      read.timeIds.map((ids) => Float32Array.from(ids)),
+      6,
+    ),
+  };
+}
+
+function joined(rows: readonly Float32Array[], ...shape: number[]): Values {
+  const size = rows[0]!.length;
+  const data = new Float32Array(rows.length * size);
+  for (const [i, row] of rows.entries()) data.set(row, i * size);
+  return { data, shape: [rows.length, ...shape] };
+}

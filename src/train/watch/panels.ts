@@ -1,0 +1,97 @@
+/** @file What a run's curves are: one panel per loss, and the rate, the gradient norm and the speed. Pure. */
+
+import { type Scale, type ScaleChoice, scaleFor } from "./axis.js";
+import { isValidation, type Metrics, type StepMetrics } from "./metrics.js";
+import { extremes, factorFor, smoothed } from "./series.js";
+
+export type Point = { step: number; value: number; smooth: number };
+
+/** One small chart: the training series, and the same number on the validation data where it was measured. */
+export type Panel = {
+  key: string;
+  title: string;
+  scale: Scale;
+  firstStep: number;
+  lastStep: number;
+  training: Point[];
+  validation: { step: number; value: number }[];
+  /** The first step whose value is NaN or infinite. */
+  notFinite: number | undefined;
+};
+
+export type PanelOptions = {
+  /** How far the smoothing looks back, as a share of the steps. */
+  window?: number;
+  /** `auto` takes a log axis for what spans more than a factor of 20. */
+  scale?: ScaleChoice;
+  /** The most points of a series. */
+  most?: number;
+};
+
+type Key = Exclude<keyof StepMetrics, "step" | "epoch" | "time" | "secondsPerStep">;
+type Chart = { key: Key; title: string; fromZero?: boolean; linear?: boolean };
+
+const charts: readonly Chart[] = [
+  { key: "loss", title: "loss" },
+  { key: "task", title: "task loss" },
+  { key: "out", title: "output loss" },
+  { key: "feat", title: "feature loss" },
+  { key: "gradNorm", title: "gradient norm" },
+  { key: "lr", title: "learning rate", fromZero: true, linear: true },
+  { key: "imagesPerSecond", title: "images per second", fromZero: true, linear: true },
+];
+
+/** The panels that these rows (in order of step) have values for. */
+export function panels(metrics: readonly Metrics[], options: PanelOptions = {}): Panel[] {
+  const steps = metrics.filter((row): row is StepMetrics => !isValidation(row));
+  const validations = metrics.filter(isValidation);
+  const span = { firstStep: metrics[0]?.step ?? 0, lastStep: metrics.at(-1)?.step ?? 1 };
+  const known = charts.map((chart) => {
+    const training = steps.flatMap((row) => {
+      const value = row[chart.key];
+      return value === undefined ? [] : [{ step: row.step, value }];
+    });
+    return { ...chart, training, validation: measured(validations, chart.key) };
+  });
+  const others = [...new Set(validations.flatMap((row) => Object.keys(row.validation)))]
+    .filter((key) => !charts.some((chart) => chart.key === key))
+    .map((key) => ({
+      key: `validation ${key}`,
+      title: `validation ${key}`,
+      training: [],
+      validation: measured(validations, key),
+    }));
+  return [...known, ...others]
+    .filter(({ training, validation }) => training.length + validation.length > 0)
+    .map((chart) => panel({ ...span, ...chart }, options));
+}
+
+type Measured = { step: number; value: number };
+
+function measured(rows: { step: number; validation: Record<string, number> }[], key: string): Measured[] {
+  return rows.flatMap(({ step, validation }) =>
+    Object.hasOwn(validation, key) ? [{ step, value: validation[key]! }] : [],
+  );
+}
+
+function panel(
+  chart: Pick<Panel, "key" | "title" | "firstStep" | "lastStep"> &
+    Pick<Chart, "fromZero" | "linear"> & { training: Measured[]; validation: Measured[] },
+  { window = 0.025, scale = "auto", most = 400 }: PanelOptions,
+): Panel {
+  const { key, title, firstStep, lastStep, training, validation, fromZero = false } = chart;
+  const values = training.map(({ value }) => value);
+  const smooth = smoothed(values, factorFor(values.length * window));
+  const thin = extremes(values, most).map((i) => ({ ...training[i]!, smooth: smooth[i]! }));
+  const shown = [...values, ...validation.map(({ value }) => value)];
+  return {
+    key,
+    title,
+    firstStep,
+    lastStep,
+    scale: scaleFor(shown, chart.linear ? "linear" : scale, { fromZero }),
+    training: thin,
+    validation,
+    notFinite: [...training, ...validation].find(({ value }) => !Number.isFinite(value))?.step,
+  };
+}

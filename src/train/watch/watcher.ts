@@ -1,0 +1,147 @@
+/** @file One run, watched: its state, and news as its files grow. Knows no HTTP and no page. */
+
+import path from "node:path";
+import { type Metrics, MetricsTail, type StepMetrics } from "./metrics.js";
+import { type Panel, type PanelOptions, panels } from "./panels.js";
+import { type Run, readRun } from "./run.js";
+import { SampleList, type Samples } from "./samples.js";
+
+export type Progress = {
+  step: number;
+  steps: number;
+  /** `quiet`: not finished, but no step for much longer than steps take. */
+  status: "waiting" | "running" | "quiet" | "finished";
+  last: StepMetrics | undefined;
+  /** At the mean pace of the latest steps; undefined before the first and after the last. */
+  secondsLeft: number | undefined;
+};
+
+export type RunState = {
+  name: string;
+  run: Run;
+  progress: Progress;
+  samples: Samples[];
+  /** What could not be read, if anything. */
+  problem: string | undefined;
+};
+
+export type News =
+  | { event: "metrics"; rows: Metrics[] }
+  | { event: "samples"; steps: number[] }
+  | { event: "problem"; message: string | undefined };
+
+/** Reads a run's files, and looks again every `everyMs` while anyone listens. */
+export class RunWatcher {
+  readonly folder: string;
+  readonly #everyMs: number;
+  readonly #tail: MetricsTail;
+  readonly #list: SampleList;
+  readonly #listeners = new Set<(news: News) => void>();
+  #run: Run;
+  #samples: Samples[] = [];
+  #problem: string | undefined;
+  #reading: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  private constructor(folder: string, run: Run, everyMs: number) {
+    this.folder = folder;
+    this.#run = run;
+    this.#everyMs = everyMs;
+    this.#tail = new MetricsTail(folder);
+    this.#list = new SampleList(folder);
+  }
+
+  /** Throws an InvalidRequest if `folder` is no run. */
+  static async open(folder: string, { everyMs = 1000 } = {}): Promise<RunWatcher> {
+    const watcher = new RunWatcher(folder, await readRun(folder), everyMs);
+    await watcher.refresh();
+    return watcher;
+  }
+
+  /** Reads what is new; callers at the same time share one reading. */
+  refresh(): Promise<void> {
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    return this.#reading;
+  }
+
+  state(now = Date.now()): RunState {
+    return {
+      name: path.basename(path.resolve(this.folder)),
+      run: this.#run,
+      progress: progress(this.#run.steps, this.#tail.steps, now),
+      samples: this.#samples,
+      problem: this.#problem,
+    };
+  }
+
+  panels(options: PanelOptions): Panel[] {
+    return panels(this.#tail.rows(), options);
+  }
+
+  rows(): Metrics[] {
+    return this.#tail.rows();
+  }
+
+  /** Calls `listener` with all news until the returned function is called. */
+  subscribe(listener: (news: News) => void): () => void {
+    this.#listeners.add(listener);
+    this.#timer ??= setInterval(() => void this.refresh(), this.#everyMs);
+    return () => {
+      this.#listeners.delete(listener);
+      if (this.#listeners.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    };
+  }
+
+  /** A file that is broken now may be whole a moment later, so it is told, and watching goes on. */
+  async #read(): Promise<void> {
+    const problems: string[] = [];
+    for (const part of [() => this.#readRun(), () => this.#readRows(), () => this.#readSamples()]) {
+      await part().catch((error: Error) => problems.push(error.message));
+    }
+    const problem = problems.join("\n") || undefined;
+    if (problem === this.#problem) return;
+    this.#problem = problem;
+    this.#tell({ event: "problem", message: problem });
+  }
+
+  async #readRun(): Promise<void> {
+    this.#run = await readRun(this.folder);
+  }
+
+  async #readRows(): Promise<void> {
+    const rows = await this.#tail.read();
+    if (rows.length > 0) this.#tell({ event: "metrics", rows });
+  }
+
+  async #readSamples(): Promise<void> {
+    const before = this.#samples;
+    this.#samples = await this.#list.read();
+    const same = before.length === this.#samples.length && before.every((s, i) => s === this.#samples[i]);
+    if (!same) this.#tell({ event: "samples", steps: this.#samples.map(({ step }) => step) });
+  }
+
+  #tell(news: News): void {
+    for (const listener of this.#listeners) listener(news);
+  }
+}
+
+/** A run is quiet after ten steps' time without one, but painting pictures may always take two minutes. */
+const patience = { steps: 10, seconds: 120 };
+
+/** How far a run of `planned` steps is, at `now` in ms since 1970. */
+export function progress(planned: number, rows: readonly StepMetrics[], now: number): Progress {
+  const last = rows.at(-1);
+  if (!last) return { step: 0, steps: planned, status: "waiting", last, secondsLeft: undefined };
+  const { step } = last;
+  if (step >= planned) return { step, steps: planned, status: "finished", last, secondsLeft: undefined };
+  const paces = rows.slice(-50).map((row) => row.secondsPerStep);
+  const pace = paces.reduce((sum, seconds) => sum + seconds, 0) / paces.length;
+  const silence = (now - Date.parse(last.time)) / 1000;
+  const quiet = silence > Math.max(patience.seconds, patience.steps * pace);
+  const status = quiet ? "quiet" : "running";
+  return { step, steps: planned, status, last, secondsLeft: (planned - step) * pace };
+}
