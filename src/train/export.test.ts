@@ -202,6 +202,40 @@ describe("an exported model", () => {
   });
 });
 
+describe("in the folder of a run", () => {
+  const run = async (name: string, more: readonly string[] = []) => {
+    for (const file of ["run.json", "checkpoints/state", ...more]) {
+      await mkdir(path.dirname(path.join(folder(name), file)), { recursive: true });
+      await writeFile(path.join(folder(name), file), "{}");
+    }
+  };
+  const whole = async () =>
+    [".koala-export.json", "checkpoints/state", "run.json", ...(await files(teacher))].sort();
+
+  test("the model stands beside the run's own files, is replaced there, and paints", async () => {
+    await run("run");
+    await write(folder("run"));
+    expect(await files(folder("run"))).toEqual(await whole());
+    const before = await paint(folder("run"));
+    await write(folder("run"), { weights: doubled(student.weights) });
+    expect(await files(folder("run"))).toEqual(await whole());
+    expect(await paint(folder("run"))).not.toEqual(before);
+  });
+
+  test("a move that was cut off leaves no model, and the next export completes it", async () => {
+    await run("cut", [".koala-export.json", "vae/half", ".model.partial/unet/half"]);
+    await expect(paint(folder("cut"))).rejects.toThrow(/must be a Diffusers folder/);
+    await write(folder("cut"));
+    expect(await files(folder("cut"))).toEqual(await whole());
+  });
+
+  test("files that are in the model's way are neither touched nor mixed with it", async () => {
+    await run("taken", ["vae/mine.txt"]);
+    await expect(write(folder("taken"))).rejects.toThrow(/must leave room for the model's parts, got "vae"/);
+    expect(await files(folder("taken"))).toEqual(["checkpoints/state", "run.json", "vae/mine.txt"]);
+  });
+});
+
 describe("an export is refused", () => {
   beforeAll(() => write(folder("kept")));
 
@@ -210,7 +244,7 @@ describe("an export is refused", () => {
     await writeFile(path.join(folder("foreign"), "thesis.txt"), "precious");
     await expect(write(folder("foreign"))).rejects.toThrow(InvalidRequest);
     await expect(write(folder("foreign"))).rejects.toThrow(
-      /must be new, empty or an earlier export.*"thesis.txt"/,
+      /must be new, empty, a run of training or an earlier export.*"thesis.txt"/,
     );
     expect(await readdir(folder("foreign"))).toEqual(["thesis.txt"]);
   });

@@ -28,6 +28,7 @@ import type { JsonObject } from "../weights/json.js";
 import { type TensorSource, writeSafetensors } from "../weights/safetensors-file.js";
 import { json, otherParts, type TakenFile } from "./export-parts.js";
 import { unetWeights } from "./initialisation.js";
+import { runFile } from "./watch/run.js";
 
 /** Weights by their path in the checkpoint. */
 export type Weights = ReadonlyMap<string, { shape: Shape; data: Float32Array }>;
@@ -52,6 +53,7 @@ export type ExportOptions = {
 
 /** Tells our folders from others, and what was taken over: each file's bytes. */
 const markName = ".koala-export.json";
+const indexName = "model_index.json";
 type Mark = { version: 1; taken: Readonly<Record<string, number>> };
 
 /**
@@ -131,19 +133,20 @@ async function sizes(taken: readonly TakenFile[]): Promise<Record<string, number
   return Object.fromEntries(await Promise.all(taken.map(async (file) => [file.to, await bytes(file)])));
 }
 
-/** `run`: a training run's folder that holds no model yet. InvalidRequest for anything that is not ours to replace. */
+/** `run`: a training run's folder that holds no whole model yet. InvalidRequest for anything that is not ours to replace. */
 async function whatIs(output: string): Promise<"ours" | "run" | "nothing"> {
   const kind = await kindOf(output);
   if (kind === undefined) return "nothing";
   const refuse = (got: string): never => {
-    const rule = `must be new, empty or an earlier export, got ${got}.`;
+    const rule = `must be new, empty, a run of training or an earlier export, got ${got}.`;
     throw new InvalidRequest("output", output, `${rule} Choose another folder.`);
   };
   if (kind === "file") return refuse(`the file "${output}"`);
   const names = await readdir(output);
   if (names.length === 0) return "nothing";
-  if (names.includes(markName)) return "ours";
-  if (names.includes("run.json") && !names.includes("model_index.json")) return "run";
+  const started = names.includes(runFile) && !names.includes(indexName);
+  if (names.includes(markName)) return started ? "run" : "ours";
+  if (started) return "run";
   return refuse(`"${output}" with ${listed(names)}`);
 }
 
@@ -162,20 +165,30 @@ async function writeNew(
   await rename(beside, output);
 }
 
-/** Moves the parts into the run's folder one by one; what says that a model is there comes last. */
+/**
+ * Moves the parts into the run's folder one by one. Our mark comes first, so that a move that was cut off can be told
+ * from other files; the index, without which no model is there, comes last.
+ */
 async function writeIntoRun(
   options: ExportOptions,
   config: JsonObject,
   taken: readonly TakenFile[],
   mark: Mark,
 ): Promise<void> {
-  const beside = path.join(options.output, ".model.partial");
+  const { output } = options;
+  const beside = path.join(output, ".model.partial");
   await rm(beside, { recursive: true, force: true });
   await writeWhole(beside, options, config, taken, mark);
-  const last = ["model_index.json", markName];
-  const names = (await readdir(beside)).filter((name) => !last.includes(name));
-  for (const name of [...names, ...last]) {
-    const to = path.join(options.output, name);
+  const names = (await readdir(beside)).filter((name) => name !== markName && name !== indexName);
+  const there = await readdir(output);
+  const foreign = there.includes(markName) ? [] : names.filter((name) => there.includes(name));
+  if (foreign.length > 0) {
+    await rm(beside, { recursive: true });
+    const rule = `must leave room for the model's parts, got ${listed(foreign)} in "${output}".`;
+    throw new InvalidRequest("output", output, `${rule} Choose another folder.`);
+  }
+  for (const name of [markName, ...names, indexName]) {
+    const to = path.join(output, name);
     await rm(to, { recursive: true, force: true });
     await rename(path.join(beside, name), to);
   }
