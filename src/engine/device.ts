@@ -9,10 +9,24 @@ export type Device = {
   readonly fusedMatmul: boolean;
   /** `com.microsoft.QuickGelu`: x sigmoid(alpha x) in one pass. */
   readonly fusedSilu: boolean;
+  /** Whether images keep their channels last, with convolutions as products over the batch: `channels-last.ts`. */
+  readonly channelsLast: boolean;
 };
 
 /** ONNX Runtime's CPU provider. */
-export const cpu: Device = { name: "cpu", fusedAttention: true, fusedMatmul: true, fusedSilu: true };
+export const cpu: Device = {
+  name: "cpu",
+  fusedAttention: true,
+  fusedMatmul: true,
+  fusedSilu: true,
+  channelsLast: false,
+};
 
 /** Only what the ONNX standard defines: what any provider has, and what the fused operators are compared with. */
-export const standard: Device = { name: "cpu", fusedAttention: false, fusedMatmul: false, fusedSilu: false };
+export const standard: Device = {
+  name: "cpu",
+  fusedAttention: false,
+  fusedMatmul: false,
+  fusedSilu: false,
+  channelsLast: false,
+};

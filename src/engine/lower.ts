@@ -5,6 +5,7 @@
 
 import { topological } from "../tensor/order.js";
 import type { Attributes, DType, Op, Padding, Shape, Size, Tensor } from "../tensor/tensor.js";
+import { channelsLast } from "./channels-last.js";
 import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
 
@@ -36,7 +37,8 @@ export function lower(
   const g = new GraphWriter();
   const context: Context = { g, device, weights };
   const values = new Map<Tensor, string>();
-  for (const t of topological(Object.values(outputs))) {
+  const graph = device.channelsLast ? channelsLast(outputs) : outputs;
+  for (const t of topological(Object.values(graph))) {
     values.set(
       t,
       lowerOne(
@@ -46,7 +48,7 @@ export function lower(
       ),
     );
   }
-  const results = Object.entries(outputs).map(([name, t]) => ({
+  const results = Object.entries(graph).map(([name, t]) => ({
     name,
     value: values.get(t)!,
     type: elementTypes[t.dtype],
@@ -134,6 +136,18 @@ const rules: { [O in Op]: Rule<O> } = {
       pads: padding,
       output_padding: missing,
     });
+  },
+  conv2dKernel: ({ g }, t, [dy, x], { stride, padding, kernel }) => {
+    // Images and channels change places: what the kernel met is the image, and the gradient is the kernel.
+    const turned = [x!, dy!].map((v) => g.node("Transpose", [v], { perm: [1, 0, 2, 3] }));
+    const met = g.node("Conv", turned, {
+      kernel_shape: t.inputs[0]!.shape.slice(2),
+      dilations: [stride, stride],
+      pads: padding,
+    });
+    // A stride may leave pixels over at the edge, which no window reached.
+    const cut = g.node("Slice", [met, g.ints(0, 0), g.ints(...kernel), g.ints(2, 3)]);
+    return g.node("Transpose", [cut], { perm: [1, 0, 2, 3] });
   },
   groupNorm: ({ g }, t, [x, w, b], { groups, eps }) => {
     const grouped = g.node("Reshape", [x!, g.ints(0, groups, -1)]);

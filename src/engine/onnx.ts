@@ -31,7 +31,9 @@ export class GraphWriter {
   readonly #nodes: Onnx.INodeProto[] = [];
   readonly #inputs: Onnx.IValueInfoProto[] = [];
   readonly #initializers: Onnx.ITensorProto[] = [];
-  readonly #constants = new Map<string, string>();
+  /** By type, shape and checksum. */
+  readonly #constants = new Map<string, { name: string; rawData: Uint8Array }[]>();
+  #constantCount = 0;
 
   /** Adds an operation and returns the name of its result. */
   node(
@@ -76,14 +78,15 @@ export class GraphWriter {
 
   /** A small constant inside the model; equal ones are written once. */
   constant(data: Float32Array | BigInt64Array, dims: readonly number[] = [data.length]): string {
-    const type = data instanceof BigInt64Array ? "I64" : "F32";
-    const key = `${type}[${dims.join()}]${data.length > 256 ? `#${this.#constants.size}` : data.join()}`;
-    const known = this.#constants.get(key);
-    if (known) return known;
-    const name = `c${this.#constants.size}`;
+    const dataType = elementType[data instanceof BigInt64Array ? "I64" : "F32"];
     const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    this.#initializers.push({ name, dataType: elementType[type], dims: [...dims], rawData });
-    this.#constants.set(key, name);
+    const key = `${dataType}[${dims.join()}]${checksum(rawData)}`;
+    const alike = this.#constants.get(key) ?? [];
+    const known = alike.find((c) => c.rawData.every((byte, i) => byte === rawData[i]));
+    if (known) return known.name;
+    const name = `c${this.#constantCount++}`;
+    this.#initializers.push({ name, dataType, dims: [...dims], rawData });
+    this.#constants.set(key, [...alike, { name, rawData }]);
     return name;
   }
 
@@ -126,6 +129,13 @@ export class GraphWriter {
       },
     }).finish();
   }
+}
+
+/** FNV-1a. */
+function checksum(bytes: Uint8Array): number {
+  let hash = 0x811c9dc5;
+  for (const byte of bytes) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash;
 }
 
 function valueInfo(

@@ -42,5 +42,6 @@ const rules: { [O in Op]?: Rule<O> } = {
   matmul: (t, { transposeA }) => count(t.shape) * t.inputs[0]!.shape.at(transposeA ? -2 : -1)!,
   conv2d: (t) => count(t.shape) * count(t.inputs[1]!.shape.slice(1)),
   conv2dTranspose: ({ inputs: [g, w] }) => count(g!.shape) * count(w!.shape.slice(1)),
+  conv2dKernel: ({ shape, inputs: [g] }) => count(g!.shape) * count(shape.slice(1)),
   attention: (t) => 2 * count(t.shape) * t.inputs[1]!.shape[1]!,
 };

@@ -99,6 +99,22 @@ const checks: Record<Op, readonly Check[]> = {
     ),
     check([[2, 3, 4, 2], [2, 3, 1, 1], [2]], (x, w, b) => t.conv2d(x!, w!, b)),
   ],
+  conv2dKernel: [
+    check(
+      [
+        [2, 3, 5, 4],
+        [2, 2, 5, 4],
+      ],
+      (g, x) => t.conv2dKernel(g!, x!, { stride: 1, padding: [1, 1, 1, 1], kernel: [3, 3] }),
+    ),
+    check(
+      [
+        [2, 3, 2, 2],
+        [2, 2, 5, 4],
+      ],
+      (g, x) => t.conv2dKernel(g!, x!, { stride: 2, padding: [0, 0, 0, 1], kernel: [3, 3] }),
+    ),
+  ],
   conv2dTranspose: [
     ...[5, 6].map((height) =>
       check(
@@ -278,7 +294,7 @@ describe("reverse mode", () => {
     const graph = topological(gradients(t.mean(mul(difference, difference)), [kernel]));
     expect(graph.filter((x) => x.op === "conv2dTranspose")).toEqual([]);
     expect(graph.filter((x) => x.op === "sigmoid")).toEqual([]);
-    expect(graph.filter((x) => x.op === "matmul").length).toBe(1);
+    expect(graph.filter((x) => x.op === "conv2dKernel").length).toBe(1);
   });
 
   it("joins the gradients of chunks instead of adding them up among zeros", () => {

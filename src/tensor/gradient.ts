@@ -7,8 +7,9 @@
  */
 
 import { ShapeError } from "../errors.js";
+import { groupNormGradient } from "./group-norm.js";
 import { topological } from "./order.js";
-import type { Attributes, Op, Padding, Shape, Tensor } from "./tensor.js";
+import type { Attributes, Op, Tensor } from "./tensor.js";
 import * as t from "./tensor.js";
 import { add, div, expand, keep, matmul, mean, mul, neg, pad, reshape, slice, sub, sum } from "./tensor.js";
 
@@ -125,18 +126,22 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
   softmax: (g, y) => [mul(y, sub(g, sum(mul(g, y), [y.rank - 1])))],
   matmul: (g, y, [a, b]) => matmulGradient(g, a, b!, y.attrs),
   conv2d: (g, y, [x, w, b]) => {
-    const size = [x.shape[2]!, x.shape[3]!] as const;
+    const size = sizeOf(x);
     return [
       t.conv2dTranspose(g, w!, { ...y.attrs, size }),
-      kernelGradient(g, x, w!.shape, y.attrs),
+      t.conv2dKernel(g, x, { ...y.attrs, kernel: sizeOf(w!) }),
       b && reshape(sum(g, [0, 2, 3]), b.shape),
     ];
   },
   conv2dTranspose: (g, y, [x, w]) => [
     t.conv2d(g, w!, undefined, y.attrs),
-    kernelGradient(x, g, w!.shape, y.attrs),
+    t.conv2dKernel(x, g, { ...y.attrs, kernel: sizeOf(w!) }),
   ],
-  groupNorm: (g, y, [x, w]) => groupNormGradient(g, x, w!, y.attrs),
+  conv2dKernel: (dw, y, [g, x]) => [
+    t.conv2d(x!, dw, undefined, y.attrs),
+    t.conv2dTranspose(g, dw, { ...y.attrs, size: sizeOf(x!) }),
+  ],
+  groupNorm: (g, y, [x, w]) => imageNormGradient(g, x, w!, y.attrs),
   layerNorm: (g, y, [x, w]) => {
     const last = [x.rank - 1];
     const { normed, rstd } = normalised(x, last, y.attrs.eps);
@@ -216,36 +221,8 @@ function matmulGradient(g: Tensor, a: Tensor, b: Tensor, { transposeA, transpose
   return [shrink(da, a), shrink(db, b)];
 }
 
-/** One product over the batch. g: [B, O, H', W'], x: [B, C, H, W] -> [O, C, kh, kw], which is `shape` */
-function kernelGradient(
-  g: Tensor,
-  x: Tensor,
-  shape: Shape,
-  { stride, padding }: Attributes["conv2d"],
-): Tensor {
-  const met = windows(x, shape.slice(2), g.shape.slice(2), stride, padding);
-  return reshape(matmul(channelsFirst(g), met, { transposeB: true }), shape);
-}
-
-/** [B, C, H, W] -> [C, B*H*W] */
-const channelsFirst = (x: Tensor) => reshape(t.transpose(x, [1, 0, 2, 3]), [x.shape[1]!, -1]);
-
-/** The pixels that every tap of the kernel meets. x: [B, C, H, W] -> [C*kh*kw, B*H'*W'] */
-function windows(x: Tensor, kernel: Shape, size: Shape, stride: number, padding: Padding): Tensor {
-  const [kh, kw] = kernel as [number, number];
-  const [height, width] = size as [number, number];
-  const [top, left, bottom, right] = padding;
-  if (kh * kw * stride === 1 && padding.every((d) => d === 0)) return channelsFirst(x);
-  const C = x.shape[1]!;
-  const framed = pad(t.transpose(x, [1, 0, 2, 3]), [0, 0, top, left], [0, 0, bottom, right]);
-  const met: Tensor[] = [];
-  for (let i = 0; i < kh; i++) {
-    const rows = slice(framed, 2, i, i + (height - 1) * stride + 1, stride);
-    for (let j = 0; j < kw; j++)
-      met.push(reshape(slice(rows, 3, j, j + (width - 1) * stride + 1, stride), [C, 1, -1]));
-  }
-  return reshape(t.concat(met, 1), [C * kh * kw, -1]);
-}
+/** Height and width of an image or a kernel. */
+const sizeOf = (x: Tensor) => [x.shape[2]!, x.shape[3]!] as const;
 
 /** x with mean 0 and variance 1 over `axes`, and the reciprocal of its deviation. */
 function normalised(x: Tensor, axes: readonly number[], eps: number): { normed: Tensor; rstd: Tensor } {
@@ -254,25 +231,11 @@ function normalised(x: Tensor, axes: readonly number[], eps: number): { normed: 
   return { normed: mul(centred, rstd), rstd };
 }
 
-/** rstd (w g - mean(w g) - y mean(w g y)), both means taken from sums per channel, which dw and db are made of. */
-function groupNormGradient(
-  g: Tensor,
-  x: Tensor,
-  w: Tensor,
-  { groups, eps }: Attributes["groupNorm"],
-): Tensor[] {
-  const [B, C, H, W] = x.shape as [number, number, number, number];
-  const grouped = (v: Tensor) => reshape(v, [B, groups, C / groups, H * W]);
-  const { normed, rstd } = normalised(grouped(x), [2, 3], eps);
-  const gain = reshape(w, [groups, C / groups, 1]);
-  const arriving = grouped(g);
-  const perChannel = sum(arriving, [3]); // [B, groups, C / groups, 1]
-  const along = sum(mul(arriving, normed), [3]);
-  const overGroup = (v: Tensor) => mul(mul(rstd, sum(mul(gain, v), [2])), groups / (C * H * W));
-  const steady = sub(mul(arriving, mul(rstd, gain)), overGroup(perChannel));
-  const dx = sub(steady, mul(normed, overGroup(along)));
-  const overBatch = (v: Tensor) => reshape(sum(v, [0]), [C]);
-  return [reshape(dx, x.shape), overBatch(along), overBatch(perChannel)];
+/** The norm of pixels with their channels last, which a lowering may hold them in throughout. */
+function imageNormGradient(g: Tensor, x: Tensor, w: Tensor, attrs: Attributes["groupNorm"]): Tensor[] {
+  const pixels = (v: Tensor) => t.transpose(reshape(v, [v.shape[0]!, v.shape[1]!, -1]), [0, 2, 1]);
+  const [dx, dw, db] = groupNormGradient(pixels(g), pixels(x), w, attrs) as [Tensor, Tensor, Tensor];
+  return [reshape(t.transpose(dx, [0, 2, 1]), x.shape), dw, db];
 }
 
 /** softmax(q kᵀ scale) v computed again, with the very nodes that lowering writes, which ONNX Runtime then merges. */

@@ -17,6 +17,7 @@ export type Size = number | { readonly of: number; readonly axis: number };
 type None = Record<never, never>;
 /** Zeros around an image: top, left, bottom, right. */
 export type Padding = readonly [number, number, number, number];
+export type Extent = readonly [height: number, width: number];
 
 /** Every operation with its attributes. A new one needs a row in `engine/lower.ts` and in `gradient.ts` as well. */
 export interface Attributes {
@@ -46,11 +47,9 @@ export interface Attributes {
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   conv2d: { readonly stride: number; readonly padding: Padding };
   /** The adjoint of `conv2d` in x; `size` is the height and width of the result. */
-  conv2dTranspose: {
-    readonly stride: number;
-    readonly padding: Padding;
-    readonly size: readonly [number, number];
-  };
+  conv2dTranspose: { readonly stride: number; readonly padding: Padding; readonly size: Extent };
+  /** The adjoint of `conv2d` in w; `kernel` is the height and width of the result. */
+  conv2dKernel: { readonly stride: number; readonly padding: Padding; readonly kernel: Extent };
   groupNorm: { readonly groups: number; readonly eps: number };
   layerNorm: { readonly eps: number };
   attention: { readonly heads: number; readonly scale: number; readonly causal: boolean };
@@ -147,10 +146,12 @@ export function broadcast(op: Op, a: Shape, b: Shape): Shape {
 }
 
 type Binary = "add" | "sub" | "mul" | "div";
-const binary = (op: Binary) => (a: Tensor, b: Tensor | number): Tensor => {
-  const y = typeof b === "number" ? scalar(b) : b;
-  return new Tensor(op, [a, y], broadcast(op, a.shape, y.shape), {});
-};
+const binary =
+  (op: Binary) =>
+  (a: Tensor, b: Tensor | number): Tensor => {
+    const y = typeof b === "number" ? scalar(b) : b;
+    return new Tensor(op, [a, y], broadcast(op, a.shape, y.shape), {});
+  };
 export const add = binary("add");
 export const sub = binary("sub");
 export const mul = binary("mul");
@@ -158,7 +159,10 @@ export const div = binary("div");
 
 type Unary = "neg" | "exp" | "log" | "sqrt" | "sin" | "cos" | "tanh" | "erf" | "sigmoid" | "relu" | "step";
 type Activation = "silu" | "gelu" | "quickGelu" | "softmax";
-const unary = (op: Unary | Activation) => (x: Tensor): Tensor => new Tensor(op, [x], x.shape, {});
+const unary =
+  (op: Unary | Activation) =>
+  (x: Tensor): Tensor =>
+    new Tensor(op, [x], x.shape, {});
 export const neg = unary("neg");
 export const exp = unary("exp");
 export const log = unary("log");
@@ -228,6 +232,13 @@ export function conv2dTranspose(
   }
   const shape = [g.shape[0]!, w.shape[1]!, ...size];
   return new Tensor("conv2dTranspose", [g, w], shape, { stride, padding, size });
+}
+
+/** The gradient of `conv2d` in its w of height and width `kernel`. g: [B, O, H', W'], x: [B, C, H, W] -> [O, C, kh, kw] */
+export function conv2dKernel(g: Tensor, x: Tensor, attrs: Attributes["conv2dKernel"]): Tensor {
+  if (g.shape[0] !== x.shape[0])
+    refuse("conv2dKernel", `batches of ${show(g.shape)} and ${show(x.shape)} differ`);
+  return new Tensor("conv2dKernel", [g, x], [g.shape[1]!, x.shape[1]!, ...attrs.kernel], attrs);
 }
 
 /** x: [B, C, H, W], normalised over each of `groups` groups of channels, then scaled and shifted by w, b: [C]. */

@@ -1,0 +1,58 @@
+/**
+ * @file GroupNorm and its gradient composed of other operations, for pixels with their channels last. Forward and
+ * backward pass are made of the same nodes, so one program computes the statistics once.
+ *
+ * x, g: [B, N, C], N pixels; w, b: [C]. A mean over a group is one small product, [B, 1, C] by [C, C].
+ */
+
+import type { Attributes, Tensor } from "./tensor.js";
+import { add, constant, div, matmul, mean, mul, reshape, scalar, sqrt, sub, sum } from "./tensor.js";
+
+type Norm = Attributes["groupNorm"];
+
+/** x less its group's mean, and the reciprocal of the group's deviation for each channel: [B, 1, C] */
+function statistics(
+  x: Tensor,
+  { groups, eps }: Norm,
+): { centred: Tensor; rstd: Tensor; overGroup: OverGroup } {
+  const average = averages(x.shape[2]!, groups);
+  const overGroup = (v: Tensor) => matmul(v, average);
+  const centred = sub(x, overGroup(mean(x, [1])));
+  const variance = overGroup(mean(mul(centred, centred), [1]));
+  return { centred, rstd: div(scalar(1), sqrt(add(variance, eps))), overGroup };
+}
+
+type OverGroup = (perChannel: Tensor) => Tensor;
+
+/** Multiplied with it, each channel becomes the mean of its group: [C, C] */
+function averages(C: number, groups: number): Tensor {
+  const size = C / groups;
+  const weight = (i: number) =>
+    Math.floor((i % C) / size) === Math.floor(Math.floor(i / C) / size) ? 1 / size : 0;
+  return constant(
+    Float32Array.from({ length: C * C }, (_, i) => weight(i)),
+    [C, C],
+  );
+}
+
+/** -> [B, N, C] */
+export function groupNormOf(x: Tensor, w: Tensor, b: Tensor, norm: Norm): Tensor {
+  const { centred, rstd } = statistics(x, norm);
+  return add(mul(centred, mul(rstd, w)), b);
+}
+
+/**
+ * The gradients in x, w and b: rstd (w g - mean(w g) - y mean(w g y)) with y = centred rstd, both means taken from
+ * sums per channel, which dw and db are made of.
+ */
+export function groupNormGradient(g: Tensor, x: Tensor, w: Tensor, norm: Norm): [Tensor, Tensor, Tensor] {
+  const [, N, C] = x.shape as [number, number, number];
+  const { centred, rstd, overGroup } = statistics(x, norm);
+  const perChannel = sum(g, [1]);
+  const along = mul(sum(mul(g, centred), [1]), rstd); // sum of g y
+  const overPixels = (v: Tensor) => mul(mul(rstd, overGroup(mul(v, w))), 1 / N);
+  const steady = sub(mul(g, mul(rstd, w)), overPixels(perChannel));
+  const dx = sub(steady, mul(centred, mul(overPixels(along), rstd)));
+  const overBatch = (v: Tensor) => reshape(sum(v, [0]), [C]);
+  return [dx, overBatch(along), overBatch(perChannel)];
+}
