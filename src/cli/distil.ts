@@ -2,23 +2,18 @@
 
 import path from "node:path";
 import { Command, Option } from "commander";
-import pc from "picocolors";
 import { blockingEngine } from "../engine/ort.js";
 import { InvalidRequest } from "../errors.js";
 import { loadComponents } from "../pipeline/load.js";
-import { buildCache, type CacheProgress } from "../train/cache/build.js";
 import { openCache } from "../train/cache/cache.js";
-import { aspectBuckets } from "../train/data/buckets.js";
-import { openData } from "../train/data/source.js";
 import { checkBatches, type DistilOptions, distilJob, storeTeacher } from "../train/distil.js";
 import { exportModel } from "../train/export.js";
 import { trainingNoise } from "../train/noise.js";
-import { type TrainingOptions, trainingOptions } from "../train/options.js";
+import { trainingOptions } from "../train/options.js";
 import { paintSamples } from "../train/samples.js";
 import { studentConfig } from "../train/student.js";
 import { TeacherStore } from "../train/teacher-store.js";
 import { train } from "../train/trainer.js";
-import type { StepMetrics } from "../train/watch/metrics.js";
 import { readJson } from "../weights/files.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
 import {
@@ -28,6 +23,7 @@ import {
   type TrainingFlags,
   trainingRequest,
 } from "./training-options.js";
+import { fillCache, finish, needed, watcher } from "./training-run.js";
 
 type Flags = TrainingFlags & {
   teacher: string;
@@ -130,51 +126,11 @@ async function distil(flags: Flags): Promise<void> {
       onStep: watcher(progress, flags),
     });
     progress.stop();
-    if (finished.stopped) process.exitCode = 130;
-    else process.stdout.write(`${output}\n`);
+    finish(finished, output);
   } finally {
     progress.stop();
     done();
   }
-}
-
-type Filling = {
-  data: string;
-  cacheFolder: string;
-  components: Awaited<ReturnType<typeof loadComponents>>;
-  options: TrainingOptions;
-  signal: AbortSignal;
-  progress: Progress;
-  say: (line: string) => void;
-};
-
-/** Latents and embeddings on disk; neither encoder stays in memory. */
-async function fillCache({
-  data,
-  cacheFolder,
-  components,
-  options,
-  signal,
-  progress,
-  say,
-}: Filling): Promise<void> {
-  const source = await openData(data);
-  const report = await buildCache({
-    data: source,
-    dataPath: data,
-    components,
-    folder: cacheFolder,
-    resolution: options.resolution,
-    ...(options.aspectRatioBuckets && { buckets: aspectBuckets(options.resolution) }),
-    crop: options.randomCrop ? "random" : "center",
-    flip: options.randomFlip,
-    seed: options.seed,
-    signal,
-    onProgress: shown(progress),
-  });
-  progress.stop();
-  for (const { key, reason } of report.skipped.slice(0, 10)) say(pc.yellow(`skipped ${key}: ${reason}`));
-  if (report.skipped.length > 0) say(pc.yellow(`${report.skipped.length} skipped in all`));
 }
 
 /** Lets the teacher alone leave its results on disk for every batch of the run. */
@@ -199,41 +155,4 @@ async function teacherPhase(
   progress.stop();
   if (signal.aborted) process.exitCode = 130;
   else say(`the teacher's results of ${batches} batches are stored; go on with --phase student`);
-}
-
-function needed(field: string, value: string | undefined, flag: string): string {
-  if (value !== undefined) return value;
-  throw new InvalidRequest(field, undefined, `must be given, got none. Add ${flag}.`);
-}
-
-/** Shows the two stages of caching one after the other. */
-function shown(progress: Progress): (at: CacheProgress) => void {
-  let [stage, started] = ["", 0];
-  return ({ stage: now, done, total }) => {
-    if (now !== stage) {
-      progress.stop();
-      progress.start(`encoding ${now}`, total);
-      [stage, started] = [now, performance.now()];
-    }
-    progress.step(done, ((performance.now() - started) / 1000 / Math.max(1, done)) * (total - done));
-  };
-}
-
-/** A line of progress with the losses, or a JSON line. */
-function watcher(progress: Progress, { json, quiet }: Flags): (row: StepMetrics, last: number) => void {
-  let begun = false;
-  return (row, last) => {
-    if (json) process.stdout.write(`${JSON.stringify(row)}\n`);
-    if (!begun) progress.start("training", last);
-    begun = true;
-    progress.step(row.step, (row.secondsPerStep ?? 0) * (last - row.step), lossLine(row));
-    if (!quiet && !process.stderr.isTTY && row.step % 50 === 0)
-      process.stderr.write(`step ${row.step} of ${last}: ${lossLine(row)}\n`);
-  };
-}
-
-function lossLine({ loss, task, out, feat, imagesPerSecond }: StepMetrics): string {
-  const terms = Object.entries({ loss, task, out, feat }).filter(([, value]) => typeof value === "number");
-  const speed = imagesPerSecond ? ` ${imagesPerSecond.toFixed(1)} images/s` : "";
-  return `${terms.map(([name, value]) => `${name} ${(value as number).toPrecision(4)}`).join(" ")}${speed}`;
 }

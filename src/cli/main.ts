@@ -9,6 +9,8 @@ import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
 import { modelsCommand } from "./models.js";
 import { exitCodes, report } from "./terminal.js";
+import { trainCommand } from "./train.js";
+import { watchCommand } from "./watch.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -31,6 +33,8 @@ for (const command of [
   compareCommand(),
   modelsCommand(),
   distilCommand(),
+  trainCommand(),
+  watchCommand(),
 ]) {
   koala.addCommand(command.exitOverride());
 }

@@ -5,9 +5,9 @@
 
 import { Generator } from "../diffusion/random.js";
 import { floats, type Values } from "../engine/engine.js";
-import type { LatentCache } from "./cache/cache.js";
+import type { CachedBatch, LatentCache } from "./cache/cache.js";
 import { batchesFrom, type Position } from "./data/buckets.js";
-import { drawDropout, dropCaption } from "./data/captions.js";
+import { type Dropped, drawDropout, dropCaption } from "./data/captions.js";
 import { below, seeded } from "./data/seeded.js";
 import {
   addNoise,
@@ -20,6 +20,9 @@ import {
 import type { TrainingOptions } from "./options.js";
 
 export type NoisyBatch = {
+  /** The captions, and which of them were dropped. */
+  words: readonly string[];
+  dropped: readonly Dropped[];
   /** `noisy`, `timestep`, `text`, `pooled`, `time_ids`, `target`, `task_weights`: whatever this run uses. */
   inputs: Record<string, Values>;
   keys: readonly string[];
@@ -42,15 +45,19 @@ export async function noisyBatch(
   const shape = [keys.length, channels, height, width] as const;
   const noise = drawNoise(shape, generator, { noiseOffset });
   const timesteps = drawTimesteps(schedule, keys.length, generator);
-  const text = captions(read, cache, options, batch);
+  const dropped = keys.map((_: string, i: number) =>
+    drawDropout(options.captionDropoutRule, options.captionDropout, seeded(seed, "captions", batch, i)),
+  );
   return {
     keys,
     next,
+    words: read.words,
+    dropped,
     inputs: {
       noisy: { data: addNoise(schedule, latents, noise, timesteps), shape },
       target: { data: trainingTarget(schedule, latents, noise, timesteps), shape },
       timestep: floats(Float32Array.from(timesteps), keys.length),
-      ...text,
+      ...conditions(read, cache, options, dropped),
       ...(gamma !== null && {
         task_weights: floats(minSnrWeights(schedule, timesteps, { gamma, rule }), keys.length),
       }),
@@ -58,20 +65,16 @@ export async function noisyBatch(
   };
 }
 
-type Read = Awaited<ReturnType<LatentCache["read"]>>;
-
 /** The text conditions, some of them dropped. */
-function captions(
-  read: Read,
+function conditions(
+  read: CachedBatch,
   cache: LatentCache,
-  options: TrainingOptions,
-  batch: number,
+  { captionDropoutRule }: TrainingOptions,
+  dropped: readonly Dropped[],
 ): Record<string, Values> {
-  const { captionDropout, captionDropoutRule, seed } = options;
   const rows = read.captions.map((given, i) => {
-    if (captionDropout === 0) return given;
-    const dropped = drawDropout(captionDropoutRule, captionDropout, seeded(seed, "captions", batch, i));
-    return dropCaption(captionDropoutRule, given, dropped, cache.empty);
+    const { text, pooled } = dropped[i]!;
+    return text || pooled ? dropCaption(captionDropoutRule, given, dropped[i]!, cache.empty) : given;
   });
   const [tokens, width] = cache.textShape;
   const text = {

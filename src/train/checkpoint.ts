@@ -7,7 +7,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { readJson, writeAll, writeBeside } from "../weights/files.js";
+import { kindOf, readJson, writeAll, writeBeside } from "../weights/files.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 import type { Position } from "./data/buckets.js";
 import type { Layout } from "./flat.js";
@@ -59,9 +59,8 @@ export async function saveCheckpoint(
     });
     await writeSafetensors(path.join(temporary, "state.safetensors"), new Map(tensors));
     await writeBeside(path.join(temporary, "progress.json"), (handle) => writeAll(handle, encode(progress)));
-    const target = path.join(parent, name(progress.step));
-    await rm(target, { recursive: true, force: true });
-    await rename(temporary, target);
+    await discard(parent, name(progress.step));
+    await rename(temporary, path.join(parent, name(progress.step)));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw error;
@@ -73,7 +72,16 @@ async function removeOld(folder: string, keep: number | null): Promise<void> {
   const parent = path.join(folder, "checkpoints");
   const old = keep === null ? [] : (await checkpointSteps(folder)).slice(0, -keep).map(name);
   const left = (await readdir(parent)).filter((n) => n.startsWith(".writing-"));
-  for (const n of [...old, ...left]) await rm(path.join(parent, n), { recursive: true, force: true });
+  for (const n of left) await rm(path.join(parent, n), { recursive: true, force: true });
+  for (const n of old) await discard(parent, n);
+}
+
+/** Takes the name away first: a removal that is cut short must not leave half a checkpoint under it. */
+async function discard(parent: string, name: string): Promise<void> {
+  if (!(await kindOf(path.join(parent, name)))) return;
+  const aside = path.join(parent, `.writing-${randomUUID()}`);
+  await rename(path.join(parent, name), aside);
+  await rm(aside, { recursive: true, force: true });
 }
 
 /** Reads a checkpoint into `state`; ModelError if it does not belong to this layout. */

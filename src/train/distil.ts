@@ -59,9 +59,10 @@ export function distilJob(setup: DistilOptions): Job {
   };
   const teach = async (batch: number, inputs: Record<string, Values>): Promise<Record<string, Values>> => {
     if (!needed) return {};
-    if (stored) return stored.read(batch, inputs);
+    const given = teacherInputs(inputs);
+    if (stored) return stored.read(batch, given);
     teaching ??= teacherProgram(setup);
-    return (await teaching).run(teacherInputs(inputs));
+    return (await teaching).run(given);
   };
   return {
     description: setup.description,
@@ -99,7 +100,8 @@ export async function storeTeacher(
   let position = { epoch: 0, batch: 0 };
   for (let batch = 0; batch < batches && !signal?.aborted; batch++) {
     const { inputs, next } = await noisyBatch(cache, schedule, options, { position, batch });
-    if (!(await store.has(batch))) await store.write(batch, inputs, await session.run(teacherInputs(inputs)));
+    const given = teacherInputs(inputs);
+    if (!(await store.has(batch, given))) await store.write(batch, given, await session.run(given));
     position = next;
     onBatch(batch + 1);
   }

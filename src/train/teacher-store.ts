@@ -1,6 +1,7 @@
 /**
  * @file A teacher's results on disk, batch by batch: teacher and student need not be in memory together. Each file
- * says which batch it belongs to by a digest of the noisy latents, so results of another seed or data set are refused.
+ * says which batch it belongs to by a digest of all that the teacher was given, so results of another seed, data set or
+ * caption dropout are refused.
  */
 
 import { createHash } from "node:crypto";
@@ -9,7 +10,7 @@ import path from "node:path";
 import type { Values } from "../engine/engine.js";
 import { ModelError } from "../errors.js";
 import { kindOf } from "../weights/files.js";
-import { openSafetensors, writeSafetensors } from "../weights/safetensors-file.js";
+import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 
 export class TeacherStore {
   readonly #folder: string;
@@ -18,11 +19,14 @@ export class TeacherStore {
     this.#folder = folder;
   }
 
-  async has(batch: number): Promise<boolean> {
-    return (await kindOf(this.#file(batch))) === "file";
+  /** Whether the results of this batch are there; ModelError if another batch's are. */
+  async has(batch: number, inputs: Readonly<Record<string, Values>>): Promise<boolean> {
+    if ((await kindOf(this.#file(batch))) === undefined) return false;
+    checkOrigin(await openSafetensors(this.#file(batch)), inputs);
+    return true;
   }
 
-  /** Writes the teacher's results of a batch, whole or not at all. */
+  /** Writes the teacher's results of a batch, whole or not at all. inputs: what the teacher was given. */
   async write(
     batch: number,
     inputs: Readonly<Record<string, Values>>,
@@ -33,7 +37,7 @@ export class TeacherStore {
       ([name, { data, shape }]) => [name, { dtype: "F32" as const, shape, data }] as const,
     );
     await writeSafetensors(this.#file(batch), new Map(tensors), {
-      metadata: { batch: String(batch), noisy: digest(inputs) },
+      metadata: { batch: String(batch), inputs: digest(inputs) },
     });
   }
 
@@ -45,12 +49,7 @@ export class TeacherStore {
         `must hold the teacher's results of batch ${batch}: ${(error as Error).message} Let the teacher run for more steps first.`,
       );
     });
-    if (file.metadata.noisy !== digest(inputs)) {
-      throw new ModelError(
-        file.path,
-        "was computed from another batch. Use the same data, seed, batch size and options, or another --teacher-cache.",
-      );
-    }
+    checkOrigin(file, inputs);
     const results: Record<string, Values> = {};
     for (const [name, { shape }] of file.tensors)
       results[name] = { data: await file.readFloats(name), shape };
@@ -62,9 +61,17 @@ export class TeacherStore {
   }
 }
 
-const digest = ({ noisy }: Readonly<Record<string, Values>>): string => {
-  const { buffer, byteOffset, byteLength } = noisy!.data;
-  return createHash("sha256")
-    .update(new Uint8Array(buffer, byteOffset, byteLength))
-    .digest("hex");
-};
+function checkOrigin(file: SafetensorsFile, inputs: Readonly<Record<string, Values>>): void {
+  if (file.metadata.inputs === digest(inputs)) return;
+  const remedy = "Use the same data, seed, batch size and options, or another --teacher-cache.";
+  throw new ModelError(file.path, `was computed from another batch. ${remedy}`);
+}
+
+function digest(inputs: Readonly<Record<string, Values>>): string {
+  const hash = createHash("sha256");
+  for (const [name, { data, shape }] of Object.entries(inputs)) {
+    hash.update(`${name} ${shape.join("x")} `);
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return hash.digest("hex");
+}

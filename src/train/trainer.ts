@@ -7,7 +7,7 @@ import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { BlockingEngine } from "../engine/ort.js";
 import { InvalidRequest } from "../errors.js";
-import { kindOf, readJson, writeAll, writeBeside } from "../weights/files.js";
+import { kindOf, writeAll, writeBeside } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
 import { checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from "./checkpoint.js";
 import type { Position } from "./data/buckets.js";
@@ -18,10 +18,11 @@ import type { TrainingOptions } from "./options.js";
 import { learningRate } from "./rates.js";
 import { curvesSvg } from "./watch/curves.js";
 import { appendMetrics, readMetrics, type StepMetrics } from "./watch/metrics.js";
+import { readRun, runFile, writeRun } from "./watch/run.js";
 
 /** What is trained. */
 export interface Job {
-  /** For `run.json` and the page: models, data, sizes. */
+  /** For `run.json` and the page: the command, and by role what is trained and on what. */
   readonly description: JsonObject;
   readonly layout: Layout;
   /** Fills in the weights that a new run begins with. */
@@ -74,15 +75,20 @@ export async function train(job: Job, run: RunOptions): Promise<Finished> {
   const gradient = array();
   const sum = options.gradientAccumulationSteps > 1 ? array() : gradient;
 
-  let saved = progress.step;
+  // A run that was killed after its checkpoint may lack what follows it: the model is written again.
+  let kept = (await checkpointSteps(folder)).includes(progress.step) ? progress.step : -1;
+  let saved = -1;
   const save = async () => {
-    if (saved === progress.step && saved > 0) return;
-    await saveCheckpoint(folder, {
-      layout: job.layout,
-      state,
-      progress,
-      keep: options.checkpointsTotalLimit,
-    });
+    checkWeights(state.weights, progress.step);
+    if (kept !== progress.step)
+      await saveCheckpoint(folder, {
+        layout: job.layout,
+        state,
+        progress,
+        keep: options.checkpointsTotalLimit,
+      });
+    kept = progress.step;
+    if (saved === progress.step) return;
     await job.save(state.average ?? state.weights);
     await writeCurves(folder);
     saved = progress.step;
@@ -108,7 +114,7 @@ export async function train(job: Job, run: RunOptions): Promise<Finished> {
     const row = metrics(progress, computed, { rate, norm, seconds });
     await appendMetrics(folder, row);
     run.onStep?.(row, options.maxTrainSteps);
-    checkFinite(computed.terms, progress.step);
+    checkFinite({ ...computed.terms, "norm of the gradient": norm }, progress.step);
     if (progress.step % options.checkpointingSteps === 0) await save();
     if (options.validationSteps > 0 && progress.step % options.validationSteps === 0 && job.paint) {
       await save();
@@ -177,7 +183,6 @@ async function begin(
 
 /** Settings that may differ when a run goes on: they decide how far and how often, not what is computed. */
 const free: ReadonlySet<string> = new Set([
-  "maxTrainSteps",
   "checkpointingSteps",
   "checkpointsTotalLimit",
   "validationSteps",
@@ -185,31 +190,45 @@ const free: ReadonlySet<string> = new Set([
   "threads",
 ]);
 
+/** Rates that do not depend on where the run ends. */
+const endless: ReadonlySet<string> = new Set(["constant", "constant_with_warmup"]);
+
 /** Writes `run.json` for a new run; for one that goes on, checks that it is the same. */
 async function openRun(job: Job, { folder, options, resume }: RunOptions): Promise<void> {
-  const file = path.join(folder, "run.json");
-  const before = (await kindOf(file)) ? await readJson(file) : undefined;
+  const before = (await kindOf(path.join(folder, runFile))) ? await readRun(folder) : undefined;
+  const { command, ...roles } = job.description;
+  const models = Object.fromEntries(Object.entries(roles).map(([role, value]) => [role, String(value)]));
   if (before && !resume) {
     const rule = `must be a new folder, got one with a run in it. Add --resume to go on, or choose another.`;
     throw new InvalidRequest("output", folder, rule);
   }
   if (before) {
-    const old = before.options as Record<string, unknown>;
-    const differs = Object.entries(options).find(
-      ([key, value]) => !free.has(key) && JSON.stringify(old[key]) !== JSON.stringify(value),
-    );
-    if (differs) {
-      const [key, value] = differs;
-      const rule = `must stay ${JSON.stringify(old[key])} when a run goes on, got ${JSON.stringify(value)}.`;
-      throw new InvalidRequest(key, value, `${rule} Begin another run to change it.`);
-    }
+    checkSame({ command: before.command, ...before.models }, { command, ...models });
+    const mayDiffer = (key: string) =>
+      free.has(key) || (key === "maxTrainSteps" && endless.has(options.lrScheduler));
+    checkSame(before.options, options, mayDiffer);
   }
   await mkdir(folder, { recursive: true });
-  const started = (before?.started as string | undefined) ?? new Date().toISOString();
-  const record = { ...job.description, options, started };
-  await writeBeside(file, (handle) =>
-    writeAll(handle, new TextEncoder().encode(`${JSON.stringify(record, undefined, 2)}\n`)),
-  );
+  const started = before?.started ?? new Date().toISOString();
+  await writeRun(folder, {
+    command: String(command),
+    started,
+    steps: options.maxTrainSteps,
+    models,
+    options,
+  });
+}
+
+function checkSame(
+  old: Readonly<Record<string, unknown>>,
+  now: Readonly<Record<string, unknown>>,
+  mayDiffer: (key: string) => boolean = () => false,
+): void {
+  const text = JSON.stringify;
+  const differs = Object.keys(now).find((key) => !mayDiffer(key) && text(old[key]) !== text(now[key]));
+  if (differs === undefined) return;
+  const rule = `must stay ${text(old[differs])} when a run goes on, got ${text(now[differs])}.`;
+  throw new InvalidRequest(differs, now[differs], `${rule} Begin another run to change it.`);
 }
 
 const rateOf = (options: TrainingOptions, update: number): number =>
@@ -240,11 +259,17 @@ function metrics(
   };
 }
 
-function checkFinite(terms: Readonly<Record<string, number>>, step: number): void {
-  const broken = Object.entries(terms).find(([, value]) => !Number.isFinite(value));
+function checkFinite(values: Readonly<Record<string, number>>, step: number): void {
+  const broken = Object.entries(values).find(([, value]) => !Number.isFinite(value));
   if (!broken) return;
-  const rule = `must be finite, got ${broken[1]} at step ${step}. Lower --learning-rate, or clip with --max-grad-norm;`;
-  throw new InvalidRequest(`loss ${broken[0]}`, broken[1], `${rule} the last checkpoint is whole.`);
+  const rule = `must be finite, got ${broken[1]} at step ${step}.`;
+  const remedy = "Lower --lr, or clip with --max-grad-norm; the last checkpoint is whole.";
+  throw new InvalidRequest(broken[0], broken[1], `${rule} ${remedy}`);
+}
+
+/** What has diverged must not push whole checkpoints out. */
+function checkWeights(weights: Float32Array, step: number): void {
+  for (const x of weights) if (!Number.isFinite(x)) checkFinite({ weights: x }, step);
 }
 
 async function writeCurves(folder: string): Promise<void> {

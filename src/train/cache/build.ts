@@ -205,9 +205,15 @@ async function writeIndex(
   }
   const used = new Set([captionId(""), ...examples.map(({ caption }) => caption)]);
   const entries = [...used].map((caption): CaptionEntry => {
-    const { file, tensors } = texts.places.get(caption)!;
+    const { file, tensors, note } = texts.places.get(caption)!;
     const { text, pooled } = tensors;
-    return { caption, file, text: text!.offset, ...(pooled && { pooled: pooled.offset }) };
+    return {
+      caption,
+      words: note.caption,
+      file,
+      text: text!.offset,
+      ...(pooled && { pooled: pooled.offset }),
+    };
   });
   const files: Record<string, number> = {};
   for (const file of new Set([...entries, ...examples].map(({ file }) => file)))

@@ -24,6 +24,8 @@ export type CachedBatch = {
   /** Latents to train on, [B, C, h, w], times `scalingFactor`; moments are sampled, latents draw nothing. */
   sample(source: NoiseSource): Float32Array;
   readonly captions: readonly Embeddings[];
+  /** The captions as they were written, for text encoders that are trained themselves. */
+  readonly words: readonly string[];
   readonly timeIds: readonly TimeIds[];
 };
 
@@ -72,8 +74,9 @@ export async function openCache(folder: string): Promise<LatentCache> {
       const shape = encodedShape(description, oneBucket(entries));
       const rows = await Promise.all(entries.map(({ file, encoded }) => floats(file, encoded, shape)));
       const texts = await Promise.all(entries.map(({ caption }) => embeddings(captions.get(caption)!)));
+      const words = entries.map(({ caption }) => captions.get(caption)!.words);
       const timeIds = entries.map((entry) => entry.timeIds);
-      return { ...latents(rows, shape, description), captions: texts, timeIds };
+      return { ...latents(rows, shape, description), captions: texts, words, timeIds };
     },
   };
 }

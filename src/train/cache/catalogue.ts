@@ -18,6 +18,8 @@ const head = z.strictObject({
 
 const captionEntry = z.strictObject({
   caption: z.string(),
+  /** The caption itself. */
+  words: z.string(),
   file: z.string(),
   /** Bytes from the start of the file. */
   text: whole,

@@ -5,15 +5,21 @@ export type Scale = { kind: "linear" | "log"; low: number; high: number };
 export type ScaleChoice = "auto" | "linear" | "log";
 
 /** A loss that falls by more than this over a run is drawn on a log axis. */
-const logRatio = 20;
+const logRatio = 10;
 
-/** The axis for these values (those not finite are ignored): log only where all are positive. */
-export function scaleFor(values: readonly number[], choice: ScaleChoice, { fromZero = false } = {}): Scale {
+/** The axis that series share (values not finite are ignored): log only where all are positive. */
+export function scaleFor(
+  series: readonly (readonly number[])[],
+  choice: ScaleChoice,
+  { fromZero = false } = {},
+): Scale {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-  for (const value of values) {
-    if (!Number.isFinite(value)) continue;
-    if (value < low) low = value;
-    if (value > high) high = value;
+  for (const values of series) {
+    for (const value of values) {
+      if (!Number.isFinite(value)) continue;
+      if (value < low) low = value;
+      if (value > high) high = value;
+    }
   }
   if (low > high) return { kind: "linear", low: 0, high: 1 };
   const positive = low > 0;
@@ -37,7 +43,7 @@ export function ticks(scale: Scale, count: number): number[] {
   if (scale.kind === "linear") return linearTicks(scale.low, scale.high, count);
   for (const marks of [[1], [1, 3], [1, 2, 5]]) {
     const found = decades(scale, marks);
-    if (found.length >= 3) return everyNth(found, Math.ceil(found.length / (count + 1)));
+    if (found.length >= 3) return everyNth(found, Math.ceil(found.length / (Math.round(count) + 2)));
   }
   return linearTicks(scale.low, scale.high, count);
 }

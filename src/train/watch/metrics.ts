@@ -22,6 +22,8 @@ const stepRow = z.object({
   task: real.optional(),
   out: real.optional(),
   feat: real.optional(),
+  /** Of an autoencoder's pictures, in dB. */
+  psnr: real.optional(),
   lr: real,
   gradNorm: real,
   imagesPerSecond: real,

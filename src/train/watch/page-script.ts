@@ -11,7 +11,10 @@ const element = (tag, properties = {}, ...children) => {
   return made;
 };
 const whole = (n) => n.toLocaleString("en");
-const number = (n) => (n === null || n === undefined ? "not finite" : String(Number(n.toPrecision(4))));
+const number = (n) => {
+  if (n === null || n === undefined) return "not finite";
+  return n !== 0 && Math.abs(n) < 1e-3 ? n.toExponential(3) : String(Number(n.toPrecision(4)));
+};
 const duration = (s) => {
   if (s < 60) return Math.round(s) + " s";
   const minutes = Math.round(s / 60);
@@ -155,9 +158,11 @@ function point(step) {
     const read = figure.querySelector(".read");
     const points = panel ? pointsOf(panel) : [];
     read.hidden = step === undefined || points.length === 0;
+    figure.classList.toggle("reading", !read.hidden);
     if (read.hidden) continue;
     const [at, value, smooth] = points[nearest(points, step)];
-    read.textContent = "step " + whole(at) + ": " + number(value) + (panel.points.length > 0 ? ", mean " + number(smooth) : "");
+    const mean = smooth === value ? "" : ", mean " + number(smooth);
+    read.textContent = "step " + whole(at) + ": " + number(value) + mean;
     mark(svg, panel, at, smooth);
   }
 }

@@ -52,9 +52,9 @@ a { color: var(--accent); font-size: 13px; }
 .panel svg { display: block; width: 100%; height: auto; }
 .panel .cross { stroke: var(--quiet); stroke-width: 1; stroke-dasharray: 3 3; }
 .panel .mark { fill: var(--accent); stroke: var(--card); stroke-width: 1.5; }
-.panel .read { position: absolute; left: 56px; right: 26px; top: 8px; text-align: right; padding: 3px 0;
-  background: var(--card); font-size: 12px; margin: 0; color: var(--ink); font-variant-numeric: tabular-nums;
-  pointer-events: none; left: auto; padding-left: 12px; }
+.panel .read { position: absolute; right: 26px; top: 10px; margin: 0; font-size: 12px; pointer-events: none;
+  font-variant-numeric: tabular-nums; }
+.panel.reading .notes { visibility: hidden; }
 .row { background: var(--card); border: 1px solid var(--edge); border-radius: 10px; padding: 12px; margin-bottom: 12px;
   display: grid; grid-template-columns: 224px 1fr; gap: 4px 16px; align-items: start; }
 .row .shown { grid-row: span 2; width: 100%; aspect-ratio: 1; object-fit: contain; border-radius: 6px;
@@ -63,7 +63,7 @@ a { color: var(--accent); font-size: 13px; }
 .strip { display: flex; gap: 8px; overflow-x: auto; padding: 4px; align-self: end; min-width: 0; }
 .strip button { flex: none; border: 0; padding: 0; background: none; color: var(--quiet); font: inherit; font-size: 12px;
   cursor: pointer; border-radius: 6px; font-variant-numeric: tabular-nums; }
-.strip img { display: block; width: 104px; height: 104px; object-fit: contain; border-radius: 6px;
+.strip img { display: block; width: 144px; height: 144px; margin-bottom: 5px; object-fit: contain; border-radius: 6px;
   background: var(--ground); outline: 1px solid var(--edge); }
 .strip button[aria-pressed="true"] { color: var(--ink); font-weight: 600; }
 .strip button[aria-pressed="true"] img { outline: 3px solid var(--accent); }
@@ -77,7 +77,7 @@ summary { cursor: pointer; }
   header, main { padding-left: 12px; padding-right: 12px; }
   .row { grid-template-columns: 1fr; }
   .row .shown { grid-row: auto; max-height: 70vh; }
-  .strip img { width: 76px; height: 76px; }
+  .strip img { width: 84px; height: 84px; }
   .options { grid-template-columns: 1fr; }
   .options dt { margin-top: 6px; }
 }`;

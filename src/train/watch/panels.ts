@@ -22,14 +22,15 @@ export type Panel = {
 export type PanelOptions = {
   /** How far the smoothing looks back, as a share of the steps. */
   window?: number;
-  /** `auto` takes a log axis for what spans more than a factor of 20. */
+  /** `auto` takes a log axis for what spans more than a factor of 10. */
   scale?: ScaleChoice;
   /** The most points of a series. */
   most?: number;
 };
 
 type Key = Exclude<keyof StepMetrics, "step" | "epoch" | "time" | "secondsPerStep">;
-type Chart = { key: Key; title: string; fromZero?: boolean; linear?: boolean };
+/** `exact` is set by a rule, not measured: smoothing would only misstate it. */
+type Chart = { key: Key; title: string; fromZero?: boolean; exact?: boolean };
 
 const charts: readonly Chart[] = [
   { key: "loss", title: "loss" },
@@ -37,8 +38,8 @@ const charts: readonly Chart[] = [
   { key: "out", title: "output loss" },
   { key: "feat", title: "feature loss" },
   { key: "gradNorm", title: "gradient norm" },
-  { key: "lr", title: "learning rate", fromZero: true, linear: true },
-  { key: "imagesPerSecond", title: "images per second", fromZero: true, linear: true },
+  { key: "lr", title: "learning rate", fromZero: true, exact: true },
+  { key: "imagesPerSecond", title: "images per second", fromZero: true },
 ];
 
 /** The panels that these rows (in order of step) have values for. */
@@ -46,24 +47,36 @@ export function panels(metrics: readonly Metrics[], options: PanelOptions = {}):
   const steps = metrics.filter((row): row is StepMetrics => !isValidation(row));
   const validations = metrics.filter(isValidation);
   const span = { firstStep: metrics[0]?.step ?? 0, lastStep: metrics.at(-1)?.step ?? 1 };
-  const known = charts.map((chart) => {
-    const training = steps.flatMap((row) => {
-      const value = row[chart.key];
-      return value === undefined ? [] : [{ step: row.step, value }];
-    });
-    return { ...chart, training, validation: measured(validations, chart.key) };
-  });
+  const known = charts.map((chart) => ({
+    ...chart,
+    training: column(steps, chart.key),
+    validation: measured(validations, chart.key),
+  }));
   const others = [...new Set(validations.flatMap((row) => Object.keys(row.validation)))]
     .filter((key) => !charts.some((chart) => chart.key === key))
     .map((key) => ({
       key: `validation ${key}`,
       title: `validation ${key}`,
-      training: [],
+      training: { steps: [], values: [] },
       validation: measured(validations, key),
     }));
   return [...known, ...others]
-    .filter(({ training, validation }) => training.length + validation.length > 0)
+    .filter(({ training, validation }) => training.values.length + validation.length > 0)
     .map((chart) => panel({ ...span, ...chart }, options));
+}
+
+/** Two plain arrays, as a long run has hundreds of thousands of steps and is drawn every second. */
+type Column = { steps: number[]; values: number[] };
+
+function column(rows: readonly StepMetrics[], key: Key): Column {
+  const found: Column = { steps: [], values: [] };
+  for (const row of rows) {
+    const value = row[key];
+    if (value === undefined) continue;
+    found.steps.push(row.step);
+    found.values.push(value);
+  }
+  return found;
 }
 
 type Measured = { step: number; value: number };
@@ -76,22 +89,27 @@ function measured(rows: { step: number; validation: Record<string, number> }[], 
 
 function panel(
   chart: Pick<Panel, "key" | "title" | "firstStep" | "lastStep"> &
-    Pick<Chart, "fromZero" | "linear"> & { training: Measured[]; validation: Measured[] },
+    Pick<Chart, "fromZero" | "exact"> & { training: Column; validation: Measured[] },
   { window = 0.025, scale = "auto", most = 400 }: PanelOptions,
 ): Panel {
-  const { key, title, firstStep, lastStep, training, validation, fromZero = false } = chart;
-  const values = training.map(({ value }) => value);
-  const smooth = smoothed(values, factorFor(values.length * window));
-  const thin = extremes(values, most).map((i) => ({ ...training[i]!, smooth: smooth[i]! }));
-  const shown = [...values, ...validation.map(({ value }) => value)];
+  const { key, title, firstStep, lastStep, training, validation, fromZero = false, exact = false } = chart;
+  const { steps, values } = training;
+  const smooth = smoothed(values, exact ? 0 : factorFor(values.length * window));
+  const thin = extremes(values, most).map((i) => ({
+    step: steps[i]!,
+    value: values[i]!,
+    smooth: smooth[i]!,
+  }));
+  const checked = validation.map(({ value }) => value);
+  const broken = (value: number) => !Number.isFinite(value);
   return {
     key,
     title,
     firstStep,
     lastStep,
-    scale: scaleFor(shown, chart.linear ? "linear" : scale, { fromZero }),
+    scale: scaleFor([values, checked], fromZero ? "linear" : scale, { fromZero }),
     training: thin,
     validation,
-    notFinite: [...training, ...validation].find(({ value }) => !Number.isFinite(value))?.step,
+    notFinite: steps[values.findIndex(broken)] ?? validation.find(({ value }) => broken(value))?.step,
   };
 }

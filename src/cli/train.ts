@@ -1,0 +1,161 @@
+/** @file `koala train`: trains or fine-tunes a U-Net, with or without its text encoders, or an `AutoencoderTiny`. */
+
+import path from "node:path";
+import { Command } from "commander";
+import { blockingEngine } from "../engine/ort.js";
+import { tinyVaeConfig } from "../models/tiny-vae.js";
+import { unetConfig } from "../models/unet-config.js";
+import { loadComponents } from "../pipeline/load.js";
+import { autoencoderJob, loadPictures } from "../train/autoencoder.js";
+import { openCache } from "../train/cache/cache.js";
+import { openData } from "../train/data/source.js";
+import { checkBatches } from "../train/distil.js";
+import { exportModel } from "../train/export.js";
+import { encoderName, jointJob, partWeights } from "../train/joint.js";
+import { trainingNoise } from "../train/noise.js";
+import { type TrainingOptions, trainingOptions } from "../train/options.js";
+import { paintSamples } from "../train/samples.js";
+import { type Job, train as run } from "../train/trainer.js";
+import { readJson } from "../weights/files.js";
+import { Progress, stopOnInterrupt } from "./terminal.js";
+import { addTrainingOptions, type TrainingFlags, trainingRequest } from "./training-options.js";
+import { fillCache, finish, needed, watcher } from "./training-run.js";
+
+type Flags = TrainingFlags & {
+  model?: string;
+  unet?: string;
+  textEncoders?: boolean;
+  fromScratch?: boolean;
+  autoencoder?: string;
+  data?: string;
+  output?: string;
+};
+
+export function trainCommand(): Command {
+  const command = new Command("train")
+    .description("Train or fine-tune a U-Net by the task loss, or an AutoencoderTiny by its pictures.")
+    .option(
+      "-m, --model <folder>",
+      "diffusers folder to begin with: its parts, and its weights unless --from-scratch",
+    )
+    .option(
+      "--unet <config.json>",
+      "train a U-Net of this shape, from random weights, in place of the model's",
+    )
+    .option("--text-encoders", "train the text encoders as well")
+    .option("--from-scratch", "begin what is trained with random weights")
+    .option("--autoencoder <config.json>", "train an AutoencoderTiny of this shape, and nothing else")
+    .option("-d, --data <path>", "folder of pictures with captions, WebDataset .tar, or .parquet")
+    .option("-o, --output <folder>", "becomes a complete diffusers folder, and holds the run");
+  return addTrainingOptions(command)
+    .addHelpText(
+      "after",
+      "\nExample:\n  koala train -m ./sdxl-small --text-encoders -d ./pictures -o ./mine -s 10000 --lr 1e-4\n",
+    )
+    .action(train);
+}
+
+type Running = {
+  options: TrainingOptions;
+  data: string;
+  output: string;
+  signal: AbortSignal;
+  progress: Progress;
+  say: (line: string) => void;
+};
+
+async function train(flags: Flags): Promise<void> {
+  const options = trainingOptions({
+    ...trainingRequest(flags),
+    feature: "none",
+    loss: { task: 1, out: 0, feat: 0 },
+  });
+  const output = needed("output", flags.output, "--output FOLDER");
+  const data = needed("data", flags.data, "--data PATH");
+  const say = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
+  const { signal, done } = stopOnInterrupt(say);
+  const progress = new Progress({ quiet: flags.quiet === true });
+  const running = { options, data, output, signal, progress, say };
+  const engine = blockingEngine({ threads: options.threads });
+  try {
+    const job =
+      flags.autoencoder === undefined
+        ? await unetJob(flags, running, engine)
+        : await vaeJob(flags.autoencoder, running, engine);
+    if (!job) return;
+    const { resume = false } = flags;
+    const finished = await run(job, {
+      engine,
+      folder: output,
+      options,
+      resume,
+      signal,
+      say,
+      onStep: watcher(progress, flags),
+    });
+    progress.stop();
+    finish(finished, output);
+  } finally {
+    progress.stop();
+    done();
+  }
+}
+
+type Engine = ReturnType<typeof blockingEngine>;
+
+async function vaeJob(file: string, { options, data, output, say }: Running, engine: Engine): Promise<Job> {
+  const json = await readJson(file);
+  const config = tinyVaeConfig(json, file);
+  const pictures = await loadPictures(await openData(data), options, say);
+  const description = { command: "train", autoencoder: path.basename(file), data: path.basename(data) };
+  return autoencoderJob({ engine, options, config, json, pictures, output, description });
+}
+
+async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<Job | undefined> {
+  const { options, data, output, signal } = running;
+  const model = needed("model", flags.model, "--model FOLDER, whose other parts the result takes over");
+  const components = await loadComponents(model, { engine });
+  const cacheFolder = flags.cache ?? path.join(output, "cache");
+  await fillCache({ ...running, cacheFolder, components });
+  if (signal.aborted) return undefined;
+  const cache = await openCache(cacheFolder);
+  checkBatches(cache, options.trainBatchSize);
+
+  const unetJson = await readJson(flags.unet ?? path.join(model, "unet", "config.json"));
+  const begun = <T>(weights: T) => (flags.fromScratch ? undefined : weights);
+  const encoders = flags.textEncoders
+    ? components.textEncoders.map((e) => ({ ...e, weights: begun(e.part.weights) }))
+    : [];
+  const job: Job = jointJob({
+    engine,
+    options,
+    unet: {
+      config: unetConfig(unetJson, flags.unet ?? "unet/config.json"),
+      weights: flags.unet ? undefined : begun(components.unet.part.weights),
+    },
+    encoders,
+    schedule: trainingNoise(components.scheduler.config, {
+      ...(options.predictionType !== null && { target: options.predictionType }),
+      rescaleBetasZeroSnr: options.rescaleBetasZeroSnr,
+    }),
+    cache,
+    description: {
+      command: "train",
+      model: path.basename(model),
+      data: path.basename(data),
+      textEncoders: encoders.length > 0,
+    },
+    save: (flat) =>
+      exportModel({
+        teacher: model,
+        unetConfig: unetJson,
+        weights: partWeights(job.layout, flat, "unet"),
+        textEncoders: new Map(
+          encoders.map((_, i) => [encoderName(i), partWeights(job.layout, flat, encoderName(i))]),
+        ),
+        output,
+      }),
+    paint: (step) => paintSamples(output, step, options.validationPrompts, engine),
+  });
+  return job;
+}
