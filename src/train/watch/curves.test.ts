@@ -59,6 +59,17 @@ describe("the SVG of the curves", () => {
     expect(classes(svg, "validation")).toHaveLength(2);
   });
 
+  it("draws an autoencoder's PSNR on a linear axis, whatever it spans", () => {
+    const svg = curvesSvg([step(1, { psnr: 1 }), step(2, { psnr: 16 }), step(3, { psnr: 31 })], {
+      window: 0,
+    });
+    const from = svg.indexOf('data-panel="psnr"');
+    expect(from).toBeGreaterThan(0);
+    const d = svg.slice(from).match(/class="raw" d="([^"]+)"/)![1]!;
+    const [first, middle, last] = [...d.matchAll(/[ML][\d.]+ ([\d.]+)/g)].map((m) => Number(m[1]));
+    expect(middle).toBeCloseTo((first! + last!) / 2, 0);
+  });
+
   it("has the asked size, and draws inside it", () => {
     const svg = curvesSvg(run, { width: 500, height: 900 });
     expect(elements(svg)[0]!.attributes).toMatchObject({ width: "500", height: "900" });

@@ -30,13 +30,15 @@ export type PanelOptions = {
 
 type Key = Exclude<keyof StepMetrics, "step" | "epoch" | "time" | "secondsPerStep">;
 /** `exact` is set by a rule, not measured: smoothing would only misstate it. */
-type Chart = { key: Key; title: string; fromZero?: boolean; exact?: boolean };
+type Chart = { key: Key; title: string; fromZero?: boolean; exact?: boolean; linear?: boolean };
 
 const charts: readonly Chart[] = [
   { key: "loss", title: "loss" },
   { key: "task", title: "task loss" },
   { key: "out", title: "output loss" },
   { key: "feat", title: "feature loss" },
+  // Decibels are a logarithm already.
+  { key: "psnr", title: "PSNR, dB", linear: true },
   { key: "gradNorm", title: "gradient norm" },
   { key: "lr", title: "learning rate", fromZero: true, exact: true },
   { key: "imagesPerSecond", title: "images per second", fromZero: true },
@@ -89,7 +91,7 @@ function measured(rows: { step: number; validation: Record<string, number> }[], 
 
 function panel(
   chart: Pick<Panel, "key" | "title" | "firstStep" | "lastStep"> &
-    Pick<Chart, "fromZero" | "exact"> & { training: Column; validation: Measured[] },
+    Pick<Chart, "fromZero" | "exact" | "linear"> & { training: Column; validation: Measured[] },
   { window = 0.025, scale = "auto", most = 400 }: PanelOptions,
 ): Panel {
   const { key, title, firstStep, lastStep, training, validation, fromZero = false, exact = false } = chart;
@@ -107,7 +109,7 @@ function panel(
     title,
     firstStep,
     lastStep,
-    scale: scaleFor([values, checked], fromZero ? "linear" : scale, { fromZero }),
+    scale: scaleFor([values, checked], fromZero || chart.linear ? "linear" : scale, { fromZero }),
     training: thin,
     validation,
     notFinite: steps[values.findIndex(broken)] ?? validation.find(({ value }) => broken(value))?.step,
