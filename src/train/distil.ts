@@ -19,7 +19,7 @@ import type { TrainingOptions } from "./options.js";
 import { type GradientProgram, wholeProgram } from "./programs.js";
 import { randomWeight } from "./random-weights.js";
 import { segmentedProgram } from "./segments.js";
-import { type StepSize, studentTrace, teacherTrace } from "./step.js";
+import { type StepSize, studentTrace, teacherFeature, teacherOut, teacherTrace } from "./step.js";
 import type { TeacherStore } from "./teacher-store.js";
 import type { Job } from "./trainer.js";
 
@@ -46,7 +46,10 @@ export function distilJob(setup: DistilOptions): Job {
     unetConfig(setup.student, "student config"),
   ];
   const pairs = options.loss.feat === 0 ? [] : featurePairs(student, teacher, options.feature);
-  const needed = options.loss.out > 0 || pairs.length > 0;
+  const compared = [
+    ...(options.loss.out > 0 ? [teacherOut] : []),
+    ...new Set(pairs.map((pair) => teacherFeature(pair.teacher))),
+  ];
   const layout = new Layout(unetWeights(student));
   const programs = new Map<string, Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }>>();
   let teaching: Promise<BlockingSession> | undefined;
@@ -58,9 +61,9 @@ export function distilJob(setup: DistilOptions): Job {
     return made;
   };
   const teach = async (batch: number, inputs: Record<string, Values>): Promise<Record<string, Values>> => {
-    if (!needed) return {};
+    if (compared.length === 0) return {};
     const given = teacherInputs(inputs);
-    if (stored) return stored.read(batch, given);
+    if (stored) return stored.read(batch, given, compared);
     teaching ??= teacherProgram(setup);
     return (await teaching).run(given);
   };

@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Values } from "../engine/engine.js";
-import { ModelError } from "../errors.js";
+import { listed, ModelError } from "../errors.js";
 import { kindOf } from "../weights/files.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 
@@ -41,18 +41,25 @@ export class TeacherStore {
     });
   }
 
-  /** The results of a batch; ModelError if they are absent or were computed from another batch. */
-  async read(batch: number, inputs: Readonly<Record<string, Values>>): Promise<Record<string, Values>> {
+  /** The results called `names` of a batch; ModelError if they are absent or were computed from another batch. */
+  async read(
+    batch: number,
+    inputs: Readonly<Record<string, Values>>,
+    names: readonly string[],
+  ): Promise<Record<string, Values>> {
     const file = await openSafetensors(this.#file(batch)).catch((error: unknown) => {
-      throw new ModelError(
-        this.#file(batch),
-        `must hold the teacher's results of batch ${batch}: ${(error as Error).message} Let the teacher run for more steps first.`,
-      );
+      const rule = `must hold the teacher's results of batch ${batch}: ${(error as Error).message}`;
+      throw new ModelError(this.#file(batch), `${rule} Let the teacher run for more steps first.`);
     });
     checkOrigin(file, inputs);
+    const missing = names.filter((name) => !file.tensors.has(name));
+    if (missing.length > 0) {
+      const rule = `must hold what the losses compare with, got nothing for ${listed(missing, 2)}.`;
+      throw new ModelError(file.path, `${rule} Let the teacher run with the same --feature.`, { missing });
+    }
     const results: Record<string, Values> = {};
-    for (const [name, { shape }] of file.tensors)
-      results[name] = { data: await file.readFloats(name), shape };
+    for (const name of names)
+      results[name] = { data: await file.readFloats(name), shape: file.tensors.get(name)!.shape };
     return results;
   }
 
