@@ -10,6 +10,11 @@ export type EngineOptions = {
   /** Threads of one operation; 0 leaves it to ONNX Runtime, which takes one per core. */
   threads?: number;
   device?: Device;
+  /**
+   * Whether threads wait for the next operation in a busy loop. That is fastest for one program on idle cores; the
+   * programs of a training step, each with threads of its own, take the cores from one another.
+   */
+  spinning?: boolean;
 };
 
 /** A session that can also write into memory of the caller's, without a copy. */
@@ -29,15 +34,20 @@ export interface BlockingEngine extends Engine {
 }
 
 /** An engine that computes in the calling thread. */
-export function blockingEngine({ threads = 0, device = cpu }: EngineOptions = {}): BlockingEngine {
+export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
+  const { threads = 0, device = cpu, spinning = false } = options;
   return {
     device,
-    load: (program) => load(program, threads),
+    load: (program) => load(program, threads, spinning),
     close: async () => {},
   };
 }
 
-async function load({ name, model, folder }: Program, threads: number): Promise<BlockingSession> {
+async function load(
+  { name, model, folder }: Program,
+  threads: number,
+  spinning: boolean,
+): Promise<BlockingSession> {
   const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
   const session = await attempt(name, () =>
     ort.InferenceSession.create(model, {
@@ -46,7 +56,7 @@ async function load({ name, model, folder }: Program, threads: number): Promise<
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       logSeverityLevel: 3,
-      extra: { session: files },
+      extra: { session: { ...files, intra_op: { allow_spinning: spinning ? "1" : "0" } } },
     }),
   );
   return {
