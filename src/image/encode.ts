@@ -4,6 +4,7 @@ import { dirname, extname } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest, listed } from "../errors.js";
 import { systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { encodeWithTexts, type PictureTexts } from "./metadata.js";
 import { overBackground, type Picture, type Rgb } from "./pixels.js";
 
 export type PictureFormat = "png" | "jpeg" | "webp";
@@ -18,27 +19,30 @@ const formats: Readonly<Record<string, PictureFormat>> = {
   ".webp": "webp",
 };
 
-/** A picture as the bytes of a file; `quality` is 1..100 and does not touch PNG. */
+/** `quality` is 1..100 and does not touch PNG; `texts` say how the picture was made. */
+export type EncodeOptions = { quality?: number | undefined; texts?: PictureTexts | undefined };
+
+/** A picture as the bytes of a file: the same ones each time. */
 export async function encodePicture(
   { width, height, data }: Picture,
   format: PictureFormat,
-  { quality = 95 }: { quality?: number } = {},
+  { quality = 95, texts }: EncodeOptions = {},
 ): Promise<Uint8Array> {
   if (!Number.isInteger(quality) || quality < 1 || quality > 100) {
     throw new InvalidRequest("quality", quality, `must be a whole number from 1 to 100, got ${quality}.`);
   }
-  const image = sharp(data, { raw: { width, height, channels: 3 } });
-  return new Uint8Array(await withFormat(image, format, quality).toBuffer());
+  const image = withFormat(sharp(data, { raw: { width, height, channels: 3 } }), format, quality);
+  return new Uint8Array(texts ? await encodeWithTexts(image, format, texts) : await image.toBuffer());
 }
 
 /** Writes a picture in the format of the path's ending, making its folder; InvalidRequest. */
 export async function savePicture(
   path: string,
   picture: Picture,
-  { quality }: { quality?: number } = {},
+  options: EncodeOptions = {},
 ): Promise<void> {
   const format = formatOf(path);
-  const bytes = await encodePicture(picture, format, quality === undefined ? {} : { quality });
+  const bytes = await encodePicture(picture, format, options);
   try {
     await mkdir(dirname(path), { recursive: true });
     await writeBeside(path, (handle) => writeAll(handle, bytes));
