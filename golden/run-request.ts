@@ -28,6 +28,7 @@ export const runSchema = z.strictObject({
   }),
   dtype: z.literal("float32").default("float32"),
   unet_file: z.string().optional(),
+  lora: z.strictObject({ file: z.string(), weight: z.number() }).optional(),
   force_zeros_for_empty_prompt: z.boolean().optional(),
   /** The case whose latents this one goes on from. */
   after: z.string().optional(),
@@ -99,7 +100,7 @@ export type OpenPipeline = (run: RunInputs) => Promise<DiffusionPipeline>;
 export function pipelines(context: Context): OpenPipeline {
   let last: { key: string; pipeline: DiffusionPipeline } | undefined;
   return async (run) => {
-    const key = JSON.stringify([run.folder, run.unet_file, run.force_zeros_for_empty_prompt]);
+    const key = JSON.stringify([run.folder, run.unet_file, run.lora, run.force_zeros_for_empty_prompt]);
     if (last?.key !== key) {
       await last?.pipeline.close();
       last = undefined;
@@ -120,10 +121,12 @@ export function pipelines(context: Context): OpenPipeline {
 }
 
 async function openPipeline(run: RunInputs, { folder, engine }: Context): Promise<DiffusionPipeline> {
-  const { unet_file: unet, force_zeros_for_empty_prompt: zeros } = run;
+  const { unet_file: unet, lora, force_zeros_for_empty_prompt: zeros } = run;
+  const inPipelines = (file: string) => path.join(folder, "pipelines", file);
   const pipeline = await DiffusionPipeline.fromPretrained(path.join(folder, run.folder), {
     engine,
-    ...(unet !== undefined && { unet: path.join(folder, "pipelines", unet) }),
+    ...(unet !== undefined && { unet: inPipelines(unet) }),
+    ...(lora && { loras: [{ file: inPipelines(lora.file), scale: lora.weight }] }),
   });
   return zeros === undefined ? pipeline : withForceZeros(pipeline, zeros, engine);
 }

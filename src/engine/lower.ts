@@ -9,8 +9,11 @@ import { channelsLast } from "./channels-last.js";
 import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
 
-/** Where a weight lies: ONNX Runtime reads it from there. */
-export type StoredWeight = External & { dtype: ElementType; shape: Shape };
+/** A weight's value: a place in a file, from where ONNX Runtime reads it, or its bytes. */
+export type StoredWeight = { dtype: ElementType; shape: Shape } & (
+  | External
+  | { data: Uint8Array<ArrayBuffer> }
+);
 
 /** A program that an engine can load. */
 export type Program = {
@@ -18,11 +21,16 @@ export type Program = {
   readonly model: Uint8Array;
   /** The real directory that the weights' locations are relative to. */
   readonly folder?: string;
+  /** Weights' bytes by location. An engine may take them over: such a program is loaded once. */
+  readonly memory?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 };
 
 export type LowerOptions = {
   device?: Device;
-  /** Where each weight lies; a weight that is not listed becomes an input of the program. */
+  /**
+   * Each weight's value; a weight that is not listed becomes an input of the program. Either all lie in files or all in
+   * memory: ONNX Runtime opens no file if it is given one weight's bytes.
+   */
   weights?: ReadonlyMap<string, StoredWeight>;
   folder?: string;
 };
@@ -34,8 +42,11 @@ export function lower(
   options: LowerOptions = {},
 ): Program {
   const { device = cpu, weights = new Map(), folder } = options;
+  if (new Set([...weights.values()].map((w) => "data" in w)).size > 1)
+    throw new Error("internal: weights must all be in files or all in memory");
   const g = new GraphWriter();
-  const context: Context = { g, device, weights };
+  const memory = new Map<string, Uint8Array<ArrayBuffer>>();
+  const context: Context = { g, device, weights, memory };
   const values = new Map<Tensor, string>();
   const graph = device.channelsLast ? channelsLast(outputs) : outputs;
   for (const t of topological(Object.values(graph))) {
@@ -54,10 +65,17 @@ export function lower(
     type: elementTypes[t.dtype],
     rank: t.rank,
   }));
-  return { name, model: g.encode(name, results), ...(folder !== undefined && { folder }) };
+  const model = g.encode(name, results);
+  return { name, model, ...(folder !== undefined && { folder }), ...(memory.size > 0 && { memory }) };
 }
 
-type Context = { g: GraphWriter; device: Device; weights: ReadonlyMap<string, StoredWeight> };
+type Context = {
+  g: GraphWriter;
+  device: Device;
+  weights: ReadonlyMap<string, StoredWeight>;
+  /** Receives the bytes of weights that are in memory. */
+  memory: Map<string, Uint8Array<ArrayBuffer>>;
+};
 type Rule<O extends Op> = (c: Context, t: Tensor<O>, xs: string[], attrs: Attributes[O]) => string;
 
 const elementTypes: Record<DType, ElementType> = { float32: "F32", int64: "I64" };
@@ -77,10 +95,15 @@ const rules: { [O in Op]: Rule<O> } = {
       elementTypes[t.dtype],
       t.shape.map((d, i) => open[i] ?? d),
     ),
-  param: ({ g, weights }, t, _, { path }) => {
+  param: ({ g, weights, memory }, t, _, { path }) => {
     const stored = weights.get(path);
     if (!stored) return g.input(path, elementTypes[t.dtype], t.shape);
-    const { dtype, location, offset, length } = stored;
+    const { dtype } = stored;
+    const held = "data" in stored;
+    if (held) memory.set(path, stored.data);
+    const { location, offset, length } = held
+      ? { location: path, offset: 0, length: stored.data.byteLength }
+      : stored;
     const weight = g.weight(path, dtype, t.shape, { location, offset, length });
     return dtype === "F32" ? weight : g.node("Cast", [weight], { to: 1 });
   },

@@ -46,19 +46,20 @@ export function workerEngine(options: EngineOptions = {}): Engine {
   worker.on("exit", (code) => fail(new Error(`the engine's thread ended with code ${code}`)));
 
   type Body = Request extends infer R ? (R extends Request ? Omit<R, "id"> : never) : never;
-  const ask = (program: string, body: Body): Promise<Response> =>
+  const ask = (program: string, body: Body, transfer: readonly ArrayBuffer[] = []): Promise<Response> =>
     new Promise((resolve, reject) => {
       if (failure) return reject(new EngineError(program, failure));
       const id = ids++;
       waiting.set(id, { program, resolve, reject });
       worker.ref();
-      worker.postMessage({ ...body, id });
+      worker.postMessage({ ...body, id }, transfer);
     });
 
   const load = async (program: Program): Promise<Session> => {
     const session = ids++;
     const { name } = program;
-    await ask(name, { kind: "load", session, program });
+    const memory = new Set([...(program.memory?.values() ?? [])].map(({ buffer }) => buffer));
+    await ask(name, { kind: "load", session, program }, [...memory]);
     return {
       run: async (inputs) => (await ask(name, { kind: "run", session, inputs })).result!,
       release: async () => void (await ask(name, { kind: "release", session })),

@@ -44,13 +44,15 @@ export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
 }
 
 async function load(
-  { name, model, folder }: Program,
+  { name, model, folder, memory }: Program,
   threads: number,
   spinning: boolean,
 ): Promise<BlockingSession> {
   const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
+  const externalData = memory && [...memory].map(([path, data]) => ({ path, data }));
   const session = await attempt(name, () =>
     ort.InferenceSession.create(model, {
+      ...(externalData && { externalData }),
       executionProviders: ["cpu"],
       graphOptimizationLevel: "all",
       intraOpNumThreads: threads,

@@ -17,6 +17,7 @@ import { renamed, resolveWeights, type WeightSet } from "../weights/component.js
 import { kindOf, readJson, readText } from "../weights/files.js";
 import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
 import type { JsonObject } from "../weights/json.js";
+import { type Lora, loraChanges } from "./lora.js";
 import { Part, type Trace } from "./part.js";
 import type { TextEncoder } from "./text.js";
 
@@ -44,6 +45,8 @@ export type Components = {
   vae: Autoencoder;
   textEncoders: readonly TextEncoder[];
   scheduler: Scheduler;
+  /** What the networks are changed by when they are loaded. */
+  loras: readonly Lora[];
 };
 
 export type ComponentOptions = {
@@ -56,19 +59,37 @@ export type ComponentOptions = {
   unet?: string;
   /** Another autoencoder: a folder with its config.json, or TAESD's decoder file. */
   vae?: string;
+  /** Added to the weights of U-Net and text encoders, all of them together. */
+  loras?: readonly Lora[];
 };
 
 /** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
 export async function loadComponents(at: string, options: ComponentOptions): Promise<Components> {
   const folder = await openFolder(at);
   const encoders = folder.parts.has("text_encoder_2") ? ["text_encoder", "text_encoder_2"] : ["text_encoder"];
-  return {
+  const components = {
     folder,
     unet: await loadUnet(folder, options),
     vae: await loadVae(folder, options),
     textEncoders: await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options))),
     scheduler: await loadScheduler(folder),
+    loras: options.loras ?? [],
   };
+  return components.loras.length > 0 ? withLoras(components) : components;
+}
+
+async function withLoras(components: Components): Promise<Components> {
+  const { unet, textEncoders, loras } = components;
+  const networks = [
+    { name: "unet", weights: unet.part.weights, config: unet.config },
+    ...textEncoders.map(({ part: { name, weights } }) => ({ name, weights })),
+  ];
+  const changes = await loraChanges(loras, networks);
+  const changed = <T extends { part: Part }>(owner: T): T => ({
+    ...owner,
+    part: owner.part.changed(changes.get(owner.part.name)!),
+  });
+  return { ...components, unet: changed(unet), textEncoders: textEncoders.map(changed) };
 }
 
 async function loadScheduler(folder: ModelFolder): Promise<Scheduler> {

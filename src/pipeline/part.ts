@@ -3,13 +3,18 @@
 import path from "node:path";
 import type { Engine, Session } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
+import type { ElementType } from "../engine/onnx.js";
 import { listed, ModelError } from "../errors.js";
 import { Params, tracing } from "../tensor/params.js";
 import { count, show, type Tensor } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";
+import { changedWeights, type WeightChanges } from "./fuse.js";
 
 /** Traces a network: its results by name. */
 export type Trace = (p: Params) => Record<string, Tensor>;
+
+/** A weight in memory, in the place of what its file holds. */
+export type HeldWeight = { dtype: ElementType; data: Uint8Array<ArrayBuffer> };
 
 /** Tensors that old files hold and that are no weights. */
 const notWeights = /(^|\.)position_ids$/;
@@ -55,13 +60,16 @@ export function checkWeights(
   return unexpected;
 }
 
-/** The program of a network, its weights left where they lie. `file` is how errors call them. */
+/**
+ * The program of a network, its weights left where they lie unless `held` holds them. `file` is how errors call them.
+ */
 export function partProgram(
   name: string,
   file: string,
   weights: WeightSet,
   trace: Trace,
   engine: Engine,
+  held?: ReadonlyMap<string, HeldWeight>,
 ): Program {
   const wanted = new Map<string, Tensor>();
   const outputs = trace(new Params(tracing(wanted)));
@@ -70,7 +78,8 @@ export function partProgram(
   const stored = new Map<string, StoredWeight>();
   for (const name of wanted.keys()) {
     const { file, dtype, shape, offset, length } = weights.tensors.get(name)!;
-    stored.set(name, { location: path.relative(folder, file), dtype, shape, offset, length });
+    const place = { location: path.relative(folder, file), dtype, shape, offset, length };
+    stored.set(name, held ? { ...held.get(name)!, shape } : place);
   }
   return lower(name, outputs, { device: engine.device, weights: stored, folder });
 }
@@ -89,13 +98,26 @@ export class Part {
   readonly file: string;
   readonly weights: WeightSet;
   readonly #engine: Engine;
+  readonly #changes: WeightChanges;
   #session: { key: string; session: Promise<Session> } | undefined;
 
-  constructor(name: string, file: string, weights: WeightSet, engine: Engine) {
+  constructor(
+    name: string,
+    file: string,
+    weights: WeightSet,
+    engine: Engine,
+    changes: WeightChanges = new Map(),
+  ) {
     this.name = name;
     this.file = file;
     this.weights = weights;
     this.#engine = engine;
+    this.#changes = changes;
+  }
+
+  /** The same network, whose weights are changed each time they are loaded. */
+  changed(changes: WeightChanges): Part {
+    return new Part(this.name, this.file, this.weights, this.#engine, changes);
   }
 
   /** Bytes of its weights in float32, which is what they take when loaded. */
@@ -107,12 +129,17 @@ export class Part {
   async session(key: string, trace: Trace): Promise<Session> {
     if (this.#session?.key !== key) {
       await this.release();
-      const program = partProgram(this.name, this.file, this.weights, trace, this.#engine);
-      const session = this.#engine.load(program);
+      const session = this.#load(trace);
       this.#session = { key, session };
       session.catch(() => (this.#session = undefined));
     }
     return this.#session.session;
+  }
+
+  async #load(trace: Trace): Promise<Session> {
+    const [weights, engine] = [this.weights, this.#engine];
+    const held = this.#changes.size > 0 ? await changedWeights(weights, this.#changes, engine) : undefined;
+    return engine.load(partProgram(this.name, this.file, weights, trace, engine, held));
   }
 
   async release(): Promise<void> {

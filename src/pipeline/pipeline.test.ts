@@ -159,7 +159,9 @@ describe("a request is refused by the field's name", () => {
 
 describe("a folder is refused with a remedy", () => {
   it("that does not exist", async () => {
-    await expect(DiffusionPipeline.fromPretrained("/nowhere/at/all")).rejects.toThrow(/model: must be a folder that exists, or a Hub id/);
+    await expect(DiffusionPipeline.fromPretrained("/nowhere/at/all")).rejects.toThrow(
+      /model: must be a folder that exists, or a Hub id/,
+    );
   });
 
   it("when it is of another class than asked for", async () => {
