@@ -11,7 +11,7 @@ import { groupNormOf } from "../tensor/group-norm.js";
 import { topological } from "../tensor/order.js";
 import * as t from "../tensor/tensor.js";
 import { made, reshape, type Shape, Tensor, transpose } from "../tensor/tensor.js";
-import { convolve, convolveAdjoint, convolveKernel, type Geometry } from "./convolution.js";
+import { convolve, convolveAdjoint, convolveKernel, type Geometry, sumOfRows } from "./convolution.js";
 
 /** The same results, computed with channels last. */
 export function channelsLast<Name extends string>(
@@ -98,6 +98,7 @@ function plain(forms: Forms, x: Tensor): Tensor {
     if (made("conv2dKernel", x)) return kernel(forms, x);
     if ((made("sum", x) || made("mean", x)) && forms.images.has(x.inputs[0]!)) return reduced(forms, x);
     const inputs = x.inputs.map((y) => plain(forms, y));
+    if (made("sum", x) && overRows(x)) return reshape(sumOfRows(pixelRows(inputs[0]!)), x.shape);
     return unchanged(x, inputs) ? x : again(x, inputs);
   });
 }
@@ -154,10 +155,17 @@ function reduced(forms: Forms, x: Tensor<"sum"> | Tensor<"mean">): Tensor {
   const [image] = x.inputs as [Tensor];
   const both = axes.includes(2) && axes.includes(3);
   if (!both) return again(x, [plain(forms, image)]);
+  if (x.op === "sum" && axes.join() === "0,2,3")
+    return reshape(sumOfRows(pixelRows(last(forms, image))), x.shape);
   const places = [...(axes.includes(0) ? [0] : []), 1, ...(axes.includes(1) ? [2] : [])];
   const small = x.op === "sum" ? t.sum(last(forms, image), places) : t.mean(last(forms, image), places);
   return reshape(small, x.shape);
 }
+
+/** Sums over everything but the last axis, as the gradient of a bias is. */
+const overRows = ({ attrs: { axes }, inputs: [x] }: Tensor<"sum">) =>
+  x!.rank > 1 && x!.shape.at(-1)! > 1 && axes.length === x!.rank - 1 && !axes.includes(x!.rank - 1);
+const pixelRows = (x: Tensor) => reshape(x, [-1, x.shape.at(-1)!]);
 
 function kernel(forms: Forms, x: Tensor<"conv2dKernel">): Tensor {
   const [g, image] = x.inputs as [Tensor, Tensor];

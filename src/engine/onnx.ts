@@ -94,19 +94,24 @@ export class GraphWriter {
     return this.constant(BigInt64Array.from(values, BigInt));
   }
 
-  /** The finished model. */
+  /** The finished model. A result is written where it is named: copied only if it is an input, or a result twice. */
   encode(
     name: string,
     outputs: readonly { name: string; value: string; type: ElementType; rank: number }[],
   ): Uint8Array {
-    for (const output of outputs) {
-      this.#nodes.push({
-        opType: "Identity",
-        name: `output_${output.name}`,
-        input: [output.value],
-        output: [output.name],
-      });
+    const renamed = new Map<string, string>();
+    const made = new Set(this.#nodes.flatMap((node) => node.output ?? []));
+    const copies: Onnx.INodeProto[] = [];
+    for (const { name, value } of outputs) {
+      if (made.has(value) && !renamed.has(value)) renamed.set(value, name);
+      else copies.push({ opType: "Identity", name: `output_${name}`, input: [value], output: [name] });
     }
+    const current = (value: string) => renamed.get(value) ?? value;
+    const node = [...this.#nodes, ...copies].map((n) => ({
+      ...n,
+      input: (n.input ?? []).map(current),
+      output: (n.output ?? []).map(current),
+    }));
     return onnx.ModelProto.encode({
       irVersion: 10,
       producerName: "koala-diffusion",
@@ -116,7 +121,7 @@ export class GraphWriter {
       ],
       graph: {
         name,
-        node: this.#nodes,
+        node,
         input: this.#inputs,
         initializer: this.#initializers,
         output: outputs.map((o) =>
