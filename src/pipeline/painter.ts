@@ -11,6 +11,8 @@ import { type Conditions, type DenoiseStep, denoise } from "./denoise.js";
 import type { Components } from "./load.js";
 import { Painting } from "./painting.js";
 import type { Part } from "./part.js";
+import { type LoadedWith, modelRecord, pictureRecords } from "./provenance.js";
+import type { ModelRecord, PictureRecord } from "./record.js";
 import { type CheckedRequest, checkRequest, type GenerateRequest } from "./request.js";
 import {
   type EncodedImage,
@@ -52,13 +54,21 @@ export abstract class Painter {
   readonly components: Components;
   readonly #engine: Engine;
   readonly #ownsEngine: boolean;
+  readonly #loadedWith: LoadedWith;
+  #model: ModelRecord | undefined;
   #busy = false;
 
-  constructor(components: Components, engine: Engine, ownsEngine: boolean) {
+  constructor(components: Components, engine: Engine, ownsEngine: boolean, loadedWith: LoadedWith = {}) {
     this.components = components;
     this.scheduler = components.scheduler;
     this.#engine = engine;
     this.#ownsEngine = ownsEngine;
+    this.#loadedWith = loadedWith;
+  }
+
+  /** What pictures say of this model: its name and fingerprint, without its place. */
+  async model(): Promise<ModelRecord> {
+    return (this.#model ??= await modelRecord(this.components, this.#loadedWith));
   }
 
   /** Guidance when the caller gives none. */
@@ -151,6 +161,10 @@ export abstract class Painter {
     shape,
   }: Prepared): AsyncGenerator<Step, GenerateResult> {
     const { unet, vae } = this.components;
+    const records =
+      request.outputType === "latent"
+        ? undefined
+        : await pictureRecords(request, await this.model(), this.scheduler);
     const session = await unet.part.session("unet", unet.trace);
     if (request.signal?.aborted) throw new Cancelled();
     const loop = denoise(
@@ -172,7 +186,7 @@ export abstract class Painter {
     }
     await this.#makeRoom(vae.part);
     const final = step.value;
-    const images = request.outputType === "latent" ? [] : await this.#decodeAll(final, shape, request);
+    const images = records ? await this.#decodeAll(final, shape, request, records) : [];
     return { images, latents: final, seeds: request.seeds };
   }
 
@@ -234,6 +248,7 @@ export abstract class Painter {
     latents: Float32Array,
     shape: Prepared["shape"],
     request: CheckedRequest,
+    records: (index: number) => PictureRecord,
   ): Promise<Painting[]> {
     const [batch, channels, h, w] = shape;
     const size = channels * h * w;
@@ -241,7 +256,8 @@ export abstract class Painter {
     for (let i = 0; i < batch; i++) {
       if (request.signal?.aborted) throw new Cancelled();
       const image = await this.decode(latents.subarray(i * size, (i + 1) * size), h, w);
-      images.push(new Painting(toPicture(image, request.width, request.height), request.seeds?.[i]));
+      const picture = toPicture(image, request.width, request.height);
+      images.push(new Painting(picture, request.seeds?.[i], records(i)));
     }
     return images;
   }

@@ -10,6 +10,7 @@ import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
 import { type Embeddings, perImage, timeIds } from "./conditions.js";
 import { type ComponentOptions, type Components, loadComponents, textWidth } from "./load.js";
 import { Painter } from "./painter.js";
+import type { LoadedWith } from "./provenance.js";
 import type { CheckedRequest } from "./request.js";
 import { sideBySide } from "./text.js";
 
@@ -31,7 +32,8 @@ export abstract class DiffusionPipeline extends Painter {
     const engine = options.engine ?? workerEngine({ threads: options.threads ?? 0 });
     try {
       const at = await resolveModel(model, options);
-      return make(await loadComponents(at, { ...options, engine }), engine, options.engine === undefined);
+      const components = await loadComponents(at, { ...options, engine });
+      return make(components, engine, options.engine === undefined, options);
     } catch (error) {
       if (!options.engine) await engine.close();
       throw error;
@@ -127,7 +129,12 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   }
 }
 
-function make(components: Components, engine: Engine, owns: boolean): DiffusionPipeline {
+function make(
+  components: Components,
+  engine: Engine,
+  owns: boolean,
+  loadedWith: LoadedWith,
+): DiffusionPipeline {
   const { folder, unet, textEncoders } = components;
   const text = textEncoders.reduce((sum, e) => sum + e.config.width, 0);
   if (text !== textWidth(unet.config)) {
@@ -138,9 +145,9 @@ function make(components: Components, engine: Engine, owns: boolean): DiffusionP
   }
   switch (folder.className) {
     case "StableDiffusionXLPipeline":
-      return new StableDiffusionXLPipeline(components, engine, owns);
+      return new StableDiffusionXLPipeline(components, engine, owns, loadedWith);
     case "StableDiffusionPipeline":
-      return new StableDiffusionPipeline(components, engine, owns);
+      return new StableDiffusionPipeline(components, engine, owns, loadedWith);
     default: {
       const known = "StableDiffusionXLPipeline or StableDiffusionPipeline";
       throw new ModelError(

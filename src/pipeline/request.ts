@@ -1,5 +1,6 @@
 /** @file What a caller may ask for, with Diffusers' names in camelCase, and what it means when left out. */
 
+import { CudaGenerator } from "../diffusion/philox.js";
 import { Generator, type NoiseSource } from "../diffusion/random.js";
 import { InvalidRequest } from "../errors.js";
 import type { PictureSource } from "./start.js";
@@ -31,6 +32,8 @@ export type GenerateRequest = {
   generator?: NoiseSource | readonly NoiseSource[];
   /** Image i of the batch is painted from seed + i, exactly as if it were painted alone. Random if left out. */
   seed?: number | bigint;
+  /** Whose `randn` a seed means: PyTorch's on the CPU, or on a CUDA device. "cpu" if left out. */
+  rng?: "cpu" | "cuda";
   /** Start from these instead of noise: [batch, 4, height / 8, width / 8], before scaling by the scheduler. */
   latents?: Float32Array;
   /** Image-to-image: begin with this picture. Its size is the result's, rounded down to a multiple of 8, unless
@@ -109,7 +112,9 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
     );
   }
   const seeds = generator === undefined ? seedsOf(request.seed ?? randomSeed(), batch) : undefined;
-  const { denoisingEnd, timesteps, sigmas } = request;
+  const { denoisingEnd, timesteps, sigmas, rng = "cpu" } = request;
+  if (rng !== "cpu" && rng !== "cuda")
+    throw new InvalidRequest("rng", rng, `must be "cpu" or "cuda", got ${JSON.stringify(rng)}.`);
   if (timesteps && sigmas)
     throw new InvalidRequest("sigmas", sigmas, "cannot be given together with timesteps. Leave one out.");
   if (denoisingEnd !== undefined && !(denoisingEnd > 0 && denoisingEnd <= 1)) {
@@ -142,7 +147,8 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
     guided: guidanceScale > 1,
     strength: strengthOf(request),
     seeds,
-    generators: generator ?? seeds!.map((seed) => new Generator(seed)),
+    generators:
+      generator ?? seeds!.map((seed) => (rng === "cpu" ? new Generator(seed) : new CudaGenerator(seed))),
     warn: request.onWarning ?? ((message) => console.warn(message)),
   };
 }
