@@ -3,7 +3,7 @@
  * the loop knows neither networks nor data.
  */
 
-import { mkdir } from "node:fs/promises";
+import { mkdir, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { BlockingEngine } from "../engine/ort.js";
 import { InvalidRequest } from "../errors.js";
@@ -207,6 +207,7 @@ async function openRun(job: Job, { folder, options, resume }: RunOptions): Promi
     const mayDiffer = (key: string) =>
       free.has(key) || (key === "maxTrainSteps" && endless.has(options.lrScheduler));
     checkSame(before.options, options, mayDiffer);
+    await sweep(folder);
   }
   await mkdir(folder, { recursive: true });
   const started = before?.started ?? new Date().toISOString();
@@ -217,6 +218,12 @@ async function openRun(job: Job, { folder, options, resume }: RunOptions): Promi
     models,
     options,
   });
+}
+
+/** Removes the files that killed processes left half written: a U-Net's would fill the disk, kill by kill. */
+async function sweep(folder: string): Promise<void> {
+  for (const name of await readdir(folder, { recursive: true }))
+    if (/\.[0-9a-f-]{36}\.partial$/.test(name)) await rm(path.join(folder, name), { force: true });
 }
 
 function checkSame(
