@@ -11,8 +11,10 @@ import { schedulerNamed, schedulerShortNames } from "../diffusion/scheduler-name
 import { InvalidRequest } from "../errors.js";
 import { formatOf } from "../image/encode.js";
 import { type Advice, adviceFor } from "../pipeline/advice.js";
+import type { Lora } from "../pipeline/lora.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline/pipeline.js";
 import { type GenerateRequest, randomSeed } from "../pipeline/request.js";
+import { loraOption, lorasUsed } from "./lora.js";
 import { resolveShown } from "./models.js";
 import { duration, Progress, stopOnInterrupt } from "./terminal.js";
 
@@ -25,6 +27,7 @@ type Options = {
   variant?: string;
   vae?: string;
   unet?: string;
+  lora?: Required<Lora>[];
   prompts?: string;
   negative?: string;
   steps?: number;
@@ -55,6 +58,7 @@ export function generateCommand(): Command {
     .option("--variant <name>", "weight files to take, such as fp16 (default: whichever are there)")
     .option("--vae <path>", "another autoencoder: its folder, or a TAESD decoder file")
     .option("--unet <file>", "another U-Net state dict, as SDXL-Lightning ships")
+    .option("--lora <file[:scale]>", "add a LoRA, scaled (default: 1); may be given again", loraOption)
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
     .option("-n, --negative <prompt>", "what not to paint")
     .option("-s, --steps <n>", "denoising steps", number)
@@ -126,6 +130,7 @@ async function generate(words: string[], options: Options): Promise<void> {
           seed: String(first + BigInt(j)),
           width: image.width,
           height: image.height,
+          ...(options.lora && { loras: lorasUsed(options.lora) }),
         };
         process.stdout.write(
           options.json
@@ -161,11 +166,12 @@ const hubOptions = ({ quiet, revision, variant }: Options) => ({
   ...(variant !== undefined && { variant }),
 });
 
-const loadOptions = ({ variant, vae, unet, threads }: Options) => ({
+const loadOptions = ({ variant, vae, unet, lora, threads }: Options) => ({
   threads,
   ...(variant !== undefined && { variant }),
   ...(vae !== undefined && { vae }),
   ...(unet !== undefined && { unet }),
+  ...(lora !== undefined && { loras: lora }),
 });
 
 /** What was asked for, what the model's makers advise, and Diffusers' defaults, in that order. */

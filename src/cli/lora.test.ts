@@ -1,0 +1,36 @@
+/** @file The option `--lora`. */
+
+import { describe, expect, it } from "vitest";
+import { loraOption, lorasUsed } from "./lora.js";
+
+describe("--lora", () => {
+  it.each([
+    ["pixel.safetensors", "pixel.safetensors", 1],
+    ["pixel.safetensors:0.8", "pixel.safetensors", 0.8],
+    ["pixel.safetensors:-1", "pixel.safetensors", -1],
+    ["pixel.safetensors:.5", "pixel.safetensors", 0.5],
+    ["a:b.safetensors", "a:b.safetensors", 1],
+    ["a:b.safetensors:0.25", "a:b.safetensors", 0.25],
+    ["C:\\loras\\pixel.safetensors", "C:\\loras\\pixel.safetensors", 1],
+    ["version:2:1", "version:2", 1],
+  ])("%s is a file and a scale", (text, file, scale) => {
+    expect(loraOption(text)).toEqual([{ file, scale }]);
+  });
+
+  it("gathers its values in order", () => {
+    expect(loraOption("b:2", loraOption("a"))).toEqual([
+      { file: "a", scale: 1 },
+      { file: "b", scale: 2 },
+    ]);
+  });
+
+  it.each(["a.safetensors:", "a.safetensors:high", "a.safetensors:1e999"])("refuses %s", (text) => {
+    expect(() => loraOption(text)).toThrow(/is not a number/);
+  });
+
+  it("is reported by the file's name alone", () => {
+    expect(lorasUsed(loraOption("/home/me/a.safetensors:0.5"))).toEqual([
+      { file: "a.safetensors", scale: 0.5 },
+    ]);
+  });
+});

@@ -1,0 +1,235 @@
+/** @file LoRAs on real folders: which weights they change and by how much, and which are refused. */
+
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { Generator } from "../diffusion/random.js";
+import { EulerDiscreteScheduler } from "../diffusion/scheduler.js";
+import { blockingEngine } from "../engine/ort.js";
+import { unetConfig } from "../models/unet-config.js";
+import { resolveWeights } from "../weights/component.js";
+import { serialize, type TensorData } from "../weights/safetensors.js";
+import { openSafetensors } from "../weights/safetensors-file.js";
+import { changedWeights } from "./fuse.js";
+import { type Lora, layerNames, loraChanges } from "./lora.js";
+import { DiffusionPipeline } from "./pipeline.js";
+
+const golden = new URL("../../golden/data", import.meta.url).pathname;
+const folder = (name: string) => path.join(golden, "pipelines", name);
+const [diffusers, kohya] = ["diffusers", "kohya"].map((naming) =>
+  path.join(folder("lora"), `koala-1b-tiny-${naming}.safetensors`),
+) as [string, string];
+const scratch = realpathSync(mkdtempSync(path.join(tmpdir(), "koala-lora-")));
+afterAll(() => rmSync(scratch, { recursive: true }));
+
+let files = 0;
+const generator = new Generator(5);
+const drawn = (...shape: number[]): TensorData => ({
+  dtype: "F32",
+  shape,
+  data: generator.normal(shape.reduce((a, b) => a * b, 1)),
+});
+
+/** A safetensors file of these tensors. */
+function written(tensors: Record<string, TensorData>): string {
+  const file = path.join(scratch, `${files++}.safetensors`);
+  writeFileSync(file, serialize(new Map(Object.entries(tensors))));
+  return file;
+}
+
+async function opened<T>(
+  name: string,
+  loras: Lora[],
+  use: (pipe: DiffusionPipeline) => Promise<T>,
+): Promise<T> {
+  const pipe = await DiffusionPipeline.fromPretrained(folder(name), { threads: 1, loras });
+  try {
+    return await use(pipe);
+  } finally {
+    await pipe.close();
+  }
+}
+
+describe("what is added", () => {
+  const weights = {
+    "linear.weight": drawn(3, 5),
+    "conv.weight": drawn(4, 2, 3, 3),
+    "point.weight": drawn(3, 2, 1, 1),
+    "other.weight": { dtype: "F16", shape: [2, 2], data: Uint16Array.of(1, 2, 3, 4) } as TensorData,
+  };
+  const layer = (name: string, down: TensorData, up: TensorData) => ({
+    [`unet.${name}.lora_A.weight`]: down,
+    [`unet.${name}.lora_B.weight`]: up,
+  });
+  const first = {
+    ...layer("linear", drawn(2, 5), drawn(3, 2)),
+    ...layer("conv", drawn(2, 2, 3, 3), drawn(4, 2, 1, 1)),
+    ...layer("point", drawn(1, 2), drawn(3, 1)),
+  };
+  const second = layer("linear", drawn(4, 5), drawn(3, 4));
+
+  /** The weights after `loras`. */
+  async function after(loras: Lora[]): Promise<Map<string, Float32Array>> {
+    const set = await resolveWeights(written(weights));
+    const changes = (await loraChanges(loras, [{ name: "unet", weights: set }])).get("unet")!;
+    const held = await changedWeights(set, changes, blockingEngine({ threads: 1 }));
+    expect(held.get("other.weight")).toEqual({ dtype: "F16", data: Uint8Array.of(1, 0, 2, 0, 3, 0, 4, 0) });
+    const float = ({ buffer, byteOffset }: Uint8Array<ArrayBuffer>, n: number) =>
+      new Float32Array(buffer, byteOffset, n);
+    return new Map(
+      ["linear", "conv", "point"].map((n) => {
+        const { data } = held.get(`${n}.weight`)!;
+        return [n, float(data, data.byteLength / 4)];
+      }),
+    );
+  }
+
+  /** W[o, i] + scale * sum over r of up[o, r] down[r, i], in double precision. */
+  function plus(
+    name: string,
+    w: ArrayLike<number>,
+    from: Record<string, TensorData>,
+    scale: number,
+  ): number[] {
+    const [down, up] = ["A", "B"].map((s) => from[`unet.${name}.lora_${s}.weight`]!) as [
+      TensorData,
+      TensorData,
+    ];
+    const [rank, out] = [down.shape[0]!, up.shape[0]!];
+    const width = w.length / out;
+    const at = (t: TensorData, i: number) => (t.data as Float32Array)[i]!;
+    return Array.from(w, (value, k) => {
+      const [o, i] = [Math.floor(k / width), k % width];
+      let sum = value;
+      for (let r = 0; r < rank; r++) sum += scale * at(up, o * rank + r) * at(down, r * width + i);
+      return sum;
+    });
+  }
+  const plain = (name: string) => weights[`${name}.weight` as "linear.weight"].data as Float32Array;
+  const expectClose = (got: ArrayLike<number>, wanted: readonly number[]) => {
+    expect(got.length).toBe(wanted.length);
+    expect(Math.max(...wanted.map((w, i) => Math.abs(w - got[i]!)))).toBeLessThan(5e-6);
+  };
+
+  it("is scale * up @ down: to a matrix, a 3x3 convolution, and a 1x1 one given as a matrix", async () => {
+    const got = await after([{ file: written(first), scale: 0.7 }]);
+    for (const name of ["linear", "conv", "point"])
+      expectClose(got.get(name)!, plus(name, plain(name), first, 0.7));
+  });
+
+  it("of two files at once is the sum", async () => {
+    const got = await after([
+      { file: written(first), scale: 0.7 },
+      { file: written(second), scale: -1.3 },
+    ]);
+    expectClose(
+      got.get("linear")!,
+      plus("linear", plus("linear", plain("linear"), first, 0.7), second, -1.3),
+    );
+    expectClose(got.get("conv")!, plus("conv", plain("conv"), first, 0.7));
+  });
+
+  it("takes a file twice", async () => {
+    const file = written(first);
+    const got = await after([{ file }, { file, scale: 0.5 }]);
+    expectClose(got.get("linear")!, plus("linear", plain("linear"), first, 1.5));
+  });
+});
+
+describe("a layer is found", () => {
+  it("by its name in Diffusers and in sgm", async () => {
+    const at = path.join(folder("koala-1b-tiny"), "unet");
+    const config = unetConfig(JSON.parse(readFileSync(path.join(at, "config.json"), "utf8")));
+    const names = layerNames({ name: "unet", weights: await resolveWeights(at), config });
+    const block = "transformer_blocks_0_attn1_to_q";
+    const weight = "down_blocks.1.attentions.0.transformer_blocks.0.attn1.to_q.weight";
+    expect(names.get(`down_blocks_1_attentions_0_${block}`)).toBe(weight);
+    expect(names.get(`input_blocks_3_1_${block}`)).toBe(weight);
+    expect(names.get(`input_blocks_4_1_${block}`)).toBeUndefined(); // where SDXL has it
+  });
+});
+
+describe("a picture", () => {
+  const run = {
+    prompt: "a red bicycle beside a yellow wall, long blue shadows",
+    negativePrompt: "worst quality, low quality, illustration, low resolution",
+    width: 104,
+    height: 72,
+    numInferenceSteps: 3,
+    guidanceScale: 3.5,
+    outputType: "latent",
+  } as const;
+  const latents = (loras: Lora[]) =>
+    opened("koala-1b-tiny", loras, async (pipe) => {
+      pipe.scheduler = EulerDiscreteScheduler.fromConfig(pipe.scheduler.config, {
+        timestepSpacing: "trailing",
+      });
+      return (await pipe.generate({ ...run, generator: new Generator(42n) })).latents;
+    });
+  const apart = (a: Float32Array, b: Float32Array) =>
+    Math.max(...a.map((v, i) => Math.abs(v - b[i]!))) / Math.max(...b.map(Math.abs));
+
+  it("with a file twice at half its scale is Diffusers' with the file once", async () => {
+    const half = { file: kohya, scale: 0.5 };
+    const file = await openSafetensors(path.join(golden, "runs/koala-1b-tiny/lora-kohya-1.0.safetensors"));
+    const wanted = await file.readFloats("final_latents");
+    expect(apart(await latents([half, half]), wanted)).toBeLessThan(1e-4);
+    expect(apart(await latents([half]), wanted)).toBeGreaterThan(1e-2);
+  });
+
+  it("with a file at scale 0 is the picture without it", async () => {
+    expect(await latents([{ file: diffusers, scale: 0 }])).toEqual(await latents([]));
+  });
+
+  it("of a sharded half-precision model is the same if nothing is added to a weight", async () => {
+    const name = "conv_in";
+    const lora = written({
+      [`unet.${name}.lora_A.weight`]: drawn(1, 4, 3, 3),
+      [`unet.${name}.lora_B.weight`]: { ...drawn(16, 1, 1, 1), data: new Float32Array(16) },
+    });
+    const request = { prompt: "a boat", width: 64, height: 64, numInferenceSteps: 1, seed: 3 };
+    const paint = (loras: Lora[]) =>
+      opened("koala-700m-tiny", loras, async (pipe) => (await pipe.generate(request)).latents);
+    expect(await paint([{ file: lora }])).toEqual(await paint([]));
+  });
+});
+
+describe("a LoRA is refused", () => {
+  const refusal = (name: string, lora: Lora) =>
+    DiffusionPipeline.fromPretrained(folder(name), { threads: 1, loras: [lora] });
+
+  it("that was trained for another model, by the names that fit nothing", async () => {
+    await expect(refusal("koala-700m-tiny", { file: diffusers })).rejects.toThrow(
+      /koala-1b-tiny-diffusers\.safetensors: \d+ keys, of 276 layers, fit nothing in this model: "(unet|text_encoder).* more\. Use/,
+    );
+    await expect(refusal("sd2-tiny", { file: kohya })).rejects.toThrow(/lora_te2_/);
+  });
+
+  it("one of whose layers has another shape", async () => {
+    const file = written({
+      "unet.conv_in.lora_A.weight": drawn(1, 9, 3, 3),
+      "unet.conv_in.lora_B.weight": drawn(16, 1),
+    });
+    await expect(refusal("koala-1b-tiny", { file })).rejects.toThrow(
+      "unet.conv_in.lora_A.weight: must fit conv_in.weight of [16, 4, 3, 3], got down [1, 9, 3, 3] and up [16, 1]",
+    );
+  });
+
+  it("one of whose keys means nothing", async () => {
+    const file = written({
+      "unet.conv_in.lora_A.weight": drawn(1, 4, 3, 3),
+      "unet.conv_in.lora_B.weight": drawn(16, 1, 1, 1),
+      "unet.conv_in.strange": drawn(1),
+    });
+    await expect(refusal("koala-1b-tiny", { file })).rejects.toThrow(
+      'fit nothing in this model: "unet.conv_in.strange"',
+    );
+  });
+
+  it("at a scale that is no number", async () => {
+    await expect(refusal("koala-1b-tiny", { file: kohya, scale: Number.NaN })).rejects.toThrow(
+      "loras: scale: must be a finite number, got NaN",
+    );
+  });
+});

@@ -1,0 +1,153 @@
+/** @file How LoRA files name their layers, and which files are refused. */
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { loraKey, openLora } from "./lora.js";
+import { serialize } from "./safetensors.js";
+
+const root = realpathSync(mkdtempSync(join(tmpdir(), "lora-")));
+afterAll(() => rmSync(root, { recursive: true }));
+
+const zeros = (...shape: number[]) => ({
+  dtype: "F32" as const,
+  shape,
+  data: new Float32Array(shape.reduce((a, b) => a * b, 1)),
+});
+const one = (value: number) => ({ dtype: "F32" as const, shape: [], data: Float32Array.of(value) });
+type Made = Record<string, ReturnType<typeof zeros>>;
+
+/** A file of these tensors in a folder of its own. */
+function made(tensors: Made, metadata: Record<string, string> = {}): string {
+  const file = join(mkdtempSync(join(root, "file-")), "x.safetensors");
+  writeFileSync(file, serialize(new Map(Object.entries(tensors)), metadata));
+  return file;
+}
+const layer = (stem: string, rank = 4): Made => ({
+  [`${stem}.lora_A.weight`]: zeros(rank, 8),
+  [`${stem}.lora_B.weight`]: zeros(8, rank),
+});
+
+describe("a key", () => {
+  const block = "down_blocks.1.attentions.0.transformer_blocks.0";
+  const flat = "down_blocks_1_attentions_0_transformer_blocks_0";
+  const clip = "text_model.encoder.layers.3";
+  const flatClip = "text_model_encoder_layers_3";
+  it.each([
+    [`unet.${block}.attn1.to_q.lora_A.weight`, "unet", `${flat}_attn1_to_q`, "down"],
+    [`unet.${block}.attn1.to_q.lora_B.default.weight`, "unet", `${flat}_attn1_to_q`, "up"],
+    [`unet.${block}.attn2.to_out.0.lora.up.weight`, "unet", `${flat}_attn2_to_out_0`, "up"],
+    [`unet.${block}.attn1.processor.to_out_lora.down.weight`, "unet", `${flat}_attn1_to_out_0`, "down"],
+    [`${block}.attn1.processor.to_q_lora.down.weight`, "unet", `${flat}_attn1_to_q`, "down"],
+    [`base_model.model.${block}.attn1.to_v.lora_A.weight`, "unet", `${flat}_attn1_to_v`, "down"],
+    [`lora_unet_${flat}_attn1_to_k.lora_down.weight`, "unet", `${flat}_attn1_to_k`, "down"],
+    [`lora_unet_${flat}_attn1_to_k.alpha`, "unet", `${flat}_attn1_to_k`, "alpha"],
+    ["lora_unet_input_blocks_4_1_proj_in.lora_up.weight", "unet", "input_blocks_4_1_proj_in", "up"],
+    [`lora_te_${flatClip}_mlp_fc1.lora_up.weight`, "text_encoder", `${flatClip}_mlp_fc1`, "up"],
+    [`lora_te1_${flatClip}_mlp_fc2.alpha`, "text_encoder", `${flatClip}_mlp_fc2`, "alpha"],
+    [`lora_te2_${flatClip}_mlp_fc2.alpha`, "text_encoder_2", `${flatClip}_mlp_fc2`, "alpha"],
+    [
+      `text_encoder.${clip}.self_attn.to_k_lora.up.weight`,
+      "text_encoder",
+      `${flatClip}_self_attn_k_proj`,
+      "up",
+    ],
+    [
+      `text_encoder_2.${clip}.self_attn.out_proj.lora_linear_layer.down.weight`,
+      "text_encoder_2",
+      `${flatClip}_self_attn_out_proj`,
+      "down",
+    ],
+    [
+      `text_encoder.${clip}.self_attn.to_out_lora.up.weight`,
+      "text_encoder",
+      `${flatClip}_self_attn_out_proj`,
+      "up",
+    ],
+  ])("%s", (key, part, path, side) => {
+    expect(loraKey(key)).toEqual({ part, path, side });
+  });
+
+  it("of a plain weight means nothing", () => {
+    expect(loraKey("conv_in.weight")).toBeUndefined();
+  });
+});
+
+describe("the scale of a layer", () => {
+  const scaleOf = async (file: string) =>
+    Object.fromEntries((await openLora(file)).layers.map((l) => [`${l.part}.${l.path}`, l.scale]));
+
+  it("is 1 where no alpha is given, else alpha / rank", async () => {
+    const tensors = { ...layer("unet.a"), ...layer("unet.b"), "unet.b.alpha": one(1) };
+    expect(await scaleOf(made(tensors))).toEqual({ "unet.a": 1, "unet.b": 0.25 });
+  });
+
+  it("follows the config that Diffusers puts into the header, network by network", async () => {
+    const config = {
+      "unet.lora_alpha": 8,
+      "unet.alpha_pattern": { "mid.b": 2 },
+      "text_encoder.lora_alpha": 6,
+      "text_encoder.use_rslora": true,
+    };
+    const tensors = { ...layer("unet.a"), ...layer("unet.mid.b"), ...layer("text_encoder.c") };
+    const file = made(
+      { ...tensors, ...layer("text_encoder_2.d") },
+      { lora_adapter_metadata: JSON.stringify(config) },
+    );
+    expect(await scaleOf(file)).toEqual({
+      "unet.a": 2,
+      "unet.mid_b": 0.5,
+      "text_encoder.c": 3,
+      "text_encoder_2.d": 1,
+    });
+  });
+
+  it("of a file of PEFT's own follows adapter_config.json, which must be there", async () => {
+    const file = made(layer("base_model.model.a"));
+    await expect(openLora(file)).rejects.toThrow(/must have adapter_config\.json beside it/);
+    writeFileSync(join(file, "../adapter_config.json"), JSON.stringify({ lora_alpha: 2, r: 4 }));
+    expect(await scaleOf(file)).toEqual({ "unet.a": 0.5 });
+  });
+});
+
+describe("a file is refused", () => {
+  it.each([
+    ["DoRA", "lora_unet_a.dora_scale"],
+    ["DoRA", "unet.a.lora_magnitude_vector"],
+    ["LoHa", "lora_unet_a.hada_w1_a"],
+    ["LoKr", "lora_unet_a.lokr_w1"],
+    ["LoRA in Tucker form", "lora_unet_a.lora_mid.weight"],
+    ["LoRA with biases", "unet.a.lora_B.bias"],
+    ["OFT", "lora_unet_a.oft_blocks"],
+    ["weight difference", "lora_unet_a.diff_b"],
+  ])("that holds %s: %s", async (kind, key) => {
+    const file = made({ ...layer("unet.a"), [key]: zeros(8) });
+    await expect(openLora(file)).rejects.toThrow(`must be a plain LoRA, got 1 ${kind} tensors: "${key}"`);
+  });
+
+  it("whose header says use_dora", async () => {
+    const config = JSON.stringify({ "unet.lora_alpha": 8, "unet.use_dora": true });
+    await expect(openLora(made(layer("unet.a"), { lora_adapter_metadata: config }))).rejects.toThrow(
+      /use_dora/,
+    );
+  });
+
+  it("that lacks half a layer", async () => {
+    const { "unet.a.lora_A.weight": down } = layer("unet.a");
+    await expect(openLora(made({ "unet.a.lora_A.weight": down! }))).rejects.toThrow(
+      'must hold down and up of each layer, got only "unet.a.lora_A.weight" of unet.a',
+    );
+  });
+
+  it("that names a layer in two ways", async () => {
+    const file = made({ ...layer("unet.a.b"), "lora_unet_a_b.lora_down.weight": zeros(4, 8) });
+    await expect(openLora(file)).rejects.toThrow("must give each layer once");
+  });
+
+  it("that is no LoRA, and one that is a pickle", async () => {
+    await expect(openLora(made({ "conv_in.weight": zeros(4) }))).rejects.toThrow(
+      'must hold LoRA layers (lora_down, lora_A), got "conv_in.weight"',
+    );
+    await expect(openLora("/any/pytorch_lora_weights.bin")).rejects.toThrow(/pickle/);
+  });
+});
