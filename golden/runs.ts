@@ -5,16 +5,7 @@ import sharp from "sharp";
 import { realFile } from "../src/weights/files.js";
 import { apart } from "./compare.js";
 import { namesIn, openGolden, readGoldenJson } from "./read.js";
-import {
-  type Context,
-  type Golden,
-  list,
-  type Numbers,
-  orFailing,
-  type Pending,
-  type Row,
-  type Section,
-} from "./row.js";
+import { type Context, type Golden, list, type Numbers, orFailing, type Row, type Section } from "./row.js";
 import { paintRun } from "./run-paint.js";
 import { type OpenPipeline, pipelines, type Run, runSchema } from "./run-request.js";
 import { ofRun } from "./tolerances.js";
@@ -22,7 +13,7 @@ import { ofRun } from "./tolerances.js";
 export const runs: Section = async (context) => {
   const folder = path.join(context.folder, "runs");
   const open = pipelines(context);
-  const rows: (Row | Pending)[] = [];
+  const rows: Row[] = [];
   for (const pipeline of await namesIn(folder)) {
     const files = await namesIn(path.join(folder, pipeline));
     const cases = files
@@ -37,7 +28,7 @@ export const runs: Section = async (context) => {
 };
 
 /** `at` is the path of the run's files without their endings. */
-async function rowOf(name: string, at: string, open: OpenPipeline, context: Context): Promise<Row | Pending> {
+async function rowOf(name: string, at: string, open: OpenPipeline, context: Context): Promise<Row> {
   const json = await readGoldenJson(`${at}.json`);
   const parsed = runSchema.safeParse(json);
   if (!parsed.success) {
