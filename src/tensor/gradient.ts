@@ -146,8 +146,11 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
     const last = [x.rank - 1];
     const { normed, rstd } = normalised(x, last, y.attrs.eps);
     const product = mul(g, normed);
-    const scaled = mul(g, w!);
-    const dx = mul(rstd, sub(sub(scaled, mean(scaled, last)), mul(normed, mean(mul(product, w!), last))));
+    // mean(w v) is one product with w / D: the rows times w are never written down.
+    const share = reshape(div(w!, x.shape.at(-1)!), [-1, 1]);
+    const weighted = (v: Tensor) =>
+      x.rank > 1 ? matmul(v, share) : reshape(matmul(reshape(v, [1, -1]), share), [1]);
+    const dx = mul(rstd, sub(sub(mul(g, w!), weighted(g)), mul(normed, weighted(product))));
     return [dx, shrink(product, w!), shrink(g, w!)];
   },
   attention: (g, y, [q, k, v]) => attentionGradient(g, y, q, k!, v!),

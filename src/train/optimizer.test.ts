@@ -8,12 +8,12 @@ import { AdamW } from "./optimizer.js";
 const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-2 };
 
 it("five updates with clipping, accumulation and a moving average follow the recurrence, over several pieces", async () => {
-  const n = 200_003;
+  const n = 600_003;
   const generator = new Generator(5);
   const optimizer = await AdamW.load(blockingEngine({ threads: 2 }), options);
   const weights = generator.normal(n);
   const state = { weights, mean: new Float32Array(n), square: new Float32Array(n), average: weights.slice() };
-  const at = [0, 1, 65_535, 65_536, 131_072, n - 1];
+  const at = [0, 1, 262_143, 262_144, 524_288, n - 1];
   const want = at.map((i) => ({ p: weights[i]!, m: 0, v: 0, a: weights[i]! }));
 
   for (let step = 1; step <= 5; step++) {
@@ -45,4 +45,22 @@ it("five updates with clipping, accumulation and a moving average follow the rec
       expect(Math.abs(state.average[i]! - w.a)).toBeLessThan(2e-6);
     }
   }
+});
+
+it("a learning rate of zero leaves every weight as it is, and moves the moments", async () => {
+  const optimizer = await AdamW.load(blockingEngine({ threads: 1 }), options);
+  const gradient = Float32Array.of(0, 1e-30, 1e-3, -1, 1e4);
+  const n = gradient.length;
+  const weights = Float32Array.of(0, 1e-30, -1e-3, 1, 1e4);
+  const state = {
+    weights: weights.slice(),
+    mean: new Float32Array(n),
+    square: new Float32Array(n),
+    average: undefined,
+  };
+  const rates = { learningRate: 0, accumulated: 1, maxNorm: undefined, emaDecay: undefined };
+  await optimizer.update(state, gradient, { step: 1, ...rates });
+  expect(state.weights.slice(2)).toEqual(weights.slice(2));
+  for (const i of [0, 1]) expect(Math.abs(state.weights[i]! - weights[i]!)).toBeLessThan(1e-24);
+  for (const i of [2, 3, 4]) expect(Math.abs(state.mean[i]! / (gradient[i]! * 0.1) - 1)).toBeLessThan(1e-6);
 });

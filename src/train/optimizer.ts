@@ -95,16 +95,16 @@ export class AdamW {
 
   #scalars({ step, learningRate }: Update, gradientScale: number) {
     const { beta1, beta2, epsilon, weightDecay } = this.#options;
-    const correction = Math.sqrt(1 - beta2 ** step);
+    // A rate of zero, as a warm-up may begin with, must not divide: this one moves no float32.
+    const stepSize = Math.max(learningRate, 1e-25) / (1 - beta1 ** step);
     return {
-      gradient_scale: scalar(gradientScale),
       keep: scalar(1 - learningRate * weightDecay),
-      mean_rate: scalar(1 - beta1),
+      mean_keep: scalar(beta1),
+      mean_rate: scalar((1 - beta1) * gradientScale),
       square_keep: scalar(beta2),
-      square_rate: scalar(1 - beta2),
-      correction: scalar(correction),
-      epsilon: scalar(epsilon),
-      step_size: scalar(learningRate / (1 - beta1 ** step)),
+      square_rate: scalar((1 - beta2) * gradientScale ** 2),
+      root_scale: scalar(1 / (Math.sqrt(1 - beta2 ** step) * stepSize)),
+      epsilon: scalar(epsilon / stepSize),
     };
   }
 
@@ -143,14 +143,16 @@ function squaredNorm(): Record<string, Tensor> {
   return { squares: matmul(g, g, { transposeB: true }) };
 }
 
+/** Every scalar is folded into another where PyTorch's result stays within rounding: each pass over a piece counts. */
 function adamW(): Record<string, Tensor> {
-  const [p, m, v] = [vector("weights_in"), vector("mean_in"), vector("square_in")];
-  const g = mul(vector("gradient"), number("gradient_scale"));
-  const mean = add(m, mul(sub(g, m), number("mean_rate")));
-  const square = add(mul(v, number("square_keep")), mul(mul(g, g), number("square_rate")));
-  const step = div(mean, add(div(sqrt(square), number("correction")), number("epsilon")));
-  return { weights: sub(mul(p, number("keep")), mul(step, number("step_size"))), mean, square };
+  const [p, m, v, g] = ["weights_in", "mean_in", "square_in", "gradient"].map(vector) as Four;
+  const mean = add(mul(m, number("mean_keep")), mul(g, number("mean_rate")));
+  const square = add(mul(v, number("square_keep")), mul(mul(g, number("square_rate")), g));
+  const deviation = add(mul(sqrt(square), number("root_scale")), number("epsilon"));
+  return { weights: sub(mul(p, number("keep")), div(mean, deviation)), mean, square };
 }
+
+type Four = [Tensor, Tensor, Tensor, Tensor];
 
 function follow(): Record<string, Tensor> {
   const [average, weights] = [vector("average_in"), vector("weights")];
