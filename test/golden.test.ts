@@ -148,13 +148,15 @@ describe("npm run golden", () => {
       expect(await main([at("absent")], () => {})).toBe(1);
     }));
 
-  it("does not count what it cannot compute yet as compared", () =>
+  it("ends with 1 if a run asks for something that this build does not know", () =>
     fresh(async () => {
       await mkdir(at("runs/any"), { recursive: true });
-      const request = { folder: "pipelines/any", pipeline: "StableDiffusionXLInpaintPipeline", call: {} };
+      const run = { folder: "pipelines/any", pipeline: "StableDiffusionXLPipeline", call: {} };
+      const request = { ...run, generator: { seeds: ["1"] }, controlnet: "any" };
       await writeFile(at("runs/any/one.json"), JSON.stringify(request));
       const { code, text } = await golden();
-      expect(text).toContain("0 ok, 0 FAIL, 1 not yet supported");
+      expect(text).toContain('its request is not understood: Unrecognized key: "controlnet"');
+      expect(text).toContain("0 ok, 1 FAIL");
       expect(code).toBe(1);
     }));
 
