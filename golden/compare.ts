@@ -6,8 +6,8 @@ import { type Bound, type Computed, type Golden, list, type Numbers, type Wanted
 export type Verdict = {
   readonly name: string;
   readonly bound: Bound;
-  /** max abs difference / max abs golden */
-  readonly relative?: number;
+  /** How far it is, by the bound's own measure. */
+  readonly distance?: number;
   readonly psnr?: number;
   readonly problem?: string;
   /** Numbers that were left out. */
@@ -21,21 +21,23 @@ export function compare(computed: Computed, golden: Golden): Verdict[] {
   return [...order, ...missing].map((name) => judge(name, computed.get(name), golden.get(name)!));
 }
 
-function judge(name: string, got: Numbers | Error | undefined, wanted: Wanted): Verdict {
-  const { bound, numbers, skip } = wanted;
+function judge(name: string, got: Numbers | string | Error | undefined, wanted: Wanted): Verdict {
+  const { bound, numbers, text, skip } = wanted;
   const out = (problem: string): Verdict => ({ name, bound, problem });
   if (got === undefined) return out("is in the golden data, but this build does not compute it");
   if (bound.kind === "refused") {
     return got instanceof Error ? { name, bound } : out("must be refused, as Diffusers does, got numbers");
   }
   if (bound.kind === "notFinite") {
-    const numbersOnly = !(got instanceof Error) && everyFinite(got.data);
+    const numbersOnly = !(got instanceof Error) && (typeof got === "string" || everyFinite(got.data));
     return numbersOnly
       ? out("must be refused or not finite, as in Diffusers, got finite numbers")
       : { name, bound };
   }
   if (got instanceof Error) return out(got.message);
-  if (!numbers) throw new Error(`internal: ${name} has no golden numbers`);
+  if (text !== undefined)
+    return got === text ? { name, bound } : out(`must be "${text}", got "${told(got)}"`);
+  if (!numbers || typeof got === "string") throw new Error(`internal: ${name} has no golden numbers`);
   if (got.shape.join() !== numbers.shape.join()) {
     return out(`must have the shape [${numbers.shape.join(", ")}], got [${got.shape.join(", ")}]`);
   }
@@ -44,12 +46,11 @@ function judge(name: string, got: Numbers | Error | undefined, wanted: Wanted): 
     skip ? Array.from(data as ArrayLike<number>).filter((_, i) => !skip.has(i)) : data;
   const want = kept(numbers.data);
   if (!everyFinite(want)) return out("the golden data holds NaN or infinity");
-  return { ...measure(name, bound, kept(got.data), want), ...(skip && { skipped: skip.size }) };
+  return { ...measured(name, bound, kept(got.data), want), ...(skip && { skipped: skip.size }) };
 }
 
-function measure(name: string, bound: Bound, got: Numbers["data"], want: Numbers["data"]): Verdict {
-  const relative = relativeDifference(got, want);
-  const verdict = { name, bound, relative };
+function measured(name: string, bound: Bound, got: Numbers["data"], want: Numbers["data"]): Verdict {
+  const verdict = { name, bound, distance: relativeDifference(got, want) };
   switch (bound.kind) {
     case "equal": {
       const differ = countWhere(got, want, (a, b) => !Object.is(a, b));
@@ -58,9 +59,21 @@ function measure(name: string, bound: Bound, got: Numbers["data"], want: Numbers
         : { ...verdict, problem: `must be equal, differs in ${differ} of ${want.length}` };
     }
     case "relative":
-      return relative <= bound.most
-        ? verdict
-        : { ...verdict, problem: `${short(relative)} > ${short(bound.most)}` };
+      return within(verdict, bound.most);
+    case "each":
+      return within({ ...verdict, distance: largest(differences(got, want, relativeTo)) }, bound.most);
+    case "absolute":
+      return within({ ...verdict, distance: largest(differences(got, want)) }, bound.most);
+    case "vector":
+      return within({ ...verdict, distance: lengthOfDifference(got, want) }, bound.most);
+    case "quantile": {
+      const sorted = differences(got, want).sort();
+      const distance = sorted[Math.ceil(bound.share * sorted.length) - 1]!;
+      const worst = sorted.at(-1)!;
+      const verdicts = within({ ...verdict, distance }, bound.most);
+      if (verdicts.problem !== undefined || worst <= bound.worst) return verdicts;
+      return { ...verdicts, problem: `the worst number ${short(worst)} > ${short(bound.worst)}` };
+    }
     case "psnr": {
       const psnr = psnrOf(got, want);
       if (psnr >= bound.least) return { ...verdict, psnr };
@@ -76,6 +89,28 @@ function measure(name: string, bound: Bound, got: Numbers["data"], want: Numbers
     default:
       throw new Error(`internal: ${bound.kind} has nothing to measure`);
   }
+}
+
+const within = (verdict: Verdict & { distance: number }, most: number): Verdict =>
+  verdict.distance <= most ? verdict : { ...verdict, problem: `${short(verdict.distance)} > ${short(most)}` };
+
+const largest = (numbers: Float64Array) => numbers.reduce((most, x) => (x <= most ? most : x), 0);
+const relativeTo = (difference: number, wanted: number) => (difference === 0 ? 0 : difference / wanted);
+
+/** Of every number; `measure` takes the difference's and the golden number's magnitude. */
+function differences(
+  got: Numbers["data"],
+  want: Numbers["data"],
+  measure: (difference: number, wanted: number) => number = (difference) => difference,
+): Float64Array {
+  return Float64Array.from({ length: want.length }, (_, i) =>
+    measure(Math.abs(Number(got[i]) - Number(want[i])), Math.abs(Number(want[i]))),
+  );
+}
+
+function lengthOfDifference(got: Numbers["data"], want: Numbers["data"]): number {
+  const length = (numbers: Float64Array) => Math.sqrt(numbers.reduce((sum, x) => sum + x * x, 0));
+  return relativeTo(length(differences(got, want)), length(differences(want, new Float64Array(want.length))));
 }
 
 /** A magnitude of 0 allows no difference. */
@@ -120,6 +155,8 @@ function everyFinite(data: Numbers["data"]): boolean {
     if (typeof data[i] === "number" && !Number.isFinite(data[i])) return false;
   return true;
 }
+
+const told = (got: Numbers | string) => (typeof got === "string" ? got : `${got.data.length} numbers`);
 
 /** [n, ...] -> n tensors called `name[i]` */
 export function apart(name: string, { data, shape }: Numbers): [string, Numbers][] {

@@ -1,7 +1,7 @@
 /** @file Runs the sections over a golden folder: computes each row, then opens its golden data, then compares. */
 
 import { compare } from "./compare.js";
-import { distil } from "./pending.js";
+import { distil } from "./distil.js";
 import { random } from "./random.js";
 import { failed, type Result } from "./report.js";
 import { type Context, orFailing, type Pending, type Row, type Section } from "./row.js";

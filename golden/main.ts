@@ -55,7 +55,10 @@ export async function main(args: readonly string[], print: (text: string) => voi
   try {
     const { only } = values;
     const onResult = (result: Parameters<typeof line>[0]) => print(line(result));
-    const results = await conform({ folder, engine }, { onResult, ...(only !== undefined && { only }) });
+    const results = await conform(
+      { folder, engine, threads },
+      { onResult, ...(only !== undefined && { only }) },
+    );
     print(summary(results, (performance.now() - started) / 1000));
     const code = exitCode(results);
     if (!results.some((r) => r.verdicts.length > 0)) {

@@ -7,9 +7,10 @@ import { type JsonObject, parseJsonObject } from "../src/weights/json.js";
 import { openSafetensors } from "../src/weights/safetensors-file.js";
 import type { Numbers } from "./row.js";
 
-/** A safetensors file of which some tensors are inputs. Names are known at once, numbers are read when asked for. */
+/** A safetensors file of which some tensors are inputs. Names and shapes are known at once, numbers are read when asked for. */
 export type GoldenFile = {
   readonly names: readonly string[];
+  readonly shapes: ReadonlyMap<string, readonly number[]>;
   /** An input's numbers; refuses a tensor that is an expectation. */
   input(name: string): Promise<Numbers>;
   /** An expectation's numbers: to be called when all is computed. */
@@ -29,6 +30,7 @@ export async function openGolden(file: string, isInput: (name: string) => boolea
   };
   return {
     names: [...opened.tensors.keys()],
+    shapes: new Map([...opened.tensors].map(([name, { shape }]) => [name, shape])),
     input: async (name) => {
       if (!isInput(name)) throw new Error(`internal: ${name} is no input, and was asked for while computing`);
       return numbers(name);

@@ -24,14 +24,14 @@ export function line(result: Result): string {
   const psnrs = verdicts.flatMap((v) => (v.psnr === undefined ? [] : [v.psnr]));
   const skipped = verdicts.reduce((sum, v) => sum + (v.skipped ?? 0), 0);
   const figures = [
-    worst ? `${short(worst.relative!).padStart(8)} of ${told(worst.bound).padEnd(6)}` : " ".repeat(18),
+    worst ? `${short(worst.distance!).padStart(8)} of ${told(worst.bound).padEnd(6)}` : " ".repeat(18),
     psnrs.length > 0
       ? `PSNR ${Math.min(...psnrs)
           .toFixed(1)
           .replace("Infinity", "inf")} of 60 dB `
       : "",
     ` ${verdicts.length} ${verdicts.length === 1 ? "tensor" : "tensors"}`,
-    worst && worst.relative! > 0 ? `, worst ${cut(worst.name)}` : "",
+    worst && worst.distance! > 0 ? `, worst ${cut(worst.name)}` : "",
     skipped > 0 ? `; ${skipped} numbers left out, where Diffusers has none or rounding noise` : "",
   ];
   const text = `${failed(result) ? "FAIL" : "ok  "}  ${name.padEnd(52)} ${figures.join("")}`;
@@ -47,25 +47,30 @@ export function summary(results: readonly Result[], seconds: number): string {
   const bad = results.filter(failed).length;
   const good = results.length - pending - bad;
   const tensors = results.reduce((sum, r) => sum + r.verdicts.length, 0);
-  const worst = results.filter((r) => !failed(r)).flatMap((r) => r.verdicts);
+  const passed = results.filter((r) => !failed(r)).flatMap((r) => r.verdicts);
+  const largest = Math.max(0, ...passed.map((v) => (v.bound.kind === "relative" ? (v.distance ?? 0) : 0)));
   const counts = [
     `${good} ok`,
     `${bad} FAIL`,
     ...(pending > 0 ? [`${pending} not yet supported (not compared)`] : []),
     `${tensors} tensors`,
-    `largest relative difference of what passed ${short(worstOf(worst)?.relative ?? 0)}`,
+    `largest relative difference of what passed ${short(largest)}`,
     `${seconds.toFixed(1)} s`,
   ];
   const names = results.filter(failed).map((r) => `\n  FAIL ${r.name}`);
   return `\n${counts.join(", ")}${names.join("")}`;
 }
 
+/** The one that uses most of its tolerance. */
 function worstOf(verdicts: readonly Verdict[]): Verdict | undefined {
-  const measured = verdicts.filter((v) => v.relative !== undefined && v.bound.kind !== "psnr");
-  return measured.reduce<Verdict | undefined>((a, b) => (a && a.relative! >= b.relative! ? a : b), undefined);
+  const measured = verdicts.filter((v) => v.distance !== undefined && v.bound.kind !== "psnr");
+  return measured.reduce<Verdict | undefined>((a, b) => (a && used(a) >= used(b) ? a : b), undefined);
 }
 
-const told = (bound: Bound): string => (bound.kind === "relative" ? short(bound.most) : bound.kind);
+const used = ({ bound, distance = 0 }: Verdict): number =>
+  distance === 0 ? 0 : "most" in bound ? distance / bound.most : Number.POSITIVE_INFINITY;
+
+const told = (bound: Bound): string => ("most" in bound ? short(bound.most) : bound.kind);
 
 /** Keeps the beginning, which names the entry, and the end, which names the tensor. */
 const cut = (name: string): string =>

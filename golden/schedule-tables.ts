@@ -8,7 +8,7 @@ import type { Betas, Table } from "./schedulers-schema.js";
 import { refused, sigma, timesteps } from "./tolerances.js";
 
 /** Reaches what Diffusers shows of a scheduler and ours keeps to themselves. */
-class OpenScheduler extends DDIMScheduler {
+export class OpenScheduler extends DDIMScheduler {
   get numbers() {
     return { ...this.schedule, last: this.alphaBarBefore(-1) };
   }

@@ -1,7 +1,7 @@
 /** @file The build against its golden data, section by section; and that the conformance tool sees what is wrong. */
 
 import { execFile } from "node:child_process";
-import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ import { openGolden } from "../golden/read.js";
 import { failed, line } from "../golden/report.js";
 import type { Engine } from "../src/engine/engine.js";
 import { workerEngine } from "../src/engine/node.js";
-import { parseHeader } from "../src/weights/safetensors.js";
+import { change, replace } from "./change.js";
 
 const data = fileURLToPath(new URL("../golden/data", import.meta.url));
 const slow = 300_000;
@@ -176,25 +176,3 @@ describe("npm run golden", () => {
     await expect(file.input("decode.odd.sample")).rejects.toThrow("is no input");
   });
 });
-
-/** Adds a hundredth of the largest magnitude to one number of a tensor; much more to a picture, of which all count. */
-async function change(file: string, name: string): Promise<void> {
-  const bytes = await readFile(file);
-  const { dtype, offset, length } = parseHeader(bytes, bytes.length, file).tensors.get(name)!;
-  const values = new Uint8Array(bytes.subarray(offset, offset + length)).buffer;
-  const numbers = dtype === "F64" ? new Float64Array(values) : new Float32Array(values);
-  const most = Math.max(...Array.from(numbers, Math.abs));
-  const middle = numbers.length >> 1;
-  numbers[middle] = numbers[middle]! + (name === "image" ? 10 : most / 100);
-  bytes.set(new Uint8Array(values), offset);
-  await writeFile(file, bytes);
-}
-
-/** The same number of bytes, so that a header stays whole. */
-async function replace(file: string, from: string, to: string): Promise<void> {
-  const bytes = await readFile(file);
-  const place = bytes.indexOf(from);
-  if (place < 0 || from.length !== to.length) throw new Error(`internal: ${from} is not in ${file}`);
-  bytes.write(to, place);
-  await writeFile(file, bytes);
-}

@@ -1,0 +1,81 @@
+/** @file The losses of the two autoencoders, as traced graphs of pictures of any size. Knows no data and no optimizer. */
+
+import { type TinyVaeConfig, tinyDecode, tinyEncode } from "../models/tiny-vae.js";
+import { decode, encode, type VaeConfig } from "../models/vae.js";
+import { Params, tracing } from "../tensor/params.js";
+import {
+  add,
+  exp,
+  input,
+  mul,
+  reshape,
+  scalar,
+  slice,
+  step,
+  sub,
+  sum,
+  type Tensor,
+} from "../tensor/tensor.js";
+import { squaredError } from "./loss.js";
+import type { TracedLoss } from "./programs.js";
+
+export type PictureSize = { batch: number; height: number; width: number };
+
+/** A loss with what the network made on the way. */
+export type AutoencoderLoss = TracedLoss & { latent: Tensor; reconstruction: Tensor };
+
+/** Mean squared error of the decoded picture. Input `image`: [B, 3, H, W] in -1..1 */
+export function tinyAutoencoderLoss(
+  c: TinyVaeConfig,
+  { batch, height, width }: PictureSize,
+): AutoencoderLoss {
+  const params = new Map<string, Tensor>();
+  const p = new Params(tracing(params));
+  const image = input("image", [batch, c.inChannels, height, width]);
+  const latent = tinyEncode(p, c, image);
+  const reconstruction = tinyDecode(p, c, latent);
+  const mse = squaredError(reconstruction, image);
+  return { params, outputs: { total: mse, mse }, latent, reconstruction };
+}
+
+/**
+ * Mean squared error of the decoded picture plus `klWeight` times the divergence of the latent's distribution from the
+ * standard normal one (Rombach et al. 2022, appendix G). Inputs `image`: [B, 3, H, W] in -1..1 and `eps`: [B, C, h, w],
+ * the normal numbers behind the latent. No scaling factor.
+ */
+export function klAutoencoderLoss(
+  c: VaeConfig,
+  { batch, height, width }: PictureSize,
+  { klWeight = 1e-6 }: { klWeight?: number } = {},
+): AutoencoderLoss & { moments: Tensor } {
+  const params = new Map<string, Tensor>();
+  const p = new Params(tracing(params));
+  const image = input("image", [batch, c.inChannels, height, width]);
+  const moments = encode(p, c, image);
+  const mean = slice(moments, 1, 0, c.latentChannels);
+  const logvar = clamped(slice(moments, 1, c.latentChannels, 2 * c.latentChannels), -30, 20);
+  const latent = add(mean, mul(exp(mul(logvar, 0.5)), input("eps", mean.shape)));
+  const reconstruction = decode(p, c, latent);
+  const mse = squaredError(reconstruction, image);
+  const kl = divergence(mean, logvar, batch);
+  return {
+    params,
+    outputs: { total: add(mse, mul(kl, klWeight)), mse, kl },
+    latent,
+    reconstruction,
+    moments,
+  };
+}
+
+/** 0.5 (mean^2 + var - 1 - log var), summed over a picture's latent, meaned over the batch. -> [1] */
+function divergence(mean: Tensor, logvar: Tensor, batch: number): Tensor {
+  const each = sub(sub(add(mul(mean, mean), exp(logvar)), 1), logvar);
+  return reshape(mul(sum(each), 0.5 / batch), [1]);
+}
+
+/** x, held to low..high, where its gradient passes. */
+function clamped(x: Tensor, low: number, high: number): Tensor {
+  const [below, above] = [step(sub(scalar(low), x)), step(sub(x, high))];
+  const inside = sub(sub(scalar(1), below), above);
+  return add(mul(x, inside), add(mul(below, low), mul(above, high)));
+}
