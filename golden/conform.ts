@@ -4,7 +4,7 @@ import { compare } from "./compare.js";
 import { distil } from "./distil.js";
 import { random } from "./random.js";
 import { failed, type Result } from "./report.js";
-import { type Context, orFailing, type Pending, type Row, type Section } from "./row.js";
+import { type Context, orFailing, type Row, type Section } from "./row.js";
 import { runs } from "./runs.js";
 import { schedulers } from "./schedulers.js";
 import { stages } from "./stages.js";
@@ -27,7 +27,7 @@ export async function conform(
 ): Promise<Result[]> {
   const results: Result[] = [];
   for (const [section, rows] of Object.entries(sections)) {
-    for (const row of await orFailing<Row | Pending>("(listing)", () => rows(context))) {
+    for (const row of await orFailing("(listing)", () => rows(context))) {
       const name = `${section}/${row.name}`;
       if (only !== undefined && !matches(name, only)) continue;
       const result = { name, ...(await compared(row)) };
@@ -44,8 +44,7 @@ export function exitCode(results: readonly Result[]): 0 | 1 {
   return somethingCompared && !results.some(failed) ? 0 : 1;
 }
 
-async function compared(row: Row | Pending): Promise<Omit<Result, "name">> {
-  if ("notYet" in row) return { verdicts: [], notYet: row.notYet };
+async function compared(row: Row): Promise<Omit<Result, "name">> {
   try {
     const computed = await row.compute();
     const golden = await row.expected();

@@ -9,7 +9,6 @@ export type Result = {
   readonly verdicts: readonly Verdict[];
   /** Why nothing could be compared. */
   readonly error?: string;
-  readonly notYet?: string;
 };
 
 export const failed = ({ error, verdicts }: Result): boolean =>
@@ -17,8 +16,7 @@ export const failed = ({ error, verdicts }: Result): boolean =>
 
 /** The row's line; for a failure a second one names the first tensor that is out. */
 export function line(result: Result): string {
-  const { name, verdicts, error, notYet } = result;
-  if (notYet !== undefined) return `-     ${name.padEnd(52)} not yet supported: ${notYet}`;
+  const { name, verdicts, error } = result;
   if (error !== undefined) return `FAIL  ${name.padEnd(52)} ${error}`;
   const worst = worstOf(verdicts);
   const psnrs = verdicts.flatMap((v) => (v.psnr === undefined ? [] : [v.psnr]));
@@ -41,18 +39,16 @@ export function line(result: Result): string {
   return `${text}\n      first out: ${out[0]!.name}: ${out[0]!.problem}${count}`;
 }
 
-/** Rows compared, failed and left out, and how long it took. */
+/** Rows that agree and that failed, and how long it took. */
 export function summary(results: readonly Result[], seconds: number): string {
-  const pending = results.filter((r) => r.notYet !== undefined).length;
   const bad = results.filter(failed).length;
-  const good = results.length - pending - bad;
+  const good = results.length - bad;
   const tensors = results.reduce((sum, r) => sum + r.verdicts.length, 0);
   const passed = results.filter((r) => !failed(r)).flatMap((r) => r.verdicts);
   const largest = Math.max(0, ...passed.map((v) => (v.bound.kind === "relative" ? (v.distance ?? 0) : 0)));
   const counts = [
     `${good} ok`,
     `${bad} FAIL`,
-    ...(pending > 0 ? [`${pending} not yet supported (not compared)`] : []),
     `${tensors} tensors`,
     `largest relative difference of what passed ${short(largest)}`,
     `${seconds.toFixed(1)} s`,

@@ -46,9 +46,6 @@ export type Row = {
   expected(): Promise<Golden>;
 };
 
-/** Something in the folder that this build does not do yet: told, and not counted as passed. */
-export type Pending = { readonly name: string; readonly notYet: string };
-
 export type Context = {
   /** The golden folder. */
   readonly folder: string;
@@ -58,7 +55,7 @@ export type Context = {
 };
 
 /** Lists what there is to compare, without computing anything. */
-export type Section = (context: Context) => Promise<(Row | Pending)[]>;
+export type Section = (context: Context) => Promise<Row[]>;
 
 /** The rows that `find` lists, or one that fails with the reason why it cannot. */
 export async function orFailing<R>(name: string, find: () => Promise<R[]>): Promise<(R | Row)[]> {

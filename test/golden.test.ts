@@ -152,7 +152,7 @@ describe("npm run golden", () => {
     fresh(async () => {
       await mkdir(at("runs/any"), { recursive: true });
       const run = { folder: "pipelines/any", pipeline: "StableDiffusionXLPipeline", call: {} };
-      const request = { ...run, generator: { seeds: ["1"] }, controlnet: "any" };
+      const request = { ...run, generator: { seeds: [1] }, controlnet: "any" };
       await writeFile(at("runs/any/one.json"), JSON.stringify(request));
       const { code, text } = await golden();
       expect(text).toContain('its request is not understood: Unrecognized key: "controlnet"');
