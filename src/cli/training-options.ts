@@ -23,6 +23,7 @@ export function addTrainingOptions(command: Command): Command {
     .option("--random-crop", "crop at random in place of the centre")
     .option("--random-flip", "mirror half of the pictures")
     .option("--caption-dropout <share>", "share of captions left out", numberOption)
+    .addOption(new Option("--dropout-rule <rule>", "what takes their place").choices(["zeros", "empty-string"]))
     .addOption(
       new Option("--prediction <type>", "what the network predicts (default: as the model)").choices([
         "epsilon",
@@ -72,6 +73,7 @@ export type TrainingFlags = {
   randomCrop?: boolean;
   randomFlip?: boolean;
   captionDropout?: number;
+  dropoutRule?: "zeros" | "empty-string";
   prediction?: "epsilon" | "v_prediction";
   zeroSnr?: boolean;
   snrGamma?: number;
@@ -117,7 +119,7 @@ export function trainingRequest(flags: TrainingFlags): TrainingRequest {
     randomCrop: flags.randomCrop,
     randomFlip: flags.randomFlip,
     captionDropout: flags.captionDropout,
-    captionDropoutRule: undefined,
+    captionDropoutRule: flags.dropoutRule,
     trainBatchSize: flags.batchSize,
     gradientAccumulationSteps: flags.accumulate,
     maxTrainSteps: flags.steps,
