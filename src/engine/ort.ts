@@ -29,8 +29,16 @@ export interface BlockingSession extends Session {
   ): Promise<Record<string, Values>>;
 }
 
+export type LoadOptions = {
+  /**
+   * Whether a program keeps the memory of its run for the next one, which is fastest. Of programs that take turns each
+   * would keep its own peak, all of them at once.
+   */
+  keepsMemory?: boolean;
+};
+
 export interface BlockingEngine extends Engine {
-  load(program: Program): Promise<BlockingSession>;
+  load(program: Program, options?: LoadOptions): Promise<BlockingSession>;
 }
 
 /** An engine that computes in the calling thread. */
@@ -38,15 +46,14 @@ export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
   const { threads = 0, device = cpu, spinning = false } = options;
   return {
     device,
-    load: (program) => load(program, threads, spinning),
+    load: (program, { keepsMemory = true } = {}) => load(program, { threads, spinning, keepsMemory }),
     close: async () => {},
   };
 }
 
 async function load(
   { name, model, folder, memory }: Program,
-  threads: number,
-  spinning: boolean,
+  { threads, spinning, keepsMemory }: Required<Omit<EngineOptions, "device"> & LoadOptions>,
 ): Promise<BlockingSession> {
   const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
   const externalData = memory && [...memory].map(([path, data]) => ({ path, data }));
@@ -57,6 +64,7 @@ async function load(
       graphOptimizationLevel: "all",
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
+      enableCpuMemArena: keepsMemory,
       logSeverityLevel: 3,
       extra: { session: { ...files, intra_op: { allow_spinning: spinning ? "1" : "0" } } },
     }),

@@ -121,6 +121,7 @@ async function teacherProgram({
   const pairs = options.loss.feat === 0 ? [] : featurePairs(unetConfig(student), config, options.feature);
   return engine.load(
     partProgram("teacher", teacher.file, teacher.weights, teacherTrace(config, pairs), engine),
+    { keepsMemory: !options.gradientCheckpointing },
   );
 }
 

@@ -130,7 +130,7 @@ async function loadPart(
   for (const [i, name] of gradientNames.entries()) if (found[i]) backward[name] = found[i];
   const forward = Object.fromEntries(segment.writes.map((t) => [writes.get(t)!, copy(t)]));
   const load = (name: string, program: Record<string, Tensor>) =>
-    engine.load(lower(name, program, { device: trainingDevice }));
+    engine.load(lower(name, program, { device: trainingDevice }), { keepsMemory: false });
   return {
     reads: new Map(segment.reads.map((t) => [t, names.get(t)!])),
     writes,
@@ -172,7 +172,10 @@ async function run(
         { data: upstream.get(name) ?? new Float32Array(t.shape.reduce((a, b) => a * b, 1)), shape: t.shape },
       ]),
     );
-    for (const name of part.writes.values()) delete kept[name];
+    for (const name of part.writes.values()) {
+      delete kept[name];
+      upstream.delete(name);
+    }
     const results = await part.backward.run({ ...given(part), ...arrived });
     for (const [name, value] of Object.entries(results)) {
       const target = /^gradient\/(.*)$/.exec(name)?.[1];
