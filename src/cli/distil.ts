@@ -3,12 +3,12 @@
 import path from "node:path";
 import { Command, Option } from "commander";
 import { blockingEngine } from "../engine/ort.js";
-import { InvalidRequest } from "../errors.js";
+import { Cancelled, InvalidRequest } from "../errors.js";
 import { loadComponents } from "../pipeline/load.js";
 import { openCache } from "../train/cache/cache.js";
 import { checkBatches, type DistilOptions, distilJob, storeTeacher } from "../train/distil.js";
 import { exportModel } from "../train/export.js";
-import { trainingNoise } from "../train/noise.js";
+import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { trainingOptions } from "../train/options.js";
 import { paintSamples } from "../train/samples.js";
 import { studentConfig } from "../train/student.js";
@@ -81,7 +81,7 @@ async function distil(flags: Flags): Promise<void> {
     const components = await loadComponents(flags.teacher, { engine });
     const cacheFolder = flags.cache ?? path.join(output, "cache");
     await fillCache({ data, cacheFolder, components, options, signal, progress, say });
-    if (signal.aborted) return;
+    if (signal.aborted) throw new Cancelled("the distillation");
     const cache = await openCache(cacheFolder);
     checkBatches(cache, options.trainBatchSize);
     const { weights, file } = components.unet.part;
@@ -112,6 +112,7 @@ async function distil(flags: Flags): Promise<void> {
       exportModel({
         teacher: flags.teacher,
         unetConfig: student,
+        scheduler: schedulerFields(options),
         weights: job.layout.tensors(flat),
         output,
         link: flags.link === true,

@@ -12,7 +12,7 @@ import { openData } from "../train/data/source.js";
 import { checkBatches } from "../train/distil.js";
 import { exportModel } from "../train/export.js";
 import { encoderName, jointJob, partWeights } from "../train/joint.js";
-import { trainingNoise } from "../train/noise.js";
+import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { type TrainingOptions, trainingOptions } from "../train/options.js";
 import { paintSamples } from "../train/samples.js";
 import { type Job, train as run } from "../train/trainer.js";
@@ -149,6 +149,7 @@ async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<
       exportModel({
         teacher: model,
         unetConfig: unetJson,
+        scheduler: schedulerFields(options),
         weights: partWeights(job.layout, flat, "unet"),
         textEncoders: new Map(
           encoders.map((_, i) => [encoderName(i), partWeights(job.layout, flat, encoderName(i))]),

@@ -44,6 +44,8 @@ export type ExportOptions = {
   link?: boolean;
   /** Trained text encoders by the name of their part; the teacher's weights stay behind. */
   textEncoders?: ReadonlyMap<string, Weights>;
+  /** Fields of the scheduler's config that differ from the teacher's. */
+  scheduler?: JsonObject;
   /** How to paint with it (steps, guidance): `koala.json`. */
   advice?: JsonObject;
   dtype?: "float32" | "float16";
@@ -66,7 +68,8 @@ export async function exportModel(options: ExportOptions): Promise<void> {
   const config = await studentConfigFile(folder, options.unetConfig);
   checkWeights("the student's U-Net", weights, unetWeights(unetConfig(config, "the student's config.json")));
   for (const [name, replaced] of textEncoders) await checkEncoder(folder, name, replaced, options.variant);
-  const taken = await otherParts(folder, new Set(textEncoders.keys()), options.variant);
+  const others = await otherParts(folder, new Set(textEncoders.keys()), options.variant);
+  const taken = await withScheduler(others, options.scheduler ?? {});
   const mark: Mark = { version: 1, taken: await sizes(taken) };
   const there = await whatIs(output);
   try {
@@ -94,6 +97,14 @@ async function studentConfigFile(folder: ModelFolder, given: JsonObject): Promis
     ...(_diffusers_version !== undefined && { _diffusers_version }),
     ...own,
   };
+}
+
+async function withScheduler(files: readonly TakenFile[], fields: JsonObject): Promise<TakenFile[]> {
+  const name = "scheduler/scheduler_config.json";
+  const own = files.find(({ to }) => to === name);
+  if (Object.keys(fields).length === 0 || !own || !("from" in own)) return [...files];
+  const text = json({ ...(await readJson(own.from)), ...fields });
+  return files.map((file) => (file === own ? { to: name, text } : file));
 }
 
 function checkWeights(what: string, weights: Weights, wanted: ReadonlyMap<string, Shape>): void {

@@ -49,6 +49,21 @@ export function trainingNoise(
   return { alphasCumprod: noiseSchedule(settings).alphasCumprod, target: found };
 }
 
+/**
+ * What a trained model's `scheduler_config.json` must say besides what its teacher's says. A model of zero terminal
+ * SNR must be sampled from the last timestep on (Lin et al. 2024, section 3.3).
+ */
+export const schedulerFields = ({
+  predictionType,
+  rescaleBetasZeroSnr,
+}: {
+  predictionType: TargetType | null;
+  rescaleBetasZeroSnr: boolean;
+}): JsonObject => ({
+  ...(predictionType !== null && { prediction_type: predictionType }),
+  ...(rescaleBetasZeroSnr && { rescale_betas_zero_snr: true, timestep_spacing: "trailing" }),
+});
+
 const level = ({ alphasCumprod }: TrainingNoise, timestep: number) => {
   const alphaBar = alphasCumprod[timestep];
   if (alphaBar === undefined) throw new Error(`internal: no timestep ${timestep} of ${alphasCumprod.length}`);
