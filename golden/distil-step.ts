@@ -76,6 +76,11 @@ async function rowsOf(set: DistilFolder, all: Nets, which: string): Promise<Row[
       },
     );
   const terms = once(() => file(".grads-terms"));
+  const inside = row(
+    "activation-gradients",
+    async () => (await forward()).tensors,
+    () => some(/^activation_grad\//, () => near.gradient),
+  );
   return [
     row(
       "outputs",
@@ -87,11 +92,7 @@ async function rowsOf(set: DistilFolder, all: Nets, which: string): Promise<Row[
       async () => lossesOf(await read(), await student(), await forward(), await pull()),
       async () => wantedLosses(await read()),
     ),
-    row(
-      "activation-gradients",
-      async () => (await forward()).tensors,
-      () => some(/^activation_grad\//, () => near.gradient),
-    ),
+    ...(values.names.some((name) => name.startsWith("activation_grad/")) ? [inside] : []),
     ofTotal("gradients", ".grads", "total", (p) => p.total("koala")),
     ofTotal("gradients-sa", ".grads-sa", "total_sa", (p) => p.total("sa")),
     ofTotal("gradients-checkpointed", ".grads", "total", (p) => p.checkpointed()),

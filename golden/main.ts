@@ -14,7 +14,8 @@ random numbers and token ids to pictures. A line per table, stage and run:
 
   ok    stages/sdxl-tiny/unet.square    3.1e-06 of 1e-04  66 tensors, worst conv_out
 
-that is the largest difference relative to a tensor's largest magnitude, the tolerance, and the tensor; for
+that is the largest difference relative to a tensor's largest magnitude (in distil/ also other measures, of
+single numbers, of vectors and of quantiles), the tolerance, and the tensor that uses most of it; for
 runs the PSNR of the picture as well; for a failure the first tensor, in the order of computing, that is out.
 
   --only PATTERN   only rows whose "section/name" contains PATTERN, or matches it if it has * or ?
