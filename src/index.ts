@@ -7,12 +7,14 @@ export * from "./diffusion/scheduler.js";
 export { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { Picture } from "./image/pixels.js";
 export type { GenerateResult, Step } from "./pipeline/painter.js";
-export { Painting } from "./pipeline/painting.js";
+export { Painting, type SaveOptions } from "./pipeline/painting.js";
 export {
   DiffusionPipeline,
   type LoadOptions,
   StableDiffusionPipeline,
   StableDiffusionXLPipeline,
 } from "./pipeline/pipeline.js";
+export type { PictureRecord } from "./pipeline/record.js";
 export type { GenerateRequest } from "./pipeline/request.js";
+export { readRequest, type SavedRequest } from "./pipeline/saved.js";
 export type { PictureSource } from "./pipeline/start.js";

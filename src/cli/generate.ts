@@ -5,7 +5,6 @@ import path from "node:path";
 import { text } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
-import { CudaGenerator } from "../diffusion/philox.js";
 import { schedulerFromConfig } from "../diffusion/scheduler.js";
 import { schedulerNamed, schedulerShortNames } from "../diffusion/scheduler-names.js";
 import { InvalidRequest } from "../errors.js";
@@ -14,12 +13,17 @@ import { type Advice, adviceFor } from "../pipeline/advice.js";
 import type { Lora } from "../pipeline/lora.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline/pipeline.js";
 import { type GenerateRequest, randomSeed } from "../pipeline/request.js";
+import { readRequest, type SavedRequest } from "../pipeline/saved.js";
+import { againName, differences, openSeen, rememberSources, sourcesOf } from "./from.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { resolveShown } from "./models.js";
 import { duration, Progress, stopOnInterrupt } from "./terminal.js";
 
+type Say = (line: string) => void;
+
 type Options = {
-  model: string;
+  model?: string;
+  from?: string;
   revision?: string;
   image?: string;
   mask?: string;
@@ -39,9 +43,10 @@ type Options = {
   scheduler?: string;
   spacing?: string;
   clipSkip?: number;
-  rng: "cpu" | "cuda";
+  rng?: "cpu" | "cuda";
   threads: number;
   output?: string;
+  metadata: boolean;
   json?: boolean;
   quiet?: boolean;
 };
@@ -50,10 +55,8 @@ export function generateCommand(): Command {
   return new Command("generate")
     .description("Paint a prompt with a model from a diffusers folder.")
     .argument("[prompt...]", "what to paint; each quoted prompt is a picture")
-    .requiredOption(
-      "-m, --model <model>",
-      "diffusers folder, or Hub id such as etri-vilab/koala-lightning-700m",
-    )
+    .option("-m, --model <model>", "diffusers folder, or Hub id such as etri-vilab/koala-lightning-700m")
+    .option("--from <picture>", "paint again what this picture was painted from; options beside it override")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16 (default: whichever are there)")
     .option("--vae <path>", "another autoencoder: its folder, or a TAESD decoder file")
@@ -76,10 +79,11 @@ export function generateCommand(): Command {
     )
     .option("--clip-skip <n>", "text encoder layers to leave out at the end", number)
     .addOption(
-      new Option("--rng <kind>", "noise of PyTorch on this device").choices(["cpu", "cuda"]).default("cpu"),
+      new Option("--rng <kind>", "noise of PyTorch on this device (default: cpu)").choices(["cpu", "cuda"]),
     )
     .option("--threads <n>", "threads (default: one per core)", number, 0)
     .option("-o, --output <path>", "a .png, .jpg or .webp file, or a folder (default: koala-SEED.png here)")
+    .option("--no-metadata", "leave out of the file what it was painted from")
     .option("--json", "print one JSON object per picture instead of its path")
     .option("-q, --quiet", "no progress, no notes")
     .addHelpText(
@@ -101,29 +105,34 @@ function integer(value: string): bigint {
   return BigInt(value);
 }
 
-async function generate(words: string[], options: Options): Promise<void> {
-  const say = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
-  const prompts = await gatherPrompts(words, options.prompts);
-  const target = await outputs(options.output, prompts.length * options.count);
-  const folder = await resolveShown(options.model, hubOptions(options));
-  const pipeline = await DiffusionPipeline.fromPretrained(folder, loadOptions(options));
+async function generate(words: string[], given: Options): Promise<void> {
+  const say = (line: string) => void (given.quiet || process.stderr.write(`${line}\n`));
+  const saved = given.from === undefined ? undefined : await readRequest(given.from);
+  for (const note of saved?.notes ?? []) say(pc.dim(note));
+  const prompts = await gatherPrompts(words, given.prompts, saved?.request.prompt);
+  const target = await outputs(given, prompts.length * given.count);
+  const options: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
+  const { pipeline, folder } = await opened(options, given, saved, say);
   const { signal, done } = stopOnInterrupt(say);
   const progress = new Progress({ quiet: options.quiet === true });
   try {
-    const { advice, source } = await adviceFor(folder);
-    const chosen = settings(pipeline, options, advice);
+    const { advice, source } = saved?.exact ? { advice: {}, source: "the picture" } : await adviceFor(folder);
+    const reworded = words.length > 0 || given.prompts !== undefined;
+    const before = saved ? savedRequest(saved, options, reworded) : {};
+    setScheduler(pipeline, options, advice, saved);
+    const chosen = settings(pipeline, options, advice, before);
     say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
-    const seed = options.seed ?? BigInt(randomSeed());
+    const seed = options.seed ?? saved?.request.seed ?? BigInt(randomSeed());
     say(`seed ${seed}`);
     for (const [i, prompt] of prompts.entries()) {
       const first = seed + BigInt(i * options.count);
-      const request = { ...chosen.request, prompt, numImagesPerPrompt: options.count, signal };
+      const request = { ...chosen.request, prompt, seed: first, numImagesPerPrompt: options.count, signal };
       const started = performance.now();
-      const images = await paint(pipeline, withNoise(request, first, options), progress);
+      const images = await paint(pipeline, request, progress);
       const seconds = (performance.now() - started) / 1000;
       for (const [j, image] of images.entries()) {
         const file = target(i * options.count + j, first + BigInt(j));
-        await image.save(file);
+        await image.save(file, { metadata: options.metadata });
         const record = {
           path: file,
           prompt,
@@ -138,6 +147,9 @@ async function generate(words: string[], options: Options): Promise<void> {
             : `${file}\n`,
         );
       }
+      const { record } = images[0]!;
+      const failed = record && options.metadata ? await rememberSources(record, folder, options) : undefined;
+      if (failed) say(pc.dim(`--from will ask for --model: where models are cannot be noted (${failed})`));
       say(pc.dim(`painted in ${duration(seconds)}`));
     }
   } finally {
@@ -147,12 +159,33 @@ async function generate(words: string[], options: Options): Promise<void> {
   }
 }
 
-async function gatherPrompts(words: readonly string[], file: string | undefined): Promise<string[]> {
+/** The model that is given, or the picture's where it was seen. */
+async function opened(options: Options, given: Options, saved: SavedRequest | undefined, say: Say) {
+  const dtype = saved?.model?.dtype;
+  const load = { ...loadOptions(options), ...(dtype && { dtype }) };
+  if (options.model === undefined) {
+    if (saved) return openSeen(saved, { ...load, replaced: Boolean(given.unet ?? given.vae ?? given.lora) });
+    const rule = "must be given, got none. Name a diffusers folder or a Hub id, or a picture with --from.";
+    throw new InvalidRequest("--model", undefined, rule);
+  }
+  const folder = await resolveShown(options.model, hubOptions(options));
+  const pipeline = await DiffusionPipeline.fromPretrained(folder, load);
+  const other = saved ? differences(saved, await pipeline.model()) : [];
+  if (other.length > 0) say(`not what the picture was painted with: ${other.join(", ")}`);
+  return { pipeline, folder };
+}
+
+async function gatherPrompts(
+  words: readonly string[],
+  file: string | undefined,
+  saved: string | undefined,
+): Promise<string[]> {
   const read = async (name: string) => (name === "-" ? text(process.stdin) : readFile(name, "utf8"));
   const lines =
     file === undefined ? [] : (await read(file)).split(/\r?\n/).filter((line) => line.trim() !== "");
   const prompts = [...words, ...lines];
   if (prompts.length > 0) return prompts;
+  if (saved !== undefined && file === undefined) return [saved];
   throw new InvalidRequest(
     "prompt",
     undefined,
@@ -174,30 +207,34 @@ const loadOptions = ({ variant, vae, unet, lora, threads }: Options) => ({
   ...(lora !== undefined && { loras: lora }),
 });
 
-/** What was asked for, what the model's makers advise, and Diffusers' defaults, in that order. */
-function settings(pipeline: DiffusionPipeline, options: Options, advice: Advice) {
-  const choice = options.scheduler === undefined ? undefined : schedulerNamed(options.scheduler);
-  const spacing = options.spacing === undefined ? {} : { timestep_spacing: options.spacing };
-  const overrides = { ...advice.scheduler, ...choice?.overrides, ...spacing };
-  pipeline.scheduler = schedulerFromConfig(
-    pipeline.scheduler.config,
-    overrides,
-    choice?.className ?? pipeline.scheduler.className,
-  );
-  const steps = options.steps ?? advice.steps ?? 50;
+/** What was asked for, what the picture says, what the model's makers advise, and Diffusers' defaults, in that order. */
+function settings(
+  pipeline: DiffusionPipeline,
+  options: Options,
+  advice: Advice,
+  before: Omit<Partial<GenerateRequest>, "prompt" | "seed">,
+) {
+  const steps = options.steps ?? before.numInferenceSteps ?? advice.steps ?? 50;
   const guidance =
-    options.guidance ?? advice.guidance ?? (pipeline instanceof StableDiffusionXLPipeline ? 5 : 7.5);
+    options.guidance ??
+    before.guidanceScale ??
+    advice.guidance ??
+    (pipeline instanceof StableDiffusionXLPipeline ? 5 : 7.5);
   const advised = options.image === undefined ? advice : {}; // a picture brings its own size
-  const [width, height] = [options.width ?? advised.width, options.height ?? advised.height];
-  const negative = options.negative ?? advice.negative;
+  const width = options.width ?? before.width ?? advised.width;
+  const height = options.height ?? before.height ?? advised.height;
+  const negative = options.negative ?? before.negativePrompt ?? advice.negative;
+  const rng = options.rng ?? before.rng;
   const { className, config } = pipeline.scheduler;
   const rule = config["timestepSpacing"];
   const request: Omit<GenerateRequest, "prompt"> = {
+    ...before,
     numInferenceSteps: steps,
     guidanceScale: guidance,
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
     ...(negative !== undefined && { negativePrompt: negative }),
+    ...(rng !== undefined && { rng }),
     ...(options.image !== undefined && { image: options.image }),
     ...(options.mask !== undefined && { mask: options.mask }),
     ...(options.strength !== undefined && { strength: options.strength }),
@@ -216,12 +253,37 @@ function settings(pipeline: DiffusionPipeline, options: Options, advice: Advice)
   };
 }
 
-function withNoise(request: GenerateRequest, seed: bigint, { rng, count }: Options): GenerateRequest {
-  if (rng === "cpu") return { ...request, seed };
-  return {
-    ...request,
-    generator: Array.from({ length: count }, (_, i) => new CudaGenerator(seed + BigInt(i))),
-  };
+/** Of a picture that another program painted, only what differs from the model's own scheduler is known. */
+function setScheduler(pipeline: DiffusionPipeline, options: Options, advice: Advice, saved?: SavedRequest) {
+  const choice = options.scheduler === undefined ? undefined : schedulerNamed(options.scheduler);
+  const spacing = options.spacing === undefined ? {} : { timestep_spacing: options.spacing };
+  const own =
+    saved?.exact && saved.scheduler
+      ? schedulerFromConfig({}, saved.scheduler.config, saved.scheduler.className)
+      : pipeline.scheduler;
+  const differing = saved?.exact || choice ? undefined : saved?.scheduler;
+  pipeline.scheduler = schedulerFromConfig(
+    own.config,
+    { ...advice.scheduler, ...differing?.config, ...choice?.overrides, ...spacing },
+    choice?.className ?? differing?.className ?? own.className,
+  );
+}
+
+/** The picture's request without what the options make meaningless. */
+function savedRequest(
+  { request }: SavedRequest,
+  options: Options,
+  reworded: boolean,
+): Omit<Partial<GenerateRequest>, "prompt" | "seed"> {
+  const { prompt: _, seed: __, ...rest } = request;
+  const dropped: (keyof GenerateRequest)[] = [
+    ...(reworded ? (["prompt2"] as const) : []),
+    ...(options.steps === undefined ? [] : (["timesteps", "sigmas"] as const)),
+    ...(options.negative === undefined ? [] : (["negativePrompt2"] as const)),
+  ];
+  return Object.fromEntries(
+    Object.entries(rest).filter(([name]) => !dropped.includes(name as keyof GenerateRequest)),
+  );
 }
 
 async function paint(pipeline: DiffusionPipeline, request: GenerateRequest, progress: Progress) {
@@ -242,13 +304,18 @@ async function paint(pipeline: DiffusionPipeline, request: GenerateRequest, prog
 
 /** Where picture `index` of seed `seed` goes; checked before anything is painted. */
 async function outputs(
-  output: string | undefined,
+  { output: asked, from }: Options,
   count: number,
 ): Promise<(index: number, seed: bigint) => string> {
+  const output = asked ?? (from === undefined ? undefined : againName(from));
   if (output === undefined) return (_, seed) => `koala-${seed}.png`;
   const folder = output.endsWith("/") || (await stat(output).catch(() => undefined))?.isDirectory();
   if (folder) return (_, seed) => path.join(output, `koala-${seed}.png`);
   formatOf(output);
+  if (from !== undefined && path.resolve(output) === path.resolve(from)) {
+    const rule = `must be another file than that of --from, got ${output}. Name another.`;
+    throw new InvalidRequest("--output", output, rule);
+  }
   const { dir, name, ext } = path.parse(output);
   return (index) => (count === 1 ? output : path.join(dir, `${name}-${index + 1}${ext}`));
 }

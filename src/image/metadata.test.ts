@@ -72,6 +72,11 @@ describe("PNG text chunks", () => {
     expect(type(withPngTexts(png, { parameters: "字" }))).toBe("iTXt");
   });
 
+  it("hold XMP as iTXt, where XMP's part 3 wants it", async () => {
+    const png = Buffer.from(await encodePicture(picture, "png", { texts: { parameters: last, record } }));
+    expect(png.toString("latin1")).toContain("iTXtXML:com.adobe.xmp\0\0\0\0\0<?xpacket");
+  });
+
   it("pass the check of libpng's successor in sharp", async () => {
     const png = withPngTexts(await encodePicture(picture, "png"), { one: "plain", two: "字" });
     const { comments } = await sharp(png).metadata();

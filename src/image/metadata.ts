@@ -23,8 +23,9 @@ export async function encodeWithTexts(
   { parameters, record }: PictureTexts,
 ): Promise<Uint8Array> {
   if (format === "png") {
-    const png = await image.withXmp(xmp()).toBuffer();
-    return withPngTexts(png, { parameters, [recordKeyword]: record });
+    // XMP belongs into iTXt, which it gets for its byte order mark; libvips would write tEXt.
+    const texts = { parameters, [recordKeyword]: record, "XML:com.adobe.xmp": xmp() };
+    return withPngTexts(await image.toBuffer(), texts);
   }
   const space = { IFD2: { UserComment: userCommentSpace(parameters) } };
   const file = await image.withExif(space).withXmp(xmp(record)).toBuffer();

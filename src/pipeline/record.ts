@@ -5,34 +5,36 @@ import { InvalidRequest, listed } from "../errors.js";
 import { describe } from "../weights/json.js";
 
 const text = z.string("must be text");
+/** What is shown to a user: a hostile file must not steer the terminal. */
+const label = text.max(1000, "must be shorter").transform(printable);
 const number = z.number("must be a finite number");
 const hash = text.regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 hex digits');
 const numbers = z.array(number, "must be a list of numbers").max(1000, "must have at most 1000 numbers");
 const size = z.tuple([number, number], "must be a height and a width");
 const kind = z.enum(["cpu", "cuda"], 'must be "cpu" or "cuda"');
-const weights = z.strictObject({ name: text, fingerprint: hash });
+const weights = z.strictObject({ name: label, fingerprint: hash });
 /** `sha256` of the file's bytes; of pixels that a program gave, there is no name. */
-const picture = z.strictObject({ name: text.exactOptional(), sha256: hash });
+const picture = z.strictObject({ name: label.exactOptional(), sha256: hash });
 
 const model = z.strictObject({
   /** On the Hub, with the commit, where the folder's place tells them. */
-  id: text.exactOptional(),
-  revision: text.exactOptional(),
-  name: text,
-  pipeline: text,
+  id: label.exactOptional(),
+  revision: label.exactOptional(),
+  name: label,
+  pipeline: label,
   /** Of the configs, tokenizers and weights that the folder gave. */
   fingerprint: hash,
-  variant: text.exactOptional(),
+  variant: label.exactOptional(),
   dtype: z.enum(["float32", "float16"], 'must be "float32" or "float16"').exactOptional(),
   unet: weights.exactOptional(),
   vae: weights.exactOptional(),
-  loras: z.array(z.strictObject({ name: text, sha256: hash, scale: number })).exactOptional(),
+  loras: z.array(z.strictObject({ name: label, sha256: hash, scale: number })).exactOptional(),
 });
 
 const schema = z.strictObject({
   format: z.literal(1, "must be 1"),
-  app: text,
-  onnxruntime: text,
+  app: label,
+  onnxruntime: label,
   model,
   prompt: text,
   prompt2: text.exactOptional(),
@@ -62,9 +64,9 @@ const schema = z.strictObject({
   seed: text.regex(/^-?\d{1,20}$/, "must be a whole number in quotes").exactOptional(),
   rng: kind,
   /** The settings that are not the class's defaults, in camelCase. */
-  scheduler: z.strictObject({ className: text, config: z.record(text, z.unknown()) }),
+  scheduler: z.strictObject({ className: label, config: z.record(text, z.unknown()) }),
   /** Arguments that only the program had which painted it. */
-  notRecorded: z.array(text).exactOptional(),
+  notRecorded: z.array(label).exactOptional(),
 });
 
 /** What a picture was painted from. No local path is in it, and no time. */
@@ -85,7 +87,10 @@ export function parseRecord(json: string, { file, app }: { file: string; app: st
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const writer = at(value, ["app"]);
-  const by = typeof writer === "string" && writer !== app ? ` It was painted by ${writer.slice(0, 80)}.` : "";
+  const by =
+    typeof writer === "string" && writer !== app
+      ? ` It was painted by ${printable(writer.slice(0, 80))}.`
+      : "";
   const remedy = `This is ${app}.${by} Paint it with that version, or give the settings yourself.`;
   // An unknown setting explains more than what follows from it.
   const { issues } = result.error;
@@ -94,7 +99,16 @@ export function parseRecord(json: string, { file, app }: { file: string; app: st
   const field = [...issue.path, ...keys.slice(0, 1)].map(String);
   const got = describe(at(value, field));
   const problem = keys.length > 0 ? "must be a setting this version knows" : issue.message;
-  throw new InvalidRequest(`${file}: ${field.join(".")}`, got, `${problem}, got ${got}. ${remedy}`);
+  throw new InvalidRequest(
+    `${file}: ${printable(field.join(".")).slice(0, 200)}`,
+    got,
+    `${problem}, got ${got}. ${remedy}`,
+  );
+}
+
+/** Without control characters. */
+export function printable(given: string): string {
+  return given.replace(/\p{C}/gu, "?");
 }
 
 function parsed(json: string, file: string): unknown {
@@ -105,7 +119,7 @@ function parsed(json: string, file: string): unknown {
     throw new InvalidRequest(
       `${file}: record`,
       json.slice(0, 80),
-      `must be JSON, got ${listed([json.slice(0, 80)])}: ${why.slice(0, 120)}. The file was changed.`,
+      `must be JSON, got ${listed([json.slice(0, 80)])}: ${printable(why.slice(0, 120))}. The file was changed.`,
     );
   }
 }

@@ -7,7 +7,7 @@ import { InvalidRequest } from "../errors.js";
 import { readTexts } from "../image/metadata.js";
 import { type Parameters, parseParameters } from "../image/metadata-parameters.js";
 import { versions } from "./provenance.js";
-import { type ModelRecord, type PictureRecord, parseRecord } from "./record.js";
+import { type ModelRecord, type PictureRecord, parseRecord, printable } from "./record.js";
 import type { GenerateRequest } from "./request.js";
 
 export type SavedRequest = {
@@ -65,7 +65,8 @@ function named<T>(file: string, check: () => T): T {
   } catch (error) {
     if (!(error instanceof InvalidRequest)) throw error;
     const { field, value, message } = error;
-    throw new InvalidRequest(`${file}: scheduler.${field}`, value, message.slice(field.length + 2));
+    const rule = printable(message.slice(field.length + 2));
+    throw new InvalidRequest(`${file}: scheduler.${printable(field)}`, value, rule);
   }
 }
 
@@ -99,7 +100,7 @@ function fromParameters({ prompt, negativePrompt, fields }: Parameters, file: st
       rng: fields.get("RNG") === "CPU" ? "cpu" : "cuda",
     },
     scheduler: scheduler && { className: scheduler.className, config: scheduler.overrides },
-    model: name === undefined ? undefined : { name },
+    model: name === undefined ? undefined : { name: printable(name) },
     image: undefined,
     mask: undefined,
     exact: false,
