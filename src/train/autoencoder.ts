@@ -5,20 +5,18 @@ import path from "node:path";
 import { Generator } from "../diffusion/random.js";
 import type { BlockingEngine } from "../engine/ort.js";
 import { fromPicture, type Picture, toPicture } from "../image/pixels.js";
-import { type TinyVaeConfig, tinyDecode, tinyEncode } from "../models/tiny-vae.js";
-import { Params, tracing } from "../tensor/params.js";
-import { input, type Tensor } from "../tensor/tensor.js";
+import type { TinyVaeConfig } from "../models/tiny-vae.js";
 import { writeAll, writeBeside } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
 import { writeSafetensors } from "../weights/safetensors-file.js";
+import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
 import { batchesFrom } from "./data/buckets.js";
 import { prepareExamples } from "./data/prepare.js";
 import { seeded } from "./data/seeded.js";
 import type { DataSource } from "./data/source.js";
 import { Layout } from "./flat.js";
-import { squaredError } from "./loss.js";
 import type { TrainingOptions } from "./options.js";
-import { type GradientProgram, type TracedLoss, wholeProgram } from "./programs.js";
+import { type GradientProgram, wholeProgram } from "./programs.js";
 import { randomWeight } from "./random-weights.js";
 import type { Job } from "./trainer.js";
 
@@ -41,15 +39,6 @@ export async function loadPictures(
   return pictures;
 }
 
-/** image: [B, 3, H, W] in -1..1; the loss is the mean over all elements. */
-export function autoencoderTrace(c: TinyVaeConfig, batch: number, size: number): TracedLoss {
-  const params = new Map<string, Tensor>();
-  const p = new Params(tracing(params));
-  const image = input("image", [batch, c.inChannels, size, size]);
-  const total = squaredError(tinyDecode(p, c, tinyEncode(p, c, image)), image);
-  return { params, outputs: { total } };
-}
-
 export type AutoencoderOptions = {
   engine: BlockingEngine;
   options: TrainingOptions;
@@ -70,7 +59,7 @@ export function autoencoderJob({
   description,
 }: AutoencoderOptions): Job {
   const { trainBatchSize: batch, resolution, seed, randomFlip } = options;
-  const trace = autoencoderTrace(config, batch, resolution);
+  const trace = tinyAutoencoderLoss(config, { batch, height: resolution, width: resolution });
   const shapes = new Map([...trace.params].map(([name, t]) => [name, t.shape]));
   const layout = new Layout(shapes);
   const keys = new Map([["all", [...pictures.keys()].sort()]]);

@@ -36,7 +36,7 @@ export type Update = {
 /** Numbers of a piece: seven arrays of this length fit in the third-level cache. */
 const piece = 1 << 18;
 
-type Sessions = Record<"accumulate" | "norm" | "update" | "follow", BlockingSession>;
+type Sessions = Record<"accumulate" | "update" | "follow", BlockingSession>;
 
 export class AdamW {
   readonly #options: AdamWOptions;
@@ -51,7 +51,6 @@ export class AdamW {
     const load = (name: string, outputs: Record<string, Tensor>) => engine.load(lower(name, outputs));
     return new AdamW(options, {
       accumulate: await load("accumulate", { sum: add(vector("sum_in"), vector("gradient")) }),
-      norm: await load("norm", squaredNorm()),
       update: await load("update", adamW()),
       follow: await load("follow", follow()),
     });
@@ -70,7 +69,7 @@ export class AdamW {
 
   /** One update of `state` by `gradients`, which it leaves as they are; returns the gradient's norm before clipping. */
   async update(state: OptimizerState, gradients: Float32Array, update: Update): Promise<{ norm: number }> {
-    const norm = Math.sqrt(await this.#squaredNorm(gradients)) / update.accumulated;
+    const norm = Math.sqrt(squaredNorm(gradients)) / update.accumulated;
     const clip = update.maxNorm === undefined ? 1 : Math.min(1, update.maxNorm / (norm + 1e-6));
     const scalars = this.#scalars(update, clip / update.accumulated);
     for (const [start, end] of pieces(gradients.length)) {
@@ -108,15 +107,6 @@ export class AdamW {
     };
   }
 
-  async #squaredNorm(gradients: Float32Array): Promise<number> {
-    let total = 0;
-    for (const [start, end] of pieces(gradients.length)) {
-      const { squares } = await this.#sessions.norm.run({ gradient: vec(gradients, start, end) });
-      total += floatsOf(squares)[0]!;
-    }
-    return total;
-  }
-
   /** average -= (1 - decay) (average - weights) */
   async #follow(average: Float32Array, weights: Float32Array, decay: number): Promise<void> {
     if (decay === 0) return average.set(weights);
@@ -138,9 +128,11 @@ function* pieces(length: number): Generator<[start: number, end: number]> {
   for (let start = 0; start < length; start += piece) yield [start, Math.min(length, start + piece)];
 }
 
-function squaredNorm(): Record<string, Tensor> {
-  const g = reshape(vector("gradient"), [1, -1]);
-  return { squares: matmul(g, g, { transposeB: true }) };
+/** In double precision: a sum of millions of squares in float32 loses the digits that clipping scales everything by. */
+function squaredNorm(gradients: Float32Array): number {
+  let total = 0;
+  for (let i = 0; i < gradients.length; i++) total += gradients[i]! * gradients[i]!;
+  return total;
 }
 
 /** Every scalar is folded into another where PyTorch's result stays within rounding: each pass over a piece counts. */
