@@ -226,7 +226,7 @@ function settings(
   const negative = options.negative ?? before.negativePrompt ?? advice.negative;
   const rng = options.rng ?? before.rng;
   const { className, config } = pipeline.scheduler;
-  const rule = config["timestepSpacing"];
+  const rule = config.timestepSpacing;
   const request: Omit<GenerateRequest, "prompt"> = {
     ...before,
     numInferenceSteps: steps,

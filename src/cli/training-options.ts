@@ -23,7 +23,9 @@ export function addTrainingOptions(command: Command): Command {
     .option("--random-crop", "crop at random in place of the centre")
     .option("--random-flip", "mirror half of the pictures")
     .option("--caption-dropout <share>", "share of captions left out", numberOption)
-    .addOption(new Option("--dropout-rule <rule>", "what takes their place").choices(["zeros", "empty-string"]))
+    .addOption(
+      new Option("--dropout-rule <rule>", "what takes their place").choices(["zeros", "empty-string"]),
+    )
     .addOption(
       new Option("--prediction <type>", "what the network predicts (default: as the model)").choices([
         "epsilon",

@@ -20,7 +20,8 @@ it("makes of every golden image, bit for bit, the pixels that Diffusers saved", 
   const runs = readdirSync(golden, { recursive: true, encoding: "utf8" }).filter((f) => f.endsWith(".png"));
   expect(runs.length).toBeGreaterThan(40);
   for (const run of runs) {
-    const [, stem, item] = /^(.*?)(?:\.(\d))?\.png$/.exec(run)!;
+    // "batch.1.png" is the second picture of "batch"; the point of "lora-0.5.png" is a decimal one.
+    const [, stem, item] = /^(.*?)(?:(?<!\d)\.(\d))?\.png$/.exec(run)!;
     const file = await openSafetensors(join(golden, `${stem}.safetensors`));
     const [, height, width] = file.tensors.get("image")!.shape as [number, number, number];
     const pixels = height * width;

@@ -3,7 +3,6 @@
 import type { Values } from "../engine/engine.js";
 import type { Conditions } from "./denoise.js";
 import type { CheckedRequest } from "./request.js";
-import type { Encoded } from "./text.js";
 
 /** Before the halves are joined. */
 export type Embeddings = {

@@ -136,7 +136,7 @@ async function loadVae(folder: ModelFolder, options: ComponentOptions): Promise<
   const found = await (override === undefined ? weightsIn(directory, options) : resolveWeights(directory));
   const part = (weights: WeightSet) =>
     new Part("vae", label(override ?? "vae", weights.files), weights, engine);
-  const className = json["_class_name"] ?? own?.className;
+  const className = json._class_name ?? own?.className;
   if (className === "AutoencoderTiny") return tiny(json, file, part(found));
   if (className !== "AutoencoderKL") {
     throw new ModelError(

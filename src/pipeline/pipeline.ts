@@ -61,7 +61,7 @@ export class StableDiffusionXLPipeline extends DiffusionPipeline {
     const { prompts, prompts2, guided } = request;
     const zeros =
       request.negativePrompts === undefined &&
-      this.components.folder.settings["force_zeros_for_empty_prompt"] !== false;
+      this.components.folder.settings.force_zeros_for_empty_prompt !== false;
     const encodeNegative = guided && !zeros;
     const negatives = encodeNegative ? (request.negativePrompts ?? prompts.map(() => "")) : [];
     const negatives2 = encodeNegative ? (request.negativePrompts2 ?? negatives) : [];

@@ -4,10 +4,10 @@
  * over their inputs, which is safe here because every old value is read once, by what its new value is made of.
  */
 
-import { floats, floatsOf } from "../engine/engine.js";
+import { floats } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort.js";
-import { add, div, input, matmul, mul, reshape, sqrt, sub, type Tensor } from "../tensor/tensor.js";
+import { add, div, input, mul, sqrt, sub, type Tensor } from "../tensor/tensor.js";
 
 /** Loshchilov and Hutter 2019 (https://arxiv.org/abs/1711.05101), in PyTorch's order of operations. */
 export type AdamWOptions = { beta1: number; beta2: number; epsilon: number; weightDecay: number };
