@@ -94,7 +94,7 @@ function measured(name: string, bound: Bound, got: Numbers["data"], want: Number
 const within = (verdict: Verdict & { distance: number }, most: number): Verdict =>
   verdict.distance <= most ? verdict : { ...verdict, problem: `${short(verdict.distance)} > ${short(most)}` };
 
-const largest = (numbers: Float64Array) => numbers.reduce((most, x) => (x <= most ? most : x), 0);
+const largest = (numbers: Float64Array) => numbers.reduce((most, x) => Math.max(x, most), 0);
 const relativeTo = (difference: number, wanted: number) => (difference === 0 ? 0 : difference / wanted);
 
 /** Of every number; `measure` takes the difference's and the golden number's magnitude. */

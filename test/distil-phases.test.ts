@@ -61,12 +61,13 @@ describe("Two phases", () => {
       const args = distill(`other-${which}${name}`, ...four, ...phase(which));
       return koala(...args.map((x, i) => (args[i - 1] === name ? value : x)));
     };
-    const ended = await Promise.all([
-      change("student", "--seed", "5"),
-      change("student", "--caption-dropout", "0.9"),
-      change("teacher", "--seed", "5"),
-    ]);
-    for (const { code, stderr } of ended) {
+    // One after the other: a cache belongs to one process at a time.
+    for (const [which, name, value] of [
+      ["student", "--seed", "5"],
+      ["student", "--caption-dropout", "0.9"],
+      ["teacher", "--seed", "5"],
+    ] as const) {
+      const { code, stderr } = await change(which, name, value);
       expect(stderr).toContain(
         "batch-000000.safetensors: was computed from another batch. Use the same data, seed",
       );
@@ -75,10 +76,10 @@ describe("Two phases", () => {
   }, 60_000);
 
   it("name the batch that the teacher has not come to, and the features it was not asked for", async () => {
-    const [further, others] = await Promise.all([
-      koala(...distill("further", "--steps", "5", "--checkpoint-every", "2", ...phase("student"))),
-      koala(...distill("others", ...four, ...phase("student"), "--feature", "lf")),
-    ]);
+    const further = await koala(
+      ...distill("further", "--steps", "5", "--checkpoint-every", "2", ...phase("student")),
+    );
+    const others = await koala(...distill("others", ...four, ...phase("student"), "--feature", "lf"));
     expect(further.stderr).toContain(
       "batch-000004.safetensors: must hold the teacher's results of batch 4: ",
     );
@@ -136,10 +137,8 @@ describe("A teacher that predicts v", () => {
         ...more,
       ],
     ];
-    await Promise.all([
-      done(...args("v-config", at("v-teacher"))),
-      done(...args("v-option", model("sdxl-tiny"), "--prediction", "v_prediction")),
-    ]);
+    await done(...args("v-config", at("v-teacher")));
+    await done(...args("v-option", model("sdxl-tiny"), "--prediction", "v_prediction"));
     expect(checkpointDigest(at("v-config"), 2)).toBe(checkpointDigest(at("v-option"), 2));
     const first = (run: string) =>
       metricRows(at(run))[0] as unknown as Record<"task" | "out" | "feat", number>;
