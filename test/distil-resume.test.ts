@@ -15,6 +15,7 @@ import {
   done,
   metricRows,
   model,
+  type Running,
   start,
   students,
 } from "./distil-command.js";
@@ -46,9 +47,8 @@ it("A run that was stopped twice ends with the uninterrupted run's bits", { time
     [3, []],
     [11, ["--resume"]],
   ] as const) {
-    const stop = (step: number, { child }: { child: { kill(signal: "SIGINT"): void } }) =>
-      void (step === after && child.kill("SIGINT"));
-    const { code } = await start([...command("stopped"), ...resume], stop as never).ended;
+    const stop = (step: number, { child }: Running) => void (step === after && child.kill("SIGINT"));
+    const { code } = await start([...command("stopped"), ...resume], stop).ended;
     expect(code).toBe(130);
     stops.push(checkpoints(at("stopped")).at(-1)!);
   }

@@ -6,7 +6,7 @@ import { text } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
 import { schedulerFromConfig } from "../diffusion/scheduler.js";
-import { schedulerNamed, schedulerShortNames } from "../diffusion/scheduler-names.js";
+import { schedulerNamed } from "../diffusion/scheduler-names.js";
 import { InvalidRequest } from "../errors.js";
 import { formatOf } from "../image/encode.js";
 import { type Advice, adviceFor } from "../pipeline/advice.js";
@@ -44,7 +44,7 @@ type Options = {
   spacing?: string;
   clipSkip?: number;
   rng?: "cpu" | "cuda";
-  threads: number;
+  threads?: number;
   output?: string;
   metadata: boolean;
   json?: boolean;
@@ -55,36 +55,32 @@ export function generateCommand(): Command {
   return new Command("generate")
     .description("Paint a prompt with a model from a diffusers folder.")
     .argument("[prompt...]", "what to paint; each quoted prompt is a picture")
-    .option("-m, --model <model>", "diffusers folder, or Hub id such as etri-vilab/koala-lightning-700m")
-    .option("--from <picture>", "paint again what this picture was painted from; options beside it override")
+    .option("-m, --model <model>", "diffusers folder or Hub id")
+    .option("--from <picture>", "paint again what made this picture")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
-    .option("--variant <name>", "weight files to take, such as fp16 (default: whichever are there)")
-    .option("--vae <path>", "another autoencoder: its folder, or a TAESD decoder file")
-    .option("--unet <file>", "another U-Net state dict, as SDXL-Lightning ships")
-    .option("--lora <file[:scale]>", "add a LoRA, scaled (default: 1); may be given again", loraOption)
+    .option("--variant <name>", "weight files to take, such as fp16")
+    .option("--vae <path>", "another autoencoder: folder or TAESD file")
+    .option("--unet <file>", "another U-Net, as SDXL-Lightning ships")
+    .option("--lora <file[:scale]>", "add a LoRA; may be given again", loraOption)
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
     .option("-n, --negative <prompt>", "what not to paint")
     .option("-s, --steps <n>", "denoising steps", number)
-    .option("-g, --guidance <scale>", "how closely to follow the prompt; 1 or less runs one pass", number)
-    .option("--image <file>", "begin with this picture: image-to-image")
-    .option("--mask <file>", "paint anew where this picture is white: inpainting")
-    .option("--strength <n>", "how far to move away from --image, from 0 to 1", number)
+    .option("-g, --guidance <scale>", "how closely to follow the prompt", number)
+    .option("--image <file>", "begin with this picture")
+    .option("--mask <file>", "paint --image anew where this is white")
+    .option("--strength <n>", "how far to leave --image, 0 to 1", number)
     .option("-W, --width <pixels>", "multiple of 8", number)
     .option("-H, --height <pixels>", "multiple of 8", number)
-    .option("--seed <n>", "picture i is painted from seed + i (default: random, printed)", integer)
+    .option("--seed <n>", "picture i has seed + i (default: random)", integer)
     .option("-c, --count <n>", "pictures per prompt", number, 1)
-    .option("--scheduler <name>", `${schedulerShortNames.join(", ")}, or a Diffusers class`)
-    .addOption(
-      new Option("--spacing <rule>", "timestep spacing").choices(["trailing", "leading", "linspace"]),
-    )
-    .option("--clip-skip <n>", "text encoder layers to leave out at the end", number)
-    .addOption(
-      new Option("--rng <kind>", "noise of PyTorch on this device (default: cpu)").choices(["cpu", "cuda"]),
-    )
-    .option("--threads <n>", "threads (default: one per core)", number, 0)
-    .option("-o, --output <path>", "a .png, .jpg or .webp file, or a folder (default: koala-SEED.png here)")
-    .option("--no-metadata", "leave out of the file what it was painted from")
-    .option("--json", "print one JSON object per picture instead of its path")
+    .option("--scheduler <name>", 'such as dpmpp-2m-karras; "?" lists all')
+    .addOption(new Option("--spacing <rule>", "timesteps").choices(["trailing", "leading", "linspace"]))
+    .option("--clip-skip <n>", "text encoder layers to leave out", number)
+    .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
+    .option("--threads <n>", "default: one per core", number)
+    .option("-o, --output <path>", "folder, or .png, .jpg, .webp file")
+    .option("--no-metadata", "leave out what it was painted from")
+    .option("--json", "print a JSON object per picture")
     .option("-q, --quiet", "no progress, no notes")
     .addHelpText(
       "after",
@@ -200,7 +196,7 @@ const hubOptions = ({ quiet, revision, variant }: Options) => ({
 });
 
 const loadOptions = ({ variant, vae, unet, lora, threads }: Options) => ({
-  threads,
+  ...(threads !== undefined && { threads }),
   ...(variant !== undefined && { variant }),
   ...(vae !== undefined && { vae }),
   ...(unet !== undefined && { unet }),
