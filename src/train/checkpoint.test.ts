@@ -1,0 +1,79 @@
+/** @file Checkpoints on disk: every bit comes back, and what does not belong to the run is refused. */
+
+import { mkdtempSync, readdirSync, rmSync, truncateSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
+import { ModelError } from "../errors.js";
+import { checkpointSteps, loadCheckpoint, saveCheckpoint } from "./checkpoint.js";
+import { Layout } from "./flat.js";
+import type { OptimizerState } from "./optimizer.js";
+
+const scratch = mkdtempSync(path.join(tmpdir(), "koala-checkpoint-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
+const layout = new Layout([
+  ["a.weight", [2, 2]],
+  ["a.bias", [3]],
+]);
+const state = (values: number[]): OptimizerState => ({
+  weights: Float32Array.from(values),
+  mean: Float32Array.from(values, (x) => x * 3),
+  square: Float32Array.from(values, (x) => x * x),
+  average: Float32Array.from(values, (x) => x / 7),
+});
+const empty = () => state([0, 0, 0, 0, 0, 0, 0]);
+const odd = [-0, 1e-44, 1 / 3, -3.4e38, 2 ** -149, 1, 1.1754944e-38];
+const progress = (step: number) => ({ step, batches: 3 * step, position: { epoch: 2, batch: 1 } });
+const save = (to: string, step: number, keep: number | null = null, values = odd) =>
+  saveCheckpoint(path.join(scratch, to), { layout, state: state(values), progress: progress(step), keep });
+
+it("Every bit of weights, moments and average comes back, with where the run stood", async () => {
+  await save("run", 12);
+  const loaded = empty();
+  expect(await loadCheckpoint(path.join(scratch, "run"), 12, { layout, state: loaded })).toEqual(
+    progress(12),
+  );
+  const wanted = state(odd);
+  for (const array of ["weights", "mean", "square", "average"] as const)
+    expect(
+      Buffer.compare(Buffer.from(loaded[array]!.buffer), Buffer.from(wanted[array]!.buffer)),
+      array,
+    ).toBe(0);
+});
+
+it("The oldest beyond those to keep are removed, and a step can be saved again", async () => {
+  for (const step of [1, 2, 10, 1_000_000]) await save("kept", step, 3);
+  expect(await checkpointSteps(path.join(scratch, "kept"))).toEqual([2, 10, 1_000_000]);
+  await save("kept", 10, 3, [1, 2, 3, 4, 5, 6, 7]);
+  const loaded = empty();
+  await loadCheckpoint(path.join(scratch, "kept"), 10, { layout, state: loaded });
+  expect([...loaded.weights]).toEqual([1, 2, 3, 4, 5, 6, 7]);
+  expect(readdirSync(path.join(scratch, "kept", "checkpoints"))).toHaveLength(3);
+});
+
+it("A folder without checkpoints has none", async () => {
+  expect(await checkpointSteps(path.join(scratch, "nothing"))).toEqual([]);
+});
+
+describe("A checkpoint is refused", () => {
+  const load = (to: string, other = layout, into = empty()) =>
+    loadCheckpoint(path.join(scratch, to), 12, { layout: other, state: into });
+
+  it("by a network of other shapes, or of other names", async () => {
+    const shapes = new Layout([
+      ["a.weight", [4]],
+      ["a.bias", [3]],
+    ]);
+    await expect(load("run", shapes)).rejects.toThrow(
+      /state\.safetensors: weights\/a\.weight: must be \[4\], got \[2, 2\]\. Was it written by this run\?$/,
+    );
+    const names = new Layout([["b", [7]]]);
+    await expect(load("run", names)).rejects.toThrow(/weights\/b: must be \[7\], got nothing\./);
+  });
+
+  it("if its file is cut short", async () => {
+    await save("cut", 12);
+    truncateSync(path.join(scratch, "cut", "checkpoints", "step-000012", "state.safetensors"), 500);
+    await expect(load("cut")).rejects.toThrow(ModelError);
+  });
+});
