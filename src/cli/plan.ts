@@ -1,0 +1,56 @@
+/** @file Prints what a distillation takes: `koala distill --plan`. */
+
+import { type Plan, type PlanBytes, type PlanRow, ways } from "../train/plan.js";
+import { type Cells, type Column, textTable } from "./table.js";
+import { size } from "./terminal.js";
+
+const bytes: Readonly<Record<keyof PlanBytes, string>> = {
+  runtime: "Node and ONNX Runtime",
+  teacherWeights: "teacher's weights",
+  teacherActivations: "teacher's activations",
+  teacherResults: "teacher's output and features",
+  studentWeights: "student's weights",
+  gradients: "gradients",
+  moments: "AdamW's two moments",
+  average: "moving average",
+  constants: "tables in the student's program",
+  activations: "student's activations",
+  checkpointed: "the same, checkpointed",
+};
+
+/** The plan as text for a terminal: a column for each resolution. */
+export function planTable({ rows, memory }: Plan): string {
+  const columns: Column[] = [
+    { title: "" },
+    ...rows.map((row) => ({ title: `${row.resolution} px, batch ${row.batch}`, numeric: true })),
+  ];
+  const line = (title: string, cell: (row: PlanRow) => string): Cells => [title, ...rows.map(cell)];
+  const whole = (n: number) => Math.round(n).toLocaleString("en");
+  const costs = (["teacher", "student"] as const).flatMap((name) => [
+    line(`${name}: parameters`, (row) => whole(row[name].parameters)),
+    line(
+      `${name}: operations / ONNX nodes`,
+      (row) => `${whole(row[name].operations)} / ${whole(row[name].nodes)}`,
+    ),
+    line(`${name}: GMAC of a step`, (row) => whole(row[name].gmac)),
+  ]);
+  const held = (Object.keys(bytes) as (keyof PlanBytes)[])
+    .filter((key) => rows.some((row) => row.bytes[key] > 0))
+    .map((key) => line(bytes[key], (row) => size(row.bytes[key])));
+  const sums = ways.map((way) => line(way, (row) => size(row.totals[way])));
+  const blocks = [costs, held, [line("in all", () => ""), ...sums]];
+  if (memory !== undefined) {
+    const fits = ways.map((way) =>
+      line(way, ({ largestBatch }) => (largestBatch![way] > 0 ? whole(largestBatch![way]) : "does not fit")),
+    );
+    blocks.push([line(`largest batch in ${size(memory)}`, () => ""), ...fits]);
+  }
+  const empty = line("", () => "");
+  const body = blocks.flatMap((block, i) => (i === 0 ? block : [empty, ...block]));
+  return textTable(columns, body);
+}
+
+/** Writes the plan to standard output, as a table or as JSON. */
+export function printPlan(plan: Plan, { json = false } = {}): void {
+  process.stdout.write(json ? `${JSON.stringify(plan, undefined, 2)}\n` : planTable(plan));
+}

@@ -1,0 +1,84 @@
+/** @file Plans, against published parameter counts, closed forms, and each other. No weights. */
+
+import { readFileSync } from "node:fs";
+import { describe, expect, it } from "vitest";
+import { planTable } from "../cli/plan.js";
+import { knownUnets } from "../models/known.js";
+import type { JsonObject } from "../weights/json.js";
+import { distillationPlan, type Plan, type PlanRequest, ways } from "./plan.js";
+
+const teacher = JSON.parse(
+  readFileSync(new URL("../../golden/data/distil/teacher/config.json", import.meta.url), "utf8"),
+) as JsonObject;
+const tiny = (request: Partial<PlanRequest> = {}): Plan =>
+  distillationPlan({ teacher, student: "koala-700m", resolutions: [64, 128], ...request });
+
+describe("a plan of SDXL and KOALA-700M", () => {
+  const small = { resolutions: [128], student: "koala-700m" } as const;
+  const plan = distillationPlan({ teacher: knownUnets.SDXL as unknown as JsonObject, ...small });
+  const [row] = plan.rows as [Plan["rows"][number]];
+
+  it("has the published numbers of parameters", () => {
+    expect(row.teacher.parameters).toBe(2_567_463_684);
+    expect(row.student.parameters).toBe(782_822_724);
+  });
+
+  it("holds weights, gradients and two moments in float32", () => {
+    const { studentWeights, gradients, moments, average } = row.bytes;
+    expect(studentWeights + gradients + moments).toBe(16 * 782_822_724);
+    expect(average).toBe(0);
+  });
+
+  it("trains in two phases where one phase does not fit", () => {
+    expect(row.totals["two phases: teacher"]).toBeLessThan(24e9);
+    expect(row.totals["two phases: student"]).toBeLessThan(24e9);
+    expect(row.totals["one phase"]).toBeGreaterThan(24e9);
+  });
+}, 60_000);
+
+describe("a plan", () => {
+  const { rows } = tiny({ memory: 2e9 });
+  const [low, high] = rows as [Plan["rows"][number], Plan["rows"][number]];
+
+  it("takes more work and memory at twice the resolution, and the same weights", () => {
+    expect(high.student.gmac / low.student.gmac).toBeGreaterThan(3);
+    expect(high.bytes.activations).toBeGreaterThan(2 * low.bytes.activations);
+    expect(high.bytes.studentWeights).toBe(low.bytes.studentWeights);
+  });
+
+  it("counts a step as three forward passes at most: of each product, one for each factor's gradient", () => {
+    const same = tiny({ student: teacher, feature: "none", resolutions: [64] }).rows[0]!;
+    expect(same.student.gmac / same.teacher.gmac).toBeGreaterThan(2);
+    expect(same.student.gmac / same.teacher.gmac).toBeLessThanOrEqual(3);
+  });
+
+  it("has smaller activations with gradient checkpointing", () => {
+    for (const { bytes } of rows) expect(bytes.checkpointed).toBeLessThan(bytes.activations);
+  });
+
+  it("adds a moving average as one more copy of the weights", () => {
+    const [without, with_] = [low, tiny({ ema: true, resolutions: [64] }).rows[0]!];
+    expect(with_.bytes.average).toBe(without.bytes.studentWeights);
+    expect(with_.totals["one phase"] - without.totals["one phase"]).toBe(without.bytes.studentWeights);
+  });
+
+  it("names as largest a batch that takes about the memory there is", () => {
+    const at = (request: Partial<PlanRequest>) => tiny({ resolutions: [64], ...request }).rows[0]!;
+    const memory = 1.001 * at({ batch: 4 }).totals["two phases: student"];
+    // A line through two batches: a graph that is computed otherwise at another size bends it a little.
+    expect([3, 4, 5]).toContain(at({ memory }).largestBatch!["two phases: student"]);
+  });
+
+  it("says that nothing fits by 0", () => {
+    const [row] = tiny({ memory: 1e6, resolutions: [64] }).rows;
+    expect(ways.map((way) => row!.largestBatch![way])).toEqual(ways.map(() => 0));
+  });
+
+  it("prints a column for each resolution and a line for each way", () => {
+    const text = planTable({ memory: 2e9, rows });
+    expect(text).toContain("64 px, batch 1");
+    expect(text).toContain("128 px, batch 1");
+    for (const way of ways) expect(text).toContain(way);
+    expect(text).toContain("largest batch in 2.00 GB");
+  });
+});

@@ -1,0 +1,259 @@
+/**
+ * @file What a distillation takes before anything of it is loaded: operations, multiplications, memory, and what fits
+ * into a given machine. Counted from the programs' graphs; reads no weights and prints nothing.
+ */
+
+import proto from "onnx-proto";
+import { channelsLast } from "../engine/channels-last.js";
+import { cpu, type Device } from "../engine/device.js";
+import { lower } from "../engine/lower.js";
+import { executed, peakBytes } from "../engine/memory.js";
+import { macs, parameters } from "../models/cost.js";
+import { type UNetConfig, unetConfig } from "../models/unet-config.js";
+import { gradients, vjp } from "../tensor/gradient.js";
+import { topological } from "../tensor/order.js";
+import { Params, tracing } from "../tensor/params.js";
+import { constant, count, input, Tensor } from "../tensor/tensor.js";
+import type { JsonObject } from "../weights/json.js";
+import { type FeatureSet, featurePairs } from "./features.js";
+import { unetWeights } from "./initialisation.js";
+import type { LossWeights } from "./loss.js";
+import { trainingDevice } from "./programs.js";
+import { segmentsOf } from "./segments.js";
+import { type StepSize, type StudentTrace, stepInputs, studentTrace, watchedUnet } from "./step.js";
+import { type StudentName, studentConfig } from "./student.js";
+
+export type PlanRequest = {
+  /** Parsed `unet/config.json`. */
+  teacher: JsonObject;
+  student: StudentName | JsonObject;
+  feature?: FeatureSet;
+  loss?: LossWeights;
+  batch?: number;
+  /** Height and width in pixels. */
+  resolutions?: readonly number[];
+  /** Whether a moving average of the weights is kept. */
+  ema?: boolean;
+  /** Bytes there are; with them the plan says what fits. */
+  memory?: number;
+};
+
+/** One network's program: the student's is a whole step, forward and backward. */
+export type ProgramCost = {
+  parameters: number;
+  /** Of the traced graph, and nodes of the ONNX program. */
+  operations: number;
+  nodes: number;
+  /** Multiply-accumulates of one run, in thousands of millions. */
+  gmac: number;
+};
+
+/** The ways to run it; the two phases are two processes, so what counts is the larger of them. */
+export const ways = [
+  "one phase",
+  "one phase, checkpointed",
+  "two phases: teacher",
+  "two phases: student",
+  "two phases: student, checkpointed",
+] as const;
+export type Way = (typeof ways)[number];
+
+/** Bytes by what they hold; `checkpointed` activations are those under gradient checkpointing. */
+export type PlanBytes = {
+  runtime: number;
+  teacherWeights: number;
+  teacherActivations: number;
+  /** The teacher's output and features, which the student is given. */
+  teacherResults: number;
+  studentWeights: number;
+  gradients: number;
+  moments: number;
+  average: number;
+  /** Tables in the student's program, such as which pixels a convolution gathers. */
+  constants: number;
+  activations: number;
+  checkpointed: number;
+};
+
+export type PlanRow = {
+  resolution: number;
+  batch: number;
+  teacher: ProgramCost;
+  student: ProgramCost;
+  bytes: PlanBytes;
+  totals: Readonly<Record<Way, number>>;
+  /** With `memory`: the largest batch of each way; 0 where not even one picture fits. */
+  largestBatch?: Readonly<Record<Way, number>>;
+};
+
+export type Plan = { memory: number | undefined; rows: readonly PlanRow[] };
+
+/** Node, ONNX Runtime and the loaded programs, as measured for SDXL and KOALA. */
+const runtime = 300e6;
+const tokens = 77;
+
+/** Traces both networks at each resolution; throws as `studentConfig` and `featurePairs` do. */
+export function distillationPlan(request: PlanRequest): Plan {
+  const { teacher, feature = "koala", batch = 1, resolutions = [512, 1024], memory } = request;
+  const theirs = unetConfig(teacher);
+  const mine = unetConfig(studentConfig(teacher, request.student));
+  const weights = request.loss ?? { task: 1, out: 1, feat: 1 };
+  const pairs = weights.feat === 0 ? [] : featurePairs(mine, theirs, feature);
+  const rows = resolutions.map((resolution) => {
+    const at = (n: number) => {
+      const size = { batch: n, height: resolution / 8, width: resolution / 8, tokens };
+      return traced({ teacher: theirs, student: mine, pairs, weights, size, ema: request.ema === true });
+    };
+    const asked = at(batch);
+    const bytes = bytesOf(asked);
+    const row: PlanRow = { resolution, batch, ...programs(asked), bytes, totals: totals(bytes) };
+    if (memory === undefined) return row;
+    return { ...row, largestBatch: largest(row, totals(bytesOf(at(2 * batch))), memory) };
+  });
+  return { memory, rows };
+}
+
+type Setup = {
+  teacher: UNetConfig;
+  student: UNetConfig;
+  pairs: ReturnType<typeof featurePairs>;
+  weights: LossWeights;
+  size: StepSize;
+  ema: boolean;
+};
+
+/** The graphs of a step. The student's has its channels last already, so that this is done once. */
+type Traced = Setup & {
+  teaching: Record<string, Tensor>;
+  trace: StudentTrace;
+  step: Record<string, Tensor>;
+  computed: Record<string, Tensor>;
+};
+
+function traced(setup: Setup): Traced {
+  const { teacher, student, pairs, size, weights } = setup;
+  const trace = studentTrace(student, pairs, size, { weights, watch: stagePaths(student) });
+  const step = wholeStep(trace);
+  const teaching = teacherGraph(teacher, pairs, size);
+  return { ...setup, trace, step, teaching, computed: channelsLast(step) };
+}
+
+const device: Device = { ...trainingDevice, channelsLast: false };
+
+function programs({
+  teacher,
+  student,
+  teaching,
+  step,
+  computed,
+}: Traced): Pick<PlanRow, "teacher" | "student"> {
+  const cost = (
+    c: UNetConfig,
+    graph: Record<string, Tensor>,
+    lowered: Record<string, Tensor>,
+    on: Device,
+  ) => ({
+    parameters: parameters(unetWeights(c)),
+    operations: topological(Object.values(graph)).filter((x) => x.inputs.length > 0).length,
+    nodes: nodesOf(lower("planned", lowered, { device: on }).model),
+    // Of the graph as traced: Winograd's fewer products would not compare with others' counts.
+    gmac: macs(executed(Object.values(graph), on)) / 1e9,
+  });
+  return { teacher: cost(teacher, teaching, teaching, cpu), student: cost(student, step, computed, device) };
+}
+
+const nodesOf = (model: Uint8Array): number => proto.onnx.ModelProto.decode(model).graph!.node!.length;
+
+function bytesOf({ teacher, student, teaching, trace, computed, ema }: Traced): PlanBytes {
+  const own = parameters(unetWeights(student));
+  const theirs = parameters(unetWeights(teacher));
+  const given = new Set(Object.keys(computed).filter((name) => name.startsWith("gradient/")));
+  const whole = peakBytes(computed, { device, weights: "inputs", given });
+  return {
+    runtime,
+    teacherWeights: 4 * theirs,
+    teacherActivations: peakBytes(teaching, { device: cpu }).peak,
+    teacherResults: sizeOf(Object.values(teaching)),
+    studentWeights: 4 * own,
+    gradients: 4 * own,
+    moments: 8 * own,
+    average: ema ? 4 * own : 0,
+    constants: whole.constants,
+    activations: whole.peak + whole.returned,
+    checkpointed: checkpointedPeak(trace, stagePaths(student)),
+  };
+}
+
+const sizeOf = (tensors: Iterable<Tensor>) => [...tensors].reduce((sum, x) => sum + 4 * count(x.shape), 0);
+
+/** As `teacherTrace`, at a size of one's own. */
+function teacherGraph(c: UNetConfig, pairs: Setup["pairs"], size: StepSize): Record<string, Tensor> {
+  const paths = new Set(pairs.map((pair) => pair.teacher));
+  const { output, at } = watchedUnet(new Params(tracing()), c, stepInputs(c, size, { open: true }), paths);
+  return { output, ...Object.fromEntries(at) };
+}
+
+/** As `wholeProgram`. */
+function wholeStep({ params, losses, outputs }: StudentTrace): Record<string, Tensor> {
+  const found = gradients(losses.total, [...params.values()]);
+  return {
+    ...outputs,
+    ...Object.fromEntries([...params.keys()].map((path, i) => [`gradient/${path}`, found[i]!])),
+  };
+}
+
+/** Where gradient checkpointing cuts: after each stage. */
+const stagePaths = (c: UNetConfig): string[] => [
+  ...c.down.map((_, i) => `down_blocks.${i}`),
+  ...(c.mid ? ["mid_block"] : []),
+  ...c.up.map((_, i) => `up_blocks.${i}`),
+];
+
+/**
+ * As `segmentedProgram` runs: what crosses the borders is kept (or, later, its gradient), and one part at a time is
+ * computed forward and backward, without an arena; its gradients are new arrays before they are added up.
+ */
+function checkpointedPeak({ at, outputs, losses, params }: StudentTrace, watch: readonly string[]): number {
+  const borders = watch.map((path) => at.get(path)!);
+  const segments = segmentsOf(Object.values(outputs), borders);
+  const crossing = sizeOf(new Set(segments.flatMap((s) => s.writes)));
+  const weights = new Set(params.values());
+  const peaks = segments.map(({ tensors, reads, writes }, i) => {
+    const last = i === segments.length - 1;
+    const copies = new Map<Tensor, Tensor>(reads.map((x, j) => [x, input(`read_${j}`, x.shape)]));
+    const copy = (x: Tensor) => copies.get(x) ?? x;
+    for (const x of tensors) copies.set(x, new Tensor(x.op, x.inputs.map(copy), x.shape, x.attrs, x.dtype));
+    const own = new Set(tensors.flatMap((x) => x.inputs).filter((x) => weights.has(x)));
+    const ends = [...writes.map(copy), ...(last ? [copy(losses.total)] : [])];
+    const upstream = ends.map((x, j) =>
+      j < writes.length ? input(`upstream_${j}`, x.shape) : constant(Float32Array.of(1), x.shape),
+    );
+    const found = vjp(ends, upstream, [...own, ...reads.map(copy)]).flatMap((g) => (g ? [g] : []));
+    const backward = Object.fromEntries(found.map((g, j) => [`gradient_${j}`, g]));
+    const { peak } = peakBytes(backward, { device: trainingDevice, weights: "inputs", arena: false });
+    return peak + sizeOf(found);
+  });
+  return crossing + Math.max(...peaks);
+}
+
+function totals(b: PlanBytes): Record<Way, number> {
+  const teacher = b.teacherWeights + b.teacherActivations;
+  const student =
+    b.runtime + b.teacherResults + b.studentWeights + b.gradients + b.moments + b.average + b.constants;
+  return {
+    "one phase": student + b.activations + teacher,
+    "one phase, checkpointed": student + b.checkpointed + teacher,
+    "two phases: teacher": b.runtime + teacher + b.teacherResults,
+    "two phases: student": student + b.activations,
+    "two phases: student, checkpointed": student + b.checkpointed,
+  };
+}
+
+/** On the line through the totals of `batch` and of twice as many: weights stay, activations grow with the batch. */
+function largest(row: PlanRow, twice: Record<Way, number>, memory: number): Record<Way, number> {
+  const fit = (way: Way): number => {
+    const perImage = (twice[way] - row.totals[way]) / row.batch;
+    return Math.max(0, Math.floor(row.batch + (memory - row.totals[way]) / perImage));
+  };
+  return Object.fromEntries(ways.map((way) => [way, fit(way)])) as Record<Way, number>;
+}
