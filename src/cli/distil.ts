@@ -10,11 +10,13 @@ import { checkBatches, type DistilOptions, distilJob, storeTeacher } from "../tr
 import { exportModel } from "../train/export.js";
 import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { trainingOptions } from "../train/options.js";
+import { distillationPlan } from "../train/plan.js";
 import { paintSamples } from "../train/samples.js";
 import { studentConfig } from "../train/student.js";
 import { TeacherStore } from "../train/teacher-store.js";
 import { train } from "../train/trainer.js";
 import { readJson } from "../weights/files.js";
+import { printPlan } from "./plan.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
 import {
   addDistillationOptions,
@@ -67,7 +69,21 @@ async function distil(flags: Flags): Promise<void> {
   const teacherConfig = await readJson(path.join(flags.teacher, "unet", "config.json"));
   const named = flags.student.endsWith(".json") ? await readJson(flags.student) : flags.student;
   const student = studentConfig(teacherConfig, named as never);
-  if (flags.plan) throw new Error("internal: PLAN"); //({ teacher: teacherConfig, student, options, ...(flags.memory !== undefined && { memory: flags.memory * 1e9 }) });
+  if (flags.plan) {
+    const { feature, loss, trainBatchSize: batch } = options;
+    const memory = flags.memory === undefined ? {} : { memory: flags.memory * 1e9 };
+    const request = {
+      teacher: teacherConfig,
+      student,
+      feature,
+      loss,
+      batch,
+      ema: options.ema !== null,
+      ...memory,
+    };
+    const resolutions = flags.resolution === undefined ? {} : { resolutions: [flags.resolution] };
+    return printPlan(distillationPlan({ ...request, ...resolutions }), { json: flags.json === true });
+  }
   const output = needed("output", flags.output, "--output FOLDER");
   const data = needed("data", flags.data, "--data PATH");
   if (flags.phase && !flags.teacherCache)
