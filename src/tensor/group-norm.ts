@@ -2,7 +2,7 @@
  * @file GroupNorm and its gradient composed of other operations, for pixels with their channels last. Forward and
  * backward pass are made of the same nodes, so one program computes the statistics once.
  *
- * x, g: [B, N, C], N pixels; w, b: [C]. A mean over a group is one small product, [B, 1, C] by [C, C].
+ * x, g: [B, N, C], N pixels; w, b: [C]. A mean over a group is two small products: [B, 1, C] by [C, groups], and back.
  */
 
 import type { Attributes, Tensor } from "./tensor.js";
@@ -15,8 +15,9 @@ function statistics(
   x: Tensor,
   { groups, eps }: Norm,
 ): { centred: Tensor; rstd: Tensor; overGroup: OverGroup } {
-  const average = averages(x.shape[2]!, groups);
-  const overGroup = (v: Tensor) => matmul(v, average);
+  const C = x.shape[2]!;
+  const [toGroups, toChannels] = [membership(C, groups, groups / C), membership(C, groups, 1)];
+  const overGroup = (v: Tensor) => matmul(matmul(v, toGroups), toChannels, { transposeB: true });
   const centred = sub(x, overGroup(mean(x, [1])));
   const variance = overGroup(mean(mul(centred, centred), [1]));
   return { centred, rstd: div(scalar(1), sqrt(add(variance, eps))), overGroup };
@@ -24,15 +25,12 @@ function statistics(
 
 type OverGroup = (perChannel: Tensor) => Tensor;
 
-/** Multiplied with it, each channel becomes the mean of its group: [C, C] */
-function averages(C: number, groups: number): Tensor {
+/** `value` where the channel belongs to the group, else 0: [C, groups] */
+function membership(C: number, groups: number, value: number): Tensor {
   const size = C / groups;
-  const weight = (i: number) =>
-    Math.floor((i % C) / size) === Math.floor(Math.floor(i / C) / size) ? 1 / size : 0;
-  return constant(
-    Float32Array.from({ length: C * C }, (_, i) => weight(i)),
-    [C, C],
-  );
+  const data = new Float32Array(C * groups);
+  for (let c = 0; c < C; c++) data[c * groups + Math.floor(c / size)] = value;
+  return constant(data, [C, groups]);
 }
 
 /** -> [B, N, C] */

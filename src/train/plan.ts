@@ -88,7 +88,7 @@ export type PlanRow = {
 
 export type Plan = { memory: number | undefined; rows: readonly PlanRow[] };
 
-/** Node, ONNX Runtime and the loaded programs, as measured for SDXL and KOALA. */
+/** Node, ONNX Runtime and the loaded programs: an estimate. */
 const runtime = 300e6;
 const tokens = 77;
 
