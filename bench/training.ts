@@ -63,7 +63,7 @@ async function ours(batch: number, threads: number): Promise<Runner & { created:
     program = await wholeProgram(engine, loss, layout);
   });
   const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 };
-  const optimizer = await AdamW.load(engine, options);
+  const optimizer = new AdamW(options);
   const zeros = () => new Float32Array(layout.total);
   const state = { weights, mean: zeros(), square: zeros(), average: undefined };
   const gradients = zeros();
@@ -73,7 +73,7 @@ async function ours(batch: number, threads: number): Promise<Runner & { created:
     const first = await seconds(() => forward.run({ ...layout.values(weights), ...inputs }));
     const both = await seconds(() => program!.run(weights, inputs, gradients));
     const rates = { learningRate: 1e-5, accumulated: 1, maxNorm: undefined, emaDecay: undefined };
-    const update = await seconds(() => optimizer.update(state, gradients, { step: ++step, ...rates }));
+    const update = await seconds(async () => optimizer.update(state, gradients, { step: ++step, ...rates }));
     return { forward: first, backward: both - first, update };
   };
   return {

@@ -12,5 +12,5 @@ export async function follow(
   const zeros = () => new Float32Array(weights.length);
   const state = { weights: weights.slice(), mean: zeros(), square: zeros(), average };
   const still = { step: 1, learningRate: 0, accumulated: 1, maxNorm: undefined, emaDecay };
-  await optimizer.update(state, zeros(), still);
+  optimizer.update(state, zeros(), still);
 }

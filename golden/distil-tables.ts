@@ -2,7 +2,6 @@
 
 import { z } from "zod";
 import { Generator } from "../src/diffusion/random.js";
-import { blockingEngine } from "../src/engine/ort.js";
 import { type DropoutRule, dropCaption } from "../src/train/data/captions.js";
 import { emaDecay } from "../src/train/ema.js";
 import {
@@ -208,7 +207,7 @@ async function averages(
   const [rows, width] = path.shape as [number, number];
   const at = (i: number) => path.data.slice(i * width, (i + 1) * width);
   const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 };
-  const optimizer = await AdamW.load(blockingEngine({ threads: 1 }), adam);
+  const optimizer = new AdamW(adam);
   const computed = new Map<string, Numbers>();
   for (const [name, options] of settings) {
     const average = at(0);

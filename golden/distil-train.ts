@@ -84,7 +84,7 @@ export async function trained(
 ): Promise<Trained> {
   const variant = golden.variants.get(name)!;
   const { lr, beta1, beta2, eps, weight_decay } = golden.optimizer;
-  const optimizer = await AdamW.load(all.engine, { beta1, beta2, epsilon: eps, weightDecay: weight_decay });
+  const optimizer = new AdamW({ beta1, beta2, epsilon: eps, weightDecay: weight_decay });
   const array = () => new Float32Array(student.layout.total);
   const initial = student.weights();
   const state: OptimizerState = {
@@ -104,7 +104,7 @@ export async function trained(
     });
     const before = state.mean.slice();
     const rate = learningRate(i, rates);
-    const { norm } = await optimizer.update(state, sum, {
+    const { norm } = optimizer.update(state, sum, {
       step: i + 1,
       learningRate: rate,
       accumulated: batches.length,
@@ -140,7 +140,7 @@ async function accumulated(
     const into = i === 0 ? sum : new Float32Array(weights.length);
     const given = feeds(wanted, batch, await all.taught(String(name)), { schedule });
     const results = await program.run(weights, given, into);
-    if (i > 0) await optimizer.accumulate(sum, into);
+    if (i > 0) optimizer.accumulate(sum, into);
     for (const term of ["task", "out", "feat", "total"])
       terms[term] = (terms[term] ?? 0) + results[term]![0]! / batches.length;
     totals.push(results.total![0]!);

@@ -134,7 +134,6 @@ async function distil(flags: Flags): Promise<void> {
         link: flags.link === true,
       });
     const finished = await train(job, {
-      engine,
       folder: output,
       options,
       resume: flags.resume === true,

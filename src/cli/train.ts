@@ -85,7 +85,6 @@ async function train(flags: Flags): Promise<void> {
     if (!job) return;
     const { resume = false } = flags;
     const finished = await run(job, {
-      engine,
       folder: output,
       options,
       resume,

@@ -1,16 +1,15 @@
-/** @file AdamW's programs against the recurrence written out in float64. */
+/** @file AdamW against the recurrence written out in float64. */
 
 import { expect, it } from "vitest";
 import { Generator } from "../diffusion/random.js";
-import { blockingEngine } from "../engine/ort.js";
 import { AdamW } from "./optimizer.js";
 
 const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 1e-2 };
 
-it("five updates with clipping, accumulation and a moving average follow the recurrence, over several pieces", async () => {
+it("five updates with clipping, accumulation and a moving average follow the recurrence", async () => {
   const n = 600_003;
   const generator = new Generator(5);
-  const optimizer = await AdamW.load(blockingEngine({ threads: 2 }), options);
+  const optimizer = new AdamW(options);
   const weights = generator.normal(n);
   const state = { weights, mean: new Float32Array(n), square: new Float32Array(n), average: weights.slice() };
   const at = [0, 1, 262_143, 262_144, 524_288, n - 1];
@@ -19,10 +18,10 @@ it("five updates with clipping, accumulation and a moving average follow the rec
   for (let step = 1; step <= 5; step++) {
     const [one, two] = [generator.normal(n), generator.normal(n)];
     const sum = one.slice();
-    await optimizer.accumulate(sum, two);
+    optimizer.accumulate(sum, two);
     const learningRate = 1e-3 * step;
     const emaDecay = 0.5;
-    const { norm } = await optimizer.update(state, sum, {
+    const { norm } = optimizer.update(state, sum, {
       step,
       learningRate,
       accumulated: 2,
@@ -48,7 +47,7 @@ it("five updates with clipping, accumulation and a moving average follow the rec
 });
 
 it("a learning rate of zero leaves every weight as it is, and moves the moments", async () => {
-  const optimizer = await AdamW.load(blockingEngine({ threads: 1 }), options);
+  const optimizer = new AdamW(options);
   const gradient = Float32Array.of(0, 1e-30, 1e-3, -1, 1e4);
   const n = gradient.length;
   const weights = Float32Array.of(0, 1e-30, -1e-3, 1, 1e4);
@@ -59,8 +58,7 @@ it("a learning rate of zero leaves every weight as it is, and moves the moments"
     average: undefined,
   };
   const rates = { learningRate: 0, accumulated: 1, maxNorm: undefined, emaDecay: undefined };
-  await optimizer.update(state, gradient, { step: 1, ...rates });
-  expect(state.weights.slice(2)).toEqual(weights.slice(2));
-  for (const i of [0, 1]) expect(Math.abs(state.weights[i]! - weights[i]!)).toBeLessThan(1e-24);
+  optimizer.update(state, gradient, { step: 1, ...rates });
+  expect(state.weights).toEqual(weights);
   for (const i of [2, 3, 4]) expect(Math.abs(state.mean[i]! / (gradient[i]! * 0.1) - 1)).toBeLessThan(1e-6);
 });

@@ -4,7 +4,6 @@ import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writ
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { blockingEngine } from "../engine/ort.js";
 import { checkpointSteps } from "./checkpoint.js";
 import { seeded } from "./data/seeded.js";
 import { Layout } from "./flat.js";
@@ -15,7 +14,6 @@ import { readRun } from "./watch/run.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-trainer-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
-const engine = blockingEngine({ threads: 1 });
 const folder = (name: string) => path.join(scratch, name);
 
 /** Three batches to an epoch; `calls` lists the batches that were asked for. */
@@ -65,7 +63,7 @@ const run = (
   change: Partial<RunOptions> = {},
   of = job(),
 ): Promise<Finished> =>
-  train(of, { engine, folder: folder(to), options: trainingOptions(request), resume: false, ...change });
+  train(of, { folder: folder(to), options: trainingOptions(request), resume: false, ...change });
 
 const state = (of: string, step: number) =>
   ["state.safetensors", "progress.json"].map((file) =>

@@ -5,7 +5,6 @@
 
 import { mkdir, readdir, rm } from "node:fs/promises";
 import path from "node:path";
-import type { BlockingEngine } from "../engine/ort.js";
 import { InvalidRequest } from "../errors.js";
 import { kindOf, writeAll, writeBeside } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
@@ -42,7 +41,6 @@ export interface Job {
 export type Computed = { terms: Readonly<Record<string, number>>; images: number; next: Position };
 
 export type RunOptions = {
-  engine: BlockingEngine;
   folder: string;
   options: TrainingOptions;
   resume: boolean;
@@ -55,7 +53,7 @@ export type Finished = { step: number; stopped: boolean };
 
 /** Trains until `maxTrainSteps` or the signal; either way the last thing it does is a checkpoint and a model folder. */
 export async function train(job: Job, run: RunOptions): Promise<Finished> {
-  const { folder, options, engine, signal, say = () => {} } = run;
+  const { folder, options, signal, say = () => {} } = run;
   await openRun(job, run);
   const { total } = job.layout;
   const array = () => new Float32Array(total);
@@ -66,7 +64,7 @@ export async function train(job: Job, run: RunOptions): Promise<Finished> {
     average: options.ema ? array() : undefined,
   };
   const progress = await begin(job, run, state);
-  const optimizer = await AdamW.load(engine, {
+  const optimizer = new AdamW({
     beta1: options.adamBeta1,
     beta2: options.adamBeta2,
     epsilon: options.adamEpsilon,
@@ -98,7 +96,7 @@ export async function train(job: Job, run: RunOptions): Promise<Finished> {
     const computed = await accumulate(job, options, progress, { state, gradient, sum, optimizer, signal });
     if (!computed) break;
     const rate = rateOf(options, progress.step);
-    const { norm } = await optimizer.update(state, sum, {
+    const { norm } = optimizer.update(state, sum, {
       step: progress.step + 1,
       learningRate: rate,
       accumulated: options.gradientAccumulationSteps,
@@ -154,7 +152,7 @@ async function accumulate(
     if (signal?.aborted) return undefined;
     const at = { position: result.position, batch: result.batches };
     const { terms, images, next } = await job.gradient(at, state.weights, i === 0 ? sum : gradient);
-    if (i > 0) await optimizer.accumulate(sum, gradient);
+    if (i > 0) optimizer.accumulate(sum, gradient);
     for (const [name, value] of Object.entries(terms))
       result.terms[name] = (result.terms[name] ?? 0) + value / times;
     result.images += images;
