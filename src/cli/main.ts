@@ -40,6 +40,12 @@ for (const command of [
 }
 koala.exitOverride();
 
+// Whoever reads the output may stop early, as `head` does.
+process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+  if (error.code === "EPIPE") process.exit(0);
+  throw error;
+});
+
 try {
   await koala.parseAsync();
 } catch (error) {

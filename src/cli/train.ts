@@ -3,6 +3,7 @@
 import path from "node:path";
 import { Command } from "commander";
 import { blockingEngine } from "../engine/ort.js";
+import { Cancelled } from "../errors.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { unetConfig } from "../models/unet-config.js";
 import { loadComponents } from "../pipeline/load.js";
@@ -82,7 +83,6 @@ async function train(flags: Flags): Promise<void> {
       flags.autoencoder === undefined
         ? await unetJob(flags, running, engine)
         : await vaeJob(flags.autoencoder, running, engine);
-    if (!job) return;
     const { resume = false } = flags;
     const finished = await run(job, {
       folder: output,
@@ -110,13 +110,13 @@ async function vaeJob(file: string, { options, data, output, say }: Running, eng
   return autoencoderJob({ engine, options, config, json, pictures, output, description });
 }
 
-async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<Job | undefined> {
+async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<Job> {
   const { options, data, output, signal } = running;
   const model = needed("model", flags.model, "--model FOLDER, whose other parts the result takes over");
   const components = await loadComponents(model, { engine });
   const cacheFolder = flags.cache ?? path.join(output, "cache");
   await fillCache({ ...running, cacheFolder, components });
-  if (signal.aborted) return undefined;
+  if (signal.aborted) throw new Cancelled("the training");
   const cache = await openCache(cacheFolder);
   checkBatches(cache, options.trainBatchSize);
 
