@@ -101,6 +101,8 @@ function integer(value: string): bigint {
   return BigInt(value);
 }
 
+const print = (line: string) => void process.stdout.write(`${line}\n`);
+
 async function generate(words: string[], given: Options): Promise<void> {
   const say = (line: string) => void (given.quiet || process.stderr.write(`${line}\n`));
   const saved = given.from === undefined ? undefined : await readRequest(given.from);
@@ -129,19 +131,16 @@ async function generate(words: string[], given: Options): Promise<void> {
       for (const [j, image] of images.entries()) {
         const file = target(i * options.count + j, first + BigInt(j));
         await image.save(file, { metadata: options.metadata });
+        const { width, height } = image;
         const record = {
           path: file,
           prompt,
           seed: String(first + BigInt(j)),
-          width: image.width,
-          height: image.height,
-          ...(options.lora && { loras: lorasUsed(options.lora) }),
+          width,
+          height,
+          ...chosen.record,
         };
-        process.stdout.write(
-          options.json
-            ? `${JSON.stringify({ ...record, ...chosen.record, seconds: seconds / images.length })}\n`
-            : `${file}\n`,
-        );
+        print(options.json ? JSON.stringify({ ...record, seconds: seconds / images.length }) : file);
       }
       const { record } = images[0]!;
       const failed = record && options.metadata ? await rememberSources(record, folder, options) : undefined;
@@ -176,7 +175,15 @@ async function gatherPrompts(
   file: string | undefined,
   saved: string | undefined,
 ): Promise<string[]> {
-  const read = async (name: string) => (name === "-" ? text(process.stdin) : readFile(name, "utf8"));
+  const read = async (name: string) =>
+    name === "-" ? text(process.stdin) : readFile(name, "utf8").catch(unreadable);
+  const unreadable = ({ code }: NodeJS.ErrnoException) => {
+    throw new InvalidRequest(
+      "--prompts",
+      file,
+      `must be a text file that can be read, got ${file} (${code}).`,
+    );
+  };
   const lines =
     file === undefined ? [] : (await read(file)).split(/\r?\n/).filter((line) => line.trim() !== "");
   const prompts = [...words, ...lines];
@@ -245,7 +252,14 @@ function settings(
     request,
     given,
     summary,
-    record: { steps, guidance, scheduler: className, spacing: rule, negative },
+    record: {
+      steps,
+      guidance,
+      scheduler: className,
+      spacing: rule,
+      negative,
+      ...(options.lora && { loras: lorasUsed(options.lora) }),
+    },
   };
 }
 
