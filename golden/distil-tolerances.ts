@@ -12,9 +12,9 @@ export const gradient = relative(2e-4);
 export const gradientVector: Bound = { kind: "vector", most: 3e-5 };
 /** A vector as near as `gradientVector` asks has a length as near. */
 export const gradientNorm = each(3e-5);
-/** The same while training: over weights that differ already, and added up in single precision by the optimizer. */
-export const laterGradientNorm = each(5e-4);
-export const laterGradient = relative(1e-3);
+/** The same while training, over weights that differ already. */
+export const laterGradientNorm = each(1e-4);
+export const laterGradient = relative(2e-4);
 export const moment = relative(3e-4);
 export const autoencoderTensor = relative(3e-5);
 export const autoencoderGradient = relative(1e-4);

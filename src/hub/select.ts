@@ -1,6 +1,7 @@
 /** @file Which files of a Hub repository a pipeline needs. Pure: names in, names out. */
 
 import { listed, ModelError } from "../errors.js";
+import { isShard, unreadParts, type WeightFile, weightFiles } from "../weights/file-names.js";
 import type { ModelIndex } from "../weights/index-file.js";
 
 export type WeightChoice = {
@@ -12,11 +13,6 @@ export type WeightChoice = {
 
 /** `indexes` name the shards that are needed besides; `missing` is what the pipeline cannot do without. */
 export type Selection = { files: string[]; indexes: string[]; missing: string[] };
-
-type WeightFile = { name: string; variant: string; stem: string; indexed: boolean };
-
-// No pipeline here reads these.
-const unread: readonly string[] = ["safety_checker", "feature_extractor", "image_encoder"];
 
 /**
  * Chooses every part's configs and one set of its weights, out of `paths`. With neither variant nor dtype asked, weights
@@ -30,7 +26,7 @@ export function selectFiles(
   const selection: Selection = { files: [], indexes: [], missing: [] };
   for (const root of ["model_index.json", "koala.json"]) if (paths.includes(root)) selection.files.push(root);
   for (const [part, { className }] of index.parts) {
-    if (unread.includes(part)) continue;
+    if (unreadParts.includes(part)) continue;
     const names = paths.filter((p) => p.startsWith(`${part}/`)).map((p) => p.slice(part.length + 1));
     const texts = names.filter((name) => /^[^/]+\.(json|txt)$/.test(name) && !name.includes(".index."));
     selection.files.push(...texts.map((name) => `${part}/${name}`));
@@ -53,7 +49,7 @@ function absentConfigs(className: string, names: readonly string[]): string[] {
 type Choosing = WeightChoice & { has: (name: string) => boolean };
 
 function chooseWeights(part: string, names: readonly string[], { variant, dtype, has }: Choosing) {
-  const found = names.flatMap(weightFile).sort((a, b) => preference(a) - preference(b));
+  const found = weightFiles(names);
   const of = (wanted: string) => found.find((file) => file.variant === wanted);
   if (variant !== undefined) return of(variant) ?? refuse(part, found, `must hold variant "${variant}"`);
   if (dtype === undefined) {
@@ -73,26 +69,9 @@ function refuse(part: string, found: readonly WeightFile[], rule: string): undef
   throw new ModelError(part, `${rule}, got ${listed(variants)}. Name one of them as the variant.`);
 }
 
-// Names as in weights/component.ts, which finds these files again on disk.
-const single = /^(diffusion_pytorch_model|model)(?:\.([^.]+))?\.safetensors$/;
-const index = /^(diffusion_pytorch_model|model)(?:\.([^.]+))?\.safetensors\.index(?:\.([^.]+))?\.json$/;
-const shard = /-\d{5}-of-\d{5}\.safetensors$/;
-
-function weightFile(name: string): WeightFile[] {
-  const found = index.exec(name) ?? (shard.test(name) ? null : single.exec(name));
-  if (!found) return [];
-  const variant = found[2] ?? found[3] ?? "";
-  return [{ name, variant, stem: found[1]!, indexed: name.endsWith(".json") }];
-}
-
-/** Where both lie there, Diffusers loads the shards, Transformers the single file. */
-function preference({ stem, indexed }: WeightFile): number {
-  return stem === "model" ? (indexed ? 3 : 2) : indexed ? 0 : 1;
-}
-
 /** A set's files as far as names tell: the file, or an index and its shards. */
 function setOf({ name, stem, variant, indexed }: WeightFile, names: readonly string[]): string[] {
   const start = variant ? `${stem}.${variant}-` : `${stem}-`;
-  const shards = names.filter((n) => n.startsWith(start) && shard.test(n));
+  const shards = names.filter((n) => n.startsWith(start) && isShard(n));
   return indexed ? [name, ...shards] : [name];
 }

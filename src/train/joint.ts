@@ -16,6 +16,7 @@ import { readFloats, type WeightSet } from "../weights/component.js";
 import type { JsonObject } from "../weights/json.js";
 import { type NoisyBatch, noisyBatch } from "./batches.js";
 import type { LatentCache } from "./cache/cache.js";
+import { blockPaths } from "./distil.js";
 import { Layout } from "./flat.js";
 import { distillationLoss, lossOutputs } from "./loss.js";
 import type { TrainingNoise } from "./noise.js";
@@ -172,12 +173,7 @@ async function makeProgram(
   const trace = jointTrace(c, encoders, size, options);
   const inputs = new Set(trace.inputs.keys());
   if (!options.gradientCheckpointing) return { program: await wholeProgram(engine, trace, layout), inputs };
-  const stages = [
-    ...c.down.map((_, i) => `down_blocks.${i}`),
-    ...(c.mid ? ["mid_block"] : []),
-    ...c.up.map((_, i) => `up_blocks.${i}`),
-  ];
-  const borders = stages.map((stage) => trace.at.get(`unet.${stage}`)!);
+  const borders = blockPaths(c).map((path) => trace.at.get(`unet.${path}`)!);
   return { program: await segmentedProgram(engine, trace, layout, borders), inputs };
 }
 

@@ -3,6 +3,7 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import type { StoredArray } from "./dtype.js";
+import { isShard, type WeightFile, weightFiles } from "./file-names.js";
 import { kindOf, readJson } from "./files.js";
 import { shardIndex } from "./index-file.js";
 import type { TensorEntry } from "./safetensors.js";
@@ -24,8 +25,6 @@ export type WeightSet = {
   variant?: string;
   totalBytes: number;
 };
-
-type Candidate = { name: string; variant: string; indexed: boolean; stem: string };
 
 /**
  * Finds weights in a folder, or takes the path of one .safetensors file. With no variant named, plain files
@@ -79,8 +78,8 @@ function entryOf(set: WeightSet, name: string): WeightEntry {
   throw new ModelError(set.files.join(", ") || "weights", problem, { missing: [name] });
 }
 
-function choose(folder: string, names: readonly string[], variant: string | undefined): Candidate {
-  const candidates = names.flatMap(candidate).sort((a, b) => preference(a) - preference(b));
+function choose(folder: string, names: readonly string[], variant: string | undefined): WeightFile {
+  const candidates = weightFiles(names);
   const wanted = variant ?? "";
   const exact = candidates.find((c) => c.variant === wanted);
   if (exact) return exact;
@@ -95,30 +94,13 @@ function choose(folder: string, names: readonly string[], variant: string | unde
   throw new ModelError(folder, `${rule}, got ${there}. ${remedy}`);
 }
 
-// Diffusers writes the variant of an index after ".index", Transformers and older tools before ".safetensors".
-const single = /^(diffusion_pytorch_model|model)(?:\.([^.]+))?\.safetensors$/;
-const index = /^(diffusion_pytorch_model|model)(?:\.([^.]+))?\.safetensors\.index(?:\.([^.]+))?\.json$/;
-const shard = /-\d{5}-of-\d{5}\.safetensors$/;
-
-function candidate(name: string): Candidate[] {
-  const found = index.exec(name) ?? (shard.test(name) ? null : single.exec(name));
-  if (!found) return [];
-  const variant = found[2] ?? found[3] ?? "";
-  return [{ name, variant, indexed: name.endsWith(".json"), stem: found[1]! }];
-}
-
-/** Where both lie there, Diffusers loads the shards, Transformers the single file. */
-function preference({ stem, indexed }: Candidate): number {
-  return stem === "model" ? (indexed ? 3 : 2) : indexed ? 0 : 1;
-}
-
 function explainNone(folder: string, names: readonly string[]): never {
   const fail = (problem: string) => {
     throw new ModelError(folder, problem);
   };
   const wanted = "must hold diffusion_pytorch_model.safetensors or model.safetensors";
   const some = (found: string[]) => `${wanted}, got ${listed(found)}`;
-  const shards = names.filter((n) => shard.test(n));
+  const shards = names.filter((n) => isShard(n));
   const others = names.filter((n) => n.endsWith(".safetensors"));
   const pickle = names.find(isPickle);
   if (shards.length)

@@ -2,6 +2,7 @@
 import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { listed, ModelError } from "../errors.js";
+import { unreadParts } from "./file-names.js";
 import { kindOf, readJson } from "./files.js";
 import { type ModelIndex, modelIndex } from "./index-file.js";
 import type { JsonObject } from "./json.js";
@@ -27,9 +28,6 @@ export type ModelFolder = {
 
 const indexName = "model_index.json";
 
-// No pipeline here reads these, so a download may leave them out.
-const unread: readonly string[] = ["safety_checker", "feature_extractor", "image_encoder"];
-
 /** Opens a Diffusers folder and checks that its parts are there; ModelError says what the path is instead. */
 export async function openFolder(path: string): Promise<ModelFolder> {
   const root = resolve(path);
@@ -37,7 +35,7 @@ export async function openFolder(path: string): Promise<ModelFolder> {
   if ((await kindOf(file)) !== "file") throw new ModelError(path, await explainNoIndex(root));
   const index = modelIndex(await readJson(file), file);
   const present = await presentParts(root, index);
-  const absent = [...index.parts.keys()].filter((name) => !present.has(name) && !unread.includes(name));
+  const absent = [...index.parts.keys()].filter((name) => !present.has(name) && !unreadParts.includes(name));
   if (absent.length) {
     const problem = `missing ${absent.length} of ${index.parts.size} folders that ${indexName} names`;
     const remedy = "Download them, or set them to [null, null] there.";
