@@ -17,9 +17,10 @@ import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { type TrainingOptions, trainingOptions } from "../train/options.js";
 import { paintSamples } from "../train/samples.js";
 import { type Job, train as run } from "../train/trainer.js";
-import { readJson } from "../weights/files.js";
+import { resolveWeights } from "../weights/component.js";
+import { kindOf, readJson } from "../weights/files.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
-import { addTrainingOptions, type TrainingFlags, trainingRequest } from "./training-options.js";
+import { addTrainingOptions, numberOption, type TrainingFlags, trainingRequest } from "./training-options.js";
 import { fillCache, finish, needed, watcher } from "./training-run.js";
 
 type Flags = TrainingFlags & {
@@ -45,7 +46,11 @@ export function trainCommand(): Command {
     )
     .option("--text-encoders", "train the text encoders as well")
     .option("--from-scratch", "begin what is trained with random weights")
-    .option("--autoencoder <config.json>", "train an AutoencoderTiny of this shape, and nothing else")
+    .option(
+      "--autoencoder <config.json>",
+      "train an AutoencoderTiny of this shape, and nothing else; a folder: go on with its weights",
+    )
+    .option("--latent-moments <weight>", "autoencoder: draw its latents to mean 0, variance 1", numberOption)
     .option("-d, --data <path>", "folder of pictures with captions, WebDataset .tar, or .parquet")
     .option("-o, --output <folder>", "becomes a complete diffusers folder, and holds the run");
   return addTrainingOptions(command)
@@ -82,7 +87,7 @@ async function train(flags: Flags): Promise<void> {
     const job =
       flags.autoencoder === undefined
         ? await unetJob(flags, running, engine)
-        : await vaeJob(flags.autoencoder, running, engine);
+        : await vaeJob(flags.autoencoder, flags, running, engine);
     const { resume = false } = flags;
     const finished = await run(job, {
       folder: output,
@@ -102,12 +107,19 @@ async function train(flags: Flags): Promise<void> {
 
 type Engine = ReturnType<typeof blockingEngine>;
 
-async function vaeJob(file: string, { options, data, output, say }: Running, engine: Engine): Promise<Job> {
-  const json = await readJson(file);
+async function vaeJob(
+  file: string,
+  flags: Flags,
+  { options, data, output, say }: Running,
+  engine: Engine,
+): Promise<Job> {
+  const folder = (await kindOf(file)) === "folder";
+  const json = await readJson(folder ? path.join(file, "config.json") : file);
   const config = tinyVaeConfig(json, file);
+  const weights = folder && !flags.fromScratch ? { weights: await resolveWeights(file) } : {};
   const pictures = await loadPictures(await openData(data), options, say);
   const description = { command: "train", autoencoder: path.basename(file), data: path.basename(data) };
-  return autoencoderJob({ engine, options, config, json, pictures, output, description });
+  return autoencoderJob({ engine, options, config, json, ...weights, pictures, output, description });
 }
 
 async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<Job> {

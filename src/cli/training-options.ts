@@ -50,6 +50,7 @@ export function addTrainingOptions(command: Command): Command {
     .option("--validate-every <n>", "updates between validation pictures", numberOption)
     .option("--prompt <text>", "a validation prompt; may be given several times", list)
     .option("--gradient-checkpointing", "less memory, more time: compute activations again")
+    .option("--data-parallel <n>", "cut batches into n shares, each on a core of its own", numberOption)
     .option("--threads <n>", "threads (default: one per core)", numberOption)
     .option("--cache <folder>", "where latents and embeddings are kept (default: OUTPUT/cache)")
     .option("--resume", "go on from the last checkpoint in the output folder")
@@ -80,6 +81,7 @@ export type TrainingFlags = {
   zeroSnr?: boolean;
   snrGamma?: number;
   noiseOffset?: number;
+  latentMoments?: number;
   batchSize?: number;
   accumulate?: number;
   steps?: number;
@@ -95,6 +97,7 @@ export type TrainingFlags = {
   validateEvery?: number;
   prompt?: string[];
   gradientCheckpointing?: boolean;
+  dataParallel?: number;
   threads?: number;
   cache?: string;
   resume?: boolean;
@@ -116,6 +119,7 @@ export function trainingRequest(flags: TrainingFlags): TrainingRequest {
     snrGamma: flags.snrGamma,
     snrRule: undefined,
     noiseOffset: flags.noiseOffset,
+    latentMomentWeight: flags.latentMoments,
     resolution: flags.resolution,
     aspectRatioBuckets: flags.buckets,
     randomCrop: flags.randomCrop,
@@ -141,6 +145,7 @@ export function trainingRequest(flags: TrainingFlags): TrainingRequest {
     validationSteps: flags.validateEvery,
     validationPrompts: flags.prompt,
     gradientCheckpointing: flags.gradientCheckpointing,
+    dataParallel: flags.dataParallel,
     threads: flags.threads,
   };
   return Object.fromEntries(

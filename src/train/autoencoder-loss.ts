@@ -7,6 +7,7 @@ import {
   add,
   exp,
   input,
+  mean,
   mul,
   reshape,
   scalar,
@@ -24,10 +25,15 @@ export type PictureSize = { batch: number; height: number; width: number };
 /** A loss with what the network made on the way. */
 export type AutoencoderLoss = TracedLoss & { latent: Tensor; reconstruction: Tensor };
 
-/** Mean squared error of the decoded picture. Input `image`: [B, 3, H, W] in -1..1 */
+/**
+ * Mean squared error of the decoded picture, and `momentWeight` times how far each latent channel's mean and mean
+ * square are from 0 and 1, so that a diffusion model finds latents of the noise's scale. Input `image`: [B, 3, H, W]
+ * in -1..1
+ */
 export function tinyAutoencoderLoss(
   c: TinyVaeConfig,
   { batch, height, width }: PictureSize,
+  { momentWeight = 0 }: { momentWeight?: number } = {},
 ): AutoencoderLoss {
   const params = new Map<string, Tensor>();
   const p = new Params(tracing(params));
@@ -35,7 +41,18 @@ export function tinyAutoencoderLoss(
   const latent = tinyEncode(p, c, image);
   const reconstruction = tinyDecode(p, c, latent);
   const mse = squaredError(reconstruction, image);
-  return { params, outputs: { total: mse, mse }, latent, reconstruction };
+  if (momentWeight === 0) return { params, outputs: { total: mse, mse }, latent, reconstruction };
+  const moments = momentError(latent);
+  const total = add(mse, mul(moments, momentWeight));
+  return { params, outputs: { total, mse, moments }, latent, reconstruction };
+}
+
+/** mean(z)^2 + (mean(z^2) - 1)^2, meaned over the channels of z: [B, C, H, W] -> [1] */
+function momentError(z: Tensor): Tensor {
+  const each = [0, 2, 3];
+  const first = mean(z, each);
+  const second = sub(mean(mul(z, z), each), 1);
+  return reshape(mean(add(mul(first, first), mul(second, second))), [1]);
 }
 
 /**
@@ -52,12 +69,12 @@ export function klAutoencoderLoss(
   const p = new Params(tracing(params));
   const image = input("image", [batch, c.inChannels, height, width]);
   const moments = encode(p, c, image);
-  const mean = slice(moments, 1, 0, c.latentChannels);
+  const centre = slice(moments, 1, 0, c.latentChannels);
   const logvar = clamped(slice(moments, 1, c.latentChannels, 2 * c.latentChannels), -30, 20);
-  const latent = add(mean, mul(exp(mul(logvar, 0.5)), input("eps", mean.shape)));
+  const latent = add(centre, mul(exp(mul(logvar, 0.5)), input("eps", centre.shape)));
   const reconstruction = decode(p, c, latent);
   const mse = squaredError(reconstruction, image);
-  const kl = divergence(mean, logvar, batch);
+  const kl = divergence(centre, logvar, batch);
   return {
     params,
     outputs: { total: add(mse, mul(kl, klWeight)), mse, kl },
@@ -68,8 +85,8 @@ export function klAutoencoderLoss(
 }
 
 /** 0.5 (mean^2 + var - 1 - log var), summed over a picture's latent, meaned over the batch. -> [1] */
-function divergence(mean: Tensor, logvar: Tensor, batch: number): Tensor {
-  const each = sub(sub(add(mul(mean, mean), exp(logvar)), 1), logvar);
+function divergence(centre: Tensor, logvar: Tensor, batch: number): Tensor {
+  const each = sub(sub(add(mul(centre, centre), exp(logvar)), 1), logvar);
   return reshape(mul(sum(each), 0.5 / batch), [1]);
 }
 

@@ -1,7 +1,9 @@
 /** @file KOALA's distillation as a job: a frozen teacher's predictions and features teach a smaller student. */
 
 import { Generator } from "../diffusion/random.js";
-import type { Values } from "../engine/engine.js";
+import type { Engine, Values } from "../engine/engine.js";
+import type { Program } from "../engine/lower.js";
+import { workerEngine } from "../engine/node.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort.js";
 import { InvalidRequest, listed } from "../errors.js";
 import { unetConfig } from "../models/unet-config.js";
@@ -16,6 +18,7 @@ import { Layout } from "./flat.js";
 import { initialisation, unetWeights } from "./initialisation.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
+import { parallelProgram, parallelRun } from "./parallel.js";
 import { type GradientProgram, wholeProgram } from "./programs.js";
 import { randomWeight } from "./random-weights.js";
 import { segmentedProgram } from "./segments.js";
@@ -52,7 +55,7 @@ export function distilJob(setup: DistilOptions): Job {
   ];
   const layout = new Layout(unetWeights(student));
   const programs = new Map<string, Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }>>();
-  let teaching: Promise<BlockingSession> | undefined;
+  let teaching: ReturnType<typeof teacherRun> | undefined;
 
   const programOf = (size: StepSize) => {
     const key = Object.values(size).join("x");
@@ -64,8 +67,8 @@ export function distilJob(setup: DistilOptions): Job {
     if (compared.length === 0) return {};
     const given = teacherInputs(inputs);
     if (stored) return stored.read(batch, given, compared);
-    teaching ??= teacherProgram(setup);
-    return (await teaching).run(given);
+    teaching ??= teacherRun(setup);
+    return (await teaching)(given);
   };
   return {
     description: setup.description,
@@ -111,18 +114,26 @@ export async function storeTeacher(
   await session.release();
 }
 
-async function teacherProgram({
-  engine,
-  teacher,
-  student,
-  options,
-}: DistilOptions): Promise<BlockingSession> {
+const teacherProgram = (setup: DistilOptions): Promise<BlockingSession> =>
+  setup.engine.load(loweredTeacher(setup, setup.engine), {
+    keepsMemory: !setup.options.gradientCheckpointing,
+  });
+
+function loweredTeacher({ teacher, student, options }: DistilOptions, engine: Engine): Program {
   const config = unetConfig(teacher.config);
   const pairs = options.loss.feat === 0 ? [] : featurePairs(unetConfig(student), config, options.feature);
-  return engine.load(
-    partProgram("teacher", teacher.file, teacher.weights, teacherTrace(config, pairs), engine),
-    { keepsMemory: !options.gradientCheckpointing },
-  );
+  return partProgram("teacher", teacher.file, teacher.weights, teacherTrace(config, pairs), engine);
+}
+
+/** The teacher on as many threads as the student. */
+async function teacherRun(setup: DistilOptions) {
+  const { dataParallel: parts } = setup.options;
+  if (parts === 1) {
+    const session = await teacherProgram(setup);
+    return (inputs: Record<string, Values>) => session.run(inputs);
+  }
+  const engines = Array.from({ length: parts }, () => workerEngine({ threads: 1, spinning: false }));
+  return parallelRun(await Promise.all(engines.map((engine) => engine.load(loweredTeacher(setup, engine)))));
 }
 
 const teacherInputs = ({
@@ -143,12 +154,15 @@ async function studentProgram(
   student: ReturnType<typeof unetConfig>,
   pairs: ReturnType<typeof featurePairs>,
   size: StepSize,
-  { loss: weights, snrGamma, gradientCheckpointing }: TrainingOptions,
+  { loss: weights, snrGamma, gradientCheckpointing, dataParallel: parts }: TrainingOptions,
   layout: Layout,
 ): Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }> {
   const watch = gradientCheckpointing ? blockPaths(student) : [];
-  const trace = studentTrace(student, pairs, size, { weights, weightedTask: snrGamma !== null, watch });
+  const share = { ...size, batch: size.batch / parts };
+  const trace = studentTrace(student, pairs, share, { weights, weightedTask: snrGamma !== null, watch });
   const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
+  const inputs = new Set(trace.inputs.keys());
+  if (parts > 1) return { program: await parallelProgram(loss, layout, parts), inputs };
   const program = gradientCheckpointing
     ? await segmentedProgram(
         engine,
@@ -157,7 +171,7 @@ async function studentProgram(
         watch.map((path) => trace.at.get(path)!),
       )
     : await wholeProgram(engine, loss, layout);
-  return { program, inputs: new Set(trace.inputs.keys()) };
+  return { program, inputs };
 }
 
 /** The stages of a U-Net, in the order they are computed: where gradient checkpointing cuts. */

@@ -21,6 +21,7 @@ import { Layout } from "./flat.js";
 import { distillationLoss, lossOutputs } from "./loss.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
+import { parallelProgram } from "./parallel.js";
 import { type GradientProgram, type TracedLoss, wholeProgram } from "./programs.js";
 import { randomWeight } from "./random-weights.js";
 import { segmentedProgram } from "./segments.js";
@@ -170,8 +171,10 @@ async function makeProgram(
   options: TrainingOptions,
   layout: Layout,
 ): Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }> {
-  const trace = jointTrace(c, encoders, size, options);
+  const { dataParallel: parts } = options;
+  const trace = jointTrace(c, encoders, { ...size, batch: size.batch / parts }, options);
   const inputs = new Set(trace.inputs.keys());
+  if (parts > 1) return { program: await parallelProgram(trace, layout, parts), inputs };
   if (!options.gradientCheckpointing) return { program: await wholeProgram(engine, trace, layout), inputs };
   const borders = blockPaths(c).map((path) => trace.at.get(`unet.${path}`)!);
   return { program: await segmentedProgram(engine, trace, layout, borders), inputs };

@@ -62,6 +62,9 @@ const schema = z.strictObject({
   /** What takes their place. SDXL's guidance uses zeros where there is no negative prompt. */
   captionDropoutRule: oneOf(["zeros", "empty-string"]).default("zeros"),
 
+  /** Of an autoencoder alone: how strongly its latent channels are drawn to mean 0 and variance 1. */
+  latentMomentWeight: number.default(0),
+
   trainBatchSize: count.default(8),
   gradientAccumulationSteps: count.default(1),
   maxTrainSteps: count.default(10_000),
@@ -87,6 +90,8 @@ const schema = z.strictObject({
   validationSteps: countOrNone.default(0),
   validationPrompts: z.array(z.string("must be a text"), "must be a list of texts").default([]),
   gradientCheckpointing: flag.default(false),
+  /** Into how many shares a batch is cut, each computed by a thread of its own on one core. */
+  dataParallel: count.default(1),
   /** Threads of one operation; 0 takes one per core. */
   threads: countOrNone.default(0),
 });
@@ -121,6 +126,14 @@ function checkTogether(o: TrainingOptions): void {
   if (o.rescaleBetasZeroSnr && o.predictionType === "epsilon") {
     const rule = 'must be false with predictionType "epsilon", got true: the last timestep is pure noise.';
     throw new InvalidRequest("rescaleBetasZeroSnr", true, `${rule} Use "v_prediction".`);
+  }
+  if (o.trainBatchSize % o.dataParallel !== 0) {
+    const rule = `must divide trainBatchSize (${o.trainBatchSize}), got ${o.dataParallel}.`;
+    throw new InvalidRequest("dataParallel", o.dataParallel, rule);
+  }
+  if (o.gradientCheckpointing && o.dataParallel > 1) {
+    const rule = `must be 1 with gradientCheckpointing, got ${o.dataParallel}: its programs take turns.`;
+    throw new InvalidRequest("dataParallel", o.dataParallel, rule);
   }
   if (o.validationSteps > 0 && o.validationPrompts.length === 0) {
     const rule = `must hold a prompt when validationSteps is above 0, got none.`;

@@ -5,7 +5,7 @@
 
 import { cpu, type Device } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
-import { lower } from "../engine/lower.js";
+import { lower, type Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort.js";
 import { gradients } from "../tensor/gradient.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -37,30 +37,44 @@ export const layoutOf = ({ params }: TracedLoss): Layout =>
 /** Names of the gradients among a program's results. */
 const gradientOf = "gradient/";
 
-/** One program for the whole step: fastest, with every activation kept until it is used again. */
-export async function wholeProgram(
-  engine: BlockingEngine,
-  loss: TracedLoss,
-  layout: Layout,
-): Promise<GradientProgram> {
+/** A step's program before it is loaded; `terms` are the names of the losses among its results. */
+export type LoweredStep = { program: Program; terms: readonly string[] };
+
+export function lowerStep(loss: TracedLoss, device: Device = trainingDevice): LoweredStep {
   const paths = [...loss.params.keys()];
   const found = gradients(loss.outputs.total, [...loss.params.values()]);
   const outputs = {
     ...loss.outputs,
     ...Object.fromEntries(paths.map((path, i) => [gradientOf + path, found[i]!])),
   };
-  const session: BlockingSession = await engine.load(lower("student", outputs, { device: trainingDevice }));
+  return { program: lower("student", outputs, { device }), terms: Object.keys(loss.outputs) };
+}
+
+export async function loadStep(
+  engine: BlockingEngine,
+  { program, terms }: LoweredStep,
+  layout: Layout,
+): Promise<GradientProgram> {
+  const session: BlockingSession = await engine.load(program);
   return {
     run: async (weights, inputs, into) => {
       const results = await session.runInto(
         { ...layout.values(weights), ...inputs },
         layout.values(into, gradientOf),
       );
-      return termsOf(results, Object.keys(loss.outputs));
+      return termsOf(results, terms);
     },
     release: () => session.release(),
   };
 }
+
+/** One program for the whole step: fastest, with every activation kept until it is used again. */
+export const wholeProgram = (
+  engine: BlockingEngine,
+  loss: TracedLoss,
+  layout: Layout,
+  device?: Device,
+): Promise<GradientProgram> => loadStep(engine, lowerStep(loss, device), layout);
 
 export const termsOf = (
   results: Readonly<Record<string, Values>>,
