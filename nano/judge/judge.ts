@@ -1,0 +1,90 @@
+/** @file A trained judge answers: which noun, style and background it sees in pictures, and how often that is right. */
+
+import sharp from "sharp";
+import { floatsOf, type Values } from "../../src/engine/engine.js";
+import { lower } from "../../src/engine/lower.js";
+import type { BlockingEngine, BlockingSession } from "../../src/engine/ort.js";
+import { fromPicture, type Picture } from "../../src/image/pixels.js";
+import { Params, tracing } from "../../src/tensor/params.js";
+import { input, type Tensor } from "../../src/tensor/tensor.js";
+import { openSafetensors } from "../../src/weights/safetensors-file.js";
+import { type Classes, judge, judgedSize, type Question, questions } from "./network.js";
+import { backgroundNames, plain, type Rendering } from "./samples.js";
+
+export type Answers = Record<Question, number>;
+
+type Weights = Readonly<Record<string, Values>>;
+
+const batchSize = 32;
+
+export class Judge {
+  readonly #session: BlockingSession;
+  readonly #weights: Weights;
+
+  private constructor(session: BlockingSession, weights: Weights) {
+    this.#session = session;
+    this.#weights = weights;
+  }
+
+  static async open(engine: BlockingEngine, file: string, classes: Classes): Promise<Judge> {
+    const params = new Map<string, Tensor>();
+    const picture = input("picture", [batchSize, 3, judgedSize, judgedSize]);
+    const outputs = judge(new Params(tracing(params)), classes, picture);
+    const weights = await openSafetensors(file);
+    const read = [...params].map(async ([name, { shape }]) => [
+      name,
+      { data: await weights.readFloats(name), shape },
+    ]);
+    return new Judge(await engine.load(lower("judge", outputs)), Object.fromEntries(await Promise.all(read)));
+  }
+
+  /** pictures: [3, 64, 64] in -1..1 each */
+  async answers(pictures: readonly Float32Array[]): Promise<Answers[]> {
+    const area = 3 * judgedSize ** 2;
+    const all: Answers[] = [];
+    for (let from = 0; from < pictures.length; from += batchSize) {
+      const some = pictures.slice(from, from + batchSize);
+      const data = new Float32Array(batchSize * area);
+      for (const [i, picture] of some.entries()) data.set(picture, i * area);
+      const shape = [batchSize, 3, judgedSize, judgedSize];
+      const results = await this.#session.run({ ...this.#weights, picture: { data, shape } });
+      for (const i of some.keys())
+        all.push(Object.fromEntries(questions.map((q) => [q, largest(floatsOf(results[q]), i)])) as Answers);
+    }
+    return all;
+  }
+}
+
+function largest(rows: Float32Array, i: number): number {
+  const row = rows.subarray((i * rows.length) / batchSize, ((i + 1) * rows.length) / batchSize);
+  return row.indexOf(Math.max(...row));
+}
+
+/** A picture of any size as the judge sees it. */
+export async function shrunk({ data, width, height }: Picture): Promise<Float32Array> {
+  const raw = { width, height, channels: 3 } as const;
+  const small = sharp(data, { raw }).resize(judgedSize, judgedSize, { kernel: "cubic" }).removeAlpha();
+  return fromPicture({ data: await small.raw().toBuffer(), width: judgedSize, height: judgedSize });
+}
+
+/** The share of right answers to each question. */
+export function accuracy(given: readonly Answers[], right: readonly Answers[]): Record<Question, number> {
+  const share = (q: Question) =>
+    given.filter((answer, i) => answer[q] === right[i]![q]).length / given.length;
+  return { noun: share("noun"), style: share("style"), background: share("background") };
+}
+
+/** How the judge does on renderings that it was not trained on, on every background. */
+export async function heldOutAccuracy(
+  judge: Judge,
+  renderings: readonly Rendering[],
+): Promise<Record<Question, number>> {
+  const shown = renderings
+    .filter((r) => r.held)
+    .flatMap((r) => backgroundNames.map((name, background) => ({ r, name, background })));
+  const given = await judge.answers(shown.map(({ r, name }) => plain(r, name)));
+  return accuracy(
+    given,
+    shown.map(({ r, background }) => ({ noun: r.noun, style: r.style, background })),
+  );
+}
