@@ -14,6 +14,8 @@ import type { Lora } from "../pipeline/lora.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline/pipeline.js";
 import { type GenerateRequest, randomSeed } from "../pipeline/request.js";
 import { readRequest, type SavedRequest } from "../pipeline/saved.js";
+import { modelOrShipped } from "../pipeline/shipped.js";
+import { unknownWords, wordsOf } from "../pipeline/words.js";
 import { againName, differences, openSeen, rememberSources, sourcesOf } from "./from.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { resolveShown } from "./models.js";
@@ -53,9 +55,9 @@ type Options = {
 
 export function generateCommand(): Command {
   return new Command("generate")
-    .description("Paint a prompt with a model from a diffusers folder.")
+    .description("Paint a prompt, with the model that ships inside or one from a diffusers folder.")
     .argument("[prompt...]", "what to paint; each quoted prompt is a picture")
-    .option("-m, --model <model>", "diffusers folder or Hub id")
+    .option("-m, --model <model>", "diffusers folder or Hub id (default: the model inside)")
     .option("--from <picture>", "paint again what made this picture")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")
@@ -84,7 +86,8 @@ export function generateCommand(): Command {
     .option("-q, --quiet", "no progress, no notes")
     .addHelpText(
       "after",
-      '\nExample:\n  koala generate -m ./koala-lightning-1b "a red bicycle" --seed 7 -o bicycle.png\n',
+      '\nExamples:\n  koala generate "a red apple, flat icon"\n' +
+        '  koala generate -m ./koala-lightning-1b "a red bicycle" --seed 7 -o bicycle.png\n',
     )
     .action(generate);
 }
@@ -122,6 +125,9 @@ async function generate(words: string[], given: Options): Promise<void> {
     say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
     const seed = options.seed ?? saved?.request.seed ?? BigInt(randomSeed());
     say(`seed ${seed}`);
+    const known = await wordsOf(folder);
+    for (const warning of known ? unknownWords(prompts.join(" "), known) : [])
+      say(`${pc.yellow("warning:")} ${warning}`);
     for (const [i, prompt] of prompts.entries()) {
       const first = seed + BigInt(i * options.count);
       const request = { ...chosen.request, prompt, seed: first, numImagesPerPrompt: options.count, signal };
@@ -160,10 +166,8 @@ async function opened(options: Options, given: Options, saved: SavedRequest | un
   const load = { ...loadOptions(options), ...(dtype && { dtype }) };
   if (options.model === undefined) {
     if (saved) return openSeen(saved, { ...load, replaced: Boolean(given.unet ?? given.vae ?? given.lora) });
-    const rule = "must be given, got none. Name a diffusers folder or a Hub id, or a picture with --from.";
-    throw new InvalidRequest("--model", undefined, rule);
   }
-  const folder = await resolveShown(options.model, hubOptions(options));
+  const folder = await resolveShown(modelOrShipped(options.model), hubOptions(options));
   const pipeline = await DiffusionPipeline.fromPretrained(folder, load);
   const other = saved ? differences(saved, await pipeline.model()) : [];
   if (other.length > 0) say(`not what the picture was painted with: ${other.join(", ")}`);
@@ -192,7 +196,7 @@ async function gatherPrompts(
   throw new InvalidRequest(
     "prompt",
     undefined,
-    'must be given, got none. Write it in quotes: koala generate -m FOLDER "a red bicycle".',
+    'must be given, got none. Write it in quotes: koala generate "a red apple, flat icon".',
   );
 }
 

@@ -11,6 +11,7 @@ import { modelsCommand } from "./models.js";
 import { exitCodes, report } from "./terminal.js";
 import { trainCommand } from "./train.js";
 import { watchCommand } from "./watch.js";
+import { wordsCommand } from "./words.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -21,10 +22,7 @@ const koala = new Command("koala")
     "Text-to-image with KOALA, SDXL and Stable Diffusion 2, from diffusers folders as they lie on the Hub.",
   )
   .version(version)
-  .addHelpText(
-    "after",
-    '\nExample:\n  koala generate --model ./koala-lightning-700m "a koala reading a newspaper"\n',
-  )
+  .addHelpText("after", '\nExample:\n  koala generate "a red apple, flat icon"\n')
   .showHelpAfterError("(add --help for the options)");
 
 for (const command of [
@@ -35,6 +33,7 @@ for (const command of [
   distilCommand(),
   trainCommand(),
   watchCommand(),
+  wordsCommand(),
 ]) {
   koala.addCommand(command.exitOverride());
 }

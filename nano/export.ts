@@ -1,0 +1,67 @@
+/**
+ * @file The trained folder as it ships: weights in float16, only what loading needs, and beside it `koala.json` (how to
+ * paint with it), `words.json` (what it knows), its card and its notices.
+ */
+
+import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { float32ToFloat16 } from "../src/weights/half.js";
+import { openSafetensors, writeSafetensors } from "../src/weights/safetensors-file.js";
+import { backgrounds, styleNames } from "./data/captions.js";
+import { readData } from "./data/dataset.js";
+
+const weights = [
+  "unet/diffusion_pytorch_model.safetensors",
+  "vae/diffusion_pytorch_model.safetensors",
+  "text_encoder/model.safetensors",
+  "text_encoder_2/model.safetensors",
+];
+const tokenizer = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+const texts = [
+  "model_index.json",
+  "scheduler/scheduler_config.json",
+  ...["unet", "vae", "text_encoder", "text_encoder_2"].map((part) => `${part}/config.json`),
+  ...["tokenizer", "tokenizer_2"].flatMap((part) => tokenizer.map((name) => `${part}/${name}`)),
+];
+
+/** What `koala generate` takes where the user says nothing. */
+const advice = { steps: 10, guidance: 3, width: 128, height: 128 };
+
+export async function exportModel(from: string, to: string): Promise<void> {
+  const beside = `${to}.part`;
+  await rm(beside, { recursive: true, force: true });
+  for (const name of [...texts, ...weights])
+    await mkdir(path.dirname(path.join(beside, name)), { recursive: true });
+  for (const name of texts) await cp(path.join(from, name), path.join(beside, name), { dereference: true });
+  for (const name of weights) await halve(path.join(from, name), path.join(beside, name));
+  await writeFile(path.join(beside, "koala.json"), json(advice));
+  await writeFile(path.join(beside, "words.json"), json(words()));
+  for (const name of ["README.md", "NOTICE"])
+    await cp(fileURLToPath(new URL(`card/${name}`, import.meta.url)), path.join(beside, name));
+  await rm(to, { recursive: true, force: true });
+  await mkdir(path.dirname(to), { recursive: true });
+  await rename(beside, to);
+}
+
+async function halve(from: string, to: string): Promise<void> {
+  const file = await openSafetensors(from);
+  const tensors = [...file.tensors].map(([name, { shape }]) => {
+    const data = async () => float32ToFloat16(await file.readFloats(name));
+    return [name, { dtype: "F16" as const, shape, data }] as const;
+  });
+  await writeSafetensors(to, new Map(tensors));
+}
+
+/** What `koala words` lists: everything a prompt for this model may hold. */
+function words() {
+  const { nouns, held } = readData();
+  return {
+    nouns: nouns.map(({ name, aliases }) => (aliases.length > 0 ? { name, aliases } : { name })),
+    styles: Object.entries(styleNames).map(([set, [name, ...aliases]]) => ({ name, aliases, set })),
+    backgrounds: Object.keys(backgrounds),
+    heldOut: [...held].sort(),
+  };
+}
+
+const json = (value: object) => `${JSON.stringify(value, undefined, 2)}\n`;

@@ -1,0 +1,122 @@
+/** @file The stages that make the small model, in order; each says when it is done. Training is `koala`'s own. */
+
+import { spawn } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { readData, writeEvery, writeNouns } from "./data/dataset.js";
+import { exportModel } from "./export.js";
+import { writeTemplate } from "./template.js";
+
+export type Stage = { name: string; about: string; done: () => boolean; run: () => Promise<void> };
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const here = (name: string) => path.join(root, "nano", name);
+export const shipped = path.join(root, "models", "nano");
+
+export function stages(work: string): Stage[] {
+  const at = (...names: string[]) => path.join(work, ...names);
+  const autoencoder = (from: string, to: string, steps: number, rate: string): Stage => ({
+    name: to,
+    about: `${steps} steps of the autoencoder, from every drawing`,
+    ...training(at(to), steps, [
+      ...["train", "--autoencoder", from, "-d", at("every", "train"), "--random-flip"],
+      ...["--resolution", "128", "-b", "8", "--lr", rate, "--lr-schedule", "cosine", "--warmup", "30"],
+      ...["--latent-moments", "0.02", "--weight-decay", "0", "--checkpoint-every", "250"],
+    ]),
+  });
+  return [
+    {
+      name: "packages",
+      about: "the drawings, from npm",
+      done: () => existsSync(here("node_modules/emojibase-data")),
+      run: () => command("npm", ["ci", "--prefix", here("")]),
+    },
+    {
+      name: "pictures",
+      about: "every drawing on a background, and the chosen nouns with captions",
+      done: () => existsSync(at("nouns", "metadata.jsonl")),
+      run: async () => {
+        const data = readData();
+        await writeEvery(data, at("every"), counted("drawings"));
+        await writeNouns(data, at("nouns"), counted("pictures"));
+      },
+    },
+    autoencoder(here("configs/vae.json"), "vae-1", 2600, "2e-3"),
+    autoencoder(at("vae-1"), "vae-2", 500, "1.2e-3"),
+    autoencoder(at("vae-2"), "vae", 1100, "1.5e-3"),
+    {
+      name: "template",
+      about: "the vocabulary, and networks with random weights",
+      done: () => existsSync(at("template", "model_index.json")),
+      run: () => writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") }),
+    },
+    {
+      name: "teacher",
+      about: "a U-Net of SDXL's topology and its text encoders",
+      ...training(at("teacher"), 5000, [
+        ...["train", "-m", at("template"), "--text-encoders", "-d", at("nouns"), ...unets],
+        ...["--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "100", "--ema", "0.999"],
+      ]),
+    },
+    {
+      name: "student",
+      about: "a U-Net of KOALA-700M's topology, cut from the teacher and distilled",
+      ...training(at("student"), 2000, [
+        ...["distill", "-t", at("teacher"), "--student", "koala-700m", "-d", at("nouns"), ...unets],
+        ...["--lr", "6e-4", "--lr-schedule", "cosine", "--warmup", "50", "--ema", "0.995"],
+      ]),
+    },
+    {
+      name: "export",
+      about: "models/nano, in half precision, with its card",
+      done: () => existsSync(path.join(shipped, "koala.json")),
+      run: () => exportModel(at("student"), shipped),
+    },
+  ];
+}
+
+const unets = [
+  ...["--resolution", "128", "-b", "32", "--data-parallel", "2", "--caption-dropout", "0.1"],
+  ...["--prediction", "v_prediction", "--zero-snr", "--checkpoint-every", "250"],
+];
+
+/** A run of `koala` that goes on from its last checkpoint. */
+function training(output: string, steps: number, args: readonly string[]): Pick<Stage, "done" | "run"> {
+  const checkpoints = path.join(output, "checkpoints");
+  const begun = () => existsSync(checkpoints) && readdirSync(checkpoints).length > 0;
+  const koala = path.join(root, "dist", "cli", "main.js");
+  return {
+    done: () => begun() && readdirSync(checkpoints).some((name) => Number(/\d+/.exec(name)?.[0]) === steps),
+    run: () =>
+      command(process.execPath, [
+        koala,
+        ...args,
+        "-o",
+        output,
+        "-s",
+        String(steps),
+        ...(begun() ? ["--resume"] : []),
+      ]),
+  };
+}
+
+/** Runs to its end on the screen, at low priority; Ctrl-C reaches it as well, and it then saves. */
+async function command(program: string, args: readonly string[]): Promise<void> {
+  const code = await new Promise<number | null>((resolve, reject) => {
+    const child = spawn("nice", ["-n", "10", program, ...args], { stdio: "inherit" });
+    const wait = () => {};
+    process.on("SIGINT", wait);
+    child.on("error", reject);
+    child.on("exit", (status) => {
+      process.off("SIGINT", wait);
+      resolve(status);
+    });
+  });
+  if (code !== 0) throw new Error(`${path.basename(program)} ${args[0]}: ended with code ${code}`);
+}
+
+/** Says now and then how far a stage is. */
+const counted = (what: string) => (done: number) => {
+  if (done % 1000 === 0) console.log(`${done} ${what}`);
+};
