@@ -82,6 +82,7 @@ export type TrainingFlags = {
   snrGamma?: number;
   noiseOffset?: number;
   latentMoments?: number;
+  decoderOnly?: boolean;
   batchSize?: number;
   accumulate?: number;
   steps?: number;
@@ -120,6 +121,7 @@ export function trainingRequest(flags: TrainingFlags): TrainingRequest {
     snrRule: undefined,
     noiseOffset: flags.noiseOffset,
     latentMomentWeight: flags.latentMoments,
+    decoderOnly: flags.decoderOnly,
     resolution: flags.resolution,
     aspectRatioBuckets: flags.buckets,
     randomCrop: flags.randomCrop,

@@ -28,20 +28,24 @@ export type AutoencoderLoss = TracedLoss & { latent: Tensor; reconstruction: Ten
 /**
  * Mean squared error of the decoded picture, and `momentWeight` times how far each latent channel's mean and mean
  * square are from 0 and 1, so that a diffusion model finds latents of the noise's scale. Input `image`: [B, 3, H, W]
- * in -1..1
+ * in -1..1. With `decoderOnly` the latents are an input, `latent`, and only the decoder's weights are trained.
  */
 export function tinyAutoencoderLoss(
   c: TinyVaeConfig,
   { batch, height, width }: PictureSize,
-  { momentWeight = 0 }: { momentWeight?: number } = {},
+  { momentWeight = 0, decoderOnly = false }: { momentWeight?: number; decoderOnly?: boolean } = {},
 ): AutoencoderLoss {
   const params = new Map<string, Tensor>();
   const p = new Params(tracing(params));
   const image = input("image", [batch, c.inChannels, height, width]);
-  const latent = tinyEncode(p, c, image);
+  const factor = 2 ** (c.encoder.length - 1);
+  const latent = decoderOnly
+    ? input("latent", [batch, c.latentChannels, height / factor, width / factor])
+    : tinyEncode(p, c, image);
   const reconstruction = tinyDecode(p, c, latent);
   const mse = squaredError(reconstruction, image);
-  if (momentWeight === 0) return { params, outputs: { total: mse, mse }, latent, reconstruction };
+  if (momentWeight === 0 || decoderOnly)
+    return { params, outputs: { total: mse, mse }, latent, reconstruction };
   const moments = momentError(latent);
   const total = add(mse, mul(moments, momentWeight));
   return { params, outputs: { total, mse, moments }, latent, reconstruction };

@@ -3,9 +3,14 @@
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { Generator } from "../diffusion/random.js";
-import type { BlockingEngine } from "../engine/ort.js";
+import type { Program } from "../engine/lower.js";
+import type { BlockingEngine, BlockingSession } from "../engine/ort.js";
+import { InvalidRequest } from "../errors.js";
 import { fromPicture, type Picture, toPicture } from "../image/pixels.js";
-import type { TinyVaeConfig } from "../models/tiny-vae.js";
+import { type TinyVaeConfig, tinyEncode } from "../models/tiny-vae.js";
+import { partProgram } from "../pipeline/part.js";
+import type { Params } from "../tensor/params.js";
+import { input, type Shape } from "../tensor/tensor.js";
 import { readFloats, type WeightSet } from "../weights/component.js";
 import { writeAll, writeBeside } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
@@ -56,26 +61,23 @@ export type AutoencoderOptions = {
   description: JsonObject;
 };
 
-export function autoencoderJob({
-  engine,
-  options,
-  config,
-  json,
-  weights: begun,
-  pictures,
-  output,
-  description,
-}: AutoencoderOptions): Job {
-  const { trainBatchSize: batch, resolution, seed, randomFlip, latentMomentWeight: momentWeight } = options;
-  const { dataParallel: parts } = options;
+export function autoencoderJob(setup: AutoencoderOptions): Job {
+  const { engine, options, config, pictures, weights: begun } = setup;
+  const { trainBatchSize: batch, resolution, seed, dataParallel: parts, decoderOnly } = options;
+  if (decoderOnly && !begun) {
+    const rule = "needs the encoder that it is to fit, got an autoencoder without weights. Name its folder.";
+    throw new InvalidRequest("decoderOnly", true, rule);
+  }
   const share = { batch: batch / parts, height: resolution, width: resolution };
-  const trace = tinyAutoencoderLoss(config, share, { momentWeight });
+  const momentWeight = options.latentMomentWeight;
+  const trace = tinyAutoencoderLoss(config, share, { momentWeight, decoderOnly });
   const shapes = new Map([...trace.params].map(([name, t]) => [name, t.shape]));
   const layout = new Layout(shapes);
   const keys = new Map([["all", [...pictures.keys()].sort()]]);
   let program: Promise<GradientProgram> | undefined;
+  let encoder: Promise<BlockingSession> | undefined;
   return {
-    description,
+    description: setup.description,
     layout,
     initialise: async (weights) => {
       const generator = new Generator(seed);
@@ -86,28 +88,42 @@ export function autoencoderJob({
     },
     gradient: async ({ position, batch: number }, weights, into) => {
       const chosen = batchesFrom(position, seed, keys, batch).next().value!;
-      const flips = seeded(seed, "flip", number);
-      const size = 3 * resolution ** 2;
-      const data = new Float32Array(batch * size);
-      for (const [i, key] of chosen.keys.entries()) {
-        const image = fromPicture(pictures.get(key)!);
-        data.set(randomFlip && flips() < 0.5 ? mirrored(image, resolution) : image, i * size);
-      }
+      const image = pictureBatch(chosen.keys, number, setup);
+      if (decoderOnly) encoder ??= engine.load(encoderProgram(begun!, config, engine));
+      const latent = encoder && (await (await encoder).run({ image })).latent!;
       program ??=
         parts > 1
           ? parallelProgram(trace, layout, parts, channelsFirst)
           : wholeProgram(engine, trace, layout, channelsFirst);
-      const terms = await (await program).run(
-        weights,
-        { image: { data, shape: [batch, 3, resolution, resolution] } },
-        into,
-      );
+      const terms = await (await program).run(weights, { image, ...(latent && { latent }) }, into);
       const [total, mse] = [terms.total![0]!, terms.mse![0]!];
       // A picture spans 2, so that its peak signal-to-noise ratio is 10 log10(4 / error).
       return { terms: { total, psnr: 10 * Math.log10(4 / mse) }, images: batch, next: chosen.next };
     },
-    save: (weights) => saveAutoencoder(output, json, layout, weights),
+    save: async (weights) => saveAutoencoder(setup, layout.tensors(weights)),
   };
+}
+
+/** image: [B, 3, H, W] -> latent: [B, 4, h, w], for any size */
+function encoderProgram(weights: WeightSet, config: TinyVaeConfig, engine: BlockingEngine): Program {
+  const { B, H, W } = { B: 1, H: 64, W: 64 };
+  const encode = (p: Params) => ({
+    latent: tinyEncode(p, config, input("image", [{ B }, 3, { H }, { W }])),
+  });
+  return partProgram("encoder", "the autoencoder", weights, encode, engine);
+}
+
+/** The pictures of a batch, some of them mirrored: [B, 3, H, W] in -1..1 */
+function pictureBatch(keys: readonly string[], number: number, { options, pictures }: AutoencoderOptions) {
+  const { resolution, seed, randomFlip } = options;
+  const flips = seeded(seed, "flip", number);
+  const size = 3 * resolution ** 2;
+  const data = new Float32Array(keys.length * size);
+  for (const [i, key] of keys.entries()) {
+    const image = fromPicture(pictures.get(key)!);
+    data.set(randomFlip && flips() < 0.5 ? mirrored(image, resolution) : image, i * size);
+  }
+  return { data, shape: [keys.length, 3, resolution, resolution] };
 }
 
 /** Rows of `width` numbers, each turned round. */
@@ -115,19 +131,20 @@ function mirrored(image: Float32Array, width: number): Float32Array {
   return image.map((_, i) => image[i - (i % width) + (width - 1 - (i % width))]!);
 }
 
+/** Writes what was trained, and of what was not the weights that the run began with. */
 async function saveAutoencoder(
-  output: string,
-  json: JsonObject,
-  layout: Layout,
-  weights: Float32Array,
+  { output, json, weights }: AutoencoderOptions,
+  trained: ReadonlyMap<string, { shape: Shape; data: Float32Array }>,
 ): Promise<void> {
   await mkdir(output, { recursive: true });
   const config = new TextEncoder().encode(
     `${JSON.stringify({ _class_name: "AutoencoderTiny", ...json }, undefined, 2)}\n`,
   );
   await writeBeside(path.join(output, "config.json"), (handle) => writeAll(handle, config));
-  const tensors = [...layout.tensors(weights)].map(
-    ([name, t]) => [name, { dtype: "F32" as const, ...t }] as const,
-  );
+  const kept = [...(weights?.tensors ?? [])].filter(([name]) => !trained.has(name));
+  const tensors = [
+    ...kept.map(([name, { shape }]) => [name, { shape, data: () => readFloats(weights!, name) }] as const),
+    ...trained,
+  ].map(([name, t]) => [name, { dtype: "F32" as const, ...t }] as const);
   await writeSafetensors(path.join(output, "diffusion_pytorch_model.safetensors"), new Map(tensors));
 }

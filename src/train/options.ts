@@ -64,6 +64,8 @@ const schema = z.strictObject({
 
   /** Of an autoencoder alone: how strongly its latent channels are drawn to mean 0 and variance 1. */
   latentMomentWeight: number.default(0),
+  /** Of an autoencoder alone: train its decoder, so that models of its latents stay as they are. */
+  decoderOnly: flag.default(false),
 
   trainBatchSize: count.default(8),
   gradientAccumulationSteps: count.default(1),
