@@ -28,20 +28,43 @@ const texts = [
 /** What `koala generate` takes where the user says nothing. */
 const advice = { steps: 10, guidance: 3, width: 128, height: 128 };
 
-export async function exportModel(from: string, to: string): Promise<void> {
-  const beside = `${to}.part`;
-  await rm(beside, { recursive: true, force: true });
+type Folders = { model: string; vae: string; to: string };
+
+/** `model` is complete; its autoencoder gives way to `vae`, whose latents are the same. */
+export async function exportModel({ model, vae, to }: Folders): Promise<void> {
+  await replaced(to, async (beside) => {
+    await writeHalved({ model, vae, to: beside });
+    await writeFile(path.join(beside, "koala.json"), json(advice));
+    await writeFile(path.join(beside, "words.json"), json(words()));
+    for (const name of ["README.md", "NOTICE"])
+      await cp(fileURLToPath(new URL(`card/${name}`, import.meta.url)), path.join(beside, name));
+  });
+}
+
+/** A trained folder in half precision with nothing beside it: what the repository keeps of a run. */
+export async function writeSnapshot(folders: Folders, reached: object): Promise<void> {
+  await replaced(folders.to, async (beside) => {
+    await writeHalved({ ...folders, to: beside });
+    await writeFile(path.join(beside, "reached.json"), json(reached));
+  });
+}
+
+async function writeHalved({ model, vae, to }: Folders): Promise<void> {
+  const source = (name: string) =>
+    name.startsWith("vae/") ? path.join(vae, name.slice("vae/".length)) : path.join(model, name);
   for (const name of [...texts, ...weights])
-    await mkdir(path.dirname(path.join(beside, name)), { recursive: true });
-  for (const name of texts) await cp(path.join(from, name), path.join(beside, name), { dereference: true });
-  for (const name of weights) await halve(path.join(from, name), path.join(beside, name));
-  await writeFile(path.join(beside, "koala.json"), json(advice));
-  await writeFile(path.join(beside, "words.json"), json(words()));
-  for (const name of ["README.md", "NOTICE"])
-    await cp(fileURLToPath(new URL(`card/${name}`, import.meta.url)), path.join(beside, name));
-  await rm(to, { recursive: true, force: true });
-  await mkdir(path.dirname(to), { recursive: true });
-  await rename(beside, to);
+    await mkdir(path.dirname(path.join(to, name)), { recursive: true });
+  for (const name of texts) await cp(source(name), path.join(to, name), { dereference: true });
+  for (const name of weights) await halve(source(name), path.join(to, name));
+}
+
+/** Written beside and renamed, in place of what was there. */
+async function replaced(folder: string, write: (beside: string) => Promise<void>): Promise<void> {
+  const beside = `${folder}.part`;
+  await rm(beside, { recursive: true, force: true });
+  await write(beside);
+  await rm(folder, { recursive: true, force: true });
+  await rename(beside, folder);
 }
 
 async function halve(from: string, to: string): Promise<void> {

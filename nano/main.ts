@@ -6,6 +6,11 @@
  *     npm run nano -- teacher         up to and with this stage
  *     npm run nano -- status          what is done
  *     npm run nano -- pause           give the cores back until `continue`
+ *     npm run nano -- snapshot        keep the teacher as it is now in nano/snapshots
+ *     npm run nano -- evaluate        the judge's scores of models/nano, and of the teacher
+ *     npm run nano -- sheet FILE      the forty prompts, painted by models/nano
+ *
+ * After `evaluate` and `sheet FILE` may stand another model's folder.
  *
  * Works in out/nano, or where KOALA_NANO says.
  */
@@ -13,12 +18,19 @@
 import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { stages } from "./stages.js";
+import { checkpointSteps } from "../src/train/checkpoint.js";
+import { readData } from "./data/dataset.js";
+import { evaluate } from "./evaluate.js";
+import { writeSnapshot } from "./export.js";
+import { openJudge } from "./judge/make.js";
+import { writeSheet } from "./paint.js";
+import { children } from "./processes.js";
+import { shipped, snapshot, stages } from "./stages.js";
 
 export const work = path.resolve(process.env.KOALA_NANO ?? "out/nano");
 const pidFile = path.join(work, "pid");
 
-async function main([command]: readonly string[]): Promise<void> {
+async function main([command, ...args]: readonly string[]): Promise<void> {
   const all = stages(work);
   const names = all.map(({ name }) => name);
   switch (command) {
@@ -29,6 +41,12 @@ async function main([command]: readonly string[]): Promise<void> {
     case "pause":
     case "continue":
       return signal(command === "pause" ? "SIGSTOP" : "SIGCONT");
+    case "snapshot":
+      return keep();
+    case "evaluate":
+      return score(args[0] ?? shipped);
+    case "sheet":
+      return sheet(args[0], args[1] ?? shipped);
   }
   const last = command === undefined ? all.length - 1 : names.indexOf(command);
   if (last < 0)
@@ -49,11 +67,31 @@ async function main([command]: readonly string[]): Promise<void> {
   }
 }
 
+/** The teacher as its run last saved it. */
+async function keep(): Promise<void> {
+  const teacher = path.join(work, "teacher");
+  const steps = (await checkpointSteps(teacher)).at(-1) ?? 0;
+  await writeSnapshot({ model: teacher, vae: path.join(work, "vae"), to: snapshot }, { teacherSteps: steps });
+  console.log(`${snapshot}: the teacher after ${steps} steps`);
+}
+
+async function score(folder: string): Promise<void> {
+  const data = readData();
+  const { judge, accuracy } = await openJudge(path.join(work, "judge"), data);
+  const scores = await evaluate(folder, judge, data);
+  console.log(JSON.stringify({ judgeOnHeldOutRenderings: accuracy, ...scores }, undefined, 2));
+}
+
+async function sheet(file: string | undefined, folder: string): Promise<void> {
+  if (file === undefined) throw new Error("sheet: needs a file to write, got none. Name a .png.");
+  const prompts = await readFile(new URL("prompts.txt", import.meta.url), "utf8");
+  await writeSheet(folder, prompts.trim().split("\n"), file);
+}
+
 /** To the run and the commands it started, which are in its process group. */
 async function signal(name: "SIGSTOP" | "SIGCONT"): Promise<void> {
   if (!existsSync(pidFile)) throw new Error("no run of npm run nano is going on");
   const pid = Number(await readFile(pidFile, "utf8"));
-  const { children } = await import("./processes.js");
   for (const one of [pid, ...children(pid)]) process.kill(one, name);
 }
 

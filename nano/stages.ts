@@ -2,10 +2,12 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
+import { cp } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readData, writeEvery, writeNouns } from "./data/dataset.js";
 import { exportModel } from "./export.js";
+import { makeJudge } from "./judge/make.js";
 import { writeTemplate } from "./template.js";
 
 export type Stage = { name: string; about: string; done: () => boolean; run: () => Promise<void> };
@@ -13,18 +15,12 @@ export type Stage = { name: string; about: string; done: () => boolean; run: () 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const here = (name: string) => path.join(root, "nano", name);
 export const shipped = path.join(root, "models", "nano");
+/** What earlier sessions left of the teacher, text encoders and autoencoder included: training goes on from there. */
+export const snapshot = here("snapshots/teacher");
+const begun = () => existsSync(path.join(snapshot, "model_index.json"));
 
 export function stages(work: string): Stage[] {
   const at = (...names: string[]) => path.join(work, ...names);
-  const autoencoder = (from: string, to: string, steps: number, rate: string): Stage => ({
-    name: to,
-    about: `${steps} steps of the autoencoder, from every drawing`,
-    ...training(at(to), steps, [
-      ...["train", "--autoencoder", from, "-d", at("every", "train"), "--random-flip"],
-      ...["--resolution", "128", "-b", "8", "--lr", rate, "--lr-schedule", "cosine", "--warmup", "30"],
-      ...["--latent-moments", "0.02", "--weight-decay", "0", "--checkpoint-every", "250"],
-    ]),
-  });
   return [
     {
       name: "packages",
@@ -42,14 +38,22 @@ export function stages(work: string): Stage[] {
         await writeNouns(data, at("nouns"), counted("pictures"));
       },
     },
-    autoencoder(here("configs/vae.json"), "vae-1", 2600, "2e-3"),
-    autoencoder(at("vae-1"), "vae-2", 500, "1.2e-3"),
-    autoencoder(at("vae-2"), "vae", 1100, "1.5e-3"),
+    {
+      name: "autoencoder",
+      about: "from every drawing",
+      ...trainingUnless(begun, path.join(snapshot, "vae"), at("vae"), 2600, [
+        ...["train", "--autoencoder", here("configs/vae.json"), "-d", at("every", "train"), ...pictures],
+        ...["--lr", "2e-3", "--warmup", "50", "--latent-moments", "0.02"],
+      ]),
+    },
     {
       name: "template",
-      about: "the vocabulary, and networks with random weights",
+      about: "the vocabulary, and networks with random weights, or the snapshot's",
       done: () => existsSync(at("template", "model_index.json")),
-      run: () => writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") }),
+      run: () =>
+        begun()
+          ? cp(snapshot, at("template"), { recursive: true })
+          : writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") }),
     },
     {
       name: "teacher",
@@ -68,14 +72,32 @@ export function stages(work: string): Stage[] {
       ]),
     },
     {
+      name: "decoder",
+      about: "the autoencoder's decoder again, from the pictures that it is to show",
+      ...training(at("decoder"), 1500, [
+        ...["train", "--autoencoder", at("vae"), "--decoder-only", "-d", at("nouns"), ...pictures],
+        ...["--lr", "1.5e-3", "--warmup", "50"],
+      ]),
+    },
+    {
+      name: "judge",
+      about: "a classifier of noun, style and background, on real renderings",
+      done: () => existsSync(at("judge", "accuracy.json")),
+      run: () => makeJudge(at("judge")),
+    },
+    {
       name: "export",
       about: "models/nano, in half precision, with its card",
       done: () => existsSync(path.join(shipped, "koala.json")),
-      run: () => exportModel(at("student"), shipped),
+      run: () => exportModel({ model: at("student"), vae: at("decoder"), to: shipped }),
     },
   ];
 }
 
+const pictures = [
+  ...["--resolution", "128", "-b", "8", "--random-flip", "--lr-schedule", "cosine"],
+  ...["--weight-decay", "0", "--checkpoint-every", "250"],
+];
 const unets = [
   ...["--resolution", "128", "-b", "32", "--data-parallel", "2", "--caption-dropout", "0.1"],
   ...["--prediction", "v_prediction", "--zero-snr", "--checkpoint-every", "250"],
@@ -98,6 +120,21 @@ function training(output: string, steps: number, args: readonly string[]): Pick<
         String(steps),
         ...(begun() ? ["--resume"] : []),
       ]),
+  };
+}
+
+/** As `training`, but where there is a snapshot its folder is taken over instead. */
+function trainingUnless(
+  kept: () => boolean,
+  from: string,
+  output: string,
+  steps: number,
+  args: readonly string[],
+): Pick<Stage, "done" | "run"> {
+  const own = training(output, steps, args);
+  return {
+    done: () => own.done() || (kept() && existsSync(path.join(output, "config.json"))),
+    run: () => (kept() ? cp(from, output, { recursive: true }) : own.run()),
   };
 }
 

@@ -1,0 +1,74 @@
+/**
+ * @file What the judge makes of a model's pictures: every pair of noun and style, from seeds that no training saw, the
+ * pairs that training never saw apart from the others.
+ */
+
+import { below, seeded } from "../src/train/data/seeded.js";
+import { article, styleNames } from "./data/captions.js";
+import type { Data } from "./data/dataset.js";
+import { styles } from "./data/emoji.js";
+import { pairOf } from "./data/nouns.js";
+import { type Answers, accuracy, type Judge, shrunk } from "./judge/judge.js";
+import type { Question } from "./judge/network.js";
+import { backgroundNames } from "./judge/samples.js";
+import { opened, type Sampling } from "./paint.js";
+
+export type Score = Record<Question, number> & { pictures: number };
+export type Evaluation = { sampling: Sampling; trained: Score; heldOut: Score; secondsPerPicture: number };
+
+const batch = 9;
+
+export async function evaluate(
+  folder: string,
+  judge: Judge,
+  data: Data,
+  { share = 1, ...given }: Partial<Sampling> & { share?: number } = {},
+): Promise<Evaluation> {
+  const { paint, sampling, close } = await opened(folder, given);
+  const asked = prompts(data, share);
+  const answers: Answers[] = [];
+  const started = performance.now();
+  for (let from = 0; from < asked.length; from += batch) {
+    const pictures = await paint(
+      asked.slice(from, from + batch).map(({ prompt }) => prompt),
+      1_000_000 + from,
+    );
+    answers.push(...(await judge.answers(await Promise.all(pictures.map(shrunk)))));
+  }
+  const seconds = (performance.now() - started) / 1000;
+  await close();
+  const scored = (held: boolean): Score => {
+    const at = [...asked.keys()].filter((i) => asked[i]!.held === held);
+    const right = at.map((i) => asked[i]!.right);
+    return {
+      ...accuracy(
+        at.map((i) => answers[i]!),
+        right,
+      ),
+      pictures: at.length,
+    };
+  };
+  return {
+    sampling,
+    trained: scored(false),
+    heldOut: scored(true),
+    secondsPerPicture: seconds / asked.length,
+  };
+}
+
+/** One prompt for each pair, half of them on white; of a `share` below 1, every so many. */
+function prompts({ nouns, held }: Data, share: number) {
+  const pairs = nouns.flatMap((noun, n) => styles.map((style, s) => ({ noun, n, style, s })));
+  return pairs
+    .filter((_, i) => Math.floor(i * share) !== Math.floor((i - 1) * share))
+    .map(({ noun, n, style, s }) => {
+      const draw = seeded(0, "evaluate", pairOf(noun.name, style));
+      const background = draw() < 0.5 ? 0 : below(backgroundNames.length, draw);
+      const behind = background === 0 ? "" : `, on a ${backgroundNames[background]} background`;
+      return {
+        prompt: `${article(noun.name)}${noun.name}, ${styleNames[style][0]}${behind}`,
+        right: { noun: n, style: s, background },
+        held: held.has(pairOf(noun.name, style)),
+      };
+    });
+}
