@@ -26,6 +26,7 @@ const stages = [32, 64, 128, 192];
 export type Classes = { noun: number; style: number; background: number };
 export const questions = ["noun", "style", "background"] as const;
 export type Question = (typeof questions)[number];
+export const rightAnswer = (question: Question): string => `right_${question}`;
 
 /** picture: [B, 3, 64, 64] in -1..1 -> the probability of every answer to each question: [B, n] */
 export function judge(p: Params, classes: Classes, picture: Tensor): Record<Question, Tensor> {
@@ -47,7 +48,7 @@ function block(p: Params, x: Tensor): Tensor {
   return add(x, conv2d(p.at("conv2"), norm(p.at("norm2"), h), C));
 }
 
-/** The cross-entropies, added up. Inputs: `picture`, and for each question the right answer as [B, n] of 0 and 1. */
+/** The cross-entropies, added up. Inputs: `picture`, and by `rightAnswer` for each question [B, n] of 0 and 1. */
 export function judgeLoss(classes: Classes, batch: number): TracedLoss {
   const params = new Map<string, Tensor>();
   const answers = judge(
@@ -56,7 +57,7 @@ export function judgeLoss(classes: Classes, batch: number): TracedLoss {
     input("picture", [batch, 3, judgedSize, judgedSize]),
   );
   const losses = questions.map((question) => {
-    const right = input(question, [batch, classes[question]]);
+    const right = input(rightAnswer(question), [batch, classes[question]]);
     // Probabilities below 1e-7 are as good as 0, whose logarithm is none.
     const surprise = mul(right, log(add(answers[question], 1e-7)));
     return [question, reshape(mul(sum(surprise), -1 / batch), [1])] as const;

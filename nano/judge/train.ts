@@ -10,7 +10,7 @@ import { layoutOf, wholeProgram } from "../../src/train/programs.js";
 import { randomWeight } from "../../src/train/random-weights.js";
 import { type Job, type RunOptions, train } from "../../src/train/trainer.js";
 import { writeSafetensors } from "../../src/weights/safetensors-file.js";
-import { type Classes, judgedSize, judgeLoss, questions } from "./network.js";
+import { type Classes, judgedSize, judgeLoss, questions, rightAnswer } from "./network.js";
 import { type Rendering, sampleBatch } from "./samples.js";
 
 const batchSize = 64;
@@ -86,6 +86,8 @@ function inputsOf(shown: readonly Rendering[], classes: Classes, batch: number):
   }
   return {
     picture: { data: picture, shape: [batchSize, 3, judgedSize, judgedSize] },
-    ...Object.fromEntries(questions.map((q) => [q, { data: right[q]!, shape: [batchSize, classes[q]] }])),
+    ...Object.fromEntries(
+      questions.map((q) => [rightAnswer(q), { data: right[q]!, shape: [batchSize, classes[q]] }]),
+    ),
   };
 }

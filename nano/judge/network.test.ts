@@ -1,0 +1,46 @@
+/** @file The judge's loss against its closed form. */
+
+import { describe, expect, it } from "vitest";
+import { Generator } from "../../src/diffusion/random.js";
+import { blockingEngine } from "../../src/engine/ort.js";
+import { layoutOf, wholeProgram } from "../../src/train/programs.js";
+import { randomWeight } from "../../src/train/random-weights.js";
+import { judgedSize, judgeLoss, questions, rightAnswer } from "./network.js";
+
+const classes = { noun: 5, style: 3, background: 2 };
+
+describe("a judge that knows nothing", () => {
+  it("is as surprised as a guess among all answers, and learns from it", async () => {
+    const loss = judgeLoss(classes, 2);
+    const layout = layoutOf(loss);
+    const shapes = new Map([...loss.params].map(([name, { shape }]) => [name, shape]));
+    const generator = new Generator(1);
+    const weights = new Float32Array(layout.total);
+    for (const name of shapes.keys())
+      if (!questions.some((q) => name.startsWith(q)))
+        layout.view(weights, name).set(randomWeight(name, shapes, generator));
+    const program = await wholeProgram(blockingEngine({ threads: 1 }), loss, layout);
+    const right = (n: number) => {
+      const data = new Float32Array(2 * n);
+      data.set([1], 0);
+      data.set([1], 2 * n - 1);
+      return { data, shape: [2, n] };
+    };
+    const picture = {
+      data: generator.normal(2 * 3 * judgedSize ** 2),
+      shape: [2, 3, judgedSize, judgedSize],
+    };
+    const gradient = new Float32Array(layout.total);
+    const inputs = {
+      picture,
+      ...Object.fromEntries(questions.map((q) => [rightAnswer(q), right(classes[q])])),
+    };
+    const terms = await program.run(weights, inputs, gradient);
+    for (const q of questions) expect(terms[q]![0]).toBeCloseTo(Math.log(classes[q]), 4);
+    // The bias of an answer rises by how much too little it was expected: 1/2 right of two, expected 1/5.
+    expect([...layout.view(gradient, "noun.bias")].map((g) => Number(g.toFixed(4)))).toEqual([
+      -0.3, 0.2, 0.2, 0.2, -0.3,
+    ]);
+    await program.release();
+  });
+});
