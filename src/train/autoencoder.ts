@@ -98,7 +98,9 @@ export function autoencoderJob(setup: AutoencoderOptions): Job {
       const terms = await (await program).run(weights, { image, ...(latent && { latent }) }, into);
       const [total, mse] = [terms.total![0]!, terms.mse![0]!];
       // A picture spans 2, so that its peak signal-to-noise ratio is 10 log10(4 / error).
-      return { terms: { total, psnr: 10 * Math.log10(4 / mse) }, images: batch, next: chosen.next };
+      const moments = terms.moments && { moments: terms.moments[0]! };
+      const psnr = 10 * Math.log10(4 / mse);
+      return { terms: { total, psnr, ...moments }, images: batch, next: chosen.next };
     },
     save: async (weights) => saveAutoencoder(setup, layout.tensors(weights)),
   };
