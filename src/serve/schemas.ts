@@ -63,12 +63,9 @@ export const generationRequest = z
       .openapi({ description: "Whose random numbers a seed means, PyTorch's." }),
     outputFormat: outputFormat.optional().openapi({ description: "png if left out." }),
     quality: z.int().min(1).max(100).optional().openapi({ description: "Of JPEG and WebP; 95 if left out." }),
-    previews: z
-      .boolean()
-      .optional()
-      .openapi({
-        description: "Send a small picture after every step to those who follow the job's events.",
-      }),
+    previews: z.boolean().optional().openapi({
+      description: "Send a small picture after every step to those who follow the job's events.",
+    }),
   })
   .openapi("GenerationRequest");
 
