@@ -17,6 +17,8 @@ export type EmbeddedOptions = {
   /** Told of every job that ended, and of errors that are bugs. */
   onEnd?: (job: JobStatus) => void;
   onError?: (error: unknown) => void;
+  /** Called when it is closed: the painter is nobody else's. */
+  onClose?: () => Promise<void>;
 };
 
 type Entry = {
@@ -47,7 +49,8 @@ class EmbeddedQueue implements JobQueue {
   constructor(painter: PainterService, options: EmbeddedOptions) {
     this.#painter = painter;
     const remembered = { keepMs: 3_600_000, keepBytes: 2 ** 29 };
-    this.#options = { most: 64, ...remembered, onEnd: () => {}, onError: () => {}, ...options };
+    const deaf = { onEnd: () => {}, onError: () => {}, onClose: async () => {} };
+    this.#options = { most: 64, ...remembered, ...deaf, ...options };
   }
 
   async submit(order: Order): Promise<JobStatus> {
@@ -128,6 +131,7 @@ class EmbeddedQueue implements JobQueue {
     }, graceSeconds * 1000);
     await this.#work;
     clearTimeout(hurry);
+    await this.#options.onClose();
   }
 
   #refuseIfFull(order: Order): void {
