@@ -15,6 +15,8 @@ const picture = (what: string) =>
       example: "iVBORw0KGgo…",
     });
 
+const wholeSeed = "must be a whole number of at least 0";
+
 export const outputFormat = z.enum(["png", "jpeg", "webp"]);
 
 /** Limits beyond these (pixels, steps, count of this server) are checked when the request is settled. */
@@ -37,7 +39,7 @@ export const generationRequest = z
     steps: z.int().min(1).max(1000).optional(),
     guidanceScale: z.number().min(0).max(100).optional(),
     seed: z
-      .union([z.int().min(0), z.string().regex(/^\d{1,19}$/)])
+      .union([z.int().min(0), z.string().regex(/^\d{1,19}$/, wholeSeed)], wholeSeed)
       .optional()
       .openapi({
         description: "Picture i is painted from seed + i. Drawn at random if left out. In text beyond 2^53.",

@@ -6,8 +6,9 @@ const size = z
   .string()
   .regex(/^(auto|\d{1,5}x\d{1,5})$/, 'must be "auto" or WIDTHxHEIGHT')
   .openapi({ example: "1024x1024" });
+const wholeSeed = "must be a whole number of at least 0";
 const seed = z
-  .union([z.int().min(0), z.string().regex(/^\d{1,19}$/)], "must be a whole number of at least 0")
+  .union([z.int().min(0), z.string().regex(/^\d{1,19}$/, wholeSeed)], wholeSeed)
   .openapi({ example: 7 });
 
 /** Fields of both routes whose value is text in JSON and in a form. */

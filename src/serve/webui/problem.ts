@@ -9,11 +9,9 @@ const names: Readonly<Record<string, string>> = {
   count: "batch_size",
   guidanceScale: "cfg_scale",
   negativePrompt: "negative_prompt",
-  scheduler: "sampler_name",
   strength: "denoising_strength",
-  model: "override_settings.sd_model_checkpoint",
-  image: "init_images",
-  clipSkip: "override_settings.CLIP_stop_at_last_layers",
+  model: "sd_model_checkpoint",
+  clipSkip: "CLIP_stop_at_last_layers",
 };
 
 export function webuiProblem({ code, message, field, status }: Trouble): z.infer<typeof webuiError> {
