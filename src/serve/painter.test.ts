@@ -84,6 +84,13 @@ describe.each([
     expect(images(await other)).toHaveLength(1);
   });
 
+  it("tells with the picture what of a prompt was cut off", async () => {
+    const [image] = images(await all(painter.paint(await order({ prompt: "red ".repeat(200) }), never)));
+    expect(image!.warnings!.join()).toMatch(/^prompt: only \d+ tokens reach/);
+    const [short] = images(await all(painter.paint(await order(), never)));
+    expect(short).not.toHaveProperty("warnings");
+  });
+
   it("throws the pipeline's errors under their own class", async () => {
     const wrong = await order();
     const broken = { ...wrong, scheduler: { className: "NoScheduler", overrides: {} } };
@@ -92,4 +99,12 @@ describe.each([
     await expect(failed).rejects.toBeInstanceOf(InvalidRequest);
     expect(images(await all(painter.paint(wrong, never)))).toHaveLength(1);
   });
+});
+
+it("a painter's thread that ended is started again for the next order", async () => {
+  const painter = painterThread(catalogue, { threads: 1 });
+  for (let i = 0; i < 2; i++) {
+    expect(images(await all(painter.paint(await order(), never)))).toHaveLength(1);
+    await painter.close();
+  }
 });

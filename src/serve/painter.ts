@@ -1,6 +1,6 @@
 /** @file Paints orders with the pipelines of the served models, those of one shape together. Must not know queues or HTTP. */
 
-import { Cancelled } from "../errors.js";
+import { Cancelled, EngineError } from "../errors.js";
 import { encodePicture } from "../image/encode.js";
 import type { Step } from "../pipeline/painter.js";
 import type { Painting } from "../pipeline/painting.js";
@@ -38,7 +38,10 @@ export function openPainter(catalogue: Catalogue, options: ShelfOptions = {}): P
       const group = takeTogether(waiting);
       try {
         const model = modelNamed(catalogue, group[0]!.order.settings.model);
-        await paintGroup(group, model, shelf, pace);
+        await paintGroup(group, model, shelf, pace).catch(async (error) => {
+          if (error instanceof EngineError) await shelf.discard(model);
+          throw error;
+        });
         for (const { events } of group) events.end();
       } catch (error) {
         for (const { events } of group) events.end({ error });
@@ -113,7 +116,9 @@ async function paintBatch(
   const { width, height, guidanceScale } = order.settings;
   const pipeline = await shelf.pipeline(model);
   pipeline.scheduler = orderedScheduler(order, model);
-  const run = pipeline.stream(requestOf(batch, allAborted(sittings.map(({ signal }) => signal))));
+  const warnings = new Set<string>();
+  const signal = allAborted(sittings.map((sitting) => sitting.signal));
+  const run = pipeline.stream(requestOf(batch, signal, (warning) => void warnings.add(warning)));
   const timing = pace.begin(JSON.stringify([model.card.id, width, height, guidanceScale > 1, batch.length]));
   let next = await nextOf(run, sittings);
   while (!next.done) {
@@ -122,7 +127,7 @@ async function paintBatch(
     if (batch.some(({ sitting }) => sitting.order.previews)) await sendPreviews(batch, next.value);
     next = await nextOf(run, sittings);
   }
-  await sendImages(batch, next.value.images);
+  await sendImages(batch, next.value.images, [...warnings]);
 }
 
 type Run = ReturnType<Awaited<ReturnType<Shelf["pipeline"]>>["stream"]>;
@@ -134,7 +139,11 @@ async function nextOf(run: Run, sittings: readonly Sitting[]) {
   return next;
 }
 
-function requestOf(batch: readonly Place[], signal: AbortSignal): GenerateRequest {
+function requestOf(
+  batch: readonly Place[],
+  signal: AbortSignal,
+  warn: (text: string) => void,
+): GenerateRequest {
   const { settings, image, mask } = batch[0]!.sitting.order;
   const { clipSkip, strength } = settings;
   const texts = (read: (settings: Order["settings"]) => string) =>
@@ -151,7 +160,7 @@ function requestOf(batch: readonly Place[], signal: AbortSignal): GenerateReques
     ...(mask && { mask }),
     ...(image && strength !== undefined && { strength }),
     signal,
-    onWarning: () => {},
+    onWarning: warn,
   };
   const negatives = texts(({ negativePrompt = "" }) => negativePrompt);
   const told = settings.negativePrompt !== undefined;
@@ -186,17 +195,20 @@ async function sendPreviews(batch: readonly Place[], step: Step): Promise<void> 
   }
 }
 
-async function sendImages(batch: readonly Place[], images: readonly Painting[]): Promise<void> {
+async function sendImages(
+  batch: readonly Place[],
+  images: readonly Painting[],
+  warnings: readonly string[],
+): Promise<void> {
   for (const [i, { sitting, index }] of batch.entries()) {
     if (dropCancelled(sitting)) continue;
     const { outputFormat, quality } = sitting.order.settings;
     const { width, height, seed } = images[i]!;
     const bytes = await images[i]!.encode(outputFormat, quality === undefined ? {} : { quality });
     const mediaType = mediaTypes[outputFormat];
-    sitting.events.push({
-      type: "image",
-      image: { index, seed: String(seed), width, height, mediaType, bytes },
-    });
+    const told = warnings.length > 0 ? { warnings: [...warnings] } : {};
+    const image = { index, seed: String(seed), width, height, mediaType, ...told, bytes };
+    sitting.events.push({ type: "image", image });
   }
 }
 

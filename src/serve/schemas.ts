@@ -104,6 +104,10 @@ export const jobImage = z
     width: z.int(),
     height: z.int(),
     mediaType: z.enum(["image/png", "image/jpeg", "image/webp"]),
+    warnings: z
+      .array(z.string())
+      .optional()
+      .openapi({ description: "What of the request was cut or changed." }),
     url: z
       .string()
       .openapi({ description: "On this server; lives an hour.", example: "/api/jobs/4f…/images/0" }),

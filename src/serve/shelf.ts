@@ -30,6 +30,11 @@ export class Shelf {
     return pipeline;
   }
 
+  /** Closes a pipeline whose engine failed: the next one is opened anew. */
+  async discard({ card }: ServedModel): Promise<void> {
+    if (this.#open.has(card.id)) await this.#drop(card.id);
+  }
+
   async close(): Promise<void> {
     for (const id of [...this.#open.keys()]) await this.#drop(id);
   }
@@ -45,6 +50,7 @@ export class Shelf {
   async #drop(id: string): Promise<void> {
     const { pipeline } = this.#open.get(id)!;
     this.#open.delete(id);
-    await pipeline.close();
+    // Of a pipeline whose thread is gone there is nothing to release.
+    await pipeline.close().catch(() => {});
   }
 }

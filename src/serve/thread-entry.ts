@@ -10,6 +10,7 @@ import type { FromThread, ThreadData, ToThread } from "./thread.js";
 const port = parentPort!;
 const { folders, options } = workerData as ThreadData;
 const opened = openCatalogue(folders).then((catalogue) => openPainter(catalogue, options));
+opened.catch(() => {}); // told to whoever asks for a picture
 const controllers = new Map<number, AbortController>();
 const tell = (message: FromThread) => port.postMessage(message);
 

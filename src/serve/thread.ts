@@ -3,6 +3,7 @@
  * was sent and turning floats to pixels would each hold up a server's answers for tenths of a second.
  */
 
+import { once } from "node:events";
 import { Worker } from "node:worker_threads";
 import type { Catalogue } from "./catalogue.js";
 import { Channel } from "./channel.js";
@@ -24,46 +25,62 @@ const entry = import.meta.url.endsWith(".ts")
   ? new URL("../../dist/serve/thread-entry.js", import.meta.url)
   : new URL("./thread-entry.js", import.meta.url);
 
-/** Starts the thread; it paints with the models of `catalogue`. */
+/** Starts the thread at once, and again when it is needed after it ended; it paints with `catalogue`'s models. */
 export function painterThread(catalogue: Catalogue, options: ShelfOptions = {}): PainterService {
-  const running = new Map<number, Channel<PaintEvent>>();
   const folders = [...catalogue.values()].map(({ folder }) => folder);
-  const worker = new Worker(entry, { workerData: { folders, options } satisfies ThreadData });
-  const tell = (message: ToThread) => worker.postMessage(message);
-  let [ids, failure]: [number, Error | undefined] = [0, undefined];
-
-  worker.on("message", (message: FromThread) => {
-    const events = running.get(message.id);
-    if (message.kind === "event") return events?.push(message.event);
-    running.delete(message.id);
-    events?.end(message.error ? { error: errorFrom(message.error) } : {});
-  });
-  const fail = (error: Error) => {
-    failure ??= error;
-    for (const events of running.values()) events.end({ error: failure });
-    running.clear();
-  };
-  worker.on("error", fail);
-  const ended = new Promise<void>((resolve) => worker.on("exit", () => resolve()));
-  worker.on("exit", (code) => fail(new Error(`internal: the painter's thread ended with code ${code}`)));
-
+  let thread = startThread({ folders, options });
   return {
     models: [...catalogue.values()].map(({ card }) => card),
     paint: (order, signal) => {
+      if (thread.over) thread = startThread({ folders, options });
+      return thread.paint(order, signal);
+    },
+    close: () => thread.close(),
+  };
+}
+
+type Thread = Pick<PainterService, "paint" | "close"> & { readonly over: boolean };
+
+function startThread(workerData: ThreadData): Thread {
+  const worker = new Worker(entry, { workerData });
+  const tell = (message: ToThread) => worker.postMessage(message);
+  const running = new Map<number, { events: Channel<PaintEvent>; forget: () => void }>();
+  let [ids, over] = [0, false];
+
+  const end = (id: number, failure: { error?: unknown }) => {
+    const order = running.get(id);
+    running.delete(id);
+    order?.forget();
+    order?.events.end(failure);
+  };
+  worker.on("message", (message: FromThread) => {
+    if (message.kind === "event") running.get(message.id)?.events.push(message.event);
+    else end(message.id, message.error ? { error: errorFrom(message.error) } : {});
+  });
+  const fail = (error: unknown) => {
+    over = true;
+    for (const id of [...running.keys()]) end(id, { error });
+  };
+  worker.on("error", fail);
+  worker.on("exit", (code) => fail(new Error(`internal: the painter's thread ended with code ${code}`)));
+
+  return {
+    get over() {
+      return over;
+    },
+    paint: (order, signal) => {
       const events = new Channel<PaintEvent>();
-      if (failure) {
-        events.end({ error: failure });
-        return events;
-      }
       const id = ids++;
-      running.set(id, events);
-      tell({ kind: "paint", id, order });
       const cancel = () => tell({ kind: "cancel", id });
+      running.set(id, { events, forget: () => signal.removeEventListener("abort", cancel) });
+      tell({ kind: "paint", id, order });
       if (signal.aborted) cancel();
       else signal.addEventListener("abort", cancel, { once: true });
       return events;
     },
     close: async () => {
+      if (over) return;
+      const ended = once(worker, "exit");
       tell({ kind: "close" });
       await ended;
     },

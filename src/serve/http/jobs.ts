@@ -120,6 +120,8 @@ export function jobRoutes({ queue, audience, catalogue, limits }: Service): Open
     const { id } = c.req.valid("param");
     const { state } = await found(id, queue.get(id));
     if (isOver(state) && c.req.header("last-event-id") === lastId) return c.body(null, 204);
+    // Hono answers HEAD as GET without the body, and a stream that nobody reads would never end.
+    if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
     return streamSSE(c, async (stream) => {
       const controller = new AbortController();
       stream.onAbort(() => controller.abort());
