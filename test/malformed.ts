@@ -138,7 +138,9 @@ export function malformed(document: Document, hints: Hints, random: Rng) {
     Object.entries(operations).map(([method, operation]) => ({ path, method, operation })),
   );
   // Bodies are where there is most to get wrong.
-  const weighted = routes.flatMap((route) => (route.operation.requestBody ? [route, route, route] : [route]));
+  const weighted = routes.flatMap(
+    (route) => new Array(route.operation.requestBody ? 8 : 1).fill(route) as typeof routes,
+  );
   const { path, method, operation } = pick(weighted, random);
   const inPath = path.replace(/\{\w+\}/g, () =>
     encodeURIComponent(textOf(pick(nasty, random)).slice(0, 300)),

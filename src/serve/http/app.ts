@@ -10,6 +10,7 @@ import { openaiRoutes } from "../openai/routes.js";
 import { webuiProblem } from "../webui/problem.js";
 import { webuiRoutes } from "../webui/routes.js";
 import { Audience } from "./audience.js";
+import { describeOthers } from "./described.js";
 import { type GuardOptions, keyRequired, ownVisitors, protectedAnswer } from "./guard.js";
 import { jobRoutes } from "./jobs.js";
 import { type Page, pageRoutes } from "./page.js";
@@ -40,6 +41,7 @@ export function createApp({ guard, page = new Map(), onError = () => {}, ...rest
   app.get("/metrics", async (c) =>
     c.body(await metrics.text(), 200, { "content-type": metrics.contentType }),
   );
+  describeOthers(app.openAPIRegistry);
   if (guard.key !== undefined) {
     app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
   }

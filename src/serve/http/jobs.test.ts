@@ -134,7 +134,13 @@ describe("the server", () => {
 
   it("describes every route in OpenAPI", async () => {
     const { paths } = (await (await at.get("/openapi.json")).json()) as { paths: object };
-    for (const path of ["/api/jobs", "/v1/images/edits", "/sdapi/v1/txt2img"])
+    for (const path of [
+      "/api/jobs",
+      "/v1/images/edits",
+      "/sdapi/v1/txt2img",
+      "/sdapi/v1/samplers",
+      "/healthz",
+    ])
       expect(paths).toHaveProperty([path]);
   });
 

@@ -122,6 +122,7 @@ export function jobRoutes({ queue, audience, catalogue, limits }: Service): Open
     if (isOver(state) && c.req.header("last-event-id") === lastId) return c.body(null, 204);
     // Hono answers HEAD as GET without the body, and a stream that nobody reads would never end.
     if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
+    c.header("x-accel-buffering", "no"); // nginx would hold events back
     return streamSSE(c, async (stream) => {
       const controller = new AbortController();
       stream.onAbort(() => controller.abort());

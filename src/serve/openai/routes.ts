@@ -54,20 +54,22 @@ const models = createRoute({
 export function openaiRoutes(service: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(generationBody) });
   const created = Math.floor(Date.now() / 1000);
-  const listed = [...service.catalogue.keys()].map((id) => ({
-    id,
-    object: "model" as const,
-    created,
-    owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
-  }));
+  // Asked each time: where workers paint, models come and go.
+  const listed = () =>
+    [...service.catalogue.keys()].map((id) => ({
+      id,
+      object: "model" as const,
+      created,
+      owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
+    }));
   app.openapi(generations, async (c) =>
     answer(c, service, generationAsked(c.req.valid("json")), "image_generation"),
   );
   app.openapi(edits, async (c) => answer(c, service, await editAsked(c.req.valid("form")), "image_edit"));
-  app.openapi(models, (c) => c.json({ object: "list" as const, data: listed }, 200));
+  app.openapi(models, (c) => c.json({ object: "list" as const, data: listed() }, 200));
   // Ids of the Hub have a slash, which clients may or may not escape.
   app.get("/v1/models/:id{.+}", (c) => {
-    const model = listed.find(({ id }) => id === c.req.param("id"));
+    const model = listed().find(({ id }) => id === c.req.param("id"));
     if (!model) throw notFound("model", c.req.param("id"));
     return c.json(model, 200);
   });

@@ -21,6 +21,7 @@ type Streamed = {
 /** Answers with the events of a job that was just handed in. */
 export function streamJob(c: Context, streamed: Streamed): Response {
   const { queue, audience, job, kind } = streamed;
+  c.header("x-accel-buffering", "no"); // nginx would hold events back
   return streamSSE(c, async (stream) => {
     const controller = new AbortController();
     stream.onAbort(() => controller.abort());
