@@ -28,3 +28,17 @@ export function batchKey({ settings, scheduler, image }: Order): string | undefi
   const negative = negativePrompt !== undefined;
   return JSON.stringify([model, width, height, steps, guidanceScale, clipSkip, rng, negative, scheduler]);
 }
+
+/** The first that waits, and those behind it that may share its batch, up to what is painted at once. */
+export function takeTogether<T>(waiting: readonly T[], orderOf: (one: T) => Order): T[] {
+  const first = orderOf(waiting[0]!);
+  const key = batchKey(first);
+  let room = picturesAtOnce(first.settings);
+  return waiting.filter((one, i) => {
+    const order = orderOf(one);
+    const { count } = order.settings;
+    const fits = i === 0 || (key !== undefined && count <= room && batchKey(order) === key);
+    if (fits) room -= count;
+    return fits;
+  });
+}

@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import { Cancelled } from "../errors.js";
-import { batchKey, picturesAtOnce } from "./batch.js";
+import { takeTogether } from "./batch.js";
 import { failureOf } from "./failure.js";
 import { Followers } from "./followers.js";
 import type { Order, PaintEvent, PainterService } from "./paint.js";
@@ -148,26 +148,14 @@ class EmbeddedQueue implements JobQueue {
     // A turn later, so that what is submitted together can be painted together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
-      this.#running = this.#takeGroup();
+      const group = takeTogether(this.#waiting, ({ order }) => order);
+      this.#waiting = this.#waiting.filter((entry) => !group.includes(entry));
+      this.#running = group;
       this.#renumber();
       await Promise.all(this.#running.map((entry) => this.#run(entry)));
       this.#running = [];
     }
     this.#work = undefined;
-  }
-
-  #takeGroup(): Entry[] {
-    const { order } = this.#waiting[0]!;
-    const key = batchKey(order);
-    let room = picturesAtOnce(order.settings);
-    const group = this.#waiting.filter((entry, i) => {
-      const { count } = entry.order.settings;
-      const fits = i === 0 || (key !== undefined && count <= room && batchKey(entry.order) === key);
-      if (fits) room -= count;
-      return fits;
-    });
-    this.#waiting = this.#waiting.filter((entry) => !group.includes(entry));
-    return group;
   }
 
   async #run(entry: Entry): Promise<void> {

@@ -1,30 +1,15 @@
 /** @file Paints orders with the pipelines of the served models, those of one shape together. Must not know queues or HTTP. */
 
 import { Cancelled, EngineError } from "../errors.js";
-import { encodePicture } from "../image/encode.js";
-import type { Step } from "../pipeline/painter.js";
-import type { Painting } from "../pipeline/painting.js";
 import type { GenerateRequest } from "../pipeline/request.js";
-import { batchKey, picturesAtOnce } from "./batch.js";
+import { picturesAtOnce, takeTogether } from "./batch.js";
 import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
 import { Channel } from "./channel.js";
-import { Pace, type PaceRun } from "./pace.js";
-import { mediaTypes, type Order, type PaintEvent, type PainterService } from "./paint.js";
+import { Pace } from "./pace.js";
+import type { Order, PaintEvent, PainterService } from "./paint.js";
 import { orderedScheduler } from "./settle.js";
 import { Shelf, type ShelfOptions } from "./shelf.js";
-
-/** An order that is being painted, and who hears of it. */
-type Sitting = {
-  order: Order;
-  signal: AbortSignal;
-  events: Channel<PaintEvent>;
-  /** Network calls done and to do, of all its pictures. */
-  step: number;
-  total: number;
-};
-
-/** One picture of one order. */
-type Place = { sitting: Sitting; index: number };
+import { dropCancelled, type Place, report, type Sitting, sendImages, sendPreviews } from "./sitting.js";
 
 /** A painter in this process, whose networks run in a thread of their own. */
 export function openPainter(catalogue: Catalogue, options: ShelfOptions = {}): PainterService {
@@ -35,7 +20,8 @@ export function openPainter(catalogue: Catalogue, options: ShelfOptions = {}): P
 
   const work = async () => {
     while (waiting.length > 0) {
-      const group = takeTogether(waiting);
+      const group = takeTogether(waiting, ({ order }) => order);
+      for (const sitting of group) waiting.splice(waiting.indexOf(sitting), 1);
       try {
         const model = modelNamed(catalogue, group[0]!.order.settings.model);
         await paintGroup(group, model, shelf, pace).catch(async (error) => {
@@ -68,21 +54,6 @@ export function openPainter(catalogue: Catalogue, options: ShelfOptions = {}): P
   };
 }
 
-/** The first that waits and those behind it that may share its batch, up to what is painted at once. */
-function takeTogether(waiting: Sitting[]): Sitting[] {
-  const [first] = waiting;
-  const key = batchKey(first!.order);
-  let room = picturesAtOnce(first!.order.settings) - first!.order.settings.count;
-  const group = waiting.filter((sitting) => {
-    if (sitting === first) return true;
-    const fits = key !== undefined && sitting.order.settings.count <= room && batchKey(sitting.order) === key;
-    if (fits) room -= sitting.order.settings.count;
-    return fits;
-  });
-  for (const sitting of group) waiting.splice(waiting.indexOf(sitting), 1);
-  return group;
-}
-
 async function paintGroup(
   group: readonly Sitting[],
   model: ServedModel,
@@ -97,12 +68,6 @@ async function paintGroup(
     const batch = places.slice(at, at + atOnce).filter(({ sitting }) => !dropCancelled(sitting));
     if (batch.length > 0) await paintBatch(batch, model, shelf, pace);
   }
-}
-
-/** Tells a cancelled order's listener so, once; the others of its batch go on. */
-function dropCancelled({ signal, events }: Sitting): boolean {
-  if (signal.aborted) events.end({ error: new Cancelled() });
-  return signal.aborted;
 }
 
 async function paintBatch(
@@ -170,46 +135,6 @@ function requestOf(
     return { ...shared, prompt: settings.prompt, ...negative, numImagesPerPrompt: batch.length };
   }
   return { ...shared, prompt: texts(({ prompt }) => prompt), ...(told && { negativePrompt: negatives }) };
-}
-
-function report(batch: readonly Place[], { index, total }: Step, timing: PaceRun): void {
-  for (const sitting of new Set(batch.map((place) => place.sitting))) {
-    const places = batch.filter((place) => place.sitting === sitting);
-    const { count } = sitting.order.settings;
-    // Known only now: a picture to begin with shortens it, some schedulers call the network twice a step.
-    sitting.total = total * count;
-    const before = places[0]!.index * total;
-    sitting.step = before + (index + 1) * places.length;
-    const batches = Math.ceil((count - places[0]!.index - places.length) / places.length);
-    const secondsLeft = timing.left(total - index - 1 + batches * total);
-    sitting.events.push({ type: "step", step: sitting.step, total: sitting.total, secondsLeft });
-  }
-}
-
-async function sendPreviews(batch: readonly Place[], step: Step): Promise<void> {
-  const pictures = step.preview;
-  for (const [i, { sitting, index }] of batch.entries()) {
-    if (!sitting.order.previews || sitting.signal.aborted) continue;
-    const bytes = await encodePicture(pictures[i]!, "jpeg", { quality: 85 });
-    sitting.events.push({ type: "preview", index, step: sitting.step, mediaType: "image/jpeg", bytes });
-  }
-}
-
-async function sendImages(
-  batch: readonly Place[],
-  images: readonly Painting[],
-  warnings: readonly string[],
-): Promise<void> {
-  for (const [i, { sitting, index }] of batch.entries()) {
-    if (dropCancelled(sitting)) continue;
-    const { outputFormat, quality } = sitting.order.settings;
-    const { width, height, seed } = images[i]!;
-    const bytes = await images[i]!.encode(outputFormat, quality === undefined ? {} : { quality });
-    const mediaType = mediaTypes[outputFormat];
-    const told = warnings.length > 0 ? { warnings: [...warnings] } : {};
-    const image = { index, seed: String(seed), width, height, mediaType, ...told, bytes };
-    sitting.events.push({ type: "image", image });
-  }
 }
 
 /** Fires when every one of them has. */
