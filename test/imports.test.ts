@@ -20,7 +20,8 @@ const layers: Record<string, readonly string[]> = {
   image: ["weights"],
   pipeline: ["tensor", "nn.ts", "models", "weights", "hub", "engine", "text", "diffusion", "image"],
   train: ["tensor", "nn.ts", "models", "weights", "engine", "text", "diffusion", "image", "pipeline"],
-  cli: ["tensor", "models", "weights", "hub", "engine", "diffusion", "image", "pipeline", "train"],
+  serve: ["models", "weights", "hub", "engine", "diffusion", "image", "pipeline"],
+  cli: ["tensor", "models", "weights", "hub", "engine", "diffusion", "image", "pipeline", "train", "serve"],
   "index.ts": ["diffusion", "image", "pipeline", "train"],
 };
 

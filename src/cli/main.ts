@@ -8,6 +8,7 @@ import { distilCommand } from "./distil.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
 import { modelsCommand } from "./models.js";
+import { serveCommand } from "./serve.js";
 import { exitCodes, report } from "./terminal.js";
 import { trainCommand } from "./train.js";
 import { watchCommand } from "./watch.js";
@@ -27,6 +28,7 @@ const koala = new Command("koala")
 
 for (const command of [
   generateCommand(),
+  serveCommand(),
   inspectCommand(),
   compareCommand(),
   modelsCommand(),

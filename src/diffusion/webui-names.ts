@@ -29,6 +29,9 @@ const schedules: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "SGM Uniform": { timestep_spacing: "trailing" },
 };
 
+export const webuiSamplers: readonly string[] = samplers.map(([label]) => label);
+export const webuiSchedules: readonly string[] = Object.keys(schedules);
+
 /** How A1111 calls a scheduler; a class it does not know keeps its own name. */
 export function webuiNames({ className, config }: Pick<Scheduler, "className" | "config">) {
   const found = samplers.find(

@@ -5,6 +5,7 @@ import { Generator, type NoiseSource } from "../diffusion/random.js";
 import { InvalidRequest } from "../errors.js";
 import type { PictureSource } from "./start.js";
 
+export type Seed = number | bigint;
 export type Size2 = readonly [height: number, width: number];
 
 /** The arguments of Diffusers' `__call__`, and `seed`, `signal`, `onStep` and `onWarning` of our own. */
@@ -30,8 +31,11 @@ export type GenerateRequest = {
   numImagesPerPrompt?: number;
   /** One generator for the whole batch, or one per image. Takes precedence over `seed`. */
   generator?: NoiseSource | readonly NoiseSource[];
-  /** Image i of the batch is painted from seed + i, exactly as if it were painted alone. Random if left out. */
-  seed?: number | bigint;
+  /**
+   * Image i of the batch is painted from seed + i, or from the i-th of a list, exactly as if it were painted alone.
+   * Random if left out.
+   */
+  seed?: Seed | readonly Seed[];
   /** Whose `randn` a seed means: PyTorch's on the CPU, or on a CUDA device. "cpu" if left out. */
   rng?: "cpu" | "cuda";
   /** Start from these instead of noise: [batch, 4, height / 8, width / 8], before scaling by the scheduler. */
@@ -217,13 +221,21 @@ export function side(field: string, value: number, factor: number): number {
 /** A seed of 32 bits, which is all that PyTorch's CPU generator keeps. */
 export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
 
-const seedsOf = (seed: number | bigint, count: number): bigint[] => {
-  if (typeof seed !== "bigint" && !Number.isSafeInteger(seed)) {
-    throw new InvalidRequest(
-      "seed",
-      seed,
-      `must be a whole number, got ${seed}. Beyond 2^53 write a bigint (5n).`,
-    );
+function seedsOf(seed: Seed | readonly Seed[], count: number): bigint[] {
+  if (typeof seed !== "number" && typeof seed !== "bigint") {
+    if (seed.length === count) return seed.map(wholeSeed);
+    const rule = `must be one seed or ${count}, one per image, got ${seed.length}.`;
+    throw new InvalidRequest("seed", seed, rule);
   }
-  return Array.from({ length: count }, (_, i) => BigInt(seed) + BigInt(i));
-};
+  const first = wholeSeed(seed);
+  return Array.from({ length: count }, (_, i) => first + BigInt(i));
+}
+
+function wholeSeed(seed: Seed): bigint {
+  if (typeof seed === "bigint" || Number.isSafeInteger(seed)) return BigInt(seed);
+  throw new InvalidRequest(
+    "seed",
+    seed,
+    `must be a whole number, got ${seed}. Beyond 2^53 write a bigint (5n).`,
+  );
+}

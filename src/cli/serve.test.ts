@@ -1,0 +1,49 @@
+/** @file `koala serve` as it is started and stopped from a terminal. */
+
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { quick, tinyModel } from "../../test/serving.js";
+
+const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+
+async function started(...args: string[]): Promise<{ child: ChildProcess; url: string }> {
+  const child = spawn(process.execPath, [main, "serve", "--model", tinyModel, "--port", "0", ...args]);
+  const [url] = (await once(createInterface({ input: child.stdout! }), "line")) as [string];
+  return { child, url: url.replace(/\/$/, "") };
+}
+
+describe("koala serve", () => {
+  it("prints its address, paints with the key, and ends well at Ctrl-C", async () => {
+    const { child, url } = await started("--api-key", "secret", "--max-count", "1");
+    const post = (body: object, key: string) =>
+      fetch(`${url}/v1/images/generations`, {
+        method: "POST",
+        body: JSON.stringify(body),
+        headers: { "content-type": "application/json", authorization: `Bearer ${key}` },
+      });
+    const request = { prompt: quick.prompt, steps: 1 };
+    expect((await post(request, "secret")).status).toBe(200);
+    expect((await post(request, "wrong")).status).toBe(401);
+    expect((await post({ ...request, n: 2 }, "secret")).status).toBe(400);
+    child.kill("SIGINT");
+    expect(await once(child, "exit")).toEqual([0, null]);
+  });
+
+  it("opens to others only with a key, or when that is said to be meant", async () => {
+    const refused = promisify(execFile)(process.execPath, [
+      main,
+      "serve",
+      "--model",
+      tinyModel,
+      "--host",
+      "0.0.0.0",
+    ]);
+    await expect(refused).rejects.toMatchObject({ code: 2, stderr: expect.stringContaining("--no-auth") });
+    const { child } = await started("--host", "0.0.0.0", "--no-auth");
+    child.kill("SIGTERM");
+    expect(await once(child, "exit")).toEqual([0, null]);
+  });
+});

@@ -1,0 +1,104 @@
+/** @file `koala serve`: the API and the page, with the models kept loaded. */
+
+import { once } from "node:events";
+import { stat } from "node:fs/promises";
+import { Command, InvalidArgumentError } from "commander";
+import pc from "picocolors";
+import { InvalidRequest } from "../errors.js";
+import { defaultLimits } from "../serve/limits.js";
+import { serveModels } from "../serve/server.js";
+import { resolveShown } from "./models.js";
+import { report, stopOnInterrupt } from "./terminal.js";
+
+type Options = {
+  model: string[];
+  host: string;
+  port: number;
+  apiKey?: string;
+  auth: boolean;
+  allowHost: string[];
+  allowOrigin: string[];
+  threads?: number;
+  maxQueue: number;
+  maxPixels: number;
+  maxSteps: number;
+  maxCount: number;
+  maxBody: number;
+  grace: number;
+  quiet?: boolean;
+};
+
+const several = (value: string, before: string[]) => [...before, value];
+const megabyte = 2 ** 20;
+
+export function serveCommand(): Command {
+  const { queue, pixels, steps, count, bodyBytes } = defaultLimits;
+  return new Command("serve")
+    .description("Serve models: a page, OpenAI's and AUTOMATIC1111's API, and jobs with progress.")
+    .option("-m, --model <model>", "folder or Hub id; may be given again", several, [])
+    .option("--host <address>", "address to listen on", "127.0.0.1")
+    .option("--port <n>", "0 takes any free one", whole, 7860)
+    .option("--api-key <key>", "ask for this key; or set KOALA_API_KEY")
+    .option("--no-auth", "let others on the network in without a key")
+    .option("--allow-host <name>", "another name of this server, as behind a proxy", several, [])
+    .option("--allow-origin <origin>", "let pages of this site use the API", several, [])
+    .option("--threads <n>", "default: one per core", whole)
+    .option("--max-queue <n>", "jobs that may wait", whole, queue)
+    .option("--max-pixels <n>", "width x height of a picture", whole, pixels)
+    .option("--max-steps <n>", "steps of a picture", whole, steps)
+    .option("--max-count <n>", "pictures of a job", whole, count)
+    .option("--max-body <MB>", "size of a request", whole, bodyBytes / megabyte)
+    .option("--grace <seconds>", "time to finish at Ctrl-C", whole, 30)
+    .option("-q, --quiet", "no notes")
+    .addHelpText("after", "\nExample:\n  koala serve --model ./koala-lightning-700m --port 7860\n")
+    .action(serve);
+}
+
+function whole(text: string): number {
+  if (!/^\d{1,12}$/.test(text)) throw new InvalidArgumentError(`"${text}" is not a whole number.`);
+  return Number(text);
+}
+
+async function serve(options: Options): Promise<void> {
+  const say = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
+  const { host, port, allowHost, allowOrigin, threads } = options;
+  if (port > 65535) throw new InvalidRequest("--port", port, `must be at most 65535, got ${port}.`);
+  const key = options.apiKey ?? process.env.KOALA_API_KEY;
+  const server = await serveModels({
+    models: await folders(options),
+    ...{
+      host,
+      port,
+      allowHosts: allowHost,
+      allowOrigins: allowOrigin,
+      noAuth: !options.auth,
+      onError: report,
+    },
+    ...(key !== undefined && { key }),
+    ...(threads !== undefined && { threads }),
+    limits: limitsOf(options),
+  });
+  const { signal, done } = stopOnInterrupt((line) => say(`\n${line}`));
+  process.stdout.write(`${server.url}/\n`);
+  say(pc.dim(`${[...server.catalogue.keys()].join(", ")}; loaded when first asked for. Ctrl-C stops.`));
+  if (!signal.aborted) await once(signal, "abort");
+  await server.close(options.grace);
+  done();
+}
+
+const limitsOf = (options: Options) => ({
+  queue: options.maxQueue,
+  pixels: options.maxPixels,
+  steps: options.maxSteps,
+  count: options.maxCount,
+  bodyBytes: options.maxBody * megabyte,
+});
+
+/** The folders of the models that are named, or of the one that ships with this package. */
+async function folders({ model, quiet = false }: Options): Promise<string[]> {
+  if (model.length > 0) return Promise.all(model.map((name) => resolveShown(name, { quiet })));
+  const shipped = new URL("../../models/nano", import.meta.url).pathname;
+  if ((await stat(shipped).catch(() => undefined))?.isDirectory()) return [shipped];
+  const rule = "must be given, got none, and none ships with this package.";
+  throw new InvalidRequest("--model", undefined, `${rule} Name a diffusers folder or a Hub id.`);
+}

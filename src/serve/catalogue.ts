@@ -1,0 +1,113 @@
+/** @file The models that are served, as their folders describe them: configs read and checked, weights left alone. */
+
+import path from "node:path";
+import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
+import { type SchedulerChoice, schedulerNamed, schedulerShortNames } from "../diffusion/scheduler-names.js";
+import { cpu } from "../engine/device.js";
+import type { Engine } from "../engine/engine.js";
+import { InvalidRequest, listed } from "../errors.js";
+import { type Advice, adviceFor, hubId } from "../pipeline/advice.js";
+import { type Components, loadComponents } from "../pipeline/load.js";
+import type { Model } from "./schemas.js";
+
+/** A served model: what clients are told, and what painting with it needs. */
+export type ServedModel = {
+  card: Model;
+  folder: string;
+  /** The folder's own, changed by what its makers advise. */
+  scheduler: Scheduler;
+  /** Of all its weights. */
+  bytes: number;
+};
+
+export type Catalogue = ReadonlyMap<string, ServedModel>;
+
+/** Reads model folders; the first is the default. InvalidRequest if two have one name, ModelError for a broken one. */
+export async function openCatalogue(folders: readonly string[]): Promise<Catalogue> {
+  const models = new Map<string, ServedModel>();
+  for (const folder of folders) {
+    const model = await describeModel(folder);
+    const { id } = model.card;
+    if (models.has(id)) {
+      const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
+      throw new InvalidRequest("--model", folder, rule);
+    }
+    models.set(id, model);
+  }
+  return models;
+}
+
+/** The model of that id, or the first; InvalidRequest lists what there is. */
+export function modelNamed(catalogue: Catalogue, id: string | undefined): ServedModel {
+  const [first] = catalogue.values();
+  const found = id === undefined ? first : catalogue.get(id);
+  if (found) return found;
+  const rule = `must be one of ${listed([...catalogue.keys()], 20)}, got ${JSON.stringify(id)}.`;
+  throw new InvalidRequest("model", id, rule);
+}
+
+async function describeModel(folder: string): Promise<ServedModel> {
+  const components = await loadComponents(folder, { engine: idle });
+  const { advice, source } = await adviceFor(folder);
+  const own = components.scheduler;
+  const scheduler = schedulerFromConfig(own.config, advice.scheduler ?? {}, own.className);
+  const names = schedulerChoices(scheduler);
+  const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder));
+  const card: Model = {
+    id,
+    name: id.slice(id.indexOf("/") + 1),
+    pipeline: components.folder.className,
+    sizeMultiple: components.vae.factor,
+    advisedBy: source,
+    defaults: defaultsOf(components, advice, scheduler),
+    schedulers: [...names.keys()],
+  };
+  return { card, folder, scheduler, bytes: bytesOf(components) };
+}
+
+function defaultsOf({ folder, unet, vae }: Components, advice: Advice, scheduler: Scheduler) {
+  const trained = (unet.config.sampleSize ?? 64) * vae.factor;
+  return {
+    width: advice.width ?? trained,
+    height: advice.height ?? trained,
+    steps: advice.steps ?? 50,
+    guidanceScale: advice.guidance ?? (folder.className === "StableDiffusionXLPipeline" ? 5 : 7.5),
+    ...(advice.negative !== undefined && { negativePrompt: advice.negative }),
+    scheduler: ownName(scheduler),
+  };
+}
+
+/** The name that means the model's own scheduler unchanged. */
+const ownName = ({ className }: Scheduler): string =>
+  schedulerShortNames.find((name) => {
+    const choice = schedulerNamed(name);
+    return choice.className === className && Object.keys(choice.overrides).length === 0;
+  }) ?? className;
+
+/** The schedulers that this model's settings allow, the model's own first. */
+export function schedulerChoices(own: Scheduler): ReadonlyMap<string, SchedulerChoice> {
+  const names = new Set([ownName(own), ...schedulerShortNames]);
+  const choices = [...names].map((name) => [name, schedulerNamed(name)] as const);
+  return new Map(choices.filter(([, choice]) => canMake(own, choice)));
+}
+
+function canMake(own: Scheduler, { className, overrides }: SchedulerChoice): boolean {
+  try {
+    schedulerFromConfig(own.config, overrides, className);
+    return true;
+  } catch (error) {
+    if (error instanceof InvalidRequest) return false;
+    throw error;
+  }
+}
+
+function bytesOf({ unet, vae, textEncoders }: Components): number {
+  return [unet.part, vae.part, ...textEncoders.map(({ part }) => part)].reduce((sum, p) => sum + p.bytes, 0);
+}
+
+/** Describing a model runs nothing. */
+const idle: Engine = {
+  device: cpu,
+  load: () => Promise.reject(new Error("internal: a model was loaded while it was being described")),
+  close: async () => {},
+};

@@ -1,0 +1,42 @@
+/** @file Values from whoever pushes them to one reader, in order, until it ends or fails. */
+
+export class Channel<T> implements AsyncIterable<T> {
+  readonly #values: T[] = [];
+  #end: { error?: unknown } | undefined;
+  #wake: (() => void) | undefined;
+
+  push(value: T): void {
+    if (this.#end) return;
+    this.#values.push(value);
+    this.#wake?.();
+  }
+
+  /** Ends it, after what was pushed is read; with an error the reader then throws it. */
+  end(failure: { error?: unknown } = {}): void {
+    this.#end ??= failure;
+    this.#wake?.();
+  }
+
+  /** Takes back what is not read yet where `drop` says so. */
+  forget(drop: (value: T) => boolean): void {
+    const kept = this.#values.filter((value) => !drop(value));
+    this.#values.splice(0, this.#values.length, ...kept);
+  }
+
+  get waiting(): number {
+    return this.#values.length;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
+    while (true) {
+      while (this.#values.length > 0) yield this.#values.shift()!;
+      if (this.#end) {
+        if ("error" in this.#end) throw this.#end.error;
+        return;
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+  }
+}

@@ -1,0 +1,41 @@
+/** @file Those who follow a job. A slow one misses steps and previews that a later one replaces, nothing else. */
+
+import { Channel } from "./channel.js";
+import type { JobEvent, JobStatus } from "./queue.js";
+
+export class Followers {
+  readonly #channels = new Set<Channel<JobEvent>>();
+
+  tell(event: JobEvent): void {
+    for (const channel of this.#channels) {
+      channel.forget((earlier) => replaces(event, earlier));
+      channel.push(event);
+    }
+  }
+
+  end(): void {
+    for (const channel of this.#channels) channel.end();
+  }
+
+  /** What happens from now on, `now` first. */
+  async *follow(now: JobStatus, over: boolean, signal?: AbortSignal): AsyncGenerator<JobEvent, void> {
+    const channel = new Channel<JobEvent>();
+    channel.push({ type: "state", job: now });
+    if (over) channel.end();
+    const leave = () => channel.end();
+    if (signal?.aborted) return;
+    signal?.addEventListener("abort", leave, { once: true });
+    this.#channels.add(channel);
+    try {
+      yield* channel;
+    } finally {
+      this.#channels.delete(channel);
+      signal?.removeEventListener("abort", leave);
+    }
+  }
+}
+
+function replaces(later: JobEvent, earlier: JobEvent): boolean {
+  if (later.type === "step") return earlier.type === "step";
+  return later.type === "preview" && earlier.type === "preview" && later.index === earlier.index;
+}

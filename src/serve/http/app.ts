@@ -1,0 +1,97 @@
+/** @file The server as a function from Request to Response: guards, the APIs, the page. Opens no socket. */
+
+import { OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { versions } from "../../pipeline/provenance.js";
+import { openaiProblem } from "../openai/problem.js";
+import { openaiRoutes } from "../openai/routes.js";
+import { webuiProblem } from "../webui/problem.js";
+import { webuiRoutes } from "../webui/routes.js";
+import { Audience } from "./audience.js";
+import { describeOthers } from "./described.js";
+import { type GuardOptions, keyRequired, ownVisitors, protectedAnswer } from "./guard.js";
+import { jobRoutes } from "./jobs.js";
+import { type Page, pageRoutes } from "./page.js";
+import { type Trouble, troubleOf } from "./problem.js";
+import type { Service } from "./service.js";
+
+export type AppOptions = Omit<Service, "audience"> & {
+  guard: GuardOptions;
+  page?: Page;
+  /** Told of what is a bug. */
+  onError?: (error: unknown) => void;
+};
+
+export function createApp({ guard, page = new Map(), onError = () => {}, ...rest }: AppOptions): OpenAPIHono {
+  const service: Service = { ...rest, audience: new Audience(rest.queue) };
+  const { metrics, queue, limits } = service;
+  const app = new OpenAPIHono();
+  app.use(protectedAnswer, metrics.middleware, ownVisitors(guard));
+  if (guard.key !== undefined) app.use(keyRequired(guard.key, (c) => isPublic(c, page)));
+  app.use(bodyLimit({ maxSize: limits.bodyBytes, onError: tooLarge }));
+  app.route("/", jobRoutes(service));
+  app.route("/", openaiRoutes(service));
+  app.route("/", webuiRoutes(service));
+  app.get("/healthz", async (c) => {
+    const [health, depth] = [await queue.health(), await queue.depth()];
+    return health.ok ? c.json({ status: "ok", ...depth }) : c.json({ status: health.reason, ...depth }, 503);
+  });
+  app.get("/metrics", async (c) =>
+    c.body(await metrics.text(), 200, { "content-type": metrics.contentType }),
+  );
+  describeOthers(app.openAPIRegistry);
+  if (guard.key !== undefined) {
+    app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
+  }
+  app.doc31("/openapi.json", {
+    openapi: "3.1.0",
+    info: { title: "koala serve", version: versions().app.split(" ")[1]! },
+    ...(guard.key !== undefined && { security: [{ key: [] }] }),
+  });
+  app.route("/", pageRoutes(page));
+  const answer = (c: Context, trouble: Trouble) => answerTrouble(c, trouble, onError);
+  app.onError((error, c) => answer(c, troubleOf(error)));
+  app.notFound((c) => answer(c, unrouted(app, c)));
+  return app;
+}
+
+/** Pictures' addresses cannot be guessed, and `<img>` cannot send a key; the page's files hold no secrets. */
+function isPublic(c: Context, page: Page): boolean {
+  if (c.req.method !== "GET" && c.req.method !== "HEAD") return false;
+  const { path } = c.req;
+  return (
+    path === "/" || path === "/healthz" || page.has(path) || /^\/api\/jobs\/[^/]+\/images\/\d+$/.test(path)
+  );
+}
+
+const tooLarge = () => {
+  throw new HTTPException(413);
+};
+
+/** 405 where the path is known under another method, else 404. */
+function unrouted(app: OpenAPIHono, c: Context): Trouble {
+  const other = ["GET", "POST", "DELETE"].filter((method) => method !== c.req.method);
+  const allowed = other.filter((method) =>
+    app.router.match(method, c.req.path)[0].some(([[, { method: own }]]) => own === method),
+  );
+  if (allowed.length > 0) {
+    const message = `method: must be ${allowed.join(" or ")} here, got ${c.req.method}.`;
+    return { status: 405, code: "method_not_allowed", message, headers: { allow: allowed.join(", ") } };
+  }
+  return { status: 404, code: "not_found", message: "path: no such route. /openapi.json lists them." };
+}
+
+function answerTrouble(c: Context, trouble: Trouble, onError: (error: unknown) => void): Response {
+  const { status, code, message, field, retryAfter, headers = {}, bug } = trouble;
+  if (bug !== undefined) onError(bug);
+  for (const [name, value] of Object.entries(headers)) c.header(name, value);
+  if (retryAfter !== undefined) c.header("retry-after", String(retryAfter));
+  if (c.req.path.startsWith("/v1/")) {
+    const { status: own, body } = openaiProblem(trouble);
+    return c.json(body, own);
+  }
+  if (c.req.path.startsWith("/sdapi/")) return c.json(webuiProblem(trouble), status);
+  return c.json({ error: { code, message, ...(field !== undefined && { field }) } }, status);
+}

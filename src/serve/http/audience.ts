@@ -1,0 +1,64 @@
+/**
+ * @file Who waits for which job at this server. A job that was sent to be waited for is cancelled when the last one
+ * who waits hangs up; one that was only handed in is not.
+ */
+
+import { Cancelled } from "../../errors.js";
+import type { Order } from "../paint.js";
+import { isOver, type JobEvent, type JobQueue, type JobStatus } from "../queue.js";
+import { JobFailed } from "./problem.js";
+
+export class Audience {
+  readonly #queue: JobQueue;
+  readonly #present = new Map<string, number>();
+  readonly #attended = new Set<string>();
+
+  constructor(queue: JobQueue) {
+    this.#queue = queue;
+  }
+
+  /** A job's events for one who may leave. */
+  async *follow(id: string, signal: AbortSignal): AsyncGenerator<JobEvent, void> {
+    this.#present.set(id, (this.#present.get(id) ?? 0) + 1);
+    try {
+      yield* this.#queue.events(id, signal);
+    } finally {
+      await this.#leave(id);
+    }
+  }
+
+  /** Hands in an order of one who will follow it at once; it is cancelled when nobody does any more. */
+  async attend(order: Order): Promise<JobStatus> {
+    const job = await this.#queue.submit(order);
+    this.#attended.add(job.id);
+    return job;
+  }
+
+  /**
+   * Follows an attended job to its end: the finished job; Cancelled if it was cancelled or the client hung up,
+   * JobFailed if it failed.
+   */
+  async outcome(
+    { id }: JobStatus,
+    signal: AbortSignal,
+    onEvent: (event: JobEvent) => void | Promise<void> = () => {},
+  ): Promise<JobStatus> {
+    let job: JobStatus | undefined;
+    for await (const event of this.follow(id, signal)) {
+      if (event.type === "state") job = event.job;
+      await onEvent(event);
+    }
+    if (job?.state === "failed") throw new JobFailed(job.error!);
+    if (job?.state !== "done") throw new Cancelled();
+    return job;
+  }
+
+  async #leave(id: string): Promise<void> {
+    const left = this.#present.get(id)! - 1;
+    if (left > 0) return void this.#present.set(id, left);
+    this.#present.delete(id);
+    if (!this.#attended.delete(id)) return;
+    const job = await this.#queue.get(id);
+    if (job && !isOver(job.state)) await this.#queue.cancel(id);
+  }
+}

@@ -1,0 +1,187 @@
+/** @file The jobs API: hand in, ask, follow, cancel, fetch pictures; and the models there are. */
+
+import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { type SSEStreamingApi, streamSSE } from "hono/streaming";
+import { isOver, type JobEvent, type JobStatus } from "../queue.js";
+import * as schemas from "../schemas.js";
+import { settle } from "../settle.js";
+import { notFound } from "./problem.js";
+import type { Service } from "./service.js";
+import { validated } from "./validated.js";
+
+const jsonOf = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+const failures = { "4XX": jsonOf("Refused; the error says why.", schemas.problem) };
+const params = z.object({ id: z.string().openapi({ example: "4f0c2a4e-6c1b-4b0e-9d0a-3f1f9a1b2c3d" }) });
+const imageParams = params.extend({ n: z.string().openapi({ example: "0" }) });
+const pictureFile = { schema: z.string().openapi({ format: "binary" }) };
+const tags = ["jobs"];
+
+const submit = createRoute({
+  method: "post",
+  path: "/api/jobs",
+  tags,
+  summary: "Hand in a job.",
+  request: {
+    body: { required: true, content: { "application/json": { schema: schemas.generationRequest } } },
+  },
+  responses: {
+    202: { ...jsonOf("The job, queued.", schemas.job), headers: z.object({ location: z.string() }) },
+    ...failures,
+  },
+});
+const list = createRoute({
+  method: "get",
+  path: "/api/jobs",
+  tags,
+  summary: "The jobs of the last hour, latest first.",
+  responses: { 200: jsonOf("Jobs.", schemas.jobList), ...failures },
+});
+const read = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}",
+  tags,
+  summary: "A job as it is now.",
+  request: { params },
+  responses: { 200: jsonOf("The job.", schemas.job), ...failures },
+});
+const follow = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}/events",
+  tags,
+  summary: "Server-sent events state, step, preview and image, until the job is over.",
+  request: { params },
+  responses: {
+    200: { description: "Events.", content: { "text/event-stream": { schema: z.string() } } },
+    204: { description: "The job is over and its last event was received: do not connect again." },
+    ...failures,
+  },
+});
+const cancel = createRoute({
+  method: "delete",
+  path: "/api/jobs/{id}",
+  tags,
+  summary: "Cancel a job, at the latest at the end of the running network call.",
+  request: { params },
+  responses: { 200: jsonOf("The job as it then is.", schemas.job), ...failures },
+});
+const fetchImage = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}/images/{n}",
+  tags,
+  summary: "A finished picture's file.",
+  security: [],
+  request: { params: imageParams },
+  responses: {
+    200: {
+      description: "The file, with its provenance inside.",
+      content: { "image/png": pictureFile, "image/jpeg": pictureFile, "image/webp": pictureFile },
+    },
+    ...failures,
+  },
+});
+const models = createRoute({
+  method: "get",
+  path: "/api/models",
+  tags: ["models"],
+  summary: "The models, their defaults and schedulers, and this server's limits.",
+  responses: {
+    200: jsonOf("Models; the first is taken where none is named.", schemas.modelList),
+    ...failures,
+  },
+});
+
+export function jobRoutes({ queue, audience, catalogue, limits }: Service): OpenAPIHono {
+  const app = new OpenAPIHono({ defaultHook: validated(schemas.generationRequest) });
+  const found = async (id: string, job: Promise<JobStatus | undefined>) => {
+    const status = await job;
+    if (!status) throw notFound("job", id);
+    return publicJob(status);
+  };
+  app.openapi(submit, async (c) => {
+    const job = publicJob(await queue.submit(await settle(c.req.valid("json"), catalogue, limits)));
+    return c.json(job, 202, { location: `/api/jobs/${job.id}` });
+  });
+  app.openapi(list, async (c) => c.json({ jobs: (await queue.list()).map(publicJob) }, 200));
+  app.openapi(models, (c) =>
+    c.json({ models: [...catalogue.values()].map(({ card }) => card), limits }, 200),
+  );
+  app.openapi(read, async (c) => {
+    const { id } = c.req.valid("param");
+    return c.json(await found(id, queue.get(id)), 200);
+  });
+  app.openapi(cancel, async (c) => {
+    const { id } = c.req.valid("param");
+    return c.json(await found(id, queue.cancel(id)), 200);
+  });
+  app.openapi(follow, async (c) => {
+    const { id } = c.req.valid("param");
+    const { state } = await found(id, queue.get(id));
+    if (isOver(state) && c.req.header("last-event-id") === lastId) return c.body(null, 204);
+    // Hono answers HEAD as GET without the body, and a stream that nobody reads would never end.
+    if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
+    c.header("x-accel-buffering", "no"); // nginx would hold events back
+    return streamSSE(c, async (stream) => {
+      const controller = new AbortController();
+      stream.onAbort(() => controller.abort());
+      const beat = setInterval(() => void stream.write(": still here\n\n"), 20_000);
+      try {
+        for await (const event of audience.follow(id, controller.signal)) await send(stream, event, id);
+      } finally {
+        clearInterval(beat);
+      }
+    });
+  });
+  app.openapi(fetchImage, async (c) => {
+    const { id, n } = c.req.valid("param");
+    const file = /^\d{1,4}$/.test(n) ? await queue.image(id, Number(n)) : undefined;
+    if (!file) throw notFound("picture", `${id}/${n}`);
+    const name = `koala-${id.slice(0, 8)}-${n}.${file.mediaType.slice("image/".length)}`;
+    return c.body(new Uint8Array(file.bytes), 200, {
+      "content-type": file.mediaType,
+      "content-disposition": `inline; filename="${name}"`,
+      "cache-control": "private, max-age=3600, immutable",
+    });
+  });
+  return app;
+}
+
+/** Of the event after which there is nothing to connect again for. */
+const lastId = "end";
+
+async function send(stream: SSEStreamingApi, event: JobEvent, job: string): Promise<void> {
+  const { name, data, last = false } = eventData(event, job);
+  await stream.writeSSE({ event: name, data: JSON.stringify(data), ...(last && { id: lastId }) });
+}
+
+function eventData(event: JobEvent, job: string): { name: string; data: unknown; last?: boolean } {
+  switch (event.type) {
+    case "state":
+      return { name: "state", data: publicJob(event.job), last: isOver(event.job.state) };
+    case "step": {
+      const { type, ...data } = event;
+      return { name: type, data };
+    }
+    case "preview": {
+      const { type, index, step, mediaType, bytes } = event;
+      const url = `data:${mediaType};base64,${Buffer.from(bytes).toString("base64")}`;
+      return { name: type, data: { index, step, url } satisfies schemas.PreviewEvent };
+    }
+    case "image":
+      return { name: "image", data: publicImage(job, event.image) };
+    default:
+      return event satisfies never;
+  }
+}
+
+const publicImage = (job: string, image: JobStatus["images"][number]): schemas.JobImage => ({
+  ...image,
+  url: `/api/jobs/${job}/images/${image.index}`,
+});
+
+export const publicJob = (job: JobStatus): schemas.Job => ({
+  ...job,
+  images: job.images.map((image) => publicImage(job.id, image)),
+});

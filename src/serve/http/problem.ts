@@ -1,0 +1,80 @@
+/** @file Anything that is thrown while answering, as a status, a code and a sentence; each API then writes it its way. */
+
+import { HTTPException } from "hono/http-exception";
+import { Cancelled, InvalidRequest } from "../../errors.js";
+import { failureOf } from "../failure.js";
+import { Draining, QueueFull } from "../queue.js";
+import type { JobFailure } from "../schemas.js";
+
+export type Trouble = {
+  status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
+  code: string;
+  message: string;
+  field?: string | undefined;
+  retryAfter?: number;
+  headers?: Readonly<Record<string, string>>;
+  /** What was thrown, where it is a bug. */
+  bug?: unknown;
+};
+
+/** A trouble that is thrown. */
+export class Refused extends Error {
+  override name = "Refused" as const;
+  readonly trouble: Trouble;
+
+  constructor(trouble: Trouble) {
+    super(trouble.message);
+    this.trouble = trouble;
+  }
+}
+
+/** A job that a client waited for failed. */
+export class JobFailed extends Error {
+  override name = "JobFailed" as const;
+  readonly failure: JobFailure;
+
+  constructor(failure: JobFailure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+export const notFound = (what: string, got: string): Refused => {
+  const message = `${what}: must be one that is there, got ${JSON.stringify(got.slice(0, 80))}.`;
+  return new Refused({ status: 404, code: "not_found", message, field: what });
+};
+
+export function troubleOf(error: unknown): Trouble {
+  if (error instanceof Refused) return error.trouble;
+  if (error instanceof QueueFull) {
+    const { message, retryAfterSeconds } = error;
+    return { status: 429, code: "queue_full", message, retryAfter: retryAfterSeconds };
+  }
+  if (error instanceof Draining)
+    return { status: 503, code: "stopping", message: error.message, retryAfter: 5 };
+  if (error instanceof Cancelled) return { status: 409, code: "cancelled", message: error.message };
+  if (error instanceof HTTPException) return fromHono(error);
+  const failure = error instanceof JobFailed ? error.failure : failureOf(error);
+  const { code, message, field } = failure;
+  if (code === "invalid_request") return { status: 422, code, message, field };
+  const bug = error instanceof JobFailed || error instanceof InvalidRequest ? undefined : error;
+  return { status: 500, code, message, ...(bug !== undefined && { bug }) };
+}
+
+/** What Hono and its validators throw of themselves. */
+function fromHono({ status, message }: HTTPException): Trouble {
+  switch (status) {
+    case 413:
+      return {
+        status,
+        code: "too_large",
+        message: "body: is larger than this server takes. Send a smaller one.",
+      };
+    case 415: {
+      const rule = "must be what this route takes (application/json, or multipart/form-data for edits)";
+      return { status, code: "unsupported_media_type", message: `content-type: ${rule}.` };
+    }
+    default:
+      return { status: 400, code: "bad_request", message: `body: cannot be read: ${message}.` };
+  }
+}

@@ -1,0 +1,13 @@
+/** @file The hook that turns what a schema refuses into an error of ours. */
+
+import type { Hook, z } from "@hono/zod-openapi";
+import type { Env } from "hono";
+import { invalidRequest } from "./invalid.js";
+
+/** `schema` is the body's, whose fields are suggested for a misspelt one. */
+export function validated(schema?: z.ZodObject): Hook<unknown, Env, string, unknown> {
+  const known = schema ? Object.keys(schema.shape) : [];
+  return (result) => {
+    if (!result.success) throw invalidRequest(result.error, (result as { data?: unknown }).data, known);
+  };
+}

@@ -1,0 +1,15 @@
+/** @file What one request may ask for. Generous for one person's machine; every one can be set when serving. */
+
+import type { Limits } from "./schemas.js";
+
+export const defaultLimits: Limits = {
+  /** Two pictures in base64 fit. */
+  bodyBytes: 16 * 2 ** 20,
+  pixels: 2048 * 2048,
+  steps: 150,
+  count: 16,
+  queue: 64,
+};
+
+/** Pixels of a picture that is sent. A PNG of a few kB can hold more than a machine has memory for. */
+export const mostInputPixels = 2 ** 24;

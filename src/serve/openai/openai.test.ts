@@ -1,0 +1,199 @@
+/** @file OpenAI's own client against this server, over a socket. */
+
+import OpenAI, { toFile } from "openai";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Stage, stage } from "../../../test/serving.js";
+import { readTexts } from "../../image/metadata.js";
+import type { Listening } from "../http/listen.js";
+
+let at: Stage;
+let server: Listening;
+let client: OpenAI;
+beforeAll(async () => {
+  at = await stage();
+  server = await at.listen();
+  client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "anything", maxRetries: 0 });
+});
+afterAll(async () => {
+  await at.close();
+  await server.close();
+});
+
+const small = { prompt: "a red bicycle", size: "64x64" as const };
+/** Ours, which the client's types do not know and its code passes on. */
+const ours = { seed: 7, steps: 2, guidance_scale: 3.5, negative_prompt: "blurry", scheduler: "dpmpp-2m" };
+const bytesOf = (base64: string | undefined) => new Uint8Array(Buffer.from(base64!, "base64"));
+const picture = (channels: 3 | 4 = 3, side = 64) =>
+  sharp({ create: { width: side, height: side, channels, background: { r: 200, g: 30, b: 30, alpha: 1 } } })
+    .png()
+    .toBuffer();
+
+async function refusal(promise: Promise<unknown>): Promise<InstanceType<typeof OpenAI.APIError>> {
+  const error: unknown = await promise.then(
+    () => expect.fail("it was taken"),
+    (e) => e,
+  );
+  expect(error).toBeInstanceOf(OpenAI.APIError);
+  return error as InstanceType<typeof OpenAI.APIError>;
+}
+
+describe("the openai client", () => {
+  it("paints with our fields at the top level, which the picture's record shows", async () => {
+    const { data } = await client.images.generate({
+      ...small,
+      ...ours,
+      n: 2,
+      model: "koala-1b-tiny",
+      user: "u",
+    });
+    expect(data).toHaveLength(2);
+    const { record } = await readTexts(bytesOf(data![1]!.b64_json));
+    expect(JSON.parse(record!)).toMatchObject({
+      prompt: small.prompt,
+      negativePrompt: "blurry",
+      seed: "8",
+      numInferenceSteps: 2,
+      guidanceScale: 3.5,
+      scheduler: { className: "DPMSolverMultistepScheduler" },
+    });
+  });
+
+  it("gets addresses on this server that give the files, in the format asked for", async () => {
+    const webp = { response_format: "url", output_format: "webp", output_compression: 80 } as const;
+    const { data } = await client.images.generate({
+      ...small,
+      ...webp,
+      num_inference_steps: 1,
+    } as typeof small & typeof webp);
+    const { url } = data![0]!;
+    expect(url!.startsWith(`${server.url}/api/jobs/`)).toBe(true);
+    const file = await fetch(url!);
+    expect(file.headers.get("content-type")).toBe("image/webp");
+    expect((await sharp(Buffer.from(await file.arrayBuffer())).metadata()).width).toBe(64);
+  });
+
+  it("streams partial pictures and then the whole one", async () => {
+    const stream = await client.images.generate({
+      ...small,
+      ...ours,
+      steps: 8,
+      stream: true,
+      partial_images: 3,
+    } as typeof small & {
+      stream: true;
+    });
+    const events = [];
+    for await (const event of stream) events.push(event);
+    const names = events.map(({ type }) => type);
+    const partial = "image_generation.partial_image";
+    expect(names).toEqual([partial, partial, partial, "image_generation.completed"]);
+    for (const event of events) {
+      const { width, height, format } = await sharp(bytesOf(event.b64_json)).metadata();
+      expect({ width, height, format }).toEqual({ width: 64, height: 64, format: "png" });
+    }
+    expect(events.map((event) => ("partial_image_index" in event ? event.partial_image_index : "-"))).toEqual(
+      [0, 1, 2, "-"],
+    );
+  });
+
+  it("cancels a job whose stream it leaves", async () => {
+    const stream = await client.images.generate({
+      ...small,
+      steps: 150,
+      stream: true,
+      partial_images: 3,
+    } as typeof small & {
+      stream: true;
+    });
+    for await (const _ of stream) break;
+    const [job] = await at.queue.list();
+    const states = [];
+    for await (const event of at.queue.events(job!.id))
+      if (event.type === "state") states.push(event.job.state);
+    expect(states.at(-1)).toBe("cancelled");
+  });
+
+  it("edits a picture, all of it or where a mask is transparent", async () => {
+    const image = await toFile(await picture(), "red.png", { type: "image/png" });
+    const half = await sharp(await picture(4))
+      .composite([
+        {
+          input: { create: { width: 32, height: 64, channels: 4, background: "#0000" } },
+          left: 0,
+          top: 0,
+          blend: "source",
+        },
+      ])
+      .composite([
+        {
+          input: await sharp({ create: { width: 32, height: 64, channels: 4, background: "#000" } })
+            .png()
+            .toBuffer(),
+          left: 0,
+          top: 0,
+          blend: "dest-out",
+        },
+      ])
+      .png()
+      .toBuffer();
+    const mask = await toFile(half, "mask.png", { type: "image/png" });
+    const edit = { image, prompt: "a green boat", steps: 4, seed: 3 };
+    const whole = (await client.images.edit(edit)).data!;
+    const inside = (await client.images.edit({ ...edit, image, mask })).data!;
+    const recordOf = async (base64: string | undefined) =>
+      JSON.parse((await readTexts(bytesOf(base64))).record!);
+    expect(await recordOf(whole[0]!.b64_json)).toMatchObject({ strength: 0.75, width: 64 });
+    expect(await recordOf(inside[0]!.b64_json)).toHaveProperty("mask");
+    const stream = await client.images.edit({ ...edit, stream: true, partial_images: 1 });
+    const names = [];
+    for await (const { type } of stream) names.push(type);
+    expect(names).toEqual(["image_edit.partial_image", "image_edit.completed"]);
+  });
+
+  it("lists models", async () => {
+    const models = [];
+    for await (const { id } of client.models.list()) models.push(id);
+    expect(models).toEqual(["koala-1b-tiny"]);
+    expect(await client.models.retrieve("koala-1b-tiny")).toMatchObject({ object: "model" });
+    expect((await refusal(client.models.retrieve("dall-e-3"))).status).toBe(404);
+  });
+
+  it("is told what is wrong in OpenAI's shape, by OpenAI's names", async () => {
+    const generate = (body: object) => refusal(client.images.generate({ ...small, ...body }));
+    expect(await generate({ size: "65x64" })).toMatchObject({
+      status: 400,
+      param: "size",
+      type: "invalid_request_error",
+    });
+    expect(await generate({ model: "dall-e-3" })).toMatchObject({ status: 404, code: "model_not_found" });
+    expect(await generate({ n: 17 })).toMatchObject({ status: 400, param: "n" });
+    expect(await generate({ background: "transparent" })).toMatchObject({ param: "background" });
+    expect(await generate({ steps: 2, num_inference_steps: 3 })).toMatchObject({
+      param: "num_inference_steps",
+    });
+    expect((await generate({ negativ_prompt: "x" })).message).toContain('Did you mean "negative_prompt"?');
+    const bomb = await toFile(Buffer.from("GIF89a"), "x.png", { type: "image/png" });
+    expect(await refusal(client.images.edit({ image: bomb, prompt: "x" }))).toMatchObject({
+      status: 400,
+      param: "image",
+    });
+    const cases = await refusal(
+      client.images.generate({ ...small, scheduler: "eular", stream: true } as typeof small),
+    );
+    expect(cases.message).toContain('Did you mean "euler"?');
+  });
+
+  it("is asked for the key in OpenAI's shape", async () => {
+    const locked = await stage({ guard: { key: "secret" } });
+    const door = await locked.listen();
+    const open = (apiKey: string) =>
+      new OpenAI({ baseURL: `${door.url}/v1`, apiKey, maxRetries: 0 }).models.list();
+    expect(await refusal(open("wrong"))).toMatchObject({ status: 401, code: "invalid_api_key" });
+    expect((await open("secret")).data).toHaveLength(1);
+    await locked.close();
+    await door.close();
+  });
+
+  it("met no bug of the server's", () => expect(at.errors).toEqual([]));
+});

@@ -1,0 +1,133 @@
+/** @file OpenAI's image requests: its own fields, and ours for what it cannot say, plain and at the top level. */
+
+import { z } from "@hono/zod-openapi";
+
+const size = z
+  .string()
+  .regex(/^(auto|\d{1,5}x\d{1,5})$/, 'must be "auto" or WIDTHxHEIGHT')
+  .openapi({ example: "1024x1024" });
+const wholeSeed = "must be a whole number of at least 0";
+const seed = z
+  .union([z.int().min(0), z.string().regex(/^\d{1,19}$/, wholeSeed)], wholeSeed)
+  .openapi({ example: 7 });
+
+/** Fields of both routes whose value is text in JSON and in a form. */
+const texts = {
+  prompt: z.string().max(20_000).openapi({ example: "a red bicycle beside a yellow wall" }),
+  model: z.string().max(500).nullish(),
+  size: size.nullish(),
+  response_format: z.enum(["url", "b64_json"]).nullish().openapi({ description: "b64_json if left out." }),
+  output_format: z.enum(["png", "jpeg", "webp"]).nullish(),
+  /** Accepted from clients that always send them; a model here has one quality. */
+  quality: z.enum(["standard", "hd", "low", "medium", "high", "auto"]).nullish(),
+  background: z.enum(["opaque", "auto"]).nullish().openapi({ description: "Pictures here are opaque." }),
+  user: z.string().max(1000).nullish(),
+  negative_prompt: z.string().max(20_000).nullish(),
+  scheduler: z.string().max(100).nullish(),
+};
+
+export const generationBody = z
+  .strictObject({
+    ...texts,
+    style: z.enum(["vivid", "natural"]).nullish(),
+    moderation: z.enum(["low", "auto"]).nullish(),
+    n: z.int().min(1).max(100).nullish(),
+    output_compression: z.number().min(0).max(100).nullish(),
+    stream: z.boolean().nullish(),
+    partial_images: z.int().min(0).max(3).nullish(),
+    seed: seed.nullish(),
+    steps: z.int().min(1).max(1000).nullish(),
+    num_inference_steps: z.int().min(1).max(1000).nullish(),
+    guidance_scale: z.number().min(0).max(100).nullish(),
+  })
+  .openapi("OpenAIImageGeneration");
+
+const file = z
+  .custom<File>((value) => value instanceof File, "must be a file")
+  .openapi({ type: "string", format: "binary" });
+const whole = (most: number, least = 1) => z.coerce.number().int().min(least).max(most).optional();
+
+/** The same as a multipart form, with the pictures. */
+export const editForm = z
+  .strictObject({
+    ...texts,
+    image: file.optional(),
+    "image[]": z.array(file).optional(),
+    mask: file.optional().openapi({
+      type: "string",
+      format: "binary",
+      description: "Painted anew where it is transparent, or white where it has no transparency.",
+    }),
+    strength: z.coerce
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .openapi({ description: "How far to leave the picture; 0.75, or 0.9999 with a mask, if left out." }),
+    input_fidelity: z.enum(["high", "low"]).optional(),
+    n: whole(100),
+    output_compression: z.coerce.number().min(0).max(100).optional(),
+    stream: z.enum(["true", "false"]).optional(),
+    partial_images: whole(3, 0),
+    seed: z
+      .string()
+      .regex(/^\d{1,19}$/, "must be a whole number of at least 0")
+      .optional(),
+    steps: whole(1000),
+    num_inference_steps: whole(1000),
+    guidance_scale: z.coerce.number().min(0).max(100).optional(),
+  })
+  .openapi("OpenAIImageEdit");
+
+const tokens = z.object({ image_tokens: z.int(), text_tokens: z.int() });
+const usage = z.object({
+  input_tokens: z.int(),
+  input_tokens_details: tokens,
+  output_tokens: z.int(),
+  total_tokens: z.int(),
+});
+
+export const imagesAnswer = z
+  .object({
+    created: z.int(),
+    background: z.literal("opaque"),
+    output_format: z.enum(["png", "jpeg", "webp"]),
+    size: z.string(),
+    data: z.array(
+      z.object({ b64_json: z.string().optional(), url: z.string().optional(), seed: z.string() }),
+    ),
+    usage,
+  })
+  .openapi("OpenAIImages");
+
+export const modelsAnswer = z
+  .object({
+    object: z.literal("list"),
+    data: z.array(
+      z.object({ id: z.string(), object: z.literal("model"), created: z.int(), owned_by: z.string() }),
+    ),
+  })
+  .openapi("OpenAIModels");
+
+export const openaiError = z
+  .object({
+    error: z.object({
+      message: z.string(),
+      type: z.string(),
+      param: z.string().nullable(),
+      code: z.string().nullable(),
+    }),
+  })
+  .openapi("OpenAIError");
+
+export type GenerationBody = z.infer<typeof generationBody>;
+export type EditForm = z.infer<typeof editForm>;
+export type ImagesAnswer = z.infer<typeof imagesAnswer>;
+
+/** Clients add these up; nothing here is made of tokens. */
+export const noUsage: ImagesAnswer["usage"] = {
+  input_tokens: 0,
+  input_tokens_details: { image_tokens: 0, text_tokens: 0 },
+  output_tokens: 0,
+  total_tokens: 0,
+};

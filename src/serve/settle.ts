@@ -1,0 +1,140 @@
+/**
+ * @file A client's request becomes an order: checked against its model and this server's limits, every default and
+ * seed filled in. What is wrong with a request is said here, before it waits in a queue.
+ */
+
+import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
+import { type SchedulerChoice, schedulerNamed } from "../diffusion/scheduler-names.js";
+import { InvalidRequest } from "../errors.js";
+import { checkRequest, randomSeed } from "../pipeline/request.js";
+import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
+import type { Order } from "./paint.js";
+import type { GenerationRequest, Limits, Settings } from "./schemas.js";
+import { type Source, sourceFromText } from "./source.js";
+
+/** Another API's request: its pictures may be bytes already, and its scheduler one that our names cannot say. */
+export type Wish = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
+  image?: Source | undefined;
+  mask?: Source | undefined;
+  scheduler?: string | (SchedulerChoice & { name: string }) | undefined;
+};
+
+/** Checks and completes a request of our own API. */
+export async function settle(
+  request: GenerationRequest,
+  catalogue: Catalogue,
+  limits: Limits,
+): Promise<Order> {
+  const { image, mask, ...rest } = request;
+  const read = async (field: string, text: string | undefined) =>
+    text === undefined ? undefined : sourceFromText(field, text);
+  return settleWish(
+    { ...rest, image: await read("image", image), mask: await read("mask", mask) },
+    catalogue,
+    limits,
+  );
+}
+
+/** The same for a wish. InvalidRequest names the field as our API calls it. */
+export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits): Order {
+  const model = modelNamed(catalogue, wish.model);
+  const { settings, scheduler } = complete(wish, model);
+  checkLimits(settings, limits);
+  const { image, mask } = wish;
+  const order: Order = {
+    settings,
+    scheduler,
+    ...(image && { image: image.bytes }),
+    ...(mask && { mask: mask.bytes }),
+    previews: wish.previews ?? false,
+  };
+  checkOrder(order, model);
+  return order;
+}
+
+function complete(wish: Wish, { card }: ServedModel): { settings: Settings; scheduler: SchedulerChoice } {
+  const { defaults, sizeMultiple } = card;
+  const { image, mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = wish;
+  const own = (size: number) => Math.max(sizeMultiple, Math.floor(size / sizeMultiple) * sizeMultiple);
+  const chosen = wish.scheduler ?? defaults.scheduler;
+  const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
+  const strength = image ? (wish.strength ?? (mask ? 0.9999 : 0.3)) : wish.strength;
+  const settings: Settings = {
+    prompt: wish.prompt,
+    ...(negativePrompt !== undefined && { negativePrompt }),
+    model: card.id,
+    width: wish.width ?? (image ? own(image.width) : defaults.width),
+    height: wish.height ?? (image ? own(image.height) : defaults.height),
+    steps: wish.steps ?? defaults.steps,
+    guidanceScale: wish.guidanceScale ?? defaults.guidanceScale,
+    seed: String(wish.seed ?? randomSeed()),
+    scheduler: scheduler.name,
+    count: wish.count ?? 1,
+    ...(strength !== undefined && { strength }),
+    masked: mask !== undefined,
+    ...(clipSkip !== undefined && { clipSkip }),
+    rng: wish.rng ?? "cpu",
+    outputFormat: wish.outputFormat ?? "png",
+    ...(quality !== undefined && { quality }),
+  };
+  return { settings, scheduler: { className: scheduler.className, overrides: scheduler.overrides } };
+}
+
+function checkLimits({ width, height, steps, count }: Settings, limits: Limits): void {
+  if (width * height > limits.pixels) {
+    const rule = `must have at most ${limits.pixels} pixels on this server, got ${width} x ${height}.`;
+    throw new InvalidRequest("width", width, `${rule} Ask for a smaller picture.`);
+  }
+  const most = (field: "steps" | "count", value: number) => {
+    if (value <= limits[field]) return;
+    throw new InvalidRequest(field, value, `must be at most ${limits[field]} on this server, got ${value}.`);
+  };
+  most("steps", steps);
+  most("count", count);
+}
+
+/** What the pipeline would refuse, refused now and under the field's name here. */
+function checkOrder(order: Order, model: ServedModel): void {
+  const { settings, image, mask } = order;
+  const { sizeMultiple, defaults } = model.card;
+  try {
+    checkRequest(
+      {
+        prompt: settings.prompt,
+        width: settings.width,
+        height: settings.height,
+        numInferenceSteps: settings.steps,
+        guidanceScale: settings.guidanceScale,
+        seed: BigInt(settings.seed),
+        ...(image && { image }),
+        ...(mask && { mask }),
+        ...(settings.strength !== undefined && { strength: settings.strength }),
+      },
+      { ...defaults, vaeFactor: sizeMultiple },
+    );
+    orderedScheduler(order, model).setTimesteps(settings.steps);
+  } catch (error) {
+    throw error instanceof InvalidRequest ? renamed(error) : error;
+  }
+  const { strength, steps } = settings;
+  if (image && Math.floor(steps * strength!) < 1) {
+    const rule = `must leave a step to run, got ${strength} of ${steps} steps. Raise it, or take more steps.`;
+    throw new InvalidRequest("strength", strength, rule);
+  }
+}
+
+/** The model's scheduler as an order wants it. */
+export function orderedScheduler({ scheduler }: Order, model: ServedModel): Scheduler {
+  return schedulerFromConfig(model.scheduler.config, scheduler.overrides, scheduler.className);
+}
+
+const names: Readonly<Record<string, string>> = {
+  numInferenceSteps: "steps",
+  numImagesPerPrompt: "count",
+};
+
+function renamed(error: InvalidRequest): InvalidRequest {
+  const { field, value, message } = error;
+  const name = names[field];
+  return name === undefined ? error : new InvalidRequest(name, value, message.slice(field.length + 2));
+}

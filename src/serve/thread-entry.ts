@@ -1,0 +1,48 @@
+/** @file What runs in the painter's thread: messages in, a painter's events out. */
+
+import { parentPort, workerData } from "node:worker_threads";
+import { openCatalogue } from "./catalogue.js";
+import type { Order } from "./paint.js";
+import { openPainter } from "./painter.js";
+import { plainError } from "./plain-error.js";
+import type { FromThread, ThreadData, ToThread } from "./thread.js";
+
+const port = parentPort!;
+const { folders, options } = workerData as ThreadData;
+const opened = openCatalogue(folders).then((catalogue) => openPainter(catalogue, options));
+opened.catch(() => {}); // told to whoever asks for a picture
+const controllers = new Map<number, AbortController>();
+const tell = (message: FromThread) => port.postMessage(message);
+
+port.on("message", (message: ToThread) => {
+  switch (message.kind) {
+    case "paint":
+      return void paint(message.id, message.order);
+    case "cancel":
+      return controllers.get(message.id)?.abort();
+    case "close":
+      return void close();
+    default:
+      message satisfies never;
+  }
+});
+
+async function paint(id: number, order: Order): Promise<void> {
+  const controller = new AbortController();
+  controllers.set(id, controller);
+  try {
+    const painter = await opened;
+    for await (const event of painter.paint(order, controller.signal)) tell({ kind: "event", id, event });
+    tell({ kind: "end", id });
+  } catch (error) {
+    tell({ kind: "end", id, error: plainError(error) });
+  } finally {
+    controllers.delete(id);
+  }
+}
+
+async function close(): Promise<void> {
+  for (const controller of controllers.values()) controller.abort();
+  await (await opened).close();
+  port.close();
+}

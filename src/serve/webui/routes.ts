@@ -1,0 +1,178 @@
+/** @file AUTOMATIC1111's routes. */
+
+import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { InvalidRequest } from "../../errors.js";
+import { readTexts } from "../../image/metadata.js";
+import { parseParameters } from "../../image/metadata-parameters.js";
+import { type Catalogue, modelNamed } from "../catalogue.js";
+import type { Service } from "../http/service.js";
+import { validated } from "../http/validated.js";
+import { settleWish } from "../settle.js";
+import { sourceFromText } from "../source.js";
+import { timestamp, webuiAnswer } from "./answer.js";
+import { Desk } from "./desk.js";
+import { webuiLists } from "./lists.js";
+import * as schemas from "./schemas.js";
+import { clipSkipOf, hasNoEffect, img2imgWish, plainTitle, type Standing, txt2imgWish } from "./wish.js";
+
+const jsonOf = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+const failures = { "4XX": jsonOf("Refused; detail says why.", schemas.webuiError) };
+const bodyOf = <T extends z.ZodType>(schema: T) => ({
+  body: { required: true as const, content: { "application/json": { schema } } },
+});
+const tags = ["AUTOMATIC1111"];
+const nothing = jsonOf("Done.", z.object({}));
+
+const txt2img = createRoute({
+  method: "post",
+  path: "/sdapi/v1/txt2img",
+  tags,
+  request: bodyOf(schemas.txt2imgBody),
+  responses: { 200: jsonOf("The pictures.", schemas.imagesAnswer), ...failures },
+});
+const img2img = createRoute({
+  method: "post",
+  path: "/sdapi/v1/img2img",
+  tags,
+  request: bodyOf(schemas.img2imgBody),
+  responses: { 200: jsonOf("The pictures.", schemas.imagesAnswer), ...failures },
+});
+const progress = createRoute({
+  method: "get",
+  path: "/sdapi/v1/progress",
+  tags,
+  request: { query: z.looseObject({ skip_current_image: z.string().optional() }) },
+  responses: { 200: jsonOf("Of the job that runs.", schemas.progressAnswer), ...failures },
+});
+const interrupt = createRoute({
+  method: "post",
+  path: "/sdapi/v1/interrupt",
+  tags,
+  responses: { 200: nothing },
+});
+const skip = createRoute({ method: "post", path: "/sdapi/v1/skip", tags, responses: { 200: nothing } });
+const pngInfo = createRoute({
+  method: "post",
+  path: "/sdapi/v1/png-info",
+  tags,
+  request: bodyOf(schemas.pngInfoBody),
+  responses: { 200: jsonOf("What the picture says of its making.", schemas.pngInfoAnswer), ...failures },
+});
+const options = createRoute({
+  method: "get",
+  path: "/sdapi/v1/options",
+  tags,
+  responses: { 200: jsonOf("The options there are.", schemas.optionsBody), ...failures },
+});
+const setOptions = createRoute({
+  method: "post",
+  path: "/sdapi/v1/options",
+  tags,
+  request: bodyOf(schemas.optionsBody),
+  responses: { 200: jsonOf("Done.", z.null()), ...failures },
+});
+
+export function webuiRoutes({ queue, audience, catalogue, limits }: Service): OpenAPIHono {
+  const app = new OpenAPIHono({ defaultHook: validated() });
+  const desk = new Desk(queue, audience, [...catalogue.keys()][0]!);
+  app.openapi(txt2img, async (c) => {
+    const body = c.req.valid("json");
+    const order = settleWish(txt2imgWish(body, desk.standing), catalogue, limits);
+    const job = await desk.paint(order, c.req.raw.signal);
+    return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
+  });
+  app.openapi(img2img, async (c) => {
+    const body = c.req.valid("json");
+    const order = settleWish(await img2imgWish(body, desk.standing), catalogue, limits);
+    const job = await desk.paint(order, c.req.raw.signal);
+    return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
+  });
+  app.openapi(progress, (c) =>
+    c.json(progressOf(desk, c.req.valid("query").skip_current_image === "true"), 200),
+  );
+  app.openapi(interrupt, async (c) => {
+    await desk.stop("interrupted");
+    return c.json({}, 200);
+  });
+  app.openapi(skip, async (c) => {
+    await desk.stop("skipped");
+    return c.json({}, 200);
+  });
+  app.openapi(pngInfo, async (c) => c.json(await pictureInfo(c.req.valid("json").image), 200));
+  app.openapi(options, (c) => c.json(optionsOf(desk.standing), 200));
+  app.openapi(setOptions, (c) => {
+    desk.standing = changed(desk.standing, c.req.valid("json"), catalogue);
+    return c.json(null, 200);
+  });
+  app.route("/", webuiLists(catalogue));
+  return app;
+}
+
+function progressOf(desk: Desk, withoutImage: boolean) {
+  const { entry, count } = desk.current();
+  const { step = 0, total = 0, secondsLeft = null, createdAt = Date.now(), id = "" } = entry?.status ?? {};
+  const preview = withoutImage ? undefined : entry?.preview;
+  return {
+    progress: total > 0 ? step / total : 0,
+    eta_relative: secondsLeft ?? 0,
+    state: {
+      skipped: entry?.stopped === "skipped",
+      interrupted: entry?.stopped === "interrupted",
+      stopping_generation: entry?.stopped !== undefined,
+      job: id,
+      job_count: count,
+      job_timestamp: timestamp(createdAt),
+      job_no: 0,
+      sampling_step: step,
+      sampling_steps: total,
+    },
+    current_image: preview ? Buffer.from(preview).toString("base64") : null,
+    textinfo: null,
+  };
+}
+
+async function pictureInfo(image: string) {
+  const { bytes } = await sourceFromText("image", image);
+  const { parameters: info = "" } = await readTexts(bytes);
+  const { prompt, negativePrompt = "", fields } = parseParameters(info);
+  const items: Record<string, string> = info === "" ? {} : { parameters: info };
+  const parameters =
+    info === "" ? {} : { Prompt: prompt, "Negative prompt": negativePrompt, ...Object.fromEntries(fields) };
+  return { info, items, parameters };
+}
+
+const optionsOf = ({ checkpoint, clipSkip }: Standing): Record<string, unknown> => ({
+  sd_model_checkpoint: checkpoint,
+  sd_checkpoint_hash: null,
+  sd_vae: "Automatic",
+  CLIP_stop_at_last_layers: (clipSkip ?? 0) + 1,
+  samples_format: "png",
+  enable_pnginfo: true,
+});
+
+/** Options at the value they have are accepted: clients send back all that they were given. */
+function changed(
+  standing: Standing,
+  given: Readonly<Record<string, unknown>>,
+  catalogue: Catalogue,
+): Standing {
+  let { checkpoint, clipSkip } = standing;
+  const now = optionsOf(standing);
+  for (const [name, value] of Object.entries(given)) {
+    if (Object.hasOwn(now, name) && now[name] === value) continue;
+    if (name === "sd_model_checkpoint" && typeof value === "string")
+      checkpoint = modelNamed(catalogue, plainTitle(value)).card.id;
+    else if (name === "CLIP_stop_at_last_layers") clipSkip = clipSkipOf(name, value);
+    else if (!hasNoEffect(name, value)) {
+      throw new InvalidRequest(
+        name.slice(0, 100),
+        value,
+        "is no option of this server, or has one value. Leave it out.",
+      );
+    }
+  }
+  return { checkpoint, clipSkip };
+}

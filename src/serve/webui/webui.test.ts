@@ -1,0 +1,199 @@
+/** @file AUTOMATIC1111's clients against this server: stable-diffusion-api from npm over a socket, fetch for the rest. */
+
+import sharp from "sharp";
+import { StableDiffusionApi } from "stable-diffusion-api";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { type Stage, stage } from "../../../test/serving.js";
+import type { Listening } from "../http/listen.js";
+
+let at: Stage;
+let server: Listening;
+let client: StableDiffusionApi;
+beforeAll(async () => {
+  at = await stage();
+  server = await at.listen();
+  client = new StableDiffusionApi({ baseUrl: server.url, defaultStepCount: 2 });
+});
+afterAll(async () => {
+  await at.close();
+  await server.close();
+});
+
+const small = { prompt: "a red bicycle", width: 64, height: 64, seed: 7 };
+const picture = () => sharp({ create: { width: 64, height: 64, channels: 3, background: "#c33" } }).png();
+const jsonOf = async <T>(response: Promise<Response>): Promise<T> => (await (await response).json()) as T;
+
+/** The message that a refusal gives with its status. */
+async function refused(body: object, path = "txt2img"): Promise<string> {
+  const answer = await at.post(`/sdapi/v1/${path}`, body);
+  expect(answer.status).toBe(422);
+  const { detail } = (await answer.json()) as { detail: { loc: string[]; msg: string }[] };
+  expect(detail[0]!.msg.startsWith(`${detail[0]!.loc[1]}: `)).toBe(true);
+  return detail[0]!.loc[1]!;
+}
+
+describe("stable-diffusion-api", () => {
+  it("paints from text with all the fields it always sends, and reads the info", async () => {
+    const result = await client.txt2img({ ...small, batch_size: 2, negative_prompt: "blurry" });
+    expect(result.images).toHaveLength(2);
+    expect((await result.image.metadata()).width).toBe(64);
+    const info = JSON.parse(result.info as string);
+    expect(info).toMatchObject({
+      seed: 7,
+      all_seeds: [7, 8],
+      sampler_name: "Euler a",
+      steps: 2,
+      cfg_scale: 7,
+    });
+    expect(info.infotexts[0]).toMatch(/^a red bicycle\nNegative prompt: blurry\nSteps: 2, Sampler: Euler a/);
+    expect(result.parameters).toMatchObject({ prompt: small.prompt, width: 64 });
+  });
+
+  it("paints from a picture, and inside a mask", async () => {
+    const whole = await client.img2img({ ...small, init_images: [picture()], steps: 4 });
+    const masked = await client.img2img({
+      ...small,
+      init_images: [picture()],
+      steps: 4,
+      mask_image: picture(),
+    });
+    expect(JSON.parse(whole.info as string)).toMatchObject({ denoising_strength: 0.75 });
+    for (const { images } of [whole, masked]) expect(images).toHaveLength(1);
+  });
+
+  it("reads a picture's settings back", async () => {
+    const painted = await client.txt2img({ ...small, sampler_name: "DPM++ 2M Karras" });
+    const { images } = painted.response.data;
+    const info = await jsonOf<{ info: string; parameters: Record<string, string> }>(
+      at.post("/sdapi/v1/png-info", { image: `data:image/png;base64,${images![0]}` }),
+    );
+    expect(info.info).toContain("Sampler: DPM++ 2M, Schedule type: Karras");
+    expect(info.parameters).toMatchObject({ Prompt: small.prompt, Seed: "7", "CFG scale": "7" });
+    expect((await client.pngInfo(picture())).info).toEqual({});
+  });
+
+  it("asks for what there is, and chooses a model", async () => {
+    expect((await client.getSamplers()).map(({ name }) => name)).toContain("Euler a");
+    expect((await client.getSdModels()).map(({ title }) => title)).toEqual(["koala-1b-tiny"]);
+    expect(await client.getCurrentModel()).toBe("koala-1b-tiny");
+    await client.setModel("koala-1b-tinny");
+    await client.refreshCheckpoints();
+    await client.setOptions(await client.getOptions());
+    for (const list of [
+      client.getUpscalers(),
+      client.getHypernetworks(),
+      client.getFaceRestorers(),
+      client.getRealesrganModels(),
+      client.getPromptStyles(),
+    ])
+      expect(await list).toEqual([]);
+    expect(await client.getCmdFlags()).toEqual({});
+  });
+});
+
+describe("a job of this API", () => {
+  it("tells its progress with a preview, and gives what is finished when interrupted", async () => {
+    const idle = await jsonOf(at.get("/sdapi/v1/progress"));
+    expect(idle).toMatchObject({ progress: 0, state: { job_count: 0 }, current_image: null });
+    for (const how of ["interrupt", "skip"]) {
+      const answer = at.post("/sdapi/v1/txt2img", { ...small, steps: 150 });
+      let now: { progress: number; current_image: string | null; state: Record<string, unknown> };
+      do {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        now = await jsonOf(at.get("/sdapi/v1/progress"));
+      } while (!now.current_image);
+      expect(now.progress).toBeGreaterThan(0);
+      expect(now.state).toMatchObject({ job_count: 1, sampling_steps: 150, interrupted: false });
+      expect((await sharp(Buffer.from(now.current_image, "base64")).metadata()).format).toBe("jpeg");
+      const light = await jsonOf(at.get("/sdapi/v1/progress?skip_current_image=true"));
+      expect(light).toMatchObject({ current_image: null });
+      await at.post(`/sdapi/v1/${how}`, {});
+      expect(await jsonOf(answer)).toMatchObject({ images: [] });
+      expect((await at.queue.list())[0]!.state).toBe("cancelled");
+    }
+  });
+
+  it("cannot interrupt another API's", async () => {
+    const busy = await at.busy();
+    await at.post("/sdapi/v1/interrupt", {});
+    expect((await at.queue.get(busy.id))!.state).toBe("running");
+    await at.queue.cancel(busy.id);
+  });
+
+  it("is cancelled when its client hangs up", async () => {
+    const controller = new AbortController();
+    const { signal } = controller;
+    const body = JSON.stringify({ ...small, steps: 150, seed: 99 });
+    const headers = { "content-type": "application/json" };
+    const call = fetch(`${server.url}/sdapi/v1/txt2img`, { method: "POST", body, headers, signal });
+    const mine = async () => (await at.queue.list()).find(({ settings }) => settings.seed === "99");
+    while ((await mine())?.state !== "running") await new Promise((resolve) => setTimeout(resolve, 5));
+    controller.abort();
+    await expect(call).rejects.toThrow();
+    const states = [];
+    for await (const event of at.queue.events((await mine())!.id))
+      if (event.type === "state") states.push(event.job.state);
+    expect(states.at(-1)).toBe("cancelled");
+  });
+});
+
+describe("a field that this server has nothing for", () => {
+  it("is refused by name where it would have an effect", async () => {
+    expect(await refused({ ...small, tiling: true })).toBe("tiling");
+    expect(await refused({ ...small, enable_hr: true })).toBe("enable_hr");
+    expect(await refused({ ...small, styles: ["anime"] })).toBe("styles");
+    expect(await refused({ ...small, subseed_strength: 0.3 })).toBe("subseed_strength");
+    expect(await refused({ ...small, script_name: "x/y/z plot" })).toBe("script_name");
+    expect(await refused({ ...small, alwayson_scripts: { ControlNet: { args: [{}] } } })).toBe(
+      "alwayson_scripts",
+    );
+    expect(await refused({ ...small, sampler_name: "Euler a", eta: 0 })).toBe("eta");
+    expect(await refused({ ...small, override_settings: { eta_noise_seed_delta: 31337 } })).toBe(
+      "override_settings.eta_noise_seed_delta",
+    );
+    expect(await refused({ eta_noise_seed_delta: 31337 }, "options")).toBe("eta_noise_seed_delta");
+    const init_images = [(await picture().toBuffer()).toString("base64")];
+    expect(await refused({ ...small, init_images, resize_mode: 1 }, "img2img")).toBe("resize_mode");
+    expect(await refused({ ...small, init_images, mask: init_images[0], mask_blur: 12 }, "img2img")).toBe(
+      "mask_blur",
+    );
+  });
+
+  it("is accepted where it would have none", async () => {
+    const answer = await at.post("/sdapi/v1/txt2img", {
+      ...{ ...small, steps: 1, seed: -1, sampler_index: "Heun", scheduler: "karras" },
+      ...{
+        hr_scale: 4,
+        hr_upscaler: "Latent",
+        subseed: 5,
+        restore_faces: null,
+        firstphase_width: 0,
+        s_noise: 1,
+      },
+      ...{
+        alwayson_scripts: { ControlNet: { args: [] } },
+        script_args: [],
+        mask_blur: 12,
+        some_extension: true,
+      },
+      override_settings: {
+        sd_model_checkpoint: "koala-1b-tiny",
+        CLIP_stop_at_last_layers: 2,
+        samples_format: "webp",
+      },
+    });
+    const { images, info } = (await answer.json()) as { images: string[]; info: string };
+    expect((await sharp(Buffer.from(images[0]!, "base64")).metadata()).format).toBe("webp");
+    expect(JSON.parse(info)).toMatchObject({ clip_skip: 2, sampler_name: "Heun Karras" });
+  });
+
+  it("is named as this API names it when its value is wrong", async () => {
+    expect(await refused({ ...small, sampler_name: "Ewler" })).toBe("sampler_name");
+    expect(await refused({ ...small, scheduler: "Kerras" })).toBe("scheduler");
+    expect(await refused({ ...small, cfg_scale: "7" })).toBe("cfg_scale");
+    expect(await refused({ ...small, n_iter: 9, batch_size: 9 })).toBe("batch_size");
+    expect(await refused({ ...small, init_images: ["http://127.0.0.1/"] }, "img2img")).toBe("init_images");
+  });
+
+  it("met no bug of the server's", () => expect(at.errors).toEqual([]));
+});

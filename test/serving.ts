@@ -1,0 +1,99 @@
+/** @file A server with the tiny model for tests: as a function, or on a socket. */
+
+import type { OpenAPIHono } from "@hono/zod-openapi";
+import { type Catalogue, openCatalogue } from "../src/serve/catalogue.js";
+import { type EmbeddedOptions, embeddedQueue } from "../src/serve/embedded.js";
+import { createApp } from "../src/serve/http/app.js";
+import type { GuardOptions } from "../src/serve/http/guard.js";
+import { type Listening, listen } from "../src/serve/http/listen.js";
+import { makeMetrics } from "../src/serve/http/metrics.js";
+import type { Page } from "../src/serve/http/page.js";
+import { defaultLimits } from "../src/serve/limits.js";
+import type { Order } from "../src/serve/paint.js";
+import { openPainter } from "../src/serve/painter.js";
+import type { JobQueue, JobStatus } from "../src/serve/queue.js";
+import type { GenerationRequest, Limits } from "../src/serve/schemas.js";
+import { settle } from "../src/serve/settle.js";
+
+export const tinyModel = new URL("../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
+
+export type Stage = {
+  app: OpenAPIHono;
+  queue: JobQueue;
+  catalogue: Catalogue;
+  /** Bugs that were met. */
+  errors: unknown[];
+  get(path: string, headers?: Record<string, string>): Promise<Response>;
+  post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
+  order(change?: Partial<GenerationRequest>): Promise<Order>;
+  /** A job that runs and goes on for long. */
+  busy(): Promise<JobStatus>;
+  listen(): Promise<Listening>;
+  close(): Promise<void>;
+};
+
+type StageOptions = {
+  guard?: Partial<GuardOptions>;
+  limits?: Partial<Limits>;
+  page?: Page;
+  queue?: EmbeddedOptions;
+};
+
+export async function stage(options: StageOptions = {}): Promise<Stage> {
+  const catalogue = await openCatalogue([tinyModel]);
+  const painter = openPainter(catalogue, { threads: 1 });
+  const metrics = makeMetrics({ node: false });
+  const errors: unknown[] = [];
+  const onError = (error: unknown) => void errors.push(error);
+  const limits = { ...defaultLimits, ...options.limits };
+  const ends = { onEnd: metrics.jobEnded, onError, onClose: painter.close };
+  const queue = embeddedQueue(painter, { most: limits.queue, ...ends, ...options.queue });
+  metrics.watch(queue);
+  const guard = { host: "127.0.0.1", ...options.guard };
+  const app = createApp({
+    catalogue,
+    limits,
+    queue,
+    metrics,
+    guard,
+    onError,
+    page: options.page ?? new Map(),
+  });
+  const fetch = async (path: string, init: RequestInit) =>
+    app.fetch(new Request(`http://localhost${path}`, init));
+  const order = (change: Partial<GenerationRequest> = {}) =>
+    settle({ prompt: "a red bicycle", steps: 2, seed: 7, ...change }, catalogue, limits);
+  return {
+    ...{ app, queue, catalogue, errors, order },
+    get: (path, headers = {}) => fetch(path, { headers }),
+    post: (path, body, headers = {}) => {
+      const text = typeof body === "string" ? body : JSON.stringify(body);
+      return fetch(path, {
+        method: "POST",
+        body: text,
+        headers: { "content-type": "application/json", ...headers },
+      });
+    },
+    busy: async () => {
+      const job = await queue.submit(await order({ width: 72, height: 72, steps: 150 }));
+      for await (const event of queue.events(job.id)) if (event.type === "step") break;
+      return job;
+    },
+    listen: () => listen(app, "127.0.0.1", 0),
+    close: () => queue.close({ graceSeconds: 0 }),
+  };
+}
+
+/** The tiny model's shape of a request that takes little time. */
+export const quick = { prompt: "a red bicycle", width: 64, height: 64, steps: 2, seed: 7 };
+
+export type SentEvent = { event: string; data: unknown; id: string | undefined };
+
+/** The server-sent events of an answer. */
+export async function eventsOf(response: Response): Promise<SentEvent[]> {
+  const blocks = (await response.text()).split("\n\n").filter((block) => block.startsWith("event:"));
+  return blocks.map((block) => {
+    const line = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(block)?.[1];
+    return { event: line("event")!, data: JSON.parse(line("data")!), id: line("id") };
+  });
+}
