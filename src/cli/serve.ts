@@ -1,10 +1,10 @@
 /** @file `koala serve`: the API and the page, with the models kept loaded. */
 
 import { once } from "node:events";
-import { stat } from "node:fs/promises";
 import { Command, InvalidArgumentError } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
+import { modelOrShipped } from "../pipeline/shipped.js";
 import { defaultLimits } from "../serve/limits.js";
 import { serveModels } from "../serve/server.js";
 import { resolveShown } from "./models.js";
@@ -96,9 +96,6 @@ const limitsOf = (options: Options) => ({
 
 /** The folders of the models that are named, or of the one that ships with this package. */
 async function folders({ model, quiet = false }: Options): Promise<string[]> {
-  if (model.length > 0) return Promise.all(model.map((name) => resolveShown(name, { quiet })));
-  const shipped = new URL("../../models/nano", import.meta.url).pathname;
-  if ((await stat(shipped).catch(() => undefined))?.isDirectory()) return [shipped];
-  const rule = "must be given, got none, and none ships with this package.";
-  throw new InvalidRequest("--model", undefined, `${rule} Name a diffusers folder or a Hub id.`);
+  if (model.length === 0) return [modelOrShipped(undefined)];
+  return Promise.all(model.map((name) => resolveShown(name, { quiet })));
 }
