@@ -36,10 +36,10 @@ export type RunBytes = { parts: readonly PartBytes[]; kept: number; oneByOne: nu
 export const runtimeBytes = 200e6;
 
 /**
- * Measured beyond float32 weights: 3 to 13 % for the graph and what the allocator holds; while it is loaded, a second
+ * Measured beyond float32 weights: a share and a sum for the graph and what the allocator holds; while it is loaded, a second
  * copy of every convolution's kernel, because ONNX Runtime rearranges all of them before it frees the first.
  */
-const [loadShare, steadyShare, perLoad] = [1.03, 1.1, 50e6];
+const [loadShare, steadyShare, perPart] = [1.03, 1.08, 50e6];
 
 /** Predicts what each part takes to paint at `size`. */
 export function runBytes(components: Components, size: PaintSize): RunBytes {
@@ -75,8 +75,8 @@ function partBytes(name: string, part: Part, outputs: Record<string, Tensor>): P
   const weights = size(params);
   // With a LoRA all weights are given from memory, of which ONNX Runtime makes a copy.
   const given = part.changes.size > 0 ? weights : 0;
-  const load = Math.round(loadShare * weights + size(params.filter((x) => x.rank === 4)) + perLoad + given);
-  const [loaded, run] = [Math.round(steadyShare * weights), arenaBytes(outputs)];
+  const load = Math.round(loadShare * weights + size(params.filter((x) => x.rank === 4)) + perPart + given);
+  const [loaded, run] = [Math.round(steadyShare * weights + perPart), arenaBytes(outputs)];
   return { name, load, loaded, run, peak: Math.max(load, loaded + run) };
 }
 
