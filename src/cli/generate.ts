@@ -49,6 +49,7 @@ type Options = {
   threads?: number;
   output?: string;
   metadata: boolean;
+  ignoreMemory?: boolean;
   json?: boolean;
   quiet?: boolean;
 };
@@ -82,6 +83,7 @@ export function generateCommand(): Command {
     .option("--threads <n>", "default: one per core", number)
     .option("-o, --output <path>", "folder, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was painted from")
+    .option("--ignore-memory", "paint though it may not fit")
     .option("--json", "print a JSON object per picture")
     .option("-q, --quiet", "no progress, no notes")
     .addHelpText(
@@ -245,6 +247,7 @@ function settings(
     ...(options.image !== undefined && { image: options.image }),
     ...(options.mask !== undefined && { mask: options.mask }),
     ...(options.strength !== undefined && { strength: options.strength }),
+    ...(options.ignoreMemory && { ignoreMemory: true }),
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
     onWarning: (message) => void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`),
   };

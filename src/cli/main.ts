@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { compareCommand } from "./compare.js";
 import { distilCommand } from "./distil.js";
+import { fitCommand } from "./fit.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
 import { modelsCommand } from "./models.js";
@@ -30,6 +31,7 @@ for (const command of [
   generateCommand(),
   serveCommand(),
   inspectCommand(),
+  fitCommand(),
   compareCommand(),
   modelsCommand(),
   distilCommand(),

@@ -11,6 +11,8 @@
 import { topological } from "../tensor/order.js";
 import * as t from "../tensor/tensor.js";
 import { constant, count, keep, made, type Op, Tensor } from "../tensor/tensor.js";
+import { Arena, type Chunk } from "./arena.js";
+import { blocked } from "./blocked.js";
 import { channelsLast } from "./channels-last.js";
 import { cpu, type Device } from "./device.js";
 
@@ -80,6 +82,32 @@ export function peakBytes(
     peak = Math.max(peak, live + workspace(x, { weights, threads }));
   }
   return { peak: Math.ceil(peak * (arena ? holes : 1)), returned, resident: leaves + returned, constants };
+}
+
+/**
+ * What the arena of a loaded program with open sizes has taken after a run at the sizes it was traced at: its peak, and,
+ * because an arena gives nothing back, what it keeps. Without plans for whole runs (`Program`s of the worker).
+ */
+export function arenaBytes(outputs: Readonly<Record<string, Tensor>>, device: Device = cpu): number {
+  const merged = merge(Object.values(outputs), device);
+  const ends = Object.values(outputs).map((x) => merged.get(x)!);
+  const { roots, index } = blocked(executionOrder(ends), ends);
+  const steps = executionOrder(roots, index);
+  const buffers = plan(steps, roots, { outside: new Set(), fixed: false }).filter(({ size }) => size > 0);
+  const arena = new Arena();
+  const at = (end: "first" | "last") => {
+    const lists = steps.map((): Buffer[] => []);
+    for (const buffer of buffers) lists[buffer[end]]!.push(buffer);
+    return lists;
+  };
+  const [starting, ending] = [at("first"), at("last")];
+  const chunks = new Map<Buffer, Chunk>();
+  for (const [i, x] of steps.entries()) {
+    for (const buffer of starting[i]!) chunks.set(buffer, arena.take(buffer.size));
+    for (const chunk of copies(x).map((size) => arena.take(size))) arena.release(chunk);
+    for (const buffer of ending[i]!) arena.release(chunks.get(buffer)!);
+  }
+  return arena.touched;
 }
 
 /** `first` and `last`: the steps between which it is kept. */
@@ -179,6 +207,9 @@ function workspace(
   return 0;
 }
 
+/** What an operation takes from the arena beside its result: attention puts heads side by side. */
+const copies = (x: Tensor): number[] => (made("attention", x) ? x.inputs.map(bytes) : []);
+
 /** The image with each pixel's neighbourhood written out (`mlas/lib/convolve.cpp`, MlasConvPrepare). */
 function unfolded(kernel: Tensor, x: Tensor, threads: number): number {
   const [B, O, height, width] = x.shape as [number, number, number, number];
@@ -192,8 +223,10 @@ function unfolded(kernel: Tensor, x: Tensor, threads: number): number {
  * ONNX Runtime's order: depth first from the results, later ones and later inputs first
  * (`GraphViewer`, by node index).
  */
-export function executionOrder(roots: readonly Tensor[]): Tensor[] {
-  const index = new Map(topological(roots).map((x, i) => [x, i]));
+export function executionOrder(
+  roots: readonly Tensor[],
+  index: ReadonlyMap<Tensor, number> = new Map(topological(roots).map((x, i) => [x, i])),
+): Tensor[] {
   const later = (a: Tensor, b: Tensor) => index.get(a)! - index.get(b)!;
   const stack = roots.toSorted(later).map((x) => ({ x, entered: false }));
   const seen = new Set<Tensor>();

@@ -15,6 +15,11 @@ export type EngineOptions = {
    * programs of a training step, each with threads of its own, take the cores from one another.
    */
   spinning?: boolean;
+  /**
+   * Whether memory is planned for whole runs. With open sizes that is done after the first run, and the second takes its
+   * memory anew beside what the first took.
+   */
+  plansMemory?: boolean;
 };
 
 /** A session that can also write into memory of the caller's, without a copy. */
@@ -43,17 +48,18 @@ export interface BlockingEngine extends Engine {
 
 /** An engine that computes in the calling thread. */
 export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
-  const { threads = 0, device = cpu, spinning = false } = options;
+  const { threads = 0, device = cpu, spinning = false, plansMemory = true } = options;
   return {
     device,
-    load: (program, { keepsMemory = true } = {}) => load(program, { threads, spinning, keepsMemory }),
+    load: (program, { keepsMemory = true } = {}) =>
+      load(program, { threads, spinning, plansMemory, keepsMemory }),
     close: async () => {},
   };
 }
 
 async function load(
   { name, model, folder, memory }: Program,
-  { threads, spinning, keepsMemory }: Required<Omit<EngineOptions, "device"> & LoadOptions>,
+  { threads, spinning, plansMemory, keepsMemory }: Required<Omit<EngineOptions, "device"> & LoadOptions>,
 ): Promise<BlockingSession> {
   const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
   const externalData = memory && [...memory].map(([path, data]) => ({ path, data }));
@@ -65,6 +71,7 @@ async function load(
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       enableCpuMemArena: keepsMemory,
+      enableMemPattern: plansMemory,
       logSeverityLevel: 3,
       extra: { session: { ...files, intra_op: { allow_spinning: spinning ? "1" : "0" } } },
     }),

@@ -5,7 +5,7 @@ import type { Session } from "./engine.js";
 import type { Request, Response } from "./node.js";
 import { blockingEngine, type EngineOptions } from "./ort.js";
 
-const engine = blockingEngine({ spinning: true, ...(workerData as EngineOptions) });
+const engine = blockingEngine({ spinning: true, plansMemory: false, ...(workerData as EngineOptions) });
 const sessions = new Map<number, Session>();
 
 async function answer(request: Request): Promise<Response["result"]> {

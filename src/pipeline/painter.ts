@@ -1,6 +1,7 @@
 /** @file The work that every pipeline shares: prepare a request, run the loop, decode, keep the parts in memory. */
 
 import type { Scheduler } from "../diffusion/scheduler.js";
+import { availableMemory } from "../engine/available.js";
 import { type Engine, floats, floatsOf } from "../engine/engine.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type Picture, toPicture } from "../image/pixels.js";
@@ -8,6 +9,7 @@ import { type LatentKind, previewLatents } from "../image/preview.js";
 import { input } from "../tensor/tensor.js";
 import { type Embeddings, join } from "./conditions.js";
 import { type Conditions, type DenoiseStep, denoise } from "./denoise.js";
+import { fitting, type PaintSize, refuse, runBytes } from "./fit.js";
 import type { Components } from "./load.js";
 import { Painting } from "./painting.js";
 import type { Part } from "./part.js";
@@ -57,6 +59,9 @@ export abstract class Painter {
   readonly #loadedWith: LoadedWith;
   #model: ModelRecord | undefined;
   #busy = false;
+  /** Whether parts stay loaded: decided by each request. */
+  #keeps = true;
+  #judged: { key: string; bytes: ReturnType<typeof runBytes> } | undefined;
 
   constructor(components: Components, engine: Engine, ownsEngine: boolean, loadedWith: LoadedWith = {}) {
     this.components = components;
@@ -123,6 +128,7 @@ export abstract class Painter {
       vaeFactor: vae.factor,
     });
     if (checked.signal?.aborted) throw new Cancelled();
+    this.#judge(checked, image !== undefined && !(image instanceof Float32Array));
     const embeddings = await this.embed(checked);
     if (checked.signal?.aborted) throw new Cancelled();
     this.#schedule(checked);
@@ -267,12 +273,24 @@ export abstract class Painter {
     return [...textEncoders.map((e) => e.part), unet.part, vae.part];
   }
 
-  /** Frees the other parts before `next` is loaded if all of them together would not fit in half the free memory. */
+  /** Decides whether all parts stay loaded; throws if not even one after the other would fit. */
+  #judge(request: CheckedRequest, encodes: boolean): void {
+    const { width, height, batch, guided, ignoreMemory } = request;
+    const size: PaintSize = { width, height, batch, passes: guided ? 2 * batch : batch, encodes };
+    const key = JSON.stringify(size);
+    if (this.#judged?.key !== key) this.#judged = { key, bytes: runBytes(this.components, size) };
+    const { bytes } = this.#judged;
+    const held = this.#parts().reduce((sum, part) => sum + (part.isLoaded ? part.bytes : 0), 0);
+    const available = availableMemory() + held;
+    const fits = fitting(bytes, available);
+    if (fits === "no" && !ignoreMemory) refuse(this.components, size, bytes, available);
+    this.#keeps = fits === "kept";
+  }
+
+  /** Frees the other parts before `next` is loaded if they cannot all stay. */
   async #makeRoom(next: Part): Promise<void> {
-    const parts = this.#parts();
-    const bytes = parts.reduce((sum, part) => sum + part.bytes, 0);
-    if (bytes * 2 < process.availableMemory()) return;
-    for (const part of parts) if (part !== next) await part.release();
+    if (this.#keeps) return;
+    for (const part of this.#parts()) if (part !== next) await part.release();
   }
 }
 

@@ -98,7 +98,8 @@ export class Part {
   readonly file: string;
   readonly weights: WeightSet;
   readonly #engine: Engine;
-  readonly #changes: WeightChanges;
+  /** What is added to its weights when they are loaded. */
+  readonly changes: WeightChanges;
   #session: { key: string; session: Promise<Session> } | undefined;
 
   constructor(
@@ -112,7 +113,7 @@ export class Part {
     this.file = file;
     this.weights = weights;
     this.#engine = engine;
-    this.#changes = changes;
+    this.changes = changes;
   }
 
   /** The same network, whose weights are changed each time they are loaded. */
@@ -123,6 +124,10 @@ export class Part {
   /** Bytes of its weights in float32, which is what they take when loaded. */
   get bytes(): number {
     return [...this.weights.tensors.values()].reduce((sum, t) => sum + 4 * count(t.shape), 0);
+  }
+
+  get isLoaded(): boolean {
+    return this.#session !== undefined;
   }
 
   /** The loaded program; `key` tells programs of the same part apart, and only one of them stays loaded. */
@@ -138,7 +143,7 @@ export class Part {
 
   async #load(trace: Trace): Promise<Session> {
     const [weights, engine] = [this.weights, this.#engine];
-    const held = this.#changes.size > 0 ? await changedWeights(weights, this.#changes, engine) : undefined;
+    const held = this.changes.size > 0 ? await changedWeights(weights, this.changes, engine) : undefined;
     return engine.load(partProgram(this.name, this.file, weights, trace, engine, held));
   }
 

@@ -55,6 +55,8 @@ export type GenerateRequest = {
   negativeOriginalSize?: Size2;
   negativeCropsCoordsTopLeft?: Size2;
   negativeTargetSize?: Size2;
+  /** Paint even if it is predicted not to fit into memory. */
+  ignoreMemory?: boolean;
   /** "latent" leaves out the decoding. */
   outputType?: "image" | "latent";
   signal?: AbortSignal;

@@ -39,7 +39,7 @@ export async function encodeTexts(
       warn(`prompt: only ${N} tokens reach ${part.name}; this was cut off: "${truncated}"`);
     return ids;
   });
-  const session = await part.session(`${rule}-${clipSkip}`, (p) => states(p, config, rule, clipSkip));
+  const session = await part.session(`${rule}-${clipSkip}`, (p) => states(p, config, { rule, clipSkip }));
   const ids = longs(
     rows.flatMap((row) => [...row]),
     texts.length,
@@ -68,8 +68,13 @@ export function sideBySide(a: Encoded, left: Float32Array, b: Encoded, right: Fl
   return out;
 }
 
-function states(p: Params, config: ClipConfig, rule: StateRule, clipSkip: number): Record<string, Tensor> {
-  const ids = input("ids", [{ B: 2 }, config.maxTokens], "int64");
+/** What is asked of a text encoder; traced with `batch` texts, for any number of them. */
+export function states(
+  p: Params,
+  config: ClipConfig,
+  { rule, clipSkip = 0, batch = 2 }: { rule: StateRule; clipSkip?: number; batch?: number },
+): Record<string, Tensor> {
+  const ids = input("ids", [{ B: batch }, config.maxTokens], "int64");
   const { hidden, last, pooled, textEmbeds } = clipText(p, config, ids);
   const state = (skip: number) => {
     if (rule === "penultimate") return hidden.at(-(skip + 2))!;

@@ -1,0 +1,123 @@
+/**
+ * @file Each part of a model folder in a fresh process: seconds to load and to run, highest and steady memory, and what
+ * `koala fit` predicted of it.
+ *
+ *     npx tsx bench/parts.ts FOLDER [--sizes 512,768,1024] [--parts text_encoder,unet,vae,...] [--batch 1]
+ *
+ * `--batch` is the rows of one run of U-Net and text encoders: 2 is one picture with guidance.
+ */
+
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { floats, longs, type Session, type Values } from "../src/engine/engine.js";
+import { workerEngine } from "../src/engine/node.js";
+import { runBytes, runtimeBytes } from "../src/pipeline/fit.js";
+import { type Components, loadComponents, textWidth } from "../src/pipeline/load.js";
+import { states } from "../src/pipeline/text.js";
+import { input } from "../src/tensor/tensor.js";
+
+type Job = { load: () => Promise<Session>; inputs: Record<string, Values> };
+type Measured = {
+  predicted: number;
+  peak: number;
+  steady: number;
+  load: number;
+  first: number;
+  again: number;
+};
+
+const memory = (field: "VmHWM" | "VmRSS") =>
+  1024 * Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync("/proc/self/status", "utf8"))![1]);
+const wave = (...shape: number[]) =>
+  floats(
+    Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i)),
+    ...shape,
+  );
+
+function job({ unet, vae, textEncoders }: Components, name: string, side: number, rows: number): Job {
+  if (name === "unet") {
+    const { added, inChannels } = unet.config;
+    const inputs = {
+      sample: wave(rows, inChannels, side, side),
+      timestep: wave(rows),
+      encoder_hidden_states: wave(rows, 77, textWidth(unet.config)),
+      ...(added && { text_embeds: wave(rows, added.input - 6 * added.sinusoid), time_ids: wave(rows, 6) }),
+    };
+    return { load: () => unet.part.session("unet", unet.trace), inputs };
+  }
+  if (name === "vae") {
+    const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: 8 }, { W: 8 }]);
+    const load = () => vae.part.session("decode", (p) => ({ image: vae.decode(p, latents) }));
+    return { load, inputs: { latents: wave(1, vae.latentChannels, side, side) } };
+  }
+  if (name === "vae encoder") {
+    const image = input("image", [{ B: 1 }, 3, { H: 64 }, { W: 64 }]);
+    const load = () => vae.part.session("encode", (p) => ({ moments: vae.encode(p, image) }));
+    return { load, inputs: { image: wave(1, 3, vae.factor * side, vae.factor * side) } };
+  }
+  const found = textEncoders.find(({ part }) => part.name === name);
+  if (!found) throw new Error(`${name} is no part of this folder`);
+  const { part, config } = found;
+  const load = () => part.session("text", (p) => states(p, config, { rule: "penultimate" }));
+  const ids = Array.from({ length: rows * config.maxTokens }, (_, i) => i);
+  return { load, inputs: { ids: longs(ids, rows, config.maxTokens) } };
+}
+
+async function measure(folder: string, name: string, pixels: number, rows: number): Promise<Measured> {
+  const engine = workerEngine();
+  const components = await loadComponents(folder, { engine });
+  const size = { width: pixels, height: pixels, batch: 1, passes: rows, encodes: true };
+  const { parts } = runBytes(components, size);
+  const predicted = runtimeBytes + parts.find((p) => p.name === name)!.peak;
+  const { load, inputs } = job(components, name, pixels / components.vae.factor, rows);
+  const started = performance.now();
+  const session = await load();
+  const loaded = performance.now();
+  await session.run(inputs);
+  const ran = performance.now();
+  await session.run(inputs);
+  const [first, again] = [ran - loaded, performance.now() - ran];
+  const times = { load: (loaded - started) / 1000, first: first / 1000, again: again / 1000 };
+  const measured = { predicted, peak: memory("VmHWM"), steady: memory("VmRSS"), ...times };
+  await engine.close();
+  return measured;
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    sizes: { type: "string", default: "512,768,1024" },
+    parts: { type: "string", default: "text_encoder,text_encoder_2,unet,vae" },
+    batch: { type: "string", default: "1" },
+    json: { type: "boolean" },
+  },
+});
+const [folder] = positionals;
+if (!folder) throw new Error("give a diffusers folder; bench/make-model.ts writes one of the real shapes");
+const sizes = values.sizes.split(",").map(Number);
+if (values.json) {
+  console.log(JSON.stringify(await measure(folder, values.parts, sizes[0]!, Number(values.batch))));
+} else {
+  console.log("part              pixels  predicted      peak  ratio    steady  load s  run s  again s");
+  for (const name of values.parts.split(",")) {
+    for (const pixels of name.startsWith("text") ? sizes.slice(0, 1) : sizes) {
+      const one = ["--json", "--parts", name, "--sizes", String(pixels), "--batch", values.batch];
+      const args = ["--import", "tsx", fileURLToPath(import.meta.url), folder, ...one];
+      const m = JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as Measured;
+      const gb = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
+      const cells: [string, number][] = [
+        [String(pixels), 6],
+        [gb(m.predicted), 10],
+        [gb(m.peak), 9],
+        [(m.predicted / m.peak).toFixed(2), 6],
+        [gb(m.steady), 9],
+        [m.load.toFixed(1), 7],
+        [m.first.toFixed(2), 6],
+        [m.again.toFixed(2), 8],
+      ];
+      console.log(name.padEnd(17), cells.map(([cell, width]) => cell.padStart(width)).join(" "));
+    }
+  }
+}

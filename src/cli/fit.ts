@@ -1,0 +1,95 @@
+/** @file `koala fit`: what a model takes in memory to paint, before anything of it is loaded. */
+
+import { Command, InvalidArgumentError } from "commander";
+import { availableMemory } from "../engine/available.js";
+import { blockingEngine } from "../engine/ort.js";
+import { fitting, type RunBytes, runBytes } from "../pipeline/fit.js";
+import { loadComponents } from "../pipeline/load.js";
+import { side } from "../pipeline/request.js";
+import { resolveShown } from "./models.js";
+import { textTable } from "./table.js";
+import { size } from "./terminal.js";
+
+type Options = {
+  sizes: number[];
+  batch: number;
+  guidance: boolean;
+  variant?: string;
+  vae?: string;
+  revision?: string;
+  json?: boolean;
+};
+
+/** What one size takes, in bytes. */
+export type FitRow = RunBytes & { pixels: number; fits: ReturnType<typeof fitting> };
+export type Fit = { available: number; batch: number; guidance: boolean; rows: readonly FitRow[] };
+
+export function fitCommand(): Command {
+  return new Command("fit")
+    .description(
+      "Predict the memory that painting takes, part by part, and whether there is enough. Loads nothing.",
+    )
+    .argument("<model>", "diffusers folder or Hub id")
+    .option("--sizes <list>", "squares of so many pixels", sizesOf, [512, 768, 1024])
+    .option("-b, --batch <n>", "pictures at once", batchOf, 1)
+    .option("--no-guidance", "as with a guidance of 1 or less: no second pass")
+    .option("--variant <name>", "weight files to take, such as fp16")
+    .option("--vae <path>", "another autoencoder: folder or TAESD file")
+    .option("--revision <name>", "branch, tag or commit of a Hub id")
+    .option("--json", "print JSON")
+    .addHelpText("after", "\nExample:\n  koala fit ./koala-lightning-700m --sizes 512,1024\n")
+    .action(async (model: string, { json, ...options }: Options) => {
+      const found = await fit(model, options);
+      process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : table(found));
+    });
+}
+
+/** Reads configs and headers, never the weights. */
+export async function fit(model: string, options: Omit<Options, "json">): Promise<Fit> {
+  const { sizes, batch, guidance, variant, vae, revision } = options;
+  const hub = { ...(variant !== undefined && { variant }), ...(revision !== undefined && { revision }) };
+  const folder = await resolveShown(model, hub);
+  const components = await loadComponents(folder, {
+    engine: blockingEngine(),
+    ...(variant !== undefined && { variant }),
+    ...(vae !== undefined && { vae }),
+  });
+  const available = availableMemory();
+  const rows = sizes.map((pixels) => {
+    side("--sizes", pixels, components.vae.factor);
+    const passes = guidance ? 2 * batch : batch;
+    const bytes = runBytes(components, { width: pixels, height: pixels, batch, passes, encodes: false });
+    return { pixels, ...bytes, fits: fitting(bytes, available) };
+  });
+  return { available, batch, guidance, rows };
+}
+
+/** A column for each size; what is not the process's own is in the parts. */
+export function table({ available, batch, guidance, rows }: Fit): string {
+  const columns = [
+    { title: "peak" },
+    ...rows.map(({ pixels }) => ({ title: `${pixels} px`, numeric: true })),
+  ];
+  const parts = rows[0]!.parts.map(({ name }, i) => [name, ...rows.map((row) => size(row.parts[i]!.peak))]);
+  const fits = { kept: "yes", "one by one": "one by one", no: "no" } as const;
+  const body = textTable(columns, [
+    ...parts,
+    ["all kept loaded", ...rows.map((row) => size(row.kept))],
+    ["one after the other", ...rows.map((row) => size(row.oneByOne))],
+    ["fits", ...rows.map((row) => fits[row.fits])],
+  ]);
+  const title = `${size(available)} available; ${batch} at once, ${guidance ? "with" : "without"} guidance`;
+  return `${title}\n\n${body}`;
+}
+
+function sizesOf(value: string): number[] {
+  const sizes = value.split(",").map(Number);
+  if (sizes.every((n) => Number.isInteger(n) && n > 0)) return sizes;
+  throw new InvalidArgumentError(`"${value}" is not a list of sizes such as 512,768.`);
+}
+
+function batchOf(value: string): number {
+  const batch = Number(value);
+  if (Number.isInteger(batch) && batch >= 1 && batch <= 1024) return batch;
+  throw new InvalidArgumentError(`"${value}" is not a whole number from 1 to 1024.`);
+}
