@@ -12,6 +12,7 @@ import { serveCommand } from "./serve.js";
 import { exitCodes, report } from "./terminal.js";
 import { trainCommand } from "./train.js";
 import { watchCommand } from "./watch.js";
+import { workerCommand } from "./worker.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -37,6 +38,7 @@ for (const command of [
   distilCommand(),
   trainCommand(),
   watchCommand(),
+  workerCommand(),
 ]) {
   koala.addCommand(command.exitOverride());
 }

@@ -16,7 +16,8 @@ export function connect(url: string, patience: Patience, onError: (error: Error)
   return redis;
 }
 
-function checkUrl(url: string): void {
+/** InvalidRequest for what is no address of a Redis. */
+export function checkUrl(url: string): void {
   const rule = "must be an address such as redis://127.0.0.1:6379";
   if (!URL.canParse(url)) throw new InvalidRequest("--redis", url, `${rule}, got "${url}".`);
   // The password is in it, so only the protocol is repeated.
