@@ -1,19 +1,28 @@
-/** @file A real Redis for tests: Debian's redis-server on a free port of this machine, without files. */
+/** @file A real Redis for tests: Debian's redis-server on a free port of this machine, without files unless told. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import type { AddressInfo } from "node:net";
 import { createServer } from "node:net";
 
-export type RedisServer = { url: string; stop(): Promise<void> };
+export type RedisServer = { url: string; port: number; stop(): Promise<void> };
 
-export async function startRedis(): Promise<RedisServer> {
-  const port = await freePort();
-  const args = ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--appendonly", "no"];
+/** With a folder it writes every change there, and one that is started again on its port goes on from it. */
+export async function startRedis({
+  folder,
+  port,
+}: {
+  folder?: string;
+  port?: number;
+} = {}): Promise<RedisServer> {
+  port ??= await freePort();
+  const files = folder ? ["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"] : [];
+  const args = ["--bind", "127.0.0.1", "--port", String(port), "--save", "", ...files];
   const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
   await listening(child);
   return {
     url: `redis://127.0.0.1:${port}`,
+    port,
     stop: async () => {
       const ended = once(child, "exit");
       child.kill("SIGKILL");

@@ -5,7 +5,7 @@
 
 import { Channel } from "../channel.js";
 import { isOver, type JobEvent, type JobStatus } from "../queue.js";
-import { missed, type Subscriptions } from "./connection.js";
+import { isDown, missed, type Subscriptions } from "./connection.js";
 import type { JobStore, Live, LogEntry, Snapshot } from "./store.js";
 
 type Message = Live | { type: "moved" };
@@ -63,7 +63,7 @@ async function* told(
     if (signal.aborted) return;
     switch (message.type) {
       case "log":
-        for (const { at: place, entry } of await store.log(job.id, at)) {
+        for (const { at: place, entry } of (await unlessDown(store.log(job.id, at))) ?? []) {
           at = place;
           job = await after(store, job, entry);
           yield entry.type === "image" ? { type: "image", image: entry.image } : { type: "state", job };
@@ -102,7 +102,17 @@ async function after(store: JobStore, job: JobStatus, entry: LogEntry): Promise<
 }
 
 const positionOf = async (store: JobStore, id: string): Promise<number | null> =>
-  (await store.read(id))?.status.position ?? null;
+  (await unlessDown(store.read(id)))?.status.position ?? null;
+
+/** Nothing during an outage: once it is over, all that happened is looked for. */
+async function unlessDown<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isDown(error)) return undefined;
+    throw error;
+  }
+}
 
 /** Which of the messages that wait a later one makes needless. */
 function replaces(later: Message, earlier: Message): boolean {

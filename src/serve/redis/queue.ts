@@ -1,6 +1,7 @@
 /** @file The queue on Redis, as a server sees it. Records and their events are ours, dealing jobs out is BullMQ's. */
 
 import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
 import type { Redis } from "ioredis";
 import type { Order } from "../paint.js";
 import {
@@ -60,6 +61,7 @@ class RedisQueue implements JobQueue {
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, options);
     this.#queues = new PaintQueues(this.#redis, this.#store.prefix, onError);
+    setMaxListeners(0, this.#ending.signal); // one for each that is followed
   }
 
   async open(): Promise<void> {
