@@ -33,7 +33,7 @@ export function placeOf(url: string): string {
 }
 
 /** Waits for the first answer. InvalidRequest when none comes in time. */
-export async function reachable(redis: Redis, url: string, seconds = 30): Promise<void> {
+export async function reachable(redis: Redis, url: string, seconds = 10): Promise<void> {
   let last: Error | undefined;
   const note = (error: Error) => {
     last = error;
@@ -55,12 +55,15 @@ export async function reachable(redis: Redis, url: string, seconds = 30): Promis
 }
 
 /** Whether an error says that Redis cannot be reached, rather than that it was asked for something wrong. */
-export const isDown = (error: unknown): boolean =>
-  error instanceof Error &&
-  (error.name === "MaxRetriesPerRequestError" ||
-    /connection is closed|stream isn't writeable|command timed out|ECONN|ETIMEDOUT|LOADING/i.test(
-      error.message,
-    ));
+export function isDown(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { name, message, code = "" } = error as NodeJS.ErrnoException;
+  if (name === "MaxRetriesPerRequestError") return true;
+  return down.test(`${code} ${message}`);
+}
+
+const down =
+  /connection is closed|stream isn't writeable|LOADING|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH/i;
 
 export type Listener = (message: string) => void;
 

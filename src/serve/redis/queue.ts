@@ -3,6 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { Redis } from "ioredis";
+import type { Catalogue } from "../catalogue.js";
 import type { Order } from "../paint.js";
 import {
   type Depth,
@@ -13,8 +14,9 @@ import {
   QueueFull,
   Unreachable,
 } from "../queue.js";
-import { connect, isDown, placeOf, Subscriptions } from "./connection.js";
+import { connect, isDown, placeOf, reachable, Subscriptions } from "./connection.js";
 import { follow } from "./follow.js";
+import { AnnouncedModels } from "./models.js";
 import { PaintQueues } from "./paint-queues.js";
 import { JobStore, type StoreOptions } from "./store.js";
 
@@ -32,9 +34,14 @@ const mostWaitingBytes = 2 ** 28;
 const sweepSeconds = 5;
 
 export async function redisQueue(url: string, options: RedisOptions = {}): Promise<JobQueue> {
-  const queue = new RedisQueue(url, options);
-  await queue.open();
-  return queue;
+  return (await redisQueueAndModels(url, new Map(), options)).queue;
+}
+
+/** The queue, and what can be painted: the server's own models and those that workers announce. */
+export async function redisQueueAndModels(url: string, own: Catalogue, options: RedisOptions = {}) {
+  const queue = new RedisQueue(url, own, options);
+  await queue.open(url);
+  return { queue: queue as JobQueue, catalogue: queue.models.catalogue };
 }
 
 class RedisQueue implements JobQueue {
@@ -45,6 +52,7 @@ class RedisQueue implements JobQueue {
   readonly #redis: Redis;
   readonly #subscriptions: Subscriptions;
   readonly #store: JobStore;
+  readonly models: AnnouncedModels;
   readonly #queues: PaintQueues;
   /** By job, how many follow it here. */
   readonly #followed = new Map<string, number>();
@@ -52,7 +60,11 @@ class RedisQueue implements JobQueue {
   #sweeper: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
-  constructor(url: string, { most = 64, onEnd, onError = () => {}, ...options }: RedisOptions) {
+  constructor(
+    url: string,
+    own: Catalogue,
+    { most = 64, onEnd, onError = () => {}, ...options }: RedisOptions,
+  ) {
     this.#most = most;
     this.#onEnd = onEnd;
     this.#onError = onError;
@@ -60,11 +72,17 @@ class RedisQueue implements JobQueue {
     this.#place = placeOf(url);
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, options);
+    this.models = new AnnouncedModels(this.#store, own);
     this.#queues = new PaintQueues(this.#redis, this.#store.prefix, onError);
     setMaxListeners(0, this.#ending.signal); // one for each that is followed
   }
 
-  async open(): Promise<void> {
+  async open(url: string): Promise<void> {
+    await reachable(this.#redis, url).catch((error: unknown) => {
+      this.#subscriptions.close();
+      throw error;
+    });
+    await this.models.open(this.#subscriptions, this.#onError);
     if (this.#onEnd)
       await this.#subscriptions.listen(this.#store.key("ended"), (id) => void this.#tellEnd(id));
     this.#sweeper = setInterval(() => void this.#sweep().catch(this.#onError), sweepSeconds * 1000);
@@ -156,6 +174,7 @@ class RedisQueue implements JobQueue {
       await new Promise((resolve) => setTimeout(resolve, 100));
     this.#ending.abort();
     clearInterval(this.#sweeper);
+    this.models.close();
     await this.#queues.close().catch(this.#onError);
     this.#subscriptions.close();
     this.#redis.disconnect();
