@@ -30,7 +30,7 @@ type Options = {
   quiet?: boolean;
 };
 
-const several = (value: string, before: string[]) => [...before, value];
+export const several = (value: string, before: string[]) => [...before, value];
 const megabyte = 2 ** 20;
 
 export function serveCommand(): Command {
@@ -57,7 +57,7 @@ export function serveCommand(): Command {
     .action(serve);
 }
 
-function whole(text: string): number {
+export function whole(text: string): number {
   if (!/^\d{1,12}$/.test(text)) throw new InvalidArgumentError(`"${text}" is not a whole number.`);
   return Number(text);
 }
@@ -105,7 +105,11 @@ const limitsOf = (options: Options) => ({
 });
 
 /** The folders of the models that are named, or else what workers announce, or the one that ships with this package. */
-async function folders({ model, redis, quiet = false }: Options): Promise<string[]> {
+export async function folders({
+  model,
+  redis,
+  quiet = false,
+}: Pick<Options, "model" | "redis" | "quiet">): Promise<string[]> {
   if (model.length > 0) return Promise.all(model.map((name) => resolveShown(name, { quiet })));
   if (redis !== undefined) return [];
   const shipped = new URL("../../models/nano", import.meta.url).pathname;

@@ -6,9 +6,8 @@ import { openCatalogue } from "../serve/catalogue.js";
 import { checkUrl, isDown, placeOf } from "../serve/redis/connection.js";
 import { JobWorker } from "../serve/redis/worker.js";
 import { painterThread } from "../serve/thread.js";
-import { resolveShown } from "./models.js";
+import { folders, several, whole } from "./serve.js";
 import { stopOnInterrupt } from "./terminal.js";
-import { numberOption } from "./training-options.js";
 
 type Options = { redis: string; model: string[]; threads?: number; grace: number; quiet?: boolean };
 
@@ -17,14 +16,9 @@ export function workerCommand(): Command {
   return new Command("worker")
     .description("Paint the jobs that `koala serve --redis` takes, on as many machines as you like.")
     .requiredOption("--redis <url>", "where the jobs are, such as redis://127.0.0.1:6379")
-    .requiredOption("-m, --model <model...>", "diffusers folders or Hub ids; jobs of others are left alone")
-    .option("--threads <n>", "default: one per core", numberOption)
-    .option(
-      "--grace <seconds>",
-      "for the running job when stopped, before it is handed back",
-      numberOption,
-      30,
-    )
+    .option("-m, --model <model>", "folder or Hub id; may be given again", several, [])
+    .option("--threads <n>", "default: one per core", whole)
+    .option("--grace <seconds>", "for the running job when stopped, then another worker gets it", whole, 30)
     .option("-q, --quiet", "say nothing but errors")
     .addHelpText("after", help)
     .action(work);
@@ -41,9 +35,7 @@ Example:
 async function work({ redis, model, threads, grace, quiet = false }: Options): Promise<void> {
   checkUrl(redis);
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
-  const folders: string[] = [];
-  for (const each of model) folders.push(await resolveShown(each, { quiet }));
-  const catalogue = await openCatalogue(folders);
+  const catalogue = await openCatalogue(await folders({ model, quiet }));
   const { signal, done } = stopOnInterrupt(() =>
     say(`stopping: ${grace} s for the running job, then another worker gets it (again to leave at once)`),
   );
