@@ -10,6 +10,8 @@ export type WorkerProcess = {
   readonly said: string;
   /** Fires when it is ready to paint. */
   readonly ready: Promise<void>;
+  /** Sends a signal that does not end it. */
+  signal(signal: "SIGSTOP" | "SIGCONT"): void;
   kill(signal: "SIGKILL" | "SIGTERM"): Promise<number | null>;
 };
 
@@ -19,7 +21,12 @@ export function startWorker(url: string, model: string, ...args: string[]): Work
     [koala, "worker", "--redis", url, "--model", model, "--threads", "1", ...args],
     { stdio: ["ignore", "ignore", "pipe"] },
   );
-  const worker = { said: "", ready: readyOf(child), kill: (signal: NodeJS.Signals) => kill(child, signal) };
+  const worker = {
+    said: "",
+    ready: readyOf(child),
+    signal: (signal: NodeJS.Signals) => void child.kill(signal),
+    kill: (signal: NodeJS.Signals) => kill(child, signal),
+  };
   child.stderr!.on("data", (data: Buffer) => {
     worker.said += data;
   });
