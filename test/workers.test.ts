@@ -200,6 +200,38 @@ describe("an outage of Redis", () => {
   });
 });
 
+describe("jobs of one shape", () => {
+  it("are taken together as long as the next one fits, each with its own picture", async () => {
+    const prefix = `test-${randomUUID()}`;
+    const queue = await redisQueue(redis.url, { prefix });
+    const painter = openPainter(catalogue, { threads: 1 });
+    const batches: string[][] = [];
+    let batch: string[] | undefined;
+    const watched: PainterService["paint"] = (order, signal) => {
+      if (!batch) {
+        batches.push((batch = []));
+        setImmediate(() => (batch = undefined));
+      }
+      batch.push(order.settings.seed);
+      return painter.paint(order, signal);
+    };
+    const jobs = [];
+    for (const [seed, steps] of [1, 1, 1, 2, 1].entries())
+      jobs.push(await queue.submit(await tinyOrder(catalogue, { seed, steps })));
+    const worker = new JobWorker(redis.url, { ...painter, paint: watched }, catalogue, { prefix });
+    await worker.start();
+    for (const { id, settings } of jobs)
+      expect(jobsIn(await followed(queue, id)).at(-1)).toMatchObject({
+        state: "done",
+        images: [{ seed: settings.seed }],
+      });
+    expect(batches).toEqual([["0", "1", "2"], ["3"], ["4"]]);
+    await queue.close({ graceSeconds: 0 });
+    await worker.close();
+    await painter.close();
+  });
+});
+
 describe("a job that fails", () => {
   const withPainter = async (
     paint: PainterService["paint"],

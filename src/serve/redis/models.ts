@@ -27,12 +27,26 @@ export async function announce(store: JobStore, worker: string, catalogue: Catal
     const { className, config } = scheduler;
     const told: Announcement = { card, scheduler: { className, config: { ...config } }, bytes };
     write.hset(models, id, JSON.stringify(told)).zadd(seen, Date.now(), id);
+    write.zadd(store.key("workers", id), Date.now(), worker);
   }
   await write.publish(models, "").exec();
 }
 
-export async function leave(store: JobStore, worker: string): Promise<void> {
-  await store.redis.del(store.key("worker", worker));
+export async function leave(store: JobStore, worker: string, catalogue: Catalogue): Promise<void> {
+  const write = store.redis.multi().del(store.key("worker", worker));
+  for (const id of catalogue.keys()) write.zrem(store.key("workers", id), worker);
+  await write.exec();
+}
+
+/** How many of a model's waiting jobs one of its workers may take, so that each gets some. */
+export async function shareOf(store: JobStore, model: string): Promise<number> {
+  const workers = store.key("workers", model);
+  await store.redis.zremrangebyscore(workers, 0, Date.now() - aliveSeconds * 1000);
+  const [alive, waiting] = await Promise.all([
+    store.redis.zcard(workers),
+    store.redis.zcard(store.key("waiting", model)),
+  ]);
+  return Math.ceil(waiting / Math.max(1, alive));
 }
 
 /** What is announced, after the server's own; keeps itself up to date until it is closed. */

@@ -3,8 +3,9 @@
 import type { Job } from "bullmq";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
 import { failureOf } from "../failure.js";
-import type { PainterService } from "../paint.js";
+import type { Order, PainterService } from "../paint.js";
 import type { JobStore, Verdict } from "./store.js";
+import type { Taken } from "./take.js";
 
 export type Outcome = "done" | "failed" | "cancelled" | "retried" | "released" | "lost" | "over";
 
@@ -14,20 +15,21 @@ export type Context = {
   onError: (error: unknown) => void;
 };
 
-/** `controller` may be aborted with "cancelled", "released" (the worker stops) or "lost" (its lock is gone). */
-export async function paintJob(
-  job: Job,
-  owner: string,
-  controller: AbortController,
-  context: Context,
-): Promise<Outcome> {
+/** A job that is being painted. `controller` may be aborted with "cancelled", "released" (the worker stops) or "lost" (its lock is gone). */
+export type Sitting = { job: Job; owner: string; order: Order; controller: AbortController };
+
+/** Signs the record; false where there is nothing to paint, and BullMQ then knows it. */
+export async function beginJob({ job, token, order }: Taken, store: JobStore): Promise<boolean> {
+  if (order && (await store.begin(job.id!, token)) === "go") return true;
+  await settle(job, token, "over");
+  return false;
+}
+
+/** Those that are given in one turn of the event loop are painted as one batch, if they can be. */
+export async function paintJob(sitting: Sitting, context: Context): Promise<Outcome> {
+  const { job, owner, order, controller } = sitting;
   const { store } = context;
   const id = job.id!;
-  const order = await store.order(id);
-  if (!order || (await store.begin(id, owner)) === "over") {
-    await settle(job, owner, "over");
-    return "over";
-  }
   try {
     for await (const event of context.painter.paint(order, controller.signal)) {
       const verdict = await store.report(id, owner, event);
@@ -35,12 +37,13 @@ export async function paintJob(
     }
     return await settle(job, owner, outcome("done", await store.end(id, owner, "done")));
   } catch (error) {
-    return failed(job, owner, error, controller.signal, context);
+    return failed(sitting, error, context);
   }
 }
 
-async function failed(job: Job, owner: string, error: unknown, signal: AbortSignal, context: Context) {
+async function failed({ job, owner, controller }: Sitting, error: unknown, context: Context) {
   const { store, onError } = context;
+  const { signal } = controller;
   const id = job.id!;
   if (error instanceof Cancelled && signal.reason === "lost") return "lost";
   if (error instanceof Cancelled && signal.reason === "released") {

@@ -2,12 +2,13 @@
  * @file Every change of a job's record, each one script that Redis runs whole: whatever process dies between two of
  * them, a record is never half changed, and of two that would end a job only the first does.
  *
- * Keys, all below a prefix P (one Redis or a Sentinel group; a Cluster would need them in one slot):
+ * Keys, all below a prefix P (on one Redis: a Cluster would need them in one slot):
  *   P:job:ID            hash: the record           P:waiting, P:waiting:MODEL  sorted by number: who waits
  *   P:job:ID:order      hash: image, mask          P:running                   sorted by number: who is painted
  *   P:job:ID:images     hash: index -> what it is  P:jobs                      sorted by time: all that are remembered
  *   P:job:ID:file:N     a picture's file           P:worker:ID                 is there while that worker lives
- *   P:job:ID:log        stream: states and images  P:models, P:models:seen     what workers can paint
+ *   P:job:ID:log        stream: states and images  P:workers:MODEL             sorted by time: who lives, by model
+ *   P:number            counts jobs                P:models, P:models:seen     what workers can paint
  * Channels: P:job:ID:live (its followers), P:moves:MODEL (positions changed), P:work:MODEL (a job may be taken),
  *   P:cancel (ids), P:ended (ids), P:models (a model came).
  */

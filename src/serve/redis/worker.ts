@@ -1,5 +1,5 @@
 /**
- * @file A worker: takes jobs of its models from Redis, paints them one after the other, tells what happens.
+ * @file A worker: takes jobs of its models from Redis, paints them one batch after the other, tells what happens.
  *
  * Jobs are fetched by hand and not by BullMQ's loop, since one painter serves the queues of several models and must not
  * hold a job of one while it paints another's. BullMQ deals jobs out, holds their locks, and finds those whose worker
@@ -13,10 +13,11 @@ import type { Redis } from "ioredis";
 import type { Catalogue } from "../catalogue.js";
 import type { PainterService } from "../paint.js";
 import { connect, Subscriptions } from "./connection.js";
-import { announce, leave } from "./models.js";
-import { type Outcome, paintJob } from "./paint-job.js";
+import { announce, leave, shareOf } from "./models.js";
+import { beginJob, type Outcome, paintJob } from "./paint-job.js";
 import { queueName } from "./paint-queues.js";
 import { JobStore, type StoreOptions } from "./store.js";
+import { type Taken, takeTogether } from "./take.js";
 
 export type WorkerOptions = StoreOptions & {
   onJob?: (id: string, outcome: Outcome) => void;
@@ -38,9 +39,11 @@ export class JobWorker {
   readonly #redis: Redis;
   readonly #subscriptions: Subscriptions;
   readonly #store: JobStore;
-  readonly #workers: readonly Worker[];
+  /** By model. */
+  readonly #queues: ReadonlyMap<string, Worker>;
   readonly #stopping = new AbortController();
-  readonly #running = new Map<string, AbortController>();
+  readonly #held = new Map<string, { controller: AbortController; renewal: NodeJS.Timeout }>();
+  #handsBack = false;
   #takes = 0;
   /** Whether something happened since the queues were last looked at. */
   #signed = false;
@@ -56,18 +59,20 @@ export class JobWorker {
     this.#redis = connect(url, "waits", onError);
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, rest);
-    this.#workers = painter.models.map(({ id }) => this.#worker(id));
+    this.#queues = new Map(painter.models.map(({ id }) => [id, this.#worker(id)]));
   }
 
   async start(): Promise<void> {
     const [store, subscriptions] = [this.#store, this.#subscriptions];
-    await subscriptions.listen(store.key("cancel"), (id) => this.#running.get(id)?.abort("cancelled"));
+    await subscriptions.listen(store.key("cancel"), (id) =>
+      this.#held.get(id)?.controller.abort("cancelled"),
+    );
     for (const { id } of this.#painter.models)
       await subscriptions.listen(store.key("work", id), () => this.#sign());
     const tell = () => announce(this.#store, this.id, this.#catalogue);
     await tell();
     this.#timer = setInterval(() => void tell().catch(this.#options.onError), announceSeconds * 1000);
-    for (const worker of this.#workers) await worker.startStalledCheckTimer();
+    for (const queue of this.#queues.values()) await queue.startStalledCheckTimer();
     this.#work = this.#loop();
   }
 
@@ -76,13 +81,14 @@ export class JobWorker {
     this.#stopping.abort();
     this.#sign();
     const hurry = setTimeout(() => {
-      for (const controller of this.#running.values()) controller.abort("released");
+      this.#handsBack = true;
+      for (const { controller } of this.#held.values()) controller.abort("released");
     }, graceSeconds * 1000);
     await this.#work;
     clearTimeout(hurry);
     clearInterval(this.#timer);
-    await leave(this.#store, this.id).catch(this.#options.onError);
-    await Promise.all(this.#workers.map((worker) => worker.close()));
+    await leave(this.#store, this.id, this.#catalogue).catch(this.#options.onError);
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
     this.#subscriptions.close();
     this.#redis.disconnect();
   }
@@ -109,32 +115,56 @@ export class JobWorker {
     }
   }
 
-  /** One job of each model in turn, so that none waits for all of another's. */
+  /** Jobs of each model in turn, so that none waits for all of another's. */
   async #turn(): Promise<boolean> {
     let any = false;
-    for (const worker of this.#workers) {
+    for (const [model, queue] of this.#queues) {
       if (this.#stopping.signal.aborted) return any;
-      const token = `${this.id}/${this.#takes++}`;
-      const job: Job | undefined = await worker.getNextJob(token, { block: false });
-      if (!job) continue;
-      any = true;
-      await this.#do(job, token);
+      const group = await takeTogether(
+        () => this.#take(queue),
+        () => shareOf(this.#store, model),
+      );
+      any ||= group.length > 0;
+      await this.#paint(group);
     }
     return any;
   }
 
-  async #do(job: Job, token: string): Promise<void> {
-    const id = job.id!;
-    const controller = new AbortController();
-    this.#running.set(id, controller);
-    const renew = setInterval(() => void this.#renew(job, token, controller), (lockSeconds * 1000) / 4);
+  async #take(queue: Worker): Promise<Taken | undefined> {
+    const token = `${this.id}/${this.#takes++}`;
+    const job: Job | undefined = await queue.getNextJob(token, { block: false });
+    return job && { job, token, order: await this.#store.order(job.id!) };
+  }
+
+  async #paint(group: readonly Taken[]): Promise<void> {
+    const held = group.map((taken) => ({ ...taken, controller: this.#hold(taken) }));
     try {
+      const begun = await Promise.all(held.map((taken) => beginJob(taken, this.#store)));
       const context = { store: this.#store, painter: this.#painter, onError: this.#options.onError };
-      this.#options.onJob(id, await paintJob(job, token, controller, context));
+      const painted = held.map(async ({ job, token, order, controller }, i) => {
+        const sitting = { job, owner: token, order: order!, controller };
+        this.#options.onJob(job.id!, begun[i] ? await paintJob(sitting, context) : "over");
+      });
+      for (const result of await Promise.allSettled(painted))
+        if (result.status === "rejected") this.#options.onError(result.reason);
     } finally {
-      clearInterval(renew);
-      this.#running.delete(id);
+      for (const { job } of held) this.#let(job.id!);
     }
+  }
+
+  /** Keeps a job's lock until it is let go. */
+  #hold({ job, token }: Taken): AbortController {
+    const controller = new AbortController();
+    const renewal = setInterval(() => void this.#renew(job, token, controller), (lockSeconds * 1000) / 4);
+    this.#held.set(job.id!, { controller, renewal });
+    // Taken while the worker was being stopped.
+    if (this.#handsBack) controller.abort("released");
+    return controller;
+  }
+
+  #let(id: string): void {
+    clearInterval(this.#held.get(id)?.renewal);
+    this.#held.delete(id);
   }
 
   async #renew(job: Job, token: string, controller: AbortController): Promise<void> {
