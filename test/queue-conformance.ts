@@ -173,6 +173,18 @@ export function queueConformance(
     await queue.cancel(running);
   });
 
+  it("knows no job by an id that only looks like one", async () => {
+    const queue = await fresh();
+    const { id } = await queue.submit(await order());
+    await followed(queue, id);
+    for (const wrong of ["", "*", `${id}:log`, `${id}:images`, `${id}:file:0`, `x${id}`, "__proto__"]) {
+      expect(await queue.get(wrong)).toBeUndefined();
+      expect(await queue.cancel(wrong)).toBeUndefined();
+      expect(await queue.image(wrong, 0)).toBeUndefined();
+      expect(await followed(queue, wrong)).toEqual([]);
+    }
+  });
+
   it("forgets a job and its pictures after their time", async () => {
     const queue = await fresh({ keepMs: 1000 });
     const { id } = await queue.submit(await order());

@@ -2,7 +2,7 @@
 
 import { once } from "node:events";
 import { stat } from "node:fs/promises";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { defaultLimits } from "../serve/limits.js";
@@ -30,6 +30,9 @@ type Options = {
   quiet?: boolean;
 };
 
+/** Shared with the worker. As a variable it is not shown by a list of processes, password and all. */
+export const redisOption = (what: string) => new Option("--redis <url>", what).env("KOALA_REDIS");
+
 export const several = (value: string, before: string[]) => [...before, value];
 const megabyte = 2 ** 20;
 
@@ -38,7 +41,7 @@ export function serveCommand(): Command {
   return new Command("serve")
     .description("Serve models: a page, OpenAI's and AUTOMATIC1111's API, and jobs with progress.")
     .option("-m, --model <model>", "folder or Hub id; may be given again", several, [])
-    .option("--redis <url>", "leave painting to `koala worker`s there")
+    .addOption(redisOption("leave painting to the workers of this Redis"))
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "0 takes any free one", whole, 7860)
     .option("--api-key <key>", "ask for this key; or set KOALA_API_KEY")

@@ -33,6 +33,9 @@ const mostWaitingBytes = 2 ** 28;
 
 const sweepSeconds = 5;
 
+/** Ids come from clients and become parts of keys: "ID:log" must not be one. */
+const isId = (id: string): boolean => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(id);
+
 export async function redisQueue(url: string, options: RedisOptions = {}): Promise<JobQueue> {
   return (await redisQueueAndModels(url, new Map(), options)).queue;
 }
@@ -103,6 +106,7 @@ class RedisQueue implements JobQueue {
   }
 
   async get(id: string): Promise<JobStatus | undefined> {
+    if (!isId(id)) return undefined;
     return this.#asked(async () => (await this.#store.read(id))?.status);
   }
 
@@ -116,6 +120,7 @@ class RedisQueue implements JobQueue {
   }
 
   async cancel(id: string): Promise<JobStatus | undefined> {
+    if (!isId(id)) return undefined;
     return this.#asked(async () => {
       const now = await this.#store.cancel(id);
       const status = (await this.#store.read(id))?.status;
@@ -126,6 +131,7 @@ class RedisQueue implements JobQueue {
   }
 
   async *events(id: string, signal?: AbortSignal): AsyncGenerator<JobEvent, void> {
+    if (!isId(id)) return;
     const either = signal ? AbortSignal.any([signal, this.#ending.signal]) : this.#ending.signal;
     this.#followed.set(id, (this.#followed.get(id) ?? 0) + 1);
     try {
@@ -140,6 +146,7 @@ class RedisQueue implements JobQueue {
   }
 
   async image(id: string, index: number) {
+    if (!isId(id)) return undefined;
     return this.#asked(() => this.#store.file(id, index));
   }
 
