@@ -8,8 +8,7 @@ import { openPainter } from "../src/serve/painter.js";
 import { Draining, type JobEvent, type JobQueue, QueueFull } from "../src/serve/queue.js";
 import type { GenerationRequest } from "../src/serve/schemas.js";
 import { settle } from "../src/serve/settle.js";
-
-export const tinyModel = new URL("../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
+import { tinyModel } from "./serving.js";
 
 export type QueueOptions = { most?: number; keepMs?: number };
 

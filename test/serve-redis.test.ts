@@ -4,8 +4,8 @@ import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { queueOver } from "../src/serve/redis/open.js";
 import type { Job, ModelList } from "../src/serve/schemas.js";
 import { type Serving, serveModels } from "../src/serve/server.js";
-import { tinyModel } from "./queue-conformance.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
+import { tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 let redis: RedisServer;

@@ -12,8 +12,9 @@ import { openPainter } from "../src/serve/painter.js";
 import { isOver, type JobEvent, type JobQueue, Unreachable } from "../src/serve/queue.js";
 import { redisQueue } from "../src/serve/redis/queue.js";
 import { JobWorker } from "../src/serve/redis/worker.js";
-import { followed, jobsIn, tinyModel, tinyOrder } from "./queue-conformance.js";
+import { followed, jobsIn, tinyOrder } from "./queue-conformance.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
+import { tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 const otherModel = new URL("../golden/data/pipelines/sdxl-tiny", import.meta.url).pathname;
