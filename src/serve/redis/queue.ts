@@ -203,9 +203,10 @@ class RedisQueue implements JobQueue {
 
   /**
    * Puts back into BullMQ what is only in our records, since the server that took it died in between, and ends what
-   * was cancelled after its worker died.
+   * was cancelled after its worker died. Records expire by themselves, their places in the lists do not.
    */
   async #sweep(): Promise<void> {
+    for (const id of await this.#store.old()) await this.#store.forget(id);
     for (const id of await this.#store.live()) {
       const job = (await this.#store.read(id))?.status;
       if (!job) await this.#store.forget(id);

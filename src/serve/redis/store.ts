@@ -80,6 +80,11 @@ export class JobStore {
     return this.redis.zrevrange(this.key("jobs"), 0, -1);
   }
 
+  /** The eldest of those that may be forgotten by now. */
+  async old(): Promise<string[]> {
+    return this.redis.zrangebyscore(this.key("jobs"), 0, Date.now() - this.#keep * 1000, "LIMIT", 0, 200);
+  }
+
   /** Those that wait or run. */
   async live(): Promise<string[]> {
     const [waiting, running] = await Promise.all(

@@ -7,7 +7,7 @@ import type { Order } from "../paint.js";
 /** `order` is absent where the job is over already. */
 export type Taken = { job: Job; token: string; order: Order | undefined };
 
-export async function takeTogether(
+export async function takeGroup(
   take: () => Promise<Taken | undefined>,
   share: () => Promise<number>,
 ): Promise<Taken[]> {

@@ -17,7 +17,7 @@ import { announce, leave, shareOf } from "./models.js";
 import { beginJob, type Outcome, paintJob } from "./paint-job.js";
 import { queueName } from "./paint-queues.js";
 import { JobStore, type StoreOptions } from "./store.js";
-import { type Taken, takeTogether } from "./take.js";
+import { type Taken, takeGroup } from "./take.js";
 
 export type WorkerOptions = StoreOptions & {
   onJob?: (id: string, outcome: Outcome) => void;
@@ -120,7 +120,7 @@ export class JobWorker {
     let any = false;
     for (const [model, queue] of this.#queues) {
       if (this.#stopping.signal.aborted) return any;
-      const group = await takeTogether(
+      const group = await takeGroup(
         () => this.#take(queue),
         () => shareOf(this.#store, model),
       );
