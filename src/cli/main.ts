@@ -14,6 +14,7 @@ import { exitCodes, report } from "./terminal.js";
 import { trainCommand } from "./train.js";
 import { watchCommand } from "./watch.js";
 import { wordsCommand } from "./words.js";
+import { workerCommand } from "./worker.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -38,6 +39,7 @@ for (const command of [
   trainCommand(),
   watchCommand(),
   wordsCommand(),
+  workerCommand(),
 ]) {
   koala.addCommand(command.exitOverride());
 }

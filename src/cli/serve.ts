@@ -1,11 +1,12 @@
 /** @file `koala serve`: the API and the page, with the models kept loaded. */
 
 import { once } from "node:events";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
 import { defaultLimits } from "../serve/limits.js";
+import { queueOver } from "../serve/redis/open.js";
 import { serveModels } from "../serve/server.js";
 import { resolveShown } from "./models.js";
 import { report, stopOnInterrupt } from "./terminal.js";
@@ -19,6 +20,7 @@ type Options = {
   allowHost: string[];
   allowOrigin: string[];
   threads?: number;
+  redis?: string;
   maxQueue: number;
   maxPixels: number;
   maxSteps: number;
@@ -28,7 +30,10 @@ type Options = {
   quiet?: boolean;
 };
 
-const several = (value: string, before: string[]) => [...before, value];
+/** Shared with the worker. As a variable it is not shown by a list of processes, password and all. */
+export const redisOption = (what: string) => new Option("--redis <url>", what).env("KOALA_REDIS");
+
+export const several = (value: string, before: string[]) => [...before, value];
 const megabyte = 2 ** 20;
 
 export function serveCommand(): Command {
@@ -36,6 +41,7 @@ export function serveCommand(): Command {
   return new Command("serve")
     .description("Serve models: a page, OpenAI's and AUTOMATIC1111's API, and jobs with progress.")
     .option("-m, --model <model>", "folder or Hub id; may be given again", several, [])
+    .addOption(redisOption("leave painting to the workers of this Redis"))
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "0 takes any free one", whole, 7860)
     .option("--api-key <key>", "ask for this key; or set KOALA_API_KEY")
@@ -54,14 +60,14 @@ export function serveCommand(): Command {
     .action(serve);
 }
 
-function whole(text: string): number {
+export function whole(text: string): number {
   if (!/^\d{1,12}$/.test(text)) throw new InvalidArgumentError(`"${text}" is not a whole number.`);
   return Number(text);
 }
 
 async function serve(options: Options): Promise<void> {
   const say = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
-  const { host, port, allowHost, allowOrigin, threads } = options;
+  const { host, port, allowHost, allowOrigin, threads, redis } = options;
   if (port > 65535) throw new InvalidRequest("--port", port, `must be at most 65535, got ${port}.`);
   const key = options.apiKey ?? process.env.KOALA_API_KEY;
   const server = await serveModels({
@@ -76,15 +82,22 @@ async function serve(options: Options): Promise<void> {
     },
     ...(key !== undefined && { key }),
     ...(threads !== undefined && { threads }),
+    ...(redis !== undefined && { openQueue: queueOver(redis) }),
     limits: limitsOf(options),
   });
   const { signal, done } = stopOnInterrupt((line) => say(`\n${line}`));
   process.stdout.write(`${server.url}/\n`);
-  say(pc.dim(`${[...server.catalogue.keys()].join(", ")}; loaded when first asked for. Ctrl-C stops.`));
+  const models = [...server.catalogue.keys()].join(", ");
+  say(
+    pc.dim(redis === undefined ? `${models}; loaded when first asked for. Ctrl-C stops.` : overRedis(models)),
+  );
   if (!signal.aborted) await once(signal, "abort");
   await server.close(options.grace);
   done();
 }
+
+const overRedis = (models: string): string =>
+  `${models || "no worker has come yet"}; painted by workers. Ctrl-C stops.`;
 
 const limitsOf = (options: Options) => ({
   queue: options.maxQueue,
@@ -94,8 +107,13 @@ const limitsOf = (options: Options) => ({
   bodyBytes: options.maxBody * megabyte,
 });
 
-/** The folders of the models that are named, or of the one that ships with this package. */
-async function folders({ model, quiet = false }: Options): Promise<string[]> {
-  if (model.length === 0) return [modelOrShipped(undefined)];
-  return Promise.all(model.map((name) => resolveShown(name, { quiet })));
+/** The folders of the models that are named, or else what workers announce, or the one that ships with this package. */
+export async function folders({
+  model,
+  redis,
+  quiet = false,
+}: Pick<Options, "model" | "redis" | "quiet">): Promise<string[]> {
+  if (model.length > 0) return Promise.all(model.map((name) => resolveShown(name, { quiet })));
+  if (redis !== undefined) return [];
+  return [modelOrShipped(undefined)];
 }

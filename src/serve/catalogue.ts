@@ -42,7 +42,9 @@ export function modelNamed(catalogue: Catalogue, id: string | undefined): Served
   const [first] = catalogue.values();
   const found = id === undefined ? first : catalogue.get(id);
   if (found) return found;
-  const rule = `must be one of ${listed([...catalogue.keys()], 20)}, got ${JSON.stringify(id)}.`;
+  const rule = first
+    ? `must be one of ${listed([...catalogue.keys()], 20)}, got ${JSON.stringify(id)}.`
+    : "must be one that a worker paints, and none has come yet. Start `koala worker --model`.";
   throw new InvalidRequest("model", id, rule);
 }
 

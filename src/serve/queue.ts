@@ -87,5 +87,14 @@ export class Draining extends Error {
   }
 }
 
+/** The place where jobs wait gives no answer: HTTP 503. */
+export class Unreachable extends Error {
+  override name = "Unreachable" as const;
+
+  constructor(place: string) {
+    super(`queue: must answer at ${place}, got no answer. Send it again shortly.`);
+  }
+}
+
 export const isOver = (state: JobState): boolean =>
   state === "done" || state === "failed" || state === "cancelled";

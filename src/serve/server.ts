@@ -29,7 +29,11 @@ export type ServeOptions = Omit<GuardOptions, "host"> & {
   onError?: (error: unknown) => void;
 };
 
-export type OpenQueue = (catalogue: Catalogue, options: QueueOptions) => Promise<JobQueue>;
+/** `own` is what the folders describe; where others paint, their models come and go. */
+export type OpenQueue = (
+  own: Catalogue,
+  options: QueueOptions,
+) => Promise<{ queue: JobQueue; catalogue: Catalogue }>;
 export type QueueOptions = {
   limits: Limits;
   threads?: number;
@@ -51,10 +55,11 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   checkBinding(host, noAuth ? "none" : key);
   const { openQueue = embedded, onError = () => {} } = options;
   const limits = { ...defaultLimits, ...options.limits };
-  const catalogue = await openCatalogue(models);
+  const own = await openCatalogue(models);
   const metrics = makeMetrics();
   const end = { onEnd: metrics.jobEnded, onError };
-  const queue = await openQueue(catalogue, { limits, ...(threads !== undefined && { threads }), ...end });
+  const queueOptions = { limits, ...(threads !== undefined && { threads }), ...end };
+  const { queue, catalogue } = await openQueue(own, queueOptions);
   metrics.watch(queue);
   const { allowHosts = [], allowOrigins = [] } = options;
   const guard = { host, allowHosts, allowOrigins, ...(key !== undefined && !noAuth && { key }) };
@@ -93,5 +98,6 @@ function isLoopback(host: string): boolean {
 /** The default: jobs in this process, painted in a thread. */
 const embedded: OpenQueue = async (catalogue, { limits, threads, onEnd, onError }) => {
   const painter = painterThread(catalogue, threads === undefined ? {} : { threads });
-  return embeddedQueue(painter, { most: limits.queue, onEnd, onError, onClose: painter.close });
+  const queue = embeddedQueue(painter, { most: limits.queue, onEnd, onError, onClose: painter.close });
+  return { queue, catalogue };
 };

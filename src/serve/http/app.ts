@@ -35,8 +35,10 @@ export function createApp({ guard, page = new Map(), onError = () => {}, ...rest
   app.route("/", openaiRoutes(service));
   app.route("/", webuiRoutes(service));
   app.get("/healthz", async (c) => {
-    const [health, depth] = [await queue.health(), await queue.depth()];
-    return health.ok ? c.json({ status: "ok", ...depth }) : c.json({ status: health.reason, ...depth }, 503);
+    const health = await queue.health();
+    if (health.ok) return c.json({ status: "ok", ...(await queue.depth()) });
+    const depth = await queue.depth().catch(() => ({}));
+    return c.json({ status: health.reason, ...depth }, 503);
   });
   app.get("/metrics", async (c) =>
     c.body(await metrics.text(), 200, { "content-type": metrics.contentType }),

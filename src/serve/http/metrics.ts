@@ -3,7 +3,7 @@
 import type { MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import type { JobQueue, JobStatus } from "../queue.js";
+import { type JobQueue, type JobStatus, Unreachable } from "../queue.js";
 
 export type Metrics = {
   /** Prometheus' text, and its media type. */
@@ -72,11 +72,18 @@ export function makeMetrics({ node = true } = {}): Metrics {
         labelNames: ["state"] as const,
         registers,
         async collect() {
-          const { queued, running } = await queue.depth();
+          const depth = await queue.depth().catch(ignoreOutage);
+          if (!depth) return this.reset();
+          const { queued, running } = depth;
           this.set({ state: "queued" }, queued);
           this.set({ state: "running" }, running);
         },
       });
     },
   };
+}
+
+/** The other numbers are wanted most of all while the queue cannot be reached. */
+function ignoreOutage(error: unknown): undefined {
+  if (!(error instanceof Unreachable)) throw error;
 }

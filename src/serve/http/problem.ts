@@ -3,7 +3,7 @@
 import { HTTPException } from "hono/http-exception";
 import { Cancelled, InvalidRequest } from "../../errors.js";
 import { failureOf } from "../failure.js";
-import { Draining, QueueFull } from "../queue.js";
+import { Draining, QueueFull, Unreachable } from "../queue.js";
 import type { JobFailure } from "../schemas.js";
 
 export type Trouble = {
@@ -52,6 +52,8 @@ export function troubleOf(error: unknown): Trouble {
   }
   if (error instanceof Draining)
     return { status: 503, code: "stopping", message: error.message, retryAfter: 5 };
+  if (error instanceof Unreachable)
+    return { status: 503, code: "unreachable", message: error.message, retryAfter: 5 };
   if (error instanceof Cancelled) return { status: 409, code: "cancelled", message: error.message };
   if (error instanceof HTTPException) return fromHono(error);
   const failure = error instanceof JobFailed ? error.failure : failureOf(error);

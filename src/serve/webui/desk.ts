@@ -12,16 +12,15 @@ type OnDesk = {
 };
 
 export class Desk {
-  standing: Standing;
+  standing: Standing = { checkpoint: undefined, clipSkip: undefined };
   readonly #queue: JobQueue;
   readonly #audience: Audience;
   /** In the order they came; the first that runs is the one that is asked about. */
   readonly #jobs = new Map<string, OnDesk>();
 
-  constructor(queue: JobQueue, audience: Audience, checkpoint: string) {
+  constructor(queue: JobQueue, audience: Audience) {
     this.#queue = queue;
     this.#audience = audience;
-    this.standing = { checkpoint, clipSkip: undefined };
   }
 
   /** Paints while this API's clients can ask about it. An interrupted job gives what is finished, as A1111 does. */

@@ -77,7 +77,7 @@ const setOptions = createRoute({
 
 export function webuiRoutes({ queue, audience, catalogue, limits }: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated() });
-  const desk = new Desk(queue, audience, [...catalogue.keys()][0]!);
+  const desk = new Desk(queue, audience);
   app.openapi(txt2img, async (c) => {
     const body = c.req.valid("json");
     const order = settleWish(txt2imgWish(body, desk.standing), catalogue, limits);
@@ -102,7 +102,7 @@ export function webuiRoutes({ queue, audience, catalogue, limits }: Service): Op
     return c.json({}, 200);
   });
   app.openapi(pngInfo, async (c) => c.json(await pictureInfo(c.req.valid("json").image), 200));
-  app.openapi(options, (c) => c.json(optionsOf(desk.standing), 200));
+  app.openapi(options, (c) => c.json(optionsOf(desk.standing, catalogue), 200));
   app.openapi(setOptions, (c) => {
     desk.standing = changed(desk.standing, c.req.valid("json"), catalogue);
     return c.json(null, 200);
@@ -144,8 +144,8 @@ async function pictureInfo(image: string) {
   return { info, items, parameters };
 }
 
-const optionsOf = ({ checkpoint, clipSkip }: Standing): Record<string, unknown> => ({
-  sd_model_checkpoint: checkpoint,
+const optionsOf = ({ checkpoint, clipSkip }: Standing, catalogue: Catalogue): Record<string, unknown> => ({
+  sd_model_checkpoint: checkpoint ?? [...catalogue.keys()][0] ?? null,
   sd_checkpoint_hash: null,
   sd_vae: "Automatic",
   CLIP_stop_at_last_layers: (clipSkip ?? 0) + 1,
@@ -160,7 +160,7 @@ function changed(
   catalogue: Catalogue,
 ): Standing {
   let { checkpoint, clipSkip } = standing;
-  const now = optionsOf(standing);
+  const now = optionsOf(standing, catalogue);
   for (const [name, value] of Object.entries(given)) {
     if (Object.hasOwn(now, name) && now[name] === value) continue;
     if (name === "sd_model_checkpoint" && typeof value === "string")

@@ -10,8 +10,8 @@ import { type Source, sourceFromText } from "../source.js";
 import { refuseEffects } from "./inert.js";
 import type { Img2img, Txt2img } from "./schemas.js";
 
-/** `checkpoint` and `clipSkip` as POST /options left them. */
-export type Standing = { checkpoint: string; clipSkip: number | undefined };
+/** `checkpoint` and `clipSkip` as POST /options left them; without one, the first model. */
+export type Standing = { checkpoint: string | undefined; clipSkip: number | undefined };
 
 export function txt2imgWish(body: Txt2img, standing: Standing): Wish {
   refuseEffects(body);
@@ -94,7 +94,11 @@ function overrides(settings: Readonly<Record<string, unknown>>, standing: Standi
       throw new InvalidRequest(`override_settings.${name.slice(0, 100)}`, value, rule);
     }
   }
-  return { model: checkpoint, ...(clipSkip && { clipSkip }), ...(outputFormat && { outputFormat }) };
+  return {
+    ...(checkpoint !== undefined && { model: checkpoint }),
+    ...(clipSkip && { clipSkip }),
+    ...(outputFormat && { outputFormat }),
+  };
 }
 
 /** Settings of how A1111 shows and saves, and those that clients name to say "none". */

@@ -1,0 +1,70 @@
+/** @file `koala worker`: paints the jobs that `koala serve --redis` takes. */
+
+import { Command } from "commander";
+import pc from "picocolors";
+import { openCatalogue } from "../serve/catalogue.js";
+import { checkUrl, isDown, placeOf } from "../serve/redis/connection.js";
+import { JobWorker } from "../serve/redis/worker.js";
+import { painterThread } from "../serve/thread.js";
+import { folders, redisOption, several, whole } from "./serve.js";
+import { stopOnInterrupt } from "./terminal.js";
+
+type Options = { redis: string; model: string[]; threads?: number; grace: number; quiet?: boolean };
+
+/** The command, to be mounted by the program. */
+export function workerCommand(): Command {
+  return new Command("worker")
+    .description("Paint the jobs that `koala serve --redis` takes, on as many machines as you like.")
+    .addOption(redisOption("where the jobs are, such as redis://127.0.0.1:6379").makeOptionMandatory())
+    .option("-m, --model <model>", "folder or Hub id; may be given again", several, [])
+    .option("--threads <n>", "default: one per core", whole)
+    .option("--grace <seconds>", "for the running job when stopped, then another worker gets it", whole, 30)
+    .option("-q, --quiet", "say nothing but errors")
+    .addHelpText("after", help)
+    .action(work);
+}
+
+const help = `
+Progress, previews and cancelling work as without Redis. A worker that is killed loses no job: another paints it.
+
+Example:
+  koala serve --redis redis://127.0.0.1:6379
+  koala worker --redis redis://127.0.0.1:6379 --model ./koala-lightning-700m
+`;
+
+async function work({ redis, model, threads, grace, quiet = false }: Options): Promise<void> {
+  checkUrl(redis);
+  const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
+  const catalogue = await openCatalogue(await folders({ model, quiet }));
+  const { signal, done } = stopOnInterrupt(() =>
+    say(`stopping: ${grace} s for the running job, then another worker gets it (again to leave at once)`),
+  );
+  const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+  const painter = painterThread(catalogue, threads === undefined ? {} : { threads });
+  const worker = new JobWorker(redis, painter, catalogue, {
+    onJob: (id, outcome) => say(`${id} ${outcome}`),
+    onError: errorTeller(redis),
+  });
+  const started = worker.start().then(() => say(`painting ${[...catalogue.keys()].join(", ")}`));
+  await Promise.race([started.then(() => stopped), stopped]);
+  await Promise.race([worker.close({ graceSeconds: grace }), late(grace + 5)]);
+  await painter.close();
+  done();
+  // Without Redis nothing can be handed back, and its connections would wait for it: the locks expire by themselves.
+  process.exit();
+}
+
+const late = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+
+/** Prints errors; of an outage, which every connection notes at every attempt, once in a while. */
+function errorTeller(redis: string): (error: unknown) => void {
+  let told = 0;
+  return (error) => {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    if (!isDown(error)) return void process.stderr.write(`${pc.red("error:")} ${text}\n`);
+    if (Date.now() - told < 30_000) return;
+    told = Date.now();
+    const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
+    process.stderr.write(`${pc.yellow("waiting:")} no answer from ${placeOf(redis)} (${why})\n`);
+  };
+}

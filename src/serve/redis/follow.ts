@@ -1,0 +1,121 @@
+/**
+ * @file Following a job in another process. Steps and previews pass through a channel and may be lost; states and
+ * pictures are read from the job's log, for which a message in the channel is only the sign to look.
+ */
+
+import { Channel } from "../channel.js";
+import { isOver, type JobEvent, type JobStatus } from "../queue.js";
+import { isDown, missed, type Subscriptions } from "./connection.js";
+import type { JobStore, Live, LogEntry, Snapshot } from "./store.js";
+
+type Message = Live | { type: "moved" };
+
+/** Looked for without a sign, in case one was lost. */
+const lookSeconds = 5;
+
+export async function* follow(
+  store: JobStore,
+  subscriptions: Subscriptions,
+  id: string,
+  signal: AbortSignal,
+): AsyncGenerator<JobEvent, void> {
+  const messages = new Channel<Message>();
+  const take = (message: Message) => {
+    messages.forget((earlier) => replaces(message, earlier));
+    messages.push(message);
+  };
+  const leave = () => messages.end();
+  signal.addEventListener("abort", leave, { once: true });
+  const timer = setInterval(() => take({ type: "log" }), lookSeconds * 1000);
+  const stops: (() => void)[] = [];
+  const listen = async (channel: string, listener: (message: string) => void) => {
+    stops.push(await subscriptions.listen(channel, listener));
+  };
+  try {
+    if (signal.aborted) return;
+    await listen(store.key("job", id, "live"), (message) => take(JSON.parse(message)));
+    // Read only now, so that nothing falls between the two.
+    const snapshot = await store.read(id);
+    if (!snapshot) return;
+    const { model } = snapshot.status.settings;
+    if (snapshot.status.state === "queued")
+      await listen(store.key("moves", model), (message) =>
+        take({ type: message === missed ? "log" : "moved" }),
+      );
+    yield* told(store, snapshot, messages, signal);
+  } finally {
+    clearInterval(timer);
+    signal.removeEventListener("abort", leave);
+    for (const stop of stops) stop();
+  }
+}
+
+async function* told(
+  store: JobStore,
+  { status, at }: Snapshot,
+  messages: AsyncIterable<Message>,
+  signal: AbortSignal,
+): AsyncGenerator<JobEvent, void> {
+  let job = status;
+  yield { type: "state", job };
+  if (isOver(job.state)) return;
+  for await (const message of messages) {
+    if (signal.aborted) return;
+    switch (message.type) {
+      case "log":
+        for (const { at: place, entry } of (await unlessDown(store.log(job.id, at))) ?? []) {
+          at = place;
+          job = await after(store, job, entry);
+          yield entry.type === "image" ? { type: "image", image: entry.image } : { type: "state", job };
+          if (isOver(job.state)) return;
+        }
+        break;
+      case "moved": {
+        const position = job.state === "queued" ? await positionOf(store, job.id) : null;
+        if (position === null || position === job.position) break;
+        job = { ...job, position };
+        yield { type: "state", job };
+        break;
+      }
+      case "step":
+        // What was told before the snapshot was read is in it already.
+        if (job.state !== "running" || message.step <= job.step) break;
+        job = { ...job, step: message.step, total: message.total, secondsLeft: message.secondsLeft };
+        yield message;
+        break;
+      case "preview": {
+        const { base64, ...rest } = message;
+        yield { ...rest, bytes: Buffer.from(base64, "base64") };
+        break;
+      }
+      default:
+        message satisfies never;
+    }
+  }
+}
+
+async function after(store: JobStore, job: JobStatus, entry: LogEntry): Promise<JobStatus> {
+  if (entry.type === "image") return { ...job, images: [...job.images, entry.image] };
+  const { state } = entry.change;
+  const position = state === "queued" ? await positionOf(store, job.id) : null;
+  return { ...job, ...entry.change, position };
+}
+
+const positionOf = async (store: JobStore, id: string): Promise<number | null> =>
+  (await unlessDown(store.read(id)))?.status.position ?? null;
+
+/** Nothing during an outage: once it is over, all that happened is looked for. */
+async function unlessDown<T>(answer: Promise<T>): Promise<T | undefined> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (isDown(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Which of the messages that wait a later one makes needless. */
+function replaces(later: Message, earlier: Message): boolean {
+  if (later.type !== earlier.type) return false;
+  return later.type !== "preview" || (earlier.type === "preview" && earlier.index === later.index);
+}

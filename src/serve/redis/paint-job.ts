@@ -1,0 +1,77 @@
+/** @file One job that a worker took: painted, given up, handed back or left to another. Must not know how it was taken. */
+
+import type { Job } from "bullmq";
+import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
+import { failureOf } from "../failure.js";
+import type { Order, PainterService } from "../paint.js";
+import type { JobStore, Verdict } from "./store.js";
+import type { Taken } from "./take.js";
+
+export type Outcome = "done" | "failed" | "cancelled" | "retried" | "released" | "lost" | "over";
+
+export type Context = {
+  store: JobStore;
+  painter: PainterService;
+  onError: (error: unknown) => void;
+};
+
+/** A job that is being painted. `controller` may be aborted with "cancelled", "released" (the worker stops) or "lost" (its lock is gone). */
+export type Sitting = { job: Job; owner: string; order: Order; controller: AbortController };
+
+/** Signs the record; false where there is nothing to paint, and BullMQ then knows it. */
+export async function beginJob({ job, token, order }: Taken, store: JobStore): Promise<boolean> {
+  if (order && (await store.begin(job.id!, token)) === "go") return true;
+  await settle(job, token, "over");
+  return false;
+}
+
+/** Those that are given in one turn of the event loop are painted as one batch, if they can be. */
+export async function paintJob(sitting: Sitting, context: Context): Promise<Outcome> {
+  const { job, owner, order, controller } = sitting;
+  const { store } = context;
+  const id = job.id!;
+  try {
+    for await (const event of context.painter.paint(order, controller.signal)) {
+      const verdict = await store.report(id, owner, event);
+      if (verdict !== "go") controller.abort(verdict);
+    }
+    return await settle(job, owner, outcome("done", await store.end(id, owner, "done")));
+  } catch (error) {
+    return failed(sitting, error, context);
+  }
+}
+
+async function failed({ job, owner, controller }: Sitting, error: unknown, context: Context) {
+  const { store, onError } = context;
+  const { signal } = controller;
+  const id = job.id!;
+  if (error instanceof Cancelled && signal.reason === "lost") return "lost";
+  if (error instanceof Cancelled && signal.reason === "released") {
+    const released = outcome("released", await store.release(id, owner, true));
+    if (released === "released") await job.moveToWait(owner);
+    else await settle(job, owner, released);
+    return released;
+  }
+  if (error instanceof Cancelled)
+    return settle(job, owner, outcome("cancelled", await store.end(id, owner, "cancelled")));
+  if (!isFinal(error)) onError(error);
+  if (!isFinal(error) && job.attemptsMade + 1 < (job.opts.attempts ?? 1)) {
+    const retried = outcome("retried", await store.release(id, owner, false));
+    if (retried === "retried") await job.moveToFailed(error as Error, owner);
+    else await settle(job, owner, retried);
+    return retried;
+  }
+  return settle(job, owner, outcome("failed", await store.end(id, owner, "failed", failureOf(error))));
+}
+
+/** What is wrong with the request or the model is so the next time too. */
+const isFinal = (error: unknown): boolean => error instanceof InvalidRequest || error instanceof ModelError;
+
+const outcome = <T extends Outcome>(wanted: T, verdict: Verdict): T | "cancelled" | "lost" =>
+  verdict === "go" ? wanted : verdict;
+
+/** The record is right already: BullMQ need not deal the job out again. Where the lock is lost it will, to no effect. */
+async function settle(job: Job, owner: string, outcome: Outcome): Promise<Outcome> {
+  if (outcome !== "lost") await job.moveToCompleted(null, owner, false).catch(() => {});
+  return outcome;
+}

@@ -1,0 +1,221 @@
+/** @file What a JobQueue promises, whichever it is: one suite for the embedded queue and the one on Redis. */
+
+import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { type Catalogue, openCatalogue } from "../src/serve/catalogue.js";
+import { defaultLimits } from "../src/serve/limits.js";
+import type { Order, PainterService } from "../src/serve/paint.js";
+import { openPainter } from "../src/serve/painter.js";
+import { Draining, type JobEvent, type JobQueue, QueueFull } from "../src/serve/queue.js";
+import type { GenerationRequest } from "../src/serve/schemas.js";
+import { settle } from "../src/serve/settle.js";
+import { tinyModel } from "./serving.js";
+
+export type QueueOptions = { most?: number; keepMs?: number };
+
+/** A queue, and the end of whatever paints for it. */
+export type Opened = { queue: JobQueue; close(): Promise<void> };
+
+export async function tinyOrder(catalogue: Catalogue, change: Partial<GenerationRequest> = {}) {
+  const request = { prompt: "a red bicycle", steps: 2, guidanceScale: 3.5, seed: 7, ...change };
+  return settle(request, catalogue, defaultLimits);
+}
+
+export async function followed(queue: JobQueue, id: string): Promise<JobEvent[]> {
+  const seen: JobEvent[] = [];
+  for await (const event of queue.events(id)) seen.push(event);
+  return seen;
+}
+
+export const jobsIn = (events: readonly JobEvent[]) =>
+  events.flatMap((event) => (event.type === "state" ? [event.job] : []));
+const states = (events: readonly JobEvent[]) => jobsIn(events).map(({ state }) => state);
+
+/** States without those that tell only a new position. */
+const changes = (events: readonly JobEvent[]) =>
+  states(events).filter((state, i, all) => i === 0 || state !== all[i - 1]);
+
+export function queueConformance(
+  open: (painter: PainterService, catalogue: Catalogue, options?: QueueOptions) => Promise<Opened>,
+): void {
+  let catalogue: Catalogue;
+  let painter: PainterService;
+  const opened: Opened[] = [];
+  beforeAll(async () => {
+    catalogue = await openCatalogue([tinyModel]);
+    painter = openPainter(catalogue, { threads: 1 });
+  });
+  afterAll(async () => {
+    for (const { queue, close } of opened) {
+      await queue.close({ graceSeconds: 0 });
+      await close();
+    }
+    await painter.close();
+  });
+
+  const fresh = async (options?: QueueOptions): Promise<JobQueue> => {
+    const one = await open(painter, catalogue, options);
+    opened.push(one);
+    return one.queue;
+  };
+  const order = (change?: Partial<GenerationRequest>) => tinyOrder(catalogue, change);
+  /** Keeps the painter busy until it is cancelled. */
+  const busy = async (queue: JobQueue): Promise<string> => {
+    const { id } = await queue.submit(await order({ width: 72, height: 72, steps: 150 }));
+    for await (const event of queue.events(id)) if (event.type === "step") break;
+    return id;
+  };
+
+  it("tells a job's states, steps, previews and pictures in their order, and keeps the files", async () => {
+    const queue = await fresh();
+    const blocker = await busy(queue);
+    const { id, state, position } = await queue.submit(await order({ previews: true, count: 2 }));
+    expect({ state, position }).toEqual({ state: "queued", position: 1 });
+    const following = followed(queue, id);
+    await queue.cancel(blocker);
+    const events = await following;
+    expect(events[0]!.type).toBe("state");
+    expect(changes(events)).toEqual(["queued", "running", "done"]);
+    const indices = events.flatMap((event) => (event.type === "image" ? [event.image.index] : []));
+    expect(indices.sort()).toEqual([0, 1]);
+    for (const event of events)
+      if (event.type === "preview") expect([...event.bytes.subarray(0, 2)]).toEqual([0xff, 0xd8]);
+    const done = (await queue.get(id))!;
+    expect(done).toEqual(jobsIn(events).at(-1));
+    expect(done).toMatchObject({ id, state: "done", step: 4, total: 4, position: null, error: null });
+    expect(done.images.map(({ seed }) => seed)).toEqual(["7", "8"]);
+    const file = (await queue.image(id, 1))!;
+    expect(file.mediaType).toBe("image/png");
+    expect([...file.bytes.subarray(1, 4)]).toEqual([...Buffer.from("PNG")]);
+    expect(await queue.image(id, 2)).toBeUndefined();
+  });
+
+  it("gives a follower who comes late the end, with its pictures", async () => {
+    const queue = await fresh();
+    const { id } = await queue.submit(await order());
+    await followed(queue, id);
+    const late = await followed(queue, id);
+    expect(states(late)).toEqual(["done"]);
+    expect(jobsIn(late)[0]!.images).toHaveLength(1);
+  });
+
+  it("paints what the painter alone paints, from a picture and a mask too", async () => {
+    const queue = await fresh();
+    const image = await queueImage(queue, await order());
+    const mask = await queueImage(queue, await order({ seed: 8 }));
+    const change = { image: base64(image), mask: base64(mask), steps: 4, strength: 0.5 };
+    const wanted = await order(change);
+    expect(await queueImage(queue, wanted)).toEqual(await alone(painter, wanted));
+  });
+
+  it("numbers those that wait, and renumbers them when one is cancelled", async () => {
+    const queue = await fresh();
+    const running = await busy(queue);
+    const [one, two] = [await queue.submit(await order()), await queue.submit(await order({ steps: 3 }))];
+    expect([one.position, two.position]).toEqual([1, 2]);
+    expect(await queue.depth()).toEqual({ queued: 2, running: 1 });
+    const events: JobEvent[] = [];
+    const following = (async () => {
+      for await (const event of queue.events(two.id)) events.push(event);
+    })();
+    await vi.waitFor(() => expect(events).toHaveLength(1));
+    expect((await queue.cancel(one.id))!.state).toBe("cancelled");
+    await vi.waitFor(() => expect(jobsIn(events).map(({ position }) => position)).toEqual([2, 1]));
+    await queue.cancel(running);
+    await following;
+    expect(jobsIn(events).at(-1)).toMatchObject({ state: "done", position: null });
+    expect((await queue.list()).map(({ id }) => id)).toEqual([two.id, one.id, running]);
+  });
+
+  it("cancels what waits at once, what runs by the end of its step, and leaves alone what is over", async () => {
+    const queue = await fresh();
+    const running = await busy(queue);
+    const { id } = await queue.submit(await order());
+    expect(await queue.cancel(id)).toMatchObject({ state: "cancelled", position: null });
+    expect(await followed(queue, id)).toHaveLength(1);
+    const following = followed(queue, running);
+    expect(["running", "cancelled"]).toContain((await queue.cancel(running))!.state);
+    expect(changes(await following).at(-1)).toBe("cancelled");
+    const next = await queue.submit(await order());
+    await followed(queue, next.id);
+    expect((await queue.cancel(next.id))!.state).toBe("done");
+    expect(await queue.cancel("00000000-0000-4000-8000-000000000000")).toBeUndefined();
+  });
+
+  it("refuses more than may wait, and says when to come again", async () => {
+    const queue = await fresh({ most: 1 });
+    const running = await busy(queue);
+    const { id } = await queue.submit(await order());
+    const refused: unknown = await queue.submit(await order()).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(QueueFull);
+    expect((refused as QueueFull).retryAfterSeconds).toBeGreaterThanOrEqual(1);
+    for (const each of [id, running]) await queue.cancel(each);
+  });
+
+  it("says why a job failed, and goes on", async () => {
+    const queue = await fresh();
+    const broken = { ...(await order()), scheduler: { className: "None", overrides: {} } };
+    const { id } = await queue.submit(broken);
+    expect(states(await followed(queue, id)).at(-1)).toBe("failed");
+    expect((await queue.get(id))!.error).toMatchObject({ code: "invalid_request", field: "className" });
+    const next = await queue.submit(await order());
+    expect(states(await followed(queue, next.id)).at(-1)).toBe("done");
+  });
+
+  it("ends the following of an unknown job, and of any when the signal fires", async () => {
+    const queue = await fresh();
+    expect(await followed(queue, "00000000-0000-4000-8000-000000000000")).toEqual([]);
+    const running = await busy(queue);
+    const controller = new AbortController();
+    for await (const event of queue.events(running, controller.signal))
+      if (event.type === "step") controller.abort();
+    expect((await queue.get(running))!.state).toBe("running");
+    await queue.cancel(running);
+  });
+
+  it("knows no job by an id that only looks like one", async () => {
+    const queue = await fresh();
+    const { id } = await queue.submit(await order());
+    await followed(queue, id);
+    for (const wrong of ["", "*", `${id}:log`, `${id}:images`, `${id}:file:0`, `x${id}`, "__proto__"]) {
+      expect(await queue.get(wrong)).toBeUndefined();
+      expect(await queue.cancel(wrong)).toBeUndefined();
+      expect(await queue.image(wrong, 0)).toBeUndefined();
+      expect(await followed(queue, wrong)).toEqual([]);
+    }
+  });
+
+  it("forgets a job and its pictures after their time", async () => {
+    const queue = await fresh({ keepMs: 1000 });
+    const { id } = await queue.submit(await order());
+    await followed(queue, id);
+    await vi.waitFor(async () => expect(await queue.get(id)).toBeUndefined(), { timeout: 20_000 });
+    expect(await queue.image(id, 0)).toBeUndefined();
+    expect(await queue.list()).toEqual([]);
+  });
+
+  it("takes no more once it closes, and lets what runs finish", async () => {
+    const queue = await fresh();
+    const { id } = await queue.submit(await order({ steps: 20 }));
+    const following = followed(queue, id);
+    for await (const event of queue.events(id)) if (event.type === "step") break;
+    const closing = queue.close({ graceSeconds: 60 });
+    await expect(queue.submit(await order())).rejects.toBeInstanceOf(Draining);
+    expect(await queue.health()).toEqual({ ok: false, reason: "stopping" });
+    await closing;
+    expect(states(await following).at(-1)).toBe("done");
+  });
+}
+
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
+
+async function queueImage(queue: JobQueue, order: Order): Promise<Uint8Array> {
+  const { id } = await queue.submit(order);
+  await followed(queue, id);
+  return new Uint8Array((await queue.image(id, 0))!.bytes);
+}
+
+async function alone(painter: PainterService, order: Order): Promise<Uint8Array> {
+  for await (const event of painter.paint(order, new AbortController().signal))
+    if (event.type === "image") return new Uint8Array(event.image.bytes);
+  return expect.fail("no picture came");
+}

@@ -1,0 +1,34 @@
+/** @file Both queues, held to the same suite. */
+
+import { randomUUID } from "node:crypto";
+import { afterAll, beforeAll, describe } from "vitest";
+import { embeddedQueue } from "../src/serve/embedded.js";
+import { redisQueue } from "../src/serve/redis/queue.js";
+import { JobWorker } from "../src/serve/redis/worker.js";
+import { queueConformance } from "./queue-conformance.js";
+import { type RedisServer, startRedis } from "./redis-server.js";
+
+describe("the embedded queue", () => {
+  queueConformance(async (painter, _, options) => ({
+    queue: embeddedQueue(painter, options),
+    close: async () => {},
+  }));
+});
+
+describe("the queue on Redis, with a worker", () => {
+  let redis: RedisServer;
+  beforeAll(async () => {
+    redis = await startRedis();
+  });
+  afterAll(() => redis.stop());
+
+  queueConformance(async (painter, catalogue, { most, keepMs } = {}) => {
+    const prefix = `test-${randomUUID()}`;
+    const keep = keepMs === undefined ? {} : { keepSeconds: keepMs / 1000 };
+    const onError = (error: unknown) => console.error(error);
+    const worker = new JobWorker(redis.url, painter, catalogue, { prefix, ...keep, onError });
+    await worker.start();
+    const queue = await redisQueue(redis.url, { prefix, onError, ...keep, ...(most && { most }) });
+    return { queue, close: () => worker.close({ graceSeconds: 0 }) };
+  });
+});

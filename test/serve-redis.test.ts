@@ -1,0 +1,110 @@
+/** @file Servers that leave painting to workers: nothing of a model on their own machine, and one is as good as another. */
+
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { queueOver } from "../src/serve/redis/open.js";
+import type { Job, ModelList } from "../src/serve/schemas.js";
+import { type Serving, serveModels } from "../src/serve/server.js";
+import { type RedisServer, startRedis } from "./redis-server.js";
+import { tinyModel } from "./serving.js";
+import { startWorker, type WorkerProcess } from "./worker-process.js";
+
+let redis: RedisServer;
+let servers: Serving[];
+let worker: WorkerProcess | undefined;
+beforeAll(async () => {
+  redis = await startRedis();
+  servers = await Promise.all([0, 1].map(() => serve(redis.url)));
+});
+afterAll(async () => {
+  await Promise.all(servers.map(({ close }) => close(0)));
+  await worker?.kill("SIGKILL");
+  await redis.stop();
+});
+
+const serve = (url: string): Promise<Serving> =>
+  serveModels({ models: [], port: 0, openQueue: queueOver(url), onError: (error) => console.error(error) });
+
+const ask = async <T>(server: Serving, path: string, body?: object): Promise<{ status: number; body: T }> => {
+  const answer = await fetch(`${server.url}${path}`, {
+    ...(body && {
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+    }),
+  });
+  return { status: answer.status, body: (await answer.json()) as T };
+};
+
+describe("two servers over one Redis", () => {
+  it("say that there is nothing to paint with before a worker comes, and start all the same", async () => {
+    const { body } = await ask<ModelList>(servers[0]!, "/api/models");
+    expect(body.models).toEqual([]);
+    const refused = await ask<object>(servers[0]!, "/api/jobs", { prompt: "a red bicycle" });
+    expect(refused).toMatchObject({ status: 422, body: { error: { field: "model" } } });
+    expect((await ask<object>(servers[0]!, "/sdapi/v1/options")).body).toMatchObject({
+      sd_model_checkpoint: null,
+    });
+    expect((await ask(servers[0]!, "/healthz")).status).toBe(200);
+  });
+
+  it("offer a worker's model with its defaults and schedulers, and check requests by it", async () => {
+    worker = startWorker(redis.url, tinyModel);
+    await vi.waitFor(async () => {
+      const { body } = await ask<ModelList>(servers[1]!, "/api/models");
+      expect(body.models.map(({ id }) => id)).toEqual(["koala-1b-tiny"]);
+    }, 20_000);
+    const local = await serveModels({ models: [tinyModel], port: 0 });
+    const [there, here] = [await ask(servers[1]!, "/api/models"), await ask(local, "/api/models")];
+    expect(there).toEqual(here);
+    const request = { prompt: "x", scheduler: "eular" };
+    expect(await ask(servers[1]!, "/api/jobs", request)).toEqual(await ask(local, "/api/jobs", request));
+    await local.close(0);
+  });
+
+  it("both know a job that one of them took, stream it and give its picture", async () => {
+    const [one, two] = [servers[0]!, servers[1]!];
+    const { status, body: job } = await ask<Job>(one, "/api/jobs", { prompt: "a red bicycle", steps: 2 });
+    expect(status).toBe(202);
+    const stream = await (await fetch(`${two.url}/api/jobs/${job.id}/events`)).text();
+    expect(stream.match(/^event: image$/gm)).toHaveLength(1);
+    const { body: done } = await ask<Job>(two, `/api/jobs/${job.id}`);
+    expect(done.state).toBe("done");
+    const file = await fetch(`${one.url}${done.images[0]!.url}`);
+    expect(file.headers.get("content-type")).toBe("image/png");
+    const metrics = await (await fetch(`${two.url}/metrics`)).text();
+    expect(metrics).toContain('koala_jobs_total{state="done",model="koala-1b-tiny"} 1');
+  });
+
+  it("paint for OpenAI's clients too", async () => {
+    type Images = { data: { b64_json: string }[] };
+    const { body } = await ask<Images>(servers[0]!, "/v1/images/generations", {
+      prompt: "a red bicycle",
+      steps: 2,
+      n: 2,
+      response_format: "b64_json",
+    });
+    expect(body.data.map(({ b64_json }) => b64_json.slice(0, 5))).toEqual(["iVBOR", "iVBOR"]);
+  });
+
+  it("answer 503 while Redis is away, and tell it in /healthz", async () => {
+    const other = await startRedis();
+    const server = await serve(other.url);
+    await other.stop();
+    expect((await ask(server, "/api/jobs")).status).toBe(503);
+    expect((await ask(server, "/healthz")).status).toBe(503);
+    expect((await fetch(`${server.url}/metrics`)).status).toBe(200);
+    await server.close(0);
+  });
+});
+
+it("a Redis that is not there is named, without its password", async () => {
+  const url = "redis://user:secret@127.0.0.1:1/0";
+  const refused: unknown = await queueOver(url)(new Map(), {
+    limits: { bodyBytes: 1, pixels: 1, steps: 1, count: 1, queue: 1 },
+    onEnd: () => {},
+    onError: () => {},
+  }).catch((error: unknown) => error);
+  expect(String(refused)).toMatch(
+    /^InvalidRequest: --redis: must answer at redis:\/\/127.0.0.1:1\/0, got .*ECONNREFUSED/,
+  );
+}, 60_000);

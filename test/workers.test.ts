@@ -1,0 +1,283 @@
+/** @file Workers in processes of their own: killed, stopped, and asked for what they do not have. */
+
+import { randomUUID } from "node:crypto";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { EngineError } from "../src/errors.js";
+import { type Catalogue, openCatalogue } from "../src/serve/catalogue.js";
+import type { PainterService } from "../src/serve/paint.js";
+import { openPainter } from "../src/serve/painter.js";
+import { isOver, type JobEvent, type JobQueue, Unreachable } from "../src/serve/queue.js";
+import { redisQueue } from "../src/serve/redis/queue.js";
+import { JobWorker } from "../src/serve/redis/worker.js";
+import { followed, jobsIn, tinyOrder } from "./queue-conformance.js";
+import { type RedisServer, startRedis } from "./redis-server.js";
+import { tinyModel } from "./serving.js";
+import { startWorker, type WorkerProcess } from "./worker-process.js";
+
+const otherModel = new URL("../golden/data/pipelines/sdxl-tiny", import.meta.url).pathname;
+let redis: RedisServer;
+let catalogue: Catalogue;
+beforeAll(async () => {
+  [redis, catalogue] = [await startRedis(), await openCatalogue([tinyModel, otherModel])];
+});
+afterAll(() => redis.stop());
+
+const workers: WorkerProcess[] = [];
+const started = (model = tinyModel, ...args: string[]): WorkerProcess => {
+  const worker = startWorker(redis.url, model, ...args);
+  workers.push(worker);
+  return worker;
+};
+afterAll(() => Promise.all(workers.map((worker) => worker.kill("SIGKILL"))));
+
+/** Numbers between 0 and 1, the same ones in every run. */
+function random(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+const beginnings = (events: readonly JobEvent[]): number =>
+  new Set(jobsIn(events).flatMap(({ startedAt }) => startedAt ?? [])).size;
+
+async function firstStep(queue: JobQueue, id: string): Promise<void> {
+  for await (const event of queue.events(id)) if (event.type === "step") return;
+}
+
+const images = (events: readonly JobEvent[]) =>
+  events.flatMap((event) => (event.type === "image" ? [event.image.index] : []));
+
+describe("three workers of which one is killed three times", () => {
+  it("end every one of 200 jobs once: cancelled where a client said so in time, and done where not", {
+    timeout: 300_000,
+  }, async () => {
+    const queue = await redisQueue(redis.url, { most: 200, onError: (error) => console.error(error) });
+    const next = random(7);
+    const jobs = await Promise.all(
+      Array.from({ length: 200 }, async (_, seed) =>
+        queue.submit(
+          await tinyOrder(catalogue, {
+            steps: seed === 0 ? 150 : 1 + (seed % 4),
+            seed,
+            count: 1 + (seed % 2),
+          }),
+        ),
+      ),
+    );
+    const following = jobs.map(({ id }) => followed(queue, id));
+
+    // The first death is in the middle of a job for certain, the others wherever they fall.
+    const alive = [started()];
+    await firstStep(queue, jobs[0]!.id);
+    alive.push(started(), started());
+    const told = new Map<string, string>();
+    const left = jobs.slice(1).map(({ id }) => id);
+    const cancelling = (async () => {
+      for (let i = 0; i < 50; i++) {
+        const [id] = left.splice(Math.floor(next() * left.length), 1);
+        told.set(id!, (await queue.cancel(id!))!.state);
+        await wait(next() * 100);
+      }
+    })();
+    for (let i = 0; i < 3; i++) {
+      await alive[i]!.ready;
+      await alive[i]!.kill("SIGKILL");
+      alive[i] = started();
+      const fewer = Math.max(1, (await queue.depth()).queued);
+      await vi.waitFor(async () => expect((await queue.depth()).queued).toBeLessThan(fewer), 60_000);
+    }
+    await cancelling;
+
+    const ends = await Promise.all(following);
+    expect(
+      ends.filter((events) => beginnings(events) > 1),
+      "begun again",
+    ).not.toHaveLength(0);
+    for (const [i, { id, settings }] of jobs.entries()) {
+      const states = jobsIn(ends[i]!).map(({ state }) => state);
+      const cancelled = told.has(id) && told.get(id) !== "done";
+      expect(states.filter(isOver), `job ${i}`).toEqual([cancelled ? "cancelled" : "done"]);
+      expect(new Set(images(ends[i]!)).size, `pictures of job ${i}`).toBe(images(ends[i]!).length);
+      if (cancelled) continue;
+      expect(images(ends[i]!)).toHaveLength(settings.count);
+      expect((await queue.image(id, settings.count - 1))!.bytes.length).toBeGreaterThan(100);
+    }
+    expect(told.size).toBe(50);
+    expect(await queue.depth()).toEqual({ queued: 0, running: 0 });
+    await queue.close({ graceSeconds: 0 });
+    await Promise.all(alive.map((worker) => worker.kill("SIGTERM")));
+  });
+});
+
+describe("a worker", () => {
+  let queue: JobQueue;
+  beforeAll(async () => {
+    queue = await redisQueue(redis.url);
+  });
+  afterAll(() => queue.close({ graceSeconds: 0 }));
+
+  const running = async (steps: number): Promise<{ id: string; following: Promise<JobEvent[]> }> => {
+    const { id } = await queue.submit(await tinyOrder(catalogue, { width: 72, height: 72, steps }));
+    const following = followed(queue, id);
+    await firstStep(queue, id);
+    return { id, following };
+  };
+
+  it("that is stopped hands its running job to another, and ends well", async () => {
+    const worker = started(tinyModel, "--grace", "0");
+    const { following } = await running(150);
+    const code = worker.kill("SIGTERM");
+    await vi.waitFor(() => expect(worker.said).toContain("released"), 20_000);
+    expect(await code).toBe(0);
+    const other = started();
+    const states = jobsIn(await following).map(({ state }) => state);
+    expect(states.filter((state, i) => state !== states[i - 1])).toEqual([
+      "queued",
+      "running",
+      "queued",
+      "running",
+      "done",
+    ]);
+    await other.kill("SIGTERM");
+  });
+
+  it("that is stopped with time left finishes its running job", async () => {
+    const worker = started();
+    const { following } = await running(20);
+    expect(await worker.kill("SIGTERM")).toBe(0);
+    expect(worker.said).toMatch(/ done\n/);
+    expect(jobsIn(await following).at(-1)!.state).toBe("done");
+  });
+
+  it("leaves a job of a model that it does not have to one that does", async () => {
+    const worker = started();
+    const order = { ...(await tinyOrder(catalogue, { model: "sdxl-tiny", steps: 1 })) };
+    const foreign = await queue.submit(order);
+    const own = await queue.submit(await tinyOrder(catalogue, { steps: 1 }));
+    await followed(queue, own.id);
+    expect((await queue.get(foreign.id))!).toMatchObject({ state: "queued", position: 1 });
+    const other = started(otherModel);
+    expect(jobsIn(await followed(queue, foreign.id)).at(-1)!.state).toBe("done");
+    await Promise.all([worker, other].map((each) => each.kill("SIGTERM")));
+  });
+
+  it("that died with a job which was cancelled leaves it cancelled, though no other comes", async () => {
+    const worker = started();
+    const { id, following } = await running(150);
+    await worker.kill("SIGKILL");
+    expect((await queue.cancel(id))!.state).toBe("running");
+    expect(jobsIn(await following).at(-1)!.state).toBe("cancelled");
+  });
+});
+
+describe("an outage of Redis", () => {
+  it("is told while it lasts; jobs, their workers and who follows them go on after it", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "koala-redis-"));
+    const before = await startRedis({ folder });
+    const worker = startWorker(before.url, tinyModel);
+    workers.push(worker);
+    const queue = await redisQueue(before.url);
+    const { id } = await queue.submit(await tinyOrder(catalogue, { steps: 100 }));
+    const following = followed(queue, id);
+    await firstStep(queue, id);
+    await before.stop();
+    await expect(queue.submit(await tinyOrder(catalogue))).rejects.toBeInstanceOf(Unreachable);
+    expect(await queue.health()).toMatchObject({ ok: false });
+    const after = await startRedis({ folder, port: before.port });
+    const events = await following;
+    expect(jobsIn(events).at(-1)!.state).toBe("done");
+    expect(images(events)).toEqual([0]);
+    expect(await queue.health()).toEqual({ ok: true });
+    await queue.close({ graceSeconds: 0 });
+    await worker.kill("SIGTERM");
+    await after.stop();
+    await rm(folder, { recursive: true });
+  });
+});
+
+describe("jobs of one shape", () => {
+  it("are taken together as long as the next one fits, each with its own picture", async () => {
+    const prefix = `test-${randomUUID()}`;
+    const queue = await redisQueue(redis.url, { prefix });
+    const painter = openPainter(catalogue, { threads: 1 });
+    const batches: string[][] = [];
+    let batch: string[] | undefined;
+    const watched: PainterService["paint"] = (order, signal) => {
+      if (!batch) {
+        batches.push((batch = []));
+        setImmediate(() => (batch = undefined));
+      }
+      batch.push(order.settings.seed);
+      return painter.paint(order, signal);
+    };
+    const jobs = [];
+    for (const [seed, steps] of [1, 1, 1, 2, 1].entries())
+      jobs.push(await queue.submit(await tinyOrder(catalogue, { seed, steps })));
+    const worker = new JobWorker(redis.url, { ...painter, paint: watched }, catalogue, { prefix });
+    await worker.start();
+    for (const { id, settings } of jobs)
+      expect(jobsIn(await followed(queue, id)).at(-1)).toMatchObject({
+        state: "done",
+        images: [{ seed: settings.seed }],
+      });
+    expect(batches).toEqual([["0", "1", "2"], ["3"], ["4"]]);
+    await queue.close({ graceSeconds: 0 });
+    await worker.close();
+    await painter.close();
+  });
+});
+
+describe("a job that fails", () => {
+  const withPainter = async (
+    paint: PainterService["paint"],
+    use: (queue: JobQueue) => Promise<void>,
+  ): Promise<void> => {
+    const prefix = `test-${randomUUID()}`;
+    const models = [...catalogue.values()].map(({ card }) => card);
+    const worker = new JobWorker(redis.url, { models, paint, close: async () => {} }, catalogue, { prefix });
+    await worker.start();
+    const queue = await redisQueue(redis.url, { prefix });
+    await use(queue);
+    await queue.close({ graceSeconds: 0 });
+    await worker.close();
+  };
+
+  it("for the machine's sake is tried again, and done", async () => {
+    const painter = openPainter(catalogue, { threads: 1 });
+    let tries = 0;
+    const failsOnce: PainterService["paint"] = async function* (order, signal) {
+      if (tries++ === 0) throw new EngineError("unet", new Error("out of memory"));
+      yield* painter.paint(order, signal);
+    };
+    await withPainter(failsOnce, async (queue) => {
+      const { id } = await queue.submit(await tinyOrder(catalogue, { steps: 1 }));
+      const states = jobsIn(await followed(queue, id)).map(({ state }) => state);
+      expect(states.filter(isOver)).toEqual(["done"]);
+      expect(tries).toBe(2);
+    });
+    await painter.close();
+  });
+
+  it("every time says why after the third", async () => {
+    let tries = 0;
+    // biome-ignore lint/correctness/useYield: it fails before it has anything to give
+    const fails: PainterService["paint"] = async function* () {
+      tries++;
+      throw new EngineError("unet", new Error("out of memory"));
+    };
+    await withPainter(fails, async (queue) => {
+      const { id } = await queue.submit(await tinyOrder(catalogue, { steps: 1 }));
+      expect(jobsIn(await followed(queue, id)).at(-1)).toMatchObject({
+        state: "failed",
+        error: { code: "engine_error", message: "unet: out of memory" },
+      });
+      expect(tries).toBe(3);
+    });
+  });
+});
