@@ -1,0 +1,240 @@
+/** @file The grid: which two settings vary, and the table of pictures that fills in. */
+
+import { type AxisKind, axisKinds, axisNames, cellSettings, cellsOf } from "../../src/grid/axes.js";
+import { examples } from "../../src/grid/values.js";
+import type { SavedCell, SavedGrid } from "./database.js";
+import { SelectField } from "./fields.js";
+import {
+  axesNow,
+  cellPreviews,
+  goOn,
+  grid,
+  gridProblem,
+  gridRunning,
+  removeGrid,
+  stopGrid,
+  xKind,
+  xText,
+  yKind,
+  yText,
+} from "./grids.js";
+import { Icon } from "./icon.js";
+import { say } from "./messages.js";
+import { download, fileName, urlOf } from "./pictures.js";
+import { model, useSettings } from "./settings.js";
+import { caption, labels, sheetOf } from "./sheet.js";
+
+export function GridAxes() {
+  return (
+    <fieldset class="axes">
+      <legend>What varies</legend>
+      <AxisFields name="x" kind={xKind.value} text={xText.value} onText={(text) => (xText.value = text)} />
+      <AxisFields name="y" kind={yKind.value} text={yText.value} onText={(text) => (yText.value = text)} />
+      <p class="hint" role="status">
+        {countText()}
+      </p>
+    </fieldset>
+  );
+}
+
+function countText(): string {
+  try {
+    const count = cellsOf(axesNow()).length;
+    return `${count} ${count === 1 ? "picture" : "pictures"}.`;
+  } catch {
+    return "Ranges count: 1-6, or 4-20+4.";
+  }
+}
+
+type AxisProps = { name: "x" | "y"; kind: AxisKind | "none"; text: string; onText: (text: string) => void };
+
+function AxisFields({ name, kind, text, onText }: AxisProps) {
+  const options = [...axisKinds.map((known) => [known, axisNames[known]] as const)];
+  const choose = (chosen: string) => {
+    if (name === "x") xKind.value = chosen as AxisKind;
+    else yKind.value = chosen as AxisKind | "none";
+    onText(chosen === "none" ? "" : suggestion(chosen as AxisKind));
+  };
+  const wrong = gridProblem.value?.field === name;
+  return (
+    <div class="axis">
+      <SelectField
+        id={`${name}-kind`}
+        label={name === "x" ? "Across" : "Down"}
+        value={kind}
+        options={name === "y" ? [["none", "nothing"], ...options] : options}
+        onChange={choose}
+      />
+      {kind !== "none" && (
+        <div class="field">
+          <label for={`${name}-values`}>{`Values ${name === "x" ? "across" : "down"}`}</label>
+          <input
+            id={`${name}-values`}
+            value={text}
+            autocomplete="off"
+            aria-describedby={`${name}-hint`}
+            aria-invalid={wrong ? "true" : undefined}
+            onInput={({ currentTarget }) => onText(currentTarget.value)}
+          />
+          <p class="hint" id={`${name}-hint`}>
+            {examples[kind]}
+          </p>
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** Values to begin with. */
+function suggestion(kind: AxisKind): string {
+  const first: Readonly<Record<AxisKind, string>> = {
+    prompt: "",
+    seed: "1, 2, 3",
+    steps: "4, 8, 16",
+    guidanceScale: "1, 3.5, 7",
+    scheduler: (model.value?.schedulers ?? []).slice(0, 3).join(", "),
+  };
+  return first[kind];
+}
+
+export function GridView() {
+  const shown = grid.value;
+  return (
+    <section class="grid-view" aria-label="Grid">
+      {shown ? <Table shown={shown} /> : <NoGrid />}
+    </section>
+  );
+}
+
+function NoGrid() {
+  return (
+    <div class="empty">
+      <h2>Compare settings in a table</h2>
+      <p class="quiet">
+        Choose what varies across and down, then press "Paint the grid". All else stays the same, so what
+        differs comes from what you varied.
+      </p>
+    </div>
+  );
+}
+
+function Table({ shown }: { shown: SavedGrid }) {
+  const { axes, base, cells } = shown;
+  const rows = axes.y ? labels(axes.y) : [""];
+  const columns = labels(axes.x);
+  return (
+    <>
+      <div class="grid-head">
+        <div>
+          <h2>{base.prompt}</h2>
+          <p class="quiet">{caption(base, axes)}</p>
+        </div>
+        <GridActions shown={shown} />
+      </div>
+      <div class="table" tabIndex={0} role="group" aria-label="The grid's pictures">
+        <table>
+          <thead>
+            <tr>
+              {axes.y && <td />}
+              {columns.map((label) => (
+                <th key={label} scope="col">
+                  {label}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((label, row) => (
+              <tr key={label}>
+                {axes.y && <th scope="row">{label}</th>}
+                {columns.map((name, column) => {
+                  const index = row * columns.length + column;
+                  return (
+                    <td key={name}>
+                      <CellView
+                        shown={shown}
+                        cell={cells[index] ?? null}
+                        index={index}
+                        label={`${name} ${label}`}
+                      />
+                    </td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
+  );
+}
+
+function GridActions({ shown }: { shown: SavedGrid }) {
+  const done = shown.cells.filter((cell) => cell !== null).length;
+  const total = shown.cells.length;
+  const running = gridRunning.value;
+  const save = async () =>
+    download(await sheetOf(shown), fileName(`grid ${shown.base.prompt}`, String(shown.base.seed ?? "")));
+  return (
+    <div class="grid-progress">
+      {done < total && <progress max={total} value={done} aria-label="Pictures of the grid" />}
+      <p role="status">{done < total ? `${done} of ${total} pictures` : `All ${total} pictures`}</p>
+      <div class="actions">
+        {running ? (
+          <button type="button" onClick={stopGrid} aria-keyshortcuts="Escape">
+            Stop <kbd aria-hidden="true">Esc</kbd>
+          </button>
+        ) : (
+          done < total && (
+            <button type="button" class="primary" onClick={() => void goOn(shown)}>
+              Go on
+            </button>
+          )
+        )}
+        <button type="button" disabled={done === 0} onClick={() => void save()}>
+          <Icon name="download" /> Save as PNG
+        </button>
+        <button type="button" disabled={running} onClick={() => void removeGrid()}>
+          <Icon name="trash" /> Delete
+        </button>
+      </div>
+    </div>
+  );
+}
+
+type CellProps = { shown: SavedGrid; cell: SavedCell | null; index: number; label: string };
+
+function CellView({ shown, cell, index, label }: CellProps) {
+  const { width = 512, height = 512 } = shown.base;
+  const preview = cellPreviews.value[index];
+  if (!cell) {
+    return (
+      <svg
+        class="frame"
+        viewBox={`0 0 ${width} ${height}`}
+        role="img"
+        aria-label={`${label}: not painted yet`}
+      >
+        <rect class="blank" width={width} height={height} />
+        {preview && <image href={preview} width={width} height={height} preserveAspectRatio="none" />}
+      </svg>
+    );
+  }
+  const use = () => {
+    const { axes, base } = shown;
+    const own = cellSettings(base, axes, cellsOf(axes)[index]!);
+    const problem = useSettings({ ...cell.settings, prompt: own.prompt });
+    say("note", problem ?? `The settings of ${label.trim()} were taken over.`);
+  };
+  return (
+    <button
+      type="button"
+      class="cell"
+      title="Use these settings"
+      aria-label={`Use the settings of ${label}`}
+      onClick={use}
+    >
+      <img src={urlOf(cell.file)} width={width} height={height} alt="" />
+    </button>
+  );
+}

@@ -1,0 +1,140 @@
+/** @file Painting by `koala serve`: its jobs API (docs/api.md), in the types of its own schemas. */
+
+import type {
+  GenerationRequest,
+  Job,
+  JobImage,
+  ModelList,
+  PreviewEvent,
+  Problem,
+  StepEvent,
+} from "../../src/serve/schemas.js";
+import { serverEvents } from "./events.js";
+import { type PaintEvent, type Painter, PaintFailure, Stopped } from "./painter.js";
+
+export class HttpPainter implements Painter {
+  readonly #base: string;
+
+  constructor(base = "") {
+    this.#base = base;
+  }
+
+  async models(): Promise<ModelList> {
+    return (await (await this.#fetch("/api/models")).json()) as ModelList;
+  }
+
+  async *paint(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+    const body = JSON.stringify({ ...request, previews: true });
+    const headers = { "content-type": "application/json" };
+    const response = await this.#fetch("/api/jobs", { method: "POST", headers, body });
+    const job = (await response.json()) as Job;
+    yield { type: "accepted", id: job.id, settings: job.settings };
+    yield* this.#following(job.id, signal);
+  }
+
+  async *follow(id: string, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+    const job = await this.#job(id);
+    if (!job) return;
+    yield { type: "accepted", id, settings: job.settings };
+    yield* this.#following(id, signal);
+  }
+
+  async *#following(id: string, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+    const stop = () => void this.#fetch(`/api/jobs/${id}`, { method: "DELETE" }).catch(() => {});
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    const seen = new Set<number>();
+    let last: Job | undefined;
+    try {
+      for await (const event of serverEvents(`${this.#base}/api/jobs/${id}/events`, signal)) {
+        if (event.type === "state") last = event.data as Job;
+        yield* this.#told(event, seen);
+      }
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+    if (signal.aborted) throw new Stopped();
+    const job = last && isOver(last) ? last : await this.#job(id);
+    if (!job) throw new PaintFailure("The server no longer knows this painting. Paint it again.");
+    yield* this.#fetched(job.images, seen);
+    if (job.state === "cancelled") throw new Stopped();
+    if (job.error) {
+      throw new PaintFailure(
+        job.error.message,
+        job.error.field === undefined ? {} : { field: job.error.field },
+      );
+    }
+    if (job.state !== "done")
+      throw new PaintFailure("The server stopped telling of this painting. Paint it again.");
+  }
+
+  async *#told(event: Awaited<IteratorYield>, seen: Set<number>): AsyncGenerator<PaintEvent> {
+    switch (event.type) {
+      case "state": {
+        const { state, position, step, total, secondsLeft, images } = event.data as Job;
+        if (state === "queued") yield { type: "queued", position };
+        else yield { type: "step", step, total, secondsLeft };
+        yield* this.#fetched(images, seen);
+        return;
+      }
+      case "step":
+        yield { type: "step", ...(event.data as StepEvent) };
+        return;
+      case "preview": {
+        const { index, url } = event.data as PreviewEvent;
+        if (!seen.has(index)) yield { type: "preview", index, url };
+        return;
+      }
+      case "image":
+        yield* this.#fetched([event.data as JobImage], seen);
+        return;
+      case "lost":
+      case "found":
+        yield { type: "connection", lost: event.type === "lost" };
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  async *#fetched(images: readonly JobImage[], seen: Set<number>): AsyncGenerator<PaintEvent> {
+    for (const { index, seed, width, height, url } of images) {
+      if (seen.has(index)) continue;
+      seen.add(index);
+      const file = await (await this.#fetch(new URL(url, location.href).pathname)).blob();
+      yield { type: "picture", picture: { index, seed, width, height, file } };
+    }
+  }
+
+  async #job(id: string): Promise<Job | undefined> {
+    const response = await fetch(`${this.#base}/api/jobs/${id}`).catch(unreachable);
+    return response.ok ? ((await response.json()) as Job) : undefined;
+  }
+
+  async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const response = await fetch(this.#base + path, init).catch(unreachable);
+    if (!response.ok) throw await failureIn(response);
+    return response;
+  }
+}
+
+type IteratorYield = ReturnType<typeof serverEvents> extends AsyncGenerator<infer T> ? T : never;
+
+const isOver = ({ state }: Job): boolean => state === "done" || state === "failed" || state === "cancelled";
+
+function unreachable(): never {
+  throw new PaintFailure(
+    "The server does not answer. Is `koala serve` still running? Start it and try again.",
+  );
+}
+
+async function failureIn(response: Response): Promise<PaintFailure> {
+  const seconds = Number(response.headers.get("retry-after"));
+  const retry = seconds > 0 ? { retryAfter: seconds } : {};
+  const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
+  if (!problem?.error) {
+    return new PaintFailure(`The server answered ${response.status}. Its log says why.`, retry);
+  }
+  const { message, field } = problem.error;
+  return new PaintFailure(message, { ...retry, ...(field !== undefined && { field }) });
+}
