@@ -14,11 +14,12 @@ export function Compare() {
   const chosen = compared.value.flatMap((id) => pictures.value.find((picture) => picture.id === id) ?? []);
   return (
     <Dialog open={comparing} title="Side by side" class="compare">
-      <div class="columns" tabIndex={0} role="group" aria-label="The compared pictures">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
+      <section class="columns" tabIndex={0} aria-label="The compared pictures">
         {chosen.map((picture) => (
           <Column key={picture.id} picture={picture} differing={differing(chosen)} />
         ))}
-      </div>
+      </section>
     </Dialog>
   );
 }

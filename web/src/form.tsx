@@ -5,7 +5,7 @@ import { useRef } from "preact/hooks";
 import { go, view } from "./app.js";
 import { NumberField, Problem, SelectField } from "./fields.js";
 import { gridProblem, gridRunning } from "./grids.js";
-import { Icon } from "./icon.js";
+import { Icon, Keys } from "./icon.js";
 import {
   chooseModel,
   count,
@@ -90,7 +90,7 @@ function Go() {
       >
         <Icon name="spark" />
         {grid ? "Paint the grid" : queued ? "Paint this next" : "Paint"}
-        <kbd aria-hidden="true">{/Mac|iP/.test(navigator.userAgent) ? "⌘" : "Ctrl"} ↵</kbd>
+        <Keys>{`${/Mac|iP/.test(navigator.userAgent) ? "⌘" : "Ctrl"} ↵`}</Keys>
       </button>
       {problem && <Problem>{problem.message}</Problem>}
     </>

@@ -18,7 +18,7 @@ import {
   yKind,
   yText,
 } from "./grids.js";
-import { Icon } from "./icon.js";
+import { Icon, Keys } from "./icon.js";
 import { say } from "./messages.js";
 import { download, fileName, urlOf } from "./pictures.js";
 import { model, useSettings } from "./settings.js";
@@ -131,7 +131,8 @@ function Table({ shown }: { shown: SavedGrid }) {
         </div>
         <GridActions shown={shown} />
       </div>
-      <div class="table" tabIndex={0} role="group" aria-label="The grid's pictures">
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
+      <section class="table" tabIndex={0} aria-label="The grid's pictures">
         <table>
           <thead>
             <tr>
@@ -164,7 +165,7 @@ function Table({ shown }: { shown: SavedGrid }) {
             ))}
           </tbody>
         </table>
-      </div>
+      </section>
     </>
   );
 }
@@ -182,7 +183,7 @@ function GridActions({ shown }: { shown: SavedGrid }) {
       <div class="actions">
         {running ? (
           <button type="button" onClick={stopGrid} aria-keyshortcuts="Escape">
-            Stop <kbd aria-hidden="true">Esc</kbd>
+            Stop <Keys>Esc</Keys>
           </button>
         ) : (
           done < total && (

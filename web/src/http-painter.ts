@@ -9,7 +9,7 @@ import type {
   Problem,
   StepEvent,
 } from "../../src/serve/schemas.js";
-import { serverEvents } from "./events.js";
+import { type ServerEvent, serverEvents } from "./events.js";
 import { type PaintEvent, type Painter, PaintFailure, Stopped } from "./painter.js";
 
 export class HttpPainter implements Painter {
@@ -49,6 +49,8 @@ export class HttpPainter implements Painter {
       for await (const event of serverEvents(`${this.#base}/api/jobs/${id}/events`, signal)) {
         if (event.type === "state") last = event.data as Job;
         yield* this.#told(event, seen);
+        // Whoever waits for the stream's end waits for the browser's next try.
+        if (last && isOver(last)) break;
       }
     } finally {
       signal.removeEventListener("abort", stop);
@@ -68,7 +70,7 @@ export class HttpPainter implements Painter {
       throw new PaintFailure("The server stopped telling of this painting. Paint it again.");
   }
 
-  async *#told(event: Awaited<IteratorYield>, seen: Set<number>): AsyncGenerator<PaintEvent> {
+  async *#told(event: ServerEvent, seen: Set<number>): AsyncGenerator<PaintEvent> {
     switch (event.type) {
       case "state": {
         const { state, position, step, total, secondsLeft, images } = event.data as Job;
@@ -117,8 +119,6 @@ export class HttpPainter implements Painter {
     return response;
   }
 }
-
-type IteratorYield = ReturnType<typeof serverEvents> extends AsyncGenerator<infer T> ? T : never;
 
 const isOver = ({ state }: Job): boolean => state === "done" || state === "failed" || state === "cancelled";
 

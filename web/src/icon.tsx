@@ -28,3 +28,12 @@ export function Icon({ name }: { name: IconName }) {
     </svg>
   );
 }
+
+/** Which keys do the same as a button; `aria-keyshortcuts` says so to those who do not see it. */
+export function Keys({ children }: { children: string }) {
+  return (
+    <span aria-hidden="true">
+      <kbd>{children}</kbd>
+    </span>
+  );
+}

@@ -151,6 +151,7 @@ function Surface({ element, painting, size, changed }: SurfaceProps) {
   };
   return (
     <>
+      {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: arrow keys are its own */}
       <canvas
         ref={element}
         {...size}

@@ -2,6 +2,7 @@
 
 import type { Settings } from "../../src/serve/schemas.js";
 import { select, selected, selectedFiles } from "./gallery.js";
+import { Keys } from "./icon.js";
 import { Picture } from "./picture-view.js";
 import { height, prompt, width } from "./settings.js";
 import { cancel, current, type Task, tasks } from "./tasks.js";
@@ -41,7 +42,7 @@ function Painting({ task }: { task: Task }) {
       <Progress task={task} />
       <div class="actions">
         <button type="button" onClick={() => cancel()} disabled={stopping} aria-keyshortcuts="Escape">
-          {stopping ? "Stopping…" : "Cancel"} <kbd aria-hidden="true">Esc</kbd>
+          {stopping ? "Stopping…" : "Cancel"} <Keys>Esc</Keys>
         </button>
         {waiting > 0 && (
           <button type="button" onClick={() => cancel("all")}>

@@ -6,6 +6,7 @@ import { keep, select, selectedId } from "./gallery.js";
 import { HttpPainter } from "./http-painter.js";
 import { say } from "./messages.js";
 import { type PaintEvent, type Painter, PaintFailure, Stopped } from "./painter.js";
+import { urlOf } from "./pictures.js";
 import { mask, prompt, requestNow, startImage } from "./settings.js";
 
 export const painter: Painter = new HttpPainter();
@@ -100,9 +101,13 @@ async function followed(
   began: { image?: Blob; mask?: Blob },
 ): Promise<void> {
   let id: string | undefined;
+  let first: string | undefined;
   try {
     for await (const event of events) {
-      if (event.type === "accepted") remember((id = event.id));
+      if (event.type === "accepted") {
+        id = event.id;
+        remember(id);
+      }
       const kept = await take(key, event, began);
       if (kept !== undefined && tasks.value.length === 1 && selectedId.value === undefined)
         await select(kept);
@@ -113,6 +118,8 @@ async function followed(
       failure.value = { message: `internal: ${String(error)}`, field: undefined };
     } else say("note", "Stopped.");
   } finally {
+    if (first !== undefined && tasks.value.length === 1 && selectedId.value === undefined)
+      await select(first);
     tasks.value = tasks.value.filter((task) => task.key !== key);
     controllers.delete(key);
     if (id !== undefined) forget(id);
@@ -137,6 +144,7 @@ async function take(key: number, event: PaintEvent, began: { image?: Blob; mask?
       update(key, { previews: replaced(task.previews, event.index, event.url) });
       return undefined;
     case "picture":
+      update(key, { previews: replaced(task.previews, event.picture.index, urlOf(event.picture.file)) });
       return keep(event.picture, task.settings!, began);
     case "connection":
       update(key, { lost: event.lost });
