@@ -1,6 +1,7 @@
 /** @file The grid: which two settings vary, and the table of pictures that fills in. */
 
 import { type AxisKind, axisKinds, axisNames, cellSettings, cellsOf } from "../../src/grid/axes.js";
+import { axisLabels, gridCaption } from "../../src/grid/sheet-content.js";
 import { examples } from "../../src/grid/values.js";
 import type { SavedCell, SavedGrid } from "./database.js";
 import { SelectField } from "./fields.js";
@@ -22,7 +23,7 @@ import { Icon, Keys } from "./icon.js";
 import { say } from "./messages.js";
 import { download, fileName, urlOf } from "./pictures.js";
 import { model, useSettings } from "./settings.js";
-import { caption, labels, sheetOf } from "./sheet.js";
+import { sheetOf } from "./sheet.js";
 
 export function GridAxes() {
   return (
@@ -120,14 +121,14 @@ function NoGrid() {
 
 function Table({ shown }: { shown: SavedGrid }) {
   const { axes, base, cells } = shown;
-  const rows = axes.y ? labels(axes.y) : [""];
-  const columns = labels(axes.x);
+  const rows = axes.y ? axisLabels(axes.y) : [""];
+  const columns = axisLabels(axes.x);
   return (
     <>
       <div class="grid-head">
         <div>
           <h2>{base.prompt}</h2>
-          <p class="quiet">{caption(base, axes)}</p>
+          <p class="quiet">{gridCaption(base, axes)}</p>
         </div>
         <GridActions shown={shown} />
       </div>

@@ -15,13 +15,24 @@ export function Picture({ picture, files }: Props) {
   const whole = files?.id === picture.id ? files : undefined;
   return (
     <figure class="picture">
-      <img
-        class="large"
-        src={urlOf(whole?.file ?? thumbnail)}
-        width={width}
-        height={height}
-        alt={settings.prompt || "A picture without a prompt"}
-      />
+      <div class="shown">
+        <img
+          class="large"
+          src={urlOf(whole?.file ?? thumbnail)}
+          width={width}
+          height={height}
+          alt={settings.prompt || "A picture without a prompt"}
+        />
+        <button
+          type="button"
+          class="icon"
+          aria-label="Close the picture"
+          title="Close (Esc)"
+          onClick={() => void select(undefined)}
+        >
+          <Icon name="close" />
+        </button>
+      </div>
       <figcaption>
         <p class="painted-prompt">{settings.prompt}</p>
         <Actions picture={picture} files={whole} />
@@ -65,15 +76,6 @@ function Actions({ picture, files }: Props) {
       </button>
       <button type="button" onClick={() => void remove([id])}>
         <Icon name="trash" /> Delete
-      </button>
-      <button
-        type="button"
-        class="icon"
-        aria-label="Close the picture"
-        title="Close (Esc)"
-        onClick={() => void select(undefined)}
-      >
-        <Icon name="close" />
       </button>
     </div>
   );

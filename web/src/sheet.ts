@@ -1,7 +1,7 @@
 /** @file A grid as one PNG with labels, drawn on a canvas, saying inside what it shows. */
 
-import { type Axes, axesFields, axisLabel } from "../../src/grid/axes.js";
 import { type SheetLayout, sheetColours, sheetLayout } from "../../src/grid/layout.js";
+import { sheetContent, sheetFields } from "../../src/grid/sheet-content.js";
 import { formatParameters } from "../../src/image/metadata-parameters.js";
 import { withPngTexts } from "../../src/image/png-texts.js";
 import { xmpPacket } from "../../src/image/xmp.js";
@@ -10,46 +10,14 @@ import type { SavedGrid } from "./database.js";
 export async function sheetOf({ axes, base, cells }: SavedGrid): Promise<Blob> {
   const bitmaps = await Promise.all(cells.map((cell) => cell && createImageBitmap(cell.file)));
   const first = bitmaps.find((bitmap) => bitmap !== null);
-  const layout = sheetLayout({
-    columns: labels(axes.x),
-    rows: axes.y ? labels(axes.y) : [],
-    cellWidth: first?.width ?? base.width ?? 512,
-    cellHeight: first?.height ?? base.height ?? 512,
-    title: base.prompt,
-    caption: caption(base, axes),
-  });
+  const size = { width: first?.width ?? base.width ?? 512, height: first?.height ?? base.height ?? 512 };
+  const layout = sheetLayout(sheetContent(base, axes, size));
   const canvas = drawn(layout, bitmaps);
   const png = new Uint8Array(await (await canvas.convertToBlob({ type: "image/png" })).arrayBuffer());
   const { prompt, negativePrompt } = base;
-  const fields = new Map([
-    ["Steps", String(base.steps ?? "")],
-    ["CFG scale", String(base.guidanceScale ?? "")],
-    ["Seed", String(base.seed ?? "")],
-    ["Model", base.model ?? ""],
-    ...axesFields(axes),
-  ]);
-  const parameters = formatParameters({ prompt, negativePrompt, fields });
+  const parameters = formatParameters({ prompt, negativePrompt, fields: sheetFields(base, axes) });
   const file = withPngTexts(png, { parameters, "XML:com.adobe.xmp": xmpPacket() });
   return new Blob([file as Uint8Array<ArrayBuffer>], { type: "image/png" });
-}
-
-export const labels = (axis: Axes["x"]): string[] => axis.values.map((_, i) => axisLabel(axis, i));
-
-/** The settings that all cells share. */
-export function caption(base: SavedGrid["base"], { x, y }: Axes): string {
-  const varied = [x.kind, y?.kind];
-  const parts: (readonly [string, string | undefined])[] = [
-    ["model", base.model],
-    ["size", `${base.width} × ${base.height}`],
-    ["steps", base.steps === undefined ? undefined : `${base.steps} steps`],
-    ["guidanceScale", base.guidanceScale === undefined ? undefined : `guidance ${base.guidanceScale}`],
-    ["scheduler", base.scheduler],
-    ["seed", base.seed === undefined ? undefined : `seed ${base.seed}`],
-    ["negative", base.negativePrompt ? `without ${base.negativePrompt}` : undefined],
-  ];
-  return parts
-    .flatMap(([name, text]) => (text === undefined || varied.some((kind) => kind === name) ? [] : [text]))
-    .join(", ");
 }
 
 function drawn({ width, height, texts, cells }: SheetLayout, bitmaps: readonly (ImageBitmap | null)[]) {
