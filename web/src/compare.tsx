@@ -4,8 +4,8 @@ import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import type { SavedPicture } from "./database.js";
 import { Dialog } from "./dialog.js";
+import { differing, rowsOf } from "./differing.js";
 import { compared, filesOf, pictures } from "./gallery.js";
-import { rowsOf } from "./picture-view.js";
 import { urlOf } from "./pictures.js";
 
 export const comparing = signal(false);
@@ -17,18 +17,15 @@ export function Compare() {
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
       <section class="columns" tabIndex={0} aria-label="The compared pictures">
         {chosen.map((picture) => (
-          <Column key={picture.id} picture={picture} differing={differing(chosen)} />
+          <Column
+            key={picture.id}
+            picture={picture}
+            differing={differing(chosen.map(({ settings }) => settings))}
+          />
         ))}
       </section>
     </Dialog>
   );
-}
-
-/** Names of the settings that are not the same in all. */
-export function differing(chosen: readonly Pick<SavedPicture, "settings">[]): Set<string> {
-  const rows = chosen.map(({ settings }) => new Map([["Prompt", settings.prompt], ...rowsOf(settings)]));
-  const names = new Set(rows.flatMap((row) => [...row.keys()]));
-  return new Set([...names].filter((name) => new Set(rows.map((row) => row.get(name))).size > 1));
 }
 
 function Column({ picture, differing: different }: { picture: SavedPicture; differing: Set<string> }) {

@@ -2,6 +2,7 @@
 
 import type { Settings } from "../../src/serve/schemas.js";
 import type { SavedFiles, SavedPicture } from "./database.js";
+import { rowsOf } from "./differing.js";
 import { compared, remove, select, toggleCompared } from "./gallery.js";
 import { Icon } from "./icon.js";
 import { say } from "./messages.js";
@@ -79,23 +80,6 @@ function Actions({ picture, files }: Props) {
       </button>
     </div>
   );
-}
-
-/** Names and values, as they are shown and compared. */
-export function rowsOf(settings: Settings): (readonly [name: string, value: string])[] {
-  const { negativePrompt, model, width, height, steps, guidanceScale, seed, scheduler, strength, masked } =
-    settings;
-  return [
-    ...(negativePrompt ? [["Without", negativePrompt] as const] : []),
-    ["Model", model],
-    ["Size", `${width} × ${height}`],
-    ["Steps", String(steps)],
-    ["Guidance", String(guidanceScale)],
-    ["Scheduler", scheduler],
-    ["Seed", seed],
-    ...(strength === undefined ? [] : [["Strength", String(strength)] as const]),
-    ...(masked ? [["Mask", "yes"] as const] : []),
-  ];
 }
 
 function SettingsList({ settings }: { settings: Settings }) {

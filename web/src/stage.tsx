@@ -1,6 +1,7 @@
 /** @file The large view: what is being painted, the picture that is looked at, or where to begin. */
 
 import type { Settings } from "../../src/serve/schemas.js";
+import { duration } from "./duration.js";
 import { select, selected, selectedFiles } from "./gallery.js";
 import { Keys } from "./icon.js";
 import { Picture } from "./picture-view.js";
@@ -105,14 +106,6 @@ function spoken(task: Task): string {
   const { step, total, position, settings } = task;
   if (!settings || position !== null || step === 0 || total === 0) return progressText(task);
   return `${Math.floor((4 * step) / total) * 25} percent painted`;
-}
-
-/** 75 -> "1 min 15 s" */
-export function duration(seconds: number): string {
-  const whole = Math.max(1, Math.round(seconds));
-  if (whole < 60) return `${whole} s`;
-  const minutes = Math.floor(whole / 60);
-  return minutes < 10 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
 }
 
 const examples = [
