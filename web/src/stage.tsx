@@ -22,7 +22,7 @@ export function Stage() {
       )}
       {picture && task && (
         <button type="button" class="quiet-button" onClick={() => void select(undefined)}>
-          {`Painting: ${progressText(task)}. Show it.`}
+          {`Show what is painted now: ${progressText(task)}`}
         </button>
       )}
     </section>
