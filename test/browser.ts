@@ -52,6 +52,6 @@ export async function visit(
       complaints.push(`asked ${asked}`);
   });
   await page.goto(url);
-  await page.waitForSelector("#prompt");
+  await page.waitForSelector("form");
   return { page, complaints, close: () => context.close() };
 }

@@ -76,15 +76,16 @@ async function drop(page: Page, selector: string, name: string, bytes: Uint8Arra
 describe("painting", () => {
   it("shows the picture while it is painted, then keeps it with its settings", async () => {
     const page = await opened();
-    await paint(page, "a red bicycle", { steps: "60" });
-    await page.waitForSelector(".frame image");
-    expect(await page.locator(".frame image").getAttribute("href")).toMatch(/^data:image\/jpeg/);
-    await page.waitForSelector("text=/Step \\d+ of 60 · \\d+ s left/");
+    await paint(page, "a red bicycle", { steps: "150" });
+    await Promise.all([
+      page.waitForSelector('.frame image[href^="data:image/jpeg"]'),
+      page.waitForSelector("text=/Step \\d+ of 150 · \\d+ s left/"),
+    ]);
     await shown(page);
     const { settings } = await lastJob();
-    expect(await text(page, ".picture .facts")).toMatch(
-      new RegExp(`Steps\\s+60[sS]*Seed\\s+${settings.seed}`),
-    );
+    const facts = await text(page, ".picture .facts");
+    expect(facts).toMatch(/Steps\s+150/);
+    expect(facts).toContain(settings.seed);
     expect(await page.locator(".thumb").count()).toBe(1);
   });
 
@@ -134,11 +135,12 @@ describe("painting", () => {
 
   it("is found again after the page was left", async () => {
     const page = await opened();
-    await paint(page, "a slow cat", { steps: "140", count: "2" });
+    await paint(page, "a slow cat", { steps: "150", count: "6" });
     await page.waitForSelector(".frame image");
     await page.reload();
-    await page.waitForSelector(".painting");
-    await page.waitForSelector(".thumb:nth-child(2)");
+    await page.waitForSelector(".thumb:nth-child(6)");
+    await shown(page);
+    expect(await page.locator(".thumb").count()).toBe(6);
     expect(await text(page, ".picture .painted-prompt")).toBe("a slow cat");
   });
 
@@ -150,6 +152,40 @@ describe("painting", () => {
     await page.waitForSelector("text=steps: must be at most 150 on this server, got 151.");
     expect(await page.getAttribute("#steps", "aria-invalid")).toBe("true");
     open!.complaints.splice(0, 1); // Chromium tells of the answer 422
+  });
+});
+
+describe("a server", () => {
+  it("that asks for a key is painted with once the visitor gave the right one", async () => {
+    const key = "a-key-of-some-length";
+    const guarded = await serveModels({ models: [tinyModel], port: 0, threads: 1, key });
+    open = await visit(browser, guarded.url);
+    const { page } = open;
+    for (const [given, next] of [
+      ["another-key", "text=That is another key."],
+      [key, "#prompt"],
+    ] as const) {
+      await page.fill("#key", given);
+      await page.keyboard.press("Enter");
+      await page.waitForSelector(next);
+    }
+    await paint(page, "a cat", { steps: "2" });
+    await shown(page);
+    await page.reload();
+    await page.waitForSelector(".thumb");
+    open.complaints.splice(0, 2); // Chromium tells of the answers 401
+    await guarded.close(0);
+  });
+
+  it("that does not answer is named, and what was asked for is kept", async () => {
+    const page = await opened();
+    await page.context().setOffline(true);
+    await paint(page, "a cat");
+    await page.waitForSelector("text=The server does not answer.");
+    await page.context().setOffline(false);
+    await page.keyboard.press("Control+Enter");
+    await shown(page);
+    open!.complaints.splice(0, 1); // Chromium tells of the lost connection
   });
 });
 

@@ -12,9 +12,9 @@ import { gridRunning, openLatestGrid, paintGrid, stopGrid } from "./grids.js";
 import { Icon } from "./icon.js";
 import { MaskEditor } from "./mask-editor.js";
 import { Messages } from "./messages-view.js";
-import { startSettings } from "./settings.js";
 import { Stage } from "./stage.js";
-import { cancel, painter, paintNow, takeUp, tasks } from "./tasks.js";
+import { ask, Starting, start } from "./starting.js";
+import { cancel, paintNow, takeUp, tasks } from "./tasks.js";
 import { setTheme, type Theme, theme, themes } from "./theme.js";
 
 export type View = "paint" | "grid";
@@ -22,18 +22,8 @@ export type View = "paint" | "grid";
 const viewNow = (): View => (location.hash === "#grid" ? "grid" : "paint");
 export const view = signal<View>(viewNow());
 
-type Start = { state: "loading" | "ready" } | { state: "failed"; message: string };
-const start = signal<Start>({ state: "loading" });
-
 async function begin(): Promise<void> {
-  start.value = { state: "loading" };
-  try {
-    startSettings(await painter.models());
-    start.value = { state: "ready" };
-  } catch (error) {
-    start.value = { state: "failed", message: error instanceof Error ? error.message : String(error) };
-    return;
-  }
+  if (!(await ask())) return;
   await Promise.all([openGallery(), openLatestGrid()]);
   await takeUp();
 }
@@ -69,7 +59,9 @@ export function App() {
   return (
     <>
       <Head />
-      <main class={`view ${view.value}`}>{start.value.state === "ready" ? <Ready /> : <Starting />}</main>
+      <main class={`view ${view.value}`}>
+        {start.value.state === "ready" ? <Ready /> : <Starting again={() => void begin()} />}
+      </main>
       <Messages />
     </>
   );
@@ -95,19 +87,6 @@ function Ready() {
       <Compare />
       <MaskEditor />
     </>
-  );
-}
-
-function Starting() {
-  const { value } = start;
-  if (value.state !== "failed") return <p class="starting quiet">Asking the server what it can paint…</p>;
-  return (
-    <div class="starting" role="alert">
-      <p>{value.message}</p>
-      <button type="button" class="primary" onClick={() => void begin()}>
-        Try again
-      </button>
-    </div>
   );
 }
 

@@ -49,14 +49,18 @@ export async function openGallery(): Promise<void> {
   galleryReady.value = true;
 }
 
-/** Keeps a finished picture and gives its id; where the browser refuses, it is kept until the page is left. */
+/**
+ * Keeps a finished picture; where the browser refuses, it is kept until the page is left. A painting that is taken up
+ * again after a reload gives its pictures again, under the same ids.
+ */
 export async function keep(
+  id: string,
   painted: PaintedPicture,
   settings: Settings,
   began: { image?: Blob; mask?: Blob } = {},
-): Promise<string> {
+): Promise<void> {
   const { file, seed, width, height } = painted;
-  const id = crypto.randomUUID();
+  if (pictures.value.some((picture) => picture.id === id)) return;
   const picture: SavedPicture = {
     id,
     createdAt: Date.now(),
@@ -69,7 +73,6 @@ export async function keep(
   unsaved.set(id, files);
   pictures.value = [picture, ...pictures.value];
   await store(picture, files);
-  return id;
 }
 
 const unsaved = new Map<string, SavedFiles>();

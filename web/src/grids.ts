@@ -5,6 +5,7 @@ import { type Axes, type AxisKind, cellSettings, cellsOf, checkAxes } from "../.
 import { valuesOf } from "../../src/grid/values.js";
 import type { SavedGrid } from "./database.js";
 import { database } from "./gallery.js";
+import { say } from "./messages.js";
 import { PaintFailure, Stopped } from "./painter.js";
 import { prompt, requestNow } from "./settings.js";
 import { painter } from "./tasks.js";
@@ -88,6 +89,7 @@ async function paintCell(index: number, stop: AbortSignal): Promise<void> {
     if (event.type === "accepted") settings = event.settings;
     if (event.type === "preview") cellPreviews.value = { ...cellPreviews.value, [index]: event.url };
     if (event.type !== "picture" || grid.value?.id !== id) continue;
+    for (const warning of event.picture.warnings) say("note", warning);
     const painted = { file: event.picture.file, settings: settings! };
     grid.value = { ...grid.value, cells: grid.value.cells.map((cell, i) => (i === index ? painted : cell)) };
     await (await database()).put("grids", grid.value).catch(() => {});

@@ -10,13 +10,14 @@ import type {
   StepEvent,
 } from "../../src/serve/schemas.js";
 import { type ServerEvent, serverEvents } from "./events.js";
-import { type PaintEvent, type Painter, PaintFailure, Stopped } from "./painter.js";
+import { KeyNeeded, type PaintEvent, type Painter, PaintFailure, Stopped, Unreachable } from "./painter.js";
 
 export class HttpPainter implements Painter {
-  readonly #base: string;
+  readonly #key: () => string | undefined;
 
-  constructor(base = "") {
-    this.#base = base;
+  /** `key` gives what a server that asks for one is sent. */
+  constructor(key: () => string | undefined = () => undefined) {
+    this.#key = key;
   }
 
   async models(): Promise<ModelList> {
@@ -46,7 +47,12 @@ export class HttpPainter implements Painter {
     const seen = new Set<number>();
     let last: Job | undefined;
     try {
-      for await (const event of serverEvents(`${this.#base}/api/jobs/${id}/events`, signal)) {
+      const connect = (lastId: string | undefined) =>
+        this.#send(`/api/jobs/${id}/events`, {
+          signal,
+          ...(lastId !== undefined && { headers: { "last-event-id": lastId } }),
+        });
+      for await (const event of serverEvents(connect, signal)) {
         if (event.type === "state") last = event.data as Job;
         yield* this.#told(event, seen);
         // Whoever waits for the stream's end waits for the browser's next try.
@@ -100,35 +106,44 @@ export class HttpPainter implements Painter {
   }
 
   async *#fetched(images: readonly JobImage[], seen: Set<number>): AsyncGenerator<PaintEvent> {
-    for (const { index, seed, width, height, url } of images) {
+    for (const { index, seed, width, height, url, warnings = [] } of images) {
       if (seen.has(index)) continue;
       seen.add(index);
       const file = await (await this.#fetch(new URL(url, location.href).pathname)).blob();
-      yield { type: "picture", picture: { index, seed, width, height, file } };
+      yield { type: "picture", picture: { index, seed, width, height, file, warnings } };
     }
   }
 
   async #job(id: string): Promise<Job | undefined> {
-    const response = await fetch(`${this.#base}/api/jobs/${id}`).catch(unreachable);
+    const response = await this.#send(`/api/jobs/${id}`);
     return response.ok ? ((await response.json()) as Job) : undefined;
   }
 
   async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
-    const response = await fetch(this.#base + path, init).catch(unreachable);
+    const response = await this.#send(path, init);
     if (!response.ok) throw await failureIn(response);
     return response;
+  }
+
+  /** Without the browser's own credentials: it would ask for a name and a password itself. */
+  #send(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    const key = this.#key();
+    if (key !== undefined) headers.set("authorization", `Bearer ${key}`);
+    return fetch(path, { ...init, headers, credentials: "omit" }).catch(unreachable);
   }
 }
 
 const isOver = ({ state }: Job): boolean => state === "done" || state === "failed" || state === "cancelled";
 
 function unreachable(): never {
-  throw new PaintFailure(
+  throw new Unreachable(
     "The server does not answer. Is `koala serve` still running? Start it and try again.",
   );
 }
 
 async function failureIn(response: Response): Promise<PaintFailure> {
+  if (response.status === 401) return new KeyNeeded();
   const seconds = Number(response.headers.get("retry-after"));
   const retry = seconds > 0 ? { retryAfter: seconds } : {};
   const problem = (await response.json().catch(() => undefined)) as Problem | undefined;

@@ -5,8 +5,15 @@
 
 import type { GenerationRequest, ModelList, Settings } from "../../src/serve/schemas.js";
 
-/** A finished picture: `seed` paints this one alone again. */
-export type PaintedPicture = { index: number; seed: string; width: number; height: number; file: Blob };
+/** A finished picture: `seed` paints this one alone again; `warnings` say what of the request was cut or changed. */
+export type PaintedPicture = {
+  index: number;
+  seed: string;
+  width: number;
+  height: number;
+  file: Blob;
+  warnings: readonly string[];
+};
 
 export type PaintEvent =
   /** It was taken; `id` can be followed again after a reload. */
@@ -47,3 +54,13 @@ export class PaintFailure extends Error {
 export class Stopped extends Error {
   override name = "Stopped" as const;
 }
+
+/** The painter is someone's own: it wants to be told a key, or another one. */
+export class KeyNeeded extends PaintFailure {
+  constructor() {
+    super("This server asks for a key. Open the page again and give it.");
+  }
+}
+
+/** Nobody answers; what was begun may go on. */
+export class Unreachable extends PaintFailure {}

@@ -7,12 +7,28 @@ export async function thumbnailOf(file: Blob): Promise<Blob> {
   const bitmap = await createImageBitmap(file);
   const scale = Math.min(1, thumbnailSide / Math.max(bitmap.width, bitmap.height));
   if (scale === 1) return file;
+  return resized(bitmap, scale).convertToBlob({ type: "image/webp", quality: 0.85 });
+}
+
+const mostStartSide = 2048;
+const sendable = ["image/png", "image/jpeg", "image/webp"];
+
+/** A picture to begin with as the server takes it: a kind it reads, no larger than is of use; undefined for no picture. */
+export async function startPicture(file: Blob): Promise<Blob | undefined> {
+  const bitmap = await createImageBitmap(file).catch(() => undefined);
+  if (!bitmap) return undefined;
+  const scale = Math.min(1, mostStartSide / Math.max(bitmap.width, bitmap.height));
+  if (scale === 1 && sendable.includes(file.type)) return file;
+  return resized(bitmap, scale).convertToBlob({ type: "image/png" });
+}
+
+function resized(bitmap: ImageBitmap, scale: number): OffscreenCanvas {
   const [width, height] = [Math.round(bitmap.width * scale), Math.round(bitmap.height * scale)];
   const canvas = new OffscreenCanvas(width, height);
   const context = canvas.getContext("2d")!;
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, 0, 0, width, height);
-  return canvas.convertToBlob({ type: "image/webp", quality: 0.85 });
+  return canvas;
 }
 
 /** Base64, as requests carry pictures. */

@@ -2,7 +2,7 @@
 
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import type { GenerationRequest, Model, ModelList, Settings } from "../../src/serve/schemas.js";
-import { base64, sizeOf } from "./pictures.js";
+import { base64, sizeOf, startPicture } from "./pictures.js";
 import type { ReadSettings } from "./read-settings.js";
 
 export const prompt = signal("");
@@ -117,9 +117,10 @@ export function useSettings(from: ReadSettings | Settings): string | undefined {
 
 /** Puts a picture at the beginning, at a size that its shape and the model allow. */
 export async function startFrom(file: Blob): Promise<boolean> {
-  const size = await sizeOf(file);
+  const picture = await startPicture(file);
+  const size = picture && (await sizeOf(picture));
   if (!size) return false;
-  startImage.value = file;
+  startImage.value = picture;
   mask.value = undefined;
   const fitted = fittedSize(size);
   width.value = fitted.width;

@@ -4,12 +4,20 @@ import { computed, signal } from "@preact/signals";
 import type { Settings } from "../../src/serve/schemas.js";
 import { keep, select, selectedId } from "./gallery.js";
 import { HttpPainter } from "./http-painter.js";
+import { key } from "./key.js";
 import { say } from "./messages.js";
-import { type PaintEvent, type Painter, PaintFailure, Stopped } from "./painter.js";
+import {
+  type PaintEvent,
+  type PaintedPicture,
+  type Painter,
+  PaintFailure,
+  Stopped,
+  Unreachable,
+} from "./painter.js";
 import { urlOf } from "./pictures.js";
 import { mask, prompt, requestNow, startImage } from "./settings.js";
 
-export const painter: Painter = new HttpPainter();
+export const painter: Painter = new HttpPainter(() => key.value);
 
 export type Task = {
   key: number;
@@ -31,6 +39,9 @@ export const tasks = signal<readonly Task[]>([]);
 export const current = computed(() => tasks.value.find(({ step }) => step > 0) ?? tasks.value[0]);
 /** What is wrong with the last request, and with which setting. */
 export const failure = signal<{ message: string; field: string | undefined } | undefined>(undefined);
+
+/** What a painting began with. */
+type Began = { image?: Blob; mask?: Blob };
 
 const controllers = new Map<number, AbortController>();
 let last = 0;
@@ -95,60 +106,69 @@ function begin(text: string) {
   return { key, signal: controller.signal };
 }
 
-async function followed(
-  key: number,
-  events: AsyncIterable<PaintEvent>,
-  began: { image?: Blob; mask?: Blob },
-): Promise<void> {
+async function followed(key: number, events: AsyncIterable<PaintEvent>, began: Began): Promise<void> {
   let id: string | undefined;
   let first: string | undefined;
+  let settled = true;
   try {
     for await (const event of events) {
       if (event.type === "accepted") {
         id = event.id;
         remember(id);
       }
-      const kept = await take(key, event, began);
-      if (kept !== undefined && tasks.value.length === 1 && selectedId.value === undefined)
-        await select(kept);
+      if (event.type === "picture") {
+        const name = `${id}-${event.picture.index}`;
+        await kept(key, name, event.picture, began);
+        first ??= name;
+      } else update(key, changesBy(event, taskOf(key)?.previews ?? []));
     }
   } catch (error) {
-    if (error instanceof PaintFailure) failure.value = { message: error.message, field: error.field };
-    else if (!(error instanceof Stopped)) {
-      failure.value = { message: `internal: ${String(error)}`, field: undefined };
-    } else say("note", "Stopped.");
+    settled = !(error instanceof Unreachable);
+    report(error);
   } finally {
-    if (first !== undefined && tasks.value.length === 1 && selectedId.value === undefined)
-      await select(first);
     tasks.value = tasks.value.filter((task) => task.key !== key);
+    if (first !== undefined && tasks.value.length === 0 && selectedId.value === undefined) void select(first);
     controllers.delete(key);
-    if (id !== undefined) forget(id);
+    // What a lost connection hides may go on: the next visit looks for it.
+    if (id !== undefined && settled) forget(id);
   }
 }
 
-/** Gives the id of a picture that was kept. */
-async function take(key: number, event: PaintEvent, began: { image?: Blob; mask?: Blob }) {
-  const task = tasks.value.find((other) => other.key === key);
-  if (!task) return undefined;
+function report(error: unknown): void {
+  if (error instanceof Stopped) {
+    say("note", "Stopped.");
+    return;
+  }
+  const ours = error instanceof PaintFailure;
+  failure.value = {
+    message: ours ? error.message : `internal: ${String(error)}`,
+    field: ours ? error.field : undefined,
+  };
+}
+
+async function kept(key: number, id: string, picture: PaintedPicture, began: Began): Promise<void> {
+  const task = taskOf(key);
+  if (!task?.settings) return;
+  for (const warning of picture.warnings) say("note", warning);
+  update(key, { previews: replaced(task.previews, picture.index, urlOf(picture.file)) });
+  await keep(id, picture, task.settings, began);
+}
+
+function changesBy(
+  event: Exclude<PaintEvent, { type: "picture" }>,
+  previews: Task["previews"],
+): Partial<Task> {
   switch (event.type) {
     case "accepted":
-      update(key, { settings: event.settings, prompt: event.settings.prompt });
-      return undefined;
+      return { settings: event.settings, prompt: event.settings.prompt };
     case "queued":
-      update(key, { position: event.position });
-      return undefined;
+      return { position: event.position };
     case "step":
-      update(key, { position: null, step: event.step, total: event.total, secondsLeft: event.secondsLeft });
-      return undefined;
+      return { position: null, step: event.step, total: event.total, secondsLeft: event.secondsLeft };
     case "preview":
-      update(key, { previews: replaced(task.previews, event.index, event.url) });
-      return undefined;
-    case "picture":
-      update(key, { previews: replaced(task.previews, event.picture.index, urlOf(event.picture.file)) });
-      return keep(event.picture, task.settings!, began);
+      return { previews: replaced(previews, event.index, event.url) };
     case "connection":
-      update(key, { lost: event.lost });
-      return undefined;
+      return { lost: event.lost };
     default:
       return event satisfies never;
   }
@@ -159,6 +179,8 @@ function replaced(urls: readonly string[], index: number, url: string): string[]
   changed[index] = url;
   return changed;
 }
+
+const taskOf = (key: number): Task | undefined => tasks.value.find((task) => task.key === key);
 
 function update(key: number, changes: Partial<Task>): void {
   tasks.value = tasks.value.map((task) => (task.key === key ? { ...task, ...changes } : task));
