@@ -284,6 +284,12 @@ describe("a picture that is dropped", () => {
     );
     const message = await page.waitForSelector(".message");
     expect(await message.innerText()).toMatch(/plain.png holds no settings|The settings of/);
+    await page.setInputFiles("#read-file", {
+      name: "other.png",
+      mimeType: "image/png",
+      buffer: Buffer.from("no picture"),
+    });
+    await page.waitForSelector("text=other.png holds no settings");
     await drop(page, ".stage", "text.png", Buffer.from("no picture"));
     await page.waitForSelector("text=text.png holds no settings");
   });

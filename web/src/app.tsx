@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Compare } from "./compare.js";
-import { onDrop } from "./drop.js";
+import { dragging, onDrop } from "./drop.js";
 import { Form } from "./form.js";
 import { openGallery, select, selectedId } from "./gallery.js";
 import { Gallery } from "./gallery-view.js";
@@ -48,18 +48,20 @@ export function App() {
     addEventListener("hashchange", onHash);
     addEventListener("keydown", onKey);
     addEventListener("dragover", onDrop);
+    addEventListener("dragleave", onDrop);
     addEventListener("drop", onDrop);
     return () => {
       removeEventListener("hashchange", onHash);
       removeEventListener("keydown", onKey);
       removeEventListener("dragover", onDrop);
+      removeEventListener("dragleave", onDrop);
       removeEventListener("drop", onDrop);
     };
   }, []);
   return (
     <>
       <Head />
-      <main class={`view ${view.value}`}>
+      <main class={`view ${view.value}${dragging.value ? " dragging" : ""}`}>
         {start.value.state === "ready" ? <Ready /> : <Starting again={() => void begin()} />}
       </main>
       <Messages />

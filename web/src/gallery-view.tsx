@@ -15,6 +15,8 @@ import {
 } from "./gallery.js";
 import { Icon } from "./icon.js";
 import { urlOf } from "./pictures.js";
+import { ReadButton } from "./read-button.js";
+import { current } from "./tasks.js";
 
 export function Gallery() {
   const shown = found.value;
@@ -39,6 +41,7 @@ export function Gallery() {
             onInput={({ currentTarget }) => (search.value = currentTarget.value)}
           />
         </div>
+        {(selectedId.value !== undefined || current.value) && <ReadButton />}
         <CompareBar />
       </div>
       {shown.length === 0 ? (

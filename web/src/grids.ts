@@ -96,12 +96,18 @@ async function paintCell(index: number, stop: AbortSignal): Promise<void> {
   }
 }
 
+/** Deletes the grid that is shown; the message offers it back. */
 export async function removeGrid(): Promise<void> {
   stopGrid();
-  const id = grid.value?.id;
-  grid.value = undefined;
-  if (id !== undefined) await (await database()).delete("grids", id);
+  const gone = grid.value;
+  if (!gone) return;
+  await (await database()).delete("grids", gone.id);
   await openLatestGrid();
+  const undo = async () => {
+    await (await database()).put("grids", gone);
+    grid.value = gone;
+  };
+  say("note", "Grid deleted.", { label: "Undo", act: undo });
 }
 
 function problemOf(error: unknown): { message: string; field: string | undefined } {

@@ -7,7 +7,9 @@ import "./style/form.css";
 import "./style/stage.css";
 import "./style/gallery.css";
 import "./style/grid.css";
+import { titleTasks } from "./tasks.js";
 import { applyTheme } from "./theme.js";
 
 applyTheme();
+titleTasks();
 render(<App />, document.getElementById("page")!);

@@ -5,6 +5,7 @@ import { duration } from "./duration.js";
 import { select, selected, selectedFiles } from "./gallery.js";
 import { Keys } from "./icon.js";
 import { Picture } from "./picture-view.js";
+import { ReadButton } from "./read-button.js";
 import { height, prompt, width } from "./settings.js";
 import { cancel, current, type Task, tasks } from "./tasks.js";
 
@@ -135,6 +136,7 @@ function Empty() {
           </li>
         ))}
       </ul>
+      <ReadButton />
     </div>
   );
 }

@@ -1,12 +1,12 @@
 /** @file The picture that a painting begins with: chosen or dropped, how far to leave it, and what to paint anew. */
 
-import { useRef } from "preact/hooks";
+import { beginWith } from "./drop.js";
 import { NumberField } from "./fields.js";
+import { FileButton } from "./file-button.js";
 import { Icon } from "./icon.js";
 import { maskOpen } from "./mask-editor.js";
-import { say } from "./messages.js";
 import { urlOf } from "./pictures.js";
-import { mask, startFrom, startImage, strength } from "./settings.js";
+import { mask, startImage, strength } from "./settings.js";
 
 export function StartFields() {
   const image = startImage.value;
@@ -19,25 +19,15 @@ export function StartFields() {
 }
 
 function Choose() {
-  const input = useRef<HTMLInputElement>(null);
-  const onChange = async () => {
-    const file = input.current?.files?.[0];
-    if (file && !(await startFrom(file)))
-      say("error", `${file.name} is no picture that this browser reads. Take a PNG, JPEG or WebP.`);
-  };
   return (
     <div class="choose">
-      <input
-        ref={input}
+      <FileButton
         id="start-file"
-        class="hidden-input"
-        type="file"
+        icon="image"
+        label="Choose a picture"
         accept="image/png,image/jpeg,image/webp"
-        onChange={() => void onChange()}
+        onFile={(file) => void beginWith(file)}
       />
-      <label for="start-file" class="button">
-        <Icon name="image" /> Choose a picture
-      </label>
       <p class="hint">Or drop one here. A part of it can be painted anew.</p>
     </div>
   );

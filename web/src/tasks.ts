@@ -1,6 +1,6 @@
 /** @file What is being painted: one task per press of "Paint", each followed to its end and kept in the gallery. */
 
-import { computed, signal } from "@preact/signals";
+import { computed, effect, signal } from "@preact/signals";
 import type { Settings } from "../../src/serve/schemas.js";
 import { keep, select, selectedId } from "./gallery.js";
 import { HttpPainter } from "./http-painter.js";
@@ -61,6 +61,16 @@ export async function paintNow(): Promise<void> {
   const { signal: stop, key } = begin(prompt.value);
   const request = await requestNow();
   await followed(key, painter.paint(request, stop), began);
+}
+
+/** The tab says how far a painting is, for those who look elsewhere meanwhile. */
+export function titleTasks(): void {
+  effect(() => {
+    const { step = 0, total = 0 } = current.value ?? {};
+    document.title = current.value
+      ? `${total === 0 ? 0 : Math.floor((100 * step) / total)} % · Koala`
+      : "Koala";
+  });
 }
 
 /** Follows what was being painted when the page was left. */
