@@ -16,7 +16,7 @@ let open: Visit | undefined;
 beforeAll(async () => {
   [browser, server] = await Promise.all([
     openBrowser(),
-    serveModels({ models: [tinyModel], port: 0, threads: 1 }),
+    serveModels({ models: [tinyModel], port: 0, threads: 1, limits: { steps: 900 } }),
   ]);
 });
 afterEach(async () => {
@@ -76,7 +76,7 @@ async function drop(page: Page, selector: string, name: string, bytes: Uint8Arra
 describe("painting", () => {
   it("shows the picture while it is painted, then keeps it with its settings", async () => {
     const page = await opened();
-    await paint(page, "a red bicycle", { steps: "150" });
+    await paint(page, "a red bicycle", { steps: "150", seed: "7" });
     await Promise.all([
       page.waitForSelector('.frame image[href^="data:image/jpeg"]'),
       page.waitForSelector("text=/Step \\d+ of 150 · \\d+ s left/"),
@@ -87,6 +87,7 @@ describe("painting", () => {
     expect(facts).toMatch(/Steps\s+150/);
     expect(facts).toContain(settings.seed);
     expect(await page.locator(".thumb").count()).toBe(1);
+    expect(settings.negativePrompt).toBeUndefined();
   });
 
   it("fills in the model's own defaults, and a size by its shape", async () => {
@@ -116,7 +117,7 @@ describe("painting", () => {
 
   it("is cancelled by Escape, and the server stops", async () => {
     const page = await opened();
-    await paint(page, "a cat", { steps: "150", count: "16" });
+    await paint(page, "a cat", { steps: "900", count: "16" });
     await page.waitForSelector(".frame image");
     await page.keyboard.press("Escape");
     await page.waitForSelector("text=Stopped.");
@@ -126,11 +127,13 @@ describe("painting", () => {
 
   it("queues another behind what is painted", async () => {
     const page = await opened();
-    await paint(page, "a cat", { steps: "100" });
+    await paint(page, "a cat", { steps: "900", count: "4" });
     await page.waitForSelector(".painting");
-    await paint(page, "a dog", { steps: "1" });
+    await paint(page, "a dog", { steps: "1", count: "1" });
     await page.waitForSelector("text=Cancel all 2");
-    await page.waitForSelector(".thumb:nth-child(2)");
+    await page.keyboard.press("Escape");
+    await shown(page);
+    expect(await text(page, ".picture .painted-prompt")).toBe("a dog");
   });
 
   it("is found again after the page was left", async () => {
@@ -148,8 +151,8 @@ describe("painting", () => {
     const page = await opened();
     await page.keyboard.press("Control+Enter");
     await page.waitForSelector("text=Say first what to paint");
-    await paint(page, "a cat", { steps: "151" });
-    await page.waitForSelector("text=steps: must be at most 150 on this server, got 151.");
+    await paint(page, "a cat", { steps: "901" });
+    await page.waitForSelector("text=steps: must be at most 900 on this server, got 901.");
     expect(await page.getAttribute("#steps", "aria-invalid")).toBe("true");
     open!.complaints.splice(0, 1); // Chromium tells of the answer 422
   });
@@ -236,6 +239,7 @@ describe("the gallery", () => {
     await page.keyboard.press("Delete");
     await page.waitForSelector("text=Picture deleted.");
     expect(await page.locator(".thumb").count()).toBe(1);
+    expect(await page.evaluate("document.activeElement.className")).toBe("open");
     await page.click("text=Undo");
     await page.waitForSelector(".thumb:nth-child(2)");
   });

@@ -29,6 +29,8 @@ export async function readSettings(file: File): Promise<void> {
   const settings = settingsIn(new Uint8Array(await file.arrayBuffer()));
   if (settings) {
     say("note", useSettings(settings) ?? `The settings of ${file.name} were taken over.`);
+    if (settings.strength !== undefined)
+      say("note", `${file.name} began with a picture. Choose that one as well.`);
     return;
   }
   const text = `${file.name} holds no settings: sites and messengers strip them, and only PNG files are read.`;

@@ -110,16 +110,21 @@ function Thumb({ picture }: { picture: SavedPicture }) {
 function onKey(event: KeyboardEvent): void {
   const here = event.target instanceof HTMLElement ? event.target.dataset.id : undefined;
   if (here === undefined) return;
+  const shown = found.value;
+  const at = shown.findIndex(({ id }) => id === here);
   if (event.key === "Delete") {
+    focusOn(shown[at + 1] ?? shown[at - 1]);
     void remove([here]);
     return;
   }
   const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-  if (by === 0) return;
-  const shown = found.value;
-  const next = shown[shown.findIndex(({ id }) => id === here) + by];
+  const next = by === 0 ? undefined : shown[at + by];
   if (!next) return;
   event.preventDefault();
-  document.querySelector<HTMLElement>(`[data-id="${next.id}"]`)?.focus();
+  focusOn(next);
   if (selectedId.value !== undefined) void select(next.id);
+}
+
+function focusOn(picture: SavedPicture | undefined): void {
+  if (picture) document.querySelector<HTMLElement>(`[data-id="${picture.id}"]`)?.focus();
 }

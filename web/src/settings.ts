@@ -142,9 +142,11 @@ function fittedSize(size: { width: number; height: number }): { width: number; h
 export async function requestNow(): Promise<GenerationRequest> {
   if (!seedLocked.value || seed.value === "") seed.value = drawSeed();
   const image = startImage.value;
+  // None is another thing than an empty one, which many models encode; but it would mean the model's own default.
+  const negative = negativePrompt.value !== "" || model.value?.defaults.negativePrompt !== undefined;
   return {
     prompt: prompt.value,
-    negativePrompt: negativePrompt.value,
+    ...(negative && { negativePrompt: negativePrompt.value }),
     ...(model.value && { model: model.value.id }),
     width: width.value,
     height: height.value,
