@@ -6,18 +6,16 @@ import { go, view } from "./app.js";
 import { NumberField, Problem, SelectField } from "./fields.js";
 import { gridProblem, gridRunning } from "./grids.js";
 import { Icon, Keys } from "./icon.js";
+import { SeedField } from "./seed-field.js";
 import {
   chooseModel,
   count,
-  drawSeed,
   guidanceScale,
   model,
   negativePrompt,
   prompt,
   resetToDefaults,
   scheduler,
-  seed,
-  seedLocked,
   served,
   steps,
 } from "./settings.js";
@@ -146,7 +144,7 @@ function SettingsFields() {
             invalid={wrong("count")}
           />
         )}
-        <SeedField />
+        <SeedField invalid={wrong("seed")} />
         <StartFields />
       </div>
     </details>
@@ -173,56 +171,6 @@ function ModelFields() {
       >
         Its defaults
       </button>
-    </div>
-  );
-}
-
-function SeedField() {
-  const locked = seedLocked.value;
-  const lockLabel = locked ? "Seed is kept. Draw a new one for every painting." : "Keep this seed.";
-  return (
-    <div class="field wide">
-      <label for="seed">Seed</label>
-      <div class="joined">
-        <input
-          id="seed"
-          inputMode="numeric"
-          pattern="[0-9]{1,19}"
-          autocomplete="off"
-          value={seed.value}
-          aria-invalid={wrong("seed") ? "true" : undefined}
-          aria-describedby="seed-hint"
-          onInput={({ currentTarget }) => {
-            seed.value = currentTarget.value.replace(/\D/g, "").slice(0, 19);
-            currentTarget.value = seed.value;
-            seedLocked.value = seed.value !== "";
-          }}
-        />
-        <button
-          type="button"
-          class="icon"
-          aria-pressed={locked}
-          aria-label="Keep this seed"
-          title={lockLabel}
-          onClick={() => (seedLocked.value = !locked)}
-        >
-          <Icon name={locked ? "lock" : "unlock"} />
-        </button>
-        <button
-          type="button"
-          class="icon"
-          aria-label="Draw another seed"
-          title="Draw another seed"
-          onClick={() => (seed.value = drawSeed())}
-        >
-          <Icon name="dice" />
-        </button>
-      </div>
-      <p class="hint" id="seed-hint">
-        {locked
-          ? "Kept: the same settings paint the same picture."
-          : "A new one is drawn for every painting."}
-      </p>
     </div>
   );
 }
