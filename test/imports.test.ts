@@ -17,16 +17,29 @@ const layers: Record<string, readonly string[]> = {
   engine: ["tensor", "weights"],
   text: [],
   diffusion: [],
-  image: ["weights"],
+  grid: [],
+  image: ["weights", "grid"],
   pipeline: ["tensor", "nn.ts", "models", "weights", "hub", "engine", "text", "diffusion", "image"],
   train: ["tensor", "nn.ts", "models", "weights", "engine", "text", "diffusion", "image", "pipeline"],
   serve: ["models", "weights", "hub", "engine", "diffusion", "image", "pipeline"],
-  cli: ["tensor", "models", "weights", "hub", "engine", "diffusion", "image", "pipeline", "train", "serve"],
+  cli: [
+    "tensor",
+    "models",
+    "weights",
+    "hub",
+    "engine",
+    "diffusion",
+    "grid",
+    "image",
+    "pipeline",
+    "train",
+    "serve",
+  ],
   "index.ts": ["diffusion", "image", "pipeline", "train"],
 };
 
 /** Files that a browser build includes, and which therefore must not need Node. */
-const everywhere = ["tensor", "nn.ts", "models", "text", "diffusion", "errors.ts"];
+const everywhere = ["tensor", "nn.ts", "models", "text", "diffusion", "grid", "errors.ts"];
 
 const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
   (f) => f.endsWith(".ts") && !f.endsWith(".test.ts"),

@@ -7,6 +7,7 @@ import { compareCommand } from "./compare.js";
 import { distilCommand } from "./distil.js";
 import { fitCommand } from "./fit.js";
 import { generateCommand } from "./generate.js";
+import { gridCommand } from "./grid.js";
 import { inspectCommand } from "./inspect.js";
 import { modelsCommand } from "./models.js";
 import { serveCommand } from "./serve.js";
@@ -30,6 +31,7 @@ const koala = new Command("koala")
 
 for (const command of [
   generateCommand(),
+  gridCommand(),
   serveCommand(),
   inspectCommand(),
   fitCommand(),

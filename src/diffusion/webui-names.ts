@@ -1,7 +1,7 @@
 /** @file The names of samplers and schedules in A1111's texts, and the schedulers of Diffusers that do the same. */
 
 import type { Scheduler } from "./scheduler.js";
-import type { SchedulerChoice } from "./scheduler-names.js";
+import type { SchedulerChoice } from "./scheduler-short-names.js";
 
 const samplers: readonly (readonly [label: string, className: string, algorithm?: string])[] = [
   ["Euler", "EulerDiscreteScheduler"],

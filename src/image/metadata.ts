@@ -9,6 +9,7 @@ import { InvalidRequest } from "../errors.js";
 import { systemCode } from "../weights/files.js";
 import { fillUserComment, readUserComment, userCommentSpace } from "./metadata-exif.js";
 import { isPng, maxTextBytes, readPngTexts, withPngTexts } from "./metadata-png.js";
+import { xmpPacket } from "./xmp.js";
 
 /** `parameters` in A1111's grammar; `record` must be JSON in ASCII without `<`, `>` and `&`. */
 export type PictureTexts = { parameters: string; record: string };
@@ -24,11 +25,11 @@ export async function encodeWithTexts(
 ): Promise<Uint8Array> {
   if (format === "png") {
     // XMP belongs into iTXt, which it gets for its byte order mark; libvips would write tEXt.
-    const texts = { parameters, [recordKeyword]: record, "XML:com.adobe.xmp": xmp() };
+    const texts = { parameters, [recordKeyword]: record, "XML:com.adobe.xmp": xmpPacket() };
     return withPngTexts(await image.toBuffer(), texts);
   }
   const space = { IFD2: { UserComment: userCommentSpace(parameters) } };
-  const file = await image.withExif(space).withXmp(xmp(record)).toBuffer();
+  const file = await image.withExif(space).withXmp(xmpPacket(record)).toBuffer();
   // Where either does not fit, libvips leaves it out without a word.
   const filled = file.includes(record) ? fillUserComment(file, parameters) : undefined;
   if (filled) return filled;
@@ -83,24 +84,6 @@ function unreadable(source: Uint8Array | string, why: string): InvalidRequest {
   const rule = `must be a picture that can be read, got ${got}: ${why}`;
   return new InvalidRequest("picture", got, `${rule}. Check the path.`);
 }
-
-/** IPTC Photo Metadata 2022.1: the source type of what a trained model made. */
-const sourceType = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
-
-function xmp(record?: string): string {
-  const own =
-    record === undefined ? "" : `<koala:${recordElement} ${ownSpace}>${record}</koala:${recordElement}>`;
-  return [
-    '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>',
-    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">',
-    '<rdf:Description rdf:about="" xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">',
-    `<Iptc4xmpExt:DigitalSourceType>${sourceType}</Iptc4xmpExt:DigitalSourceType>${own}`,
-    '</rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end="w"?>',
-  ].join("\n");
-}
-
-const recordElement = "record";
-const ownSpace = 'xmlns:koala="urn:koala-diffusion:picture#"';
 
 /** The record in an XMP packet: an element as we write it, or an attribute as other programs rewrite it. */
 function recordIn(packet: Uint8Array): string | undefined {

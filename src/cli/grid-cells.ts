@@ -1,0 +1,93 @@
+/** @file The cells of `koala grid`: settled, painted one by one, and put together on a sheet. */
+
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { Cancelled } from "../errors.js";
+import { type Axes, type Cell, cellSettings, cellsOf } from "../grid/axes.js";
+import { sheetLayout } from "../grid/layout.js";
+import { sheetContent, sheetFields } from "../grid/sheet-content.js";
+import { formatParameters } from "../image/metadata-parameters.js";
+import { withPngTexts } from "../image/metadata-png.js";
+import { drawSheet } from "../image/sheet.js";
+import { xmpPacket } from "../image/xmp.js";
+import type { ModelRecord } from "../pipeline/record.js";
+import type { Catalogue } from "../serve/catalogue.js";
+import { defaultLimits } from "../serve/limits.js";
+import type { Order } from "../serve/paint.js";
+import { openPainter } from "../serve/painter.js";
+import type { GenerationRequest } from "../serve/schemas.js";
+import { settle } from "../serve/settle.js";
+import { cellFile, sheetName, write } from "./grid-folder.js";
+import { Progress, stopOnInterrupt } from "./terminal.js";
+
+/** A cell that is checked and has its place. */
+export type PlacedCell = Cell & { order: Order; file: string };
+
+type PaintOptions = { output: string; quiet?: boolean; threads?: number };
+
+/** On one's own machine nothing but the model limits a cell. */
+const limits = { ...defaultLimits, pixels: 8192 * 8192, steps: 1000, count: 1 };
+
+/** Every cell's order, checked before the first is painted. */
+export function placed(
+  base: GenerationRequest,
+  axes: Axes,
+  catalogue: Catalogue,
+  model: ModelRecord,
+): Promise<PlacedCell[]> {
+  return Promise.all(
+    cellsOf(axes).map(async (cell) => {
+      const order = await settle(cellSettings(base, axes, cell), catalogue, limits);
+      return { ...cell, order, file: cellFile(axes, cell, order, model) };
+    }),
+  );
+}
+
+export async function paintCells(
+  cells: readonly PlacedCell[],
+  catalogue: Catalogue,
+  { output, quiet = false, threads }: PaintOptions,
+  say: (line: string) => void,
+): Promise<void> {
+  if (cells.length === 0) return;
+  const painter = openPainter(catalogue, threads === undefined ? {} : { threads });
+  const { signal, done } = stopOnInterrupt((line) => say(`${line}; the same command goes on`));
+  const progress = new Progress({ quiet });
+  const total = cells.reduce((sum, { order }) => sum + order.settings.steps, 0);
+  const started = performance.now();
+  let before = 0;
+  try {
+    progress.start("painting", total);
+    for (const [i, { order, file }] of cells.entries()) {
+      if (signal.aborted) throw new Cancelled("the grid");
+      for await (const event of painter.paint(order, signal)) {
+        if (event.type === "image") await write(output, file, event.image.bytes);
+        if (event.type !== "step") continue;
+        const steps = before + (event.step / event.total) * order.settings.steps;
+        const left = ((performance.now() - started) / 1000 / steps) * (total - steps);
+        progress.step(Math.round(steps), left, `cell ${i + 1} of ${cells.length}`);
+      }
+      before += order.settings.steps;
+    }
+  } finally {
+    progress.stop();
+    done();
+    await painter.close();
+  }
+}
+
+export async function saveSheet(
+  output: string,
+  base: GenerationRequest,
+  axes: Axes,
+  cells: readonly PlacedCell[],
+): Promise<void> {
+  const files = await Promise.all(cells.map(({ file }) => readFile(path.join(output, file))));
+  const { settings } = cells[0]!.order;
+  const { width, height } = settings;
+  const layout = sheetLayout(sheetContent({ ...base, width, height }, axes, settings));
+  const { prompt, negativePrompt } = base;
+  const parameters = formatParameters({ prompt, negativePrompt, fields: sheetFields(base, axes) });
+  const png = await drawSheet(layout, files);
+  await write(output, sheetName, withPngTexts(png, { parameters, "XML:com.adobe.xmp": xmpPacket() }));
+}

@@ -1,0 +1,108 @@
+/**
+ * @file The folder of a grid: a manifest, its cells, and the sheet. A cell's file name ends in a hash of everything it
+ * is painted from, so a file that is there is the cell, whatever stopped the command before.
+ */
+
+import { mkdir, readFile, stat } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
+import { InvalidRequest } from "../errors.js";
+import { type Axes, axisLabel, type Cell } from "../grid/axes.js";
+import type { ModelRecord } from "../pipeline/record.js";
+import type { Order } from "../serve/paint.js";
+import { systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { bytesHash, hashOf } from "../weights/fingerprint.js";
+
+const manifestName = "grid.json";
+export const sheetName = "grid.png";
+
+/** What decides whether a folder holds this grid; the rest of a manifest is for other programs. */
+const known = z.object({
+  format: z.literal(1),
+  prompt: z.string(),
+  seed: z.string().regex(/^\d{1,19}$/),
+  model: z.object({ fingerprint: z.string() }),
+});
+
+export type Manifest = {
+  format: 1;
+  prompt: string;
+  /** Of all cells, where no axis varies it. */
+  seed: string;
+  model: ModelRecord;
+  axes: Axes;
+  cells: readonly { column: number; row: number; file: string; settings: Order["settings"] }[];
+};
+
+/** The seed of the grid that the folder holds, if it holds one; InvalidRequest if it is another grid. */
+export async function seedBefore(
+  folder: string,
+  prompt: string,
+  model: ModelRecord,
+): Promise<string | undefined> {
+  const file = path.join(folder, manifestName);
+  const text = await readFile(file, "utf8").catch((error: unknown) => {
+    if (systemCode(error) === "ENOENT") return undefined;
+    throw unwritable(folder, error);
+  });
+  if (text === undefined) return undefined;
+  const { success, data } = known.safeParse(parsed(text));
+  const other =
+    !success || data.prompt !== prompt
+      ? "another prompt"
+      : data.model.fingerprint === model.fingerprint
+        ? undefined
+        : "another model";
+  if (other === undefined) return data?.seed;
+  const rule = `must be an empty folder or one of the same grid, got ${folder} with a grid of ${other}. Name another.`;
+  throw new InvalidRequest("--output", folder, rule);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Where a cell's picture goes, below the folder. */
+export function cellFile({ x, y }: Axes, { column, row }: Cell, order: Order, model: ModelRecord): string {
+  const { settings, scheduler, image, mask } = order;
+  const sources = [image, mask].map((bytes) => bytes && bytesHash(bytes));
+  const hash = hashOf([model.fingerprint, settings, scheduler, sources]).replace(/^sha256:/, "");
+  const words = [axisLabel(x, column), ...(y ? [axisLabel(y, row)] : [])].map(slug).filter(Boolean);
+  return path.join("cells", `${[...words, hash.slice(0, 12)].join("-")}.png`);
+}
+
+const slug = (label: string): string =>
+  label
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}.]+/gu, "-")
+    .replace(/^[-.]+|[-.]+$/g, "")
+    .slice(0, 40);
+
+export async function exists(file: string): Promise<boolean> {
+  return (await stat(file).catch(() => undefined))?.isFile() ?? false;
+}
+
+export const writeManifest = (folder: string, manifest: Manifest): Promise<void> =>
+  write(folder, manifestName, new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`));
+
+/** Writes a file below the folder, whole or not at all. */
+export async function write(folder: string, name: string, bytes: Uint8Array): Promise<void> {
+  const file = path.join(folder, name);
+  try {
+    await mkdir(path.dirname(file), { recursive: true });
+    await writeBeside(file, (handle) => writeAll(handle, bytes));
+  } catch (error) {
+    throw unwritable(folder, error);
+  }
+}
+
+function unwritable(folder: string, error: unknown): unknown {
+  const code = systemCode(error);
+  if (!code) return error;
+  const rule = `must be a folder that can be written, got ${folder} (${code}). Check its rights and the disk's room.`;
+  return new InvalidRequest("--output", folder, rule);
+}

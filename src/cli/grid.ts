@@ -1,0 +1,161 @@
+/** @file `koala grid`: two settings vary, a table of pictures shows what they do. Goes on where it was stopped. */
+
+import { readFile } from "node:fs/promises";
+import path from "node:path";
+import { Command, InvalidArgumentError } from "commander";
+import pc from "picocolors";
+import { InvalidRequest } from "../errors.js";
+import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
+import { DiffusionPipeline } from "../pipeline/pipeline.js";
+import type { ModelRecord } from "../pipeline/record.js";
+import { randomSeed } from "../pipeline/request.js";
+import { type Catalogue, modelNamed, openCatalogue } from "../serve/catalogue.js";
+import type { GenerationRequest } from "../serve/schemas.js";
+import { paintCells, placed, saveSheet } from "./grid-cells.js";
+import { exists, seedBefore, sheetName, writeManifest } from "./grid-folder.js";
+import { resolveShown } from "./models.js";
+
+type Options = {
+  model: string;
+  x: string;
+  y?: string;
+  negative?: string;
+  steps?: number;
+  guidance?: number;
+  width?: number;
+  height?: number;
+  seed?: string;
+  scheduler?: string;
+  image?: string;
+  mask?: string;
+  strength?: number;
+  threads?: number;
+  output: string;
+  json?: boolean;
+  quiet?: boolean;
+};
+
+export function gridCommand(): Command {
+  return new Command("grid")
+    .description("Vary two settings and paint the table of pictures; goes on where it was stopped.")
+    .argument("<prompt>", "what to paint")
+    .requiredOption("-m, --model <model>", "diffusers folder or Hub id")
+    .requiredOption("-x, --x <setting=values>", "what varies across")
+    .option("-y, --y <setting=values>", "what varies down")
+    .option("-n, --negative <prompt>", "what not to paint")
+    .option("-s, --steps <n>", "denoising steps", number)
+    .option("-g, --guidance <scale>", "how closely to follow the prompt", number)
+    .option("-W, --width <pixels>", "multiple of 8", number)
+    .option("-H, --height <pixels>", "multiple of 8", number)
+    .option("--seed <n>", "of all cells (default: random)", whole)
+    .option("--scheduler <name>", "such as dpmpp-2m-karras")
+    .option("--image <file>", "begin with this picture")
+    .option("--mask <file>", "paint --image anew where this is white")
+    .option("--strength <n>", "how far to leave --image, 0 to 1", number)
+    .option("--threads <n>", "default: one per core", number)
+    .option("-o, --output <folder>", "where cells and sheet go", "koala-grid")
+    .option("--json", "print a JSON object per cell")
+    .option("-q, --quiet", "no progress, no notes")
+    .addHelpText("after", help)
+    .action(grid);
+}
+
+const help = `
+Settings that vary: prompt, seed, steps, guidance, scheduler. Ranges count: seed=1-6, steps=4-20+4.
+For prompt, the first words are found in the prompt and replaced by each of the others.
+
+Example:
+  koala grid -m ./koala-lightning-1b "a red bicycle" -x prompt=red,blue,green -y guidance=1,3.5,7
+`;
+
+function number(value: string): number {
+  const parsed = Number(value);
+  if (value.trim() === "" || !Number.isFinite(parsed))
+    throw new InvalidArgumentError(`"${value}" is not a number.`);
+  return parsed;
+}
+
+function whole(value: string): string {
+  if (!/^\d{1,19}$/.test(value)) throw new InvalidArgumentError(`"${value}" is not a whole number.`);
+  return value;
+}
+
+async function grid(prompt: string, options: Options): Promise<void> {
+  const { output, quiet = false, y } = options;
+  const say = (line: string) => void (quiet || process.stderr.write(`${pc.dim(line)}\n`));
+  const axes: Axes = { x: parseAxis("x", options.x), ...(y !== undefined && { y: parseAxis("y", y) }) };
+  const folder = await resolveShown(options.model, { quiet });
+  const catalogue = await openCatalogue([folder]);
+  const model = await recordOf(folder);
+  const before = await seedBefore(output, prompt, model);
+  const seed = options.seed ?? before ?? String(randomSeed());
+  const base = await requestOf(prompt, options, seed, catalogue);
+  checkAxes(axes, base);
+  const cells = await placed(base, axes, catalogue, model);
+  await writeManifest(output, {
+    format: 1,
+    prompt,
+    seed,
+    model,
+    axes,
+    cells: cells.map(({ column, row, file, order }) => ({ column, row, file, settings: order.settings })),
+  });
+  const there = await Promise.all(cells.map(({ file }) => exists(path.join(output, file))));
+  const missing = cells.filter((_, i) => !there[i]);
+  say(
+    `${cells.length} cells, seed ${seed}${there.includes(true) ? `; ${missing.length} left to paint` : ""}`,
+  );
+  await paintCells(missing, catalogue, options, say);
+  await saveSheet(output, base, axes, cells);
+  for (const { column, row, file, order } of options.json ? cells : []) {
+    const line = { path: path.join(output, file), column, row, ...order.settings };
+    process.stdout.write(`${JSON.stringify(line)}\n`);
+  }
+  if (!options.json) process.stdout.write(`${path.join(output, sheetName)}\n`);
+}
+
+async function recordOf(folder: string): Promise<ModelRecord> {
+  const pipeline = await DiffusionPipeline.fromPretrained(folder);
+  try {
+    return await pipeline.model();
+  } finally {
+    await pipeline.close();
+  }
+}
+
+async function requestOf(
+  prompt: string,
+  options: Options,
+  seed: string,
+  catalogue: Catalogue,
+): Promise<GenerationRequest> {
+  const { defaults, id } = modelNamed(catalogue, undefined).card;
+  const { negative = defaults.negativePrompt, image, mask, strength } = options;
+  // A picture brings its own size.
+  const width = options.width ?? (image === undefined ? defaults.width : undefined);
+  const height = options.height ?? (image === undefined ? defaults.height : undefined);
+  return {
+    prompt,
+    model: id,
+    seed,
+    steps: options.steps ?? defaults.steps,
+    guidanceScale: options.guidance ?? defaults.guidanceScale,
+    scheduler: options.scheduler ?? defaults.scheduler,
+    ...(width !== undefined && { width }),
+    ...(height !== undefined && { height }),
+    ...(negative !== undefined && { negativePrompt: negative }),
+    ...(image !== undefined && { image: await pictureIn("--image", image) }),
+    ...(mask !== undefined && { mask: await pictureIn("--mask", mask) }),
+    ...(strength !== undefined && { strength }),
+  };
+}
+
+async function pictureIn(option: string, file: string): Promise<string> {
+  try {
+    return await readFile(file, "base64");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const rule = `must be a picture file that can be read, got ${file} (${code}). Check the path.`;
+    throw new InvalidRequest(option, file, rule);
+  }
+}

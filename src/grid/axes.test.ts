@@ -1,0 +1,114 @@
+/** @file The axes of a grid, as users write them. */
+
+import { describe, expect, it } from "vitest";
+import { InvalidRequest } from "../errors.js";
+import { axesFields, axisLabel, cellSettings, cellsOf, checkAxes, parseAxis } from "./axes.js";
+
+const values = (text: string) => parseAxis("x", text).values;
+const refusal = (act: () => unknown): string => {
+  try {
+    act();
+  } catch (error) {
+    if (error instanceof InvalidRequest) return error.message;
+    throw error;
+  }
+  return "nothing was refused";
+};
+
+describe("an axis is read", () => {
+  it("from a list, a range and a range with a distance", () => {
+    expect(values("seed=1,2, 3")).toEqual(["1", "2", "3"]);
+    expect(values("seed=5-8")).toEqual(["5", "6", "7", "8"]);
+    expect(values("steps=4-20+4")).toEqual(["4", "8", "12", "16", "20"]);
+    expect(values("guidance=1-2+0.5, 7")).toEqual(["1", "1.5", "2", "7"]);
+  });
+
+  it("by the names users say", () => {
+    expect(parseAxis("x", "guidance=1").kind).toBe("guidanceScale");
+    expect(parseAxis("x", "words=red").kind).toBe("prompt");
+  });
+
+  it("keeping words with commas that are quoted, and an empty one that takes words away", () => {
+    expect(values('prompt=red,"blue, dark","a ""b"""')).toEqual(["red", "blue, dark", 'a "b"']);
+    expect(values("prompt=red,")).toEqual(["red", ""]);
+  });
+
+  it("keeping seeds beyond 2^53 exactly, and each value once", () => {
+    expect(values("seed=9007199254740993,9007199254740993")).toEqual(["9007199254740993"]);
+  });
+
+  it("in linear time", () => {
+    const started = performance.now();
+    parseAxis("x", `prompt=${' "'.repeat(50_000)}`);
+    expect(performance.now() - started).toBeLessThan(1000);
+  });
+});
+
+describe("an axis is refused", () => {
+  it.each([
+    ["hue=1", /^x: must be SETTING=VALUES with a setting of "prompt", "seed".*got "hue=1"/],
+    ["seed", /must be SETTING=VALUES/],
+    ["seed=", /must have at least one value, got none/],
+    ["seed=1,x", /must be whole numbers, got "x"/],
+    ["seed=3-1", /must be whole numbers, got "3-1"/],
+    ["seed=1-9+0", /must be whole numbers/],
+    ["steps=0", /must be whole numbers from 1 to 1000, got "0"/],
+    ["guidance=-1", /must be numbers from 0 to 100, got "-1"/],
+    ["prompt=,red", /must have at least one value/],
+  ])("%s", (text, message) => expect(refusal(() => parseAxis("x", text))).toMatch(message));
+
+  it("where its words are not in the prompt", () => {
+    const axes = { x: parseAxis("x", "prompt=red,blue") };
+    expect(refusal(() => checkAxes(axes, { prompt: "a green bicycle" }))).toMatch(/^x: .*in the prompt/);
+    expect(() => checkAxes(axes, { prompt: "a bicycle", negativePrompt: "red" })).not.toThrow();
+  });
+
+  it("where both vary the same, or the cells are too many", () => {
+    const seeds = parseAxis("x", "seed=1-30");
+    expect(refusal(() => checkAxes({ x: seeds, y: seeds }, { prompt: "" }))).toMatch(/^y: .*seed twice/);
+    const many = { x: seeds, y: parseAxis("y", "steps=1-30") };
+    expect(refusal(() => checkAxes(many, { prompt: "" }))).toMatch(/at most 400 cells, got 900/);
+  });
+});
+
+describe("a cell", () => {
+  const axes = { x: parseAxis("x", "prompt=red,blue,$&"), y: parseAxis("y", "guidance=1,3.5") };
+  const base = { prompt: "a red bicycle, red wall", negativePrompt: "reddish", seed: "7" };
+
+  it("comes row by row", () => {
+    expect(cellsOf(axes).map(({ column, row }) => `${column}${row}`)).toEqual([
+      "00",
+      "10",
+      "20",
+      "01",
+      "11",
+      "21",
+    ]);
+    expect(cellsOf({ x: axes.x })).toHaveLength(3);
+  });
+
+  it("is painted with its column's and its row's value", () => {
+    expect(cellSettings(base, axes, { column: 1, row: 1 })).toEqual({
+      prompt: "a blue bicycle, blue wall",
+      negativePrompt: "bluedish",
+      seed: "7",
+      guidanceScale: 3.5,
+    });
+    expect(cellSettings(base, axes, { column: 2, row: 0 }).prompt).toBe("a $& bicycle, $& wall");
+  });
+
+  it("is labelled by what was written", () => {
+    expect(axisLabel(axes.y, 1)).toBe("guidance 3.5");
+    expect(axisLabel(axes.x, 0)).toBe("red");
+    expect(axisLabel(parseAxis("x", "steps=4"), 0)).toBe("4 steps");
+    expect(axisLabel(parseAxis("x", "prompt=red,"), 1)).toBe("(without)");
+  });
+
+  it("is told to other programs as their X/Y plot", () => {
+    expect(Object.fromEntries(axesFields({ x: parseAxis("x", 'prompt=red,"a, b"') }))).toEqual({
+      Script: "X/Y/Z plot",
+      "X Type": "Prompt S/R",
+      "X Values": 'red,"a, b"',
+    });
+  });
+});

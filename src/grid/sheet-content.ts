@@ -1,0 +1,57 @@
+/** @file What a grid's sheet says: labels, the settings that all cells share, and the same for other programs. Pure. */
+
+import { type Axes, type Axis, axesFields, axisLabel, type Varied } from "./axes.js";
+import type { SheetContent } from "./layout.js";
+
+/** The settings of a grid before any of them vary. */
+export type GridBase = Varied & {
+  model?: string | undefined;
+  width?: number | undefined;
+  height?: number | undefined;
+};
+
+export const axisLabels = (axis: Axis): string[] => axis.values.map((_, i) => axisLabel(axis, i));
+
+export function sheetContent(
+  base: GridBase,
+  axes: Axes,
+  { width, height }: { width: number; height: number },
+): SheetContent {
+  return {
+    columns: axisLabels(axes.x),
+    rows: axes.y ? axisLabels(axes.y) : [],
+    cellWidth: width,
+    cellHeight: height,
+    title: base.prompt,
+    caption: gridCaption(base, axes),
+  };
+}
+
+/** The settings that all cells share. */
+export function gridCaption(base: GridBase, { x, y }: Axes): string {
+  const { model, width, height, steps, guidanceScale, scheduler, seed, negativePrompt } = base;
+  const parts: (readonly [string, string | undefined])[] = [
+    ["model", model],
+    ["size", width === undefined || height === undefined ? undefined : `${width} × ${height}`],
+    ["steps", steps === undefined ? undefined : `${steps} steps`],
+    ["guidanceScale", guidanceScale === undefined ? undefined : `guidance ${guidanceScale}`],
+    ["scheduler", scheduler],
+    ["seed", seed === undefined ? undefined : `seed ${seed}`],
+    ["negative", negativePrompt ? `without ${negativePrompt}` : undefined],
+  ];
+  return parts
+    .flatMap(([name, text]) => (text === undefined || x.kind === name || y?.kind === name ? [] : [text]))
+    .join(", ");
+}
+
+/** The fields of A1111's text, its X/Y plot among them. */
+export function sheetFields(base: GridBase, axes: Axes): Map<string, string> {
+  const fields = Object.entries({
+    Steps: base.steps,
+    Sampler: base.scheduler,
+    "CFG scale": base.guidanceScale,
+    Seed: base.seed,
+    Model: base.model,
+  }).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as const]));
+  return new Map([...fields, ...axesFields(axes)]);
+}

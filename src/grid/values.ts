@@ -1,0 +1,73 @@
+/** @file The values of an axis as a user writes them: `1,2,3`, `1-4`, `4-20+4`, `red,"blue, dark"`. Pure. */
+
+import { InvalidRequest } from "../errors.js";
+import type { AxisKind } from "./axes.js";
+
+/** One of each value, in order; InvalidRequest says what is wrong with one. */
+export function valuesOf(field: string, kind: AxisKind, text: string): string[] {
+  const parts = split(text);
+  const values = parts.flatMap((part) => (isNumber(kind) ? numbers(field, kind, part) : [part]));
+  const different = [...new Set(kind === "prompt" ? values : values.filter((value) => value !== ""))];
+  if (different.length > 0 && different[0] !== "") return different;
+  throw new InvalidRequest(field, text, `must have at least one value, got none. ${examples[kind]}`);
+}
+
+export const examples: Readonly<Record<AxisKind, string>> = {
+  prompt: "Write words of the prompt, then what takes their place: red, blue, green.",
+  seed: "Write for example 1, 2, 3 or 1-6.",
+  steps: "Write for example 4, 8, 16 or 4-20+4.",
+  guidanceScale: "Write for example 1, 3.5, 7.",
+  scheduler: "Write for example euler, dpmpp-2m-karras.",
+};
+
+type NumberKind = Exclude<AxisKind, "prompt" | "scheduler">;
+const isNumber = (kind: AxisKind): kind is NumberKind => kind !== "prompt" && kind !== "scheduler";
+
+const rules: Readonly<Record<NumberKind, { what: string; valid: (value: string) => boolean }>> = {
+  seed: { what: "whole numbers", valid: (value) => /^\d{1,19}$/.test(value) },
+  steps: {
+    what: "whole numbers from 1 to 1000",
+    valid: (value) => /^\d{1,4}$/.test(value) && Number(value) >= 1 && Number(value) <= 1000,
+  },
+  guidanceScale: {
+    what: "numbers from 0 to 100",
+    valid: (value) => /^\d+(\.\d+)?$/.test(value) && Number(value) <= 100,
+  },
+};
+
+/** "7" is itself; "1-4" counts; "4-20+4" counts by four. */
+function numbers(field: string, kind: NumberKind, part: string): string[] {
+  if (part === "") return [];
+  const { what, valid } = rules[kind];
+  const [, first, last, by = "1"] = /^([\d.]+)\s*-\s*([\d.]+)(?:\s*\+\s*([\d.]+))?$/.exec(part) ?? [];
+  const values = first === undefined ? [part] : range(Number(first), Number(last), Number(by));
+  const [wrong] = values.length === 0 ? [part] : values.filter((value) => !valid(value));
+  if (wrong === undefined) return values;
+  throw new InvalidRequest(
+    field,
+    part,
+    `must be ${what}, got ${JSON.stringify(part.slice(0, 80))}. ${examples[kind]}`,
+  );
+}
+
+const mostInRange = 1000;
+
+function range(first: number, last: number, by: number): string[] {
+  const count = Math.floor((last - first) / by + 1e-9) + 1;
+  if (!(by > 0) || !(count >= 1) || count > mostInRange) return [];
+  return Array.from({ length: count }, (_, i) => String(Number((first + i * by).toFixed(6))));
+}
+
+/** At commas that are not inside double quotes; two of those inside are one that is meant. */
+function split(text: string): string[] {
+  const parts: string[] = [""];
+  let quoted = false;
+  for (const letter of text) {
+    if (letter === '"') quoted = !quoted;
+    if (letter === "," && !quoted) parts.push("");
+    else parts[parts.length - 1] += letter;
+  }
+  return parts
+    .map((part) => part.trim())
+    .map((part) => (/^"(?:[^"]|"")*"$/.test(part) ? part.slice(1, -1).replaceAll('""', '"') : part));
+}

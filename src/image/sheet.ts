@@ -1,0 +1,48 @@
+/** @file Draws a grid's sheet: pictures and labels as one PNG. Must not know what was painted. */
+
+import sharp from "sharp";
+import { type SheetLayout, type SheetText, sheetColours } from "../grid/layout.js";
+
+/** `cells` are picture files in the order of the layout's cells; undefined where there is none yet. */
+export async function drawSheet(
+  { width, height, texts, cells: places }: SheetLayout,
+  cells: readonly (Uint8Array | undefined)[],
+): Promise<Uint8Array> {
+  const pictures = await Promise.all(
+    places.map(async ({ x, y, width: across, height: down }, i) => {
+      const file = cells[i];
+      const input = await (file ? sharp(file) : blank(across, down))
+        .resize(across, down, { fit: "fill" })
+        .png({ compressionLevel: 1 })
+        .toBuffer();
+      return { input, left: Math.round(x), top: Math.round(y) };
+    }),
+  );
+  const labels = { input: Buffer.from(svg(width, height, texts)), left: 0, top: 0 };
+  const sheet = sharp({ create: { width, height, channels: 3, background: sheetColours.ground } });
+  return new Uint8Array(
+    await sheet
+      .composite([...pictures, labels])
+      .png()
+      .toBuffer(),
+  );
+}
+
+const blank = (width: number, height: number) =>
+  sharp({ create: { width, height, channels: 3, background: sheetColours.empty } });
+
+function svg(width: number, height: number, texts: readonly SheetText[]): string {
+  const drawn = texts.map(({ text, x, y, size, bold, anchor }) => {
+    const style = `font-size="${size}" font-weight="${bold ? 600 : 400}" text-anchor="${anchor}"`;
+    const fill = bold ? sheetColours.ink : sheetColours.quiet;
+    return `<text x="${x}" y="${y}" ${style} fill="${fill}">${escaped(text)}</text>`;
+  });
+  const size = `width="${width}" height="${height}"`;
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${size} font-family="sans-serif">${drawn.join("")}</svg>`;
+}
+
+function escaped(text: string): string {
+  const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
+  // Control characters and halves of letters have no place in XML, escaped or not.
+  return text.replace(/[\p{Cc}\p{Cs}\uFFFE\uFFFF]/gu, " ").replace(/[&<>]/g, (c) => names[c]!);
+}

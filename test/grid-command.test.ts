@@ -1,0 +1,126 @@
+/** @file `koala grid` as a user runs it: cells, sheet, manifest; stopped and gone on with. */
+
+import { spawn } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import sharp from "sharp";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { readPngTexts } from "../src/image/metadata-png.js";
+import { readRequest } from "../src/pipeline/saved.js";
+import { tinyModel } from "./serving.js";
+
+const koala = new URL("../dist/cli/main.js", import.meta.url).pathname;
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "koala-grid-"));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+type Ended = { code: number | null; out: string; err: string };
+
+/** `stopAfter` sends Ctrl-C once that many cells are there. */
+async function grid(
+  output: string,
+  args: readonly string[],
+  { stopAfter }: { stopAfter?: number } = {},
+): Promise<Ended> {
+  const child = spawn(
+    process.execPath,
+    [koala, "grid", "-m", tinyModel, "-o", path.join(folder, output), ...args],
+    { stdio: ["ignore", "pipe", "pipe"] },
+  );
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (chunk) => (out += chunk));
+  child.stderr.on("data", (chunk) => (err += chunk));
+  let stopped = stopAfter === undefined;
+  const watch = setInterval(async () => {
+    if (stopped || (await cells(output)).length < stopAfter!) return;
+    stopped = true;
+    child.kill("SIGINT");
+  }, 20);
+  const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+  clearInterval(watch);
+  return { code, out, err };
+}
+
+const cells = (output: string) => readdir(path.join(folder, output, "cells")).catch(() => []);
+const timesOf = async (output: string) =>
+  new Map(
+    await Promise.all(
+      (await cells(output)).map(
+        async (name) => [name, (await stat(path.join(folder, output, "cells", name))).mtimeMs] as const,
+      ),
+    ),
+  );
+const axes = ["-x", "prompt=red,blue", "-y", "guidance=1,3.5", "--seed", "7", "-s", "2"];
+
+describe("a grid", () => {
+  it("is painted cell by cell, each with its own settings inside", async () => {
+    const { code, out, err } = await grid("whole", ["a red bicycle", ...axes, "--json"]);
+    expect(err).toMatch(/4 cells, seed 7/);
+    expect(code).toBe(0);
+    const lines = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(
+      lines.map(({ column, row, prompt, guidanceScale }) => [column, row, prompt, guidanceScale]),
+    ).toEqual([
+      [0, 0, "a red bicycle", 1],
+      [1, 0, "a blue bicycle", 1],
+      [0, 1, "a red bicycle", 3.5],
+      [1, 1, "a blue bicycle", 3.5],
+    ]);
+    const { request } = await readRequest(lines[3].path);
+    expect(request).toMatchObject({ prompt: "a blue bicycle", guidanceScale: 3.5, seed: 7n });
+  });
+
+  it("is one labelled PNG that says what varies", async () => {
+    const sheet = await readFile(path.join(folder, "whole", "grid.png"));
+    const { width, height } = await sharp(sheet).metadata();
+    expect(width).toBeGreaterThan(2 * 64);
+    expect(height).toBeGreaterThan(2 * 64);
+    const parameters = readPngTexts(sheet).get("parameters");
+    expect(parameters).toContain('Script: X/Y/Z plot, X Type: Prompt S/R, X Values: "red,blue"');
+    expect(readPngTexts(sheet).get("XML:com.adobe.xmp")).toContain("trainedAlgorithmicMedia");
+  });
+
+  it("keeps the cells it has when an axis grows", async () => {
+    const before = await timesOf("whole");
+    const grown = axes.map((arg) => (arg === "prompt=red,blue" ? "prompt=red,blue,green" : arg));
+    const { code, err } = await grid("whole", ["a red bicycle", ...grown]);
+    expect(code).toBe(0);
+    expect(err).toMatch(/6 cells, seed 7; 2 left to paint/);
+    const after = await timesOf("whole");
+    expect(after.size).toBe(6);
+    for (const [name, time] of before) expect(after.get(name)).toBe(time);
+  });
+
+  it("goes on where Ctrl-C stopped it, with the seed that was drawn", async () => {
+    const args = ["a red bicycle", "-x", "seed=1-8", "-s", "12", "-g", "3"];
+    const stopped = await grid("stopped", args, { stopAfter: 2 });
+    expect(stopped.code).toBe(130);
+    const kept = await timesOf("stopped");
+    expect(kept.size).toBeGreaterThanOrEqual(2);
+    expect(kept.size).toBeLessThan(8);
+    const ended = await grid("stopped", args);
+    expect(ended.code).toBe(0);
+    const all = await timesOf("stopped");
+    expect(all.size).toBe(8);
+    for (const [name, time] of kept) expect(all.get(name)).toBe(time);
+    const drawn = /seed (\d+)/.exec(stopped.err)?.[1];
+    expect(ended.err).toContain(`seed ${drawn}`);
+  });
+
+  it.each([
+    ["another prompt's folder", "whole", ["a cat", "-x", "seed=1"], /with a grid of another prompt/],
+    ["words that are not in the prompt", "new", ["a cat", "-x", "prompt=dog,bird"], /x: .*in the prompt/],
+    ["a cell that cannot be painted", "new", ["a cat", "-x", "scheduler=euler,eulr"], /scheduler: .*"eulr"/],
+  ])("refuses %s before it paints", async (_, output, args, message) => {
+    const { code, err } = await grid(output, args);
+    expect(err).toMatch(message);
+    expect(code).toBe(2);
+    if (output === "new") expect(await cells("new")).toEqual([]);
+  });
+});

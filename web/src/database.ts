@@ -1,0 +1,48 @@
+/** @file What the page keeps in IndexedDB: pictures with their settings, their files, and grids. */
+
+import { type DBSchema, type IDBPDatabase, openDB } from "idb";
+import type { Axes } from "../../src/grid/axes.js";
+import type { GenerationRequest, Settings } from "../../src/serve/schemas.js";
+
+/** A picture without its files. */
+export type SavedPicture = {
+  id: string;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+  /** Its own seed and a count of 1, so that they paint this picture alone. */
+  settings: Settings;
+  width: number;
+  height: number;
+  thumbnail: Blob;
+};
+
+/** The picture itself, and what it began with. */
+export type SavedFiles = { id: string; file: Blob; image?: Blob; mask?: Blob };
+
+export type SavedCell = { file: Blob; settings: Settings };
+
+export type SavedGrid = {
+  id: string;
+  createdAt: number;
+  base: GenerationRequest;
+  axes: Axes;
+  /** Row by row; null where nothing was painted yet. */
+  cells: (SavedCell | null)[];
+};
+
+interface Schema extends DBSchema {
+  pictures: { key: string; value: SavedPicture; indexes: { createdAt: number } };
+  files: { key: string; value: SavedFiles };
+  grids: { key: string; value: SavedGrid; indexes: { createdAt: number } };
+}
+
+export type Database = IDBPDatabase<Schema>;
+
+export const openDatabase = (): Promise<Database> =>
+  openDB<Schema>("koala", 1, {
+    upgrade(database) {
+      database.createObjectStore("pictures", { keyPath: "id" }).createIndex("createdAt", "createdAt");
+      database.createObjectStore("files", { keyPath: "id" });
+      database.createObjectStore("grids", { keyPath: "id" }).createIndex("createdAt", "createdAt");
+    },
+  });

@@ -1,0 +1,29 @@
+/** @file A dialog over the page: the browser's own, which keeps the focus inside and closes by Escape. */
+
+import type { Signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
+import { useEffect, useRef } from "preact/hooks";
+import { Icon } from "./icon.js";
+
+type Props = { open: Signal<boolean>; title: string; class: string; children: ComponentChildren };
+
+/** Its children are made when it opens and gone when it is closed. */
+export function Dialog({ open, title, class: kind, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const shown = open.value;
+  useEffect(() => {
+    if (shown) dialog.current?.showModal();
+  }, [shown]);
+  if (!shown) return null;
+  return (
+    <dialog ref={dialog} class={kind} aria-label={title} onClose={() => (open.value = false)}>
+      <div class="dialog-head">
+        <h2>{title}</h2>
+        <button type="button" class="icon" aria-label="Close" onClick={() => dialog.current?.close()}>
+          <Icon name="close" />
+        </button>
+      </div>
+      {children}
+    </dialog>
+  );
+}

@@ -1,0 +1,27 @@
+/** @file Settings as rows of names and values, and which of them differ between pictures. */
+
+import type { Settings } from "../../src/serve/schemas.js";
+
+/** Names and values, as they are shown and compared. */
+export function rowsOf(settings: Settings): (readonly [name: string, value: string])[] {
+  const { negativePrompt, model, width, height, steps, guidanceScale, seed, scheduler, strength, masked } =
+    settings;
+  return [
+    ...(negativePrompt ? [["Without", negativePrompt] as const] : []),
+    ["Model", model],
+    ["Size", `${width} × ${height}`],
+    ["Steps", String(steps)],
+    ["Guidance", String(guidanceScale)],
+    ["Scheduler", scheduler],
+    ["Seed", seed],
+    ...(strength === undefined ? [] : [["Strength", String(strength)] as const]),
+    ...(masked ? [["Mask", "yes"] as const] : []),
+  ];
+}
+
+/** Names of the settings that are not the same in all. */
+export function differing(all: readonly Settings[]): Set<string> {
+  const rows = all.map((settings) => new Map([["Prompt", settings.prompt], ...rowsOf(settings)]));
+  const names = new Set(rows.flatMap((row) => [...row.keys()]));
+  return new Set([...names].filter((name) => new Set(rows.map((row) => row.get(name))).size > 1));
+}

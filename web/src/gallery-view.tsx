@@ -1,0 +1,130 @@
+/** @file The gallery: thumbnails of what was painted, found by words, walked through by arrow keys. */
+
+import { comparing } from "./compare.js";
+import type { SavedPicture } from "./database.js";
+import {
+  compared,
+  found,
+  galleryReady,
+  pictures,
+  remove,
+  search,
+  select,
+  selectedId,
+  toggleCompared,
+} from "./gallery.js";
+import { Icon } from "./icon.js";
+import { urlOf } from "./pictures.js";
+import { ReadButton } from "./read-button.js";
+import { current } from "./tasks.js";
+
+export function Gallery() {
+  const shown = found.value;
+  const all = pictures.value.length;
+  if (!galleryReady.value || all === 0) return null;
+  return (
+    <section class="gallery" aria-labelledby="gallery-title">
+      <div class="bar">
+        <h2 id="gallery-title">Gallery</h2>
+        <span class="quiet" role="status">
+          {shown.length === all
+            ? `${all} ${all === 1 ? "picture" : "pictures"}`
+            : `${shown.length} of ${all}`}
+        </span>
+        <div class="search">
+          <Icon name="search" />
+          <input
+            type="search"
+            aria-label="Search the gallery"
+            placeholder="words, a model, seed 7"
+            value={search.value}
+            onInput={({ currentTarget }) => (search.value = currentTarget.value)}
+          />
+        </div>
+        {(selectedId.value !== undefined || current.value) && <ReadButton />}
+        <CompareBar />
+      </div>
+      {shown.length === 0 ? (
+        <p class="quiet">{`Nothing was painted with "${search.value}". Other words may find it.`}</p>
+      ) : (
+        <ul class="thumbs" onKeyDown={onKey}>
+          {shown.map((picture) => (
+            <Thumb key={picture.id} picture={picture} />
+          ))}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function CompareBar() {
+  const count = compared.value.length;
+  if (count === 0) return null;
+  return (
+    <div class="compare-bar">
+      <button type="button" class="primary" disabled={count < 2} onClick={() => (comparing.value = true)}>
+        <Icon name="compare" /> {count < 2 ? "Choose another to compare" : `Compare ${count}`}
+      </button>
+      <button type="button" onClick={() => (compared.value = [])}>
+        None
+      </button>
+    </div>
+  );
+}
+
+function Thumb({ picture }: { picture: SavedPicture }) {
+  const { id, settings, thumbnail, width, height } = picture;
+  const chosen = compared.value.includes(id);
+  const label = `${settings.prompt || "without a prompt"}, seed ${settings.seed}`;
+  return (
+    <li class={chosen ? "thumb chosen" : "thumb"}>
+      <button
+        type="button"
+        class="open"
+        data-id={id}
+        aria-label={label}
+        title={label}
+        aria-current={selectedId.value === id ? "true" : undefined}
+        onClick={() => {
+          void select(id);
+          document.querySelector(".stage")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+        }}
+      >
+        <img src={urlOf(thumbnail)} width={width} height={height} alt="" loading="lazy" />
+      </button>
+      <button
+        type="button"
+        class="icon pick"
+        aria-pressed={chosen}
+        aria-label={`Compare: ${label}`}
+        title="Compare"
+        onClick={() => toggleCompared(id)}
+      >
+        <Icon name="compare" />
+      </button>
+    </li>
+  );
+}
+
+/** Arrows go to the neighbours, Delete deletes. */
+function onKey(event: KeyboardEvent): void {
+  const here = event.target instanceof HTMLElement ? event.target.dataset.id : undefined;
+  if (here === undefined) return;
+  const shown = found.value;
+  const at = shown.findIndex(({ id }) => id === here);
+  if (event.key === "Delete") {
+    focusOn(shown[at + 1] ?? shown[at - 1]);
+    void remove([here]);
+    return;
+  }
+  const by = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
+  const next = by === 0 ? undefined : shown[at + by];
+  if (!next) return;
+  event.preventDefault();
+  focusOn(next);
+  if (selectedId.value !== undefined) void select(next.id);
+}
+
+function focusOn(picture: SavedPicture | undefined): void {
+  if (picture) document.querySelector<HTMLElement>(`[data-id="${picture.id}"]`)?.focus();
+}

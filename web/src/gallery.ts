@@ -1,0 +1,147 @@
+/** @file The pictures that were painted: kept in IndexedDB, searched, selected, deleted with a way back. */
+
+import { computed, signal } from "@preact/signals";
+import type { Settings } from "../../src/serve/schemas.js";
+import { type Database, openDatabase, type SavedFiles, type SavedPicture } from "./database.js";
+import { say } from "./messages.js";
+import type { PaintedPicture } from "./painter.js";
+import { thumbnailOf } from "./pictures.js";
+
+/** The latest first. */
+export const pictures = signal<readonly SavedPicture[]>([]);
+export const galleryReady = signal(false);
+export const search = signal("");
+export const selectedId = signal<string | undefined>(undefined);
+export const selectedFiles = signal<SavedFiles | undefined>(undefined);
+/** Those to be compared, in the order they were chosen. */
+export const compared = signal<readonly string[]>([]);
+
+export const mostCompared = 4;
+
+export const found = computed(() => {
+  const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
+  return pictures.value.filter((picture) => {
+    const text = searchText(picture.settings);
+    return words.every((word) => text.includes(word));
+  });
+});
+
+export const selected = computed(() => pictures.value.find(({ id }) => id === selectedId.value));
+
+const searchText = ({ prompt, negativePrompt = "", model, scheduler, seed, ...rest }: Settings): string =>
+  [prompt, negativePrompt, model, scheduler, `seed ${seed}`, `${rest.width}x${rest.height}`]
+    .join("\n")
+    .toLowerCase();
+
+let opened: Promise<Database> | undefined;
+export const database = (): Promise<Database> => (opened ??= openDatabase());
+
+export async function openGallery(): Promise<void> {
+  try {
+    const all = await (await database()).getAllFromIndex("pictures", "createdAt");
+    pictures.value = all.reverse();
+  } catch (error) {
+    say(
+      "error",
+      `The gallery cannot be opened (${reason(error)}). Pictures will not be kept: download them.`,
+    );
+  }
+  galleryReady.value = true;
+}
+
+/**
+ * Keeps a finished picture; where the browser refuses, it is kept until the page is left. A painting that is taken up
+ * again after a reload gives its pictures again, under the same ids.
+ */
+export async function keep(
+  id: string,
+  painted: PaintedPicture,
+  settings: Settings,
+  began: { image?: Blob; mask?: Blob } = {},
+): Promise<void> {
+  const { file, seed, width, height } = painted;
+  if (pictures.value.some((picture) => picture.id === id)) return;
+  const picture: SavedPicture = {
+    id,
+    createdAt: Date.now(),
+    settings: { ...settings, seed, count: 1 },
+    width,
+    height,
+    thumbnail: await thumbnailOf(file),
+  };
+  const files: SavedFiles = { id, file, ...began };
+  unsaved.set(id, files);
+  pictures.value = [picture, ...pictures.value];
+  await store(picture, files);
+}
+
+const unsaved = new Map<string, SavedFiles>();
+
+async function store(picture: SavedPicture, files: SavedFiles): Promise<void> {
+  try {
+    const transaction = (await database()).transaction(["pictures", "files"], "readwrite");
+    await Promise.all([
+      transaction.objectStore("pictures").put(picture),
+      transaction.objectStore("files").put(files),
+      transaction.done,
+    ]);
+    unsaved.delete(picture.id);
+    void navigator.storage?.persist?.();
+  } catch (error) {
+    say("error", `This picture could not be kept (${reason(error)}). Download it, or delete others first.`);
+  }
+}
+
+export async function filesOf(id: string): Promise<SavedFiles | undefined> {
+  return unsaved.get(id) ?? (await database()).get("files", id);
+}
+
+/** Shows a picture in the large view. */
+export async function select(id: string | undefined): Promise<void> {
+  selectedId.value = id;
+  const files = id === undefined ? undefined : await filesOf(id);
+  if (selectedId.value === id) selectedFiles.value = files;
+}
+
+/** Deletes pictures; the message offers them back. */
+export async function remove(ids: readonly string[]): Promise<void> {
+  const gone = pictures.value.filter(({ id }) => ids.includes(id));
+  const files = await Promise.all(gone.map(({ id }) => filesOf(id)));
+  const following = nextOf(ids);
+  pictures.value = pictures.value.filter(({ id }) => !ids.includes(id));
+  compared.value = compared.value.filter((id) => !ids.includes(id));
+  if (ids.includes(selectedId.value ?? "")) await select(following);
+  const transaction = (await database()).transaction(["pictures", "files"], "readwrite");
+  for (const id of ids) {
+    void transaction.objectStore("pictures").delete(id);
+    void transaction.objectStore("files").delete(id);
+  }
+  await transaction.done;
+  const undo = async () => {
+    pictures.value = [...gone, ...pictures.value].sort((a, b) => b.createdAt - a.createdAt);
+    for (const [i, picture] of gone.entries()) if (files[i]) await store(picture, files[i]);
+  };
+  const what = gone.length === 1 ? "Picture deleted." : `${gone.length} pictures deleted.`;
+  say("note", what, { label: "Undo", act: undo });
+}
+
+/** The neighbour that takes a deleted picture's place. */
+function nextOf(ids: readonly string[]): string | undefined {
+  const shown = found.value;
+  const at = shown.findIndex(({ id }) => ids.includes(id));
+  return (shown[at + 1] ?? shown[at - 1])?.id;
+}
+
+export function toggleCompared(id: string): void {
+  const chosen = compared.value;
+  if (chosen.includes(id)) compared.value = chosen.filter((other) => other !== id);
+  else if (chosen.length < mostCompared) compared.value = [...chosen, id];
+  else say("note", `At most ${mostCompared} pictures can be compared. Take one away first.`);
+}
+
+const reason = (error: unknown): string =>
+  error instanceof DOMException && error.name === "QuotaExceededError"
+    ? "the browser's storage is full"
+    : error instanceof Error
+      ? error.message
+      : String(error);

@@ -1,0 +1,80 @@
+/** @file Which two settings of a grid vary, and their values. */
+
+import { type AxisKind, axisKinds, axisNames, cellsOf } from "../../src/grid/axes.js";
+import { examples } from "../../src/grid/values.js";
+import { SelectField } from "./fields.js";
+import { axesNow, gridProblem, xKind, xText, yKind, yText } from "./grids.js";
+import { model } from "./settings.js";
+
+export function GridAxes() {
+  return (
+    <fieldset class="axes">
+      <legend>What varies</legend>
+      <AxisFields name="x" kind={xKind.value} text={xText.value} onText={(text) => (xText.value = text)} />
+      <AxisFields name="y" kind={yKind.value} text={yText.value} onText={(text) => (yText.value = text)} />
+      <p class="hint" role="status">
+        {countText()}
+      </p>
+    </fieldset>
+  );
+}
+
+function countText(): string {
+  try {
+    const count = cellsOf(axesNow()).length;
+    return `${count} ${count === 1 ? "picture" : "pictures"}.`;
+  } catch {
+    return "Ranges count: 1-6, or 4-20+4.";
+  }
+}
+
+type AxisProps = { name: "x" | "y"; kind: AxisKind | "none"; text: string; onText: (text: string) => void };
+
+function AxisFields({ name, kind, text, onText }: AxisProps) {
+  const options = [...axisKinds.map((known) => [known, axisNames[known]] as const)];
+  const choose = (chosen: string) => {
+    if (name === "x") xKind.value = chosen as AxisKind;
+    else yKind.value = chosen as AxisKind | "none";
+    onText(chosen === "none" ? "" : suggestion(chosen as AxisKind));
+  };
+  const wrong = gridProblem.value?.field === name;
+  return (
+    <div class="axis">
+      <SelectField
+        id={`${name}-kind`}
+        label={name === "x" ? "Across" : "Down"}
+        value={kind}
+        options={name === "y" ? [["none", "nothing"], ...options] : options}
+        onChange={choose}
+      />
+      {kind !== "none" && (
+        <div class="field">
+          <label for={`${name}-values`}>{`Values ${name === "x" ? "across" : "down"}`}</label>
+          <input
+            id={`${name}-values`}
+            value={text}
+            autocomplete="off"
+            aria-describedby={`${name}-hint`}
+            aria-invalid={wrong ? "true" : undefined}
+            onInput={({ currentTarget }) => onText(currentTarget.value)}
+          />
+          <p class="hint" id={`${name}-hint`}>
+            {examples[kind]}
+          </p>
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** Values to begin with. */
+function suggestion(kind: AxisKind): string {
+  const first: Readonly<Record<AxisKind, string>> = {
+    prompt: "",
+    seed: "1, 2, 3",
+    steps: "4, 8, 16",
+    guidanceScale: "1, 3.5, 7",
+    scheduler: (model.value?.schedulers ?? []).slice(0, 3).join(", "),
+  };
+  return first[kind];
+}

@@ -1,0 +1,154 @@
+/** @file The grid: the table of pictures that fills in. */
+
+import { cellSettings, cellsOf } from "../../src/grid/axes.js";
+import { axisLabels, gridCaption } from "../../src/grid/sheet-content.js";
+import type { SavedCell, SavedGrid } from "./database.js";
+import { cellPreviews, goOn, grid, gridRunning, removeGrid, stopGrid } from "./grids.js";
+import { Icon, Keys } from "./icon.js";
+import { say } from "./messages.js";
+import { download, fileName, urlOf } from "./pictures.js";
+import { useSettings } from "./settings.js";
+import { sheetOf } from "./sheet.js";
+
+export function GridView() {
+  const shown = grid.value;
+  return (
+    <section class="grid-view" aria-label="Grid">
+      {shown ? <Table shown={shown} /> : <NoGrid />}
+    </section>
+  );
+}
+
+function NoGrid() {
+  return (
+    <div class="empty">
+      <h2>Compare settings in a table</h2>
+      <p class="quiet">
+        Choose what varies across and down, then press "Paint the grid". All else stays the same, so what
+        differs comes from what you varied.
+      </p>
+    </div>
+  );
+}
+
+function Table({ shown }: { shown: SavedGrid }) {
+  const { axes, base, cells } = shown;
+  const rows = axes.y ? axisLabels(axes.y) : [""];
+  const columns = axisLabels(axes.x);
+  return (
+    <>
+      <div class="grid-head">
+        <div>
+          <h2>{base.prompt}</h2>
+          <p class="quiet">{gridCaption(base, axes)}</p>
+        </div>
+        <GridActions shown={shown} />
+      </div>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
+      <section class="table" tabIndex={0} aria-label="The grid's pictures">
+        <table>
+          <thead>
+            <tr>
+              {axes.y && <td />}
+              {columns.map((label) => (
+                <th key={label} scope="col">
+                  {label}
+                </th>
+              ))}
+            </tr>
+          </thead>
+          <tbody>
+            {rows.map((label, row) => (
+              <tr key={label}>
+                {axes.y && <th scope="row">{label}</th>}
+                {columns.map((name, column) => {
+                  const index = row * columns.length + column;
+                  return (
+                    <td key={name}>
+                      <CellView
+                        shown={shown}
+                        cell={cells[index] ?? null}
+                        index={index}
+                        label={`${name} ${label}`}
+                      />
+                    </td>
+                  );
+                })}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </section>
+    </>
+  );
+}
+
+function GridActions({ shown }: { shown: SavedGrid }) {
+  const done = shown.cells.filter((cell) => cell !== null).length;
+  const total = shown.cells.length;
+  const running = gridRunning.value;
+  const save = async () =>
+    download(await sheetOf(shown), fileName(`grid ${shown.base.prompt}`, String(shown.base.seed ?? "")));
+  return (
+    <div class="grid-progress">
+      {done < total && <progress max={total} value={done} aria-label="Pictures of the grid" />}
+      <p role="status">{done < total ? `${done} of ${total} pictures` : `All ${total} pictures`}</p>
+      <div class="actions">
+        {running ? (
+          <button type="button" onClick={stopGrid} aria-keyshortcuts="Escape">
+            Stop <Keys>Esc</Keys>
+          </button>
+        ) : (
+          done < total && (
+            <button type="button" class="primary" onClick={() => void goOn(shown)}>
+              Go on
+            </button>
+          )
+        )}
+        <button type="button" disabled={done === 0} onClick={() => void save()}>
+          <Icon name="download" /> Save as PNG
+        </button>
+        <button type="button" disabled={running} onClick={() => void removeGrid()}>
+          <Icon name="trash" /> Delete
+        </button>
+      </div>
+    </div>
+  );
+}
+
+type CellProps = { shown: SavedGrid; cell: SavedCell | null; index: number; label: string };
+
+function CellView({ shown, cell, index, label }: CellProps) {
+  const { width = 512, height = 512 } = shown.base;
+  const preview = cellPreviews.value[index];
+  if (!cell) {
+    return (
+      <svg
+        class="frame"
+        viewBox={`0 0 ${width} ${height}`}
+        role="img"
+        aria-label={`${label}: not painted yet`}
+      >
+        <rect class="blank" width={width} height={height} />
+        {preview && <image href={preview} width={width} height={height} preserveAspectRatio="none" />}
+      </svg>
+    );
+  }
+  const use = () => {
+    const { axes, base } = shown;
+    const own = cellSettings(base, axes, cellsOf(axes)[index]!);
+    const problem = useSettings({ ...cell.settings, prompt: own.prompt });
+    say("note", problem ?? `The settings of ${label.trim()} were taken over.`);
+  };
+  return (
+    <button
+      type="button"
+      class="cell"
+      title="Use these settings"
+      aria-label={`Use the settings of ${label}`}
+      onClick={use}
+    >
+      <img src={urlOf(cell.file)} width={width} height={height} alt="" />
+    </button>
+  );
+}

@@ -1,0 +1,117 @@
+/** @file The page's grid: its axes as they are written, the cells as they are painted, kept so that it can go on. */
+
+import { signal } from "@preact/signals";
+import { type Axes, type AxisKind, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
+import { valuesOf } from "../../src/grid/values.js";
+import type { SavedGrid } from "./database.js";
+import { database } from "./gallery.js";
+import { say } from "./messages.js";
+import { PaintFailure, Stopped } from "./painter.js";
+import { prompt, requestNow } from "./settings.js";
+import { painter } from "./tasks.js";
+
+export const xKind = signal<AxisKind>("seed");
+export const yKind = signal<AxisKind | "none">("guidanceScale");
+export const xText = signal("1, 2, 3");
+export const yText = signal("1, 3.5, 7");
+
+/** The one that is shown: the latest, painted or being painted. */
+export const grid = signal<SavedGrid | undefined>(undefined);
+export const gridRunning = signal(false);
+/** By cell, while it is painted. */
+export const cellPreviews = signal<Readonly<Record<number, string>>>({});
+export const gridProblem = signal<{ message: string; field: string | undefined } | undefined>(undefined);
+
+let controller: AbortController | undefined;
+
+export async function openLatestGrid(): Promise<void> {
+  const all = await (await database()).getAllFromIndex("grids", "createdAt").catch(() => []);
+  grid.value = all.at(-1);
+}
+
+/** The axes as they are written; InvalidRequest says what is wrong. */
+export function axesNow(): Axes {
+  const x = { kind: xKind.value, values: valuesOf("x", xKind.value, xText.value) };
+  if (yKind.value === "none") return { x };
+  return { x, y: { kind: yKind.value, values: valuesOf("y", yKind.value, yText.value) } };
+}
+
+/** Paints a new grid of what the form says. */
+export async function paintGrid(): Promise<void> {
+  gridProblem.value = undefined;
+  if (prompt.value.trim() === "") {
+    gridProblem.value = { message: "Say first what to paint: a few words are enough.", field: "prompt" };
+    document.getElementById("prompt")?.focus();
+    return;
+  }
+  try {
+    const axes = axesNow();
+    const base = { ...(await requestNow()), count: 1 };
+    checkAxes(axes, base);
+    const cells = cellsOf(axes).map(() => null);
+    await goOn({ id: crypto.randomUUID(), createdAt: Date.now(), base, axes, cells });
+  } catch (error) {
+    gridProblem.value = problemOf(error);
+  }
+}
+
+/** Paints the cells that a grid still lacks, two at a time: while one is sent, the other is painted. */
+export async function goOn(started: SavedGrid): Promise<void> {
+  grid.value = started;
+  gridProblem.value = undefined;
+  gridRunning.value = true;
+  controller = new AbortController();
+  const { signal: stop } = controller;
+  const missing = [...started.cells.keys()].filter((i) => started.cells[i] === null);
+  const work = async () => {
+    for (let i = missing.shift(); i !== undefined && !stop.aborted; i = missing.shift())
+      await paintCell(i, stop);
+  };
+  const ended = await Promise.allSettled([work(), work()].map((half) => half.catch(stopBoth)));
+  const failed = ended.find((half) => half.status === "rejected");
+  if (failed && !(failed.reason instanceof Stopped)) gridProblem.value = problemOf(failed.reason);
+  cellPreviews.value = {};
+  gridRunning.value = false;
+}
+
+export const stopGrid = (): void => controller?.abort();
+
+function stopBoth(error: unknown): never {
+  controller?.abort();
+  throw error;
+}
+
+async function paintCell(index: number, stop: AbortSignal): Promise<void> {
+  const { base, axes, cells, id } = grid.value!;
+  const request = cellSettings(base, axes, cellsOf(axes)[index]!);
+  let settings: NonNullable<(typeof cells)[number]>["settings"] | undefined;
+  for await (const event of painter.paint(request, stop)) {
+    if (event.type === "accepted") settings = event.settings;
+    if (event.type === "preview") cellPreviews.value = { ...cellPreviews.value, [index]: event.url };
+    if (event.type !== "picture" || grid.value?.id !== id) continue;
+    for (const warning of event.picture.warnings) say("note", warning);
+    const painted = { file: event.picture.file, settings: settings! };
+    grid.value = { ...grid.value, cells: grid.value.cells.map((cell, i) => (i === index ? painted : cell)) };
+    await (await database()).put("grids", grid.value).catch(() => {});
+  }
+}
+
+/** Deletes the grid that is shown; the message offers it back. */
+export async function removeGrid(): Promise<void> {
+  stopGrid();
+  const gone = grid.value;
+  if (!gone) return;
+  await (await database()).delete("grids", gone.id);
+  await openLatestGrid();
+  const undo = async () => {
+    await (await database()).put("grids", gone);
+    grid.value = gone;
+  };
+  say("note", "Grid deleted.", { label: "Undo", act: undo });
+}
+
+function problemOf(error: unknown): { message: string; field: string | undefined } {
+  if (error instanceof PaintFailure) return { message: error.message, field: error.field };
+  const field = error instanceof Error && "field" in error ? String(error.field) : undefined;
+  return { message: error instanceof Error ? error.message : String(error), field };
+}

@@ -1,0 +1,12 @@
+/** @file The server's key, where it asks for one; forgotten when the tab is closed. */
+
+import { signal } from "@preact/signals";
+
+const storageKey = "koala.key";
+
+export const key = signal<string | undefined>(sessionStorage.getItem(storageKey) ?? undefined);
+
+export function setKey(given: string): void {
+  key.value = given;
+  sessionStorage.setItem(storageKey, given);
+}

@@ -1,0 +1,185 @@
+/** @file Painting a mask over a picture: by mouse, finger, pen, or with the arrow keys and the space bar. */
+
+import { signal } from "@preact/signals";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { Dialog } from "./dialog.js";
+import { MaskCanvas, type Point } from "./mask-canvas.js";
+import { sizeOf, urlOf } from "./pictures.js";
+import { mask, startImage } from "./settings.js";
+
+export const maskOpen = signal(false);
+const brushSize = signal(12);
+const erase = signal(false);
+/** The keyboard's brush, from 0 to 1 across and down. */
+const cursor = signal<Point>({ x: 0.5, y: 0.5 });
+const keyed = signal(false);
+
+export function MaskEditor() {
+  const image = startImage.value;
+  return (
+    <Dialog open={maskOpen} title="Paint what shall change" class="mask-editor">
+      {image && <Editor image={image} />}
+    </Dialog>
+  );
+}
+
+function Editor({ image }: { image: Blob }) {
+  const element = useRef<HTMLCanvasElement>(null);
+  const painting = useRef<MaskCanvas | undefined>(undefined);
+  const [size, setSize] = useState<{ width: number; height: number }>();
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    void sizeOf(image).then(setSize);
+  }, [image]);
+  useEffect(() => {
+    if (!size || !element.current) return;
+    painting.current = new MaskCanvas(element.current);
+    if (mask.peek()) void painting.current.load(mask.peek()!);
+  }, [size]);
+  const act = (what: (canvas: MaskCanvas) => void) => () => {
+    if (painting.current) what(painting.current);
+    redraw((n) => n + 1);
+  };
+  const done = async () => {
+    mask.value = await painting.current?.mask();
+    maskOpen.value = false;
+  };
+  return (
+    <>
+      <Tools act={act} canUndo={painting.current?.canUndo ?? false} />
+      <div class="easel">
+        <div class="sheet">
+          <img src={urlOf(image)} alt="" draggable={false} />
+          {size && (
+            <Surface element={element} size={size} painting={painting} changed={() => redraw((n) => n + 1)} />
+          )}
+        </div>
+      </div>
+      <div class="actions">
+        <button type="button" class="primary" onClick={() => void done()}>
+          Done
+        </button>
+        <p class="hint">
+          What is marked is painted anew. With the keyboard: arrows move, the space bar paints.
+        </p>
+      </div>
+    </>
+  );
+}
+
+type Act = (what: (canvas: MaskCanvas) => void) => () => void;
+
+function Tools({ act, canUndo }: { act: Act; canUndo: boolean }) {
+  return (
+    <div class="tools" role="toolbar" aria-label="Brush">
+      <button type="button" aria-pressed={!erase.value} onClick={() => (erase.value = false)}>
+        Brush
+      </button>
+      <button type="button" aria-pressed={erase.value} onClick={() => (erase.value = true)}>
+        Eraser
+      </button>
+      <label class="brush-size">
+        Size
+        <input
+          type="range"
+          min={1}
+          max={50}
+          value={brushSize.value}
+          onInput={({ currentTarget }) => (brushSize.value = Number(currentTarget.value))}
+        />
+      </label>
+      <button type="button" disabled={!canUndo} onClick={act((canvas) => canvas.undo())}>
+        Undo
+      </button>
+      <button type="button" onClick={act((canvas) => canvas.invert())}>
+        Invert
+      </button>
+      <button type="button" onClick={act((canvas) => canvas.clear())}>
+        Clear
+      </button>
+    </div>
+  );
+}
+
+type SurfaceProps = {
+  element: { current: HTMLCanvasElement | null };
+  painting: { current: MaskCanvas | undefined };
+  size: { width: number; height: number };
+  changed: () => void;
+};
+
+function Surface({ element, painting, size, changed }: SurfaceProps) {
+  const last = useRef<Point | undefined>(undefined);
+  /** A hundredth of the picture's shorter side for each unit. */
+  const brush = () => ({
+    size: (brushSize.value / 100) * Math.min(size.width, size.height),
+    erase: erase.value,
+  });
+  const at = ({ clientX, clientY }: PointerEvent): Point => {
+    const box = element.current!.getBoundingClientRect();
+    return {
+      x: ((clientX - box.left) / box.width) * size.width,
+      y: ((clientY - box.top) / box.height) * size.height,
+    };
+  };
+  const stroke = (to: Point) => {
+    painting.current?.stroke(last.current ?? to, to, brush());
+    last.current = to;
+  };
+  const onDown = (event: PointerEvent) => {
+    element.current!.setPointerCapture(event.pointerId);
+    painting.current?.remember();
+    last.current = undefined;
+    keyed.value = false;
+    stroke(at(event));
+  };
+  const onMove = (event: PointerEvent) => {
+    if (event.buttons !== 0) for (const part of event.getCoalescedEvents?.() ?? [event]) stroke(at(part));
+  };
+  const onKey = (event: KeyboardEvent) => {
+    const [dx, dy] = directions[event.key] ?? [0, 0];
+    if (dx === 0 && dy === 0 && event.key !== " ") return;
+    event.preventDefault();
+    keyed.value = true;
+    const { x, y } = cursor.value;
+    cursor.value = { x: clamp(x + dx * 0.02), y: clamp(y + dy * 0.02) };
+    if (event.key !== " ") return;
+    painting.current?.remember();
+    const point = { x: cursor.value.x * size.width, y: cursor.value.y * size.height };
+    painting.current?.stroke(point, point, brush());
+    changed();
+  };
+  return (
+    <>
+      {/* biome-ignore lint/a11y/noInteractiveElementToNoninteractiveRole: arrow keys are its own */}
+      <canvas
+        ref={element}
+        {...size}
+        tabIndex={0}
+        role="application"
+        aria-label="Mask. Arrow keys move the brush, the space bar paints."
+        onPointerDown={onDown}
+        onPointerMove={onMove}
+        onPointerUp={changed}
+        onKeyDown={onKey}
+      />
+      {keyed.value && <Cursor size={size} radius={brush().size / 2} />}
+    </>
+  );
+}
+
+const directions: Readonly<Record<string, readonly [number, number]>> = {
+  ArrowLeft: [-1, 0],
+  ArrowRight: [1, 0],
+  ArrowUp: [0, -1],
+  ArrowDown: [0, 1],
+};
+const clamp = (value: number): number => Math.min(1, Math.max(0, value));
+
+function Cursor({ size, radius }: { size: { width: number; height: number }; radius: number }) {
+  return (
+    <svg class="cursor" viewBox={`0 0 ${size.width} ${size.height}`} aria-hidden="true">
+      <circle cx={cursor.value.x * size.width} cy={cursor.value.y * size.height} r={radius} />
+    </svg>
+  );
+}

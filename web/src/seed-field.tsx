@@ -1,0 +1,54 @@
+/** @file The seed: kept, drawn anew for every painting, or drawn once more. */
+
+import { Icon } from "./icon.js";
+import { drawSeed, seed, seedLocked } from "./settings.js";
+
+export function SeedField({ invalid }: { invalid: boolean }) {
+  const locked = seedLocked.value;
+  const lockLabel = locked ? "Seed is kept. Draw a new one for every painting." : "Keep this seed.";
+  return (
+    <div class="field wide">
+      <label for="seed">Seed</label>
+      <div class="joined">
+        <input
+          id="seed"
+          inputMode="numeric"
+          pattern="[0-9]{1,19}"
+          autocomplete="off"
+          value={seed.value}
+          aria-invalid={invalid ? "true" : undefined}
+          aria-describedby="seed-hint"
+          onInput={({ currentTarget }) => {
+            seed.value = currentTarget.value.replace(/\D/g, "").slice(0, 19);
+            currentTarget.value = seed.value;
+            seedLocked.value = seed.value !== "";
+          }}
+        />
+        <button
+          type="button"
+          class="icon"
+          aria-pressed={locked}
+          aria-label="Keep this seed"
+          title={lockLabel}
+          onClick={() => (seedLocked.value = !locked)}
+        >
+          <Icon name={locked ? "lock" : "unlock"} />
+        </button>
+        <button
+          type="button"
+          class="icon"
+          aria-label="Draw another seed"
+          title="Draw another seed"
+          onClick={() => (seed.value = drawSeed())}
+        >
+          <Icon name="dice" />
+        </button>
+      </div>
+      <p class="hint" id="seed-hint">
+        {locked
+          ? "Kept: the same settings paint the same picture."
+          : "A new one is drawn for every painting."}
+      </p>
+    </div>
+  );
+}

@@ -1,0 +1,161 @@
+/** @file The form's values: signals that survive a reload, the model's defaults, and the request they make. */
+
+import { computed, effect, type Signal, signal } from "@preact/signals";
+import type { GenerationRequest, Model, ModelList, Settings } from "../../src/serve/schemas.js";
+import { base64, sizeOf, startPicture } from "./pictures.js";
+import type { ReadSettings } from "./read-settings.js";
+
+export const prompt = signal("");
+export const negativePrompt = signal("");
+export const modelId = signal("");
+export const width = signal(512);
+export const height = signal(512);
+export const steps = signal(10);
+export const guidanceScale = signal(3.5);
+export const seed = signal(drawSeed());
+/** An unlocked seed is drawn anew for every painting. */
+export const seedLocked = signal(false);
+export const scheduler = signal("");
+export const count = signal(1);
+export const strength = signal(0.6);
+
+/** What image-to-image begins with; the mask is white where it is painted anew. */
+export const startImage = signal<Blob | undefined>(undefined);
+export const mask = signal<Blob | undefined>(undefined);
+
+export const served = signal<ModelList | undefined>(undefined);
+export const model = computed<Model | undefined>(
+  () => served.value?.models.find(({ id }) => id === modelId.value) ?? served.value?.models[0],
+);
+
+export function drawSeed(): string {
+  return String(crypto.getRandomValues(new Uint32Array(1))[0]!);
+}
+
+const kept: Readonly<Record<string, Signal<string> | Signal<number> | Signal<boolean>>> = {
+  prompt,
+  negativePrompt,
+  modelId,
+  width,
+  height,
+  steps,
+  guidanceScale,
+  seed,
+  seedLocked,
+  scheduler,
+  count,
+  strength,
+};
+
+const storageKey = "koala.settings";
+
+/** Takes up the last visit's values, or the first model's defaults, and keeps what changes from now on. */
+export function startSettings(list: ModelList): void {
+  served.value = list;
+  const before = remembered();
+  const known = list.models.some(({ id }) => id === before.modelId);
+  for (const [name, value] of Object.entries(known ? before : {})) {
+    const target = kept[name] as Signal<unknown> | undefined;
+    if (target && typeof target.value === typeof value) target.value = value;
+  }
+  if (!known && list.models[0]) chooseModel(list.models[0].id);
+  effect(() => {
+    const values = Object.fromEntries(Object.entries(kept).map(([name, { value }]) => [name, value]));
+    localStorage.setItem(storageKey, JSON.stringify(values));
+  });
+}
+
+function remembered(): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(localStorage.getItem(storageKey) ?? "{}");
+    return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** A model's own defaults fill in with it. */
+export function chooseModel(id: string): void {
+  const chosen = served.value?.models.find((model) => model.id === id);
+  if (!chosen) return;
+  modelId.value = id;
+  resetToDefaults(chosen);
+}
+
+export function resetToDefaults({ defaults }: Model): void {
+  width.value = defaults.width;
+  height.value = defaults.height;
+  steps.value = defaults.steps;
+  guidanceScale.value = defaults.guidanceScale;
+  scheduler.value = defaults.scheduler;
+  negativePrompt.value = defaults.negativePrompt ?? "";
+}
+
+/** Fills the form from a picture; says what could not be taken over. */
+export function useSettings(from: ReadSettings | Settings): string | undefined {
+  const known = served.value?.models.find(({ id, name }) => id === from.model || name === from.model);
+  if (known) chooseModel(known.id);
+  prompt.value = from.prompt;
+  negativePrompt.value = from.negativePrompt ?? "";
+  width.value = from.width ?? width.value;
+  height.value = from.height ?? height.value;
+  steps.value = from.steps ?? steps.value;
+  guidanceScale.value = from.guidanceScale ?? guidanceScale.value;
+  strength.value = from.strength ?? strength.value;
+  if (from.seed !== undefined) {
+    seed.value = from.seed;
+    seedLocked.value = true;
+  }
+  const missing: string[] = [];
+  if (from.scheduler !== undefined && model.value?.schedulers.includes(from.scheduler))
+    scheduler.value = from.scheduler;
+  else if (from.scheduler !== undefined) missing.push(`the scheduler ${from.scheduler}`);
+  if (from.model !== undefined && !known) missing.push(`the model ${from.model}`);
+  count.value = 1;
+  return missing.length === 0 ? undefined : `Not here: ${missing.join(" and ")}. The rest was taken over.`;
+}
+
+/** Puts a picture at the beginning, at a size that its shape and the model allow. */
+export async function startFrom(file: Blob): Promise<boolean> {
+  const picture = await startPicture(file);
+  const size = picture && (await sizeOf(picture));
+  if (!size) return false;
+  startImage.value = picture;
+  mask.value = undefined;
+  const fitted = fittedSize(size);
+  width.value = fitted.width;
+  height.value = fitted.height;
+  return true;
+}
+
+/** The picture's shape in about the model's number of pixels. */
+function fittedSize(size: { width: number; height: number }): { width: number; height: number } {
+  const { defaults, sizeMultiple = 8 } = model.value ?? {};
+  const pixels = defaults ? defaults.width * defaults.height : 512 * 512;
+  const scale = Math.sqrt(pixels / (size.width * size.height));
+  const fit = (side: number) =>
+    Math.max(sizeMultiple, Math.round((side * scale) / sizeMultiple) * sizeMultiple);
+  return { width: fit(size.width), height: fit(size.height) };
+}
+
+/** What is asked for; an unlocked seed is drawn here. */
+export async function requestNow(): Promise<GenerationRequest> {
+  if (!seedLocked.value || seed.value === "") seed.value = drawSeed();
+  const image = startImage.value;
+  // None is another thing than an empty one, which many models encode; but it would mean the model's own default.
+  const negative = negativePrompt.value !== "" || model.value?.defaults.negativePrompt !== undefined;
+  return {
+    prompt: prompt.value,
+    ...(negative && { negativePrompt: negativePrompt.value }),
+    ...(model.value && { model: model.value.id }),
+    width: width.value,
+    height: height.value,
+    steps: steps.value,
+    guidanceScale: guidanceScale.value,
+    seed: seed.value,
+    ...(scheduler.value !== "" && { scheduler: scheduler.value }),
+    count: count.value,
+    ...(image && { image: await base64(image), strength: strength.value }),
+    ...(image && mask.value && { mask: await base64(mask.value) }),
+  };
+}

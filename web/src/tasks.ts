@@ -1,0 +1,212 @@
+/** @file What is being painted: one task per press of "Paint", each followed to its end and kept in the gallery. */
+
+import { computed, effect, signal } from "@preact/signals";
+import type { Settings } from "../../src/serve/schemas.js";
+import { keep, select, selectedId } from "./gallery.js";
+import { HttpPainter } from "./http-painter.js";
+import { key } from "./key.js";
+import { say } from "./messages.js";
+import {
+  type PaintEvent,
+  type PaintedPicture,
+  type Painter,
+  PaintFailure,
+  Stopped,
+  Unreachable,
+} from "./painter.js";
+import { urlOf } from "./pictures.js";
+import { mask, prompt, requestNow, startImage } from "./settings.js";
+
+export const painter: Painter = new HttpPainter(() => key.value);
+
+export type Task = {
+  key: number;
+  prompt: string;
+  /** Undefined until the painter has taken it. */
+  settings: Settings | undefined;
+  position: number | null;
+  step: number;
+  total: number;
+  secondsLeft: number | null;
+  lost: boolean;
+  /** By index: where each picture is going. */
+  previews: readonly string[];
+  stopping: boolean;
+};
+
+export const tasks = signal<readonly Task[]>([]);
+/** The one in the large view. */
+export const current = computed(() => tasks.value.find(({ step }) => step > 0) ?? tasks.value[0]);
+/** What is wrong with the last request, and with which setting. */
+export const failure = signal<{ message: string; field: string | undefined } | undefined>(undefined);
+
+/** What a painting began with. */
+type Began = { image?: Blob; mask?: Blob };
+
+const controllers = new Map<number, AbortController>();
+let last = 0;
+
+/** Paints what the form says. */
+export async function paintNow(): Promise<void> {
+  failure.value = undefined;
+  if (prompt.value.trim() === "") {
+    failure.value = { message: "Say first what to paint: a few words are enough.", field: "prompt" };
+    document.getElementById("prompt")?.focus();
+    return;
+  }
+  const began = {
+    ...(startImage.value && { image: startImage.value }),
+    ...(mask.value && { mask: mask.value }),
+  };
+  const { signal: stop, key } = begin(prompt.value);
+  const request = await requestNow();
+  await followed(key, painter.paint(request, stop), began);
+}
+
+/** The tab says how far a painting is, for those who look elsewhere meanwhile. */
+export function titleTasks(): void {
+  effect(() => {
+    const { step = 0, total = 0 } = current.value ?? {};
+    document.title = current.value
+      ? `${total === 0 ? 0 : Math.floor((100 * step) / total)} % · Koala`
+      : "Koala";
+  });
+}
+
+/** Follows what was being painted when the page was left. */
+export async function takeUp(): Promise<void> {
+  const ids = unfinished();
+  localStorage.removeItem(storageKey);
+  await Promise.all(
+    ids.map((id) => {
+      const { signal: stop, key } = begin("");
+      return followed(key, painter.follow(id, stop), {});
+    }),
+  );
+}
+
+/** Cancels what is shown, or everything. */
+export function cancel(which: "current" | "all" = "current"): void {
+  for (const { key } of which === "all"
+    ? tasks.value
+    : [current.value].filter((task) => task !== undefined)) {
+    update(key, { stopping: true });
+    controllers.get(key)?.abort();
+  }
+}
+
+function begin(text: string) {
+  const key = ++last;
+  const controller = new AbortController();
+  controllers.set(key, controller);
+  const task: Task = {
+    key,
+    prompt: text,
+    settings: undefined,
+    position: null,
+    step: 0,
+    total: 0,
+    secondsLeft: null,
+    lost: false,
+    previews: [],
+    stopping: false,
+  };
+  tasks.value = [...tasks.value, task];
+  void select(undefined);
+  return { key, signal: controller.signal };
+}
+
+async function followed(key: number, events: AsyncIterable<PaintEvent>, began: Began): Promise<void> {
+  let id: string | undefined;
+  let first: string | undefined;
+  let settled = true;
+  try {
+    for await (const event of events) {
+      if (event.type === "accepted") {
+        id = event.id;
+        remember(id);
+      }
+      if (event.type === "picture") {
+        const name = `${id}-${event.picture.index}`;
+        await kept(key, name, event.picture, began);
+        first ??= name;
+      } else update(key, changesBy(event, taskOf(key)?.previews ?? []));
+    }
+  } catch (error) {
+    settled = !(error instanceof Unreachable);
+    report(error);
+  } finally {
+    tasks.value = tasks.value.filter((task) => task.key !== key);
+    if (first !== undefined && tasks.value.length === 0 && selectedId.value === undefined) void select(first);
+    controllers.delete(key);
+    // What a lost connection hides may go on: the next visit looks for it.
+    if (id !== undefined && settled) forget(id);
+  }
+}
+
+function report(error: unknown): void {
+  if (error instanceof Stopped) {
+    say("note", "Stopped.");
+    return;
+  }
+  const ours = error instanceof PaintFailure;
+  failure.value = {
+    message: ours ? error.message : `internal: ${String(error)}`,
+    field: ours ? error.field : undefined,
+  };
+}
+
+async function kept(key: number, id: string, picture: PaintedPicture, began: Began): Promise<void> {
+  const task = taskOf(key);
+  if (!task?.settings) return;
+  for (const warning of picture.warnings) say("note", warning);
+  update(key, { previews: replaced(task.previews, picture.index, urlOf(picture.file)) });
+  await keep(id, picture, task.settings, began);
+}
+
+function changesBy(
+  event: Exclude<PaintEvent, { type: "picture" }>,
+  previews: Task["previews"],
+): Partial<Task> {
+  switch (event.type) {
+    case "accepted":
+      return { settings: event.settings, prompt: event.settings.prompt };
+    case "queued":
+      return { position: event.position };
+    case "step":
+      return { position: null, step: event.step, total: event.total, secondsLeft: event.secondsLeft };
+    case "preview":
+      return { previews: replaced(previews, event.index, event.url) };
+    case "connection":
+      return { lost: event.lost };
+    default:
+      return event satisfies never;
+  }
+}
+
+function replaced(urls: readonly string[], index: number, url: string): string[] {
+  const changed = [...urls];
+  changed[index] = url;
+  return changed;
+}
+
+const taskOf = (key: number): Task | undefined => tasks.value.find((task) => task.key === key);
+
+function update(key: number, changes: Partial<Task>): void {
+  tasks.value = tasks.value.map((task) => (task.key === key ? { ...task, ...changes } : task));
+}
+
+const storageKey = "koala.painting";
+
+function unfinished(): string[] {
+  try {
+    const ids: unknown = JSON.parse(localStorage.getItem(storageKey) ?? "[]");
+    return Array.isArray(ids) ? ids.filter((id) => typeof id === "string" && /^[\w-]{8,64}$/.test(id)) : [];
+  } catch {
+    return [];
+  }
+}
+
+const remember = (id: string) => localStorage.setItem(storageKey, JSON.stringify([...unfinished(), id]));
+const forget = (id: string) =>
+  localStorage.setItem(storageKey, JSON.stringify(unfinished().filter((other) => other !== id)));
