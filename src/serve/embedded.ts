@@ -5,6 +5,7 @@ import { Cancelled } from "../errors.js";
 import { takeTogether } from "./batch.js";
 import { failureOf } from "./failure.js";
 import { Followers } from "./followers.js";
+import { mostWaitingBytes } from "./limits.js";
 import type { Order, PaintEvent, PainterService } from "./paint.js";
 import { type Depth, Draining, isOver, type JobQueue, type JobStatus, QueueFull } from "./queue.js";
 
@@ -28,9 +29,6 @@ type Entry = {
   followers: Followers;
   files: Map<number, Uint8Array>;
 };
-
-/** Bytes of pictures that waiting jobs begin with. */
-const mostWaitingBytes = 2 ** 28;
 
 export function embeddedQueue(painter: PainterService, options: EmbeddedOptions = {}): JobQueue {
   return new EmbeddedQueue(painter, options);
@@ -139,8 +137,7 @@ class EmbeddedQueue implements JobQueue {
     const bytes = this.#waiting.reduce((sum, entry) => sum + bytesOf(entry.order), bytesOf(order));
     const { most } = this.#options;
     if (this.#waiting.length < most && bytes <= mostWaitingBytes) return;
-    const left = this.#running[0]?.status.secondsLeft ?? 5;
-    throw new QueueFull(most, Math.min(300, Math.max(1, Math.ceil(left))));
+    throw new QueueFull(most, this.#running[0]?.status.secondsLeft);
   }
 
   /** One group after the other, each painted as one batch. */
