@@ -111,7 +111,7 @@ describe("a server", () => {
       waits = ((await (await fetch(`${other.url}/healthz`)).json()) as { queued: number }).queued;
     const closed = other.close(60);
     expect((await first).status).toBe(200);
-    expect((await second).status).toBe(400);
+    expect((await second).status).toBe(503);
     await closed;
     await expect(fetch(other.url)).rejects.toThrow();
   });
