@@ -3,7 +3,7 @@
 import { randomUUID } from "node:crypto";
 import { Cancelled } from "../errors.js";
 import { takeTogether } from "./batch.js";
-import { failureOf } from "./failure.js";
+import { failureOf, isForTheLog } from "./failure.js";
 import { Followers } from "./followers.js";
 import { mostWaitingBytes } from "./limits.js";
 import type { Order, PaintEvent, PainterService } from "./paint.js";
@@ -15,7 +15,7 @@ export type EmbeddedOptions = {
   /** How long an ended job is remembered, and how many bytes of pictures. */
   keepMs?: number;
   keepBytes?: number;
-  /** Told of every job that ended, and of errors that are bugs. */
+  /** Told of every job that ended, and of errors that are not the request's. */
   onEnd?: (job: JobStatus) => void;
   onError?: (error: unknown) => void;
   /** Called when it is closed: the painter is nobody else's. */
@@ -163,9 +163,8 @@ class EmbeddedQueue implements JobQueue {
       this.#end(entry, { state: "done" });
     } catch (error) {
       if (error instanceof Cancelled) return this.#end(entry, { state: "cancelled" });
-      const failure = failureOf(error);
-      if (failure.code === "internal") this.#options.onError(error);
-      this.#end(entry, { state: "failed", error: failure });
+      if (isForTheLog(error)) this.#options.onError(error);
+      this.#end(entry, { state: "failed", error: failureOf(error) });
     }
   }
 
