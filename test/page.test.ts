@@ -6,7 +6,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
 import { readPngTexts } from "../src/image/metadata-png.js";
 import type { Job, JobList } from "../src/serve/schemas.js";
 import { type Serving, serveModels } from "../src/serve/server.js";
-import { openBrowser, type Visit, visit } from "./browser.js";
+import { openBrowser, phone, type Visit, visit } from "./browser.js";
 import { tinyModel } from "./serving.js";
 
 let browser: Browser;
@@ -113,6 +113,22 @@ describe("painting", () => {
     }
     expect(seeds[1]).not.toBe(seeds[0]);
     expect(seeds[2]).toBe(seeds[1]);
+  });
+
+  it("comes into sight on a phone, with its step and cancel, where the form fills the screen", async () => {
+    open = await visit(browser, server.url, phone);
+    const { page } = open;
+    await page.click(".settings summary");
+    await paint(page, "a red bicycle", { steps: "900" });
+    await page.waitForSelector(".painting .progress >> text=Step");
+    const cancel = page.locator(".painting >> text=Cancel");
+    const inSight = async () => {
+      const { y, height } = (await cancel.boundingBox())!;
+      return y >= 0 && y + height <= phone.viewport.height;
+    };
+    await expect.poll(inSight).toBe(true);
+    await cancel.tap();
+    await page.waitForSelector(".painting", { state: "detached" });
   });
 
   it("is cancelled by Escape, and the server stops", async () => {

@@ -1,8 +1,9 @@
 /** @file Servers that leave painting to workers: nothing of a model on their own machine, and one is as good as another. */
 
+import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { queueOver } from "../src/serve/redis/open.js";
-import type { Job, ModelList } from "../src/serve/schemas.js";
+import type { Job, JobList, ModelList } from "../src/serve/schemas.js";
 import { type Serving, serveModels } from "../src/serve/server.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 import { tinyModel } from "./serving.js";
@@ -34,6 +35,12 @@ const ask = async <T>(server: Serving, path: string, body?: object): Promise<{ s
   });
   return { status: answer.status, body: (await answer.json()) as T };
 };
+
+/** By its seed, which its client chose; from the server that did not take it. */
+async function jobOfSeed(seed: string): Promise<Job> {
+  const { body } = await ask<JobList>(servers[1]!, "/api/jobs");
+  return body.jobs.find(({ settings }) => settings.seed === seed) ?? expect.fail(`no job of seed ${seed}`);
+}
 
 describe("two servers over one Redis", () => {
   it("say that there is nothing to paint with before a worker comes, and start all the same", async () => {
@@ -84,6 +91,43 @@ describe("two servers over one Redis", () => {
       response_format: "b64_json",
     });
     expect(body.data.map(({ b64_json }) => b64_json.slice(0, 5))).toEqual(["iVBOR", "iVBOR"]);
+  });
+
+  it("stream to OpenAI's client, and cancel what it leaves", async () => {
+    const client = new OpenAI({ baseURL: `${servers[0]!.url}/v1`, apiKey: "none", maxRetries: 0 });
+    const request = { prompt: "a red bicycle", size: "64x64", stream: true, partial_images: 2 } as const;
+    const types: string[] = [];
+    for await (const { type } of await client.images.generate({ ...request, ...{ steps: 6 } }))
+      types.push(type);
+    expect(types).toEqual([
+      ...["image_generation.partial_image", "image_generation.partial_image"],
+      "image_generation.completed",
+    ]);
+    const left = await client.images.generate({ ...request, ...{ steps: 150, seed: 4711 } });
+    for await (const { type } of left) if (type === "image_generation.partial_image") break;
+    await vi.waitFor(async () => expect((await jobOfSeed("4711")).state).toBe("cancelled"), 20_000);
+  });
+
+  it("are interrupted and asked for progress as A1111 is, and cancel what its client leaves", async () => {
+    const [one, two] = [servers[0]!, servers[1]!];
+    const long = { prompt: "a red bicycle", width: 72, height: 72, steps: 150 };
+    const answer = ask<{ images: string[] }>(one, "/sdapi/v1/txt2img", { ...long, seed: 12 });
+    const progress = () => ask<{ progress: number }>(one, "/sdapi/v1/progress");
+    await vi.waitFor(async () => expect((await progress()).body.progress).toBeGreaterThan(0), 20_000);
+    await ask(one, "/sdapi/v1/interrupt", {});
+    expect(await answer).toMatchObject({ status: 200, body: { images: [] } });
+    expect((await jobOfSeed("12")).state).toBe("cancelled");
+    const controller = new AbortController();
+    const hungUp = fetch(`${two.url}/sdapi/v1/txt2img`, {
+      method: "POST",
+      body: JSON.stringify({ ...long, seed: 13 }),
+      headers: { "content-type": "application/json" },
+      signal: controller.signal,
+    }).catch(() => {});
+    await vi.waitFor(async () => expect((await jobOfSeed("13")).state).toBe("running"), 20_000);
+    controller.abort();
+    await hungUp;
+    await vi.waitFor(async () => expect((await jobOfSeed("13")).state).toBe("cancelled"), 20_000);
   });
 
   it("answer 503 while Redis is away, and tell it in /healthz", async () => {

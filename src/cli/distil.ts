@@ -16,12 +16,12 @@ import { studentConfig } from "../train/student.js";
 import { TeacherStore } from "../train/teacher-store.js";
 import { train } from "../train/trainer.js";
 import { readJson } from "../weights/files.js";
+import { numberOption } from "./numbers.js";
 import { printPlan } from "./plan.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
 import {
   addDistillationOptions,
   addTrainingOptions,
-  numberOption,
   type TrainingFlags,
   trainingRequest,
 } from "./training-options.js";

@@ -19,6 +19,7 @@ import { unknownWords, wordsOf } from "../pipeline/words.js";
 import { againName, differences, openSeen, rememberSources, sourcesOf } from "./from.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { resolveShown } from "./models.js";
+import { numberOption } from "./numbers.js";
 import { duration, Progress, stopOnInterrupt } from "./terminal.js";
 
 type Say = (line: string) => void;
@@ -67,20 +68,20 @@ export function generateCommand(): Command {
     .option("--lora <file[:scale]>", "add a LoRA; may be given again", loraOption)
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
     .option("-n, --negative <prompt>", "what not to paint")
-    .option("-s, --steps <n>", "denoising steps", number)
-    .option("-g, --guidance <scale>", "how closely to follow the prompt", number)
+    .option("-s, --steps <n>", "denoising steps", numberOption)
+    .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
     .option("--image <file>", "begin with this picture")
     .option("--mask <file>", "paint --image anew where this is white")
-    .option("--strength <n>", "how far to leave --image, 0 to 1", number)
-    .option("-W, --width <pixels>", "multiple of 8", number)
-    .option("-H, --height <pixels>", "multiple of 8", number)
+    .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
+    .option("-W, --width <pixels>", "multiple of 8", numberOption)
+    .option("-H, --height <pixels>", "multiple of 8", numberOption)
     .option("--seed <n>", "picture i has seed + i (default: random)", integer)
-    .option("-c, --count <n>", "pictures per prompt", number, 1)
+    .option("-c, --count <n>", "pictures per prompt", numberOption, 1)
     .option("--scheduler <name>", 'such as dpmpp-2m-karras; "?" lists all')
     .addOption(new Option("--spacing <rule>", "timesteps").choices(["trailing", "leading", "linspace"]))
-    .option("--clip-skip <n>", "text encoder layers to leave out", number)
+    .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
-    .option("--threads <n>", "default: one per core", number)
+    .option("--threads <n>", "default: one per core", numberOption)
     .option("-o, --output <path>", "folder, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was painted from")
     .option("--ignore-memory", "paint though it may not fit")
@@ -92,13 +93,6 @@ export function generateCommand(): Command {
         '  koala generate -m ./koala-lightning-1b "a red bicycle" --seed 7 -o bicycle.png\n',
     )
     .action(generate);
-}
-
-function number(value: string): number {
-  const parsed = Number(value);
-  if (value.trim() === "" || !Number.isFinite(parsed))
-    throw new InvalidArgumentError(`"${value}" is not a number.`);
-  return parsed;
 }
 
 function integer(value: string): bigint {

@@ -9,14 +9,16 @@ import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { ModelRecord } from "../pipeline/record.js";
 import { randomSeed } from "../pipeline/request.js";
+import { modelOrShipped } from "../pipeline/shipped.js";
 import { type Catalogue, modelNamed, openCatalogue } from "../serve/catalogue.js";
 import type { GenerationRequest } from "../serve/schemas.js";
 import { paintCells, placed, saveSheet } from "./grid-cells.js";
 import { exists, seedBefore, sheetName, writeManifest } from "./grid-folder.js";
 import { resolveShown } from "./models.js";
+import { numberOption } from "./numbers.js";
 
 type Options = {
-  model: string;
+  model?: string;
   x: string;
   y?: string;
   negative?: string;
@@ -39,20 +41,20 @@ export function gridCommand(): Command {
   return new Command("grid")
     .description("Vary two settings and paint the table of pictures; goes on where it was stopped.")
     .argument("<prompt>", "what to paint")
-    .requiredOption("-m, --model <model>", "diffusers folder or Hub id")
+    .option("-m, --model <model>", "diffusers folder or Hub id (default: the model inside)")
     .requiredOption("-x, --x <setting=values>", "what varies across")
     .option("-y, --y <setting=values>", "what varies down")
     .option("-n, --negative <prompt>", "what not to paint")
-    .option("-s, --steps <n>", "denoising steps", number)
-    .option("-g, --guidance <scale>", "how closely to follow the prompt", number)
-    .option("-W, --width <pixels>", "multiple of 8", number)
-    .option("-H, --height <pixels>", "multiple of 8", number)
-    .option("--seed <n>", "of all cells (default: random)", whole)
+    .option("-s, --steps <n>", "denoising steps", numberOption)
+    .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
+    .option("-W, --width <pixels>", "multiple of 8", numberOption)
+    .option("-H, --height <pixels>", "multiple of 8", numberOption)
+    .option("--seed <n>", "of all cells (default: random)", seedText)
     .option("--scheduler <name>", "such as dpmpp-2m-karras")
     .option("--image <file>", "begin with this picture")
     .option("--mask <file>", "paint --image anew where this is white")
-    .option("--strength <n>", "how far to leave --image, 0 to 1", number)
-    .option("--threads <n>", "default: one per core", number)
+    .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
+    .option("--threads <n>", "default: one per core", numberOption)
     .option("-o, --output <folder>", "where cells and sheet go", "koala-grid")
     .option("--json", "print a JSON object per cell")
     .option("-q, --quiet", "no progress, no notes")
@@ -68,14 +70,8 @@ Example:
   koala grid -m ./koala-lightning-1b "a red bicycle" -x prompt=red,blue,green -y guidance=1,3.5,7
 `;
 
-function number(value: string): number {
-  const parsed = Number(value);
-  if (value.trim() === "" || !Number.isFinite(parsed))
-    throw new InvalidArgumentError(`"${value}" is not a number.`);
-  return parsed;
-}
-
-function whole(value: string): string {
+/** As text, since a seed may be beyond 2^53. */
+function seedText(value: string): string {
   if (!/^\d{1,19}$/.test(value)) throw new InvalidArgumentError(`"${value}" is not a whole number.`);
   return value;
 }
@@ -84,7 +80,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const { output, quiet = false, y } = options;
   const say = (line: string) => void (quiet || process.stderr.write(`${pc.dim(line)}\n`));
   const axes: Axes = { x: parseAxis("x", options.x), ...(y !== undefined && { y: parseAxis("y", y) }) };
-  const folder = await resolveShown(options.model, { quiet });
+  const folder = await resolveShown(modelOrShipped(options.model), { quiet });
   const catalogue = await openCatalogue([folder]);
   const model = await recordOf(folder);
   const before = await seedBefore(output, prompt, model);

@@ -32,6 +32,17 @@ describe("koala serve", () => {
     expect(await once(child, "exit")).toEqual([0, null]);
   });
 
+  it("takes its key from the environment too, where a list of processes does not show it", async () => {
+    const args = [main, "serve", "--model", tinyModel, "--port", "0", "--host", "0.0.0.0"];
+    const child = spawn(process.execPath, args, { env: { ...process.env, KOALA_API_KEY: "secret" } });
+    const [line] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+    const url = `http://127.0.0.1:${new URL(line).port}/v1/models`;
+    expect((await fetch(url)).status).toBe(401);
+    expect((await fetch(url, { headers: { authorization: "Bearer secret" } })).status).toBe(200);
+    child.kill("SIGTERM");
+    expect(await once(child, "exit")).toEqual([0, null]);
+  });
+
   it("opens to others only with a key, or when that is said to be meant", async () => {
     const refused = promisify(execFile)(process.execPath, [
       main,

@@ -1,7 +1,7 @@
 /** @file `koala serve`: the API and the page, with the models kept loaded. */
 
 import { once } from "node:events";
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
@@ -9,6 +9,7 @@ import { defaultLimits } from "../serve/limits.js";
 import { queueOver } from "../serve/redis/open.js";
 import { serveModels } from "../serve/server.js";
 import { resolveShown } from "./models.js";
+import { wholeOption } from "./numbers.js";
 import { report, stopOnInterrupt } from "./terminal.js";
 
 type Options = {
@@ -33,36 +34,39 @@ type Options = {
 /** Shared with the worker. As a variable it is not shown by a list of processes, password and all. */
 export const redisOption = (what: string) => new Option("--redis <url>", what).env("KOALA_REDIS");
 
-export const several = (value: string, before: string[]) => [...before, value];
+/** An option that may be given several times; `none` says what it means to leave it out. */
+const severalOption = (flags: string, what: string, none: string) =>
+  new Option(flags, what)
+    .argParser((value: string, before: string[]) => [...before, value])
+    .default([], none);
+
+/** Shared with the worker. */
+export const modelsOption = () =>
+  severalOption("-m, --model <model>", "folder or Hub id; may be given again", "the model inside");
 const megabyte = 2 ** 20;
 
 export function serveCommand(): Command {
   const { queue, pixels, steps, count, bodyBytes } = defaultLimits;
   return new Command("serve")
     .description("Serve models: a page, OpenAI's and AUTOMATIC1111's API, and jobs with progress.")
-    .option("-m, --model <model>", "folder or Hub id; may be given again", several, [])
+    .addOption(modelsOption())
     .addOption(redisOption("leave painting to the workers of this Redis"))
     .option("--host <address>", "address to listen on", "127.0.0.1")
-    .option("--port <n>", "0 takes any free one", whole, 7860)
+    .option("--port <n>", "0 takes any free one", wholeOption, 7860)
     .option("--api-key <key>", "ask for this key; or set KOALA_API_KEY")
     .option("--no-auth", "let others on the network in without a key")
-    .option("--allow-host <name>", "another name of this server, as behind a proxy", several, [])
-    .option("--allow-origin <origin>", "let pages of this site use the API", several, [])
-    .option("--threads <n>", "default: one per core", whole)
-    .option("--max-queue <n>", "jobs that may wait", whole, queue)
-    .option("--max-pixels <n>", "width x height of a picture", whole, pixels)
-    .option("--max-steps <n>", "steps of a picture", whole, steps)
-    .option("--max-count <n>", "pictures of a job", whole, count)
-    .option("--max-body <MB>", "size of a request", whole, bodyBytes / megabyte)
-    .option("--grace <seconds>", "time to finish at Ctrl-C", whole, 30)
+    .addOption(severalOption("--allow-host <name>", "another name of this server, as behind a proxy", "none"))
+    .addOption(severalOption("--allow-origin <origin>", "let pages of this site use the API", "none"))
+    .option("--threads <n>", "default: one per core", wholeOption)
+    .option("--max-queue <n>", "jobs that may wait", wholeOption, queue)
+    .option("--max-pixels <n>", "width x height of a picture", wholeOption, pixels)
+    .option("--max-steps <n>", "steps of a picture", wholeOption, steps)
+    .option("--max-count <n>", "pictures of a job", wholeOption, count)
+    .option("--max-body <MB>", "size of a request", wholeOption, bodyBytes / megabyte)
+    .option("--grace <seconds>", "time to finish at Ctrl-C", wholeOption, 30)
     .option("-q, --quiet", "no notes")
     .addHelpText("after", "\nExample:\n  koala serve --model ./koala-lightning-700m --port 7860\n")
     .action(serve);
-}
-
-export function whole(text: string): number {
-  if (!/^\d{1,12}$/.test(text)) throw new InvalidArgumentError(`"${text}" is not a whole number.`);
-  return Number(text);
 }
 
 async function serve(options: Options): Promise<void> {
@@ -85,7 +89,9 @@ async function serve(options: Options): Promise<void> {
     ...(redis !== undefined && { openQueue: queueOver(redis) }),
     limits: limitsOf(options),
   });
-  const { signal, done } = stopOnInterrupt((line) => say(`\n${line}`));
+  const { signal, done } = stopOnInterrupt(() =>
+    say(`\nstopping: ${options.grace} s for what runs (Ctrl-C again to leave at once)`),
+  );
   process.stdout.write(`${server.url}/\n`);
   const models = [...server.catalogue.keys()].join(", ");
   say(

@@ -19,8 +19,9 @@ import { paintSamples } from "../train/samples.js";
 import { type Job, train as run } from "../train/trainer.js";
 import { resolveWeights } from "../weights/component.js";
 import { kindOf, readJson } from "../weights/files.js";
+import { numberOption } from "./numbers.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
-import { addTrainingOptions, numberOption, type TrainingFlags, trainingRequest } from "./training-options.js";
+import { addTrainingOptions, type TrainingFlags, trainingRequest } from "./training-options.js";
 import { fillCache, finish, needed, watcher } from "./training-run.js";
 
 type Flags = TrainingFlags & {

@@ -1,17 +1,11 @@
 /** @file The flags that every training command has, and what they mean to `trainingOptions`. */
 
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import { featureSets } from "../train/features.js";
 import { parseFeature, parseLoss, type TrainingRequest } from "../train/options.js";
 import { layerRules } from "../train/pairing.js";
 import { rateSchedules } from "../train/rates.js";
-
-export function numberOption(value: string): number {
-  const parsed = Number(value);
-  if (value.trim() === "" || !Number.isFinite(parsed))
-    throw new InvalidArgumentError(`"${value}" is not a number.`);
-  return parsed;
-}
+import { numberOption } from "./numbers.js";
 
 const list = (value: string, before: string[] | undefined) => [...(before ?? []), value];
 

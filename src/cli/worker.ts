@@ -6,7 +6,8 @@ import { openCatalogue } from "../serve/catalogue.js";
 import { checkUrl, isDown, placeOf } from "../serve/redis/connection.js";
 import { JobWorker } from "../serve/redis/worker.js";
 import { painterThread } from "../serve/thread.js";
-import { folders, redisOption, several, whole } from "./serve.js";
+import { wholeOption } from "./numbers.js";
+import { folders, modelsOption, redisOption } from "./serve.js";
 import { stopOnInterrupt } from "./terminal.js";
 
 type Options = { redis: string; model: string[]; threads?: number; grace: number; quiet?: boolean };
@@ -16,9 +17,14 @@ export function workerCommand(): Command {
   return new Command("worker")
     .description("Paint the jobs that `koala serve --redis` takes, on as many machines as you like.")
     .addOption(redisOption("where the jobs are, such as redis://127.0.0.1:6379").makeOptionMandatory())
-    .option("-m, --model <model>", "folder or Hub id; may be given again", several, [])
-    .option("--threads <n>", "default: one per core", whole)
-    .option("--grace <seconds>", "for the running job when stopped, then another worker gets it", whole, 30)
+    .addOption(modelsOption())
+    .option("--threads <n>", "default: one per core", wholeOption)
+    .option(
+      "--grace <seconds>",
+      "for the running job when stopped, then another worker gets it",
+      wholeOption,
+      30,
+    )
     .option("-q, --quiet", "say nothing but errors")
     .addHelpText("after", help)
     .action(work);

@@ -18,7 +18,7 @@ export function picturesAtOnce({ width, height }: Order["settings"]): number {
 const wholeBytes = 75;
 
 /** Orders with the same key may share a batch; undefined for one that may not. */
-export function batchKey({ settings, scheduler, image }: Order): string | undefined {
+function batchKey({ settings, scheduler, image }: Order): string | undefined {
   if (image || picturesAtOnce(settings) === 1) return undefined;
   // What is cut off is told to whoever sent it, and to nobody else.
   const texts = [settings.prompt, settings.negativePrompt ?? ""];
@@ -29,16 +29,32 @@ export function batchKey({ settings, scheduler, image }: Order): string | undefi
   return JSON.stringify([model, width, height, steps, guidanceScale, clipSkip, rng, negative, scheduler]);
 }
 
+/** Whose batch it is, and how many pictures it still has room for. */
+export class Batch {
+  readonly #key: string | undefined;
+  #room: number;
+
+  constructor(first: Order) {
+    this.#key = batchKey(first);
+    this.#room = picturesAtOnce(first.settings) - first.settings.count;
+  }
+
+  get full(): boolean {
+    return this.#key === undefined || this.#room <= 0;
+  }
+
+  /** Whether an order may share it and finds room, which it then takes. */
+  takes(order: Order): boolean {
+    const { count } = order.settings;
+    if (this.full || count > this.#room || batchKey(order) !== this.#key) return false;
+    this.#room -= count;
+    return true;
+  }
+}
+
 /** The first that waits, and those behind it that may share its batch, up to what is painted at once. */
 export function takeTogether<T>(waiting: readonly T[], orderOf: (one: T) => Order): T[] {
-  const first = orderOf(waiting[0]!);
-  const key = batchKey(first);
-  let room = picturesAtOnce(first.settings);
-  return waiting.filter((one, i) => {
-    const order = orderOf(one);
-    const { count } = order.settings;
-    const fits = i === 0 || (key !== undefined && count <= room && batchKey(order) === key);
-    if (fits) room -= count;
-    return fits;
-  });
+  const [first, ...others] = waiting;
+  const batch = new Batch(orderOf(first!));
+  return [first!, ...others.filter((one) => batch.takes(orderOf(one)))];
 }

@@ -8,6 +8,7 @@ import type { Engine } from "../engine/engine.js";
 import { InvalidRequest, listed } from "../errors.js";
 import { type Advice, adviceFor, hubId } from "../pipeline/advice.js";
 import { type Components, loadComponents } from "../pipeline/load.js";
+import { type Words, wordsOf } from "../pipeline/words.js";
 import type { Model } from "./schemas.js";
 
 /** A served model: what clients are told, and what painting with it needs. */
@@ -18,6 +19,8 @@ export type ServedModel = {
   scheduler: Scheduler;
   /** Of all its weights. */
   bytes: number;
+  /** Where it knows few: which. */
+  words?: Words;
 };
 
 export type Catalogue = ReadonlyMap<string, ServedModel>;
@@ -64,7 +67,8 @@ async function describeModel(folder: string): Promise<ServedModel> {
     defaults: defaultsOf(components, advice, scheduler),
     schedulers: [...names.keys()],
   };
-  return { card, folder, scheduler, bytes: bytesOf(components) };
+  const words = await wordsOf(folder);
+  return { card, folder, scheduler, bytes: bytesOf(components), ...(words && { words }) };
 }
 
 function defaultsOf({ folder, unet, vae }: Components, advice: Advice, scheduler: Scheduler) {

@@ -3,8 +3,9 @@
 import { randomUUID } from "node:crypto";
 import { Cancelled } from "../errors.js";
 import { takeTogether } from "./batch.js";
-import { failureOf } from "./failure.js";
+import { failureOf, isForTheLog } from "./failure.js";
 import { Followers } from "./followers.js";
+import { mostWaitingBytes } from "./limits.js";
 import type { Order, PaintEvent, PainterService } from "./paint.js";
 import { type Depth, Draining, isOver, type JobQueue, type JobStatus, QueueFull } from "./queue.js";
 
@@ -14,7 +15,7 @@ export type EmbeddedOptions = {
   /** How long an ended job is remembered, and how many bytes of pictures. */
   keepMs?: number;
   keepBytes?: number;
-  /** Told of every job that ended, and of errors that are bugs. */
+  /** Told of every job that ended, and of errors that are not the request's. */
   onEnd?: (job: JobStatus) => void;
   onError?: (error: unknown) => void;
   /** Called when it is closed: the painter is nobody else's. */
@@ -28,9 +29,6 @@ type Entry = {
   followers: Followers;
   files: Map<number, Uint8Array>;
 };
-
-/** Bytes of pictures that waiting jobs begin with. */
-const mostWaitingBytes = 2 ** 28;
 
 export function embeddedQueue(painter: PainterService, options: EmbeddedOptions = {}): JobQueue {
   return new EmbeddedQueue(painter, options);
@@ -139,8 +137,7 @@ class EmbeddedQueue implements JobQueue {
     const bytes = this.#waiting.reduce((sum, entry) => sum + bytesOf(entry.order), bytesOf(order));
     const { most } = this.#options;
     if (this.#waiting.length < most && bytes <= mostWaitingBytes) return;
-    const left = this.#running[0]?.status.secondsLeft ?? 5;
-    throw new QueueFull(most, Math.min(300, Math.max(1, Math.ceil(left))));
+    throw new QueueFull(most, this.#running[0]?.status.secondsLeft);
   }
 
   /** One group after the other, each painted as one batch. */
@@ -166,9 +163,8 @@ class EmbeddedQueue implements JobQueue {
       this.#end(entry, { state: "done" });
     } catch (error) {
       if (error instanceof Cancelled) return this.#end(entry, { state: "cancelled" });
-      const failure = failureOf(error);
-      if (failure.code === "internal") this.#options.onError(error);
-      this.#end(entry, { state: "failed", error: failure });
+      if (isForTheLog(error)) this.#options.onError(error);
+      this.#end(entry, { state: "failed", error: failureOf(error) });
     }
   }
 

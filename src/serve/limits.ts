@@ -11,5 +11,8 @@ export const defaultLimits: Limits = {
   queue: 64,
 };
 
+/** Bytes of pictures that waiting jobs begin with, all together. */
+export const mostWaitingBytes = 2 ** 28;
+
 /** Pixels of a picture that is sent. A PNG of a few kB can hold more than a machine has memory for. */
 export const mostInputPixels = 2 ** 24;

@@ -1,6 +1,7 @@
 /** @file What a painter promises to queues, in this process and in a thread of its own alike. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { withWords } from "../../test/worded-model.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { type Catalogue, openCatalogue } from "./catalogue.js";
@@ -107,4 +108,22 @@ it("a painter's thread that ended is started again for the next order", async ()
     expect(images(await all(painter.paint(await order(), never)))).toHaveLength(1);
     await painter.close();
   }
+});
+
+it("a model of few words tells each picture which of its own prompt's are not known", async () => {
+  const model = await withWords(["bicycle"]);
+  const worded = await openCatalogue([model.folder]);
+  const painter = painterThread(worded, { threads: 1 });
+  const prompts = ["a bicycle", "a zeppelin", "a bicicle"];
+  const warnings = prompts.map(async (prompt) => {
+    const wanted = await settle({ prompt, steps: 1, seed: 7 }, worded, defaultLimits);
+    return images(await all(painter.paint(wanted, never)))[0]!.warnings?.join();
+  });
+  expect(await Promise.all(warnings)).toEqual([
+    undefined,
+    expect.stringMatching(/^"zeppelin" is not a word this model knows\. `koala words`/),
+    expect.stringMatching(/^"bicicle" is not a word this model knows\. Near it: "bicycle"/),
+  ]);
+  await painter.close();
+  await model.remove();
 });

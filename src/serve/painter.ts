@@ -2,6 +2,7 @@
 
 import { Cancelled, EngineError } from "../errors.js";
 import type { GenerateRequest } from "../pipeline/request.js";
+import { unknownWords } from "../pipeline/words.js";
 import { picturesAtOnce, takeTogether } from "./batch.js";
 import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
 import { Channel } from "./channel.js";
@@ -92,7 +93,10 @@ async function paintBatch(
     if (batch.some(({ sitting }) => sitting.order.previews)) await sendPreviews(batch, next.value);
     next = await nextOf(run, sittings);
   }
-  await sendImages(batch, next.value.images, [...warnings]);
+  await sendImages(batch, next.value.images, ({ prompt }) => [
+    ...(model.words ? unknownWords(prompt, model.words) : []),
+    ...warnings,
+  ]);
 }
 
 type Run = ReturnType<Awaited<ReturnType<Shelf["pipeline"]>>["stream"]>;

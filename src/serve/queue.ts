@@ -70,11 +70,11 @@ export class QueueFull extends Error {
   override name = "QueueFull" as const;
   readonly retryAfterSeconds: number;
 
-  constructor(most: number, retryAfterSeconds: number) {
-    super(
-      `queue: must have at most ${most} waiting jobs, got one more. Try again in ${retryAfterSeconds} s.`,
-    );
-    this.retryAfterSeconds = retryAfterSeconds;
+  /** `secondsLeft` of the job that runs, where that is known: then a place is free. */
+  constructor(most: number, secondsLeft: number | null = null) {
+    const seconds = Math.min(300, Math.max(1, Math.ceil(secondsLeft ?? 5)));
+    super(`queue: must have at most ${most} waiting jobs, got one more. Try again in ${seconds} s.`);
+    this.retryAfterSeconds = seconds;
   }
 }
 

@@ -1,6 +1,9 @@
 /** @file The whole server on a socket, painting in its thread: who hangs up, how it stops, what it must not hold up. */
 
+import { cp, mkdtemp, rm, truncate } from "node:fs/promises";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { quick, tinyModel } from "../../test/serving.js";
 import { InvalidRequest, ModelError } from "../errors.js";
@@ -111,9 +114,35 @@ describe("a server", () => {
       waits = ((await (await fetch(`${other.url}/healthz`)).json()) as { queued: number }).queued;
     const closed = other.close(60);
     expect((await first).status).toBe(200);
-    expect((await second).status).toBe(400);
+    expect((await second).status).toBe(503);
     await closed;
     await expect(fetch(other.url)).rejects.toThrow();
+  });
+
+  it("tells clients nothing of where a model lies that broke after the start, and the log all of it", async () => {
+    const folder = path.join(await mkdtemp(path.join(tmpdir(), "koala-broken-")), "tiny");
+    await cp(tinyModel, folder, { recursive: true, dereference: true });
+    const errors: unknown[] = [];
+    const onError = (error: unknown) => errors.push(error);
+    const other = await serveModels({ models: [folder], port: 0, threads: 1, onError });
+    const weights = path.join(folder, "unet", "diffusion_pytorch_model.safetensors");
+    await truncate(weights, 5000);
+    const ask = () =>
+      fetch(`${other.url}/v1/images/generations`, {
+        method: "POST",
+        body: JSON.stringify({ prompt: "x", size: "64x64", steps: 1 }),
+        headers: { "content-type": "application/json" },
+      });
+    const answer = await ask();
+    expect(answer.status).toBe(500);
+    const said = (await answer.text()) + (await (await fetch(`${other.url}/api/jobs`)).text());
+    expect(said).toContain("unet/diffusion_pytorch_model.safetensors: header must end");
+    expect(said).not.toContain(path.dirname(folder));
+    expect(errors.map(String).join()).toContain(folder);
+    await cp(path.join(tinyModel, "unet", path.basename(weights)), weights);
+    expect((await ask()).status).toBe(200);
+    await other.close(0);
+    await rm(path.dirname(folder), { recursive: true });
   });
 
   it("is not started for a port in use, a broken model, two of one name, or others without a key", async () => {

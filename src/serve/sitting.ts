@@ -53,7 +53,7 @@ export async function sendPreviews(batch: readonly Place[], step: Step): Promise
 export async function sendImages(
   batch: readonly Place[],
   images: readonly Painting[],
-  warnings: readonly string[],
+  warningsOf: (settings: Order["settings"]) => readonly string[],
 ): Promise<void> {
   for (const [i, { sitting, index }] of batch.entries()) {
     if (dropCancelled(sitting)) continue;
@@ -61,7 +61,8 @@ export async function sendImages(
     const { width, height, seed } = images[i]!;
     const bytes = await images[i]!.encode(outputFormat, quality === undefined ? {} : { quality });
     const mediaType = mediaTypes[outputFormat];
-    const told = warnings.length > 0 ? { warnings: [...warnings] } : {};
+    const warnings = [...warningsOf(sitting.order.settings)];
+    const told = warnings.length > 0 ? { warnings } : {};
     const image = { index, seed: String(seed), width, height, mediaType, ...told, bytes };
     sitting.events.push({ type: "image", image });
   }

@@ -2,15 +2,15 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import { openCatalogue } from "./catalogue.js";
-import type { Order } from "./paint.js";
+import type { Order, PainterService } from "./paint.js";
 import { openPainter } from "./painter.js";
 import { plainError } from "./plain-error.js";
 import type { FromThread, ThreadData, ToThread } from "./thread.js";
 
 const port = parentPort!;
 const { folders, options } = workerData as ThreadData;
-const opened = openCatalogue(folders).then((catalogue) => openPainter(catalogue, options));
-opened.catch(() => {}); // told to whoever asks for a picture
+let opened: Promise<PainterService> | undefined;
+void painter().catch(() => {}); // told to whoever asks for a picture
 const controllers = new Map<number, AbortController>();
 const tell = (message: FromThread) => port.postMessage(message);
 
@@ -27,12 +27,23 @@ port.on("message", (message: ToThread) => {
   }
 });
 
+/** Opened once; where a folder cannot be read, anew for the next order. */
+function painter(): Promise<PainterService> {
+  opened ??= openCatalogue(folders)
+    .then((catalogue) => openPainter(catalogue, options))
+    .catch((error: unknown) => {
+      opened = undefined;
+      throw error;
+    });
+  return opened;
+}
+
 async function paint(id: number, order: Order): Promise<void> {
   const controller = new AbortController();
   controllers.set(id, controller);
   try {
-    const painter = await opened;
-    for await (const event of painter.paint(order, controller.signal)) tell({ kind: "event", id, event });
+    const { paint } = await painter();
+    for await (const event of paint(order, controller.signal)) tell({ kind: "event", id, event });
     tell({ kind: "end", id });
   } catch (error) {
     tell({ kind: "end", id, error: plainError(error) });
@@ -43,6 +54,6 @@ async function paint(id: number, order: Order): Promise<void> {
 
 async function close(): Promise<void> {
   for (const controller of controllers.values()) controller.abort();
-  await (await opened).close();
+  await opened?.then(({ close }) => close()).catch(() => {});
   port.close();
 }

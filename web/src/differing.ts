@@ -7,7 +7,7 @@ export function rowsOf(settings: Settings): (readonly [name: string, value: stri
   const { negativePrompt, model, width, height, steps, guidanceScale, seed, scheduler, strength, masked } =
     settings;
   return [
-    ...(negativePrompt ? [["Without", negativePrompt] as const] : []),
+    ...(negativePrompt ? [["Negative prompt", negativePrompt] as const] : []),
     ["Model", model],
     ["Size", `${width} × ${height}`],
     ["Steps", String(steps)],

@@ -57,7 +57,7 @@ function Prompts() {
         />
       </div>
       <div class="field">
-        <label for="negative">Without</label>
+        <label for="negative">Negative prompt</label>
         <textarea
           id="negative"
           rows={1}
@@ -67,7 +67,7 @@ function Prompts() {
           onInput={({ currentTarget }) => (negativePrompt.value = currentTarget.value)}
         />
         <p class="hint" id="negative-hint">
-          The negative prompt: what not to paint.
+          What not to paint.
         </p>
       </div>
     </>

@@ -16,6 +16,7 @@ import {
 import { Icon } from "./icon.js";
 import { urlOf } from "./pictures.js";
 import { ReadButton } from "./read-button.js";
+import { reveal } from "./reveal.js";
 import { current } from "./tasks.js";
 
 export function Gallery() {
@@ -87,7 +88,7 @@ function Thumb({ picture }: { picture: SavedPicture }) {
         aria-current={selectedId.value === id ? "true" : undefined}
         onClick={() => {
           void select(id);
-          document.querySelector(".stage")?.scrollIntoView({ block: "nearest", behavior: "smooth" });
+          reveal(".stage");
         }}
       >
         <img src={urlOf(thumbnail)} width={width} height={height} alt="" loading="lazy" />

@@ -7,6 +7,7 @@ import type { SavedGrid } from "./database.js";
 import { database } from "./gallery.js";
 import { say } from "./messages.js";
 import { PaintFailure, Stopped } from "./painter.js";
+import { reveal } from "./reveal.js";
 import { prompt, requestNow } from "./settings.js";
 import { painter } from "./tasks.js";
 
@@ -49,6 +50,7 @@ export async function paintGrid(): Promise<void> {
     const base = { ...(await requestNow()), count: 1 };
     checkAxes(axes, base);
     const cells = cellsOf(axes).map(() => null);
+    reveal(".grid-view");
     await goOn({ id: crypto.randomUUID(), createdAt: Date.now(), base, axes, cells });
   } catch (error) {
     gridProblem.value = problemOf(error);

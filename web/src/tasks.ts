@@ -15,6 +15,7 @@ import {
   Unreachable,
 } from "./painter.js";
 import { urlOf } from "./pictures.js";
+import { reveal } from "./reveal.js";
 import { mask, prompt, requestNow, startImage } from "./settings.js";
 
 export const painter: Painter = new HttpPainter(() => key.value);
@@ -60,7 +61,7 @@ export async function paintNow(): Promise<void> {
   };
   const { signal: stop, key } = begin(prompt.value);
   const request = await requestNow();
-  await followed(key, painter.paint(request, stop), began);
+  await followed(key, painter.paint(request, stop), began, () => reveal(".stage"));
 }
 
 /** The tab says how far a painting is, for those who look elsewhere meanwhile. */
@@ -116,7 +117,12 @@ function begin(text: string) {
   return { key, signal: controller.signal };
 }
 
-async function followed(key: number, events: AsyncIterable<PaintEvent>, began: Began): Promise<void> {
+async function followed(
+  key: number,
+  events: AsyncIterable<PaintEvent>,
+  began: Began,
+  onAccepted = () => {},
+): Promise<void> {
   let id: string | undefined;
   let first: string | undefined;
   let settled = true;
@@ -125,6 +131,7 @@ async function followed(key: number, events: AsyncIterable<PaintEvent>, began: B
       if (event.type === "accepted") {
         id = event.id;
         remember(id);
+        onAccepted();
       }
       if (event.type === "picture") {
         const name = `${id}-${event.picture.index}`;

@@ -3,7 +3,6 @@
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
-import { HTTPException } from "hono/http-exception";
 import { versions } from "../../pipeline/provenance.js";
 import { openaiProblem } from "../openai/problem.js";
 import { openaiRoutes } from "../openai/routes.js";
@@ -14,23 +13,22 @@ import { describeOthers } from "./described.js";
 import { type GuardOptions, keyRequired, ownVisitors, protectedAnswer } from "./guard.js";
 import { jobRoutes } from "./jobs.js";
 import { type Page, pageRoutes } from "./page.js";
-import { type Trouble, troubleOf } from "./problem.js";
+import { type Trouble, tooLarge, troubleOf } from "./problem.js";
 import type { Service } from "./service.js";
 
-export type AppOptions = Omit<Service, "audience"> & {
-  guard: GuardOptions;
-  page?: Page;
-  /** Told of what is a bug. */
-  onError?: (error: unknown) => void;
-};
+export type AppOptions = Omit<Service, "audience" | "onError"> &
+  Partial<Pick<Service, "onError">> & { guard: GuardOptions; page?: Page };
 
 export function createApp({ guard, page = new Map(), onError = () => {}, ...rest }: AppOptions): OpenAPIHono {
-  const service: Service = { ...rest, audience: new Audience(rest.queue) };
+  const service: Service = { ...rest, onError, audience: new Audience(rest.queue) };
   const { metrics, queue, limits } = service;
   const app = new OpenAPIHono();
   app.use(protectedAnswer, metrics.middleware, ownVisitors(guard));
   if (guard.key !== undefined) app.use(keyRequired(guard.key, (c) => isPublic(c, page)));
-  app.use(bodyLimit({ maxSize: limits.bodyBytes, onError: tooLarge }));
+  const refuseLarge = () => {
+    throw tooLarge(limits.bodyBytes);
+  };
+  app.use(bodyLimit({ maxSize: limits.bodyBytes, onError: refuseLarge }));
   app.route("/", jobRoutes(service));
   app.route("/", openaiRoutes(service));
   app.route("/", webuiRoutes(service));
@@ -67,10 +65,6 @@ function isPublic(c: Context, page: Page): boolean {
     path === "/" || path === "/healthz" || page.has(path) || /^\/api\/jobs\/[^/]+\/images\/\d+$/.test(path)
   );
 }
-
-const tooLarge = () => {
-  throw new HTTPException(413);
-};
 
 /** 405 where the path is known under another method, else 404. */
 function unrouted(app: OpenAPIHono, c: Context): Trouble {

@@ -5,7 +5,7 @@
 
 import { Cancelled } from "../../errors.js";
 import type { Order } from "../paint.js";
-import { isOver, type JobEvent, type JobQueue, type JobStatus } from "../queue.js";
+import { Draining, isOver, type JobEvent, type JobQueue, type JobStatus } from "../queue.js";
 import { JobFailed } from "./problem.js";
 
 export class Audience {
@@ -35,8 +35,8 @@ export class Audience {
   }
 
   /**
-   * Follows an attended job to its end: the finished job; Cancelled if it was cancelled or the client hung up,
-   * JobFailed if it failed.
+   * Follows an attended job to its end: the finished job; Cancelled if it was cancelled or the client hung up, Draining
+   * if this server stops before its end, JobFailed if it failed.
    */
   async outcome(
     { id }: JobStatus,
@@ -49,8 +49,10 @@ export class Audience {
       await onEvent(event);
     }
     if (job?.state === "failed") throw new JobFailed(job.error!);
-    if (job?.state !== "done") throw new Cancelled();
-    return job;
+    if (job?.state === "done") return job;
+    // Not cancelled by anyone: its client may send it again, to another server or to this one's next start.
+    const health = await this.#queue.health();
+    throw !health.ok && health.reason === "stopping" ? new Draining() : new Cancelled();
   }
 
   async #leave(id: string): Promise<void> {

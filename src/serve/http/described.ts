@@ -1,4 +1,4 @@
-/** @file What the OpenAPI document says of routes that take nothing to validate. */
+/** @file How routes are described, and what the OpenAPI document says of those that take nothing to validate. */
 
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 
@@ -10,8 +10,13 @@ const health = z
   })
   .openapi("Health");
 
+/** An answer or a request of JSON, as routes describe it. */
+export const jsonOf = <T extends z.ZodType>(description: string, schema: T) => ({
+  description,
+  content: { "application/json": { schema } },
+});
+
 export function describeOthers(registry: OpenAPIHono["openAPIRegistry"]): void {
-  const healthJson = { "application/json": { schema: health } };
   registry.registerPath({
     method: "get",
     path: "/healthz",
@@ -19,8 +24,8 @@ export function describeOthers(registry: OpenAPIHono["openAPIRegistry"]): void {
     summary: "Whether jobs can be taken now.",
     security: [],
     responses: {
-      200: { description: "They can.", content: healthJson },
-      503: { description: "They cannot; the status says why.", content: healthJson },
+      200: jsonOf("They can.", health),
+      503: jsonOf("They cannot; the status says why.", health),
     },
   });
   registry.registerPath({

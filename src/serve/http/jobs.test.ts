@@ -3,7 +3,11 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventsOf, quick, type Stage, stage } from "../../../test/serving.js";
 import { readTexts } from "../../image/metadata.js";
+import { defaultLimits } from "../limits.js";
+import type { JobQueue } from "../queue.js";
 import { generationRequest, type Job, job, jobList, modelList } from "../schemas.js";
+import { createApp } from "./app.js";
+import { makeMetrics } from "./metrics.js";
 
 let at: Stage;
 beforeAll(async () => {
@@ -20,6 +24,14 @@ async function problemOf(response: Response) {
     ...((await response.json()) as { error: { field?: string; message: string } }).error,
   };
 }
+
+/** A body that says no length and does not end by itself. */
+const endless = (): RequestInit => ({
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: new ReadableStream({ pull: (to) => to.enqueue(new Uint8Array(10_000).fill(0x20)) }),
+  duplex: "half",
+});
 
 describe("a job", () => {
   it("is handed in, followed with previews, and its picture fetched with its provenance", async () => {
@@ -107,7 +119,10 @@ describe("a request that breaks a rule", () => {
   it("is told apart: not JSON, not this type, too large, unknown job, wrong method", async () => {
     expect((await at.post("/api/jobs", "{")).status).toBe(400);
     expect((await at.post("/api/jobs", "{}", { "content-type": "text/plain" })).status).toBe(415);
-    expect((await at.post("/api/jobs", { prompt: "x", image: "A".repeat(200_000) })).status).toBe(413);
+    const large = await problemOf(await at.post("/api/jobs", { prompt: "x", image: "A".repeat(200_000) }));
+    expect(large).toMatchObject({ status: 413, code: "too_large" });
+    expect(large.message).toMatch(/^body: must be at most \d+ bytes on this server, got more/);
+    expect((await at.app.request("http://localhost/api/jobs", endless())).status).toBe(413);
     expect((await at.get("/api/jobs/none")).status).toBe(404);
     expect((await at.get("/api/jobs/none/images/..%2f..%2f0")).status).toBe(404);
     const wrong = await at.app.request("http://localhost/api/jobs", { method: "PUT" });
@@ -164,5 +179,44 @@ describe("a full queue", () => {
     await full.close();
     expect((await full.post("/api/jobs", quick)).status).toBe(503);
     expect((await full.get("/healthz")).status).toBe(503);
+  });
+});
+
+describe("a job's events", () => {
+  it("end when the queue fails, and the log is told why", async () => {
+    const { id } = await submitted();
+    const errors: unknown[] = [];
+    const broken: JobQueue = {
+      submit: (order) => at.queue.submit(order),
+      get: (wanted) => at.queue.get(wanted),
+      list: () => at.queue.list(),
+      cancel: (wanted) => at.queue.cancel(wanted),
+      events: () => {
+        throw new Error("it broke");
+      },
+      image: (wanted, index) => at.queue.image(wanted, index),
+      depth: () => at.queue.depth(),
+      health: () => at.queue.health(),
+      close: async () => {},
+    };
+    const app = createApp({
+      catalogue: at.catalogue,
+      limits: defaultLimits,
+      queue: broken,
+      metrics: makeMetrics({ node: false }),
+      guard: { host: "127.0.0.1" },
+      onError: (error) => errors.push(error),
+    });
+    const events = await app.request(`http://localhost/api/jobs/${id}/events`);
+    expect(await events.text()).toBe("");
+    const streamed = await app.request("http://localhost/v1/images/generations", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ prompt: "x", size: "64x64", steps: 1, stream: true }),
+    });
+    const [told] = await eventsOf(streamed);
+    expect(told).toMatchObject({ event: "error", data: { error: { code: "internal" } } });
+    expect(JSON.stringify(told)).not.toContain("it broke");
+    expect(errors.map(String)).toEqual(["Error: it broke", "Error: it broke"]);
   });
 });

@@ -5,18 +5,15 @@ import { type SSEStreamingApi, streamSSE } from "hono/streaming";
 import { isOver, type JobEvent, type JobStatus } from "../queue.js";
 import * as schemas from "../schemas.js";
 import { settle } from "../settle.js";
-import { notFound } from "./problem.js";
-import type { Service } from "./service.js";
+import { jsonOf } from "./described.js";
+import { notFound, troubleOf } from "./problem.js";
+import { pictureFile, type Service } from "./service.js";
 import { validated } from "./validated.js";
 
-const jsonOf = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
 const failures = { "4XX": jsonOf("Refused; the error says why.", schemas.problem) };
 const params = z.object({ id: z.string().openapi({ example: "4f0c2a4e-6c1b-4b0e-9d0a-3f1f9a1b2c3d" }) });
 const imageParams = params.extend({ n: z.string().openapi({ example: "0" }) });
-const pictureFile = { schema: z.string().openapi({ format: "binary" }) };
+const binary = { schema: z.string().openapi({ format: "binary" }) };
 const tags = ["jobs"];
 
 const submit = createRoute({
@@ -77,7 +74,7 @@ const fetchImage = createRoute({
   responses: {
     200: {
       description: "The file, with its provenance inside.",
-      content: { "image/png": pictureFile, "image/jpeg": pictureFile, "image/webp": pictureFile },
+      content: { "image/png": binary, "image/jpeg": binary, "image/webp": binary },
     },
     ...failures,
   },
@@ -93,7 +90,7 @@ const models = createRoute({
   },
 });
 
-export function jobRoutes({ queue, audience, catalogue, limits }: Service): OpenAPIHono {
+export function jobRoutes({ queue, audience, catalogue, limits, onError }: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(schemas.generationRequest) });
   const found = async (id: string, job: Promise<JobStatus | undefined>) => {
     const status = await job;
@@ -129,6 +126,10 @@ export function jobRoutes({ queue, audience, catalogue, limits }: Service): Open
       const beat = setInterval(() => void stream.write(": still here\n\n"), 20_000);
       try {
         for await (const event of audience.follow(id, controller.signal)) await send(stream, event, id);
+      } catch (error) {
+        // The stream ends before its last event, and an EventSource connects again.
+        const { bug } = troubleOf(error);
+        if (bug !== undefined) onError(bug);
       } finally {
         clearInterval(beat);
       }
@@ -136,8 +137,7 @@ export function jobRoutes({ queue, audience, catalogue, limits }: Service): Open
   });
   app.openapi(fetchImage, async (c) => {
     const { id, n } = c.req.valid("param");
-    const file = /^\d{1,4}$/.test(n) ? await queue.image(id, Number(n)) : undefined;
-    if (!file) throw notFound("picture", `${id}/${n}`);
+    const file = await pictureFile(queue, id, /^\d{1,4}$/.test(n) ? Number(n) : undefined);
     const name = `koala-${id.slice(0, 8)}-${n}.${file.mediaType.slice("image/".length)}`;
     return c.body(new Uint8Array(file.bytes), 200, {
       "content-type": file.mediaType,

@@ -44,6 +44,12 @@ export const notFound = (what: string, got: string): Refused => {
   return new Refused({ status: 404, code: "not_found", message, field: what });
 };
 
+/** What a request's body exceeds. */
+export function tooLarge(most: number): Refused {
+  const message = `body: must be at most ${most} bytes on this server, got more. Send less.`;
+  return new Refused({ status: 413, code: "too_large", message });
+}
+
 export function troubleOf(error: unknown): Trouble {
   if (error instanceof Refused) return error.trouble;
   if (error instanceof QueueFull) {
@@ -63,20 +69,29 @@ export function troubleOf(error: unknown): Trouble {
   return { status: 500, code, message, ...(bug !== undefined && { bug }) };
 }
 
+/** Our field, and the message that begins with it, under the name that another API gives it. */
+export function underName(
+  { message, field }: Trouble,
+  names: Readonly<Record<string, string>>,
+): { field: string | undefined; message: string } {
+  if (field === undefined) return { field, message };
+  const name = names[field] ?? field;
+  const own = message.startsWith(`${field}: `);
+  return { field: name, message: own ? `${name}: ${message.slice(field.length + 2)}` : message };
+}
+
 /** What Hono and its validators throw of themselves. */
 function fromHono({ status, message }: HTTPException): Trouble {
   switch (status) {
-    case 413:
-      return {
-        status,
-        code: "too_large",
-        message: "body: is larger than this server takes. Send a smaller one.",
-      };
     case 415: {
       const rule = "must be what this route takes (application/json, or multipart/form-data for edits)";
       return { status, code: "unsupported_media_type", message: `content-type: ${rule}.` };
     }
     default:
-      return { status: 400, code: "bad_request", message: `body: cannot be read: ${message}.` };
+      return {
+        status: 400,
+        code: "bad_request",
+        message: `body: cannot be read: ${message.replace(/\.$/, "")}.`,
+      };
   }
 }

@@ -5,6 +5,7 @@ import type { JobQueue } from "../queue.js";
 import type { Limits } from "../schemas.js";
 import type { Audience } from "./audience.js";
 import type { Metrics } from "./metrics.js";
+import { notFound } from "./problem.js";
 
 export type Service = {
   catalogue: Catalogue;
@@ -12,4 +13,13 @@ export type Service = {
   queue: JobQueue;
   audience: Audience;
   metrics: Metrics;
+  /** Told of what is a bug. */
+  onError: (error: unknown) => void;
 };
+
+/** A finished picture's file; Refused where there is none, or it was forgotten already. */
+export async function pictureFile(queue: JobQueue, id: string, index: number | undefined) {
+  const file = index === undefined ? undefined : await queue.image(id, index);
+  if (!file) throw notFound("picture", `${id}/${index ?? "?"}`);
+  return file;
+}

@@ -1,7 +1,7 @@
 /** @file Errors as OpenAI's clients know them. */
 
 import type { z } from "@hono/zod-openapi";
-import type { Trouble } from "../http/problem.js";
+import { type Trouble, underName } from "../http/problem.js";
 import type { openaiError } from "./schemas.js";
 
 /** Our fields under the names this API gives them. */
@@ -13,11 +13,10 @@ const names: Readonly<Record<string, string>> = {
   negativePrompt: "negative_prompt",
 };
 
-export function openaiProblem({ status, code, message, field }: Trouble) {
-  const param = field === undefined ? null : (names[field] ?? field);
-  const named = param !== null && param !== field && message.startsWith(`${field}: `);
-  const text = named ? `${param}: ${message.slice(field!.length + 2)}` : message;
-  const error: z.infer<typeof openaiError>["error"] = { message: text, type: typeOf(status), param, code };
+export function openaiProblem(trouble: Trouble) {
+  const { status, code, field } = trouble;
+  const { field: param = null, message } = underName(trouble, names);
+  const error: z.infer<typeof openaiError>["error"] = { message, type: typeOf(status), param, code };
   if (status === 422 && field === "model")
     return { status: 404 as const, body: { error: { ...error, code: "model_not_found" } } };
   if (status === 401) error.code = "invalid_api_key";

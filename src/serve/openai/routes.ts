@@ -1,9 +1,10 @@
 /** @file OpenAI's routes for pictures: generations, edits, models. */
 
-import { createRoute, OpenAPIHono, type z } from "@hono/zod-openapi";
+import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { jsonOf } from "../http/described.js";
 import { notFound } from "../http/problem.js";
-import type { Service } from "../http/service.js";
+import { pictureFile, type Service } from "../http/service.js";
 import { validated } from "../http/validated.js";
 import type { JobStatus } from "../queue.js";
 import { settleWish } from "../settle.js";
@@ -19,10 +20,6 @@ import {
 import { streamJob } from "./stream.js";
 import { type Asked, editAsked, generationAsked } from "./wish.js";
 
-const jsonOf = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
 const failures = { "4XX": jsonOf("Refused; the error says why.", openaiError) };
 const tags = ["OpenAI"];
 const images = { 200: jsonOf("The pictures; with stream, server-sent events.", imagesAnswer), ...failures };
@@ -77,10 +74,10 @@ export function openaiRoutes(service: Service): OpenAPIHono {
 }
 
 async function answer(c: Context, service: Service, { wish, stream, partials, url }: Asked, kind: string) {
-  const { catalogue, limits, queue, audience } = service;
+  const { catalogue, limits, queue, audience, onError } = service;
   const job = await audience.attend(settleWish(wish, catalogue, limits));
   // The answer's type covers JSON alone.
-  if (stream) return streamJob(c, { queue, audience, job, partials, kind }) as never;
+  if (stream) return streamJob(c, { queue, audience, onError, job, partials, kind }) as never;
   const done = await audience.outcome(job, c.req.raw.signal);
   return c.json(await imagesOf(done, service, url ? new URL(c.req.url).origin : undefined), 200);
 }
@@ -95,7 +92,7 @@ async function imagesOf(
   const data = await Promise.all(
     job.images.map(async ({ index, seed }) => {
       if (origin !== undefined) return { url: `${origin}/api/jobs/${job.id}/images/${index}`, seed };
-      const { bytes } = (await queue.image(job.id, index))!;
+      const { bytes } = await pictureFile(queue, job.id, index);
       return { b64_json: Buffer.from(bytes).toString("base64"), seed };
     }),
   );

@@ -3,15 +3,13 @@
 import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
 import sharp from "sharp";
-import type { Audience } from "../http/audience.js";
 import { troubleOf } from "../http/problem.js";
-import type { JobEvent, JobQueue, JobStatus } from "../queue.js";
+import { pictureFile, type Service } from "../http/service.js";
+import type { JobEvent, JobStatus } from "../queue.js";
 import { openaiProblem } from "./problem.js";
 import { noUsage } from "./schemas.js";
 
-type Streamed = {
-  queue: JobQueue;
-  audience: Audience;
+type Streamed = Pick<Service, "queue" | "audience" | "onError"> & {
   job: JobStatus;
   partials: number;
   /** "image_generation" or "image_edit", with which the events' names begin. */
@@ -20,7 +18,7 @@ type Streamed = {
 
 /** Answers with the events of a job that was just handed in. */
 export function streamJob(c: Context, streamed: Streamed): Response {
-  const { queue, audience, job, kind } = streamed;
+  const { queue, audience, onError, job, kind } = streamed;
   c.header("x-accel-buffering", "no"); // nginx would hold events back
   return streamSSE(c, async (stream) => {
     const controller = new AbortController();
@@ -37,14 +35,16 @@ export function streamJob(c: Context, streamed: Streamed): Response {
         }
         if (event.type === "image") {
           const { index, seed } = event.image;
-          const bytes = (await queue.image(job.id, index))!.bytes;
+          const { bytes } = await pictureFile(queue, job.id, index);
           const whole = { b64_json: Buffer.from(bytes).toString("base64"), seed, usage: noUsage };
           await send(`${kind}.completed`, { ...described(job), ...whole });
         }
       });
     } catch (error) {
       if (controller.signal.aborted) return;
-      await stream.writeSSE({ event: "error", data: JSON.stringify(openaiProblem(troubleOf(error)).body) });
+      const trouble = troubleOf(error);
+      if (trouble.bug !== undefined) onError(trouble.bug);
+      await stream.writeSSE({ event: "error", data: JSON.stringify(openaiProblem(trouble).body) });
     }
   });
 }

@@ -2,7 +2,7 @@
 
 import type { Job } from "bullmq";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
-import { failureOf } from "../failure.js";
+import { failureOf, isForTheLog } from "../failure.js";
 import type { Order, PainterService } from "../paint.js";
 import type { JobStore, Verdict } from "./store.js";
 import type { Taken } from "./take.js";
@@ -54,7 +54,7 @@ async function failed({ job, owner, controller }: Sitting, error: unknown, conte
   }
   if (error instanceof Cancelled)
     return settle(job, owner, outcome("cancelled", await store.end(id, owner, "cancelled")));
-  if (!isFinal(error)) onError(error);
+  if (isForTheLog(error)) onError(error);
   if (!isFinal(error) && job.attemptsMade + 1 < (job.opts.attempts ?? 1)) {
     const retried = outcome("retried", await store.release(id, owner, false));
     if (retried === "retried") await job.moveToFailed(error as Error, owner);

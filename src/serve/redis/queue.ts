@@ -4,6 +4,7 @@ import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { Redis } from "ioredis";
 import type { Catalogue } from "../catalogue.js";
+import { mostWaitingBytes } from "../limits.js";
 import type { Order } from "../paint.js";
 import {
   type Depth,
@@ -27,9 +28,6 @@ export type RedisOptions = StoreOptions & {
   onEnd?: (job: JobStatus) => void;
   onError?: (error: unknown) => void;
 };
-
-/** Bytes of pictures that waiting jobs begin with. */
-const mostWaitingBytes = 2 ** 28;
 
 const sweepSeconds = 5;
 

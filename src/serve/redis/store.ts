@@ -52,8 +52,13 @@ export class JobStore {
     return [this.prefix, ...parts].join(":");
   }
 
-  /** Seconds until a place may be free where none is. */
-  async submit(id: string, order: Order, most: number, mostBytes: number): Promise<"ok" | { full: number }> {
+  /** `full` where there is no place: the seconds that the running job has left, if it is known. */
+  async submit(
+    id: string,
+    order: Order,
+    most: number,
+    mostBytes: number,
+  ): Promise<"ok" | { full: number | null }> {
     const { settings, scheduler, previews, image = "", mask = "" } = order;
     const [answer, left = ""] = (await this.#run(scripts.submit, id, [
       most,
@@ -66,7 +71,7 @@ export class JobStore {
       typeof image === "string" ? image : Buffer.from(image),
       typeof mask === "string" ? mask : Buffer.from(mask),
     ])) as string[];
-    return answer === "ok" ? "ok" : { full: Math.min(300, Math.max(1, Math.ceil(Number(left || "5")))) };
+    return answer === "ok" ? "ok" : { full: numberOf(left) };
   }
 
   async read(id: string): Promise<Snapshot | undefined> {
@@ -209,16 +214,17 @@ function statusOf(record: Record<string, string>, images: readonly string[], ran
   };
 }
 
+const numberOf = (text: string): number | null => (text === "" ? null : Number(text));
+
 /** The fields that change, of a record or of an entry of the log. */
 function changeOf(fields: Record<string, string>) {
   const { state, step = "0", secondsLeft = "", startedAt, finishedAt = "", error = "" } = fields;
-  const number = (text: string) => (text === "" ? null : Number(text));
   return {
     state: state as JobState,
     step: Number(step),
-    secondsLeft: number(secondsLeft),
-    startedAt: number(startedAt ?? ""),
-    finishedAt: number(finishedAt),
+    secondsLeft: numberOf(secondsLeft),
+    startedAt: numberOf(startedAt ?? ""),
+    finishedAt: numberOf(finishedAt),
     error: error === "" ? null : (JSON.parse(error) as JobFailure),
   };
 }

@@ -2,12 +2,13 @@
 
 import { readTexts } from "../../image/metadata.js";
 import type { Catalogue } from "../catalogue.js";
+import { pictureFile } from "../http/service.js";
 import type { JobQueue, JobStatus } from "../queue.js";
 import type { Txt2img } from "./schemas.js";
 
 export async function webuiAnswer(job: JobStatus, queue: JobQueue, body: Txt2img, catalogue: Catalogue) {
   const files = await Promise.all(
-    job.images.map(async ({ index }) => (await queue.image(job.id, index))!.bytes),
+    job.images.map(async ({ index }) => (await pictureFile(queue, job.id, index)).bytes),
   );
   const infotexts = await Promise.all(files.map(async (file) => (await readTexts(file)).parameters ?? ""));
   const images = body.send_images === false ? [] : files.map((file) => Buffer.from(file).toString("base64"));

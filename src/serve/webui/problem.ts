@@ -1,7 +1,7 @@
 /** @file Errors as AUTOMATIC1111 (which is FastAPI) writes them; `detail` names the field where there is one. */
 
 import type { z } from "@hono/zod-openapi";
-import type { Trouble } from "../http/problem.js";
+import { type Trouble, underName } from "../http/problem.js";
 import type { webuiError } from "./schemas.js";
 
 /** Our fields under the names this API gives them. */
@@ -14,9 +14,9 @@ const names: Readonly<Record<string, string>> = {
   clipSkip: "CLIP_stop_at_last_layers",
 };
 
-export function webuiProblem({ code, message, field, status }: Trouble): z.infer<typeof webuiError> {
+export function webuiProblem(trouble: Trouble): z.infer<typeof webuiError> {
+  const { code, status } = trouble;
+  const { field, message } = underName(trouble, names);
   if (field === undefined || status !== 422) return { error: code, detail: message, errors: message };
-  const name = names[field] ?? field;
-  const msg = message.startsWith(`${field}: `) ? `${name}: ${message.slice(field.length + 2)}` : message;
-  return { error: code, detail: [{ loc: ["body", name], msg, type: code }], errors: msg };
+  return { error: code, detail: [{ loc: ["body", field], msg: message, type: code }], errors: message };
 }

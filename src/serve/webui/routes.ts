@@ -5,6 +5,7 @@ import { InvalidRequest } from "../../errors.js";
 import { readTexts } from "../../image/metadata.js";
 import { parseParameters } from "../../image/metadata-parameters.js";
 import { type Catalogue, modelNamed } from "../catalogue.js";
+import { jsonOf } from "../http/described.js";
 import type { Service } from "../http/service.js";
 import { validated } from "../http/validated.js";
 import { settleWish } from "../settle.js";
@@ -15,10 +16,6 @@ import { webuiLists } from "./lists.js";
 import * as schemas from "./schemas.js";
 import { clipSkipOf, hasNoEffect, img2imgWish, plainTitle, type Standing, txt2imgWish } from "./wish.js";
 
-const jsonOf = <T extends z.ZodType>(description: string, schema: T) => ({
-  description,
-  content: { "application/json": { schema } },
-});
 const failures = { "4XX": jsonOf("Refused; detail says why.", schemas.webuiError) };
 const bodyOf = <T extends z.ZodType>(schema: T) => ({
   body: { required: true as const, content: { "application/json": { schema } } },

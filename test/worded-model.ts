@@ -1,0 +1,15 @@
+/** @file The tiny model as one that knows few words: its folder by links, with a words.json. */
+
+import { mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { tinyModel } from "./serving.js";
+
+export async function withWords(names: readonly string[]) {
+  const folder = await mkdtemp(path.join(tmpdir(), "koala-words-"));
+  for (const entry of await readdir(tinyModel))
+    await symlink(path.join(tinyModel, entry), path.join(folder, entry));
+  const words = { nouns: names.map((name) => ({ name })), styles: [], backgrounds: [] };
+  await writeFile(path.join(folder, "words.json"), JSON.stringify(words));
+  return { folder, remove: () => rm(folder, { recursive: true }) };
+}
