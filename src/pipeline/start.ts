@@ -35,7 +35,11 @@ export type EncodedImage = { mean: Float32Array; logvar: Float32Array | undefine
 export async function readImage(
   source: PictureSource,
   factor: number,
-  { width, height }: { width?: number | undefined; height?: number | undefined },
+  {
+    width,
+    height,
+    warn,
+  }: { width?: number | undefined; height?: number | undefined; warn: (text: string) => void },
 ): Promise<ImageValues> {
   const picture = await read(source);
   const fitted = (size: number) => Math.max(factor, Math.floor(size / factor) * factor);
@@ -44,6 +48,11 @@ export async function readImage(
     width ?? fitted(picture.width),
     height ?? fitted(picture.height),
   );
+  const changed = (asked: number | undefined, own: number, now: number) => asked === undefined && own !== now;
+  if (changed(width, picture.width, resized.width) || changed(height, picture.height, resized.height)) {
+    const sizes = `image: ${picture.width}x${picture.height} is painted at ${resized.width}x${resized.height}`;
+    warn(`${sizes}, multiples of ${factor}. Give width and height for another size.`);
+  }
   return { data: fromPicture(resized), width: resized.width, height: resized.height };
 }
 
