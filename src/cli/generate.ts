@@ -30,6 +30,7 @@ type Options = {
   image?: string;
   mask?: string;
   strength?: number;
+  denoisingStart?: number;
   variant?: string;
   vae?: string;
   unet?: string;
@@ -72,8 +73,9 @@ export function generateCommand(): Command {
     .option("--image <file>", "begin with this picture")
     .option("--mask <file>", "paint --image anew where this is white")
     .option("--strength <n>", "how far to leave --image, 0 to 1", number)
-    .option("-W, --width <pixels>", "multiple of 8", number)
-    .option("-H, --height <pixels>", "multiple of 8", number)
+    .option("--denoising-start <n>", "take --image as painted so far, 0 to 1: no noise is added", number)
+    .option("-W, --width <pixels>", "multiple of 8; of --image, down to one", number)
+    .option("-H, --height <pixels>", "the same", number)
     .option("--seed <n>", "picture i has seed + i (default: random)", integer)
     .option("-c, --count <n>", "pictures per prompt", number, 1)
     .option("--scheduler <name>", 'such as dpmpp-2m-karras; "?" lists all')
@@ -247,6 +249,7 @@ function settings(
     ...(options.image !== undefined && { image: options.image }),
     ...(options.mask !== undefined && { mask: options.mask }),
     ...(options.strength !== undefined && { strength: options.strength }),
+    ...(options.denoisingStart !== undefined && { denoisingStart: options.denoisingStart }),
     ...(options.ignoreMemory && { ignoreMemory: true }),
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
     onWarning: (message) => void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`),
@@ -295,6 +298,7 @@ function savedRequest(
   const { prompt: _, seed: __, ...rest } = request;
   const dropped: (keyof GenerateRequest)[] = [
     ...(reworded ? (["prompt2"] as const) : []),
+    ...(options.strength === undefined ? [] : (["denoisingStart"] as const)),
     ...(options.steps === undefined ? [] : (["timesteps", "sigmas"] as const)),
     ...(options.negative === undefined ? [] : (["negativePrompt2"] as const)),
   ];
