@@ -57,7 +57,7 @@ export type ComponentOptions = {
   dtype?: "float32" | "float16";
   /** A bare U-Net state dict to use with the folder's U-Net config, as SDXL-Lightning ships. */
   unet?: string;
-  /** Another autoencoder: a folder with its config.json, or TAESD's decoder file. */
+  /** Another autoencoder: a folder with its config.json, or TAESD's decoder file, with the encoder's beside it. */
   vae?: string;
   /** Added to the weights of U-Net and text encoders, all of them together. */
   loras?: readonly Lora[];
@@ -196,14 +196,43 @@ function tiny(json: JsonObject, file: string): Omit<Autoencoder, "part"> {
   };
 }
 
-/** TAESD's own decoder file, which has no config: it is the published shape. */
+/**
+ * TAESD's own decoder file, which has no config: it is the published shape. The encoder's file, which only a picture to
+ * begin with needs, is taken from beside it.
+ */
 async function loadTaesd(file: string, engine: Engine): Promise<Autoencoder> {
-  const weights = renamed(await resolveWeights(file), (name) => currentTinyName(name, "decoder"));
-  return {
-    ...tiny({}, "AutoencoderTiny's defaults"),
-    part: new Part("vae", path.basename(file), weights, engine),
+  const given = await resolveWeights(file);
+  const name = path.basename(file);
+  if (given.tensors.has("0.weight")) {
+    const remedy = "Give the decoder's: the encoder's is found beside it.";
+    throw new ModelError(name, `must be TAESD's decoder, got the file of its encoder. ${remedy}`);
+  }
+  const decoder = renamed(given, (old) => currentTinyName(old, "decoder"));
+  const other = name.replace("decoder", "encoder");
+  const beside = path.join(path.dirname(file), other);
+  const paired = other !== name && (await kindOf(beside)) === "file";
+  const weights = paired ? joined(await taesdEncoder(beside), decoder) : decoder;
+  const networks = tiny({}, "AutoencoderTiny's defaults");
+  const part = new Part("vae", name, weights, engine);
+  if ([...weights.tensors.keys()].some((key) => key.startsWith("encoder."))) return { ...networks, part };
+  const encode = () => {
+    const missing = `Put ${other === name ? "the encoder's file" : other} beside it, or give a folder that holds both.`;
+    throw new ModelError(
+      name,
+      `must hold an encoder to begin with a picture, got the decoder alone. ${missing}`,
+    );
   };
+  return { ...networks, part, encode };
 }
+
+const taesdEncoder = async (file: string) =>
+  renamed(await resolveWeights(file), (old) => currentTinyName(old, "encoder"));
+
+const joined = (a: WeightSet, b: WeightSet): WeightSet => ({
+  tensors: new Map([...a.tensors, ...b.tensors]),
+  files: [...a.files, ...b.files],
+  totalBytes: a.totalBytes + b.totalBytes,
+});
 
 async function loadTextEncoder(
   folder: ModelFolder,
