@@ -1,21 +1,30 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
+import { filesIn, startHub } from "../../test/hub-server.js";
+import { shippedModel } from "../pipeline/shipped.js";
 import { type Fit, fitCommand } from "./fit.js";
 
-const folder = new URL("../../golden/data/pipelines/koala-700m-tiny", import.meta.url).pathname;
+const golden = new URL("../../golden/data/pipelines/", import.meta.url).pathname;
+const folder = `${golden}koala-700m-tiny`;
 
-async function printed(...args: string[]): Promise<string> {
+const printed = (...args: string[]) => printedOf(folder, ...args);
+
+async function printedOf(...args: string[]): Promise<string> {
   let text = "";
   vi.spyOn(process.stdout, "write").mockImplementation((part) => {
     text += part;
     return true;
   });
-  await fitCommand()
-    .exitOverride()
-    .parseAsync([folder, ...args], { from: "user" });
+  await fitCommand().exitOverride().parseAsync(args, { from: "user" });
   return text;
 }
 
-afterEach(() => vi.restoreAllMocks());
+afterEach(() => {
+  vi.restoreAllMocks();
+  vi.unstubAllEnvs();
+});
 
 test("a row for each part, a column for each size", async () => {
   const lines = (await printed()).trimEnd().split("\n");
@@ -47,4 +56,53 @@ test("a size that no model paints is refused by name", async () => {
   await expect(printed("--sizes", "100")).rejects.toThrow(
     "--sizes: must be a multiple of 8, got 100. Nearest: 96 or 104.",
   );
+});
+
+test("without a model it is the one inside, and where there is none that is said", async () => {
+  const text = printedOf("--sizes", "64");
+  if (shippedModel()) expect(await text).toContain("unet");
+  else
+    await expect(text).rejects.toThrow(
+      /^model: must be given, got none.*Name a diffusers folder or a Hub id/,
+    );
+});
+
+test("another autoencoder, another U-Net and LoRAs are counted", async () => {
+  const base = `${golden}koala-1b-tiny`;
+  const partsOf = async (...args: string[]) =>
+    (JSON.parse(await printedOf(base, "--sizes", "64", "--json", ...args)) as Fit).rows[0]!.parts;
+  const peak = (parts: Awaited<ReturnType<typeof partsOf>>, name: string) =>
+    parts.find((part) => part.name === name)!.peak;
+  const plain = await partsOf();
+  expect(await partsOf("--unet", `${base}/unet/diffusion_pytorch_model.safetensors`)).toEqual(plain);
+  expect(peak(await partsOf("--vae", `${golden}taesd-tiny`), "vae")).not.toBe(peak(plain, "vae"));
+  const lora = await partsOf("--lora", `${golden}lora/koala-1b-tiny-kohya.safetensors:0.5`);
+  const load = (parts: typeof plain) => parts.find(({ name }) => name === "unet")!.load;
+  expect(load(lora)).toBeGreaterThan(load(plain));
+  const other = printed("--lora", `${golden}lora/koala-1b-tiny-kohya.safetensors`);
+  await expect(other).rejects.toThrow(/fit nothing in this model/);
+});
+
+test("of a model on the Hub only the configs are downloaded, and the numbers are those of the whole", async () => {
+  const home = await mkdtemp(path.join(tmpdir(), "hub-"));
+  const commit = "a".repeat(40);
+  const hub = await startHub({
+    "koala/tiny": { commits: { [commit]: filesIn(folder) }, refs: { main: commit } },
+  });
+  try {
+    vi.stubEnv("HF_HOME", home);
+    vi.stubEnv("HF_ENDPOINT", hub.url);
+    for (const name of ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"])
+      vi.stubEnv(name, "");
+    const rowsOf = async (model: string) => (JSON.parse(await printedOf(model, "--json")) as Fit).rows;
+    const rows = await rowsOf("koala/tiny");
+    expect(hub.downloads()).toContain("unet/config.json");
+    expect(hub.downloads().filter((name) => name.includes("safetensors"))).toEqual([]);
+    expect(rows).toEqual(await rowsOf(folder));
+    vi.stubEnv("HF_HUB_OFFLINE", "1");
+    expect(await rowsOf("koala/tiny")).toEqual(rows);
+  } finally {
+    await hub.close();
+    await rm(home, { recursive: true });
+  }
 });

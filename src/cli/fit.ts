@@ -5,7 +5,10 @@ import { availableMemory } from "../engine/available.js";
 import { blockingEngine } from "../engine/ort.js";
 import { fitting, type RunBytes, runBytes } from "../pipeline/fit.js";
 import { loadComponents } from "../pipeline/load.js";
+import type { Lora } from "../pipeline/lora.js";
 import { side } from "../pipeline/request.js";
+import { modelOrShipped } from "../pipeline/shipped.js";
+import { loraOption } from "./lora.js";
 import { resolveShown } from "./models.js";
 import { textTable } from "./table.js";
 import { size } from "./terminal.js";
@@ -14,8 +17,9 @@ type Options = {
   sizes: number[];
   batch: number;
   guidance: boolean;
-  variant?: string;
   vae?: string;
+  unet?: string;
+  lora?: Required<Lora>[];
   revision?: string;
   json?: boolean;
 };
@@ -27,32 +31,38 @@ export type Fit = { available: number; batch: number; guidance: boolean; rows: r
 export function fitCommand(): Command {
   return new Command("fit")
     .description(
-      "Predict the memory that painting takes, part by part, and whether there is enough. Loads nothing.",
+      "Predict the memory that painting takes, part by part, and whether there is enough. Loads nothing; " +
+        "of a model on the Hub it downloads the configs and not the weights.",
     )
-    .argument("<model>", "diffusers folder or Hub id")
+    .argument("[model]", "diffusers folder or Hub id (default: the model inside)")
     .option("--sizes <list>", "squares of so many pixels", sizesOf, [512, 768, 1024])
     .option("-b, --batch <n>", "pictures at once", batchOf, 1)
     .option("--no-guidance", "as with a guidance of 1 or less: no second pass")
-    .option("--variant <name>", "weight files to take, such as fp16")
     .option("--vae <path>", "another autoencoder: folder or TAESD file")
+    .option("--unet <file>", "another U-Net, as SDXL-Lightning ships")
+    .option("--lora <file[:scale]>", "with this LoRA; may be given again", loraOption)
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  koala fit ./koala-lightning-700m --sizes 512,1024\n")
-    .action(async (model: string, { json, ...options }: Options) => {
-      const found = await fit(model, options);
+    .addHelpText("after", "\nExample:\n  koala fit etri-vilab/koala-lightning-700m --sizes 512,1024\n")
+    .action(async (model: string | undefined, { json, ...options }: Options) => {
+      const found = await fit(modelOrShipped(model, "model"), options);
       process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : table(found));
     });
 }
 
-/** Reads configs and headers, never the weights. */
+/** Reads the model's configs, and of files that are given beside it the headers; never weights. */
 export async function fit(model: string, options: Omit<Options, "json">): Promise<Fit> {
-  const { sizes, batch, guidance, variant, vae, revision } = options;
-  const hub = { ...(variant !== undefined && { variant }), ...(revision !== undefined && { revision }) };
-  const folder = await resolveShown(model, hub);
+  const { sizes, batch, guidance, vae, unet, lora, revision } = options;
+  const folder = await resolveShown(model, {
+    configsOnly: true,
+    ...(revision !== undefined && { revision }),
+  });
   const components = await loadComponents(folder, {
     engine: blockingEngine(),
-    ...(variant !== undefined && { variant }),
+    configsOnly: true,
     ...(vae !== undefined && { vae }),
+    ...(unet !== undefined && { unet }),
+    ...(lora !== undefined && { loras: lora }),
   });
   const available = availableMemory();
   const rows = sizes.map((pixels) => {

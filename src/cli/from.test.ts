@@ -57,6 +57,8 @@ async function koala(...words: string[]): Promise<string> {
 const painted = (output: string, ...words: string[]) =>
   koala("-m", model, ...size, "-o", at(output), ...words);
 
+const seedOf = async (name: string) => ["--seed", String((await readRequest(at(name))).request.seed)];
+
 describe("--from paints the same file again", () => {
   it.each([
     [
@@ -98,6 +100,25 @@ describe("--from paints the same file again", () => {
     expect(JSON.parse(record!)).toMatchObject({ image: { name: "moved.png" }, mask: { name: "mask.png" } });
     const pixels = (name: string) => sharp(at(name)).raw().toBuffer();
     expect(await pixels("moved-2.png")).toEqual(await pixels("inpainted.png"));
+  });
+
+  it("one that goes on from a picture painted so far, unless a strength takes its place", async () => {
+    await painted("going.png", "x", "--image", at("begin.png"), "--denoising-start", "0.5");
+    await koala("--from", at("going.png"), "-q", "-o", at("going-2.png"));
+    expect((await bytesOf("going-2.png")).equals(await bytesOf("going.png"))).toBe(true);
+    expect((await readRequest(at("going.png"))).request.denoisingStart).toBe(0.5);
+    await koala("--from", at("going.png"), "--strength", "0.9", "-q", "-o", at("going-3.png"));
+    await painted(
+      "strong.png",
+      "x",
+      "--image",
+      at("begin.png"),
+      "--strength",
+      "0.9",
+      ...(await seedOf("going.png")),
+    );
+    const pixels = (name: string) => sharp(at(name)).raw().toBuffer();
+    expect(await pixels("going-3.png")).toEqual(await pixels("strong.png"));
   });
 
   it("one of another autoencoder, another U-Net and two LoRAs, all found by their hashes", async () => {

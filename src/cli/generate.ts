@@ -31,6 +31,7 @@ type Options = {
   image?: string;
   mask?: string;
   strength?: number;
+  denoisingStart?: number;
   variant?: string;
   vae?: string;
   unet?: string;
@@ -73,8 +74,13 @@ export function generateCommand(): Command {
     .option("--image <file>", "begin with this picture")
     .option("--mask <file>", "paint --image anew where this is white")
     .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
-    .option("-W, --width <pixels>", "multiple of 8", numberOption)
-    .option("-H, --height <pixels>", "multiple of 8", numberOption)
+    .option(
+      "--denoising-start <n>",
+      "take --image as painted so far, 0 to 1: no noise is added",
+      numberOption,
+    )
+    .option("-W, --width <pixels>", "multiple of 8; of --image, down to one", numberOption)
+    .option("-H, --height <pixels>", "the same", numberOption)
     .option("--seed <n>", "picture i has seed + i (default: random)", integer)
     .option("-c, --count <n>", "pictures per prompt", numberOption, 1)
     .option("--scheduler <name>", 'such as dpmpp-2m-karras; "?" lists all')
@@ -241,6 +247,7 @@ function settings(
     ...(options.image !== undefined && { image: options.image }),
     ...(options.mask !== undefined && { mask: options.mask }),
     ...(options.strength !== undefined && { strength: options.strength }),
+    ...(options.denoisingStart !== undefined && { denoisingStart: options.denoisingStart }),
     ...(options.ignoreMemory && { ignoreMemory: true }),
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
     onWarning: (message) => void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`),
@@ -289,6 +296,7 @@ function savedRequest(
   const { prompt: _, seed: __, ...rest } = request;
   const dropped: (keyof GenerateRequest)[] = [
     ...(reworded ? (["prompt2"] as const) : []),
+    ...(options.strength === undefined ? [] : (["denoisingStart"] as const)),
     ...(options.steps === undefined ? [] : (["timesteps", "sigmas"] as const)),
     ...(options.negative === undefined ? [] : (["negativePrompt2"] as const)),
   ];

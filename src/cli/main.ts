@@ -23,7 +23,7 @@ const { version } = JSON.parse(readFileSync(new URL("../../package.json", import
 
 const koala = new Command("koala")
   .description(
-    "Text-to-image with KOALA, SDXL and Stable Diffusion 2, from diffusers folders as they lie on the Hub.",
+    "Text-to-image with KOALA, SDXL and Stable Diffusion, from diffusers folders as they lie on the Hub.",
   )
   .version(version)
   .addHelpText("after", '\nExample:\n  koala generate "a red apple, flat icon"\n')

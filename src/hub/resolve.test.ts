@@ -116,6 +116,16 @@ test("a variant that is not there is refused before anything but the index is do
   expect(hub.downloads()).toEqual(["model_index.json"]);
 });
 
+test("the configs alone are no whole model, online or offline, and the weights follow later", async () => {
+  const folder = await resolve("koala/half", { configsOnly: true });
+  const configs = [...half.keys()].filter((name) => !name.includes("safetensors")).sort();
+  expect(await filesUnder(folder)).toEqual(configs);
+  const offline = environment({ HF_HUB_OFFLINE: "1" });
+  expect(await resolve("koala/half", { configsOnly: true, environment: offline })).toBe(folder);
+  await expect(resolve("koala/half", { environment: offline })).rejects.toThrow(/must be whole in the cache/);
+  expect(await filesUnder(await resolve("koala/half"))).toEqual([...half.keys()].sort());
+});
+
 test("koala.json is taken where there is one", async () => {
   const advice = Buffer.from('{"steps": 10}');
   hub.repos = {

@@ -18,6 +18,8 @@ export type ResolveOptions = WeightChoice &
     revision?: string | undefined;
     onProgress?: ((progress: DownloadProgress) => void) | undefined;
     environment?: Environment | undefined;
+    /** Brings everything but the weights: what a prediction needs. */
+    configsOnly?: boolean | undefined;
   };
 
 /**
@@ -46,7 +48,7 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
 async function fromCache(
   model: HubModel,
   repo: RepoCache,
-  choice: WeightChoice,
+  { configsOnly, ...choice }: WeightChoice & Pick<ResolveOptions, "configsOnly">,
   remedy: string,
 ): Promise<string> {
   const commit = await cachedCommit(repo, model.revision);
@@ -57,7 +59,8 @@ async function fromCache(
     const got = others.length ? `only ${listed(others)}` : "nothing of this model";
     throw new ModelError(where, `must be in the cache ${path.dirname(repo.root)}, got ${got}. ${remedy}`);
   }
-  const missing = await missingFrom(snapshot, choice);
+  const absent = await missingFrom(snapshot, choice);
+  const missing = configsOnly ? absent.filter((file) => !file.endsWith(".safetensors")) : absent;
   if (missing.length === 0) return snapshot;
   const problem = `must be whole in the cache ${repo.root}, missing ${listed(missing)}. ${remedy}`;
   throw new ModelError(where, problem, { missing });
@@ -103,6 +106,12 @@ async function fromHub(model: HubModel, repo: RepoCache, settings: HubSettings, 
   const there = await presentFiles(repo, snapshot, [...files.values()]);
   const selection = selectFiles(index, [...files.keys()], { ...options, has: (path) => there.has(path) });
   refuseIncomplete(model, selection, [...files.keys()]);
+  if (options.configsOnly) {
+    const weights = (file: string) => file.endsWith(".safetensors");
+    await fetchAll(selection.files.filter((file) => !weights(file)));
+    await writeRef(repo, model.revision, commit);
+    return snapshot;
+  }
   await fetchAll(selection.indexes);
   const shards = (await Promise.all(selection.indexes.map((at) => shardsOf(snapshot, at)))).flat();
   await fetchAll([...selection.files, ...shards], onProgress);
@@ -145,7 +154,7 @@ function refuseOther({ id }: HubModel, { className, parts }: ModelIndex): void {
   const unet = parts.get("unet")?.className;
   if (unet === "UNet2DConditionModel") return;
   const problem = `${className} must have a unet of UNet2DConditionModel, got ${unet ?? "no unet"}`;
-  throw new ModelError(id, `${problem}. Use KOALA, SDXL or Stable Diffusion 2.`);
+  throw new ModelError(id, `${problem}. Use KOALA, SDXL or Stable Diffusion 1 or 2.`);
 }
 
 function refuseIncomplete({ id }: HubModel, { missing }: Selection, paths: readonly string[]): void {

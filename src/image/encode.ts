@@ -58,22 +58,25 @@ export async function savePicture(
   }
 }
 
+/** `field` is what errors call the picture. */
+export type DecodeOptions = { background?: Rgb; maxPixels?: number; field?: string };
+
 /**
  * Reads a picture of any format sharp knows: turned upright by its EXIF orientation, in 8-bit sRGB, laid over
  * `background` where it is transparent. InvalidRequest for a broken file or more than `maxPixels`.
  */
 export async function decodePicture(
   source: Uint8Array | string,
-  { background = [255, 255, 255], maxPixels = 2 ** 26 }: { background?: Rgb; maxPixels?: number } = {},
+  { background = [255, 255, 255], maxPixels = 2 ** 26, field = "image" }: DecodeOptions = {},
 ): Promise<Decoded> {
   // The limit is checked below, on the header, with a message of our own.
   const opened = () => sharp(source, { failOn: "error", limitInputPixels: false });
-  const { width, height, hasAlpha, format } = await readable(source, () => opened().metadata());
+  const { width, height, hasAlpha, format } = await readable(source, field, () => opened().metadata());
   if (width * height > maxPixels) {
     const rule = `must have at most ${maxPixels} pixels, got ${width} x ${height}. Make it smaller first.`;
-    throw new InvalidRequest("image", width * height, rule);
+    throw new InvalidRequest(field, width * height, rule);
   }
-  const { data: rgba, info } = await readable(source, () => {
+  const { data: rgba, info } = await readable(source, field, () => {
     const upright = opened().autoOrient().toColourspace("srgb").ensureAlpha();
     return upright.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
   });
@@ -116,13 +119,13 @@ function withFormat(image: Sharp, format: PictureFormat, quality: number): Sharp
   }
 }
 
-async function readable<T>(source: Uint8Array | string, read: () => Promise<T>): Promise<T> {
+async function readable<T>(source: Uint8Array | string, field: string, read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
     const got = typeof source === "string" ? source : `${source.length} bytes`;
     const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
     const rule = `must be a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, AVIF), got ${got}`;
-    throw new InvalidRequest("image", got, `${rule}: ${why}. Check the path, or save the picture again.`);
+    throw new InvalidRequest(field, got, `${rule}: ${why}. Check the path, or save the picture again.`);
   }
 }

@@ -144,4 +144,7 @@ it("refuses broken, truncated and absent files with the reason", async () => {
     await expect(decodePicture(bytes)).rejects.toThrow(/image: must be a picture that can be read/);
   }
   await expect(decodePicture(join(folder, "absent.png"))).rejects.toThrow(/absent\.png.*Check the path/);
+  await expect(decodePicture(new Uint8Array(9), { field: "mask" })).rejects.toThrow(
+    /^mask: must be a picture/,
+  );
 });

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { Generator } from "../diffusion/random.js";
-import { tinyDecode, tinyVaeConfig } from "../models/tiny-vae.js";
+import { tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
 import { manifest } from "../tensor/params.js";
 import { input } from "../tensor/tensor.js";
 import { serialize, type TensorData } from "../weights/safetensors.js";
@@ -38,9 +38,12 @@ describe("another autoencoder", () => {
     expect(Math.max(...wanted.map((v, i) => Math.abs(v - got[i]!))) / most).toBeLessThan(1e-4);
   });
 
-  it("from TAESD's decoder file decodes as from a folder with the same weights", async () => {
+  it("from TAESD's decoder file, the encoder's beside it, is as from a folder with the same weights", async () => {
     const generator = new Generator(9);
-    const shapes = manifest((p) => tinyDecode(p, tinyVaeConfig({}), input("x", [1, 4, 8, 8])));
+    const shapes = manifest((p) => [
+      tinyDecode(p, tinyVaeConfig({}), input("x", [1, 4, 8, 8])),
+      tinyEncode(p, tinyVaeConfig({}), input("image", [1, 3, 64, 64])),
+    ]);
     const weights = new Map(
       [...shapes].map(([name, shape]): [string, TensorData] => {
         const size = shape.reduce((a, b) => a * b, 1);
@@ -52,9 +55,16 @@ describe("another autoencoder", () => {
       }),
     );
     // Its own files count the clamp before the first convolution as layer 0.
-    const old = (name: string) => name.replace(/^decoder\.layers\.(\d+)/, (_, i) => String(Number(i) + 1));
-    const file = path.join(scratch, "taesd_decoder.safetensors");
-    writeFileSync(file, serialize(new Map([...weights].map(([name, t]) => [old(name), t]))));
+    const ownFile = (half: "decoder" | "encoder", first: number) => {
+      const start = `${half}.layers.`;
+      const old = (name: string) =>
+        name.slice(start.length).replace(/^\d+/, (i) => String(Number(i) + first));
+      const own = [...weights].filter(([name]) => name.startsWith(start));
+      const file = path.join(scratch, `taesd_${half}.safetensors`);
+      writeFileSync(file, serialize(new Map(own.map(([name, t]) => [old(name), t]))));
+      return file;
+    };
+    const file = ownFile("decoder", 1);
     const folder = path.join(scratch, "folder");
     mkdirSync(folder);
     writeFileSync(path.join(folder, "config.json"), '{"_class_name": "AutoencoderTiny"}');
@@ -63,6 +73,26 @@ describe("another autoencoder", () => {
     const fromFile = await decoded(file, latents, 8, 8);
     expect(fromFile.length).toBe(3 * 64 * 64);
     expect(fromFile).toEqual(await decoded(folder, latents, 8, 8));
+
+    const image = { data: new Uint8Array(64 * 64 * 3).fill(90), width: 64, height: 64 };
+    const painted = async (vae: string) => {
+      const pipe = await DiffusionPipeline.fromPretrained(model, { threads: 1, vae });
+      try {
+        return (await pipe.generate({ prompt: "a boat", image, numInferenceSteps: 4, seed: 3 })).images[0]!
+          .data;
+      } finally {
+        await pipe.close();
+      }
+    };
+    await expect(painted(file)).rejects.toThrow(
+      "taesd_decoder.safetensors: must hold an encoder to begin with a picture, got the decoder alone. " +
+        "Put taesd_encoder.safetensors beside it, or give a folder that holds both.",
+    );
+    const encoder = ownFile("encoder", 0);
+    expect(await painted(file)).toEqual(await painted(folder));
+    await expect(painted(encoder)).rejects.toThrow(
+      "taesd_encoder.safetensors: must be TAESD's decoder, got the file of its encoder.",
+    );
   });
 
   it("that does not fit is refused by the file's name", async () => {

@@ -5,15 +5,15 @@ import path from "node:path";
 import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
 import type { Engine } from "../engine/engine.js";
 import { ModelError } from "../errors.js";
-import { clipConfig } from "../models/clip.js";
+import { clipConfig, clipText } from "../models/clip.js";
 import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
 import { traceUnet } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 import { currentVaeName, decode, encode, vaeConfig } from "../models/vae.js";
-import type { Params } from "../tensor/params.js";
-import type { Tensor } from "../tensor/tensor.js";
+import { manifest, type Params } from "../tensor/params.js";
+import { input, type Tensor } from "../tensor/tensor.js";
 import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
-import { renamed, resolveWeights, type WeightSet } from "../weights/component.js";
+import { renamed, resolveWeights, type WeightEntry, type WeightSet } from "../weights/component.js";
 import { kindOf, readJson, readText } from "../weights/files.js";
 import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
 import type { JsonObject } from "../weights/json.js";
@@ -57,10 +57,12 @@ export type ComponentOptions = {
   dtype?: "float32" | "float16";
   /** A bare U-Net state dict to use with the folder's U-Net config, as SDXL-Lightning ships. */
   unet?: string;
-  /** Another autoencoder: a folder with its config.json, or TAESD's decoder file. */
+  /** Another autoencoder: a folder with its config.json, or TAESD's decoder file, with the encoder's beside it. */
   vae?: string;
   /** Added to the weights of U-Net and text encoders, all of them together. */
   loras?: readonly Lora[];
+  /** Describes the folder's weights by its configs alone: enough to predict with, not to run. */
+  configsOnly?: boolean;
 };
 
 /** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
@@ -106,20 +108,34 @@ async function loadScheduler(folder: ModelFolder): Promise<Scheduler> {
   return Object.keys(mended).length > 0 ? schedulerFromConfig(scheduler.config, mended) : scheduler;
 }
 
-/** The weights in a part's directory, by the variant that the options ask for. */
-async function weightsIn(directory: string, { variant, dtype }: ComponentOptions): Promise<WeightSet> {
+/** The weights in a part's directory, by the variant that the options ask for; `trace` is the network they are of. */
+async function weightsIn(
+  directory: string,
+  { variant, dtype, configsOnly }: ComponentOptions,
+  trace: (p: Params) => unknown,
+): Promise<WeightSet> {
+  if (configsOnly) return described(trace);
   if (variant !== undefined) return resolveWeights(directory, { variant });
   const half = dtype === "float16" && (await readdir(directory)).some((name) => name.includes(".fp16."));
   return resolveWeights(directory, half ? { variant: "fp16" } : {});
 }
 
+/** What a network asks for, as weights that lie nowhere. */
+function described(trace: (p: Params) => unknown): WeightSet {
+  const tensors = new Map<string, WeightEntry>();
+  for (const [name, shape] of manifest(trace))
+    tensors.set(name, { dtype: "F32", shape: [...shape], offset: 0, length: 0, file: "" });
+  return { tensors, files: [], totalBytes: 0 };
+}
+
 async function loadUnet(folder: ModelFolder, options: ComponentOptions): Promise<Denoiser> {
   const found = expect(folder, "unet", ["UNet2DConditionModel"]);
   const config = unetConfig(await found.config(), "unet/config.json");
-  const weights = options.unet ? await resolveWeights(options.unet) : await weightsIn(found.path, options);
+  const trace = (p: Params) => ({ out: traceUnet(p, config) });
+  const weights = await (options.unet ? resolveWeights(options.unet) : weightsIn(found.path, options, trace));
   const file = options.unet ? path.basename(options.unet) : label("unet", weights.files);
   const part = new Part("unet", file, weights, options.engine);
-  return { part, config, trace: (p) => ({ out: traceUnet(p, config) }) };
+  return { part, config, trace };
 }
 
 /** The width of text that the cross-attentions read. */
@@ -133,11 +149,13 @@ async function loadVae(folder: ModelFolder, options: ComponentOptions): Promise<
   const directory = override ?? own!.path;
   const file = path.join(override ?? "vae", "config.json");
   const json = await readJson(path.join(directory, "config.json"));
-  const found = await (override === undefined ? weightsIn(directory, options) : resolveWeights(directory));
-  const part = (weights: WeightSet) =>
-    new Part("vae", label(override ?? "vae", weights.files), weights, engine);
+  const inside = override === undefined ? options : { engine, configsOnly: options.configsOnly === true };
+  const whole = async (networks: Omit<Autoencoder, "part">, rename = (name: string) => name) => {
+    const weights = renamed(await weightsIn(directory, inside, autoencoding(networks)), rename);
+    return { ...networks, part: new Part("vae", label(override ?? "vae", weights.files), weights, engine) };
+  };
   const className = json._class_name ?? own?.className;
-  if (className === "AutoencoderTiny") return tiny(json, file, part(found));
+  if (className === "AutoencoderTiny") return whole(tiny(json, file));
   if (className !== "AutoencoderKL") {
     throw new ModelError(
       file,
@@ -145,8 +163,7 @@ async function loadVae(folder: ModelFolder, options: ComponentOptions): Promise<
     );
   }
   const c = vaeConfig(json, file);
-  return {
-    part: part(renamed(found, currentVaeName)),
+  const networks: Omit<Autoencoder, "part"> = {
     config: json,
     encodes: "moments",
     latentChannels: c.latentChannels,
@@ -155,12 +172,20 @@ async function loadVae(folder: ModelFolder, options: ComponentOptions): Promise<
     encode: (p, image) => encode(p, c, image),
     decode: (p, latents) => decode(p, c, latents),
   };
+  return whole(networks, currentVaeName);
 }
 
-function tiny(json: JsonObject, file: string, part: Part): Autoencoder {
+/** Both halves of an autoencoder. */
+const autoencoding =
+  ({ encode, decode, latentChannels }: Omit<Autoencoder, "part">) =>
+  (p: Params) => [
+    encode(p, input("image", [1, 3, 64, 64])),
+    decode(p, input("latents", [1, latentChannels, 8, 8])),
+  ];
+
+function tiny(json: JsonObject, file: string): Omit<Autoencoder, "part"> {
   const c = tinyVaeConfig(json, file);
   return {
-    part,
     config: json,
     encodes: "latents",
     latentChannels: c.latentChannels,
@@ -171,11 +196,43 @@ function tiny(json: JsonObject, file: string, part: Part): Autoencoder {
   };
 }
 
-/** TAESD's own decoder file, which has no config: it is the published shape. */
+/**
+ * TAESD's own decoder file, which has no config: it is the published shape. The encoder's file, which only a picture to
+ * begin with needs, is taken from beside it.
+ */
 async function loadTaesd(file: string, engine: Engine): Promise<Autoencoder> {
-  const weights = renamed(await resolveWeights(file), (name) => currentTinyName(name, "decoder"));
-  return tiny({}, "AutoencoderTiny's defaults", new Part("vae", path.basename(file), weights, engine));
+  const given = await resolveWeights(file);
+  const name = path.basename(file);
+  if (given.tensors.has("0.weight")) {
+    const remedy = "Give the decoder's: the encoder's is found beside it.";
+    throw new ModelError(name, `must be TAESD's decoder, got the file of its encoder. ${remedy}`);
+  }
+  const decoder = renamed(given, (old) => currentTinyName(old, "decoder"));
+  const other = name.replace("decoder", "encoder");
+  const beside = path.join(path.dirname(file), other);
+  const paired = other !== name && (await kindOf(beside)) === "file";
+  const weights = paired ? joined(await taesdEncoder(beside), decoder) : decoder;
+  const networks = tiny({}, "AutoencoderTiny's defaults");
+  const part = new Part("vae", name, weights, engine);
+  if ([...weights.tensors.keys()].some((key) => key.startsWith("encoder."))) return { ...networks, part };
+  const encode = () => {
+    const missing = `Put ${other === name ? "the encoder's file" : other} beside it, or give a folder that holds both.`;
+    throw new ModelError(
+      name,
+      `must hold an encoder to begin with a picture, got the decoder alone. ${missing}`,
+    );
+  };
+  return { ...networks, part, encode };
 }
+
+const taesdEncoder = async (file: string) =>
+  renamed(await resolveWeights(file), (old) => currentTinyName(old, "encoder"));
+
+const joined = (a: WeightSet, b: WeightSet): WeightSet => ({
+  tensors: new Map([...a.tensors, ...b.tensors]),
+  files: [...a.files, ...b.files],
+  totalBytes: a.totalBytes + b.totalBytes,
+});
 
 async function loadTextEncoder(
   folder: ModelFolder,
@@ -185,7 +242,8 @@ async function loadTextEncoder(
   const found = expect(folder, name, ["CLIPTextModel", "CLIPTextModelWithProjection"]);
   const projected = found.className === "CLIPTextModelWithProjection";
   const config = clipConfig(await found.config(), { projected, file: `${name}/config.json` });
-  const weights = await weightsIn(found.path, options);
+  const ids = input("ids", [1, config.maxTokens], "int64");
+  const weights = await weightsIn(found.path, options, (p) => clipText(p, config, ids));
   const part = new Part(name, label(name, weights.files), weights, options.engine);
   const beside = name.replace("text_encoder", "tokenizer");
   return {
@@ -226,4 +284,8 @@ function expect(folder: ModelFolder, name: string, classes: readonly string[]): 
 }
 
 const label = (part: string, files: readonly string[]) =>
-  files.length === 1 ? `${part}/${path.basename(files[0]!)}` : `${part} (${files.length} shards)`;
+  files.length === 0
+    ? part
+    : files.length === 1
+      ? `${part}/${path.basename(files[0]!)}`
+      : `${part} (${files.length} shards)`;

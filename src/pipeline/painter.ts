@@ -113,11 +113,16 @@ export abstract class Painter {
   /** Checks the request, encodes its prompts, sets the schedule and draws the starting noise. */
   async prepare(request: GenerateRequest): Promise<Prepared> {
     const { unet, vae } = this.components;
-    const { image: given, width, height } = request;
+    const {
+      image: given,
+      width,
+      height,
+      onWarning: warn = (message: string) => console.warn(message),
+    } = request;
     const image =
       given === undefined || given instanceof Float32Array
         ? given
-        : await readImage(given, vae.factor, { width, height });
+        : await readImage(given, vae.factor, { width, height, warn });
     const trained = (unet.config.sampleSize ?? 64) * vae.factor;
     const size =
       image === undefined || image instanceof Float32Array ? { width: trained, height: trained } : image;

@@ -1,5 +1,8 @@
 /** @file What a pipeline promises beyond Diffusers' numbers, which `npm run golden` compares. */
 
+import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { Generator } from "../diffusion/random.js";
 import { EulerDiscreteScheduler } from "../diffusion/scheduler.js";
@@ -7,7 +10,8 @@ import { Cancelled, InvalidRequest } from "../errors.js";
 import { DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
 import type { GenerateRequest } from "./request.js";
 
-const folder = (name: string) => new URL(`../../golden/data/pipelines/${name}`, import.meta.url).pathname;
+const golden = new URL("../../golden/data/pipelines", import.meta.url).pathname;
+const folder = (name: string) => path.resolve(golden, name);
 const bicycle: GenerateRequest = {
   prompt: "a red bicycle beside a yellow wall",
   width: 64,
@@ -24,6 +28,20 @@ async function opened<T>(name: string, use: (pipe: DiffusionPipeline) => Promise
   } finally {
     await pipe.close();
   }
+}
+
+/** Gives every [C, C] projection of a file around attention the shape [C, C, 1, 1]; its bytes stay. */
+async function makeConvolutions(file: string): Promise<void> {
+  const bytes = await readFile(file);
+  const end = 8 + Number(bytes.readBigUInt64LE());
+  const header = JSON.parse(bytes.toString("utf8", 8, end)) as Record<string, { shape: number[] }>;
+  const names = Object.keys(header).filter((name) => /\.proj_(in|out)\.weight$/.test(name));
+  expect(names.length).toBeGreaterThan(0);
+  for (const name of names) header[name]!.shape.push(1, 1);
+  const text = Buffer.from(JSON.stringify(header));
+  const length = Buffer.alloc(8);
+  length.writeBigUInt64LE(BigInt(text.length));
+  await writeFile(file, Buffer.concat([length, text, bytes.subarray(end)]));
 }
 
 describe("a pipeline", () => {
@@ -89,6 +107,40 @@ describe("a pipeline", () => {
         [9, 8],
       ]);
     }));
+
+  it("paints a picture at its size down to multiples of 8, and says so; at another size where that is given", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const image = { width: 77, height: 64, data: new Uint8Array(77 * 64 * 3).fill(90) };
+      const { width: _, height: __, ...rest } = bicycle;
+      const paint = async (change: Partial<GenerateRequest>) => {
+        const said: string[] = [];
+        const request = { ...rest, image, strength: 0.5, onWarning: (text: string) => void said.push(text) };
+        const { width, height } = (await pipe.generate({ ...request, ...change })).images[0]!;
+        return { size: [width, height], said };
+      };
+      const note =
+        "image: 77x64 is painted at 72x64, multiples of 8. Give width and height for another size.";
+      expect(await paint({})).toEqual({ size: [72, 64], said: [note] });
+      expect(await paint({ width: 80 })).toEqual({ size: [80, 64], said: [] });
+    }));
+
+  it("of Stable Diffusion 1, whose projections are 1x1 convolutions, paints as with the same weights in matrices", async () => {
+    const parent = await mkdtemp(path.join(tmpdir(), "sd1-"));
+    try {
+      const at = path.join(parent, "sd1-tiny");
+      await cp(folder("sd2-tiny"), at, { recursive: true, dereference: true });
+      const config = path.join(at, "unet/config.json");
+      const settings = JSON.parse(await readFile(config, "utf8")) as Record<string, unknown>;
+      await writeFile(config, JSON.stringify({ ...settings, use_linear_projection: false }));
+      await makeConvolutions(path.join(at, "unet/diffusion_pytorch_model.safetensors"));
+      const paint = async (name: string) =>
+        opened(name, async (pipe) => (await pipe.generate(bicycle)).images[0]!.data);
+      const [convolved, multiplied] = [await paint(at), await paint("sd2-tiny")];
+      expect(Math.max(...convolved.map((v, i) => Math.abs(v - multiplied[i]!)))).toBeLessThanOrEqual(1);
+    } finally {
+      await rm(parent, { recursive: true });
+    }
+  });
 
   it("takes a scheduler made from another one's config", () =>
     opened("koala-1b-tiny", async (pipe) => {

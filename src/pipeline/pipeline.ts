@@ -95,7 +95,7 @@ export class StableDiffusionXLPipeline extends DiffusionPipeline {
   }
 }
 
-/** Stable Diffusion 2: one text encoder, its last state normalised. */
+/** Stable Diffusion 1 and 2: one text encoder, its last state normalised. */
 export class StableDiffusionPipeline extends DiffusionPipeline {
   protected override readonly defaultGuidance = 7.5;
   protected override readonly previewKind = "sd";
@@ -190,6 +190,6 @@ function refuseXlOnly(request: CheckedRequest): void {
     throw new InvalidRequest(
       given,
       request[given],
-      "belongs to SDXL models; this one is Stable Diffusion 2. Leave it out.",
+      "belongs to SDXL models; this one is Stable Diffusion 1 or 2. Leave it out.",
     );
 }

@@ -9,10 +9,10 @@ const folder = fileURLToPath(new URL("../../models/nano", import.meta.url));
 /** Its folder; undefined in a copy of the package without it. */
 export const shippedModel = (): string | undefined => (existsSync(folder) ? folder : undefined);
 
-/** `model`, or the shipped one; InvalidRequest where there is neither. */
-export function modelOrShipped(model: string | undefined): string {
+/** `model`, or the shipped one; InvalidRequest, about `field`, where there is neither. */
+export function modelOrShipped(model: string | undefined, field = "--model"): string {
   const found = model ?? shippedModel();
   if (found !== undefined) return found;
   const rule = `must be given, got none, and this copy of the package lacks its own model (${folder}).`;
-  throw new InvalidRequest("--model", undefined, `${rule} Name a diffusers folder or a Hub id.`);
+  throw new InvalidRequest(field, undefined, `${rule} Name a diffusers folder or a Hub id.`);
 }

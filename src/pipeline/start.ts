@@ -35,20 +35,31 @@ export type EncodedImage = { mean: Float32Array; logvar: Float32Array | undefine
 export async function readImage(
   source: PictureSource,
   factor: number,
-  { width, height }: { width?: number | undefined; height?: number | undefined },
+  {
+    width,
+    height,
+    warn,
+  }: { width?: number | undefined; height?: number | undefined; warn: (text: string) => void },
 ): Promise<ImageValues> {
-  const picture = await read(source);
+  const picture = await read(source, "image");
   const fitted = (size: number) => Math.max(factor, Math.floor(size / factor) * factor);
   const resized = await resizePicture(
     picture,
     width ?? fitted(picture.width),
     height ?? fitted(picture.height),
   );
+  const changed = (asked: number | undefined, own: number, now: number) => asked === undefined && own !== now;
+  if (changed(width, picture.width, resized.width) || changed(height, picture.height, resized.height)) {
+    const sizes = `image: ${picture.width}x${picture.height} is painted at ${resized.width}x${resized.height}`;
+    warn(`${sizes}, multiples of ${factor}. Give width and height for another size.`);
+  }
   return { data: fromPicture(resized), width: resized.width, height: resized.height };
 }
 
-const read = async (source: PictureSource): Promise<Picture> =>
-  typeof source === "string" || source instanceof Uint8Array ? (await decodePicture(source)).picture : source;
+const read = async (source: PictureSource, field: "image" | "mask"): Promise<Picture> =>
+  typeof source === "string" || source instanceof Uint8Array
+    ? (await decodePicture(source, { field })).picture
+    : source;
 
 /** Noise alone, times the scheduler's first sigma. */
 export function startFromNoise(
@@ -195,7 +206,7 @@ async function readMask(
   [batch, channels, h, w]: Shape,
   { width, height }: { width: number; height: number },
 ): Promise<{ pixels: Float32Array; latent: Float32Array }> {
-  const grey = toGrey(await resizePicture(await read(source), width, height));
+  const grey = toGrey(await resizePicture(await read(source, "mask"), width, height));
   const pixels = Float32Array.from(grey, (v) => (v / 255 < 0.5 ? 0 : 1));
   const latent = new Float32Array(batch * channels * h * w);
   for (let i = 0; i < latent.length; i++) {
