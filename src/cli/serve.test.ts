@@ -2,10 +2,14 @@
 
 import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { quick, tinyModel } from "../../test/serving.js";
+import { shippedModel } from "../pipeline/shipped.js";
 
 const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
 
@@ -30,6 +34,21 @@ describe("koala serve", () => {
     expect((await post({ ...request, n: 2 }, "secret")).status).toBe(400);
     child.kill("SIGINT");
     expect(await once(child, "exit")).toEqual([0, null]);
+  });
+
+  it("serves a test model in a checkout without a trained one, and says so", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "koala-serve-"));
+    const child = spawn(process.execPath, [main, "serve", "--port", "0"], { cwd: folder });
+    const said = once(createInterface({ input: child.stderr }), "line");
+    const [url] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
+    const { models } = (await (await fetch(`${url}api/models`)).json()) as { models: { id: string }[] };
+    if (shippedModel() === undefined) {
+      expect(models[0]!.id).toBe("koala-1b-tiny");
+      expect(String(await said)).toContain("whose pictures are noise");
+    } else expect(models[0]!.id).toBe("nano");
+    child.kill("SIGTERM");
+    await once(child, "exit");
+    await rm(folder, { recursive: true });
   });
 
   it("takes its key from the environment too, where a list of processes does not show it", async () => {
