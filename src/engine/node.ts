@@ -1,11 +1,12 @@
 /** @file An engine in a worker thread, so that progress, Ctrl-C and other requests answer while it computes. */
 
-import { Worker } from "node:worker_threads";
+import { SHARE_ENV, Worker } from "node:worker_threads";
 import { EngineError } from "../errors.js";
 import { cpu } from "./device.js";
 import type { Engine, Session, Values } from "./engine.js";
 import type { Program } from "./lower.js";
 import type { EngineOptions } from "./ort.js";
+import { silenceTelemetry } from "./telemetry.js";
 
 export type Request = { id: number; session: number } & (
   | { kind: "load"; program: Program }
@@ -27,7 +28,8 @@ export function workerEngine(options: EngineOptions = {}): Engine {
   >();
   let ids = 0;
   let failure: Error | undefined;
-  const worker = new Worker(entry, { workerData: options });
+  silenceTelemetry();
+  const worker = new Worker(entry, { workerData: options, env: SHARE_ENV });
   worker.unref();
 
   worker.on("message", (response: Response) => {

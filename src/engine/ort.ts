@@ -5,6 +5,7 @@ import { EngineError } from "../errors.js";
 import { cpu, type Device } from "./device.js";
 import type { Engine, Session, Values } from "./engine.js";
 import type { Program } from "./lower.js";
+import { silenceTelemetry } from "./telemetry.js";
 
 export type EngineOptions = {
   /** Threads of one operation; 0 leaves it to ONNX Runtime, which takes one per core. */
@@ -49,6 +50,7 @@ export interface BlockingEngine extends Engine {
 /** An engine that computes in the calling thread. */
 export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
   const { threads = 0, device = cpu, spinning = false, plansMemory = true } = options;
+  silenceTelemetry();
   return {
     device,
     load: (program, { keepsMemory = true } = {}) =>

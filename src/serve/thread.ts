@@ -4,7 +4,7 @@
  */
 
 import { once } from "node:events";
-import { Worker } from "node:worker_threads";
+import { SHARE_ENV, Worker } from "node:worker_threads";
 import type { Catalogue } from "./catalogue.js";
 import { Channel } from "./channel.js";
 import type { Order, PaintEvent, PainterService } from "./paint.js";
@@ -42,7 +42,7 @@ export function painterThread(catalogue: Catalogue, options: ShelfOptions = {}):
 type Thread = Pick<PainterService, "paint" | "close"> & { readonly over: boolean };
 
 function startThread(workerData: ThreadData): Thread {
-  const worker = new Worker(entry, { workerData });
+  const worker = new Worker(entry, { workerData, env: SHARE_ENV });
   const tell = (message: ToThread) => worker.postMessage(message);
   const running = new Map<number, { events: Channel<PaintEvent>; forget: () => void }>();
   let [ids, over] = [0, false];

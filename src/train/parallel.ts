@@ -4,7 +4,7 @@
  * smaller operations do not divide.
  */
 
-import { Worker } from "node:worker_threads";
+import { SHARE_ENV, Worker } from "node:worker_threads";
 import type { Device } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
 import { EngineError } from "../errors.js";
@@ -61,7 +61,7 @@ export async function parallelProgram(
 }
 
 function start(share: Share) {
-  const worker = new Worker(entry, { workerData: share });
+  const worker = new Worker(entry, { workerData: share, env: SHARE_ENV });
   worker.unref();
   let waiting: { resolve: (answer: ShareAnswer) => void; reject: (error: Error) => void } | undefined;
   const next = () =>
