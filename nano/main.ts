@@ -22,12 +22,12 @@ import { checkpointSteps } from "../src/train/checkpoint.js";
 import { readData } from "./data/dataset.js";
 import { evaluate } from "./evaluate.js";
 import { writeSnapshot } from "./export.js";
-import { openJudge } from "./judge/make.js";
+import { leastAccuracy, openJudge } from "./judge/make.js";
 import { writeSheet } from "./paint.js";
 import { children } from "./processes.js";
 import { shipped, snapshot, stages } from "./stages.js";
 
-export const work = path.resolve(process.env.KOALA_NANO ?? "out/nano");
+const work = path.resolve(process.env.KOALA_NANO ?? "out/nano");
 const pidFile = path.join(work, "pid");
 
 async function main([command, ...args]: readonly string[]): Promise<void> {
@@ -78,6 +78,11 @@ async function keep(): Promise<void> {
 async function score(folder: string): Promise<void> {
   const data = readData();
   const { judge, accuracy } = await openJudge(path.join(work, "judge"), data);
+  for (const [question, share] of Object.entries(accuracy))
+    if (share < leastAccuracy)
+      console.warn(
+        `the judge names only ${share} of held-out renderings' ${question}s: its scores do not count`,
+      );
   const scores = await evaluate(folder, judge, data);
   console.log(JSON.stringify({ judgeOnHeldOutRenderings: accuracy, ...scores }, undefined, 2));
 }

@@ -3,12 +3,10 @@
  * learnt from captions.
  */
 
-import { byteLetters, wordEnd } from "../src/text/bpe.js";
+import { byteLetters, merged, wordEnd } from "../src/text/bpe.js";
+import { wordPattern } from "../src/text/tokenizer.js";
 
 export type Vocabulary = { vocab: Record<string, number>; merges: string };
-
-/** CLIP's words: runs of letters, single digits, runs of anything else. */
-const wordPattern = /\p{L}+|\p{N}|[^\s\p{L}\p{N}]+/gu;
 
 /**
  * At most `most` merges, the most frequent pair first (of equals, the one first met), until every word that stands at
@@ -57,13 +55,4 @@ function mostFrequent(words: readonly Word[]): string | undefined {
   let [best, highest]: [string | undefined, number] = [undefined, 1];
   for (const [pair, count] of counts) if (count > highest) [best, highest] = [pair, count];
   return best;
-}
-
-function merged(parts: readonly string[], pair: string): string[] {
-  const out: string[] = [];
-  for (let i = 0; i < parts.length; i++) {
-    const joins = i + 1 < parts.length && `${parts[i]} ${parts[i + 1]}` === pair;
-    out.push(joins ? parts[i]! + parts[++i]! : parts[i]!);
-  }
-  return out;
 }

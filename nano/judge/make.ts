@@ -27,7 +27,7 @@ export async function makeJudge(folder: string): Promise<void> {
       if (step % 50 === 0) console.log(`step ${step} of ${steps}: loss ${loss?.toFixed(3)}`);
     },
   });
-  const { judge } = await openJudge(folder, data);
+  const judge = await open(folder, data);
   const accuracy = await heldOutAccuracy(judge, renderings);
   await writeFile(path.join(folder, "accuracy.json"), `${JSON.stringify(accuracy, undefined, 2)}\n`);
   console.log(`on held-out renderings: ${JSON.stringify(accuracy)}`);
@@ -37,8 +37,10 @@ export async function makeJudge(folder: string): Promise<void> {
 export async function openJudge(
   folder: string,
   data: Data,
-): Promise<{ judge: Judge; accuracy: Record<Question, number> | undefined }> {
-  const judge = await Judge.open(blockingEngine(), path.join(folder, "judge.safetensors"), classesOf(data));
-  const text = await readFile(path.join(folder, "accuracy.json"), "utf8").catch(() => undefined);
-  return { judge, accuracy: text === undefined ? undefined : JSON.parse(text) };
+): Promise<{ judge: Judge; accuracy: Record<Question, number> }> {
+  const text = await readFile(path.join(folder, "accuracy.json"), "utf8");
+  return { judge: await open(folder, data), accuracy: JSON.parse(text) as Record<Question, number> };
 }
+
+const open = (folder: string, data: Data): Promise<Judge> =>
+  Judge.open(blockingEngine(), path.join(folder, "judge.safetensors"), classesOf(data));

@@ -32,7 +32,8 @@ function lowestRank(parts: readonly string[], ranks: ReadonlyMap<string, number>
   return best;
 }
 
-function merged(parts: readonly string[], pair: string): string[] {
+/** `parts` with every "left right" of `pair` joined, from the left. */
+export function merged(parts: readonly string[], pair: string): string[] {
   const out: string[] = [];
   for (let i = 0; i < parts.length; i++) {
     const found = i + 1 < parts.length && `${parts[i]} ${parts[i + 1]}` === pair;

@@ -113,7 +113,7 @@ const isMark = (word: string) => word === "<|startoftext|>" || word === "<|endof
 const spaces = /[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;
 
 // CLIP's pattern ignores case: a long s counts as s, and U+0345 (folded to iota) as no symbol.
-const wordPattern =
+export const wordPattern =
   /<\|[sſ]tartoftext\|>|<\|endoftext\|>|'[sſ]|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|(?:(?!\u0345)[^\s\x85\p{L}\p{N}])+/gu;
 
 /** Transformers' `clean_up_tokenization`. */

@@ -22,8 +22,8 @@ import { seeded } from "./data/seeded.js";
 import type { DataSource } from "./data/source.js";
 import { Layout } from "./flat.js";
 import type { TrainingOptions } from "./options.js";
-import { parallelProgram } from "./parallel.js";
-import { type GradientProgram, trainingDevice, wholeProgram } from "./programs.js";
+import { stepProgram } from "./parallel.js";
+import { type GradientProgram, trainingDevice } from "./programs.js";
 import { randomWeight } from "./random-weights.js";
 import type { Job } from "./trainer.js";
 
@@ -91,10 +91,7 @@ export function autoencoderJob(setup: AutoencoderOptions): Job {
       const image = pictureBatch(chosen.keys, number, setup);
       if (decoderOnly) encoder ??= engine.load(encoderProgram(begun!, config, engine));
       const latent = encoder && (await (await encoder).run({ image })).latent!;
-      program ??=
-        parts > 1
-          ? parallelProgram(trace, layout, parts, channelsFirst)
-          : wholeProgram(engine, trace, layout, channelsFirst);
+      program ??= stepProgram(engine, trace, layout, parts, channelsFirst);
       const terms = await (await program).run(weights, { image, ...(latent && { latent }) }, into);
       const [total, mse] = [terms.total![0]!, terms.mse![0]!];
       // A picture spans 2, so that its peak signal-to-noise ratio is 10 log10(4 / error).

@@ -18,8 +18,8 @@ import { Layout } from "./flat.js";
 import { initialisation, unetWeights } from "./initialisation.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
-import { parallelProgram, parallelRun } from "./parallel.js";
-import { type GradientProgram, wholeProgram } from "./programs.js";
+import { parallelRun, stepProgram } from "./parallel.js";
+import type { GradientProgram } from "./programs.js";
 import { randomWeight } from "./random-weights.js";
 import { segmentedProgram } from "./segments.js";
 import { type StepSize, studentTrace, teacherFeature, teacherOut, teacherTrace } from "./step.js";
@@ -162,7 +162,6 @@ async function studentProgram(
   const trace = studentTrace(student, pairs, share, { weights, weightedTask: snrGamma !== null, watch });
   const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
   const inputs = new Set(trace.inputs.keys());
-  if (parts > 1) return { program: await parallelProgram(loss, layout, parts), inputs };
   const program = gradientCheckpointing
     ? await segmentedProgram(
         engine,
@@ -170,7 +169,7 @@ async function studentProgram(
         layout,
         watch.map((path) => trace.at.get(path)!),
       )
-    : await wholeProgram(engine, loss, layout);
+    : await stepProgram(engine, loss, layout, parts);
   return { program, inputs };
 }
 

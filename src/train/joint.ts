@@ -21,8 +21,8 @@ import { Layout } from "./flat.js";
 import { distillationLoss, lossOutputs } from "./loss.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
-import { parallelProgram } from "./parallel.js";
-import { type GradientProgram, type TracedLoss, wholeProgram } from "./programs.js";
+import { stepProgram } from "./parallel.js";
+import type { GradientProgram, TracedLoss } from "./programs.js";
 import { randomWeight } from "./random-weights.js";
 import { segmentedProgram } from "./segments.js";
 import { type StepInputs, type StepSize, stepInputs } from "./step.js";
@@ -174,8 +174,8 @@ async function makeProgram(
   const { dataParallel: parts } = options;
   const trace = jointTrace(c, encoders, { ...size, batch: size.batch / parts }, options);
   const inputs = new Set(trace.inputs.keys());
-  if (parts > 1) return { program: await parallelProgram(trace, layout, parts), inputs };
-  if (!options.gradientCheckpointing) return { program: await wholeProgram(engine, trace, layout), inputs };
+  if (!options.gradientCheckpointing)
+    return { program: await stepProgram(engine, trace, layout, parts), inputs };
   const borders = blockPaths(c).map((path) => trace.at.get(`unet.${path}`)!);
   return { program: await segmentedProgram(engine, trace, layout, borders), inputs };
 }

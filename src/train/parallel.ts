@@ -1,15 +1,21 @@
 /**
  * @file A training step on several threads: each computes the losses and gradients of an equal share of the batch, with
- * a program of its own on one core. Two programs on a core each took half the time of one program on both, whose
- * smaller operations do not divide.
+ * a program of its own on one core. Most operations of a small network are too small to divide between cores.
  */
 
 import { SHARE_ENV, Worker } from "node:worker_threads";
 import type { Device } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
+import type { BlockingEngine } from "../engine/ort.js";
 import { EngineError } from "../errors.js";
 import type { Layout } from "./flat.js";
-import { type GradientProgram, type LoweredStep, lowerStep, type TracedLoss } from "./programs.js";
+import {
+  type GradientProgram,
+  type LoweredStep,
+  lowerStep,
+  type TracedLoss,
+  wholeProgram,
+} from "./programs.js";
 
 /** What a thread is started with. `weights` and `gradient` are shared with it. */
 export type Share = {
@@ -25,6 +31,16 @@ export type ShareAnswer = { ready: true } | { terms: Record<string, Float32Array
 const entry = import.meta.url.endsWith(".ts")
   ? new URL("../../dist/train/parallel-worker.js", import.meta.url)
   : new URL("./parallel-worker.js", import.meta.url);
+
+/** A step in so many shares, which for one is the whole batch in this thread. */
+export const stepProgram = (
+  engine: BlockingEngine,
+  loss: TracedLoss,
+  layout: Layout,
+  parts: number,
+  device?: Device,
+): Promise<GradientProgram> =>
+  parts > 1 ? parallelProgram(loss, layout, parts, device) : wholeProgram(engine, loss, layout, device);
 
 /**
  * `loss` is traced for one share of the batch. Every input's first axis is the batch, and every term a mean over it, so
