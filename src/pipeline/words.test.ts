@@ -1,7 +1,10 @@
 /** @file The list of words of a small model, and what is said of others. */
 
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { unknownWords } from "./words.js";
+import { unknownWords, wordsOf } from "./words.js";
 
 const words = {
   nouns: [
@@ -30,5 +33,23 @@ describe("the words of a prompt", () => {
     expect(unknownWords("zeppelin zeppelin", words)).toEqual([
       '"zeppelin" is not a word this model knows. `koala words` lists them all.',
     ]);
+  });
+});
+
+describe("a model's words.json", () => {
+  it("is read as the small model's export writes it; a large model has none", async () => {
+    const folder = await mkdtemp(path.join(tmpdir(), "koala-words-"));
+    expect(await wordsOf(folder)).toBeUndefined();
+    const file = {
+      nouns: [{ name: "red apple", aliases: ["apple"] }, { name: "ant" }],
+      styles: [{ name: "flat icon", aliases: ["twemoji"], set: "twemoji" }],
+      backgrounds: ["white"],
+      heldOut: ["ant/twemoji"],
+    };
+    await writeFile(path.join(folder, "words.json"), JSON.stringify(file));
+    const words = (await wordsOf(folder))!;
+    expect(words.nouns[1]).toEqual({ name: "ant", aliases: [] });
+    expect(words.heldOut).toEqual(["ant/twemoji"]);
+    await rm(folder, { recursive: true });
   });
 });

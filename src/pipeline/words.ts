@@ -13,11 +13,15 @@ import { kindOf, readJson } from "../weights/files.js";
 const named = z.object({ name: z.string(), aliases: z.array(z.string()).default([]) });
 const schema = z.object({
   nouns: z.array(named),
-  styles: z.array(named),
+  /** `set` is where the style's drawings come from. */
+  styles: z.array(named.extend({ set: z.string().optional() })),
   backgrounds: z.array(z.string()),
+  /** Pairs "noun/set" that training never saw. */
+  heldOut: z.array(z.string()).default([]),
 });
 
 export type Words = z.output<typeof schema>;
+type Vocabulary = Pick<Words, "nouns" | "styles" | "backgrounds">;
 
 /** The words of the model in `folder`; undefined where it has no such list. */
 export async function wordsOf(folder: string): Promise<Words | undefined> {
@@ -31,7 +35,7 @@ const joining = ["a", "an", "the", "on", "background", "of"];
 const split = (text: string): readonly string[] => text.toLowerCase().match(/[\p{L}\p{N}']+/gu) ?? [];
 
 /** A warning for each word of `prompt` that is not known, with the nearest names that are. */
-export function unknownWords(prompt: string, words: Words): string[] {
+export function unknownWords(prompt: string, words: Vocabulary): string[] {
   const names = namesOf(words);
   const known = new Set([...joining, ...names.flatMap(split)]);
   const unknown = [...new Set(split(prompt).filter((word) => !known.has(word)))];
@@ -42,7 +46,7 @@ export function unknownWords(prompt: string, words: Words): string[] {
   });
 }
 
-const namesOf = ({ nouns, styles, backgrounds }: Words): string[] => [
+const namesOf = ({ nouns, styles, backgrounds }: Vocabulary): string[] => [
   ...[...nouns, ...styles].flatMap(({ name, aliases }) => [name, ...aliases]),
   ...backgrounds,
 ];
