@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { cp } from "node:fs/promises";
+import { cp, rename } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readData, writeEvery, writeNouns } from "./data/dataset.js";
@@ -41,19 +41,30 @@ export function stages(work: string): Stage[] {
     {
       name: "autoencoder",
       about: "from every drawing",
-      ...trainingUnless(begun, path.join(snapshot, "vae"), at("vae"), 2600, [
+      ...trainingUnless(begun, path.join(snapshot, "vae"), at("autoencoder"), 2600, [
         ...["train", "--autoencoder", here("configs/vae.json"), "-d", at("every", "train"), ...pictures],
-        ...["--lr", "2e-3", "--warmup", "50", "--latent-moments", "0.02"],
+        ...["--random-flip", "--lr", "2e-3", "--warmup", "50", "--latent-moments", "0.02"],
+      ]),
+    },
+    {
+      name: "latents",
+      about: "the autoencoder again, from the nouns, decoding what a diffusion model paints: latents with noise",
+      ...training(at("vae"), 1300, [
+        ...["train", "--autoencoder", at("autoencoder"), "-d", at("nouns"), ...pictures],
+        ...["--lr", "1.5e-3", "--warmup", "50", "--latent-moments", "0.02", "--latent-noise", "0.2"],
       ]),
     },
     {
       name: "template",
       about: "the vocabulary, and networks with random weights, or the snapshot's",
       done: () => existsSync(at("template", "model_index.json")),
-      run: () =>
-        begun()
-          ? cp(snapshot, at("template"), { recursive: true })
-          : writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") }),
+      run: async () => {
+        if (!begun()) return writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") });
+        const weights = (source: string) => path.relative(snapshot, source).split(path.sep)[0] !== "vae";
+        await cp(at("vae"), at("template.part", "vae"), { recursive: true });
+        await cp(snapshot, at("template.part"), { recursive: true, filter: weights });
+        await rename(at("template.part"), at("template"));
+      },
     },
     {
       name: "teacher",
@@ -72,14 +83,6 @@ export function stages(work: string): Stage[] {
       ]),
     },
     {
-      name: "decoder",
-      about: "the autoencoder's decoder again, from the pictures that it is to show",
-      ...training(at("decoder"), 1500, [
-        ...["train", "--autoencoder", at("vae"), "--decoder-only", "-d", at("nouns"), ...pictures],
-        ...["--lr", "1.5e-3", "--warmup", "50"],
-      ]),
-    },
-    {
       name: "judge",
       about: "a classifier of noun, style and background, on real renderings",
       done: () => existsSync(at("judge", "accuracy.json")),
@@ -89,14 +92,14 @@ export function stages(work: string): Stage[] {
       name: "export",
       about: "models/nano, in half precision, with its card",
       done: () => existsSync(path.join(shipped, "koala.json")),
-      run: () => exportModel({ model: at("student"), vae: at("decoder"), to: shipped }),
+      run: () => exportModel({ model: at("student"), vae: at("vae"), to: shipped }),
     },
   ];
 }
 
 const pictures = [
-  ...["--resolution", "128", "-b", "8", "--random-flip", "--lr-schedule", "cosine"],
-  ...["--weight-decay", "0", "--checkpoint-every", "250"],
+  ...["--resolution", "128", "-b", "8", "--lr-schedule", "cosine", "--weight-decay", "0"],
+  ...["--checkpoint-every", "250"],
 ];
 const unets = [
   ...["--resolution", "128", "-b", "32", "--data-parallel", "2", "--caption-dropout", "0.1"],

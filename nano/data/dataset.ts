@@ -9,7 +9,7 @@ import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
 import { type Background, backgrounds, caption } from "./captions.js";
 import { type Concept, type Drawing, readConcepts, type Style, styles } from "./emoji.js";
-import { chooseNouns, heldOut, type Noun, pairOf } from "./nouns.js";
+import { asked, chooseNouns, heldOut, type Noun, pairOf } from "./nouns.js";
 import { laidOn, render, size } from "./render.js";
 
 const seed = 0;
@@ -24,8 +24,11 @@ export type Data = {
 
 export function readData(): Data {
   const concepts = readConcepts();
-  const nouns = chooseNouns(concepts);
-  return { nouns, held: heldOut(nouns), concepts: new Map(concepts.map((c) => [c.code, c])) };
+  const all = chooseNouns(concepts);
+  const nouns = asked(all);
+  const taught = new Set(nouns.map(({ name }) => name));
+  const held = new Set([...heldOut(all)].filter((pair) => taught.has(pair.split("/")[0]!)));
+  return { nouns, held, concepts: new Map(concepts.map((c) => [c.code, c])) };
 }
 
 export const drawingOf = ({ concepts }: Data, noun: Noun, style: Style): Drawing =>

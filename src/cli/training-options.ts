@@ -76,6 +76,7 @@ export type TrainingFlags = {
   snrGamma?: number;
   noiseOffset?: number;
   latentMoments?: number;
+  latentNoise?: number;
   decoderOnly?: boolean;
   batchSize?: number;
   accumulate?: number;
@@ -115,6 +116,7 @@ export function trainingRequest(flags: TrainingFlags): TrainingRequest {
     snrRule: undefined,
     noiseOffset: flags.noiseOffset,
     latentMomentWeight: flags.latentMoments,
+    latentNoise: flags.latentNoise,
     decoderOnly: flags.decoderOnly,
     resolution: flags.resolution,
     aspectRatioBuckets: flags.buckets,

@@ -25,15 +25,19 @@ export type PictureSize = { batch: number; height: number; width: number };
 /** A loss with what the network made on the way. */
 export type AutoencoderLoss = TracedLoss & { latent: Tensor; reconstruction: Tensor };
 
+type TinyAutoencoderTerms = { momentWeight?: number; decoderOnly?: boolean; noisy?: boolean };
+
 /**
  * Mean squared error of the decoded picture, and `momentWeight` times how far each latent channel's mean and mean
  * square are from 0 and 1, so that a diffusion model finds latents of the noise's scale. Input `image`: [B, 3, H, W]
- * in -1..1. With `decoderOnly` the latents are an input, `latent`, and only the decoder's weights are trained.
+ * in -1..1. With `decoderOnly` the latents are an input, `latent`, and only the decoder's weights are trained. With
+ * `noisy` the input `noise`, of the latents' shape, is added before they are decoded: what a diffusion model makes of
+ * them is never exact, and a decoder that has seen no error turns small ones into wrong shapes.
  */
 export function tinyAutoencoderLoss(
   c: TinyVaeConfig,
   { batch, height, width }: PictureSize,
-  { momentWeight = 0, decoderOnly = false }: { momentWeight?: number; decoderOnly?: boolean } = {},
+  { momentWeight = 0, decoderOnly = false, noisy = false }: TinyAutoencoderTerms = {},
 ): AutoencoderLoss {
   const params = new Map<string, Tensor>();
   const p = new Params(tracing(params));
@@ -42,7 +46,7 @@ export function tinyAutoencoderLoss(
   const latent = decoderOnly
     ? input("latent", [batch, c.latentChannels, height / factor, width / factor])
     : tinyEncode(p, c, image);
-  const reconstruction = tinyDecode(p, c, latent);
+  const reconstruction = tinyDecode(p, c, noisy ? add(latent, input("noise", latent.shape)) : latent);
   const mse = squaredError(reconstruction, image);
   if (momentWeight === 0 || decoderOnly)
     return { params, outputs: { total: mse, mse }, latent, reconstruction };

@@ -79,6 +79,12 @@ describe("an autoencoder in training", () => {
     }
   });
 
+  it("learns from latents with noise as well, and its pictures are the worse for it", async () => {
+    const [clean, noisy] = [await run("clean", {}), await run("noisy", { latentNoise: 0.5 })];
+    expect(noisy.last.psnr!).toBeGreaterThan(noisy.first.psnr!);
+    expect(noisy.last.psnr!).toBeLessThan(clean.last.psnr!);
+  });
+
   it("refuses to train a decoder for no encoder", async () => {
     await expect(run("nothing", { decoderOnly: true })).rejects.toThrow(/decoderOnly: needs the encoder/);
   });

@@ -2,7 +2,7 @@
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { Generator } from "../diffusion/random.js";
+import { Generator, randn } from "../diffusion/random.js";
 import type { Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort.js";
 import { InvalidRequest } from "../errors.js";
@@ -18,7 +18,7 @@ import { writeSafetensors } from "../weights/safetensors-file.js";
 import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
 import { batchesFrom } from "./data/buckets.js";
 import { prepareExamples } from "./data/prepare.js";
-import { seeded } from "./data/seeded.js";
+import { below, seeded } from "./data/seeded.js";
 import type { DataSource } from "./data/source.js";
 import { Layout } from "./flat.js";
 import type { TrainingOptions } from "./options.js";
@@ -69,8 +69,10 @@ export function autoencoderJob(setup: AutoencoderOptions): Job {
     throw new InvalidRequest("decoderOnly", true, rule);
   }
   const share = { batch: batch / parts, height: resolution, width: resolution };
-  const momentWeight = options.latentMomentWeight;
-  const trace = tinyAutoencoderLoss(config, share, { momentWeight, decoderOnly });
+  const { latentMomentWeight: momentWeight, latentNoise } = options;
+  const noisy = latentNoise > 0;
+  const trace = tinyAutoencoderLoss(config, share, { momentWeight, decoderOnly, noisy });
+  const latentShape = [batch, ...trace.latent.shape.slice(1)];
   const shapes = new Map([...trace.params].map(([name, t]) => [name, t.shape]));
   const layout = new Layout(shapes);
   const keys = new Map([["all", [...pictures.keys()].sort()]]);
@@ -91,8 +93,9 @@ export function autoencoderJob(setup: AutoencoderOptions): Job {
       const image = pictureBatch(chosen.keys, number, setup);
       if (decoderOnly) encoder ??= engine.load(encoderProgram(begun!, config, engine));
       const latent = encoder && (await (await encoder).run({ image })).latent!;
+      const noise = noisy && latentErrors(latentShape, latentNoise, seed, number);
       program ??= stepProgram(engine, trace, layout, parts, channelsFirst);
-      const terms = await (await program).run(weights, { image, ...(latent && { latent }) }, into);
+      const terms = await (await program).run(weights, { image, ...(latent && { latent }), ...(noise && { noise }) }, into);
       const [total, mse] = [terms.total![0]!, terms.mse![0]!];
       // A picture spans 2, so that its peak signal-to-noise ratio is 10 log10(4 / error).
       const moments = terms.moments && { moments: terms.moments[0]! };
@@ -123,6 +126,13 @@ function pictureBatch(keys: readonly string[], number: number, { options, pictur
     data.set(randomFlip && flips() < 0.5 ? mirrored(image, resolution) : image, i * size);
   }
   return { data, shape: [keys.length, 3, resolution, resolution] };
+}
+
+/** Normal numbers of deviation `sigma`, those of the batch of this number. */
+function latentErrors(shape: readonly number[], sigma: number, seed: number, number: number) {
+  const generator = new Generator(below(2 ** 32, seeded(seed, "latent noise", number)));
+  const count = shape.reduce((product, length) => product * length, 1);
+  return { data: randn(count, generator).map((x) => sigma * x), shape: [...shape] };
 }
 
 /** Rows of `width` numbers, each turned round. */

@@ -64,6 +64,8 @@ const schema = z.strictObject({
 
   /** Of an autoencoder alone: how strongly its latent channels are drawn to mean 0 and variance 1. */
   latentMomentWeight: number.default(0),
+  /** Of an autoencoder alone: standard deviation of the normal numbers that its decoder finds added to latents. */
+  latentNoise: number.default(0),
   /** Of an autoencoder alone: train its decoder, so that models of its latents stay as they are. */
   decoderOnly: flag.default(false),
 
