@@ -8,6 +8,7 @@
  *     npm run nano -- pause           give the cores back until `continue`
  *     npm run nano -- snapshot        keep the teacher as it is now in nano/snapshots
  *     npm run nano -- evaluate        the judge's scores of models/nano, and of the teacher
+ *     npm run nano -- ablation        the paper's comparisons, run by run; with a feature: it again from other seeds
  *     npm run nano -- sheet FILE      the forty prompts, painted by models/nano
  *
  * After `evaluate` and `sheet FILE` may stand another model's folder.
@@ -19,6 +20,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { checkpointSteps } from "../src/train/checkpoint.js";
+import { ablate, repeats, runs } from "./ablation.js";
 import { readData } from "./data/dataset.js";
 import { evaluate } from "./evaluate.js";
 import { writeSnapshot } from "./export.js";
@@ -45,6 +47,8 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
       return keep();
     case "evaluate":
       return score(args[0] ?? shipped);
+    case "ablation":
+      return compare(args[0]);
     case "sheet":
       return sheet(args[0], args[1] ?? shipped);
   }
@@ -53,15 +57,22 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
     throw new Error(
       `stage: must be one of ${names.join(", ")}, or status, pause, continue, got "${command}".`,
     );
-  await mkdir(work, { recursive: true });
-  await writeFile(pidFile, String(process.pid));
-  try {
+  await pausable(async () => {
     for (const stage of all.slice(0, last + 1)) {
       if (stage.done()) continue;
       console.log(`${stage.name}: ${stage.about}`);
       await stage.run();
       if (!stage.done()) throw new Error(`${stage.name}: was stopped; npm run nano goes on`);
     }
+  });
+}
+
+/** Long work that `pause` finds. */
+async function pausable(run: () => Promise<void>): Promise<void> {
+  await mkdir(work, { recursive: true });
+  await writeFile(pidFile, String(process.pid));
+  try {
+    await run();
   } finally {
     await rm(pidFile, { force: true });
   }
@@ -73,6 +84,11 @@ async function keep(): Promise<void> {
   const steps = (await checkpointSteps(teacher)).at(-1) ?? 0;
   await writeSnapshot({ model: teacher, vae: path.join(work, "vae"), to: snapshot }, { teacherSteps: steps });
   console.log(`${snapshot}: the teacher after ${steps} steps`);
+}
+
+async function compare(feature: string | undefined): Promise<void> {
+  const { judge } = await openJudge(path.join(work, "judge"), readData());
+  await pausable(() => ablate(work, judge, feature === undefined ? runs : repeats(feature)));
 }
 
 async function score(folder: string): Promise<void> {

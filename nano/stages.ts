@@ -48,7 +48,8 @@ export function stages(work: string): Stage[] {
     },
     {
       name: "latents",
-      about: "the autoencoder again, from the nouns, decoding what a diffusion model paints: latents with noise",
+      about:
+        "the autoencoder again, from the nouns, decoding what a diffusion model paints: latents with noise",
       ...training(at("vae"), 1300, [
         ...["train", "--autoencoder", at("autoencoder"), "-d", at("nouns"), ...pictures],
         ...["--lr", "1.5e-3", "--warmup", "50", "--latent-moments", "0.02", "--latent-noise", "0.2"],
@@ -79,7 +80,7 @@ export function stages(work: string): Stage[] {
       about: "a U-Net of KOALA-700M's topology, cut from the teacher and distilled",
       ...training(at("student"), 2000, [
         ...["distill", "-t", at("teacher"), "--student", "koala-700m", "-d", at("nouns"), ...unets],
-        ...["--lr", "6e-4", "--lr-schedule", "cosine", "--warmup", "50", "--ema", "0.995"],
+        ...studentRates,
       ]),
     },
     {
@@ -105,6 +106,7 @@ const unets = [
   ...["--resolution", "128", "-b", "32", "--data-parallel", "2", "--caption-dropout", "0.1"],
   ...["--prediction", "v_prediction", "--zero-snr", "--checkpoint-every", "250"],
 ];
+const studentRates = ["--lr", "6e-4", "--lr-schedule", "cosine", "--warmup", "50", "--ema", "0.995"];
 
 /** A run of `koala` that goes on from its last checkpoint. */
 function training(output: string, steps: number, args: readonly string[]): Pick<Stage, "done" | "run"> {
@@ -140,6 +142,13 @@ function trainingUnless(
     run: () => (kept() ? cp(from, output, { recursive: true }) : own.run()),
   };
 }
+
+/** A student for the ablation: the same as `student` in everything that `args` does not say, and shorter. */
+export const ablationStage = (work: string, name: string, steps: number, args: readonly string[]) =>
+  training(path.join(work, "ablation", name), steps, [
+    ...["distill", "-t", path.join(work, "teacher"), "-d", path.join(work, "nouns"), ...unets],
+    ...["--cache", path.join(work, "ablation", "cache"), ...studentRates, ...args],
+  ]);
 
 /** Runs to its end on the screen, at low priority; Ctrl-C reaches it as well, and it then saves. */
 async function command(program: string, args: readonly string[]): Promise<void> {

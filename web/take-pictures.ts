@@ -1,18 +1,19 @@
 /**
- * @file Takes the documentation's pictures of the page: `npx tsx web/take-pictures.ts MODEL`, after a build. Needs
- * Debian's Chromium.
+ * @file Takes the documentation's pictures of the page: `npx tsx web/take-pictures.ts`, after a build, with the model
+ * inside, or `npx tsx web/take-pictures.ts MODEL`. Needs Debian's Chromium.
  */
 
 import { writeFile } from "node:fs/promises";
 import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import sharp from "sharp";
+import { modelOrShipped } from "../src/pipeline/shipped.js";
 import { serveModels } from "../src/serve/server.js";
 
 const prompts = [
-  "a lighthouse in a storm, oil painting",
-  "a koala asleep in a eucalyptus tree, watercolour",
-  "a bowl of lemons on a blue table",
-  "a red bicycle beside a yellow wall",
+  "a sunflower, glossy icon, on a blue background",
+  "a penguin, flat icon",
+  "a rainbow, soft icon",
+  "a red apple, flat icon",
 ];
 
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
@@ -22,8 +23,7 @@ const views: readonly (readonly [name: string, options: BrowserContextOptions])[
 ];
 
 const [model] = process.argv.slice(2);
-if (model === undefined) throw new Error("Name a model's folder.");
-const server = await serveModels({ models: [model], port: 0 });
+const server = await serveModels({ models: [modelOrShipped(model)], port: 0 });
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: ["--headless", "--no-sandbox", "--disable-gpu"],

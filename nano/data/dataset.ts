@@ -9,7 +9,7 @@ import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
 import { type Background, backgrounds, caption } from "./captions.js";
 import { type Concept, type Drawing, readConcepts, type Style, styles } from "./emoji.js";
-import { asked, chooseNouns, heldOut, type Noun, pairOf } from "./nouns.js";
+import { asked, chooseNouns, heldOut as heldOutOf, type Noun, pairOf } from "./nouns.js";
 import { laidOn, render, size } from "./render.js";
 
 const seed = 0;
@@ -27,7 +27,7 @@ export function readData(): Data {
   const all = chooseNouns(concepts);
   const nouns = asked(all);
   const taught = new Set(nouns.map(({ name }) => name));
-  const held = new Set([...heldOut(all)].filter((pair) => taught.has(pair.split("/")[0]!)));
+  const held = new Set([...heldOutOf(all)].filter((pair) => taught.has(pair.split("/")[0]!)));
   return { nouns, held, concepts: new Map(concepts.map((c) => [c.code, c])) };
 }
 
@@ -69,17 +69,18 @@ export async function writeEvery(
   for (const set of Object.values(sets)) await set.end();
 }
 
-/** The pictures of all pairs that are not held out. */
+/** The pictures of all pairs that are not held out; or of those alone that are. */
 export async function writeNouns(
   data: Data,
   folder: string,
   onPicture: (done: number) => void,
+  { heldOut = false } = {},
 ): Promise<void> {
   const writer = new Writer(folder);
   await writer.begin();
   for (const noun of data.nouns)
     for (const style of styles) {
-      if (data.held.has(pairOf(noun.name, style))) continue;
+      if (data.held.has(pairOf(noun.name, style)) !== heldOut) continue;
       const rgba = await render(drawingOf(data, noun, style));
       const draw = seeded(seed, "nouns", pairOf(noun.name, style));
       const colours = shuffled(other, draw).slice(0, coloured);

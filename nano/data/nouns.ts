@@ -69,8 +69,12 @@ function withAliases(concepts: readonly Concept[]): Noun[] {
 
 /** Those that the forty prompts ask for, by name or alias. */
 export function asked(nouns: readonly Noun[]): Noun[] {
-  const prompts = readFileSync(new URL("../prompts.txt", import.meta.url), "utf8").trim().split("\n");
-  const parts = new Set(prompts.flatMap((prompt) => prompt.split(", ").map((part) => part.replace(/^an? /, ""))));
+  const prompts = readFileSync(new URL("../prompts.txt", import.meta.url), "utf8")
+    .trim()
+    .split("\n");
+  const parts = new Set(
+    prompts.flatMap((prompt) => prompt.split(", ").map((part) => part.replace(/^an? /, ""))),
+  );
   return nouns.filter(({ name, aliases }) => [name, ...aliases].some((word) => parts.has(word)));
 }
 

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { Command, Option } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
-import { modelOrShipped, shippedModel, testModel } from "../pipeline/shipped.js";
+import { modelOrShipped } from "../pipeline/shipped.js";
 import { defaultLimits } from "../serve/limits.js";
 import { queueOver } from "../serve/redis/open.js";
 import { serveModels } from "../serve/server.js";
@@ -113,10 +113,7 @@ const limitsOf = (options: Options) => ({
   bodyBytes: options.maxBody * megabyte,
 });
 
-/**
- * The folders of the models that are named, or else what workers announce, or the one that ships with this package;
- * in a checkout without it, a test model.
- */
+/** The folders of the models that are named, or else what workers announce, or the one that ships with this package. */
 export async function folders({
   model,
   redis,
@@ -124,11 +121,5 @@ export async function folders({
 }: Pick<Options, "model" | "redis" | "quiet">): Promise<string[]> {
   if (model.length > 0) return Promise.all(model.map((name) => resolveShown(name, { quiet })));
   if (redis !== undefined) return [];
-  const stand = shippedModel() === undefined ? testModel() : undefined;
-  if (stand === undefined) return [modelOrShipped(undefined)];
-  if (!quiet) process.stderr.write(`${pc.yellow("warning:")} ${standIn}\n`);
-  return [stand];
+  return [modelOrShipped(undefined)];
 }
-
-const standIn =
-  "no trained model is inside yet: serving a test model, whose pictures are noise. Name one with --model.";

@@ -52,7 +52,11 @@ export function trainCommand(): Command {
       "train an AutoencoderTiny of this shape, and nothing else; a folder: go on with its weights",
     )
     .option("--latent-moments <weight>", "autoencoder: draw its latents to mean 0, variance 1", numberOption)
-    .option("--latent-noise <sigma>", "autoencoder: decode latents with noise of this deviation", numberOption)
+    .option(
+      "--latent-noise <sigma>",
+      "autoencoder: decode latents with noise of this deviation",
+      numberOption,
+    )
     .option("--decoder-only", "autoencoder: leave the encoder, and so its latents, as they are")
     .option("-d, --data <path>", "folder of pictures with captions, WebDataset .tar, or .parquet")
     .option("-o, --output <folder>", "becomes a complete diffusers folder, and holds the run");

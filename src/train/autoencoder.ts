@@ -95,7 +95,11 @@ export function autoencoderJob(setup: AutoencoderOptions): Job {
       const latent = encoder && (await (await encoder).run({ image })).latent!;
       const noise = noisy && latentErrors(latentShape, latentNoise, seed, number);
       program ??= stepProgram(engine, trace, layout, parts, channelsFirst);
-      const terms = await (await program).run(weights, { image, ...(latent && { latent }), ...(noise && { noise }) }, into);
+      const terms = await (await program).run(
+        weights,
+        { image, ...(latent && { latent }), ...(noise && { noise }) },
+        into,
+      );
       const [total, mse] = [terms.total![0]!, terms.mse![0]!];
       // A picture spans 2, so that its peak signal-to-noise ratio is 10 log10(4 / error).
       const moments = terms.moments && { moments: terms.moments[0]! };

@@ -1,0 +1,159 @@
+/**
+ * @file `npm run nano -- ablation`: the paper's comparisons at the small model's scale. Each run distils a student of the
+ * same teacher for the same number of steps; a run that is measured is not made again, so that sessions may share them.
+ */
+
+import { existsSync } from "node:fs";
+import { readFile, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { blockingEngine } from "../src/engine/ort.js";
+import { loadComponents } from "../src/pipeline/load.js";
+import { partProgram } from "../src/pipeline/part.js";
+import { noisyBatch } from "../src/train/batches.js";
+import { buildCache } from "../src/train/cache/build.js";
+import { openCache } from "../src/train/cache/cache.js";
+import { openData } from "../src/train/data/source.js";
+import { trainingNoise } from "../src/train/noise.js";
+import { trainingOptions } from "../src/train/options.js";
+import { teacherOut, teacherTrace } from "../src/train/step.js";
+import { readData, writeNouns } from "./data/dataset.js";
+import { type Evaluation, evaluate } from "./evaluate.js";
+import type { Judge } from "./judge/judge.js";
+import { writeSheet } from "./paint.js";
+import { ablationStage } from "./stages.js";
+
+export type Run = {
+  name: string;
+  student: "koala-700m" | "koala-1b";
+  feature: string;
+  loss: string;
+  seed: number;
+};
+
+const kd = "task=1,out=1,feat=1";
+const run = (name: string, feature: string, other: Partial<Run> = {}): Run => ({
+  name,
+  student: "koala-700m",
+  feature,
+  loss: kd,
+  seed: 0,
+  ...other,
+});
+
+/** Table 3 of the paper and its comparisons of layers, topologies; `sa` and the next best are repeated afterwards. */
+export const runs: readonly Run[] = [
+  run("none", "none", { loss: "task=1,out=0,feat=0" }),
+  run("out", "none", { loss: "task=1,out=1,feat=0" }),
+  ...["sa", "ca", "res", "ffn", "lf", "sa_interleaved", "sa_top"].map((feature) => run(feature, feature)),
+  run("sa-1b", "sa", { student: "koala-1b" }),
+  ...[1, 2].map((seed) => run(`sa-seed${seed}`, "sa", { seed })),
+];
+
+/** Runs with other seeds of what came next to `sa`. */
+export const repeats = (feature: string): Run[] =>
+  [1, 2].map((seed) => run(`${feature}-seed${seed}`, feature, { seed }));
+
+export type Measured = Run & {
+  steps: number;
+  minutes: number;
+  /** Mean squared errors of predicted velocities on the pairs that training never saw. */
+  heldOutLoss: number;
+  againstTeacher: number;
+  scores: Evaluation;
+};
+
+const results = fileURLToPath(new URL("ablation.json", import.meta.url));
+
+export async function measured(): Promise<Measured[]> {
+  return existsSync(results) ? (JSON.parse(await readFile(results, "utf8")) as Measured[]) : [];
+}
+
+const steps = 700;
+
+/** Makes and measures what is missing of `list`. */
+export async function ablate(work: string, judge: Judge, list: readonly Run[] = runs): Promise<void> {
+  const known = new Set((await measured()).map(({ name }) => name));
+  for (const r of list.filter(({ name }) => !known.has(name))) {
+    console.log(`ablation: ${r.name}`);
+    const args = ["--student", r.student, "--feature", r.feature, "--loss", r.loss, "--seed", String(r.seed)];
+    const stage = ablationStage(work, r.name, steps, args);
+    const started = performance.now();
+    if (!stage.done()) await stage.run();
+    if (!stage.done()) throw new Error(`ablation: ${r.name} was stopped; the same command goes on`);
+    await measure({ ...r, steps, minutes: (performance.now() - started) / 60_000 }, work, judge);
+  }
+}
+
+/** Keeps one run's figures beside those before it, and its forty pictures. */
+async function measure(
+  r: Run & { steps: number; minutes: number },
+  work: string,
+  judge: Judge,
+): Promise<void> {
+  const model = path.join(work, "ablation", r.name);
+  const errors = await heldOutErrors(work, model);
+  const scores = await evaluate(model, judge, readData());
+  const row: Measured = { ...r, ...errors, scores };
+  await writeFile(results, `${JSON.stringify([...(await measured()), row], undefined, 2)}\n`);
+  const prompts = await readFile(new URL("prompts.txt", import.meta.url), "utf8");
+  await writeSheet(model, prompts.trim().split("\n"), path.join(work, "ablation", `${r.name}.png`));
+}
+
+const batchSize = 32;
+
+/** The student's errors against the true velocity and the teacher's, on every held-out picture with the same noise. */
+async function heldOutErrors(work: string, model: string) {
+  const engine = blockingEngine();
+  const teacher = path.join(work, "teacher");
+  const cache = await heldOutCache(work, teacher);
+  const components = await loadComponents(teacher, { engine });
+  const schedule = trainingNoise(components.scheduler.config as never);
+  const options = trainingOptions({ trainBatchSize: batchSize, resolution: 128, seed: 1_000_000 });
+  const passes = await Promise.all(
+    [teacher, model].map(async (folder) => {
+      const { part, config } = (await loadComponents(folder, { engine })).unet;
+      const program = partProgram("unet", part.file, part.weights, teacherTrace(config, []), engine);
+      return engine.load(program);
+    }),
+  );
+  const pictures = [...cache.keysByBucket.values()].flat().length;
+  const count = 4 * Math.floor(pictures / batchSize);
+  let [heldOutLoss, againstTeacher] = [0, 0];
+  let position = { epoch: 0, batch: 0 };
+  for (let batch = 0; batch < count; batch++) {
+    const { inputs, next } = await noisyBatch(cache, schedule, options, { position, batch });
+    const { target, task_weights, ...given } = inputs;
+    const [taught, made] = await Promise.all(
+      passes.map(async (pass) => (await pass.run(given))[teacherOut]!.data as Float32Array),
+    );
+    heldOutLoss += squared(made!, target!.data as Float32Array) / count;
+    againstTeacher += squared(made!, taught!) / count;
+    position = next;
+  }
+  return { heldOutLoss, againstTeacher };
+}
+
+/** Latents and embeddings of the pairs that no training saw, by the teacher's own encoders. */
+async function heldOutCache(work: string, teacher: string) {
+  const [pictures, folder] = [path.join(work, "held"), path.join(work, "held-cache")];
+  if (!existsSync(path.join(pictures, "metadata.jsonl")))
+    await writeNouns(readData(), pictures, () => {}, { heldOut: true });
+  await buildCache({
+    data: await openData(pictures),
+    dataPath: pictures,
+    components: await loadComponents(teacher, { engine: blockingEngine() }),
+    folder,
+    resolution: 128,
+    crop: "center",
+    flip: false,
+    seed: 0,
+  });
+  return openCache(folder);
+}
+
+function squared(a: Float32Array, b: Float32Array): number {
+  let sum = 0;
+  for (const [i, x] of a.entries()) sum += (x - b[i]!) ** 2;
+  return sum / a.length;
+}

@@ -1,0 +1,55 @@
+/** @file The model inside, as a user meets it: it paints what it says it knows, and says what it does not know. */
+
+import { execFile } from "node:child_process";
+import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { promisify } from "node:util";
+import sharp from "sharp";
+import { afterAll, describe, expect, it } from "vitest";
+
+const model = "models/nano";
+const main = path.resolve("dist/cli/main.js");
+const folder = await mkdtemp(path.join(tmpdir(), "koala-shipped-"));
+afterAll(() => rm(folder, { recursive: true }));
+
+/** Means of red, green and blue in a square of the picture, 0 to 255. */
+async function colourAt(file: string, left: number, top: number, side: number) {
+  const square = sharp(path.join(folder, file)).extract({ left, top, width: side, height: side });
+  return (await square.stats()).channels.map(({ mean }) => mean) as [number, number, number];
+}
+
+const koala = (...args: string[]) =>
+  promisify(execFile)(process.execPath, [main, "generate", ...args], { cwd: folder });
+
+describe("the model inside", () => {
+  it("paints a red apple on white, and a sunflower on blue where that is asked for", async () => {
+    await koala("a red apple, flat icon", "--seed", "7", "--output", "apple.png");
+    const { width, height } = await sharp(path.join(folder, "apple.png")).metadata();
+    expect([width, height]).toEqual([128, 128]);
+    expect(Math.min(...(await colourAt("apple.png", 0, 0, 12)))).toBeGreaterThan(225);
+    const [red, green, blue] = await colourAt("apple.png", 48, 56, 32);
+    expect(red).toBeGreaterThan(Math.max(green, blue) + 60);
+
+    await koala("a sunflower, flat icon, on a blue background", "--seed", "7", "--output", "flower.png");
+    const corner = await colourAt("flower.png", 0, 0, 10);
+    expect(corner[2]).toBeGreaterThan(corner[0] + 60);
+  });
+
+  it("names a word it does not know and the nearest that it knows, and still paints", async () => {
+    const { stderr } = await koala("a red aple, flat icon", "--seed", "1", "--output", "aple.png");
+    expect(stderr).toMatch(/"aple" is not a word this model knows\. Near it:.*apple/);
+    expect((await stat(path.join(folder, "aple.png"))).size).toBeGreaterThan(0);
+  });
+
+  it("fits into the package, with its card and its notices", async () => {
+    const files = await readdir(model, { recursive: true, withFileTypes: true });
+    const sizes = files
+      .filter((file) => file.isFile())
+      .map(async (file) => (await stat(path.join(file.parentPath, file.name))).size);
+    const total = (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0);
+    expect(total).toBeLessThan(25e6);
+    expect(await readFile(path.join(model, "NOTICE"), "utf8")).toContain("CC BY 4.0");
+    expect(await readFile(path.join(model, "README.md"), "utf8")).toContain("pipeline_tag: text-to-image");
+  });
+});
