@@ -49,6 +49,15 @@ export async function writeSnapshot(folders: Folders, reached: object): Promise<
   });
 }
 
+/** The judge and its accuracy, as the repository keeps them. */
+export async function writeJudge(from: string, to: string): Promise<void> {
+  await replaced(to, async (beside) => {
+    await mkdir(beside, { recursive: true });
+    await cp(path.join(from, "accuracy.json"), path.join(beside, "accuracy.json"));
+    await halve(path.join(from, "judge.safetensors"), path.join(beside, "judge.safetensors"));
+  });
+}
+
 async function writeHalved({ model, vae, to }: Folders): Promise<void> {
   const source = (name: string) =>
     name.startsWith("vae/") ? path.join(vae, name.slice("vae/".length)) : path.join(model, name);

@@ -10,8 +10,9 @@
  *     npm run nano -- evaluate        the judge's scores of models/nano, and of the teacher
  *     npm run nano -- ablation        the paper's comparisons, run by run; with a feature: it again from other seeds
  *     npm run nano -- sheet FILE      the forty prompts, painted by models/nano
+ *     npm run nano -- pairs FILE      every noun that it is taught, a row each, in every style
  *
- * After `evaluate` and `sheet FILE` may stand another model's folder.
+ * After `evaluate` `sheet FILE` and `pairs FILE` may stand another model's folder.
  *
  * Works in out/nano, or where KOALA_NANO says.
  */
@@ -21,10 +22,12 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { checkpointSteps } from "../src/train/checkpoint.js";
 import { ablate, repeats, runs } from "./ablation.js";
+import { article, styleNames } from "./data/captions.js";
 import { readData } from "./data/dataset.js";
+import { styles } from "./data/emoji.js";
 import { evaluate } from "./evaluate.js";
-import { writeSnapshot } from "./export.js";
-import { leastAccuracy, openJudge } from "./judge/make.js";
+import { writeJudge, writeSnapshot } from "./export.js";
+import { keptJudge, leastAccuracy, openJudge } from "./judge/make.js";
 import { writeSheet } from "./paint.js";
 import { children } from "./processes.js";
 import { shipped, snapshot, stages } from "./stages.js";
@@ -51,6 +54,8 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
       return compare(args[0]);
     case "sheet":
       return sheet(args[0], args[1] ?? shipped);
+    case "pairs":
+      return pairs(args[0], args[1] ?? shipped);
   }
   const last = command === undefined ? all.length - 1 : names.indexOf(command);
   if (last < 0)
@@ -78,22 +83,24 @@ async function pausable(run: () => Promise<void>): Promise<void> {
   }
 }
 
-/** The teacher as its run last saved it. */
+/** The teacher as its run last saved it, and the judge if there is one. */
 async function keep(): Promise<void> {
   const teacher = path.join(work, "teacher");
   const steps = (await checkpointSteps(teacher)).at(-1) ?? 0;
   await writeSnapshot({ model: teacher, vae: path.join(work, "vae"), to: snapshot }, { teacherSteps: steps });
+  const judge = path.join(work, "judge");
+  if (existsSync(path.join(judge, "accuracy.json"))) await writeJudge(judge, keptJudge);
   console.log(`${snapshot}: the teacher after ${steps} steps`);
 }
 
 async function compare(feature: string | undefined): Promise<void> {
-  const { judge } = await openJudge(path.join(work, "judge"), readData());
+  const { judge } = await openJudge(path.join(work, "judge"));
   await pausable(() => ablate(work, judge, feature === undefined ? runs : repeats(feature)));
 }
 
 async function score(folder: string): Promise<void> {
   const data = readData();
-  const { judge, accuracy } = await openJudge(path.join(work, "judge"), data);
+  const { judge, accuracy } = await openJudge(path.join(work, "judge"));
   for (const [question, share] of Object.entries(accuracy))
     if (share < leastAccuracy)
       console.warn(
@@ -107,6 +114,13 @@ async function sheet(file: string | undefined, folder: string): Promise<void> {
   if (file === undefined) throw new Error("sheet: needs a file to write, got none. Name a .png.");
   const prompts = await readFile(new URL("prompts.txt", import.meta.url), "utf8");
   await writeSheet(folder, prompts.trim().split("\n"), file);
+}
+
+async function pairs(file: string | undefined, folder: string): Promise<void> {
+  if (file === undefined) throw new Error("pairs: needs a file to write, got none. Name a .png.");
+  const named = readData().nouns.map(({ name }) => `${article(name)}${name}`);
+  const prompts = named.flatMap((noun) => styles.map((style) => `${noun}, ${styleNames[style][0]}`));
+  await writeSheet(folder, prompts, file, styles.length);
 }
 
 /** To the run and the commands it started, which are in its process group. */

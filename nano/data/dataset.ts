@@ -9,7 +9,7 @@ import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
 import { type Background, backgrounds, caption } from "./captions.js";
 import { type Concept, type Drawing, readConcepts, type Style, styles } from "./emoji.js";
-import { asked, chooseNouns, heldOut as heldOutOf, type Noun, pairOf } from "./nouns.js";
+import { chooseNouns, heldOut as heldOutOf, type Noun, pairOf, taught } from "./nouns.js";
 import { laidOn, render, size } from "./render.js";
 
 const seed = 0;
@@ -22,13 +22,19 @@ export type Data = {
   concepts: ReadonlyMap<string, Concept>;
 };
 
-export function readData(): Data {
+/** All chosen nouns, which the judge is trained on. */
+export function readAll(): Data {
   const concepts = readConcepts();
-  const all = chooseNouns(concepts);
-  const nouns = asked(all);
-  const taught = new Set(nouns.map(({ name }) => name));
-  const held = new Set([...heldOutOf(all)].filter((pair) => taught.has(pair.split("/")[0]!)));
-  return { nouns, held, concepts: new Map(concepts.map((c) => [c.code, c])) };
+  const nouns = chooseNouns(concepts);
+  return { nouns, held: heldOutOf(nouns), concepts: new Map(concepts.map((c) => [c.code, c])) };
+}
+
+/** The nouns that the model is taught. */
+export function readData(): Data {
+  const { nouns: all, held, concepts } = readAll();
+  const nouns = taught(all);
+  const pairs = nouns.flatMap(({ name }) => styles.map((style) => pairOf(name, style)));
+  return { nouns, held: new Set(pairs.filter((pair) => held.has(pair))), concepts };
 }
 
 export const drawingOf = ({ concepts }: Data, noun: Noun, style: Style): Drawing =>

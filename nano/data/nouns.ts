@@ -9,13 +9,11 @@
  *    alias, the first in Unicode's order is taken.
  * 4. The twelve of `first`, which a newcomer is likely to ask for; then in turns from each subgroup, in Unicode's order
  *    within it, until there are `count`.
- * 5. Until the hours reach all of these, those are taught that the forty prompts ask for (`prompts.txt`, written before
- *    anything was trained too).
+ * 5. Until the hours reach all of these, the twelve of `first` are taught.
  * 6. Of the pairs of noun and style a tenth is held out, drawn by a hash of their names, at most two of one noun.
  */
 
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { type Concept, type Style, styles } from "./emoji.js";
 
 export const groups = ["animals & nature", "food & drink", "travel & places", "activities", "objects"];
@@ -67,16 +65,8 @@ function withAliases(concepts: readonly Concept[]): Noun[] {
   }));
 }
 
-/** Those that the forty prompts ask for, by name or alias. */
-export function asked(nouns: readonly Noun[]): Noun[] {
-  const prompts = readFileSync(new URL("../prompts.txt", import.meta.url), "utf8")
-    .trim()
-    .split("\n");
-  const parts = new Set(
-    prompts.flatMap((prompt) => prompt.split(", ").map((part) => part.replace(/^an? /, ""))),
-  );
-  return nouns.filter(({ name, aliases }) => [name, ...aliases].some((word) => parts.has(word)));
-}
+/** What is taught until the hours reach all of them. */
+export const taught = (nouns: readonly Noun[]): Noun[] => nouns.filter(({ name }) => first.includes(name));
 
 /** The pairs "name/style" that are kept from training. */
 export function heldOut(nouns: readonly Noun[]): Set<string> {

@@ -20,13 +20,21 @@ const batchSize = 32;
 export class Judge {
   readonly #session: BlockingSession;
   readonly #weights: Weights;
+  /** Of the nouns that it can tell apart, those that it is asked about. */
+  readonly among: readonly number[];
 
-  private constructor(session: BlockingSession, weights: Weights) {
+  private constructor(session: BlockingSession, weights: Weights, among: readonly number[]) {
     this.#session = session;
     this.#weights = weights;
+    this.among = among;
   }
 
-  static async open(engine: BlockingEngine, file: string, classes: Classes): Promise<Judge> {
+  static async open(
+    engine: BlockingEngine,
+    file: string,
+    classes: Classes,
+    among: readonly number[],
+  ): Promise<Judge> {
     const params = new Map<string, Tensor>();
     const picture = input("picture", [batchSize, 3, judgedSize, judgedSize]);
     const outputs = judge(new Params(tracing(params)), classes, picture);
@@ -35,10 +43,11 @@ export class Judge {
       name,
       { data: await weights.readFloats(name), shape },
     ]);
-    return new Judge(await engine.load(lower("judge", outputs)), Object.fromEntries(await Promise.all(read)));
+    const session = await engine.load(lower("judge", outputs));
+    return new Judge(session, Object.fromEntries(await Promise.all(read)), among);
   }
 
-  /** pictures: [3, 64, 64] in -1..1 each */
+  /** pictures: [3, 64, 64] in -1..1 each. A noun is answered by its place in `among`. */
   async answers(pictures: readonly Float32Array[]): Promise<Answers[]> {
     const area = 3 * judgedSize ** 2;
     const all: Answers[] = [];
@@ -48,17 +57,22 @@ export class Judge {
       for (const [i, picture] of some.entries()) data.set(picture, i * area);
       const shape = [batchSize, 3, judgedSize, judgedSize];
       const results = await this.#session.run({ ...this.#weights, picture: { data, shape } });
-      for (const i of some.keys())
-        all.push(Object.fromEntries(questions.map((q) => [q, largest(floatsOf(results[q]), i)])) as Answers);
+      for (const i of some.keys()) {
+        const answer = (q: Question) => {
+          const row = rowOf(floatsOf(results[q]), i);
+          return largest(q === "noun" ? this.among.map((noun) => row[noun]!) : [...row]);
+        };
+        all.push({ noun: answer("noun"), style: answer("style"), background: answer("background") });
+      }
     }
     return all;
   }
 }
 
-function largest(rows: Float32Array, i: number): number {
-  const row = rows.subarray((i * rows.length) / batchSize, ((i + 1) * rows.length) / batchSize);
-  return row.indexOf(Math.max(...row));
-}
+const rowOf = (rows: Float32Array, i: number) =>
+  rows.subarray((i * rows.length) / batchSize, ((i + 1) * rows.length) / batchSize);
+
+const largest = (row: readonly number[]) => row.indexOf(Math.max(...row));
 
 /** A picture of any size as the judge sees it. */
 export async function shrunk({ data, width, height }: Picture): Promise<Float32Array> {
@@ -74,17 +88,17 @@ export function accuracy(given: readonly Answers[], right: readonly Answers[]): 
   return { noun: share("noun"), style: share("style"), background: share("background") };
 }
 
-/** How the judge does on renderings that it was not trained on, on every background. */
+/** How the judge does on renderings that it was not trained on, of the nouns it is asked about, on every background. */
 export async function heldOutAccuracy(
   judge: Judge,
   renderings: readonly Rendering[],
 ): Promise<Record<Question, number>> {
   const shown = renderings
-    .filter((r) => r.held)
+    .filter((r) => r.held && judge.among.includes(r.noun))
     .flatMap((r) => backgroundNames.map((name, background) => ({ r, name, background })));
   const given = await judge.answers(shown.map(({ r, name }) => plain(r, name)));
   return accuracy(
     given,
-    shown.map(({ r, background }) => ({ noun: r.noun, style: r.style, background })),
+    shown.map(({ r, background }) => ({ noun: judge.among.indexOf(r.noun), style: r.style, background })),
   );
 }

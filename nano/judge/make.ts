@@ -1,25 +1,27 @@
 /** @file Trains the judge, and says how it does on the renderings that it was not shown. */
 
+import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { blockingEngine } from "../../src/engine/ort.js";
 import { checkpointSteps } from "../../src/train/checkpoint.js";
-import { type Data, readData } from "../data/dataset.js";
+import { readAll, readData } from "../data/dataset.js";
 import { heldOutAccuracy, Judge } from "./judge.js";
 import type { Question } from "./network.js";
 import { classesOf, renderAll } from "./samples.js";
 import { trainJudge } from "./train.js";
 
-const steps = 1200;
+const steps = 600;
 /** Below it a judge's scores say nothing. */
 export const leastAccuracy = 0.95;
 
 export async function makeJudge(folder: string): Promise<void> {
-  const data = readData();
+  const all = readAll();
   const engine = blockingEngine();
-  const renderings = await renderAll(data);
+  const renderings = await renderAll(all);
   const resume = (await checkpointSteps(folder).catch(() => [])).length > 0;
-  await trainJudge(engine, renderings, classesOf(data), {
+  await trainJudge(engine, renderings, classesOf(all), {
     folder,
     steps,
     resume,
@@ -27,20 +29,26 @@ export async function makeJudge(folder: string): Promise<void> {
       if (step % 50 === 0) console.log(`step ${step} of ${steps}: loss ${loss?.toFixed(3)}`);
     },
   });
-  const judge = await open(folder, data);
+  const judge = await open(folder);
   const accuracy = await heldOutAccuracy(judge, renderings);
   await writeFile(path.join(folder, "accuracy.json"), `${JSON.stringify(accuracy, undefined, 2)}\n`);
   console.log(`on held-out renderings: ${JSON.stringify(accuracy)}`);
 }
 
-/** A trained judge with its own accuracy on held-out renderings. */
-export async function openJudge(
-  folder: string,
-  data: Data,
-): Promise<{ judge: Judge; accuracy: Record<Question, number> }> {
+/** The judge of an earlier session, in half precision. */
+export const keptJudge = fileURLToPath(new URL("../snapshots/judge", import.meta.url));
+
+/** A trained judge with its own accuracy on held-out renderings: the one in `folder`, else the one that was kept. */
+export async function openJudge(made: string): Promise<{ judge: Judge; accuracy: Record<Question, number> }> {
+  const folder = existsSync(path.join(made, "accuracy.json")) ? made : keptJudge;
   const text = await readFile(path.join(folder, "accuracy.json"), "utf8");
-  return { judge: await open(folder, data), accuracy: JSON.parse(text) as Record<Question, number> };
+  return { judge: await open(folder), accuracy: JSON.parse(text) as Record<Question, number> };
 }
 
-const open = (folder: string, data: Data): Promise<Judge> =>
-  Judge.open(blockingEngine(), path.join(folder, "judge.safetensors"), classesOf(data));
+/** It can tell all nouns apart, and is asked about those that are taught. */
+function open(folder: string): Promise<Judge> {
+  const all = readAll();
+  const names = new Set(readData().nouns.map(({ name }) => name));
+  const among = [...all.nouns.keys()].filter((i) => names.has(all.nouns[i]!.name));
+  return Judge.open(blockingEngine(), path.join(folder, "judge.safetensors"), classesOf(all), among);
+}
