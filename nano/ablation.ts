@@ -31,7 +31,8 @@ export type Run = {
   seed: number;
 };
 
-const kd = "task=1,out=1,feat=1";
+/** Features of this size of network are large: at the paper's weight of 1 they are 0.95 of the loss and more. */
+const kd = "task=1,out=1,feat=0.03";
 const run = (name: string, feature: string, other: Partial<Run> = {}): Run => ({
   name,
   student: "koala-700m",

@@ -12,7 +12,7 @@
  *     npm run nano -- sheet FILE      the forty prompts, painted by models/nano
  *     npm run nano -- pairs FILE      every noun that it is taught, a row each, in every style
  *
- * After `evaluate` `sheet FILE` and `pairs FILE` may stand another model's folder.
+ * After `evaluate`, `sheet FILE` and `pairs FILE` may stand another model's folder.
  *
  * Works in out/nano, or where KOALA_NANO says.
  */

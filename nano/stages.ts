@@ -78,9 +78,9 @@ export function stages(work: string): Stage[] {
     {
       name: "student",
       about: "a U-Net of KOALA-700M's topology, cut from the teacher and distilled",
-      ...training(at("student"), 2000, [
+      ...training(at("student"), 1400, [
         ...["distill", "-t", at("teacher"), "--student", "koala-700m", "-d", at("nouns"), ...unets],
-        ...studentRates,
+        ...["--loss", "task=1,out=1,feat=0.03", ...studentRates],
       ]),
     },
     {
@@ -106,7 +106,7 @@ const unets = [
   ...["--resolution", "128", "-b", "32", "--data-parallel", "2", "--caption-dropout", "0.1"],
   ...["--prediction", "v_prediction", "--zero-snr", "--checkpoint-every", "250"],
 ];
-const studentRates = ["--lr", "6e-4", "--lr-schedule", "cosine", "--warmup", "50", "--ema", "0.995"];
+const studentRates = ["--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "50", "--ema", "0.995"];
 
 /** A run of `koala` that goes on from its last checkpoint. */
 function training(output: string, steps: number, args: readonly string[]): Pick<Stage, "done" | "run"> {
