@@ -2,7 +2,7 @@
 
 import { spawn } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { cp, rename } from "node:fs/promises";
+import { cp } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readData, writeEvery, writeNouns } from "./data/dataset.js";
@@ -50,7 +50,7 @@ export function stages(work: string): Stage[] {
       name: "latents",
       about:
         "the autoencoder again, from the nouns, decoding what a diffusion model paints: latents with noise",
-      ...training(at("vae"), 1300, [
+      ...trainingUnless(begun, path.join(snapshot, "vae"), at("vae"), 1300, [
         ...["train", "--autoencoder", at("autoencoder"), "-d", at("nouns"), ...pictures],
         ...["--lr", "1.5e-3", "--warmup", "50", "--latent-moments", "0.02", "--latent-noise", "0.2"],
       ]),
@@ -59,13 +59,10 @@ export function stages(work: string): Stage[] {
       name: "template",
       about: "the vocabulary, and networks with random weights, or the snapshot's",
       done: () => existsSync(at("template", "model_index.json")),
-      run: async () => {
-        if (!begun()) return writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") });
-        const weights = (source: string) => path.relative(snapshot, source).split(path.sep)[0] !== "vae";
-        await cp(at("vae"), at("template.part", "vae"), { recursive: true });
-        await cp(snapshot, at("template.part"), { recursive: true, filter: weights });
-        await rename(at("template.part"), at("template"));
-      },
+      run: () =>
+        begun()
+          ? cp(snapshot, at("template"), { recursive: true })
+          : writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") }),
     },
     {
       name: "teacher",

@@ -15,8 +15,9 @@ afterAll(() => rm(folder, { recursive: true }));
 
 /** Means of red, green and blue in a square of the picture, 0 to 255. */
 async function colourAt(file: string, left: number, top: number, side: number) {
+  // Cut first: sharp's statistics are those of its input, whatever is done with it.
   const square = sharp(path.join(folder, file)).extract({ left, top, width: side, height: side });
-  return (await square.stats()).channels.map(({ mean }) => mean) as [number, number, number];
+  return (await sharp(await square.png().toBuffer()).stats()).channels.map(({ mean }) => mean) as [number, number, number];
 }
 
 const koala = (...args: string[]) =>
