@@ -12,8 +12,8 @@ import { serveModels } from "../src/serve/server.js";
 const prompts = [
   "a sunflower, glossy icon, on a blue background",
   "a penguin, flat icon",
-  "a rainbow, soft icon",
   "a red apple, flat icon",
+  "a koala, line art",
 ];
 
 const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };

@@ -12,7 +12,7 @@ import type { Question } from "./network.js";
 import { classesOf, renderAll } from "./samples.js";
 import { trainJudge } from "./train.js";
 
-const steps = 600;
+const steps = 3000;
 /** Below it a judge's scores say nothing. */
 export const leastAccuracy = 0.95;
 

@@ -1,0 +1,31 @@
+/**
+ * @file The model inside against its teacher: the same nine pictures in turns, after one turn that is not counted.
+ * `npx tsx bench/student-teacher.ts`, after a build.
+ */
+
+import { opened } from "../nano/paint.js";
+import { shipped, snapshot } from "../nano/stages.js";
+
+const turns = 12;
+const prompts = Array.from({ length: 9 }, (_, i) => `a koala, ${i % 2 ? "flat icon" : "line art"}`);
+const [student, teacher] = [await opened(shipped), await opened(snapshot)];
+
+async function seconds({ paint }: typeof student, seed: number): Promise<number> {
+  const started = performance.now();
+  await paint(prompts, seed);
+  return (performance.now() - started) / 1000 / prompts.length;
+}
+
+const rows: [number, number][] = [];
+for (let turn = 0; turn <= turns; turn++) {
+  const row: [number, number] = [await seconds(student, turn), await seconds(teacher, turn)];
+  if (turn > 0) rows.push(row);
+}
+await Promise.all([student.close(), teacher.close()]);
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
+const [a, b] = [median(rows.map(([x]) => x)), median(rows.map(([, x]) => x))];
+const ratios = rows.map(([x, y]) => x / y).toSorted((x, y) => x - y);
+console.log(`student ${a.toFixed(3)} s a picture, teacher ${b.toFixed(3)} s`);
+console.log(
+  `student / teacher: ${median(ratios).toFixed(2)} (${ratios[0]!.toFixed(2)} to ${ratios.at(-1)!.toFixed(2)})`,
+);
