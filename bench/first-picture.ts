@@ -17,7 +17,11 @@ const [turns, more] = [7, 8];
 async function seconds(count: number): Promise<number> {
   const args = [main, "generate", "a red apple, flat icon", "--seed", "7", "--count", String(count), "-q"];
   const started = performance.now();
-  await promisify(execFile)(process.execPath, [...args, "-o", path.join(folder, count === 1 ? "one.png" : "many/")]);
+  await promisify(execFile)(process.execPath, [
+    ...args,
+    "-o",
+    path.join(folder, count === 1 ? "one.png" : "many/"),
+  ]);
   return (performance.now() - started) / 1000;
 }
 

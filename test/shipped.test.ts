@@ -17,7 +17,11 @@ afterAll(() => rm(folder, { recursive: true }));
 async function colourAt(file: string, left: number, top: number, side: number) {
   // Cut first: sharp's statistics are those of its input, whatever is done with it.
   const square = sharp(path.join(folder, file)).extract({ left, top, width: side, height: side });
-  return (await sharp(await square.png().toBuffer()).stats()).channels.map(({ mean }) => mean) as [number, number, number];
+  return (await sharp(await square.png().toBuffer()).stats()).channels.map(({ mean }) => mean) as [
+    number,
+    number,
+    number,
+  ];
 }
 
 const koala = (...args: string[]) =>

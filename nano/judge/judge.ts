@@ -8,7 +8,7 @@ import { fromPicture, type Picture } from "../../src/image/pixels.js";
 import { Params, tracing } from "../../src/tensor/params.js";
 import { input, type Tensor } from "../../src/tensor/tensor.js";
 import { openSafetensors } from "../../src/weights/safetensors-file.js";
-import { type Classes, judge, judgedSize, type Question, questions } from "./network.js";
+import { type Classes, judge, judgedSize, type Question } from "./network.js";
 import { backgroundNames, plain, type Rendering } from "./samples.js";
 
 export type Answers = Record<Question, number>;
