@@ -300,7 +300,7 @@ describe("a picture that is dropped", () => {
       page,
       ".stage",
       "plain.png",
-      await readFile(new URL("../docs/pictures/first.png", import.meta.url)),
+      await readFile(new URL("../docs/pictures/page-phone.png", import.meta.url)),
     );
     const message = await page.waitForSelector(".message");
     expect(await message.innerText()).toMatch(/plain.png holds no settings|The settings of/);

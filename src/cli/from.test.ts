@@ -186,10 +186,6 @@ describe("the model of a picture", () => {
     const [was, is] = [await record("base.png"), await record("from-moved-2.png")];
     expect(is).toEqual({ ...was, model: { ...was.model, name: "elsewhere" } });
   });
-
-  it("must be given where there is no picture", async () => {
-    await expect(koala("a red bicycle")).rejects.toThrow(/^--model: must be given, got none/);
-  });
 });
 
 describe("a written picture", () => {
