@@ -4,7 +4,7 @@
  */
 
 import { existsSync } from "node:fs";
-import { readFile, writeFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { blockingEngine } from "../src/engine/ort.js";
@@ -17,10 +17,11 @@ import { openData } from "../src/train/data/source.js";
 import { trainingNoise } from "../src/train/noise.js";
 import { trainingOptions } from "../src/train/options.js";
 import { teacherOut, teacherTrace } from "../src/train/step.js";
+import { writeAll, writeBeside } from "../src/weights/files.js";
 import { readData, writeNouns } from "./data/dataset.js";
 import { type Evaluation, evaluate } from "./evaluate.js";
 import type { Judge } from "./judge/judge.js";
-import { writeSheet } from "./paint.js";
+import { fortyPrompts, writeSheet } from "./paint.js";
 import { ablationStage } from "./stages.js";
 
 export type Run = {
@@ -31,7 +32,7 @@ export type Run = {
   seed: number;
 };
 
-/** Features of this size of network are large: at the paper's weight of 1 they are 0.95 of the loss and more. */
+/** Features of this size of network are large: at the paper's weight of 1 they are 96 % of the loss. */
 const kd = "task=1,out=1,feat=0.03";
 const run = (name: string, feature: string, other: Partial<Run> = {}): Run => ({
   name,
@@ -42,7 +43,7 @@ const run = (name: string, feature: string, other: Partial<Run> = {}): Run => ({
   ...other,
 });
 
-/** Table 3 of the paper and its comparisons of layers, topologies; `sa` and the next best are repeated afterwards. */
+/** The paper's comparisons of features, layers and topologies; `sa` and the next best are repeated afterwards. */
 export const runs: readonly Run[] = [
   run("none", "none", { loss: "task=1,out=0,feat=0" }),
   run("out", "none", { loss: "task=1,out=1,feat=0" }),
@@ -55,9 +56,8 @@ export const runs: readonly Run[] = [
 export const repeats = (feature: string): Run[] =>
   [1, 2].map((seed) => run(`${feature}-seed${seed}`, feature, { seed }));
 
-export type Measured = Run & {
+type Measured = Run & {
   steps: number;
-  minutes: number;
   /** Mean squared errors of predicted velocities on the pairs that training never saw. */
   heldOutLoss: number;
   againstTeacher: number;
@@ -66,7 +66,7 @@ export type Measured = Run & {
 
 const results = fileURLToPath(new URL("ablation.json", import.meta.url));
 
-export async function measured(): Promise<Measured[]> {
+async function measured(): Promise<Measured[]> {
   return existsSync(results) ? (JSON.parse(await readFile(results, "utf8")) as Measured[]) : [];
 }
 
@@ -79,26 +79,21 @@ export async function ablate(work: string, judge: Judge, list: readonly Run[] = 
     console.log(`ablation: ${r.name}`);
     const args = ["--student", r.student, "--feature", r.feature, "--loss", r.loss, "--seed", String(r.seed)];
     const stage = ablationStage(work, r.name, steps, args);
-    const started = performance.now();
     if (!stage.done()) await stage.run();
     if (!stage.done()) throw new Error(`ablation: ${r.name} was stopped; the same command goes on`);
-    await measure({ ...r, steps, minutes: (performance.now() - started) / 60_000 }, work, judge);
+    await measure(r, work, judge);
   }
 }
 
 /** Keeps one run's figures beside those before it, and its forty pictures. */
-async function measure(
-  r: Run & { steps: number; minutes: number },
-  work: string,
-  judge: Judge,
-): Promise<void> {
+async function measure(r: Run, work: string, judge: Judge): Promise<void> {
   const model = path.join(work, "ablation", r.name);
   const errors = await heldOutErrors(work, model);
   const scores = await evaluate(model, judge, readData());
-  const row: Measured = { ...r, ...errors, scores };
-  await writeFile(results, `${JSON.stringify([...(await measured()), row], undefined, 2)}\n`);
-  const prompts = await readFile(new URL("prompts.txt", import.meta.url), "utf8");
-  await writeSheet(model, prompts.trim().split("\n"), path.join(work, "ablation", `${r.name}.png`));
+  const row: Measured = { ...r, steps, ...errors, scores };
+  const text = `${JSON.stringify([...(await measured()), row], undefined, 2)}\n`;
+  await writeBeside(results, (handle) => writeAll(handle, new TextEncoder().encode(text)));
+  await writeSheet(model, await fortyPrompts(), path.join(work, "ablation", `${r.name}.png`));
 }
 
 const batchSize = 32;
@@ -108,15 +103,13 @@ async function heldOutErrors(work: string, model: string) {
   const engine = blockingEngine();
   const teacher = path.join(work, "teacher");
   const cache = await heldOutCache(work, teacher);
-  const components = await loadComponents(teacher, { engine });
-  const schedule = trainingNoise(components.scheduler.config as never);
+  const models = await Promise.all([teacher, model].map((folder) => loadComponents(folder, { engine })));
+  const schedule = trainingNoise(models[0]!.scheduler.config as never);
   const options = trainingOptions({ trainBatchSize: batchSize, resolution: 128, seed: 1_000_000 });
   const passes = await Promise.all(
-    [teacher, model].map(async (folder) => {
-      const { part, config } = (await loadComponents(folder, { engine })).unet;
-      const program = partProgram("unet", part.file, part.weights, teacherTrace(config, []), engine);
-      return engine.load(program);
-    }),
+    models.map(({ unet: { part, config } }) =>
+      engine.load(partProgram("unet", part.file, part.weights, teacherTrace(config, []), engine)),
+    ),
   );
   const pictures = [...cache.keysByBucket.values()].flat().length;
   const count = 4 * Math.floor(pictures / batchSize);
@@ -132,6 +125,7 @@ async function heldOutErrors(work: string, model: string) {
     againstTeacher += squared(made!, taught!) / count;
     position = next;
   }
+  await Promise.all(passes.map((pass) => pass.release()));
   return { heldOutLoss, againstTeacher };
 }
 

@@ -28,7 +28,7 @@ import { styles } from "./data/emoji.js";
 import { evaluate } from "./evaluate.js";
 import { writeJudge, writeSnapshot } from "./export.js";
 import { keptJudge, leastAccuracy, openJudge } from "./judge/make.js";
-import { writeSheet } from "./paint.js";
+import { fortyPrompts, writeSheet } from "./paint.js";
 import { children } from "./processes.js";
 import { shipped, snapshot, stages } from "./stages.js";
 
@@ -53,9 +53,9 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
     case "ablation":
       return compare(args[0]);
     case "sheet":
-      return sheet(args[0], args[1] ?? shipped);
+      return writeSheet(args[1] ?? shipped, await fortyPrompts(), fileOf(command, args[0]));
     case "pairs":
-      return pairs(args[0], args[1] ?? shipped);
+      return writeSheet(args[1] ?? shipped, pairs(), fileOf(command, args[0]), styles.length);
   }
   const last = command === undefined ? all.length - 1 : names.indexOf(command);
   if (last < 0)
@@ -110,17 +110,15 @@ async function score(folder: string): Promise<void> {
   console.log(JSON.stringify({ judgeOnHeldOutRenderings: accuracy, ...scores }, undefined, 2));
 }
 
-async function sheet(file: string | undefined, folder: string): Promise<void> {
-  if (file === undefined) throw new Error("sheet: needs a file to write, got none. Name a .png.");
-  const prompts = await readFile(new URL("prompts.txt", import.meta.url), "utf8");
-  await writeSheet(folder, prompts.trim().split("\n"), file);
+/** Every noun that is taught, a row each, in every style. */
+function pairs(): string[] {
+  const named = readData().nouns.map(({ name }) => `${article(name)}${name}`);
+  return named.flatMap((noun) => styles.map((style) => `${noun}, ${styleNames[style][0]}`));
 }
 
-async function pairs(file: string | undefined, folder: string): Promise<void> {
-  if (file === undefined) throw new Error("pairs: needs a file to write, got none. Name a .png.");
-  const named = readData().nouns.map(({ name }) => `${article(name)}${name}`);
-  const prompts = named.flatMap((noun) => styles.map((style) => `${noun}, ${styleNames[style][0]}`));
-  await writeSheet(folder, prompts, file, styles.length);
+function fileOf(command: string, file: string | undefined): string {
+  if (file === undefined) throw new Error(`${command}: needs a file to write, got none. Name a .png.`);
+  return file;
 }
 
 /** To the run and the commands it started, which are in its process group. */

@@ -39,6 +39,12 @@ export function stages(work: string): Stage[] {
       },
     },
     {
+      name: "judge",
+      about: "a classifier of noun, style and background, on real renderings",
+      done: () => existsSync(at("judge", "accuracy.json")),
+      run: () => makeJudge(at("judge")),
+    },
+    {
       name: "autoencoder",
       about: "from every drawing",
       ...trainingUnless(begun, path.join(snapshot, "vae"), at("autoencoder"), 2600, [
@@ -79,12 +85,6 @@ export function stages(work: string): Stage[] {
         ...["distill", "-t", at("teacher"), "--student", "koala-700m", "-d", at("nouns"), ...unets],
         ...["--loss", "task=1,out=1,feat=0.03", ...studentRates],
       ]),
-    },
-    {
-      name: "judge",
-      about: "a classifier of noun, style and background, on real renderings",
-      done: () => existsSync(at("judge", "accuracy.json")),
-      run: () => makeJudge(at("judge")),
     },
     {
       name: "export",

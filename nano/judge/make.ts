@@ -41,6 +41,8 @@ export const keptJudge = fileURLToPath(new URL("../snapshots/judge", import.meta
 /** A trained judge with its own accuracy on held-out renderings: the one in `folder`, else the one that was kept. */
 export async function openJudge(made: string): Promise<{ judge: Judge; accuracy: Record<Question, number> }> {
   const folder = existsSync(path.join(made, "accuracy.json")) ? made : keptJudge;
+  if (!existsSync(path.join(folder, "accuracy.json")))
+    throw new Error(`no judge in ${made} or ${keptJudge}: npm run nano -- judge trains it`);
   const text = await readFile(path.join(folder, "accuracy.json"), "utf8");
   return { judge: await open(folder), accuracy: JSON.parse(text) as Record<Question, number> };
 }

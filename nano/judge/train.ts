@@ -7,7 +7,7 @@ import type { Values } from "../../src/engine/engine.js";
 import type { BlockingEngine } from "../../src/engine/ort.js";
 import { trainingOptions } from "../../src/train/options.js";
 import { layoutOf, wholeProgram } from "../../src/train/programs.js";
-import { randomWeight } from "../../src/train/random-weights.js";
+import { randomWeights } from "../../src/train/random-weights.js";
 import { type Job, type RunOptions, train } from "../../src/train/trainer.js";
 import { writeSafetensors } from "../../src/weights/safetensors-file.js";
 import { type Classes, judgedSize, judgeLoss, questions, rightAnswer } from "./network.js";
@@ -56,8 +56,7 @@ async function judgeJob(
     description: { command: "train", network: "judge", data: "nano" },
     layout,
     initialise: async (weights) => {
-      const generator = new Generator(0);
-      for (const name of shapes.keys()) layout.view(weights, name).set(randomWeight(name, shapes, generator));
+      weights.set(randomWeights(layout, shapes, new Generator(0)));
     },
     gradient: async ({ position, batch }, weights, into) => {
       const terms = await program.run(weights, inputsOf(shown, classes, batch), into);

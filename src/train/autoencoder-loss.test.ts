@@ -6,7 +6,7 @@ import { blockingEngine } from "../engine/ort.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
 import { layoutOf, wholeProgram } from "./programs.js";
-import { randomWeight } from "./random-weights.js";
+import { randomWeights } from "./random-weights.js";
 
 const config = tinyVaeConfig({
   encoder_block_out_channels: [8, 8],
@@ -23,8 +23,7 @@ it("decodes latents with noise as the sum of both", async () => {
   const layout = layoutOf(plain);
   const shapes = new Map([...plain.params].map(([name, { shape }]) => [name, shape]));
   const generator = new Generator(5);
-  const weights = new Float32Array(layout.total);
-  for (const name of shapes.keys()) layout.view(weights, name).set(randomWeight(name, shapes, generator));
+  const weights = randomWeights(layout, shapes, generator);
 
   const image = { data: generator.normal(2 * 3 * 256), shape: [2, 3, 16, 16] };
   const [latent, noise] = [0, 1].map(() => ({ data: generator.normal(2 * 4 * 64), shape: [2, 4, 8, 8] })) as [

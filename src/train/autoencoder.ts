@@ -2,7 +2,7 @@
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { Generator, randn } from "../diffusion/random.js";
+import { Generator } from "../diffusion/random.js";
 import type { Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort.js";
 import { InvalidRequest } from "../errors.js";
@@ -10,7 +10,7 @@ import { fromPicture, type Picture, toPicture } from "../image/pixels.js";
 import { type TinyVaeConfig, tinyEncode } from "../models/tiny-vae.js";
 import { partProgram } from "../pipeline/part.js";
 import type { Params } from "../tensor/params.js";
-import { input, type Shape } from "../tensor/tensor.js";
+import { count, input, type Shape } from "../tensor/tensor.js";
 import { readFloats, type WeightSet } from "../weights/component.js";
 import { writeAll, writeBeside } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
@@ -133,10 +133,9 @@ function pictureBatch(keys: readonly string[], number: number, { options, pictur
 }
 
 /** Normal numbers of deviation `sigma`, those of the batch of this number. */
-function latentErrors(shape: readonly number[], sigma: number, seed: number, number: number) {
+function latentErrors(shape: Shape, sigma: number, seed: number, number: number) {
   const generator = new Generator(below(2 ** 32, seeded(seed, "latent noise", number)));
-  const count = shape.reduce((product, length) => product * length, 1);
-  return { data: randn(count, generator).map((x) => sigma * x), shape: [...shape] };
+  return { data: generator.normal(count(shape)).map((x) => sigma * x), shape };
 }
 
 /** Rows of `width` numbers, each turned round. */

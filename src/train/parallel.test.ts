@@ -7,7 +7,7 @@ import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
 import { parallelProgram, parallelRun } from "./parallel.js";
 import { layoutOf, wholeProgram } from "./programs.js";
-import { randomWeight } from "./random-weights.js";
+import { randomWeights } from "./random-weights.js";
 
 const config = tinyVaeConfig({
   encoder_block_out_channels: [8, 8],
@@ -23,8 +23,7 @@ describe("a training step in two shares", () => {
     const layout = layoutOf(whole);
     const shapes = new Map([...whole.params].map(([name, { shape }]) => [name, shape]));
     const generator = new Generator(3);
-    const weights = new Float32Array(layout.total);
-    for (const name of shapes.keys()) layout.view(weights, name).set(randomWeight(name, shapes, generator));
+    const weights = randomWeights(layout, shapes, generator);
     const image = { data: generator.normal(4 * 3 * 256), shape: [4, 3, 16, 16] };
 
     const alone = await wholeProgram(blockingEngine({ threads: 1 }), whole, layout);

@@ -2,6 +2,7 @@
 
 import type { Generator } from "../diffusion/random.js";
 import { count, type Shape } from "../tensor/tensor.js";
+import type { Layout } from "./flat.js";
 
 /** Diffusers' networks keep PyTorch's defaults; Transformers draws CLIP's two tables with this deviation. */
 const embeddingDeviation = 0.02;
@@ -28,4 +29,15 @@ export function randomWeight(
   const values = new Float32Array(size);
   for (let i = 0; i < size; i++) values[i] = bound * (((generator.random32() & 0xffffff) / 2 ** 24) * 2 - 1);
   return values;
+}
+
+/** Initial values of every weight of a layout, drawn in the order of `shapes`. */
+export function randomWeights(
+  layout: Layout,
+  shapes: ReadonlyMap<string, Shape>,
+  generator: Generator,
+): Float32Array {
+  const weights = new Float32Array(layout.total);
+  for (const path of shapes.keys()) layout.view(weights, path).set(randomWeight(path, shapes, generator));
+  return weights;
 }
