@@ -20,17 +20,25 @@ const entry = import.meta.url.endsWith(".ts")
   ? new URL("../../dist/engine/worker.js", import.meta.url)
   : new URL("./worker.js", import.meta.url);
 
-/** Starts the thread. `close` ends it as soon as a running operation is done. */
+/** What the thread answers unasked, once it has loaded ONNX Runtime. */
+export const startId = 0;
+
+/**
+ * Starts the thread. `close` ends it as soon as a running operation is done, and not before it has started: a thread
+ * that is ended while it loads ONNX Runtime takes the process with it.
+ */
 export function workerEngine(options: EngineOptions = {}): Engine {
   const waiting = new Map<
     number,
     { program: string; resolve: (r: Response) => void; reject: (e: Error) => void }
   >();
-  let ids = 0;
+  let ids = startId + 1;
   let failure: Error | undefined;
   silenceTelemetry();
   const worker = new Worker(entry, { workerData: options, env: SHARE_ENV });
-  worker.unref();
+  const started = new Promise<void>((resolve) => {
+    waiting.set(startId, { program: "engine", resolve: () => resolve(), reject: () => resolve() });
+  });
 
   worker.on("message", (response: Response) => {
     const { program, resolve, reject } = waiting.get(response.id)!;
@@ -67,5 +75,9 @@ export function workerEngine(options: EngineOptions = {}): Engine {
       release: async () => void (await ask(name, { kind: "release", session })),
     };
   };
-  return { device: options.device ?? cpu, load, close: async () => void (await worker.terminate()) };
+  const close = async () => {
+    await started;
+    await worker.terminate();
+  };
+  return { device: options.device ?? cpu, load, close };
 }

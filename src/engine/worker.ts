@@ -2,7 +2,7 @@
 
 import { parentPort, workerData } from "node:worker_threads";
 import type { Session } from "./engine.js";
-import type { Request, Response } from "./node.js";
+import { type Request, type Response, startId } from "./node.js";
 import { blockingEngine, type EngineOptions } from "./ort.js";
 
 const engine = blockingEngine({ spinning: true, plansMemory: false, ...(workerData as EngineOptions) });
@@ -34,3 +34,5 @@ parentPort!.on("message", async (request: Request) => {
     parentPort!.postMessage({ id: request.id, error: message } satisfies Response);
   }
 });
+
+parentPort!.postMessage({ id: startId } satisfies Response);
