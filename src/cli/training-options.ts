@@ -29,6 +29,7 @@ export function addTrainingOptions(command: Command): Command {
     .option("--zero-snr", "rescale the schedule so that its last step is pure noise")
     .option("--snr-gamma <n>", "min-SNR weights of the task loss; 5 is usual", numberOption)
     .option("--noise-offset <n>", "shift each channel's noise by this much", numberOption)
+    .option("--timestep-bias <n>", "draw the noisier half of timesteps n times as often", numberOption)
     .option("-b, --batch-size <n>", "pictures in a batch", numberOption)
     .option("--accumulate <n>", "batches in an update", numberOption)
     .option("-s, --steps <n>", "updates", numberOption)
@@ -75,6 +76,7 @@ export type TrainingFlags = {
   zeroSnr?: boolean;
   snrGamma?: number;
   noiseOffset?: number;
+  timestepBias?: number;
   latentMoments?: number;
   latentNoise?: number;
   decoderOnly?: boolean;
@@ -115,6 +117,7 @@ export function trainingRequest(flags: TrainingFlags): TrainingRequest {
     snrGamma: flags.snrGamma,
     snrRule: undefined,
     noiseOffset: flags.noiseOffset,
+    timestepBias: flags.timestepBias,
     latentMomentWeight: flags.latentMoments,
     latentNoise: flags.latentNoise,
     decoderOnly: flags.decoderOnly,

@@ -36,7 +36,14 @@ export async function noisyBatch(
   options: TrainingOptions,
   { position, batch }: { position: Position; batch: number },
 ): Promise<NoisyBatch> {
-  const { seed, trainBatchSize, noiseOffset, snrGamma: gamma, snrRule: rule } = options;
+  const {
+    seed,
+    trainBatchSize,
+    noiseOffset,
+    timestepBias: noisier,
+    snrGamma: gamma,
+    snrRule: rule,
+  } = options;
   const { keys, next } = batchesFrom(position, seed, cache.keysByBucket, trainBatchSize).next().value!;
   const generator = new Generator(below(2 ** 32, seeded(seed, "noise", batch)));
   const read = await cache.read(keys);
@@ -44,7 +51,7 @@ export async function noisyBatch(
   const [channels, height, width] = read.latentShape;
   const shape = [keys.length, channels, height, width] as const;
   const noise = drawNoise(shape, generator, { noiseOffset });
-  const timesteps = drawTimesteps(schedule, keys.length, generator);
+  const timesteps = drawTimesteps(schedule, keys.length, generator, { noisier });
   const dropped = keys.map((_: string, i: number) =>
     drawDropout(options.captionDropoutRule, options.captionDropout, seeded(seed, "captions", batch, i)),
   );

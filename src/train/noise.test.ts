@@ -89,6 +89,16 @@ describe("draws equal PyTorch's", () => {
     expect([...alone]).toEqual(await ints(`draw/${seed}/timesteps_alone`));
   });
 
+  it("a bias draws the noisier half that many times as often, and within a half all alike", () => {
+    const drawn = drawTimesteps(epsilon, 40_000, new Generator(3), { noisier: 3 });
+    const quarters = [0, 0, 0, 0];
+    for (const t of drawn) quarters[Math.floor(t / 250)]!++;
+    for (const [i, share] of [1 / 8, 1 / 8, 3 / 8, 3 / 8].entries())
+      expect(quarters[i]! / drawn.length).toBeCloseTo(share, 1.9);
+    expect(Math.min(...drawn)).toBe(0);
+    expect(Math.max(...drawn)).toBe(999);
+  });
+
   it("a noise offset shifts each channel of each sample by one number, drawn after the noise", () => {
     const [plain, drawn] = [new Generator(7), new Generator(7)];
     const noise = plain.normal(2 * 4 * 30);

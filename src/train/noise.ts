@@ -166,8 +166,23 @@ export function drawNoise(
 }
 
 /**
- * `torch.randint(0, timesteps, (batch,))`; Diffusers' scripts draw it after the noise, from the same
- * generator.
+ * `torch.randint(0, timesteps, (batch,))`; Diffusers' scripts draw it after the noise, from the same generator. With
+ * `noisier` other than 1 the noisier half of the timesteps is drawn that many times as often as the other, which is
+ * those scripts' `timestep_bias_strategy` "later" with a portion of 0.5: there the pictures come from the words alone.
  */
-export const drawTimesteps = (schedule: TrainingNoise, batch: number, generator: Generator): Float64Array =>
-  generator.randint(batch, { high: schedule.alphasCumprod.length });
+export function drawTimesteps(
+  schedule: TrainingNoise,
+  batch: number,
+  generator: Generator,
+  { noisier = 1 } = {},
+): Float64Array {
+  const count = schedule.alphasCumprod.length;
+  if (noisier === 1) return generator.randint(batch, { high: count });
+  const half = count / 2;
+  const clean = 1 / (1 + noisier);
+  return generator
+    .uniform(batch, "float64")
+    .map((u) =>
+      Math.floor(u < clean ? (u / clean) * half : half + ((u - clean) / (1 - clean)) * (count - half)),
+    );
+}

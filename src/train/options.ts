@@ -51,6 +51,8 @@ const schema = z.strictObject({
   snrGamma: above.nullable().default(null),
   snrRule: oneOf(snrRules).default("current"),
   noiseOffset: number.default(0),
+  /** How many times as often the noisier half of the timesteps is drawn as the other. */
+  timestepBias: above.default(1),
 
   resolution: pixels.default(512),
   /** Buckets of several aspect ratios in place of squares. */
