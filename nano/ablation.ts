@@ -18,7 +18,7 @@ import { trainingNoise } from "../src/train/noise.js";
 import { trainingOptions } from "../src/train/options.js";
 import { teacherOut, teacherTrace } from "../src/train/step.js";
 import { writeAll, writeBeside } from "../src/weights/files.js";
-import { readData, writeNouns } from "./data/dataset.js";
+import { readData, reduced, writeNouns } from "./data/dataset.js";
 import { type Evaluation, evaluate } from "./evaluate.js";
 import type { Judge } from "./judge/judge.js";
 import { fortyPrompts, writeSheet } from "./paint.js";
@@ -74,6 +74,9 @@ const steps = 700;
 
 /** Makes and measures what is missing of `list`. */
 export async function ablate(work: string, judge: Judge, list: readonly Run[] = runs): Promise<void> {
+  const pictures = path.join(work, "ablation", "nouns");
+  if (!existsSync(path.join(pictures, "metadata.jsonl")))
+    await writeNouns(reduced(readData()), pictures, () => {});
   const known = new Set((await measured()).map(({ name }) => name));
   for (const r of list.filter(({ name }) => !known.has(name))) {
     console.log(`ablation: ${r.name}`);
@@ -89,7 +92,7 @@ export async function ablate(work: string, judge: Judge, list: readonly Run[] = 
 async function measure(r: Run, work: string, judge: Judge): Promise<void> {
   const model = path.join(work, "ablation", r.name);
   const errors = await heldOutErrors(work, model);
-  const scores = await evaluate(model, judge, readData());
+  const scores = await evaluate(model, judge, reduced(readData()));
   const row: Measured = { ...r, steps, ...errors, scores };
   const text = `${JSON.stringify([...(await measured()), row], undefined, 2)}\n`;
   await writeBeside(results, (handle) => writeAll(handle, new TextEncoder().encode(text)));
@@ -131,9 +134,12 @@ async function heldOutErrors(work: string, model: string) {
 
 /** Latents and embeddings of the pairs that no training saw, by the teacher's own encoders. */
 async function heldOutCache(work: string, teacher: string) {
-  const [pictures, folder] = [path.join(work, "held"), path.join(work, "held-cache")];
+  const [pictures, folder] = ["held", "held-cache"].map((name) => path.join(work, "ablation", name)) as [
+    string,
+    string,
+  ];
   if (!existsSync(path.join(pictures, "metadata.jsonl")))
-    await writeNouns(readData(), pictures, () => {}, { heldOut: true });
+    await writeNouns(reduced(readData()), pictures, () => {}, { heldOut: true });
   await buildCache({
     data: await openData(pictures),
     dataPath: pictures,
@@ -151,4 +157,22 @@ function squared(a: Float32Array, b: Float32Array): number {
   let sum = 0;
   for (const [i, x] of a.entries()) sum += (x - b[i]!) ** 2;
   return sum / a.length;
+}
+
+/** The figures of every run as the document's table. */
+export async function ablationTable(): Promise<string> {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  const rows = (await measured()).map(({ name, student, heldOutLoss, againstTeacher, scores }) =>
+    [
+      name,
+      student.replace("koala-", "").toUpperCase(),
+      heldOutLoss.toFixed(4),
+      againstTeacher.toFixed(4),
+      ...[scores.trained, scores.heldOut].flatMap(({ noun, style }) => [percent(noun), percent(style)]),
+    ].join(" | "),
+  );
+  const head =
+    "run | student | held-out loss | against the teacher | noun | style | noun, held out | style, held out";
+  const line = head.replace(/[^|]+/g, (cell) => (/loss|teacher|noun|style/.test(cell) ? " ---: " : " --- "));
+  return [head, line.trim(), ...rows].map((row) => `| ${row} |`).join("\n");
 }

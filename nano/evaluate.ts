@@ -8,10 +8,10 @@ import { article, styleNames } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
-import { type Answers, accuracy, type Judge, shrunk } from "./judge/judge.js";
-import type { Question } from "./judge/network.js";
+import { accuracy, type Judge, shrunk } from "./judge/judge.js";
 import { backgroundNames } from "./judge/samples.js";
 import { opened, type Sampling } from "./paint.js";
+import type { Answers, Question } from "./questions.js";
 
 export type Score = Record<Question, number> & { pictures: number };
 export type Evaluation = { sampling: Sampling; trained: Score; heldOut: Score; secondsPerPicture: number };
@@ -22,10 +22,10 @@ export async function evaluate(
   folder: string,
   judge: Judge,
   data: Data,
-  { share = 1, ...given }: Partial<Sampling> & { share?: number } = {},
+  given: Partial<Sampling> = {},
 ): Promise<Evaluation> {
   const { paint, sampling, close } = await opened(folder, given);
-  const asked = prompts(data, share);
+  const asked = prompts(data, judge);
   const answers: Answers[] = [];
   const started = performance.now();
   for (let from = 0; from < asked.length; from += batch) {
@@ -56,19 +56,20 @@ export async function evaluate(
   };
 }
 
-/** One prompt for each pair, half of them on white; of a `share` below 1, every so many. */
-function prompts({ nouns, held }: Data, share: number) {
-  const pairs = nouns.flatMap((noun, n) => styles.map((style, s) => ({ noun, n, style, s })));
-  return pairs
-    .filter((_, i) => Math.floor(i * share) !== Math.floor((i - 1) * share))
-    .map(({ noun, n, style, s }) => {
-      const draw = seeded(0, "evaluate", pairOf(noun.name, style));
-      const background = draw() < 0.5 ? 0 : below(backgroundNames.length, draw);
-      const behind = background === 0 ? "" : `, on a ${backgroundNames[background]} background`;
-      return {
-        prompt: `${article(noun.name)}${noun.name}, ${styleNames[style][0]}${behind}`,
-        right: { noun: n, style: s, background },
-        held: held.has(pairOf(noun.name, style)),
-      };
-    });
+/** One prompt for each pair, half of them on white. */
+function prompts({ nouns, held }: Data, judge: Judge) {
+  const pairs = nouns.flatMap((noun) => {
+    const n = judge.nouns.indexOf(noun.name);
+    return styles.map((style, s) => ({ noun, n, style, s }));
+  });
+  return pairs.map(({ noun, n, style, s }) => {
+    const draw = seeded(0, "evaluate", pairOf(noun.name, style));
+    const background = draw() < 0.5 ? 0 : below(backgroundNames.length, draw);
+    const behind = background === 0 ? "" : `, on a ${backgroundNames[background]} background`;
+    return {
+      prompt: `${article(noun.name)}${noun.name}, ${styleNames[style][0]}${behind}`,
+      right: { noun: n, style: s, background },
+      held: held.has(pairOf(noun.name, style)),
+    };
+  });
 }

@@ -3,7 +3,7 @@
  * paint with it), `words.json` (what it knows), its card and its notices.
  */
 
-import { cp, mkdir, rename, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { float32ToFloat16 } from "../src/weights/half.js";
@@ -41,10 +41,22 @@ export async function exportModel({ model, vae, to }: Folders): Promise<void> {
   });
 }
 
-/** A trained folder in half precision with nothing beside it: what the repository keeps of a run. */
-export async function writeSnapshot(folders: Folders, reached: object): Promise<void> {
+const textParts = ["tokenizer", "tokenizer_2", "text_encoder", "text_encoder_2"];
+
+/**
+ * A trained folder in half precision with nothing beside it: what the repository keeps of a run. What is text lies in
+ * `text` and is linked to, so that neither folder has more than 25 MB.
+ */
+export async function writeSnapshot(folders: Folders, text: string, reached: object): Promise<void> {
   await replaced(folders.to, async (beside) => {
     await writeHalved({ ...folders, to: beside });
+    await replaced(text, async (textBeside) => {
+      await mkdir(textBeside, { recursive: true });
+      for (const part of textParts) {
+        await rename(path.join(beside, part), path.join(textBeside, part));
+        await symlink(path.join(path.relative(folders.to, text), part), path.join(beside, part));
+      }
+    });
     await writeFile(path.join(beside, "reached.json"), json(reached));
   });
 }

@@ -9,6 +9,7 @@
  *     npm run nano -- snapshot        keep the teacher as it is now in nano/snapshots
  *     npm run nano -- evaluate        the judge's scores of models/nano, and of the teacher
  *     npm run nano -- ablation        the paper's comparisons, run by run; with a feature: it again from other seeds
+ *     npm run nano -- table           what the comparisons gave, as docs/ablation.md has it
  *     npm run nano -- sheet FILE      the forty prompts, painted by models/nano
  *     npm run nano -- pairs FILE      every noun that it is taught, a row each, in every style
  *
@@ -21,7 +22,7 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { checkpointSteps } from "../src/train/checkpoint.js";
-import { ablate, repeats, runs } from "./ablation.js";
+import { ablate, ablationTable, repeats, runs } from "./ablation.js";
 import { article, styleNames } from "./data/captions.js";
 import { readData } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
@@ -30,7 +31,7 @@ import { writeJudge, writeSnapshot } from "./export.js";
 import { keptJudge, leastAccuracy, openJudge } from "./judge/make.js";
 import { fortyPrompts, writeSheet } from "./paint.js";
 import { children } from "./processes.js";
-import { shipped, snapshot, stages } from "./stages.js";
+import { shipped, snapshot, snapshotText, stages } from "./stages.js";
 
 const work = path.resolve(process.env.KOALA_NANO ?? "out/nano");
 const pidFile = path.join(work, "pid");
@@ -52,6 +53,8 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
       return score(args[0] ?? shipped);
     case "ablation":
       return compare(args[0]);
+    case "table":
+      return console.log(await ablationTable());
     case "sheet":
       return writeSheet(args[1] ?? shipped, await fortyPrompts(), fileOf(command, args[0]));
     case "pairs":
@@ -87,7 +90,8 @@ async function pausable(run: () => Promise<void>): Promise<void> {
 async function keep(): Promise<void> {
   const teacher = path.join(work, "teacher");
   const steps = (await checkpointSteps(teacher)).at(-1) ?? 0;
-  await writeSnapshot({ model: teacher, vae: path.join(work, "vae"), to: snapshot }, { teacherSteps: steps });
+  const folders = { model: teacher, vae: path.join(work, "vae"), to: snapshot };
+  await writeSnapshot(folders, snapshotText, { teacherSteps: steps });
   const judge = path.join(work, "judge");
   if (existsSync(path.join(judge, "accuracy.json"))) await writeJudge(judge, keptJudge);
   console.log(`${snapshot}: the teacher after ${steps} steps`);

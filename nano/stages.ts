@@ -9,6 +9,7 @@ import { readData, writeEvery, writeNouns } from "./data/dataset.js";
 import { exportModel } from "./export.js";
 import { makeJudge } from "./judge/make.js";
 import { writeTemplate } from "./template.js";
+import { teachText } from "./text.js";
 
 export type Stage = { name: string; about: string; done: () => boolean; run: () => Promise<void> };
 
@@ -17,6 +18,7 @@ const here = (name: string) => path.join(root, "nano", name);
 export const shipped = path.join(root, "models", "nano");
 /** What earlier sessions left of the teacher, text encoders and autoencoder included: training goes on from there. */
 export const snapshot = here("snapshots/teacher");
+export const snapshotText = here("snapshots/text");
 const begun = () => existsSync(path.join(snapshot, "model_index.json"));
 
 export function stages(work: string): Stage[] {
@@ -67,15 +69,22 @@ export function stages(work: string): Stage[] {
       done: () => existsSync(at("template", "model_index.json")),
       run: () =>
         begun()
-          ? cp(snapshot, at("template"), { recursive: true })
+          ? cp(snapshot, at("template"), { recursive: true, dereference: true })
           : writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") }),
     },
     {
+      name: "text",
+      about: "the text encoders, which learn to tell words apart before there are pictures",
+      done: () => begun() || existsSync(at("text", "checkpoints")),
+      run: () => teachText(readData(), at("template"), at("text"), 1200),
+    },
+    {
       name: "teacher",
-      about: "a U-Net of SDXL's topology and its text encoders",
-      ...training(at("teacher"), 5000, [
+      about: "a U-Net of SDXL's topology, and its text encoders with it",
+      ...training(at("teacher"), 6000, [
         ...["train", "-m", at("template"), "--text-encoders", "-d", at("nouns"), ...unets],
-        ...["--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "100", "--ema", "0.999"],
+        ...["--timestep-bias", "3", "--lr", "1.2e-3", "--lr-schedule", "cosine", "--warmup", "50"],
+        ...["--ema", "0.998"],
       ]),
     },
     {
@@ -143,7 +152,7 @@ function trainingUnless(
 /** A student for the ablation: the same as `student` in everything that `args` does not say, and shorter. */
 export const ablationStage = (work: string, name: string, steps: number, args: readonly string[]) =>
   training(path.join(work, "ablation", name), steps, [
-    ...["distill", "-t", path.join(work, "teacher"), "-d", path.join(work, "nouns"), ...unets],
+    ...["distill", "-t", path.join(work, "teacher"), "-d", path.join(work, "ablation", "nouns"), ...unets],
     ...["--cache", path.join(work, "ablation", "cache"), ...studentRates, ...args],
   ]);
 

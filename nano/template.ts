@@ -10,7 +10,7 @@ import { clipConfig, clipText } from "../src/models/clip.js";
 import { traceUnet } from "../src/models/trace.js";
 import { unetConfig } from "../src/models/unet-config.js";
 import { manifest, type Params } from "../src/tensor/params.js";
-import { input } from "../src/tensor/tensor.js";
+import { count, input } from "../src/tensor/tensor.js";
 import { randomWeight } from "../src/train/random-weights.js";
 import { writeSafetensors } from "../src/weights/safetensors-file.js";
 import * as configs from "./configs.js";
@@ -18,6 +18,12 @@ import { learnVocabulary } from "./tokenizer.js";
 
 /** Above it a word is two tokens; every word of the captions is one long before. */
 const mostMerges = 1200;
+
+/**
+ * Of the random numbers in the text encoders' tables. CLIP begins with 0.02, beside which what the attention adds, much
+ * the same for every prompt, drowns the words: that takes a large training to mend.
+ */
+const tableDeviation = 1;
 
 /** `pictures` is the folder of the U-Nets' training pictures, `vae` that of the autoencoder. */
 export async function writeTemplate(
@@ -60,7 +66,9 @@ async function writeWeights(folder: string, name: string, trace: (p: Params) => 
   const shapes = manifest(trace);
   const generator = new Generator(0);
   const tensors = [...shapes].map(([key, shape]) => {
-    const data = randomWeight(key, shapes, generator);
+    const data = /(token|position)_embedding\.weight$/.test(key)
+      ? generator.normal(count(shape)).map((x) => x * tableDeviation)
+      : randomWeight(key, shapes, generator);
     return [key, { dtype: "F32" as const, shape, data }] as const;
   });
   await writeSafetensors(path.join(folder, name), new Map(tensors));

@@ -42,12 +42,12 @@ const pick = <T>(from: readonly T[], draw: Draw): T => from[below(from.length, d
 
 /** One way of saying it. The background is named always where it is not white, and sometimes where it is. */
 export function caption(noun: Noun, style: Style, background: Background, draw: Draw): string {
-  const name = draw() < 0.7 || noun.aliases.length === 0 ? noun.name : pick(noun.aliases, draw);
+  const name = draw() < 0.75 || noun.aliases.length === 0 ? noun.name : pick(noun.aliases, draw);
   const thing = draw() < 0.6 ? `${article(name)}${name}` : name;
   const manner = draw() < 0.75 ? styleNames[style][0]! : pick(styleNames[style], draw);
   const named = background !== "white" || draw() < 0.25;
   const behind = !named ? "" : draw() < 0.7 ? `on a ${background} background` : `${background} background`;
-  const styled = draw() < 0.92;
+  const styled = draw() < 0.95;
   const parts = draw() < 0.85 ? [thing, styled ? manner : "", behind] : [styled ? manner : "", thing, behind];
   return parts.filter((part) => part !== "").join(", ");
 }

@@ -9,7 +9,7 @@ import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
 import { type Background, backgrounds, caption } from "./captions.js";
 import { type Concept, type Drawing, readConcepts, type Style, styles } from "./emoji.js";
-import { chooseNouns, heldOut as heldOutOf, type Noun, pairOf, taught } from "./nouns.js";
+import { chooseNouns, heldOut as heldOutOf, type Noun, pairOf } from "./nouns.js";
 import { laidOn, render, size } from "./render.js";
 
 const seed = 0;
@@ -22,17 +22,16 @@ export type Data = {
   concepts: ReadonlyMap<string, Concept>;
 };
 
-/** All chosen nouns, which the judge is trained on. */
-export function readAll(): Data {
+/** The chosen nouns and everything that can be drawn. */
+export function readData(): Data {
   const concepts = readConcepts();
   const nouns = chooseNouns(concepts);
   return { nouns, held: heldOutOf(nouns), concepts: new Map(concepts.map((c) => [c.code, c])) };
 }
 
-/** The nouns that the model is taught. */
-export function readData(): Data {
-  const { nouns: all, held, concepts } = readAll();
-  const nouns = taught(all);
+/** Every third noun: what the ablation is made on. */
+export function reduced({ nouns: all, held, concepts }: Data): Data {
+  const nouns = all.filter((_, i) => i % 3 === 0);
   const pairs = nouns.flatMap(({ name }) => styles.map((style) => pairOf(name, style)));
   return { nouns, held: new Set(pairs.filter((pair) => held.has(pair))), concepts };
 }

@@ -9,8 +9,7 @@
  *    alias, the first in Unicode's order is taken.
  * 4. The twelve of `first`, which a newcomer is likely to ask for; then in turns from each subgroup, in Unicode's order
  *    within it, until there are `count`.
- * 5. Until the hours reach all of these, the twelve of `first` are taught.
- * 6. Of the pairs of noun and style a tenth is held out, drawn by a hash of their names, at most two of one noun.
+ * 5. Of the pairs of noun and style a tenth is held out, drawn by a hash of their names, at most two of one noun.
  */
 
 import { createHash } from "node:crypto";
@@ -64,9 +63,6 @@ function withAliases(concepts: readonly Concept[]): Noun[] {
     aliases: aliases.filter((a) => plain(a) && !names.has(a) && uses.get(a) === 1).slice(0, 4),
   }));
 }
-
-/** What is taught until the hours reach all of them. */
-export const taught = (nouns: readonly Noun[]): Noun[] => nouns.filter(({ name }) => first.includes(name));
 
 /** The pairs "name/style" that are kept from training. */
 export function heldOut(nouns: readonly Noun[]): Set<string> {

@@ -8,10 +8,10 @@ import { fromPicture, type Picture } from "../../src/image/pixels.js";
 import { Params, tracing } from "../../src/tensor/params.js";
 import { input, type Tensor } from "../../src/tensor/tensor.js";
 import { openSafetensors } from "../../src/weights/safetensors-file.js";
-import { type Classes, judge, judgedSize, type Question } from "./network.js";
-import { backgroundNames, plain, type Rendering } from "./samples.js";
-
-export type Answers = Record<Question, number>;
+import type { Data } from "../data/dataset.js";
+import type { Answers, Question } from "../questions.js";
+import { judge, judgedSize } from "./network.js";
+import { classesOf, type Drawing, keptSamples } from "./samples.js";
 
 type Weights = Readonly<Record<string, Values>>;
 
@@ -20,34 +20,30 @@ const batchSize = 32;
 export class Judge {
   readonly #session: BlockingSession;
   readonly #weights: Weights;
-  /** Of the nouns that it can tell apart, those that it is asked about. */
-  readonly among: readonly number[];
+  /** The nouns that it can tell apart, which it answers by their numbers here. */
+  readonly nouns: readonly string[];
 
-  private constructor(session: BlockingSession, weights: Weights, among: readonly number[]) {
+  private constructor(session: BlockingSession, weights: Weights, nouns: readonly string[]) {
     this.#session = session;
     this.#weights = weights;
-    this.among = among;
+    this.nouns = nouns;
   }
 
-  static async open(
-    engine: BlockingEngine,
-    file: string,
-    classes: Classes,
-    among: readonly number[],
-  ): Promise<Judge> {
+  static async open(engine: BlockingEngine, file: string, data: Data): Promise<Judge> {
     const params = new Map<string, Tensor>();
     const picture = input("picture", [batchSize, 3, judgedSize, judgedSize]);
-    const outputs = judge(new Params(tracing(params)), classes, picture);
+    const outputs = judge(new Params(tracing(params)), classesOf(data), picture);
     const weights = await openSafetensors(file);
     const read = [...params].map(async ([name, { shape }]) => [
       name,
       { data: await weights.readFloats(name), shape },
     ]);
     const session = await engine.load(lower("judge", outputs));
-    return new Judge(session, Object.fromEntries(await Promise.all(read)), among);
+    const nouns = data.nouns.map(({ name }) => name);
+    return new Judge(session, Object.fromEntries(await Promise.all(read)), nouns);
   }
 
-  /** pictures: [3, 64, 64] in -1..1 each. A noun is answered by its place in `among`. */
+  /** pictures: [3, 64, 64] in -1..1 each */
   async answers(pictures: readonly Float32Array[]): Promise<Answers[]> {
     const area = 3 * judgedSize ** 2;
     const all: Answers[] = [];
@@ -58,10 +54,7 @@ export class Judge {
       const shape = [batchSize, 3, judgedSize, judgedSize];
       const results = await this.#session.run({ ...this.#weights, picture: { data, shape } });
       for (const i of some.keys()) {
-        const answer = (q: Question) => {
-          const row = rowOf(floatsOf(results[q]), i);
-          return largest(q === "noun" ? this.among.map((noun) => row[noun]!) : [...row]);
-        };
+        const answer = (q: Question) => largest(rowOf(floatsOf(results[q]), i));
         all.push({ noun: answer("noun"), style: answer("style"), background: answer("background") });
       }
     }
@@ -72,7 +65,7 @@ export class Judge {
 const rowOf = (rows: Float32Array, i: number) =>
   rows.subarray((i * rows.length) / batchSize, ((i + 1) * rows.length) / batchSize);
 
-const largest = (row: readonly number[]) => row.indexOf(Math.max(...row));
+const largest = (row: Float32Array) => row.indexOf(Math.max(...row));
 
 /** A picture of any size as the judge sees it. */
 export async function shrunk({ data, width, height }: Picture): Promise<Float32Array> {
@@ -88,17 +81,15 @@ export function accuracy(given: readonly Answers[], right: readonly Answers[]): 
   return { noun: share("noun"), style: share("style"), background: share("background") };
 }
 
-/** How the judge does on renderings that it was not trained on, of the nouns it is asked about, on every background. */
-export async function heldOutAccuracy(
+/** How the judge does on renderings that it was not trained on. */
+export async function keptAccuracy(
   judge: Judge,
-  renderings: readonly Rendering[],
+  drawings: readonly Drawing[],
 ): Promise<Record<Question, number>> {
-  const shown = renderings
-    .filter((r) => r.held && judge.among.includes(r.noun))
-    .flatMap((r) => backgroundNames.map((name, background) => ({ r, name, background })));
-  const given = await judge.answers(shown.map(({ r, name }) => plain(r, name)));
+  const shown = keptSamples(drawings);
+  const given = await judge.answers(shown.map(({ picture }) => picture));
   return accuracy(
     given,
-    shown.map(({ r, background }) => ({ noun: judge.among.indexOf(r.noun), style: r.style, background })),
+    shown.map(({ drawing: { noun, style }, background }) => ({ noun, style, background })),
   );
 }

@@ -1,4 +1,4 @@
-/** @file Trains the judge, and says how it does on the renderings that it was not shown. */
+/** @file Trains the judge, and says how it does on renderings that it was not shown. */
 
 import { existsSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
@@ -6,22 +6,22 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { blockingEngine } from "../../src/engine/ort.js";
 import { checkpointSteps } from "../../src/train/checkpoint.js";
-import { readAll, readData } from "../data/dataset.js";
-import { heldOutAccuracy, Judge } from "./judge.js";
-import type { Question } from "./network.js";
+import { readData } from "../data/dataset.js";
+import type { Question } from "../questions.js";
+import { Judge, keptAccuracy } from "./judge.js";
 import { classesOf, renderAll } from "./samples.js";
 import { trainJudge } from "./train.js";
 
-const steps = 3000;
+const steps = 2500;
 /** Below it a judge's scores say nothing. */
 export const leastAccuracy = 0.95;
 
 export async function makeJudge(folder: string): Promise<void> {
-  const all = readAll();
+  const data = readData();
   const engine = blockingEngine();
-  const renderings = await renderAll(all);
+  const drawings = await renderAll(data);
   const resume = (await checkpointSteps(folder).catch(() => [])).length > 0;
-  await trainJudge(engine, renderings, classesOf(all), {
+  await trainJudge(engine, drawings, classesOf(data), {
     folder,
     steps,
     resume,
@@ -30,7 +30,7 @@ export async function makeJudge(folder: string): Promise<void> {
     },
   });
   const judge = await open(folder);
-  const accuracy = await heldOutAccuracy(judge, renderings);
+  const accuracy = await keptAccuracy(judge, drawings);
   await writeFile(path.join(folder, "accuracy.json"), `${JSON.stringify(accuracy, undefined, 2)}\n`);
   console.log(`on held-out renderings: ${JSON.stringify(accuracy)}`);
 }
@@ -47,10 +47,5 @@ export async function openJudge(made: string): Promise<{ judge: Judge; accuracy:
   return { judge: await open(folder), accuracy: JSON.parse(text) as Record<Question, number> };
 }
 
-/** It can tell all nouns apart, and is asked about those that are taught. */
-function open(folder: string): Promise<Judge> {
-  const all = readAll();
-  const names = new Set(readData().nouns.map(({ name }) => name));
-  const among = [...all.nouns.keys()].filter((i) => names.has(all.nouns[i]!.name));
-  return Judge.open(blockingEngine(), path.join(folder, "judge.safetensors"), classesOf(all), among);
-}
+const open = (folder: string): Promise<Judge> =>
+  Judge.open(blockingEngine(), path.join(folder, "judge.safetensors"), readData());

@@ -5,7 +5,8 @@ import { Generator } from "../../src/diffusion/random.js";
 import { blockingEngine } from "../../src/engine/ort.js";
 import { layoutOf, wholeProgram } from "../../src/train/programs.js";
 import { randomWeight } from "../../src/train/random-weights.js";
-import { judgedSize, judgeLoss, questions, rightAnswer } from "./network.js";
+import { questions, rightAnswers } from "../questions.js";
+import { judgedSize, judgeLoss } from "./network.js";
 
 const classes = { noun: 5, style: 3, background: 2 };
 
@@ -20,21 +21,17 @@ describe("a judge that knows nothing", () => {
       if (!questions.some((q) => name.startsWith(q)))
         layout.view(weights, name).set(randomWeight(name, shapes, generator));
     const program = await wholeProgram(blockingEngine({ threads: 1 }), loss, layout);
-    const right = (n: number) => {
-      const data = new Float32Array(2 * n);
-      data.set([1], 0);
-      data.set([1], 2 * n - 1);
-      return { data, shape: [2, n] };
-    };
     const picture = {
       data: generator.normal(2 * 3 * judgedSize ** 2),
       shape: [2, 3, judgedSize, judgedSize],
     };
     const gradient = new Float32Array(layout.total);
-    const inputs = {
-      picture,
-      ...Object.fromEntries(questions.map((q) => [rightAnswer(q), right(classes[q])])),
-    };
+    // The first of the two pictures is the first of everything, the second the last.
+    const right = [
+      { noun: 0, style: 0, background: 0 },
+      { noun: 4, style: 2, background: 1 },
+    ];
+    const inputs = { picture, ...rightAnswers(right, classes) };
     const terms = await program.run(weights, inputs, gradient);
     for (const q of questions) expect(terms[q]![0]).toBeCloseTo(Math.log(classes[q]), 4);
     // The bias of an answer rises by how much too little it was expected: 1/2 right of two, expected 1/5.

@@ -6,38 +6,41 @@ import { conv2d, groupNorm, linear } from "../../src/nn.js";
 import { Params, tracing } from "../../src/tensor/params.js";
 import {
   add,
+  concat,
+  count,
   input,
-  log,
   mean,
-  mul,
   reshape,
   silu,
   softmax,
-  sum,
   type Tensor,
 } from "../../src/tensor/tensor.js";
 import type { TracedLoss } from "../../src/train/programs.js";
+import { type Classes, type Question, questions, rightInputs, surprise } from "../questions.js";
 
 /** Height and width of the pictures it is shown. */
 export const judgedSize = 64;
 const stages = [32, 64, 128, 192];
 
-/** How many there are to choose from. */
-export type Classes = { noun: number; style: number; background: number };
-export const questions = ["noun", "style", "background"] as const;
-export type Question = (typeof questions)[number];
-export const rightAnswer = (question: Question): string => `right_${question}`;
-
 /** picture: [B, 3, 64, 64] in -1..1 -> the probability of every answer to each question: [B, n] */
 export function judge(p: Params, classes: Classes, picture: Tensor): Record<Question, Tensor> {
+  const B = picture.shape[0]!;
   let h = picture;
+  const textures: Tensor[] = [];
   for (const [i, width] of stages.entries()) {
     h = conv2d(p.at("down", i), h, width, { stride: 2 });
-    for (const j of [0, 1]) h = block(p.at("blocks", i, j), h);
+    h = block(p.at("blocks", i), h);
+    textures.push(reshape(mean(norm(p.at("norms", i), h), [2, 3]), [B, width]));
   }
-  const pooled = reshape(mean(norm(p.at("norm"), h), [2, 3]), [h.shape[0]!, h.shape[1]!]);
-  const answer = (question: Question) => softmax(linear(p.at(question), pooled, classes[question]));
-  return { noun: answer("noun"), style: answer("style"), background: answer("background") };
+  // Not their mean: the pictures to judge lie as the renderings do, and where a feature is says much.
+  const places = reshape(norm(p.at("norm"), h), [B, count(h.shape.slice(1))]);
+  const answer = (question: Question, features: Tensor) =>
+    softmax(linear(p.at(question), features, classes[question]));
+  return {
+    noun: answer("noun", places),
+    style: answer("style", concat([...textures, places], 1)),
+    background: answer("background", places),
+  };
 }
 
 const norm = (p: Params, x: Tensor) => silu(groupNorm(p, x, { groups: 8, eps: 1e-5 }));
@@ -48,7 +51,7 @@ function block(p: Params, x: Tensor): Tensor {
   return add(x, conv2d(p.at("conv2"), norm(p.at("norm2"), h), C));
 }
 
-/** The cross-entropies, added up. Inputs: `picture`, and by `rightAnswer` for each question [B, n] of 0 and 1. */
+/** The cross-entropies, added up. Inputs: `picture`, and the right answers. */
 export function judgeLoss(classes: Classes, batch: number): TracedLoss {
   const params = new Map<string, Tensor>();
   const answers = judge(
@@ -56,12 +59,8 @@ export function judgeLoss(classes: Classes, batch: number): TracedLoss {
     classes,
     input("picture", [batch, 3, judgedSize, judgedSize]),
   );
-  const losses = questions.map((question) => {
-    const right = input(rightAnswer(question), [batch, classes[question]]);
-    // Probabilities below 1e-7 are as good as 0, whose logarithm is none.
-    const surprise = mul(right, log(add(answers[question], 1e-7)));
-    return [question, reshape(mul(sum(surprise), -1 / batch), [1])] as const;
-  });
+  const right = rightInputs(classes, batch);
+  const losses = questions.map((q) => [q, surprise(right[q], answers[q])] as const);
   const total = losses.map(([, loss]) => loss).reduce((a, b) => add(a, b));
   return { params, outputs: { total, ...Object.fromEntries(losses) } };
 }

@@ -4,18 +4,26 @@
  */
 
 import sharp from "sharp";
-import { below, seeded } from "../../src/train/data/seeded.js";
+import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
 import { type Background, backgrounds } from "../data/captions.js";
 import { type Data, drawingOf } from "../data/dataset.js";
 import { styles } from "../data/emoji.js";
 import { pairOf } from "../data/nouns.js";
 import { render, size } from "../data/render.js";
-import { type Classes, judgedSize as side } from "./network.js";
+import type { Classes } from "../questions.js";
+import { judgedSize as side } from "./network.js";
 
 export const backgroundNames = Object.keys(backgrounds) as Background[];
 
-/** RGBA of a drawing in 0..1, the colours multiplied by alpha: 4 x side x side. */
-export type Rendering = { noun: number; style: number; held: boolean; pixels: Float32Array };
+/** A drawing, and the numbers of the backgrounds on which it is not shown in training. */
+export type Drawing = {
+  noun: number;
+  style: number;
+  kept: readonly number[];
+  /** RGBA in 0..1, the colours multiplied by alpha: 4 x side x side. */
+  pixels: Float32Array;
+};
+const keptBackgrounds = 2;
 
 export const classesOf = ({ nouns }: Data): Classes => ({
   noun: nouns.length,
@@ -23,8 +31,9 @@ export const classesOf = ({ nouns }: Data): Classes => ({
   background: backgroundNames.length,
 });
 
-export async function renderAll(data: Data): Promise<Rendering[]> {
-  const all: Rendering[] = [];
+/** Every noun in every style: also the pairs that the generator is not taught. */
+export async function renderAll(data: Data): Promise<Drawing[]> {
+  const all: Drawing[] = [];
   for (const [noun, { name }] of data.nouns.entries())
     for (const [style, styleName] of styles.entries()) {
       const rgba = await render(drawingOf(data, data.nouns[noun]!, styleName));
@@ -32,7 +41,9 @@ export async function renderAll(data: Data): Promise<Rendering[]> {
         kernel: "cubic",
       });
       const pixels = premultiplied(await small.raw().toBuffer());
-      all.push({ noun, style, held: data.held.has(pairOf(name, styleName)), pixels });
+      const draw = seeded(0, "judge keeps", pairOf(name, styleName));
+      const kept = shuffled([...backgroundNames.keys()], draw).slice(0, keptBackgrounds);
+      all.push({ noun, style, kept, pixels });
     }
   return all;
 }
@@ -49,7 +60,7 @@ function premultiplied(rgba: Uint8Array): Float32Array {
 }
 
 /** A drawing as it is, on a background: [3, side, side] in -1..1 */
-export function plain({ pixels }: Rendering, background: Background): Float32Array {
+export function plain({ pixels }: Drawing, background: Background): Float32Array {
   const area = side * side;
   const out = new Float32Array(3 * area);
   for (const [c, level] of backgrounds[background].entries())
@@ -58,32 +69,27 @@ export function plain({ pixels }: Rendering, background: Background): Float32Arr
   return out;
 }
 
-/** A picture that could have been the rendering's: [3, side, side] in -1..1, with the background it was given. */
-export function augmented(
-  rendering: Rendering,
-  draw: () => number,
-): { picture: Float32Array; background: number } {
-  const background = draw() < 0.3 ? 0 : below(backgroundNames.length, draw);
-  const moved = { ...rendering, pixels: shifted(rendering.pixels, draw) };
+/** A picture that could have been the drawing's: [3, side, side] in -1..1 */
+function augmented(drawing: Drawing, background: number, draw: () => number): Float32Array {
+  const moved = { ...drawing, pixels: shifted(drawing.pixels, draw) };
   let picture = plain(moved, backgroundNames[background]!);
   if (draw() < 0.6) picture = blurred(picture, draw() * 0.8);
   const [gain, lift, noise] = [0.9 + 0.2 * draw(), 0.16 * (draw() - 0.5), 0.12 * draw()];
   // Three uniform numbers are near enough to a normal one.
   for (let i = 0; i < picture.length; i++)
     picture[i] = picture[i]! * gain + lift + noise * (draw() + draw() + draw() - 1.5);
-  return { picture, background };
+  return picture;
 }
 
-/** Scaled by up to a tenth and moved by up to a sixteenth, bilinear; sometimes mirrored. */
+/** Scaled by up to a sixteenth and moved by up to a thirty-second, bilinear. */
 function shifted(pixels: Float32Array, draw: () => number): Float32Array {
-  const scale = 0.9 + 0.2 * draw();
-  const [dx, dy] = [(draw() - 0.5) * (side / 8), (draw() - 0.5) * (side / 8)];
-  const mirror = draw() < 0.25 ? -1 : 1;
+  const scale = 0.94 + 0.12 * draw();
+  const [dx, dy] = [(draw() - 0.5) * (side / 16), (draw() - 0.5) * (side / 16)];
   const centre = (side - 1) / 2;
   const out = new Float32Array(pixels.length);
   for (let y = 0; y < side; y++)
     for (let x = 0; x < side; x++) {
-      const [sx, sy] = [centre + (mirror * (x - centre - dx)) / scale, centre + (y - centre - dy) / scale];
+      const [sx, sy] = [centre + (x - centre - dx) / scale, centre + (y - centre - dy) / scale];
       const [x0, y0] = [Math.floor(sx), Math.floor(sy)];
       if (x0 < 0 || y0 < 0 || x0 >= side - 1 || y0 >= side - 1) continue;
       const [fx, fy] = [sx - x0, sy - y0];
@@ -109,11 +115,26 @@ function blurred(picture: Float32Array, share: number): Float32Array {
   return out;
 }
 
-/** Batch number `batch` of a run: which renderings, and the noise on them. */
-export function sampleBatch(renderings: readonly Rendering[], size: number, batch: number) {
+export type Sample = { drawing: Drawing; background: number; picture: Float32Array };
+
+/** Batch number `batch` of a run. */
+export function sampleBatch(drawings: readonly Drawing[], size: number, batch: number): Sample[] {
   const draw = seeded(0, "judge", batch);
   return Array.from({ length: size }, () => {
-    const rendering = renderings[below(renderings.length, draw)]!;
-    return { rendering, ...augmented(rendering, draw) };
+    const drawing = drawings[below(drawings.length, draw)]!;
+    const shown = [...backgroundNames.keys()].filter((i) => !drawing.kept.includes(i));
+    const background = shown[below(shown.length, draw)]!;
+    return { drawing, background, picture: augmented(drawing, background, draw) };
   });
+}
+
+/** Renderings that training never shows: every drawing on the backgrounds kept from it, as it is and augmented. */
+export function keptSamples(drawings: readonly Drawing[]): Sample[] {
+  const draw = seeded(0, "judge kept");
+  return drawings.flatMap((drawing) =>
+    drawing.kept.flatMap((background) => [
+      { drawing, background, picture: plain(drawing, backgroundNames[background]!) },
+      { drawing, background, picture: augmented(drawing, background, draw) },
+    ]),
+  );
 }

@@ -1,4 +1,4 @@
-/** @file The judge's training: our own trainer, on the real renderings that are not held out. */
+/** @file The judge's training: our own trainer, on real renderings. */
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
@@ -10,41 +10,34 @@ import { layoutOf, wholeProgram } from "../../src/train/programs.js";
 import { randomWeights } from "../../src/train/random-weights.js";
 import { type Job, type RunOptions, train } from "../../src/train/trainer.js";
 import { writeSafetensors } from "../../src/weights/safetensors-file.js";
-import { type Classes, judgedSize, judgeLoss, questions, rightAnswer } from "./network.js";
-import { type Rendering, sampleBatch } from "./samples.js";
+import { type Classes, rightAnswers } from "../questions.js";
+import { judgedSize, judgeLoss } from "./network.js";
+import { type Drawing, sampleBatch } from "./samples.js";
 
-const batchSize = 64;
+const batchSize = 32;
 
 export async function trainJudge(
   engine: BlockingEngine,
-  renderings: readonly Rendering[],
+  drawings: readonly Drawing[],
   classes: Classes,
   { folder, steps, ...run }: Pick<RunOptions, "folder" | "resume" | "onStep"> & { steps: number },
 ): Promise<void> {
   const options = trainingOptions({
     trainBatchSize: batchSize,
     maxTrainSteps: steps,
-    learningRate: 2e-3,
+    learningRate: 1e-3,
     lrScheduler: "cosine",
     lrWarmupSteps: 20,
     adamWeightDecay: 0.05,
     ema: { decay: 0.99 },
     checkpointingSteps: 200,
   });
-  await train(
-    await judgeJob(
-      engine,
-      renderings.filter((r) => !r.held),
-      classes,
-      folder,
-    ),
-    { ...run, folder, options },
-  );
+  await train(await judgeJob(engine, drawings, classes, folder), { ...run, folder, options });
 }
 
 async function judgeJob(
   engine: BlockingEngine,
-  shown: readonly Rendering[],
+  shown: readonly Drawing[],
   classes: Classes,
   folder: string,
 ): Promise<Job> {
@@ -73,20 +66,14 @@ async function judgeJob(
   };
 }
 
-function inputsOf(shown: readonly Rendering[], classes: Classes, batch: number): Record<string, Values> {
+function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): Record<string, Values> {
   const area = 3 * judgedSize ** 2;
   const picture = new Float32Array(batchSize * area);
-  const right = Object.fromEntries(questions.map((q) => [q, new Float32Array(batchSize * classes[q])]));
-  for (const [i, sample] of sampleBatch(shown, batchSize, batch).entries()) {
-    picture.set(sample.picture, i * area);
-    const { noun, style } = sample.rendering;
-    const answers = { noun, style, background: sample.background };
-    for (const q of questions) right[q]![i * classes[q] + answers[q]] = 1;
-  }
+  const samples = sampleBatch(shown, batchSize, batch);
+  for (const [i, sample] of samples.entries()) picture.set(sample.picture, i * area);
+  const right = samples.map(({ drawing: { noun, style }, background }) => ({ noun, style, background }));
   return {
     picture: { data: picture, shape: [batchSize, 3, judgedSize, judgedSize] },
-    ...Object.fromEntries(
-      questions.map((q) => [rightAnswer(q), { data: right[q]!, shape: [batchSize, classes[q]] }]),
-    ),
+    ...rightAnswers(right, classes),
   };
 }

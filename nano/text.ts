@@ -1,0 +1,136 @@
+/**
+ * @file The text encoders before any picture: they learn to tell nouns, styles and backgrounds apart in captions, as
+ * SDXL's knew language before its U-Net did. Without it the U-Net's training, through which little of a word comes
+ * back, needs thousands of steps to separate one noun from another.
+ */
+
+import path from "node:path";
+import { Generator } from "../src/diffusion/random.js";
+import { longs, type Values } from "../src/engine/engine.js";
+import { blockingEngine } from "../src/engine/ort.js";
+import { type ClipConfig, clipText } from "../src/models/clip.js";
+import { linear } from "../src/nn.js";
+import { loadComponents } from "../src/pipeline/load.js";
+import { Params, tracing } from "../src/tensor/params.js";
+import { add, concat, input, mean, reshape, softmax, type Tensor } from "../src/tensor/tensor.js";
+import type { ClipTokenizer } from "../src/text/tokenizer.js";
+import { below, seeded } from "../src/train/data/seeded.js";
+import { trainingOptions } from "../src/train/options.js";
+import { layoutOf, type TracedLoss, wholeProgram } from "../src/train/programs.js";
+import { randomWeights } from "../src/train/random-weights.js";
+import { type Job, train } from "../src/train/trainer.js";
+import { openSafetensors, writeSafetensors } from "../src/weights/safetensors-file.js";
+import { type Background, backgrounds, caption } from "./data/captions.js";
+import type { Data } from "./data/dataset.js";
+import { styles } from "./data/emoji.js";
+import { pairOf } from "./data/nouns.js";
+import { type Classes, questions, rightAnswers, rightInputs, surprise } from "./questions.js";
+
+const encoders = ["text_encoder", "text_encoder_2"];
+const batchSize = 64;
+const backgroundNames = Object.keys(backgrounds) as Background[];
+
+/** Trains the text encoders of `model`, in place; the run lies in `folder`. */
+export async function teachText(data: Data, model: string, folder: string, steps: number): Promise<void> {
+  const engine = blockingEngine();
+  const { textEncoders } = await loadComponents(model, { engine });
+  const classes = { noun: data.nouns.length, style: styles.length, background: backgroundNames.length };
+  const loss = textLoss(
+    textEncoders.map(({ config }) => config),
+    classes,
+    batchSize,
+  );
+  const layout = layoutOf(loss);
+  const program = await wholeProgram(engine, loss, layout);
+  const fileOf = (name: string) => path.join(model, name, "model.safetensors");
+  const job: Job = {
+    description: { command: "train", network: "text encoders", data: "captions" },
+    layout,
+    initialise: async (weights) => {
+      const shapes = new Map([...loss.params].map(([name, t]) => [name, t.shape]));
+      weights.set(randomWeights(layout, shapes, new Generator(0)));
+      for (const name of encoders) {
+        const file = await openSafetensors(fileOf(name));
+        for (const key of loss.params.keys())
+          if (key.startsWith(`${name}.`))
+            layout.view(weights, key).set(await file.readFloats(key.slice(name.length + 1)));
+      }
+    },
+    gradient: async ({ position, batch }, weights, into) => {
+      const terms = await program.run(
+        weights,
+        inputsOf(data, textEncoders[0]!.tokenizer, classes, batch),
+        into,
+      );
+      const losses = Object.fromEntries(Object.entries(terms).map(([name, [value]]) => [name, value!]));
+      return { terms: losses, images: batchSize, next: { ...position, batch: position.batch + 1 } };
+    },
+    save: async (weights) => {
+      for (const name of encoders) {
+        const own = [...layout.tensors(weights)].filter(([key]) => key.startsWith(`${name}.`));
+        const tensors = own.map(
+          ([key, t]) => [key.slice(name.length + 1), { dtype: "F32" as const, ...t }] as const,
+        );
+        await writeSafetensors(fileOf(name), new Map(tensors));
+      }
+    },
+  };
+  const options = trainingOptions({
+    trainBatchSize: batchSize,
+    maxTrainSteps: steps,
+    learningRate: 1e-3,
+    lrScheduler: "cosine",
+    lrWarmupSteps: 20,
+    checkpointingSteps: steps,
+  });
+  const onStep = ({ step, loss: value }: { step: number; loss?: number }) => {
+    if (step % 50 === 0) console.log(`step ${step} of ${steps}: loss ${value?.toFixed(3)}`);
+  };
+  await train(job, { folder, options, resume: false, onStep });
+}
+
+/**
+ * What is in a caption must be told from the mean of what the U-Net's attention sees, and from the pooled embedding
+ * alone: both carry the words from the first step of its training on.
+ */
+function textLoss(configs: readonly ClipConfig[], classes: Classes, batch: number): TracedLoss {
+  const params = new Map<string, Tensor>();
+  const root = new Params(tracing(params));
+  const ids = input("ids", [batch, configs[0]!.maxTokens], "int64");
+  const encoded = configs.map((c, i) => clipText(root.at(encoders[i]!), c, ids));
+  const states = concat(
+    encoded.map(({ hidden }, i) => reshape(mean(hidden.at(-2)!, [1]), [batch, configs[i]!.width])),
+    1,
+  );
+  const seen = { states, pooled: encoded.at(-1)!.textEmbeds! };
+  const right = rightInputs(classes, batch);
+  const losses = Object.entries(seen).flatMap(([from, features]) =>
+    questions.map((question) => {
+      const given = softmax(linear(root.at("heads", from, question), features, classes[question]));
+      return [`${from}_${question}`, surprise(right[question], given)] as const;
+    }),
+  );
+  const total = losses.map(([, loss]) => loss).reduce((a, b) => add(a, b));
+  return { params, outputs: { total, ...Object.fromEntries(losses) } };
+}
+
+/** Captions of pairs that are not held out, in equal shares. */
+function inputsOf(
+  { nouns, held }: Data,
+  tokenizer: ClipTokenizer,
+  classes: Classes,
+  batch: number,
+): Record<string, Values> {
+  const draw = seeded(0, "text", batch);
+  const drawn = Array.from({ length: batchSize }, () => {
+    for (;;) {
+      const [noun, style] = [below(nouns.length, draw), below(styles.length, draw)];
+      if (held.has(pairOf(nouns[noun]!.name, styles[style]!))) continue;
+      const background = below(backgroundNames.length, draw);
+      const text = caption(nouns[noun]!, styles[style]!, backgroundNames[background]!, draw);
+      return { noun, style, background, ids: tokenizer.encode(text).ids };
+    }
+  });
+  const ids = drawn.flatMap((d) => [...d.ids]);
+  return { ids: longs(ids, batchSize, ids.length / batchSize), ...rightAnswers(drawn, classes) };
+}
