@@ -11,9 +11,10 @@
  *     npm run nano -- ablation        the paper's comparisons, run by run; with a feature: it again from other seeds
  *     npm run nano -- table           what the comparisons gave, as docs/ablation.md has it
  *     npm run nano -- sheet FILE      the forty prompts, painted by models/nano
- *     npm run nano -- pairs FILE      every noun that it is taught, a row each, in every style
+ *     npm run nano -- pairs FILE      the twelve nouns that the rule begins with, a row each, in every style
+ *     npm run nano -- nouns FILE      every noun, in one style after another
  *
- * After `evaluate`, `sheet FILE` and `pairs FILE` may stand another model's folder.
+ * After `evaluate` and what writes a FILE may stand another model's folder.
  *
  * Works in out/nano, or where KOALA_NANO says.
  */
@@ -25,7 +26,8 @@ import { checkpointSteps } from "../src/train/checkpoint.js";
 import { ablate, ablationTable, repeats, runs } from "./ablation.js";
 import { article, styleNames } from "./data/captions.js";
 import { readData } from "./data/dataset.js";
-import { styles } from "./data/emoji.js";
+import { type Style, styles } from "./data/emoji.js";
+import { first } from "./data/nouns.js";
 import { evaluate } from "./evaluate.js";
 import { writeJudge, writeSnapshot } from "./export.js";
 import { keptJudge, leastAccuracy, openJudge } from "./judge/make.js";
@@ -59,6 +61,8 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
       return writeSheet(args[1] ?? shipped, await fortyPrompts(), fileOf(command, args[0]));
     case "pairs":
       return writeSheet(args[1] ?? shipped, pairs(), fileOf(command, args[0]), styles.length);
+    case "nouns":
+      return writeSheet(args[1] ?? shipped, everyNoun(), fileOf(command, args[0]), 13);
   }
   const last = command === undefined ? all.length - 1 : names.indexOf(command);
   if (last < 0)
@@ -114,11 +118,11 @@ async function score(folder: string): Promise<void> {
   console.log(JSON.stringify({ judgeOnHeldOutRenderings: accuracy, ...scores }, undefined, 2));
 }
 
-/** Every noun that is taught, a row each, in every style. */
-function pairs(): string[] {
-  const named = readData().nouns.map(({ name }) => `${article(name)}${name}`);
-  return named.flatMap((noun) => styles.map((style) => `${noun}, ${styleNames[style][0]}`));
-}
+const worded = (noun: string, style: Style) => `${article(noun)}${noun}, ${styleNames[style][0]}`;
+
+const pairs = () => first.flatMap((noun) => styles.map((style) => worded(noun, style)));
+
+const everyNoun = () => readData().nouns.map(({ name }, i) => worded(name, styles[i % styles.length]!));
 
 function fileOf(command: string, file: string | undefined): string {
   if (file === undefined) throw new Error(`${command}: needs a file to write, got none. Name a .png.`);

@@ -7,8 +7,7 @@
  *    at 128 pixels are the same picture.
  * 3. Of concepts that share their label's last word ("cow face", "rat face"), or whose label is contained in another's
  *    alias, the first in Unicode's order is taken.
- * 4. The twelve of `first`, which a newcomer is likely to ask for; then in turns from each subgroup, in Unicode's order
- *    within it, until there are `count`.
+ * 4. The twelve of `first`; then in turns from each subgroup, in Unicode's order within it, until there are `count`.
  * 5. Of the pairs of noun and style a tenth is held out, drawn by a hash of their names, at most two of one noun.
  */
 
@@ -17,7 +16,8 @@ import { type Concept, type Style, styles } from "./emoji.js";
 
 export const groups = ["animals & nature", "food & drink", "travel & places", "activities", "objects"];
 export const count = 104;
-const first =
+/** What a newcomer is likely to ask for. */
+export const first =
   "koala, cat, panda, elephant, penguin, red apple, strawberry, sunflower, mushroom, automobile, castle, crown".split(
     ", ",
   );
