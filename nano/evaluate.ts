@@ -9,7 +9,7 @@ import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
 import { accuracy, type Judge, shrunk } from "./judge/judge.js";
-import { backgroundNames } from "./judge/samples.js";
+import { backgroundNames, lookOf } from "./judge/samples.js";
 import { opened, type Sampling } from "./paint.js";
 import type { Answers, Question } from "./questions.js";
 
@@ -68,7 +68,7 @@ function prompts({ nouns, held }: Data, judge: Judge) {
     const behind = background === 0 ? "" : `, on a ${backgroundNames[background]} background`;
     return {
       prompt: `${article(noun.name)}${noun.name}, ${styleNames[style][0]}${behind}`,
-      right: { noun: n, style: s, background },
+      right: { noun: n, style: lookOf(s), background },
       held: held.has(pairOf(noun.name, style)),
     };
   });

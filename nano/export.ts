@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { float32ToFloat16 } from "../src/weights/half.js";
 import { openSafetensors, writeSafetensors } from "../src/weights/safetensors-file.js";
 import { backgrounds, styleNames } from "./data/captions.js";
-import { readData } from "./data/dataset.js";
+import { readData, shippedData } from "./data/dataset.js";
 
 const weights = [
   "unet/diffusion_pytorch_model.safetensors",
@@ -99,7 +99,7 @@ async function halve(from: string, to: string): Promise<void> {
 
 /** What `koala words` lists: everything a prompt for this model may hold. */
 function words() {
-  const { nouns, held } = readData();
+  const { nouns, held } = shippedData(readData());
   return {
     nouns: nouns.map(({ name, aliases }) => (aliases.length > 0 ? { name, aliases } : { name })),
     styles: Object.entries(styleNames).map(([set, [name, ...aliases]]) => ({ name, aliases, set })),

@@ -25,7 +25,7 @@ import path from "node:path";
 import { checkpointSteps } from "../src/train/checkpoint.js";
 import { ablate, ablationTable, repeats, runs } from "./ablation.js";
 import { article, styleNames } from "./data/captions.js";
-import { readData } from "./data/dataset.js";
+import { among, type Data, readData } from "./data/dataset.js";
 import { type Style, styles } from "./data/emoji.js";
 import { first } from "./data/nouns.js";
 import { evaluate } from "./evaluate.js";
@@ -62,7 +62,12 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
     case "pairs":
       return writeSheet(args[1] ?? shipped, pairs(), fileOf(command, args[0]), styles.length);
     case "nouns":
-      return writeSheet(args[1] ?? shipped, everyNoun(), fileOf(command, args[0]), 13);
+      return writeSheet(
+        args[1] ?? shipped,
+        everyNoun(await knownTo(args[1] ?? shipped)),
+        fileOf(command, args[0]),
+        10,
+      );
   }
   const last = command === undefined ? all.length - 1 : names.indexOf(command);
   if (last < 0)
@@ -107,7 +112,7 @@ async function compare(feature: string | undefined): Promise<void> {
 }
 
 async function score(folder: string): Promise<void> {
-  const data = readData();
+  const data = await knownTo(folder);
   const { judge, accuracy } = await openJudge(path.join(work, "judge"));
   for (const [question, share] of Object.entries(accuracy))
     if (share < leastAccuracy)
@@ -122,7 +127,20 @@ const worded = (noun: string, style: Style) => `${article(noun)}${noun}, ${style
 
 const pairs = () => first.flatMap((noun) => styles.map((style) => worded(noun, style)));
 
-const everyNoun = () => readData().nouns.map(({ name }, i) => worded(name, styles[i % styles.length]!));
+const everyNoun = ({ nouns }: Data) => nouns.map(({ name }, i) => worded(name, styles[i % styles.length]!));
+
+/** The nouns that a model lists as its words; all where it lists none. */
+async function knownTo(folder: string): Promise<Data> {
+  const data = readData();
+  const file = path.join(folder, "words.json");
+  if (!existsSync(file)) return data;
+  const listed = JSON.parse(await readFile(file, "utf8")) as { nouns: { name: string }[] };
+  const names = new Set(listed.nouns.map(({ name }) => name));
+  return among(
+    data.nouns.filter(({ name }) => names.has(name)),
+    data,
+  );
+}
 
 function fileOf(command: string, file: string | undefined): string {
   if (file === undefined) throw new Error(`${command}: needs a file to write, got none. Name a .png.`);

@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { readData, writeEvery, writeNouns } from "./data/dataset.js";
+import { readData, shippedData, writeEvery, writeNouns } from "./data/dataset.js";
 import { exportModel } from "./export.js";
 import { makeJudge } from "./judge/make.js";
 import { writeTemplate } from "./template.js";
@@ -33,11 +33,12 @@ export function stages(work: string): Stage[] {
     {
       name: "pictures",
       about: "every drawing on a background, and the chosen nouns with captions",
-      done: () => existsSync(at("nouns", "metadata.jsonl")),
+      done: () => existsSync(at("asked", "metadata.jsonl")),
       run: async () => {
         const data = readData();
         await writeEvery(data, at("every"), counted("drawings"));
         await writeNouns(data, at("nouns"), counted("pictures"));
+        await writeNouns(shippedData(data), at("asked"), counted("pictures"));
       },
     },
     {
@@ -79,27 +80,45 @@ export function stages(work: string): Stage[] {
       run: () => teachText(readData(), at("template"), at("text"), 1200),
     },
     {
-      name: "teacher",
-      about: "a U-Net of SDXL's topology, and its text encoders with it",
-      ...training(at("teacher"), 6000, [
+      name: "joint",
+      about: "a U-Net of SDXL's topology with its text encoders",
+      ...trainingUnless(begun, at("template"), at("joint"), 2500, [
         ...["train", "-m", at("template"), "--text-encoders", "-d", at("nouns"), ...unets],
         ...["--timestep-bias", "3", "--lr", "1.2e-3", "--lr-schedule", "cosine", "--warmup", "50"],
         ...["--ema", "0.998"],
       ]),
     },
     {
+      name: "teacher",
+      about: "the U-Net alone, its text encoders as they are",
+      ...training(at("teacher"), 4400, [
+        ...["train", "-m", at("joint"), "-d", at("nouns"), ...unets],
+        ...["--timestep-bias", "3", "--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "20"],
+        ...["--ema", "0.998"],
+      ]),
+    },
+    {
       name: "student",
       about: "a U-Net of KOALA-700M's topology, cut from the teacher and distilled",
-      ...training(at("student"), 1400, [
+      ...training(at("student"), 3000, [
         ...["distill", "-t", at("teacher"), "--student", "koala-700m", "-d", at("nouns"), ...unets],
-        ...["--loss", "task=1,out=1,feat=0.03", ...studentRates],
+        ...["--loss", "task=1,out=1,feat=0.005", "--timestep-bias", "2", ...studentRates],
+        ...["--ema", "0.998"],
+      ]),
+    },
+    {
+      name: "finish",
+      about: "the student on the nouns that it ships with, by the task alone",
+      ...training(at("finish"), 5000, [
+        ...["train", "-m", at("student"), "-d", at("asked"), ...unets, ...studentRates],
+        ...["--timestep-bias", "2", "--ema", "0.998"],
       ]),
     },
     {
       name: "export",
       about: "models/nano, in half precision, with its card",
       done: () => existsSync(path.join(shipped, "koala.json")),
-      run: () => exportModel({ model: at("student"), vae: at("vae"), to: shipped }),
+      run: () => exportModel({ model: at("finish"), vae: at("vae"), to: shipped }),
     },
   ];
 }
@@ -112,7 +131,7 @@ const unets = [
   ...["--resolution", "128", "-b", "32", "--data-parallel", "2", "--caption-dropout", "0.1"],
   ...["--prediction", "v_prediction", "--zero-snr", "--checkpoint-every", "250"],
 ];
-const studentRates = ["--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "50", "--ema", "0.995"];
+const studentRates = ["--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "50"];
 
 /** A run of `koala` that goes on from its last checkpoint. */
 function training(output: string, steps: number, args: readonly string[]): Pick<Stage, "done" | "run"> {
@@ -144,8 +163,8 @@ function trainingUnless(
 ): Pick<Stage, "done" | "run"> {
   const own = training(output, steps, args);
   return {
-    done: () => own.done() || (kept() && existsSync(path.join(output, "config.json"))),
-    run: () => (kept() ? cp(from, output, { recursive: true }) : own.run()),
+    done: () => own.done() || (kept() && existsSync(output)),
+    run: () => (kept() ? cp(from, output, { recursive: true, dereference: true }) : own.run()),
   };
 }
 
@@ -153,7 +172,7 @@ function trainingUnless(
 export const ablationStage = (work: string, name: string, steps: number, args: readonly string[]) =>
   training(path.join(work, "ablation", name), steps, [
     ...["distill", "-t", path.join(work, "teacher"), "-d", path.join(work, "ablation", "nouns"), ...unets],
-    ...["--cache", path.join(work, "ablation", "cache"), ...studentRates, ...args],
+    ...["--cache", path.join(work, "ablation", "cache"), ...studentRates, "--ema", "0.99", ...args],
   ]);
 
 /** Runs to its end on the screen, at low priority; Ctrl-C reaches it as well, and it then saves. */

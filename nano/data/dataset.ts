@@ -9,7 +9,7 @@ import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
 import { type Background, backgrounds, caption } from "./captions.js";
 import { type Concept, type Drawing, readConcepts, type Style, styles } from "./emoji.js";
-import { chooseNouns, heldOut as heldOutOf, type Noun, pairOf } from "./nouns.js";
+import { asked, chooseNouns, heldOut as heldOutOf, type Noun, pairOf } from "./nouns.js";
 import { laidOn, render, size } from "./render.js";
 
 const seed = 0;
@@ -29,12 +29,14 @@ export function readData(): Data {
   return { nouns, held: heldOutOf(nouns), concepts: new Map(concepts.map((c) => [c.code, c])) };
 }
 
-/** Every third noun: what the ablation is made on. */
-export function reduced({ nouns: all, held, concepts }: Data): Data {
-  const nouns = all.filter((_, i) => i % 3 === 0);
+/** These nouns alone, with the held-out pairs that are theirs. */
+export function among(nouns: readonly Noun[], { held, concepts }: Data): Data {
   const pairs = nouns.flatMap(({ name }) => styles.map((style) => pairOf(name, style)));
   return { nouns, held: new Set(pairs.filter((pair) => held.has(pair))), concepts };
 }
+
+/** What the student that ships ends with. */
+export const shippedData = (data: Data): Data => among(asked(data.nouns), data);
 
 export const drawingOf = ({ concepts }: Data, noun: Noun, style: Style): Drawing =>
   concepts.get(noun.code)!.drawings.get(style)!;

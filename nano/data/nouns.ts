@@ -8,10 +8,12 @@
  * 3. Of concepts that share their label's last word ("cow face", "rat face"), or whose label is contained in another's
  *    alias, the first in Unicode's order is taken.
  * 4. The twelve of `first`; then in turns from each subgroup, in Unicode's order within it, until there are `count`.
- * 5. Of the pairs of noun and style a tenth is held out, drawn by a hash of their names, at most two of one noun.
+ * 5. Until the hours reach all of these, the student ends with those that the forty prompts ask for (`prompts.txt`).
+ * 6. Of the pairs of noun and style a tenth is held out, drawn by a hash of their names, at most two of one noun.
  */
 
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { type Concept, type Style, styles } from "./emoji.js";
 
 export const groups = ["animals & nature", "food & drink", "travel & places", "activities", "objects"];
@@ -62,6 +64,17 @@ function withAliases(concepts: readonly Concept[]): Noun[] {
     code,
     aliases: aliases.filter((a) => plain(a) && !names.has(a) && uses.get(a) === 1).slice(0, 4),
   }));
+}
+
+/** Those that the forty prompts ask for, by name or alias. */
+export function asked(nouns: readonly Noun[]): Noun[] {
+  const prompts = readFileSync(new URL("../prompts.txt", import.meta.url), "utf8")
+    .trim()
+    .split("\n");
+  const parts = new Set(
+    prompts.flatMap((prompt) => prompt.split(", ").map((part) => part.replace(/^an? /, ""))),
+  );
+  return nouns.filter(({ name, aliases }) => [name, ...aliases].some((word) => parts.has(word)));
 }
 
 /** The pairs "name/style" that are kept from training. */

@@ -11,7 +11,7 @@ import { openSafetensors } from "../../src/weights/safetensors-file.js";
 import type { Data } from "../data/dataset.js";
 import type { Answers, Question } from "../questions.js";
 import { judge, judgedSize } from "./network.js";
-import { classesOf, type Drawing, keptSamples } from "./samples.js";
+import { classesOf, type Drawing, keptSamples, lookOf } from "./samples.js";
 
 type Weights = Readonly<Record<string, Values>>;
 
@@ -43,7 +43,7 @@ export class Judge {
     return new Judge(session, Object.fromEntries(await Promise.all(read)), nouns);
   }
 
-  /** pictures: [3, 64, 64] in -1..1 each */
+  /** pictures: [3, 64, 64] in -1..1 each. Of styles with one look the first is answered. */
   async answers(pictures: readonly Float32Array[]): Promise<Answers[]> {
     const area = 3 * judgedSize ** 2;
     const all: Answers[] = [];
@@ -55,7 +55,8 @@ export class Judge {
       const results = await this.#session.run({ ...this.#weights, picture: { data, shape } });
       for (const i of some.keys()) {
         const answer = (q: Question) => largest(rowOf(floatsOf(results[q]), i));
-        all.push({ noun: answer("noun"), style: answer("style"), background: answer("background") });
+        const style = lookOf(answer("style"));
+        all.push({ noun: answer("noun"), style, background: answer("background") });
       }
     }
     return all;
@@ -90,6 +91,6 @@ export async function keptAccuracy(
   const given = await judge.answers(shown.map(({ picture }) => picture));
   return accuracy(
     given,
-    shown.map(({ drawing: { noun, style }, background }) => ({ noun, style, background })),
+    shown.map(({ drawing: { noun, style }, background }) => ({ noun, style: lookOf(style), background })),
   );
 }

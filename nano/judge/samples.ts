@@ -25,6 +25,14 @@ export type Drawing = {
 };
 const keptBackgrounds = 2;
 
+/**
+ * The style that a style's pictures look like. Fluent's glossy and 3D sets are the same artwork, exported as vectors and
+ * as pixels: of their 416 held-out renderings each a judge that is to tell them apart calls more than a third the other,
+ * and so would a person. They count as one look.
+ */
+export const lookOf = (style: number): number =>
+  styles[style] === "fluent-emoji-3d" ? styles.indexOf("fluent-emoji") : style;
+
 export const classesOf = ({ nouns }: Data): Classes => ({
   noun: nouns.length,
   style: styles.length,
