@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { blockingEngine } from "../src/engine/ort.js";
+import type { Picture } from "../src/image/pixels.js";
 import { loadComponents } from "../src/pipeline/load.js";
 import { partProgram } from "../src/pipeline/part.js";
 import { noisyBatch } from "../src/train/batches.js";
@@ -18,10 +19,12 @@ import { trainingNoise } from "../src/train/noise.js";
 import { trainingOptions } from "../src/train/options.js";
 import { teacherOut, teacherTrace } from "../src/train/step.js";
 import { writeAll, writeBeside } from "../src/weights/files.js";
+import { worded } from "./data/captions.js";
 import { among, readData, writeNouns } from "./data/dataset.js";
+import { styles } from "./data/emoji.js";
 import { type Evaluation, evaluate } from "./evaluate.js";
 import type { Judge } from "./judge/judge.js";
-import { fortyPrompts, writeSheet } from "./paint.js";
+import { paintAll, writePictures } from "./paint.js";
 import { ablationStage } from "./stages.js";
 
 export type Run = {
@@ -108,7 +111,7 @@ export async function ablate(work: string, judge: Judge, list: readonly Run[] = 
   }
 }
 
-/** Keeps one run's figures beside those before it, and its forty pictures. */
+/** Keeps one run's figures beside those before it. */
 async function measure(r: Run, work: string, judge: Judge): Promise<void> {
   const model = path.join(work, "ablation", r.name);
   const errors = await heldOutErrors(work, model);
@@ -116,7 +119,6 @@ async function measure(r: Run, work: string, judge: Judge): Promise<void> {
   const row: Measured = { ...r, steps, ...errors, scores };
   const text = `${JSON.stringify([...(await measured()), row], undefined, 2)}\n`;
   await writeBeside(results, (handle) => writeAll(handle, new TextEncoder().encode(text)));
-  await writeSheet(model, await fortyPrompts(), path.join(work, "ablation", `${r.name}.png`));
 }
 
 const batchSize = 32;
@@ -195,4 +197,15 @@ export async function ablationTable(): Promise<string> {
     "run | student | held-out loss | against the teacher | noun | style | noun, held out | style, held out";
   const line = head.replace(/[^|]+/g, (cell) => (/loss|teacher|noun|style/.test(cell) ? " ---: " : " --- "));
   return [head, line.trim(), ...rows].map((row) => `| ${row} |`).join("\n");
+}
+
+/** A row of the same nine prompts for the teacher, and below it for every run, in the table's order. */
+export async function writeRows(work: string, file: string): Promise<void> {
+  const nouns = reduced().nouns.filter((_, i) => i % 4 === 0);
+  const prompts = nouns.map(({ name }, i) => worded(name, styles[i % styles.length]!));
+  const folders = (await measured()).map(({ name }) => path.join(work, "ablation", name));
+  const rows: Picture[] = [];
+  for (const folder of [path.join(work, "teacher"), ...folders])
+    rows.push(...(await paintAll(folder, prompts, prompts.length)));
+  await writePictures(rows, prompts.length, file);
 }

@@ -4,7 +4,7 @@
  */
 
 import { below, seeded } from "../src/train/data/seeded.js";
-import { article, styleNames } from "./data/captions.js";
+import { worded } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
@@ -67,7 +67,7 @@ function prompts({ nouns, held }: Data, judge: Judge) {
     const background = draw() < 0.5 ? 0 : below(backgroundNames.length, draw);
     const behind = background === 0 ? "" : `, on a ${backgroundNames[background]} background`;
     return {
-      prompt: `${article(noun.name)}${noun.name}, ${styleNames[style][0]}${behind}`,
+      prompt: `${worded(noun.name, style)}${behind}`,
       right: { noun: n, style: lookOf(s), background },
       held: held.has(pairOf(noun.name, style)),
     };

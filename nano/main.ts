@@ -10,6 +10,7 @@
  *     npm run nano -- evaluate        the judge's scores of models/nano, and of the teacher
  *     npm run nano -- ablation        the paper's comparisons, run by run; with a feature: it again from other seeds
  *     npm run nano -- table           what the comparisons gave, as docs/ablation.md has it
+ *     npm run nano -- rows FILE       the same prompts by the teacher and every run of the comparisons, a row each
  *     npm run nano -- sheet FILE      the forty prompts, painted by models/nano
  *     npm run nano -- pairs FILE      the twelve nouns that the rule begins with, a row each, in every style
  *     npm run nano -- nouns FILE      every noun, in one style after another
@@ -23,10 +24,10 @@ import { existsSync } from "node:fs";
 import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { checkpointSteps } from "../src/train/checkpoint.js";
-import { ablate, ablationTable, repeats, runs } from "./ablation.js";
-import { article, styleNames } from "./data/captions.js";
+import { ablate, ablationTable, repeats, runs, writeRows } from "./ablation.js";
+import { worded } from "./data/captions.js";
 import { among, type Data, readData } from "./data/dataset.js";
-import { type Style, styles } from "./data/emoji.js";
+import { styles } from "./data/emoji.js";
 import { first } from "./data/nouns.js";
 import { evaluate } from "./evaluate.js";
 import { writeJudge, writeSnapshot } from "./export.js";
@@ -57,6 +58,8 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
       return compare(args[0]);
     case "table":
       return console.log(await ablationTable());
+    case "rows":
+      return writeRows(work, fileOf(command, args[0]));
     case "sheet":
       return writeSheet(args[1] ?? shipped, await fortyPrompts(), fileOf(command, args[0]));
     case "pairs":
@@ -122,8 +125,6 @@ async function score(folder: string): Promise<void> {
   const scores = await evaluate(folder, judge, data);
   console.log(JSON.stringify({ judgeOnHeldOutRenderings: accuracy, ...scores }, undefined, 2));
 }
-
-const worded = (noun: string, style: Style) => `${article(noun)}${noun}, ${styleNames[style][0]}`;
 
 const pairs = () => first.flatMap((noun) => styles.map((style) => worded(noun, style)));
 

@@ -41,12 +41,30 @@ export async function writeSheet(
   file: string,
   columns = 8,
 ): Promise<void> {
+  await writePictures(await paintAll(folder, prompts, columns), columns, file);
+}
+
+/** Each prompt's picture, from the seed of its number; so many at once. */
+export async function paintAll(
+  folder: string,
+  prompts: readonly string[],
+  atOnce: number,
+): Promise<Picture[]> {
   const { paint, close } = await opened(folder);
   const pictures: Picture[] = [];
-  for (let from = 0; from < prompts.length; from += columns)
-    pictures.push(...(await paint(prompts.slice(from, from + columns), from)));
+  for (let from = 0; from < prompts.length; from += atOnce)
+    pictures.push(...(await paint(prompts.slice(from, from + atOnce), from)));
   await close();
-  const rows = Math.ceil(prompts.length / columns);
+  return pictures;
+}
+
+/** Pictures of 128 px beside and below one another. */
+export async function writePictures(
+  pictures: readonly Picture[],
+  columns: number,
+  file: string,
+): Promise<void> {
+  const rows = Math.ceil(pictures.length / columns);
   const sheet = sharp({
     create: { width: 128 * columns, height: 128 * rows, channels: 3, background: "white" },
   });

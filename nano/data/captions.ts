@@ -52,6 +52,10 @@ export function caption(noun: Noun, style: Style, background: Background, draw: 
   return parts.filter((part) => part !== "").join(", ");
 }
 
+/** The usual way of saying it, on white. */
+export const worded = (noun: string, style: Style): string =>
+  `${article(noun)}${noun}, ${styleNames[style][0]}`;
+
 /** "a ", "an ", or nothing before a plural. */
 export function article(name: string): string {
   if (/[^s]s$/.test(name) && !/^(bus|cactus|octopus|minibus|circus)$/.test(name)) return "";
