@@ -26,7 +26,7 @@ const texts = [
 ];
 
 /** What `koala generate` takes where the user says nothing. */
-const advice = { steps: 10, guidance: 3, width: 128, height: 128 };
+const advice = { steps: 10, guidance: 2, width: 128, height: 128 };
 
 type Folders = { model: string; vae: string; to: string };
 

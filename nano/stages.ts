@@ -109,7 +109,7 @@ export function stages(work: string): Stage[] {
     {
       name: "finish",
       about: "the student on the nouns that it ships with, by the task alone",
-      ...training(at("finish"), 5000, [
+      ...training(at("finish"), 3600, [
         ...["train", "-m", at("student"), "-d", at("asked"), ...unets, ...studentRates],
         ...["--timestep-bias", "2", "--ema", "0.998"],
       ]),
