@@ -60,15 +60,19 @@ export const runs: readonly Run[] = [
   ...(Object.keys(featureWeights) as Kind[]).map((kind) => withFeature(kind, kind)),
   ...["sa_interleaved", "sa_top"].map((feature) => withFeature("sa", feature)),
   withFeature("sa", "sa", { name: "sa-1b", student: "koala-1b" }),
-  ...[1, 2].map((seed) => withFeature("sa", "sa", { name: `sa-seed${seed}`, seed })),
+  ...otherSeeds(withFeature("sa", "sa")),
 ];
+
+function otherSeeds(run: Run): Run[] {
+  return [1, 2].map((seed) => ({ ...run, name: `${run.name}-seed${seed}`, seed }));
+}
 
 /** Runs with other seeds of what came next to `sa`. */
 export function repeats(feature: string): Run[] {
   const best = runs.find(({ name }) => name === feature);
   if (best === undefined)
     throw new Error(`ablation: must be one of ${runs.map(({ name }) => name).join(", ")}, got "${feature}".`);
-  return [1, 2].map((seed) => ({ ...best, name: `${feature}-seed${seed}`, seed }));
+  return otherSeeds(best);
 }
 
 /** Every third noun. */
@@ -156,10 +160,8 @@ async function heldOutErrors(work: string, model: string) {
 
 /** Latents and embeddings of the pairs that no training saw, by the teacher's own encoders. */
 async function heldOutCache(work: string, teacher: string) {
-  const [pictures, folder] = ["held", "held-cache"].map((name) => path.join(work, "ablation", name)) as [
-    string,
-    string,
-  ];
+  const at = (name: string) => path.join(work, "ablation", name);
+  const [pictures, folder] = [at("held"), at("held-cache")];
   if (!existsSync(path.join(pictures, "metadata.jsonl")))
     await writeNouns(reduced(), pictures, () => {}, { heldOut: true });
   await buildCache({
@@ -195,8 +197,8 @@ export async function ablationTable(): Promise<string> {
   );
   const head =
     "run | student | held-out loss | against the teacher | noun | style | noun, held out | style, held out";
-  const line = head.replace(/[^|]+/g, (cell) => (/loss|teacher|noun|style/.test(cell) ? " ---: " : " --- "));
-  return [head, line.trim(), ...rows].map((row) => `| ${row} |`).join("\n");
+  const line = ["---", "---", ...Array<string>(6).fill("---:")].join(" | ");
+  return [head, line, ...rows].map((row) => `| ${row} |`).join("\n");
 }
 
 /** A row of the same nine prompts for the teacher, and below it for every run, in the table's order. */

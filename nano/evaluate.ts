@@ -4,12 +4,12 @@
  */
 
 import { below, seeded } from "../src/train/data/seeded.js";
-import { worded } from "./data/captions.js";
+import { backgroundNames, worded } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
 import { accuracy, type Judge, shrunk } from "./judge/judge.js";
-import { backgroundNames, lookOf } from "./judge/samples.js";
+import { lookOf } from "./judge/samples.js";
 import { opened, type Sampling } from "./paint.js";
 import type { Answers, Question } from "./questions.js";
 

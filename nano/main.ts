@@ -13,7 +13,6 @@
  *     npm run nano -- rows FILE       the same prompts by the teacher and every run of the comparisons, a row each
  *     npm run nano -- sheet FILE      the forty prompts, painted by models/nano
  *     npm run nano -- pairs FILE      the twelve nouns that the rule begins with, a row each, in every style
- *     npm run nano -- nouns FILE      every noun, in one style after another
  *
  * After `evaluate` and what writes a FILE may stand another model's folder.
  *
@@ -28,11 +27,11 @@ import { ablate, ablationTable, repeats, runs, writeRows } from "./ablation.js";
 import { worded } from "./data/captions.js";
 import { among, type Data, readData } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
-import { first } from "./data/nouns.js";
+import { first, fortyPrompts } from "./data/nouns.js";
 import { evaluate } from "./evaluate.js";
 import { writeJudge, writeSnapshot } from "./export.js";
 import { keptJudge, leastAccuracy, openJudge } from "./judge/make.js";
-import { fortyPrompts, writeSheet } from "./paint.js";
+import { writeSheet } from "./paint.js";
 import { children } from "./processes.js";
 import { shipped, snapshot, snapshotText, stages } from "./stages.js";
 
@@ -61,16 +60,9 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
     case "rows":
       return writeRows(work, fileOf(command, args[0]));
     case "sheet":
-      return writeSheet(args[1] ?? shipped, await fortyPrompts(), fileOf(command, args[0]));
+      return writeSheet(args[1] ?? shipped, fortyPrompts(), fileOf(command, args[0]));
     case "pairs":
       return writeSheet(args[1] ?? shipped, pairs(), fileOf(command, args[0]), styles.length);
-    case "nouns":
-      return writeSheet(
-        args[1] ?? shipped,
-        everyNoun(await knownTo(args[1] ?? shipped)),
-        fileOf(command, args[0]),
-        10,
-      );
   }
   const last = command === undefined ? all.length - 1 : names.indexOf(command);
   if (last < 0)
@@ -127,8 +119,6 @@ async function score(folder: string): Promise<void> {
 }
 
 const pairs = () => first.flatMap((noun) => styles.map((style) => worded(noun, style)));
-
-const everyNoun = ({ nouns }: Data) => nouns.map(({ name }, i) => worded(name, styles[i % styles.length]!));
 
 /** The nouns that a model lists as its words; all where it lists none. */
 async function knownTo(folder: string): Promise<Data> {

@@ -1,6 +1,5 @@
 /** @file Pictures of a model in numbers, and many of them on one sheet. */
 
-import { readFile } from "node:fs/promises";
 import sharp from "sharp";
 import type { Picture } from "../src/image/pixels.js";
 import { DiffusionPipeline } from "../src/index.js";
@@ -26,12 +25,6 @@ export async function opened(folder: string, given: Partial<Sampling> = {}) {
     return [...images];
   };
   return { paint, sampling, close: () => pipeline.close() };
-}
-
-/** Written before anything was trained, for sheets that compare stages. */
-export async function fortyPrompts(): Promise<string[]> {
-  const text = await readFile(new URL("prompts.txt", import.meta.url), "utf8");
-  return text.trim().split("\n");
 }
 
 /** All prompts, `columns` a row, each from the seed of its number. */

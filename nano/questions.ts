@@ -2,6 +2,9 @@
 
 import type { Values } from "../src/engine/engine.js";
 import { add, input, log, mul, reshape, sum, type Tensor } from "../src/tensor/tensor.js";
+import { backgroundNames } from "./data/captions.js";
+import type { Data } from "./data/dataset.js";
+import { styles } from "./data/emoji.js";
 
 export const questions = ["noun", "style", "background"] as const;
 export type Question = (typeof questions)[number];
@@ -9,6 +12,12 @@ export type Question = (typeof questions)[number];
 export type Classes = Record<Question, number>;
 /** The number of the answer to each question. */
 export type Answers = Record<Question, number>;
+
+export const classesOf = ({ nouns }: Data): Classes => ({
+  noun: nouns.length,
+  style: styles.length,
+  background: backgroundNames.length,
+});
 
 const rightAnswer = (question: Question): string => `right_${question}`;
 

@@ -5,7 +5,6 @@
  */
 
 import path from "node:path";
-import { Generator } from "../src/diffusion/random.js";
 import { longs, type Values } from "../src/engine/engine.js";
 import { blockingEngine } from "../src/engine/ort.js";
 import { type ClipConfig, clipText } from "../src/models/clip.js";
@@ -15,66 +14,53 @@ import { Params, tracing } from "../src/tensor/params.js";
 import { add, concat, input, mean, reshape, softmax, type Tensor } from "../src/tensor/tensor.js";
 import type { ClipTokenizer } from "../src/text/tokenizer.js";
 import { below, seeded } from "../src/train/data/seeded.js";
+import { partWeights } from "../src/train/joint.js";
 import { trainingOptions } from "../src/train/options.js";
-import { layoutOf, type TracedLoss, wholeProgram } from "../src/train/programs.js";
-import { randomWeights } from "../src/train/random-weights.js";
-import { type Job, train } from "../src/train/trainer.js";
+import type { TracedLoss } from "../src/train/programs.js";
+import { train } from "../src/train/trainer.js";
 import { openSafetensors, writeSafetensors } from "../src/weights/safetensors-file.js";
-import { type Background, backgrounds, caption } from "./data/captions.js";
+import { classifierJob, steadily } from "./classifier.js";
+import { backgroundNames, caption } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
-import { type Classes, questions, rightAnswers, rightInputs, surprise } from "./questions.js";
+import { type Classes, classesOf, questions, rightAnswers, rightInputs, surprise } from "./questions.js";
 
 const encoders = ["text_encoder", "text_encoder_2"];
 const batchSize = 64;
-const backgroundNames = Object.keys(backgrounds) as Background[];
 
 /** Trains the text encoders of `model`, in place; the run lies in `folder`. */
 export async function teachText(data: Data, model: string, folder: string, steps: number): Promise<void> {
   const engine = blockingEngine();
   const { textEncoders } = await loadComponents(model, { engine });
-  const classes = { noun: data.nouns.length, style: styles.length, background: backgroundNames.length };
+  const classes = classesOf(data);
   const loss = textLoss(
     textEncoders.map(({ config }) => config),
     classes,
     batchSize,
   );
-  const layout = layoutOf(loss);
-  const program = await wholeProgram(engine, loss, layout);
   const fileOf = (name: string) => path.join(model, name, "model.safetensors");
-  const job: Job = {
-    description: { command: "train", network: "text encoders", data: "captions" },
-    layout,
-    initialise: async (weights) => {
-      const shapes = new Map([...loss.params].map(([name, t]) => [name, t.shape]));
-      weights.set(randomWeights(layout, shapes, new Generator(0)));
+  const job = await classifierJob(engine, {
+    network: "text encoders",
+    batchSize,
+    loss,
+    inputsOf: (batch) => inputsOf(data, textEncoders[0]!.tokenizer, classes, batch),
+    begin: async (layout, weights) => {
       for (const name of encoders) {
         const file = await openSafetensors(fileOf(name));
-        for (const key of loss.params.keys())
-          if (key.startsWith(`${name}.`))
-            layout.view(weights, key).set(await file.readFloats(key.slice(name.length + 1)));
+        for (const key of partWeights(layout, weights, name).keys())
+          layout.view(weights, `${name}.${key}`).set(await file.readFloats(key));
       }
     },
-    gradient: async ({ position, batch }, weights, into) => {
-      const terms = await program.run(
-        weights,
-        inputsOf(data, textEncoders[0]!.tokenizer, classes, batch),
-        into,
-      );
-      const losses = Object.fromEntries(Object.entries(terms).map(([name, [value]]) => [name, value!]));
-      return { terms: losses, images: batchSize, next: { ...position, batch: position.batch + 1 } };
-    },
-    save: async (weights) => {
+    save: async (layout, weights) => {
       for (const name of encoders) {
-        const own = [...layout.tensors(weights)].filter(([key]) => key.startsWith(`${name}.`));
-        const tensors = own.map(
-          ([key, t]) => [key.slice(name.length + 1), { dtype: "F32" as const, ...t }] as const,
+        const tensors = [...partWeights(layout, weights, name)].map(
+          ([key, t]) => [key, { dtype: "F32" as const, ...t }] as const,
         );
         await writeSafetensors(fileOf(name), new Map(tensors));
       }
     },
-  };
+  });
   const options = trainingOptions({
     trainBatchSize: batchSize,
     maxTrainSteps: steps,
@@ -83,10 +69,7 @@ export async function teachText(data: Data, model: string, folder: string, steps
     lrWarmupSteps: 20,
     checkpointingSteps: steps,
   });
-  const onStep = ({ step, loss: value }: { step: number; loss?: number }) => {
-    if (step % 50 === 0) console.log(`step ${step} of ${steps}: loss ${value?.toFixed(3)}`);
-  };
-  await train(job, { folder, options, resume: false, onStep });
+  await train(job, { folder, options, resume: false, onStep: steadily(steps) });
 }
 
 /**

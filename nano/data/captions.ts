@@ -34,6 +34,7 @@ export const backgrounds = {
   pink: [245, 160, 200],
 } as const satisfies Record<string, readonly [number, number, number]>;
 export type Background = keyof typeof backgrounds;
+export const backgroundNames = Object.keys(backgrounds) as Background[];
 
 /** A number from 0 to 1, not included. */
 export type Draw = () => number;

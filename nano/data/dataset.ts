@@ -7,7 +7,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
-import { type Background, backgrounds, caption } from "./captions.js";
+import { type Background, backgroundNames, backgrounds, caption } from "./captions.js";
 import { type Concept, type Drawing, readConcepts, type Style, styles } from "./emoji.js";
 import { asked, chooseNouns, heldOut as heldOutOf, type Noun, pairOf } from "./nouns.js";
 import { laidOn, render, size } from "./render.js";
@@ -45,7 +45,7 @@ export const drawingOf = ({ concepts }: Data, noun: Noun, style: Style): Drawing
 export const forMeasuring = (concept: Concept, nouns: ReadonlySet<string>): boolean =>
   !nouns.has(concept.code) && concept.order % 20 === 0;
 
-const other = Object.keys(backgrounds).filter((name) => name !== "white") as Background[];
+const other = backgroundNames.filter((name) => name !== "white");
 
 /** One picture per drawing of every concept, half of them on white; those of `forMeasuring` in a folder of their own. */
 export async function writeEvery(

@@ -66,13 +66,16 @@ function withAliases(concepts: readonly Concept[]): Noun[] {
   }));
 }
 
-/** Those that the forty prompts ask for, by name or alias. */
-export function asked(nouns: readonly Noun[]): Noun[] {
-  const prompts = readFileSync(new URL("../prompts.txt", import.meta.url), "utf8")
+/** Written before anything was trained, for sheets that compare stages. */
+export const fortyPrompts = (): string[] =>
+  readFileSync(new URL("../prompts.txt", import.meta.url), "utf8")
     .trim()
     .split("\n");
+
+/** Those that the forty prompts ask for, by name or alias. */
+export function asked(nouns: readonly Noun[]): Noun[] {
   const parts = new Set(
-    prompts.flatMap((prompt) => prompt.split(", ").map((part) => part.replace(/^an? /, ""))),
+    fortyPrompts().flatMap((prompt) => prompt.split(", ").map((part) => part.replace(/^an? /, ""))),
   );
   return nouns.filter(({ name, aliases }) => [name, ...aliases].some((word) => parts.has(word)));
 }

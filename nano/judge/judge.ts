@@ -9,9 +9,9 @@ import { Params, tracing } from "../../src/tensor/params.js";
 import { input, type Tensor } from "../../src/tensor/tensor.js";
 import { openSafetensors } from "../../src/weights/safetensors-file.js";
 import type { Data } from "../data/dataset.js";
-import type { Answers, Question } from "../questions.js";
+import { type Answers, classesOf, type Question } from "../questions.js";
 import { judge, judgedSize } from "./network.js";
-import { classesOf, type Drawing, keptSamples, lookOf } from "./samples.js";
+import { type Drawing, keptSamples, lookOf } from "./samples.js";
 
 type Weights = Readonly<Record<string, Values>>;
 

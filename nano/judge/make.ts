@@ -7,9 +7,9 @@ import { fileURLToPath } from "node:url";
 import { blockingEngine } from "../../src/engine/ort.js";
 import { checkpointSteps } from "../../src/train/checkpoint.js";
 import { readData } from "../data/dataset.js";
-import type { Question } from "../questions.js";
+import { classesOf, type Question } from "../questions.js";
 import { Judge, keptAccuracy } from "./judge.js";
-import { classesOf, renderAll } from "./samples.js";
+import { renderAll } from "./samples.js";
 import { trainJudge } from "./train.js";
 
 const steps = 2500;
@@ -25,9 +25,6 @@ export async function makeJudge(folder: string): Promise<void> {
     folder,
     steps,
     resume,
-    onStep: ({ step, loss }) => {
-      if (step % 50 === 0) console.log(`step ${step} of ${steps}: loss ${loss?.toFixed(3)}`);
-    },
   });
   const judge = await open(folder);
   const accuracy = await keptAccuracy(judge, drawings);

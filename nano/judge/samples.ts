@@ -5,15 +5,12 @@
 
 import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
-import { type Background, backgrounds } from "../data/captions.js";
+import { type Background, backgroundNames, backgrounds } from "../data/captions.js";
 import { type Data, drawingOf } from "../data/dataset.js";
 import { styles } from "../data/emoji.js";
 import { pairOf } from "../data/nouns.js";
 import { render, size } from "../data/render.js";
-import type { Classes } from "../questions.js";
 import { judgedSize as side } from "./network.js";
-
-export const backgroundNames = Object.keys(backgrounds) as Background[];
 
 /** A drawing, and the numbers of the backgrounds on which it is not shown in training. */
 export type Drawing = {
@@ -32,12 +29,6 @@ const keptBackgrounds = 2;
  */
 export const lookOf = (style: number): number =>
   styles[style] === "fluent-emoji-3d" ? styles.indexOf("fluent-emoji") : style;
-
-export const classesOf = ({ nouns }: Data): Classes => ({
-  noun: nouns.length,
-  style: styles.length,
-  background: backgroundNames.length,
-});
 
 /** Every noun in every style: also the pairs that the generator is not taught. */
 export async function renderAll(data: Data): Promise<Drawing[]> {

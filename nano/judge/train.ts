@@ -2,14 +2,12 @@
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
-import { Generator } from "../../src/diffusion/random.js";
 import type { Values } from "../../src/engine/engine.js";
 import type { BlockingEngine } from "../../src/engine/ort.js";
 import { trainingOptions } from "../../src/train/options.js";
-import { layoutOf, wholeProgram } from "../../src/train/programs.js";
-import { randomWeights } from "../../src/train/random-weights.js";
-import { type Job, type RunOptions, train } from "../../src/train/trainer.js";
+import { train } from "../../src/train/trainer.js";
 import { writeSafetensors } from "../../src/weights/safetensors-file.js";
+import { classifierJob, steadily } from "../classifier.js";
 import { type Classes, rightAnswers } from "../questions.js";
 import { judgedSize, judgeLoss } from "./network.js";
 import { type Drawing, sampleBatch } from "./samples.js";
@@ -20,7 +18,7 @@ export async function trainJudge(
   engine: BlockingEngine,
   drawings: readonly Drawing[],
   classes: Classes,
-  { folder, steps, ...run }: Pick<RunOptions, "folder" | "resume" | "onStep"> & { steps: number },
+  { folder, steps, resume }: { folder: string; steps: number; resume: boolean },
 ): Promise<void> {
   const options = trainingOptions({
     trainBatchSize: batchSize,
@@ -32,38 +30,20 @@ export async function trainJudge(
     ema: { decay: 0.99 },
     checkpointingSteps: 200,
   });
-  await train(await judgeJob(engine, drawings, classes, folder), { ...run, folder, options });
-}
-
-async function judgeJob(
-  engine: BlockingEngine,
-  shown: readonly Drawing[],
-  classes: Classes,
-  folder: string,
-): Promise<Job> {
-  const loss = judgeLoss(classes, batchSize);
-  const layout = layoutOf(loss);
-  const shapes = new Map([...loss.params].map(([name, t]) => [name, t.shape]));
-  const program = await wholeProgram(engine, loss, layout);
-  return {
-    description: { command: "train", network: "judge", data: "nano" },
-    layout,
-    initialise: async (weights) => {
-      weights.set(randomWeights(layout, shapes, new Generator(0)));
-    },
-    gradient: async ({ position, batch }, weights, into) => {
-      const terms = await program.run(weights, inputsOf(shown, classes, batch), into);
-      const losses = Object.fromEntries(Object.entries(terms).map(([name, [value]]) => [name, value!]));
-      return { terms: losses, images: batchSize, next: { ...position, batch: position.batch + 1 } };
-    },
-    save: async (weights) => {
+  const job = await classifierJob(engine, {
+    network: "judge",
+    batchSize,
+    loss: judgeLoss(classes, batchSize),
+    inputsOf: (batch) => inputsOf(drawings, classes, batch),
+    save: async (layout, weights) => {
       await mkdir(folder, { recursive: true });
       const tensors = [...layout.tensors(weights)].map(
         ([name, t]) => [name, { dtype: "F32" as const, ...t }] as const,
       );
       await writeSafetensors(path.join(folder, "judge.safetensors"), new Map(tensors));
     },
-  };
+  });
+  await train(job, { folder, resume, options, onStep: steadily(steps) });
 }
 
 function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): Record<string, Values> {

@@ -1,0 +1,47 @@
+/** @file The training of a network that answers the questions: what judge and text encoders share. */
+
+import { Generator } from "../src/diffusion/random.js";
+import type { Values } from "../src/engine/engine.js";
+import type { BlockingEngine } from "../src/engine/ort.js";
+import type { Layout } from "../src/train/flat.js";
+import { layoutOf, type TracedLoss, wholeProgram } from "../src/train/programs.js";
+import { randomWeights } from "../src/train/random-weights.js";
+import type { Job } from "../src/train/trainer.js";
+
+type Classifier = {
+  network: string;
+  batchSize: number;
+  loss: TracedLoss;
+  /** What batch number `batch` of the run is given. */
+  inputsOf: (batch: number) => Record<string, Values>;
+  /** Weights that do not begin as random numbers. */
+  begin?: (layout: Layout, weights: Float32Array) => Promise<void>;
+  save: (layout: Layout, weights: Float32Array) => Promise<void>;
+};
+
+export async function classifierJob(engine: BlockingEngine, c: Classifier): Promise<Job> {
+  const layout = layoutOf(c.loss);
+  const shapes = new Map([...c.loss.params].map(([name, t]) => [name, t.shape]));
+  const program = await wholeProgram(engine, c.loss, layout);
+  return {
+    description: { command: "train", network: c.network, data: "nano" },
+    layout,
+    initialise: async (weights) => {
+      weights.set(randomWeights(layout, shapes, new Generator(0)));
+      await c.begin?.(layout, weights);
+    },
+    gradient: async ({ position, batch }, weights, into) => {
+      const results = await program.run(weights, c.inputsOf(batch), into);
+      const terms = Object.fromEntries(Object.entries(results).map(([name, [value]]) => [name, value!]));
+      return { terms, images: c.batchSize, next: { ...position, batch: position.batch + 1 } };
+    },
+    save: (weights) => c.save(layout, weights),
+  };
+}
+
+/** Says now and then how far a run of so many steps is. */
+export const steadily =
+  (steps: number) =>
+  ({ step, loss }: { step: number; loss?: number }): void => {
+    if (step % 50 === 0) console.log(`step ${step} of ${steps}: loss ${loss?.toFixed(3)}`);
+  };
