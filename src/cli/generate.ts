@@ -12,10 +12,10 @@ import { formatOf } from "../image/encode.js";
 import { type Advice, adviceFor } from "../pipeline/advice.js";
 import type { Lora } from "../pipeline/lora.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline/pipeline.js";
-import { type GenerateRequest, randomSeed } from "../pipeline/request.js";
+import type { GenerateRequest } from "../pipeline/request.js";
 import { readRequest, type SavedRequest } from "../pipeline/saved.js";
+import { resolveSeed, seedAfter } from "../pipeline/seed.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
-import { unknownWords, wordsOf } from "../pipeline/words.js";
 import { againName, differences, openSeen, rememberSources, sourcesOf } from "./from.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { resolveShown } from "./models.js";
@@ -81,7 +81,7 @@ export function generateCommand(): Command {
     )
     .option("-W, --width <pixels>", "multiple of 8; of --image, down to one", numberOption)
     .option("-H, --height <pixels>", "the same", numberOption)
-    .option("--seed <n>", "picture i has seed + i (default: random)", integer)
+    .option("--seed <n>", "image i has seed + i; -1, the default, draws one", integer)
     .option("-c, --count <n>", "pictures per prompt", numberOption, 1)
     .option("--scheduler <name>", 'such as dpmpp-2m-karras; "?" lists all')
     .addOption(new Option("--spacing <rule>", "timesteps").choices(["trailing", "leading", "linspace"]))
@@ -125,30 +125,30 @@ async function generate(words: string[], given: Options): Promise<void> {
     setScheduler(pipeline, options, advice, saved);
     const chosen = settings(pipeline, options, advice, before);
     say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
-    const seed = options.seed ?? saved?.request.seed ?? BigInt(randomSeed());
+    const seed = resolveSeed(options.seed ?? saved?.request.seed);
     say(`seed ${seed}`);
-    const known = await wordsOf(folder);
-    for (const warning of known ? unknownWords(prompts.join(" "), known) : [])
-      say(`${pc.yellow("warning:")} ${warning}`);
     for (const [i, prompt] of prompts.entries()) {
-      const first = seed + BigInt(i * options.count);
+      const first = seedAfter(seed, i * options.count);
       const request = { ...chosen.request, prompt, seed: first, numImagesPerPrompt: options.count, signal };
       const started = performance.now();
       const images = await paint(pipeline, request, progress);
       const seconds = (performance.now() - started) / 1000;
       for (const [j, image] of images.entries()) {
-        const file = target(i * options.count + j, first + BigInt(j));
+        const file = target(i * options.count + j, seedAfter(first, j));
         await image.save(file, { metadata: options.metadata });
         const { width, height } = image;
         const record = {
           path: file,
           prompt,
-          seed: String(first + BigInt(j)),
+          seed: String(seedAfter(first, j)),
           width,
           height,
           ...chosen.record,
         };
-        print(options.json ? JSON.stringify({ ...record, seconds: seconds / images.length }) : file);
+        const { warnings } = image;
+        print(
+          options.json ? JSON.stringify({ ...record, warnings, seconds: seconds / images.length }) : file,
+        );
       }
       const { record } = images[0]!;
       const failed = record && options.metadata ? await rememberSources(record, folder, options) : undefined;

@@ -2,6 +2,7 @@
 
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import pc from "picocolors";
 import { Cancelled } from "../errors.js";
 import { type Axes, type Cell, cellSettings, cellsOf } from "../grid/axes.js";
 import { sheetLayout } from "../grid/layout.js";
@@ -56,12 +57,20 @@ export async function paintCells(
   const total = cells.reduce((sum, { order }) => sum + order.settings.steps, 0);
   const started = performance.now();
   let before = 0;
+  const warned = new Set<string>();
+  const warn = (message: string) => {
+    if (!warned.has(message)) process.stderr.write(`${pc.yellow("warning:")} ${message}\n`);
+    warned.add(message);
+  };
   try {
     progress.start("painting", total);
     for (const [i, { order, file }] of cells.entries()) {
       if (signal.aborted) throw new Cancelled("the grid");
       for await (const event of painter.paint(order, signal)) {
-        if (event.type === "image") await write(output, file, event.image.bytes);
+        if (event.type === "image") {
+          await write(output, file, event.image.bytes);
+          event.image.warnings?.forEach(warn);
+        }
         if (event.type !== "step") continue;
         const steps = before + (event.step / event.total) * order.settings.steps;
         const left = ((performance.now() - started) / 1000 / steps) * (total - steps);

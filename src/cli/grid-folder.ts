@@ -20,7 +20,7 @@ export const sheetName = "grid.png";
 const known = z.object({
   format: z.literal(1),
   prompt: z.string(),
-  seed: z.string().regex(/^\d{1,19}$/),
+  seed: z.string().regex(/^\d{1,20}$/),
   model: z.object({ fingerprint: z.string() }),
 });
 

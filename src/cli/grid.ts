@@ -8,7 +8,7 @@ import { InvalidRequest } from "../errors.js";
 import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { ModelRecord } from "../pipeline/record.js";
-import { randomSeed } from "../pipeline/request.js";
+import { resolveSeed, seedPattern } from "../pipeline/seed.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
 import { type Catalogue, modelNamed, openCatalogue } from "../serve/catalogue.js";
 import type { GenerationRequest } from "../serve/schemas.js";
@@ -49,7 +49,7 @@ export function gridCommand(): Command {
     .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
     .option("-W, --width <pixels>", "multiple of 8", numberOption)
     .option("-H, --height <pixels>", "multiple of 8", numberOption)
-    .option("--seed <n>", "of all cells (default: random)", seedText)
+    .option("--seed <n>", "of all cells; -1, the default, draws one", seedText)
     .option("--scheduler <name>", "such as dpmpp-2m-karras")
     .option("--image <file>", "begin with this picture")
     .option("--mask <file>", "paint --image anew where this is white")
@@ -72,7 +72,7 @@ Example:
 
 /** As text, since a seed may be beyond 2^53. */
 function seedText(value: string): string {
-  if (!/^\d{1,19}$/.test(value)) throw new InvalidArgumentError(`"${value}" is not a whole number.`);
+  if (!seedPattern.test(value)) throw new InvalidArgumentError(`"${value}" is not a whole number.`);
   return value;
 }
 
@@ -84,7 +84,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const catalogue = await openCatalogue([folder]);
   const model = await recordOf(folder);
   const before = await seedBefore(output, prompt, model);
-  const seed = options.seed ?? before ?? String(randomSeed());
+  const seed = String(resolveSeed(BigInt(options.seed ?? before ?? -1)));
   const base = await requestOf(prompt, options, seed, catalogue);
   checkAxes(axes, base);
   const cells = await placed(base, axes, catalogue, model);

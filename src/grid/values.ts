@@ -24,7 +24,7 @@ type NumberKind = Exclude<AxisKind, "prompt" | "scheduler">;
 const isNumber = (kind: AxisKind): kind is NumberKind => kind !== "prompt" && kind !== "scheduler";
 
 const rules: Readonly<Record<NumberKind, { what: string; valid: (value: string) => boolean }>> = {
-  seed: { what: "whole numbers", valid: (value) => /^\d{1,19}$/.test(value) },
+  seed: { what: "whole numbers", valid: (value) => /^\d{1,20}$/.test(value) },
   steps: {
     what: "whole numbers from 1 to 1000",
     valid: (value) => /^\d{1,4}$/.test(value) && Number(value) >= 1 && Number(value) <= 1000,

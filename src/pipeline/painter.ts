@@ -13,6 +13,7 @@ import { fitting, type PaintSize, refuse, runBytes } from "./fit.js";
 import type { Components } from "./load.js";
 import { Painting } from "./painting.js";
 import type { Part } from "./part.js";
+import { warnOfPrompts } from "./prompt-warnings.js";
 import { type LoadedWith, modelRecord, pictureRecords } from "./provenance.js";
 import type { ModelRecord, PictureRecord } from "./record.js";
 import { type CheckedRequest, checkRequest, type GenerateRequest } from "./request.js";
@@ -24,7 +25,8 @@ import {
   startFromImage,
   startFromNoise,
 } from "./start.js";
-import { type Encoded, encodeTexts, type StateRule } from "./text.js";
+import { type Encoded, encodeTexts, type PromptText, type StateRule } from "./text.js";
+import { type Words, wordsOf } from "./words.js";
 
 /** One step of a running generation, with a small picture of where it is going. */
 export type Step = DenoiseStep & { preview: readonly Picture[] };
@@ -35,6 +37,8 @@ export type GenerateResult = {
   latents: Float32Array;
   /** The seed of each image, where seeds and not generators were given. */
   seeds: readonly bigint[] | undefined;
+  /** What of the request was cut, changed or has no effect; `images[i].warnings` has those about that image. */
+  warnings: readonly string[];
 };
 
 /** Everything that is known before the first network call of the loop. */
@@ -58,6 +62,7 @@ export abstract class Painter {
   readonly #ownsEngine: boolean;
   readonly #loadedWith: LoadedWith;
   #model: ModelRecord | undefined;
+  #words: Promise<Words | undefined> | undefined;
   #busy = false;
   /** Whether parts stay loaded: decided by each request. */
   #keeps = true;
@@ -113,12 +118,9 @@ export abstract class Painter {
   /** Checks the request, encodes its prompts, sets the schedule and draws the starting noise. */
   async prepare(request: GenerateRequest): Promise<Prepared> {
     const { unet, vae } = this.components;
-    const {
-      image: given,
-      width,
-      height,
-      onWarning: warn = (message: string) => console.warn(message),
-    } = request;
+    const { image: given, width, height } = request;
+    const sizes: string[] = [];
+    const warn = (message: string) => void sizes.push(message);
     const image =
       given === undefined || given instanceof Float32Array
         ? given
@@ -132,6 +134,9 @@ export abstract class Painter {
       guidanceScale: this.defaultGuidance,
       vaeFactor: vae.factor,
     });
+    for (const message of sizes) checked.warnings.add(message);
+    this.#words ??= wordsOf(this.components.folder.path);
+    warnOfPrompts(checked, await this.#words);
     if (checked.signal?.aborted) throw new Cancelled();
     this.#judge(checked, image !== undefined && !(image instanceof Float32Array));
     const embeddings = await this.embed(checked);
@@ -198,7 +203,7 @@ export abstract class Painter {
     await this.#makeRoom(vae.part);
     const final = step.value;
     const images = records ? await this.#decodeAll(final, shape, request, records) : [];
-    return { images, latents: final, seeds: request.seeds };
+    return { images, latents: final, seeds: request.seeds, warnings: request.warnings.all };
   }
 
   /** latents: [1, 4, h, w] as the loop leaves them -> [3, 8h, 8w] in about -1..1 */
@@ -234,15 +239,19 @@ export abstract class Painter {
   /** Encodes all texts with each text encoder; both pipelines take from the results what they need. */
   protected async encode(
     rule: StateRule,
-    texts: readonly (readonly string[])[],
+    texts: readonly (readonly PromptText[])[],
     request: CheckedRequest,
   ): Promise<Encoded[]> {
-    const { clipSkip, warn } = request;
+    const { clipSkip, warnings } = request;
     const encoded: Encoded[] = [];
     for (const [i, encoder] of this.components.textEncoders.entries()) {
       await this.#makeRoom(encoder.part);
       encoded.push(
-        await encodeTexts(encoder, texts[i]!, { rule, warn, ...(clipSkip !== undefined && { clipSkip }) }),
+        await encodeTexts(encoder, texts[i]!, {
+          rule,
+          warnings,
+          ...(clipSkip !== undefined && { clipSkip }),
+        }),
       );
     }
     await this.#makeRoom(this.components.unet.part);

@@ -25,6 +25,11 @@ export class Painting implements Picture {
     this.record = record;
   }
 
+  /** What of its request was cut, changed or has no effect. */
+  get warnings(): readonly string[] {
+    return this.record?.warnings ?? [];
+  }
+
   /** Writes a .png, .jpg or .webp file, whole or not at all, with its record inside. */
   async save(path: string, options: SaveOptions = {}): Promise<void> {
     await savePicture(path, this, this.#inside(options));

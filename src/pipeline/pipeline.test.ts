@@ -4,6 +4,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { withWords } from "../../test/worded-model.js";
 import { Generator } from "../diffusion/random.js";
 import { EulerDiscreteScheduler } from "../diffusion/scheduler.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
@@ -160,7 +161,65 @@ describe("a pipeline", () => {
         prompt: `${"koala ".repeat(100)}moon`,
         onWarning: (m) => warnings.push(m),
       });
-      expect(warnings.join()).toMatch(/cut off: .*moon"/);
+      expect(warnings.join()).toMatch(/^prompt: only 77 tokens .*cut off: .*moon"$/);
+    }));
+
+  it("calls a negative prompt that it cuts negative, and both encoders' loss one", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const request = { ...bicycle, negativePrompt: `${"koala ".repeat(100)}moon`, onWarning() {} };
+      const { warnings, images } = await pipe.generate(request);
+      expect(warnings).toEqual([expect.stringMatching(/^negative prompt: only 77 tokens .*moon"$/)]);
+      expect(images[0]!.warnings).toEqual(warnings);
+    }));
+
+  it("warns once of syntax that it reads as letters, each image of its own prompt's", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const prompt = ["a (cat:1.3)", "a cat (a black one)", "a cat BREAK a dog"];
+      const told: string[] = [];
+      const request = { ...bicycle, prompt, negativePrompt: "[ugly]", numImagesPerPrompt: 2 };
+      const { warnings, images } = await pipe.generate({ ...request, onWarning: (m) => told.push(m) });
+      const named = (field: string, text: string) =>
+        `${field}: AUTOMATIC1111's syntax is not supported yet, so this is read as letters: "${text}"`;
+      const negative = named("negative prompt", "[ugly]");
+      const [first, third] = [named("prompt", "(cat:1.3)"), named("prompt", "BREAK")];
+      expect(images.map((image) => image.warnings)).toEqual([
+        [first, negative],
+        [first, negative],
+        [negative],
+        [negative],
+        [third, negative],
+        [third, negative],
+      ]);
+      expect(warnings).toEqual([first, third, negative]);
+      expect(told).toEqual(warnings);
+    }));
+
+  it("says that a negative prompt has no effect without guidance", () =>
+    opened("sd2-tiny", async (pipe) => {
+      const quiet = { ...bicycle, guidanceScale: 1, onWarning() {} };
+      const { warnings } = await pipe.generate({ ...quiet, negativePrompt: "(ugly:1.2)" });
+      expect(warnings).toEqual(["negative prompt: has no effect at guidance 1, only above 1"]);
+      expect((await pipe.generate({ ...quiet, negativePrompt: "" })).warnings).toEqual([]);
+    }));
+
+  it("tells what its words are not, where it knows few", async () => {
+    const model = await withWords(["bicycle"]);
+    const pipe = await DiffusionPipeline.fromPretrained(model.folder, { threads: 1 });
+    const { warnings } = await pipe.generate({ ...bicycle, prompt: "a zeppelin", onWarning() {} });
+    expect(warnings).toEqual([expect.stringMatching(/^"zeppelin" is not a word this model knows/)]);
+    await pipe.close();
+    await model.remove();
+  });
+
+  it("draws a seed for -1, and generates its image again from what it drew", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const [one, two] = [
+        await pipe.generate({ ...bicycle, seed: -1 }),
+        await pipe.generate({ ...bicycle, seed: -1n }),
+      ];
+      expect(one.seeds).not.toEqual(two.seeds);
+      const again = await pipe.generate({ ...bicycle, seed: one.seeds![0]! });
+      expect(again.images[0]!.data).toEqual(one.images[0]!.data);
     }));
 });
 

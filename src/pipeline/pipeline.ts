@@ -12,7 +12,7 @@ import { type ComponentOptions, type Components, loadComponents, textWidth } fro
 import { Painter } from "./painter.js";
 import type { LoadedWith } from "./provenance.js";
 import type { CheckedRequest } from "./request.js";
-import { sideBySide } from "./text.js";
+import { promptTexts, sideBySide } from "./text.js";
 
 export type LoadOptions = Omit<ComponentOptions, "engine"> &
   Pick<ResolveOptions, "revision" | "onProgress" | "signal"> & {
@@ -68,8 +68,14 @@ export class StableDiffusionXLPipeline extends DiffusionPipeline {
     const [first, second] = await this.encode(
       "penultimate",
       [
-        [...prompts, ...negatives],
-        [...prompts2, ...negatives2],
+        [...promptTexts("prompt", prompts), ...promptTexts("negative prompt", negatives)],
+        [
+          ...promptTexts(request.prompt2 === undefined ? "prompt" : "second prompt", prompts2),
+          ...promptTexts(
+            request.negativePrompt2 === undefined ? "negative prompt" : "second negative prompt",
+            negatives2,
+          ),
+        ],
       ],
       request,
     );
@@ -115,7 +121,8 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     const { prompts, guided, perPrompt } = request;
     refuseXlOnly(request);
     const negatives = guided ? (request.negativePrompts ?? prompts.map(() => "")) : [];
-    const [encoded] = await this.encode("normed", [[...prompts, ...negatives]], request);
+    const texts = [...promptTexts("prompt", prompts), ...promptTexts("negative prompt", negatives)];
+    const [encoded] = await this.encode("normed", [texts], request);
     const { skipped, plain, tokens, width } = encoded!;
     const n = prompts.length;
     return {

@@ -119,6 +119,7 @@ export async function pictureRecords(
       rng: request.rng ?? "cpu",
       scheduler: fixed.scheduler,
       notRecorded: notRecorded.length > 0 ? notRecorded : undefined,
+      warnings: request.warnings.of(prompt).length > 0 ? [...request.warnings.of(prompt)] : undefined,
     });
   };
 }

@@ -67,6 +67,8 @@ const schema = z.strictObject({
   scheduler: z.strictObject({ className: label, config: z.record(text, z.unknown()) }),
   /** Arguments that only the program had which painted it. */
   notRecorded: z.array(label).exactOptional(),
+  /** What of the request was cut, changed or had no effect. */
+  warnings: z.array(text).exactOptional(),
 });
 
 /** What a picture was painted from. No local path is in it, and no time. */

@@ -3,9 +3,10 @@
 import { CudaGenerator } from "../diffusion/philox.js";
 import { Generator, type NoiseSource } from "../diffusion/random.js";
 import { InvalidRequest } from "../errors.js";
+import { resolveSeed, type Seed, seedAfter } from "./seed.js";
 import type { PictureSource } from "./start.js";
+import { Warnings } from "./warnings.js";
 
-export type Seed = number | bigint;
 export type Size2 = readonly [height: number, width: number];
 
 /** The arguments of Diffusers' `__call__`, and `seed`, `signal`, `onStep` and `onWarning` of our own. */
@@ -32,8 +33,8 @@ export type GenerateRequest = {
   /** One generator for the whole batch, or one per image. Takes precedence over `seed`. */
   generator?: NoiseSource | readonly NoiseSource[];
   /**
-   * Image i of the batch is painted from seed + i, or from the i-th of a list, exactly as if it were painted alone.
-   * Random if left out.
+   * Image i of the batch is generated from seed + i, or from the i-th of a list, exactly as if it were generated
+   * alone. -1, or left out, draws one; other negative seeds mean what they mean to PyTorch, 2^64 more.
    */
   seed?: Seed | readonly Seed[];
   /** Whose `randn` a seed means: PyTorch's on the CPU, or on a CUDA device. "cpu" if left out. */
@@ -87,7 +88,7 @@ export type CheckedRequest = GenerateRequest & {
   generators: NoiseSource | readonly NoiseSource[];
   /** The seed of each image, where seeds and not generators were given. */
   seeds: readonly bigint[] | undefined;
-  warn: (message: string) => void;
+  warnings: Warnings;
 };
 
 /** Checks a request against a model's defaults; throws an InvalidRequest that names the field. */
@@ -117,7 +118,7 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
       `must be one generator or ${batch}, one per image, got ${generator.length}.`,
     );
   }
-  const seeds = generator === undefined ? seedsOf(request.seed ?? randomSeed(), batch) : undefined;
+  const seeds = generator === undefined ? seedsOf(request.seed, batch) : undefined;
   const { denoisingEnd, timesteps, sigmas, rng = "cpu" } = request;
   if (rng !== "cpu" && rng !== "cuda")
     throw new InvalidRequest("rng", rng, `must be "cpu" or "cuda", got ${JSON.stringify(rng)}.`);
@@ -155,7 +156,7 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
     seeds,
     generators:
       generator ?? seeds!.map((seed) => (rng === "cpu" ? new Generator(seed) : new CudaGenerator(seed))),
-    warn: request.onWarning ?? ((message) => console.warn(message)),
+    warnings: new Warnings(request.onWarning),
   };
 }
 
@@ -220,24 +221,12 @@ export function side(field: string, value: number, factor: number): number {
   );
 }
 
-/** A seed of 32 bits, which is all that PyTorch's CPU generator keeps. */
-export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
-
-function seedsOf(seed: Seed | readonly Seed[], count: number): bigint[] {
-  if (typeof seed !== "number" && typeof seed !== "bigint") {
-    if (seed.length === count) return seed.map(wholeSeed);
+function seedsOf(seed: Seed | readonly Seed[] | undefined, count: number): bigint[] {
+  if (typeof seed === "object") {
+    if (seed.length === count) return seed.map(resolveSeed);
     const rule = `must be one seed or ${count}, one per image, got ${seed.length}.`;
     throw new InvalidRequest("seed", seed, rule);
   }
-  const first = wholeSeed(seed);
-  return Array.from({ length: count }, (_, i) => first + BigInt(i));
-}
-
-function wholeSeed(seed: Seed): bigint {
-  if (typeof seed === "bigint" || Number.isSafeInteger(seed)) return BigInt(seed);
-  throw new InvalidRequest(
-    "seed",
-    seed,
-    `must be a whole number, got ${seed}. Beyond 2^53 write a bigint (5n).`,
-  );
+  const first = resolveSeed(seed);
+  return Array.from({ length: count }, (_, i) => seedAfter(first, i));
 }

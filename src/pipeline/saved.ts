@@ -43,7 +43,19 @@ export async function readRequest(file: string): Promise<SavedRequest> {
 function fromRecord(json: string, file: string): SavedRequest {
   const now = versions();
   const record = parseRecord(json, { file, app: now.app });
-  const { format, app, onnxruntime, model, scheduler, image, mask, notRecorded, seed, ...settings } = record;
+  const {
+    format,
+    app,
+    onnxruntime,
+    model,
+    scheduler,
+    image,
+    mask,
+    notRecorded,
+    warnings,
+    seed,
+    ...settings
+  } = record;
   if (notRecorded?.length || seed === undefined) {
     const field = notRecorded?.[0] ?? "seed";
     const rule = "was given by a program and is not in the picture. Paint it with that program";

@@ -7,6 +7,7 @@ import type { Params } from "../tensor/params.js";
 import { input, type Tensor } from "../tensor/tensor.js";
 import type { ClipTokenizer } from "../text/tokenizer.js";
 import type { Part } from "./part.js";
+import type { Warnings } from "./warnings.js";
 
 /** A text encoder with the tokenizer that belongs to it. */
 export type TextEncoder = { part: Part; config: ClipConfig; tokenizer: ClipTokenizer };
@@ -25,18 +26,25 @@ export type Encoded = {
   width: number;
 };
 
+/** A text to encode: what it is called, as in "negative prompt", and the index of the prompt it belongs to. */
+export type PromptText = { text: string; field: string; prompt: number };
+
+/** Texts of one kind, one per prompt. */
+export const promptTexts = (field: string, texts: readonly string[]): PromptText[] =>
+  texts.map((text, prompt) => ({ text, field, prompt }));
+
 /** Encodes `texts` in one run. Warns of each text that had to be cut, quoting what was lost. */
 export async function encodeTexts(
   { part, config, tokenizer }: TextEncoder,
-  texts: readonly string[],
-  { rule, clipSkip = 0, warn }: { rule: StateRule; clipSkip?: number; warn: (message: string) => void },
+  texts: readonly PromptText[],
+  { rule, clipSkip = 0, warnings }: { rule: StateRule; clipSkip?: number; warnings: Warnings },
 ): Promise<Encoded> {
   checkClipSkip(config, rule, clipSkip);
   const N = config.maxTokens;
-  const rows = texts.map((text) => {
+  const rows = texts.map(({ text, field, prompt }) => {
     const { ids, truncated } = tokenizer.encode(text, { maxLength: N });
     if (truncated !== undefined)
-      warn(`prompt: only ${N} tokens reach ${part.name}; this was cut off: "${truncated}"`);
+      warnings.add(`${field}: only ${N} tokens reach the model; this was cut off: "${truncated}"`, prompt);
     return ids;
   });
   const session = await part.session(`${rule}-${clipSkip}`, (p) => states(p, config, { rule, clipSkip }));

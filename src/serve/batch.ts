@@ -14,15 +14,9 @@ export function picturesAtOnce({ width, height }: Order["settings"]): number {
   return Math.max(1, Math.min(batchPictures, Math.floor(batchPixels / (width * height))));
 }
 
-/** A text of so many bytes has no more tokens than that, and so is never cut. */
-const wholeBytes = 75;
-
 /** Orders with the same key may share a batch; undefined for one that may not. */
 function batchKey({ settings, scheduler, image }: Order): string | undefined {
   if (image || picturesAtOnce(settings) === 1) return undefined;
-  // What is cut off is told to whoever sent it, and to nobody else.
-  const texts = [settings.prompt, settings.negativePrompt ?? ""];
-  if (texts.some((text) => Buffer.byteLength(text) > wholeBytes)) return undefined;
   const { model, width, height, steps, guidanceScale, clipSkip, rng, negativePrompt } = settings;
   // Without any negative prompt SDXL is told zeros, which is not what an empty one gives.
   const negative = negativePrompt !== undefined;

@@ -68,6 +68,7 @@ class EmbeddedQueue implements JobQueue {
       finishedAt: null,
       settings: order.settings,
       images: [],
+      warnings: order.warnings,
       error: null,
     };
     const [controller, followers, files] = [new AbortController(), new Followers(), new Map()];

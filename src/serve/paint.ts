@@ -19,6 +19,8 @@ export type Order = {
   mask?: Uint8Array;
   /** Whether anyone may want `preview` events. */
   previews: boolean;
+  /** What of the client's request was changed before it became this; told with the job, not in its images. */
+  warnings: readonly string[];
 };
 
 export type MediaType = JobImage["mediaType"];

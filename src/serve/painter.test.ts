@@ -87,7 +87,7 @@ describe.each([
 
   it("tells with the picture what of a prompt was cut off", async () => {
     const [image] = images(await all(painter.paint(await order({ prompt: "red ".repeat(200) }), never)));
-    expect(image!.warnings!.join()).toMatch(/^prompt: only \d+ tokens reach/);
+    expect(image!.warnings!.join()).toMatch(/^prompt: only \d+ tokens reach the model/);
     const [short] = images(await all(painter.paint(await order(), never)));
     expect(short).not.toHaveProperty("warnings");
   });

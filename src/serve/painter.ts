@@ -2,7 +2,7 @@
 
 import { Cancelled, EngineError } from "../errors.js";
 import type { GenerateRequest } from "../pipeline/request.js";
-import { unknownWords } from "../pipeline/words.js";
+import { seedAfter } from "../pipeline/seed.js";
 import { picturesAtOnce, takeTogether } from "./batch.js";
 import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
 import { Channel } from "./channel.js";
@@ -82,9 +82,8 @@ async function paintBatch(
   const { width, height, guidanceScale } = order.settings;
   const pipeline = await shelf.pipeline(model);
   pipeline.scheduler = orderedScheduler(order, model);
-  const warnings = new Set<string>();
   const signal = allAborted(sittings.map((sitting) => sitting.signal));
-  const run = pipeline.stream(requestOf(batch, signal, (warning) => void warnings.add(warning)));
+  const run = pipeline.stream(requestOf(batch, signal));
   const timing = pace.begin(JSON.stringify([model.card.id, width, height, guidanceScale > 1, batch.length]));
   let next = await nextOf(run, sittings);
   while (!next.done) {
@@ -93,10 +92,7 @@ async function paintBatch(
     if (batch.some(({ sitting }) => sitting.order.previews)) await sendPreviews(batch, next.value);
     next = await nextOf(run, sittings);
   }
-  await sendImages(batch, next.value.images, ({ prompt }) => [
-    ...(model.words ? unknownWords(prompt, model.words) : []),
-    ...warnings,
-  ]);
+  await sendImages(batch, next.value.images);
 }
 
 type Run = ReturnType<Awaited<ReturnType<Shelf["pipeline"]>>["stream"]>;
@@ -108,17 +104,13 @@ async function nextOf(run: Run, sittings: readonly Sitting[]) {
   return next;
 }
 
-function requestOf(
-  batch: readonly Place[],
-  signal: AbortSignal,
-  warn: (text: string) => void,
-): GenerateRequest {
+function requestOf(batch: readonly Place[], signal: AbortSignal): GenerateRequest {
   const { settings, image, mask } = batch[0]!.sitting.order;
   const { clipSkip, strength } = settings;
   const texts = (read: (settings: Order["settings"]) => string) =>
     batch.map(({ sitting }) => read(sitting.order.settings));
   const shared: Omit<GenerateRequest, "prompt"> = {
-    seed: batch.map(({ sitting, index }) => BigInt(sitting.order.settings.seed) + BigInt(index)),
+    seed: batch.map(({ sitting, index }) => seedAfter(BigInt(sitting.order.settings.seed), index)),
     width: settings.width,
     height: settings.height,
     numInferenceSteps: settings.steps,
@@ -129,7 +121,7 @@ function requestOf(
     ...(mask && { mask }),
     ...(image && strength !== undefined && { strength }),
     signal,
-    onWarning: warn,
+    onWarning: () => {}, // told with each image
   };
   const negatives = texts(({ negativePrompt = "" }) => negativePrompt);
   const told = settings.negativePrompt !== undefined;

@@ -21,6 +21,8 @@ export type JobStatus = {
   finishedAt: number | null;
   settings: Order["settings"];
   images: readonly Omit<PaintedImage, "bytes">[];
+  /** What of the client's request was changed before it became a job; `jobWarnings` has the images' too. */
+  warnings: readonly string[];
   error: JobFailure | null;
 };
 
@@ -95,6 +97,11 @@ export class Unreachable extends Error {
     super(`queue: must answer at ${place}, got no answer. Send it again shortly.`);
   }
 }
+
+/** All that whoever sent a job should know, each once: what was changed before, and while it was generated. */
+export const jobWarnings = ({ warnings, images }: Pick<JobStatus, "warnings" | "images">): string[] => [
+  ...new Set([...warnings, ...images.flatMap((image) => image.warnings ?? [])]),
+];
 
 export const isOver = (state: JobState): boolean =>
   state === "done" || state === "failed" || state === "cancelled";

@@ -4,6 +4,7 @@
  */
 
 import { z } from "@hono/zod-openapi";
+import { seedPattern } from "../pipeline/seed.js";
 
 /** A picture in a request: base64, or a data: URL. Never a path, never an address to fetch. */
 const picture = (what: string) =>
@@ -15,7 +16,10 @@ const picture = (what: string) =>
       example: "iVBORw0KGgo…",
     });
 
-const wholeSeed = "must be a whole number of at least 0";
+const wholeSeed = "must be a whole number, or -1 to draw one";
+
+/** A seed as JSON: -1 draws one. Its range of 64 bits is checked when the request is completed. */
+export const seedField = z.union([z.int(), z.string().regex(seedPattern, wholeSeed)], wholeSeed);
 
 export const outputFormat = z.enum(["png", "jpeg", "webp"]);
 
@@ -38,12 +42,10 @@ export const generationRequest = z
     height: z.int().min(8).max(8192).optional(),
     steps: z.int().min(1).max(1000).optional(),
     guidanceScale: z.number().min(0).max(100).optional(),
-    seed: z
-      .union([z.int().min(0), z.string().regex(/^\d{1,19}$/, wholeSeed)], wholeSeed)
-      .optional()
-      .openapi({
-        description: "Picture i is painted from seed + i. Drawn at random if left out. In text beyond 2^53.",
-      }),
+    seed: seedField.optional().openapi({
+      description:
+        "Image i is generated from seed + i. Drawn at random if -1 or left out. In text beyond 2^53.",
+    }),
     scheduler: z
       .string()
       .max(100)
@@ -140,6 +142,10 @@ export const job = z
     images: z
       .array(jobImage)
       .openapi({ description: "Finished pictures; they may come before the job is done." }),
+    warnings: z.array(z.string()).openapi({
+      description:
+        "What of the request was cut, changed or has no effect; its images' warnings are among them.",
+    }),
     error: jobFailure.nullable().openapi({ description: "Present if failed." }),
   })
   .openapi("Job");

@@ -6,7 +6,8 @@
 import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
 import { type SchedulerChoice, schedulerNamed } from "../diffusion/scheduler-names.js";
 import { InvalidRequest } from "../errors.js";
-import { checkRequest, randomSeed } from "../pipeline/request.js";
+import { checkRequest } from "../pipeline/request.js";
+import { resolveSeed } from "../pipeline/seed.js";
 import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
 import type { Order } from "./paint.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
@@ -17,6 +18,8 @@ export type Wish = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
   image?: Source | undefined;
   mask?: Source | undefined;
   scheduler?: string | (SchedulerChoice & { name: string }) | undefined;
+  /** What of the client's request another API had to change. */
+  warnings?: readonly string[] | undefined;
 };
 
 /** Checks and completes a request of our own API. */
@@ -47,6 +50,7 @@ export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits): Or
     ...(image && { image: image.bytes }),
     ...(mask && { mask: mask.bytes }),
     previews: wish.previews ?? false,
+    warnings: wish.warnings ?? [],
   };
   checkOrder(order, model);
   return order;
@@ -67,7 +71,7 @@ function complete(wish: Wish, { card }: ServedModel): { settings: Settings; sche
     height: wish.height ?? (image ? own(image.height) : defaults.height),
     steps: wish.steps ?? defaults.steps,
     guidanceScale: wish.guidanceScale ?? defaults.guidanceScale,
-    seed: String(wish.seed ?? randomSeed()),
+    seed: String(resolveSeed(wish.seed === undefined ? undefined : BigInt(wish.seed))),
     scheduler: scheduler.name,
     count: wish.count ?? 1,
     ...(strength !== undefined && { strength }),

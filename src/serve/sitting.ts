@@ -50,19 +50,14 @@ export async function sendPreviews(batch: readonly Place[], step: Step): Promise
   }
 }
 
-export async function sendImages(
-  batch: readonly Place[],
-  images: readonly Painting[],
-  warningsOf: (settings: Order["settings"]) => readonly string[],
-): Promise<void> {
+export async function sendImages(batch: readonly Place[], images: readonly Painting[]): Promise<void> {
   for (const [i, { sitting, index }] of batch.entries()) {
     if (dropCancelled(sitting)) continue;
     const { outputFormat, quality } = sitting.order.settings;
-    const { width, height, seed } = images[i]!;
+    const { width, height, seed, warnings } = images[i]!;
     const bytes = await images[i]!.encode(outputFormat, quality === undefined ? {} : { quality });
     const mediaType = mediaTypes[outputFormat];
-    const warnings = [...warningsOf(sitting.order.settings)];
-    const told = warnings.length > 0 ? { warnings } : {};
+    const told = warnings.length > 0 ? { warnings: [...warnings] } : {};
     const image = { index, seed: String(seed), width, height, mediaType, ...told, bytes };
     sitting.events.push({ type: "image", image });
   }

@@ -13,15 +13,15 @@ export function SeedField({ invalid }: { invalid: boolean }) {
         <input
           id="seed"
           inputMode="numeric"
-          pattern="[0-9]{1,19}"
+          pattern="-1|[0-9]{1,20}"
           autocomplete="off"
           value={seed.value}
           aria-invalid={invalid ? "true" : undefined}
           aria-describedby="seed-hint"
           onInput={({ currentTarget }) => {
-            seed.value = currentTarget.value.replace(/\D/g, "").slice(0, 19);
+            seed.value = currentTarget.value.replace(/(?!^-)\D/g, "").slice(0, 20);
             currentTarget.value = seed.value;
-            seedLocked.value = seed.value !== "";
+            seedLocked.value = !["", "-", "-1"].includes(seed.value);
           }}
         />
         <button

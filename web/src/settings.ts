@@ -140,7 +140,7 @@ function fittedSize(size: { width: number; height: number }): { width: number; h
 
 /** What is asked for; an unlocked seed is drawn here. */
 export async function requestNow(): Promise<GenerationRequest> {
-  if (!seedLocked.value || seed.value === "") seed.value = drawSeed();
+  if (!seedLocked.value || !/^\d+$/.test(seed.value)) seed.value = drawSeed();
   const image = startImage.value;
   // None is another thing than an empty one, which many models encode; but it would mean the model's own default.
   const negative = negativePrompt.value !== "" || model.value?.defaults.negativePrompt !== undefined;

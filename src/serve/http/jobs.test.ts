@@ -90,6 +90,23 @@ describe("a job", () => {
     expect(events.at(-1)!.data).toMatchObject({ state: "done", step: 2, total: 2 });
   });
 
+  it("says with the job and with its image what of the prompt is read as letters", async () => {
+    const { id, warnings } = await submitted({ prompt: "a (cat:1.3)" });
+    expect(warnings).toEqual([]);
+    const done = job.parse((await eventsOf(await at.get(`/api/jobs/${id}/events`))).at(-1)!.data);
+    expect(done.warnings).toEqual([expect.stringContaining('read as letters: "(cat:1.3)"')]);
+    expect(done.images[0]!.warnings).toEqual(done.warnings);
+  });
+
+  it("draws a seed for -1, and takes the largest in 20 digits", async () => {
+    const seeds = await Promise.all(
+      [-1, "-1", "18446744073709551615", -2].map(async (seed) => (await submitted({ seed })).settings.seed),
+    );
+    expect(seeds.slice(2)).toEqual(["18446744073709551615", "18446744073709551614"]);
+    expect(seeds[0]).not.toBe(seeds[1]);
+    for (const drawn of seeds.slice(0, 2)) expect(Number(drawn)).toBeLessThan(2 ** 32);
+  });
+
   it("is found in the list, latest first", async () => {
     const [one, two] = [await submitted(), await submitted()];
     const { jobs } = jobList.parse(await (await at.get("/api/jobs")).json());
@@ -105,7 +122,8 @@ describe("a request that breaks a rule", () => {
     [{ prompt: "x", width: 60 }, "width", "Nearest: 56 or 64"],
     [{ prompt: "x", steps: 0 }, "steps", "must be at least 1, got 0"],
     [{ prompt: "x", steps: 151 }, "steps", "at most 150 on this server"],
-    [{ prompt: "x", seed: "-1" }, "seed", "must be a whole number"],
+    [{ prompt: "x", seed: "0x7" }, "seed", "must be a whole number"],
+    [{ prompt: "x", seed: "18446744073709551616" }, "seed", "must be from -9223372036854775808 to"],
     [{ prompt: "x", outputFormat: "gif" }, "outputFormat", 'must be one of "png"'],
     [{ prompt: "x", model: "../../etc" }, "model", "must be one of"],
     [{ prompt: "x", image: "file:///etc/passwd" }, "image", "No address is fetched"],

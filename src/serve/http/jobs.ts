@@ -2,7 +2,7 @@
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { type SSEStreamingApi, streamSSE } from "hono/streaming";
-import { isOver, type JobEvent, type JobStatus } from "../queue.js";
+import { isOver, type JobEvent, type JobStatus, jobWarnings } from "../queue.js";
 import * as schemas from "../schemas.js";
 import { settle } from "../settle.js";
 import { jsonOf } from "./described.js";
@@ -184,4 +184,5 @@ const publicImage = (job: string, image: JobStatus["images"][number]): schemas.J
 export const publicJob = (job: JobStatus): schemas.Job => ({
   ...job,
   images: job.images.map((image) => publicImage(job.id, image)),
+  warnings: jobWarnings(job),
 });

@@ -97,6 +97,19 @@ describe("the openai client", () => {
     );
   });
 
+  it("is told in answers and events what of the prompt is read as letters", async () => {
+    const request = { ...small, ...ours, prompt: "a cat <lora:x:0.8>", negative_prompt: "((ugly))" };
+    const wanted = [
+      expect.stringMatching(/^prompt: AUTOMATIC1111's syntax .*"<lora:x:0.8>"/),
+      expect.stringMatching(/^negative prompt: AUTOMATIC1111's syntax .*"\(\(ugly\)\)"/),
+    ];
+    expect(await client.images.generate(request)).toMatchObject({ warnings: wanted });
+    const events = [];
+    for await (const event of await client.images.generate({ ...request, stream: true })) events.push(event);
+    expect(events.at(-1)).toMatchObject({ type: "image_generation.completed", warnings: wanted });
+    expect(await client.images.generate({ ...small, ...ours })).toMatchObject({ warnings: [] });
+  });
+
   it("cancels a job whose stream it leaves", async () => {
     const stream = await client.images.generate({
       ...small,

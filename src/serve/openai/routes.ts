@@ -6,7 +6,7 @@ import { jsonOf } from "../http/described.js";
 import { notFound } from "../http/problem.js";
 import { pictureFile, type Service } from "../http/service.js";
 import { validated } from "../http/validated.js";
-import type { JobStatus } from "../queue.js";
+import { type JobStatus, jobWarnings } from "../queue.js";
 import { settleWish } from "../settle.js";
 import {
   editForm,
@@ -97,5 +97,6 @@ async function imagesOf(
     }),
   );
   const about = { background: "opaque" as const, output_format: outputFormat, size: `${width}x${height}` };
-  return { created: Math.floor(job.createdAt / 1000), ...about, data, usage: noUsage };
+  const created = Math.floor(job.createdAt / 1000);
+  return { created, ...about, data, warnings: jobWarnings(job), usage: noUsage };
 }

@@ -1,15 +1,13 @@
 /** @file OpenAI's image requests: its own fields, and ours for what it cannot say, plain and at the top level. */
 
 import { z } from "@hono/zod-openapi";
+import { seedField } from "../schemas.js";
 
 const size = z
   .string()
   .regex(/^(auto|\d{1,5}x\d{1,5})$/, 'must be "auto" or WIDTHxHEIGHT')
   .openapi({ example: "1024x1024" });
-const wholeSeed = "must be a whole number of at least 0";
-const seed = z
-  .union([z.int().min(0), z.string().regex(/^\d{1,19}$/, wholeSeed)], wholeSeed)
-  .openapi({ example: 7 });
+const seed = seedField.openapi({ example: 7, description: "-1, or left out, draws one." });
 
 /** Fields of both routes whose value is text in JSON and in a form. */
 const texts = {
@@ -69,10 +67,7 @@ export const editForm = z
     output_compression: z.coerce.number().min(0).max(100).optional(),
     stream: z.enum(["true", "false"]).optional(),
     partial_images: whole(3, 0),
-    seed: z
-      .string()
-      .regex(/^\d{1,19}$/, "must be a whole number of at least 0")
-      .optional(),
+    seed: seed.optional(),
     steps: whole(1000),
     num_inference_steps: whole(1000),
     guidance_scale: z.coerce.number().min(0).max(100).optional(),
@@ -96,6 +91,9 @@ export const imagesAnswer = z
     data: z.array(
       z.object({ b64_json: z.string().optional(), url: z.string().optional(), seed: z.string() }),
     ),
+    warnings: z
+      .array(z.string())
+      .openapi({ description: "What of the request was cut, changed or has no effect." }),
     usage,
   })
   .openapi("OpenAIImages");

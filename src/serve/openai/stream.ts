@@ -5,7 +5,7 @@ import { streamSSE } from "hono/streaming";
 import sharp from "sharp";
 import { troubleOf } from "../http/problem.js";
 import { pictureFile, type Service } from "../http/service.js";
-import type { JobEvent, JobStatus } from "../queue.js";
+import { type JobEvent, type JobStatus, jobWarnings } from "../queue.js";
 import { openaiProblem } from "./problem.js";
 import { noUsage } from "./schemas.js";
 
@@ -36,7 +36,8 @@ export function streamJob(c: Context, streamed: Streamed): Response {
         if (event.type === "image") {
           const { index, seed } = event.image;
           const { bytes } = await pictureFile(queue, job.id, index);
-          const whole = { b64_json: Buffer.from(bytes).toString("base64"), seed, usage: noUsage };
+          const warnings = jobWarnings({ warnings: job.warnings, images: [event.image] });
+          const whole = { b64_json: Buffer.from(bytes).toString("base64"), seed, warnings, usage: noUsage };
           await send(`${kind}.completed`, { ...described(job), ...whole });
         }
       });

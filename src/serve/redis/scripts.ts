@@ -65,7 +65,7 @@ const script = (body: string): Script => {
   return { lua, sha: createHash("sha1").update(lua).digest("hex") };
 };
 
-/** most, mostBytes, model, total, settings, scheduler, previews, image, mask -> 'ok', or 'full' and seconds left */
+/** most, mostBytes, model, total, settings, scheduler, previews, image, mask, warnings -> 'ok', or 'full' and seconds left */
 export const submit = script(`
 local image, mask, model = ARGV[10], ARGV[11], ARGV[5]
 local bytes = #image + #mask
@@ -79,7 +79,8 @@ end
 local number, time = call('INCR', P .. ':number'), now()
 call('HSET', J, 'id', id, 'state', 'queued', 'model', model, 'number', number, 'owner', '', 'cancel', '0',
   'starts', 0, 'bytes', bytes, 'createdAt', time, 'startedAt', '', 'finishedAt', '', 'step', 0, 'total', ARGV[6],
-  'secondsLeft', '', 'settings', ARGV[7], 'scheduler', ARGV[8], 'previews', ARGV[9], 'error', '')
+  'secondsLeft', '', 'settings', ARGV[7], 'scheduler', ARGV[8], 'previews', ARGV[9], 'warnings', ARGV[12],
+  'error', '')
 if image ~= '' then call('HSET', J .. ':order', 'image', image) end
 if mask ~= '' then call('HSET', J .. ':order', 'mask', mask) end
 call('ZADD', P .. ':waiting', number, id)

@@ -26,6 +26,7 @@ const order: Order = {
   image: Uint8Array.from({ length: 512 }, (_, i) => i % 256),
   mask: Uint8Array.of(0xff, 0xfe, 0x0d, 0x0a),
   previews: true,
+  warnings: ["width: was 65"],
 };
 const picture = (byte: number): PaintEvent => ({
   type: "image",

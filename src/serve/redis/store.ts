@@ -59,7 +59,7 @@ export class JobStore {
     most: number,
     mostBytes: number,
   ): Promise<"ok" | { full: number | null }> {
-    const { settings, scheduler, previews, image = "", mask = "" } = order;
+    const { settings, scheduler, previews, warnings, image = "", mask = "" } = order;
     const [answer, left = ""] = (await this.#run(scripts.submit, id, [
       most,
       mostBytes,
@@ -70,6 +70,7 @@ export class JobStore {
       String(previews),
       typeof image === "string" ? image : Buffer.from(image),
       typeof mask === "string" ? mask : Buffer.from(mask),
+      JSON.stringify(warnings),
     ])) as string[];
     return answer === "ok" ? "ok" : { full: numberOf(left) };
   }
@@ -107,13 +108,15 @@ export class JobStore {
 
   async order(id: string): Promise<Order | undefined> {
     const key = this.key("job", id);
-    const [settings, scheduler, previews] = await this.redis.hmget(key, "settings", "scheduler", "previews");
+    const fields = ["settings", "scheduler", "previews", "warnings"] as const;
+    const [settings, scheduler, previews, warnings] = await this.redis.hmget(key, ...fields);
     if (!settings || !scheduler) return undefined;
     const [image, mask] = await this.redis.hmgetBuffer(`${key}:order`, "image", "mask");
     return {
       settings: JSON.parse(settings),
       scheduler: JSON.parse(scheduler),
       previews: previews === "true",
+      warnings: JSON.parse(warnings!),
       ...(image && { image }),
       ...(mask && { mask }),
     };
@@ -210,6 +213,7 @@ function statusOf(record: Record<string, string>, images: readonly string[], ran
     createdAt: Number(record.createdAt),
     settings: JSON.parse(record.settings!),
     images: images.map((json) => JSON.parse(json)).sort((a, b) => a.index - b.index),
+    warnings: JSON.parse(record.warnings!),
     ...changeOf({ error: "", finishedAt: "", ...record }),
   };
 }

@@ -3,7 +3,7 @@
 import { readTexts } from "../../image/metadata.js";
 import type { Catalogue } from "../catalogue.js";
 import { pictureFile } from "../http/service.js";
-import type { JobQueue, JobStatus } from "../queue.js";
+import { type JobQueue, type JobStatus, jobWarnings } from "../queue.js";
 import type { Txt2img } from "./schemas.js";
 
 export async function webuiAnswer(job: JobStatus, queue: JobQueue, body: Txt2img, catalogue: Catalogue) {
@@ -18,7 +18,7 @@ export async function webuiAnswer(job: JobStatus, queue: JobQueue, body: Txt2img
 }
 
 function infoOf(
-  { settings, images, createdAt }: JobStatus,
+  { settings, images, createdAt, warnings }: JobStatus,
   infotexts: readonly string[],
   catalogue: Catalogue,
 ) {
@@ -57,6 +57,7 @@ function infoOf(
     job_timestamp: timestamp(createdAt),
     clip_skip: (settings.clipSkip ?? 0) + 1,
     is_using_inpainting_conditioning: false,
+    warnings: jobWarnings({ warnings, images }),
   };
 }
 

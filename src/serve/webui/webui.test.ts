@@ -49,6 +49,17 @@ describe("stable-diffusion-api", () => {
     expect(result.parameters).toMatchObject({ prompt: small.prompt, width: 64 });
   });
 
+  it("is told in info what of the prompt is read as letters, and draws a seed for -1", async () => {
+    const prompt = "a (cat:1.3) BREAK a dog";
+    const [one, two] = [
+      await client.txt2img({ ...small, prompt, seed: -1 }),
+      await client.txt2img({ ...small, prompt, seed: -1 }),
+    ];
+    const [info, other] = [JSON.parse(one.info as string), JSON.parse(two.info as string)];
+    expect(info.warnings).toEqual([expect.stringContaining('read as letters: "(cat:1.3)", "BREAK"')]);
+    expect(info.seed).not.toBe(other.seed);
+  });
+
   it("paints from a picture, and inside a mask", async () => {
     const whole = await client.img2img({ ...small, init_images: [picture()], steps: 4 });
     const masked = await client.img2img({

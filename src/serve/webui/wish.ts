@@ -20,7 +20,7 @@ export function txt2imgWish(body: Txt2img, standing: Standing): Wish {
   return {
     prompt: prompt ?? "",
     ...(negative_prompt != null && { negativePrompt: negative_prompt }),
-    ...(seed != null && seed >= 0 && { seed }),
+    ...(seed != null && { seed }),
     ...(cfg_scale != null && { guidanceScale: cfg_scale }),
     ...(steps != null && { steps }),
     ...(width != null && { width }),

@@ -3,7 +3,8 @@
 import { floats, floatsOf, type Values } from "../../engine/engine.js";
 import { ModelError } from "../../errors.js";
 import type { Components } from "../../pipeline/load.js";
-import { encodeTexts, sideBySide } from "../../pipeline/text.js";
+import { encodeTexts, promptTexts, sideBySide } from "../../pipeline/text.js";
+import { Warnings } from "../../pipeline/warnings.js";
 import { input } from "../../tensor/tensor.js";
 import type { Size } from "../data/transform.js";
 import type { Row } from "./shards.js";
@@ -20,9 +21,11 @@ export async function encodeCaption(
   const [first, second] = textEncoders;
   const rule = folder.className === "StableDiffusionXLPipeline" ? "penultimate" : "normed";
   // One caption a run: the result must not depend on which captions happen to be encoded together.
-  const a = await encodeTexts(first!, [caption], { rule, warn: onCut });
+  const texts = promptTexts("caption", [caption]);
+  const warnings = new Warnings(onCut);
+  const a = await encodeTexts(first!, texts, { rule, warnings });
   if (!second) return finite(caption, { text: { data: a.plain[0]!, shape: [a.tokens, a.width] } });
-  const b = await encodeTexts(second, [caption], { rule, warn: () => {} });
+  const b = await encodeTexts(second, texts, { rule, warnings });
   const text = sideBySide(a, a.plain[0]!, b, b.plain[0]!);
   const pooled = b.pooled[0]!;
   return finite(caption, {

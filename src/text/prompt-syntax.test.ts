@@ -1,0 +1,64 @@
+/** @file What is taken for another program's syntax, and what is prose. */
+
+import { describe, expect, it } from "vitest";
+import { promptSyntax, syntaxWarnings } from "./prompt-syntax.js";
+
+const texts = (prompt: string) => [...promptSyntax(prompt).values()].flat();
+
+describe("syntax of other programs is found", () => {
+  it.each([
+    ["a (cat:1.3) on a mat", ["(cat:1.3)"]],
+    ["a (black cat : 0.8), (dog:1)", ["(black cat : 0.8)", "(dog:1)"]],
+    ["((masterpiece)), (((best quality)))", ["((masterpiece))", "(((best quality)))"]],
+    ["a [blurry] cat, [[ugly]]", ["[blurry]", "[[ugly]]"]],
+    ["[cat:dog:0.5] in [a field:10] and [rain::0.3]", ["[cat:dog:0.5]", "[a field:10]", "[rain::0.3]"]],
+    ["a [cat|dog] at night", ["[cat|dog]"]],
+    ["a cat BREAK a dog", ["BREAK"]],
+    ["a cat AND a dog", ["AND"]],
+    ["a cat <lora:add_detail:0.8>", ["<lora:add_detail:0.8>"]],
+    ["<hypernet:x:1> <lyco:y:0.5>", ["<hypernet:x:1>", "<lyco:y:0.5>"]],
+    ["embedding:easynegative, ugly", ["embedding:easynegative"]],
+    ["a {red|blue} car", ["{red|blue}"]],
+    ["a __colour__ car", ["__colour__"]],
+    ["a {{{red}}} car", ["{{{red}}}"]],
+    ["saber \\(fate\\)", ["\\(", "\\)"]],
+    ["a (red)++ car, (old)-- house, (blue)1.3 sky", ["(red)++", "(old)--", "(blue)1.3"]],
+    ["a red car --ar 16:9 --v 6", ["--ar", "--v"]],
+    ["(a cat:1.2) (a cat:1.2)", ["(a cat:1.2)"]],
+    ["(ratio 16:1.5)", ["(ratio 16:1.5)"]],
+  ])("%s", (prompt, wanted) => expect(texts(prompt)).toEqual(wanted));
+});
+
+describe("prose is left alone", () => {
+  it.each([
+    "a cat (a black one) on a mat",
+    "a clock (at 10:30)",
+    "a screen (16:9)",
+    "a proverb [1], another [2, 3]",
+    "a misspelt [sic] sign and so on [...]",
+    "A CAT AND A DOG",
+    "a sign that says CATS AND DOGS",
+    'a neon sign that says "BREAK"',
+    "a smiley :) and (: another :-)",
+    "f(x) = (a + b) * c",
+    "C++ code -- a screenshot",
+    "a <b>bold</b> word, x < y > z",
+    "a set {1, 2, 3}",
+    "an empty list [], a box [ ]",
+    "a file named my_file_name.txt",
+    "time: 12:30, scale 1:100",
+    "an embedding of words",
+  ])("%s", (prompt) => expect(texts(prompt)).toEqual([]));
+});
+
+it("a warning names the prompt, the program and the text", () => {
+  expect(syntaxWarnings("negative prompt", "(ugly:1.4), embedding:bad")).toEqual([
+    'negative prompt: AUTOMATIC1111\'s syntax is not supported yet, so this is read as letters: "(ugly:1.4)"',
+    'negative prompt: ComfyUI\'s syntax is not supported yet, so this is read as letters: "embedding:bad"',
+  ]);
+});
+
+it("a long prompt made of brackets is read to its end", () => {
+  for (const part of ["(", "[", "((a", "[a:", "{", "(a:1.", "__a", "\\"])
+    expect(texts(`${part.repeat(20_000 / part.length)} a cat BREAK a dog`)).toContain("BREAK");
+});

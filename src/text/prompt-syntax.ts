@@ -1,0 +1,86 @@
+/**
+ * @file Finds in a prompt what other programs read as syntax (AUTOMATIC1111's weights, schedules, BREAK and AND; tags
+ * of LoRAs and embeddings; alternatives; Midjourney's parameters) and this one reads as letters. Must not know tokens.
+ */
+
+import { listed } from "../errors.js";
+
+type Form = { program: string; pattern: RegExp };
+
+const a1111 = "AUTOMATIC1111";
+/** No bracket of either kind, so that a form is the innermost one; bounded, so that no prompt takes long. */
+const inner = String.raw`[^()[\]{}\n]{0,300}`;
+
+/**
+ * Only what has a form that prose does not: "(a cat)" and "(at 10:30)" are prose. A1111's forms are those of its
+ * prompt_parser.py and extra_networks.py.
+ */
+const forms: readonly Form[] = [
+  { program: a1111, pattern: /<(?:lora|lyco|hypernet|lbw)\s*:[^<>\n]{0,300}>/gi },
+  // A ratio or a time of day ends in digits on both sides of the colon.
+  {
+    program: a1111,
+    pattern: new RegExp(String.raw`\(${inner}[^\d\s()[\]{}]\s*:\s*[+-]?\d*\.?\d+\s*\)`, "g"),
+  },
+  { program: a1111, pattern: new RegExp(String.raw`\(${inner}:\s*[+-]?\d*\.\d+\s*\)`, "g") },
+  { program: a1111, pattern: /\({2,9}[^()\n]{1,300}\){2,9}/g },
+  { program: a1111, pattern: new RegExp(String.raw`\[${inner}(?:[:|])${inner}\]`, "g") },
+  // A footnote, a list of numbers and an editor's remark are prose.
+  {
+    program: a1111,
+    pattern: /\[{1,9}(?![\d\s.,;-]*\]|sic\]|\.\.\.\]|…\])(?=[^[\]\n]{0,300}\p{L})[^[\]\n]{0,300}\]{1,9}/giu,
+  },
+  { program: a1111, pattern: /\\[()[\]]/g },
+  { program: "ComfyUI", pattern: /(?<![\p{L}\p{N}_])embedding:[\w./\\-]{1,200}/giu },
+  { program: "Dynamic Prompts", pattern: /\{[^{}\n]{0,300}\|[^{}\n]{0,300}\}/g },
+  { program: "Dynamic Prompts", pattern: /(?<![\p{L}\p{N}_])__[\w*/-]{1,100}?__(?![\p{L}\p{N}_])/gu },
+  { program: "NovelAI", pattern: /\{{2,9}[^{}\n]{1,300}\}{2,9}/g },
+  { program: "InvokeAI", pattern: /\([^()\n]{1,300}\)(?:\+{1,5}|-{2,5}|\d?\.\d+)(?![\w.])/g },
+  {
+    program: "Midjourney",
+    pattern:
+      /(?<!\S)--(?:ar|aspect|chaos|cref|iw|niji|no|q|quality|seed|sref|stylize|s|style|tile|v|weird)(?=\s|$)/g,
+  },
+];
+
+/** A1111's two words, unless they stand in quotes or among other words in capitals. */
+const words = /(?<![\p{L}\p{N}_"'“‘])(BREAK|AND)(?![\p{L}\p{N}_"'”’])/gu;
+
+/** What is found, by the program that reads it, each text once and in the prompt's order. */
+export function promptSyntax(prompt: string): ReadonlyMap<string, readonly string[]> {
+  const found: { at: number; end: number; program: string }[] = [];
+  const taken = new Uint8Array(prompt.length);
+  const take = (program: string, at: number, { length }: string) => {
+    if (taken.subarray(at, at + length).includes(1)) return;
+    taken.fill(1, at, at + length);
+    found.push({ at, end: at + length, program });
+  };
+  for (const { program, pattern } of forms)
+    for (const { index, 0: text } of prompt.matchAll(pattern)) take(program, index, text);
+  for (const { index, 0: text } of prompt.matchAll(words))
+    if (!amongCapitals(prompt, index, text.length)) take(a1111, index, text);
+  const byProgram = new Map<string, Set<string>>();
+  for (const { at, end, program } of found.sort((a, b) => a.at - b.at)) {
+    const texts = byProgram.get(program) ?? new Set();
+    byProgram.set(program, texts.add(prompt.slice(at, end)));
+  }
+  return new Map([...byProgram].map(([program, texts]) => [program, [...texts]]));
+}
+
+/** Whether the word before or the word after is in capitals too. */
+function amongCapitals(prompt: string, at: number, length: number): boolean {
+  const before = /(\p{L}+)\P{L}*$/u.exec(prompt.slice(Math.max(0, at - 40), at))?.[1] ?? "";
+  const after = /^\P{L}*(\p{L}+)/u.exec(prompt.slice(at + length, at + length + 40))?.[1] ?? "";
+  const shouted = (word: string) =>
+    word.length > 1 && word === word.toUpperCase() && word !== word.toLowerCase();
+  const own = (word: string) => word === "AND" || word === "BREAK";
+  return [before, after].some((word) => shouted(word) && !own(word));
+}
+
+/** A warning for each program whose syntax `prompt` has; `field` is what the prompt is called. */
+export function syntaxWarnings(field: string, prompt: string): string[] {
+  return [...promptSyntax(prompt)].map(([program, texts]) => {
+    const shown = texts.map((text) => (text.length > 60 ? `${text.slice(0, 57)}...` : text));
+    return `${field}: ${program}'s syntax is not supported yet, so this is read as letters: ${listed(shown)}`;
+  });
+}
