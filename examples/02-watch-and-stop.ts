@@ -10,8 +10,9 @@ const request = { prompt: "a koala in a tree", seed: 7, numInferenceSteps: 10, s
 
 try {
   for await (const { index, total, preview } of pipe.stream(request)) {
-    console.log(`step ${index + 1} of ${total}: a preview of ${preview[0]!.width} x ${preview[0]!.height}`);
-    await new Painting(preview[0]!, 7n).save(`out/preview-${index}.png`);
+    const [image] = await preview();
+    console.log(`step ${index + 1} of ${total}: a preview of ${image!.width} x ${image!.height}`);
+    await new Painting(image!, 7n).save(`out/preview-${index}.png`);
     if (index === 4) controller.abort();
   }
 } catch (error) {

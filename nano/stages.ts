@@ -1,7 +1,7 @@
 /** @file The stages that make the small model, in order; each says when it is done. Training is `koala`'s own. */
 
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -16,6 +16,7 @@ export type Stage = { name: string; about: string; done: () => boolean; run: () 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const here = (name: string) => path.join(root, "nano", name);
 export const shipped = path.join(root, "models", "nano");
+const shippedAdvice = path.join(shipped, "koala.json");
 /** What earlier sessions left of the teacher, text encoders and autoencoder included: training goes on from there. */
 export const snapshot = here("snapshots/teacher");
 export const snapshotText = here("snapshots/text");
@@ -117,8 +118,14 @@ export function stages(work: string): Stage[] {
     {
       name: "export",
       about: "models/nano, in half precision, with its card",
-      done: () => existsSync(path.join(shipped, "koala.json")),
+      done: () => existsSync(shippedAdvice),
       run: () => exportModel({ model: at("finish"), vae: at("vae"), to: shipped }),
+    },
+    {
+      name: "previews",
+      about: "the colours of its previews, fitted to its autoencoder",
+      done: () => existsSync(shippedAdvice) && "preview" in JSON.parse(readFileSync(shippedAdvice, "utf8")),
+      run: () => koala(["preview-factors", shipped, "-d", at("asked"), "-c", "400"]),
     },
   ];
 }
@@ -137,19 +144,9 @@ const studentRates = ["--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "50
 function training(output: string, steps: number, args: readonly string[]): Pick<Stage, "done" | "run"> {
   const checkpoints = path.join(output, "checkpoints");
   const begun = () => existsSync(checkpoints) && readdirSync(checkpoints).length > 0;
-  const koala = path.join(root, "dist", "cli", "main.js");
   return {
     done: () => begun() && readdirSync(checkpoints).some((name) => Number(/\d+/.exec(name)?.[0]) === steps),
-    run: () =>
-      command(process.execPath, [
-        koala,
-        ...args,
-        "-o",
-        output,
-        "-s",
-        String(steps),
-        ...(begun() ? ["--resume"] : []),
-      ]),
+    run: () => koala([...args, "-o", output, "-s", String(steps), ...(begun() ? ["--resume"] : [])]),
   };
 }
 
@@ -174,6 +171,9 @@ export const ablationStage = (work: string, name: string, steps: number, args: r
     ...["distill", "-t", path.join(work, "teacher"), "-d", path.join(work, "ablation", "nouns"), ...unets],
     ...["--cache", path.join(work, "ablation", "cache"), ...studentRates, "--ema", "0.99", ...args],
   ]);
+
+const koala = (args: readonly string[]) =>
+  command(process.execPath, [path.join(root, "dist", "cli", "main.js"), ...args]);
 
 /** Runs to its end on the screen, at low priority; Ctrl-C reaches it as well, and it then saves. */
 async function command(program: string, args: readonly string[]): Promise<void> {

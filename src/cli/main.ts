@@ -10,6 +10,7 @@ import { generateCommand } from "./generate.js";
 import { gridCommand } from "./grid.js";
 import { inspectCommand } from "./inspect.js";
 import { modelsCommand } from "./models.js";
+import { previewFactorsCommand } from "./preview-factors.js";
 import { serveCommand } from "./serve.js";
 import { exitCodes, report } from "./terminal.js";
 import { trainCommand } from "./train.js";
@@ -41,6 +42,7 @@ for (const command of [
   trainCommand(),
   watchCommand(),
   wordsCommand(),
+  previewFactorsCommand(),
   workerCommand(),
 ]) {
   koala.addCommand(command.exitOverride());

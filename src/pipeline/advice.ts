@@ -2,6 +2,7 @@
 
 import path from "node:path";
 import { z } from "zod";
+import type { Rgb } from "../image/pixels.js";
 import { parseConfig } from "../models/config.js";
 import { kindOf, readJson } from "../weights/files.js";
 
@@ -13,8 +14,11 @@ export type Advice = {
   height?: number | undefined;
   negative?: string | undefined;
   scheduler?: Readonly<Record<string, unknown>> | undefined;
+  /** RGB in -1..1 from its scaled latents: a row per channel, and a constant. */
+  preview?: { factors: readonly Rgb[]; bias?: Rgb } | undefined;
 };
 
+const rgb = z.tuple([z.number(), z.number(), z.number()], "must be three numbers");
 const schema = z.object({
   steps: z.int("must be a whole number").positive("must be positive").optional(),
   guidance: z.number("must be a number").nonnegative("must not be negative").optional(),
@@ -22,6 +26,12 @@ const schema = z.object({
   height: z.int("must be a whole number").positive("must be positive").optional(),
   negative: z.string("must be text").optional(),
   scheduler: z.record(z.string(), z.unknown(), "must be an object of scheduler settings").optional(),
+  preview: z
+    .object({
+      factors: z.array(rgb, "must be a list of three numbers for each latent channel"),
+      bias: rgb.exactOptional(),
+    })
+    .optional(),
 });
 
 const trailing = { timestep_spacing: "trailing" };

@@ -5,14 +5,15 @@ import { availableMemory } from "../engine/available.js";
 import { type Engine, floats, floatsOf } from "../engine/engine.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type Picture, toPicture } from "../image/pixels.js";
-import { type LatentKind, previewLatents } from "../image/preview.js";
 import { input } from "../tensor/tensor.js";
+import { adviceFor } from "./advice.js";
 import { type Embeddings, join } from "./conditions.js";
 import { type Conditions, type DenoiseStep, denoise } from "./denoise.js";
 import { fitting, type PaintSize, refuse, runBytes } from "./fit.js";
 import type { Components } from "./load.js";
 import { Painting } from "./painting.js";
 import type { Part } from "./part.js";
+import { type PreviewMethod, previewMethod, previews } from "./preview.js";
 import { warnOfPrompts } from "./prompt-warnings.js";
 import { type LoadedWith, modelRecord, pictureRecords } from "./provenance.js";
 import type { ModelRecord, PictureRecord } from "./record.js";
@@ -28,8 +29,8 @@ import {
 import { type Encoded, encodeTexts, type PromptText, type StateRule } from "./text.js";
 import { type Words, wordsOf } from "./words.js";
 
-/** One step of a running generation, with a small picture of where it is going. */
-export type Step = DenoiseStep & { preview: readonly Picture[] };
+/** One step of a running generation; `preview` makes small images of where it is going, one per image. */
+export type Step = DenoiseStep & { preview: () => Promise<readonly Picture[]> };
 
 export type GenerateResult = {
   images: readonly Painting[];
@@ -63,6 +64,7 @@ export abstract class Painter {
   readonly #loadedWith: LoadedWith;
   #model: ModelRecord | undefined;
   #words: Promise<Words | undefined> | undefined;
+  #preview: Promise<PreviewMethod> | undefined;
   #busy = false;
   /** Whether parts stay loaded: decided by each request. */
   #keeps = true;
@@ -83,7 +85,6 @@ export abstract class Painter {
 
   /** Guidance when the caller gives none. */
   protected abstract readonly defaultGuidance: number;
-  protected abstract readonly previewKind: LatentKind;
   protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
 
   /** Paints. Pictures come in the order of the prompts, all of a prompt's pictures together. */
@@ -188,15 +189,17 @@ export abstract class Painter {
       latents,
       request,
     );
-    const kind = this.previewKind;
+    this.#preview ??= adviceFor(this.components.folder.path).then(({ advice }) =>
+      previewMethod(this.components, advice),
+    );
+    const method = await this.#preview;
+    const decode = (latents: Float32Array, h: number, w: number) => this.decode(latents, h, w);
     let step = await loop.next();
     while (!step.done) {
       const { predOriginalSample } = step.value;
       yield {
         ...step.value,
-        get preview() {
-          return previews(predOriginalSample, shape, kind);
-        },
+        preview: () => previews(predOriginalSample, shape, method, decode),
       };
       step = await loop.next();
     }
@@ -318,15 +321,4 @@ function until(
   const trained = Number(config.numTrainTimesteps ?? 1000);
   const cutoff = Math.round(trained - denoisingEnd * trained);
   return timesteps.slice(0, timesteps.filter((t) => t >= cutoff).length);
-}
-
-function previews(
-  latents: Float32Array,
-  [batch, channels, h, w]: Prepared["shape"],
-  kind: LatentKind,
-): Picture[] {
-  const size = channels * h * w;
-  return Array.from({ length: batch }, (_, i) =>
-    previewLatents(latents.subarray(i * size, (i + 1) * size), { h, w, kind }),
-  );
 }

@@ -102,7 +102,7 @@ describe("a pipeline", () => {
     opened("sd2-tiny", async (pipe) => {
       const sizes: number[][] = [];
       for await (const step of pipe.stream({ ...bicycle, width: 72 }))
-        sizes.push([step.preview[0]!.width, step.preview[0]!.height]);
+        sizes.push((await step.preview()).flatMap(({ width, height }) => [width, height]));
       expect(sizes).toEqual([
         [9, 8],
         [9, 8],

@@ -44,7 +44,6 @@ export abstract class DiffusionPipeline extends Painter {
 /** Stable Diffusion XL, KOALA, SSD-1B: two text encoders, pooled text and sizes as further conditions. */
 export class StableDiffusionXLPipeline extends DiffusionPipeline {
   protected override readonly defaultGuidance = 5;
-  protected override readonly previewKind = "sdxl";
 
   static override async fromPretrained(
     folder: string,
@@ -104,7 +103,6 @@ export class StableDiffusionXLPipeline extends DiffusionPipeline {
 /** Stable Diffusion 1 and 2: one text encoder, its last state normalised. */
 export class StableDiffusionPipeline extends DiffusionPipeline {
   protected override readonly defaultGuidance = 7.5;
-  protected override readonly previewKind = "sd";
 
   static override async fromPretrained(
     folder: string,

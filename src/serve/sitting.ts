@@ -42,7 +42,7 @@ export function report(batch: readonly Place[], { index, total }: Step, timing: 
 }
 
 export async function sendPreviews(batch: readonly Place[], step: Step): Promise<void> {
-  const pictures = step.preview;
+  const pictures = await step.preview();
   for (const [i, { sitting, index }] of batch.entries()) {
     if (!sitting.order.previews || sitting.signal.aborted) continue;
     const bytes = await encodePicture(pictures[i]!, "jpeg", { quality: 85 });

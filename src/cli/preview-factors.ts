@@ -1,0 +1,117 @@
+/** @file `koala preview-factors`: fits the colours of a model's previews to its autoencoder, and keeps them with it. */
+
+import { readdir } from "node:fs/promises";
+import path from "node:path";
+import { Command } from "commander";
+import { Cancelled, InvalidRequest } from "../errors.js";
+import { cacheFolder } from "../hub/settings.js";
+import { decodePicture, resizePicture } from "../image/encode.js";
+import type { Picture } from "../image/pixels.js";
+import { DiffusionPipeline } from "../pipeline/pipeline.js";
+import { type FittedFactors, fitPreviewFactors } from "../pipeline/preview-factors.js";
+import { isPicture } from "../train/data/picture-names.js";
+import { kindOf, readJson, systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { resolveShown } from "./models.js";
+import { wholeOption } from "./numbers.js";
+import { Progress, stopOnInterrupt } from "./terminal.js";
+
+type Options = { data: string; count: number; print?: boolean; quiet?: boolean };
+
+export function previewFactorsCommand(): Command {
+  return new Command("preview-factors")
+    .description(
+      "Fit the colours of a model's previews: by least squares, on images that its autoencoder encodes and " +
+        "decodes. They go into the model's koala.json.",
+    )
+    .argument("<model>", "diffusers folder or Hub id")
+    .requiredOption("-d, --data <folder>", "images such as the model generates")
+    .option("-c, --count <n>", "images to use at most", wholeOption, 200)
+    .option("--print", "print what koala.json would hold, and write nothing")
+    .option("-q, --quiet", "no progress, no notes")
+    .addHelpText("after", "\nExample:\n  koala preview-factors ./my-model -d ./images\n")
+    .action(run);
+}
+
+async function run(model: string, { data, count, print = false, quiet = false }: Options): Promise<void> {
+  const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
+  const files = await imagesIn(data, count);
+  const folder = await resolveShown(model, { quiet });
+  const shared = path.resolve(folder).startsWith(path.join(cacheFolder(), path.sep));
+  if (shared && !print) {
+    const rule = "must be given for a model in the Hub's cache, which other programs share, got none";
+    throw new InvalidRequest("--print", undefined, `${rule}. Add it, and keep what it prints.`);
+  }
+  const pipeline = await DiffusionPipeline.fromPretrained(folder);
+  const { signal, done } = stopOnInterrupt(say);
+  const progress = new Progress({ quiet });
+  try {
+    progress.start("fitting", files.length);
+    const fitted = await fitPreviewFactors(pipeline, decoded(files, pipeline, progress, signal));
+    progress.stop();
+    say(`${fitted.images} images; the factors explain ${(100 * fitted.r2).toFixed(1)} % of their colours`);
+    if (print) process.stdout.write(text(previewOf(fitted)));
+    else process.stdout.write(`${await kept(folder, fitted)}\n`);
+  } finally {
+    progress.stop();
+    done();
+    await pipeline.close();
+  }
+}
+
+const previewOf = ({ factors, bias }: FittedFactors) => ({ preview: { factors, bias } });
+
+/** JSON with the numbers of a row on one line. */
+const text = (value: object): string =>
+  `${JSON.stringify(value, undefined, 2).replace(/\[[\d\s.,e-]+\]/g, (row) => row.replace(/\s+/g, " "))}\n`;
+
+/** Puts the factors into the folder's koala.json, whose other fields stay. */
+async function kept(folder: string, fitted: FittedFactors): Promise<string> {
+  const file = path.join(folder, "koala.json");
+  const before = (await kindOf(file)) === "file" ? await readJson(file) : {};
+  const bytes = new TextEncoder().encode(text({ ...before, ...previewOf(fitted) }));
+  try {
+    await writeBeside(file, (handle) => writeAll(handle, bytes));
+  } catch (error) {
+    const code = systemCode(error);
+    if (!code) throw error;
+    const rule = `must be a folder that can be written, got ${file} (${code})`;
+    throw new InvalidRequest("model", folder, `${rule}. Check its rights, or use --print.`);
+  }
+  return file;
+}
+
+async function imagesIn(folder: string, most: number): Promise<string[]> {
+  const names = await readdir(folder, { recursive: true }).catch((error: unknown) => {
+    const rule = `must be a folder of images that can be read, got ${folder} (${systemCode(error)})`;
+    throw new InvalidRequest("--data", folder, `${rule}. Check the path.`);
+  });
+  const images = names.filter(isPicture).sort();
+  if (images.length === 0) {
+    const rule = `must hold images, got none in ${folder}`;
+    throw new InvalidRequest("--data", folder, `${rule}. Put PNG, JPEG or WebP files there.`);
+  }
+  // Spread over all of them: a folder is often sorted by what it shows.
+  const step = Math.max(1, images.length / most);
+  const chosen = Array.from(
+    { length: Math.min(most, images.length) },
+    (_, i) => images[Math.floor(i * step)]!,
+  );
+  return chosen.map((name) => path.join(folder, name));
+}
+
+/** Squares of the model's own size, 512 pixels at most. */
+async function* decoded(
+  files: readonly string[],
+  { components: { unet, vae } }: DiffusionPipeline,
+  progress: Progress,
+  signal: AbortSignal,
+): AsyncGenerator<Picture> {
+  const side = Math.min(512, (unet.config.sampleSize ?? 64) * vae.factor);
+  const started = performance.now();
+  for (const [i, file] of files.entries()) {
+    if (signal.aborted) throw new Cancelled("the fit");
+    const { picture } = await decodePicture(file, { field: "--data" });
+    yield resizePicture(picture, side, side);
+    progress.step(i + 1, ((performance.now() - started) / 1000 / (i + 1)) * (files.length - i - 1));
+  }
+}
