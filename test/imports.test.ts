@@ -9,6 +9,7 @@ const source = new URL("../src", import.meta.url).pathname;
 /** What each folder (or file at the top) may import of the others; `errors.ts` is everyone's. */
 const layers: Record<string, readonly string[]> = {
   "errors.ts": [],
+  "text-file.ts": [],
   tensor: [],
   "nn.ts": ["tensor"],
   models: ["tensor", "nn.ts"],
@@ -20,9 +21,21 @@ const layers: Record<string, readonly string[]> = {
   grid: [],
   image: ["weights", "grid"],
   pipeline: ["tensor", "nn.ts", "models", "weights", "hub", "engine", "text", "diffusion", "image"],
-  train: ["tensor", "nn.ts", "models", "weights", "engine", "text", "diffusion", "image", "pipeline"],
+  train: [
+    "tensor",
+    "nn.ts",
+    "models",
+    "weights",
+    "engine",
+    "text",
+    "text-file.ts",
+    "diffusion",
+    "image",
+    "pipeline",
+  ],
   serve: ["models", "weights", "hub", "engine", "diffusion", "image", "pipeline"],
   cli: [
+    "text-file.ts",
     "tensor",
     "models",
     "weights",

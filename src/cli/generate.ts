@@ -2,7 +2,7 @@
 
 import { readFile, stat } from "node:fs/promises";
 import path from "node:path";
-import { text } from "node:stream/consumers";
+import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
 import { schedulerFromConfig } from "../diffusion/scheduler.js";
@@ -16,6 +16,8 @@ import type { GenerateRequest } from "../pipeline/request.js";
 import { readRequest, type SavedRequest } from "../pipeline/saved.js";
 import { resolveSeed, seedAfter } from "../pipeline/seed.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
+import { decodeText } from "../text-file.js";
+import { systemCode } from "../weights/files.js";
 import { againName, differences, openSeen, rememberSources, sourcesOf } from "./from.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { resolveShown } from "./models.js";
@@ -181,17 +183,7 @@ async function gatherPrompts(
   file: string | undefined,
   saved: string | undefined,
 ): Promise<string[]> {
-  const read = async (name: string) =>
-    name === "-" ? text(process.stdin) : readFile(name, "utf8").catch(unreadable);
-  const unreadable = ({ code }: NodeJS.ErrnoException) => {
-    throw new InvalidRequest(
-      "--prompts",
-      file,
-      `must be a text file that can be read, got ${file} (${code}).`,
-    );
-  };
-  const lines =
-    file === undefined ? [] : (await read(file)).split(/\r?\n/).filter((line) => line.trim() !== "");
+  const lines = file === undefined ? [] : (await promptLines(file)).filter((line) => line.trim() !== "");
   const prompts = [...words, ...lines];
   if (prompts.length > 0) return prompts;
   if (saved !== undefined && file === undefined) return [saved];
@@ -200,6 +192,23 @@ async function gatherPrompts(
     undefined,
     'must be given, got none. Write it in quotes: koala generate "a red apple, flat icon".',
   );
+}
+
+/** The lines of a file, or of standard input where its name is "-". */
+async function promptLines(name: string): Promise<string[]> {
+  const bytes = await (name === "-" ? buffer(process.stdin) : readFile(name)).catch((error: unknown) => {
+    const code = systemCode(error);
+    if (!code) throw error;
+    throw new InvalidRequest(
+      "--prompts",
+      name,
+      `must be a text file that can be read, got ${name} (${code}).`,
+    );
+  });
+  const decoded = decodeText(bytes);
+  if ("text" in decoded) return decoded.text.split("\n");
+  const where = name === "-" ? "standard input" : name;
+  throw new InvalidRequest("--prompts", name, `${where}, ${decoded.fault}`);
 }
 
 const hubOptions = ({ quiet, revision, variant }: Options) => ({
