@@ -26,16 +26,14 @@ export type DataFile = { readonly name: string; readonly path: string };
 export type DataOptions = {
   /** Column (or JSON field) with the caption. Default: "text", else "caption", else the only one there is. */
   readonly captionColumn?: string | undefined;
-  /** Parquet: column with the picture's bytes. WebDataset: extension of the picture. */
+  /**
+   * Parquet: column with the picture's bytes. WebDataset: extension of the picture. A folder's tables: column with the
+   * picture's file name, "file_name" by default.
+   */
   readonly imageColumn?: string | undefined;
+  /** Where an example has a list of captions, one is drawn by this and the example's key. Default 0. */
+  readonly seed?: number | undefined;
 };
-
-/** Why a caption cannot be used, or undefined if it can. */
-export function captionProblem(caption: unknown): string | undefined {
-  if (caption === undefined || caption === null) return "has no caption";
-  if (typeof caption !== "string") return `has a caption that is not text but ${typeof caption}`;
-  return caption.trim() === "" ? "has a blank caption" : undefined;
-}
 
 /** Order of keys by UTF-16 unit, so that it does not depend on the machine's language. */
 export function byName(a: string, b: string): number {

@@ -1,6 +1,6 @@
 /** @file Image folders: captions from tables and text files, and what is left out. */
 
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -12,12 +12,16 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-async function files(contents: Record<string, string>): Promise<void> {
+async function files(contents: Record<string, string | Uint8Array>): Promise<void> {
   for (const [name, content] of Object.entries(contents)) {
     await mkdir(dirname(join(folder, name)), { recursive: true });
     await writeFile(join(folder, name), content);
   }
 }
+
+const jsonLines = (...rows: object[]) => rows.map((row) => JSON.stringify(row)).join("\n");
+const captions = (found: readonly [string, string, string][]) =>
+  Object.fromEntries(found.map(([key, caption]) => [key, caption]));
 
 async function read(options: DataOptions = {}) {
   const source = await openData(folder, options);
@@ -92,7 +96,7 @@ describe("image folder", () => {
     expect(skipped).toEqual([
       { key: "gone.png", reason: "is absent, but named in metadata.jsonl, line 2" },
       { key: "blank.png", reason: "has a blank caption" },
-      { key: "null.png", reason: "has no caption" },
+      { key: "null.png", reason: 'has no caption in "text"' },
       { key: "rowless.png", reason: "is not named in any metadata.jsonl or metadata.csv" },
     ]);
     const again: Skipped[] = [];
@@ -114,6 +118,108 @@ describe("image folder", () => {
     await files({ "a.png": "A", "metadata.csv": "file_name,short,long\na.png,one,two\n" });
     await expect(read()).rejects.toThrow(/captionColumn: must be given.*"short", "long"/);
     await expect(read({ captionColumn: "texd" })).rejects.toThrow(/"short", "long", got "texd"/);
+  });
+
+  test("no row alone decides which column that is", async () => {
+    const pictures = { "a.png": "A", "b.png": "B", "c.png": "C" };
+    const rows = (...columns: object[]) =>
+      jsonLines(...columns.map((one, i) => ({ file_name: `${"abc"[i]}.png`, ...one })));
+    const table = { "metadata.jsonl": rows({ license: "MIT", text: null }, { text: "b" }, { text: "c" }) };
+    await files({ ...pictures, ...table });
+    let { found, skipped } = await read();
+    expect(captions(found)).toEqual({ "b.png": "b", "c.png": "c" });
+    expect(skipped).toEqual([{ key: "a.png", reason: 'has no caption in "text"' }]);
+
+    const last = rows({ caption: "a" }, { caption: "b", source: "web" }, { text: "c" });
+    await files({ "metadata.jsonl": last });
+    expect(captions((await read()).found)).toEqual({ "c.png": "c" });
+
+    await files({ "metadata.jsonl": rows({ prompt: null, likes: 3 }, { prompt: "b" }, { prompt: "c" }) });
+    ({ found, skipped } = await read());
+    expect(captions(found)).toEqual({ "b.png": "b", "c.png": "c" });
+    expect(skipped).toEqual([{ key: "a.png", reason: 'has no caption in "prompt"' }]);
+  });
+
+  test.each([
+    ["absent from the first row", [{ source: "web" }, { source: "web", prompt: "b" }]],
+    [
+      "null in the first row",
+      [
+        { source: "web", prompt: null },
+        { source: "web", prompt: "b" },
+      ],
+    ],
+    [
+      "null in all rows",
+      [
+        { source: "web", prompt: null },
+        { source: "web", prompt: null },
+      ],
+    ],
+  ])("a column beside one that is %s is not taken for the only one", async (_, rows) => {
+    const table = jsonLines(...rows.map((row, i) => ({ file_name: `${i}.png`, ...row })));
+    await files({ "0.png": "A", "1.png": "B", "metadata.jsonl": table });
+    await expect(read()).rejects.toThrow(
+      /captionColumn: must be given.*"source".*"prompt"|"prompt".*"source"/,
+    );
+    expect((await read({ captionColumn: "source" })).found).toHaveLength(2);
+  });
+
+  test("the column is one for the tables of all folders", async () => {
+    await files({ "in/a.png": "A", "in/metadata.csv": "file_name,source\na.png,web\n" });
+    await files({ "in/more/b.png": "B", "in/more/metadata.csv": "file_name,text\nb.png,a b\n" });
+    const { found, skipped } = await read();
+    expect(captions(found)).toEqual({ "in/more/b.png": "a b" });
+    expect(skipped).toEqual([{ key: "in/a.png", reason: 'has no caption in "text"' }]);
+  });
+
+  test("of a list of captions one is drawn by seed and key, each about as often", async () => {
+    const names = Array.from({ length: 200 }, (_, i) => `${i}.png`);
+    await files(Object.fromEntries(names.map((name) => [name, ""])));
+    const list = ["a", null, " ", "b"];
+    await files({ "metadata.jsonl": jsonLines(...names.map((file_name) => ({ file_name, text: list }))) });
+    const drawn = async (seed?: number) => captions((await read({ seed })).found);
+    const first = await drawn(7);
+    const counts = ["a", "b"].map((text) => Object.values(first).filter((one) => one === text).length);
+    expect(counts[0]! + counts[1]!).toBe(200);
+    expect(Math.abs(counts[0]! - 100)).toBeLessThan(35); // five standard deviations of a fair draw
+    expect(await drawn(7)).toEqual(first);
+    expect(await drawn(8)).not.toEqual(first);
+    expect(await drawn()).toEqual(await drawn(0));
+    // An example's caption does not depend on which others there are.
+    await files({ "metadata.jsonl": jsonLines({ file_name: "199.png", text: list }) });
+    expect(await drawn(7)).toEqual({ "199.png": first["199.png"] });
+  });
+
+  test("a list without a text is no caption, and one with something else is named", async () => {
+    const texts = [["a"], [], [null], [" ", ""], ["a", 5], 7, { raw: "a" }];
+    await files(Object.fromEntries(texts.map((_, i) => [`${i}.png`, ""])));
+    await files({
+      "metadata.jsonl": jsonLines(...texts.map((text, i) => ({ file_name: `${i}.png`, text }))),
+    });
+    const { found, skipped } = await read();
+    expect(captions(found)).toEqual({ "0.png": "a" });
+    expect(skipped.map(({ reason }) => reason)).toEqual([
+      'has no caption in "text"',
+      'has no caption in "text"',
+      "has a blank caption",
+      "has a caption that is not text but number",
+      "has a caption that is not text but number",
+      "has a caption that is not text but object",
+    ]);
+  });
+
+  test("imageColumn names the column with the file names", async () => {
+    await files({ "a.png": "A", "metadata.jsonl": jsonLines({ image: "a.png", prompt: "an a" }) });
+    expect(captions((await read({ imageColumn: "image" })).found)).toEqual({ "a.png": "an a" });
+    await expect(read()).rejects.toThrow(/"file_name", got nothing\. Add the column, or name another/);
+  });
+
+  test("a column is refused where .txt files hold the captions", async () => {
+    await files({ "a.png": "A", "a.txt": "an a" });
+    const rule = (name: string) => `${name}: needs a metadata.jsonl or metadata.csv, got "x"`;
+    for (const name of ["captionColumn", "imageColumn"])
+      await expect(read({ [name]: "x" })).rejects.toThrow(rule(name));
   });
 
   test("a folder without captions is refused with the remedy", async () => {
@@ -147,5 +253,72 @@ describe("image folder", () => {
   ])("%s is refused with its place", async (_, table, message) => {
     await files({ "a.png": "A", ...table });
     await expect(read()).rejects.toThrow(message);
+  });
+});
+
+describe("texts of an image folder", () => {
+  const utf16 = (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le");
+  const latin1 = (text: string) => Buffer.from(text, "latin1");
+
+  test("may be UTF-16 with a byte order mark, and end lines by carriage returns", async () => {
+    await files({ "a.png": "A", "a.txt": utf16("a café\r\n"), "b.png": "B", "b.txt": "a b\r" });
+    expect(captions((await read()).found)).toEqual({ "a.png": "a café", "b.png": "a b" });
+    const [a, b] = ["a.png", "b.png"].map((file_name) => JSON.stringify({ file_name, text: "東京" }));
+    for (const table of [utf16(`${a}\r\n${b}\r\n`).swap16(), `${a}\r${b}`]) {
+      await files({ "metadata.jsonl": table });
+      expect(captions((await read()).found)).toEqual({ "a.png": "東京", "b.png": "東京" });
+    }
+    await rm(join(folder, "metadata.jsonl"));
+    for (const end of ["\r\n", "\r", "\n"]) {
+      const csv = `file_name,text\na.png,"one\ntwo"\nb.png,café\n`.replaceAll("\n", end);
+      for (const table of [csv, utf16(csv)]) {
+        await files({ "metadata.csv": table });
+        expect(captions((await read()).found)).toEqual({ "a.png": "one\ntwo", "b.png": "café" });
+      }
+    }
+  });
+
+  test("that are no text are named by file and line: one caption is left out, a table refused", async () => {
+    await files({ "a.png": "A", "a.txt": latin1("a\ncaf\xe9"), "b.png": "B", "b.txt": "a b" });
+    const { found, skipped } = await read();
+    expect(captions(found)).toEqual({ "b.png": "a b" });
+    const fault = "must be UTF-8, got bytes that are not. Save the text as UTF-8.";
+    expect(skipped).toEqual([{ key: "a.png", reason: `has no readable caption: a.txt, line 2 ${fault}` }]);
+
+    await files({ "metadata.csv": latin1("file_name,text\na.png,a\nb.png,caf\xe9\n") });
+    await expect(read()).rejects.toThrow(`data: metadata.csv, line 3 ${fault}`);
+    await rm(join(folder, "metadata.csv"));
+    const row = (name: string) => `{"file_name":"${name}.png","text":"caf\xe9"}`;
+    await files({ "metadata.jsonl": Buffer.concat([Buffer.from(`${row("a")}\n`), latin1(row("b"))]) });
+    await expect(read()).rejects.toThrow(`data: metadata.jsonl, line 2 ${fault}`);
+  });
+
+  test("are told from the numbers of their lines in a long table", async () => {
+    const names = Array.from({ length: 200 }, (_, i) => `${i}.png`);
+    await files(Object.fromEntries(names.map((name) => [name, ""])));
+    const rows = names.map((file_name) => ({ file_name, text: `é東😀 ${file_name} `.repeat(60) }));
+    await files({ "metadata.jsonl": jsonLines(...rows) });
+    expect(captions((await read()).found)).toEqual(
+      Object.fromEntries(rows.map(({ file_name, text }) => [file_name, text])),
+    );
+    await files({ "metadata.jsonl": `${jsonLines(...rows)}\n[]` });
+    await expect(read()).rejects.toThrow("metadata.jsonl, line 201 must be one JSON object, got []");
+  });
+
+  // A link that leads nowhere stands for whatever the system refuses: root may read every file.
+  test("that cannot be read are named with the system's code: one caption is left out, a table refused", async () => {
+    await files({ "a.png": "A", "b.png": "B", "b.txt": "a b" });
+    await symlink("nowhere", join(folder, "a.txt"));
+    const { found, skipped } = await read();
+    expect(captions(found)).toEqual({ "b.png": "a b" });
+    const reason = `has no readable caption: ${join(folder, "a.txt")} cannot be read (ENOENT)`;
+    expect(skipped).toEqual([{ key: "a.png", reason }]);
+    for (const name of ["metadata.jsonl", "metadata.csv"]) {
+      await symlink("nowhere", join(folder, name));
+      await expect(read()).rejects.toThrow(
+        `data: ${join(folder, name)} cannot be read (ENOENT). Check that it may be read.`,
+      );
+      await rm(join(folder, name));
+    }
   });
 });

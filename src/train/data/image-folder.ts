@@ -3,11 +3,13 @@
 import { readFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { InvalidRequest } from "../../errors.js";
-import { pickColumn } from "./columns.js";
+import { type Caption, captionOf } from "./caption-choice.js";
+import { captionColumns, named, pickColumn } from "./columns.js";
 import type { Example, Skipped } from "./example.js";
-import { byName, captionProblem, type DataFile, type DataOptions, type DataSource } from "./example.js";
+import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
 import { type MetadataRow, metadataRows } from "./metadata.js";
 import { isPicture } from "./picture-names.js";
+import { textOf } from "./reading.js";
 
 /** A picture of the folder with its caption, or the text file the caption is read from when it is needed. */
 type Entry = { readonly picture: DataFile; readonly caption: string | DataFile };
@@ -17,11 +19,11 @@ type Found = { readonly entries: Entry[]; readonly skipped: Skipped[] };
 export async function openImageFolder(
   folder: string,
   files: readonly DataFile[],
-  { captionColumn }: DataOptions = {},
+  options: DataOptions = {},
 ): Promise<DataSource> {
   const tables = files.filter((file) => /^metadata\.(jsonl|csv)$/.test(posix.basename(file.name)));
   const { entries, skipped } =
-    tables.length > 0 ? await fromTables(tables, files, captionColumn) : fromTextFiles(files);
+    tables.length > 0 ? await fromTables(tables, files, options) : fromTextFiles(folder, files, options);
   if (entries.length === 0) throw noCaption(folder, skipped);
   entries.sort((a, b) => byName(a.picture.name, b.picture.name));
   return {
@@ -38,18 +40,24 @@ async function* examplesOf(
 ): AsyncGenerator<Example> {
   skipped.forEach(onSkip);
   for (const { picture, caption: source } of entries) {
-    const caption = typeof source === "string" ? source : await textOf(source);
-    const problem = captionProblem(caption);
-    if (problem) onSkip({ key: picture.name, reason: problem });
-    else yield { key: picture.name, caption, bytes: () => readFile(picture.path) };
+    const caption = typeof source === "string" ? { caption: source } : await captionIn(source, picture.name);
+    if ("problem" in caption) onSkip({ key: picture.name, reason: caption.problem });
+    else yield { key: picture.name, ...caption, bytes: () => readFile(picture.path) };
   }
 }
 
-async function textOf(file: DataFile): Promise<string> {
-  return (await readFile(file.path, "utf8")).replace(/^\uFEFF/, "").trim();
+async function captionIn(file: DataFile, key: string): Promise<Caption> {
+  const decoded = await textOf(file);
+  if ("fault" in decoded) return { problem: `has no readable caption: ${decoded.fault}` };
+  return captionOf(decoded.text.trim(), { key });
 }
 
-function fromTextFiles(files: readonly DataFile[]): Found {
+function fromTextFiles(
+  folder: string,
+  files: readonly DataFile[],
+  { captionColumn, imageColumn }: DataOptions,
+): Found {
+  refuseColumns(folder, { captionColumn, imageColumn });
   const byPath = new Map(files.map((file) => [file.name, file]));
   const found: Found = { entries: [], skipped: [] };
   for (const picture of files.filter((file) => isPicture(file.name))) {
@@ -60,26 +68,35 @@ function fromTextFiles(files: readonly DataFile[]): Found {
   return found;
 }
 
+function refuseColumns(folder: string, columns: Readonly<Record<string, string | undefined>>): void {
+  const given = Object.entries(columns).find(([, column]) => column !== undefined);
+  if (!given) return;
+  const rule = `needs a metadata.jsonl or metadata.csv, got "${given[1]}" for "${folder}", which has neither.`;
+  throw new InvalidRequest(given[0], given[1], `${rule} Leave it out, or add the table.`);
+}
+
 async function fromTables(
   tables: readonly DataFile[],
   files: readonly DataFile[],
-  captionColumn: string | undefined,
+  { captionColumn, imageColumn = "file_name", seed }: DataOptions,
 ): Promise<Found> {
   refuseTwoTablesInOneFolder(tables);
   const byPath = new Map(files.map((file) => [file.name, file]));
   const entries = new Map<string, Entry>();
   const skipped = new Map<string, Skipped>();
+  let column: string | undefined;
   for (const table of tables) {
-    let column: string | undefined;
     for await (const row of metadataRows(table)) {
-      column ??= pickColumn("captionColumn", table.name, columnsOf(row), captionColumn);
+      const name = fileName(row, imageColumn);
+      column ??= await captionColumnOf(tables, imageColumn, captionColumn);
       // As in Hugging Face's datasets, `file_name` counts from the folder of its table.
-      const key = posix.join(posix.dirname(table.name), fileName(row));
-      const picture = byPath.get(key);
-      const problem = picture ? captionProblem(row.values[column]) : `is absent, but named in ${row.place}`;
+      const key = posix.join(posix.dirname(table.name), name);
       if (entries.has(key)) throw namedTwice(key, row);
-      if (picture && !problem) entries.set(key, { picture, caption: String(row.values[column]) });
-      else skipped.set(key, { key, reason: problem ?? "is absent" });
+      const picture = byPath.get(key);
+      const caption = captionOf(row.values[column], { key, column, seed });
+      if (!picture) skipped.set(key, { key, reason: `is absent, but named in ${row.place}` });
+      else if ("problem" in caption) skipped.set(key, { key, reason: caption.problem });
+      else entries.set(key, { picture, ...caption });
     }
   }
   for (const { name } of files.filter((file) => isPicture(file.name))) {
@@ -89,17 +106,24 @@ async function fromTables(
   return { entries: [...entries.values()], skipped: [...skipped.values()] };
 }
 
-function columnsOf(row: MetadataRow): string[] {
-  return Object.keys(row.values).filter(
-    (name) => name !== "file_name" && typeof row.values[name] === "string",
-  );
+/** Decided by all rows before the first is used, so that none needs to be kept. */
+async function captionColumnOf(
+  tables: readonly DataFile[],
+  imageColumn: string,
+  wanted: string | undefined,
+): Promise<string> {
+  async function* rows() {
+    for (const table of tables) for await (const { values } of metadataRows(table)) yield values;
+  }
+  const found = (await captionColumns(rows(), wanted)).filter((name) => name !== imageColumn);
+  return pickColumn("captionColumn", named(tables), found, wanted);
 }
 
-function fileName({ place, values }: MetadataRow): string {
-  const name = values.file_name;
+function fileName({ place, values }: MetadataRow, column: string): string {
+  const name = values[column];
   if (typeof name === "string" && name !== "") return name;
-  const rule = `${place} must name its picture in "file_name", got ${JSON.stringify(name) ?? "nothing"}.`;
-  throw new InvalidRequest("data", name, `${rule} Add the column.`);
+  const rule = `${place} must name its picture in "${column}", got ${JSON.stringify(name) ?? "nothing"}.`;
+  throw new InvalidRequest("data", name, `${rule} Add the column, or name another by imageColumn.`);
 }
 
 function namedTwice(key: string, { place }: MetadataRow): InvalidRequest {

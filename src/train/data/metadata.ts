@@ -1,10 +1,11 @@
 /** @file Rows of `metadata.jsonl` and `metadata.csv`, the tables of an image folder. Knows no pictures. */
 
-import { createReadStream } from "node:fs";
-import { createInterface } from "node:readline";
+import { pipeline, Readable } from "node:stream";
 import { parse } from "csv-parse";
 import { InvalidRequest } from "../../errors.js";
+import { decodeChunks, decodeLines } from "../../text-file.js";
 import type { DataFile } from "./example.js";
+import { chunksOf, notText } from "./reading.js";
 
 /** One row; `place` says where it stands, for error messages. */
 export type MetadataRow = { readonly place: string; readonly values: Readonly<Record<string, unknown>> };
@@ -15,14 +16,12 @@ export function metadataRows(file: DataFile): AsyncGenerator<MetadataRow> {
 }
 
 async function* jsonRows(file: DataFile): AsyncGenerator<MetadataRow> {
-  const lines = createInterface({ input: createReadStream(file.path), crlfDelay: Number.POSITIVE_INFINITY });
   let number = 0;
-  for await (const line of lines) {
+  for await (const line of decodeLines(chunksOf(file), notText(file))) {
     number += 1;
-    const text = number === 1 ? line.replace(/^\uFEFF/, "") : line;
-    if (text.trim() === "") continue;
+    if (line.trim() === "") continue;
     const place = `${file.name}, line ${number}`;
-    yield { place, values: jsonObject(text, place) };
+    yield { place, values: jsonObject(line, place) };
   }
 }
 
@@ -46,10 +45,10 @@ function parsed(text: string): unknown {
 }
 
 async function* csvRows(file: DataFile): AsyncGenerator<MetadataRow> {
-  const rows = parse({ bom: true, columns: true, skip_empty_lines: true, info: true });
-  // `pipe` does not carry a failed read over to the parser by itself.
-  const input = createReadStream(file.path).on("error", (error) => rows.destroy(error));
-  input.pipe(rows);
+  const rows = parse({ columns: true, record_delimiter: "\n", skip_empty_lines: true, info: true });
+  const text = Readable.from(decodeChunks(chunksOf(file), notText(file)));
+  // The error arrives through the iteration below as well; this callback only keeps it from being unhandled.
+  pipeline(text, rows, () => {});
   try {
     for await (const { record, info } of rows as AsyncIterable<CsvRow>) {
       yield { place: `${file.name}, line ${info.lines}`, values: record };
@@ -59,7 +58,7 @@ async function* csvRows(file: DataFile): AsyncGenerator<MetadataRow> {
       throw error;
     throw new InvalidRequest("data", file.path, `${file.name} must be a CSV table, got: ${error.message}.`);
   } finally {
-    input.destroy();
+    text.destroy();
   }
 }
 

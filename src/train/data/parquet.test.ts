@@ -1,8 +1,9 @@
 /** @file Parquet tables of pictures, written here with hyparquet-writer. */
 
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { SchemaElement } from "hyparquet";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type DataOptions, openData, type Skipped } from "./source.js";
@@ -29,6 +30,13 @@ async function write(name: string, options: Parameters<typeof parquetWriteBuffer
   return path;
 }
 
+/** A column of lists, as pyarrow writes it. */
+const listOf = (name: string, element: Omit<SchemaElement, "name" | "repetition_type">): SchemaElement[] => [
+  { name, repetition_type: "OPTIONAL", num_children: 1, converted_type: "LIST" },
+  { name: "list", repetition_type: "REPEATED", num_children: 1 },
+  { name: "element", repetition_type: "OPTIONAL", ...element },
+];
+
 // Not valid UTF-8, so that a detour through text would show.
 const pictures = [0, 1, 2].map((n) => Uint8Array.of(0xff, 0xd8, 0x80 + n, 0));
 const captions = ["zero", "ünö", "two"];
@@ -46,7 +54,7 @@ describe("parquet", () => {
     await write("a.parquet", {
       columnData: [
         { name: "image", data: [pictures[2]!], type: "BYTE_ARRAY" },
-        { name: "caption", data: ["first"], type: "STRING" },
+        { name: "text", data: ["first"], type: "STRING" },
       ],
       codec: "UNCOMPRESSED",
     });
@@ -85,7 +93,7 @@ describe("parquet", () => {
     expect(found).toEqual([["train.parquet#0", "zero", [0xff, 0xd8, 0x80, 0]]]);
     expect(skipped).toEqual([
       { key: "train.parquet#1", reason: "has no picture bytes" },
-      { key: "train.parquet#2", reason: "has no caption" },
+      { key: "train.parquet#2", reason: 'has no caption in "text"' },
     ]);
   });
 
@@ -102,6 +110,51 @@ describe("parquet", () => {
     expect(found[0]).toEqual(["t.parquet#0", "two", [0xff, 0xd8, 0x82, 0]]);
     await expect(read(path)).rejects.toThrow(/imageColumn: must be given.*"photo", "mask"/);
     await expect(read(path, { imageColumn: "short" })).rejects.toThrow(/"photo", "mask", got "short"/);
+  });
+
+  test("a column is one for all files, and a file without it is refused", async () => {
+    const file = (name: string, column: string) =>
+      write(name, {
+        columnData: [
+          { name: "image", data: pictures, type: "BYTE_ARRAY" },
+          { name: column, data: captions, type: "STRING" },
+        ],
+      });
+    await file("a.parquet", "license");
+    await file("b.parquet", "text");
+    const rule = 'captionColumn: must be a column of every file, got "text", but a.parquet has "license"';
+    await expect(read(folder)).rejects.toThrow(rule);
+    await file("a.parquet", "prompt");
+    await file("b.parquet", "prompt");
+    expect((await read(folder)).found.map(([, caption]) => caption)).toEqual([...captions, ...captions]);
+  });
+
+  test("of a list of captions one is drawn; an empty list is no caption", async () => {
+    const lists = [["zero", null], ["ünö", "ünö"], [], null];
+    const path = await write("t.parquet", {
+      columnData: [
+        { name: "image", data: [...pictures, pictures[0]!] },
+        { name: "text", data: lists },
+        { name: "boxes", data: [[1], [2], [3], [4]] },
+      ],
+      schema: [
+        { name: "root", num_children: 3 },
+        { name: "image", type: "BYTE_ARRAY", repetition_type: "OPTIONAL" },
+        ...listOf("text", { type: "BYTE_ARRAY", converted_type: "UTF8" }),
+        ...listOf("boxes", { type: "INT32" }),
+      ],
+    });
+    const { found, skipped } = await read(path);
+    expect(found.map(([, caption]) => caption)).toEqual(["zero", "ünö"]);
+    expect(skipped).toEqual([
+      { key: "t.parquet#2", reason: 'has no caption in "text"' },
+      { key: "t.parquet#3", reason: 'has no caption in "text"' },
+    ]);
+  });
+
+  test("a file that cannot be read is refused by path and code", async () => {
+    await symlink("nowhere", join(folder, "a.parquet"));
+    await expect(read(folder)).rejects.toThrow(`data: ${join(folder, "a.parquet")} cannot be read (ENOENT).`);
   });
 
   test("a table with paths in place of pictures is refused", async () => {

@@ -11,17 +11,15 @@ import {
 } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { InvalidRequest } from "../../errors.js";
-import { pickColumn } from "./columns.js";
-import type { Example, Skipped } from "./example.js";
-import { captionProblem, type DataFile, type DataOptions, type DataSource } from "./example.js";
+import { systemCode } from "../../weights/files.js";
+import { captionOf } from "./caption-choice.js";
+import { sharedColumn } from "./columns.js";
+import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
+import { unreadable } from "./reading.js";
 
-type Table = {
-  readonly file: DataFile;
-  readonly buffer: AsyncBuffer;
-  readonly metadata: FileMetaData;
-  readonly image: string;
-  readonly caption: string;
-};
+type Table = { readonly file: DataFile; readonly buffer: AsyncBuffer; readonly metadata: FileMetaData };
+/** The columns with the picture and the caption. */
+type Columns = { readonly image: string; readonly caption: string };
 
 /** Opens parquet files, read in the order given, one row group in memory at a time. */
 export async function openParquet(
@@ -29,28 +27,33 @@ export async function openParquet(
   options: DataOptions = {},
 ): Promise<DataSource> {
   const tables: Table[] = [];
-  for (const file of files) tables.push(await openTable(file, options));
+  for (const file of files) tables.push(await openTable(file));
+  const columns = columnsOf(tables, options);
   return {
     kind: "parquet",
     count: tables.reduce((sum, { metadata }) => sum + Number(metadata.num_rows), 0),
-    examples: (onSkip = () => {}) => examplesOf(tables, onSkip),
+    examples: (onSkip = () => {}) => examplesOf(tables, columns, options.seed, onSkip),
   };
 }
 
-async function openTable(file: DataFile, options: DataOptions): Promise<Table> {
-  const buffer = await asyncBufferFromFile(file.path);
-  const metadata = await parquetMetadataAsync(buffer).catch((error: unknown) => {
+async function openTable(file: DataFile): Promise<Table> {
+  try {
+    const buffer = await asyncBufferFromFile(file.path);
+    return { file, buffer, metadata: await parquetMetadataAsync(buffer) };
+  } catch (error) {
     throw broken(file, error);
-  });
-  const columns = parquetSchema(metadata).children;
-  const image = pickColumn("imageColumn", file.name, names(columns, holdsBytes), options.imageColumn);
-  const texts = names(columns, holdsText).filter((name) => name !== image);
+  }
+}
+
+function columnsOf(tables: readonly Table[], { imageColumn, captionColumn }: DataOptions): Columns {
+  const fitting = (fits: (column: SchemaTree) => boolean) =>
+    tables.map(({ file, metadata }) => ({
+      name: file.name,
+      columns: names(parquetSchema(metadata).children, fits),
+    }));
   return {
-    file,
-    buffer,
-    metadata,
-    image,
-    caption: pickColumn("captionColumn", file.name, texts, options.captionColumn),
+    image: sharedColumn("imageColumn", fitting(holdsBytes), imageColumn),
+    caption: sharedColumn("captionColumn", fitting(holdsTexts), captionColumn),
   };
 }
 
@@ -58,12 +61,22 @@ function names(columns: readonly SchemaTree[], fits: (column: SchemaTree) => boo
   return columns.filter(fits).map((column) => column.element.name);
 }
 
-function isText({ element }: SchemaTree): boolean {
+function isText({ element }: Pick<SchemaTree, "element">): boolean {
   return element.converted_type === "UTF8" || element.logical_type?.type === "STRING";
 }
 
-function holdsText(column: SchemaTree): boolean {
-  return column.element.type === "BYTE_ARRAY" && isText(column);
+function holdsText({ element, children }: SchemaTree): boolean {
+  return element.type === "BYTE_ARRAY" && children.length === 0 && isText({ element });
+}
+
+/** A text, or a list of them: a group with a repeated group of one element, in old files a repeated element. */
+function holdsTexts(column: SchemaTree): boolean {
+  const { converted_type, logical_type } = column.element;
+  if (converted_type !== "LIST" && logical_type?.type !== "LIST") return holdsText(column);
+  const [repeated] = column.children;
+  return (
+    repeated !== undefined && holdsText(repeated.children.length === 1 ? repeated.children[0]! : repeated)
+  );
 }
 
 function holdsBytes(column: SchemaTree): boolean {
@@ -73,29 +86,35 @@ function holdsBytes(column: SchemaTree): boolean {
 
 async function* examplesOf(
   tables: readonly Table[],
+  columns: Columns,
+  seed: number | undefined,
   onSkip: (skipped: Skipped) => void,
 ): AsyncGenerator<Example> {
   for (const table of tables) {
     let index = 0;
     for (const { num_rows } of table.metadata.row_groups) {
-      for (const row of await rows(table, index, index + Number(num_rows))) {
+      for (const row of await rows(table, columns, index, index + Number(num_rows))) {
         const key = `${table.file.name}#${index++}`;
-        const caption: unknown = row[table.caption];
-        const bytes = bytesOf(row[table.image]);
-        const problem = bytes ? captionProblem(caption) : "has no picture bytes";
-        if (bytes && !problem) yield { key, caption: String(caption), bytes: async () => bytes };
-        else onSkip({ key, reason: problem ?? "has no picture bytes" });
+        const bytes = bytesOf(row[columns.image]);
+        const caption = captionOf(row[columns.caption], { key, column: columns.caption, seed });
+        if (!bytes) onSkip({ key, reason: "has no picture bytes" });
+        else if ("problem" in caption) onSkip({ key, reason: caption.problem });
+        else yield { key, ...caption, bytes: async () => bytes };
       }
     }
   }
 }
 
-async function rows(table: Table, rowStart: number, rowEnd: number): Promise<Record<string, unknown>[]> {
-  const { buffer: file, metadata, image, caption } = table;
+async function rows(
+  { file, buffer, metadata }: Table,
+  { image, caption }: Columns,
+  rowStart: number,
+  rowEnd: number,
+): Promise<Record<string, unknown>[]> {
   // hyparquet turns unmarked byte arrays into text unless told not to: that would destroy the pictures.
-  const reading = { file, metadata, columns: [image, caption], rowStart, rowEnd, compressors, utf8: false };
-  return parquetReadObjects(reading).catch((error: unknown) => {
-    throw broken(table.file, error);
+  const reading = { metadata, columns: [image, caption], rowStart, rowEnd, compressors, utf8: false };
+  return parquetReadObjects({ file: buffer, ...reading }).catch((error: unknown) => {
+    throw broken(file, error);
   });
 }
 
@@ -104,7 +123,8 @@ function bytesOf(value: unknown): Uint8Array | undefined {
   return typeof value === "object" && value !== null && "bytes" in value ? bytesOf(value.bytes) : undefined;
 }
 
-function broken(file: DataFile, error: unknown): InvalidRequest {
+function broken(file: DataFile, error: unknown): unknown {
+  if (systemCode(error)) return unreadable(file, error);
   const problem = error instanceof Error ? error.message : String(error);
   const rule = `${file.name} must be a whole parquet file, got: ${problem}.`;
   return new InvalidRequest("data", file.path, `${rule} Copy or download it again, or take it out.`);

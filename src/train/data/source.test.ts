@@ -1,6 +1,6 @@
 /** @file Finding out what kind of data a path is. */
 
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack } from "tar-stream";
@@ -53,6 +53,16 @@ describe("openData", () => {
   test("refuses a path that does not exist, with the remedy", async () => {
     const opening = openData(join(folder, "nothing"));
     await expect(opening).rejects.toThrow(/data: .*got none for "nothing"\. Give a folder/);
+  });
+
+  test("names a path that the system refuses, with its code", async () => {
+    const around = join(folder, "around");
+    await symlink("around", around);
+    const refused = (path: string) => `data: ${path} cannot be read (ELOOP). Check that it may be read.`;
+    await expect(openData(around)).rejects.toThrow(refused(around));
+    await expect(openData(join(around, "*.tar"))).rejects.toThrow(refused(join(around, "*.tar")));
+    const name = join(folder, "x".repeat(300));
+    await expect(openData(name)).rejects.toThrow(`data: ${name} cannot be read (ENAMETOOLONG).`);
   });
 
   test("refuses a folder that mixes two kinds of data", async () => {

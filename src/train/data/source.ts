@@ -3,10 +3,12 @@
 import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { InvalidRequest, listed } from "../../errors.js";
+import { systemCode } from "../../weights/files.js";
 import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
 import { openImageFolder } from "./image-folder.js";
 import { openParquet } from "./parquet.js";
 import { isPicture } from "./picture-names.js";
+import { unreadable } from "./reading.js";
 import { openWebDataset } from "./webdataset.js";
 
 export type { DataOptions, DataSource, Example, Skipped } from "./example.js";
@@ -16,7 +18,7 @@ export type { DataOptions, DataSource, Example, Skipped } from "./example.js";
  * the path ("train-{000..041}.tar", "data/*.parquet"). Throws InvalidRequest if it is none of these.
  */
 export async function openData(path: string, options: DataOptions = {}): Promise<DataSource> {
-  const info = await stat(path).catch(() => undefined);
+  const info = await stat(path).catch((error: unknown) => absent(path, error));
   if (info?.isDirectory()) return openFolder(path, options);
   const files = info ? [{ name: basename(path), path }] : await matching(path);
   const tars = files.filter((file) => file.name.endsWith(".tar"));
@@ -50,7 +52,9 @@ async function openFolder(folder: string, options: DataOptions): Promise<DataSou
 
 /** All files below a folder except hidden ones, named relative to it with "/" on every system. */
 async function filesIn(folder: string): Promise<DataFile[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+    throw unreadable({ path: folder }, error);
+  });
   const files = entries
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name))
@@ -58,9 +62,14 @@ async function filesIn(folder: string): Promise<DataFile[]> {
   return files.filter(({ name }) => !/(^|\/)\./.test(name)).sort((a, b) => byName(a.name, b.name));
 }
 
+/** Nothing, where there is no such file or folder. */
+function absent(path: string, error: unknown): undefined {
+  if (!["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) throw unreadable({ path }, error);
+}
+
 async function matching(path: string): Promise<DataFile[]> {
   const folder = dirname(path);
-  const present = (await readdir(folder).catch(() => [])).sort(byName);
+  const present = (await readdir(folder).catch((error: unknown) => absent(folder, error) ?? [])).sort(byName);
   const patterns = braces(basename(path));
   const found = patterns.map((pattern) => present.filter((name) => wildcard(pattern).test(name)));
   const missing = patterns.filter((_, i) => found[i]!.length === 0);

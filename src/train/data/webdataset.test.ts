@@ -45,7 +45,7 @@ describe("WebDataset", () => {
       ["./a/0001.jpg", "picture 1"],
       ["./a/0001.txt", "caption 1\n"],
       ["./a/0001.json", '{"caption":"not this"}'],
-      ["a/0002.json", '{"caption":"caption 2"}'],
+      ["a/0002.json", '{"text":"caption 2"}'],
       ["a/0002.cls", "7"],
       ["a/0002.PNG", "picture 2"],
       ["b/0001.webp", "picture 3"],
@@ -82,8 +82,77 @@ describe("WebDataset", () => {
     expect((await read(tar, { captionColumn: "synCap" })).found[0]?.[1]).toBe("longer");
     expect((await read(tar, { captionColumn: "llava.txt" })).found[0]?.[1]).toBe("long");
     expect((await read(tar, { captionColumn: "absent" })).skipped).toEqual([
-      { key: "s.tar#1", reason: "has no caption" },
+      { key: "s.tar#1", reason: 'has no caption in "absent"' },
     ]);
+  });
+
+  test("the field of .json members is text, else caption, else the only one of all members", async () => {
+    const members = (...fields: object[]): Members =>
+      fields.flatMap(
+        (one, i): Members => [
+          [`${i}.jpg`, "picture"],
+          [`${i}.json`, JSON.stringify(one)],
+        ],
+      );
+    const captions = async (tar: Members, options: DataOptions = {}) =>
+      Object.fromEntries((await read(await tarOf(tar), options)).found.map(([key, text]) => [key, text]));
+    const license = { caption: "not this", license: "MIT" };
+    const late = members({ ...license, text: null }, license, { ...license, text: "c" });
+    expect(await captions(late)).toEqual({ "s.tar#2": "c" });
+    expect((await read(await tarOf(late))).skipped).toEqual([
+      { key: "s.tar#0", reason: 'has no caption in "text"' },
+      { key: "s.tar#1", reason: 'has no caption in "text"' },
+    ]);
+    const second = members({ license: "MIT", caption: null }, { license: "MIT", caption: "b" });
+    expect(await captions(second)).toEqual({ "s.tar#1": "b" });
+    expect(await captions(members({ prompt: "a", width: 8 }, { prompt: ["b"] }))).toEqual({
+      "s.tar#0": "a",
+      "s.tar#1": "b",
+    });
+    const unclear = members({ license: "MIT" }, { license: "MIT", prompt: "b" });
+    await expect(captions(unclear)).rejects.toThrow(/captionColumn: must be given.*"license", "prompt"/);
+    expect(await captions(unclear, { captionColumn: "prompt" })).toEqual({ "s.tar#1": "b" });
+  });
+
+  test("an example without .txt among others with it takes no field but the usual ones", async () => {
+    const tar = (field: string) =>
+      tarOf([
+        ["1.jpg", "picture"],
+        ["1.txt", "a"],
+        ["2.jpg", "picture"],
+        ["2.json", `{"${field}":"b"}`],
+      ]);
+    expect((await read(await tar("license"))).skipped).toEqual([
+      { key: "s.tar#2", reason: "has no caption" },
+    ]);
+    expect((await read(await tar("caption"))).found.map(([, caption]) => caption)).toEqual(["a", "b"]);
+  });
+
+  test("text members may be UTF-16 with a mark; one that is no text is named by its line", async () => {
+    const utf16 = (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le");
+    const tar = await tarOf([
+      ["1.jpg", "picture"],
+      ["1.txt", utf16("a café\r\n")],
+      ["2.jpg", "picture"],
+      ["2.json", utf16('{"text":"東京"}').swap16()],
+      ["3.jpg", "picture"],
+      ["3.txt", Buffer.from("a\rcaf\xe9", "latin1")],
+      ["4.jpg", "picture"],
+      ["4.json", Buffer.from('{"text":"caf\xe9"}', "latin1")],
+    ]);
+    const { found, skipped } = await read(tar);
+    expect(found.map(([, caption]) => caption)).toEqual(["a café", "東京"]);
+    const fault = "must be UTF-8, got bytes that are not. Save the text as UTF-8.";
+    expect(skipped).toEqual([
+      { key: "s.tar#3", reason: `has no readable caption: .txt, line 2 ${fault}` },
+      { key: "s.tar#4", reason: `has no readable caption: .json, line 1 ${fault}` },
+    ]);
+  });
+
+  test("a shard that cannot be read is refused by path and code", async () => {
+    const source = openWebDataset([{ name: "gone.tar", path: join(folder, "gone.tar") }]);
+    const reading = source.examples()[Symbol.asyncIterator]().next();
+    await expect(reading).rejects.toThrow(`data: ${join(folder, "gone.tar")} cannot be read (ENOENT).`);
   });
 
   test("of several pictures imageColumn chooses one, by its extension", async () => {

@@ -6,40 +6,57 @@ import { pipeline } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type ExtractEvents, extract } from "tar-stream";
 import { InvalidRequest } from "../../errors.js";
-import type { Example, Skipped } from "./example.js";
-import { captionProblem, type DataFile, type DataOptions, type DataSource } from "./example.js";
+import { type Decoded, decodeText } from "../../text-file.js";
+import { systemCode } from "../../weights/files.js";
+import { type Caption, captionOf } from "./caption-choice.js";
+import { captionColumns, named, pickColumn, usualColumn } from "./columns.js";
+import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
 import { isPicture } from "./picture-names.js";
+import { unreadable } from "./reading.js";
 
 /** Where a picture lies in its shard; captions are read at once. Keyed by extension. */
 type Place = { readonly offset: number; readonly size: number };
 type Sample = {
   readonly name: string;
   readonly pictures: Map<string, Place>;
-  readonly texts: Map<string, string>;
+  readonly texts: Map<string, Decoded>;
+};
+
+type Reading = DataOptions & {
+  /** The field of .json members with captions, where nobody names it. */
+  readonly jsonField: () => Promise<string | undefined>;
 };
 
 /** Opens tar shards, read in the order given. */
 export function openWebDataset(shards: readonly DataFile[], options: DataOptions = {}): DataSource {
+  let field: Promise<string | undefined> | undefined;
+  const reading: Reading = { ...options, jsonField: () => (field ??= captionField(shards)) };
   return {
     kind: "webdataset",
     count: undefined,
-    examples: (onSkip = () => {}) => examplesOf(shards, options, onSkip),
+    examples: (onSkip = () => {}) => examplesOf(shards, reading, onSkip),
   };
 }
 
 async function* examplesOf(
   shards: readonly DataFile[],
-  options: DataOptions,
+  reading: Reading,
   onSkip: (skipped: Skipped) => void,
 ): AsyncGenerator<Example> {
   for (const shard of shards) {
     const seen = new Set<string>();
     for await (const sample of samples(shard)) {
       const key = `${shard.name}#${sample.name}`;
-      const found = seen.has(key) ? "has members apart from each other in the shard" : pick(sample, options);
+      const twice = seen.has(key);
       seen.add(key);
-      if (typeof found === "string") onSkip({ key, reason: found });
-      else yield { key, caption: found.caption, bytes: () => read(shard, found.picture) };
+      const picture = twice ? "has members apart from each other in the shard" : pictureOf(sample, reading);
+      if (typeof picture === "string") {
+        onSkip({ key, reason: picture });
+        continue;
+      }
+      const caption = await captionIn(sample, key, reading);
+      if ("problem" in caption) onSkip({ key, reason: caption.problem });
+      else yield { key, ...caption, bytes: () => read(shard, picture) };
     }
   }
 }
@@ -52,14 +69,14 @@ async function* samples(shard: DataFile): AsyncGenerator<Sample> {
       if (sample) yield sample;
       sample = { name, pictures: new Map(), texts: new Map() };
     }
-    if (typeof content === "string") sample.texts.set(extension, content);
-    else sample.pictures.set(extension, content);
+    if ("offset" in content) sample.pictures.set(extension, content);
+    else sample.texts.set(extension, content);
   }
   if (sample) yield sample;
 }
 
 type Entry = ExtractEvents["entry"][1];
-type Member = { readonly name: string; readonly extension: string; readonly content: Place | string };
+type Member = { readonly name: string; readonly extension: string; readonly content: Place | Decoded };
 
 async function* members(shard: DataFile): AsyncGenerator<Member> {
   const tar = extract();
@@ -73,6 +90,7 @@ async function* members(shard: DataFile): AsyncGenerator<Member> {
       entry.resume();
     }
   } catch (error) {
+    if (systemCode(error)) throw unreadable(shard, error);
     const problem = error instanceof Error ? error.message : String(error);
     const rule = `${shard.name} must be a whole tar file, got: ${problem}.`;
     throw new InvalidRequest("data", shard.path, `${rule} Copy or download it again, or take it out.`);
@@ -90,35 +108,58 @@ async function memberOf(entry: Entry): Promise<Member | undefined> {
   const extension = parts[2]!.toLowerCase();
   if (isPicture(`.${extension}`)) return { name, extension, content: placeOf(entry) };
   if (!/(^|\.)(txt|json)$/.test(extension)) return undefined;
-  return { name, extension, content: String(await buffer(entry)) };
+  return { name, extension, content: decodeText(await buffer(entry)) };
 }
 
-function pick(
-  { pictures, texts }: Sample,
-  { captionColumn, imageColumn }: DataOptions,
-): { caption: string; picture: Place } | string {
+/** The picture, or why there is none. */
+function pictureOf({ pictures }: Sample, { imageColumn }: DataOptions): Place | string {
   const extension = imageColumn ?? [...pictures.keys()][0];
   const picture = extension === undefined ? undefined : pictures.get(extension.toLowerCase());
   if (!picture) return imageColumn ? `has no .${imageColumn} member` : "has no picture";
   if (!imageColumn && pictures.size > 1) {
     return `has ${pictures.size} pictures (${[...pictures.keys()].join(", ")}); choose one by imageColumn`;
   }
-  const caption = captionOf(texts, captionColumn);
-  const problem = captionProblem(caption);
-  return problem ?? { caption: String(caption), picture };
+  return picture;
 }
 
-/** The caption: the named JSON field or text member, else `.txt`, else "text" or "caption" of the `.json`. */
-function captionOf(texts: ReadonlyMap<string, string>, column: string | undefined): unknown {
-  const text = texts.get(column ?? "txt");
-  if (text !== undefined) return text.replace(/^\uFEFF/, "").trim();
-  const fields = jsonFields(texts.get("json"));
-  return column === undefined ? (fields.text ?? fields.caption) : fields[column];
+/** The caption: the wanted text member or JSON field, else `.txt`, else the data's usual field of `.json`. */
+async function captionIn(
+  { texts }: Sample,
+  key: string,
+  { captionColumn, seed, jsonField }: Reading,
+): Promise<Caption> {
+  const extension = [captionColumn ?? "txt", "json"].find((name) => texts.has(name));
+  if (extension === undefined) return captionOf(undefined, { key, column: captionColumn });
+  const member = texts.get(extension)!;
+  if ("fault" in member) return { problem: `has no readable caption: .${extension}, ${member.fault}` };
+  if (extension !== "json") return captionOf(member.text.trim(), { key });
+  const column = captionColumn ?? (await jsonField());
+  const value = column === undefined ? undefined : jsonFields(member.text)[column];
+  return captionOf(value, { key, column, seed });
 }
 
-function jsonFields(text: string | undefined): Record<string, unknown> {
+/**
+ * Which field of `.json` members has the captions, as in the tables of other data. Where `.txt` members have them, only
+ * a field of the usual names stands in for one that is absent. Reads the shards until a "text" is met.
+ */
+async function captionField(shards: readonly DataFile[]): Promise<string | undefined> {
+  let textMembers = false;
+  async function* rows() {
+    for (const shard of shards)
+      for await (const { texts } of samples(shard)) {
+        textMembers ||= texts.has("txt");
+        const json = texts.get("json");
+        if (json && "text" in json) yield jsonFields(json.text);
+      }
+  }
+  const fields = await captionColumns(rows());
+  if (textMembers || fields.length === 0) return usualColumn("captionColumn", fields);
+  return pickColumn("captionColumn", named(shards), fields, undefined);
+}
+
+function jsonFields(text: string): Record<string, unknown> {
   try {
-    const value: unknown = JSON.parse(text ?? "{}");
+    const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? { ...value } : {};
   } catch {
     return {}; // reported as an example without caption
