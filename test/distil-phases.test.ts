@@ -195,7 +195,7 @@ describe("SD 2 as a teacher", () => {
 describe("At the start", () => {
   it("a batch that no bucket can fill is refused", async () => {
     const { code, stderr } = await koala(...distill("batch", "--batch-size", "9"));
-    expect(stderr).toContain('trainBatchSize: must be at most the pictures of a bucket ("64x64: 8"), got 9.');
+    expect(stderr).toContain('--batch-size: must be at most the pictures of a bucket ("64x64: 8"), got 9.');
     expect(code).toBe(2);
     expect(existsSync(at("batch"))).toBe(false);
   });

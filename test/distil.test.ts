@@ -108,10 +108,10 @@ describe("The finished run", () => {
     const other = await koala(...distill.map((x) => (x === "koala-700m" ? "koala-1b" : x)), "--resume");
     const rate = await koala(...distill.map((x) => (x === "1e-3" ? "1e-4" : x)), "--resume");
     expect(again.stderr).toContain(
-      "output: must be a new folder, got one with a run in it. Add --resume to go on",
+      "--output: must be a new folder, got one with a run in it. Add --resume to go on",
     );
-    expect(other.stderr).toContain('student: must stay "koala-700m" when a run goes on, got "koala-1b".');
-    expect(rate.stderr).toContain("learningRate: must stay 0.001 when a run goes on, got 0.0001.");
+    expect(other.stderr).toContain('--student: must stay "koala-700m" when a run goes on, got "koala-1b".');
+    expect(rate.stderr).toContain("--lr: must stay 0.001 when a run goes on, got 0.0001.");
     expect([again.code, other.code, rate.code]).toEqual([2, 2, 2]);
   });
 });

@@ -22,6 +22,7 @@ import { Progress, stopOnInterrupt } from "./terminal.js";
 import {
   addDistillationOptions,
   addTrainingOptions,
+  dataOptions,
   type TrainingFlags,
   trainingRequest,
 } from "./training-options.js";
@@ -96,7 +97,8 @@ async function distil(flags: Flags): Promise<void> {
     const engine = blockingEngine({ threads: options.threads });
     const components = await loadComponents(flags.teacher, { engine });
     const cacheFolder = flags.cache ?? path.join(output, "cache");
-    await fillCache({ data, cacheFolder, components, options, signal, progress, say });
+    const filling = { data, dataOptions: dataOptions(flags), cacheFolder, components, options };
+    await fillCache({ ...filling, signal, progress, say });
     if (signal.aborted) throw new Cancelled("the distillation");
     const cache = await openCache(cacheFolder);
     checkBatches(cache, options.trainBatchSize);

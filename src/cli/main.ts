@@ -6,6 +6,7 @@ import { Command, CommanderError } from "commander";
 import { compareCommand } from "./compare.js";
 import { distilCommand } from "./distil.js";
 import { fitCommand } from "./fit.js";
+import { onCommandLine } from "./flag-names.js";
 import { generateCommand } from "./generate.js";
 import { gridCommand } from "./grid.js";
 import { inspectCommand } from "./inspect.js";
@@ -49,6 +50,11 @@ for (const command of [
 }
 koala.exitOverride();
 
+let running: Command | undefined;
+koala.hook("preAction", (_, command) => {
+  running = command;
+});
+
 // Whoever reads the output may stop early, as `head` does.
 process.stdout.on("error", (error: NodeJS.ErrnoException) => {
   if (error.code === "EPIPE") process.exit(0);
@@ -59,5 +65,5 @@ try {
   await koala.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
-  else report(error);
+  else report(onCommandLine(error, running));
 }

@@ -9,7 +9,7 @@ import { unetConfig } from "../models/unet-config.js";
 import { loadComponents } from "../pipeline/load.js";
 import { autoencoderJob, loadPictures } from "../train/autoencoder.js";
 import { openCache } from "../train/cache/cache.js";
-import { openData } from "../train/data/source.js";
+import { type DataOptions, openData, type Skipped } from "../train/data/source.js";
 import { checkBatches } from "../train/distil.js";
 import { exportModel } from "../train/export.js";
 import { encoderName, jointJob, partWeights } from "../train/joint.js";
@@ -21,8 +21,8 @@ import { resolveWeights } from "../weights/component.js";
 import { kindOf, readJson } from "../weights/files.js";
 import { numberOption } from "./numbers.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
-import { addTrainingOptions, type TrainingFlags, trainingRequest } from "./training-options.js";
-import { fillCache, finish, needed, watcher } from "./training-run.js";
+import { addTrainingOptions, dataOptions, type TrainingFlags, trainingRequest } from "./training-options.js";
+import { fillCache, finish, needed, saySkipped, watcher } from "./training-run.js";
 
 type Flags = TrainingFlags & {
   model?: string;
@@ -71,6 +71,7 @@ export function trainCommand(): Command {
 type Running = {
   options: TrainingOptions;
   data: string;
+  dataOptions: DataOptions;
   output: string;
   signal: AbortSignal;
   progress: Progress;
@@ -88,7 +89,7 @@ async function train(flags: Flags): Promise<void> {
   const say = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
   const { signal, done } = stopOnInterrupt(say);
   const progress = new Progress({ quiet: flags.quiet === true });
-  const running = { options, data, output, signal, progress, say };
+  const running = { options, data, dataOptions: dataOptions(flags), output, signal, progress, say };
   const engine = blockingEngine({ threads: options.threads });
   try {
     const job =
@@ -117,14 +118,16 @@ type Engine = ReturnType<typeof blockingEngine>;
 async function vaeJob(
   file: string,
   flags: Flags,
-  { options, data, output, say }: Running,
+  { options, data, dataOptions, output, say }: Running,
   engine: Engine,
 ): Promise<Job> {
   const folder = (await kindOf(file)) === "folder";
   const json = await readJson(folder ? path.join(file, "config.json") : file);
   const config = tinyVaeConfig(json, file);
   const weights = folder && !flags.fromScratch ? { weights: await resolveWeights(file) } : {};
-  const pictures = await loadPictures(await openData(data), options, say);
+  const skipped: Skipped[] = [];
+  const pictures = await loadPictures(await openData(data, dataOptions), options, (one) => skipped.push(one));
+  saySkipped(skipped, say);
   const description = { command: "train", autoencoder: path.basename(file), data: path.basename(data) };
   return autoencoderJob({ engine, options, config, json, ...weights, pictures, output, description });
 }

@@ -1,6 +1,7 @@
 /** @file The flags that every training command has, and what they mean to `trainingOptions`. */
 
 import { type Command, Option } from "commander";
+import type { DataOptions } from "../train/data/example.js";
 import { featureSets } from "../train/features.js";
 import { parseFeature, parseLoss, type TrainingRequest } from "../train/options.js";
 import { layerRules } from "../train/pairing.js";
@@ -12,6 +13,11 @@ const list = (value: string, before: string[] | undefined) => [...(before ?? [])
 /** Flags of the data, the optimizer and the run. */
 export function addTrainingOptions(command: Command): Command {
   return command
+    .option(
+      "--caption-column <name>",
+      "column, or field of JSON, with the captions (default: text or caption)",
+    )
+    .option("--image-column <name>", "column with pictures or their file names; of .tar, their extension")
     .option("--resolution <pixels>", "height and width that pictures are brought to", numberOption)
     .option("--buckets", "keep aspect ratios: buckets of about that many pixels in place of squares")
     .option("--random-crop", "crop at random in place of the centre")
@@ -66,6 +72,8 @@ export function addDistillationOptions(command: Command): Command {
 }
 
 export type TrainingFlags = {
+  captionColumn?: string;
+  imageColumn?: string;
   resolution?: number;
   buckets?: boolean;
   randomCrop?: boolean;
@@ -106,50 +114,66 @@ export type TrainingFlags = {
   layers?: TrainingRequest["initialLayers"];
 };
 
+/** The flag that sets each of the trainer's options; some have none. */
+export const trainingFlags = {
+  initialLayers: "layers",
+  feature: "feature",
+  loss: "loss",
+  predictionType: "prediction",
+  rescaleBetasZeroSnr: "zeroSnr",
+  snrGamma: "snrGamma",
+  snrRule: undefined,
+  noiseOffset: "noiseOffset",
+  timestepBias: "timestepBias",
+  latentMomentWeight: "latentMoments",
+  latentNoise: "latentNoise",
+  decoderOnly: "decoderOnly",
+  resolution: "resolution",
+  aspectRatioBuckets: "buckets",
+  randomCrop: "randomCrop",
+  randomFlip: "randomFlip",
+  captionDropout: "captionDropout",
+  captionDropoutRule: "dropoutRule",
+  trainBatchSize: "batchSize",
+  gradientAccumulationSteps: "accumulate",
+  maxTrainSteps: "steps",
+  learningRate: "lr",
+  lrScheduler: "lrSchedule",
+  lrWarmupSteps: "warmup",
+  lrNumCycles: undefined,
+  adamBeta1: undefined,
+  adamBeta2: undefined,
+  adamWeightDecay: "weightDecay",
+  adamEpsilon: undefined,
+  maxGradNorm: "maxGradNorm",
+  ema: "ema",
+  seed: "seed",
+  checkpointingSteps: "checkpointEvery",
+  checkpointsTotalLimit: "keep",
+  validationSteps: "validateEvery",
+  validationPrompts: "prompt",
+  gradientCheckpointing: "gradientCheckpointing",
+  dataParallel: "dataParallel",
+  threads: "threads",
+} as const satisfies Record<keyof TrainingRequest, keyof TrainingFlags | undefined>;
+
 /** What the flags ask for, in the trainer's names; what was not said is left out. */
 export function trainingRequest(flags: TrainingFlags): TrainingRequest {
-  const request: Record<keyof TrainingRequest, unknown> = {
-    initialLayers: flags.layers,
-    feature: flags.feature,
-    loss: flags.loss,
-    predictionType: flags.prediction,
-    rescaleBetasZeroSnr: flags.zeroSnr,
-    snrGamma: flags.snrGamma,
-    snrRule: undefined,
-    noiseOffset: flags.noiseOffset,
-    timestepBias: flags.timestepBias,
-    latentMomentWeight: flags.latentMoments,
-    latentNoise: flags.latentNoise,
-    decoderOnly: flags.decoderOnly,
-    resolution: flags.resolution,
-    aspectRatioBuckets: flags.buckets,
-    randomCrop: flags.randomCrop,
-    randomFlip: flags.randomFlip,
-    captionDropout: flags.captionDropout,
-    captionDropoutRule: flags.dropoutRule,
-    trainBatchSize: flags.batchSize,
-    gradientAccumulationSteps: flags.accumulate,
-    maxTrainSteps: flags.steps,
-    learningRate: flags.lr,
-    lrScheduler: flags.lrSchedule ?? (flags.warmup ? "constant_with_warmup" : undefined),
-    lrWarmupSteps: flags.warmup,
-    lrNumCycles: undefined,
-    adamBeta1: undefined,
-    adamBeta2: undefined,
-    adamWeightDecay: flags.weightDecay,
-    adamEpsilon: undefined,
-    maxGradNorm: flags.maxGradNorm === 0 ? null : flags.maxGradNorm,
-    ema: flags.ema === undefined ? undefined : flags.ema === true ? {} : { decay: Number(flags.ema) },
-    seed: flags.seed,
-    checkpointingSteps: flags.checkpointEvery,
-    checkpointsTotalLimit: flags.keep,
-    validationSteps: flags.validateEvery,
-    validationPrompts: flags.prompt,
-    gradientCheckpointing: flags.gradientCheckpointing,
-    dataParallel: flags.dataParallel,
-    threads: flags.threads,
+  const { lrSchedule, warmup, maxGradNorm, ema } = flags;
+  const values: Record<string, unknown> = {
+    ...flags,
+    lrSchedule: lrSchedule ?? (warmup ? "constant_with_warmup" : undefined),
+    maxGradNorm: maxGradNorm === 0 ? null : maxGradNorm,
+    ema: ema === undefined ? undefined : ema === true ? {} : { decay: Number(ema) },
   };
   return Object.fromEntries(
-    Object.entries(request).filter(([, value]) => value !== undefined),
+    Object.entries(trainingFlags)
+      .map(([option, flag]) => [option, flag && values[flag]] as const)
+      .filter(([, value]) => value !== undefined),
   ) as TrainingRequest;
+}
+
+/** How the data is to be read. */
+export function dataOptions({ captionColumn, imageColumn, seed }: TrainingFlags): DataOptions {
+  return { captionColumn, imageColumn, seed };
 }

@@ -5,14 +5,17 @@ import { InvalidRequest } from "../errors.js";
 import type { loadComponents } from "../pipeline/load.js";
 import { buildCache, type CacheProgress } from "../train/cache/build.js";
 import { aspectBuckets } from "../train/data/buckets.js";
+import type { DataOptions, Skipped } from "../train/data/example.js";
 import { openData } from "../train/data/source.js";
 import type { TrainingOptions } from "../train/options.js";
 import type { Finished } from "../train/trainer.js";
 import type { StepMetrics } from "../train/watch/metrics.js";
+import { inFlags } from "./flag-names.js";
 import { exitCodes, type Progress } from "./terminal.js";
 
 type Filling = {
   data: string;
+  dataOptions: DataOptions;
   cacheFolder: string;
   components: Awaited<ReturnType<typeof loadComponents>>;
   options: TrainingOptions;
@@ -24,6 +27,7 @@ type Filling = {
 /** Latents and embeddings on disk; neither encoder stays in memory. */
 export async function fillCache({
   data,
+  dataOptions,
   cacheFolder,
   components,
   options,
@@ -31,10 +35,11 @@ export async function fillCache({
   progress,
   say,
 }: Filling): Promise<void> {
-  const source = await openData(data);
+  const source = await openData(data, dataOptions);
   const report = await buildCache({
     data: source,
     dataPath: data,
+    dataOptions,
     components,
     folder: cacheFolder,
     resolution: options.resolution,
@@ -46,8 +51,13 @@ export async function fillCache({
     onProgress: shown(progress),
   });
   progress.stop();
-  for (const { key, reason } of report.skipped.slice(0, 10)) say(pc.yellow(`skipped ${key}: ${reason}`));
-  if (report.skipped.length > 0) say(pc.yellow(`${report.skipped.length} skipped in all`));
+  saySkipped(report.skipped, say);
+}
+
+/** Names the first examples that were left out, and counts all. */
+export function saySkipped(skipped: readonly Skipped[], say: (line: string) => void): void {
+  for (const { key, reason } of skipped.slice(0, 10)) say(pc.yellow(`skipped ${key}: ${inFlags(reason)}`));
+  if (skipped.length > 0) say(pc.yellow(`${skipped.length} skipped in all`));
 }
 
 /** An option that only some ways of calling need. */

@@ -19,7 +19,7 @@ import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
 import { batchesFrom } from "./data/buckets.js";
 import { prepareExamples } from "./data/prepare.js";
 import { below, seeded } from "./data/seeded.js";
-import type { DataSource } from "./data/source.js";
+import type { DataSource, Skipped } from "./data/source.js";
 import { Layout } from "./flat.js";
 import type { TrainingOptions } from "./options.js";
 import { stepProgram } from "./parallel.js";
@@ -30,11 +30,11 @@ import type { Job } from "./trainer.js";
 /** Pictures of one size as bytes in memory, by key. */
 export type Pictures = ReadonlyMap<string, Picture>;
 
-/** Reads all pictures of a data set at one size; what is broken is named and left out. */
+/** Reads all pictures of a data set at one size; what is broken is left out, and `onSkip` told of it. */
 export async function loadPictures(
   source: DataSource,
   { resolution, randomCrop, seed }: TrainingOptions,
-  say: (line: string) => void,
+  onSkip: (skipped: Skipped) => void,
 ): Promise<Pictures> {
   const size = { height: resolution, width: resolution };
   const crop = randomCrop ? "random" : "center";
@@ -42,7 +42,7 @@ export async function loadPictures(
   const pictures = new Map<string, Picture>();
   for await (const { key, pixels } of prepared.examples)
     pictures.set(key, toPicture(pixels, resolution, resolution));
-  for (const { key, reason } of prepared.skipped) say(`skipped ${key}: ${reason}`);
+  prepared.skipped.forEach(onSkip);
   return pictures;
 }
 

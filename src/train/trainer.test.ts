@@ -298,7 +298,7 @@ describe("a run that diverges", () => {
     });
     const going = run("gradient", plain, {}, broken);
     await expect(going).rejects.toThrow(
-      /^norm of the gradient: must be finite, got NaN at step 4\. Lower --lr/,
+      /^norm of the gradient: must be finite, got NaN at step 4\. Lower learningRate/,
     );
     expect(await checkpointSteps(folder("gradient"))).toEqual([3]);
   });

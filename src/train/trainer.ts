@@ -268,7 +268,7 @@ function checkFinite(values: Readonly<Record<string, number>>, step: number): vo
   const broken = Object.entries(values).find(([, value]) => !Number.isFinite(value));
   if (!broken) return;
   const rule = `must be finite, got ${broken[1]} at step ${step}.`;
-  const remedy = "Lower --lr, or clip with --max-grad-norm; the last checkpoint is whole.";
+  const remedy = "Lower learningRate, or clip with maxGradNorm; the last checkpoint is whole.";
   throw new InvalidRequest(broken[0], broken[1], `${rule} ${remedy}`);
 }
 
