@@ -2,8 +2,8 @@
 
 import { CudaGenerator } from "../diffusion/philox.js";
 import { Generator, type NoiseSource } from "../diffusion/random.js";
+import { resolveSeed, type Seed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
-import { resolveSeed, type Seed, seedAfter } from "./seed.js";
 import type { PictureSource } from "./start.js";
 import { Warnings } from "./warnings.js";
 

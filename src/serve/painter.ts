@@ -1,8 +1,8 @@
 /** @file Paints orders with the pipelines of the served models, those of one shape together. Must not know queues or HTTP. */
 
+import { seedAfter } from "../diffusion/seed.js";
 import { Cancelled, EngineError } from "../errors.js";
 import type { GenerateRequest } from "../pipeline/request.js";
-import { seedAfter } from "../pipeline/seed.js";
 import { picturesAtOnce, takeTogether } from "./batch.js";
 import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
 import { Channel } from "./channel.js";

@@ -4,7 +4,7 @@
  */
 
 import { z } from "@hono/zod-openapi";
-import { seedPattern } from "../pipeline/seed.js";
+import { seedPattern } from "../diffusion/seed.js";
 
 /** A picture in a request: base64, or a data: URL. Never a path, never an address to fetch. */
 const picture = (what: string) =>

@@ -5,9 +5,9 @@
 
 import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
 import { type SchedulerChoice, schedulerNamed } from "../diffusion/scheduler-names.js";
+import { resolveSeed } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { checkRequest } from "../pipeline/request.js";
-import { resolveSeed } from "../pipeline/seed.js";
 import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
 import type { Order } from "./paint.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";

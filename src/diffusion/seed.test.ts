@@ -1,8 +1,8 @@
 /** @file Seeds mean what they mean to `torch.manual_seed`, but for -1. */
 
 import { describe, expect, it } from "vitest";
-import { Generator, randn } from "../diffusion/random.js";
 import { InvalidRequest } from "../errors.js";
+import { Generator, randn } from "./random.js";
 import { resolveSeed, seedAfter } from "./seed.js";
 
 const largest = 2n ** 64n - 1n;

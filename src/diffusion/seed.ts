@@ -29,3 +29,6 @@ export const seedAfter = (first: bigint, index: number): bigint => BigInt.asUint
 
 /** How a seed is written as text, where its range is not checked yet. */
 export const seedPattern = /^-?\d{1,20}$/;
+
+/** Whether a text is a whole seed of at least 0, in decimal: files and forms cannot hold 64 bits as a number. */
+export const isSeed = (text: string): boolean => /^\d{1,20}$/.test(text) && BigInt(text) <= most;
