@@ -38,6 +38,33 @@ describe("a text in A1111's grammar", () => {
     expect(fields.size).toBe(0);
   });
 
+  it("may have lines behind its settings, and line breaks in their quoted values", () => {
+    const after = "Template: a {cat|dog}, 8: k\nof two lines\nNegative Template: {x|y}";
+    const { prompt, negativePrompt, fields } = parseParameters(
+      `a cat\nNegative prompt: dog\nSteps: 3, Wildcards: "a\nb, c: d", Seed: 4\n${after}`,
+    );
+    expect([prompt, negativePrompt]).toEqual(["a cat", "dog"]);
+    expect(Object.fromEntries(fields)).toEqual({
+      Steps: "3",
+      Wildcards: "a\nb, c: d",
+      Seed: "4",
+      Template: "a {cat|dog}, 8: k\nof two lines",
+      "Negative Template": "{x|y}",
+    });
+  });
+
+  it("may have a prompt with such lines of its own", () => {
+    const { prompt, fields } = parseParameters(
+      "Steps: up, doors: two, sky: red\nSteps: 3, Seed: 4, Size: 8x8",
+    );
+    expect([prompt, fields.get("Steps")]).toEqual(["Steps: up, doors: two, sky: red", "3"]);
+  });
+
+  it("goes on after a value that is a list, as stable-diffusion.cpp writes one", () => {
+    const { fields } = parseParameters("x\nSteps: 3, Skip layers: [7, 8, ], Skip layer start: 0.01, Seed: 4");
+    expect([fields.get("Skip layer start"), fields.get("Seed")]).toEqual(["0.01", "4"]);
+  });
+
   it("may have no prompt", () => {
     expect(parseParameters("Steps: 1, Seed: 2, Size: 8x8")).toMatchObject({
       prompt: "",
