@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { readPngTexts } from "../src/image/metadata-png.js";
+import { fileTexts } from "../src/image/file-texts.js";
 import { readRequest } from "../src/pipeline/saved.js";
 import { tinyModel } from "./serving.js";
 
@@ -81,9 +81,11 @@ describe("a grid", () => {
     const { width, height } = await sharp(sheet).metadata();
     expect(width).toBeGreaterThan(2 * 64);
     expect(height).toBeGreaterThan(2 * 64);
-    const parameters = readPngTexts(sheet).get("parameters");
-    expect(parameters).toContain('Script: X/Y/Z plot, X Type: Prompt S/R, X Values: "red,blue"');
-    expect(readPngTexts(sheet).get("XML:com.adobe.xmp")).toContain("trainedAlgorithmicMedia");
+    const texts = await fileTexts(sheet);
+    expect(texts?.get("parameters")).toContain(
+      'Script: X/Y/Z plot, X Type: Prompt S/R, X Values: "red,blue"',
+    );
+    expect(texts?.get("XML:com.adobe.xmp")).toContain("trainedAlgorithmicMedia");
   });
 
   it("keeps the cells it has when an axis grows", async () => {

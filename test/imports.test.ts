@@ -81,4 +81,25 @@ describe("imports point downwards", () => {
     );
     expect(offenders).toEqual([]);
   });
+
+  it("nothing that the page takes from here, or that this takes in turn, imports Node", () => {
+    const page = new URL("../web/src", import.meta.url).pathname;
+    const taken = new Set(
+      readdirSync(page, { encoding: "utf8" })
+        .filter((file) => /\.tsx?$/.test(file) && !file.includes(".test."))
+        .flatMap((file) => valuesFrom(path.join(page, file))),
+    );
+    expect([...taken].map((file) => path.relative(source, file))).toContain("image/file-texts.ts");
+    for (const file of taken) for (const next of valuesFrom(file)) taken.add(next);
+    const offenders = [...taken].filter((file) =>
+      / from "node:|^import "node:/m.test(readFileSync(file, "utf8")),
+    );
+    expect(offenders).toEqual([]);
+  });
 });
+
+/** The files below src that a file imports for more than their types. */
+const valuesFrom = (file: string): string[] =>
+  [...readFileSync(file, "utf8").matchAll(/^(?:import|export) (?!type)[^;]*? from "(\.[^"]+)"/gms)]
+    .map((m) => path.resolve(path.dirname(file), m[1]!.replace(/\.js$/, ".ts")))
+    .filter((target) => target.startsWith(`${source}/`));

@@ -3,7 +3,7 @@
 import { readFile } from "node:fs/promises";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { readPngTexts } from "../src/image/metadata-png.js";
+import { fileTexts } from "../src/image/file-texts.js";
 import type { Job, JobList } from "../src/serve/schemas.js";
 import { type Serving, serveModels } from "../src/serve/server.js";
 import { openBrowser, phone, type Visit, visit } from "./browser.js";
@@ -238,7 +238,7 @@ describe("the gallery", () => {
     expect(await page.getAttribute("[aria-label='Keep this seed']", "aria-pressed")).toBe("true");
     const [file] = await Promise.all([page.waitForEvent("download"), page.click("text=Download")]);
     expect(file.suggestedFilename()).toMatch(/^a-red-bicycle-\d+\.png$/);
-    expect(readPngTexts(await readFile(await file.path())).get("parameters")).toMatch(
+    expect((await fileTexts(await readFile(await file.path())))?.get("parameters")).toMatch(
       /^a red bicycle\nSteps: 3/,
     );
 
@@ -309,9 +309,25 @@ describe("a picture that is dropped", () => {
       mimeType: "image/png",
       buffer: Buffer.from("no picture"),
     });
-    await page.waitForSelector("text=other.png holds no settings");
+    await page.waitForSelector("text=other.png is no PNG, JPEG or WebP file");
     await drop(page, ".stage", "text.png", Buffer.from("no picture"));
-    await page.waitForSelector("text=text.png holds no settings");
+    await page.waitForSelector("text=text.png is no PNG, JPEG or WebP file");
+  });
+
+  it("of another program gives what could be read, and names the rest", async () => {
+    const page = await opened();
+    const file = (name: string) => readFile(new URL(`../src/image/testdata/${name}`, import.meta.url));
+    const values = () =>
+      Promise.all(["prompt", "negative", "seed", "steps"].map((id) => page.inputValue(`#${id}`)));
+    await drop(page, ".stage", "comfyui.webp", await file("comfyui.webp"));
+    await page.waitForSelector("text=Made by ComfyUI: the image will be similar at best.");
+    expect(await values()).toEqual(['a "grün" lighthouse', "text, watermark", "18446744073709551615", "20"]);
+    await drop(page, ".stage", "drop-comfy.png", await file("drop-comfy.png"));
+    await page.waitForSelector("text=The prompt could not be read: its prompt was not found");
+    expect(await values()).toEqual(['a "grün" lighthouse', "text, watermark", "5", "20"]);
+    await drop(page, ".stage", "no-charset.jpg", await file("no-charset.jpg"));
+    await page.waitForSelector("text=The model juggernaut");
+    expect(await values()).toEqual(["a cat", "ugly, bad", "1234567890123", "3"]);
   });
 
   it("begins a painting, with a mask that is painted by mouse and keys", async () => {
@@ -357,7 +373,7 @@ describe("a grid", () => {
     await page.waitForSelector(".cell");
     expect(await page.locator(".cell").count()).toBe(4);
     const [file] = await Promise.all([page.waitForEvent("download"), page.click("text=Save as PNG")]);
-    const texts = readPngTexts(await readFile(await file.path()));
+    const texts = (await fileTexts(await readFile(await file.path())))!;
     expect(texts.get("parameters")).toMatch(
       /Script: X\/Y\/Z plot, X Type: Prompt S\/R, X Values: "red,blue"/,
     );

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { readTexts } from "../image/metadata.js";
-import { readPngTexts, withPngTexts } from "../image/metadata-png.js";
+import { withPngTexts } from "../image/png-texts.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { readRequest } from "../pipeline/saved.js";
 import { generateCommand } from "./generate.js";
@@ -212,7 +212,7 @@ describe("a written picture", () => {
     expect(await readTexts(bytes)).toEqual({});
     for (const word of ["secret", "Steps", "koala", "trainedAlgorithmicMedia", "my-model", "Exif"])
       expect(bytes.includes(word), word).toBe(false);
-    await expect(readRequest(at("bare.png"))).rejects.toThrow(/must be a picture that holds its settings/);
+    await expect(readRequest(at("bare.png"))).rejects.toThrow(/must be an image that holds its settings/);
   });
 
   it("has the text that A1111 reads", async () => {
@@ -234,8 +234,8 @@ describe("a picture of A1111", () => {
     await writeFile(at("web.png"), withPngTexts(await bytesOf("mask.png"), { parameters }));
     await expect(koala("--from", at("web.png"))).rejects.toThrow(/^--model: .* sd_xl_base_1\.0 was not seen/);
     const said = await koala("--from", at("web.png"), "-m", model, "-o", at("web-2.png"));
-    expect(said).toContain("painted by another program");
-    expect(said).toContain("not taken over: Model hash");
+    expect(said).toContain("web.png was made by AUTOMATIC1111 or a program like it");
+    expect(said).toContain("read as plain words: (fog:1.1)");
     const own = ["--scheduler", "dpmpp-2m-karras", "-g", "4.5", "--seed", "1234567890", "-n", "people, text"];
     await koala(
       "a lighthouse, (fog:1.1)",
@@ -259,7 +259,7 @@ describe("a record is refused by field", () => {
   const changed = async (change: (record: Record<string, unknown>) => void) => {
     await mkdir(at("refused"), { recursive: true });
     const png = await bytesOf("base.png");
-    const record = JSON.parse(readPngTexts(png).get("koala")!);
+    const record = JSON.parse((await readTexts(png)).record!);
     change(record);
     await writeFile(at("refused/p.png"), withPngTexts(png, { koala: JSON.stringify(record) }));
     return readRequest(at("refused/p.png"));

@@ -8,7 +8,7 @@ import { type Axes, type Cell, cellSettings, cellsOf } from "../grid/axes.js";
 import { sheetLayout } from "../grid/layout.js";
 import { sheetContent, sheetFields } from "../grid/sheet-content.js";
 import { formatParameters } from "../image/metadata-parameters.js";
-import { withPngTexts } from "../image/metadata-png.js";
+import { withPngTexts } from "../image/png-texts.js";
 import { drawSheet } from "../image/sheet.js";
 import { xmpPacket } from "../image/xmp.js";
 import type { ModelRecord } from "../pipeline/record.js";

@@ -4,9 +4,9 @@ import { describe, expect, it } from "vitest";
 import { Generator } from "../diffusion/random.js";
 import { InvalidRequest } from "../errors.js";
 import { encodePicture, type PictureFormat } from "./encode.js";
-import { readTexts } from "./metadata.js";
-import { readUserComment } from "./metadata-exif.js";
-import { readPngTexts, withPngTexts } from "./metadata-png.js";
+import { inflated } from "./inflate.js";
+import { type PictureTexts, readTexts, roomProblem } from "./metadata.js";
+import { maxAllTextBytes, maxTextBytes, pngTexts, withPngTexts } from "./png-texts.js";
 
 const formats: readonly PictureFormat[] = ["png", "jpeg", "webp"];
 const picture = { width: 16, height: 8, data: Uint8Array.from({ length: 16 * 8 * 3 }, (_, i) => i % 251) };
@@ -87,89 +87,103 @@ describe("PNG text chunks", () => {
   });
 
   it("with a wrong check sum are passed over", async () => {
-    const png = Buffer.from(withPngTexts(await encodePicture(picture, "png"), { one: "first" }));
+    const png = Buffer.from(withPngTexts(await encodePicture(picture, "png"), { k: "first" }));
+    expect((await pngTexts(png, new Set(["k"]))).get("k")).toBe("first");
     png[png.indexOf("first")] = 0x46;
-    expect(readPngTexts(png).size).toBe(0);
+    expect((await pngTexts(png, new Set(["k"]))).size).toBe(0);
   });
 
   it("that are compressed are read, and dropped where they would take more than a megabyte", async () => {
-    const png = await encodePicture(picture, "png");
-    const compressed = (text: string) => withCompressed(Buffer.from(png), deflateSync(text));
-    expect(readPngTexts(compressed("packed")).get("k")).toBe("packed");
-    expect(readPngTexts(compressed("a".repeat(2 ** 20 + 1))).size).toBe(0);
+    const png = Buffer.from(await encodePicture(picture, "png"));
+    const text = async (given: string) =>
+      (await pngTexts(withCompressed(png, [["k", deflateSync(given)]]), new Set(["k"]))).get("k");
+    expect(await text("packed")).toBe("packed");
+    expect(await text("a".repeat(maxTextBytes))).toHaveLength(maxTextBytes);
+    expect(await text("a".repeat(maxTextBytes + 1))).toBeUndefined();
   });
 
-  /** A chunk zTXt before the pixels: keyword "k", NUL, method 0, data. */
-  function withCompressed(png: Buffer, data: Buffer): Buffer {
-    const body = Buffer.concat([Buffer.from("zTXtk\0\0", "latin1"), data]);
-    const chunk = Buffer.alloc(body.length + 8);
-    chunk.writeUInt32BE(body.length - 4, 0);
-    body.copy(chunk, 4);
-    chunk.writeUInt32BE(crcByGzip(body), body.length + 4);
-    return Buffer.concat([png.subarray(0, 33), chunk, png.subarray(33)]);
+  describe("of a file made to take long", () => {
+    const packed = deflateSync("a".repeat(maxTextBytes - 1), { level: 9 });
+    const counted = async (keywords: readonly string[], wanted: readonly string[], data = packed) => {
+      const png = withCompressed(
+        Buffer.from(await encodePicture(picture, "png")),
+        keywords.map((keyword) => [keyword, data] as const),
+      );
+      const asked: number[] = [];
+      const texts = await pngTexts(png, new Set(wanted), async (bytes, most) => {
+        asked.push(most);
+        return inflated(bytes, most);
+      });
+      return { asked, texts };
+    };
+    const names = Array.from({ length: 256 }, (_, i) => `k${i}`);
+
+    it("are not inflated under keywords that nobody wants", async () => {
+      expect(await counted(names, ["parameters"])).toEqual({ asked: [], texts: new Map() });
+    });
+
+    it("are inflated once for each keyword", async () => {
+      expect((await counted(Array(256).fill("k"), ["k"])).asked).toHaveLength(1);
+    });
+
+    it("end where all together are four megabytes, sound or not", async () => {
+      const { asked, texts } = await counted(names, names);
+      // The fourth finds a little less than a megabyte left.
+      expect([texts.size, asked.length]).toEqual([3, 4]);
+      expect([...texts.values()].reduce((sum, { length }) => sum + length, 0)).toBeLessThan(maxAllTextBytes);
+      expect(asked.every((most) => most <= maxTextBytes)).toBe(true);
+      // What is no zlib may have cost as much as it was allowed before it failed.
+      const broken = await counted(
+        names,
+        names,
+        Buffer.concat([packed.subarray(0, 900), Buffer.alloc(99, 255)]),
+      );
+      expect([broken.texts.size, broken.asked.filter((most) => most > 0).length]).toEqual([0, 4]);
+    });
+  });
+
+  /** Chunks zTXt before the pixels: keyword, NUL, method 0, data. */
+  function withCompressed(png: Buffer, texts: readonly (readonly [string, Buffer])[]): Buffer {
+    const chunks = texts.map(([keyword, data]) => {
+      const body = Buffer.concat([Buffer.from(`zTXt${keyword}\0\0`, "latin1"), data]);
+      const chunk = Buffer.alloc(body.length + 8);
+      chunk.writeUInt32BE(body.length - 4, 0);
+      body.copy(chunk, 4);
+      chunk.writeUInt32BE(crcByGzip(body), body.length + 4);
+      return chunk;
+    });
+    return Buffer.concat([png.subarray(0, 33), ...chunks, png.subarray(33)]);
   }
 });
 
-describe("UserComment", () => {
-  /** Big- and little-endian EXIF with one comment, its bytes as given. */
-  const exif = (order: "II" | "MM", comment: Buffer): Buffer => {
-    const little = order === "II";
-    const bytes = Buffer.alloc(44);
-    const u16 = (value: number, at: number) =>
-      little ? bytes.writeUInt16LE(value, at) : bytes.writeUInt16BE(value, at);
-    const u32 = (value: number, at: number) =>
-      little ? bytes.writeUInt32LE(value, at) : bytes.writeUInt32BE(value, at);
-    bytes.write(order, 0, "latin1");
-    u16(42, 2);
-    u32(8, 4);
-    for (const [at, tag, type, count, value] of [
-      [8, 0x8769, 4, 1, 26],
-      [26, 0x9286, 7, comment.length, 44],
-    ] as const) {
-      u16(1, at);
-      u16(tag, at + 2);
-      u16(type, at + 4);
-      u32(count, at + 6);
-      u32(value, at + 10);
+describe.each([
+  ["jpeg", 32_663, 59_484],
+  ["webp", 32_764, 2 ** 20 - 516],
+  ["png", 2 ** 20 - 100, 2 ** 20 - 100],
+] as const)("a %s file", (format, letters, bytes) => {
+  const texts = (parameters: number, length: number): PictureTexts => ({
+    parameters: "a".repeat(parameters),
+    record: `"${"b".repeat(length - 2)}"`,
+  });
+
+  it("gives back the longest texts that are said to fit", async () => {
+    for (const longest of [texts(letters, 9), texts(9, bytes), texts(letters, bytes)]) {
+      expect(roomProblem(format, longest)).toBeUndefined();
+      const read = await readTexts(await encodePicture(picture, format, { texts: longest }));
+      expect(read.parameters === longest.parameters && read.record === longest.record).toBe(true);
     }
-    return Buffer.concat([bytes, comment]);
-  };
-  const unicode = Buffer.from("UNICODE\0", "latin1");
-  const text = "漢字, a cat\nSteps: 4";
-
-  it.each(["II", "MM"] as const)(
-    "of other programs is read in both orders of UTF-16, in %s files",
-    (order) => {
-      const little = Buffer.from(text, "utf16le");
-      expect(readUserComment(exif(order, Buffer.concat([unicode, little])))).toBe(text);
-      expect(readUserComment(exif(order, Buffer.concat([unicode, Buffer.from(little).swap16()])))).toBe(text);
-    },
-  );
-
-  it("in ASCII is read", () => {
-    expect(readUserComment(exif("MM", Buffer.from("ASCII\0\0\0Steps: 4\0", "latin1")))).toBe("Steps: 4");
   });
 
-  it("that reaches beyond the file is passed over", () => {
-    const whole = exif("MM", Buffer.concat([unicode, Buffer.from(text, "utf16le")]));
-    for (let length = 0; length < whole.length; length++)
-      expect(readUserComment(whole.subarray(0, length))).toBeUndefined();
+  it("is said to have no room for longer ones, and is not made without them", async () => {
+    for (const longer of [texts(letters + 1, 9), texts(9, bytes + 1)]) {
+      expect(roomProblem(format, longer)).toMatch(
+        /^must fit into \d+ and \d+ bytes, .*, got \d+ and \d+ bytes\.$/,
+      );
+      await expect(encodePicture(picture, format, { texts: longer })).rejects.toThrow(
+        /^metadata: must fit into .* Save as PNG, or leave the metadata out\.$/,
+      );
+    }
   });
-});
-
-it.each(["jpeg", "webp"] as const)(
-  "texts beyond what a %s file can hold are refused, not dropped",
-  async (format) => {
-    const texts = { parameters: `${"a".repeat(40_000)}\n${last}`, record };
-    await expect(encodePicture(picture, format, { texts })).rejects.toThrow(
-      /^metadata: must each fit in the 64 kB/,
-    );
-  },
-);
-
-it("a JPEG's record may have 20 kB, as much as its prompts may need", async () => {
-  const texts = { parameters: last, record: JSON.stringify({ prompt: "a".repeat(20_000) }) };
-  expect(await readTexts(await encodePicture(picture, "jpeg", { texts }))).toEqual(texts);
 });
 
 it.each([

@@ -7,52 +7,85 @@ import { open } from "node:fs/promises";
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest } from "../errors.js";
 import { systemCode } from "../weights/files.js";
-import { fillUserComment, readUserComment, userCommentSpace } from "./metadata-exif.js";
-import { isPng, maxTextBytes, readPngTexts, withPngTexts } from "./metadata-png.js";
+import { blockTexts, fileTexts, recordKeyword, type Texts, xmpKeyword } from "./file-texts.js";
+import { fillUserComment, userCommentBytes, userCommentSpace } from "./metadata-exif.js";
+import { maxTextBytes, withPngTexts } from "./png-texts.js";
 import { xmpPacket } from "./xmp.js";
 
 /** `parameters` in A1111's grammar; `record` must be JSON in ASCII without `<`, `>` and `&`. */
 export type PictureTexts = { parameters: string; record: string };
+type Format = "png" | "jpeg" | "webp";
 
-const recordKeyword = "koala";
 const maxFileBytes = 2 ** 29;
 
 /** Encodes an image whose format is chosen, with its texts inside; InvalidRequest where the format has no room. */
 export async function encodeWithTexts(
   image: Sharp,
-  format: "png" | "jpeg" | "webp",
-  { parameters, record }: PictureTexts,
+  format: Format,
+  texts: PictureTexts,
 ): Promise<Uint8Array> {
+  const problem = roomProblem(format, texts);
+  if (problem)
+    throw new InvalidRequest("metadata", format, `${problem} Save as PNG, or leave the metadata out.`);
+  const { parameters, record } = texts;
   if (format === "png") {
     // XMP belongs into iTXt, which it gets for its byte order mark; libvips would write tEXt.
-    const texts = { parameters, [recordKeyword]: record, "XML:com.adobe.xmp": xmpPacket() };
-    return withPngTexts(await image.toBuffer(), texts);
+    const chunks = { parameters, [recordKeyword]: record, [xmpKeyword]: xmpPacket() };
+    return withPngTexts(await image.toBuffer(), chunks);
   }
   const space = { IFD2: { UserComment: userCommentSpace(parameters) } };
   const file = await image.withExif(space).withXmp(xmpPacket(record)).toBuffer();
   // Where either does not fit, libvips leaves it out without a word.
   const filled = file.includes(record) ? fillUserComment(file, parameters) : undefined;
   if (filled) return filled;
-  const got = `${2 * parameters.length} and ${record.length}`;
-  const rule = `must each fit in the 64 kB that EXIF and XMP have, got ${got} bytes of settings`;
-  throw new InvalidRequest("metadata", got, `${rule}. Save as PNG, or leave the metadata out.`);
+  throw new Error(`internal: ${format} took neither ${parameters.length} nor ${record.length} characters`);
 }
 
-/** The texts in a picture file or its bytes, as far as they are there and whole; InvalidRequest for no picture. */
+/** At least what a chunk of PNG has before the text. */
+const keywordBytes = 100;
+
+/**
+ * The bytes that a file takes: of the comment in EXIF (65,533 with what libvips puts beside it in a JPEG, 2^16 in a
+ * WebP), of the packet of XMP (libvips drops a longer one from a JPEG). Where a format has no limit, what is read
+ * again has one.
+ */
+const room: Readonly<Record<Format, { comment: number; packet: number }>> = {
+  png: { comment: maxTextBytes - keywordBytes, packet: maxTextBytes - keywordBytes },
+  jpeg: { comment: 65_334, packet: 60_000 },
+  webp: { comment: 65_536, packet: maxTextBytes },
+};
+
+/** Why a file of the format cannot hold the texts, or undefined: known before there is an image. */
+export function roomProblem(
+  format: Format,
+  { parameters, record }: PictureTexts,
+  { estimated = false } = {},
+): string | undefined {
+  const most = room[format];
+  const [comment, packet] =
+    format === "png"
+      ? [Buffer.byteLength(parameters), record.length]
+      : [userCommentBytes(parameters), Buffer.byteLength(xmpPacket(record))];
+  if (comment <= most.comment && packet <= most.packet) return undefined;
+  const place = format === "png" ? "texts of a PNG" : `EXIF and XMP of a ${format.toUpperCase()}`;
+  const rule = `must fit into ${most.comment} and ${most.packet} bytes, which the ${place} have room for`;
+  return `${rule}, got ${estimated ? "about " : ""}${comment} and ${packet} bytes.`;
+}
+
+/** The texts in an image file or its bytes, as far as they are there and whole; InvalidRequest for no image. */
 export async function readTexts(source: Uint8Array | string): Promise<Partial<PictureTexts>> {
-  const bytes = typeof source === "string" ? await readPicture(source) : source;
-  if (isPng(bytes)) {
-    const texts = readPngTexts(bytes);
-    return given(texts.get("parameters"), texts.get(recordKeyword));
-  }
-  const { exif, xmp } = await headerOf(bytes, source);
-  return given(exif && readUserComment(exif.subarray(0, maxTextBytes)), xmp && recordIn(xmp));
+  const texts = await readFileTexts(source);
+  const parameters = texts.get("parameters") ?? texts.get("UserComment");
+  const record = texts.get(recordKeyword);
+  return { ...(parameters !== undefined && { parameters }), ...(record !== undefined && { record }) };
 }
 
-const given = (parameters: string | undefined, record: string | undefined): Partial<PictureTexts> => ({
-  ...(parameters !== undefined && { parameters }),
-  ...(record !== undefined && { record }),
-});
+/** All texts by their names that settings may be in. */
+export async function readFileTexts(source: Uint8Array | string): Promise<Texts> {
+  const bytes = typeof source === "string" ? await readPicture(source) : source;
+  // Formats that sharp alone opens, as AVIF and TIFF.
+  return (await fileTexts(bytes)) ?? blockTexts(await headerOf(bytes, source));
+}
 
 async function headerOf(bytes: Uint8Array, source: Uint8Array | string) {
   try {
@@ -83,12 +116,4 @@ function unreadable(source: Uint8Array | string, why: string): InvalidRequest {
   const got = typeof source === "string" ? source : `${source.length} bytes`;
   const rule = `must be a picture that can be read, got ${got}: ${why}`;
   return new InvalidRequest("picture", got, `${rule}. Check the path.`);
-}
-
-/** The record in an XMP packet: an element as we write it, or an attribute as other programs rewrite it. */
-function recordIn(packet: Uint8Array): string | undefined {
-  const text = Buffer.from(packet.subarray(0, maxTextBytes)).toString("utf8");
-  const element = /<koala:record(?:\s[^<>]*)?>([^<]*)<\/koala:record>/.exec(text)?.[1];
-  const written = element ?? /\skoala:record=(?:"([^"<]*)"|'([^'<]*)')/.exec(text)?.slice(1).join("");
-  return written?.replace(/&(quot|#34|apos|#39);/g, (_, name) => (/quot|34/.test(name) ? '"' : "'"));
 }

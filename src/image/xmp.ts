@@ -1,4 +1,4 @@
-/** @file The XMP packet of a picture that a model painted. Pure. */
+/** @file The XMP packet of an image that a model made, and what is read from packets. Pure. */
 
 /** IPTC Photo Metadata 2022.1: the source type of what a trained model made. */
 const sourceType = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
@@ -18,3 +18,28 @@ export function xmpPacket(record?: string): string {
 
 const recordElement = "record";
 const ownSpace = 'xmlns:koala="urn:koala-diffusion:picture#"';
+
+/** The record in a packet: an element as we write it, or an attribute as other programs rewrite it. */
+export function recordInXmp(packet: string): string | undefined {
+  const element = /<koala:record(?:\s[^<>]*)?>([^<]*)<\/koala:record>/.exec(packet)?.[1];
+  const written = element ?? /\skoala:record=(?:"([^"<]*)"|'([^'<]*)')/.exec(packet)?.slice(1).join("");
+  return written === undefined ? undefined : unescaped(written);
+}
+
+/** EXIF's UserComment as XMP has it: the first of its languages. Draw Things keeps its settings there. */
+export function commentInXmp(packet: string): string | undefined {
+  const start = packet.indexOf("<exif:UserComment");
+  const item = start < 0 ? -1 : packet.indexOf("<rdf:li", start);
+  const from = item < 0 ? -1 : packet.indexOf(">", item) + 1;
+  const end = from < 1 ? -1 : packet.indexOf("<", from);
+  return end < 0 ? undefined : unescaped(packet.slice(from, end));
+}
+
+const entities: Readonly<Record<string, string>> = { amp: "&", lt: "<", gt: ">", quot: '"', apos: "'" };
+
+const unescaped = (text: string): string =>
+  text.replace(/&(?:#x([0-9a-f]{1,6})|#(\d{1,7})|(amp|lt|gt|quot|apos));/gi, (whole, hex, decimal, name) => {
+    if (name !== undefined) return entities[String(name).toLowerCase()]!;
+    const point = hex === undefined ? Number(decimal) : Number.parseInt(hex, 16);
+    return point <= 0x10ffff ? String.fromCodePoint(point) : whole;
+  });

@@ -10,7 +10,7 @@ import { schedulerNamed, schedulerShortNames } from "../diffusion/scheduler-name
 import { webuiNames, webuiScheduler } from "../diffusion/webui-names.js";
 import { InvalidRequest } from "../errors.js";
 import { encodePicture } from "../image/encode.js";
-import { withPngTexts } from "../image/metadata-png.js";
+import { withPngTexts } from "../image/png-texts.js";
 import { type DiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
 import { pictureTexts } from "./provenance.js";
 import { parseRecord } from "./record.js";
@@ -66,6 +66,7 @@ describe("a picture painted again from its file has the same bytes", () => {
     ["timesteps", { timesteps: [801, 401, 1] }],
     ["sigmas", { sigmas: [9.7, 0.1 + 0.2, 0] }],
     ["the noise of CUDA", { rng: "cuda", seed: 2n ** 63n }, "euler-a"],
+    ["the greatest seed", { seed: 2n ** 64n - 1n }],
     [
       "sizes and crops",
       { originalSize: [128, 64], cropsCoordsTopLeft: [8, 0], negativeTargetSize: [32, 32] },
@@ -177,7 +178,7 @@ describe("of another program's text", () => {
       image: undefined,
       mask: undefined,
       exact: false,
-      notes: ["other.png was painted by another program: the picture will be like it at best"],
+      notes: ["other.png was made by AUTOMATIC1111 or a program like it: the image will be similar at best"],
     });
   });
 
@@ -186,12 +187,80 @@ describe("of another program's text", () => {
     const { request, scheduler, notes } = await read(`x\n${bad}`);
     expect(request).toEqual({ prompt: "x", rng: "cuda" });
     expect(scheduler).toBeUndefined();
-    expect(notes[0]).toMatch(/not taken over: Hires upscale, Steps, CFG scale, Seed, Size, Sampler$/);
+    expect(notes[0]).toMatch(/; not taken over: Steps, Sampler, Seed, Size, CFG scale, Hires upscale$/);
+  });
+
+  it("what is not said, and what would be read as words, is named", async () => {
+    const { notes } = await read(
+      "a (red:1.2) fox <lora:ink:0.8>\nSteps: 4, Seed: 1, Denoising strength: 0.5",
+    );
+    expect(notes[0]).toMatch(
+      /; not taken over: Denoising strength; not in the file: Sampler, CFG scale, Size; read as plain words: \(red:1\.2\), <lora:ink:0\.8>$/,
+    );
+  });
+
+  it("a seed of 64 bits is taken whole, and one beyond them or of -1 is not", async () => {
+    const seedOf = async (seed: string) => (await read(`x\nSteps: 4, Size: 8x8, Seed: ${seed}`)).request.seed;
+    expect(await seedOf("18446744073709551615")).toBe(2n ** 64n - 1n);
+    expect(await seedOf("18446744073709551616")).toBeUndefined();
+    expect(await seedOf("-1")).toBeUndefined();
   });
 
   it("a text without settings is refused", async () => {
     await expect(read("just a caption")).rejects.toThrow(
-      /^picture: other\.png: must be a picture that holds/,
+      /^picture: other\.png: must be an image that holds its settings, got no known program's, but other texts: "parameters"\./,
     );
+  });
+});
+
+describe("a file of another program", () => {
+  const place = (name: string) => new URL(`../image/testdata/${name}`, import.meta.url).pathname;
+
+  it.each([
+    "template-after-steps.png",
+    "newline-in-value.png",
+    "no-charset.jpg",
+    "fooocus-ifd0.jpg",
+    "comment.jpg",
+    "xpcomment.jpg",
+    "exif.avif",
+  ])("%s gives its prompts, steps and seed", async (file) => {
+    const { request, scheduler } = await readRequest(place(file));
+    expect(request).toMatchObject({
+      prompt: "a cat",
+      negativePrompt: "ugly, bad",
+      numInferenceSteps: 3,
+      guidanceScale: 7,
+      seed: 1234567890123n,
+      width: 64,
+      height: 64,
+    });
+    expect(scheduler?.className).toBe("EulerAncestralDiscreteScheduler");
+  });
+
+  it("of ComfyUI gives its graph's settings, a seed of 64 bits and the CPU's noise among them", async () => {
+    for (const file of ["comfyui.png", "comfyui.webp"])
+      expect(await readRequest(place(file))).toMatchObject({
+        request: {
+          prompt: 'a "grün" lighthouse',
+          negativePrompt: "text, watermark",
+          numInferenceSteps: 20,
+          guidanceScale: 6.5,
+          seed: 2n ** 64n - 1n,
+          width: 832,
+          height: 1216,
+          rng: "cpu",
+        },
+        scheduler: { className: "DPMSolverMultistepScheduler", config: { use_karras_sigmas: true } },
+        model: { name: "sd_xl_base_1.0" },
+        notes: [`${file} was made by ComfyUI: the image will be similar at best`],
+      });
+  });
+
+  it("whose settings cannot be used is said to be that program's", async () => {
+    await expect(readRequest(place("drop-comfy.png"))).rejects.toThrow(
+      /^picture: drop-comfy\.png: must hold settings that can be read, got those of ComfyUI: its prompt was not found: /,
+    );
+    await expect(readRequest(place("jis.jpg"))).rejects.toThrow(/but other texts: "UserComment in JIS"\./);
   });
 });

@@ -1,11 +1,12 @@
-/** @file A picture file becomes a request again: exactly from our record, as far as it goes from A1111's text. */
+/** @file An image file becomes a request again: exactly from our record, as far as it goes from other programs' settings. */
 
 import path from "node:path";
 import { schedulerFromConfig } from "../diffusion/scheduler.js";
-import { webuiScheduler } from "../diffusion/webui-names.js";
-import { InvalidRequest } from "../errors.js";
-import { readTexts } from "../image/metadata.js";
-import { type Parameters, parseParameters } from "../image/metadata-parameters.js";
+import { InvalidRequest, listed } from "../errors.js";
+import { recordKeyword, type Texts } from "../image/file-texts.js";
+import { readFileTexts } from "../image/metadata.js";
+import { type Found, settingsIn } from "../image/programs/programs.js";
+import { programSettings } from "./program-settings.js";
 import { versions } from "./provenance.js";
 import { type ModelRecord, type PictureRecord, parseRecord, printable } from "./record.js";
 import type { GenerateRequest } from "./request.js";
@@ -25,19 +26,27 @@ export type SavedRequest = {
   notes: readonly string[];
 };
 
-/** Reads what a PNG, JPEG or WebP file was painted from; InvalidRequest names what is missing or not known. */
+/** Reads what an image file was made from; InvalidRequest names what is missing or not known. */
 export async function readRequest(file: string): Promise<SavedRequest> {
-  const { record, parameters } = await readTexts(file);
+  const texts = await readFileTexts(file);
   const name = path.basename(file);
+  const record = texts.get(recordKeyword);
   if (record !== undefined) return fromRecord(record, name);
-  const read = parameters === undefined ? undefined : parseParameters(parameters);
-  if (read && read.fields.size > 0) return fromParameters(read, name);
-  const rule = "must be a picture that holds its settings, got none inside";
-  throw new InvalidRequest(
-    "picture",
-    name,
-    `${name}: ${rule}. Sites and messengers strip them: use the file as it was painted.`,
-  );
+  const found = settingsIn(texts);
+  if (found && found.problem === undefined) return fromProgram(found, name);
+  throw new InvalidRequest("picture", name, `${name}: ${found ? unreadable(found) : absent(texts)}`);
+}
+
+const unreadable = ({ program, problem }: Found): string =>
+  `must hold settings that can be read, got those of ${program}: ${problem}. Give them yourself.`;
+
+/** Texts that are no settings show that nothing was stripped from the file. */
+function absent(texts: Texts): string {
+  const rule = "must be an image that holds its settings";
+  if (texts.size === 0)
+    return `${rule}, got none inside. Sites and messengers strip them: use the file as it was generated.`;
+  const others = listed([...texts.keys()].map(printable));
+  return `${rule}, got no known program's, but other texts: ${others}. Give the settings yourself.`;
 }
 
 function fromRecord(json: string, file: string): SavedRequest {
@@ -82,40 +91,34 @@ function named<T>(file: string, check: () => T): T {
   }
 }
 
-const used = ["Steps", "Sampler", "Schedule type", "CFG scale", "Seed", "Size", "Model", "RNG", "Version"];
-
-function fromParameters({ prompt, negativePrompt, fields }: Parameters, file: string): SavedRequest {
-  const passed = new Set([...fields.keys()].filter((name) => !used.includes(name)));
-  /** A value that `read` makes something of; otherwise it is passed over. */
-  const take = <T>(name: string, read: (value: string) => T | undefined): T | undefined => {
-    const value = fields.get(name);
-    const taken = value === undefined ? undefined : read(value);
-    if (value !== undefined && taken === undefined) passed.add(name);
-    return taken;
-  };
-  const steps = take("Steps", (v) => (/^\d{1,3}$/.test(v) && Number(v) > 0 ? Number(v) : undefined));
-  const guidance = take("CFG scale", (v) => (/^\d{1,3}(\.\d+)?$/.test(v) ? Number(v) : undefined));
-  const seed = take("Seed", (v) => (/^\d{1,19}$/.test(v) ? BigInt(v) : undefined));
-  const size = take("Size", (v) => /^(\d{1,4})x(\d{1,4})$/.exec(v)?.slice(1).map(Number));
-  const scheduler = take("Sampler", (v) => webuiScheduler(v, fields.get("Schedule type")));
-  const name = fields.get("Model");
-  const rest = passed.size > 0 ? `; not taken over: ${[...passed].slice(0, 12).join(", ")}` : "";
+function fromProgram({ program, parameters }: Found, file: string): SavedRequest {
+  const settings = programSettings(parameters);
+  const { prompt, negativePrompt, steps, guidanceScale, seed, size, scheduler, model, rng } = settings;
+  const { left, missing, words, strength } = settings;
+  // Which image it began with is not in such files, so a strength alone cannot be used.
+  const unused = strength === undefined ? left : [...left, "Denoising strength"];
+  const some = (names: readonly string[]) => names.slice(0, 12).map(printable).join(", ");
+  const rest = [
+    ...(unused.length > 0 ? [`not taken over: ${some(unused)}`] : []),
+    ...(missing.length > 0 ? [`not in the file: ${some(missing)}`] : []),
+    ...(words.length > 0 ? [`read as plain words: ${some(words)}`] : []),
+  ];
+  const about = `${file} was made by ${printable(program)}: the image will be similar at best`;
   return {
     request: {
       prompt,
       ...(negativePrompt !== undefined && { negativePrompt }),
       ...(steps !== undefined && { numInferenceSteps: steps }),
-      ...(guidance !== undefined && { guidanceScale: guidance }),
+      ...(guidanceScale !== undefined && { guidanceScale }),
       ...(seed !== undefined && { seed }),
-      ...(size && { width: size[0]!, height: size[1]! }),
-      // A1111 draws on the GPU unless it is told otherwise.
-      rng: fields.get("RNG") === "CPU" ? "cpu" : "cuda",
+      ...size,
+      rng,
     },
     scheduler: scheduler && { className: scheduler.className, config: scheduler.overrides },
-    model: name === undefined ? undefined : { name: printable(name) },
+    model: model === undefined ? undefined : { name: printable(model) },
     image: undefined,
     mask: undefined,
     exact: false,
-    notes: [`${file} was painted by another program: the picture will be like it at best${rest}`],
+    notes: [[about, ...rest].join("; ")],
   };
 }

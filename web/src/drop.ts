@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { say } from "./messages.js";
-import { settingsIn } from "./read-settings.js";
+import { readingOf } from "./read-settings.js";
 import { startFrom, useSettings } from "./settings.js";
 
 /** Whether a file is held over the page. */
@@ -26,13 +26,15 @@ export async function beginWith(file: File): Promise<void> {
 
 /** Fills the form from a picture file, or offers to begin with it. */
 export async function readSettings(file: File): Promise<void> {
-  const settings = settingsIn(new Uint8Array(await file.arrayBuffer()));
-  if (settings) {
-    say("note", useSettings(settings) ?? `The settings of ${file.name} were taken over.`);
-    if (settings.strength !== undefined)
-      say("note", `${file.name} began with a picture. Choose that one as well.`);
+  const reading = await readingOf(new Uint8Array(await file.arrayBuffer()));
+  if ("problem" in reading) {
+    const text = `${file.name} ${reading.problem}.`;
+    say("error", text, { label: "Begin with it", act: () => beginWith(file) });
     return;
   }
-  const text = `${file.name} holds no settings: sites and messengers strip them, and only PNG files are read.`;
-  say("error", text, { label: "Begin with it", act: () => beginWith(file) });
+  const { settings } = reading;
+  const missing = useSettings(settings) ?? `The settings of ${file.name} were taken over.`;
+  say("note", [missing, ...(settings.notes ?? [])].join(" "));
+  if (settings.strength !== undefined)
+    say("note", `${file.name} began with a picture. Choose that one as well.`);
 }

@@ -13,12 +13,12 @@ export const messages = signal<readonly Message[]>([]);
 
 let last = 0;
 
-/** Notes go by themselves, errors are dismissed. */
+/** Notes go by themselves, when there was time to read them; errors are dismissed. */
 export function say(kind: Message["kind"], text: string, action?: Message["action"]): void {
   const id = ++last;
   const others = messages.value.filter((message) => message.text !== text).slice(-2);
   messages.value = [...others, { id, kind, text, ...(action && { action }) }];
-  if (kind === "note") setTimeout(() => dismiss(id), 8000);
+  if (kind === "note") setTimeout(() => dismiss(id), Math.max(8000, 60 * text.length));
 }
 
 export function dismiss(id: number): void {

@@ -1,4 +1,4 @@
-/** @file Reads the settings inside a PNG that is chosen. */
+/** @file Reads the settings inside an image file that is chosen. */
 
 import { readSettings } from "./drop.js";
 import { FileButton } from "./file-button.js";
@@ -7,8 +7,8 @@ export const ReadButton = () => (
   <FileButton
     id="read-file"
     icon="open"
-    label="Read a PNG's settings"
-    accept="image/png"
+    label="Read an image's settings"
+    accept="image/png,image/jpeg,image/webp"
     onFile={(file) => void readSettings(file)}
   />
 );

@@ -1,12 +1,25 @@
-/** @file What the page reads from a PNG, ours and others'. */
+/** @file What the page reads from image files, ours and others'. */
 
 import { describe, expect, it } from "vitest";
 import { withPngTexts } from "../../src/image/png-texts.js";
-import { settingsIn } from "./read-settings.js";
+import compressed from "../../src/image/testdata/compressed.png?inline";
+import dropComfy from "../../src/image/testdata/drop-comfy.png?inline";
+import fooocus from "../../src/image/testdata/fooocus-ifd0.jpg?inline";
+import noCharset from "../../src/image/testdata/no-charset.jpg?inline";
+import template from "../../src/image/testdata/template-after-steps.png?inline";
+import { readingOf } from "./read-settings.js";
 
 /** The signature and a header chunk of 13 bytes, all zero. */
 const head = [137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, ...new Uint8Array(21)];
 const png = (texts: Record<string, string>) => withPngTexts(Uint8Array.from(head), texts);
+const settingsOf = async (bytes: Uint8Array) => {
+  const reading = await readingOf(bytes);
+  return "settings" in reading ? reading.settings : expect.fail(reading.problem);
+};
+const problemOf = async (bytes: Uint8Array) => {
+  const reading = await readingOf(bytes);
+  return "problem" in reading ? reading.problem : expect.fail("it was read");
+};
 
 const record = {
   prompt: "ein Käfer",
@@ -20,9 +33,9 @@ const record = {
 };
 
 describe("a PNG's settings", () => {
-  it("come from our record before the text of other programs", () => {
+  it("come from our record before the text of other programs", async () => {
     const texts = { parameters: "another\nSteps: 9, Sampler: DDIM, Seed: 1", koala: JSON.stringify(record) };
-    expect(settingsIn(png(texts))).toEqual({
+    expect(await settingsOf(png(texts))).toEqual({
       prompt: "ein Käfer",
       model: "etri-vilab/koala-lightning-1b",
       width: 64,
@@ -34,11 +47,11 @@ describe("a PNG's settings", () => {
     });
   });
 
-  it("come from A1111's text where there is no record, or a broken one", () => {
+  it("come from A1111's text where there is no record, or a broken one", async () => {
     const parameters =
       "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7.5, Seed: 5, Size: 512x768, Model: m";
     for (const koala of [{}, { koala: "{" }, { koala: '{"prompt":5}' }]) {
-      expect(settingsIn(png({ parameters, ...koala }))).toEqual({
+      expect(await settingsOf(png({ parameters, ...koala }))).toEqual({
         prompt: "a cat",
         negativePrompt: "dog",
         model: "m",
@@ -48,22 +61,77 @@ describe("a PNG's settings", () => {
         guidanceScale: 7.5,
         seed: "5",
         scheduler: "euler-a",
+        notes: ["Made by AUTOMATIC1111 or a program like it: the image will be similar at best."],
       });
     }
   });
 
-  it("are none in other files and other texts", () => {
-    expect(settingsIn(new TextEncoder().encode("no picture"))).toBeUndefined();
-    expect(settingsIn(png({}))).toBeUndefined();
-    expect(settingsIn(png({ parameters: "just words" }))).toBeUndefined();
+  it("name a schedule that the form cannot say, and what else is not taken over", async () => {
+    const parameters =
+      "a (red:1.2) cat\nSteps: 20, Sampler: DPM++ 2M, Schedule type: SGM Uniform, Seed: 18446744073709551615, Clip skip: 2";
+    const { notes, ...rest } = await settingsOf(png({ parameters }));
+    expect(rest).toEqual({
+      prompt: "a (red:1.2) cat",
+      steps: 20,
+      seed: "18446744073709551615",
+      scheduler: "dpmpp-2m",
+    });
+    expect(notes?.slice(1)).toEqual([
+      "Not taken over: Clip skip, Schedule type.",
+      "Not in the file: CFG scale, Size.",
+      "Read as plain words: (red:1.2).",
+    ]);
   });
 
-  it("pass over what has another kind", () => {
+  it("have a strength where they began with an image, not where the program enlarged its own", async () => {
+    const last = "x\nSteps: 20, Seed: 1, Denoising strength: 0.5";
+    expect((await settingsOf(png({ parameters: last }))).strength).toBe(0.5);
+    const enlarged = await settingsOf(png({ parameters: `${last}, Hires upscale: 2` }));
+    expect(enlarged.strength).toBeUndefined();
+    expect(enlarged.notes).toContain("Not taken over: Denoising strength, Hires upscale.");
+  });
+
+  it("pass over what has another kind", async () => {
     const wrong = { ...record, seed: -1, width: "64", guidanceScale: null, scheduler: [], model: 5 };
-    expect(settingsIn(png({ koala: JSON.stringify(wrong) }))).toEqual({
+    expect(await settingsOf(png({ koala: JSON.stringify(wrong) }))).toEqual({
       prompt: "ein Käfer",
       height: 72,
       steps: 4,
     });
   });
+});
+
+describe("of other programs' files", () => {
+  const bytesOf = async (address: string) => new Uint8Array(await (await fetch(address)).arrayBuffer());
+
+  it.each(Object.entries({ noCharset, fooocus, template, compressed }))(
+    "%s is read as the command reads it",
+    async (_, file) => {
+      expect(await settingsOf(await bytesOf(file))).toMatchObject({
+        prompt: "a cat",
+        negativePrompt: "ugly, bad",
+        steps: 3,
+        seed: "1234567890123",
+        scheduler: "euler-a",
+      });
+    },
+  );
+
+  it("one without a prompt that can be read gives the rest", async () => {
+    const { prompt, ...rest } = await settingsOf(await bytesOf(dropComfy));
+    expect(prompt).toBeUndefined();
+    expect(rest).toMatchObject({ steps: 20, guidanceScale: 8, seed: "5", scheduler: "euler" });
+    expect(rest.notes?.[1]).toMatch(/^The prompt could not be read: its prompt was not found/);
+  });
+});
+
+it("what cannot be read is told apart", async () => {
+  expect(await problemOf(new TextEncoder().encode("no image"))).toBe("is no PNG, JPEG or WebP file");
+  expect(await problemOf(png({}))).toBe("holds no settings: sites and messengers strip them");
+  expect(await problemOf(png({ parameters: "just words", Software: "GIMP" }))).toBe(
+    "holds no settings of a known program, but other texts: parameters, Software",
+  );
+  expect(await problemOf(png({ workflow: "{}" }))).toMatch(
+    /^holds settings of ComfyUI that cannot be used: /,
+  );
 });

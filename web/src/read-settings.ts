@@ -1,12 +1,14 @@
-/** @file What a picture file says of its making, as far as the page's form can hold it. */
+/** @file What an image file says of its making, as far as the page's form can hold it. */
 
-import { shortNameOf } from "../../src/diffusion/scheduler-short-names.js";
-import { webuiScheduler } from "../../src/diffusion/webui-names.js";
-import { parseParameters } from "../../src/image/metadata-parameters.js";
-import { isPng, pngTexts } from "../../src/image/png-texts.js";
+import { shortNameOf, shortNames } from "../../src/diffusion/scheduler-short-names.js";
+import { isSeed } from "../../src/diffusion/seeds.js";
+import { fileTexts, recordKeyword } from "../../src/image/file-texts.js";
+import { type Found, settingsIn } from "../../src/image/programs/programs.js";
+import { programSettings } from "../../src/pipeline/program-settings.js";
 
 export type ReadSettings = {
-  prompt: string;
+  /** Absent where the file's program keeps it in a way that is not read. */
+  prompt?: string;
   negativePrompt?: string;
   model?: string;
   width?: number;
@@ -16,15 +18,27 @@ export type ReadSettings = {
   seed?: string;
   scheduler?: string;
   strength?: number;
+  /** What of another program's settings has no place in the form, in sentences. */
+  notes?: readonly string[];
 };
 
-/** Undefined where the file is no PNG or says nothing. Our record counts before the text of other programs. */
-export function settingsIn(bytes: Uint8Array): ReadSettings | undefined {
-  if (!isPng(bytes)) return undefined;
-  const texts = pngTexts(bytes);
-  const [record, parameters] = [texts.get("koala"), texts.get("parameters")];
+/** What was found in a file: settings, or whose they are if they cannot be used, or the names of other texts in it. */
+export type Reading = { settings: ReadSettings } | { problem: string };
+
+/** Our record counts before the settings of other programs. */
+export async function readingOf(bytes: Uint8Array): Promise<Reading> {
+  const texts = await fileTexts(bytes);
+  if (!texts) return { problem: "is no PNG, JPEG or WebP file" };
+  const record = texts.get(recordKeyword);
   const own = record === undefined ? undefined : fromRecord(record);
-  return own ?? (parameters === undefined ? undefined : fromParameters(parameters));
+  if (own) return { settings: own };
+  const found = settingsIn(texts);
+  if (found && found.parameters.fields.size > 0) return { settings: fromProgram(found) };
+  if (found) return { problem: `holds settings of ${found.program} that cannot be used: ${found.problem}` };
+  if (texts.size === 0) return { problem: "holds no settings: sites and messengers strip them" };
+  return {
+    problem: `holds no settings of a known program, but other texts: ${[...texts.keys()].join(", ")}`,
+  };
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -40,6 +54,7 @@ function fromRecord(json: string): ReadSettings | undefined {
   const { model, scheduler } = record;
   const className = isObject(scheduler) ? textIn(scheduler, "className") : undefined;
   const config = isObject(scheduler) && isObject(scheduler.config) ? scheduler.config : {};
+  const seed = textIn(record, "seed");
   return present({
     prompt,
     negativePrompt: textIn(record, "negativePrompt"),
@@ -48,37 +63,40 @@ function fromRecord(json: string): ReadSettings | undefined {
     height: numberIn(record, "height"),
     steps: numberIn(record, "numInferenceSteps"),
     guidanceScale: numberIn(record, "guidanceScale"),
-    seed: wholeNumber(textIn(record, "seed")),
+    seed: seed !== undefined && isSeed(seed) ? seed : undefined,
     scheduler: className === undefined ? undefined : (shortNameOf(className, config) ?? className),
     strength: numberIn(record, "strength"),
   });
 }
 
-function fromParameters(text: string): ReadSettings | undefined {
-  const { prompt, negativePrompt, fields } = parseParameters(text);
-  if (fields.size === 0) return undefined;
-  const [, width, height] = /^(\d{1,4})x(\d{1,4})$/.exec(fields.get("Size") ?? "") ?? [];
-  const sampler = webuiScheduler(fields.get("Sampler") ?? "", fields.get("Schedule type"));
-  const real = (name: string) => {
-    const value = Number(fields.get(name) ?? Number.NaN);
-    return Number.isFinite(value) && value > 0 ? value : undefined;
-  };
+function fromProgram({ program, parameters, problem }: Found): ReadSettings {
+  const { prompt, negativePrompt, steps, guidanceScale, seed, size, scheduler, model, strength, ...told } =
+    programSettings(parameters);
+  const name = scheduler && shortNameOf(scheduler.className, scheduler.overrides);
+  // A short name may say less than the file, as of the spacing of timesteps.
+  const said = name === undefined ? {} : shortNames[name]!.overrides;
+  const unsaid = Object.keys(scheduler?.overrides ?? {}).some((key) => !Object.hasOwn(said, key));
+  const left = [...told.left, ...(unsaid ? ["Schedule type"] : [])];
+  const some = (names: readonly string[]) => names.slice(0, 12).join(", ");
   return present({
-    prompt,
+    prompt: problem === undefined ? prompt : undefined,
     negativePrompt,
-    model: fields.get("Model"),
-    width: width === undefined ? undefined : Number(width),
-    height: height === undefined ? undefined : Number(height),
-    steps: real("Steps"),
-    guidanceScale: real("CFG scale"),
-    seed: wholeNumber(fields.get("Seed")),
-    scheduler: sampler && shortNameOf(sampler.className, sampler.overrides),
-    strength: real("Denoising strength"),
+    model,
+    ...size,
+    steps,
+    guidanceScale,
+    seed: seed?.toString(),
+    scheduler: name,
+    strength,
+    notes: [
+      `Made by ${program}: the image will be similar at best.`,
+      ...(problem === undefined ? [] : [`The prompt could not be read: ${problem}.`]),
+      ...(left.length > 0 ? [`Not taken over: ${some(left)}.`] : []),
+      ...(told.missing.length > 0 ? [`Not in the file: ${some(told.missing)}.`] : []),
+      ...(told.words.length > 0 ? [`Read as plain words: ${some(told.words)}.`] : []),
+    ],
   });
 }
-
-const wholeNumber = (text: string | undefined) =>
-  text !== undefined && /^\d{1,19}$/.test(text) ? text : undefined;
 
 function parsed(json: string): unknown {
   try {
@@ -88,7 +106,7 @@ function parsed(json: string): unknown {
   }
 }
 
-type Found = { [K in keyof ReadSettings]: ReadSettings[K] | undefined } & { prompt: string };
+type Optional = { [K in keyof ReadSettings]: ReadSettings[K] | undefined };
 
-const present = (found: Found): ReadSettings =>
+const present = (found: Optional): ReadSettings =>
   Object.fromEntries(Object.entries(found).filter(([, value]) => value !== undefined)) as ReadSettings;

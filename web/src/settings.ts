@@ -95,8 +95,9 @@ export function resetToDefaults({ defaults }: Model): void {
 export function useSettings(from: ReadSettings | Settings): string | undefined {
   const known = served.value?.models.find(({ id, name }) => id === from.model || name === from.model);
   if (known) chooseModel(known.id);
-  prompt.value = from.prompt;
-  negativePrompt.value = from.negativePrompt ?? "";
+  // An image whose prompt could not be read leaves those of the form.
+  negativePrompt.value = from.negativePrompt ?? (from.prompt === undefined ? negativePrompt.value : "");
+  prompt.value = from.prompt ?? prompt.value;
   width.value = from.width ?? width.value;
   height.value = from.height ?? height.value;
   steps.value = from.steps ?? steps.value;
