@@ -16,5 +16,6 @@ export {
 } from "./pipeline/pipeline.js";
 export type { PictureRecord } from "./pipeline/record.js";
 export type { GenerateRequest } from "./pipeline/request.js";
+export { metadataProblem } from "./pipeline/room.js";
 export { readRequest, type SavedRequest } from "./pipeline/saved.js";
 export type { PictureSource } from "./pipeline/start.js";

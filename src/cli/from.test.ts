@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -132,6 +132,28 @@ describe("--from paints the same file again", () => {
     await painted("parts.png", "x", "--vae", path.join(golden, "taesd-tiny"), "--unet", unet, ...loras);
     await koala("--from", at("parts.png"), "-q", "-o", at("parts-2.png"));
     expect((await bytesOf("parts-2.png")).equals(await bytesOf("parts.png"))).toBe(true);
+  });
+});
+
+describe("metadata that a file would not hold", () => {
+  const long = `${"a".repeat(40_000)} cat`;
+
+  it("is refused before anything is generated, whichever prompt is too long", async () => {
+    for (const name of ["long.jpg", "long.webp"]) {
+      const words = ["a cat", long, "-m", model, "-s", "1", "-o", at(name)];
+      await expect(koala(...words)).rejects.toThrow(
+        /^--output: the metadata of .*long-?1?\.(jpg|webp) must fit into .* name a \.png file, or add --no-metadata\.$/,
+      );
+      await expect(koala("a cat", "-n", long, ...words.slice(2))).rejects.toThrow(/^--output: the metadata/);
+    }
+    expect(await readdir(folder)).not.toContainEqual(expect.stringMatching(/^long/));
+  });
+
+  it("is no reason without metadata, or for a PNG", async () => {
+    const words = ["-m", model, "-s", "1", "-W", "64", "-H", "64", "-q"];
+    await koala(long, ...words, "-o", at("bare.jpg"), "--no-metadata");
+    await koala(long, ...words, "-o", at("kept.png"));
+    expect(JSON.parse((await readTexts(at("kept.png"))).record!).prompt).toBe(long);
   });
 });
 

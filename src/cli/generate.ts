@@ -14,6 +14,7 @@ import { type Advice, adviceFor } from "../pipeline/advice.js";
 import type { Lora } from "../pipeline/lora.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
+import { metadataProblem } from "../pipeline/room.js";
 import { readRequest, type SavedRequest } from "../pipeline/saved.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
 import { decodeText } from "../text-file.js";
@@ -63,7 +64,7 @@ export function generateCommand(): Command {
     .description("Paint a prompt, with the model that ships inside or one from a diffusers folder.")
     .argument("[prompt...]", "what to paint; each quoted prompt is a picture")
     .option("-m, --model <model>", "diffusers folder or Hub id (default: the model inside)")
-    .option("--from <picture>", "paint again what made this picture")
+    .option("--from <picture>", "generate again what made this image")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")
     .option("--vae <path>", "another autoencoder: folder or TAESD file")
@@ -128,6 +129,7 @@ async function generate(words: string[], given: Options): Promise<void> {
     const chosen = settings(pipeline, options, advice, before);
     say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
     const seed = resolveSeed(options.seed ?? saved?.request.seed);
+    if (options.metadata) checkRoom(target(0, seed), prompts, chosen.request);
     say(`seed ${seed}`);
     for (const [i, prompt] of prompts.entries()) {
       const first = seedAfter(seed, i * options.count);
@@ -161,6 +163,21 @@ async function generate(words: string[], given: Options): Promise<void> {
     progress.stop();
     done();
     await pipeline.close();
+  }
+}
+
+/** Whether the file takes what will be said of it is known before anything is generated. */
+function checkRoom(file: string, prompts: readonly string[], request: Omit<GenerateRequest, "prompt">): void {
+  const one = (texts: string | readonly string[] | undefined) =>
+    typeof texts === "string" ? texts : undefined;
+  const prompt2 = one(request.prompt2);
+  const negativePrompt = one(request.negativePrompt);
+  const negativePrompt2 = one(request.negativePrompt2);
+  for (const prompt of prompts) {
+    const problem = metadataProblem(formatOf(file), { prompt, prompt2, negativePrompt, negativePrompt2 });
+    if (problem === undefined) continue;
+    const remedy = "Shorten the prompts, name a .png file, or add --no-metadata.";
+    throw new InvalidRequest("--output", file, `the metadata of ${file} ${problem} ${remedy}`);
   }
 }
 

@@ -1,7 +1,7 @@
 /** @file What another program's settings mean here. The page has it as well, so it must not know Node. */
 
 import type { SchedulerChoice } from "../diffusion/scheduler-short-names.js";
-import { isSeed } from "../diffusion/seeds.js";
+import { isSeed } from "../diffusion/seed.js";
 import { scheduleSettings, webuiScheduler } from "../diffusion/webui-names.js";
 import type { Parameters } from "../image/metadata-parameters.js";
 

@@ -76,7 +76,7 @@ export type PictureRecord = z.output<typeof schema>;
 export type ModelRecord = z.output<typeof model>;
 
 /** JSON in ASCII without `<`, `>` and `&`, so that Latin-1 and XML hold it as it is; keys in the order given. */
-export function recordText(record: PictureRecord): string {
+export function recordText(record: { [K in keyof PictureRecord]?: PictureRecord[K] | undefined }): string {
   return JSON.stringify(record).replace(
     /[<>&\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,

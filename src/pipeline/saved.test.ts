@@ -11,10 +11,12 @@ import { webuiNames, webuiScheduler } from "../diffusion/webui-names.js";
 import { InvalidRequest } from "../errors.js";
 import { encodePicture } from "../image/encode.js";
 import { withPngTexts } from "../image/png-texts.js";
+import { Painting } from "./painting.js";
 import { type DiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
 import { pictureTexts } from "./provenance.js";
 import { parseRecord } from "./record.js";
 import type { GenerateRequest } from "./request.js";
+import { metadataProblem } from "./room.js";
 import { readRequest } from "./saved.js";
 
 const model = new URL("../../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
@@ -263,4 +265,19 @@ describe("a file of another program", () => {
     );
     await expect(readRequest(place("jis.jpg"))).rejects.toThrow(/but other texts: "UserComment in JIS"\./);
   });
+});
+
+it("the longest prompt that a JPEG or WebP is said to hold is kept in one, and read again", async () => {
+  const first = await painted({ ...base, numInferenceSteps: 1 });
+  for (const format of ["jpeg", "webp"] as const)
+    for (const letter of ["a", "漢"]) {
+      let length = 0;
+      for (let step = 2 ** 16; step >= 1; step /= 2)
+        if (!metadataProblem(format, { prompt: letter.repeat(length + step) })) length += step;
+      expect(length).toBeGreaterThan(9000);
+      const record = { ...first.record!, prompt: letter.repeat(length) };
+      const file = path.join(folder, `long.${format}`);
+      await new Painting(first, 7n, record).save(file);
+      expect((await readRequest(file)).request.prompt).toHaveLength(length);
+    }
 });

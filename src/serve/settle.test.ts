@@ -33,6 +33,12 @@ describe("settling a request", () => {
     expect(await refused({ steps: 200 })).toBe("steps");
     expect(await refused({ count: 9 }, { ...defaultLimits, count: 8 })).toBe("count");
     expect(await refused({ width: 4096, height: 4096 })).toBe("width");
+    const long = { prompt: "a".repeat(20_000), negativePrompt: "b".repeat(20_000) };
+    expect(await refused({ ...long, outputFormat: "jpeg" })).toBe("outputFormat");
+    expect(await refused({ prompt: "漢".repeat(20_000), outputFormat: "jpeg" })).toBe("outputFormat");
+    expect((await settle({ ...long, outputFormat: "png" }, catalogue, defaultLimits)).settings).toMatchObject(
+      long,
+    );
   });
 
   it("fills in the model's defaults and draws a seed", async () => {

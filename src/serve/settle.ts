@@ -8,6 +8,7 @@ import { type SchedulerChoice, schedulerNamed } from "../diffusion/scheduler-nam
 import { resolveSeed } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { checkRequest } from "../pipeline/request.js";
+import { metadataProblem } from "../pipeline/room.js";
 import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
 import type { Order } from "./paint.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
@@ -119,6 +120,11 @@ function checkOrder(order: Order, model: ServedModel): void {
     orderedScheduler(order, model).setTimesteps(settings.steps);
   } catch (error) {
     throw error instanceof InvalidRequest ? renamed(error) : error;
+  }
+  const problem = metadataProblem(settings.outputFormat, settings);
+  if (problem !== undefined) {
+    const rule = `the metadata ${problem} Shorten the prompts, or ask for png.`;
+    throw new InvalidRequest("outputFormat", settings.outputFormat, rule);
   }
   const { strength, steps } = settings;
   if (image && Math.floor(steps * strength!) < 1) {

@@ -1,7 +1,7 @@
 /** @file What an image file says of its making, as far as the page's form can hold it. */
 
 import { shortNameOf, shortNames } from "../../src/diffusion/scheduler-short-names.js";
-import { isSeed } from "../../src/diffusion/seeds.js";
+import { isSeed } from "../../src/diffusion/seed.js";
 import { fileTexts, recordKeyword } from "../../src/image/file-texts.js";
 import { type Found, settingsIn } from "../../src/image/programs/programs.js";
 import { programSettings } from "../../src/pipeline/program-settings.js";

@@ -11,6 +11,7 @@ const names: Readonly<Record<string, string>> = {
   height: "size",
   guidanceScale: "guidance_scale",
   negativePrompt: "negative_prompt",
+  outputFormat: "output_format",
 };
 
 export function openaiProblem(trouble: Trouble) {

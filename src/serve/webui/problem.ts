@@ -12,6 +12,7 @@ const names: Readonly<Record<string, string>> = {
   strength: "denoising_strength",
   model: "sd_model_checkpoint",
   clipSkip: "CLIP_stop_at_last_layers",
+  outputFormat: "samples_format",
 };
 
 export function webuiProblem(trouble: Trouble): z.infer<typeof webuiError> {
