@@ -21,8 +21,6 @@ export type ProgramSettings = {
   left: readonly string[];
   /** Of what every image is made with, what is not in the file. */
   missing: readonly string[];
-  /** Parts of the prompt that mean something there and are read as words here. */
-  words: readonly string[];
 };
 
 const essential = ["Steps", "Sampler", "CFG scale", "Seed", "Size"];
@@ -75,7 +73,6 @@ export function programSettings({ prompt, negativePrompt, fields }: Parameters):
     missing: essential.filter(
       (name) => ![name, ...(synonyms[name] ?? [])].some((label) => fields.has(label)),
     ),
-    words: prompt.match(/<(?:lora|lyco|hypernet):[^<>]{1,100}>|\([^()<>]{1,100}:\d+(?:\.\d+)?\)/g) ?? [],
   };
 }
 

@@ -94,14 +94,13 @@ function named<T>(file: string, check: () => T): T {
 function fromProgram({ program, parameters }: Found, file: string): SavedRequest {
   const settings = programSettings(parameters);
   const { prompt, negativePrompt, steps, guidanceScale, seed, size, scheduler, model, rng } = settings;
-  const { left, missing, words, strength } = settings;
+  const { left, missing, strength } = settings;
   // Which image it began with is not in such files, so a strength alone cannot be used.
   const unused = strength === undefined ? left : [...left, "Denoising strength"];
   const some = (names: readonly string[]) => names.slice(0, 12).map(printable).join(", ");
   const rest = [
     ...(unused.length > 0 ? [`not taken over: ${some(unused)}`] : []),
     ...(missing.length > 0 ? [`not in the file: ${some(missing)}`] : []),
-    ...(words.length > 0 ? [`read as plain words: ${some(words)}`] : []),
   ];
   const about = `${file} was made by ${printable(program)}: the image will be similar at best`;
   return {

@@ -79,7 +79,6 @@ describe("a PNG's settings", () => {
     expect(notes?.slice(1)).toEqual([
       "Not taken over: Clip skip, Schedule type.",
       "Not in the file: CFG scale, Size.",
-      "Read as plain words: (red:1.2).",
     ]);
   });
 

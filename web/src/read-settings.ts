@@ -93,7 +93,6 @@ function fromProgram({ program, parameters, problem }: Found): ReadSettings {
       ...(problem === undefined ? [] : [`The prompt could not be read: ${problem}.`]),
       ...(left.length > 0 ? [`Not taken over: ${some(left)}.`] : []),
       ...(told.missing.length > 0 ? [`Not in the file: ${some(told.missing)}.`] : []),
-      ...(told.words.length > 0 ? [`Read as plain words: ${some(told.words)}.`] : []),
     ],
   });
 }
