@@ -257,9 +257,10 @@ async function loadTextEncoder(
 async function readTokenizer({ path: directory }: ModelPart): Promise<ClipTokenizer> {
   const at = (name: string) => path.join(directory, name);
   const json = async (name: string) => ((await kindOf(at(name))) ? readJson(at(name)) : undefined);
-  const [config, specialTokensMap, vocab] = [
+  const [config, specialTokensMap, addedTokens, vocab] = [
     await json("tokenizer_config.json"),
     await json("special_tokens_map.json"),
+    await json("added_tokens.json"),
     await json("vocab.json"),
   ];
   const words = vocab
@@ -269,6 +270,7 @@ async function readTokenizer({ path: directory }: ModelPart): Promise<ClipTokeni
     ...words,
     ...(config && { config }),
     ...(specialTokensMap && { specialTokensMap }),
+    ...(addedTokens && { addedTokens }),
     folder: directory,
   });
 }

@@ -15,6 +15,8 @@ export interface TokenizerFiles {
   config?: unknown;
   /** special_tokens_map.json */
   specialTokensMap?: unknown;
+  /** added_tokens.json, in which Transformers before 4.34 kept what was added to the vocabulary. */
+  addedTokens?: unknown;
   /** Where the files lie, for messages. */
   folder?: string;
 }
@@ -46,7 +48,7 @@ export function readLexicon(files: TokenizerFiles): Lexicon {
   const { ids, pairs, source } = readModel(files, fast, at);
   const ranks = rankMerges(pairs, ids, source);
 
-  const given = addedTokens(config, fast, at);
+  const given = addedTokens(config, files.addedTokens, fast, at);
   // A file that lists its added tokens is the newer form: Transformers then does not read the map.
   const map = config.added_tokens_decoder ? {} : (files.specialTokensMap ?? {});
   const named = { ...config, ...record(map, at("special_tokens_map.json"), "the file") };
@@ -150,15 +152,16 @@ function readFast(json: unknown, file: string): Fast {
   return { ids: readVocab(model.vocab, file, "model.vocab"), pairs, added: root.added_tokens };
 }
 
-/** Tokens that the files give an id of their own. */
+/** Tokens that the files give an id of their own. The newer form stands alone; tokenizer.json overrides the older. */
 function addedTokens(
   config: Json,
+  older: unknown,
   fast: Fast | undefined,
   at: (name: string) => string,
 ): Map<string, number> {
   const added = new Map<string, number>();
   const put = (id: unknown, token: unknown, file: string, field: string) => {
-    const index = Number(id);
+    const index = typeof id === "string" || typeof id === "number" ? Number(id) : Number.NaN;
     if (!Number.isInteger(index) || index < 0) {
       throw new ModelError(file, `${field}: ids must be integers from 0, got ${JSON.stringify(id)}.`);
     }
@@ -168,7 +171,12 @@ function addedTokens(
     const file = at("tokenizer_config.json");
     const listedTokens = record(config.added_tokens_decoder, file, "added_tokens_decoder");
     for (const [id, token] of Object.entries(listedTokens)) put(id, token, file, "added_tokens_decoder");
-  } else if (Array.isArray(fast?.added)) {
+    return added;
+  }
+  const file = at("added_tokens.json");
+  for (const [token, id] of Object.entries(record(older ?? {}, file, "the file")))
+    put(id, token, file, token);
+  if (Array.isArray(fast?.added)) {
     const file = at("tokenizer.json");
     for (const token of fast.added) put(record(token, file, "added_tokens").id, token, file, "added_tokens");
   }

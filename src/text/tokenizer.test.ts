@@ -67,6 +67,19 @@ describe("ClipTokenizer", () => {
     expect(tokenizer.vocabSize).toBe(816);
   });
 
+  it("reads what Transformers before 4.34 added, unless a newer list is there", () => {
+    const files = koala();
+    const addedTokens = { "<sks>": 814, "<Ab>": 815 };
+    const ids = (text: string, more: object) =>
+      loadTokenizer({ ...files, addedTokens, ...more }).encode(text).uncut;
+    // As Transformers 5.24 gives them for these files.
+    expect(ids("a photo of <sks> dog", {})).toEqual([812, 320, 657, 591, 518, 814, 537, 326, 813]);
+    expect(ids("a<sks>b <Ab>", {})).toEqual([812, 320, 814, 321, 815, 813]);
+    const config = { ...files.config, added_tokens_decoder: { "814": { content: "<other>" } } };
+    const split = [812, 320, 657, 591, 518, 283, 82, 74, 338, 285, 537, 326, 813];
+    expect(ids("a photo of <sks> dog", { config })).toEqual(split);
+  });
+
   it("says which text it cut and keeps the end token last", () => {
     const tokenizer = loadTokenizer(koala());
     const { ids, truncated } = tokenizer.encode("a b, c. d", { maxLength: 5 });
@@ -118,6 +131,11 @@ describe("broken files name themselves and the field", () => {
       /pad_token: "\[PAD\]" is not in the vocabulary/,
     ],
     ["a numeric token", { specialTokensMap: { bos_token: 3 } }, /bos_token: must be an object, got number/],
+    [
+      "an added token without id",
+      { addedTokens: { "<sks>": null } },
+      /added_tokens.json: <sks>: ids must be/,
+    ],
     ["a length of text", { config: { model_max_length: "77" } }, /model_max_length: must be an integer/],
     ["another model type", { tokenizerJson: { model: { type: "WordPiece" } } }, /model.type: must be "BPE"/],
   ])("%s", (_, change, message) => {
