@@ -1,117 +1,202 @@
-/** @file What may stand in for a folder's own networks: another autoencoder, a bare U-Net. */
+/** @file Which folders open and as what: pipeline classes, variants, channels, tokenizers, and another U-Net. */
 
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { Generator } from "../diffusion/random.js";
-import { tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
-import { manifest } from "../tensor/params.js";
-import { input } from "../tensor/tensor.js";
+import { blockingEngine } from "../engine/ort.js";
 import { serialize, type TensorData } from "../weights/safetensors.js";
 import { openSafetensors } from "../weights/safetensors-file.js";
-import { DiffusionPipeline } from "./pipeline.js";
+import { type ComponentOptions, type Components, loadComponents } from "./load.js";
+import { DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
 
 const golden = new URL("../../golden/data", import.meta.url).pathname;
-const model = path.join(golden, "pipelines/koala-1b-tiny");
-const scratch = realpathSync(mkdtempSync(path.join(tmpdir(), "koala-vae-")));
+const pipelines = path.join(golden, "pipelines");
+const model = path.join(pipelines, "koala-1b-tiny");
+const scratch = realpathSync(mkdtempSync(path.join(tmpdir(), "koala-load-")));
 afterAll(() => rmSync(scratch, { recursive: true }));
 
-async function decoded(vae: string, latents: Float32Array, h: number, w: number): Promise<Float32Array> {
-  const pipe = await DiffusionPipeline.fromPretrained(model, { threads: 1, vae });
-  try {
-    return await pipe.decode(latents, h, w);
-  } finally {
-    await pipe.close();
-  }
+let copies = 0;
+
+/** A copy of a golden folder that may be changed. */
+function copied(name: string): string {
+  const folder = path.join(scratch, String(copies++));
+  cpSync(path.join(pipelines, name), folder, { recursive: true });
+  return folder;
 }
 
-describe("another autoencoder", () => {
-  it("from a folder decodes as Diffusers' does", async () => {
-    const stage = await openSafetensors(path.join(golden, "stages/taesd-tiny.safetensors"));
-    const [latents, wanted] = [
-      await stage.readFloats("decode.square.input"),
-      await stage.readFloats("decode.square.sample"),
-    ];
-    const got = await decoded(path.join(golden, "pipelines/taesd-tiny"), latents, 6, 6);
-    const most = Math.max(...wanted.map(Math.abs));
-    expect(Math.max(...wanted.map((v, i) => Math.abs(v - got[i]!))) / most).toBeLessThan(1e-4);
+function changeJson(file: string, change: (json: Record<string, unknown>) => Record<string, unknown>): void {
+  writeFileSync(file, JSON.stringify(change(JSON.parse(readFileSync(file, "utf8")))));
+}
+
+const engine = blockingEngine({ threads: 1 });
+const load = (folder: string, options: Omit<ComponentOptions, "engine"> = {}): Promise<Components> =>
+  loadComponents(folder, { engine, ...options });
+
+const pipelineClass = (folder: string, className: string, settings: object = {}) =>
+  changeJson(path.join(folder, "model_index.json"), (index) => ({
+    ...index,
+    ...settings,
+    _class_name: className,
+  }));
+
+describe("a folder of another pipeline of Diffusers with the same parts", () => {
+  it.each([
+    ["StableDiffusionXLImg2ImgPipeline", "sdxl-tiny", StableDiffusionXLPipeline],
+    ["StableDiffusionXLInpaintPipeline", "sdxl-tiny", StableDiffusionXLPipeline],
+    ["StableDiffusionImg2ImgPipeline", "sd2-tiny", StableDiffusionPipeline],
+    ["StableDiffusionInpaintPipeline", "sd2-tiny", StableDiffusionPipeline],
+  ])("%s opens as the plain one", async (className, name, wanted) => {
+    const folder = copied(name);
+    pipelineClass(folder, className);
+    const pipe = await DiffusionPipeline.fromPretrained(folder, { engine });
+    expect(pipe).toBeInstanceOf(wanted);
   });
 
-  it("from TAESD's decoder file, the encoder's beside it, is as from a folder with the same weights", async () => {
-    const generator = new Generator(9);
-    const shapes = manifest((p) => [
-      tinyDecode(p, tinyVaeConfig({}), input("x", [1, 4, 8, 8])),
-      tinyEncode(p, tinyVaeConfig({}), input("image", [1, 3, 64, 64])),
-    ]);
-    const weights = new Map(
-      [...shapes].map(([name, shape]): [string, TensorData] => {
-        const size = shape.reduce((a, b) => a * b, 1);
-        const fan = size / shape[0]!;
-        return [
-          name,
-          { dtype: "F32", shape, data: generator.normal(size).map((v) => v / Math.sqrt(2 * fan)) },
-        ];
-      }),
-    );
-    // Its own files count the clamp before the first convolution as layer 0.
-    const ownFile = (half: "decoder" | "encoder", first: number) => {
-      const start = `${half}.layers.`;
-      const old = (name: string) =>
-        name.slice(start.length).replace(/^\d+/, (i) => String(Number(i) + first));
-      const own = [...weights].filter(([name]) => name.startsWith(start));
-      const file = path.join(scratch, `taesd_${half}.safetensors`);
-      writeFileSync(file, serialize(new Map(own.map(([name, t]) => [old(name), t]))));
-      return file;
-    };
-    const file = ownFile("decoder", 1);
-    const folder = path.join(scratch, "folder");
-    mkdirSync(folder);
-    writeFileSync(path.join(folder, "config.json"), '{"_class_name": "AutoencoderTiny"}');
-    writeFileSync(path.join(folder, "diffusion_pytorch_model.safetensors"), serialize(weights));
-    const latents = generator.normal(4 * 8 * 8);
-    const fromFile = await decoded(file, latents, 8, 8);
-    expect(fromFile.length).toBe(3 * 64 * 64);
-    expect(fromFile).toEqual(await decoded(folder, latents, 8, 8));
-
-    const image = { data: new Uint8Array(64 * 64 * 3).fill(90), width: 64, height: 64 };
-    const painted = async (vae: string) => {
-      const pipe = await DiffusionPipeline.fromPretrained(model, { threads: 1, vae });
-      try {
-        return (await pipe.generate({ prompt: "a boat", image, numInferenceSteps: 4, seed: 3 })).images[0]!
-          .data;
-      } finally {
-        await pipe.close();
-      }
-    };
-    await expect(painted(file)).rejects.toThrow(
-      "taesd_decoder.safetensors: must hold an encoder to begin with a picture, got the decoder alone. " +
-        "Put taesd_encoder.safetensors beside it, or give a folder that holds both.",
-    );
-    const encoder = ownFile("encoder", 0);
-    expect(await painted(file)).toEqual(await painted(folder));
-    await expect(painted(encoder)).rejects.toThrow(
-      "taesd_encoder.safetensors: must be TAESD's decoder, got the file of its encoder.",
-    );
+  it("gets the scheduler that the plain one gets", async () => {
+    const folder = copied("sd2-tiny");
+    const config = path.join(folder, "scheduler/scheduler_config.json");
+    changeJson(config, (json) => ({ ...json, steps_offset: 0, clip_sample: true }));
+    pipelineClass(folder, "StableDiffusionImg2ImgPipeline");
+    const { scheduler } = await load(folder);
+    expect(scheduler.config).toMatchObject({ stepsOffset: 1, clipSample: false });
   });
 
-  it("that does not fit is refused by the file's name", async () => {
-    const thin = path.join(golden, "pipelines/taesd-tiny/diffusion_pytorch_model.safetensors");
-    await expect(decoded(thin, new Float32Array(256), 8, 8)).rejects.toThrow(
-      /diffusion_pytorch_model\.safetensors: decoder\.layers\.0\.weight: must be \[64, 4, 3, 3\].*got \[16, 4, 3, 3\]/,
-    );
-    await expect(
-      decoded(path.join(golden, "pipelines/sd2-tiny/unet"), new Float32Array(256), 8, 8),
-    ).rejects.toThrow(/_class_name: must be AutoencoderKL or AutoencoderTiny, got "UNet2DConditionModel"/);
+  it.each([
+    [
+      "StableDiffusionXLControlNetPipeline",
+      {},
+      /got "StableDiffusionXLControlNetPipeline"\. Its control network/,
+    ],
+    ["StableDiffusionXLPAGPipeline", {}, /write the class without PAG there/],
+    ["StableDiffusionXLInstructPix2PixPipeline", {}, /takes inputs that are not supported/],
+    ["StableDiffusionPipelineSafe", {}, /write one of these classes there/],
+    ["FluxPipeline", {}, /Use KOALA, SDXL or Stable Diffusion 1 or 2\.$/],
+    [
+      "StableDiffusionXLImg2ImgPipeline",
+      { requires_aesthetics_score: true },
+      /^model_index.json: requires_aesthetics_score: must be false, got true\. This is SDXL's refiner/,
+    ],
+  ])("%s with %j is refused with what to do", async (className, settings, message) => {
+    const folder = copied("sdxl-tiny");
+    pipelineClass(folder, className, settings);
+    await expect(load(folder)).rejects.toThrow(message);
   });
 });
 
-describe("a bare U-Net", () => {
+describe("a variant", () => {
+  /** The U-Net in two precisions, all else plain. */
+  function mixed(): string {
+    const folder = copied("koala-1b-tiny");
+    const at = (variant: string) => path.join(folder, `unet/diffusion_pytorch_model${variant}.safetensors`);
+    cpSync(at(""), at(".fp16"));
+    renameSync(at(""), at(".bf16"));
+    return folder;
+  }
+
+  it("is taken of the parts that have it, and the plain files of the others, which is told", async () => {
+    const { unet, vae, warnings } = await load(mixed(), { variant: "bf16" });
+    expect(unet.part.file).toBe("unet/diffusion_pytorch_model.bf16.safetensors");
+    expect(vae.part.file).toBe("vae/diffusion_pytorch_model.safetensors");
+    expect(warnings).toEqual([
+      'variant: text_encoder, text_encoder_2, vae have none called "bf16", so their plain files are used',
+    ]);
+  });
+
+  it("of every part is nothing to tell", async () => {
+    expect((await load(path.join(pipelines, "koala-700m-tiny"), { variant: "fp16" })).warnings).toEqual([]);
+  });
+
+  it("of no part is refused, and so is a part that has neither it nor plain files", async () => {
+    await expect(load(model, { variant: "fp16" })).rejects.toThrow(
+      /koala-1b-tiny: must hold variant "fp16" of a part, got plain files alone\. Leave the variant out/,
+    );
+    await expect(load(mixed(), { variant: "ema" })).rejects.toThrow(
+      /unet: must hold variant "ema" or plain files, got variant "bf16" and variant "fp16"\./,
+    );
+    await expect(load(mixed())).rejects.toThrow(/unet: has several variants, got .* Name one of them\./);
+  });
+});
+
+describe("a U-Net whose channels are not the autoencoder's", () => {
+  /** A file of the U-Net in `folder` whose first convolution reads this many channels. */
+  async function widened(folder: string, channels: number): Promise<string> {
+    const at = path.join(folder, "unet/diffusion_pytorch_model.safetensors");
+    const stored = await openSafetensors(at);
+    const tensors = new Map<string, TensorData>();
+    for (const [name, { dtype, shape }] of stored.tensors)
+      tensors.set(name, { dtype, shape, data: await stored.read(name) });
+    const [out] = stored.tensors.get("conv_in.weight")!.shape;
+    const data = new Float32Array(out! * channels * 9);
+    tensors.set("conv_in.weight", { dtype: "F32", shape: [out!, channels, 3, 3], data });
+    const file = path.join(folder, `unet-${channels}.safetensors`);
+    writeFileSync(file, serialize(tensors));
+    return file;
+  }
+
+  const inpainting =
+    "in_channels: must be 4, the autoencoder's latent_channels, got 9. " +
+    "These are inpainting's, which also reads a mask and the masked image: use a model of 4 channels";
+
+  it("is refused when it is opened, by its config", async () => {
+    const folder = copied("koala-1b-tiny");
+    const config = path.join(folder, "unet/config.json");
+    changeJson(config, (json) => ({ ...json, in_channels: 9 }));
+    await expect(load(folder)).rejects.toThrow(`unet/config.json: ${inpainting}`);
+    changeJson(config, (json) => ({ ...json, in_channels: 4, out_channels: 8 }));
+    await expect(load(folder)).rejects.toThrow(
+      "unet/config.json: out_channels: must be 4, the autoencoder's latent_channels, got 8. Use another U-Net.",
+    );
+  });
+
+  it("is refused when it stands in for the model's own, by its weights or its own config", async () => {
+    const folder = copied("koala-1b-tiny");
+    const unet = await widened(folder, 9);
+    await expect(load(model, { unet })).rejects.toThrow(`unet-9.safetensors: ${inpainting}`);
+    const other = path.join(folder, "unet");
+    changeJson(path.join(other, "config.json"), (json) => ({ ...json, in_channels: 9 }));
+    await expect(load(model, { unet: other })).rejects.toThrow(`${other}/config.json: ${inpainting}`);
+  });
+
+  it("is not what is at fault where another autoencoder was given", async () => {
+    const vae = path.join(copied("koala-1b-tiny"), "vae");
+    changeJson(path.join(vae, "config.json"), (json) => ({ ...json, latent_channels: 16 }));
+    await expect(load(model, { vae })).rejects.toThrow(
+      /: latent_channels: must be 4, the U-Net's in_channels, got 16\. Use an autoencoder that was made for/,
+    );
+  });
+});
+
+describe("another U-Net", () => {
   it("of another model is refused by the file's name", async () => {
-    const unet = path.join(golden, "pipelines/lightning/sdxl_lightning_4step_unet.safetensors");
+    const unet = path.join(pipelines, "lightning/sdxl_lightning_4step_unet.safetensors");
     const pipe = await DiffusionPipeline.fromPretrained(model, { threads: 1, unet });
     const request = { prompt: "a boat", width: 64, height: 64, numInferenceSteps: 1 };
     await expect(pipe.generate(request)).rejects.toThrow(/sdxl_lightning_4step_unet\.safetensors: /);
     await pipe.close();
+  });
+
+  it("from a folder, or out of a whole model's, brings its own config", async () => {
+    for (const unet of [path.join(pipelines, "ssd1b-tiny/unet"), path.join(pipelines, "ssd1b-tiny")]) {
+      const found = await load(path.join(pipelines, "sdxl-tiny"), { unet });
+      expect(found.unet.config.mid).toBeUndefined();
+    }
+    expect((await load(path.join(pipelines, "sdxl-tiny"))).unet.config.mid).toBeDefined();
+  });
+
+  it("from a folder of another part is refused by its class", async () => {
+    await expect(load(model, { unet: path.join(model, "vae") })).rejects.toThrow(
+      /vae\/config\.json: _class_name: must be UNet2DConditionModel, got "AutoencoderKL"/,
+    );
+  });
+});
+
+describe("a tokenizer", () => {
+  it("saved by Transformers before 4.34 has the tokens of its added_tokens.json", async () => {
+    const folder = copied("sd2-tiny");
+    writeFileSync(path.join(folder, "tokenizer/added_tokens.json"), '{"<sks>": 814}');
+    const { textEncoders } = await load(folder);
+    const { uncut } = textEncoders[0]!.tokenizer.encode("a photo of <sks> dog");
+    expect(uncut).toEqual([812, 320, 657, 591, 518, 814, 537, 326, 813]); // Transformers 5.24's
   });
 });

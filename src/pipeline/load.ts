@@ -1,83 +1,123 @@
 /** @file A diffusers folder becomes parts that can run: configs read, weights found, nothing loaded yet. */
 
-import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
 import type { Engine } from "../engine/engine.js";
 import { ModelError } from "../errors.js";
 import { clipConfig, clipText } from "../models/clip.js";
-import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
 import { traceUnet } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
-import { currentVaeName, decode, encode, vaeConfig } from "../models/vae.js";
-import { manifest, type Params } from "../tensor/params.js";
-import { input, type Tensor } from "../tensor/tensor.js";
+import type { Params } from "../tensor/params.js";
+import { input } from "../tensor/tensor.js";
 import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
-import { renamed, resolveWeights, type WeightEntry, type WeightSet } from "../weights/component.js";
+import { resolveWeights } from "../weights/component.js";
 import { kindOf, readJson, readText } from "../weights/files.js";
 import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
 import type { JsonObject } from "../weights/json.js";
+import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-class.js";
+import { type Autoencoder, loadVae } from "./load-vae.js";
 import { type Lora, loraChanges } from "./lora.js";
 import { Part, type Trace } from "./part.js";
+import { expectPart, label, openReplacement, type WeightOptions, weightsIn } from "./part-files.js";
 import type { TextEncoder } from "./text.js";
 
-export type Denoiser = { part: Part; config: UNetConfig; trace: Trace };
-
-/** An autoencoder of either kind, behind one pair of functions. */
-export type Autoencoder = {
+export type Denoiser = {
   part: Part;
-  /** Its `config.json`. */
-  config: JsonObject;
-  /** What `encode` gives. */
-  encodes: "moments" | "latents";
-  latentChannels: number;
-  scalingFactor: number;
-  /** Pixels per latent pixel. */
-  factor: number;
-  /** image: [B, 3, H, W] -> what the network gives; `AutoencoderKL` mean and log-variance, `AutoencoderTiny` latents */
-  encode: (p: Params, image: Tensor) => Tensor;
-  decode: (p: Params, latents: Tensor) => Tensor;
+  config: UNetConfig;
+  trace: Trace;
+  /** The config.json that came with a U-Net that stands in for the folder's, and its place. */
+  replaced?: { json: JsonObject; file: string };
 };
 
 export type Components = {
   folder: ModelFolder;
+  family: Family;
   unet: Denoiser;
   vae: Autoencoder;
   textEncoders: readonly TextEncoder[];
   scheduler: Scheduler;
   /** What the networks are changed by when they are loaded. */
   loras: readonly Lora[];
+  /** What of the options was taken otherwise than it says, or left out. */
+  warnings: readonly string[];
 };
 
-export type ComponentOptions = {
+export type ComponentOptions = WeightOptions & {
   engine: Engine;
-  /** File variant such as "fp16", for every part; without it the plain files, else the only variant there is. */
-  variant?: string;
-  /** Which stored precision to take where a part has both; arithmetic on the CPU is float32 either way. */
-  dtype?: "float32" | "float16";
-  /** A bare U-Net state dict to use with the folder's U-Net config, as SDXL-Lightning ships. */
+  /**
+   * Another U-Net: a folder with its config.json, the folder of a whole model, or a file of weights. A file without a
+   * config.json beside it is used with the folder's, as SDXL-Lightning ships.
+   */
   unet?: string;
-  /** Another autoencoder: a folder with its config.json, or TAESD's decoder file, with the encoder's beside it. */
+  /**
+   * Another autoencoder: a folder with its config.json, the folder of a whole model, or a file: of an AutoencoderKL in
+   * Diffusers' names or the original ones, or TAESD's decoder, with the encoder's beside it. A file without a config.json
+   * beside it decodes with the scaling factor of the model's own autoencoder, which it stands in for.
+   */
   vae?: string;
   /** Added to the weights of U-Net and text encoders, all of them together. */
   loras?: readonly Lora[];
-  /** Describes the folder's weights by its configs alone: enough to predict with, not to run. */
-  configsOnly?: boolean;
 };
 
 /** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
 export async function loadComponents(at: string, options: ComponentOptions): Promise<Components> {
   const folder = await openFolder(at);
+  const family = familyOfIndex(folder);
   const encoders = folder.parts.has("text_encoder_2") ? ["text_encoder", "text_encoder_2"] : ["text_encoder"];
+  const warnings: string[] = [];
   const components = {
     folder,
+    family,
     unet: await loadUnet(folder, options),
     vae: await loadVae(folder, options),
     textEncoders: await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options))),
-    scheduler: await loadScheduler(folder),
+    scheduler: await loadScheduler(folder, family),
     loras: options.loras ?? [],
+    warnings,
   };
+  checkChannels(components, options);
+  checkVariant(components, options, warnings);
   return components.loras.length > 0 ? withLoras(components) : components;
+}
+
+/** The U-Net must read and give what the autoencoder does, by its config and by its weights. */
+function checkChannels({ unet, vae }: Components, { vae: other }: ComponentOptions): void {
+  const wanted = vae.latentChannels;
+  const { inChannels, outChannels } = unet.config;
+  if (other !== undefined && inChannels === outChannels && inChannels !== wanted) {
+    const rule = `latent_channels: must be ${inChannels}, the U-Net's in_channels, got ${wanted}`;
+    throw new ModelError(vae.part.file, `${rule}. Use an autoencoder that was made for this model.`);
+  }
+  const { tensors } = unet.part.weights;
+  const file = unet.replaced?.file ?? "unet/config.json";
+  const found = [
+    ["in_channels", inChannels, file],
+    ["out_channels", outChannels, file],
+    ["in_channels", tensors.get("conv_in.weight")?.shape[1] ?? wanted, unet.part.file],
+    ["out_channels", tensors.get("conv_out.weight")?.shape[0] ?? wanted, unet.part.file],
+  ] as const;
+  const wrong = found.find(([, channels]) => channels !== wanted);
+  if (wrong) throw new ModelError(wrong[2], channelProblem(wrong[0], wrong[1], wanted));
+}
+
+/** The variant must be one part's; the others are plain, as Diffusers takes them, which is told. */
+function checkVariant(components: Components, options: ComponentOptions, warnings: string[]): void {
+  const { variant, configsOnly, unet, vae } = options;
+  if (variant === undefined || configsOnly) return;
+  const parts = [
+    ...components.textEncoders.map(({ part }) => part),
+    ...(unet === undefined ? [components.unet.part] : []),
+    ...(vae === undefined ? [components.vae.part] : []),
+  ];
+  const plain = parts.filter(({ weights }) => weights.variant !== variant).map(({ name }) => name);
+  if (plain.length === parts.length) {
+    const rule = `must hold variant "${variant}" of a part, got plain files alone`;
+    throw new ModelError(components.folder.path, `${rule}. Leave the variant out, or download it.`);
+  }
+  if (plain.length > 0)
+    warnings.push(
+      `variant: ${plain.join(", ")} have none called "${variant}", so their plain files are used`,
+    );
 }
 
 async function withLoras(components: Components): Promise<Components> {
@@ -94,11 +134,11 @@ async function withLoras(components: Components): Promise<Components> {
   return { ...components, unet: changed(unet), textEncoders: textEncoders.map(changed) };
 }
 
-async function loadScheduler(folder: ModelFolder): Promise<Scheduler> {
+async function loadScheduler(folder: ModelFolder, family: Family): Promise<Scheduler> {
   const { className, config } = folder.part("scheduler");
   const json = await config();
   const scheduler = schedulerFromConfig(json, {}, json._class_name === undefined ? className : undefined);
-  if (folder.className !== "StableDiffusionPipeline") return scheduler;
+  if (family !== "sd") return scheduler;
   // Diffusers' SD pipeline mends two settings of old files when it is made.
   const { stepsOffset, clipSample } = scheduler.config;
   const mended = {
@@ -108,138 +148,28 @@ async function loadScheduler(folder: ModelFolder): Promise<Scheduler> {
   return Object.keys(mended).length > 0 ? schedulerFromConfig(scheduler.config, mended) : scheduler;
 }
 
-/** The weights in a part's directory, by the variant that the options ask for; `trace` is the network they are of. */
-async function weightsIn(
-  directory: string,
-  { variant, dtype, configsOnly }: ComponentOptions,
-  trace: (p: Params) => unknown,
-): Promise<WeightSet> {
-  if (configsOnly) return described(trace);
-  if (variant !== undefined) return resolveWeights(directory, { variant });
-  const half = dtype === "float16" && (await readdir(directory)).some((name) => name.includes(".fp16."));
-  return resolveWeights(directory, half ? { variant: "fp16" } : {});
-}
-
-/** What a network asks for, as weights that lie nowhere. */
-function described(trace: (p: Params) => unknown): WeightSet {
-  const tensors = new Map<string, WeightEntry>();
-  for (const [name, shape] of manifest(trace))
-    tensors.set(name, { dtype: "F32", shape: [...shape], offset: 0, length: 0, file: "" });
-  return { tensors, files: [], totalBytes: 0 };
-}
-
 async function loadUnet(folder: ModelFolder, options: ComponentOptions): Promise<Denoiser> {
-  const found = expect(folder, "unet", ["UNet2DConditionModel"]);
-  const config = unetConfig(await found.config(), "unet/config.json");
+  const classes = ["UNet2DConditionModel"];
+  const own = expectPart(folder, "unet", classes);
+  const other = options.unet === undefined ? undefined : await openReplacement(options.unet, "unet", classes);
+  const { json, file } = other?.config ?? { json: await own.config(), file: "unet/config.json" };
+  const config = unetConfig(json, file);
   const trace = (p: Params) => ({ out: traceUnet(p, config) });
-  const weights = await (options.unet ? resolveWeights(options.unet) : weightsIn(found.path, options, trace));
-  const file = options.unet ? path.basename(options.unet) : label("unet", weights.files);
-  const part = new Part("unet", file, weights, options.engine);
-  return { part, config, trace };
+  const weights = await (other ? resolveWeights(other.place) : weightsIn(own.path, options, trace));
+  const called = other ? path.basename(other.place) : label("unet", weights.files);
+  const part = new Part("unet", called, weights, options.engine);
+  return { part, config, trace, ...(other?.config && { replaced: other.config }) };
 }
 
 /** The width of text that the cross-attentions read. */
 export const textWidth = (c: UNetConfig): number => c.up.at(-1)!.textWidth;
-
-async function loadVae(folder: ModelFolder, options: ComponentOptions): Promise<Autoencoder> {
-  const { vae: override, engine } = options;
-  if (override?.endsWith(".safetensors")) return loadTaesd(override, engine);
-  const kinds = ["AutoencoderKL", "AutoencoderTiny"];
-  const own = override === undefined ? expect(folder, "vae", kinds) : undefined;
-  const directory = override ?? own!.path;
-  const file = path.join(override ?? "vae", "config.json");
-  const json = await readJson(path.join(directory, "config.json"));
-  const inside = override === undefined ? options : { engine, configsOnly: options.configsOnly === true };
-  const whole = async (networks: Omit<Autoencoder, "part">, rename = (name: string) => name) => {
-    const weights = renamed(await weightsIn(directory, inside, autoencoding(networks)), rename);
-    return { ...networks, part: new Part("vae", label(override ?? "vae", weights.files), weights, engine) };
-  };
-  const className = json._class_name ?? own?.className;
-  if (className === "AutoencoderTiny") return whole(tiny(json, file));
-  if (className !== "AutoencoderKL") {
-    throw new ModelError(
-      file,
-      `_class_name: must be ${kinds.join(" or ")}, got ${JSON.stringify(className)}.`,
-    );
-  }
-  const c = vaeConfig(json, file);
-  const networks: Omit<Autoencoder, "part"> = {
-    config: json,
-    encodes: "moments",
-    latentChannels: c.latentChannels,
-    scalingFactor: c.scalingFactor,
-    factor: 2 ** (c.channels.length - 1),
-    encode: (p, image) => encode(p, c, image),
-    decode: (p, latents) => decode(p, c, latents),
-  };
-  return whole(networks, currentVaeName);
-}
-
-/** Both halves of an autoencoder. */
-const autoencoding =
-  ({ encode, decode, latentChannels }: Omit<Autoencoder, "part">) =>
-  (p: Params) => [
-    encode(p, input("image", [1, 3, 64, 64])),
-    decode(p, input("latents", [1, latentChannels, 8, 8])),
-  ];
-
-function tiny(json: JsonObject, file: string): Omit<Autoencoder, "part"> {
-  const c = tinyVaeConfig(json, file);
-  return {
-    config: json,
-    encodes: "latents",
-    latentChannels: c.latentChannels,
-    scalingFactor: c.scalingFactor,
-    factor: 2 ** (c.encoder.length - 1),
-    encode: (p, image) => tinyEncode(p, c, image),
-    decode: (p, latents) => tinyDecode(p, c, latents),
-  };
-}
-
-/**
- * TAESD's own decoder file, which has no config: it is the published shape. The encoder's file, which only a picture to
- * begin with needs, is taken from beside it.
- */
-async function loadTaesd(file: string, engine: Engine): Promise<Autoencoder> {
-  const given = await resolveWeights(file);
-  const name = path.basename(file);
-  if (given.tensors.has("0.weight")) {
-    const remedy = "Give the decoder's: the encoder's is found beside it.";
-    throw new ModelError(name, `must be TAESD's decoder, got the file of its encoder. ${remedy}`);
-  }
-  const decoder = renamed(given, (old) => currentTinyName(old, "decoder"));
-  const other = name.replace("decoder", "encoder");
-  const beside = path.join(path.dirname(file), other);
-  const paired = other !== name && (await kindOf(beside)) === "file";
-  const weights = paired ? joined(await taesdEncoder(beside), decoder) : decoder;
-  const networks = tiny({}, "AutoencoderTiny's defaults");
-  const part = new Part("vae", name, weights, engine);
-  if ([...weights.tensors.keys()].some((key) => key.startsWith("encoder."))) return { ...networks, part };
-  const encode = () => {
-    const missing = `Put ${other === name ? "the encoder's file" : other} beside it, or give a folder that holds both.`;
-    throw new ModelError(
-      name,
-      `must hold an encoder to begin with a picture, got the decoder alone. ${missing}`,
-    );
-  };
-  return { ...networks, part, encode };
-}
-
-const taesdEncoder = async (file: string) =>
-  renamed(await resolveWeights(file), (old) => currentTinyName(old, "encoder"));
-
-const joined = (a: WeightSet, b: WeightSet): WeightSet => ({
-  tensors: new Map([...a.tensors, ...b.tensors]),
-  files: [...a.files, ...b.files],
-  totalBytes: a.totalBytes + b.totalBytes,
-});
 
 async function loadTextEncoder(
   folder: ModelFolder,
   name: string,
   options: ComponentOptions,
 ): Promise<TextEncoder> {
-  const found = expect(folder, name, ["CLIPTextModel", "CLIPTextModelWithProjection"]);
+  const found = expectPart(folder, name, ["CLIPTextModel", "CLIPTextModelWithProjection"]);
   const projected = found.className === "CLIPTextModelWithProjection";
   const config = clipConfig(await found.config(), { projected, file: `${name}/config.json` });
   const ids = input("ids", [1, config.maxTokens], "int64");
@@ -249,7 +179,7 @@ async function loadTextEncoder(
   return {
     part,
     config,
-    tokenizer: await readTokenizer(expect(folder, beside, ["CLIPTokenizer", "CLIPTokenizerFast"])),
+    tokenizer: await readTokenizer(expectPart(folder, beside, ["CLIPTokenizer", "CLIPTokenizerFast"])),
   };
 }
 
@@ -274,20 +204,3 @@ async function readTokenizer({ path: directory }: ModelPart): Promise<ClipTokeni
     folder: directory,
   });
 }
-
-/** The part of that name, which must be of one of these classes. */
-function expect(folder: ModelFolder, name: string, classes: readonly string[]): ModelPart {
-  const found = folder.part(name);
-  if (classes.includes(found.className)) return found;
-  throw new ModelError(
-    "model_index.json",
-    `${name}: must be ${classes.join(" or ")}, got ${found.className}. Other classes are not supported.`,
-  );
-}
-
-const label = (part: string, files: readonly string[]) =>
-  files.length === 0
-    ? part
-    : files.length === 1
-      ? `${part}/${path.basename(files[0]!)}`
-      : `${part} (${files.length} shards)`;

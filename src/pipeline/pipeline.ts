@@ -140,7 +140,7 @@ function make(
   owns: boolean,
   loadedWith: LoadedWith,
 ): DiffusionPipeline {
-  const { folder, unet, textEncoders } = components;
+  const { family, unet, textEncoders } = components;
   const text = textEncoders.reduce((sum, e) => sum + e.config.width, 0);
   if (text !== textWidth(unet.config)) {
     throw new ModelError(
@@ -148,18 +148,13 @@ function make(
       `cross_attention_dim: must be the text encoders' width ${text}, got ${textWidth(unet.config)}.`,
     );
   }
-  switch (folder.className) {
-    case "StableDiffusionXLPipeline":
+  switch (family) {
+    case "sdxl":
       return new StableDiffusionXLPipeline(components, engine, owns, loadedWith);
-    case "StableDiffusionPipeline":
+    case "sd":
       return new StableDiffusionPipeline(components, engine, owns, loadedWith);
-    default: {
-      const known = "StableDiffusionXLPipeline or StableDiffusionPipeline";
-      throw new ModelError(
-        "model_index.json",
-        `_class_name: must be ${known}, got ${JSON.stringify(folder.className)}.`,
-      );
-    }
+    default:
+      return family satisfies never;
   }
 }
 

@@ -71,13 +71,13 @@ async function describeModel(folder: string): Promise<ServedModel> {
   return { card, folder, scheduler, bytes: bytesOf(components), ...(words && { words }) };
 }
 
-function defaultsOf({ folder, unet, vae }: Components, advice: Advice, scheduler: Scheduler) {
+function defaultsOf({ family, unet, vae }: Components, advice: Advice, scheduler: Scheduler) {
   const trained = (unet.config.sampleSize ?? 64) * vae.factor;
   return {
     width: advice.width ?? trained,
     height: advice.height ?? trained,
     steps: advice.steps ?? 50,
-    guidanceScale: advice.guidance ?? (folder.className === "StableDiffusionXLPipeline" ? 5 : 7.5),
+    guidanceScale: advice.guidance ?? (family === "sdxl" ? 5 : 7.5),
     ...(advice.negative !== undefined && { negativePrompt: advice.negative }),
     scheduler: ownName(scheduler),
   };

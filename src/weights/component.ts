@@ -3,12 +3,11 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import type { StoredArray } from "./dtype.js";
-import { isShard, type WeightFile, weightFiles } from "./file-names.js";
+import { isPickle, isShard, type WeightFile, weightFiles } from "./file-names.js";
 import { kindOf, readJson } from "./files.js";
 import { shardIndex } from "./index-file.js";
 import type { TensorEntry } from "./safetensors.js";
 import {
-  isPickle,
   openSafetensors,
   readFloat32,
   readStored,
@@ -28,16 +27,17 @@ export type WeightSet = {
 
 /**
  * Finds weights in a folder, or takes the path of one .safetensors file. With no variant named, plain files
- * are preferred, then the only variant there is, which the result names. ModelError.
+ * are preferred, then the only variant there is. With one named, `orPlain` takes the plain files where it is not
+ * there. The result names the variant it is of. ModelError.
  */
 export async function resolveWeights(
   folder: string,
-  { variant }: { variant?: string } = {},
+  { variant, orPlain = false }: { variant?: string; orPlain?: boolean } = {},
 ): Promise<WeightSet> {
   const kind = await kindOf(folder);
   if (kind !== "folder") return union([await openSafetensors(folder)]);
   const names = (await readdir(folder)).sort();
-  const chosen = choose(folder, names, variant);
+  const chosen = choose(folder, names, variant, orPlain);
   const path = join(folder, chosen.name);
   const set = chosen.indexed ? await openShards(folder, path) : union([await openSafetensors(path)]);
   return chosen.variant ? { ...set, variant: chosen.variant } : set;
@@ -78,17 +78,25 @@ function entryOf(set: WeightSet, name: string): WeightEntry {
   throw new ModelError(set.files.join(", ") || "weights", problem, { missing: [name] });
 }
 
-function choose(folder: string, names: readonly string[], variant: string | undefined): WeightFile {
+function choose(
+  folder: string,
+  names: readonly string[],
+  variant: string | undefined,
+  orPlain: boolean,
+): WeightFile {
   const candidates = weightFiles(names);
-  const wanted = variant ?? "";
-  const exact = candidates.find((c) => c.variant === wanted);
-  if (exact) return exact;
+  const wanted = [variant ?? "", ...(orPlain ? [""] : [])];
+  for (const one of wanted) {
+    const exact = candidates.find((c) => c.variant === one);
+    if (exact) return exact;
+  }
   const variants = [...new Set(candidates.map((c) => c.variant))];
   const first = candidates[0];
   if (!first) return explainNone(folder, names);
   if (variant === undefined && variants.length === 1) return first;
   const there = variants.map((v) => (v ? `variant "${v}"` : "plain files")).join(" and ");
-  const rule = variant === undefined ? "has several variants" : `must hold variant "${variant}"`;
+  const named = `must hold variant "${variant}"${orPlain ? " or plain files" : ""}`;
+  const rule = variant === undefined ? "has several variants" : named;
   const remedy =
     variant === undefined ? "Name one of them." : "Ask for what is there, or download the other.";
   throw new ModelError(folder, `${rule}, got ${there}. ${remedy}`);

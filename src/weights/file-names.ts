@@ -26,5 +26,23 @@ function preference({ stem, indexed }: WeightFile): number {
   return stem === "model" ? (indexed ? 3 : 2) : indexed ? 0 : 1;
 }
 
+/** Whether a file of this name is a pickle checkpoint, whose loading runs whatever code it holds. */
+export const isPickle = (name: string): boolean => /\.(bin|ckpt|pth?|pkl)$/i.test(name);
+
+/** Whether a name is that of a file of weights, pickled or not. */
+export const isWeights = (name: string): boolean => name.endsWith(".safetensors") || isPickle(name);
+
 /** Parts that model_index.json may name and that no pipeline here reads: a download may leave them out. */
 export const unreadParts: readonly string[] = ["safety_checker", "feature_extractor", "image_encoder"];
+
+/**
+ * The files among which a LoRA is to be looked for: those under the name that Diffusers writes, else all that are no
+ * part of a training run. With more than one, Diffusers takes the first and warns; here one must be named.
+ */
+export function loraFiles(names: readonly string[]): string[] {
+  const candidates = names.filter(
+    (name) => name.endsWith(".safetensors") && !/scheduler|optimizer|checkpoint/.test(name),
+  );
+  const usual = candidates.filter((name) => name.endsWith("pytorch_lora_weights.safetensors"));
+  return usual.length > 0 ? usual : candidates;
+}

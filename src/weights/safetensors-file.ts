@@ -1,7 +1,7 @@
 /** @file safetensors files in Node: the header is read on opening, a tensor when it is asked for. */
-import { extname } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import { isFloatDtype, type StoredArray, toFloat32, viewStored } from "./dtype.js";
+import { isPickle } from "./file-names.js";
 import { readExactly, reading, readRange, realFile, systemCode, writeAll, writeBeside } from "./files.js";
 import {
   dataBytes,
@@ -26,13 +26,6 @@ export type SafetensorsFile = Header & {
 
 /** A tensor to be written; `data` may be made when its turn comes, so that not all need be in memory. */
 export type TensorSource = TensorLayout & { data: ArrayBufferView | (() => Promise<ArrayBufferView>) };
-
-const pickleEndings = [".bin", ".ckpt", ".pt", ".pth", ".pkl"];
-
-/** Whether a file of this name is a pickle checkpoint. */
-export function isPickle(path: string): boolean {
-  return pickleEndings.includes(extname(path).toLowerCase());
-}
 
 /** Refuses pickle checkpoints, whose loading runs whatever code the file holds. */
 export function refusePickle(path: string): void {

@@ -14,12 +14,12 @@ import type { Row } from "./shards.js";
  * side by side, SD the last, normalised. `onCut` is told when tokens did not fit.
  */
 export async function encodeCaption(
-  { textEncoders, folder }: Components,
+  { textEncoders, family }: Components,
   caption: string,
   onCut: () => void,
 ): Promise<Row> {
   const [first, second] = textEncoders;
-  const rule = folder.className === "StableDiffusionXLPipeline" ? "penultimate" : "normed";
+  const rule = family === "sdxl" ? "penultimate" : "normed";
   // One caption a run: the result must not depend on which captions happen to be encoded together.
   const texts = promptTexts("caption", [caption]);
   const warnings = new Warnings(onCut);

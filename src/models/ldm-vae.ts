@@ -1,0 +1,85 @@
+/**
+ * @file `AutoencoderKL` in one file under its original names (CompVis' ldm, Stability's sgm): the paths that Diffusers
+ * gives these tensors, and the config that their shapes tell. Knows names and shapes only.
+ */
+
+/** Where the autoencoder stands in a file of a whole model. */
+const prefixes = ["first_stage_model.", "vae.", ""];
+
+/** In the middle attention. */
+const inAttention: Readonly<Record<string, string>> = {
+  norm: "group_norm",
+  q: "to_q",
+  k: "to_k",
+  v: "to_v",
+  proj_out: "to_out.0",
+};
+
+/** What maps these names of a file to Diffusers'; undefined where none of them is of an `AutoencoderKL`. */
+export function vaeNames(names: readonly string[]): ((name: string) => string | undefined) | undefined {
+  const prefix = prefixes.find((start) => names.includes(`${start}decoder.conv_in.weight`));
+  if (prefix === undefined) return undefined;
+  const bare = names.map((name) => name.slice(prefix.length));
+  const stages = new Set(bare.flatMap((name) => /^decoder\.up\.(\d+)\./.exec(name)?.[1] ?? [])).size;
+  return (name) =>
+    name.startsWith(prefix) && /^((en|de)coder|(post_)?quant_conv)\./.test(name.slice(prefix.length))
+      ? diffusersName(name.slice(prefix.length), stages)
+      : undefined;
+}
+
+/** Leaves a name of Diffusers' as it is. The decoder's stages are counted from the image, Diffusers' from the latents. */
+function diffusersName(name: string, stages: number): string {
+  return name
+    .replace(/^decoder\.up\.(\d+)\./, (_, i: string) => `decoder.up_blocks.${stages - 1 - Number(i)}.`)
+    .replace(/^encoder\.down\.(\d+)\./, "encoder.down_blocks.$1.")
+    .replace(/\.block\.(\d+)\./, ".resnets.$1.")
+    .replace(/\.(up|down)sample\./, ".$1samplers.0.")
+    .replace(/\.mid\.block_([12])\./, (_, i: string) => `.mid_block.resnets.${Number(i) - 1}.`)
+    .replace(
+      /\.mid\.attn_1\.(norm|q|k|v|proj_out)\./,
+      (_, inner: string) => `.mid_block.attentions.0.${inAttention[inner]}.`,
+    )
+    .replace(".nin_shortcut.", ".conv_shortcut.")
+    .replace(/^(encoder|decoder)\.norm_out\./, "$1.conv_norm_out.");
+}
+
+/** The shape that Diffusers gives a tensor: its attention's matrices were 1x1 convolutions. */
+export function vaeShape(name: string, shape: readonly number[]): number[] {
+  const isMatrix = /\.attentions\.\d+\.(to_[qkv]|to_out\.0)\.weight$/.test(name);
+  return isMatrix && shape.length === 4 && shape[2] === 1 && shape[3] === 1 ? shape.slice(0, 2) : [...shape];
+}
+
+/**
+ * The fields of `config.json` that these tensors, by Diffusers' names, tell; undefined where the decoder is not whole
+ * enough. They do not tell `scaling_factor` and `norm_num_groups`.
+ */
+export function inferredVaeConfig(
+  tensors: ReadonlyMap<string, { shape: readonly number[] }>,
+): Readonly<Record<string, unknown>> | undefined {
+  const sizes = (name: string) => tensors.get(`${name}.weight`)?.shape;
+  const countOf = (name: (i: number) => string) => {
+    let n = 0;
+    while (sizes(name(n))) n++;
+    return n;
+  };
+  const stages = countOf((i) => `decoder.up_blocks.${i}.resnets.0.conv1`);
+  const channels = Array.from(
+    { length: stages },
+    (_, i) => sizes(`decoder.up_blocks.${i}.resnets.0.conv1`)![0]!,
+  );
+  const layers = countOf((j) => `decoder.up_blocks.0.resnets.${j}.conv1`) - 1;
+  const [latents, out] = [sizes("decoder.conv_in")?.[1], sizes("decoder.conv_out")?.[0]];
+  if (latents === undefined || out === undefined || layers < 1) return undefined;
+  return {
+    in_channels: sizes("encoder.conv_in")?.[1] ?? out,
+    out_channels: out,
+    block_out_channels: channels.reverse(),
+    down_block_types: channels.map(() => "DownEncoderBlock2D"),
+    up_block_types: channels.map(() => "UpDecoderBlock2D"),
+    layers_per_block: layers,
+    latent_channels: latents,
+    use_quant_conv: sizes("quant_conv") !== undefined,
+    use_post_quant_conv: sizes("post_quant_conv") !== undefined,
+    mid_block_add_attention: sizes("decoder.mid_block.attentions.0.to_q") !== undefined,
+  };
+}
