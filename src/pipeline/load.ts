@@ -77,7 +77,7 @@ export async function loadComponents(at: string, options: ComponentOptions): Pro
   };
   checkChannels(components, options);
   checkVariant(components, options, warnings);
-  return components.loras.length > 0 ? withLoras(components) : components;
+  return components.loras.length > 0 ? withLoras(components, warnings) : components;
 }
 
 /** The U-Net must read and give what the autoencoder does, by its config and by its weights. */
@@ -120,13 +120,13 @@ function checkVariant(components: Components, options: ComponentOptions, warning
     );
 }
 
-async function withLoras(components: Components): Promise<Components> {
+async function withLoras(components: Components, warnings: string[]): Promise<Components> {
   const { unet, textEncoders, loras } = components;
   const networks = [
     { name: "unet", weights: unet.part.weights, config: unet.config },
     ...textEncoders.map(({ part: { name, weights } }) => ({ name, weights })),
   ];
-  const changes = await loraChanges(loras, networks);
+  const changes = await loraChanges(loras, networks, (message) => warnings.push(message));
   const changed = <T extends { part: Part }>(owner: T): T => ({
     ...owner,
     part: owner.part.changed(changes.get(owner.part.name)!),

@@ -1,17 +1,18 @@
 /** @file LoRA files are matched with the networks they change; `fuse.ts` adds them when a network is loaded. */
 
+import path from "node:path";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { sgmNames } from "../models/sgm.js";
 import type { UNetConfig } from "../models/unet-config.js";
 import { show } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";
 import { isFloatDtype } from "../weights/dtype.js";
-import { type LoraLayer, openLora } from "../weights/lora.js";
+import { type LoraFile, type LoraLayer, openLora } from "../weights/lora.js";
 import type { LowRank, WeightChanges } from "./fuse.js";
 
-/** A LoRA to paint with: W + scale * alpha / rank * up @ down (Hu et al., arXiv 2106.09685). */
+/** A LoRA to generate with: W + scale * alpha / rank * up @ down (Hu et al., arXiv 2106.09685). */
 export type Lora = {
-  /** A .safetensors file in the naming of Diffusers, PEFT or kohya. */
+  /** A .safetensors file in the naming of Diffusers, PEFT or kohya, the folder of one, or its name on the Hub. */
   file: string;
   /** 1 if left out; 0 leaves the model as it is. */
   scale?: number;
@@ -21,14 +22,15 @@ export type Lora = {
 export type Adaptable = { name: string; weights: WeightSet; config?: UNetConfig };
 
 /**
- * What `loras` together add to the weights of each network, by its name. ModelError names the layers of a file that fit
- * none of them, or that have another shape.
+ * What `loras` together add to the weights of each network, by its name. `warn` is told of layers that the networks lack,
+ * as those of SDXL that KOALA was cut from, and of what else is not used. ModelError for a file of which nothing fits, or
+ * one of whose layers has another shape.
  */
 export async function loraChanges(
   loras: readonly Lora[],
   networks: readonly Adaptable[],
+  warn: (message: string) => void,
 ): Promise<ReadonlyMap<string, WeightChanges>> {
-  const tables = new Map(networks.map((network) => [network.name, layerNames(network)]));
   const sets = new Map(networks.map(({ name, weights }) => [name, weights]));
   const changes = new Map(networks.map(({ name }) => [name, new Map<string, LowRank[]>()]));
   for (const { file, scale = 1 } of loras) {
@@ -39,11 +41,10 @@ export async function loraChanges(
         `scale: must be a finite number, got ${scale}. 1 is as trained.`,
       );
     }
-    const { layers, unknown } = await openLora(file);
-    const nameOf = ({ part, path }: LoraLayer) => tables.get(part)?.get(path);
-    refuseUnfitting(file, [...unknown, ...layers.filter((l) => !nameOf(l)).map((l) => l.key)], layers.length);
-    for (const layer of layers) {
-      const name = nameOf(layer)!;
+    const opened = await openLora(file);
+    const fitting = fittingLayers(file, opened, networks);
+    warnOfUnused(file, opened, fitting, warn);
+    for (const [layer, name] of fitting) {
       checkShapes(file, layer, name, sets.get(layer.part)!.tensors.get(name)!.shape);
       if (scale === 0) continue;
       const ofNetwork = changes.get(layer.part)!;
@@ -52,6 +53,58 @@ export async function loraChanges(
     }
   }
   return changes;
+}
+
+/** The layers that the networks have, each with the name of its weight. */
+type FittingLayers = ReadonlyMap<LoraLayer, string>;
+
+function fittingLayers(
+  file: string,
+  { layers, unknown }: LoraFile,
+  networks: readonly Adaptable[],
+): FittingLayers {
+  const fitting = new Map(networks.flatMap((network) => bestFit(layers, network)));
+  const unfitting = [...unknown, ...(fitting.size === 0 ? layers.map(({ key }) => key) : [])];
+  if (unfitting.length === 0) return fitting;
+  const problem = `${unfitting.length} keys, of ${layers.length} layers, fit nothing in this model: ${listed(unfitting, 3)}`;
+  throw new ModelError(file, `${problem}. Use a LoRA that was trained for this model.`, {
+    unexpected: unfitting,
+  });
+}
+
+type Fit = readonly (readonly [LoraLayer, string])[];
+
+/** The layers that one network has, by that way of counting blocks by which most of them fit. */
+function bestFit(layers: readonly LoraLayer[], network: Adaptable): Fit {
+  const own = layers.filter(({ part }) => part === network.name);
+  const { tensors } = network.weights;
+  const misshapen = (fit: Fit) =>
+    fit.filter(([layer, name]) => !hasShape(layer, tensors.get(name)!.shape)).length;
+  const fits = numberingsOf(network).map(
+    (names): Fit =>
+      own.flatMap((layer) => {
+        const name = names.get(layer.path);
+        return name === undefined ? [] : [[layer, name] as const];
+      }),
+  );
+  return fits.sort((a, b) => misshapen(a) - misshapen(b) || b.length - a.length)[0]!;
+}
+
+function warnOfUnused(
+  file: string,
+  { layers, embeddings }: LoraFile,
+  fitting: FittingLayers,
+  warn: (message: string) => void,
+): void {
+  const name = path.basename(file);
+  const absent = layers.filter((layer) => !fitting.has(layer)).map(({ key }) => key);
+  if (absent.length > 0) {
+    const which = `${absent.length} of its ${layers.length} layers are not in this model and were left out`;
+    warn(`${name}: ${which}: ${listed(absent, 2)}; it was trained for another model`);
+  }
+  if (embeddings.length > 0) {
+    warn(`${name}: embeddings are not supported, so ${listed(embeddings)} was left out; its layers are used`);
+  }
 }
 
 /** The weight of each layer that a LoRA may change, by the layer's path with "_" for ".", in every naming. */
@@ -66,28 +119,34 @@ export function layerNames({ weights, config }: Adaptable): ReadonlyMap<string, 
   return names;
 }
 
-function refuseUnfitting(file: string, keys: readonly string[], layers: number): void {
-  if (keys.length === 0) return;
-  const problem = `${keys.length} keys, of ${layers} layers, fit nothing in this model: ${listed(keys, 3)}`;
-  throw new ModelError(file, `${problem}. Use a LoRA that was trained for this model.`, {
-    unexpected: [...keys],
-  });
+/**
+ * sgm's names count blocks through, so they depend on how many there are: in the model itself, or in SDXL, which it was
+ * cut from. A LoRA says nowhere which it counts.
+ */
+function numberingsOf(network: Adaptable): ReadonlyMap<string, string>[] {
+  const own = layerNames(network);
+  const { config } = network;
+  if (!config?.added) return [own];
+  const resized = (stages: UNetConfig["down"], resnets: number) =>
+    stages.map((stage) => ({ ...stage, resnets }));
+  const whole = { ...config, down: resized(config.down, 2), up: resized(config.up, 3) };
+  return [own, layerNames({ ...network, config: whole })];
 }
 
 /** A LoRA of a 1x1 convolution may be given as that of a matrix, and the other way round. */
-function checkShapes(
-  file: string,
-  { key, down, up }: LoraLayer,
-  name: string,
-  weight: readonly number[],
-): void {
+function hasShape({ down, up }: LoraLayer, weight: readonly number[]): boolean {
   const rank = down.shape[0] ?? 0;
   const plain = (shape: readonly number[]) => [...shape, 1, 1].slice(0, 4).join();
-  const fits =
+  return (
     rank > 0 &&
     plain(down.shape) === plain([rank, ...weight.slice(1)]) &&
-    plain(up.shape) === plain([weight[0]!, rank]);
-  if (!fits) {
+    plain(up.shape) === plain([weight[0]!, rank])
+  );
+}
+
+function checkShapes(file: string, layer: LoraLayer, name: string, weight: readonly number[]): void {
+  const { key, down, up } = layer;
+  if (!hasShape(layer, weight)) {
     const rule = `${key}: must fit ${name} of ${show(weight)}`;
     const got = `got down ${show(down.shape)} and up ${show(up.shape)}`;
     throw new ModelError(file, `${rule}, ${got}. Use a LoRA that was trained for this model.`, {

@@ -73,6 +73,21 @@ describe("a key", () => {
   });
 });
 
+describe("an embedding that OneTrainer bundled", () => {
+  it("is named once, and the layers are read without it", async () => {
+    const bundled = {
+      "bundle_emb.sks.clip_l": zeros(2, 8),
+      "bundle_emb.sks.clip_g": zeros(2, 8),
+      "bundle_emb.blue.string_to_param.*": zeros(2, 8),
+    };
+    const { layers, embeddings, unknown } = await openLora(made({ ...layer("unet.a"), ...bundled }));
+    expect(embeddings.toSorted()).toEqual(["blue", "sks"]);
+    expect(layers.map((l) => l.path)).toEqual(["a"]);
+    expect(unknown).toEqual([]);
+    await expect(openLora(made(bundled))).rejects.toThrow("must hold LoRA layers");
+  });
+});
+
 describe("the scale of a layer", () => {
   const scaleOf = async (file: string) =>
     Object.fromEntries((await openLora(file)).layers.map((l) => [`${l.part}.${l.path}`, l.scale]));

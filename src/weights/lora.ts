@@ -29,6 +29,8 @@ export type LoraLayer = {
 
 export type LoraFile = {
   layers: readonly LoraLayer[];
+  /** Names of embeddings that OneTrainer bundled with the layers; they are not read. */
+  embeddings: readonly string[];
   /** Keys whose meaning nobody knows. */
   unknown: readonly string[];
 };
@@ -38,14 +40,14 @@ export async function openLora(path: string): Promise<LoraFile> {
   const file = await openSafetensors(path);
   const keys = [...file.tensors.keys()];
   refuseOthers(path, keys);
-  const { halves, unknown } = pair(path, file);
+  const { halves, embeddings, unknown } = pair(path, file);
   if (halves.size === 0) {
     const got = `got ${listed(keys, 3) || "nothing"}`;
     throw new ModelError(path, `must hold LoRA layers (lora_down, lora_A), ${got}. Is this a LoRA?`);
   }
   const adapters = await readAdapters(path, file, keys);
   const layers = [...halves].map(([id, half]) => layerOf(path, id, half, adapters));
-  return { layers: await Promise.all(layers), unknown };
+  return { layers: await Promise.all(layers), embeddings, unknown };
 }
 
 type Side = "down" | "up" | "alpha";
@@ -109,10 +111,19 @@ export function loraKey(key: string): { part: LoraPart; path: string; side: Side
   return { part, path: path.replaceAll(".", "_"), side: sides[side] ?? (side as Side) };
 }
 
+/** `bundle_emb.<token>.clip_l`, or with another of the tensors that textual inversions have. */
+const bundled = /^bundle_emb\.([^.]+)\./;
+
 function pair(path: string, file: SafetensorsFile) {
   const halves = new Map<string, Half>();
+  const embeddings = new Set<string>();
   const unknown: string[] = [];
   for (const [key, tensor] of file.tensors) {
+    const embedding = bundled.exec(key)?.[1];
+    if (embedding !== undefined) {
+      embeddings.add(embedding);
+      continue;
+    }
     const meaning = loraKey(key);
     if (!meaning) {
       unknown.push(key);
@@ -128,7 +139,7 @@ function pair(path: string, file: SafetensorsFile) {
     half[meaning.side] = { key, entry: { ...tensor, file: file.path } };
     halves.set(id, half);
   }
-  return { halves, unknown };
+  return { halves, embeddings: [...embeddings], unknown };
 }
 
 /** What PEFT's config says of one network. */
