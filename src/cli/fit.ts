@@ -9,9 +9,9 @@ import type { Lora } from "../pipeline/lora.js";
 import { side } from "../pipeline/request.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
 import { loraOption } from "./lora.js";
-import { resolveShown } from "./models.js";
+import { partsShown, resolveShown } from "./models.js";
 import { textTable } from "./table.js";
-import { size } from "./terminal.js";
+import { size, warn } from "./terminal.js";
 
 type Options = {
   sizes: number[];
@@ -32,15 +32,15 @@ export function fitCommand(): Command {
   return new Command("fit")
     .description(
       "Predict the memory that painting takes, part by part, and whether there is enough. Loads nothing; " +
-        "of a model on the Hub it downloads the configs and not the weights.",
+        "of a model on the Hub it downloads the configs and not the weights, of what is given beside it all.",
     )
     .argument("[model]", "diffusers folder or Hub id (default: the model inside)")
     .option("--sizes <list>", "squares of so many pixels", sizesOf, [512, 768, 1024])
     .option("-b, --batch <n>", "pictures at once", batchOf, 1)
     .option("--no-guidance", "as with a guidance of 1 or less: no second pass")
-    .option("--vae <path>", "another autoencoder: folder or TAESD file")
-    .option("--unet <file>", "another U-Net, as SDXL-Lightning ships")
-    .option("--lora <file[:scale]>", "with this LoRA; may be given again", loraOption)
+    .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
+    .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
+    .option("--lora <path[:scale]>", "with this LoRA: the same; may be given again", loraOption)
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  koala fit etri-vilab/koala-lightning-700m --sizes 512,1024\n")
@@ -52,7 +52,8 @@ export function fitCommand(): Command {
 
 /** Reads the model's configs, and of files that are given beside it the headers; never weights. */
 export async function fit(model: string, options: Omit<Options, "json">): Promise<Fit> {
-  const { sizes, batch, guidance, vae, unet, lora, revision } = options;
+  const { sizes, batch, guidance, revision } = options;
+  const { vae, unet, lora } = await partsShown(options);
   const folder = await resolveShown(model, {
     configsOnly: true,
     ...(revision !== undefined && { revision }),
@@ -64,6 +65,7 @@ export async function fit(model: string, options: Omit<Options, "json">): Promis
     ...(unet !== undefined && { unet }),
     ...(lora !== undefined && { loras: lora }),
   });
+  for (const warning of components.warnings) warn(warning);
   const available = availableMemory();
   const rows = sizes.map((pixels) => {
     side("--sizes", pixels, components.vae.factor);

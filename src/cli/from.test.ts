@@ -4,6 +4,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { filesIn, startHub } from "../../test/hub-server.js";
 import { readTexts } from "../image/metadata.js";
 import { withPngTexts } from "../image/png-texts.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
@@ -132,6 +133,35 @@ describe("--from paints the same file again", () => {
     await painted("parts.png", "x", "--vae", path.join(golden, "taesd-tiny"), "--unet", unet, ...loras);
     await koala("--from", at("parts.png"), "-q", "-o", at("parts-2.png"));
     expect((await bytesOf("parts-2.png")).equals(await bytesOf("parts.png"))).toBe(true);
+  });
+
+  it("one whose parts came from the Hub, named as there and found in the cache with the Hub gone", async () => {
+    const commit = "a".repeat(40);
+    const lora = filesIn(path.join(golden, "lora")).get("koala-1b-tiny-kohya.safetensors")!;
+    const files = new Map([
+      ...filesIn(path.join(golden, "taesd-tiny")),
+      ["pytorch_lora_weights.safetensors", lora],
+    ]);
+    const hub = await startHub({ "o/parts": { commits: { [commit]: files }, refs: { main: commit } } });
+    vi.stubEnv("HF_HOME", at("hub"));
+    vi.stubEnv("HF_ENDPOINT", hub.url);
+    await painted("hub.png", "x", "--vae", "o/parts", "--lora", "o/parts:0.5");
+    await hub.close();
+    await koala("--from", at("hub.png"), "-q", "-o", at("hub-2.png"));
+    expect((await bytesOf("hub-2.png")).equals(await bytesOf("hub.png"))).toBe(true);
+    await painted(
+      "files.png",
+      "x",
+      "--vae",
+      path.join(golden, "taesd-tiny"),
+      ...(await seedOf("hub.png")),
+      "--lora",
+      `${golden}lora/koala-1b-tiny-kohya.safetensors:0.5`,
+    );
+    const model = async (name: string) => JSON.parse((await readTexts(at(name))).record!).model;
+    const [named, local] = [await model("hub.png"), await model("files.png")];
+    expect(named.vae).toEqual({ ...local.vae, name: "o/parts" });
+    expect(named.loras).toEqual([{ ...local.loras[0], name: "o/parts/pytorch_lora_weights.safetensors" }]);
   });
 });
 

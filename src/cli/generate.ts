@@ -21,7 +21,7 @@ import { decodeText } from "../text-file.js";
 import { systemCode } from "../weights/files.js";
 import { againName, differences, openSeen, rememberSources, sourcesOf } from "./from.js";
 import { loraOption, lorasUsed } from "./lora.js";
-import { resolveShown } from "./models.js";
+import { partsShown, resolveShown } from "./models.js";
 import { numberOption } from "./numbers.js";
 import { duration, Progress, stopOnInterrupt } from "./terminal.js";
 
@@ -67,9 +67,9 @@ export function generateCommand(): Command {
     .option("--from <picture>", "generate again what made this image")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")
-    .option("--vae <path>", "another autoencoder: folder or TAESD file")
-    .option("--unet <file>", "another U-Net, as SDXL-Lightning ships")
-    .option("--lora <file[:scale]>", "add a LoRA; may be given again", loraOption)
+    .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
+    .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
+    .option("--lora <path[:scale]>", "add a LoRA: the same; may be given again", loraOption)
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
     .option("-n, --negative <prompt>", "what not to paint")
     .option("-s, --steps <n>", "denoising steps", numberOption)
@@ -117,7 +117,8 @@ async function generate(words: string[], given: Options): Promise<void> {
   for (const note of saved?.notes ?? []) say(pc.dim(note));
   const prompts = await gatherPrompts(words, given.prompts, saved?.request.prompt);
   const target = await outputs(given, prompts.length * given.count);
-  const options: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
+  const asked: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
+  const options: Options = { ...asked, ...(await partsShown(asked, { quiet: given.quiet === true })) };
   const { pipeline, folder } = await opened(options, given, saved, say);
   const { signal, done } = stopOnInterrupt(say);
   const progress = new Progress({ quiet: options.quiet === true });

@@ -12,7 +12,7 @@ import { count, input, param } from "../tensor/tensor.js";
 import { resolveWeights, type WeightSet } from "../weights/component.js";
 import { kindOf } from "../weights/files.js";
 import { textTable } from "./table.js";
-import { exitCodes } from "./terminal.js";
+import { exitCodes, warn } from "./terminal.js";
 
 /** One network of a folder; `problem` says what is missing or does not fit, if anything. */
 export type Finding = {
@@ -34,7 +34,8 @@ export function inspectCommand(): Command {
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  koala inspect ./koala-lightning-700m\n")
     .action(async (at: string, { variant, json }: { variant?: string; json?: boolean }) => {
-      const { title, findings } = await inspect(at, variant === undefined ? {} : { variant });
+      const { title, findings, warnings } = await inspect(at, variant === undefined ? {} : { variant });
+      for (const warning of warnings) warn(warning);
       if (json) process.stdout.write(`${JSON.stringify({ title, parts: findings }, undefined, 2)}\n`);
       else process.stdout.write(`${title}\n\n${table(findings)}`);
       if (findings.some((f) => f.problem)) process.exitCode = exitCodes.failed;
@@ -45,16 +46,17 @@ export function inspectCommand(): Command {
 export async function inspect(
   at: string,
   options: { variant?: string } = {},
-): Promise<{ title: string; findings: Finding[] }> {
+): Promise<{ title: string; findings: Finding[]; warnings: readonly string[] }> {
   const whole = (await kindOf(path.join(at, "model_index.json"))) === "file";
   if (!whole) {
     const kind = await kindOf(at);
     if (kind === undefined)
       throw new InvalidRequest("path", at, `must be a folder or a file, got "${at}", which does not exist.`);
     const weights = await resolveWeights(at, options);
-    return { title: path.basename(at), findings: [finding(path.basename(at), weights, undefined)] };
+    const findings = [finding(path.basename(at), weights, undefined)];
+    return { title: path.basename(at), findings, warnings: [] };
   }
-  const { folder, unet, vae, textEncoders, scheduler } = await loadComponents(at, {
+  const { folder, unet, vae, textEncoders, scheduler, warnings } = await loadComponents(at, {
     engine: blockingEngine(),
     ...options,
   });
@@ -70,7 +72,7 @@ export async function inspect(
       vae.decode(p, input("latents", [1, vae.latentChannels, 8, 8])),
     ]),
   ];
-  return { title: `${folder.className} with ${scheduler.className}`, findings };
+  return { title: `${folder.className} with ${scheduler.className}`, findings, warnings };
 }
 
 function check(name: string, file: string, weights: WeightSet, trace: (p: Params) => unknown): Finding {

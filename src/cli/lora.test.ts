@@ -13,6 +13,8 @@ describe("--lora", () => {
     ["a:b.safetensors:0.25", "a:b.safetensors", 0.25],
     ["C:\\loras\\pixel.safetensors", "C:\\loras\\pixel.safetensors", 1],
     ["version:2:1", "version:2", 1],
+    ["latent-consistency/lcm-lora-sdxl:0.8", "latent-consistency/lcm-lora-sdxl", 0.8],
+    ["o/loras@v1/pixel.safetensors:0.5", "o/loras@v1/pixel.safetensors", 0.5],
   ])("%s is a file and a scale", (text, file, scale) => {
     expect(loraOption(text)).toEqual([{ file, scale }]);
   });
@@ -26,6 +28,11 @@ describe("--lora", () => {
 
   it.each(["a.safetensors:", "a.safetensors:high", "a.safetensors:1e999"])("refuses %s", (text) => {
     expect(() => loraOption(text)).toThrow(/is not a number/);
+  });
+
+  it("of the Hub is reported by its name there", () => {
+    const file = `/home/me/hub/models--o--loras/snapshots/${"a".repeat(40)}/x/pixel.safetensors`;
+    expect(lorasUsed([{ file, scale: 1 }])).toEqual([{ file: "o/loras/x/pixel.safetensors", scale: 1 }]);
   });
 
   it("is reported by the file's name alone", () => {

@@ -1,8 +1,8 @@
-/** @file `--lora FILE[:SCALE]`, which may be given several times. */
+/** @file `--lora FILE[:SCALE]`, which may be given several times. FILE may be a name on the Hub. */
 
-import path from "node:path";
 import { InvalidArgumentError } from "commander";
 import type { Lora } from "../pipeline/lora.js";
+import { partName } from "../pipeline/provenance.js";
 
 /** Adds one value of the option. What follows the last colon is the scale if it is a number; else the name goes on. */
 export function loraOption(value: string, before: readonly Required<Lora>[] = []): Required<Lora>[] {
@@ -15,4 +15,4 @@ export function loraOption(value: string, before: readonly Required<Lora>[] = []
 
 /** How the LoRAs are reported: never by a local path. */
 export const lorasUsed = (loras: readonly Required<Lora>[]): Required<Lora>[] =>
-  loras.map(({ file, scale }) => ({ file: path.basename(file), scale }));
+  loras.map(({ file, scale }) => ({ file: partName(file), scale }));

@@ -4,10 +4,14 @@ import { createInterface } from "node:readline/promises";
 import { Command, Option } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
+import type { BringOptions } from "../hub/bring.js";
 import { type HubModel, hubModel } from "../hub/id.js";
 import { type CachedModel, cachedModels, removal } from "../hub/inventory.js";
 import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
+import { resolvePart } from "../hub/resolve-part.js";
+import type { PartKind } from "../hub/select.js";
 import { cacheFolder } from "../hub/settings.js";
+import type { Lora } from "../pipeline/lora.js";
 import { textTable } from "./table.js";
 import { Progress, size, stopOnInterrupt } from "./terminal.js";
 
@@ -54,24 +58,46 @@ export async function resolveShown(
   model: string,
   { quiet = false, ...options }: ResolveOptions & { quiet?: boolean } = {},
 ): Promise<string> {
+  return shown(model, quiet, (told) => resolveModel(model, { ...told, ...options }));
+}
+
+/** The options that name what stands in for parts of a model, or is added to it. */
+export type PartOptions = { unet?: string; vae?: string; lora?: Required<Lora>[] };
+
+/** The same options with paths in the place of names on the Hub, downloaded if need be as models are. */
+export async function partsShown(
+  { unet, vae, lora }: PartOptions,
+  { quiet = false }: { quiet?: boolean } = {},
+): Promise<PartOptions> {
+  const part = (kind: PartKind, name: string) =>
+    shown(name, quiet, (told) => resolvePart(kind, name, { ...told, field: `--${kind}` }));
+  const loras: Required<Lora>[] = [];
+  for (const { file, scale } of lora ?? []) loras.push({ file: await part("lora", file), scale });
+  return {
+    ...(unet !== undefined && { unet: await part("unet", unet) }),
+    ...(vae !== undefined && { vae: await part("vae", vae) }),
+    ...(lora !== undefined && { lora: loras }),
+  };
+}
+
+async function shown<T>(name: string, quiet: boolean, bring: (told: BringOptions) => Promise<T>): Promise<T> {
   const progress = new Progress({ quiet, bytes: true });
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const { signal, done } = stopOnInterrupt(() => say("stopping; what was downloaded is kept"));
   let first: { at: number; done: number } | undefined;
   try {
-    return await resolveModel(model, {
+    return await bring({
       signal,
       onNote: (note) => say(pc.dim(note)),
       onProgress: ({ done, total }) => {
         if (!first) {
           first = { at: performance.now(), done };
-          progress.start(`downloading ${model}`, total);
+          progress.start(`downloading ${name}`, total);
         }
         // Bytes that an earlier run brought say nothing about the speed.
         const perByte = (performance.now() - first.at) / 1000 / (done - first.done);
         progress.step(done, done > first.done ? perByte * (total - done) : 0);
       },
-      ...options,
     });
   } finally {
     progress.stop();

@@ -57,6 +57,10 @@ export function size(bytes: number): string {
   return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
 }
 
+/** Says on stderr what was left out or taken otherwise than asked. */
+export const warn = (message: string): void =>
+  void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`);
+
 /** A signal that the first Ctrl-C fires, and the second overtakes. */
 export function stopOnInterrupt(say: (line: string) => void): { signal: AbortSignal; done: () => void } {
   const controller = new AbortController();

@@ -40,6 +40,14 @@ export function repoCache(cache: string, id: string): RepoCache {
   };
 }
 
+/** What a path in the cache is called on the Hub, `owner/name[/path]`; undefined for a path that is not in one. */
+export function cachedName(at: string): string | undefined {
+  const steps = path.resolve(at).split(path.sep);
+  const root = steps.findLastIndex((step) => step.startsWith(repoPrefix));
+  if (root < 0 || steps[root + 1] !== "snapshots" || !isCommit(steps[root + 2] ?? "")) return undefined;
+  return [steps[root]!.slice(repoPrefix.length).replace("--", "/"), ...steps.slice(root + 3)].join("/");
+}
+
 /** The commit that a revision meant when it was last downloaded; undefined where it never was. */
 export async function cachedCommit(repo: RepoCache, revision: string): Promise<string | undefined> {
   if (isCommit(revision)) return revision;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { InvalidRequest } from "../errors.js";
-import { hubModel } from "./id.js";
+import { hubModel, hubPlace } from "./id.js";
 
 test("a name is owner/name, with a branch, tag or commit after @", () => {
   expect(hubModel("etri-vilab/koala-700m")).toEqual({ id: "etri-vilab/koala-700m", revision: "main" });
@@ -25,3 +25,34 @@ test.each(["../../etc", "/main", "a//b", "", "-x"])(
     expect(() => hubModel("a/b", revision)).toThrow("revision: must be a branch, a tag or a commit");
   },
 );
+
+test("a file or folder of a repository follows the name and the revision, as in Hugging Face's file system", () => {
+  const main = { id: "a/b", revision: "main" };
+  expect(hubPlace("vae", "a/b")).toEqual({ ...main, inside: "" });
+  expect(hubPlace("vae", "a/b/c.safetensors")).toEqual({ ...main, inside: "c.safetensors" });
+  expect(hubPlace("vae", "a/b@v1/x/c.safetensors")).toEqual({
+    ...main,
+    revision: "v1",
+    inside: "x/c.safetensors",
+  });
+  expect(hubPlace("vae", "a/b@refs/pr/2/c.safetensors").revision).toBe("refs/pr/2");
+  expect(hubPlace("vae", "a/b@my%2Fbranch/vae")).toEqual({ ...main, revision: "my/branch", inside: "vae" });
+});
+
+test.each([
+  ["loras/pixel.safetensors", "lora: must be a file or folder that exists, or on the Hub owner/name"],
+  ["pixel.safetensors", "Check the path."],
+  ["./loras/pixel", "Check the path."],
+  ["/loras/pixel/x.safetensors", "Check the path."],
+  ["a/b/../../etc/passwd", "Check the path."],
+  ["a/b@../x", "revision: must be a branch"],
+  ["https://huggingface.co/a/b", 'Did you mean "a/b"?'],
+  [
+    "https://huggingface.co/a/b/blob/main/x/c.safetensors?download=true",
+    'Did you mean "a/b/x/c.safetensors"?',
+  ],
+  ["https://huggingface.co/a/b/resolve/v1/c.safetensors", 'Did you mean "a/b@v1/c.safetensors"?'],
+])("%s is no place on the Hub, and the error says what to write", (name, message) => {
+  expect(() => hubPlace("lora", name)).toThrow(message);
+  expect(() => hubPlace("lora", name)).toThrow(InvalidRequest);
+});

@@ -1,6 +1,8 @@
-/** @file The name of a model on the Hub, `owner/name[@revision]`. Pure. */
+/** @file The names of models on the Hub, `owner/name[@revision]`, and of files in their repositories. Pure. */
 
 import { InvalidRequest } from "../errors.js";
+import { isWeights } from "../weights/file-names.js";
+import { isInside } from "../weights/index-file.js";
 
 /** `revision` is a branch, a tag or a commit. */
 export type HubModel = { id: string; revision: string };
@@ -13,28 +15,56 @@ const ref = /^[\w][\w.+-]*(\/[\w][\w.+-]*)*$/;
 export function hubModel(model: string, revision?: string): HubModel {
   const [name, ...rest] = model.split("@");
   const inName = rest.length > 0 ? rest.join("@") : undefined;
-  if (!id.test(name!) || name!.includes("--") || name!.includes("..")) {
+  if (!isId(name!)) {
     throw new InvalidRequest("model", model, `${rule}, got ${JSON.stringify(model)}. ${remedy(model)}`);
   }
   if (inName !== undefined && revision !== undefined && inName !== revision) {
     const got = `"${inName}" in the model's name and "${revision}"`;
     throw new InvalidRequest("revision", revision, `must be given once, got ${got}. Leave one out.`);
   }
-  const chosen = inName ?? revision ?? "main";
-  if (!ref.test(chosen) || chosen.includes("..")) {
-    const got = JSON.stringify(chosen);
-    throw new InvalidRequest(
-      "revision",
-      chosen,
-      `must be a branch, a tag or a commit, got ${got}. Try "main".`,
-    );
+  return { id: name!, revision: checkedRevision(inName ?? revision ?? "main") };
+}
+
+/** A file or a folder of a repository; `inside` is "" for all of it. */
+export type HubPlace = HubModel & { inside: string };
+
+// Hugging Face's file system names them so too; a branch with a slash is written with %2F.
+const place =
+  /^(?<id>[^/@]+\/[^/@]+)(?:@(?<revision>refs\/(?:pr|convert)\/[^/]+|[^/]+))?(?:\/(?<inside>.+))?$/;
+
+/** Reads `owner/name[@revision][/path]`, as the value of `field`. InvalidRequest. */
+export function hubPlace(field: string, name: string): HubPlace {
+  const { id: repository = "", revision = "main", inside = "" } = place.exec(name)?.groups ?? {};
+  // "loras/pixel.safetensors" is a file that is not there.
+  if (!isId(repository) || isWeights(repository) || (inside !== "" && !isInside(inside))) {
+    const got = `got ${JSON.stringify(name)}`;
+    throw new InvalidRequest(field, name, `${placeRule}, ${got}. ${placeRemedy(name)}`);
   }
-  return { id: name!, revision: chosen };
+  return { id: repository, revision: checkedRevision(revision.replace(/%2f/gi, "/")), inside };
+}
+
+const isId = (name: string): boolean => id.test(name) && !name.includes("--") && !name.includes("..");
+
+function checkedRevision(revision: string): string {
+  if (ref.test(revision) && !revision.includes("..")) return revision;
+  const got = JSON.stringify(revision);
+  const rule = `must be a branch, a tag or a commit, got ${got}. Try "main".`;
+  throw new InvalidRequest("revision", revision, rule);
 }
 
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
 
 const rule = "must be a folder that exists, or a Hub id owner/name[@revision]";
+const placeRule = "must be a file or folder that exists, or on the Hub owner/name[@revision][/file]";
+
+function placeRemedy(name: string): string {
+  const url = /^https?:\/\/[^/]+\/([\w.-]+\/[\w.-]+)(?:\/(?:blob|resolve|tree)\/([^/]+)(\/[^?]+)?)?/.exec(
+    name,
+  );
+  if (!url) return "Check the path.";
+  const [, repository, revision, file = ""] = url;
+  return `Did you mean "${repository}${revision && revision !== "main" ? `@${revision}` : ""}${file}"?`;
+}
 
 function remedy(model: string): string {
   const url = /^https?:\/\/[^/]+\/([\w.-]+\/[\w.-]+)(?:\/tree\/([\w./-]+))?/.exec(model);

@@ -109,9 +109,27 @@ test("float32 takes the plain weights, a variant asked by name its own", async (
   expect(await filesUnder(await resolve("koala/both", { variant: "fp16" }))).toEqual([...half.keys()].sort());
 });
 
+test("a variant is taken of the parts that have it, and the plain files of the others", async () => {
+  const files = new Map([...plain].filter(([name]) => name !== unet));
+  for (const variant of ["fp16", "bf16"]) files.set(unet.replace(".safe", `.${variant}.safe`), unetBytes);
+  hub.repos = { "koala/mixed": { commits: { [commitA]: files }, refs: { main: commitA } } };
+  const folder = await resolve("koala/mixed", { variant: "bf16" });
+  const wanted = [...files.keys()].filter((name) => !name.includes("fp16")).sort();
+  expect(await filesUnder(folder)).toEqual(wanted);
+  await expect(resolve("koala/mixed", { variant: "ema" })).rejects.toThrow(
+    'unet: must hold variant "ema" or plain files, got "fp16", "bf16". Name one of them as the variant.',
+  );
+});
+
+test("what Transformers before 4.34 added to a tokenizer is downloaded with it", async () => {
+  const files = new Map([...half, ["tokenizer/added_tokens.json", Buffer.from('{"<sks>": 814}')]]);
+  hub.repos = { "koala/old": { commits: { [commitA]: files }, refs: { main: commitA } } };
+  expect(await filesUnder(await resolve("koala/old"))).toContain("tokenizer/added_tokens.json");
+});
+
 test("a variant that is not there is refused before anything but the index is downloaded", async () => {
   await expect(resolve("koala/both", { variant: "bf16" })).rejects.toThrow(
-    'must hold variant "bf16", got "plain", "fp16"',
+    'weights: must hold variant "bf16" of a part, got "plain", "fp16"',
   );
   expect(hub.downloads()).toEqual(["model_index.json"]);
 });
@@ -158,8 +176,9 @@ test("weights that are there already serve in either precision, unless one is as
 test("progress ends with all bytes that had to be downloaded", async () => {
   const seen: { done: number; total: number }[] = [];
   await resolve("koala/plain", { onProgress: ({ done, total }) => seen.push({ done, total }) });
+  const readFirst = ["model_index.json", "unet/config.json", "vae/config.json"];
   const contents = new Map(
-    [...plain].filter(([name]) => name !== "model_index.json").map(([, b]) => [sha256(b), b]),
+    [...plain].filter(([name]) => !readFirst.includes(name)).map(([, b]) => [sha256(b), b]),
   );
   const total = [...contents.values()].reduce((sum, bytes) => sum + bytes.length, 0);
   expect(seen.at(-1)).toEqual({ done: total, total });
@@ -363,6 +382,27 @@ test("repositories that are no Diffusers U-Net model are refused by what they ar
   await expect(resolve("a/pickled")).rejects.toThrow(
     'must hold "vae/*.safetensors", got weights in .bin files',
   );
+});
+
+test("other classes, and U-Nets that read more than latents, are refused before any weights are downloaded", async () => {
+  const changed = (name: string, from: string, to: string) => {
+    const text = half.get(name)!.toString();
+    expect(text).toContain(from);
+    return new Map([...half, [name, Buffer.from(text.replace(from, to))]]);
+  };
+  const xl = "StableDiffusionXLPipeline";
+  const repo = (files: Files) => ({ commits: { [commitA]: files }, refs: { main: commitA } });
+  hub.repos = {
+    "a/control": repo(changed("model_index.json", xl, "StableDiffusionXLControlNetPipeline")),
+    "a/inpaint": repo(changed("unet/config.json", '"in_channels": 4', '"in_channels": 9')),
+    "a/refined": repo(changed("model_index.json", xl, "StableDiffusionXLImg2ImgPipeline")),
+  };
+  await expect(resolve("a/control")).rejects.toThrow(
+    'got "StableDiffusionXLControlNetPipeline". Its control',
+  );
+  await expect(resolve("a/inpaint")).rejects.toThrow("unet/config.json: in_channels: must be 4");
+  expect(hub.downloads().filter((name) => name.endsWith(".safetensors"))).toEqual([]);
+  expect(await filesUnder(await resolve("a/refined"))).toEqual([...half.keys()].sort());
 });
 
 test("a download larger than the disk is refused before it starts", async () => {

@@ -1,11 +1,21 @@
-/** @file Which files of a Hub repository a pipeline needs. Pure: names in, names out. */
+/** @file Which files of a Hub repository a pipeline, or one part of it, needs. Pure: names in, names out. */
+
+import path from "node:path";
 
 import { listed, ModelError } from "../errors.js";
-import { isShard, unreadParts, type WeightFile, weightFiles } from "../weights/file-names.js";
+import {
+  isShard,
+  isWeights,
+  loraFiles,
+  unreadParts,
+  type WeightFile,
+  weightFiles,
+} from "../weights/file-names.js";
 import type { ModelIndex } from "../weights/index-file.js";
+import type { HubPlace } from "./id.js";
 
 export type WeightChoice = {
-  /** File variant such as "fp16", for every part. */
+  /** File variant such as "fp16", for every part that has it; the others' plain files are taken. */
   variant?: string | undefined;
   /** "float32" takes the plain files; otherwise the fp16 variant, where a part has it. */
   dtype?: "float32" | "float16" | undefined;
@@ -24,6 +34,7 @@ export function selectFiles(
   { has = () => false, ...choice }: WeightChoice & { has?: (path: string) => boolean } = {},
 ): Selection {
   const selection: Selection = { files: [], indexes: [], missing: [] };
+  const [there, chosen]: [string[], string[]] = [[], []];
   for (const root of ["model_index.json", "koala.json"]) if (paths.includes(root)) selection.files.push(root);
   for (const [part, { className }] of index.parts) {
     if (unreadParts.includes(part)) continue;
@@ -33,9 +44,16 @@ export function selectFiles(
     selection.missing.push(...absentConfigs(className, texts).map((name) => `${part}/${name}`));
     if (/(Scheduler|Tokenizer|TokenizerFast)$/.test(className)) continue;
     const weights = chooseWeights(part, names, { has: (name) => has(`${part}/${name}`), ...choice });
+    there.push(...weightFiles(names).map((file) => file.variant));
     if (!weights) selection.missing.push(`${part}/*.safetensors`);
-    else selection[weights.indexed ? "indexes" : "files"].push(`${part}/${weights.name}`);
+    else {
+      chosen.push(weights.variant);
+      selection[weights.indexed ? "indexes" : "files"].push(`${part}/${weights.name}`);
+    }
   }
+  const { variant } = choice;
+  if (variant !== undefined && !chosen.includes(variant))
+    refuse("weights", there, `must hold variant "${variant}" of a part`);
   return selection;
 }
 
@@ -51,22 +69,84 @@ type Choosing = WeightChoice & { has: (name: string) => boolean };
 function chooseWeights(part: string, names: readonly string[], { variant, dtype, has }: Choosing) {
   const found = weightFiles(names);
   const of = (wanted: string) => found.find((file) => file.variant === wanted);
-  if (variant !== undefined) return of(variant) ?? refuse(part, found, `must hold variant "${variant}"`);
+  const there = found.map((file) => file.variant);
+  if (variant !== undefined)
+    return of(variant) ?? of("") ?? refuse(part, there, `must hold variant "${variant}" or plain files`);
   if (dtype === undefined) {
-    const there = found.filter((file) => setOf(file, names).every(has));
-    const ready = there.find((file) => file.variant === "") ?? there[0];
+    const whole = found.filter((file) => setOf(file, names).every(has));
+    const ready = whole.find((file) => file.variant === "") ?? whole[0];
     if (ready) return ready;
   }
   const preferred = dtype === "float32" ? of("") : (of("fp16") ?? of(""));
   if (preferred || found.length === 0) return preferred;
-  if (new Set(found.map((file) => file.variant)).size === 1) return found[0];
-  return refuse(part, found, "has several variants");
+  if (new Set(there).size === 1) return found[0];
+  return refuse(part, there, "has several variants");
 }
 
-function refuse(part: string, found: readonly WeightFile[], rule: string): undefined {
-  if (found.length === 0) return undefined;
-  const variants = [...new Set(found.map((file) => file.variant || "plain"))];
-  throw new ModelError(part, `${rule}, got ${listed(variants)}. Name one of them as the variant.`);
+function refuse(where: string, there: readonly string[], rule: string): undefined {
+  if (there.length === 0) return undefined;
+  const variants = [...new Set(there.map((variant) => variant || "plain"))];
+  throw new ModelError(where, `${rule}, got ${listed(variants)}. Name one of them as the variant.`);
+}
+
+/** What a repository may hold in place of a pipeline's own; a LoRA is added to it. */
+export type PartKind = "unet" | "vae" | "lora";
+
+/** `place` is the file or folder to open, "" for the repository itself. */
+export type PlacedSelection = Selection & { place: string };
+
+/**
+ * Chooses what is needed of one part, at `inside` or where Diffusers looks for it: at the root of a repository that holds
+ * the part alone, in the part's folder of a whole model, under the LoRA's usual name.
+ */
+export function selectPart(
+  kind: PartKind,
+  { id, inside }: Pick<HubPlace, "id" | "inside">,
+  paths: readonly string[],
+  choice: Choosing,
+): PlacedSelection {
+  if (isWeights(inside)) return selectFile(kind, inside, paths);
+  if (kind === "lora") return selectLora(id, inside, paths);
+  const within = (folder: string, name: string) => (folder ? `${folder}/${name}` : name);
+  const isModel = paths.includes(within(inside, "model_index.json"));
+  for (const folder of isModel ? [within(inside, kind)] : [inside, within(inside, kind)]) {
+    const at = (name: string) => within(folder, name);
+    const names = paths.filter((p) => p.startsWith(at(""))).map((p) => p.slice(at("").length));
+    const weights = chooseWeights(kind, names, { ...choice, has: (name) => choice.has(at(name)) });
+    if (!weights) continue;
+    const config = names.includes("config.json") ? [at("config.json")] : [];
+    const missing = kind === "vae" && config.length === 0 ? [at("config.json")] : [];
+    return weights.indexed
+      ? { place: folder, files: config, indexes: [at(weights.name)], missing }
+      : { place: folder, files: [...config, at(weights.name)], indexes: [], missing };
+  }
+  const missing = [within(inside, "diffusion_pytorch_model.safetensors")];
+  return { place: inside, files: [], indexes: [], missing };
+}
+
+/** A file, with what is read beside it: a config, and the encoder to TAESD's decoder. */
+function selectFile(kind: PartKind, file: string, paths: readonly string[]): PlacedSelection {
+  const beside = (name: string) => path.posix.join(path.posix.dirname(file), name);
+  const encoder = path.posix.basename(file).replace("decoder", "encoder");
+  const others = new Set((kind === "lora" ? ["adapter_config.json"] : ["config.json", encoder]).map(beside));
+  others.delete(file);
+  const missing = paths.includes(file) ? [] : [file];
+  return {
+    place: file,
+    files: [file, ...[...others].filter((p) => paths.includes(p))],
+    indexes: [],
+    missing,
+  };
+}
+
+function selectLora(id: string, inside: string, paths: readonly string[]): PlacedSelection {
+  const start = inside && `${inside}/`;
+  const found = loraFiles(paths.filter((p) => p.startsWith(start)));
+  if (found.length === 1) return selectFile("lora", found[0]!, paths);
+  if (found.length === 0)
+    return { place: inside, files: [], indexes: [], missing: [`${start}pytorch_lora_weights.safetensors`] };
+  const rule = `must be told which LoRA, got ${found.length}: ${listed(found)}`;
+  throw new ModelError(id, `${rule}. Name one, as in ${id}/${found[0]}.`);
 }
 
 /** A set's files as far as names tell: the file, or an index and its shards. */

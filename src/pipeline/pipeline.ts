@@ -7,6 +7,7 @@ import type { Engine, Values } from "../engine/engine.js";
 import { workerEngine } from "../engine/node.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
+import { resolveParts } from "../hub/resolve-part.js";
 import { type Embeddings, perImage, timeIds } from "./conditions.js";
 import { type ComponentOptions, type Components, loadComponents, textWidth } from "./load.js";
 import { Painter } from "./painter.js";
@@ -26,14 +27,17 @@ export type LoadOptions = Omit<ComponentOptions, "engine"> &
 export abstract class DiffusionPipeline extends Painter {
   /**
    * Opens a diffusers folder, or the Hub id of one, as whatever pipeline its model_index.json names. What is not on
-   * disk is downloaded; weights are read at first use.
+   * disk is downloaded; weights are read at first use. So may `unet`, `vae` and the files of `loras` be names on the
+   * Hub: `owner/name[@revision]`, or `owner/name[@revision]/file` in a repository of several.
    */
   static async fromPretrained(model: string, options: LoadOptions = {}): Promise<DiffusionPipeline> {
     const engine = options.engine ?? workerEngine({ threads: options.threads ?? 0 });
     try {
       const at = await resolveModel(model, options);
-      const components = await loadComponents(at, { ...options, engine });
-      return make(components, engine, options.engine === undefined, options);
+      const { onProgress, signal, dtype } = options;
+      const load = { ...options, ...(await resolveParts(options, { onProgress, signal, dtype })) };
+      const components = await loadComponents(at, { ...load, engine });
+      return make(components, engine, options.engine === undefined, load);
     } catch (error) {
       if (!options.engine) await engine.close();
       throw error;

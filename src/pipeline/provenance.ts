@@ -6,6 +6,7 @@ import path from "node:path";
 import type { Scheduler } from "../diffusion/scheduler.js";
 import { isSettingName } from "../diffusion/settings.js";
 import { webuiNames } from "../diffusion/webui-names.js";
+import { cachedName } from "../hub/cache.js";
 import type { PictureTexts } from "../image/metadata.js";
 import { formatParameters } from "../image/metadata-parameters.js";
 import { bytesHash, fileHash, hashMark, hashOf, textMarks, weightMarks } from "../weights/fingerprint.js";
@@ -46,7 +47,7 @@ export async function modelRecord(components: Components, loaded: LoadedWith = {
     marks.push(await textMarks(tokenizer.path));
   }
   const replaced = async (file: string | undefined, of: unknown) =>
-    file === undefined ? undefined : { name: path.basename(file), fingerprint: hashOf(await of) };
+    file === undefined ? undefined : { name: partName(file), fingerprint: hashOf(await of) };
   return present({
     id,
     revision: id === undefined ? undefined : revision,
@@ -55,7 +56,10 @@ export async function modelRecord(components: Components, loaded: LoadedWith = {
     fingerprint: hashOf(marks),
     variant,
     dtype,
-    unet: await replaced(loaded.unet, weightMarks(unet.part.weights)),
+    unet: await replaced(
+      loaded.unet,
+      weightMarks(unet.part.weights).then((marks) => (unet.replaced ? [unet.replaced.json, marks] : marks)),
+    ),
     vae: await replaced(
       loaded.vae,
       weightMarks(vae.part.weights).then((weights) => [vae.config, weights]),
@@ -64,8 +68,11 @@ export async function modelRecord(components: Components, loaded: LoadedWith = {
   });
 }
 
+/** What a file or folder is called where its place is not told: by its name on the Hub if it comes from there. */
+export const partName = (file: string): string => cachedName(file) ?? path.basename(file);
+
 const loraRecord = async ({ file, scale = 1 }: { file: string; scale?: number }) => ({
-  name: path.basename(file),
+  name: partName(file),
   sha256: await fileHash(file),
   scale,
 });

@@ -69,7 +69,7 @@ function readPart(name: string, value: unknown[], file: string) {
 }
 
 /** Whether a path written in a model's file stays inside its folder, on Windows too. */
-function isInside(path: unknown): path is string {
+export function isInside(path: unknown): path is string {
   if (typeof path !== "string" || path === "" || /[\\:\0]/.test(path)) return false;
   return path.split("/").every((step) => step !== "" && step !== "." && step !== "..");
 }
