@@ -6,6 +6,7 @@
 import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
 import { ModelError } from "../errors.js";
 import type { HubModel } from "./id.js";
+import { proxyFetch } from "./proxy.js";
 import { type Fetch, type Patience, requester } from "./request.js";
 import type { HubSettings } from "./settings.js";
 
@@ -41,16 +42,17 @@ export class RangeIgnored extends Error {}
 export function hubClient(settings: HubSettings, options: HubOptions = {}): HubClient {
   const { endpoint } = settings;
   const { signal, onNote } = options;
+  const fetch = proxyFetch(settings.proxies);
   const patience = { attempts: 5, pause: 1000, stall: 30_000, ...options.patience };
   // Without a network, what lies in the cache should not be waited for long.
   const brief = { ...patience, attempts: 2 };
-  const asking = (model: HubModel) => requester(model, settings, { signal, onNote, patience: brief });
+  const asking = (model: HubModel) => requester(model, settings, { signal, onNote, patience: brief, fetch });
   return {
     patience,
     commit: (model) => askCommit(model, endpoint, asking(model)),
     files: (model, commit) => askFiles(model, commit, endpoint, asking(model)),
     read: (model, commit, file, offset, signal) => {
-      const request = requester(model, settings, { signal, onNote, patience });
+      const request = requester(model, settings, { signal, onNote, patience, fetch });
       return readBytes({ model, commit, file, endpoint, offset, stall: patience.stall }, request);
     },
   };

@@ -2,6 +2,7 @@
 
 import { ModelError } from "../errors.js";
 import type { HubModel } from "./id.js";
+import { proxyFor, proxyName, proxyRefusal, proxyStatus } from "./proxy.js";
 import type { HubSettings } from "./settings.js";
 
 /** The network or the server is down: what was downloaded before may serve instead. */
@@ -21,7 +22,11 @@ export async function refusal(
   const got = `${settings.endpoint} must answer, got status ${status}`;
   if (status === 429)
     return new Unreachable(model.id, `${got} (too many requests). Wait some minutes, or set HF_TOKEN.`);
-  if (status >= 500) return new Unreachable(model.id, `${got}. The Hub has a problem; try again later.`);
+  if (status >= 500) {
+    const proxy = endpointProxy(settings);
+    const whose = proxy ? `The Hub or the proxy ${proxyName(proxy)}` : "The Hub";
+    return new Unreachable(model.id, `${got}. ${whose} has a problem; try again later.`);
+  }
   return new ModelError(model.id, `${got} for ${new URL(response.url).pathname}. Check HF_ENDPOINT.`);
 }
 
@@ -58,14 +63,21 @@ const getToken = (endpoint: string): string =>
   `set HF_TOKEN to a token from ${endpoint}/settings/tokens, or log in with "hf auth login"`;
 
 /** Why no answer came. */
-export function whyUnreachable(endpoint: string, error: unknown): string {
-  const remedy = "Check the network; with HF_HUB_OFFLINE=1 only the cache is used.";
+export function whyUnreachable(settings: HubSettings, error: unknown): string {
+  const { endpoint } = settings;
+  const proxy = endpointProxy(settings);
+  const status = proxyStatus(error);
+  if (proxy && status !== undefined) return proxyRefusal(endpoint, proxy, status);
+  const what = proxy ? `the network and the proxy ${proxyName(proxy)}` : "the network";
+  const remedy = `Check ${what}; with HF_HUB_OFFLINE=1 only the cache is used.`;
   return `${endpoint} must be reached, got ${reason(error)}. ${remedy}`;
 }
 
+const endpointProxy = ({ endpoint, proxies }: HubSettings) => proxyFor(endpoint, proxies);
+
 /** What `fetch` failed of: the system's code where there is one. */
 export function reason(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  if (cause instanceof Error) return "code" in cause ? String(cause.code) : cause.message;
-  return String(cause);
+  if (!(error instanceof Error)) return String(error);
+  if (error.cause instanceof Error) return reason(error.cause);
+  return "code" in error && error.code ? String(error.code) : error.message;
 }

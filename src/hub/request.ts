@@ -15,20 +15,22 @@ type Options = {
   signal?: AbortSignal | undefined;
   onNote?: ((note: string) => void) | undefined;
   patience: Patience;
+  fetch: Fetch;
 };
 
 /** Asks again after network errors, 429 and 5xx; throws Cancelled, Unreachable or the ModelError of `refusal`. */
 export function requester(model: HubModel, settings: HubSettings, options: Options): Fetch {
-  const { signal, patience, onNote } = options;
+  const { signal, patience, onNote, fetch } = options;
   return async (input, init = {}) => {
     const headers = headersFor(String(input), init, settings);
     const signals = [signal, init.signal].filter((s) => s != null);
     for (let attempt = 1; ; attempt++) {
       const last = attempt >= patience.attempts;
-      const answer = await begin(String(input), { ...init, headers }, signals, patience.stall);
+      const ask = (limited: AbortSignal) => fetch(String(input), { ...init, headers, signal: limited });
+      const { answer, error } = await begin(ask, signals, patience.stall);
       if (signal?.aborted) throw new Cancelled("the download");
       let wait = patience.pause * 2 ** (attempt - 1);
-      if (answer instanceof Response) {
+      if (answer) {
         if (answer.ok) return answer;
         wait = retryAfter(answer) ?? wait;
         if (last || !passing.includes(answer.status) || wait > longestWait)
@@ -36,7 +38,7 @@ export function requester(model: HubModel, settings: HubSettings, options: Optio
         await answer.body?.cancel();
         if (answer.status === 429) onNote?.(`the Hub asks to wait ${Math.ceil(wait / 1000)} s`);
       } else if (last) {
-        throw new Unreachable(model.id, whyUnreachable(settings.endpoint, answer));
+        throw new Unreachable(model.id, whyUnreachable(settings, error));
       }
       await pause(wait, signal);
     }
@@ -64,14 +66,20 @@ function headersFor(url: string, init: RequestInit, { endpoint, token }: HubSett
   return headers;
 }
 
+type Begun = { answer: Response; error?: never } | { answer?: never; error: unknown };
+
 /** The answer once its headers are there, its body being another's to wait for; or what went wrong. */
-async function begin(url: string, init: RequestInit, signals: AbortSignal[], limit: number) {
+async function begin(
+  ask: (signal: AbortSignal) => Promise<Response>,
+  signals: AbortSignal[],
+  limit: number,
+): Promise<Begun> {
   const late = new AbortController();
   const timer = setTimeout(() => late.abort(new Error(`no answer in ${limit / 1000} s`)), limit);
   try {
-    return await fetch(url, { ...init, signal: AbortSignal.any([...signals, late.signal]) });
+    return { answer: await ask(AbortSignal.any([...signals, late.signal])) };
   } catch (error) {
-    return error;
+    return { error };
   } finally {
     clearTimeout(timer);
   }

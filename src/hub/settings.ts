@@ -1,10 +1,11 @@
-/** @file Where the Hub is, where its cache lies and who asks: the environment variables of Python's huggingface_hub. */
+/** @file Where the Hub is, how it is reached, where its cache lies and who asks, by Python's environment variables. */
 
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import { ModelError } from "../errors.js";
 import { systemCode } from "../weights/files.js";
+import { type Proxies, proxiesOf } from "./proxy.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -16,9 +17,10 @@ export type HubSettings = {
   token: string | undefined;
   /** Nothing may be asked of the network. */
   offline: boolean;
+  proxies: Proxies;
 };
 
-/** Reads HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_TOKEN and their older names; ModelError. */
+/** Reads HTTP_PROXY, HTTPS_PROXY, NO_PROXY, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE, HF_HUB_OFFLINE, HF_TOKEN and their older names; ModelError. */
 export async function hubSettings(environment: Environment = process.env): Promise<HubSettings> {
   const home = hubHome(environment);
   return {
@@ -27,6 +29,7 @@ export async function hubSettings(environment: Environment = process.env): Promi
     token:
       givenToken(environment) ?? (await storedToken(environment.HF_TOKEN_PATH || path.join(home, "token"))),
     offline: isTrue(environment.HF_HUB_OFFLINE || environment.TRANSFORMERS_OFFLINE),
+    proxies: proxiesOf(environment),
   };
 }
 
