@@ -23,7 +23,7 @@ import { againName, differences, openSeen, rememberSources, sourcesOf } from "./
 import { loraOption, lorasUsed } from "./lora.js";
 import { partsShown, resolveShown } from "./models.js";
 import { numberOption } from "./numbers.js";
-import { duration, Progress, stopOnInterrupt } from "./terminal.js";
+import { duration, Progress, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 type Say = (line: string) => void;
 
@@ -277,7 +277,7 @@ function settings(
     ...(options.denoisingStart !== undefined && { denoisingStart: options.denoisingStart }),
     ...(options.ignoreMemory && { ignoreMemory: true }),
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
-    onWarning: (message) => void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`),
+    onWarning: warnOnce(),
   };
   const given = [options.steps, options.guidance, options.scheduler, options.spacing].some(
     (v) => v !== undefined,

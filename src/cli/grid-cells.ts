@@ -2,7 +2,6 @@
 
 import { readFile } from "node:fs/promises";
 import path from "node:path";
-import pc from "picocolors";
 import { Cancelled } from "../errors.js";
 import { type Axes, type Cell, cellSettings, cellsOf } from "../grid/axes.js";
 import { sheetLayout } from "../grid/layout.js";
@@ -19,7 +18,7 @@ import { openPainter } from "../serve/painter.js";
 import type { GenerationRequest } from "../serve/schemas.js";
 import { settle } from "../serve/settle.js";
 import { cellFile, sheetName, write } from "./grid-folder.js";
-import { Progress, stopOnInterrupt } from "./terminal.js";
+import { Progress, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 /** A cell that is checked and has its place. */
 export type PlacedCell = Cell & { order: Order; file: string };
@@ -57,11 +56,7 @@ export async function paintCells(
   const total = cells.reduce((sum, { order }) => sum + order.settings.steps, 0);
   const started = performance.now();
   let before = 0;
-  const warned = new Set<string>();
-  const warn = (message: string) => {
-    if (!warned.has(message)) process.stderr.write(`${pc.yellow("warning:")} ${message}\n`);
-    warned.add(message);
-  };
+  const warn = warnOnce();
   try {
     progress.start("painting", total);
     for (const [i, { order, file }] of cells.entries()) {

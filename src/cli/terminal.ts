@@ -61,6 +61,15 @@ export function size(bytes: number): string {
 export const warn = (message: string): void =>
   void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`);
 
+/** The same, each message once. */
+export function warnOnce(): (message: string) => void {
+  const told = new Set<string>();
+  return (message) => {
+    if (!told.has(message)) warn(message);
+    told.add(message);
+  };
+}
+
 /** A signal that the first Ctrl-C fires, and the second overtakes. */
 export function stopOnInterrupt(say: (line: string) => void): { signal: AbortSignal; done: () => void } {
   const controller = new AbortController();

@@ -135,7 +135,7 @@ export abstract class Painter {
       guidanceScale: this.defaultGuidance,
       vaeFactor: vae.factor,
     });
-    for (const message of sizes) checked.warnings.add(message);
+    for (const message of [...this.components.warnings, ...sizes]) checked.warnings.add(message);
     this.#words ??= wordsOf(this.components.folder.path);
     warnOfPrompts(checked, await this.#words);
     if (checked.signal?.aborted) throw new Cancelled();

@@ -282,3 +282,14 @@ describe("a folder is refused with a remedy", () => {
     );
   });
 });
+
+it("what was left out when it was opened is told with every generation", () =>
+  opened("koala-1b-tiny", async (pipe) => {
+    const components = { ...pipe.components, warnings: ["x.safetensors: 3 of 7 layers fit nothing"] };
+    Object.assign(pipe, { components });
+    for (let i = 0; i < 2; i++) {
+      const { warnings, images } = await pipe.generate({ ...bicycle, onWarning() {} });
+      expect(warnings).toEqual(components.warnings);
+      expect(images[0]!.record!.warnings).toEqual(components.warnings);
+    }
+  }));
