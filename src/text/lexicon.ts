@@ -48,7 +48,7 @@ export function readLexicon(files: TokenizerFiles): Lexicon {
   const { ids, pairs, source } = readModel(files, fast, at);
   const ranks = rankMerges(pairs, ids, source);
 
-  const given = addedTokens(config, files.addedTokens, fast, at);
+  const given = addedTokens(config, files.addedTokens, ids, fast, at);
   // A file that lists its added tokens is the newer form: Transformers then does not read the map.
   const map = config.added_tokens_decoder ? {} : (files.specialTokensMap ?? {});
   const named = { ...config, ...record(map, at("special_tokens_map.json"), "the file") };
@@ -156,6 +156,7 @@ function readFast(json: unknown, file: string): Fast {
 function addedTokens(
   config: Json,
   older: unknown,
+  ids: ReadonlyMap<string, number>,
   fast: Fast | undefined,
   at: (name: string) => string,
 ): Map<string, number> {
@@ -176,6 +177,10 @@ function addedTokens(
   const file = at("added_tokens.json");
   for (const [token, id] of Object.entries(record(older ?? {}, file, "the file")))
     put(id, token, file, token);
+  // Transformers takes only the order of these ids: tokens are appended to the vocabulary.
+  const appended = [...added].filter(([token]) => !ids.has(token)).sort(([, a], [, b]) => a - b);
+  added.clear();
+  for (const [i, [token]] of appended.entries()) added.set(token, ids.size + i);
   if (Array.isArray(fast?.added)) {
     const file = at("tokenizer.json");
     for (const token of fast.added) put(record(token, file, "added_tokens").id, token, file, "added_tokens");

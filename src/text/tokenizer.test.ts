@@ -80,6 +80,18 @@ describe("ClipTokenizer", () => {
     expect(ids("a photo of <sks> dog", { config })).toEqual(split);
   });
 
+  it("appends added_tokens.json to the vocabulary in the order of its ids, as Transformers 5.24 does", () => {
+    const ids = (addedTokens: object) =>
+      loadTokenizer({ ...koala(), addedTokens }).encode("a <a> <b> dog").uncut;
+    expect(ids({ "<a>": 814, "<b>": 815 })).toEqual([812, 320, 814, 815, 537, 326, 813]);
+    for (const other of [
+      { "<a>": 815, "<b>": 814 },
+      { "<a>": 900, "<b>": 815 },
+    ])
+      expect(ids(other)).toEqual([812, 320, 815, 814, 537, 326, 813]);
+    expect(ids({ "<a>": 5, "<b>": 7 })).toEqual([812, 320, 814, 815, 537, 326, 813]);
+  });
+
   it("says which text it cut and keeps the end token last", () => {
     const tokenizer = loadTokenizer(koala());
     const { ids, truncated } = tokenizer.encode("a b, c. d", { maxLength: 5 });
