@@ -85,17 +85,6 @@ export async function decodePicture(
   return hasAlpha ? { picture, alpha, format } : { picture, format };
 }
 
-/** The picture at another size, by Lanczos with three lobes. */
-export async function resizePicture(picture: Picture, width: number, height: number): Promise<Picture> {
-  if (picture.width === width && picture.height === height) return picture;
-  const raw = { width: picture.width, height: picture.height, channels: 3 as const };
-  const data = await sharp(picture.data, { raw, limitInputPixels: false })
-    .resize(width, height, { fit: "fill", kernel: "lanczos3" })
-    .raw()
-    .toBuffer();
-  return { width, height, data };
-}
-
 /** The format that a path's ending asks for; InvalidRequest for an unknown one. */
 export function formatOf(path: string): PictureFormat {
   const ending = extname(path).toLowerCase();

@@ -6,8 +6,9 @@
 import { type NoiseSource, randn } from "../diffusion/random.js";
 import type { Scheduler } from "../diffusion/scheduler.js";
 import { InvalidRequest } from "../errors.js";
-import { decodePicture, resizePicture } from "../image/encode.js";
+import { decodePicture } from "../image/encode.js";
 import { fromPicture, type Picture, toGrey } from "../image/pixels.js";
+import { resizePicture } from "../image/resize.js";
 import type { CheckedRequest } from "./request.js";
 
 /** A picture as a file's path, a file's bytes, or pixels. */
@@ -43,11 +44,7 @@ export async function readImage(
 ): Promise<ImageValues> {
   const picture = await read(source, "image");
   const fitted = (size: number) => Math.max(factor, Math.floor(size / factor) * factor);
-  const resized = await resizePicture(
-    picture,
-    width ?? fitted(picture.width),
-    height ?? fitted(picture.height),
-  );
+  const resized = resizePicture(picture, width ?? fitted(picture.width), height ?? fitted(picture.height));
   const changed = (asked: number | undefined, own: number, now: number) => asked === undefined && own !== now;
   if (changed(width, picture.width, resized.width) || changed(height, picture.height, resized.height)) {
     const sizes = `image: ${picture.width}x${picture.height} is painted at ${resized.width}x${resized.height}`;
@@ -206,7 +203,7 @@ async function readMask(
   [batch, channels, h, w]: Shape,
   { width, height }: { width: number; height: number },
 ): Promise<{ pixels: Float32Array; latent: Float32Array }> {
-  const grey = toGrey(await resizePicture(await read(source, "mask"), width, height));
+  const grey = toGrey(resizePicture(await read(source, "mask"), width, height));
   const pixels = Float32Array.from(grey, (v) => (v / 255 < 0.5 ? 0 : 1));
   const latent = new Float32Array(batch * channels * h * w);
   for (let i = 0; i < latent.length; i++) {

@@ -120,6 +120,7 @@ async function describe(o: CacheOptions, sizes: readonly Size[]): Promise<CacheD
     imageColumn: o.dataOptions?.imageColumn ?? "default",
     resolution: String(o.resolution),
     buckets: sizes.map(bucketName).join(" "),
+    resizing: "Lanczos as Pillow 13",
     crop,
     flip: String(flip),
     // Without chance the seed changes nothing.

@@ -63,7 +63,7 @@ async function* prepared(
       });
       continue;
     }
-    const { pixels, timeIds } = await transformPicture(picture, size, random(key), transform);
+    const { pixels, timeIds } = transformPicture(picture, size, random(key), transform);
     usable += 1;
     yield { key, caption, size, pixels, timeIds };
   }

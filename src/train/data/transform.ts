@@ -1,7 +1,7 @@
 /** @file From a picture's file to what the VAE encodes, with SDXL's size and crop conditioning. */
 
 import sharp from "sharp";
-import { resizePicture } from "../../image/encode.js";
+import { resizePicture } from "../../image/resize.js";
 import { below } from "./seeded.js";
 
 export type Size = { readonly height: number; readonly width: number };
@@ -45,20 +45,18 @@ export type TransformOptions = {
 };
 
 /**
- * Resizes (Lanczos 3) until the target is just covered, mirrors, crops. Order, rounding and time ids are
- * those of Diffusers' `train_text_to_image_sdxl.py`: the original size is the one before resizing, the
+ * Resizes until the target is just covered, mirrors, crops. Filter (its default, Pillow's Lanczos), order, rounding and
+ * time ids are those of Diffusers' `train_text_to_image_sdxl.py`: the original size is the one before resizing, the
  * crop's corner is counted in the resized and already mirrored picture. Draws in order: mirror, top, left.
  */
-export async function transformPicture(
+export function transformPicture(
   picture: Picture,
   target: Size,
   random: () => number,
   { crop = "center", flip = false }: TransformOptions = {},
-): Promise<TransformedPicture> {
+): TransformedPicture {
   const cover = coveringSize(picture, target);
-  // Shrinking by 4 or more, libvips averages whole blocks before it filters; the script's Pillow does not. On a
-  // 1/f picture the two differ by 0.6 (below 4) to 1.1 (above) of 255 in the root mean square.
-  const resized = await resizePicture({ ...picture }, cover.width, cover.height);
+  const resized = resizePicture(picture, cover.width, cover.height);
   const mirrored = flip && random() < 0.5;
   const spare = { height: resized.height - target.height, width: resized.width - target.width };
   const top = crop === "random" ? below(spare.height + 1, random) : halfToEven(spare.height);
