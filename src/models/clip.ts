@@ -132,3 +132,14 @@ function attend(p: Params, c: ClipConfig, x: Tensor): Tensor {
     return linear(p.at("out_proj"), attention(q, k, v, c.heads, { causal: true }), c.width);
   });
 }
+
+/**
+ * The path of a tensor in a file of Transformers 5.6 or later, whose `CLIPTextModel` is no longer wrapped into a
+ * `text_model`; `CLIPTextModelWithProjection` still is. A file of either kind may hold either spelling.
+ */
+export const clipName = (name: string): string =>
+  /^(embeddings|encoder|final_layer_norm)\./.test(name) ? `text_model.${name}` : name;
+
+/** The other spelling of a path in `text_model`. */
+export const flatClipName = (name: string): string | undefined =>
+  name.startsWith("text_model.") ? name.slice("text_model.".length) : undefined;

@@ -4,13 +4,13 @@ import path from "node:path";
 import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
 import type { Engine } from "../engine/engine.js";
 import { ModelError } from "../errors.js";
-import { clipConfig, clipText } from "../models/clip.js";
+import { clipConfig, clipName, clipText } from "../models/clip.js";
 import { traceUnet } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 import type { Params } from "../tensor/params.js";
 import { input } from "../tensor/tensor.js";
 import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
-import { resolveWeights } from "../weights/component.js";
+import { renamed, resolveWeights } from "../weights/component.js";
 import { kindOf, readJson, readText } from "../weights/files.js";
 import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
 import type { JsonObject } from "../weights/json.js";
@@ -173,7 +173,7 @@ async function loadTextEncoder(
   const projected = found.className === "CLIPTextModelWithProjection";
   const config = clipConfig(await found.config(), { projected, file: `${name}/config.json` });
   const ids = input("ids", [1, config.maxTokens], "int64");
-  const weights = await weightsIn(found.path, options, (p) => clipText(p, config, ids));
+  const weights = renamed(await weightsIn(found.path, options, (p) => clipText(p, config, ids)), clipName);
   const part = new Part(name, label(name, weights.files), weights, options.engine);
   const beside = name.replace("text_encoder", "tokenizer");
   return {

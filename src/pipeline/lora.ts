@@ -2,6 +2,7 @@
 
 import path from "node:path";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { flatClipName } from "../models/clip.js";
 import { sgmNames } from "../models/sgm.js";
 import type { UNetConfig } from "../models/unet-config.js";
 import { show } from "../tensor/tensor.js";
@@ -110,11 +111,11 @@ function warnOfUnused(
 /** The weight of each layer that a LoRA may change, by the layer's path with "_" for ".", in every naming. */
 export function layerNames({ weights, config }: Adaptable): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
-  const sgm = config ? sgmNames(config) : () => undefined;
+  const other = config ? sgmNames(config) : flatClipName;
   for (const [name, { shape }] of weights.tensors) {
     if (!name.endsWith(".weight") || shape.length < 2) continue;
     const path = name.slice(0, -".weight".length);
-    for (const known of [path, sgm(path)]) if (known) names.set(known.replaceAll(".", "_"), name);
+    for (const known of [path, other(path)]) if (known) names.set(known.replaceAll(".", "_"), name);
   }
   return names;
 }

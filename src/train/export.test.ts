@@ -23,12 +23,14 @@ import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { readFloats, resolveWeights } from "../weights/component.js";
 import { readJson } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
+import { serialize, type TensorData } from "../weights/safetensors.js";
 import { openSafetensors } from "../weights/safetensors-file.js";
 import { type ExportOptions, exportModel, type Weights } from "./export.js";
 import { initialisation, unetWeights } from "./initialisation.js";
 import { studentConfig } from "./student.js";
 
 const teacher = goldenFolder("pipelines/sdxl-tiny");
+type Weight = { shape: readonly number[]; data: Float32Array };
 let at: string;
 let student: { config: JsonObject; weights: Weights };
 const folder = (name: string) => path.join(at, name);
@@ -130,6 +132,23 @@ describe("an exported model", () => {
     await expect(
       write(folder("short"), { textEncoders: new Map([["text_encoder", encoder]]) }),
     ).rejects.toThrow(/text_encoder: must hold the .* missing "text_model.final_layer_norm.weight"/);
+  });
+
+  test("takes a trained text encoder whose teacher's names have no text_model, as Transformers 5 writes them", async () => {
+    const flat = folder("flat-teacher");
+    await cp(teacher, flat, { recursive: true, dereference: true });
+    const set = await resolveWeights(path.join(teacher, "text_encoder"));
+    const [trained, stored] = [new Map<string, Weight>(), new Map<string, TensorData>()];
+    for (const [name, { shape }] of set.tensors) {
+      if (name.endsWith("position_ids")) continue;
+      const data = await readFloats(set, name);
+      trained.set(name, { shape, data });
+      stored.set(name.replace(/^text_model\./, ""), { dtype: "F32", shape, data });
+    }
+    await writeFile(path.join(flat, "text_encoder", "model.safetensors"), serialize(stored));
+    const output = folder("of-flat");
+    await write(output, { teacher: flat, textEncoders: new Map([["text_encoder", trained]]) });
+    expect(await paint(output)).toEqual(await paint(folder("complete")));
   });
 
   test("links share the teacher's files where asked for, copies do not", async () => {

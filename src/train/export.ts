@@ -18,9 +18,10 @@ import {
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { clipName } from "../models/clip.js";
 import { unetConfig } from "../models/unet-config.js";
 import { type Shape, sameShape, show } from "../tensor/tensor.js";
-import { resolveWeights } from "../weights/component.js";
+import { renamed, resolveWeights } from "../weights/component.js";
 import { fromFloat32 } from "../weights/dtype.js";
 import { kindOf, readJson, systemCode, writeAll, writeBeside } from "../weights/files.js";
 import { type ModelFolder, openFolder } from "../weights/folder.js";
@@ -131,7 +132,8 @@ async function checkEncoder(
   weights: Weights,
   variant: string | undefined,
 ): Promise<void> {
-  const { tensors } = await resolveWeights(folder.part(name).path, variant === undefined ? {} : { variant });
+  const { path: at } = folder.part(name);
+  const { tensors } = renamed(await resolveWeights(at, variant === undefined ? {} : { variant }), clipName);
   const shapes = [...tensors]
     .filter(([k]) => !k.endsWith("position_ids"))
     .map(([k, t]) => [k, t.shape] as const);
