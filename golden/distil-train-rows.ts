@@ -128,9 +128,11 @@ async function wantedOf(
     wanted.set(name, { bound, numbers: list(values) });
   for (const [i, row] of golden.variants.get(variant)!.log.entries()) {
     const at = `update ${i + 1}: `;
+    const lossOf = ({ floor }: { floor?: number | undefined }) =>
+      i === 0 ? near.eachLoss : near.laterLoss(floor ?? 0);
     for (const name of ["task", "out", "feat", "total"] as const)
-      wanted.set(at + name, near.wantedLoss(row[name].value));
-    if (row.microbatch_totals) put(`${at}microbatch_totals`, near.eachLoss, ...row.microbatch_totals);
+      wanted.set(at + name, near.wantedLoss(row[name].value, lossOf(row[name])));
+    if (row.microbatch_totals) put(`${at}microbatch_totals`, lossOf(row.total), ...row.microbatch_totals);
     put(`${at}lr`, near.rate, row.lr);
     for (const name of ["grad_norm", "norm_before", "norm_after"] as const)
       if (row[name]) put(at + name, near.laterGradientNorm, row[name].value);
@@ -165,6 +167,7 @@ const groupsOf = (names: readonly string[]): string[] => [
 function boundOf(name: string): Bound {
   if (name.startsWith("exp_avg")) return near.moment;
   if (/\/grad_step1\//.test(name)) return near.gradient;
+  if (/\/grad_last\//.test(name)) return near.lastGradient;
   return /\/grad_/.test(name) ? near.laterGradient : near.weightAtWorst;
 }
 

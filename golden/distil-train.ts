@@ -9,7 +9,8 @@ import { camelCased } from "./distil-folder.js";
 import { feeds, type Nets, type Student } from "./distil-nets.js";
 import { setNamed } from "./distil-student.js";
 
-const number = z.looseObject({ value: z.number() });
+/** `floor` is PyTorch's own distance between float32 and float64. */
+const number = z.looseObject({ value: z.number(), floor: z.number().optional() });
 const variantSchema = z.looseObject({
   batches: z.array(z.union([z.int().transform((n) => [n]), z.array(z.int())])),
   log: z.array(

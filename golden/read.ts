@@ -11,6 +11,8 @@ import type { Numbers } from "./row.js";
 export type GoldenFile = {
   readonly names: readonly string[];
   readonly shapes: ReadonlyMap<string, readonly number[]>;
+  /** Texts in the file's header, such as seeds: inputs. */
+  readonly metadata: Readonly<Record<string, string>>;
   /** An input's numbers; refuses a tensor that is an expectation. */
   input(name: string): Promise<Numbers>;
   /** An expectation's numbers: to be called when all is computed. */
@@ -31,6 +33,7 @@ export async function openGolden(file: string, isInput: (name: string) => boolea
   return {
     names: [...opened.tensors.keys()],
     shapes: new Map([...opened.tensors].map(([name, { shape }]) => [name, shape])),
+    metadata: opened.metadata,
     input: async (name) => {
       if (!isInput(name)) throw new Error(`internal: ${name} is no input, and was asked for while computing`);
       return numbers(name);

@@ -5,7 +5,7 @@ import { DDIMScheduler, schedulerFromConfig } from "../src/diffusion/scheduler.j
 import { orRefusal, type Part } from "./by-class.js";
 import { list, type Numbers, type Row, type Wanted } from "./row.js";
 import type { Betas, Table } from "./schedulers-schema.js";
-import { refused, sigma, timesteps } from "./tolerances.js";
+import { refused, rescaledBeta, sigma, timesteps } from "./tolerances.js";
 
 /** Reaches what Diffusers shows of a scheduler and ours keeps to themselves. */
 export class OpenScheduler extends DDIMScheduler {
@@ -29,10 +29,11 @@ export function betaRow(betas: readonly Betas[]): Row {
       ),
     expected: async () =>
       new Map(
-        betas.flatMap(({ expected }, i) =>
-          Object.entries(expected).map(
-            ([what, n]) => [name(i, what), { bound: sigma, numbers: list(n) }] as const,
-          ),
+        betas.flatMap(({ expected, config }, i) =>
+          Object.entries(expected).map(([what, n]) => {
+            const bound = what === "betas" && config.rescale_betas_zero_snr === true ? rescaledBeta : sigma;
+            return [name(i, what), { bound, numbers: list(n) }] as const;
+          }),
         ),
       ),
   };

@@ -8,9 +8,6 @@ import { type AnyVae, type Parts, runOnce, watching } from "./parts.js";
 import { floatInput, type GoldenFile } from "./read.js";
 import { type Computed, list, type Numbers } from "./row.js";
 
-/** The posterior is sampled with this seed, says the golden data's README. */
-const posteriorSeed = 1010;
-
 /** `hidden_states.<i>`, `penultimate`, `last_hidden_state`, `pooler_output`, `text_embeds` */
 export async function textStage(
   name: string,
@@ -88,7 +85,15 @@ export async function encodeStage(
   results.delete("out");
   const { latentChannels } = vae;
   if (out.shape[1] === latentChannels) return results.set("latents", out);
-  return new Map([...results, ...Object.entries(posterior(out, latentChannels))]);
+  return new Map([...results, ...Object.entries(posterior(out, latentChannels, seedOf(file)))]);
+}
+
+/** What the posterior was sampled with: a seed of up to 64 bits in the file's header. */
+function seedOf({ metadata }: GoldenFile): bigint {
+  const { posterior_seed: seed } = metadata;
+  if (seed !== undefined && /^\d+$/.test(seed)) return BigInt(seed);
+  const got = seed === undefined ? "none" : JSON.stringify(seed);
+  throw new Error(`inputs absent: the file's metadata must hold posterior_seed, a whole number, got ${got}`);
 }
 
 /** `sample`, in about -1..1, and `image`, clamped to 0..1 */
@@ -144,7 +149,7 @@ function inOrder(order: string[], seen: ReadonlyMap<string, Tensor>, names: Read
 }
 
 /** Kingma and Welling (arXiv 1312.6114); the log-variance is clamped as Diffusers does. moments: [B, 2C, h, w] */
-function posterior(moments: Values, channels: number): Record<string, Numbers> {
+function posterior(moments: Values, channels: number, seed: bigint): Record<string, Numbers> {
   const [B, , h, w] = moments.shape as [number, number, number, number];
   const size = channels * h * w;
   const part = (which: 0 | 1) => {
@@ -158,7 +163,7 @@ function posterior(moments: Values, channels: number): Record<string, Numbers> {
   const mean = part(0);
   const logvar = part(1).map((x) => Math.min(Math.max(x, -30), 20));
   const std = logvar.map((x) => Math.exp(0.5 * x));
-  const noise = new Generator(posteriorSeed).normal(B * size);
+  const noise = new Generator(seed).normal(B * size);
   const sampled = mean.map((m, i) => m + std[i]! * noise[i]!);
   const shaped = (data: Float32Array) => list(data, B, channels, h, w);
   return { mean: shaped(mean), logvar: shaped(logvar), std: shaped(std), sampled: shaped(sampled) };

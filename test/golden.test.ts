@@ -102,6 +102,20 @@ describe("npm run golden", () => {
       expect(code).toBe(1);
     }));
 
+  it("samples a posterior with the seed in the file's metadata, and needs one", () =>
+    fresh(async () => {
+      const stage = "stages/sd2-tiny.safetensors";
+      await copy("pipelines/sd2-tiny", stage);
+      const encoding = () => golden("--only", "stages/sd2-tiny/vae.encode.square");
+      expect((await encoding()).code).toBe(0);
+      await replace(at(stage), '"posterior_seed":"1010"', '"posterior_seed":"1011"');
+      expect((await encoding()).text).toContain("first out: sampled: ");
+      await replace(at(stage), '"posterior_seed":"1011"', '"posterior_note":"1011"');
+      expect((await encoding()).text).toContain(
+        "metadata must hold posterior_seed, a whole number, got none",
+      );
+    }));
+
   it("ends with 1 if a golden tensor is one that this build does not compute", () =>
     fresh(async () => {
       await copy(...tiny);
