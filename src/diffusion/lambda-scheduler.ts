@@ -1,7 +1,7 @@
 /** @file The exponential integrators in lambda = log(alpha / sigma) (DPM-Solver, UniPC, DEIS): schedule, levels, noising. */
 
 import { InvalidRequest } from "../errors.js";
-import { f32, log32 } from "./arithmetic.js";
+import { f32, log32, roundHalfEven } from "./arithmetic.js";
 import type { SchedulerKind } from "./config.js";
 import { type Level, predictClean, preservingLevel } from "./prediction.js";
 import type { TimestepOptions } from "./scheduler.js";
@@ -9,6 +9,7 @@ import { BaseScheduler } from "./scheduler-base.js";
 import { commonDefaults, type PredictionType, type Settings } from "./settings.js";
 import {
   flowSigmas,
+  flowSigmasFromOne,
   ladder,
   ladderOf,
   luLambdas,
@@ -43,6 +44,8 @@ export type LadderRules = {
   /** Rounds timesteps of Karras and lu sigmas; they are cut off otherwise, like the other ladders'. */
   readonly rounds: boolean;
   readonly finalSigmasType: Settings["finalSigmasType"];
+  /** Flow sigmas are counted from 1, and Karras sigmas of a flow bent to below 1: UniPC as of Diffusers 0.42. */
+  readonly flowsFromOne?: boolean;
 };
 
 export abstract class LambdaScheduler extends BaseScheduler {
@@ -101,18 +104,21 @@ export abstract class LambdaScheduler extends BaseScheduler {
     const { numTrainTimesteps, flowShift, useFlowSigmas } = this.settings;
     const rungs = this.ladderSigmas(count);
     const last = (own: number) => (rules.finalSigmasType === "zero" ? 0 : own);
-    if (rungs) {
+    const flow = (sigmas: readonly number[]) => {
+      const end = rules.endsOnLadder ? sigmas[count - 1]! : this.trained[0]!;
+      const timesteps = sigmas.map((sigma) => Math.trunc(sigma * numTrainTimesteps));
+      this.begin(timesteps, [...sigmas, last(end)]);
+    };
+    if (rungs && useFlowSigmas && rules.flowsFromOne && rungs.rounds) {
+      flow(rungs.sigmas.map((sigma) => sigma / (sigma + 1)));
+    } else if (rungs) {
       const timesteps = rungs.sigmas.map((sigma) => timestepOfSigma(sigma, this.logTrained));
-      const whole = rules.rounds && rungs.rounds ? timesteps.map(Math.round) : timesteps.map(Math.trunc);
+      const whole = rules.rounds && rungs.rounds ? timesteps.map(roundHalfEven) : timesteps.map(Math.trunc);
       const end = rules.endsOnLadder ? rungs.sigmas[count - 1]! : this.trained[0]!;
       this.begin(whole, [...rungs.sigmas, last(end)]);
     } else if (useFlowSigmas) {
-      const sigmas = flowSigmas(flowShift ?? 1, numTrainTimesteps, count);
-      const end = rules.endsOnLadder ? sigmas[count - 1]! : this.trained[0]!;
-      this.begin(
-        sigmas.map((sigma) => Math.trunc(sigma * numTrainTimesteps)),
-        [...sigmas, last(end)],
-      );
+      const spaced = rules.flowsFromOne ? flowSigmasFromOne : flowSigmas;
+      flow(spaced(flowShift ?? 1, numTrainTimesteps, count));
     } else {
       this.begin(plain, [...sigmasAt(plain, this.trained), last(this.trained[0]!)]);
     }

@@ -1,6 +1,6 @@
 /** @file What the two KDPM2 schedulers share: a network call halfway (in log sigma) between two sigmas. */
 
-import { f32 } from "./arithmetic.js";
+import { f32, roundHalfEven } from "./arithmetic.js";
 import type { StepResult, TimestepOptions } from "./scheduler.js";
 import { commonDefaults, type Settings } from "./settings.js";
 import { type Rungs, SigmaScheduler } from "./sigma-scheduler.js";
@@ -83,7 +83,7 @@ export abstract class MidpointScheduler extends SigmaScheduler {
   /** Karras timesteps are rounded here; the other ladders stay fractional, in float64. */
   private rounded({ timesteps, sigmas }: Rungs): Rungs {
     return ladderOf(this.settings) === "karras"
-      ? { sigmas, timesteps: timesteps.map(Math.round) }
+      ? { sigmas, timesteps: timesteps.map(roundHalfEven) }
       : { timesteps, sigmas };
   }
 }

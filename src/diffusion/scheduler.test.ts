@@ -190,6 +190,21 @@ describe("a step that has no value is refused", () => {
   });
 });
 
+describe("UniPC's flow sigmas are Diffusers 0.42.1's", () => {
+  it.each([
+    [{ flow_shift: 1 }, [999, 750, 500, 250], [0.999999, 0.75025, 0.5005, 0.25075, 0]],
+    [{ flow_shift: 3 }, [999, 900, 750, 500], [0.999999, 0.90012, 0.7503748, 0.500999, 0]],
+    [{ use_karras_sigmas: true }, [935, 760, 308, 28], [0.9359576, 0.7601119, 0.3088772, 0.0283409, 0]],
+  ])("with %j", (overrides, timesteps, sigmas) => {
+    const flow = { use_flow_sigmas: true, prediction_type: "flow_prediction", ...overrides };
+    const betas = { beta_start: 0.00085, beta_end: 0.012, beta_schedule: "scaled_linear" };
+    const scheduler = schedulerFromConfig(betas, flow, "UniPCMultistepScheduler");
+    scheduler.setTimesteps(4);
+    expect(scheduler.timesteps).toEqual(timesteps);
+    for (const [i, sigma] of sigmas.entries()) expect(scheduler.sigmas![i]).toBeCloseTo(sigma, 6);
+  });
+});
+
 describe("image-to-image", () => {
   it("begins at the index it was given and noises to that timestep", () => {
     const scheduler = EulerDiscreteScheduler.fromConfig(sdxl);

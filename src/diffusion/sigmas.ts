@@ -76,6 +76,13 @@ export function flowSigmas(shift: number, numTrainTimesteps: number, count: numb
   return shifted.reverse().slice(0, -1);
 }
 
+/** The same counted from 1, which UniPC keeps a hair below for its logarithm. */
+export function flowSigmasFromOne(shift: number, numTrainTimesteps: number, count: number): number[] {
+  const even = linspace(1, 1 / numTrainTimesteps, count + 1).slice(0, -1);
+  const shifted = even.map((sigma) => (shift * sigma) / (1 + (shift - 1) * sigma));
+  return shifted.map((sigma, i) => (i === 0 && Math.abs(sigma - 1) < 1e-6 ? sigma - 1e-6 : sigma));
+}
+
 /** Euler's interpolation_type "log_linear": `count + 1` sigmas over the whole training range, float32. */
 export function logLinearSigmas(logSigmas: Float32Array, count: number): number[] {
   const logs = linspace32(logSigmas[logSigmas.length - 1]!, logSigmas[0]!, count + 1);

@@ -50,7 +50,12 @@ export class UniPCMultistepScheduler extends LambdaScheduler {
     const { count } = this.asked(numInferenceSteps, options);
     const { finalSigmasType } = this.settings;
     const plain = solverTimesteps(this.settings, count);
-    this.beginOnLadder(plain, count, { endsOnLadder: true, rounds: true, finalSigmasType });
+    this.beginOnLadder(plain, count, {
+      endsOnLadder: true,
+      rounds: true,
+      finalSigmasType,
+      flowsFromOne: true,
+    });
     this.calls = [];
     this.last = undefined;
   }
