@@ -29,8 +29,7 @@ const fields: Readonly<Record<string, Inert>> = {
   seed_resize_from_w: upTo(0),
   restore_faces: off,
   tiling: off,
-  // 0 is DDIM's default, 1 that of ancestral samplers, which 0 would make deterministic.
-  eta: (value, { sampler_name }) => value === 1 || (value === 0 && !/ a\b/.test(String(sampler_name))),
+  eta: isDefaultEta,
   s_min_uncond: oneOf(0),
   s_churn: oneOf(0),
   s_tmin: oneOf(0),
@@ -70,6 +69,13 @@ export function refuseEffects(body: Fields): void {
     const rule = `is not supported by this server, got ${describe(value)}. Leave it out, or at its default.`;
     throw new InvalidRequest(name, value, rule);
   }
+}
+
+/** DDIM and TCD add no noise by default, ancestral and SDE samplers all of it; the others do not read `eta`. */
+function isDefaultEta(value: unknown, { sampler_name, sampler_index }: Fields): boolean {
+  const sampler = String(sampler_name || sampler_index);
+  if (/^(DDIM|TCD)\b/.test(sampler)) return value === 0;
+  return value === 1 || !/ (a|SDE)\b/.test(sampler);
 }
 
 /** Extensions that are named and given nothing to do, as clients of ControlNet send them. */

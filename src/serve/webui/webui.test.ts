@@ -158,7 +158,13 @@ describe("a field that this server has nothing for", () => {
     expect(await refused({ ...small, alwayson_scripts: { ControlNet: { args: [{}] } } })).toBe(
       "alwayson_scripts",
     );
-    expect(await refused({ ...small, sampler_name: "Euler a", eta: 0 })).toBe("eta");
+    for (const [sampler_name, eta] of [
+      ["Euler a", 0],
+      ["DPM++ 2M SDE", 0],
+      ["DDIM", 1],
+      ["DDIM", 0.5],
+    ] as const)
+      expect(await refused({ ...small, sampler_name, eta })).toBe("eta");
     expect(await refused({ ...small, override_settings: { eta_noise_seed_delta: 31337 } })).toBe(
       "override_settings.eta_noise_seed_delta",
     );
@@ -172,7 +178,7 @@ describe("a field that this server has nothing for", () => {
 
   it("is accepted where it would have none", async () => {
     const answer = await at.post("/sdapi/v1/txt2img", {
-      ...{ ...small, steps: 1, seed: -1, sampler_index: "Heun", scheduler: "karras" },
+      ...{ ...small, steps: 1, seed: -1, sampler_index: "Heun", scheduler: "karras", eta: 0.4 },
       ...{
         hr_scale: 4,
         hr_upscaler: "Latent",
@@ -196,6 +202,17 @@ describe("a field that this server has nothing for", () => {
     const { images, info } = (await answer.json()) as { images: string[]; info: string };
     expect((await sharp(Buffer.from(images[0]!, "base64")).metadata()).format).toBe("webp");
     expect(JSON.parse(info)).toMatchObject({ clip_skip: 2, sampler_name: "Heun Karras" });
+  });
+
+  it("is accepted at a sampler's own default of it", async () => {
+    for (const [sampler_name, eta] of [
+      ["Euler a", 1],
+      ["DPM++ 2M SDE", 1],
+      ["DDIM", 0],
+    ] as const)
+      expect((await at.post("/sdapi/v1/txt2img", { ...small, steps: 1, sampler_name, eta })).status).toBe(
+        200,
+      );
   });
 
   it("is named as this API names it when its value is wrong", async () => {
