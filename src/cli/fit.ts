@@ -4,7 +4,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { availableMemory } from "../engine/available.js";
 import { blockingEngine } from "../engine/ort.js";
 import { fitting, type RunBytes, runBytes } from "../pipeline/fit.js";
-import { loadComponents } from "../pipeline/load.js";
+import { loadComponents, trainedSize } from "../pipeline/load.js";
 import type { Lora } from "../pipeline/lora.js";
 import { side } from "../pipeline/request.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
@@ -13,8 +13,11 @@ import { partsShown, resolveShown } from "./models.js";
 import { textTable } from "./table.js";
 import { size, warn } from "./terminal.js";
 
+type Size = { width: number; height: number };
+
 type Options = {
-  sizes: number[];
+  /** Squares, and the model's own size if that is none, if left out. */
+  sizes?: Size[];
   batch: number;
   guidance: boolean;
   vae?: string;
@@ -24,8 +27,8 @@ type Options = {
   json?: boolean;
 };
 
-/** What one size takes, in bytes. */
-export type FitRow = RunBytes & { pixels: number; fits: ReturnType<typeof fitting> };
+/** What one size takes, in bytes; `pixels` is the side of a square. */
+export type FitRow = RunBytes & Size & { pixels?: number; fits: ReturnType<typeof fitting> };
 export type Fit = { available: number; batch: number; guidance: boolean; rows: readonly FitRow[] };
 
 export function fitCommand(): Command {
@@ -35,7 +38,11 @@ export function fitCommand(): Command {
         "of a model on the Hub it downloads the configs and not the weights, of what is given beside it all.",
     )
     .argument("[model]", "diffusers folder or Hub id (default: the model inside)")
-    .option("--sizes <list>", "squares of so many pixels", sizesOf, [512, 768, 1024])
+    .option(
+      "--sizes <list>",
+      "squares of so many pixels, or WIDTHxHEIGHT (default: 512,768,1024 and the model's own if it is no square)",
+      sizesOf,
+    )
     .option("-b, --batch <n>", "pictures at once", batchOf, 1)
     .option("--no-guidance", "as with a guidance of 1 or less: no second pass")
     .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
@@ -52,7 +59,7 @@ export function fitCommand(): Command {
 
 /** Reads the model's configs, and of files that are given beside it the headers; never weights. */
 export async function fit(model: string, options: Omit<Options, "json">): Promise<Fit> {
-  const { sizes, batch, guidance, revision } = options;
+  const { batch, guidance, revision } = options;
   const { vae, unet, lora } = await partsShown(options);
   const folder = await resolveShown(model, {
     configsOnly: true,
@@ -67,11 +74,14 @@ export async function fit(model: string, options: Omit<Options, "json">): Promis
   });
   for (const warning of components.warnings) warn(warning);
   const available = availableMemory();
-  const rows = sizes.map((pixels) => {
-    side("--sizes", pixels, components.vae.factor);
-    const passes = guidance ? 2 * batch : batch;
-    const bytes = runBytes(components, { width: pixels, height: pixels, batch, passes, encodes: false });
-    return { pixels, ...bytes, fits: fitting(bytes, available) };
+  const passes = guidance ? 2 * batch : batch;
+  const own = trainedSize(components);
+  const usual = [...[512, 768, 1024].map(square), ...(own.width === own.height ? [] : [own])];
+  const rows = (options.sizes ?? usual).map(({ width, height }): FitRow => {
+    for (const pixels of [width, height]) side("--sizes", pixels, components.vae.factor);
+    const bytes = runBytes(components, { width, height, batch, passes, encodes: false });
+    const pixels = width === height ? { pixels: width } : {};
+    return { ...pixels, width, height, ...bytes, fits: fitting(bytes, available) };
   });
   return { available, batch, guidance, rows };
 }
@@ -80,7 +90,10 @@ export async function fit(model: string, options: Omit<Options, "json">): Promis
 export function table({ available, batch, guidance, rows }: Fit): string {
   const columns = [
     { title: "peak" },
-    ...rows.map(({ pixels }) => ({ title: `${pixels} px`, numeric: true })),
+    ...rows.map(({ width, height }) => {
+      const title = width === height ? `${width} px` : `${width}x${height} px`;
+      return { title, numeric: true };
+    }),
   ];
   const parts = rows[0]!.parts.map(({ name }, i) => [name, ...rows.map((row) => size(row.parts[i]!.peak))]);
   const fits = { kept: "yes", "one by one": "one by one", no: "no" } as const;
@@ -94,10 +107,14 @@ export function table({ available, batch, guidance, rows }: Fit): string {
   return `${title}\n\n${body}`;
 }
 
-function sizesOf(value: string): number[] {
-  const sizes = value.split(",").map(Number);
-  if (sizes.every((n) => Number.isInteger(n) && n > 0)) return sizes;
-  throw new InvalidArgumentError(`"${value}" is not a list of sizes such as 512,768.`);
+const square = (side: number): Size => ({ width: side, height: side });
+
+function sizesOf(value: string): Size[] {
+  return value.split(",").map((size) => {
+    const [, width, height = width] = /^([1-9]\d*)(?:x([1-9]\d*))?$/.exec(size.trim()) ?? [];
+    if (width !== undefined) return { width: Number(width), height: Number(height) };
+    throw new InvalidArgumentError(`"${value}" is not a list of sizes such as 512,768 or 832x1216.`);
+  });
 }
 
 function batchOf(value: string): number {

@@ -60,6 +60,20 @@ const painted = (output: string, ...words: string[]) =>
 
 const seedOf = async (name: string) => ["--seed", String((await readRequest(at(name))).request.seed)];
 
+describe("what is left out", () => {
+  it("is Diffusers' for the model and the kind of request, and is said", async () => {
+    const stable = path.join(golden, "sd2-tiny");
+    const said = async (...words: string[]) => {
+      const sources = ["-m", stable, "--image", at("begin.png"), "-o", at("left-out.png")];
+      return koala(...sources, "-s", "2", "x", ...words);
+    };
+    expect(await said()).toContain("2 steps, guidance 7.5, strength 0.8, DDIM");
+    expect(await said("--mask", at("mask.png"))).toContain("2 steps, guidance 7.5, strength 1, DDIM");
+    const xl = ["-m", model, "--image", at("begin.png"), "--mask", at("mask.png"), "-s", "2", "x"];
+    expect(await koala(...xl, "-o", at("left-out.png"))).toContain("guidance 7.5, strength 0.9999");
+  });
+});
+
 describe("--from paints the same file again", () => {
   it.each([
     [

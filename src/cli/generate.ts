@@ -11,8 +11,9 @@ import { resolveSeed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { formatOf } from "../image/encode.js";
 import { type Advice, adviceFor } from "../pipeline/advice.js";
+import { diffusersDefaults, requestKind } from "../pipeline/defaults.js";
 import type { Lora } from "../pipeline/lora.js";
-import { DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline/pipeline.js";
+import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import { metadataProblem } from "../pipeline/room.js";
 import { readRequest, type SavedRequest } from "../pipeline/saved.js";
@@ -76,7 +77,11 @@ export function generateCommand(): Command {
     .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
     .option("--image <file>", "begin with this picture")
     .option("--mask <file>", "paint --image anew where this is white")
-    .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
+    .option(
+      "--strength <n>",
+      "how far to leave --image, 0 to 1 (default: Diffusers' for the model)",
+      numberOption,
+    )
     .option(
       "--denoising-start <n>",
       "take --image as painted so far, 0 to 1: no noise is added",
@@ -250,12 +255,11 @@ function settings(
   advice: Advice,
   before: Omit<Partial<GenerateRequest>, "prompt" | "seed">,
 ) {
-  const steps = options.steps ?? before.numInferenceSteps ?? advice.steps ?? 50;
-  const guidance =
-    options.guidance ??
-    before.guidanceScale ??
-    advice.guidance ??
-    (pipeline instanceof StableDiffusionXLPipeline ? 5 : 7.5);
+  const sources = { image: options.image ?? before.image, mask: options.mask ?? before.mask };
+  const kind = requestKind(sources);
+  const own = diffusersDefaults[pipeline.components.family][kind];
+  const steps = options.steps ?? before.numInferenceSteps ?? advice.steps ?? own.steps;
+  const guidance = options.guidance ?? before.guidanceScale ?? advice.guidance ?? own.guidanceScale;
   const advised = options.image === undefined ? advice : {}; // a picture brings its own size
   const width = options.width ?? before.width ?? advised.width;
   const height = options.height ?? before.height ?? advised.height;
@@ -279,10 +283,12 @@ function settings(
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
     onWarning: warnOnce(),
   };
-  const given = [options.steps, options.guidance, options.scheduler, options.spacing].some(
+  const given = [options.steps, options.guidance, options.strength, options.scheduler, options.spacing].some(
     (v) => v !== undefined,
   );
-  const summary = `${steps} steps, guidance ${guidance}, ${className.replace("Scheduler", "")}${rule ? ` (${rule})` : ""}`;
+  const strength = options.strength ?? before.strength ?? own.strength;
+  const share = kind === "textToImage" ? "" : `, strength ${strength}`;
+  const summary = `${steps} steps, guidance ${guidance}${share}, ${className.replace("Scheduler", "")}${rule ? ` (${rule})` : ""}`;
   return {
     request,
     given,

@@ -7,10 +7,11 @@ import pc from "picocolors";
 import { resolveSeed, seedPattern } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
+import { requestKind } from "../pipeline/defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { ModelRecord } from "../pipeline/record.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
-import { type Catalogue, modelNamed, openCatalogue } from "../serve/catalogue.js";
+import { type Catalogue, kindDefaults, modelNamed, openCatalogue } from "../serve/catalogue.js";
 import type { GenerationRequest } from "../serve/schemas.js";
 import { paintCells, placed, saveSheet } from "./grid-cells.js";
 import { exists, seedBefore, sheetName, writeManifest } from "./grid-folder.js";
@@ -125,7 +126,8 @@ async function requestOf(
   seed: string,
   catalogue: Catalogue,
 ): Promise<GenerationRequest> {
-  const { defaults, id } = modelNamed(catalogue, undefined).card;
+  const { card } = modelNamed(catalogue, undefined);
+  const { defaults, id } = card;
   const { negative = defaults.negativePrompt, image, mask, strength } = options;
   // A picture brings its own size.
   const width = options.width ?? (image === undefined ? defaults.width : undefined);
@@ -135,7 +137,7 @@ async function requestOf(
     model: id,
     seed,
     steps: options.steps ?? defaults.steps,
-    guidanceScale: options.guidance ?? defaults.guidanceScale,
+    guidanceScale: options.guidance ?? kindDefaults(card, requestKind(options)).guidanceScale,
     scheduler: options.scheduler ?? defaults.scheduler,
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),

@@ -5,8 +5,10 @@ import path from "node:path";
 import { Command } from "commander";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { cacheFolder } from "../hub/settings.js";
-import { decodePicture, resizePicture } from "../image/encode.js";
+import { decodePicture } from "../image/encode.js";
 import type { Picture } from "../image/pixels.js";
+import { resizePicture } from "../image/resize.js";
+import { trainedSize } from "../pipeline/load.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { type FittedFactors, fitPreviewFactors } from "../pipeline/preview-factors.js";
 import { isPicture } from "../train/data/picture-names.js";
@@ -99,19 +101,19 @@ async function imagesIn(folder: string, most: number): Promise<string[]> {
   return chosen.map((name) => path.join(folder, name));
 }
 
-/** Squares of the model's own size, 512 pixels at most. */
+/** Images of the model's own size, each side 512 pixels at most. */
 async function* decoded(
   files: readonly string[],
-  { components: { unet, vae } }: DiffusionPipeline,
+  { components }: DiffusionPipeline,
   progress: Progress,
   signal: AbortSignal,
 ): AsyncGenerator<Picture> {
-  const side = Math.min(512, (unet.config.sampleSize ?? 64) * vae.factor);
+  const { width, height } = trainedSize(components);
   const started = performance.now();
   for (const [i, file] of files.entries()) {
     if (signal.aborted) throw new Cancelled("the fit");
     const { picture } = await decodePicture(file, { field: "--data" });
-    yield resizePicture(picture, side, side);
+    yield resizePicture(picture, Math.min(512, width), Math.min(512, height));
     progress.step(i + 1, ((performance.now() - started) / 1000 / (i + 1)) * (files.length - i - 1));
   }
 }

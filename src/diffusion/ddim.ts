@@ -24,6 +24,7 @@ const defaults = {
 
 /** Song et al., "Denoising Diffusion Implicit Models" (arXiv 2010.02502), equations 12 and 16. */
 export class DDIMScheduler extends AlphaScheduler {
+  override readonly acceptsEta = true;
   private stride = 1;
 
   constructor(

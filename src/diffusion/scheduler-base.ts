@@ -17,6 +17,7 @@ export abstract class BaseScheduler implements Scheduler {
   readonly className: string;
   readonly config: SchedulerConfig;
   readonly order: number = 1;
+  readonly acceptsEta: boolean = false;
   timesteps: readonly number[];
   sigmas: readonly number[] | undefined = undefined;
   protected readonly settings: Settings;

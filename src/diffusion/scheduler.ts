@@ -78,6 +78,8 @@ export interface Scheduler {
   readonly config: SchedulerConfig;
   /** How many timesteps one inference step takes up: 2 for Heun and KDPM2. */
   readonly order: number;
+  /** Whether its step reads `eta`: DDIM's and TCD's do. */
+  readonly acceptsEta: boolean;
   /** Standard deviation of the initial latents. */
   readonly initNoiseSigma: number;
   /** What the network is called with, one per call. */

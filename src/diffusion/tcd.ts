@@ -9,6 +9,8 @@ import { weightedSum } from "./vector.js";
 
 /** Zheng et al., "Trajectory Consistency Distillation" (arXiv 2402.19159), algorithm 4; eta is its gamma. */
 export class TCDScheduler extends DistilledScheduler {
+  override readonly acceptsEta = true;
+
   constructor(
     source: Readonly<Record<string, unknown>> = {},
     overrides: Readonly<Record<string, unknown>> = {},

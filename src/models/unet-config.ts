@@ -12,7 +12,8 @@ const depths = z.union(
 
 /** The fields of Diffusers' `UNet2DConditionModel` (0.35) with its defaults. */
 const schema = z.object({
-  sample_size: z.union([size, sizes]).nullish(),
+  /** One side of a square, or height and width. */
+  sample_size: z.union([size, z.tuple([size, size])], "must be a number, or a height and a width").nullish(),
   in_channels: size.default(4),
   out_channels: size.default(4),
   center_input_sample: z.boolean().default(false),
@@ -85,8 +86,8 @@ export type Stage = {
 export type UNetConfig = {
   inChannels: number;
   outChannels: number;
-  /** Latent height and width the model was trained at. */
-  sampleSize: number | undefined;
+  /** Of the latents that the model was trained at. */
+  sampleSize: { height: number; width: number } | undefined;
   centerInput: boolean;
   down: readonly Stage[];
   mid: Stage | undefined;
@@ -168,7 +169,7 @@ export function unetConfig(json: unknown, file = "unet/config.json"): UNetConfig
   return {
     inChannels: c.in_channels,
     outChannels: c.out_channels,
-    sampleSize: Array.isArray(c.sample_size) ? c.sample_size[0] : (c.sample_size ?? undefined),
+    sampleSize: sampleSize(c.sample_size),
     centerInput: c.center_input_sample,
     down: down.map((type, i) =>
       stage("transformer_layers_per_block", i, type === "CrossAttnDownBlock2D", depths[i]!, layers[i]!),
@@ -200,4 +201,10 @@ export function unetConfig(json: unknown, file = "unet/config.json"): UNetConfig
     linearProjection: c.use_linear_projection,
     time: { cosFirst: c.flip_sin_to_cos, shift: c.freq_shift },
   };
+}
+
+function sampleSize(given: number | [number, number] | null | undefined): UNetConfig["sampleSize"] {
+  if (given === null || given === undefined) return undefined;
+  const [height, width] = typeof given === "number" ? [given, given] : given;
+  return { height, width };
 }

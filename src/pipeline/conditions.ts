@@ -1,6 +1,7 @@
 /** @file What a U-Net is told besides the latent: embeddings and sizes, row by row, both halves of a guided batch. */
 
 import type { Values } from "../engine/engine.js";
+import { requestKind } from "./defaults.js";
 import type { Conditions } from "./denoise.js";
 import type { CheckedRequest } from "./request.js";
 
@@ -43,15 +44,31 @@ export function join(e: Embeddings, guided: boolean): Conditions {
   };
 }
 
-/** SDXL section 2.2: (height, width) of the original, of the crop's corner and of the target. */
+/**
+ * SDXL section 2.2: (height, width) of the original, of the crop's corner and of the target, and the same for the
+ * unconditional half. Diffusers' text-to-image takes that half's sizes only if both are given; its image-to-image and
+ * inpainting take each by itself, and never its corner.
+ */
 export function timeIds(request: CheckedRequest): [Float32Array, Float32Array] {
-  const { originalSize, targetSize, cropsCoordsTopLeft = [0, 0], height, width } = request;
-  const full = [height, width] as const;
-  const ids = Float32Array.of(...(originalSize ?? full), ...cropsCoordsTopLeft, ...(targetSize ?? full));
-  const { negativeOriginalSize, negativeTargetSize, negativeCropsCoordsTopLeft = [0, 0] } = request;
-  if (!negativeOriginalSize || !negativeTargetSize) return [ids, ids];
-  return [
-    ids,
-    Float32Array.of(...negativeOriginalSize, ...negativeCropsCoordsTopLeft, ...negativeTargetSize),
-  ];
+  const { height, width, cropsCoordsTopLeft: corner = [0, 0] } = request;
+  const { originalSize = [height, width], targetSize = [height, width] } = request;
+  const { negativeOriginalSize, negativeTargetSize, negativeCropsCoordsTopLeft } = request;
+  const ids = Float32Array.of(...originalSize, ...corner, ...targetSize);
+  if (requestKind(request) === "textToImage") {
+    if (!negativeOriginalSize || !negativeTargetSize) {
+      const rule = "has no effect without both negativeOriginalSize and negativeTargetSize.";
+      warnOf({ negativeOriginalSize, negativeTargetSize, negativeCropsCoordsTopLeft }, rule, request);
+      return [ids, ids];
+    }
+    const negativeCorner = negativeCropsCoordsTopLeft ?? [0, 0];
+    return [ids, Float32Array.of(...negativeOriginalSize, ...negativeCorner, ...negativeTargetSize)];
+  }
+  warnOf({ negativeCropsCoordsTopLeft }, "has no effect with image: cropsCoordsTopLeft counts.", request);
+  const [original, target] = [negativeOriginalSize ?? originalSize, negativeTargetSize ?? targetSize];
+  return [ids, Float32Array.of(...original, ...corner, ...target)];
+}
+
+function warnOf(given: Record<string, unknown>, rule: string, { guided, warnings }: CheckedRequest): void {
+  const field = Object.entries(given).find(([, value]) => value !== undefined)?.[0];
+  if (guided && field) warnings.add(`${field}: ${rule}`);
 }

@@ -58,7 +58,7 @@ export async function* denoise(
       if (guidanceRescale > 0)
         noisePred = rescaleGuided(noisePred, prediction.conditional, guidanceRescale, batch);
     }
-    const options = { generator: generators, batch: shape[0], ...(eta !== undefined && { eta }) };
+    const options = { generator: generators, batch: shape[0], eta };
     const { prevSample, predOriginalSample } = scheduler.step(noisePred, timestep, latents, options);
     checkFinite(prevSample, index, timesteps.length);
     const latentsIn = latents;

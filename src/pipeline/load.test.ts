@@ -5,9 +5,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { blockingEngine } from "../engine/ort.js";
+import { resolveWeights, type WeightEntry } from "../weights/component.js";
 import { serialize, type TensorData } from "../weights/safetensors.js";
-import { openSafetensors } from "../weights/safetensors-file.js";
-import { type ComponentOptions, type Components, loadComponents } from "./load.js";
+import { openSafetensors, readFloat32 } from "../weights/safetensors-file.js";
+import { type ComponentOptions, type Components, loadComponents, trainedSize } from "./load.js";
+import { layerNames } from "./lora.js";
 import { DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
 
 const golden = new URL("../../golden/data", import.meta.url).pathname;
@@ -81,6 +83,86 @@ describe("a folder of another pipeline of Diffusers with the same parts", () => 
     const folder = copied("sdxl-tiny");
     pipelineClass(folder, className, settings);
     await expect(load(folder)).rejects.toThrow(message);
+  });
+});
+
+/** A copy of a golden pipeline whose text encoders are named as Transformers 5.6 names them. */
+async function savedByTransformers5(name: string): Promise<string> {
+  const folder = path.join(scratch, `${name}-transformers-5`);
+  cpSync(path.join(golden, "pipelines", name), folder, { recursive: true });
+  for (const part of ["text_encoder", "text_encoder_2"]) {
+    const { tensors } = await resolveWeights(path.join(folder, part));
+    const flat = [...tensors].map(
+      async ([key, entry]): Promise<[string, TensorData]> => [
+        key.replace(/^text_model\./, ""),
+        { dtype: "F32", shape: entry.shape, data: await readFloat32(key, entry) },
+      ],
+    );
+    writeFileSync(path.join(folder, part, "model.safetensors"), serialize(new Map(await Promise.all(flat))));
+  }
+  return folder;
+}
+
+describe("text encoders whose names have no text_model, as Transformers 5 writes them", () => {
+  it("give Diffusers' embeddings", async () => {
+    const folder = await savedByTransformers5("koala-1b-tiny");
+    const run = await openSafetensors(path.join(golden, "runs/koala-1b-tiny/wide.safetensors"));
+    const { call } = JSON.parse(readFileSync(path.join(golden, "runs/koala-1b-tiny/wide.json"), "utf8"));
+    const pipe = await DiffusionPipeline.fromPretrained(folder, { threads: 1 });
+    const { prompt, negative_prompt: negativePrompt, width, height } = call;
+    const { embeddings } = await pipe.prepare({ prompt, negativePrompt, width, height });
+    for (const [field, name] of [
+      ["prompt", "prompt_embeds"],
+      ["negative", "negative_prompt_embeds"],
+      ["pooled", "pooled_prompt_embeds"],
+    ] as const) {
+      const wanted = await run.readFloats(name);
+      const got = embeddings[field]!.data as Float32Array;
+      const most = Math.max(...wanted.map(Math.abs));
+      expect(Math.max(...wanted.map((v, i) => Math.abs(v - got[i]!))) / most).toBeLessThan(1e-4);
+    }
+    await pipe.close();
+  });
+
+  it("are changed by a LoRA of either spelling", () => {
+    const entry: WeightEntry = { dtype: "F32", shape: [4, 4], offset: 0, length: 64, file: "" };
+    const weight = "text_model.encoder.layers.0.mlp.fc1.weight";
+    const names = layerNames({
+      name: "text_encoder",
+      weights: { tensors: new Map([[weight, entry]]), files: [], totalBytes: 64 },
+    });
+    for (const path of ["text_model_encoder_layers_0_mlp_fc1", "encoder_layers_0_mlp_fc1"])
+      expect(names.get(path)).toBe(weight);
+  });
+});
+
+describe("the size of a request without one", () => {
+  const unet = (change: object) => {
+    const folder = path.join(scratch, `sizes-${Math.random()}`);
+    cpSync(path.join(golden, "pipelines/sd2-tiny"), folder, { recursive: true });
+    const file = path.join(folder, "unet/config.json");
+    const config = JSON.parse(readFileSync(file, "utf8"));
+    writeFileSync(file, JSON.stringify({ ...config, ...change }));
+    return folder;
+  };
+  const sizeOf = async (change: object) =>
+    trainedSize(await loadComponents(unet(change), { engine: blockingEngine({ threads: 1 }) }));
+
+  it("is sample_size, of which a pair is height and width", async () => {
+    expect(await sizeOf({ sample_size: [24, 40] })).toEqual({ height: 192, width: 320 });
+    expect(await sizeOf({ sample_size: 96 })).toEqual({ height: 768, width: 768 });
+    await expect(sizeOf({ sample_size: [24] })).rejects.toThrow(
+      "unet/config.json: sample_size: must be a number, or a height and a width, got [24].",
+    );
+  });
+
+  it("is 512 for a Stable Diffusion U-Net of below 64 from before Diffusers 0.9, as its pipeline has it", async () => {
+    const old = { sample_size: 32, _diffusers_version: "0.8.1" };
+    expect(await sizeOf(old)).toEqual({ height: 512, width: 512 });
+    expect(await sizeOf({ ...old, _diffusers_version: "0.6.0.dev0" })).toEqual({ height: 512, width: 512 });
+    expect(await sizeOf({ ...old, sample_size: [32, 32] })).toEqual({ height: 256, width: 256 });
+    for (const _diffusers_version of ["0.9.0", "0.9.0.dev0", "0.42.1", "1.0.0"])
+      expect(await sizeOf({ ...old, _diffusers_version })).toEqual({ height: 256, width: 256 });
   });
 });
 

@@ -68,7 +68,7 @@ export async function loadComponents(at: string, options: ComponentOptions): Pro
   const components = {
     folder,
     family,
-    unet: await loadUnet(folder, options),
+    unet: await loadUnet(folder, family, options),
     vae: await loadVae(folder, options),
     textEncoders: await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options))),
     scheduler: await loadScheduler(folder, family),
@@ -148,17 +148,33 @@ async function loadScheduler(folder: ModelFolder, family: Family): Promise<Sched
   return Object.keys(mended).length > 0 ? schedulerFromConfig(scheduler.config, mended) : scheduler;
 }
 
-async function loadUnet(folder: ModelFolder, options: ComponentOptions): Promise<Denoiser> {
+async function loadUnet(folder: ModelFolder, family: Family, options: ComponentOptions): Promise<Denoiser> {
   const classes = ["UNet2DConditionModel"];
   const own = expectPart(folder, "unet", classes);
   const other = options.unet === undefined ? undefined : await openReplacement(options.unet, "unet", classes);
   const { json, file } = other?.config ?? { json: await own.config(), file: "unet/config.json" };
-  const config = unetConfig(json, file);
+  const config = unetConfig(family === "sd" ? mendedUnet(json) : json, file);
   const trace = (p: Params) => ({ out: traceUnet(p, config) });
   const weights = await (other ? resolveWeights(other.place) : weightsIn(own.path, options, trace));
   const called = other ? path.basename(other.place) : label("unet", weights.files);
   const part = new Part("unet", called, weights, options.engine);
   return { part, config, trace, ...(other?.config && { replaced: other.config }) };
+}
+
+/** Diffusers' SD pipeline takes a sample size below 64 for a mistake in configs written before version 0.9. */
+function mendedUnet(json: JsonObject): JsonObject {
+  const { _diffusers_version: version, sample_size: size } = json;
+  const isOld = typeof version === "string" && /^0\.[0-8](\.|$)/.test(version);
+  return isOld && typeof size === "number" && size < 64 ? { ...json, sample_size: 64 } : json;
+}
+
+/** The size in pixels that the model was trained at, which a request without an image and a size gets. */
+export function trainedSize({ unet, vae }: Pick<Components, "unet" | "vae">): {
+  height: number;
+  width: number;
+} {
+  const { height, width } = unet.config.sampleSize ?? { height: 64, width: 64 };
+  return { height: height * vae.factor, width: width * vae.factor };
 }
 
 /** The width of text that the cross-attentions read. */

@@ -10,7 +10,7 @@ import { adviceFor } from "./advice.js";
 import { type Embeddings, join } from "./conditions.js";
 import { type Conditions, type DenoiseStep, denoise } from "./denoise.js";
 import { fitting, type PaintSize, refuse, runBytes } from "./fit.js";
-import type { Components } from "./load.js";
+import { type Components, trainedSize } from "./load.js";
 import { Painting } from "./painting.js";
 import type { Part } from "./part.js";
 import { type PreviewMethod, previewMethod, previews } from "./preview.js";
@@ -19,6 +19,7 @@ import { type LoadedWith, modelRecord, pictureRecords } from "./provenance.js";
 import type { ModelRecord, PictureRecord } from "./record.js";
 import { type CheckedRequest, checkRequest, type GenerateRequest } from "./request.js";
 import {
+  cutoffTimestep,
   type EncodedImage,
   type ImageValues,
   type Kept,
@@ -83,8 +84,6 @@ export abstract class Painter {
     return (this.#model ??= await modelRecord(this.components, this.#loadedWith));
   }
 
-  /** Guidance when the caller gives none. */
-  protected abstract readonly defaultGuidance: number;
   protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
 
   /** Paints. Pictures come in the order of the prompts, all of a prompt's pictures together. */
@@ -126,23 +125,26 @@ export abstract class Painter {
       given === undefined || given instanceof Float32Array
         ? given
         : await readImage(given, vae.factor, { width, height, warn });
-    const trained = (unet.config.sampleSize ?? 64) * vae.factor;
-    const size =
-      image === undefined || image instanceof Float32Array ? { width: trained, height: trained } : image;
-    const checked = checkRequest(request, {
-      width: size.width,
-      height: size.height,
-      guidanceScale: this.defaultGuidance,
+    const { width: ownWidth, height: ownHeight } =
+      image === undefined || image instanceof Float32Array ? trainedSize(this.components) : image;
+    const asked = checkRequest(request, {
+      width: ownWidth,
+      height: ownHeight,
+      family: this.components.family,
       vaeFactor: vae.factor,
     });
-    for (const message of [...this.components.warnings, ...sizes]) checked.warnings.add(message);
+    // Diffusers counts custom timesteps or sigmas as the number of steps, of which strength takes its share.
+    const checked = { ...asked, numInferenceSteps: this.#schedule(asked) };
+    const { warnings } = checked;
+    for (const message of [...this.components.warnings, ...sizes]) warnings.add(message);
+    if (checked.eta !== 0 && !this.scheduler.acceptsEta)
+      warnings.add(`eta: has no effect with ${this.scheduler.className}, got ${checked.eta}`);
     this.#words ??= wordsOf(this.components.folder.path);
     warnOfPrompts(checked, await this.#words);
     if (checked.signal?.aborted) throw new Cancelled();
     this.#judge(checked, image !== undefined && !(image instanceof Float32Array));
     const embeddings = await this.embed(checked);
     if (checked.signal?.aborted) throw new Cancelled();
-    this.#schedule(checked);
     const shape = [
       checked.batch,
       unet.config.inChannels,
@@ -261,10 +263,11 @@ export abstract class Painter {
     return encoded;
   }
 
-  #schedule({ numInferenceSteps, timesteps, sigmas }: CheckedRequest): void {
+  /** Sets the schedule; returns the number of steps. */
+  #schedule({ numInferenceSteps, timesteps, sigmas }: CheckedRequest): number {
     const custom = timesteps ? { timesteps } : sigmas ? { sigmas } : undefined;
-    if (custom) this.scheduler.setTimesteps(undefined, custom);
-    else this.scheduler.setTimesteps(numInferenceSteps);
+    this.scheduler.setTimesteps(custom ? undefined : numInferenceSteps, custom);
+    return custom ? this.scheduler.timesteps.length : numInferenceSteps;
   }
 
   async #decodeAll(
@@ -315,10 +318,9 @@ export abstract class Painter {
 function until(
   timesteps: readonly number[],
   denoisingEnd: number | undefined,
-  { config }: Scheduler,
+  scheduler: Scheduler,
 ): readonly number[] {
   if (denoisingEnd === undefined || denoisingEnd >= 1) return timesteps;
-  const trained = Number(config.numTrainTimesteps ?? 1000);
-  const cutoff = Math.round(trained - denoisingEnd * trained);
+  const cutoff = cutoffTimestep(scheduler, denoisingEnd);
   return timesteps.slice(0, timesteps.filter((t) => t >= cutoff).length);
 }

@@ -153,6 +153,34 @@ describe("a pipeline", () => {
       expect((await pipe.prepare(bicycle)).timesteps).toEqual([999, 499]);
     }));
 
+  it("warns of what is given and has no effect", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const image = { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3) };
+      const warnings = async (change: Partial<GenerateRequest>) => {
+        const said: string[] = [];
+        await pipe.prepare({ ...bicycle, ...change, onWarning: (text) => void said.push(text) });
+        return said;
+      };
+      expect(await warnings({ eta: 0.5 })).toEqual([
+        "eta: has no effect with EulerDiscreteScheduler, got 0.5.",
+      ]);
+      expect(await warnings({ negativeTargetSize: [1, 2] })).toEqual([
+        "negativeTargetSize: has no effect without both negativeOriginalSize and negativeTargetSize.",
+      ]);
+      expect(await warnings({ image, strength: 0.5, negativeCropsCoordsTopLeft: [1, 2] })).toEqual([
+        "negativeCropsCoordsTopLeft: has no effect with image: cropsCoordsTopLeft counts.",
+      ]);
+      const sizes = { negativeOriginalSize: [1, 2], negativeTargetSize: [3, 4] } as const;
+      expect(await warnings({ ...sizes, negativeCropsCoordsTopLeft: [1, 2] })).toEqual([]);
+      expect(await warnings({ image, strength: 0.5, ...sizes })).toEqual([]);
+    }));
+
+  it("records as many steps as there are custom timesteps", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const { images } = await pipe.generate({ ...bicycle, timesteps: [900, 500, 100] });
+      expect(images[0]!.record).toMatchObject({ timesteps: [900, 500, 100], numInferenceSteps: 3 });
+    }));
+
   it("quotes what a long prompt loses", () =>
     opened("sd2-tiny", async (pipe) => {
       const warnings: string[] = [];
@@ -265,6 +293,23 @@ describe("a request is refused by the field's name", () => {
   it("SDXL's arguments, by a Stable Diffusion 2 model", () =>
     opened("sd2-tiny", async (pipe) => {
       await expect(pipe.generate({ ...bicycle, prompt2: "x" })).rejects.toThrow(/prompt2: belongs to SDXL/);
+      const image = { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3) };
+      const taken = pipe.generate({ ...bicycle, image, denoisingStart: 0.5 });
+      await expect(taken).rejects.toThrow(/denoisingStart: belongs to SDXL/);
+    }));
+
+  it("a strength or a start that leaves no step, also of custom timesteps", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const image = { width: 64, height: 64, data: new Uint8Array(64 * 64 * 3) };
+      const refused = (change: Partial<GenerateRequest>) =>
+        expect(pipe.generate({ ...bicycle, image, onWarning() {}, ...change })).rejects;
+      await refused({ strength: 0.3 }).toThrow(
+        "strength: must leave a step to run, got 0.3 of 2 steps. Raise it, or take more steps.",
+      );
+      await refused({ timesteps: [900, 500, 100], strength: 0.3 }).toThrow(/got 0.3 of 3 steps/);
+      await refused({ timesteps: [900, 500], denoisingStart: 0.6 }).toThrow(
+        "denoisingStart: must leave a step to run, got 0.6 of 2 steps. Lower it, or take more steps.",
+      );
     }));
 });
 

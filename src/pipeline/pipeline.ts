@@ -47,8 +47,6 @@ export abstract class DiffusionPipeline extends Painter {
 
 /** Stable Diffusion XL, KOALA, SSD-1B: two text encoders, pooled text and sizes as further conditions. */
 export class StableDiffusionXLPipeline extends DiffusionPipeline {
-  protected override readonly defaultGuidance = 5;
-
   static override async fromPretrained(
     folder: string,
     options: LoadOptions = {},
@@ -106,8 +104,6 @@ export class StableDiffusionXLPipeline extends DiffusionPipeline {
 
 /** Stable Diffusion 1 and 2: one text encoder, its last state normalised. */
 export class StableDiffusionPipeline extends DiffusionPipeline {
-  protected override readonly defaultGuidance = 7.5;
-
   static override async fromPretrained(
     folder: string,
     options: LoadOptions = {},
@@ -181,6 +177,7 @@ function refuseXlOnly(request: CheckedRequest): void {
   const fields = [
     "prompt2",
     "negativePrompt2",
+    "denoisingStart",
     "denoisingEnd",
     "originalSize",
     "cropsCoordsTopLeft",

@@ -109,7 +109,7 @@ export async function pictureRecords(
       sigmas: request.sigmas && [...request.sigmas],
       guidanceScale: request.guidanceScale,
       guidanceRescale: request.guidanceRescale || undefined,
-      eta: request.eta,
+      eta: request.eta || undefined,
       clipSkip: request.clipSkip,
       strength: image === undefined ? undefined : request.strength,
       denoisingStart: request.denoisingStart,

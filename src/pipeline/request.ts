@@ -4,6 +4,8 @@ import { CudaGenerator } from "../diffusion/philox.js";
 import { Generator, type NoiseSource } from "../diffusion/random.js";
 import { resolveSeed, type Seed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
+import type { Family } from "../weights/pipeline-class.js";
+import { diffusersDefaults, type KindDefaults, requestKind } from "./defaults.js";
 import type { PictureSource } from "./start.js";
 import { Warnings } from "./warnings.js";
 
@@ -19,14 +21,16 @@ export type GenerateRequest = {
   /** Pixels, multiples of 8; the size the model was trained at if left out. */
   height?: number;
   width?: number;
+  /** 50 if left out. Of no effect with `timesteps` or `sigmas`, which say how many there are. */
   numInferenceSteps?: number;
   timesteps?: readonly number[];
   sigmas?: readonly number[];
   /** Stops after this fraction of the schedule and returns latents as they are (SDXL). */
   denoisingEnd?: number;
-  /** Above 1 an unconditional pass runs as well. */
+  /** Above 1 an unconditional pass runs as well. If left out 5 for SDXL models, 7.5 with a mask or for others. */
   guidanceScale?: number;
   guidanceRescale?: number;
+  /** Noise of DDIM's steps (1 is DDPM's) and of TCD's, 0 if left out, as in all of Diffusers' pipelines. */
   eta?: number;
   clipSkip?: number;
   numImagesPerPrompt?: number;
@@ -46,7 +50,10 @@ export type GenerateRequest = {
   image?: PictureSource | Float32Array;
   /** Inpainting: paint anew where this picture is white, keep `image` where it is black. */
   mask?: PictureSource;
-  /** How far to move away from `image`: the share of the steps that is run. 0.3, or 0.9999 with a mask, if left out. */
+  /**
+   * How far to move away from `image`: the share of the steps that is run. If left out 0.3 for SDXL models and 0.8 for
+   * Stable Diffusion, with a mask 0.9999 and 1 (`diffusersDefaults`).
+   */
   strength?: number;
   /** Takes over latents at this fraction of the schedule, without adding noise (`image` from `denoisingEnd`). */
   denoisingStart?: number;
@@ -66,7 +73,7 @@ export type GenerateRequest = {
   onWarning?: (message: string) => void;
 };
 
-export type ModelDefaults = { width: number; height: number; guidanceScale: number; vaeFactor: number };
+export type ModelDefaults = { width: number; height: number; family: Family; vaeFactor: number };
 
 /** A request with every default filled in and every bound checked. */
 export type CheckedRequest = GenerateRequest & {
@@ -85,6 +92,7 @@ export type CheckedRequest = GenerateRequest & {
   batch: number;
   guided: boolean;
   strength: number;
+  eta: number;
   generators: NoiseSource | readonly NoiseSource[];
   /** The seed of each image, where seeds and not generators were given. */
   seeds: readonly bigint[] | undefined;
@@ -109,7 +117,8 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
     );
   };
   const negativePrompts = like("negativePrompt");
-  const guidanceScale = finite("guidanceScale", request.guidanceScale ?? defaults.guidanceScale);
+  const own = diffusersDefaults[defaults.family][requestKind(request)];
+  const guidanceScale = finite("guidanceScale", request.guidanceScale ?? own.guidanceScale);
   const { generator } = request;
   if (Array.isArray(generator) && generator.length !== batch) {
     throw new InvalidRequest(
@@ -146,13 +155,14 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
     negativePrompts2: like("negativePrompt2") ?? negativePrompts,
     height: side("height", request.height ?? defaults.height, defaults.vaeFactor),
     width: side("width", request.width ?? defaults.width, defaults.vaeFactor),
-    numInferenceSteps: whole("numInferenceSteps", request.numInferenceSteps ?? 50, 1, 1000),
+    numInferenceSteps: whole("numInferenceSteps", request.numInferenceSteps ?? own.steps, 1, 1000),
     guidanceScale,
     guidanceRescale: finite("guidanceRescale", request.guidanceRescale ?? 0),
     perPrompt,
     batch,
     guided: guidanceScale > 1,
-    strength: strengthOf(request),
+    strength: strengthOf(request, own),
+    eta: finite("eta", request.eta ?? 0),
     seeds,
     generators:
       generator ?? seeds!.map((seed) => (rng === "cpu" ? new Generator(seed) : new CudaGenerator(seed))),
@@ -161,20 +171,14 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
 }
 
 /** Checks what belongs together with a picture. */
-function strengthOf({
-  image,
-  mask,
-  strength,
-  denoisingStart,
-  denoisingEnd,
-  latents,
-}: GenerateRequest): number {
+function strengthOf(request: GenerateRequest, own: KindDefaults): number {
+  const { image, mask, strength, denoisingStart, denoisingEnd, latents } = request;
   const alone = Object.entries({ mask, strength, denoisingStart }).find(([, value]) => value !== undefined);
   if (image === undefined && alone)
     throw new InvalidRequest(alone[0], alone[1], "needs an image to begin with. Give image as well.");
   if (image !== undefined && latents)
     throw new InvalidRequest("latents", latents, "cannot be given together with image. Leave one out.");
-  const value = strength ?? (mask === undefined ? 0.3 : 0.9999);
+  const value = strength ?? own.strength;
   if (!(value >= 0 && value <= 1))
     throw new InvalidRequest("strength", value, `must be from 0 to 1, got ${value}.`);
   if (denoisingStart !== undefined && !(denoisingStart > 0 && denoisingStart < (denoisingEnd ?? 1))) {

@@ -3,6 +3,7 @@
  * the masked part may change (inpainting with a 4-channel U-Net). The order of draws is Diffusers'.
  */
 
+import { roundHalfEven } from "../diffusion/arithmetic.js";
 import { type NoiseSource, randn } from "../diffusion/random.js";
 import type { Scheduler } from "../diffusion/scheduler.js";
 import { InvalidRequest } from "../errors.js";
@@ -86,8 +87,8 @@ export async function startFromImage(
   image: ImageValues | Float32Array,
   encode: EncodeImage,
 ): Promise<Start> {
-  const { mask: maskSource, strength, denoisingStart, generators, numInferenceSteps } = request;
-  const timesteps = laterTimesteps(scheduler, { strength, denoisingStart, numInferenceSteps });
+  const { mask: maskSource, strength, denoisingStart, generators } = request;
+  const timesteps = laterTimesteps(scheduler, request);
   const inpaints = maskSource !== undefined;
   const clean = await cleanLatents(image, request, shape, encode, {
     perImage: !inpaints || request.seeds !== undefined,
@@ -122,37 +123,36 @@ export function putBack(
   return latents.map((v, i) => (1 - kept.mask[i]!) * before[i]! + kept.mask[i]! * v);
 }
 
-type Later = { strength: number; denoisingStart: number | undefined; numInferenceSteps: number };
-
 /** The end of the schedule that is still to run. */
-function laterTimesteps(
-  scheduler: Scheduler,
-  { strength, denoisingStart, numInferenceSteps }: Later,
-): readonly number[] {
+function laterTimesteps(scheduler: Scheduler, request: CheckedRequest): readonly number[] {
+  const { strength, denoisingStart, numInferenceSteps: steps } = request;
   const all = scheduler.timesteps;
-  let from: number;
-  if (denoisingStart === undefined) {
-    const run = Math.min(Math.floor(numInferenceSteps * strength), numInferenceSteps);
-    if (run < 1) {
-      const rule = `must leave a step to run, got ${strength} of ${numInferenceSteps} steps.`;
-      throw new InvalidRequest("strength", strength, `${rule} Raise it, or take more steps.`);
-    }
-    from = (numInferenceSteps - run) * scheduler.order;
-  } else {
-    const trained = Number(scheduler.config.numTrainTimesteps ?? 1000);
-    const cutoff = Math.round(trained - denoisingStart * trained);
-    let left = all.filter((t) => t < cutoff).length;
-    if (scheduler.order === 2 && left % 2 === 0) left++;
-    from = all.length - left;
-    if (left < 1)
-      throw new InvalidRequest(
-        "denoisingStart",
-        denoisingStart,
-        `must leave a step to run, got ${denoisingStart}.`,
-      );
+  const run = Math.floor(steps * strength);
+  const byStrength = run < 1 ? all.length : (steps - run) * scheduler.order;
+  const from = denoisingStart === undefined ? byStrength : firstBelow(scheduler, denoisingStart);
+  if (from >= all.length) {
+    const [field, value] = Object.entries(
+      denoisingStart === undefined ? { strength } : { denoisingStart },
+    )[0]!;
+    const rule = `must leave a step to run, got ${value} of ${steps} steps.`;
+    const remedy = field === "strength" ? "Raise it" : "Lower it";
+    throw new InvalidRequest(field, value, `${rule} ${remedy}, or take more steps.`);
   }
   scheduler.setBeginIndex(from);
   return all.slice(from);
+}
+
+/** Where the schedule is below `denoisingStart`, never between the two calls of a second-order step. */
+function firstBelow(scheduler: Scheduler, denoisingStart: number): number {
+  const cutoff = cutoffTimestep(scheduler, denoisingStart);
+  const left = scheduler.timesteps.filter((t) => t < cutoff).length;
+  return scheduler.timesteps.length - (scheduler.order === 2 && left % 2 === 0 ? left + 1 : left);
+}
+
+/** The training timestep at a share of the schedule, counted from the noisiest; Python's `round`. */
+export function cutoffTimestep({ config }: Scheduler, share: number): number {
+  const trained = Number(config.numTrainTimesteps ?? 1000);
+  return roundHalfEven(trained - share * trained);
 }
 
 /** The picture's latents, drawn from the autoencoder's posterior, once per image of the batch. */

@@ -7,7 +7,8 @@ import { cpu } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { InvalidRequest, listed } from "../errors.js";
 import { type Advice, adviceFor, hubId } from "../pipeline/advice.js";
-import { type Components, loadComponents } from "../pipeline/load.js";
+import { diffusersDefaults, type Kind, type KindDefaults } from "../pipeline/defaults.js";
+import { type Components, loadComponents, trainedSize } from "../pipeline/load.js";
 import { type Words, wordsOf } from "../pipeline/words.js";
 import type { Model } from "./schemas.js";
 
@@ -64,24 +65,36 @@ async function describeModel(folder: string): Promise<ServedModel> {
     pipeline: components.folder.className,
     sizeMultiple: components.vae.factor,
     advisedBy: source,
-    defaults: defaultsOf(components, advice, scheduler),
+    ...defaultsOf(components, advice, scheduler),
     schedulers: [...names.keys()],
   };
   const words = await wordsOf(folder);
   return { card, folder, scheduler, bytes: bytesOf(components), ...(words && { words }) };
 }
 
-function defaultsOf({ family, unet, vae }: Components, advice: Advice, scheduler: Scheduler) {
-  const trained = (unet.config.sampleSize ?? 64) * vae.factor;
+/** What the model's makers advise, else Diffusers' own, for each kind of request. */
+function defaultsOf(components: Components, advice: Advice, scheduler: Scheduler) {
+  const { textToImage, imageToImage, inpainting } = diffusersDefaults[components.family];
+  const guidanceOf = (kind: KindDefaults) => advice.guidance ?? kind.guidanceScale;
+  const fromImage = (kind: KindDefaults) => ({ guidanceScale: guidanceOf(kind), strength: kind.strength });
+  const trained = trainedSize(components);
   return {
-    width: advice.width ?? trained,
-    height: advice.height ?? trained,
-    steps: advice.steps ?? 50,
-    guidanceScale: advice.guidance ?? (family === "sdxl" ? 5 : 7.5),
-    ...(advice.negative !== undefined && { negativePrompt: advice.negative }),
-    scheduler: ownName(scheduler),
+    defaults: {
+      width: advice.width ?? trained.width,
+      height: advice.height ?? trained.height,
+      steps: advice.steps ?? textToImage.steps,
+      guidanceScale: guidanceOf(textToImage),
+      ...(advice.negative !== undefined && { negativePrompt: advice.negative }),
+      scheduler: ownName(scheduler),
+    },
+    imageToImage: fromImage(imageToImage),
+    inpainting: fromImage(inpainting),
   };
 }
+
+/** What a model's card says of requests of one kind. */
+export const kindDefaults = (card: Model, kind: Kind): { guidanceScale: number; strength?: number } =>
+  kind === "textToImage" ? card.defaults : card[kind];
 
 /** The name that means the model's own scheduler unchanged. */
 const ownName = ({ className }: Scheduler): string =>

@@ -41,7 +41,12 @@ export const generationRequest = z
       .openapi({ description: "Pixels, a multiple of the model's sizeMultiple." }),
     height: z.int().min(8).max(8192).optional(),
     steps: z.int().min(1).max(1000).optional(),
-    guidanceScale: z.number().min(0).max(100).optional(),
+    guidanceScale: z
+      .number()
+      .min(0)
+      .max(100)
+      .optional()
+      .openapi({ description: "The model's own for this kind of request if left out." }),
     seed: seedField.optional().openapi({
       description:
         "Image i is generated from seed + i. Drawn at random if -1 or left out. In text beyond 2^53.",
@@ -59,7 +64,11 @@ export const generationRequest = z
       .min(0)
       .max(1)
       .optional()
-      .openapi({ description: "How far to leave `image`; 0.3, or 0.9999 with a mask, if left out." }),
+      .openapi({
+        description:
+          "How far to leave `image`: the share of the steps that is run. If left out, the model's own: by " +
+          "Diffusers 0.3 for SDXL and 0.8 for Stable Diffusion, with a mask 0.9999 and 1.",
+      }),
     clipSkip: z.int().min(0).max(32).optional(),
     rng: z
       .enum(["cpu", "cuda"])
@@ -176,6 +185,12 @@ export const limits = z
   })
   .openapi("Limits");
 
+/** Of requests that begin with an image. */
+const fromImage = (what: string) =>
+  z
+    .strictObject({ guidanceScale: z.number(), strength: z.number() })
+    .openapi({ description: `What a request with ${what} gets where it leaves these out.` });
+
 export const model = z
   .strictObject({
     id: z.string(),
@@ -191,6 +206,8 @@ export const model = z
       negativePrompt: z.string().optional(),
       scheduler: z.string(),
     }),
+    imageToImage: fromImage("`image`"),
+    inpainting: fromImage("`image` and `mask`"),
     schedulers: z.array(z.string()),
   })
   .openapi("Model");

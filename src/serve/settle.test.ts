@@ -1,5 +1,6 @@
 /** @file A request is checked and completed before it waits. */
 
+import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tinyModel } from "../../test/serving.js";
 import { InvalidRequest } from "../errors.js";
@@ -45,5 +46,22 @@ describe("settling a request", () => {
     const { settings } = await settle({ prompt: "x" }, catalogue, defaultLimits);
     expect(settings).toMatchObject({ width: 64, height: 64, guidanceScale: 5, scheduler: "euler", count: 1 });
     expect(settings.seed).toMatch(/^\d+$/);
+  });
+
+  it("fills in what Diffusers' pipeline for that kind of request would, by the model's family", async () => {
+    const stable = await openCatalogue([tinyModel.replace("koala-1b-tiny", "sd2-tiny")]);
+    const red = { create: { width: 64, height: 64, channels: 3, background: "red" } } as const;
+    const image = (await sharp(red).png().toBuffer()).toString("base64");
+    const filled = async (models: Catalogue, change: Partial<GenerationRequest>) => {
+      const { settings } = await settle({ prompt: "x", ...change }, models, defaultLimits);
+      return [settings.steps, settings.guidanceScale, settings.strength];
+    };
+    expect(await filled(catalogue, {})).toEqual([50, 5, undefined]);
+    expect(await filled(catalogue, { image })).toEqual([50, 5, 0.3]);
+    expect(await filled(catalogue, { image, mask: image })).toEqual([50, 7.5, 0.9999]);
+    expect(await filled(stable, {})).toEqual([50, 7.5, undefined]);
+    expect(await filled(stable, { image })).toEqual([50, 7.5, 0.8]);
+    expect(await filled(stable, { image, mask: image })).toEqual([50, 7.5, 1]);
+    expect(await filled(stable, { image, strength: 0.4, guidanceScale: 2 })).toEqual([50, 2, 0.4]);
   });
 });

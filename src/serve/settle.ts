@@ -7,9 +7,11 @@ import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
 import { type SchedulerChoice, schedulerNamed } from "../diffusion/scheduler-names.js";
 import { resolveSeed } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
+import { requestKind } from "../pipeline/defaults.js";
 import { checkRequest } from "../pipeline/request.js";
 import { metadataProblem } from "../pipeline/room.js";
-import { type Catalogue, modelNamed, type ServedModel } from "./catalogue.js";
+import { familyOf } from "../weights/pipeline-class.js";
+import { type Catalogue, kindDefaults, modelNamed, type ServedModel } from "./catalogue.js";
 import type { Order } from "./paint.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
 import { type Source, sourceFromText } from "./source.js";
@@ -59,11 +61,12 @@ export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits): Or
 
 function complete(wish: Wish, { card }: ServedModel): { settings: Settings; scheduler: SchedulerChoice } {
   const { defaults, sizeMultiple } = card;
+  const kind = kindDefaults(card, requestKind(wish));
   const { image, mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = wish;
   const own = (size: number) => Math.max(sizeMultiple, Math.floor(size / sizeMultiple) * sizeMultiple);
   const chosen = wish.scheduler ?? defaults.scheduler;
   const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
-  const strength = image ? (wish.strength ?? (mask ? 0.9999 : 0.3)) : wish.strength;
+  const strength = wish.strength ?? kind.strength;
   const settings: Settings = {
     prompt: wish.prompt,
     ...(negativePrompt !== undefined && { negativePrompt }),
@@ -71,7 +74,7 @@ function complete(wish: Wish, { card }: ServedModel): { settings: Settings; sche
     width: wish.width ?? (image ? own(image.width) : defaults.width),
     height: wish.height ?? (image ? own(image.height) : defaults.height),
     steps: wish.steps ?? defaults.steps,
-    guidanceScale: wish.guidanceScale ?? defaults.guidanceScale,
+    guidanceScale: wish.guidanceScale ?? kind.guidanceScale,
     seed: String(resolveSeed(wish.seed === undefined ? undefined : BigInt(wish.seed))),
     scheduler: scheduler.name,
     count: wish.count ?? 1,
@@ -101,7 +104,7 @@ function checkLimits({ width, height, steps, count }: Settings, limits: Limits):
 /** What the pipeline would refuse, refused now and under the field's name here. */
 function checkOrder(order: Order, model: ServedModel): void {
   const { settings, image, mask } = order;
-  const { sizeMultiple, defaults } = model.card;
+  const { sizeMultiple, defaults, pipeline } = model.card;
   try {
     checkRequest(
       {
@@ -115,7 +118,7 @@ function checkOrder(order: Order, model: ServedModel): void {
         ...(mask && { mask }),
         ...(settings.strength !== undefined && { strength: settings.strength }),
       },
-      { ...defaults, vaeFactor: sizeMultiple },
+      { ...defaults, family: familyOf(pipeline), vaeFactor: sizeMultiple },
     );
     orderedScheduler(order, model).setTimesteps(settings.steps);
   } catch (error) {
