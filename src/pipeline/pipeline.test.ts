@@ -162,7 +162,7 @@ describe("a pipeline", () => {
         return said;
       };
       expect(await warnings({ eta: 0.5 })).toEqual([
-        "eta: has no effect with EulerDiscreteScheduler, got 0.5.",
+        "eta: has no effect with EulerDiscreteScheduler, got 0.5",
       ]);
       expect(await warnings({ negativeTargetSize: [1, 2] })).toEqual([
         "negativeTargetSize: has no effect without both negativeOriginalSize and negativeTargetSize.",
