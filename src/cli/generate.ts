@@ -76,7 +76,7 @@ export function generateCommand(): Command {
     .option("-s, --steps <n>", "denoising steps", numberOption)
     .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
     .option("--image <file>", "begin with this picture")
-    .option("--mask <file>", "paint --image anew where this is white")
+    .option("--mask <file>", "generate --image anew where this is white, or opaque")
     .option(
       "--strength <n>",
       "how far to leave --image, 0 to 1 (default: Diffusers' for the model)",

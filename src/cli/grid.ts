@@ -53,7 +53,7 @@ export function gridCommand(): Command {
     .option("--seed <n>", "of all cells; -1, the default, draws one", seedText)
     .option("--scheduler <name>", "such as dpmpp-2m-karras")
     .option("--image <file>", "begin with this picture")
-    .option("--mask <file>", "paint --image anew where this is white")
+    .option("--mask <file>", "generate --image anew where this is white, or opaque")
     .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
     .option("--threads <n>", "default: one per core", numberOption)
     .option("-o, --output <folder>", "where cells and sheet go", "koala-grid")

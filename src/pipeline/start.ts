@@ -8,6 +8,7 @@ import { type NoiseSource, randn } from "../diffusion/random.js";
 import type { Scheduler } from "../diffusion/scheduler.js";
 import { InvalidRequest } from "../errors.js";
 import { decodePicture } from "../image/encode.js";
+import { decodeMask } from "../image/mask.js";
 import { fromPicture, type Picture, toGrey } from "../image/pixels.js";
 import { resizePicture } from "../image/resize.js";
 import type { CheckedRequest } from "./request.js";
@@ -54,10 +55,10 @@ export async function readImage(
   return { data: fromPicture(resized), width: resized.width, height: resized.height };
 }
 
-const read = async (source: PictureSource, field: "image" | "mask"): Promise<Picture> =>
-  typeof source === "string" || source instanceof Uint8Array
-    ? (await decodePicture(source, { field })).picture
-    : source;
+async function read(source: PictureSource, field: "image" | "mask"): Promise<Picture> {
+  if (typeof source !== "string" && !(source instanceof Uint8Array)) return source;
+  return field === "mask" ? decodeMask(source) : (await decodePicture(source)).picture;
+}
 
 /** Noise alone, times the scheduler's first sigma. */
 export function startFromNoise(

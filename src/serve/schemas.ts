@@ -58,7 +58,9 @@ export const generationRequest = z
       .openapi({ description: "A name from the model's list of schedulers.", example: "dpmpp-2m-karras" }),
     count: z.int().min(1).max(100).optional().openapi({ description: "How many pictures; 1 if left out." }),
     image: picture("Image-to-image: begin with this").optional(),
-    mask: picture("Inpainting: paint `image` anew where this is white").optional(),
+    mask: picture(
+      "Inpainting: generate `image` anew where this is opaque, or white if it is opaque everywhere",
+    ).optional(),
     strength: z
       .number()
       .min(0)

@@ -5,6 +5,8 @@
 
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest } from "../errors.js";
+import { encodePicture } from "../image/encode.js";
+import { decodeMask, type MaskOptions } from "../image/mask.js";
 import { mostInputPixels } from "./limits.js";
 
 /** A picture that was found whole; `width` and `height` are those of the upright picture. */
@@ -45,6 +47,11 @@ export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise
   if (pages > 1) throw new InvalidRequest(field, pages, `must be one picture, got ${pages} frames.`);
   await decoded(field, kind, bytes, (image) => image.stats());
   return { bytes, width: autoOrient.width, height: autoOrient.height };
+}
+
+/** The same mask as the pipeline reads masks, where another API means something else by its file. */
+export async function maskSource(mask: Source, meaning: MaskOptions): Promise<Source> {
+  return { ...mask, bytes: await encodePicture(await decodeMask(mask.bytes, meaning), "png") };
 }
 
 async function decoded<T>(

@@ -54,7 +54,7 @@ export const editForm = z
     mask: file.optional().openapi({
       type: "string",
       format: "binary",
-      description: "Painted anew where it is transparent, or white where it has no transparency.",
+      description: "Generated anew where it is transparent, or white if it is opaque everywhere.",
     }),
     strength: z.coerce
       .number()

@@ -3,7 +3,7 @@
 import sharp from "sharp";
 import { InvalidRequest } from "../../errors.js";
 import type { Wish } from "../settle.js";
-import { type Source, sourceFromBytes } from "../source.js";
+import { maskSource, type Source, sourceFromBytes } from "../source.js";
 import type { EditForm, GenerationBody } from "./schemas.js";
 
 /** What both routes have in common, and how the answer is wanted. */
@@ -23,7 +23,7 @@ export async function editAsked(form: EditForm): Promise<Asked> {
   }
   const { wish, ...how } = asked(rest, stream === "true");
   const image = await sourceOf("image", images[0]!);
-  const masked = mask && (await whiteMask(await sourceOf("mask", mask)));
+  const masked = mask && (await ownMask(await sourceOf("mask", mask)));
   const far = strength ?? (masked ? 0.9999 : 0.75);
   return { ...how, wish: { ...wish, image, mask: masked, strength: far } };
 }
@@ -62,9 +62,8 @@ function sizeOf(size: string | null | undefined): { width?: number; height?: num
 const sourceOf = async (field: string, file: File): Promise<Source> =>
   sourceFromBytes(field, new Uint8Array(await file.arrayBuffer()));
 
-/** OpenAI's masks are transparent where to paint, ours are white there. */
-async function whiteMask(mask: Source): Promise<Source> {
-  if (!(await sharp(mask.bytes).metadata()).hasAlpha) return mask;
-  const bytes = await sharp(mask.bytes).autoOrient().extractChannel("alpha").negate().png().toBuffer();
-  return { ...mask, bytes: new Uint8Array(bytes) };
+/** OpenAI's masks are transparent where to generate anew, ours are opaque or white there. */
+async function ownMask(mask: Source): Promise<Source> {
+  const { hasAlpha } = await sharp(mask.bytes).metadata();
+  return hasAlpha ? maskSource(mask, { transparent: "generated" }) : mask;
 }

@@ -35,7 +35,10 @@ export const img2imgBody = z
   .looseObject({
     ...shared,
     init_images: z.array(z.string()).min(1).max(1).openapi({ description: "Base64 or data: URL." }),
-    mask: z.string().nullish().openapi({ description: "Painted anew where it is white." }),
+    mask: z
+      .string()
+      .nullish()
+      .openapi({ description: "Generated anew where it is opaque, or white if it is opaque everywhere." }),
     denoising_strength: z.number().min(0).max(1).nullish().openapi({ description: "0.75 if left out." }),
     inpainting_mask_invert: z.union([z.int(), z.boolean()]).nullish(),
     resize_mode: z.int().nullish(),

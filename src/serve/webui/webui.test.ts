@@ -21,6 +21,7 @@ afterAll(async () => {
 
 const small = { prompt: "a red bicycle", width: 64, height: 64, seed: 7 };
 const picture = () => sharp({ create: { width: 64, height: 64, channels: 3, background: "#c33" } }).png();
+const red = async () => (await picture().toBuffer()).toString("base64");
 const jsonOf = async <T>(response: Promise<Response>): Promise<T> => (await (await response).json()) as T;
 
 /** The message that a refusal gives with its status. */
@@ -99,6 +100,29 @@ describe("stable-diffusion-api", () => {
     ])
       expect(await list).toEqual([]);
     expect(await client.getCmdFlags()).toEqual({});
+  });
+});
+
+describe("a mask", () => {
+  it("that is drawn on a transparent canvas changes what was drawn, or all but that", async () => {
+    const half = (colour: string, background: string) =>
+      sharp({ create: { width: 64, height: 64, channels: 4, background } })
+        .composite([
+          { input: { create: { width: 32, height: 64, channels: 4, background: colour } }, left: 0, top: 0 },
+        ])
+        .png()
+        .toBuffer();
+    const pixels = async (mask: Buffer, inverted?: number) => {
+      const body = { ...small, ...{ init_images: [await red()], mask: mask.toString("base64"), steps: 4 } };
+      const answer = await at.post("/sdapi/v1/img2img", { ...body, inpainting_mask_invert: inverted });
+      const { images } = (await answer.json()) as { images: string[] };
+      return (await sharp(Buffer.from(images[0]!, "base64")).raw().toBuffer()).toString("hex");
+    };
+    const drawn = await pixels(await half("#fff", "#0000"));
+    expect(drawn).toBe(await pixels(await half("#fff", "#000f")));
+    const other = await pixels(await half("#fff", "#0000"), 1);
+    expect(other).toBe(await pixels(await half("#000", "#ffff")));
+    expect(other).not.toBe(drawn);
   });
 });
 

@@ -1,12 +1,11 @@
 /** @file AUTOMATIC1111's request in our words. */
 
-import sharp from "sharp";
 import type { SchedulerChoice } from "../../diffusion/scheduler-names.js";
 import { webuiSamplers, webuiScheduler, webuiSchedules } from "../../diffusion/webui-names.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import type { OutputFormat } from "../schemas.js";
 import type { Wish } from "../settle.js";
-import { type Source, sourceFromText } from "../source.js";
+import { maskSource, sourceFromText } from "../source.js";
 import { refuseEffects } from "./inert.js";
 import type { Img2img, Txt2img } from "./schemas.js";
 
@@ -36,13 +35,8 @@ export async function img2imgWish(body: Img2img, standing: Standing): Promise<Wi
   const wish = txt2imgWish(body, standing);
   const image = await sourceFromText("init_images", body.init_images[0]!);
   const given = body.mask ? await sourceFromText("mask", body.mask) : undefined;
-  const mask = given && body.inpainting_mask_invert ? await inverted(given) : given;
+  const mask = given && body.inpainting_mask_invert ? await maskSource(given, { inverted: true }) : given;
   return { ...wish, image, ...(mask && { mask }), strength: body.denoising_strength ?? 0.75 };
-}
-
-async function inverted(mask: Source): Promise<Source> {
-  const bytes = await sharp(mask.bytes).autoOrient().flatten().negate({ alpha: false }).png().toBuffer();
-  return { ...mask, bytes: new Uint8Array(bytes) };
 }
 
 /** Undefined: the model's own. */
