@@ -2,7 +2,14 @@
 
 import { describe, expect, it } from "vitest";
 import { schedulerFromConfig } from "./scheduler.js";
-import { scheduleSettings, webuiSamplers, webuiScheduler } from "./webui-names.js";
+import { schedulerNamed } from "./scheduler-names.js";
+import { knowsSchedule, webuiNames, webuiSamplers, webuiSchedule, webuiScheduler } from "./webui-names.js";
+
+/** Without its label. */
+const chosen = (sampler: string, schedule?: string) => {
+  const { label: _, ...choice } = webuiScheduler(sampler, schedule) ?? { label: "" };
+  return choice;
+};
 
 describe("a sampler of other programs is A1111's", () => {
   // KSAMPLER_NAMES of ComfyUI, SCHEDULER_MAP of InvokeAI, aliases of A1111's k-diffusion samplers (which NovelAI and
@@ -60,7 +67,7 @@ describe("a schedule", () => {
     ["dpm++2m karras", "dpm++2m", "karras"], // stable-diffusion.cpp
     ["DPM++ 2M Karras", "DPM++ 2M", "Karras"],
     ["DDIM Trailing", "DDIM", "SGM Uniform"], // Draw Things
-    ["ddim_trailing", "DDIM", "simple"],
+    ["ddim_trailing", "DDIM", "sgm_uniform"],
     ["dpmpp-2m-karras", "DPM++ 2M", "Karras"],
   ])("at the end of %s is that of %s and %s", (whole, sampler, schedule) => {
     expect(webuiScheduler(whole)).toEqual(webuiScheduler(sampler, schedule));
@@ -69,8 +76,11 @@ describe("a schedule", () => {
 
   it("of a name that is not known is told from one that leaves the model's own", () => {
     for (const name of ["kl_optimal", "polyexponential", "align_your_steps", "AYS", "turbo", "toString"])
-      expect(scheduleSettings(name), name).toBeUndefined();
-    for (const name of ["Automatic", "native", "default"]) expect(scheduleSettings(name)).toEqual({});
+      expect(knowsSchedule(name), name).toBe(false);
+    for (const name of ["native", "default"]) {
+      expect(knowsSchedule(name)).toBe(true);
+      expect(webuiScheduler("DPM++ 2M", name)).toEqual(webuiScheduler("DPM++ 2M"));
+    }
   });
 
   // simple_scheduler, normal_scheduler and ddim_scheduler of comfy/samplers.py for 1000 noise levels and 10 steps.
@@ -103,4 +113,54 @@ describe("a schedule", () => {
         ).not.toThrow();
       }
   });
+});
+
+it.each([
+  // Aliases of A1111's modules/sd_samplers_kdiffusion.py, old and new.
+  ["k_euler_a", "euler-a"],
+  ["k_euler_ancestral", "euler-a"],
+  ["euler_a", "euler-a"],
+  ["EULER A", "euler-a"],
+  ["k_euler", "euler"],
+  ["k_lms", "lms"],
+  ["k_heun", "heun"],
+  ["k_dpm_2", "dpm2"],
+  ["k_dpm_2_a", "dpm2-a"],
+  ["k_dpmpp_2m", "dpmpp-2m"],
+  ["k_dpmpp_2m_ka", "dpmpp-2m-karras"],
+  ["k_dpmpp_2m_sde_ka", "dpmpp-2m-sde-karras"],
+  ["DPM++ 2M SDE Karras", "dpmpp-2m-sde-karras"],
+  ["dpm++ 2m", "dpmpp-2m"],
+  ["unipc", "unipc"],
+  ["plms", "pndm"],
+])("%s is %s", (sampler, name) => expect(chosen(sampler)).toEqual(schedulerNamed(name)));
+
+it.each([
+  "DPM++ SDE",
+  "DPM++ 2S a",
+  "DPM++ 3M SDE",
+  "DPM fast",
+  "DPM adaptive",
+  "Restart",
+  "Euler A Turbo",
+  "",
+])("%s is none of them", (sampler) => expect(webuiScheduler(sampler)).toBeUndefined());
+
+it("takes a schedule from the sampler's name, in all its spellings, before the field's", () => {
+  for (const name of ["DPM++ 2M SGM Uniform", "DPM++ 2M SGMUniform", "dpmpp_2m_sgm_uniform"])
+    expect(webuiScheduler(name, "Karras")).toEqual(webuiScheduler("DPM++ 2M", "sgm_uniform"));
+  expect(webuiSchedule("align_your_steps")).toBeUndefined();
+});
+
+it('gives each sampler its own schedule for "Automatic", as A1111 since 1.9, and none where none is said', () => {
+  expect(chosen("DPM++ 2M", "Automatic")).toEqual(schedulerNamed("dpmpp-2m-karras"));
+  expect(webuiScheduler("DPM++ 2M SDE", "automatic")?.label).toBe("DPM++ 2M SDE Exponential");
+  expect(chosen("Euler", "Automatic")).toEqual(schedulerNamed("euler"));
+  expect(chosen("DPM++ 2M")).toEqual(schedulerNamed("dpmpp-2m"));
+});
+
+it("calls a scheduler what leads back to it", () => {
+  const heun = webuiScheduler("DPM++ 2M SDE Heun", "Karras")!;
+  const made = schedulerFromConfig({}, heun.overrides, heun.className);
+  expect(webuiNames(made)).toEqual({ sampler: "DPM++ 2M SDE Heun", schedule: "Karras" });
 });

@@ -7,64 +7,72 @@
 import type { Scheduler } from "./scheduler.js";
 import type { SchedulerChoice } from "./scheduler-short-names.js";
 
-const samplers: readonly (readonly [label: string, className: string, algorithm?: string])[] = [
-  ["Euler", "EulerDiscreteScheduler"],
-  ["Euler a", "EulerAncestralDiscreteScheduler"],
-  ["Heun", "HeunDiscreteScheduler"],
-  ["DPM++ 2M SDE", "DPMSolverMultistepScheduler", "sde-dpmsolver++"],
-  ["DPM++ 2M", "DPMSolverMultistepScheduler"],
-  ["DPM++ 2S", "DPMSolverSinglestepScheduler"],
-  ["DPM2", "KDPM2DiscreteScheduler"],
-  ["DPM2 a", "KDPM2AncestralDiscreteScheduler"],
-  ["UniPC", "UniPCMultistepScheduler"],
-  ["DEIS", "DEISMultistepScheduler"],
-  ["DDIM", "DDIMScheduler"],
-  ["DDPM", "DDPMScheduler"],
-  ["PLMS", "PNDMScheduler"],
-  ["LMS", "LMSDiscreteScheduler"],
-  ["LCM", "LCMScheduler"],
-  ["TCD", "TCDScheduler"],
+type Overrides = Readonly<Record<string, unknown>>;
+/** `schedule` is what "Automatic" means for it, since A1111 1.9; `names` are no spellings of its label. */
+type Sampler = {
+  label: string;
+  className: string;
+  overrides?: Overrides;
+  schedule?: string;
+  names?: readonly string[];
+};
+
+const multistep = "DPMSolverMultistepScheduler";
+const sde = { algorithm_type: "sde-dpmsolver++" };
+const sdeHeun = { ...sde, solver_type: "heun" };
+
+const samplers: readonly Sampler[] = [
+  { label: "Euler", className: "EulerDiscreteScheduler" },
+  { label: "Euler a", className: "EulerAncestralDiscreteScheduler" },
+  { label: "Heun", className: "HeunDiscreteScheduler" },
+  { label: "DPM++ 2M SDE Heun", className: multistep, overrides: sdeHeun, schedule: "Exponential" },
+  { label: "DPM++ 2M SDE", className: multistep, overrides: sde, schedule: "Exponential" },
+  { label: "DPM++ 2M", className: multistep, schedule: "Karras" },
+  { label: "DPM++ 2S", className: "DPMSolverSinglestepScheduler" },
+  { label: "DPM2", className: "KDPM2DiscreteScheduler", schedule: "Karras", names: ["kdpm2"] },
+  { label: "DPM2 a", className: "KDPM2AncestralDiscreteScheduler", schedule: "Karras", names: ["kdpm2a"] },
+  { label: "UniPC", className: "UniPCMultistepScheduler", names: ["unipcbh2"] },
+  { label: "DEIS", className: "DEISMultistepScheduler" },
+  { label: "DDIM", className: "DDIMScheduler" },
+  { label: "DDPM", className: "DDPMScheduler" },
+  { label: "PLMS", className: "PNDMScheduler", names: ["pndm"] },
+  { label: "LMS", className: "LMSDiscreteScheduler" },
+  { label: "LCM", className: "LCMScheduler" },
+  { label: "TCD", className: "TCDScheduler" },
 ];
 
-const schedules: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  Karras: { use_karras_sigmas: true },
-  Exponential: { use_exponential_sigmas: true },
-  Beta: { use_beta_sigmas: true },
-  "SGM Uniform": { timestep_spacing: "trailing" },
-};
+type Schedule = { label: string; settings: Overrides; names?: readonly string[] };
 
-/** Under names that are no spelling of A1111's. */
-const aliases: Readonly<Record<string, string>> = {
-  kdpm2: "DPM2",
-  kdpm2a: "DPM2 a",
-  pndm: "PLMS",
-  unipcbh2: "UniPC",
-};
+const trailing = { timestep_spacing: "trailing" };
+/** Even timesteps, both ends included. */
+const linspace = { timestep_spacing: "linspace" };
 
-/** Schedules of other names. The model's own where a program leaves the choice to its sampler. */
-const otherSchedules: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  k: { use_karras_sigmas: true },
-  trailing: { timestep_spacing: "trailing" },
+/** As Diffusers' documentation pairs them. */
+const schedules: readonly Schedule[] = [
+  { label: "Karras", settings: { use_karras_sigmas: true }, names: ["k", "ka"] },
+  { label: "Exponential", settings: { use_exponential_sigmas: true }, names: ["exp"] },
+  { label: "Beta", settings: { use_beta_sigmas: true } },
+  { label: "SGM Uniform", settings: trailing, names: ["trailing"] },
   // ComfyUI's takes every (1000 / steps)-th noise level from the noisiest on, as trailing timesteps do.
-  simple: { timestep_spacing: "trailing" },
-  normal: { timestep_spacing: "linspace" },
-  uniform: { timestep_spacing: "linspace" },
-  discrete: { timestep_spacing: "linspace" },
-  ddim: { timestep_spacing: "leading", steps_offset: 1 },
-  ddimuniform: { timestep_spacing: "leading", steps_offset: 1 },
-  automatic: {},
-  default: {},
-  native: {},
-};
+  { label: "Simple", settings: trailing },
+  { label: "Uniform", settings: linspace, names: ["discrete"] },
+  { label: "Normal", settings: linspace },
+  { label: "DDIM", settings: { timestep_spacing: "leading", steps_offset: 1 }, names: ["ddimuniform"] },
+];
 
-export const webuiSamplers: readonly string[] = samplers.map(([label]) => label);
-export const webuiSchedules: readonly string[] = Object.keys(schedules);
+/** Names with which a program leaves the schedule to the model. */
+const modelsOwn = ["default", "native"];
+const automatic = "Automatic";
+
+export const webuiSamplers: readonly string[] = samplers.map(({ label }) => label);
+export const webuiSchedules: readonly string[] = [automatic, ...schedules.map(({ label }) => label)];
 
 /** How A1111 calls a scheduler; a class it does not know keeps its own name. */
 export function webuiNames({ className, config }: Pick<Scheduler, "className" | "config">) {
+  const said = (key: string) => config[key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())];
   const found = samplers.find(
-    ([, name, algorithm]) =>
-      name === className && (algorithm === undefined || algorithm === config.algorithmType),
+    ({ className: name, overrides = {} }) =>
+      name === className && Object.entries(overrides).every(([key, value]) => said(key) === value),
   );
   const schedule = config.useKarrasSigmas
     ? "Karras"
@@ -75,45 +83,60 @@ export function webuiNames({ className, config }: Pick<Scheduler, "className" | 
         : config.timestepSpacing === "trailing"
           ? "SGM Uniform"
           : undefined;
-  return { sampler: found?.[0] ?? className, schedule };
+  return { sampler: found?.label ?? className, schedule };
 }
+
+/** A1111's label of a schedule in any spelling, "SGM Uniform" for "sgm_uniform"; undefined for one it does not have. */
+export const webuiSchedule = (name: string): string | undefined =>
+  spelling(name) === spelling(automatic) ? automatic : scheduleOf(spelling(name))?.label;
+
+/** Whether a schedule of that name is to be had here, if only by leaving it to the model. */
+export const knowsSchedule = (name: string): boolean =>
+  webuiSchedule(name) !== undefined || modelsOwn.includes(spelling(name));
 
 /**
- * The scheduler behind a program's names, if there is one: the schedule may also be the sampler's last word, as in
- * older texts ("DPM++ 2M Karras"). A schedule that `scheduleSettings` does not know changes nothing.
+ * The scheduler behind a program's names, if there is one: the schedule may also be at the end of the sampler's, as in
+ * older texts ("DPM++ 2M Karras", "k_dpmpp_2m_ka"), and then counts before the other. One that `webuiSchedule` does not
+ * know changes nothing.
  */
-export function webuiScheduler(sampler: string, schedule?: string): SchedulerChoice | undefined {
-  const whole = samplerOf(sampler);
-  const [, first, last] = /^(.+)[ _-]([A-Za-z]+)$/.exec(sampler.slice(0, mostLetters)) ?? [];
-  const found = whole ?? (first === undefined ? undefined : samplerOf(first));
-  const named = whole ? schedule : last;
-  const overrides = named === undefined ? {} : scheduleSettings(named);
-  if (!found || (!whole && !overrides)) return undefined;
-  const [, className, algorithm] = found;
-  return { className, overrides: { ...(algorithm && { algorithm_type: algorithm }), ...overrides } };
+export function webuiScheduler(
+  sampler: string,
+  schedule?: string,
+): (SchedulerChoice & { label: string }) | undefined {
+  const name = spelling(sampler.replace(/^k[_ ]/i, "").replace(/_gpu$/i, ""));
+  const whole = samplerOf(name);
+  const inside = whole ? undefined : scheduleAtEnd(name);
+  const found = whole ?? inside?.sampler;
+  if (!found) return undefined;
+  const given = schedule === undefined ? undefined : webuiSchedule(schedule);
+  const asked = inside?.schedule.label ?? (given === automatic ? found.schedule : given);
+  const settings = asked === undefined ? {} : scheduleOf(spelling(asked))!.settings;
+  return {
+    label: asked === undefined ? found.label : `${found.label} ${asked}`,
+    className: found.className,
+    overrides: { ...found.overrides, ...settings },
+  };
 }
 
-/** What a schedule's name sets of a scheduler; undefined for one that is not to be had here. */
-export function scheduleSettings(name: string): Readonly<Record<string, unknown>> | undefined {
-  const key = spelling(name);
-  const label = webuiSchedules.find((each) => spelling(each) === key);
-  if (label !== undefined) return schedules[label];
-  return Object.hasOwn(otherSchedules, key) ? otherSchedules[key] : undefined;
+const spelt = ({ label, names = [] }: Sampler | Schedule) => [spelling(label), ...names];
+const samplerOf = (name: string) => samplers.find((sampler) => spelt(sampler).includes(name));
+const scheduleOf = (name: string) => schedules.find((schedule) => spelt(schedule).includes(name));
+
+/** A sampler's name that ends in a schedule's. */
+function scheduleAtEnd(name: string): { sampler: Sampler; schedule: Schedule } | undefined {
+  for (const schedule of schedules) {
+    for (const end of spelt(schedule)) {
+      const sampler = name.endsWith(end) ? samplerOf(name.slice(0, -end.length)) : undefined;
+      if (sampler) return { sampler, schedule };
+    }
+  }
+  return undefined;
 }
 
 const mostLetters = 100;
 
-function samplerOf(name: string) {
-  const key = spelling(name.replace(/^k_/, "").replace(/_gpu$/, ""));
-  const label = Object.hasOwn(aliases, key) ? aliases[key] : undefined;
-  return samplers.find(([each]) => (label === undefined ? spelling(each) === key : each === label));
-}
-
 /** What spellings of one name have in common: "DPM2 a" and "dpm_2_ancestral", "DPM++ 2M" and "dpmpp-2m". */
-const spelling = (name: string): string =>
-  name
-    .slice(0, mostLetters)
-    .toLowerCase()
-    .replaceAll("+", "p")
-    .replace(/[ _-]/g, "")
-    .replace(/ancestral$/, "a");
+function spelling(name: string): string {
+  const plain = name.slice(0, mostLetters).toLowerCase().replaceAll("+", "p");
+  return plain.replace(/[\s_-]/g, "").replace("ancestral", "a");
+}

@@ -2,7 +2,7 @@
 
 import type { SchedulerChoice } from "../diffusion/scheduler-short-names.js";
 import { isSeed } from "../diffusion/seed.js";
-import { scheduleSettings, webuiScheduler } from "../diffusion/webui-names.js";
+import { knowsSchedule, webuiScheduler } from "../diffusion/webui-names.js";
 import type { Parameters } from "../image/metadata-parameters.js";
 
 export type ProgramSettings = {
@@ -46,7 +46,7 @@ export function programSettings({ prompt, negativePrompt, fields }: Parameters):
     return undefined;
   };
   const enlarged = [...fields.keys()].some((name) => /^(Hires|Second pass)/.test(name));
-  const schedule = take("Schedule type", (value) => (scheduleSettings(value) ? value : undefined));
+  const schedule = take("Schedule type", (value) => (knowsSchedule(value) ? value : undefined));
   const settings = {
     prompt,
     negativePrompt,

@@ -12,7 +12,7 @@ export function webuiLists(catalogue: Catalogue): OpenAPIHono {
       aliases: [name.toLowerCase().replaceAll(" ", "_")],
       options: {},
     })),
-    schedulers: ["Automatic", ...webuiSchedules].map((label) => ({
+    schedulers: webuiSchedules.map((label) => ({
       name: label.toLowerCase().replaceAll(" ", "_"),
       label,
       aliases: null,

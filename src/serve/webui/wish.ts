@@ -1,7 +1,6 @@
 /** @file AUTOMATIC1111's request in our words. */
 
-import type { SchedulerChoice } from "../../diffusion/scheduler-names.js";
-import { webuiSamplers, webuiScheduler, webuiSchedules } from "../../diffusion/webui-names.js";
+import { webuiSamplers, webuiSchedule, webuiScheduler, webuiSchedules } from "../../diffusion/webui-names.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import type { OutputFormat } from "../schemas.js";
 import type { Wish } from "../settle.js";
@@ -40,31 +39,20 @@ export async function img2imgWish(body: Img2img, standing: Standing): Promise<Wi
 }
 
 /** Undefined: the model's own. */
-function samplerOf({
-  sampler_name,
-  sampler_index,
-  scheduler,
-}: Txt2img): (SchedulerChoice & { name: string }) | undefined {
+function samplerOf({ sampler_name, sampler_index, scheduler }: Txt2img) {
   const sampler = sampler_name || sampler_index;
-  const schedule = scheduleOf(scheduler);
-  if (!sampler && schedule === undefined) return undefined;
+  if (scheduler && webuiSchedule(scheduler) === undefined)
+    throw new InvalidRequest("scheduler", scheduler, unknownName(webuiSchedules, scheduler));
+  if (!sampler && (!scheduler || webuiSchedule(scheduler) === "Automatic")) return undefined;
   const name = sampler || "Euler";
-  const choice = webuiScheduler(name, schedule);
-  if (choice) return { ...choice, name: schedule === undefined ? name : `${name} ${schedule}` };
-  const rule = `must be one of ${listed(webuiSamplers, 40)}, got ${JSON.stringify(name)}.`;
-  throw new InvalidRequest("sampler_name", name, rule);
+  const choice = webuiScheduler(name, scheduler || "Automatic");
+  if (!choice) throw new InvalidRequest("sampler_name", name, unknownName(webuiSamplers, name));
+  const { label, ...named } = choice;
+  return { ...named, name: label };
 }
 
-/** A1111 takes both its labels and its internal names, as "SGM Uniform" and "sgm_uniform". */
-function scheduleOf(given: string | null | undefined): string | undefined {
-  if (!given) return undefined;
-  const plain = given.toLowerCase().replaceAll("_", " ");
-  if (plain === "automatic" || plain === "uniform") return undefined;
-  const found = webuiSchedules.find((name) => name.toLowerCase() === plain);
-  if (found) return found;
-  const known = listed(["Automatic", ...webuiSchedules], 20);
-  throw new InvalidRequest("scheduler", given, `must be one of ${known}, got ${JSON.stringify(given)}.`);
-}
+const unknownName = (known: readonly string[], got: string): string =>
+  `must be one of ${listed(known, 40)}, got ${JSON.stringify(got)}.`;
 
 const formats: Readonly<Record<string, OutputFormat>> = {
   png: "png",
