@@ -1,7 +1,7 @@
 /** @file A server with the tiny model for tests: as a function, or on a socket. */
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import { type Catalogue, openCatalogue } from "../src/serve/catalogue.js";
+import { type Aliases, type Catalogue, openCatalogue } from "../src/serve/catalogue.js";
 import { type EmbeddedOptions, embeddedQueue } from "../src/serve/embedded.js";
 import { createApp } from "../src/serve/http/app.js";
 import type { GuardOptions } from "../src/serve/http/guard.js";
@@ -37,9 +37,11 @@ type StageOptions = {
   limits?: Partial<Limits>;
   page?: Page;
   queue?: EmbeddedOptions;
+  aliases?: Aliases;
 };
 
 export async function stage(options: StageOptions = {}): Promise<Stage> {
+  const { aliases = new Map() } = options;
   const catalogue = await openCatalogue([tinyModel]);
   const painter = openPainter(catalogue, { threads: 1 });
   const metrics = makeMetrics({ node: false });
@@ -51,12 +53,7 @@ export async function stage(options: StageOptions = {}): Promise<Stage> {
   metrics.watch(queue);
   const guard = { host: "127.0.0.1", ...options.guard };
   const app = createApp({
-    catalogue,
-    limits,
-    queue,
-    metrics,
-    guard,
-    onError,
+    ...{ catalogue, aliases, limits, queue, metrics, guard, onError },
     page: options.page ?? new Map(),
   });
   const fetch = async (path: string, init: RequestInit) =>

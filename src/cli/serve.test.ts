@@ -35,6 +35,21 @@ describe("koala serve", () => {
     expect(await once(child, "exit")).toEqual([0, null]);
   });
 
+  it("answers under other names", async () => {
+    const { child, url } = await started("--alias", "fast=koala-1b-tiny");
+    expect((await fetch(`${url}/v1/models/fast`)).status).toBe(200);
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  });
+
+  it.each([
+    [["--alias", "fast"], "is not NAME=MODEL"],
+    [["--alias", "fast=sdxl"], '--alias: must be NAME=MODEL with a model of "koala-1b-tiny"'],
+  ])("refuses %s", async (args, why) => {
+    const refused = promisify(execFile)(process.execPath, [main, "serve", "--model", tinyModel, ...args]);
+    await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining(why) });
+  });
+
   it("serves the model inside where none is named", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "koala-serve-"));
     const child = spawn(process.execPath, [main, "serve", "--port", "0"], { cwd: folder });

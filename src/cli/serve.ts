@@ -1,7 +1,7 @@
 /** @file `koala serve`: the API and the page, with the models kept loaded. */
 
 import { once } from "node:events";
-import { Command, Option } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
@@ -14,6 +14,7 @@ import { report, stopOnInterrupt } from "./terminal.js";
 
 type Options = {
   model: string[];
+  alias: (readonly [alias: string, model: string])[];
   host: string;
   port: number;
   apiKey?: string;
@@ -43,6 +44,14 @@ const severalOption = (flags: string, what: string, none: string) =>
 /** Shared with the worker. */
 export const modelsOption = () =>
   severalOption("-m, --model <model>", "folder or Hub id; may be given again", "the model inside");
+
+function aliasOption(value: string, before: Options["alias"]): Options["alias"] {
+  const [, alias, model] = /^([^=]+)=(.+)$/.exec(value) ?? [];
+  if (alias === undefined || model === undefined)
+    throw new InvalidArgumentError(`"${value}" is not NAME=MODEL, such as gpt-image-1=nano.`);
+  if (before.some(([other]) => other === alias)) throw new InvalidArgumentError(`"${alias}" is given twice.`);
+  return [...before, [alias, model]];
+}
 const megabyte = 2 ** 20;
 
 export function serveCommand(): Command {
@@ -50,6 +59,11 @@ export function serveCommand(): Command {
   return new Command("serve")
     .description("Serve models: a page, OpenAI's and AUTOMATIC1111's API, and jobs with progress.")
     .addOption(modelsOption())
+    .addOption(
+      new Option("--alias <name=model>", "another name of a model, for clients that ask for a fixed one")
+        .argParser(aliasOption)
+        .default([], "OpenAI's, of the first"),
+    )
     .addOption(redisOption("leave painting to the workers of this Redis"))
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "0 takes any free one", wholeOption, 7860)
@@ -76,6 +90,7 @@ async function serve(options: Options): Promise<void> {
   const key = options.apiKey ?? process.env.KOALA_API_KEY;
   const server = await serveModels({
     models: await folders(options),
+    aliases: new Map(options.alias),
     ...{
       host,
       port,

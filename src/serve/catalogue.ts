@@ -41,15 +41,55 @@ export async function openCatalogue(folders: readonly string[]): Promise<Catalog
   return models;
 }
 
-/** The model of that id, or the first; InvalidRequest lists what there is. */
-export function modelNamed(catalogue: Catalogue, id: string | undefined): ServedModel {
+/** Other names of served models, for clients that ask for fixed ones. */
+export type Aliases = ReadonlyMap<string, string>;
+
+/** Names that OpenAI's clients send without being told to. The first model answers to those that nothing else has. */
+export const openaiModels: readonly string[] = ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini"];
+
+/** The model of that id, alias or name of OpenAI's; without a name the first. */
+export function findModel(
+  catalogue: Catalogue,
+  name: string | undefined,
+  aliases: Aliases = new Map(),
+): ServedModel | undefined {
   const [first] = catalogue.values();
-  const found = id === undefined ? first : catalogue.get(id);
+  if (name === undefined) return first;
+  const alias = aliases.get(name);
+  const other = alias !== undefined ? catalogue.get(alias) : openaiModels.includes(name) ? first : undefined;
+  return catalogue.get(name) ?? other;
+}
+
+/** The same; InvalidRequest lists what there is. */
+export function modelNamed(
+  catalogue: Catalogue,
+  name: string | undefined,
+  aliases: Aliases = new Map(),
+): ServedModel {
+  const found = findModel(catalogue, name, aliases);
   if (found) return found;
-  const rule = first
-    ? `must be one of ${listed([...catalogue.keys()], 20)}, got ${JSON.stringify(id)}.`
-    : "must be one that a worker paints, and none has come yet. Start `koala worker --model`.";
-  throw new InvalidRequest("model", id, rule);
+  const rule =
+    catalogue.size > 0
+      ? `must be one of ${listed([...catalogue.keys(), ...aliases.keys()], 20)}, got ${JSON.stringify(name)}.`
+      : "must be one that a worker paints, and none has come yet. Start `koala worker --model`.";
+  throw new InvalidRequest("model", name, rule);
+}
+
+/** InvalidRequest for an alias that is a model's own name, or that leads to no model where all are `given`. */
+export function checkAliases(aliases: Aliases, models: Catalogue, given: boolean): void {
+  for (const [alias, id] of aliases) {
+    if (models.has(alias)) {
+      const rule = `must be a name that no model has, got "${alias}". Leave it out, or name the folder otherwise.`;
+      throw new InvalidRequest("--alias", alias, rule);
+    }
+    if (!given || models.has(id)) continue;
+    const known = listed([...models.keys()], 20);
+    throw new InvalidRequest(
+      "--alias",
+      id,
+      `must be NAME=MODEL with a model of ${known}, got "${alias}=${id}".`,
+    );
+  }
 }
 
 async function describeModel(folder: string): Promise<ServedModel> {

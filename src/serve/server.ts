@@ -2,7 +2,7 @@
 
 import { isIP } from "node:net";
 import { InvalidRequest } from "../errors.js";
-import { type Catalogue, openCatalogue } from "./catalogue.js";
+import { type Aliases, type Catalogue, checkAliases, openCatalogue } from "./catalogue.js";
 import { embeddedQueue } from "./embedded.js";
 import { createApp } from "./http/app.js";
 import type { GuardOptions } from "./http/guard.js";
@@ -17,6 +17,8 @@ import { painterThread } from "./thread.js";
 export type ServeOptions = Omit<GuardOptions, "host"> & {
   /** Model folders; the first is the default. */
   models: readonly string[];
+  /** Other names of models, beside those of OpenAI's that the first one has. */
+  aliases?: Aliases;
   host?: string;
   port?: number;
   /** Listens beyond this machine without a key. */
@@ -53,17 +55,22 @@ export type Serving = {
 export async function serveModels(options: ServeOptions): Promise<Serving> {
   const { models, host = "127.0.0.1", port = 7860, key, noAuth = false, threads } = options;
   checkBinding(host, noAuth ? "none" : key);
-  const { openQueue = embedded, onError = () => {} } = options;
+  const { openQueue = embedded, aliases = new Map(), onError = () => {} } = options;
   const limits = { ...defaultLimits, ...options.limits };
   const own = await openCatalogue(models);
   const metrics = makeMetrics();
   const end = { onEnd: metrics.jobEnded, onError };
   const queueOptions = { limits, ...(threads !== undefined && { threads }), ...end };
+  checkAliases(aliases, own, openQueue === embedded);
   const { queue, catalogue } = await openQueue(own, queueOptions);
   metrics.watch(queue);
   const { allowHosts = [], allowOrigins = [] } = options;
   const guard = { host, allowHosts, allowOrigins, ...(key !== undefined && !noAuth && { key }) };
-  const app = createApp({ catalogue, limits, queue, metrics, guard, page: await readPage(), onError });
+  const app = createApp({
+    ...{ catalogue, aliases, limits, queue, metrics, guard },
+    page: await readPage(),
+    onError,
+  });
   let listening: Listening;
   try {
     listening = await listen(app, host, port);

@@ -4,10 +4,10 @@ import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
 import { tinyModel } from "../../test/serving.js";
 import { InvalidRequest } from "../errors.js";
-import { type Catalogue, openCatalogue } from "./catalogue.js";
+import { type Catalogue, checkAliases, openCatalogue } from "./catalogue.js";
 import { defaultLimits } from "./limits.js";
 import type { GenerationRequest } from "./schemas.js";
-import { settle } from "./settle.js";
+import { settle, settleWish } from "./settle.js";
 
 let catalogue: Catalogue;
 beforeAll(async () => {
@@ -63,5 +63,45 @@ describe("settling a request", () => {
     expect(await filled(stable, { image })).toEqual([50, 7.5, 0.8]);
     expect(await filled(stable, { image, mask: image })).toEqual([50, 7.5, 1]);
     expect(await filled(stable, { image, strength: 0.4, guidanceScale: 2 })).toEqual([50, 2, 0.4]);
+  });
+
+  it("says that the image's own size was rounded down", async () => {
+    const image = await sharp({ create: { width: 101, height: 72, channels: 3, background: "#c33" } })
+      .png()
+      .toBuffer();
+    const own = await settle({ prompt: "x", image: image.toString("base64") }, catalogue, defaultLimits);
+    expect(own.settings).toMatchObject({ width: 96, height: 72 });
+    expect(own.warnings).toEqual(["width: 101 is rounded to 96, a multiple of 8"]);
+  });
+});
+
+describe("a model's names", () => {
+  const named = (model: string, aliases?: ReadonlyMap<string, string>) =>
+    settleWish({ prompt: "x", model }, catalogue, defaultLimits, aliases);
+
+  it("are its own, its aliases and OpenAI's, and it is told who answers to them", () => {
+    expect(named("koala-1b-tiny").warnings).toEqual([]);
+    for (const name of ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini"]) {
+      const { settings, warnings } = named(name);
+      expect(settings.model).toBe("koala-1b-tiny");
+      expect(warnings).toEqual([`model: "${name}" is another name of "koala-1b-tiny" here`]);
+    }
+    expect(named("fast", new Map([["fast", "koala-1b-tiny"]])).settings.model).toBe("koala-1b-tiny");
+    expect(() => named("sdxl")).toThrow('model: must be one of "koala-1b-tiny", got "sdxl".');
+    // The alias is somebody else's, who has not come yet.
+    expect(() => named("dall-e-3", new Map([["dall-e-3", "other"]]))).toThrow(/^model: /);
+  });
+
+  it("are refused at the start where they hide a model or lead to none", () => {
+    const check = (alias: string, id: string, given = true) =>
+      checkAliases(new Map([[alias, id]]), catalogue, given);
+    expect(() => check("koala-1b-tiny", "koala-1b-tiny")).toThrow(
+      /^--alias: must be a name that no model has/,
+    );
+    expect(() => check("fast", "other")).toThrow(
+      '--alias: must be NAME=MODEL with a model of "koala-1b-tiny"',
+    );
+    check("fast", "other", false);
+    check("fast", "koala-1b-tiny");
   });
 });

@@ -11,7 +11,7 @@ import { requestKind } from "../pipeline/defaults.js";
 import { checkRequest } from "../pipeline/request.js";
 import { metadataProblem } from "../pipeline/room.js";
 import { familyOf } from "../weights/pipeline-class.js";
-import { type Catalogue, kindDefaults, modelNamed, type ServedModel } from "./catalogue.js";
+import { type Aliases, type Catalogue, kindDefaults, modelNamed, type ServedModel } from "./catalogue.js";
 import type { Order } from "./paint.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
 import { type Source, sourceFromText } from "./source.js";
@@ -30,6 +30,7 @@ export async function settle(
   request: GenerationRequest,
   catalogue: Catalogue,
   limits: Limits,
+  aliases?: Aliases,
 ): Promise<Order> {
   const { image, mask, ...rest } = request;
   const read = async (field: string, text: string | undefined) =>
@@ -38,13 +39,14 @@ export async function settle(
     { ...rest, image: await read("image", image), mask: await read("mask", mask) },
     catalogue,
     limits,
+    aliases,
   );
 }
 
 /** The same for a wish. InvalidRequest names the field as our API calls it. */
-export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits): Order {
-  const model = modelNamed(catalogue, wish.model);
-  const { settings, scheduler } = complete(wish, model);
+export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits, aliases?: Aliases): Order {
+  const model = modelNamed(catalogue, wish.model, aliases);
+  const { settings, scheduler, warnings } = complete(wish, model);
   checkLimits(settings, limits);
   const { image, mask } = wish;
   const order: Order = {
@@ -53,26 +55,24 @@ export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits): Or
     ...(image && { image: image.bytes }),
     ...(mask && { mask: mask.bytes }),
     previews: wish.previews ?? false,
-    warnings: wish.warnings ?? [],
+    warnings: [...(wish.warnings ?? []), ...warnings],
   };
   checkOrder(order, model);
   return order;
 }
 
-function complete(wish: Wish, { card }: ServedModel): { settings: Settings; scheduler: SchedulerChoice } {
-  const { defaults, sizeMultiple } = card;
+function complete(wish: Wish, { card }: ServedModel) {
+  const { defaults } = card;
   const kind = kindDefaults(card, requestKind(wish));
   const { image, mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = wish;
-  const own = (size: number) => Math.max(sizeMultiple, Math.floor(size / sizeMultiple) * sizeMultiple);
   const chosen = wish.scheduler ?? defaults.scheduler;
   const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
   const strength = wish.strength ?? kind.strength;
+  const { width, height, warnings } = sizeOf(wish, card);
   const settings: Settings = {
     prompt: wish.prompt,
     ...(negativePrompt !== undefined && { negativePrompt }),
-    model: card.id,
-    width: wish.width ?? (image ? own(image.width) : defaults.width),
-    height: wish.height ?? (image ? own(image.height) : defaults.height),
+    ...{ model: card.id, width, height },
     steps: wish.steps ?? defaults.steps,
     guidanceScale: wish.guidanceScale ?? kind.guidanceScale,
     seed: String(resolveSeed(wish.seed === undefined ? undefined : BigInt(wish.seed))),
@@ -85,7 +85,23 @@ function complete(wish: Wish, { card }: ServedModel): { settings: Settings; sche
     outputFormat: wish.outputFormat ?? "png",
     ...(quality !== undefined && { quality }),
   };
-  return { settings, scheduler: { className: scheduler.className, overrides: scheduler.overrides } };
+  if (wish.model !== undefined && wish.model !== card.id)
+    warnings.unshift(`model: "${wish.model}" is another name of "${card.id}" here`);
+  const choice: SchedulerChoice = { className: scheduler.className, overrides: scheduler.overrides };
+  return { settings, scheduler: choice, warnings };
+}
+
+/** As asked, or the image's, or the model's own; what is rounded down to the model's multiple is warned of. */
+function sizeOf({ image, ...asked }: Wish, { sizeMultiple, defaults }: ServedModel["card"]) {
+  const warnings: string[] = [];
+  const side = (name: "width" | "height") => {
+    const wanted = asked[name] ?? image?.[name] ?? defaults[name];
+    if (wanted % sizeMultiple === 0 || asked[name] !== undefined) return wanted;
+    const size = Math.max(sizeMultiple, wanted - (wanted % sizeMultiple));
+    warnings.push(`${name}: ${wanted} is rounded to ${size}, a multiple of ${sizeMultiple}`);
+    return size;
+  };
+  return { width: side("width"), height: side("height"), warnings };
 }
 
 function checkLimits({ width, height, steps, count }: Settings, limits: Limits): void {

@@ -16,11 +16,11 @@ import { type Page, pageRoutes } from "./page.js";
 import { type Trouble, tooLarge, troubleOf } from "./problem.js";
 import type { Service } from "./service.js";
 
-export type AppOptions = Omit<Service, "audience" | "onError"> &
-  Partial<Pick<Service, "onError">> & { guard: GuardOptions; page?: Page };
+export type AppOptions = Omit<Service, "audience" | "aliases" | "onError"> &
+  Partial<Pick<Service, "aliases" | "onError">> & { guard: GuardOptions; page?: Page };
 
 export function createApp({ guard, page = new Map(), onError = () => {}, ...rest }: AppOptions): OpenAPIHono {
-  const service: Service = { ...rest, onError, audience: new Audience(rest.queue) };
+  const service: Service = { aliases: new Map(), ...rest, onError, audience: new Audience(rest.queue) };
   const { metrics, queue, limits } = service;
   const app = new OpenAPIHono();
   app.use(protectedAnswer, metrics.middleware, ownVisitors(guard));

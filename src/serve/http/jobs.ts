@@ -90,7 +90,7 @@ const models = createRoute({
   },
 });
 
-export function jobRoutes({ queue, audience, catalogue, limits, onError }: Service): OpenAPIHono {
+export function jobRoutes({ queue, audience, catalogue, aliases, limits, onError }: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(schemas.generationRequest) });
   const found = async (id: string, job: Promise<JobStatus | undefined>) => {
     const status = await job;
@@ -98,7 +98,8 @@ export function jobRoutes({ queue, audience, catalogue, limits, onError }: Servi
     return publicJob(status);
   };
   app.openapi(submit, async (c) => {
-    const job = publicJob(await queue.submit(await settle(c.req.valid("json"), catalogue, limits)));
+    const order = await settle(c.req.valid("json"), catalogue, limits, aliases);
+    const job = publicJob(await queue.submit(order));
     return c.json(job, 202, { location: `/api/jobs/${job.id}` });
   });
   app.openapi(list, async (c) => c.json({ jobs: (await queue.list()).map(publicJob) }, 200));

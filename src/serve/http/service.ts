@@ -1,6 +1,6 @@
 /** @file What the routes of every API are given. */
 
-import type { Catalogue } from "../catalogue.js";
+import type { Aliases, Catalogue } from "../catalogue.js";
 import type { JobQueue } from "../queue.js";
 import type { Limits } from "../schemas.js";
 import type { Audience } from "./audience.js";
@@ -9,6 +9,7 @@ import { notFound } from "./problem.js";
 
 export type Service = {
   catalogue: Catalogue;
+  aliases: Aliases;
   limits: Limits;
   queue: JobQueue;
   audience: Audience;

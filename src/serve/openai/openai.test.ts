@@ -11,7 +11,7 @@ let at: Stage;
 let server: Listening;
 let client: OpenAI;
 beforeAll(async () => {
-  at = await stage();
+  at = await stage({ aliases: new Map([["fast", "koala-1b-tiny"]]) });
   server = await at.listen();
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "anything", maxRetries: 0 });
 });
@@ -168,8 +168,9 @@ describe("the openai client", () => {
     const models = [];
     for await (const { id } of client.models.list()) models.push(id);
     expect(models).toEqual(["koala-1b-tiny"]);
-    expect(await client.models.retrieve("koala-1b-tiny")).toMatchObject({ object: "model" });
-    expect((await refusal(client.models.retrieve("dall-e-3"))).status).toBe(404);
+    for (const id of ["koala-1b-tiny", "fast", "gpt-image-1"])
+      expect(await client.models.retrieve(id)).toMatchObject({ id, object: "model", owned_by: "koala" });
+    expect((await refusal(client.models.retrieve("gpt-5"))).status).toBe(404);
   });
 
   it("is told what is wrong in OpenAI's shape, by OpenAI's names", async () => {
@@ -179,7 +180,7 @@ describe("the openai client", () => {
       param: "size",
       type: "invalid_request_error",
     });
-    expect(await generate({ model: "dall-e-3" })).toMatchObject({ status: 404, code: "model_not_found" });
+    expect(await generate({ model: "sdxl" })).toMatchObject({ status: 404, code: "model_not_found" });
     expect(await generate({ n: 17 })).toMatchObject({ status: 400, param: "n" });
     expect(await generate({ background: "transparent" })).toMatchObject({ param: "background" });
     expect(await generate({ steps: 2, num_inference_steps: 3 })).toMatchObject({

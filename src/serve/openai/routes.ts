@@ -2,6 +2,7 @@
 
 import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
+import { findModel } from "../catalogue.js";
 import { jsonOf } from "../http/described.js";
 import { notFound } from "../http/problem.js";
 import { pictureFile, type Service } from "../http/service.js";
@@ -51,14 +52,16 @@ const models = createRoute({
 export function openaiRoutes(service: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(generationBody) });
   const created = Math.floor(Date.now() / 1000);
-  // Asked each time: where workers paint, models come and go.
-  const listed = () =>
-    [...service.catalogue.keys()].map((id) => ({
-      id,
-      object: "model" as const,
-      created,
-      owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
-    }));
+  /** As a client asked for it, by its id or another name. */
+  const described = (name: string, id: string) => ({
+    id: name,
+    object: "model" as const,
+    created,
+    owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
+  });
+  // Asked each time: where workers paint, models come and go. Other names of a model are not listed: whoever chooses
+  // from the list would see one model several times, and who has a fixed name does not look.
+  const listed = () => [...service.catalogue.keys()].map((id) => described(id, id));
   app.openapi(generations, async (c) =>
     answer(c, service, generationAsked(c.req.valid("json")), "image_generation"),
   );
@@ -66,16 +69,17 @@ export function openaiRoutes(service: Service): OpenAPIHono {
   app.openapi(models, (c) => c.json({ object: "list" as const, data: listed() }, 200));
   // Ids of the Hub have a slash, which clients may or may not escape.
   app.get("/v1/models/:id{.+}", (c) => {
-    const model = listed().find(({ id }) => id === c.req.param("id"));
-    if (!model) throw notFound("model", c.req.param("id"));
-    return c.json(model, 200);
+    const name = c.req.param("id");
+    const model = findModel(service.catalogue, name, service.aliases);
+    if (!model) throw notFound("model", name);
+    return c.json(described(name, model.card.id), 200);
   });
   return app;
 }
 
 async function answer(c: Context, service: Service, { wish, stream, partials, url }: Asked, kind: string) {
-  const { catalogue, limits, queue, audience, onError } = service;
-  const job = await audience.attend(settleWish(wish, catalogue, limits));
+  const { catalogue, aliases, limits, queue, audience, onError } = service;
+  const job = await audience.attend(settleWish(wish, catalogue, limits, aliases));
   // The answer's type covers JSON alone.
   if (stream) return streamJob(c, { queue, audience, onError, job, partials, kind }) as never;
   const done = await audience.outcome(job, c.req.raw.signal);

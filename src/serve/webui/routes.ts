@@ -4,7 +4,7 @@ import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { InvalidRequest } from "../../errors.js";
 import { readTexts } from "../../image/metadata.js";
 import { parseParameters } from "../../image/metadata-parameters.js";
-import { type Catalogue, modelNamed } from "../catalogue.js";
+import { type Aliases, type Catalogue, modelNamed } from "../catalogue.js";
 import { jsonOf } from "../http/described.js";
 import type { Service } from "../http/service.js";
 import { validated } from "../http/validated.js";
@@ -72,18 +72,18 @@ const setOptions = createRoute({
   responses: { 200: jsonOf("Done.", z.null()), ...failures },
 });
 
-export function webuiRoutes({ queue, audience, catalogue, limits }: Service): OpenAPIHono {
+export function webuiRoutes({ queue, audience, catalogue, aliases, limits }: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated() });
   const desk = new Desk(queue, audience);
   app.openapi(txt2img, async (c) => {
     const body = c.req.valid("json");
-    const order = settleWish(txt2imgWish(body, desk.standing), catalogue, limits);
+    const order = settleWish(txt2imgWish(body, desk.standing), catalogue, limits, aliases);
     const job = await desk.paint(order, c.req.raw.signal);
     return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
   });
   app.openapi(img2img, async (c) => {
     const body = c.req.valid("json");
-    const order = settleWish(await img2imgWish(body, desk.standing), catalogue, limits);
+    const order = settleWish(await img2imgWish(body, desk.standing), catalogue, limits, aliases);
     const job = await desk.paint(order, c.req.raw.signal);
     return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
   });
@@ -101,7 +101,7 @@ export function webuiRoutes({ queue, audience, catalogue, limits }: Service): Op
   app.openapi(pngInfo, async (c) => c.json(await pictureInfo(c.req.valid("json").image), 200));
   app.openapi(options, (c) => c.json(optionsOf(desk.standing, catalogue), 200));
   app.openapi(setOptions, (c) => {
-    desk.standing = changed(desk.standing, c.req.valid("json"), catalogue);
+    desk.standing = changed(desk.standing, c.req.valid("json"), catalogue, aliases);
     return c.json(null, 200);
   });
   app.route("/", webuiLists(catalogue));
@@ -155,13 +155,14 @@ function changed(
   standing: Standing,
   given: Readonly<Record<string, unknown>>,
   catalogue: Catalogue,
+  aliases: Aliases,
 ): Standing {
   let { checkpoint, clipSkip } = standing;
   const now = optionsOf(standing, catalogue);
   for (const [name, value] of Object.entries(given)) {
     if (Object.hasOwn(now, name) && now[name] === value) continue;
     if (name === "sd_model_checkpoint" && typeof value === "string")
-      checkpoint = modelNamed(catalogue, plainTitle(value)).card.id;
+      checkpoint = modelNamed(catalogue, plainTitle(value), aliases).card.id;
     else if (name === "CLIP_stop_at_last_layers") clipSkip = clipSkipOf(name, value);
     else if (!hasNoEffect(name, value)) {
       throw new InvalidRequest(
