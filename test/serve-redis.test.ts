@@ -6,7 +6,7 @@ import { queueOver } from "../src/serve/redis/open.js";
 import type { Job, JobList, ModelList } from "../src/serve/schemas.js";
 import { type Serving, serveModels } from "../src/serve/server.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
-import { tinyModel } from "./serving.js";
+import { tinyLora, tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 let redis: RedisServer;
@@ -54,24 +54,29 @@ describe("two servers over one Redis", () => {
     expect((await ask(servers[0]!, "/healthz")).status).toBe(200);
   });
 
-  it("offer a worker's model with its defaults and schedulers, and check requests by it", async () => {
-    worker = startWorker(redis.url, tinyModel);
+  it("offer a worker's model with its defaults, schedulers and LoRAs, and check requests by it", async () => {
+    worker = startWorker(redis.url, tinyModel, "--lora", `bicycles=${tinyLora.file}:0.5`);
     await vi.waitFor(async () => {
       const { body } = await ask<ModelList>(servers[1]!, "/api/models");
       expect(body.models.map(({ id }) => id)).toEqual(["koala-1b-tiny"]);
     }, 20_000);
-    const local = await serveModels({ models: [tinyModel], port: 0 });
+    const loras = [{ name: "bicycles", ...tinyLora, scale: 0.5 }];
+    const local = await serveModels({ models: [tinyModel], loras, port: 0 });
     const [there, here] = [await ask(servers[1]!, "/api/models"), await ask(local, "/api/models")];
     expect(there).toEqual(here);
-    const request = { prompt: "x", scheduler: "eular" };
-    expect(await ask(servers[1]!, "/api/jobs", request)).toEqual(await ask(local, "/api/jobs", request));
+    for (const wrong of [{ scheduler: "eular" }, { lora: [{ name: "boats" }] }]) {
+      const request = { prompt: "x", ...wrong };
+      expect(await ask(servers[1]!, "/api/jobs", request)).toEqual(await ask(local, "/api/jobs", request));
+    }
     await local.close(0);
   });
 
   it("both know a job that one of them took, stream it and give its picture", async () => {
     const [one, two] = [servers[0]!, servers[1]!];
-    const { status, body: job } = await ask<Job>(one, "/api/jobs", { prompt: "a red bicycle", steps: 2 });
+    const request = { prompt: "a red bicycle", steps: 2, lora: [{ name: "bicycles" }] };
+    const { status, body: job } = await ask<Job>(one, "/api/jobs", request);
     expect(status).toBe(202);
+    expect(job.settings.lora).toEqual([{ name: "bicycles", scale: 0.5 }]);
     const stream = await (await fetch(`${two.url}/api/jobs/${job.id}/events`)).text();
     expect(stream.match(/^event: image$/gm)).toHaveLength(1);
     const { body: done } = await ask<Job>(two, `/api/jobs/${job.id}`);

@@ -1,7 +1,7 @@
 /** @file A server with the tiny model for tests: as a function, or on a socket. */
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import { type Aliases, type Catalogue, openCatalogue } from "../src/serve/catalogue.js";
+import { type Aliases, type Catalogue, type NamedLora, openCatalogue } from "../src/serve/catalogue.js";
 import { type EmbeddedOptions, embeddedQueue } from "../src/serve/embedded.js";
 import { createApp } from "../src/serve/http/app.js";
 import type { GuardOptions } from "../src/serve/http/guard.js";
@@ -15,7 +15,10 @@ import type { JobQueue, JobStatus } from "../src/serve/queue.js";
 import type { GenerationRequest, Limits } from "../src/serve/schemas.js";
 import { settle } from "../src/serve/settle.js";
 
-export const tinyModel = new URL("../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
+const pipelines = new URL("../golden/data/pipelines", import.meta.url).pathname;
+export const tinyModel = `${pipelines}/koala-1b-tiny`;
+/** Trained for nothing; Diffusers' images with it are among the golden runs. */
+export const tinyLora = { file: `${pipelines}/lora/koala-1b-tiny-diffusers.safetensors`, scale: 1 };
 
 export type Stage = {
   app: OpenAPIHono;
@@ -38,11 +41,12 @@ type StageOptions = {
   page?: Page;
   queue?: EmbeddedOptions;
   aliases?: Aliases;
+  loras?: readonly NamedLora[];
 };
 
 export async function stage(options: StageOptions = {}): Promise<Stage> {
-  const { aliases = new Map() } = options;
-  const catalogue = await openCatalogue([tinyModel]);
+  const { aliases = new Map(), loras } = options;
+  const catalogue = await openCatalogue([tinyModel], loras);
   const painter = openPainter(catalogue, { threads: 1 });
   const metrics = makeMetrics({ node: false });
   const errors: unknown[] = [];

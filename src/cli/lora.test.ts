@@ -1,7 +1,7 @@
 /** @file The option `--lora`. */
 
 import { describe, expect, it } from "vitest";
-import { loraOption, lorasUsed } from "./lora.js";
+import { loraOption, lorasUsed, servedLoraOption } from "./lora.js";
 
 describe("--lora", () => {
   it.each([
@@ -39,5 +39,16 @@ describe("--lora", () => {
     expect(lorasUsed(loraOption("/home/me/a.safetensors:0.5"))).toEqual([
       { file: "a.safetensors", scale: 0.5 },
     ]);
+  });
+});
+
+describe("--lora of a server", () => {
+  it.each([
+    ["pixel=a.safetensors:0.8", "pixel", "a.safetensors", 0.8],
+    ["pixel art=/loras/a=b.safetensors", "pixel art", "/loras/a=b.safetensors", 1],
+    ["./a=b.safetensors", undefined, "./a=b.safetensors", 1],
+    ["/loras:0.5", undefined, "/loras", 0.5],
+  ])("%s is a name, a file and a scale", (text, name, file, scale) => {
+    expect(servedLoraOption(text, [])).toEqual([{ name, file, scale }]);
   });
 });

@@ -8,7 +8,8 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { quick, tinyModel } from "../../test/serving.js";
+import { quick, tinyLora, tinyModel } from "../../test/serving.js";
+import type { ModelList } from "../serve/schemas.js";
 
 const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
 
@@ -35,8 +36,16 @@ describe("koala serve", () => {
     expect(await once(child, "exit")).toEqual([0, null]);
   });
 
-  it("answers under other names", async () => {
-    const { child, url } = await started("--alias", "fast=koala-1b-tiny");
+  it("answers under other names, and offers LoRAs, each from the command line", async () => {
+    const folder = path.dirname(tinyLora.file);
+    const pixel = `pixel=${tinyLora.file}:0.8`;
+    const { child, url } = await started("--alias", "fast=koala-1b-tiny", "--lora", pixel, "--lora", folder);
+    const { models } = (await (await fetch(`${url}/api/models`)).json()) as ModelList;
+    expect(models[0]!.loras).toEqual([
+      { name: "pixel", scale: 0.8 },
+      { name: "koala-1b-tiny-diffusers", scale: 1 },
+      { name: "koala-1b-tiny-kohya", scale: 1 },
+    ]);
     expect((await fetch(`${url}/v1/models/fast`)).status).toBe(200);
     child.kill("SIGTERM");
     await once(child, "exit");
@@ -45,6 +54,13 @@ describe("koala serve", () => {
   it.each([
     [["--alias", "fast"], "is not NAME=MODEL"],
     [["--alias", "fast=sdxl"], '--alias: must be NAME=MODEL with a model of "koala-1b-tiny"'],
+    [["--lora", "pixel=absent.safetensors"], "absent.safetensors"],
+    [["--lora", `a:b=${tinyLora.file}`], "--lora: must have a name without"],
+    [
+      ["--lora", tinyLora.file, "--lora", tinyLora.file],
+      '--lora: must have names of their own, got "koala-1b-tiny-diffusers" twice',
+    ],
+    [["--lora", `pixel=${tmpdir()}`], "--lora: must be a file if it has a name"],
   ])("refuses %s", async (args, why) => {
     const refused = promisify(execFile)(process.execPath, [main, "serve", "--model", tinyModel, ...args]);
     await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining(why) });

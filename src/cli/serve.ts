@@ -8,6 +8,7 @@ import { modelOrShipped } from "../pipeline/shipped.js";
 import { defaultLimits } from "../serve/limits.js";
 import { queueOver } from "../serve/redis/open.js";
 import { serveModels } from "../serve/server.js";
+import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { resolveShown } from "./models.js";
 import { wholeOption } from "./numbers.js";
 import { report, stopOnInterrupt } from "./terminal.js";
@@ -15,6 +16,7 @@ import { report, stopOnInterrupt } from "./terminal.js";
 type Options = {
   model: string[];
   alias: (readonly [alias: string, model: string])[];
+  lora: ServedLora[];
   host: string;
   port: number;
   apiKey?: string;
@@ -45,6 +47,12 @@ const severalOption = (flags: string, what: string, none: string) =>
 export const modelsOption = () =>
   severalOption("-m, --model <model>", "folder or Hub id; may be given again", "the model inside");
 
+/** Shared with the worker. */
+export const lorasOption = () =>
+  new Option("--lora <name=file[:n]>", "LoRA to offer, by default at scale n; or a folder of them")
+    .argParser(servedLoraOption)
+    .default([], "none");
+
 function aliasOption(value: string, before: Options["alias"]): Options["alias"] {
   const [, alias, model] = /^([^=]+)=(.+)$/.exec(value) ?? [];
   if (alias === undefined || model === undefined)
@@ -64,6 +72,7 @@ export function serveCommand(): Command {
         .argParser(aliasOption)
         .default([], "OpenAI's, of the first"),
     )
+    .addOption(lorasOption())
     .addOption(redisOption("leave painting to the workers of this Redis"))
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "0 takes any free one", wholeOption, 7860)
@@ -91,6 +100,7 @@ async function serve(options: Options): Promise<void> {
   const server = await serveModels({
     models: await folders(options),
     aliases: new Map(options.alias),
+    loras: await namedLoras(options.lora),
     ...{
       host,
       port,

@@ -6,11 +6,19 @@ import { openCatalogue } from "../serve/catalogue.js";
 import { checkUrl, isDown, placeOf } from "../serve/redis/connection.js";
 import { JobWorker } from "../serve/redis/worker.js";
 import { painterThread } from "../serve/thread.js";
+import { namedLoras, type ServedLora } from "./lora.js";
 import { wholeOption } from "./numbers.js";
-import { folders, modelsOption, redisOption } from "./serve.js";
+import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
 import { stopOnInterrupt } from "./terminal.js";
 
-type Options = { redis: string; model: string[]; threads?: number; grace: number; quiet?: boolean };
+type Options = {
+  redis: string;
+  model: string[];
+  lora: ServedLora[];
+  threads?: number;
+  grace: number;
+  quiet?: boolean;
+};
 
 /** The command, to be mounted by the program. */
 export function workerCommand(): Command {
@@ -18,6 +26,7 @@ export function workerCommand(): Command {
     .description("Paint the jobs that `koala serve --redis` takes, on as many machines as you like.")
     .addOption(redisOption("where the jobs are, such as redis://127.0.0.1:6379").makeOptionMandatory())
     .addOption(modelsOption())
+    .addOption(lorasOption())
     .option("--threads <n>", "default: one per core", wholeOption)
     .option(
       "--grace <seconds>",
@@ -38,10 +47,10 @@ Example:
   koala worker --redis redis://127.0.0.1:6379 --model ./koala-lightning-700m
 `;
 
-async function work({ redis, model, threads, grace, quiet = false }: Options): Promise<void> {
+async function work({ redis, model, lora, threads, grace, quiet = false }: Options): Promise<void> {
   checkUrl(redis);
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
-  const catalogue = await openCatalogue(await folders({ model, quiet }));
+  const catalogue = await openCatalogue(await folders({ model, quiet }), await namedLoras(lora));
   const { signal, done } = stopOnInterrupt(() =>
     say(`stopping: ${grace} s for the running job, then another worker gets it (again to leave at once)`),
   );

@@ -16,7 +16,7 @@ import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.
 import type { JsonObject } from "../weights/json.js";
 import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-class.js";
 import { type Autoencoder, loadVae } from "./load-vae.js";
-import { type Lora, loraChanges } from "./lora.js";
+import { type Adaptable, type Lora, loraChanges } from "./lora.js";
 import { Part, type Trace } from "./part.js";
 import { expectPart, label, openReplacement, type WeightOptions, weightsIn } from "./part-files.js";
 import type { TextEncoder } from "./text.js";
@@ -120,13 +120,17 @@ function checkVariant(components: Components, options: ComponentOptions, warning
     );
 }
 
+/** The networks that LoRAs may change. */
+export const adaptableNetworks = ({ unet, textEncoders }: Components): Adaptable[] => [
+  { name: "unet", weights: unet.part.weights, config: unet.config },
+  ...textEncoders.map(({ part: { name, weights } }) => ({ name, weights })),
+];
+
 async function withLoras(components: Components, warnings: string[]): Promise<Components> {
   const { unet, textEncoders, loras } = components;
-  const networks = [
-    { name: "unet", weights: unet.part.weights, config: unet.config },
-    ...textEncoders.map(({ part: { name, weights } }) => ({ name, weights })),
-  ];
-  const changes = await loraChanges(loras, networks, (message) => warnings.push(message));
+  const changes = await loraChanges(loras, adaptableNetworks(components), (message) =>
+    warnings.push(message),
+  );
   const changed = <T extends { part: Part }>(owner: T): T => ({
     ...owner,
     part: owner.part.changed(changes.get(owner.part.name)!),

@@ -17,10 +17,11 @@ export function picturesAtOnce({ width, height }: Order["settings"]): number {
 /** Orders with the same key may share a batch; undefined for one that may not. */
 function batchKey({ settings, scheduler, image }: Order): string | undefined {
   if (image || picturesAtOnce(settings) === 1) return undefined;
-  const { model, width, height, steps, guidanceScale, clipSkip, rng, negativePrompt } = settings;
+  const { model, lora, width, height, steps, guidanceScale, clipSkip, rng, negativePrompt } = settings;
   // Without any negative prompt SDXL is told zeros, which is not what an empty one gives.
   const negative = negativePrompt !== undefined;
-  return JSON.stringify([model, width, height, steps, guidanceScale, clipSkip, rng, negative, scheduler]);
+  const shape = [width, height, steps, guidanceScale, clipSkip, rng, negative, scheduler];
+  return JSON.stringify([model, lora, ...shape]);
 }
 
 /** Whose batch it is, and how many pictures it still has room for. */

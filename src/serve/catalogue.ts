@@ -5,10 +5,11 @@ import { type Scheduler, schedulerFromConfig } from "../diffusion/scheduler.js";
 import { type SchedulerChoice, schedulerNamed, schedulerShortNames } from "../diffusion/scheduler-names.js";
 import { cpu } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
-import { InvalidRequest, listed } from "../errors.js";
+import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { type Advice, adviceFor, hubId } from "../pipeline/advice.js";
 import { diffusersDefaults, type Kind, type KindDefaults } from "../pipeline/defaults.js";
-import { type Components, loadComponents, trainedSize } from "../pipeline/load.js";
+import { adaptableNetworks, type Components, loadComponents, trainedSize } from "../pipeline/load.js";
+import { type Lora, loraChanges } from "../pipeline/lora.js";
 import { type Words, wordsOf } from "../pipeline/words.js";
 import type { Model } from "./schemas.js";
 
@@ -22,15 +23,26 @@ export type ServedModel = {
   bytes: number;
   /** Where it knows few: which. */
   words?: Words;
+  /** The LoRAs that fit it, by name; none where others generate. */
+  loras: ReadonlyMap<string, NamedLora>;
 };
 
 export type Catalogue = ReadonlyMap<string, ServedModel>;
 
-/** Reads model folders; the first is the default. InvalidRequest if two have one name, ModelError for a broken one. */
-export async function openCatalogue(folders: readonly string[]): Promise<Catalogue> {
+/** A LoRA under the name that clients give; `scale` is what it is added with unless they say. */
+export type NamedLora = Required<Lora> & { name: string };
+
+/**
+ * Reads model folders; the first is the default. InvalidRequest if two have one name, ModelError for a broken one or a
+ * LoRA that fits none.
+ */
+export async function openCatalogue(
+  folders: readonly string[],
+  loras: readonly NamedLora[] = [],
+): Promise<Catalogue> {
   const models = new Map<string, ServedModel>();
   for (const folder of folders) {
-    const model = await describeModel(folder);
+    const model = await describeModel(folder, loras);
     const { id } = model.card;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
@@ -38,7 +50,17 @@ export async function openCatalogue(folders: readonly string[]): Promise<Catalog
     }
     models.set(id, model);
   }
+  const unused = loras.find(({ name }) => [...models.values()].every((model) => !model.loras.has(name)));
+  if (unused) await refuseUnused(unused, folders[0]);
   return models;
+}
+
+/** Says why a LoRA does not fit a model. */
+async function refuseUnused(lora: NamedLora, folder: string | undefined): Promise<void> {
+  if (folder !== undefined)
+    await loraChanges([lora], adaptableNetworks(await loadComponents(folder, { engine: idle })), () => {});
+  const rule = `must fit a model that is given here, got "${lora.name}" without one. Give it to koala worker.`;
+  throw new InvalidRequest("--lora", lora.name, rule);
 }
 
 /** Other names of served models, for clients that ask for fixed ones. */
@@ -92,12 +114,26 @@ export function checkAliases(aliases: Aliases, models: Catalogue, given: boolean
   }
 }
 
-async function describeModel(folder: string): Promise<ServedModel> {
+/** All LoRAs of a catalogue's models, each once. */
+export function lorasOf(catalogue: Catalogue): NamedLora[] {
+  return [...new Map([...catalogue.values()].flatMap(({ loras }) => [...loras])).values()];
+}
+
+/** What must hold of the name of a model's LoRA. */
+export function loraRule({ card: { id, loras } }: ServedModel, name: string): string {
+  const names = loras.map((lora) => lora.name);
+  const known =
+    names.length > 0 ? `must be one of ${listed(names, 20)}` : `must be left out, as "${id}" has none`;
+  return `${known}, got "${name}". koala serve --lora adds one.`;
+}
+
+async function describeModel(folder: string, loras: readonly NamedLora[]): Promise<ServedModel> {
   const components = await loadComponents(folder, { engine: idle });
   const { advice, source } = await adviceFor(folder);
   const own = components.scheduler;
   const scheduler = schedulerFromConfig(own.config, advice.scheduler ?? {}, own.className);
   const names = schedulerChoices(scheduler);
+  const fitting = await fittingLoras(loras, components);
   const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder));
   const card: Model = {
     id,
@@ -107,9 +143,28 @@ async function describeModel(folder: string): Promise<ServedModel> {
     advisedBy: source,
     ...defaultsOf(components, advice, scheduler),
     schedulers: [...names.keys()],
+    loras: fitting.map(({ name, scale }) => ({ name, scale })),
   };
   const words = await wordsOf(folder);
-  return { card, folder, scheduler, bytes: bytesOf(components), ...(words && { words }) };
+  return {
+    ...{ card, folder, scheduler, bytes: bytesOf(components), ...(words && { words }) },
+    loras: new Map(fitting.map((lora) => [lora.name, lora])),
+  };
+}
+
+/** The LoRAs whose layers a model has. Reads no weights. */
+async function fittingLoras(loras: readonly NamedLora[], components: Components): Promise<NamedLora[]> {
+  const networks = adaptableNetworks(components);
+  const fitting: NamedLora[] = [];
+  for (const lora of loras) {
+    try {
+      await loraChanges([lora], networks, () => {});
+      fitting.push(lora);
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error;
+    }
+  }
+  return fitting;
 }
 
 /** What the model's makers advise, else Diffusers' own, for each kind of request. */

@@ -1,22 +1,26 @@
 /** @file What a painter promises to queues, in this process and in a thread of its own alike. */
 
+import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { tinyModel as folder, tinyLora } from "../../test/serving.js";
 import { withWords } from "../../test/worded-model.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
+import { decodePicture } from "../image/encode.js";
+import { readTexts } from "../image/metadata.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { type Catalogue, openCatalogue } from "./catalogue.js";
 import { defaultLimits } from "./limits.js";
 import type { Order, PaintEvent, PainterService } from "./paint.js";
 import { openPainter } from "./painter.js";
 import type { GenerationRequest } from "./schemas.js";
-import { settle } from "./settle.js";
+import { settle, settleWish } from "./settle.js";
 import { painterThread } from "./thread.js";
 
-const folder = new URL("../../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
+const runs = new URL("../../golden/data/runs/koala-1b-tiny", import.meta.url).pathname;
 const never = new AbortController().signal;
 let catalogue: Catalogue;
 beforeAll(async () => {
-  catalogue = await openCatalogue([folder]);
+  catalogue = await openCatalogue([folder], [{ name: "bicycles", ...tinyLora }]);
 });
 
 const order = (change: Partial<GenerationRequest> = {}): Promise<Order> =>
@@ -90,6 +94,35 @@ describe.each([
     expect(image!.warnings!.join()).toMatch(/^prompt: only \d+ tokens reach the model/);
     const [short] = images(await all(painter.paint(await order(), never)));
     expect(short).not.toHaveProperty("warnings");
+  });
+
+  it("adds to each order the LoRAs that it asks for, as Diffusers does", async () => {
+    const request = {
+      prompt: "a red bicycle beside a yellow wall, long blue shadows",
+      negativePrompt: "worst quality, low quality, illustration, low resolution",
+      ...{ width: 104, height: 72, steps: 3, guidanceScale: 3.5, seed: 42 },
+      scheduler: {
+        ...{ name: "Euler SGM Uniform", className: "EulerDiscreteScheduler" },
+        overrides: { timestep_spacing: "trailing" },
+      },
+    };
+    // Handed in together: orders of one shape share a batch, but for their LoRAs.
+    const together = [1, 0.5].map(async (scale) => {
+      const wanted = { ...request, lora: [{ name: "bicycles", scale }] };
+      const [image] = images(await all(painter.paint(settleWish(wanted, catalogue, defaultLimits), never)));
+      const { picture } = await decodePicture(image!.bytes);
+      const name = `lora-diffusers-${scale.toFixed(1)}.png`;
+      const right = (await decodePicture(path.join(runs, name))).picture;
+      expect(picture.data).toHaveLength(right.data.length);
+      const apart = [...picture.data].map((value, i) => Math.abs(value - right.data[i]!));
+      expect(Math.max(...apart)).toBeLessThanOrEqual(1);
+      expect(apart.filter((level) => level > 0).length).toBeLessThan(apart.length / 100);
+      const { record } = await readTexts(image!.bytes);
+      expect(JSON.parse(record!).model.loras).toEqual([
+        { name: path.basename(tinyLora.file), sha256: expect.stringMatching(/^sha256:/), scale },
+      ]);
+    });
+    await Promise.all(together);
   });
 
   it("throws the pipeline's errors under their own class", async () => {

@@ -26,7 +26,7 @@ export function openPainter(catalogue: Catalogue, options: ShelfOptions = {}): P
       try {
         const model = modelNamed(catalogue, group[0]!.order.settings.model);
         await paintGroup(group, model, shelf, pace).catch(async (error) => {
-          if (error instanceof EngineError) await shelf.discard(model);
+          if (error instanceof EngineError) await shelf.discard(model, group[0]!.order.settings.lora);
           throw error;
         });
         for (const { events } of group) events.end();
@@ -80,7 +80,7 @@ async function paintBatch(
   const sittings = [...new Set(batch.map(({ sitting }) => sitting))];
   const { order } = sittings[0]!;
   const { width, height, guidanceScale } = order.settings;
-  const pipeline = await shelf.pipeline(model);
+  const pipeline = await shelf.pipeline(model, order.settings.lora);
   pipeline.scheduler = orderedScheduler(order, model);
   const signal = allAborted(sittings.map((sitting) => sitting.signal));
   const run = pipeline.stream(requestOf(batch, signal));

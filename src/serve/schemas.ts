@@ -16,12 +16,24 @@ const picture = (what: string) =>
       example: "iVBORw0KGgo…",
     });
 
-const wholeSeed = "must be a whole number, or -1 to draw one";
+const wholeSeed = "must be a whole number, in text beyond 2^53, or -1 to draw one";
 
 /** A seed as JSON: -1 draws one. Its range of 64 bits is checked when the request is completed. */
 export const seedField = z.union([z.int(), z.string().regex(seedPattern, wholeSeed)], wholeSeed);
 
 export const outputFormat = z.enum(["png", "jpeg", "webp"]);
+
+const loraName = z.string().min(1).max(200).openapi({ example: "pixel-art" });
+const loraScale = z.number().min(-10).max(10);
+
+/** LoRAs as every API takes them. Whether the model has them is checked when the request is completed. */
+export const loraField = z
+  .array(z.strictObject({ name: loraName, scale: loraScale.optional() }))
+  .max(16)
+  .openapi({ description: "Of the model's `loras`; scale is the server's for it if left out." });
+
+/** A LoRA and how strongly it is added. */
+const scaledLora = z.strictObject({ name: loraName, scale: loraScale });
 
 /** Limits beyond these (pixels, steps, count of this server) are checked when the request is settled. */
 export const generationRequest = z
@@ -71,6 +83,7 @@ export const generationRequest = z
           "How far to leave `image`: the share of the steps that is run. If left out, the model's own: by " +
           "Diffusers 0.3 for SDXL and 0.8 for Stable Diffusion, with a mask 0.9999 and 1.",
       }),
+    lora: loraField.optional(),
     clipSkip: z.int().min(0).max(32).optional(),
     rng: z
       .enum(["cpu", "cuda"])
@@ -99,6 +112,7 @@ export const settings = z
     count: z.int(),
     strength: z.number().optional().openapi({ description: "Present where the job began with a picture." }),
     masked: z.boolean(),
+    lora: z.array(scaledLora).optional().openapi({ description: "Present where LoRAs are added." }),
     clipSkip: z.int().optional(),
     rng: z.enum(["cpu", "cuda"]),
     outputFormat,
@@ -211,6 +225,7 @@ export const model = z
     imageToImage: fromImage("`image`"),
     inpainting: fromImage("`image` and `mask`"),
     schedulers: z.array(z.string()),
+    loras: z.array(scaledLora).openapi({ description: "What fits it, with the scale that is the default." }),
   })
   .openapi("Model");
 

@@ -2,7 +2,7 @@
 
 import { isIP } from "node:net";
 import { InvalidRequest } from "../errors.js";
-import { type Aliases, type Catalogue, checkAliases, openCatalogue } from "./catalogue.js";
+import { type Aliases, type Catalogue, checkAliases, type NamedLora, openCatalogue } from "./catalogue.js";
 import { embeddedQueue } from "./embedded.js";
 import { createApp } from "./http/app.js";
 import type { GuardOptions } from "./http/guard.js";
@@ -19,6 +19,8 @@ export type ServeOptions = Omit<GuardOptions, "host"> & {
   models: readonly string[];
   /** Other names of models, beside those of OpenAI's that the first one has. */
   aliases?: Aliases;
+  /** LoRAs that jobs may ask for; each must fit one of the models. */
+  loras?: readonly NamedLora[];
   host?: string;
   port?: number;
   /** Listens beyond this machine without a key. */
@@ -57,7 +59,7 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   checkBinding(host, noAuth ? "none" : key);
   const { openQueue = embedded, aliases = new Map(), onError = () => {} } = options;
   const limits = { ...defaultLimits, ...options.limits };
-  const own = await openCatalogue(models);
+  const own = await openCatalogue(models, options.loras);
   const metrics = makeMetrics();
   const end = { onEnd: metrics.jobEnded, onError };
   const queueOptions = { limits, ...(threads !== undefined && { threads }), ...end };

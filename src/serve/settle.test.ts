@@ -2,8 +2,8 @@
 
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
-import { tinyModel } from "../../test/serving.js";
-import { InvalidRequest } from "../errors.js";
+import { tinyLora, tinyModel } from "../../test/serving.js";
+import { InvalidRequest, ModelError } from "../errors.js";
 import { type Catalogue, checkAliases, openCatalogue } from "./catalogue.js";
 import { defaultLimits } from "./limits.js";
 import type { GenerationRequest } from "./schemas.js";
@@ -11,7 +11,7 @@ import { settle, settleWish } from "./settle.js";
 
 let catalogue: Catalogue;
 beforeAll(async () => {
-  catalogue = await openCatalogue([tinyModel]);
+  catalogue = await openCatalogue([tinyModel], [{ name: "bicycles", ...tinyLora, scale: 0.7 }]);
 });
 
 describe("settling a request", () => {
@@ -73,6 +73,23 @@ describe("settling a request", () => {
     expect(own.settings).toMatchObject({ width: 96, height: 72 });
     expect(own.warnings).toEqual(["width: 101 is rounded to 96, a multiple of 8"]);
   });
+
+  it("gives a LoRA the server's scale unless it is asked for another", async () => {
+    const loraOf = async (lora: GenerationRequest["lora"]) =>
+      (await settle({ prompt: "x", lora }, catalogue, defaultLimits)).settings.lora;
+    expect(await loraOf([{ name: "bicycles" }])).toEqual([{ name: "bicycles", scale: 0.7 }]);
+    expect(await loraOf([{ name: "bicycles", scale: -1 }])).toEqual([{ name: "bicycles", scale: -1 }]);
+    expect(await loraOf([])).toBeUndefined();
+    await expect(loraOf([{ name: "boats" }])).rejects.toThrow(
+      'lora: must be one of "bicycles", got "boats". koala serve --lora adds one.',
+    );
+    await expect(loraOf([{ name: "bicycles" }, { name: "bicycles" }])).rejects.toThrow(/^lora: .* twice/);
+    const without = await openCatalogue([tinyModel]);
+    const refused = settle({ prompt: "x", lora: [{ name: "boats" }] }, without, defaultLimits);
+    await expect(refused).rejects.toThrow(
+      'lora: must be left out, as "koala-1b-tiny" has none, got "boats".',
+    );
+  });
 });
 
 describe("a model's names", () => {
@@ -104,4 +121,13 @@ describe("a model's names", () => {
     check("fast", "other", false);
     check("fast", "koala-1b-tiny");
   });
+});
+
+it("a LoRA must fit one of the models", async () => {
+  const sd2 = tinyModel.replace("koala-1b", "sd2");
+  const lora = { name: "bicycles", ...tinyLora };
+  const both = await openCatalogue([sd2, tinyModel], [lora]);
+  expect([...both.values()].map(({ card }) => card.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);
+  await expect(openCatalogue([sd2], [lora])).rejects.toThrow(ModelError);
+  await expect(openCatalogue([], [lora])).rejects.toThrow(/^--lora: must fit a model that is given here/);
 });

@@ -11,7 +11,14 @@ import { requestKind } from "../pipeline/defaults.js";
 import { checkRequest } from "../pipeline/request.js";
 import { metadataProblem } from "../pipeline/room.js";
 import { familyOf } from "../weights/pipeline-class.js";
-import { type Aliases, type Catalogue, kindDefaults, modelNamed, type ServedModel } from "./catalogue.js";
+import {
+  type Aliases,
+  type Catalogue,
+  kindDefaults,
+  loraRule,
+  modelNamed,
+  type ServedModel,
+} from "./catalogue.js";
 import type { Order } from "./paint.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
 import { type Source, sourceFromText } from "./source.js";
@@ -61,7 +68,8 @@ export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits, ali
   return order;
 }
 
-function complete(wish: Wish, { card }: ServedModel) {
+function complete(wish: Wish, model: ServedModel) {
+  const { card } = model;
   const { defaults } = card;
   const kind = kindDefaults(card, requestKind(wish));
   const { image, mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = wish;
@@ -69,6 +77,7 @@ function complete(wish: Wish, { card }: ServedModel) {
   const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
   const strength = wish.strength ?? kind.strength;
   const { width, height, warnings } = sizeOf(wish, card);
+  const lora = scaledLoras(wish.lora ?? [], model);
   const settings: Settings = {
     prompt: wish.prompt,
     ...(negativePrompt !== undefined && { negativePrompt }),
@@ -80,6 +89,7 @@ function complete(wish: Wish, { card }: ServedModel) {
     count: wish.count ?? 1,
     ...(strength !== undefined && { strength }),
     masked: mask !== undefined,
+    ...(lora.length > 0 && { lora }),
     ...(clipSkip !== undefined && { clipSkip }),
     rng: wish.rng ?? "cpu",
     outputFormat: wish.outputFormat ?? "png",
@@ -102,6 +112,17 @@ function sizeOf({ image, ...asked }: Wish, { sizeMultiple, defaults }: ServedMod
     return size;
   };
   return { width: side("width"), height: side("height"), warnings };
+}
+
+/** With the server's scale where none is asked for; InvalidRequest for one that the model has not. */
+function scaledLoras(asked: NonNullable<GenerationRequest["lora"]>, model: ServedModel) {
+  return asked.map(({ name, scale }, i) => {
+    const known = model.card.loras.find((lora) => lora.name === name);
+    if (!known) throw new InvalidRequest("lora", name, loraRule(model, name));
+    if (asked.findIndex((lora) => lora.name === name) !== i)
+      throw new InvalidRequest("lora", name, `must be given once, got "${name}" twice. Add up the scales.`);
+    return { name, scale: scale ?? known.scale };
+  });
 }
 
 function checkLimits({ width, height, steps, count }: Settings, limits: Limits): void {

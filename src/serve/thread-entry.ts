@@ -8,7 +8,7 @@ import { plainError } from "./plain-error.js";
 import type { FromThread, ThreadData, ToThread } from "./thread.js";
 
 const port = parentPort!;
-const { folders, options } = workerData as ThreadData;
+const { folders, loras, options } = workerData as ThreadData;
 let opened: Promise<PainterService> | undefined;
 void painter().catch(() => {}); // told to whoever asks for a picture
 const controllers = new Map<number, AbortController>();
@@ -29,7 +29,7 @@ port.on("message", (message: ToThread) => {
 
 /** Opened once; where a folder cannot be read, anew for the next order. */
 function painter(): Promise<PainterService> {
-  opened ??= openCatalogue(folders)
+  opened ??= openCatalogue(folders, loras)
     .then((catalogue) => openPainter(catalogue, options))
     .catch((error: unknown) => {
       opened = undefined;

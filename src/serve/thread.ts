@@ -5,13 +5,17 @@
 
 import { once } from "node:events";
 import { SHARE_ENV, Worker } from "node:worker_threads";
-import type { Catalogue } from "./catalogue.js";
+import { type Catalogue, lorasOf, type NamedLora } from "./catalogue.js";
 import { Channel } from "./channel.js";
 import type { Order, PaintEvent, PainterService } from "./paint.js";
 import { errorFrom, type PlainError } from "./plain-error.js";
 import type { ShelfOptions } from "./shelf.js";
 
-export type ThreadData = { folders: readonly string[]; options: ShelfOptions };
+export type ThreadData = {
+  folders: readonly string[];
+  loras: readonly NamedLora[];
+  options: ShelfOptions;
+};
 export type ToThread =
   | { kind: "paint"; id: number; order: Order }
   | { kind: "cancel"; id: number }
@@ -28,11 +32,12 @@ const entry = import.meta.url.endsWith(".ts")
 /** Starts the thread at once, and again when it is needed after it ended; it paints with `catalogue`'s models. */
 export function painterThread(catalogue: Catalogue, options: ShelfOptions = {}): PainterService {
   const folders = [...catalogue.values()].map(({ folder }) => folder);
-  let thread = startThread({ folders, options });
+  const data = { folders, loras: lorasOf(catalogue), options };
+  let thread = startThread(data);
   return {
     models: [...catalogue.values()].map(({ card }) => card),
     paint: (order, signal) => {
-      if (thread.over) thread = startThread({ folders, options });
+      if (thread.over) thread = startThread(data);
       return thread.paint(order, signal);
     },
     close: () => thread.close(),

@@ -3,7 +3,7 @@
 import OpenAI, { toFile } from "openai";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Stage, stage } from "../../../test/serving.js";
+import { type Stage, stage, tinyLora } from "../../../test/serving.js";
 import { readTexts } from "../../image/metadata.js";
 import type { Listening } from "../http/listen.js";
 
@@ -11,7 +11,10 @@ let at: Stage;
 let server: Listening;
 let client: OpenAI;
 beforeAll(async () => {
-  at = await stage({ aliases: new Map([["fast", "koala-1b-tiny"]]) });
+  at = await stage({
+    aliases: new Map([["fast", "koala-1b-tiny"]]),
+    loras: [{ name: "bicycles", ...tinyLora, scale: 0.5 }],
+  });
   server = await at.listen();
   client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "anything", maxRetries: 0 });
 });
@@ -171,6 +174,21 @@ describe("the openai client", () => {
     for (const id of ["koala-1b-tiny", "fast", "gpt-image-1"])
       expect(await client.models.retrieve(id)).toMatchObject({ id, object: "model", owned_by: "koala" });
     expect((await refusal(client.models.retrieve("gpt-5"))).status).toBe(404);
+  });
+
+  it("adds a LoRA, in a form too, at the server's scale or its own", async () => {
+    const lorasOf = async ({ data }: { data?: { b64_json?: string }[] }) =>
+      JSON.parse((await readTexts(bytesOf(data![0]!.b64_json))).record!).model.loras as { scale: number }[];
+    const asked = { ...small, ...ours, lora: [{ name: "bicycles" }] };
+    expect(await lorasOf(await client.images.generate(asked))).toMatchObject([{ scale: 0.5 }]);
+    const image = await toFile(await picture(), "red.png", { type: "image/png" });
+    const lora = JSON.stringify([{ name: "bicycles", scale: 1 }]);
+    const edit = { prompt: "a green boat", image, steps: 2, lora };
+    expect(await lorasOf(await client.images.edit(edit))).toMatchObject([{ scale: 1 }]);
+    const unknown = { ...small, lora: [{ name: "boats" }] };
+    expect((await refusal(client.images.generate(unknown))).message).toContain('must be one of "bicycles"');
+    const words = await refusal(client.images.edit({ ...edit, lora: "bicycles" } as typeof edit));
+    expect(words).toMatchObject({ status: 400, param: "lora" });
   });
 
   it("is told what is wrong in OpenAI's shape, by OpenAI's names", async () => {

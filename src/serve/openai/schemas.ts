@@ -1,7 +1,7 @@
 /** @file OpenAI's image requests: its own fields, and ours for what it cannot say, plain and at the top level. */
 
 import { z } from "@hono/zod-openapi";
-import { seedField } from "../schemas.js";
+import { loraField, seedField } from "../schemas.js";
 
 const size = z
   .string()
@@ -37,6 +37,7 @@ export const generationBody = z
     steps: z.int().min(1).max(1000).nullish(),
     num_inference_steps: z.int().min(1).max(1000).nullish(),
     guidance_scale: z.number().min(0).max(100).nullish(),
+    lora: loraField.nullish(),
   })
   .openapi("OpenAIImageGeneration");
 
@@ -71,8 +72,18 @@ export const editForm = z
     steps: whole(1000),
     num_inference_steps: whole(1000),
     guidance_scale: z.coerce.number().min(0).max(100).optional(),
+    lora: z.preprocess(fromJson, loraField).optional().openapi({ description: "The list as JSON." }),
   })
   .openapi("OpenAIImageEdit");
+
+/** A form has text alone; what is no JSON is left for the schema to refuse. */
+function fromJson(value: unknown): unknown {
+  try {
+    return typeof value === "string" ? JSON.parse(value) : value;
+  } catch {
+    return value;
+  }
+}
 
 const tokens = z.object({ image_tokens: z.int(), text_tokens: z.int() });
 const usage = z.object({

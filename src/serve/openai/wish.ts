@@ -29,7 +29,7 @@ export async function editAsked(form: EditForm): Promise<Asked> {
 }
 
 function asked(body: Common, stream: boolean): Asked {
-  const { prompt, model, n, seed, negative_prompt, guidance_scale, scheduler, output_format } = body;
+  const { prompt, model, n, seed, negative_prompt, guidance_scale, scheduler, output_format, lora } = body;
   const steps = body.steps ?? body.num_inference_steps;
   if (body.steps != null && body.num_inference_steps != null && body.steps !== body.num_inference_steps) {
     const rule = `must be what steps says if both are given, got ${body.num_inference_steps}. Leave one out.`;
@@ -46,6 +46,7 @@ function asked(body: Common, stream: boolean): Asked {
     ...(guidance_scale != null && { guidanceScale: guidance_scale }),
     ...(scheduler != null && { scheduler }),
     ...(steps != null && { steps }),
+    ...(lora != null && { lora }),
     ...(output_format != null && { outputFormat: output_format }),
     ...(body.output_compression != null && { quality: Math.max(1, Math.round(body.output_compression)) }),
     previews: partials > 0,

@@ -105,5 +105,5 @@ async function allOf(redis: Redis, models: string, seen: string): Promise<Map<st
 
 function servedFrom({ card, scheduler, bytes }: Announcement): ServedModel {
   const own = schedulerFromConfig(scheduler.config, {}, scheduler.className);
-  return { card, folder: "", scheduler: own, bytes };
+  return { card, folder: "", scheduler: own, bytes, loras: new Map() };
 }

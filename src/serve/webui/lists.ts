@@ -21,7 +21,6 @@ export function webuiLists(catalogue: Catalogue): OpenAPIHono {
     })),
     upscalers: [],
     "latent-upscale-modes": [],
-    loras: [],
     embeddings: { loaded: {}, skipped: {} },
     hypernetworks: [],
     "prompt-styles": [],
@@ -36,6 +35,7 @@ export function webuiLists(catalogue: Catalogue): OpenAPIHono {
   for (const [name, list] of Object.entries(lists)) app.get(`/sdapi/v1/${name}`, (c) => c.json(list));
   // Asked each time: where workers paint, models come and go.
   app.get("/sdapi/v1/sd-models", (c) => c.json(modelsOf(catalogue)));
+  app.get("/sdapi/v1/loras", (c) => c.json(lorasOf(catalogue)));
   app.get("/sdapi/v1/memory", (c) => {
     const { rss } = process.memoryUsage();
     const free = process.availableMemory();
@@ -73,3 +73,9 @@ const modelsOf = (catalogue: Catalogue) =>
     filename: id,
     config: null,
   }));
+
+/** Those of all models, each once. */
+function lorasOf(catalogue: Catalogue) {
+  const names = new Set([...catalogue.values()].flatMap(({ card }) => card.loras.map(({ name }) => name)));
+  return [...names].map((name) => ({ name, alias: name, path: name, metadata: {} }));
+}

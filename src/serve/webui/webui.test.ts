@@ -3,14 +3,14 @@
 import sharp from "sharp";
 import { StableDiffusionApi } from "stable-diffusion-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Stage, stage } from "../../../test/serving.js";
+import { type Stage, stage, tinyLora } from "../../../test/serving.js";
 import type { Listening } from "../http/listen.js";
 
 let at: Stage;
 let server: Listening;
 let client: StableDiffusionApi;
 beforeAll(async () => {
-  at = await stage();
+  at = await stage({ loras: [{ name: "bicycles", ...tinyLora }] });
   server = await at.listen();
   client = new StableDiffusionApi({ baseUrl: server.url, defaultStepCount: 2 });
 });
@@ -101,6 +101,13 @@ describe("stable-diffusion-api", () => {
       expect(await list).toEqual([]);
     expect(await client.getCmdFlags()).toEqual({});
   });
+
+  it.each([["/sdapi/v1/loras", [{ name: "bicycles", alias: "bicycles", path: "bicycles", metadata: {} }]]])(
+    "is answered at %s",
+    async (path, answer) => {
+      expect(await jsonOf(at.get(path))).toEqual(answer);
+    },
+  );
 });
 
 describe("a mask", () => {
