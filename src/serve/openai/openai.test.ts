@@ -200,7 +200,9 @@ describe("the openai client", () => {
     });
     expect(await generate({ model: "sdxl" })).toMatchObject({ status: 404, code: "model_not_found" });
     expect(await generate({ n: 17 })).toMatchObject({ status: 400, param: "n" });
-    expect(await generate({ background: "transparent" })).toMatchObject({ param: "background" });
+    expect(await generate({ background: "green" })).toMatchObject({ param: "background" });
+    expect(await generate({ cfg: 2, guidance_scale: 3 })).toMatchObject({ param: "cfg" });
+    expect(await generate({ width: 72 })).toMatchObject({ param: "size" });
     expect(await generate({ steps: 2, num_inference_steps: 3 })).toMatchObject({
       param: "num_inference_steps",
     });
@@ -228,4 +230,110 @@ describe("the openai client", () => {
   });
 
   it("met no bug of the server's", () => expect(at.errors).toEqual([]));
+});
+
+/** As they are sent by the programs' sources, at a small size. */
+describe("a request of", () => {
+  const answeredFor = (name: string) => `model: "${name}" is another name of "koala-1b-tiny" here`;
+  const opaque = 'background: is opaque here, not "transparent"';
+  const standard = { quality: "standard", style: "vivid" };
+  const auto = { quality: "auto", size: "auto" };
+  const first = "image: only the first of 2 is used";
+
+  /** `format` is how the image comes, `warnings` what else is said. */
+  type Case = { who: string; body: object; warnings?: string[]; format?: "url" | "b64_json" };
+  async function expectImage(answer: Response, { warnings = [], format = "b64_json" }: Case) {
+    const body = (await answer.json()) as { data: { url?: string; b64_json?: string }[]; warnings: string[] };
+    expect(answer.status, JSON.stringify(body)).toBe(200);
+    expect(body.warnings).toEqual(warnings);
+    const { url, b64_json } = body.data[0]!;
+    expect(url === undefined ? "b64_json" : "url").toBe(format);
+    const file = url ? await (await fetch(url)).arrayBuffer() : bytesOf(b64_json);
+    expect((await sharp(file).metadata()).format).toBe("png");
+  }
+
+  it.each<Case>([
+    {
+      who: "Open WebUI",
+      body: { model: "dall-e-2", n: 1, response_format: "b64_json" },
+      warnings: [answeredFor("dall-e-2")],
+    },
+    {
+      who: "LibreChat's DALL-E tool",
+      body: { model: "dall-e-3", n: 1, ...standard },
+      warnings: [answeredFor("dall-e-3")],
+      format: "url",
+    },
+    {
+      who: "LibreChat's image_gen_oai",
+      body: { model: "gpt-image-1", n: 1, background: "auto", output_format: "png", ...auto },
+      warnings: [answeredFor("gpt-image-1")],
+    },
+    {
+      who: "LobeChat",
+      body: { model: "koala-1b-tiny", n: 1, seed: 1, steps: 2, cfg: 3, width: 64, height: 64, size: null },
+    },
+    { who: "n8n", body: { model: "koala-1b-tiny", response_format: "b64_json", n: 1, ...standard } },
+    {
+      who: "n8n by default",
+      body: { model: "gpt-image-1-mini" },
+      warnings: [answeredFor("gpt-image-1-mini")],
+    },
+    {
+      who: "someone who wants a served model's address",
+      body: { response_format: "url", moderation: "low", user: "u" },
+      format: "url",
+    },
+    {
+      who: "someone who wants what there is not",
+      body: { quality: "hd", style: "natural", background: "transparent", partial_images: 2 },
+      warnings: [
+        "style: has no effect here; say it in the prompt",
+        'quality: "hd" has no effect here; steps does',
+        opaque,
+      ],
+    },
+  ])("$who is answered with an image", async (one) => {
+    const answer = await fetch(`${server.url}/v1/images/generations?api-version=2024-02-01`, {
+      method: "POST",
+      headers: { "content-type": "application/json", authorization: "Bearer none" },
+      body: JSON.stringify({ prompt: "a cat", size: "64x64", steps: 2, ...one.body }),
+    });
+    await expectImage(answer, one);
+  });
+
+  it.each<Case & { images?: string[] }>([
+    { who: "Open WebUI", body: { n: "1", response_format: "b64_json" } },
+    {
+      who: "Open WebUI with two images",
+      body: { background: "transparent" },
+      images: ["image[]", "image[]"],
+      warnings: [first, opaque],
+    },
+    {
+      who: "LibreChat",
+      body: { model: "gpt-image-1", ...auto },
+      images: ["image[]"],
+      warnings: [answeredFor("gpt-image-1")],
+    },
+    {
+      who: "LobeChat",
+      body: { n: "1", input_fidelity: "high" },
+      warnings: ["input_fidelity: has no effect here; strength keeps more if lower"],
+    },
+    { who: "someone who sends image twice", body: {}, images: ["image", "image"], warnings: [first] },
+    {
+      who: "someone who edits with DALL-E",
+      body: { model: "dall-e-2" },
+      warnings: [answeredFor("dall-e-2")],
+      format: "url",
+    },
+  ])("$who is answered with an edited image", async ({ images = ["image"], ...one }) => {
+    const form = new FormData();
+    for (const [name, value] of Object.entries({ prompt: "a cat", steps: "2", ...one.body }))
+      form.append(name, value);
+    const file = new Blob([await picture()], { type: "image/png" });
+    for (const name of images) form.append(name, file, "x.png");
+    await expectImage(await fetch(`${server.url}/v1/images/edits`, { method: "POST", body: form }), one);
+  });
 });

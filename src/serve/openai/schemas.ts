@@ -14,11 +14,15 @@ const texts = {
   prompt: z.string().max(20_000).openapi({ example: "a red bicycle beside a yellow wall" }),
   model: z.string().max(500).nullish(),
   size: size.nullish(),
-  response_format: z.enum(["url", "b64_json"]).nullish().openapi({ description: "b64_json if left out." }),
+  response_format: z
+    .enum(["url", "b64_json"])
+    .nullish()
+    .openapi({ description: "b64_json if left out, url with a model of DALL·E's names." }),
   output_format: z.enum(["png", "jpeg", "webp"]).nullish(),
-  /** Accepted from clients that always send them; a model here has one quality. */
-  quality: z.enum(["standard", "hd", "low", "medium", "high", "auto"]).nullish(),
-  background: z.enum(["opaque", "auto"]).nullish().openapi({ description: "Pictures here are opaque." }),
+  // From here to `user`: taken, as clients send them; what is asked for in vain is warned of.
+  quality: z.enum(["standard", "hd", "low", "medium", "high", "xhigh", "max", "auto"]).nullish(),
+  background: z.enum(["transparent", "opaque", "auto"]).nullish(),
+  moderation: z.enum(["low", "auto"]).nullish(),
   user: z.string().max(1000).nullish(),
   negative_prompt: z.string().max(20_000).nullish(),
   scheduler: z.string().max(100).nullish(),
@@ -28,7 +32,6 @@ export const generationBody = z
   .strictObject({
     ...texts,
     style: z.enum(["vivid", "natural"]).nullish(),
-    moderation: z.enum(["low", "auto"]).nullish(),
     n: z.int().min(1).max(100).nullish(),
     output_compression: z.number().min(0).max(100).nullish(),
     stream: z.boolean().nullish(),
@@ -38,6 +41,10 @@ export const generationBody = z
     num_inference_steps: z.int().min(1).max(1000).nullish(),
     guidance_scale: z.number().min(0).max(100).nullish(),
     lora: loraField.nullish(),
+    // LobeChat's names.
+    cfg: z.number().min(0).max(100).nullish().openapi({ description: "guidance_scale" }),
+    width: z.int().min(8).max(8192).nullish().openapi({ description: "With height, as size." }),
+    height: z.int().min(8).max(8192).nullish(),
   })
   .openapi("OpenAIImageGeneration");
 
@@ -45,13 +52,14 @@ const file = z
   .custom<File>((value) => value instanceof File, "must be a file")
   .openapi({ type: "string", format: "binary" });
 const whole = (most: number, least = 1) => z.coerce.number().int().min(least).max(most).optional();
+const scale = z.coerce.number().min(0).max(100).optional();
 
 /** The same as a multipart form, with the pictures. */
 export const editForm = z
   .strictObject({
     ...texts,
-    image: file.optional(),
-    "image[]": z.array(file).optional(),
+    image: z.union([file, z.array(file)], "must be a file").optional(),
+    "image[]": z.array(file).optional().openapi({ description: "The first is used." }),
     mask: file.optional().openapi({
       type: "string",
       format: "binary",
@@ -65,14 +73,17 @@ export const editForm = z
       .openapi({ description: "How far to leave the picture; 0.75, or 0.9999 with a mask, if left out." }),
     input_fidelity: z.enum(["high", "low"]).optional(),
     n: whole(100),
-    output_compression: z.coerce.number().min(0).max(100).optional(),
+    output_compression: scale,
     stream: z.enum(["true", "false"]).optional(),
     partial_images: whole(3, 0),
     seed: seed.optional(),
     steps: whole(1000),
     num_inference_steps: whole(1000),
-    guidance_scale: z.coerce.number().min(0).max(100).optional(),
+    guidance_scale: scale,
     lora: z.preprocess(fromJson, loraField).optional().openapi({ description: "The list as JSON." }),
+    cfg: scale,
+    width: whole(8192, 8),
+    height: whole(8192, 8),
   })
   .openapi("OpenAIImageEdit");
 
