@@ -65,13 +65,23 @@ describe("settling a request", () => {
     expect(await filled(stable, { image, strength: 0.4, guidanceScale: 2 })).toEqual([50, 2, 0.4]);
   });
 
-  it("says that the image's own size was rounded down", async () => {
+  it("says that the image's own size, or another API's, was rounded down", async () => {
     const image = await sharp({ create: { width: 101, height: 72, channels: 3, background: "#c33" } })
       .png()
       .toBuffer();
     const own = await settle({ prompt: "x", image: image.toString("base64") }, catalogue, defaultLimits);
     expect(own.settings).toMatchObject({ width: 96, height: 72 });
     expect(own.warnings).toEqual(["width: 101 is rounded to 96, a multiple of 8"]);
+    const { settings, warnings } = settleWish(
+      { prompt: "x", width: 500, height: 300, roundsSize: true },
+      catalogue,
+      defaultLimits,
+    );
+    expect(settings).toMatchObject({ width: 496, height: 296 });
+    expect(warnings).toEqual([
+      "width: 500 is rounded to 496, a multiple of 8",
+      "height: 300 is rounded to 296, a multiple of 8",
+    ]);
   });
 
   it("gives a LoRA the server's scale unless it is asked for another", async () => {

@@ -28,6 +28,8 @@ export type Wish = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
   image?: Source | undefined;
   mask?: Source | undefined;
   scheduler?: string | (SchedulerChoice & { name: string }) | undefined;
+  /** Rounds width and height down to the model's multiple, with a warning, instead of refusing others. */
+  roundsSize?: boolean;
   /** What of the client's request another API had to change. */
   warnings?: readonly string[] | undefined;
 };
@@ -102,11 +104,11 @@ function complete(wish: Wish, model: ServedModel) {
 }
 
 /** As asked, or the image's, or the model's own; what is rounded down to the model's multiple is warned of. */
-function sizeOf({ image, ...asked }: Wish, { sizeMultiple, defaults }: ServedModel["card"]) {
+function sizeOf({ image, roundsSize, ...asked }: Wish, { sizeMultiple, defaults }: ServedModel["card"]) {
   const warnings: string[] = [];
   const side = (name: "width" | "height") => {
     const wanted = asked[name] ?? image?.[name] ?? defaults[name];
-    if (wanted % sizeMultiple === 0 || asked[name] !== undefined) return wanted;
+    if (wanted % sizeMultiple === 0 || (asked[name] !== undefined && !roundsSize)) return wanted;
     const size = Math.max(sizeMultiple, wanted - (wanted % sizeMultiple));
     warnings.push(`${name}: ${wanted} is rounded to ${size}, a multiple of ${sizeMultiple}`);
     return size;

@@ -14,26 +14,28 @@ export async function webuiAnswer(job: JobStatus, queue: JobQueue, body: Txt2img
   const images = body.send_images === false ? [] : files.map((file) => Buffer.from(file).toString("base64"));
   const { init_images: _, mask: __, ...echo } = body;
   const parameters = body.include_init_images ? body : echo;
-  return { images, parameters, info: JSON.stringify(infoOf(job, infotexts, catalogue)) };
+  return { images, parameters, info: infoOf(job, infotexts, catalogue) };
 }
 
-function infoOf(
+/** JSON whose seeds have all their digits, which numbers of JavaScript have not. */
+function infoOf(job: JobStatus, infotexts: readonly string[], catalogue: Catalogue): string {
+  const { seed } = job.settings;
+  const seeds = `[${job.images.map((image) => image.seed).join()}]`;
+  const rest = JSON.stringify(describedJob(job, infotexts, catalogue)).slice(1);
+  return `{"seed":${seed},"all_seeds":${seeds},"subseed":${seed},"all_subseeds":${seeds},${rest}`;
+}
+
+function describedJob(
   { settings, images, createdAt, warnings }: JobStatus,
   infotexts: readonly string[],
   catalogue: Catalogue,
 ) {
   const { prompt, negativePrompt = "", width, height, steps, guidanceScale, scheduler, strength } = settings;
-  const seeds = images.map(({ seed }) => Number(seed));
-  const seed = Number(settings.seed);
   return {
     prompt,
     all_prompts: images.map(() => prompt),
     negative_prompt: negativePrompt,
     all_negative_prompts: images.map(() => negativePrompt),
-    seed,
-    all_seeds: seeds,
-    subseed: seed,
-    all_subseeds: seeds,
     subseed_strength: 0,
     width,
     height,

@@ -1,11 +1,14 @@
 /**
- * @file AUTOMATIC1111's fields that this server has nothing for. At a value without effect, or at the default that
- * clients always send, each is accepted; at any other the request is refused by the field's name, so that nobody gets
- * another picture than was asked for without knowing.
+ * @file AUTOMATIC1111's fields that this server has nothing for. At a value without effect each is accepted; at any
+ * other the request is refused by the field's name, so that nobody gets another picture than was asked for without
+ * knowing. Fields of a mask, whose defaults have effects already, are warned of instead.
  */
 
+import { webuiScheduler } from "../../diffusion/webui-names.js";
 import { InvalidRequest } from "../../errors.js";
 import { describe } from "../../weights/json.js";
+import { fromText, type Img2img } from "./schemas.js";
+import { refuseScripts } from "./scripts.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 type Inert = (value: unknown, all: Fields) => boolean;
@@ -23,13 +26,13 @@ const upTo =
     typeof value === "number" && value <= most;
 
 const fields: Readonly<Record<string, Inert>> = {
-  styles: empty,
+  styles: (value) => empty(value, {}) || (Array.isArray(value) && value.every((style) => off(style, {}))),
   subseed_strength: oneOf(0),
   seed_resize_from_h: upTo(0),
   seed_resize_from_w: upTo(0),
   restore_faces: off,
   tiling: off,
-  eta: isDefaultEta,
+  eta: isUsualEta,
   s_min_uncond: oneOf(0),
   s_churn: oneOf(0),
   s_tmin: oneOf(0),
@@ -42,47 +45,44 @@ const fields: Readonly<Record<string, Inert>> = {
   enable_hr: off,
   script_name: off,
   script_args: (value, { script_name }) => !script_name || empty(value, {}),
-  alwayson_scripts: noScriptRuns,
   infotext: off,
   // Of img2img.
   latent_mask: off,
-  mask_blur: upTo(4),
-  mask_blur_x: upTo(4),
-  mask_blur_y: upTo(4),
-  inpainting_fill: oneOf(0, 1),
-  inpaint_full_res: oneOf(true, false, 0, 1),
-  inpaint_full_res_padding: upTo(32),
   initial_noise_multiplier: oneOf(1),
   image_cfg_scale: oneOf(0, 1, 1.5),
   resize_mode: oneOf(0),
 };
 
-/** Of a mask, which has no effect without one. */
-const masks = /^(mask_blur|inpaint)/;
+/** DDIM's default is 0; that of stochastic samplers is 1, and 0 would make them deterministic. Others read none. */
+function isUsualEta(value: unknown, { sampler_name, sampler_index }: Fields): boolean {
+  const { label = "" } = webuiScheduler(String(sampler_name || sampler_index || "")) ?? {};
+  if (/ a\b|SDE/.test(label)) return value === 1;
+  return value === 0 || !/^(DDIM|TCD)\b/.test(label);
+}
 
 /** Throws an InvalidRequest that names the first field whose effect is not to be had here. */
 export function refuseEffects(body: Fields): void {
+  refuseScripts(valueIn(body, "alwayson_scripts"));
   for (const [name, inert] of Object.entries(fields)) {
-    const value = Object.hasOwn(body, name) ? body[name] : undefined;
+    const value = valueIn(body, name);
     if (value === null || value === undefined || inert(value, body)) continue;
-    if (masks.test(name) && !body.mask) continue;
     const rule = `is not supported by this server, got ${describe(value)}. Leave it out, or at its default.`;
     throw new InvalidRequest(name, value, rule);
   }
 }
 
-/** DDIM and TCD add no noise by default, ancestral and SDE samplers all of it; the others do not read `eta`. */
-function isDefaultEta(value: unknown, { sampler_name, sampler_index }: Fields): boolean {
-  const sampler = String(sampler_name || sampler_index);
-  if (/^(DDIM|TCD)\b/.test(sampler)) return value === 0;
-  return value === 1 || !/ (a|SDE)\b/.test(sampler);
-}
+const valueIn = (body: Fields, name: string): unknown =>
+  Object.hasOwn(body, name) ? fromText(body[name]) : undefined;
 
-/** Extensions that are named and given nothing to do, as clients of ControlNet send them. */
-function noScriptRuns(value: unknown): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  return Object.values(value).every((script: unknown) => {
-    const args = typeof script === "object" && script !== null && "args" in script ? script.args : script;
-    return args === null || empty(args, {});
-  });
+/** What A1111 does with a mask, by these fields or their defaults, and what is not done here. */
+export function maskWarnings(body: Img2img): string[] {
+  const blur = Math.max(body.mask_blur_x ?? body.mask_blur ?? 4, body.mask_blur_y ?? body.mask_blur ?? 4);
+  const ignored = [
+    ...((body.inpaint_full_res ?? true) ? ["inpaint_full_res true"] : []),
+    ...(body.inpainting_fill === 1 ? [] : [`inpainting_fill ${body.inpainting_fill ?? 0}`]),
+    ...(blur > 0 ? [`mask_blur ${blur}`] : []),
+  ];
+  if (ignored.length === 0) return [];
+  const instead = "the whole image is generated, from its own content, up to the mask's edge";
+  return [`mask: has no effect here: ${ignored.join(", ")}; ${instead}`];
 }

@@ -1,11 +1,13 @@
-/** @file The read-only lists that AUTOMATIC1111's clients ask for at start. */
+/** @file What AUTOMATIC1111's clients ask for at start: lists, most of them empty here, and whether it is there. */
 
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { webuiSamplers, webuiSchedules } from "../../diffusion/webui-names.js";
+import { versions } from "../../pipeline/provenance.js";
 import type { Catalogue } from "../catalogue.js";
 
 export function webuiLists(catalogue: Catalogue): OpenAPIHono {
   const app = new OpenAPIHono();
+  const [name, version] = versions().app.split(" ");
   const lists: Readonly<Record<string, unknown>> = {
     samplers: webuiSamplers.map((name) => ({
       name,
@@ -25,14 +27,20 @@ export function webuiLists(catalogue: Catalogue): OpenAPIHono {
     hypernetworks: [],
     "prompt-styles": [],
     "sd-vae": [],
+    "sd-modules": [],
     "face-restorers": [],
     "realesrgan-models": [],
     scripts: { txt2img: [], img2img: [] },
     "script-info": [],
     extensions: [],
     "cmd-flags": {},
+    version: { app: name, version },
   };
   for (const [name, list] of Object.entries(lists)) app.get(`/sdapi/v1/${name}`, (c) => c.json(list));
+  for (const [path, answer] of Object.entries(besides)) app.get(path, (c) => c.json(answer));
+  // Gradio's id of a process, by which clients notice that a server was started again.
+  const started = { app_id: Date.now() };
+  for (const path of ["/app_id", "/app_id/"]) app.get(path, (c) => c.json(started));
   // Asked each time: where workers paint, models come and go.
   app.get("/sdapi/v1/sd-models", (c) => c.json(modelsOf(catalogue)));
   app.get("/sdapi/v1/loras", (c) => c.json(lorasOf(catalogue)));
@@ -45,6 +53,7 @@ export function webuiLists(catalogue: Catalogue): OpenAPIHono {
     "refresh-checkpoints",
     "refresh-vae",
     "refresh-loras",
+    "refresh-embeddings",
     "unload-checkpoint",
     "reload-checkpoint",
   ])
@@ -59,6 +68,15 @@ export function webuiLists(catalogue: Catalogue): OpenAPIHono {
   }
   return app;
 }
+
+/** Of A1111's page and of ControlNet, which has no model here. */
+const besides: Readonly<Record<string, unknown>> = {
+  "/internal/ping": {},
+  "/controlnet/model_list": { model_list: [] },
+  "/controlnet/module_list": { module_list: [], module_detail: {} },
+  "/controlnet/control_types": { control_types: {} },
+  "/controlnet/settings": { control_net_unit_count: 0 },
+};
 
 const json = { "application/json": { schema: z.unknown() } };
 

@@ -4,28 +4,44 @@
  */
 
 import { z } from "@hono/zod-openapi";
+import { seedField } from "../schemas.js";
+
+/** Numbers may be written as text, which Pydantic takes too: "4" and "4.0" are 4. */
+export const fromText = (value: unknown): unknown =>
+  typeof value === "string" && /^\s*[+-]?(\d{1,20}\.?\d*|\.\d+)\s*$/.test(value) ? Number(value) : value;
+
+/** A seed stays text, as it may be beyond 2^53. */
+const seedText = (value: unknown): unknown =>
+  typeof value === "string" ? value.trim().replace(/\.0*$/, "") : value;
+
+const flags = new Map<unknown, boolean>([
+  ["true", true],
+  ["false", false],
+  ["1", true],
+  ["0", false],
+  [1, true],
+  [0, false],
+]);
 
 const text = z.string().max(20_000);
-const whole = z
-  .int()
-  .min(-(2 ** 53 - 1))
-  .max(2 ** 53 - 1);
-const side = z.int().min(8).max(8192);
+const whole = (least: number, most: number) => z.preprocess(fromText, z.int().min(least).max(most).nullish());
+const real = (most: number) => z.preprocess(fromText, z.number().min(0).max(most).nullish());
+const flag = z.preprocess((value) => flags.get(value) ?? value, z.boolean().nullish());
 
 const shared = {
   prompt: text.nullish(),
   negative_prompt: text.nullish(),
-  seed: whole.nullish().openapi({ description: "-1, or left out, draws one." }),
+  seed: z.preprocess(seedText, seedField.nullish()).openapi({ description: "-1, or left out, draws one." }),
   sampler_name: z.string().max(100).nullish().openapi({ example: "Euler a" }),
   sampler_index: z.string().max(100).nullish(),
   scheduler: z.string().max(100).nullish().openapi({ example: "Karras" }),
-  steps: z.int().min(1).max(1000).nullish(),
-  cfg_scale: z.number().min(0).max(100).nullish(),
-  width: side.nullish(),
-  height: side.nullish(),
-  batch_size: z.int().min(1).max(100).nullish(),
-  n_iter: z.int().min(1).max(100).nullish(),
-  send_images: z.boolean().nullish(),
+  steps: whole(1, 1000),
+  cfg_scale: real(100),
+  width: whole(8, 8192).openapi({ description: "Rounded down to the model's multiple, with a warning." }),
+  height: whole(8, 8192),
+  batch_size: whole(1, 100),
+  n_iter: whole(1, 100),
+  send_images: flag,
   override_settings: z.record(z.string(), z.unknown()).nullish(),
 };
 
@@ -39,10 +55,16 @@ export const img2imgBody = z
       .string()
       .nullish()
       .openapi({ description: "Generated anew where it is opaque, or white if it is opaque everywhere." }),
-    denoising_strength: z.number().min(0).max(1).nullish().openapi({ description: "0.75 if left out." }),
-    inpainting_mask_invert: z.union([z.int(), z.boolean()]).nullish(),
-    resize_mode: z.int().nullish(),
-    include_init_images: z.boolean().nullish(),
+    denoising_strength: real(1).openapi({ description: "0.75 if left out." }),
+    inpainting_mask_invert: flag,
+    // Of these three, what differs from the last value is warned of.
+    inpaint_full_res: flag.openapi({ description: "true if left out, as in A1111; false here." }),
+    inpainting_fill: whole(0, 3).openapi({ description: "0 if left out, as in A1111; 1 here." }),
+    mask_blur: real(256).openapi({ description: "4 if left out, as in A1111; 0 here." }),
+    mask_blur_x: real(256),
+    mask_blur_y: real(256),
+    resize_mode: whole(0, 3),
+    include_init_images: flag,
   })
   .openapi("WebuiImg2img");
 

@@ -102,16 +102,128 @@ describe("stable-diffusion-api", () => {
     expect(await client.getCmdFlags()).toEqual({});
   });
 
-  it.each([["/sdapi/v1/loras", [{ name: "bicycles", alias: "bicycles", path: "bicycles", metadata: {} }]]])(
-    "is answered at %s",
-    async (path, answer) => {
-      expect(await jsonOf(at.get(path))).toEqual(answer);
+  it.each([
+    ["/internal/ping", {}],
+    ["/app_id/", { app_id: expect.any(Number) }],
+    ["/sdapi/v1/version", { app: "koala-diffusion", version: expect.stringMatching(/^\d+\.\d+\.\d+$/) }],
+    ["/sdapi/v1/loras", [{ name: "bicycles", alias: "bicycles", path: "bicycles", metadata: {} }]],
+    ["/controlnet/model_list", { model_list: [] }],
+    ["/controlnet/module_list", { module_list: [], module_detail: {} }],
+  ])("is answered at %s", async (path, answer) => {
+    expect(await jsonOf(at.get(path))).toEqual(answer);
+  });
+
+  it.each(["/config", "/controlnet/version", "/sdapi/v1/interrogate", "/queue/status"])(
+    "is told that there is no %s",
+    async (path) => {
+      const answer = await at.get(path);
+      expect(answer.status).toBe(404);
+      expect(await answer.json()).toHaveProperty("error");
     },
   );
 });
 
-describe("a mask", () => {
-  it("that is drawn on a transparent canvas changes what was drawn, or all but that", async () => {
+type Answer = { images: string[]; info: string };
+const infoOf = ({ info }: Answer) => JSON.parse(info) as { warnings: string[]; sampler_name: string };
+
+/** As they are sent by the programs' sources, at a small size. */
+describe("a request of", () => {
+  const init_images = ["data:image/png;base64,<red>"];
+  const inpaint = { init_images, mask: "<red>", steps: 4 };
+  const noEffect = (names: string) =>
+    `mask: has no effect here: ${names}; the whole image is generated, from its own content, up to the mask's edge`;
+  it.each<[name: string, body: object, warnings?: string[]]>([
+    ["Open WebUI", { batch_size: 1, negative_prompt: "bad", sampler_name: "DPM++ 2M", scheduler: "Karras" }],
+    ["LibreChat", { negative_prompt: "bad", cfg_scale: 4.5 }],
+    [
+      "AI Render",
+      {
+        ...{ init_images, image_similarity: 0.4, sampler: "LMS", sampler_index: "LMS", steps: 4 },
+        denoising_strength: 0.6,
+      },
+    ],
+    [
+      "aiyabot",
+      {
+        ...{ sampler_index: "Euler a", seed_resize_from_h: -1, seed_resize_from_w: -1, n_iter: 1 },
+        ...{ denoising_strength: null, styles: ["None"] },
+        override_settings: { CLIP_stop_at_last_layers: 1 },
+      },
+    ],
+    [
+      "Stable Boy",
+      { steps: "2.0", sampler_index: "Euler a", cfg_scale: 7.5, seed: "-1", restore_faces: 0, batch_size: 1 },
+    ],
+    [
+      "a Photoshop plugin",
+      { ...inpaint, inpainting_fill: 2, mask_blur: 8, inpaint_full_res: false, alwayson_scripts: {} },
+      [noEffect("inpainting_fill 2, mask_blur 8")],
+    ],
+    [
+      "A1111's page, only masked",
+      {
+        ...inpaint,
+        inpaint_full_res: true,
+        inpaint_full_res_padding: 64,
+        inpainting_fill: 1,
+        mask_blur: "0",
+      },
+      [noEffect("inpaint_full_res true")],
+    ],
+    [
+      "someone who inpaints by the defaults",
+      inpaint,
+      [noEffect("inpaint_full_res true, inpainting_fill 0, mask_blur 4")],
+    ],
+    [
+      "someone who asks for what is done here",
+      { ...inpaint, inpaint_full_res: 0, inpainting_fill: 1, mask_blur: 0 },
+      [],
+    ],
+    [
+      "someone who writes numbers as text",
+      { steps: "2", width: "64", height: " 64 ", cfg_scale: "7", send_images: "1" },
+    ],
+    [
+      "someone who asks for any size",
+      { width: 71, height: 72 },
+      ["width: 71 is rounded to 64, a multiple of 8"],
+    ],
+    [
+      "someone who asks for OpenAI's model",
+      { override_settings: { sd_model_checkpoint: "dall-e-3" } },
+      ['model: "dall-e-3" is another name of "koala-1b-tiny" here'],
+    ],
+  ])("%s is answered with an image", async (_, body, warnings = []) => {
+    const sent = JSON.stringify({ ...small, steps: 2, ...body }).replaceAll("<red>", await red());
+    const answer = await at.post(`/sdapi/v1/${"init_images" in body ? "img2img" : "txt2img"}`, sent);
+    expect(answer.status).toBe(200);
+    const painted = (await answer.json()) as Answer;
+    expect((await sharp(Buffer.from(painted.images[0]!, "base64")).metadata()).format).toBe("png");
+    expect(infoOf(painted).warnings).toEqual(warnings);
+  });
+
+  it.each([
+    ["k_euler_a", undefined, "Euler a"],
+    ["DPM++ 2M SGMUniform", undefined, "DPM++ 2M SGM Uniform"],
+    ["DPM++ 2M", undefined, "DPM++ 2M Karras"],
+    ["DPM++ 2M", "Uniform", "DPM++ 2M Uniform"],
+    ["LMS", "automatic", "LMS"],
+    ["", "karras", "Euler Karras"],
+  ])("someone who samples by %s and %s is told that it is %s", async (sampler_name, scheduler, name) => {
+    const answer = await at.post("/sdapi/v1/txt2img", { ...small, steps: 2, sampler_name, scheduler });
+    expect(infoOf((await answer.json()) as Answer).sampler_name).toBe(name);
+  });
+
+  it("someone who counts seeds beyond 2^53 finds each digit in the answer", async () => {
+    const body = { ...small, steps: 1, seed: "18446744073709551615", batch_size: 2 };
+    const { info } = (await (await at.post("/sdapi/v1/txt2img", body)).json()) as Answer;
+    expect(info).toContain('"seed":18446744073709551615,"all_seeds":[18446744073709551615,0],');
+    expect(JSON.parse(info)).toMatchObject({ prompt: small.prompt, all_seeds: [2 ** 64, 0] });
+    expect(await refused({ ...small, seed: 2 ** 60 })).toBe("seed");
+  });
+
+  it("someone who draws a mask on a transparent canvas changes what was drawn, or all but that", async () => {
     const half = (colour: string, background: string) =>
       sharp({ create: { width: 64, height: 64, channels: 4, background } })
         .composite([
@@ -122,7 +234,7 @@ describe("a mask", () => {
     const pixels = async (mask: Buffer, inverted?: number) => {
       const body = { ...small, ...{ init_images: [await red()], mask: mask.toString("base64"), steps: 4 } };
       const answer = await at.post("/sdapi/v1/img2img", { ...body, inpainting_mask_invert: inverted });
-      const { images } = (await answer.json()) as { images: string[] };
+      const { images } = (await answer.json()) as Answer;
       return (await sharp(Buffer.from(images[0]!, "base64")).raw().toBuffer()).toString("hex");
     };
     const drawn = await pixels(await half("#fff", "#0000"));
@@ -186,9 +298,6 @@ describe("a field that this server has nothing for", () => {
     expect(await refused({ ...small, styles: ["anime"] })).toBe("styles");
     expect(await refused({ ...small, subseed_strength: 0.3 })).toBe("subseed_strength");
     expect(await refused({ ...small, script_name: "x/y/z plot" })).toBe("script_name");
-    expect(await refused({ ...small, alwayson_scripts: { ControlNet: { args: [{}] } } })).toBe(
-      "alwayson_scripts",
-    );
     for (const [sampler_name, eta] of [
       ["Euler a", 0],
       ["DPM++ 2M SDE", 0],
@@ -196,15 +305,33 @@ describe("a field that this server has nothing for", () => {
       ["DDIM", 0.5],
     ] as const)
       expect(await refused({ ...small, sampler_name, eta })).toBe("eta");
+    for (const sampler_name of ["Euler a", "k_euler_a", "DPM++ 2M SDE Karras"])
+      expect(await refused({ ...small, sampler_name, eta: 0 })).toBe("eta");
+    expect(await refused({ ...small, sampler_index: "DDIM", eta: 1 })).toBe("eta");
     expect(await refused({ ...small, override_settings: { eta_noise_seed_delta: 31337 } })).toBe(
       "override_settings.eta_noise_seed_delta",
     );
     expect(await refused({ eta_noise_seed_delta: 31337 }, "options")).toBe("eta_noise_seed_delta");
-    const init_images = [(await picture().toBuffer()).toString("base64")];
+    const init_images = [await red()];
     expect(await refused({ ...small, init_images, resize_mode: 1 }, "img2img")).toBe("resize_mode");
-    expect(await refused({ ...small, init_images, mask: init_images[0], mask_blur: 12 }, "img2img")).toBe(
-      "mask_blur",
-    );
+  });
+
+  const controlnet = (...args: object[]) => ({ controlnet: { args } });
+  it.each<[string, object, string?]>([
+    ["a unit that is off", controlnet({ enabled: false, module: "none" }, { enabled: false })],
+    ["a unit that is on", controlnet({ enabled: false }, { enabled: true }), "controlnet"],
+    ["a unit that does not say", { ControlNet: { args: [{}] } }, "ControlNet"],
+    ["ADetailer that is off", { ADetailer: { args: [false, { ad_model: "face_yolov8n.pt" }] } }],
+    ["ADetailer without a detector", { ADetailer: { args: [{ ad_model: "None" }] } }],
+    ["ADetailer that is on", { ADetailer: { args: [true, { ad_model: "face_yolov8n.pt" }] } }, "ADetailer"],
+    ["ADetailer that does not say", { ADetailer: { args: [true] } }, "ADetailer"],
+    ["another that is off", { "Dynamic Prompts v2.17.1": { args: [false, true] }, ReActor: [null, false] }],
+    ["one that nobody knows", { Mystery: { args: [false] } }, "Mystery"],
+    ["no list of them", "all" as unknown as object, ""],
+  ])("of a script, %s", async (_, alwayson_scripts, name) => {
+    const body = { ...small, steps: 1, alwayson_scripts };
+    if (name === undefined) expect((await at.post("/sdapi/v1/txt2img", body)).status).toBe(200);
+    else expect(await refused(body)).toBe(name === "" ? "alwayson_scripts" : `alwayson_scripts.${name}`);
   });
 
   it("is accepted where it would have none", async () => {
@@ -249,7 +376,8 @@ describe("a field that this server has nothing for", () => {
   it("is named as this API names it when its value is wrong", async () => {
     expect(await refused({ ...small, sampler_name: "Ewler" })).toBe("sampler_name");
     expect(await refused({ ...small, scheduler: "Kerras" })).toBe("scheduler");
-    expect(await refused({ ...small, cfg_scale: "7" })).toBe("cfg_scale");
+    expect(await refused({ ...small, cfg_scale: "seven" })).toBe("cfg_scale");
+    expect(await refused({ ...small, steps: "4.5" })).toBe("steps");
     expect(await refused({ ...small, n_iter: 9, batch_size: 9 })).toBe("batch_size");
     expect(await refused({ ...small, init_images: ["http://127.0.0.1/"] }, "img2img")).toBe("init_images");
   });

@@ -5,7 +5,7 @@ import { InvalidRequest, listed } from "../../errors.js";
 import type { OutputFormat } from "../schemas.js";
 import type { Wish } from "../settle.js";
 import { maskSource, sourceFromText } from "../source.js";
-import { refuseEffects } from "./inert.js";
+import { maskWarnings, refuseEffects } from "./inert.js";
 import type { Img2img, Txt2img } from "./schemas.js";
 
 /** `checkpoint` and `clipSkip` as POST /options left them; without one, the first model. */
@@ -24,6 +24,7 @@ export function txt2imgWish(body: Txt2img, standing: Standing): Wish {
     ...(width != null && { width }),
     ...(height != null && { height }),
     ...(scheduler && { scheduler }),
+    roundsSize: true,
     count: (body.batch_size ?? 1) * (body.n_iter ?? 1),
     ...overrides(body.override_settings ?? {}, standing),
     previews: true,
@@ -35,7 +36,8 @@ export async function img2imgWish(body: Img2img, standing: Standing): Promise<Wi
   const image = await sourceFromText("init_images", body.init_images[0]!);
   const given = body.mask ? await sourceFromText("mask", body.mask) : undefined;
   const mask = given && body.inpainting_mask_invert ? await maskSource(given, { inverted: true }) : given;
-  return { ...wish, image, ...(mask && { mask }), strength: body.denoising_strength ?? 0.75 };
+  const masked = mask && { mask, warnings: maskWarnings(body) };
+  return { ...wish, image, ...masked, strength: body.denoising_strength ?? 0.75 };
 }
 
 /** Undefined: the model's own. */
