@@ -74,7 +74,7 @@ function complete(wish: Wish, model: ServedModel) {
   const { card } = model;
   const { defaults } = card;
   const kind = kindDefaults(card, requestKind(wish));
-  const { image, mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = wish;
+  const { mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = wish;
   const chosen = wish.scheduler ?? defaults.scheduler;
   const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
   const strength = wish.strength ?? kind.strength;
