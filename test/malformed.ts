@@ -145,14 +145,18 @@ export function malformed(document: Document, hints: Hints, random: Rng) {
   const inPath = path.replace(/\{\w+\}/g, () =>
     encodeURIComponent(textOf(pick(nasty, random)).slice(0, 300)),
   );
-  const query =
-    random() < 0.3 ? `?${encodeURIComponent(textOf(pick(nasty, random)).slice(0, 300))}=1&a[]=%` : "";
+  const query = [
+    ...(operation.parameters ?? [])
+      .filter((parameter) => parameter.in === "query" && random() < 0.8)
+      .map(({ name }) => `${name}=${encodeURIComponent(textOf(pick(nasty, random)).slice(0, 300))}`),
+    ...(random() < 0.3 ? [`${encodeURIComponent(textOf(pick(nasty, random)).slice(0, 300))}=1&a[]=%`] : []),
+  ].join("&");
   const init: RequestInit = {
     method: random() < 0.05 ? pick(["PUT", "PATCH", "POST"], random) : method.toUpperCase(),
   };
   const content = Object.entries(operation.requestBody?.content ?? {})[0];
   if (content && init.method !== "GET") Object.assign(init, sent(content, document, hints, random));
-  const url = `http://localhost${inPath.replaceAll("%00", "%2500")}${query}`;
+  const url = `http://localhost${inPath.replaceAll("%00", "%2500")}${query && `?${query}`}`;
   return { url, init, what: `${init.method} ${path} ${String(init.body).slice(0, 300)}` };
 }
 

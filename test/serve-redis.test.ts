@@ -6,7 +6,7 @@ import { queueOver } from "../src/serve/redis/open.js";
 import type { Job, JobList, ModelList } from "../src/serve/schemas.js";
 import { type Serving, serveModels } from "../src/serve/server.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
-import { tinyLora, tinyModel } from "./serving.js";
+import { eventsOf, tinyLora, tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 let redis: RedisServer;
@@ -85,6 +85,19 @@ describe("two servers over one Redis", () => {
     expect(file.headers.get("content-type")).toBe("image/png");
     const metrics = await (await fetch(`${two.url}/metrics`)).text();
     expect(metrics).toContain('koala_jobs_total{state="done",model="koala-1b-tiny"} 1');
+  });
+
+  it("stream several jobs over one connection, whichever server took them", async () => {
+    const taken = await Promise.all(
+      servers.map((server, i) => ask<Job>(server, "/api/jobs", { prompt: "a red bicycle", steps: 2 + i })),
+    );
+    const ids = taken.map(({ body }) => body.id);
+    const events = await eventsOf(await fetch(`${servers[1]!.url}/api/events?jobs=${ids.join(",")}`));
+    expect(events.filter(({ event }) => event === "image")).toHaveLength(2);
+    const over = events.flatMap(({ event, data }) => (event === "state" ? [data as Job] : []));
+    for (const id of ids) expect(over.findLast((job) => job.id === id)?.state).toBe("done");
+    expect(events.map(({ id }) => id).filter((id) => id !== undefined)).toEqual(["end"]);
+    expect(events.at(-1)!.id).toBe("end");
   });
 
   it("paint for OpenAI's clients too", async () => {

@@ -16,3 +16,6 @@ export const mostWaitingBytes = 2 ** 28;
 
 /** Pixels of a picture that is sent. A PNG of a few kB can hold more than a machine has memory for. */
 export const mostInputPixels = 2 ** 24;
+
+/** Jobs that one stream of events follows: so many ids fit into an address. */
+export const mostFollowed = 100;

@@ -177,19 +177,27 @@ export const job = z
 
 export const jobList = z.strictObject({ jobs: z.array(job) }).openapi("JobList");
 
-/** The data of the server-sent events `step`, `preview` and `image`; `state` carries a Job. */
+/**
+ * The data of the server-sent events `step`, `preview`, `image` and `gone`; `state` carries a Job. `job` is whose event
+ * it is.
+ */
 export const stepEvent = z.strictObject({
+  job: z.uuid(),
   step: z.int(),
   total: z.int(),
   secondsLeft: z.number().nullable(),
 });
 export const previewEvent = z.strictObject({
+  job: z.uuid(),
   /** Which of the job's pictures it shows. */
   index: z.int(),
   step: z.int(),
   /** A data: URL. */
   url: z.string(),
 });
+export const imageEvent = jobImage.extend({ job: z.uuid() });
+/** The job is not known here: it never was, or is forgotten. */
+export const goneEvent = z.strictObject({ job: z.string() });
 
 export const limits = z
   .strictObject({
@@ -255,6 +263,8 @@ export type Job = z.infer<typeof job>;
 export type JobList = z.infer<typeof jobList>;
 export type StepEvent = z.infer<typeof stepEvent>;
 export type PreviewEvent = z.infer<typeof previewEvent>;
+export type ImageEvent = z.infer<typeof imageEvent>;
+export type GoneEvent = z.infer<typeof goneEvent>;
 export type Limits = z.infer<typeof limits>;
 export type Model = z.infer<typeof model>;
 export type ModelList = z.infer<typeof modelList>;

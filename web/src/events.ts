@@ -1,13 +1,20 @@
 /** @file Server-sent events by `fetch`, which, unlike EventSource, can send a key. Connects again when it is cut off. */
 
+import type { GoneEvent, ImageEvent, Job, PreviewEvent, StepEvent } from "../../src/serve/schemas.js";
+
+/** What the server tells, and whether it can be heard. */
 export type ServerEvent =
-  | { type: "state" | "step" | "preview" | "image"; data: unknown }
+  | { type: "state"; data: Job }
+  | { type: "step"; data: StepEvent }
+  | { type: "preview"; data: PreviewEvent }
+  | { type: "image"; data: ImageEvent }
+  | { type: "gone"; data: GoneEvent }
   | { type: "lost" }
   | { type: "found" };
 
 type Connect = (lastId: string | undefined) => Promise<Response>;
 
-const kinds = ["state", "step", "preview", "image"] as const;
+const kinds = ["state", "step", "preview", "image", "gone"] as const;
 const pauseMilliseconds = 2000;
 
 /** Ends when the server ends it (a last event called "end", or no content), or when the signal fires. */
@@ -24,7 +31,7 @@ export async function* serverEvents(connect: Connect, signal: AbortSignal): Asyn
       for await (const { id, event, data } of messages(response.body)) {
         if (id !== undefined) lastId = id;
         const type = kinds.find((kind) => kind === event);
-        if (type) yield { type, data: JSON.parse(data) };
+        if (type) yield { type, data: JSON.parse(data) } as ServerEvent;
       }
     }
     if (signal.aborted || lastId === "end") return;

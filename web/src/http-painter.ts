@@ -1,19 +1,19 @@
 /** @file Painting by `koala serve`: its jobs API (docs/api.md), in the types of its own schemas. */
 
-import type {
-  GenerationRequest,
-  Job,
-  JobImage,
-  ModelList,
-  PreviewEvent,
-  Problem,
-  StepEvent,
-} from "../../src/serve/schemas.js";
-import { type ServerEvent, serverEvents } from "./events.js";
+import { isOver } from "../../src/serve/queue.js";
+import type { GenerationRequest, Job, JobImage, ModelList, Problem } from "../../src/serve/schemas.js";
+import type { ServerEvent } from "./events.js";
+import { JobEvents } from "./job-events.js";
 import { KeyNeeded, type PaintEvent, type Painter, PaintFailure, Stopped, Unreachable } from "./painter.js";
 
 export class HttpPainter implements Painter {
   readonly #key: () => string | undefined;
+  readonly #events = new JobEvents((ids, lastId, signal) =>
+    this.#send(`/api/events?jobs=${ids.join(",")}`, {
+      signal,
+      ...(lastId !== undefined && { headers: { "last-event-id": lastId } }),
+    }),
+  );
 
   /** `key` gives what a server that asks for one is sent. */
   constructor(key: () => string | undefined = () => undefined) {
@@ -47,22 +47,15 @@ export class HttpPainter implements Painter {
     const seen = new Set<number>();
     let last: Job | undefined;
     try {
-      const connect = (lastId: string | undefined) =>
-        this.#send(`/api/jobs/${id}/events`, {
-          signal,
-          ...(lastId !== undefined && { headers: { "last-event-id": lastId } }),
-        });
-      for await (const event of serverEvents(connect, signal)) {
-        if (event.type === "state") last = event.data as Job;
+      for await (const event of this.#events.follow(id, signal)) {
+        if (event.type === "state") last = event.data;
         yield* this.#told(event, seen);
-        // Whoever waits for the stream's end waits for the browser's next try.
-        if (last && isOver(last)) break;
       }
     } finally {
       signal.removeEventListener("abort", stop);
     }
     if (signal.aborted) throw new Stopped();
-    const job = last && isOver(last) ? last : await this.#job(id);
+    const job = last && isOver(last.state) ? last : await this.#job(id);
     if (!job) throw new PaintFailure("The server no longer knows this painting. Paint it again.");
     yield* this.#fetched(job.images, seen);
     if (job.state === "cancelled") throw new Stopped();
@@ -79,22 +72,26 @@ export class HttpPainter implements Painter {
   async *#told(event: ServerEvent, seen: Set<number>): AsyncGenerator<PaintEvent> {
     switch (event.type) {
       case "state": {
-        const { state, position, step, total, secondsLeft, images } = event.data as Job;
+        const { state, position, step, total, secondsLeft, images } = event.data;
         if (state === "queued") yield { type: "queued", position };
         else yield { type: "step", step, total, secondsLeft };
         yield* this.#fetched(images, seen);
         return;
       }
-      case "step":
-        yield { type: "step", ...(event.data as StepEvent) };
+      case "step": {
+        const { step, total, secondsLeft } = event.data;
+        yield { type: "step", step, total, secondsLeft };
         return;
+      }
       case "preview": {
-        const { index, url } = event.data as PreviewEvent;
+        const { index, url } = event.data;
         if (!seen.has(index)) yield { type: "preview", index, url };
         return;
       }
       case "image":
-        yield* this.#fetched([event.data as JobImage], seen);
+        yield* this.#fetched([event.data], seen);
+        return;
+      case "gone":
         return;
       case "lost":
       case "found":
@@ -133,8 +130,6 @@ export class HttpPainter implements Painter {
     return fetch(path, { ...init, headers, credentials: "omit" }).catch(unreachable);
   }
 }
-
-const isOver = ({ state }: Job): boolean => state === "done" || state === "failed" || state === "cancelled";
 
 function unreachable(): never {
   throw new Unreachable(

@@ -17,6 +17,7 @@ import {
 import { urlOf } from "./pictures.js";
 import { reveal } from "./reveal.js";
 import { mask, prompt, requestNow, startImage } from "./settings.js";
+import { forget, remember, takeUnfinished } from "./unfinished.js";
 
 export const painter: Painter = new HttpPainter(() => key.value);
 
@@ -74,12 +75,10 @@ export function titleTasks(): void {
   });
 }
 
-/** Follows what was being painted when the page was left. */
+/** Follows what was being painted when the page was left, and no other tab follows. */
 export async function takeUp(): Promise<void> {
-  const ids = unfinished();
-  localStorage.removeItem(storageKey);
   await Promise.all(
-    ids.map((id) => {
+    (await takeUnfinished()).map((id) => {
       const { signal: stop, key } = begin("");
       return followed(key, painter.follow(id, stop), {});
     }),
@@ -202,18 +201,3 @@ const taskOf = (key: number): Task | undefined => tasks.value.find((task) => tas
 function update(key: number, changes: Partial<Task>): void {
   tasks.value = tasks.value.map((task) => (task.key === key ? { ...task, ...changes } : task));
 }
-
-const storageKey = "koala.painting";
-
-function unfinished(): string[] {
-  try {
-    const ids: unknown = JSON.parse(localStorage.getItem(storageKey) ?? "[]");
-    return Array.isArray(ids) ? ids.filter((id) => typeof id === "string" && /^[\w-]{8,64}$/.test(id)) : [];
-  } catch {
-    return [];
-  }
-}
-
-const remember = (id: string) => localStorage.setItem(storageKey, JSON.stringify([...unfinished(), id]));
-const forget = (id: string) =>
-  localStorage.setItem(storageKey, JSON.stringify(unfinished().filter((other) => other !== id)));

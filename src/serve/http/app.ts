@@ -10,6 +10,7 @@ import { webuiProblem } from "../webui/problem.js";
 import { webuiRoutes } from "../webui/routes.js";
 import { Audience } from "./audience.js";
 import { describeOthers } from "./described.js";
+import { eventRoutes } from "./events.js";
 import { type GuardOptions, keyRequired, ownVisitors, protectedAnswer } from "./guard.js";
 import { jobRoutes } from "./jobs.js";
 import { type Page, pageRoutes } from "./page.js";
@@ -30,6 +31,7 @@ export function createApp({ guard, page = new Map(), onError = () => {}, ...rest
   };
   app.use(bodyLimit({ maxSize: limits.bodyBytes, onError: refuseLarge }));
   app.route("/", jobRoutes(service));
+  app.route("/", eventRoutes(service));
   app.route("/", openaiRoutes(service));
   app.route("/", webuiRoutes(service));
   app.get("/healthz", async (c) => {

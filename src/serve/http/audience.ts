@@ -4,9 +4,13 @@
  */
 
 import { Cancelled } from "../../errors.js";
+import { merged } from "../merged.js";
 import type { Order } from "../paint.js";
 import { Draining, isOver, type JobEvent, type JobQueue, type JobStatus } from "../queue.js";
 import { JobFailed } from "./problem.js";
+
+/** An event and the id of its job. */
+export type OfJob = { id: string; event: JobEvent };
 
 export class Audience {
   readonly #queue: JobQueue;
@@ -25,6 +29,11 @@ export class Audience {
     } finally {
       await this.#leave(id);
     }
+  }
+
+  /** The events of several jobs, each with its job's id. */
+  followAll(ids: readonly string[], signal: AbortSignal): AsyncGenerator<OfJob, void> {
+    return merged((own) => ids.map((id) => this.#followNamed(id, own)), signal);
   }
 
   /** Hands in an order of one who will follow it at once; it is cancelled when nobody does any more. */
@@ -53,6 +62,10 @@ export class Audience {
     // Not cancelled by anyone: its client may send it again, to another server or to this one's next start.
     const health = await this.#queue.health();
     throw !health.ok && health.reason === "stopping" ? new Draining() : new Cancelled();
+  }
+
+  async *#followNamed(id: string, signal: AbortSignal): AsyncGenerator<OfJob, void> {
+    for await (const event of this.follow(id, signal)) yield { id, event };
   }
 
   async #leave(id: string): Promise<void> {

@@ -1,17 +1,18 @@
-/** @file The jobs API: hand in, ask, follow, cancel, fetch pictures; and the models there are. */
+/** @file The jobs API: hand in, ask, cancel, fetch pictures; and the models there are. events.ts follows jobs. */
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
-import { type SSEStreamingApi, streamSSE } from "hono/streaming";
-import { isOver, type JobEvent, type JobStatus, jobWarnings } from "../queue.js";
+import { type JobStatus, jobWarnings } from "../queue.js";
 import * as schemas from "../schemas.js";
 import { settle } from "../settle.js";
 import { jsonOf } from "./described.js";
-import { notFound, troubleOf } from "./problem.js";
+import { notFound } from "./problem.js";
 import { pictureFile, type Service } from "./service.js";
 import { validated } from "./validated.js";
 
-const failures = { "4XX": jsonOf("Refused; the error says why.", schemas.problem) };
-const params = z.object({ id: z.string().openapi({ example: "4f0c2a4e-6c1b-4b0e-9d0a-3f1f9a1b2c3d" }) });
+export const failures = { "4XX": jsonOf("Refused; the error says why.", schemas.problem) };
+export const params = z.object({
+  id: z.string().openapi({ example: "4f0c2a4e-6c1b-4b0e-9d0a-3f1f9a1b2c3d" }),
+});
 const imageParams = params.extend({ n: z.string().openapi({ example: "0" }) });
 const binary = { schema: z.string().openapi({ format: "binary" }) };
 const tags = ["jobs"];
@@ -43,18 +44,6 @@ const read = createRoute({
   summary: "A job as it is now.",
   request: { params },
   responses: { 200: jsonOf("The job.", schemas.job), ...failures },
-});
-const follow = createRoute({
-  method: "get",
-  path: "/api/jobs/{id}/events",
-  tags,
-  summary: "Server-sent events state, step, preview and image, until the job is over.",
-  request: { params },
-  responses: {
-    200: { description: "Events.", content: { "text/event-stream": { schema: z.string() } } },
-    204: { description: "The job is over and its last event was received: do not connect again." },
-    ...failures,
-  },
 });
 const cancel = createRoute({
   method: "delete",
@@ -90,7 +79,7 @@ const models = createRoute({
   },
 });
 
-export function jobRoutes({ queue, audience, catalogue, aliases, limits, onError }: Service): OpenAPIHono {
+export function jobRoutes({ queue, catalogue, aliases, limits }: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(schemas.generationRequest) });
   const found = async (id: string, job: Promise<JobStatus | undefined>) => {
     const status = await job;
@@ -114,28 +103,6 @@ export function jobRoutes({ queue, audience, catalogue, aliases, limits, onError
     const { id } = c.req.valid("param");
     return c.json(await found(id, queue.cancel(id)), 200);
   });
-  app.openapi(follow, async (c) => {
-    const { id } = c.req.valid("param");
-    const { state } = await found(id, queue.get(id));
-    if (isOver(state) && c.req.header("last-event-id") === lastId) return c.body(null, 204);
-    // Hono answers HEAD as GET without the body, and a stream that nobody reads would never end.
-    if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
-    c.header("x-accel-buffering", "no"); // nginx would hold events back
-    return streamSSE(c, async (stream) => {
-      const controller = new AbortController();
-      stream.onAbort(() => controller.abort());
-      const beat = setInterval(() => void stream.write(": still here\n\n"), 20_000);
-      try {
-        for await (const event of audience.follow(id, controller.signal)) await send(stream, event, id);
-      } catch (error) {
-        // The stream ends before its last event, and an EventSource connects again.
-        const { bug } = troubleOf(error);
-        if (bug !== undefined) onError(bug);
-      } finally {
-        clearInterval(beat);
-      }
-    });
-  });
   app.openapi(fetchImage, async (c) => {
     const { id, n } = c.req.valid("param");
     const file = await pictureFile(queue, id, /^\d{1,4}$/.test(n) ? Number(n) : undefined);
@@ -149,35 +116,7 @@ export function jobRoutes({ queue, audience, catalogue, aliases, limits, onError
   return app;
 }
 
-/** Of the event after which there is nothing to connect again for. */
-const lastId = "end";
-
-async function send(stream: SSEStreamingApi, event: JobEvent, job: string): Promise<void> {
-  const { name, data, last = false } = eventData(event, job);
-  await stream.writeSSE({ event: name, data: JSON.stringify(data), ...(last && { id: lastId }) });
-}
-
-function eventData(event: JobEvent, job: string): { name: string; data: unknown; last?: boolean } {
-  switch (event.type) {
-    case "state":
-      return { name: "state", data: publicJob(event.job), last: isOver(event.job.state) };
-    case "step": {
-      const { type, ...data } = event;
-      return { name: type, data };
-    }
-    case "preview": {
-      const { type, index, step, mediaType, bytes } = event;
-      const url = `data:${mediaType};base64,${Buffer.from(bytes).toString("base64")}`;
-      return { name: type, data: { index, step, url } satisfies schemas.PreviewEvent };
-    }
-    case "image":
-      return { name: "image", data: publicImage(job, event.image) };
-    default:
-      return event satisfies never;
-  }
-}
-
-const publicImage = (job: string, image: JobStatus["images"][number]): schemas.JobImage => ({
+export const publicImage = (job: string, image: JobStatus["images"][number]): schemas.JobImage => ({
   ...image,
   url: `/api/jobs/${job}/images/${image.index}`,
 });

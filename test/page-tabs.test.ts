@@ -1,0 +1,91 @@
+/** @file The page with more jobs than a browser has connections, in one tab and in several. */
+
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { JobList } from "../src/serve/schemas.js";
+import { type Serving, serveModels } from "../src/serve/server.js";
+import { openBrowser, visit } from "./browser.js";
+import { tinyModel } from "./serving.js";
+
+let browser: Browser;
+let server: Serving;
+
+beforeAll(async () => {
+  [browser, server] = await Promise.all([
+    openBrowser(),
+    serveModels({ models: [tinyModel], port: 0, threads: 1, limits: { steps: 900 } }),
+  ]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await server?.close(0);
+});
+
+const jobs = async () => ((await (await fetch(`${server.url}/api/jobs`)).json()) as JobList).jobs;
+const unfinished = async () =>
+  (await jobs()).filter(({ state }) => state === "queued" || state === "running").length;
+
+async function press(page: Page, times: number, prompt: string, steps: number): Promise<void> {
+  await page.fill("#prompt", prompt);
+  await page.fill("#steps", String(steps));
+  for (let i = 0; i < times; i++) await page.keyboard.press("Control+Enter");
+}
+
+async function anotherTab(page: Page): Promise<Page> {
+  const other = await page.context().newPage();
+  await other.goto(server.url);
+  await other.waitForSelector("form");
+  return other;
+}
+
+describe("nine jobs", () => {
+  it("are sent, followed and kept in each of two tabs, over one stream each", async () => {
+    const { page, complaints, close } = await visit(browser, server.url);
+    let streams = 0;
+    page.on("request", (request) => void (streams += request.url().includes("/api/events") ? 1 : 0));
+    page.on("requestfailed", (request) => void (streams -= request.url().includes("/api/events") ? 1 : 0));
+    page.on("requestfinished", (request) => void (streams -= request.url().includes("/api/events") ? 1 : 0));
+    await press(page, 9, "a cat", 40);
+    await page.waitForSelector("text=Cancel all 9");
+    await expect.poll(() => streams).toBe(1);
+    const other = await anotherTab(page);
+    await press(other, 9, "a dog", 3);
+    await other.waitForSelector("text=Cancel all 9");
+    for (const tab of [page, other]) {
+      await tab.waitForSelector(".thumb:nth-child(9)");
+      await tab.waitForSelector(".painting", { state: "detached" });
+      expect(await tab.locator(".thumb").count()).toBe(9);
+    }
+    expect(await unfinished()).toBe(0);
+    await close();
+    expect(complaints).toEqual([]);
+  });
+
+  it("are cancelled at once, and another tab's go on", async () => {
+    const { page, complaints, close } = await visit(browser, server.url);
+    await press(page, 9, "a cat", 900);
+    await page.waitForSelector("text=Cancel all 9");
+    const other = await anotherTab(page);
+    await press(other, 1, "a dog", 3);
+    await other.waitForSelector(".painting");
+    expect(await unfinished()).toBe(10);
+    await page.click("text=Cancel all 9");
+    await other.waitForSelector(".thumb");
+    await page.waitForSelector(".painting", { state: "detached" });
+    expect(await other.locator(".thumb").count()).toBe(1);
+    expect(await unfinished()).toBe(0);
+    await close();
+    expect(complaints).toEqual([]);
+  });
+
+  it("that a closed tab left are followed by the next one", async () => {
+    const { page, close } = await visit(browser, server.url);
+    const other = await anotherTab(page);
+    await press(page, 9, "a cat", 30);
+    await page.waitForSelector("text=Cancel all 9");
+    await page.close();
+    await other.reload();
+    await other.waitForSelector(".thumb:nth-child(9)");
+    await close();
+  });
+});

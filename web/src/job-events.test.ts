@@ -1,0 +1,110 @@
+/** @file The events of all jobs of a tab, over one connection. */
+
+import { expect, it } from "vitest";
+import type { ServerEvent } from "./events.js";
+import { JobEvents } from "./job-events.js";
+
+/** A server of streams: each connection is kept open, told what to send, and cut by its client alone. */
+function server() {
+  const connections: {
+    ids: readonly string[];
+    open: boolean;
+    send: (event: string, data: object) => void;
+  }[] = [];
+  const events = new JobEvents(async (ids, _, signal) => {
+    let send = (_text: string) => {};
+    const body = new ReadableStream<Uint8Array>({
+      start(controller) {
+        send = (text) => controller.enqueue(new TextEncoder().encode(text));
+        signal.addEventListener("abort", () => controller.error(signal.reason));
+      },
+    });
+    const connection = {
+      ids,
+      open: true,
+      send: (event: string, data: object) => send(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`),
+    };
+    signal.addEventListener("abort", () => (connection.open = false));
+    connections.push(connection);
+    return new Response(body);
+  });
+  return { events, connections };
+}
+
+const never = () => new AbortController().signal;
+const state = (id: string, state: string) => ({ id, state });
+const settled = () => new Promise((resolve) => setTimeout(resolve, 10));
+
+async function read(events: AsyncIterable<ServerEvent>, into: ServerEvent["type"][]): Promise<void> {
+  for await (const { type } of events) into.push(type);
+}
+
+it("jobs that are followed together share a connection, which another job replaces", async () => {
+  const { events, connections } = server();
+  const told: Record<string, ServerEvent["type"][]> = { a: [], b: [], c: [] };
+  const reading = ["a", "b"].map((id) => read(events.follow(id, never()), told[id]!));
+  await settled();
+  expect(connections.map(({ ids }) => ids)).toEqual([["a", "b"]]);
+  connections[0]!.send("state", state("a", "running"));
+  connections[0]!.send("step", { job: "b", step: 1 });
+  connections[0]!.send("state", state("a", "done"));
+  await settled();
+  expect(told).toEqual({ a: ["state", "state"], b: ["step"], c: [] });
+
+  reading.push(read(events.follow("c", never()), told.c!));
+  await settled();
+  expect(connections.map(({ ids, open }) => [ids, open])).toEqual([
+    [["a", "b"], false],
+    [["b", "c"], true],
+  ]);
+  connections[1]!.send("gone", { job: "c" });
+  connections[1]!.send("state", state("b", "cancelled"));
+  await Promise.all(reading);
+  expect(told).toEqual({ a: ["state", "state"], b: ["step", "state"], c: ["gone"] });
+  expect(connections[1]!.open).toBe(false);
+});
+
+it("who stops following ends nobody else's connection, the last one ends it", async () => {
+  const { events, connections } = server();
+  const [one, two] = [new AbortController(), new AbortController()];
+  const reading = [read(events.follow("a", one.signal), []), read(events.follow("b", two.signal), [])];
+  await settled();
+  one.abort();
+  await settled();
+  expect(connections[0]!.open).toBe(true);
+  two.abort();
+  await Promise.all(reading);
+  expect(connections.map(({ open }) => open)).toEqual([false]);
+});
+
+it("a connection that another list finds again is told as found", async () => {
+  const told: ServerEvent["type"][] = [];
+  let here = false;
+  const events = new JobEvents(async (ids) => {
+    if (!here) throw new TypeError("no network");
+    const lines = ids.map((id) => `event: state\ndata: ${JSON.stringify(state(id, "done"))}\n\n`);
+    return new Response(lines.join(""));
+  });
+  const reading = [read(events.follow("a", never()), told)];
+  await settled();
+  expect(told).toEqual(["lost"]);
+  here = true;
+  reading.push(read(events.follow("b", never()), []));
+  await Promise.all(reading);
+  expect(told).toEqual(["lost", "found", "state"]);
+});
+
+it("more jobs than one connection takes follow when others are over", async () => {
+  const { events, connections } = server();
+  const ids = Array.from({ length: 102 }, (_, i) => `job-${i}`);
+  const reading = ids.map((id) => read(events.follow(id, never()), []));
+  await settled();
+  expect(connections[0]!.ids).toEqual(ids.slice(0, 100));
+  connections[0]!.send("state", state("job-7", "done"));
+  await settled();
+  expect(connections[1]!.ids).toEqual([...ids.slice(0, 7), ...ids.slice(8, 101)]);
+  connections[1]!.send("state", state("job-8", "done"));
+  await settled();
+  for (const id of ids) connections[2]!.send("state", state(id, "done"));
+  await Promise.all(reading);
+});

@@ -1,0 +1,100 @@
+/**
+ * @file The events of all jobs that this tab follows, over one connection: browsers open six to a server that speaks
+ * HTTP/1.1, and images, requests and other tabs need some too. When another job is followed, it connects again with
+ * the new list; every connection begins with the state of each job, so nothing is missed in between.
+ */
+
+import { Channel } from "../../src/serve/channel.js";
+import { mostFollowed } from "../../src/serve/limits.js";
+import { isOver } from "../../src/serve/queue.js";
+import { type ServerEvent, serverEvents } from "./events.js";
+
+/** Asks the server for the events of these jobs. */
+export type ConnectJobs = (
+  ids: readonly string[],
+  lastId: string | undefined,
+  signal: AbortSignal,
+) => Promise<Response>;
+
+type Follower = { id: string; events: Channel<ServerEvent> };
+
+export class JobEvents {
+  readonly #connect: ConnectJobs;
+  readonly #followers = new Set<Follower>();
+  /** The connection there is, or the one that is tried. */
+  #connection = new AbortController();
+  #running = false;
+  #lost = false;
+
+  constructor(connect: ConnectJobs) {
+    this.#connect = connect;
+  }
+
+  /** A job's events from its state now. Ends when the job is over or not known, and when the signal fires. */
+  async *follow(id: string, signal: AbortSignal): AsyncGenerator<ServerEvent, void> {
+    const follower: Follower = { id, events: new Channel() };
+    const leave = () => follower.events.end();
+    if (signal.aborted) return;
+    signal.addEventListener("abort", leave);
+    this.#followers.add(follower);
+    this.#connection.abort();
+    void this.#run();
+    try {
+      yield* follower.events;
+    } finally {
+      signal.removeEventListener("abort", leave);
+      this.#followers.delete(follower);
+      if (this.#followers.size === 0) this.#connection.abort();
+    }
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    try {
+      // A turn later, so that jobs that are followed together are asked for together.
+      for (await Promise.resolve(); this.#followers.size > 0; ) await this.#connected();
+    } finally {
+      this.#running = false;
+      for (const { events } of this.#followers) events.end();
+    }
+  }
+
+  /** One list of jobs, until all of them are over or another list is wanted. */
+  async #connected(): Promise<void> {
+    const { signal } = (this.#connection = new AbortController());
+    const ids = this.#ids().slice(0, mostFollowed);
+    for await (const event of serverEvents((lastId) => this.#connect(ids, lastId, signal), signal))
+      if (!signal.aborted) this.#pass(event);
+    if (!signal.aborted) this.#end(ids);
+  }
+
+  #ids(): string[] {
+    return [...new Set([...this.#followers].map(({ id }) => id))];
+  }
+
+  #pass(event: ServerEvent): void {
+    if (event.type === "lost" || event.type === "found") {
+      this.#lost = event.type === "lost";
+      for (const { events } of this.#followers) events.push(event);
+      return;
+    }
+    // A connection that was lost may be found by one with another list.
+    if (this.#lost) this.#pass({ type: "found" });
+    const job = event.type === "state" ? event.data.id : event.data.job;
+    for (const follower of this.#followers) if (follower.id === job) follower.events.push(event);
+    const over = event.type === "gone" || (event.type === "state" && isOver(event.data.state));
+    if (over) this.#end([job]);
+  }
+
+  /** Those jobs have nothing more to tell. */
+  #end(ids: readonly string[]): void {
+    const more = this.#ids().length > mostFollowed;
+    for (const follower of this.#followers) {
+      if (!ids.includes(follower.id)) continue;
+      follower.events.end();
+      this.#followers.delete(follower);
+    }
+    if (more) this.#connection.abort();
+  }
+}
