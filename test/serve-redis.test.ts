@@ -68,6 +68,10 @@ describe("two servers over one Redis", () => {
       const request = { prompt: "x", ...wrong };
       expect(await ask(servers[1]!, "/api/jobs", request)).toEqual(await ask(local, "/api/jobs", request));
     }
+    const texts = { texts: ["a zeppelin", "a red bicycle, ".repeat(30)] };
+    const counted = await ask(servers[1]!, "/api/tokens", texts);
+    expect(counted).toEqual(await ask(local, "/api/tokens", texts));
+    expect(counted.body).toMatchObject({ texts: [{ tokens: 8, limit: 77 }, { limit: 77 }] });
     await local.close(0);
   });
 

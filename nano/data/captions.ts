@@ -3,6 +3,7 @@
  * that a caption may hold comes from here or from a noun's names.
  */
 
+import { withArticle } from "../../src/pipeline/vocabulary.js";
 import { below } from "../../src/train/data/seeded.js";
 import type { Style } from "./emoji.js";
 import type { Noun } from "./nouns.js";
@@ -44,7 +45,7 @@ const pick = <T>(from: readonly T[], draw: Draw): T => from[below(from.length, d
 /** One way of saying it. The background is named always where it is not white, and sometimes where it is. */
 export function caption(noun: Noun, style: Style, background: Background, draw: Draw): string {
   const name = draw() < 0.75 || noun.aliases.length === 0 ? noun.name : pick(noun.aliases, draw);
-  const thing = draw() < 0.6 ? `${article(name)}${name}` : name;
+  const thing = draw() < 0.6 ? withArticle(name) : name;
   const manner = draw() < 0.75 ? styleNames[style][0]! : pick(styleNames[style], draw);
   const named = background !== "white" || draw() < 0.25;
   const behind = !named ? "" : draw() < 0.7 ? `on a ${background} background` : `${background} background`;
@@ -54,14 +55,7 @@ export function caption(noun: Noun, style: Style, background: Background, draw: 
 }
 
 /** The usual way of saying it, on white. */
-export const worded = (noun: string, style: Style): string =>
-  `${article(noun)}${noun}, ${styleNames[style][0]}`;
-
-/** "a ", "an ", or nothing before a plural. */
-export function article(name: string): string {
-  if (/[^s]s$/.test(name) && !/^(bus|cactus|octopus|minibus|circus)$/.test(name)) return "";
-  return /^[aeiou]/.test(name) ? "an " : "a ";
-}
+export const worded = (noun: string, style: Style): string => `${withArticle(noun)}, ${styleNames[style][0]}`;
 
 /** The words of every caption that can be made of `nouns`. */
 export function vocabulary(nouns: readonly Noun[]): Set<string> {

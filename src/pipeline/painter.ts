@@ -28,7 +28,8 @@ import {
   startFromNoise,
 } from "./start.js";
 import { type Encoded, encodeTexts, type PromptText, type StateRule } from "./text.js";
-import { type Words, wordsOf } from "./words.js";
+import type { Words } from "./vocabulary.js";
+import { wordsOf } from "./words.js";
 
 /** One step of a running generation; `preview` makes small images of where it is going, one per image. */
 export type Step = DenoiseStep & { preview: () => Promise<readonly Picture[]> };

@@ -2,7 +2,7 @@
 
 import { syntaxWarnings } from "../text/prompt-syntax.js";
 import type { CheckedRequest } from "./request.js";
-import { unknownWords, type Words } from "./words.js";
+import { unknownWordWarnings, type Words } from "./vocabulary.js";
 
 /** `words` are those that a model of few words knows. */
 export function warnOfPrompts(request: CheckedRequest, words: Words | undefined): void {
@@ -20,7 +20,7 @@ export function warnOfPrompts(request: CheckedRequest, words: Words | undefined)
   for (const [field, list = []] of texts) {
     for (const [i, text] of list.entries()) {
       for (const message of syntaxWarnings(field, text)) warnings.add(message, i);
-      for (const message of words ? unknownWords(text, words) : []) warnings.add(message, i);
+      for (const message of words ? unknownWordWarnings(text, words) : []) warnings.add(message, i);
     }
   }
   if (guided || !negativePrompts?.some((text) => text !== "")) return;

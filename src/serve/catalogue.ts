@@ -10,7 +10,8 @@ import { type Advice, adviceFor, hubId } from "../pipeline/advice.js";
 import { diffusersDefaults, type Kind, type KindDefaults } from "../pipeline/defaults.js";
 import { adaptableNetworks, type Components, loadComponents, trainedSize } from "../pipeline/load.js";
 import { type Lora, loraChanges } from "../pipeline/lora.js";
-import { type Words, wordsOf } from "../pipeline/words.js";
+import { wordsOf } from "../pipeline/words.js";
+import type { TokenLimit } from "../text/token-count.js";
 import type { Model } from "./schemas.js";
 
 /** A served model: what clients are told, and what painting with it needs. */
@@ -21,10 +22,10 @@ export type ServedModel = {
   scheduler: Scheduler;
   /** Of all its weights. */
   bytes: number;
-  /** Where it knows few: which. */
-  words?: Words;
   /** The LoRAs that fit it, by name; none where others generate. */
   loras: ReadonlyMap<string, NamedLora>;
+  /** What counts a prompt's tokens. */
+  tokenLimits: () => Promise<readonly TokenLimit[]>;
 };
 
 export type Catalogue = ReadonlyMap<string, ServedModel>;
@@ -135,6 +136,7 @@ async function describeModel(folder: string, loras: readonly NamedLora[]): Promi
   const names = schedulerChoices(scheduler);
   const fitting = await fittingLoras(loras, components);
   const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder));
+  const words = await wordsOf(folder);
   const card: Model = {
     id,
     name: id.slice(id.indexOf("/") + 1),
@@ -144,11 +146,12 @@ async function describeModel(folder: string, loras: readonly NamedLora[]): Promi
     ...defaultsOf(components, advice, scheduler),
     schedulers: [...names.keys()],
     loras: fitting.map(({ name, scale }) => ({ name, scale })),
+    ...(words && { words }),
   };
-  const words = await wordsOf(folder);
   return {
-    ...{ card, folder, scheduler, bytes: bytesOf(components), ...(words && { words }) },
+    ...{ card, folder, scheduler, bytes: bytesOf(components) },
     loras: new Map(fitting.map((lora) => [lora.name, lora])),
+    tokenLimits: limitsOf(components),
   };
 }
 
@@ -217,6 +220,11 @@ function canMake(own: Scheduler, { className, overrides }: SchedulerChoice): boo
 
 function bytesOf({ unet, vae, textEncoders }: Components): number {
   return [unet.part, vae.part, ...textEncoders.map(({ part }) => part)].reduce((sum, p) => sum + p.bytes, 0);
+}
+
+function limitsOf({ textEncoders }: Components): () => Promise<readonly TokenLimit[]> {
+  const limits = textEncoders.map(({ tokenizer, config: { maxTokens } }) => ({ tokenizer, maxTokens }));
+  return async () => limits;
 }
 
 /** Describing a model runs nothing. */

@@ -5,6 +5,7 @@
 
 import { z } from "@hono/zod-openapi";
 import { seedPattern } from "../diffusion/seed.js";
+import { wordsSchema } from "../pipeline/words.js";
 
 /** A picture in a request: base64, or a data: URL. Never a path, never an address to fetch. */
 const picture = (what: string) =>
@@ -234,12 +235,40 @@ export const model = z
     inpainting: fromImage("`image` and `mask`"),
     schedulers: z.array(z.string()),
     loras: z.array(scaledLora).openapi({ description: "What fits it, with the scale that is the default." }),
+    words: wordsSchema.optional().openapi({
+      description:
+        "Of a model that knows few words: which. A prompt joins a noun, a style and a background: " +
+        '"a koala, line art, on a yellow background". heldOut: pairs "noun/set" that training never saw.',
+    }),
   })
   .openapi("Model");
 
 export const modelList = z
   .strictObject({ models: z.array(model), limits })
   .openapi("ModelList", { description: "The first model is the one that is taken where none is named." });
+
+export const tokensRequest = z
+  .strictObject({
+    model: z.string().max(500).optional().openapi({ description: "The first if left out." }),
+    texts: z
+      .array(z.string().max(20_000))
+      .min(1)
+      .max(4)
+      .openapi({ example: ["a red bicycle", "blurry"] }),
+  })
+  .openapi("TokensRequest");
+
+export const tokenCounts = z
+  .strictObject({
+    texts: z.array(
+      z.strictObject({
+        tokens: z.int().openapi({ description: "With the marks of start and end, which are two." }),
+        limit: z.int().openapi({ description: "Tokens that the model reads.", example: 77 }),
+        cut: z.string().optional().openapi({ description: "What of the text it does not read." }),
+      }),
+    ),
+  })
+  .openapi("TokenCounts");
 
 export const problem = z
   .strictObject({
@@ -268,4 +297,5 @@ export type GoneEvent = z.infer<typeof goneEvent>;
 export type Limits = z.infer<typeof limits>;
 export type Model = z.infer<typeof model>;
 export type ModelList = z.infer<typeof modelList>;
+export type TokenCounts = z.infer<typeof tokenCounts>;
 export type Problem = z.infer<typeof problem>;

@@ -30,12 +30,12 @@ export class ClipTokenizer {
   /** Entries of the vocabulary, added tokens included. */
   readonly vocabSize: number;
   readonly modelMaxLength: number;
-  readonly #lexicon: Lexicon;
+  readonly lexicon: Lexicon;
   readonly #letters = byteLetters();
   readonly #special: RegExp;
 
   constructor(lexicon: Lexicon) {
-    this.#lexicon = lexicon;
+    this.lexicon = lexicon;
     this.bosId = lexicon.bosId;
     this.eosId = lexicon.eosId;
     this.padId = lexicon.padId;
@@ -73,7 +73,7 @@ export class ClipTokenizer {
     const byteOf = new Map(this.#letters.map((letter, byte) => [letter, byte]));
     const bytes: number[] = [];
     for (const id of ids) {
-      const token = this.#lexicon.tokens.get(id);
+      const token = this.lexicon.tokens.get(id);
       if (token === undefined) {
         throw new InvalidRequest("ids", id, `must be ids of the vocabulary, got ${id}.`);
       }
@@ -81,20 +81,20 @@ export class ClipTokenizer {
     }
     const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
     const spaced = text.replaceAll("</w>", " ").trim();
-    return this.#lexicon.cleanUpSpaces ? cleanUp(spaced) : spaced;
+    return this.lexicon.cleanUpSpaces ? cleanUp(spaced) : spaced;
   }
 
   // Special tokens are found before the text is cleaned, so only in their exact spelling.
   *#prompt(text: string): Generator<number> {
     for (const part of text.split(this.#special)) {
-      const added = this.#lexicon.added.get(part);
+      const added = this.lexicon.added.get(part);
       if (added !== undefined) yield added;
       else yield* this.#words(part);
     }
   }
 
   *#words(text: string): Generator<number> {
-    const { ids, ranks, unknownId } = this.#lexicon;
+    const { ids, ranks, unknownId } = this.lexicon;
     const clean = fixText(text).replace(spaces, " ").trim().toLowerCase();
     for (const [word] of clean.matchAll(wordPattern)) {
       const letters = Array.from(utf8(word), (byte) => this.#letters[byte]!).join("");

@@ -16,6 +16,7 @@ import { jobRoutes } from "./jobs.js";
 import { type Page, pageRoutes } from "./page.js";
 import { type Trouble, tooLarge, troubleOf } from "./problem.js";
 import type { Service } from "./service.js";
+import { tokenRoutes } from "./tokens.js";
 
 export type AppOptions = Omit<Service, "audience" | "aliases" | "onError"> &
   Partial<Pick<Service, "aliases" | "onError">> & { guard: GuardOptions; page?: Page };
@@ -32,6 +33,7 @@ export function createApp({ guard, page = new Map(), onError = () => {}, ...rest
   app.use(bodyLimit({ maxSize: limits.bodyBytes, onError: refuseLarge }));
   app.route("/", jobRoutes(service));
   app.route("/", eventRoutes(service));
+  app.route("/", tokenRoutes(service));
   app.route("/", openaiRoutes(service));
   app.route("/", webuiRoutes(service));
   app.get("/healthz", async (c) => {

@@ -6,6 +6,7 @@ import type { Catalogue, ServedModel } from "../catalogue.js";
 import type { Model } from "../schemas.js";
 import type { Subscriptions } from "./connection.js";
 import type { JobStore } from "./store.js";
+import { offeredTokenizers, offerTokenizers } from "./tokenizers.js";
 
 /** What a server needs to check requests: all of a ServedModel that is no path. */
 type Announcement = {
@@ -21,6 +22,7 @@ export const aliveSeconds = 12;
 const knownMs = 3_600_000;
 
 export async function announce(store: JobStore, worker: string, catalogue: Catalogue): Promise<void> {
+  await offerTokenizers(store, catalogue);
   const [models, seen] = [store.key("models"), store.key("models", "seen")];
   const write = store.redis.multi().set(store.key("worker", worker), "", "EX", aliveSeconds);
   for (const [id, { card, scheduler, bytes }] of catalogue) {
@@ -91,7 +93,7 @@ export class AnnouncedModels {
     for (const [id, text] of texts) {
       if (this.#own.has(id) || this.#texts.get(id) === text) continue;
       this.#texts.set(id, text);
-      this.#models.set(id, servedFrom(JSON.parse(text) as Announcement));
+      this.#models.set(id, servedFrom(JSON.parse(text) as Announcement, this.#store));
     }
   }
 }
@@ -103,7 +105,8 @@ async function allOf(redis: Redis, models: string, seen: string): Promise<Map<st
   return new Map(ids.flatMap((id, i) => (texts[i] ? [[id, texts[i]] as const] : [])));
 }
 
-function servedFrom({ card, scheduler, bytes }: Announcement): ServedModel {
+function servedFrom({ card, scheduler, bytes }: Announcement, store: JobStore): ServedModel {
   const own = schedulerFromConfig(scheduler.config, {}, scheduler.className);
-  return { card, folder: "", scheduler: own, bytes, loras: new Map() };
+  const tokenLimits = () => offeredTokenizers(store, card.id);
+  return { card, folder: "", scheduler: own, bytes, loras: new Map(), tokenLimits };
 }

@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { unknownWords, wordsOf } from "./words.js";
+import { unknownWords, unknownWordWarnings, withArticle } from "./vocabulary.js";
+import { wordsOf } from "./words.js";
 
 const words = {
   nouns: [
@@ -18,22 +19,42 @@ const words = {
 
 describe("the words of a prompt", () => {
   it("are all known where each is part of a name", () => {
-    expect(unknownWords("A red apple, flat icon, on a blue background", words)).toEqual([]);
-    expect(unknownWords("a woman's hat, Twemoji", words)).toEqual([]);
+    expect(unknownWordWarnings("A red apple, flat icon, on a blue background", words)).toEqual([]);
+    expect(unknownWordWarnings("a woman's hat, Twemoji", words)).toEqual([]);
   });
 
   it("are named with the nearest where one is not known", () => {
-    expect(unknownWords("an umbrela", words)).toEqual([
+    expect(unknownWordWarnings("an umbrela", words)).toEqual([
       '"umbrela" is not a word this model knows. Near it: "umbrella". `koala words` lists them all.',
     ]);
-    expect(unknownWords("apples", words)[0]).toContain('"red apple"');
+    expect(unknownWordWarnings("apples", words)[0]).toContain('"red apple"');
   });
 
   it("are named once, without a guess where nothing is near", () => {
-    expect(unknownWords("zeppelin zeppelin", words)).toEqual([
+    expect(unknownWordWarnings("zeppelin zeppelin", words)).toEqual([
       '"zeppelin" is not a word this model knows. `koala words` lists them all.',
     ]);
   });
+});
+
+describe("a prompt that is being typed", () => {
+  const unknown = (prompt: string) =>
+    unknownWords(prompt, words, { unfinished: true }).map(({ word }) => word);
+
+  it("is let off its last word while that begins a known one", () => {
+    expect(unknown("an umbre")).toEqual([]);
+    expect(unknown("an umbre ")).toEqual(["umbre"]);
+    expect(unknown("an umbrella, fla")).toEqual([]);
+    expect(unknown("an umbrella, flo")).toEqual(["flo"]);
+    expect(unknown("a zeppelin, fla")).toEqual(["zeppelin"]);
+  });
+});
+
+it("a name has the article that English gives it", () => {
+  const names = ["koala", "ant", "umbrella", "sunglasses", "cactus", "wine glass"];
+  expect(names.map(withArticle)).toEqual([
+    ...["a koala", "an ant", "an umbrella", "sunglasses", "a cactus", "a wine glass"],
+  ]);
 });
 
 describe("a model's words.json", () => {
