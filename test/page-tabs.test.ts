@@ -81,11 +81,13 @@ describe("nine jobs", () => {
   it("that a closed tab left are followed by the next one", async () => {
     const { page, close } = await visit(browser, server.url);
     const other = await anotherTab(page);
-    await press(page, 9, "a cat", 30);
+    await press(page, 9, "a cat", 900);
     await page.waitForSelector("text=Cancel all 9");
     await page.close();
     await other.reload();
-    await other.waitForSelector(".thumb:nth-child(9)");
+    await other.click("text=Cancel all 9");
+    await other.waitForSelector(".painting", { state: "detached" });
+    expect(await unfinished()).toBe(0);
     await close();
   });
 });

@@ -41,7 +41,9 @@ async function take(name: string, options: BrowserContextOptions): Promise<void>
   page.setDefaultTimeout(600_000);
   await page.goto(server.url);
   for (const [i, prompt] of prompts.entries()) await paint(page, prompt, 2 * i);
-  await page.evaluate("document.activeElement.blur(); scrollTo(0, 0)");
+  await page.evaluate(
+    "document.activeElement.blur(); scrollTo(0, 0); document.querySelector('.side').scrollTo(0, 0)",
+  );
   await page.waitForTimeout(500);
   const file = new URL(`../docs/pictures/${name}.png`, import.meta.url);
   await writeFile(file, await small(await page.screenshot()));

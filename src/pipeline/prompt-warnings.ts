@@ -1,4 +1,7 @@
-/** @file Warns of what a model will not make of its prompts: other programs' syntax, unknown words, no effect. */
+/**
+ * @file Warns of what a model will not make of its prompts: other programs' syntax, unknown words, no effect. The page
+ * says the same beforehand, so this must not know Node.
+ */
 
 import { syntaxWarnings } from "../text/prompt-syntax.js";
 import type { CheckedRequest } from "./request.js";
@@ -24,5 +27,9 @@ export function warnOfPrompts(request: CheckedRequest, words: Words | undefined)
     }
   }
   if (guided || !negativePrompts?.some((text) => text !== "")) return;
-  warnings.add(`negative prompt: has no effect at guidance ${guidanceScale}, only above 1`);
+  warnings.add(noEffectWarning(guidanceScale));
 }
+
+/** Of a negative prompt where no unconditional pass runs. */
+export const noEffectWarning = (guidanceScale: number): string =>
+  `negative prompt: has no effect at guidance ${guidanceScale}, only above 1`;

@@ -5,6 +5,7 @@ import { InvalidRequest } from "../errors.js";
 import { type ClipConfig, clipText, finalNorm } from "../models/clip.js";
 import type { Params } from "../tensor/params.js";
 import { input, type Tensor } from "../tensor/tensor.js";
+import { cutWarning } from "../text/token-count.js";
 import type { ClipTokenizer } from "../text/tokenizer.js";
 import type { Part } from "./part.js";
 import type { Warnings } from "./warnings.js";
@@ -43,8 +44,7 @@ export async function encodeTexts(
   const N = config.maxTokens;
   const rows = texts.map(({ text, field, prompt }) => {
     const { ids, truncated } = tokenizer.encode(text, { maxLength: N });
-    if (truncated !== undefined)
-      warnings.add(`${field}: only ${N} tokens reach the model; this was cut off: "${truncated}"`, prompt);
+    if (truncated !== undefined) warnings.add(cutWarning(field, N, truncated), prompt);
     return ids;
   });
   const session = await part.session(`${rule}-${clipSkip}`, (p) => states(p, config, { rule, clipSkip }));

@@ -30,6 +30,16 @@ describe("the words of a prompt", () => {
     expect(unknownWordWarnings("apples", words)[0]).toContain('"red apple"');
   });
 
+  it("of a few letters are not guessed at", () => {
+    expect(unknownWords("x 3 and hut, whte", words)).toEqual([
+      { word: "x", near: [] },
+      { word: "3", near: [] },
+      { word: "and", near: [] },
+      { word: "hut", near: [] },
+      { word: "whte", near: ["white"] },
+    ]);
+  });
+
   it("are named once, without a guess where nothing is near", () => {
     expect(unknownWordWarnings("zeppelin zeppelin", words)).toEqual([
       '"zeppelin" is not a word this model knows. `koala words` lists them all.',

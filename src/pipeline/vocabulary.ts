@@ -61,11 +61,10 @@ const namesOf = ({ nouns, styles, backgrounds }: Vocabulary): string[] => [
 
 /** Up to three names: one that differs in a few letters, and those that share its beginning or hold it. */
 function nearest(word: string, names: readonly string[]): string[] {
+  if (word.length < 4) return []; // most of its letters would have to change
   const spelt = closest(word, names.flatMap(split));
   const begins = (name: string) => split(name).some((part: string) => part.slice(0, 4) === word.slice(0, 4));
-  const found = names.filter(
-    (name) => (spelt && split(name).includes(spelt)) || (word.length > 3 && begins(name)),
-  );
+  const found = names.filter((name) => (spelt !== undefined && split(name).includes(spelt)) || begins(name));
   return [...new Set(found)].slice(0, 3);
 }
 

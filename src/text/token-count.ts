@@ -6,7 +6,7 @@ import type { ClipTokenizer } from "./tokenizer.js";
 export type TokenLimit = { tokenizer: ClipTokenizer; maxTokens: number };
 
 /** `tokens` and `limit` count the marks of start and end, which take two; `cut` is what does not fit. */
-export type TokenCount = { tokens: number; limit: number; cut?: string };
+export type TokenCount = { tokens: number; limit: number; cut?: string | undefined };
 
 /**
  * Counted by the encoder that reads least of the text. Stable Diffusion XL's two differ where a text holds "!", which
@@ -19,5 +19,9 @@ export function countTokens(limits: readonly TokenLimit[], text: string): TokenC
   });
   return counts.reduce((least, count) => (excess(count) > excess(least) ? count : least));
 }
+
+/** What is said of a text whose end does not reach the model; `field` is what the text is called. */
+export const cutWarning = (field: string, limit: number, cut: string): string =>
+  `${field}: only ${limit} tokens reach the model; this was cut off: "${cut}"`;
 
 const excess = ({ tokens, limit }: TokenCount): number => tokens - limit;

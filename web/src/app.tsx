@@ -65,6 +65,10 @@ export function App() {
       <main class={`view ${view.value}${dragging.value ? " dragging" : ""}`}>
         {start.value.state === "ready" ? <Ready /> : <Starting again={() => void begin()} />}
       </main>
+      <footer class="foot quiet">
+        Images from such models are inventions: they are not made for, and must not pass as, true depictions
+        of people or events.
+      </footer>
       <Messages />
     </>
   );

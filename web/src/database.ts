@@ -14,12 +14,14 @@ export type SavedPicture = {
   width: number;
   height: number;
   thumbnail: Blob;
+  /** What of its request was cut, changed or had no effect; absent where nothing was. */
+  warnings?: readonly string[];
 };
 
 /** The picture itself, and what it began with. */
 export type SavedFiles = { id: string; file: Blob; image?: Blob; mask?: Blob };
 
-export type SavedCell = { file: Blob; settings: Settings };
+export type SavedCell = { file: Blob; settings: Settings; warnings?: readonly string[] };
 
 export type SavedGrid = {
   id: string;

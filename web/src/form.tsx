@@ -6,22 +6,14 @@ import { go, view } from "./app.js";
 import { NumberField, Problem, SelectField } from "./fields.js";
 import { gridProblem, gridRunning } from "./grids.js";
 import { Icon, Keys } from "./icon.js";
+import { ModelFields } from "./model-fields.js";
+import { Prompts } from "./prompts.js";
 import { SeedField } from "./seed-field.js";
-import {
-  chooseModel,
-  count,
-  guidanceScale,
-  model,
-  negativePrompt,
-  prompt,
-  resetToDefaults,
-  scheduler,
-  served,
-  steps,
-} from "./settings.js";
+import { count, guidanceScale, model, scheduler, served, steps } from "./settings.js";
 import { SizeFields } from "./size-fields.js";
 import { StartFields } from "./start-fields.js";
 import { failure, tasks } from "./tasks.js";
+import { WordsOfModel } from "./words-of-model.js";
 
 /** `axes` stands above the settings where a grid is painted. */
 export function Form({ axes }: { axes: ComponentChildren }) {
@@ -31,9 +23,10 @@ export function Form({ axes }: { axes: ComponentChildren }) {
   };
   return (
     <form class="ask" aria-label="What to paint" onSubmit={onSubmit} noValidate>
-      <Prompts />
+      <Prompts wrong={wrong} />
       <Go />
       {axes}
+      <WordsOfModel />
       <SettingsFields />
     </form>
   );
@@ -41,38 +34,6 @@ export function Form({ axes }: { axes: ComponentChildren }) {
 
 const problemNow = () => (view.value === "grid" ? gridProblem.value : failure.value);
 const wrong = (field: string): boolean => problemNow()?.field === field;
-
-function Prompts() {
-  return (
-    <>
-      <div class="field">
-        <label for="prompt">Prompt</label>
-        <textarea
-          id="prompt"
-          rows={4}
-          placeholder="a red bicycle beside a yellow wall, morning light"
-          value={prompt.value}
-          aria-invalid={wrong("prompt") ? "true" : undefined}
-          onInput={({ currentTarget }) => (prompt.value = currentTarget.value)}
-        />
-      </div>
-      <div class="field">
-        <label for="negative">Negative prompt</label>
-        <textarea
-          id="negative"
-          rows={1}
-          placeholder="blurry, low quality"
-          aria-describedby="negative-hint"
-          value={negativePrompt.value}
-          onInput={({ currentTarget }) => (negativePrompt.value = currentTarget.value)}
-        />
-        <p class="hint" id="negative-hint">
-          What not to paint.
-        </p>
-      </div>
-    </>
-  );
-}
 
 function Go() {
   const grid = view.value === "grid";
@@ -103,7 +64,7 @@ function SettingsFields() {
         Settings <span class="quiet">{`${steps.value} steps · guidance ${guidanceScale.value}`}</span>
       </summary>
       <div class="fields">
-        <ModelFields />
+        <ModelFields wrong={wrong} />
         <SizeFields wrong={wrong} />
         <NumberField
           id="steps"
@@ -148,29 +109,5 @@ function SettingsFields() {
         <StartFields />
       </div>
     </details>
-  );
-}
-
-function ModelFields() {
-  const now = model.value;
-  return (
-    <div class="wide model">
-      <SelectField
-        id="model"
-        label="Model"
-        value={now?.id ?? ""}
-        options={(served.value?.models ?? []).map(({ id, name }) => [id, name] as const)}
-        onChange={chooseModel}
-        invalid={wrong("model")}
-      />
-      <button
-        type="button"
-        class="quiet-button"
-        title={`From ${now?.advisedBy ?? "the model"}`}
-        onClick={() => now && resetToDefaults(now)}
-      >
-        Its defaults
-      </button>
-    </div>
   );
 }

@@ -14,6 +14,7 @@ import {
   toggleCompared,
 } from "./gallery.js";
 import { Icon } from "./icon.js";
+import { shortened } from "./long-text.js";
 import { urlOf } from "./pictures.js";
 import { ReadButton } from "./read-button.js";
 import { reveal } from "./reveal.js";
@@ -74,11 +75,13 @@ function CompareBar() {
 }
 
 function Thumb({ picture }: { picture: SavedPicture }) {
-  const { id, settings, thumbnail, width, height } = picture;
+  const { id, settings, thumbnail, width, height, warnings = [] } = picture;
   const chosen = compared.value.includes(id);
-  const label = `${settings.prompt || "without a prompt"}, seed ${settings.seed}`;
+  const warned =
+    warnings.length === 0 ? "" : `, ${warnings.length === 1 ? "with a warning" : "with warnings"}`;
+  const label = `${shortened(settings.prompt) || "without a prompt"}, seed ${settings.seed}${warned}`;
   return (
-    <li class={chosen ? "thumb chosen" : "thumb"}>
+    <li class={chosen ? "thumb picked" : "thumb"}>
       <button
         type="button"
         class="open"
@@ -92,6 +95,11 @@ function Thumb({ picture }: { picture: SavedPicture }) {
         }}
       >
         <img src={urlOf(thumbnail)} width={width} height={height} alt="" loading="lazy" />
+        {warned !== "" && (
+          <span class="warned">
+            <Icon name="warning" />
+          </span>
+        )}
       </button>
       <button
         type="button"

@@ -59,7 +59,7 @@ export async function keep(
   settings: Settings,
   began: { image?: Blob; mask?: Blob } = {},
 ): Promise<void> {
-  const { file, seed, width, height } = painted;
+  const { file, seed, width, height, warnings } = painted;
   if (pictures.value.some((picture) => picture.id === id)) return;
   const picture: SavedPicture = {
     id,
@@ -68,6 +68,7 @@ export async function keep(
     width,
     height,
     thumbnail: await thumbnailOf(file),
+    ...(warnings.length > 0 && { warnings }),
   };
   const files: SavedFiles = { id, file, ...began };
   unsaved.set(id, files);
@@ -86,10 +87,23 @@ async function store(picture: SavedPicture, files: SavedFiles): Promise<void> {
       transaction.done,
     ]);
     unsaved.delete(picture.id);
-    void navigator.storage?.persist?.();
+    void keepStored();
   } catch (error) {
     say("error", `This picture could not be kept (${reason(error)}). Download it, or delete others first.`);
   }
+}
+
+let asked = false;
+
+/**
+ * Asks the browser, once there is something to lose, not to clear what is kept when it runs short of space. Some ask
+ * the visitor; after a no all goes on as before.
+ */
+async function keepStored(): Promise<void> {
+  const { storage } = navigator; // absent where the page came by http from another machine
+  if (asked || !storage?.persist) return;
+  asked = true;
+  await (async () => (await storage.persisted()) || storage.persist())().catch(() => false);
 }
 
 export async function filesOf(id: string): Promise<SavedFiles | undefined> {

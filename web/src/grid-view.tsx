@@ -9,6 +9,7 @@ import { say } from "./messages.js";
 import { download, fileName, urlOf } from "./pictures.js";
 import { useSettings } from "./settings.js";
 import { sheetOf } from "./sheet.js";
+import { Warnings } from "./warnings-view.js";
 
 export function GridView() {
   const shown = grid.value;
@@ -44,6 +45,7 @@ function Table({ shown }: { shown: SavedGrid }) {
         </div>
         <GridActions shown={shown} />
       </div>
+      <Warnings warnings={warningsOf(shown)} />
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
       <section class="table" tabIndex={0} aria-label="The grid's pictures">
         <table>
@@ -80,6 +82,17 @@ function Table({ shown }: { shown: SavedGrid }) {
         </table>
       </section>
     </>
+  );
+}
+
+/** Each once, with how many of the images it is about where that is not all. */
+function warningsOf({ cells }: SavedGrid): string[] {
+  const done = cells.filter((cell) => cell !== null);
+  const counts = new Map<string, number>();
+  for (const { warnings = [] } of done)
+    for (const warning of warnings) counts.set(warning, (counts.get(warning) ?? 0) + 1);
+  return [...counts].map(([warning, count]) =>
+    count === done.length ? warning : `${warning} (${count} of ${done.length} images)`,
   );
 }
 

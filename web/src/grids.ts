@@ -3,13 +3,13 @@
 import { signal } from "@preact/signals";
 import { type Axes, type AxisKind, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
 import { valuesOf } from "../../src/grid/values.js";
+import { backend } from "./backend.js";
 import type { SavedGrid } from "./database.js";
 import { database } from "./gallery.js";
 import { say } from "./messages.js";
 import { PaintFailure, Stopped } from "./painter.js";
 import { reveal } from "./reveal.js";
-import { prompt, requestNow } from "./settings.js";
-import { painter } from "./tasks.js";
+import { drawSeed, prompt, requestNow } from "./settings.js";
 
 export const xKind = signal<AxisKind>("seed");
 export const yKind = signal<AxisKind | "none">("guidanceScale");
@@ -51,7 +51,9 @@ export async function paintGrid(): Promise<void> {
     checkAxes(axes, base);
     const cells = cellsOf(axes).map(() => null);
     reveal(".grid-view");
-    await goOn({ id: crypto.randomUUID(), createdAt: Date.now(), base, axes, cells });
+    const createdAt = Date.now();
+    // Not randomUUID, which browsers keep from pages that came by http from another machine.
+    await goOn({ id: `${createdAt}-${drawSeed()}`, createdAt, base, axes, cells });
   } catch (error) {
     gridProblem.value = problemOf(error);
   }
@@ -87,12 +89,12 @@ async function paintCell(index: number, stop: AbortSignal): Promise<void> {
   const { base, axes, cells, id } = grid.value!;
   const request = cellSettings(base, axes, cellsOf(axes)[index]!);
   let settings: NonNullable<(typeof cells)[number]>["settings"] | undefined;
-  for await (const event of painter.paint(request, stop)) {
+  for await (const event of backend.paint(request, stop)) {
     if (event.type === "accepted") settings = event.settings;
     if (event.type === "preview") cellPreviews.value = { ...cellPreviews.value, [index]: event.url };
     if (event.type !== "picture" || grid.value?.id !== id) continue;
-    for (const warning of event.picture.warnings) say("note", warning);
-    const painted = { file: event.picture.file, settings: settings! };
+    const { file, warnings } = event.picture;
+    const painted = { file, settings: settings!, ...(warnings.length > 0 && { warnings }) };
     grid.value = { ...grid.value, cells: grid.value.cells.map((cell, i) => (i === index ? painted : cell)) };
     await (await database()).put("grids", grid.value).catch(() => {});
   }

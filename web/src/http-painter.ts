@@ -1,7 +1,14 @@
 /** @file Painting by `koala serve`: its jobs API (docs/api.md), in the types of its own schemas. */
 
 import { isOver } from "../../src/serve/queue.js";
-import type { GenerationRequest, Job, JobImage, ModelList, Problem } from "../../src/serve/schemas.js";
+import type {
+  GenerationRequest,
+  Job,
+  JobImage,
+  ModelList,
+  Problem,
+  TokenCounts,
+} from "../../src/serve/schemas.js";
 import type { ServerEvent } from "./events.js";
 import { JobEvents } from "./job-events.js";
 import { KeyNeeded, type PaintEvent, type Painter, PaintFailure, Stopped, Unreachable } from "./painter.js";
@@ -24,10 +31,13 @@ export class HttpPainter implements Painter {
     return (await (await this.#fetch("/api/models")).json()) as ModelList;
   }
 
+  async countTokens(model: string, texts: readonly string[], signal: AbortSignal) {
+    const init = { ...posted({ model, texts }), signal };
+    return ((await (await this.#fetch("/api/tokens", init)).json()) as TokenCounts).texts;
+  }
+
   async *paint(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<PaintEvent> {
-    const body = JSON.stringify({ ...request, previews: true });
-    const headers = { "content-type": "application/json" };
-    const response = await this.#fetch("/api/jobs", { method: "POST", headers, body });
+    const response = await this.#fetch("/api/jobs", posted({ ...request, previews: true }));
     const job = (await response.json()) as Job;
     yield { type: "accepted", id: job.id, settings: job.settings };
     yield* this.#following(job.id, signal);
@@ -49,7 +59,7 @@ export class HttpPainter implements Painter {
     try {
       for await (const event of this.#events.follow(id, signal)) {
         if (event.type === "state") last = event.data;
-        yield* this.#told(event, seen);
+        yield* this.#told(event, last, seen);
       }
     } finally {
       signal.removeEventListener("abort", stop);
@@ -57,7 +67,7 @@ export class HttpPainter implements Painter {
     if (signal.aborted) throw new Stopped();
     const job = last && isOver(last.state) ? last : await this.#job(id);
     if (!job) throw new PaintFailure("The server no longer knows this painting. Paint it again.");
-    yield* this.#fetched(job.images, seen);
+    yield* this.#fetched(job.images, job, seen);
     if (job.state === "cancelled") throw new Stopped();
     if (job.error) {
       throw new PaintFailure(
@@ -69,13 +79,13 @@ export class HttpPainter implements Painter {
       throw new PaintFailure("The server stopped telling of this painting. Paint it again.");
   }
 
-  async *#told(event: ServerEvent, seen: Set<number>): AsyncGenerator<PaintEvent> {
+  async *#told(event: ServerEvent, job: Job | undefined, seen: Set<number>): AsyncGenerator<PaintEvent> {
     switch (event.type) {
       case "state": {
         const { state, position, step, total, secondsLeft, images } = event.data;
         if (state === "queued") yield { type: "queued", position };
         else yield { type: "step", step, total, secondsLeft };
-        yield* this.#fetched(images, seen);
+        yield* this.#fetched(images, event.data, seen);
         return;
       }
       case "step": {
@@ -89,7 +99,7 @@ export class HttpPainter implements Painter {
         return;
       }
       case "image":
-        yield* this.#fetched([event.data], seen);
+        yield* this.#fetched([event.data], job, seen);
         return;
       case "gone":
         return;
@@ -102,10 +112,15 @@ export class HttpPainter implements Painter {
     }
   }
 
-  async *#fetched(images: readonly JobImage[], seen: Set<number>): AsyncGenerator<PaintEvent> {
-    for (const { index, seed, width, height, url, warnings = [] } of images) {
+  async *#fetched(
+    images: readonly JobImage[],
+    job: Job | undefined,
+    seen: Set<number>,
+  ): AsyncGenerator<PaintEvent> {
+    for (const { index, seed, width, height, url, warnings: own = [] } of images) {
       if (seen.has(index)) continue;
       seen.add(index);
+      const warnings = [...new Set([...(job ? warningsOfAll(job) : []), ...own])];
       const file = await (await this.#fetch(new URL(url, location.href).pathname)).blob();
       yield { type: "picture", picture: { index, seed, width, height, file, warnings } };
     }
@@ -130,6 +145,16 @@ export class HttpPainter implements Painter {
     return fetch(path, { ...init, headers, credentials: "omit" }).catch(unreachable);
   }
 }
+
+/** Those that are about no single image of the job. */
+const warningsOfAll = ({ warnings, images }: Job): string[] =>
+  warnings.filter((warning) => !images.some((image) => image.warnings?.includes(warning)));
+
+const posted = (body: object): RequestInit => ({
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(body),
+});
 
 function unreachable(): never {
   throw new Unreachable(

@@ -17,6 +17,7 @@ const paths = {
   open: "M4 6h6l2 2h8v10H4ZM12 11v4M10 13l2 2 2-2",
   close: "M6 6l12 12M18 6 6 18",
   search: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13ZM15.5 15.5 20 20",
+  warning: "M12 4 2.5 20h19ZM12 10v4.5M12 17.3v.01",
   spark: "M12 3l2 7 7 2-7 2-2 7-2-7-7-2 7-2Z",
 } as const;
 

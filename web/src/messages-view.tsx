@@ -1,30 +1,57 @@
-/** @file The messages at the page's foot, read out as they come. */
+/** @file The messages at the page's foot, read out as they come: the latest, and the others at a press. */
 
+import { signal } from "@preact/signals";
 import { Icon } from "./icon.js";
-import { dismiss, messages } from "./messages.js";
+import { LongText } from "./long-text.js";
+import { dismiss, dismissAll, type Message, messages } from "./messages.js";
+
+const mostShown = 3;
+const showAll = signal(false);
 
 export function Messages() {
+  const all = messages.value;
+  const hidden = showAll.value ? 0 : Math.max(0, all.length - mostShown);
   return (
-    <div class="messages" role="status" aria-live="polite">
-      {messages.value.map(({ id, kind, text, action }) => (
-        <div key={id} class={`message ${kind}`}>
-          <p>{text}</p>
-          {action && (
-            <button
-              type="button"
-              onClick={() => {
-                dismiss(id);
-                void action.act();
-              }}
-            >
-              {action.label}
-            </button>
-          )}
-          <button type="button" class="icon" aria-label="Dismiss" onClick={() => dismiss(id)}>
-            <Icon name="close" />
+    <div class="messages">
+      {all.length > mostShown && (
+        <div class="messages-bar">
+          <button type="button" aria-expanded={hidden === 0} onClick={() => (showAll.value = hidden > 0)}>
+            {hidden > 0 ? `${hidden} more` : "Show fewer"}
+          </button>
+          <button type="button" onClick={dismissAll}>
+            {`Dismiss all ${all.length}`}
           </button>
         </div>
-      ))}
+      )}
+      <div class="messages-list" role="status" aria-live="polite">
+        {all.slice(hidden).map((message) => (
+          <OneMessage key={message.id} {...message} />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function OneMessage({ id, kind, text, times, action }: Message) {
+  return (
+    <div class={`message ${kind}`}>
+      {kind !== "note" && <Icon name="warning" />}
+      <LongText text={times > 1 ? `${text} (${times} times)` : text} />
+      {action && (
+        <button
+          type="button"
+          class="action"
+          onClick={() => {
+            dismiss(id);
+            void action.act();
+          }}
+        >
+          {action.label}
+        </button>
+      )}
+      <button type="button" class="icon" aria-label="Dismiss" onClick={() => dismiss(id)}>
+        <Icon name="close" />
+      </button>
     </div>
   );
 }

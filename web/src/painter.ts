@@ -4,6 +4,7 @@
  */
 
 import type { GenerationRequest, ModelList, Settings } from "../../src/serve/schemas.js";
+import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished picture: `seed` paints this one alone again; `warnings` say what of the request was cut or changed. */
 export type PaintedPicture = {
@@ -28,6 +29,8 @@ export type PaintEvent =
 export interface Painter {
   /** Which models there are, and what may be asked for. */
   models(): Promise<ModelList>;
+  /** How many tokens each of the texts is to a model. */
+  countTokens(model: string, texts: readonly string[], signal: AbortSignal): Promise<readonly TokenCount[]>;
   /**
    * Paints. Ends when all pictures were given; throws PaintFailure when it cannot be painted, and Stopped when
    * `signal` fired, which also stops the painter.

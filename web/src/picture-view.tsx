@@ -5,9 +5,11 @@ import type { SavedFiles, SavedPicture } from "./database.js";
 import { rowsOf } from "./differing.js";
 import { compared, remove, select, toggleCompared } from "./gallery.js";
 import { Icon } from "./icon.js";
+import { LongText } from "./long-text.js";
 import { say } from "./messages.js";
 import { download, fileName, urlOf } from "./pictures.js";
 import { mask, startFrom, startImage, useSettings } from "./settings.js";
+import { Warnings } from "./warnings-view.js";
 
 type Props = { picture: SavedPicture; files: SavedFiles | undefined };
 
@@ -35,7 +37,8 @@ export function Picture({ picture, files }: Props) {
         </button>
       </div>
       <figcaption>
-        <p class="painted-prompt">{settings.prompt}</p>
+        <LongText class="painted-prompt" text={settings.prompt} />
+        <Warnings warnings={picture.warnings ?? []} />
         <Actions picture={picture} files={whole} />
         <SettingsList settings={settings} />
       </figcaption>

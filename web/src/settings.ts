@@ -18,6 +18,8 @@ export const seedLocked = signal(false);
 export const scheduler = signal("");
 export const count = signal(1);
 export const strength = signal(0.6);
+/** Whether the words of a small model are shown: beside the rest where there is room. */
+export const wordsOpen = signal(matchMedia("(min-width: 60rem)").matches);
 
 /** What image-to-image begins with; the mask is white where it is painted anew. */
 export const startImage = signal<Blob | undefined>(undefined);
@@ -45,6 +47,7 @@ const kept: Readonly<Record<string, Signal<string> | Signal<number> | Signal<boo
   scheduler,
   count,
   strength,
+  wordsOpen,
 };
 
 const storageKey = "koala.settings";

@@ -1,12 +1,15 @@
 /** @file The large view: what is being painted, the picture that is looked at, or where to begin. */
 
 import type { Settings } from "../../src/serve/schemas.js";
+import { AboutModel } from "./about-model.js";
 import { duration } from "./duration.js";
+import { examplesOf } from "./examples.js";
 import { select, selected, selectedFiles } from "./gallery.js";
 import { Keys } from "./icon.js";
+import { LongText } from "./long-text.js";
 import { Picture } from "./picture-view.js";
 import { ReadButton } from "./read-button.js";
-import { height, prompt, width } from "./settings.js";
+import { height, model, prompt, width } from "./settings.js";
 import { cancel, current, type Task, tasks } from "./tasks.js";
 
 export function Stage() {
@@ -52,7 +55,7 @@ function Painting({ task }: { task: Task }) {
           </button>
         )}
       </div>
-      <p class="quiet painted-prompt">{task.prompt}</p>
+      <LongText class="quiet painted-prompt" text={task.prompt} />
     </div>
   );
 }
@@ -109,12 +112,6 @@ function spoken(task: Task): string {
   return `${Math.floor((4 * step) / total) * 25} percent painted`;
 }
 
-const examples = [
-  "a red bicycle beside a yellow wall",
-  "a koala asleep in a eucalyptus tree, watercolour",
-  "a lighthouse in a storm, oil painting",
-];
-
 function Empty() {
   const take = (example: string) => {
     prompt.value = example;
@@ -122,13 +119,10 @@ function Empty() {
   };
   return (
     <div class="empty">
-      <h2>What shall be painted?</h2>
-      <p class="quiet">
-        Describe a picture and press Paint. Or drop a PNG that was painted here or elsewhere, to read its
-        settings.
-      </p>
-      <ul>
-        {examples.map((example) => (
+      <h2>Describe an image</h2>
+      <AboutModel />
+      <ul aria-label="Examples">
+        {examplesOf(model.value?.words).map((example) => (
           <li key={example}>
             <button type="button" class="example" onClick={() => take(example)}>
               {example}
@@ -136,6 +130,7 @@ function Empty() {
           </li>
         ))}
       </ul>
+      <p class="quiet">Or drop a PNG that was made here or elsewhere, to read its settings.</p>
       <ReadButton />
     </div>
   );

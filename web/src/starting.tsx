@@ -1,10 +1,10 @@
 /** @file Before the page can be used: asking the server for its models, and the visitor for its key. */
 
 import { signal } from "@preact/signals";
+import { backend } from "./backend.js";
 import { key, setKey } from "./key.js";
 import { KeyNeeded } from "./painter.js";
 import { startSettings } from "./settings.js";
-import { painter } from "./tasks.js";
 
 type Start = { state: "loading" | "ready" | "key" } | { state: "failed"; message: string };
 export const start = signal<Start>({ state: "loading" });
@@ -13,7 +13,7 @@ export const start = signal<Start>({ state: "loading" });
 export async function ask(): Promise<boolean> {
   start.value = { state: "loading" };
   try {
-    startSettings(await painter.models());
+    startSettings(await backend.models());
     start.value = { state: "ready" };
     return true;
   } catch (error) {

@@ -2,24 +2,16 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import type { Settings } from "../../src/serve/schemas.js";
+import { backend } from "./backend.js";
 import { keep, select, selectedId } from "./gallery.js";
-import { HttpPainter } from "./http-painter.js";
-import { key } from "./key.js";
+import { shortened } from "./long-text.js";
 import { say } from "./messages.js";
-import {
-  type PaintEvent,
-  type PaintedPicture,
-  type Painter,
-  PaintFailure,
-  Stopped,
-  Unreachable,
-} from "./painter.js";
+import { type PaintEvent, type PaintedPicture, PaintFailure, Stopped, Unreachable } from "./painter.js";
 import { urlOf } from "./pictures.js";
+import { warningsShown } from "./prompt-notes.js";
 import { reveal } from "./reveal.js";
 import { mask, prompt, requestNow, startImage } from "./settings.js";
 import { forget, remember, takeUnfinished } from "./unfinished.js";
-
-export const painter: Painter = new HttpPainter(() => key.value);
 
 export type Task = {
   key: number;
@@ -34,6 +26,8 @@ export type Task = {
   /** By index: where each picture is going. */
   previews: readonly string[];
   stopping: boolean;
+  /** Warnings that were given, most of them before it was sent: no message repeats them. */
+  warned: ReadonlySet<string>;
 };
 
 export const tasks = signal<readonly Task[]>([]);
@@ -60,9 +54,9 @@ export async function paintNow(): Promise<void> {
     ...(startImage.value && { image: startImage.value }),
     ...(mask.value && { mask: mask.value }),
   };
-  const { signal: stop, key } = begin(prompt.value);
+  const { signal: stop, key } = begin(prompt.value, warningsShown());
   const request = await requestNow();
-  await followed(key, painter.paint(request, stop), began, () => reveal(".stage"));
+  await followed(key, backend.paint(request, stop), began, () => reveal(".stage"));
 }
 
 /** The tab says how far a painting is, for those who look elsewhere meanwhile. */
@@ -80,7 +74,7 @@ export async function takeUp(): Promise<void> {
   await Promise.all(
     (await takeUnfinished()).map((id) => {
       const { signal: stop, key } = begin("");
-      return followed(key, painter.follow(id, stop), {});
+      return followed(key, backend.follow(id, stop), {});
     }),
   );
 }
@@ -95,7 +89,7 @@ export function cancel(which: "current" | "all" = "current"): void {
   }
 }
 
-function begin(text: string) {
+function begin(text: string, warned: ReadonlySet<string> = new Set()) {
   const key = ++last;
   const controller = new AbortController();
   controllers.set(key, controller);
@@ -110,6 +104,7 @@ function begin(text: string) {
     lost: false,
     previews: [],
     stopping: false,
+    warned,
   };
   tasks.value = [...tasks.value, task];
   void select(undefined);
@@ -140,7 +135,7 @@ async function followed(
     }
   } catch (error) {
     settled = !(error instanceof Unreachable);
-    report(error);
+    report(error, id === undefined ? undefined : taskOf(key)?.prompt);
   } finally {
     tasks.value = tasks.value.filter((task) => task.key !== key);
     if (first !== undefined && tasks.value.length === 0 && selectedId.value === undefined) void select(first);
@@ -150,24 +145,35 @@ async function followed(
   }
 }
 
-function report(error: unknown): void {
+/** `taken` is the prompt of a job that the server had taken: it failed while others were asked for. */
+function report(error: unknown, taken: string | undefined): void {
   if (error instanceof Stopped) {
     say("note", "Stopped.");
     return;
   }
   const ours = error instanceof PaintFailure;
-  failure.value = {
-    message: ours ? error.message : `internal: ${String(error)}`,
-    field: ours ? error.field : undefined,
-  };
+  const message = ours ? error.message : `internal: ${String(error)}`;
+  if (taken === undefined) failure.value = { message, field: ours ? error.field : undefined };
+  else say("error", `"${shortened(taken.trim())}" failed. ${message}`);
 }
 
 async function kept(key: number, id: string, picture: PaintedPicture, began: Began): Promise<void> {
   const task = taskOf(key);
   if (!task?.settings) return;
-  for (const warning of picture.warnings) say("note", warning);
-  update(key, { previews: replaced(task.previews, picture.index, urlOf(picture.file)) });
+  const warnings = picture.warnings.filter((warning) => !task.warned.has(warning));
+  update(key, {
+    previews: replaced(task.previews, picture.index, urlOf(picture.file)),
+    warned: new Set([...task.warned, ...warnings]),
+  });
   await keep(id, picture, task.settings, began);
+  if (warnings.length > 0) sayWarnings(id, task.settings.prompt, warnings);
+}
+
+/** One message for all: they stand with the image. */
+function sayWarnings(id: string, prompt: string, warnings: readonly string[]): void {
+  const several = `${warnings.length} warnings about "${shortened(prompt.trim())}".`;
+  const show = () => select(id).then(() => reveal(".stage"));
+  say("warning", warnings.length === 1 ? warnings[0]! : several, { label: "Show the image", act: show });
 }
 
 function changesBy(

@@ -99,5 +99,13 @@ describe("one stream of several jobs", () => {
     await vi.waitFor(async () => expect(await stateOf(id)).toBe("cancelled"), 10_000);
   });
 
+  it("is told to nobody without the key, where there is one", async () => {
+    const locked = await stage({ guard: { key: "secret" } });
+    expect((await locked.get(`/api/events?jobs=${unknown}`)).status).toBe(401);
+    const authorization = "Bearer secret";
+    expect((await locked.get(`/api/events?jobs=${unknown}`, { authorization })).status).toBe(200);
+    await locked.close();
+  });
+
   it("met no bug of its own", () => expect(at.errors).toEqual([]));
 });

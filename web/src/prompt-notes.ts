@@ -1,0 +1,63 @@
+/**
+ * @file What of the prompts the model will not make anything of, found while they are typed by the rules that the
+ * server warns by: words that it does not know, other programs' syntax, what is cut off or has no effect.
+ */
+
+import { computed } from "@preact/signals";
+import { noEffectWarning } from "../../src/pipeline/prompt-warnings.js";
+import { type UnknownWord, unknownWords, unknownWordWarnings } from "../../src/pipeline/vocabulary.js";
+import { syntaxWarnings } from "../../src/text/prompt-syntax.js";
+import { cutWarning } from "../../src/text/token-count.js";
+import { guidanceScale, model, negativePrompt, prompt } from "./settings.js";
+import { type CountedText, tokenCounts } from "./token-counts.js";
+
+export type PromptNotes = {
+  unknown: readonly UnknownWord[];
+  /** Sentences. */
+  others: readonly string[];
+};
+
+const none: PromptNotes = { unknown: [], others: [] };
+const guided = computed(() => guidanceScale.value > 1);
+
+export const promptNotes = computed(() => notesOf("prompt", prompt.value, tokenCounts.value?.prompt));
+
+export const negativeNotes = computed((): PromptNotes => {
+  if (negativePrompt.value === "") return none;
+  if (!guided.value) return { unknown: [], others: [bare(noEffectWarning(guidanceScale.value))] };
+  return notesOf("negative prompt", negativePrompt.value, tokenCounts.value?.negative);
+});
+
+function notesOf(field: string, text: string, count: CountedText | undefined): PromptNotes {
+  const { words } = model.value ?? {};
+  return {
+    unknown: words ? unknownWords(text, words, { unfinished: true }) : [],
+    others: [...syntaxWarnings(field, text), ...cut(field, text, count)].map(bare),
+  };
+}
+
+/** Of a count that is not of an earlier text. */
+const cut = (field: string, text: string, count: CountedText | undefined): string[] =>
+  count?.cut !== undefined && count.text === text ? [cutWarning(field, count.limit, count.cut)] : [];
+
+/** Without the field's name, under which it stands. */
+const bare = (warning: string): string => {
+  const text = warning.slice(warning.indexOf(": ") + 2);
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
+};
+
+/** The warnings that the server will give for the prompts as they are, which the page has shown. */
+export function warningsShown(): ReadonlySet<string> {
+  const { words } = model.value ?? {};
+  const of = (field: string, text: string, count: CountedText | undefined) => [
+    ...syntaxWarnings(field, text),
+    ...(words ? unknownWordWarnings(text, words) : []),
+    ...cut(field, text, count),
+  ];
+  const negative = negativePrompt.value;
+  return new Set([
+    ...of("prompt", prompt.value, tokenCounts.value?.prompt),
+    ...(guided.value ? of("negative prompt", negative, tokenCounts.value?.negative) : []),
+    ...(guided.value || negative === "" ? [] : [noEffectWarning(guidanceScale.value)]),
+  ]);
+}

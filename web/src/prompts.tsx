@@ -1,0 +1,124 @@
+/** @file The prompts, and below each what of it the model will not make anything of. */
+
+import type { Signal } from "@preact/signals";
+import type { TokenCount } from "../../src/text/token-count.js";
+import { examplesOf } from "./examples.js";
+import { LongText } from "./long-text.js";
+import { negativeNotes, type PromptNotes, promptNotes } from "./prompt-notes.js";
+import { model, negativePrompt, prompt } from "./settings.js";
+import { tokenCounts } from "./token-counts.js";
+
+export function Prompts({ wrong }: { wrong: (field: string) => boolean }) {
+  return (
+    <>
+      <PromptField
+        id="prompt"
+        label="Prompt"
+        rows={4}
+        placeholder={examplesOf(model.value?.words)[0]!}
+        value={prompt}
+        count={tokenCounts.value?.prompt}
+        notes={promptNotes.value}
+        invalid={wrong("prompt")}
+      />
+      <PromptField
+        id="negative"
+        label="Negative prompt"
+        rows={1}
+        placeholder={model.value?.words ? "what not to show" : "blurry, low quality"}
+        value={negativePrompt}
+        count={negativePrompt.value === "" ? undefined : tokenCounts.value?.negative}
+        notes={negativeNotes.value}
+        invalid={wrong("negativePrompt")}
+      />
+    </>
+  );
+}
+
+type FieldProps = {
+  id: string;
+  label: string;
+  rows: number;
+  placeholder: string;
+  value: Signal<string>;
+  count: TokenCount | undefined;
+  notes: PromptNotes;
+  invalid: boolean;
+};
+
+function PromptField({ id, label, rows, placeholder, value, count, notes, invalid }: FieldProps) {
+  return (
+    <div class="field">
+      <div class="label-row">
+        <label for={id}>{label}</label>
+        <Count id={`${id}-count`} count={count} />
+      </div>
+      <textarea
+        id={id}
+        rows={rows}
+        placeholder={placeholder}
+        value={value.value}
+        aria-invalid={invalid ? "true" : undefined}
+        aria-describedby={`${id}-count ${id}-notes`}
+        onInput={({ currentTarget }) => (value.value = currentTarget.value)}
+      />
+      <div id={`${id}-notes`} class="notes" role="status">
+        <Unknown words={notes.unknown} value={value} />
+        {notes.others.map((note) => (
+          <LongText key={note} class="prompt-note" text={note} />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+function Count({ id, count }: { id: string; count: TokenCount | undefined }) {
+  const over = count !== undefined && count.tokens > count.limit;
+  return (
+    <span
+      id={id}
+      class={over ? "count problem" : "count"}
+      title="As the model reads it; the marks of start and end are two of them."
+    >
+      {count && `${count.tokens} of ${count.limit} tokens`}
+    </span>
+  );
+}
+
+const mostShown = 8;
+
+/** Each word that the model does not know, with those to put in its place. */
+function Unknown({ words, value }: { words: PromptNotes["unknown"]; value: Signal<string> }) {
+  if (words.length === 0) return null;
+  const rest = words.length - mostShown;
+  return (
+    <div class="prompt-note unknown">
+      <span>Not known to this model:</span>
+      <ul>
+        {words.slice(0, mostShown).map(({ word, near }) => (
+          <li key={word}>
+            <mark>{word}</mark>
+            {near.map((name) => (
+              <button
+                key={name}
+                type="button"
+                class="chip"
+                aria-label={`Write ${name} for ${word}`}
+                onClick={() => (value.value = replacedWord(value.value, word, name))}
+              >
+                {name}
+              </button>
+            ))}
+          </li>
+        ))}
+        {rest > 0 && <li>{`and ${rest} more`}</li>}
+      </ul>
+    </div>
+  );
+}
+
+/** Every whole `word`, in any case, by another. */
+function replacedWord(text: string, word: string, by: string): string {
+  const parts = text.split(/([\p{L}\p{N}']+)/u);
+  return parts.map((part) => (part.toLowerCase() === word ? by : part)).join("");
+}
