@@ -156,3 +156,31 @@ it.each(["no", "a failure"])(
     expect(complaints).toEqual([]);
   },
 );
+
+it("a grid says that it begins with an image, and can begin without", async () => {
+  const { page, complaints, close } = await visit(browser, server.url);
+  await paint(page, "a cat", 1);
+  await page.waitForSelector(".picture");
+  await page.click("text=Begin with it");
+  await page.waitForSelector(".chosen");
+  await page.click("nav >> text=Grid");
+  await page.fill("#steps", "2");
+  await page.fill("#x-values", "1, 2");
+  await page.selectOption("#y-kind", "none");
+  expect(await page.locator(".begins-with").innerText()).toContain(
+    "begins with the chosen image, at strength 0.6.",
+  );
+  await page.keyboard.press("Control+Enter");
+  await page.waitForSelector("text=All 2 pictures");
+  expect(await page.locator(".grid-head .quiet").innerText()).toContain(
+    "beginning with an image at strength 0.6",
+  );
+  await page.click("text=Begin without");
+  expect(await page.locator(".begins-with, .chosen").count()).toBe(0);
+  await page.focus("#prompt");
+  await page.keyboard.press("Control+Enter");
+  await page.waitForSelector("text=All 2 pictures");
+  expect(await page.locator(".grid-head .quiet").innerText()).not.toContain("beginning");
+  await close();
+  expect(complaints).toEqual([]);
+});

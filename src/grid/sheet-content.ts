@@ -8,6 +8,10 @@ export type GridBase = Varied & {
   model?: string | undefined;
   width?: number | undefined;
   height?: number | undefined;
+  /** What every cell begins with, and how far it leaves that. */
+  image?: unknown;
+  mask?: unknown;
+  strength?: number | undefined;
 };
 
 export const axisLabels = (axis: Axis): string[] => axis.values.map((_, i) => axisLabel(axis, i));
@@ -38,10 +42,17 @@ export function gridCaption(base: GridBase, { x, y }: Axes): string {
     ["scheduler", scheduler],
     ["seed", seed === undefined ? undefined : `seed ${seed}`],
     ["negative", negativePrompt ? `without ${negativePrompt}` : undefined],
+    ["image", beginning(base)],
   ];
   return parts
     .flatMap(([name, text]) => (text === undefined || x.kind === name || y?.kind === name ? [] : [text]))
     .join(", ");
+}
+
+function beginning({ image, mask, strength }: GridBase): string | undefined {
+  if (!image) return undefined;
+  const inside = mask ? " and a mask" : "";
+  return `beginning with an image${inside}${strength === undefined ? "" : ` at strength ${strength}`}`;
 }
 
 /** The fields of A1111's text, its X/Y plot among them. */
@@ -52,6 +63,7 @@ export function sheetFields(base: GridBase, axes: Axes): Map<string, string> {
     "CFG scale": base.guidanceScale,
     Seed: base.seed,
     Model: base.model,
+    "Denoising strength": base.image ? base.strength : undefined,
   }).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as const]));
   return new Map([...fields, ...axesFields(axes)]);
 }

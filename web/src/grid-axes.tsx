@@ -4,7 +4,8 @@ import { type AxisKind, axisKinds, axisNames, cellsOf } from "../../src/grid/axe
 import { examples } from "../../src/grid/values.js";
 import { SelectField } from "./fields.js";
 import { axesNow, gridProblem, xKind, xText, yKind, yText } from "./grids.js";
-import { model } from "./settings.js";
+import { urlOf } from "./pictures.js";
+import { mask, model, startImage, strength } from "./settings.js";
 
 export function GridAxes() {
   return (
@@ -15,7 +16,24 @@ export function GridAxes() {
       <p class="hint" role="status">
         {countText()}
       </p>
+      <BeginsWith />
     </fieldset>
+  );
+}
+
+/** The form's image counts for a grid too, and its settings may be closed. */
+function BeginsWith() {
+  if (!startImage.value) return null;
+  return (
+    <div class="begins-with">
+      <img src={urlOf(startImage.value)} alt="" />
+      <p class="hint">
+        {`Each of them begins with the chosen image, at strength ${strength.value}${mask.value ? ", within its mask" : ""}.`}
+      </p>
+      <button type="button" onClick={() => (startImage.value = mask.value = undefined)}>
+        Begin without
+      </button>
+    </div>
   );
 }
 
