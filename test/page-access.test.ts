@@ -1,10 +1,11 @@
-/** @file The page for everyone: axe-core finds nothing, in light and dark, on a desktop and a phone. */
+/** @file The page for everyone: axe-core finds nothing, in light, dark and forced colours, on a desktop, zoomed, on a phone. */
 
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { modelOrShipped } from "../src/pipeline/shipped.js";
 import { type Serving, serveModels } from "../src/serve/server.js";
 import { desktop, openBrowser, phone, visit } from "./browser.js";
 import { tinyModel } from "./serving.js";
@@ -16,7 +17,7 @@ let axe: string;
 beforeAll(async () => {
   [browser, server, axe] = await Promise.all([
     openBrowser(),
-    serveModels({ models: [tinyModel], port: 0, threads: 1 }),
+    serveModels({ models: [tinyModel, modelOrShipped(undefined)], port: 0, threads: 1 }),
     readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"),
   ]);
 });
@@ -43,6 +44,8 @@ describe.each([
   ["a desktop, dark", { ...desktop, colorScheme: "dark" }],
   ["a phone, light", { ...phone, colorScheme: "light" }],
   ["a phone, dark", { ...phone, colorScheme: "dark" }],
+  ["a desktop at 200 %", { viewport: { width: 640, height: 450 }, deviceScaleFactor: 2 }],
+  ["a desktop with forced colours", { ...desktop, forcedColors: "active", colorScheme: "dark" }],
 ] as const)("on %s", (_, options) => {
   it("axe finds no violation and nothing is cut off, from the empty page to a grid", async () => {
     const { page, complaints, close } = await visit(browser, server.url, options);
@@ -53,6 +56,18 @@ describe.each([
     };
     await check("empty");
     if (await page.locator(".settings:not([open])").count()) await page.click(".settings summary");
+    await page.selectOption("#model", "nano");
+    if (await page.locator(".words:not([open])").count()) await page.click(".words summary");
+    await page.fill("#prompt", "an umbrela and a (crown:1.2), line art");
+    await page.waitForSelector("#prompt-notes .prompt-note:nth-child(2)");
+    await check("words, and a prompt with notes");
+    for (const name of ["a", "b", "c", "d", "e"])
+      await page.setInputFiles("#read-file", { name, mimeType: "image/png", buffer: Buffer.from("none") });
+    await page.click("text=2 more");
+    await check("messages");
+    await page.click("text=Dismiss all 5");
+    await page.selectOption("#model", "koala-1b-tiny");
+    await page.fill("#prompt", "");
     await page.keyboard.press("Control+Enter");
     await check("a problem");
     await page.fill("#prompt", "a red bicycle");
@@ -65,9 +80,10 @@ describe.each([
     await page.waitForSelector(".painting", { state: "detached" });
     await page.fill("#steps", "1");
     await page.fill("#count", "2");
+    await page.fill("#prompt", "a (red bicycle:1.2)");
     await page.keyboard.press("Control+Enter");
-    await page.waitForSelector(".picture .large");
-    await check("a picture");
+    await page.waitForSelector(".picture .warnings");
+    await check("a picture with a warning");
     for (const n of [1, 2]) {
       await page.focus(`.thumb:nth-child(${n}) .open`);
       await page.click(`.thumb:nth-child(${n}) .pick`);

@@ -8,6 +8,7 @@ import "./style/prompt.css";
 import "./style/stage.css";
 import "./style/gallery.css";
 import "./style/grid.css";
+import "./style/forced-colors.css";
 import { titleTasks } from "./tasks.js";
 import { applyTheme } from "./theme.js";
 import { watchTokens } from "./token-counts.js";
