@@ -37,7 +37,7 @@ export async function* serverEvents(connect: Connect, signal: AbortSignal): Asyn
     if (signal.aborted || lastId === "end") return;
     if (!lost) yield { type: "lost" };
     lost = true;
-    await pause(signal);
+    await pause(pauseMilliseconds, signal);
   }
 }
 
@@ -74,14 +74,15 @@ function message(block: string): EventMessage {
   return { ...found, data: lines.join("\n") };
 }
 
-function pause(signal: AbortSignal): Promise<void> {
+/** Ends sooner when the signal fires. */
+export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
       signal.removeEventListener("abort", done);
       resolve();
     };
-    const timer = setTimeout(done, pauseMilliseconds);
+    const timer = setTimeout(done, milliseconds);
     signal.addEventListener("abort", done);
   });
 }

@@ -4,8 +4,19 @@ import { expect, it } from "vitest";
 import type { ServerEvent } from "./events.js";
 import { JobEvents } from "./job-events.js";
 
+/** A document that can be hidden. */
+class Visible extends EventTarget {
+  hidden = false;
+
+  hide(hidden: boolean): void {
+    this.hidden = hidden;
+    this.dispatchEvent(new Event("visibilitychange"));
+  }
+}
+
 /** A server of streams: each connection is kept open, told what to send, and cut by its client alone. */
 function server() {
+  const page = new Visible();
   const connections: {
     ids: readonly string[];
     open: boolean;
@@ -18,6 +29,7 @@ function server() {
         send = (text) => controller.enqueue(new TextEncoder().encode(text));
         signal.addEventListener("abort", () => controller.error(signal.reason));
       },
+      cancel: () => void (connection.open = false),
     });
     const connection = {
       ids,
@@ -27,8 +39,8 @@ function server() {
     signal.addEventListener("abort", () => (connection.open = false));
     connections.push(connection);
     return new Response(body);
-  });
-  return { events, connections };
+  }, page);
+  return { events, connections, page };
 }
 
 const never = () => new AbortController().signal;
@@ -84,7 +96,7 @@ it("a connection that another list finds again is told as found", async () => {
     if (!here) throw new TypeError("no network");
     const lines = ids.map((id) => `event: state\ndata: ${JSON.stringify(state(id, "done"))}\n\n`);
     return new Response(lines.join(""));
-  });
+  }, new Visible());
   const reading = [read(events.follow("a", never()), told)];
   await settled();
   expect(told).toEqual(["lost"]);
@@ -107,4 +119,27 @@ it("more jobs than one connection takes follow when others are over", async () =
   await settled();
   for (const id of ids) connections[2]!.send("state", state(id, "done"));
   await Promise.all(reading);
+});
+
+it("a tab that nobody sees looks at its jobs and leaves, until it is seen again", async () => {
+  const { events, connections, page } = server();
+  const told: Record<string, ServerEvent["type"][]> = { a: [], b: [] };
+  const reading = ["a", "b"].map((id) => read(events.follow(id, never()), told[id]!));
+  await settled();
+  page.hide(true);
+  await settled();
+  expect(connections.map(({ open }) => open)).toEqual([false, true]);
+  connections[1]!.send("state", state("a", "running"));
+  await settled();
+  expect(connections[1]!.open).toBe(true);
+  connections[1]!.send("state", state("b", "queued"));
+  await settled();
+  expect(connections.map(({ open }) => open)).toEqual([false, false]);
+  page.hide(false);
+  await settled();
+  connections[2]!.send("state", state("a", "done"));
+  connections[2]!.send("state", state("b", "done"));
+  await Promise.all(reading);
+  expect(told).toEqual({ a: ["state", "state"], b: ["state", "state"] });
+  expect(connections).toHaveLength(3);
 });

@@ -1,13 +1,14 @@
 /**
  * @file The events of all jobs that this tab follows, over one connection: browsers open six to a server that speaks
  * HTTP/1.1, and images, requests and other tabs need some too. When another job is followed, it connects again with
- * the new list; every connection begins with the state of each job, so nothing is missed in between.
+ * the new list; every connection begins with the state of each job, so nothing is missed in between. A tab that nobody
+ * sees asks now and then instead, so that any number of tabs can have jobs.
  */
 
 import { Channel } from "../../src/serve/channel.js";
 import { mostFollowed } from "../../src/serve/limits.js";
 import { isOver } from "../../src/serve/queue.js";
-import { type ServerEvent, serverEvents } from "./events.js";
+import { pause, type ServerEvent, serverEvents } from "./events.js";
 
 /** Asks the server for the events of these jobs. */
 export type ConnectJobs = (
@@ -16,18 +17,27 @@ export type ConnectJobs = (
   signal: AbortSignal,
 ) => Promise<Response>;
 
+/** What is needed of a document. */
+export type Visibility = Pick<Document, "hidden" | "addEventListener">;
+
+/** Between two looks of a tab that nobody sees. */
+const lookMs = 5000;
+
 type Follower = { id: string; events: Channel<ServerEvent> };
 
 export class JobEvents {
   readonly #connect: ConnectJobs;
+  readonly #page: Visibility;
   readonly #followers = new Set<Follower>();
   /** The connection there is, or the one that is tried. */
   #connection = new AbortController();
   #running = false;
   #lost = false;
 
-  constructor(connect: ConnectJobs) {
+  constructor(connect: ConnectJobs, page: Visibility = document) {
     this.#connect = connect;
+    this.#page = page;
+    page.addEventListener("visibilitychange", () => this.#connection.abort());
   }
 
   /** A job's events from its state now. Ends when the job is over or not known, and when the signal fires. */
@@ -64,8 +74,17 @@ export class JobEvents {
   async #connected(): Promise<void> {
     const { signal } = (this.#connection = new AbortController());
     const ids = this.#ids().slice(0, mostFollowed);
-    for await (const event of serverEvents((lastId) => this.#connect(ids, lastId, signal), signal))
-      if (!signal.aborted) this.#pass(event);
+    const untold = new Set(ids);
+    for await (const event of serverEvents((lastId) => this.#connect(ids, lastId, signal), signal)) {
+      if (signal.aborted) return;
+      if (event.type === "lost" || event.type === "found") this.#tellAll(event);
+      else {
+        const job = event.type === "state" ? event.data.id : event.data.job;
+        this.#pass(job, event);
+        untold.delete(job);
+        if (this.#page.hidden && untold.size === 0) return pause(lookMs, signal);
+      }
+    }
     if (!signal.aborted) this.#end(ids);
   }
 
@@ -73,15 +92,14 @@ export class JobEvents {
     return [...new Set([...this.#followers].map(({ id }) => id))];
   }
 
-  #pass(event: ServerEvent): void {
-    if (event.type === "lost" || event.type === "found") {
-      this.#lost = event.type === "lost";
-      for (const { events } of this.#followers) events.push(event);
-      return;
-    }
+  #tellAll(event: ServerEvent & { type: "lost" | "found" }): void {
+    this.#lost = event.type === "lost";
+    for (const { events } of this.#followers) events.push(event);
+  }
+
+  #pass(job: string, event: ServerEvent): void {
     // A connection that was lost may be found by one with another list.
-    if (this.#lost) this.#pass({ type: "found" });
-    const job = event.type === "state" ? event.data.id : event.data.job;
+    if (this.#lost) this.#tellAll({ type: "found" });
     for (const follower of this.#followers) if (follower.id === job) follower.events.push(event);
     const over = event.type === "gone" || (event.type === "state" && isOver(event.data.state));
     if (over) this.#end([job]);
