@@ -83,7 +83,7 @@ describe.each([
     await page.fill("#prompt", "a (red bicycle:1.2)");
     await page.keyboard.press("Control+Enter");
     await page.waitForSelector(".picture .warnings");
-    await check("a picture with a warning");
+    await check("an image with a warning");
     for (const n of [1, 2]) {
       await page.focus(`.thumb:nth-child(${n}) .open`);
       await page.click(`.thumb:nth-child(${n}) .pick`);

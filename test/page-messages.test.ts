@@ -23,7 +23,7 @@ afterAll(async () => {
 
 const nothingInside = (name: string) => ({ name, mimeType: "image/png", buffer: Buffer.from("none") });
 
-async function paint(page: Page, prompt: string, at: number): Promise<void> {
+async function generate(page: Page, prompt: string, at: number): Promise<void> {
   await page.fill("#prompt", prompt);
   await page.fill("#steps", "1");
   await page.keyboard.press("Control+Enter");
@@ -78,7 +78,7 @@ it.each([
 
 it("a note goes by itself, but not while it is pointed at", async () => {
   const { page, close } = await visit(browser, server.url);
-  await paint(page, "a cat", 1);
+  await generate(page, "a cat", 1);
   await page.waitForSelector(".picture");
   await page.clock.install();
   await page.click("text=Begin with it");
@@ -109,7 +109,7 @@ it("a warning that fills pages scrolls, in its message and beside its image", as
 it("many warnings of one image are one message, which shows the image", async () => {
   const { page, complaints, close } = await visit(browser, server.url);
   await takenUp(page, "(a:1.1) {b|c} [d:e:0.5] --ar 3:2 embedding:x");
-  await paint(page, "a cat", 2);
+  await generate(page, "a cat", 2);
   await page.click(".thumb:nth-child(1) .open");
   expect(await page.locator(".picture .warnings").count()).toBe(0);
   const message = page.locator(".message.warning");
@@ -122,7 +122,7 @@ it("many warnings of one image are one message, which shows the image", async ()
 
 it("thumbnails that are chosen keep their size", async () => {
   const { page, close } = await visit(browser, server.url);
-  for (const n of [1, 2]) await paint(page, "a cat", n);
+  for (const n of [1, 2]) await generate(page, "a cat", n);
   const sizes = () =>
     page.locator(".thumb").evaluateAll((all) => all.map((one) => one.getBoundingClientRect()));
   const size = async (n: number) => (await sizes())[n]!;
@@ -149,7 +149,7 @@ it.each(["no", "a failure"])(
     await page.reload();
     await page.waitForSelector("form");
     expect(await page.evaluate("asked")).toBe(0);
-    for (const n of [1, 2]) await paint(page, "a cat", n);
+    for (const n of [1, 2]) await generate(page, "a cat", n);
     expect(await page.evaluate("asked")).toBe(1);
     expect(await page.locator(".message").count()).toBe(0);
     await close();
@@ -159,7 +159,7 @@ it.each(["no", "a failure"])(
 
 it("a grid says that it begins with an image, and can begin without", async () => {
   const { page, complaints, close } = await visit(browser, server.url);
-  await paint(page, "a cat", 1);
+  await generate(page, "a cat", 1);
   await page.waitForSelector(".picture");
   await page.click("text=Begin with it");
   await page.waitForSelector(".chosen");

@@ -45,7 +45,7 @@ function server() {
 
 const never = () => new AbortController().signal;
 const state = (id: string, state: string) => ({ id, state });
-const settled = () => new Promise((resolve) => setTimeout(resolve, 10));
+const soon = () => new Promise((resolve) => setTimeout(resolve, 10));
 
 async function read(events: AsyncIterable<ServerEvent>, into: ServerEvent["type"][]): Promise<void> {
   for await (const { type } of events) into.push(type);
@@ -55,16 +55,16 @@ it("jobs that are followed together share a connection, which another job replac
   const { events, connections } = server();
   const told: Record<string, ServerEvent["type"][]> = { a: [], b: [], c: [] };
   const reading = ["a", "b"].map((id) => read(events.follow(id, never()), told[id]!));
-  await settled();
+  await soon();
   expect(connections.map(({ ids }) => ids)).toEqual([["a", "b"]]);
   connections[0]!.send("state", state("a", "running"));
   connections[0]!.send("step", { job: "b", step: 1 });
   connections[0]!.send("state", state("a", "done"));
-  await settled();
+  await soon();
   expect(told).toEqual({ a: ["state", "state"], b: ["step"], c: [] });
 
   reading.push(read(events.follow("c", never()), told.c!));
-  await settled();
+  await soon();
   expect(connections.map(({ ids, open }) => [ids, open])).toEqual([
     [["a", "b"], false],
     [["b", "c"], true],
@@ -80,9 +80,9 @@ it("who stops following ends nobody else's connection, the last one ends it", as
   const { events, connections } = server();
   const [one, two] = [new AbortController(), new AbortController()];
   const reading = [read(events.follow("a", one.signal), []), read(events.follow("b", two.signal), [])];
-  await settled();
+  await soon();
   one.abort();
-  await settled();
+  await soon();
   expect(connections[0]!.open).toBe(true);
   two.abort();
   await Promise.all(reading);
@@ -98,7 +98,7 @@ it("a connection that another list finds again is told as found", async () => {
     return new Response(lines.join(""));
   }, new Visible());
   const reading = [read(events.follow("a", never()), told)];
-  await settled();
+  await soon();
   expect(told).toEqual(["lost"]);
   here = true;
   reading.push(read(events.follow("b", never()), []));
@@ -110,13 +110,13 @@ it("more jobs than one connection takes follow when others are over", async () =
   const { events, connections } = server();
   const ids = Array.from({ length: 102 }, (_, i) => `job-${i}`);
   const reading = ids.map((id) => read(events.follow(id, never()), []));
-  await settled();
+  await soon();
   expect(connections[0]!.ids).toEqual(ids.slice(0, 100));
   connections[0]!.send("state", state("job-7", "done"));
-  await settled();
+  await soon();
   expect(connections[1]!.ids).toEqual([...ids.slice(0, 7), ...ids.slice(8, 101)]);
   connections[1]!.send("state", state("job-8", "done"));
-  await settled();
+  await soon();
   for (const id of ids) connections[2]!.send("state", state(id, "done"));
   await Promise.all(reading);
 });
@@ -125,18 +125,18 @@ it("a tab that nobody sees looks at its jobs and leaves, until it is seen again"
   const { events, connections, page } = server();
   const told: Record<string, ServerEvent["type"][]> = { a: [], b: [] };
   const reading = ["a", "b"].map((id) => read(events.follow(id, never()), told[id]!));
-  await settled();
+  await soon();
   page.hide(true);
-  await settled();
+  await soon();
   expect(connections.map(({ open }) => open)).toEqual([false, true]);
   connections[1]!.send("state", state("a", "running"));
-  await settled();
+  await soon();
   expect(connections[1]!.open).toBe(true);
   connections[1]!.send("state", state("b", "queued"));
-  await settled();
+  await soon();
   expect(connections.map(({ open }) => open)).toEqual([false, false]);
   page.hide(false);
-  await settled();
+  await soon();
   connections[2]!.send("state", state("a", "done"));
   connections[2]!.send("state", state("b", "done"));
   await Promise.all(reading);

@@ -77,7 +77,7 @@ export class JobEvents {
     const untold = new Set(ids);
     for await (const event of serverEvents((lastId) => this.#connect(ids, lastId, signal), signal)) {
       if (signal.aborted) return;
-      if (event.type === "lost" || event.type === "found") this.#tellAll(event);
+      if (event.type === "lost" || event.type === "found") this.#emitAll(event);
       else {
         const job = event.type === "state" ? event.data.id : event.data.job;
         this.#pass(job, event);
@@ -92,14 +92,14 @@ export class JobEvents {
     return [...new Set([...this.#followers].map(({ id }) => id))];
   }
 
-  #tellAll(event: ServerEvent & { type: "lost" | "found" }): void {
+  #emitAll(event: ServerEvent & { type: "lost" | "found" }): void {
     this.#lost = event.type === "lost";
     for (const { events } of this.#followers) events.push(event);
   }
 
   #pass(job: string, event: ServerEvent): void {
     // A connection that was lost may be found by one with another list.
-    if (this.#lost) this.#tellAll({ type: "found" });
+    if (this.#lost) this.#emitAll({ type: "found" });
     for (const follower of this.#followers) if (follower.id === job) follower.events.push(event);
     const over = event.type === "gone" || (event.type === "state" && isOver(event.data.state));
     if (over) this.#end([job]);

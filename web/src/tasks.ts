@@ -145,7 +145,7 @@ async function followed(
   }
 }
 
-/** `taken` is the prompt of a job that the server had taken: it failed while others were asked for. */
+/** `taken` is the prompt of a job that the server had taken: others are asked for meanwhile, so it is named. */
 function report(error: unknown, taken: string | undefined): void {
   if (error instanceof Stopped) {
     say("note", "Stopped.");
@@ -154,6 +154,7 @@ function report(error: unknown, taken: string | undefined): void {
   const ours = error instanceof PaintFailure;
   const message = ours ? error.message : `internal: ${String(error)}`;
   if (taken === undefined) failure.value = { message, field: ours ? error.field : undefined };
+  else if (error instanceof Unreachable) say("error", message);
   else say("error", `"${shortened(taken.trim())}" failed. ${message}`);
 }
 

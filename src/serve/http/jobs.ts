@@ -1,4 +1,4 @@
-/** @file The jobs API: hand in, ask, cancel, fetch pictures; and the models there are. events.ts follows jobs. */
+/** @file The jobs API: hand in, ask, cancel, fetch images; and the models there are. events.ts follows jobs. */
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { type JobStatus, jobWarnings } from "../queue.js";
