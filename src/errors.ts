@@ -20,7 +20,7 @@ export class InvalidRequest extends Error {
 
 /** A file of a model is absent, broken, or does not hold what its config promises. */
 export class ModelError extends Error {
-  override name = "ModelError" as const;
+  override name: "ModelError" | "FileError" = "ModelError";
   readonly file: string;
   readonly missing: readonly string[];
   readonly unexpected: readonly string[];
@@ -30,6 +30,28 @@ export class ModelError extends Error {
     this.file = file;
     this.missing = found.missing ?? [];
     this.unexpected = found.unexpected ?? [];
+  }
+}
+
+/** A file or folder cannot be read or written; `code` is the system's name for why (EACCES, ENOSPC, EMFILE). */
+export class FileError extends ModelError {
+  override name = "FileError" as const;
+  readonly code: string;
+
+  constructor(file: string, code: string, problem: string, cause?: unknown) {
+    super(file, problem);
+    this.code = code;
+    if (cause !== undefined) this.cause = cause;
+  }
+
+  /** The same error with more to say. */
+  saying(more: string): FileError {
+    return new FileError(
+      this.file,
+      this.code,
+      `${this.message.slice(this.file.length + 2)} ${more}`,
+      this.cause,
+    );
   }
 }
 

@@ -4,7 +4,7 @@ export { CudaGenerator } from "./diffusion/philox.js";
 export { Generator, type NoiseSource, randn } from "./diffusion/random.js";
 export type { SchedulerConfig, StepOptions, StepResult } from "./diffusion/scheduler.js";
 export * from "./diffusion/scheduler.js";
-export { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
+export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { Picture } from "./image/pixels.js";
 export type { GenerateResult, Step } from "./pipeline/painter.js";
 export { Painting, type SaveOptions } from "./pipeline/painting.js";

@@ -1,6 +1,5 @@
 /** @file `koala compare`: the KOALA model card's table of U-Nets, computed from their configs. Needs no weights. */
 
-import { readFile, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { InvalidRequest } from "../errors.js";
@@ -10,7 +9,7 @@ import { traceUnet } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 import { manifest } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { parseJsonObject } from "../weights/json.js";
+import { kindOf, readJson } from "../weights/files.js";
 import { type Column, markdownTable, textTable } from "./table.js";
 
 /** A U-Net to compare: `config` is its parsed `config.json`, `file` the path that error messages name. */
@@ -138,20 +137,9 @@ export function parseSizes(text: string): Size[] {
 export async function candidate(path: string): Promise<Candidate> {
   const places = [path, join(path, "unet", "config.json"), join(path, "config.json")];
   for (const file of places) {
-    if (await isFile(file))
-      return { name: nameOf(file), config: parseJsonObject(await readFile(file), file), file };
+    if ((await kindOf(file)) === "file") return { name: nameOf(file), config: await readJson(file), file };
   }
   throw new InvalidRequest("model", path, `must be a model folder or a unet/config.json, got "${path}".`);
-}
-
-async function isFile(path: string): Promise<boolean> {
-  try {
-    return (await stat(path)).isFile();
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return false;
-    throw error;
-  }
 }
 
 /** `my-model` for `my-model/unet/config.json`, `my-unet` for `my-unet/config.json`, `x` for `x.json`. */

@@ -122,7 +122,7 @@ export function table(models: readonly CachedModel[], now: Date): string {
     revisionOf(model),
     size(model.bytes),
     model.pipeline,
-    ago(model.lastUsed, now),
+    model.lastUsed ? ago(model.lastUsed, now) : "",
     model.problem ?? "whole",
   ]);
   return textTable(columns, rows);

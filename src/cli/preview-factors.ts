@@ -1,9 +1,8 @@
 /** @file `koala preview-factors`: fits the colours of a model's previews to its autoencoder, and keeps them with it. */
 
-import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { Command } from "commander";
-import { Cancelled, InvalidRequest } from "../errors.js";
+import { Cancelled, FileError, InvalidRequest } from "../errors.js";
 import { cacheFolder } from "../hub/settings.js";
 import { decodePicture } from "../image/encode.js";
 import type { Picture } from "../image/pixels.js";
@@ -12,7 +11,8 @@ import { trainedSize } from "../pipeline/load.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { type FittedFactors, fitPreviewFactors } from "../pipeline/preview-factors.js";
 import { isPicture } from "../train/data/picture-names.js";
-import { kindOf, readJson, systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { kindOf, readdir, readJson, writeWhole } from "../weights/files.js";
+import { checkWritable } from "../weights/writable.js";
 import { resolveShown } from "./models.js";
 import { wholeOption } from "./numbers.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
@@ -43,6 +43,7 @@ async function run(model: string, { data, count, print = false, quiet = false }:
     const rule = "must be given for a model in the Hub's cache, which other programs share, got none";
     throw new InvalidRequest("--print", undefined, `${rule}. Add it, and keep what it prints.`);
   }
+  if (!print) await checkWritable(folder);
   const pipeline = await DiffusionPipeline.fromPretrained(folder);
   const { signal, done } = stopOnInterrupt(say);
   const progress = new Progress({ quiet });
@@ -70,23 +71,17 @@ const text = (value: object): string =>
 async function kept(folder: string, fitted: FittedFactors): Promise<string> {
   const file = path.join(folder, "koala.json");
   const before = (await kindOf(file)) === "file" ? await readJson(file) : {};
-  const bytes = new TextEncoder().encode(text({ ...before, ...previewOf(fitted) }));
   try {
-    await writeBeside(file, (handle) => writeAll(handle, bytes));
+    await writeWhole(file, text({ ...before, ...previewOf(fitted) }));
   } catch (error) {
-    const code = systemCode(error);
-    if (!code) throw error;
-    const rule = `must be a folder that can be written, got ${file} (${code})`;
-    throw new InvalidRequest("model", folder, `${rule}. Check its rights, or use --print.`);
+    process.stdout.write(text(previewOf(fitted)));
+    throw error instanceof FileError ? error.saying("What was fitted is on standard output.") : error;
   }
   return file;
 }
 
 async function imagesIn(folder: string, most: number): Promise<string[]> {
-  const names = await readdir(folder, { recursive: true }).catch((error: unknown) => {
-    const rule = `must be a folder of images that can be read, got ${folder} (${systemCode(error)})`;
-    throw new InvalidRequest("--data", folder, `${rule}. Check the path.`);
-  });
+  const names = await readdir(folder, { recursive: true });
   const images = names.filter(isPicture).sort();
   if (images.length === 0) {
     const rule = `must hold images, got none in ${folder}`;

@@ -1,7 +1,7 @@
 /** @file Files of a repository brought into the cache from the Hub, or taken as they lie there where it is out of reach. */
 
 import path from "node:path";
-import { Cancelled, listed, ModelError } from "../errors.js";
+import { Cancelled, FileError, listed, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../weights/files.js";
 import { shardIndex } from "../weights/index-file.js";
 import type { JsonObject } from "../weights/json.js";
@@ -52,7 +52,9 @@ export async function bring<S extends Selection>(
     return await fromHub(model, repo, plan, settings, options);
   } catch (error) {
     if (!(error instanceof Unreachable)) throw error;
-    const cached = await fromCache(model, repo, plan, "").catch(() => undefined);
+    const cached = await fromCache(model, repo, plan, "").catch((failure: unknown) => {
+      if (failure instanceof FileError) throw failure;
+    });
     if (cached === undefined) throw error;
     options.onNote?.(`${error.message} Using the copy in the cache, which may be out of date.`);
     return cached;

@@ -3,9 +3,21 @@
  * Python's huggingface_hub lays it out, so that each reads what the other downloaded. Knows no network.
  */
 
-import { link, mkdir, readdir, readFile, readlink, rm, stat, symlink, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { systemCode } from "../weights/files.js";
+import {
+  ifThere,
+  link,
+  makeFolder,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  systemCode,
+  unfinished,
+  writeWhole,
+} from "../weights/files.js";
 import { isCommit } from "./id.js";
 
 /** The places of one model; `snapshot` is the folder that a pipeline opens. */
@@ -58,14 +70,14 @@ export async function cachedCommit(repo: RepoCache, revision: string): Promise<s
 export async function writeRef(repo: RepoCache, revision: string, commit: string): Promise<void> {
   if (revision === commit || (await cachedCommit(repo, revision)) === commit) return;
   const file = path.join(repo.refs, revision);
-  await mkdir(path.dirname(file), { recursive: true });
+  await makeFolder(path.dirname(file));
   // No line break at the end: Python takes the whole file for the commit.
-  await writeFile(file, commit);
+  await writeWhole(file, commit);
 }
 
 /** All refs, as [revision, commit]. */
 export async function readRefs(repo: RepoCache): Promise<[string, string][]> {
-  const names = await filesUnder(repo.refs);
+  const names = (await filesUnder(repo.refs)).filter((name) => !unfinished(name));
   return Promise.all(
     names.map(
       async (name) => [name, (await readFile(path.join(repo.refs, name), "utf8")).trim()] as [string, string],
@@ -94,7 +106,7 @@ export async function linkBlob(repo: RepoCache, commit: string, file: string, et
   const blob = repo.blob(etag);
   const target = path.relative(path.dirname(pointer), blob);
   if ((await ifThere(() => readlink(pointer))) === target) return;
-  await mkdir(path.dirname(pointer), { recursive: true });
+  await makeFolder(path.dirname(pointer));
   await rm(pointer, { force: true });
   try {
     await symlink(target, pointer);
@@ -104,15 +116,5 @@ export async function linkBlob(repo: RepoCache, commit: string, file: string, et
     // Windows lets only some users make symbolic links; Python copies there, a hard link costs no disk.
     if (systemCode(error) !== "EPERM") throw error;
     await link(blob, pointer);
-  }
-}
-
-/** What `read` gives, or undefined where the file is not there (or is no link). */
-export async function ifThere<T>(read: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await read();
-  } catch (error) {
-    if (["ENOENT", "ENOTDIR", "EINVAL"].includes(systemCode(error) ?? "")) return undefined;
-    throw error;
   }
 }

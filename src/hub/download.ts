@@ -4,14 +4,13 @@
  */
 
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, open, rename, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { lock } from "proper-lockfile";
-import { Cancelled, ModelError } from "../errors.js";
-import { systemCode, writeAll } from "../weights/files.js";
-import { ifThere, isWhole, type RepoCache } from "./cache.js";
+import { Cancelled, FileError, ModelError } from "../errors.js";
+import { remedyFor, systemCode } from "../weights/file-errors.js";
+import { appending, ifThere, makeFolder, readStream, rename, rm, stat, writeAll } from "../weights/files.js";
+import { isWhole, type RepoCache } from "./cache.js";
 import { type HubClient, type HubFile, RangeIgnored } from "./client.js";
 import type { HubModel } from "./id.js";
 import { reason, Unreachable } from "./refusal.js";
@@ -33,8 +32,8 @@ export async function downloadBlob(file: HubFile, download: Download): Promise<v
   const { repo, signal, onBytes } = download;
   const blob = repo.blob(file.etag);
   if (!(await isWhole(blob, file.size))) {
-    await mkdir(repo.blobs, { recursive: true });
-    await mkdir(repo.locks, { recursive: true });
+    await makeFolder(repo.blobs);
+    await makeFolder(repo.locks);
     const lost = new AbortController();
     const release = await hold(file, download, (error) => lost.abort(error));
     try {
@@ -96,7 +95,7 @@ async function complete(file: HubFile, download: Download): Promise<void> {
     }
     await rename(partial, repo.blob(file.etag));
   } catch (error) {
-    await giveBack(repo.blob(file.etag));
+    await giveBack(repo.blob(file.etag)).catch(() => undefined); // the first failure is the one to tell
     throw explained(error, file, repo);
   }
 }
@@ -129,8 +128,7 @@ async function giveBack(blob: string): Promise<void> {
 /** Appends what is missing, asking again as long as something comes; whether anything was there before. */
 async function append(partial: string, file: HubFile, download: Download): Promise<boolean> {
   const { hub, model, commit, signal, onBytes } = download;
-  const handle = await open(partial, "a");
-  try {
+  return appending(partial, async (handle) => {
     let { size } = await handle.stat();
     const restart = async () => handle.truncate((size = 0));
     if (size > file.size) await restart();
@@ -160,9 +158,7 @@ async function append(partial: string, file: HubFile, download: Download): Promi
       }
     }
     return resumed;
-  } finally {
-    await handle.close();
-  }
+  });
 }
 
 /** The file's hash where it is not what the Hub says; undefined where it is. */
@@ -170,7 +166,7 @@ async function wrongHash(partial: string, { etag, size }: HubFile): Promise<stri
   const hash = createHash(etag.length === 64 ? "sha256" : "sha1");
   // A file outside LFS is named by git's hash of it.
   if (etag.length === 40) hash.update(`blob ${size}\0`);
-  await pipeline(createReadStream(partial, { highWaterMark: 1 << 20 }), hash);
+  await pipeline(readStream(partial), hash);
   const got = hash.digest("hex");
   return got === etag ? undefined : got;
 }
@@ -180,9 +176,11 @@ function explained(error: unknown, file: HubFile, repo: RepoCache): unknown {
   const code = systemCode(error);
   if (!code) return error;
   const where = `${repo.id}/${file.path}`;
-  if (code === "ENOSPC" || code === "EDQUOT") return new ModelError(where, diskFull(repo.root, file.size));
-  const remedy = "Check who may write there, or set HF_HOME to another folder.";
-  return new ModelError(where, `must be written to ${repo.root}, got ${code}. ${remedy}`);
+  if (code === "ENOSPC" || code === "EDQUOT") {
+    return new FileError(where, code, diskFull(repo.root, file.size), error);
+  }
+  const rule = `must be written to ${repo.root}, got ${code}. ${remedyFor(code, "write")}`;
+  return new FileError(where, code, `${rule} HF_HOME names the place.`, error);
 }
 
 /** The message for a disk without room for `bytes` more. */

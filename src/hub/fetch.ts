@@ -1,8 +1,9 @@
 /** @file Downloads the files of one commit into the cache, a few at a time, and links them into its snapshot. */
 
-import { mkdir, statfs } from "node:fs/promises";
 import path from "node:path";
 import { Cancelled, ModelError } from "../errors.js";
+import { makeFolder } from "../weights/files.js";
+import { freeBytes } from "../weights/writable.js";
 import { isWhole, linkBlob, type RepoCache } from "./cache.js";
 import type { HubFile } from "./client.js";
 import { type Download, diskFull, downloadBlob } from "./download.js";
@@ -20,7 +21,7 @@ const atOnce = 4;
 /** Downloads what is not there, each blob once whatever its paths, and links all of it. ModelError, Cancelled. */
 export async function fetchFiles(files: readonly HubFile[], options: FetchOptions): Promise<void> {
   const { repo, commit } = options;
-  await mkdir(repo.snapshot(commit), { recursive: true });
+  await makeFolder(repo.snapshot(commit));
   const queue = await unlinked(files, options);
   const absent: HubFile[] = [];
   for (const [file] of queue) if (!(await isWhole(repo.blob(file.etag), file.size))) absent.push(file);
@@ -73,6 +74,5 @@ async function inParallel(given: AbortSignal, work: (signal: AbortSignal) => Pro
 }
 
 async function refuseFullDisk({ id, root }: RepoCache, bytes: number): Promise<void> {
-  const { bavail, bsize } = await statfs(root);
-  if (bavail * bsize < bytes) throw new ModelError(id, diskFull(root, bytes));
+  if ((await freeBytes(root)) < bytes) throw new ModelError(id, diskFull(root, bytes));
 }

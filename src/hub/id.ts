@@ -52,6 +52,9 @@ function checkedRevision(revision: string): string {
   throw new InvalidRequest("revision", revision, rule);
 }
 
+/** Whether a name without its revision has the form `owner/name`. */
+export const isHubId = (model: string): boolean => id.test(model.split("@")[0]!);
+
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
 
 const rule = "must be a folder that exists, or a Hub id owner/name[@revision]";

@@ -1,11 +1,10 @@
 /** @file What Diffusers models the Hub's cache holds, and how to be rid of one. Other models in it are left alone. */
 
-import { readdir, readlink, realpath, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { InvalidRequest, listed, ModelError } from "../errors.js";
-import { kindOf, readJson } from "../weights/files.js";
+import { FileError, InvalidRequest, listed, ModelError } from "../errors.js";
+import { ifThere, kindOf, readdir, readJson, readlink, realpath, rm, stat } from "../weights/files.js";
 import { modelIndex } from "../weights/index-file.js";
-import { filesUnder, ifThere, type RepoCache, readRefs, repoCache, repoPrefix } from "./cache.js";
+import { filesUnder, type RepoCache, readRefs, repoCache, repoPrefix } from "./cache.js";
 import { missingFrom } from "./resolve.js";
 
 /** One downloaded revision; `bytes` counts each blob once, shared with other revisions or not. */
@@ -18,7 +17,7 @@ export type CachedModel = {
   pipeline: string;
   parts: string[];
   bytes: number;
-  lastUsed: Date;
+  lastUsed: Date | undefined;
   /** What is absent or broken, if anything. */
   problem: string | undefined;
 };
@@ -31,10 +30,28 @@ export async function cachedModels(cache: string): Promise<CachedModel[]> {
   const models: CachedModel[] = [];
   for (const folder of folders) {
     const repo = repoCache(cache, folder.slice(repoPrefix.length).replaceAll("--", "/"));
-    for (const commit of await commitsIn(repo)) models.push(...(await cachedModel(repo, commit)));
+    try {
+      for (const commit of await commitsIn(repo)) models.push(...(await cachedModel(repo, commit)));
+    } catch (error) {
+      if (!(error instanceof FileError)) throw error;
+      models.push(unreadable(repo, error)); // one of another user must not hide the others
+    }
   }
   return models;
 }
+
+/** What may be a model, since nobody can look. */
+const unreadable = ({ id, root }: RepoCache, { message }: FileError): CachedModel => ({
+  id,
+  commit: "",
+  revisions: [],
+  folder: root,
+  pipeline: "",
+  parts: [],
+  bytes: 0,
+  lastUsed: undefined,
+  problem: message,
+});
 
 const commitsIn = async (repo: RepoCache) => (await ifThere(() => readdir(repo.snapshots)))?.sort() ?? [];
 
@@ -56,7 +73,7 @@ async function cachedModel(repo: RepoCache, commit: string): Promise<CachedModel
       revisions,
       folder,
       bytes: stats.reduce((sum, { size }) => sum + size, 0),
-      lastUsed: new Date(Math.max(...stats.map(({ atimeMs }) => atimeMs))),
+      lastUsed: stats.length ? new Date(Math.max(...stats.map(({ atimeMs }) => atimeMs))) : undefined,
       ...(await state(folder)),
     },
   ];

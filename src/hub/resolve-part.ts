@@ -1,13 +1,13 @@
 /** @file What stands in for a part, or is added to one, becomes a path: one that is there, or a place in the Hub's cache. */
 
 import path from "node:path";
-import { listed, ModelError } from "../errors.js";
+import { FileError, listed, ModelError } from "../errors.js";
 import { isPickle, loraFiles } from "../weights/file-names.js";
-import { kindOf } from "../weights/files.js";
 import { refusePickle } from "../weights/safetensors-file.js";
 import { type BringOptions, bring, type Plan } from "./bring.js";
 import { filesUnder } from "./cache.js";
 import { type HubPlace, hubPlace } from "./id.js";
+import { kindHere } from "./resolve.js";
 import { type PartKind, type PlacedSelection, selectPart, type WeightChoice } from "./select.js";
 
 export type ResolvePartOptions = BringOptions &
@@ -26,7 +26,7 @@ export async function resolvePart(
   name: string,
   { field = kind, ...options }: ResolvePartOptions = {},
 ): Promise<string> {
-  const there = await kindOf(name);
+  const there = await kindHere(name);
   if (there === "folder" && kind === "lora") return path.join(name, loraIn(name, await filesUnder(name)));
   if (there !== undefined) return name;
   const wanted = hubPlace(field, name);
@@ -35,7 +35,7 @@ export async function resolvePart(
     const { snapshot, chosen } = await bring(wanted, partPlan(kind, wanted, options.dtype), options);
     return path.join(snapshot, chosen.place);
   } catch (error) {
-    if (!(error instanceof ModelError)) throw error;
+    if (!(error instanceof ModelError) || error instanceof FileError) throw error;
     throw new ModelError(name, `no such file here; on the Hub, ${error.message}`);
   }
 }

@@ -7,10 +7,11 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { type Files, filesIn, gitHash, type HubServer, sha256, startHub } from "../../test/hub-server.js";
-import { Cancelled, ModelError } from "../errors.js";
+import { limitedKoala } from "../../test/limited.js";
+import { Cancelled, FileError, ModelError } from "../errors.js";
 import { resolveWeights } from "../weights/component.js";
 import { openFolder } from "../weights/folder.js";
-import { filesUnder, repoCache } from "./cache.js";
+import { filesUnder, readRefs, repoCache } from "./cache.js";
 import { type ResolveOptions, resolveModel } from "./resolve.js";
 
 const golden = fileURLToPath(new URL("../../golden/data/pipelines/", import.meta.url));
@@ -435,4 +436,35 @@ test("two processes at once download each file once between them", async () => {
     .filter((name) => name !== unet)
     .map((name) => sha256(plain.get(name)!));
   expect(new Set(contents).size).toBe(contents.length);
+});
+
+test("a cache that cannot be written is told before anything is downloaded", async () => {
+  await writeFile(path.join(home, "hub"), "a file in its place");
+  const failed = resolve("koala/plain");
+  await expect(failed).rejects.toThrow(FileError);
+  await expect(failed).rejects.toThrow(
+    /hub\/models--koala--plain\S*: must be writable, got E(EXIST|NOTDIR) /,
+  );
+  expect(hub.downloads()).toEqual([]);
+});
+
+test("a disk that takes no more is told, and what came is kept for the time when it does", async () => {
+  const command = ["models", "download", "koala/plain", "--quiet"];
+  const limits = { env: { ...environment(), HF_HUB_CACHE: "", HF_TOKEN: "" }, shell: "ulimit -f 200" };
+  const { code, stderr } = await limitedKoala(command, limits);
+  expect(code).toBe(1);
+  expect(stderr).toMatch(
+    /^error: koala\/plain\/\S+: must be written to \S+models--koala--plain, got EFBIG\. Raise .*\n$/,
+  );
+  const folder = await resolve("koala/plain");
+  expect(await hashOf(path.join(folder, unet))).toBe(unetHash);
+  const resumed = hub.asked.filter(({ range }) => range !== undefined && range !== "bytes=0-");
+  expect(resumed.length).toBeGreaterThan(0);
+});
+
+test("a ref that a killed process left half written is none", async () => {
+  await resolve("koala/half");
+  const refs = repoOf("koala/half").refs;
+  await writeFile(path.join(refs, "main.2f6b7cde-0000-4000-8000-000000000000.partial"), "aa");
+  expect(await readRefs(repoOf("koala/half"))).toEqual([["main", commitA]]);
 });

@@ -5,7 +5,7 @@ import { kindOf } from "../weights/files.js";
 import { type ModelIndex, modelIndex } from "../weights/index-file.js";
 import { channelProblem, familyOfIndex } from "../weights/pipeline-class.js";
 import { type BringOptions, bring, chosenIn, type Listing, type Plan } from "./bring.js";
-import { hubModel } from "./id.js";
+import { hubModel, isHubId } from "./id.js";
 import { type Selection, selectFiles, type WeightChoice } from "./select.js";
 
 export type ResolveOptions = WeightChoice &
@@ -21,9 +21,19 @@ export type ResolveOptions = WeightChoice &
  * in the cache, downloaded as far as it is not there. InvalidRequest, ModelError, Cancelled.
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
-  if (await kindOf(model)) return model;
+  if (await kindHere(model)) return model;
   const named = hubModel(model, options.revision);
   return (await bring(named, modelPlan(named.id, options), options)).snapshot;
+}
+
+/** What a name is as a path; where the system refuses to look, a Hub id is still one. */
+export async function kindHere(name: string): Promise<"file" | "folder" | undefined> {
+  try {
+    return await kindOf(name);
+  } catch (error) {
+    if (isHubId(name)) return undefined;
+    throw error;
+  }
 }
 
 /** What a folder lacks of what a pipeline needs. */

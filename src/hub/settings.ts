@@ -1,10 +1,9 @@
 /** @file Where the Hub is, how it is reached, where its cache lies and who asks, by Python's environment variables. */
 
-import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { systemCode } from "../weights/files.js";
+import { readFile, systemCode } from "../weights/files.js";
 import { type Proxies, proxiesOf } from "./proxy.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,9 +1,8 @@
 /** @file Pictures to and from PNG, JPEG and WebP files, by sharp. Knows nothing of tensors or models. */
-import { mkdir } from "node:fs/promises";
-import { dirname, extname } from "node:path";
+import { extname } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest, listed } from "../errors.js";
-import { systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { reading, systemCode, writeWhole } from "../weights/files.js";
 import { encodeWithTexts, type PictureTexts } from "./metadata.js";
 import { overBackground, type Picture, type Rgb } from "./pixels.js";
 
@@ -35,7 +34,7 @@ export async function encodePicture(
   return new Uint8Array(texts ? await encodeWithTexts(image, format, texts) : await image.toBuffer());
 }
 
-/** Writes a picture in the format of the path's ending, making its folder; InvalidRequest. */
+/** Writes a picture in the format of the path's ending, making its folder; InvalidRequest, FileError. */
 export async function savePicture(
   path: string,
   picture: Picture,
@@ -43,19 +42,7 @@ export async function savePicture(
 ): Promise<void> {
   const format = formatOf(path);
   const bytes = await encodePicture(picture, format, options);
-  try {
-    await mkdir(dirname(path), { recursive: true });
-    await writeBeside(path, (handle) => writeAll(handle, bytes));
-  } catch (error) {
-    const code = systemCode(error);
-    if (!code) throw error;
-    const remedy = "Check that its folder may be written to and that the disk has room.";
-    throw new InvalidRequest(
-      "path",
-      path,
-      `must be a path that can be written, got ${path} (${code}). ${remedy}`,
-    );
-  }
+  await writeWhole(path, bytes);
 }
 
 /** `field` is what errors call the picture. */
@@ -85,13 +72,16 @@ export async function decodePicture(
   return hasAlpha ? { picture, alpha, format } : { picture, format };
 }
 
-/** The format that a path's ending asks for; InvalidRequest for an unknown one. */
-export function formatOf(path: string): PictureFormat {
+/** The format that a path's ending asks for; InvalidRequest about `field` for an unknown one. */
+export function formatOf(
+  path: string,
+  { field = "path", remedy = "Change its ending." }: { field?: string; remedy?: string } = {},
+): PictureFormat {
   const ending = extname(path).toLowerCase();
   const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined;
   if (format) return format;
   const known = listed(Object.keys(formats));
-  throw new InvalidRequest("path", path, `must end in one of ${known}, got "${path}". Change its ending.`);
+  throw new InvalidRequest(field, path, `must end in one of ${known}, got "${path}". ${remedy}`);
 }
 
 function withFormat(image: Sharp, format: PictureFormat, quality: number): Sharp {
@@ -112,9 +102,17 @@ async function readable<T>(source: Uint8Array | string, field: string, read: () 
   try {
     return await read();
   } catch (error) {
+    if (typeof source === "string") await checkOpens(source);
     const got = typeof source === "string" ? source : `${source.length} bytes`;
     const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
     const rule = `must be a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, AVIF), got ${got}`;
     throw new InvalidRequest(field, got, `${rule}: ${why}. Check the path, or save the picture again.`);
   }
+}
+
+/** Of a file that it may not open, libvips says that it does not know the format. */
+async function checkOpens(file: string): Promise<void> {
+  await reading(file, file, async () => {}).catch((error: unknown) => {
+    if (systemCode(error) !== "ENOENT") throw error;
+  });
 }

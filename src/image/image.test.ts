@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
 import { afterAll, expect, it } from "vitest";
-import { EngineError, InvalidRequest, ShapeError } from "../errors.js";
+import { EngineError, FileError, InvalidRequest, ShapeError } from "../errors.js";
 import { openSafetensors } from "../weights/safetensors-file.js";
 import { decodePicture, encodePicture, savePicture } from "./encode.js";
 import { fromPicture, overBackground, type Picture, toPicture } from "./pixels.js";
@@ -82,7 +82,7 @@ it("refuses an unknown ending, a bad quality and a path that cannot be written, 
   await expect(encodePicture(small, "jpeg", { quality: 0 })).rejects.toThrow(/from 1 to 100, got 0/);
   await savePicture(join(folder, "file.png"), small);
   const inside = savePicture(join(folder, "file.png", "b.png"), small);
-  await expect(inside).rejects.toThrow(InvalidRequest);
+  await expect(inside).rejects.toThrow(FileError);
   expect(existsSync(join(folder, "a.bmp"))).toBe(false);
   expect(readdirSync(folder).filter((name) => name.endsWith(".partial"))).toEqual([]);
 });

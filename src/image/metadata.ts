@@ -3,10 +3,9 @@
  * record, and IPTC's source type. Must not know what is in either text.
  */
 
-import { open } from "node:fs/promises";
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest } from "../errors.js";
-import { systemCode } from "../weights/files.js";
+import { reading, systemCode } from "../weights/files.js";
 import { blockTexts, fileTexts, recordKeyword, type Texts, xmpKeyword } from "./file-texts.js";
 import { fillUserComment, userCommentBytes, userCommentSpace } from "./metadata-exif.js";
 import { maxTextBytes, withPngTexts } from "./png-texts.js";
@@ -98,17 +97,13 @@ async function headerOf(bytes: Uint8Array, source: Uint8Array | string) {
 
 async function readPicture(file: string): Promise<Uint8Array> {
   try {
-    const handle = await open(file, "r");
-    try {
+    return await reading(file, file, async (handle) => {
       const { size } = await handle.stat();
       if (size > maxFileBytes) throw unreadable(file, `${size} bytes are too many`);
       return await handle.readFile();
-    } finally {
-      await handle.close();
-    }
+    });
   } catch (error) {
-    const code = systemCode(error);
-    throw code ? unreadable(file, code) : error;
+    throw systemCode(error) === "ENOENT" ? unreadable(file, "ENOENT") : error;
   }
 }
 

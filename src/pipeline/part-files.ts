@@ -1,11 +1,10 @@
 /** @file The files of one part: those in its folder of the model, or those of the place that stands in for it. */
 
-import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { ModelError } from "../errors.js";
 import { manifest, type Params } from "../tensor/params.js";
 import { resolveWeights, type WeightEntry, type WeightSet } from "../weights/component.js";
-import { kindOf, readJson, realFile } from "../weights/files.js";
+import { kindOf, readdir, readJson, realFile } from "../weights/files.js";
 import type { ModelFolder, ModelPart } from "../weights/folder.js";
 import type { JsonObject } from "../weights/json.js";
 

@@ -1,8 +1,10 @@
 /** @file What clients are told of errors, and what they are not. */
 
+import { readFile } from "node:fs/promises";
 import { expect, it } from "vitest";
-import { EngineError, InvalidRequest, ModelError } from "../errors.js";
+import { EngineError, FileError, InvalidRequest, ModelError } from "../errors.js";
 import { failureOf } from "./failure.js";
+import { errorFrom, plainError } from "./plain-error.js";
 
 it("a broken model is told by its file, not by the place of its folder", () => {
   const file = "/home/some one/models/koala/unet/config.json";
@@ -29,4 +31,17 @@ it("a wrong request is told in full, a bug not at all", () => {
   });
   expect(failureOf(new TypeError("secret"))).toMatchObject({ code: "internal" });
   expect(failureOf(new TypeError("secret")).message).not.toContain("secret");
+});
+
+it("what the system refuses is told with its code, without the place, and comes whole out of a thread", async () => {
+  const raw: unknown = await readFile("/absent/models/unet/config.json").catch((error: unknown) => error);
+  const told = {
+    code: "model_error",
+    message: "unet/config.json: must be usable, got ENOENT (no such file or directory). Check the path.",
+  };
+  expect(failureOf(raw)).toEqual(told);
+  const arrived = errorFrom(structuredClone(plainError(raw)));
+  expect(arrived).toBeInstanceOf(FileError);
+  expect((arrived as FileError).code).toBe("ENOENT");
+  expect(failureOf(arrived)).toEqual(told);
 });

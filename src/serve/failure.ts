@@ -5,9 +5,11 @@
 
 import path from "node:path";
 import { EngineError, InvalidRequest, ModelError } from "../errors.js";
+import { namedFileError } from "../weights/file-errors.js";
 import type { JobFailure } from "./schemas.js";
 
-export function failureOf(error: unknown): JobFailure {
+export function failureOf(thrown: unknown): JobFailure {
+  const error = namedFileError(thrown);
   if (error instanceof InvalidRequest)
     return { code: "invalid_request", message: error.message, field: error.field };
   if (error instanceof ModelError)

@@ -1,6 +1,5 @@
 /** @file Training an `AutoencoderTiny` to give back the pictures it is given: mean squared error in -1..1. */
 
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { Generator } from "../diffusion/random.js";
 import type { Program } from "../engine/lower.js";
@@ -12,7 +11,7 @@ import { partProgram } from "../pipeline/part.js";
 import type { Params } from "../tensor/params.js";
 import { count, input, type Shape } from "../tensor/tensor.js";
 import { readFloats, type WeightSet } from "../weights/component.js";
-import { writeAll, writeBeside } from "../weights/files.js";
+import { makeFolder, writeWhole } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
 import { writeSafetensors } from "../weights/safetensors-file.js";
 import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
@@ -148,11 +147,9 @@ async function saveAutoencoder(
   { output, json, weights }: AutoencoderOptions,
   trained: ReadonlyMap<string, { shape: Shape; data: Float32Array }>,
 ): Promise<void> {
-  await mkdir(output, { recursive: true });
-  const config = new TextEncoder().encode(
-    `${JSON.stringify({ _class_name: "AutoencoderTiny", ...json }, undefined, 2)}\n`,
-  );
-  await writeBeside(path.join(output, "config.json"), (handle) => writeAll(handle, config));
+  await makeFolder(output);
+  const config = `${JSON.stringify({ _class_name: "AutoencoderTiny", ...json }, undefined, 2)}\n`;
+  await writeWhole(path.join(output, "config.json"), config);
   const kept = [...(weights?.tensors ?? [])].filter(([name]) => !trained.has(name));
   const tensors = [
     ...kept.map(([name, { shape }]) => [name, { shape, data: () => readFloats(weights!, name) }] as const),

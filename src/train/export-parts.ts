@@ -1,9 +1,8 @@
 /** @file What a student's folder takes over from its teacher's: every file of the other parts that loading needs. */
 
-import { readdir, realpath } from "node:fs/promises";
 import path from "node:path";
 import { resolveWeights } from "../weights/component.js";
-import { kindOf, readJson } from "../weights/files.js";
+import { kindOf, readdir, readJson, realpath } from "../weights/files.js";
 import type { ModelFolder, ModelPart } from "../weights/folder.js";
 import { isObject, type JsonObject } from "../weights/json.js";
 

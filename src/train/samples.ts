@@ -1,11 +1,10 @@
 /** @file Validation pictures: the same prompts and seeds, painted from the run's model folder as it stands. */
 
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Engine } from "../engine/engine.js";
 import { adviceFor } from "../pipeline/advice.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
-import { writeAll, writeBeside } from "../weights/files.js";
+import { makeFolder, writeWhole } from "../weights/files.js";
 
 /** Paints each prompt into `samples/step-NNNNNN/` of the run's folder. */
 export async function paintSamples(
@@ -15,7 +14,7 @@ export async function paintSamples(
   engine: Engine,
 ): Promise<void> {
   const at = path.join(folder, "samples", `step-${String(step).padStart(6, "0")}`);
-  await mkdir(at, { recursive: true });
+  await makeFolder(at);
   const pipeline = await DiffusionPipeline.fromPretrained(folder, { engine });
   const { advice } = await adviceFor(folder);
   const rows: { prompt: string; seed: number; file: string }[] = [];
@@ -34,6 +33,5 @@ export async function paintSamples(
   } finally {
     await pipeline.close();
   }
-  const list = new TextEncoder().encode(`${JSON.stringify(rows, undefined, 2)}\n`);
-  await writeBeside(path.join(at, "prompts.json"), (handle) => writeAll(handle, list));
+  await writeWhole(path.join(at, "prompts.json"), `${JSON.stringify(rows, undefined, 2)}\n`);
 }

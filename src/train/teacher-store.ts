@@ -5,11 +5,10 @@
  */
 
 import { createHash } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Values } from "../engine/engine.js";
-import { listed, ModelError } from "../errors.js";
-import { kindOf } from "../weights/files.js";
+import { FileError, listed, ModelError } from "../errors.js";
+import { kindOf, makeFolder } from "../weights/files.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 
 export class TeacherStore {
@@ -32,7 +31,7 @@ export class TeacherStore {
     inputs: Readonly<Record<string, Values>>,
     results: Readonly<Record<string, Values>>,
   ): Promise<void> {
-    await mkdir(this.#folder, { recursive: true });
+    await makeFolder(this.#folder);
     const tensors = Object.entries(results).map(
       ([name, { data, shape }]) => [name, { dtype: "F32" as const, shape, data }] as const,
     );
@@ -48,6 +47,7 @@ export class TeacherStore {
     names: readonly string[],
   ): Promise<Record<string, Values>> {
     const file = await openSafetensors(this.#file(batch)).catch((error: unknown) => {
+      if (error instanceof FileError) throw error;
       const rule = `must hold the teacher's results of batch ${batch}: ${(error as Error).message}`;
       throw new ModelError(this.#file(batch), `${rule} Let the teacher run for more steps first.`);
     });

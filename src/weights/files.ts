@@ -1,16 +1,92 @@
-/** @file Reading and writing a model's files in Node, every failure told as a ModelError that names the path. */
+/**
+ * @file The file system: Node's calls under Node's names with its errors told as FileErrors, and what models are read
+ * and written with. All of `src` goes through here, so that no failure of a disk is told without path and remedy.
+ */
 import { randomUUID } from "node:crypto";
-import { type FileHandle, lstat, open, readlink, realpath, rename, rm, stat } from "node:fs/promises";
+import { constants, createReadStream } from "node:fs";
+import * as system from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Readable } from "node:stream";
 import { ModelError } from "../errors.js";
+import { type FileUse, fileError, systemCode } from "./file-errors.js";
 import { type JsonObject, parseJsonObject } from "./json.js";
+
+export { systemCode } from "./file-errors.js";
+
+type FileHandle = system.FileHandle;
 
 // One read call takes at most 2^31 - 1 bytes.
 const chunkBytes = 2 ** 30;
 const maxJsonBytes = 100_000_000;
 
+/** The same call, whose errors are about the argument at `place`. */
+function told<F extends (...args: never[]) => Promise<unknown>>(call: F, use: FileUse, place = 0): F {
+  const asked = async (...args: Parameters<F>) => {
+    try {
+      return await call(...args);
+    } catch (error) {
+      // Of folders in a folder the system says which.
+      const named = place === 0 && error instanceof Error && "path" in error && error.path;
+      throw fileError(error, use, String(named || args[place]));
+    }
+  };
+  return asked as unknown as F;
+}
+
+export const lstat = told(system.lstat, "read");
+export const readdir = told(system.readdir, "read");
+export const readFile = told(system.readFile, "read");
+export const readlink = told(system.readlink, "read");
+export const realpath = told(system.realpath, "read");
+export const stat = told(system.stat, "read");
+export const statfs = told(system.statfs, "read");
+export const link = told(system.link, "write", 1);
+export const mkdtemp = told(system.mkdtemp, "write");
+export const rename = told(system.rename, "write", 1);
+export const rm = told(system.rm, "write");
+export const rmdir = told(system.rmdir, "write");
+export const symlink = told(system.symlink, "write", 1);
+export const writeFile = told(system.writeFile, "write");
+
+/** Makes a folder and those above it, unless it is there. */
+export const makeFolder = told(makeFolders, "write");
+
+/** Node's own `recursive` tells of a read-only disk that the folder is absent. */
+async function makeFolders(folder: string): Promise<void> {
+  const above = dirname(folder);
+  const make = () =>
+    system.mkdir(folder).catch(async (error: unknown) => {
+      if ((await kindOf(folder).catch(() => undefined)) !== "folder") throw error;
+    });
+  await make().catch(async (error: unknown) => {
+    if (systemCode(error) !== "ENOENT" || above === folder) throw error;
+    await makeFolders(above);
+    await make();
+  });
+}
+
+/** Copies a file; where the disk can, the copy takes no room until one of them changes. */
+export const copyFile = told(
+  (from: string, to: string) => system.copyFile(from, to, constants.COPYFILE_FICLONE),
+  "write",
+  1,
+);
+
+/** What `read` gives, or undefined where the file is not there (or is no link). */
+export async function ifThere<T>(read: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await read();
+  } catch (error) {
+    if (["ENOENT", "ENOTDIR", "EINVAL"].includes(systemCode(error) ?? "")) return undefined;
+    throw error;
+  }
+}
+
 /** "file", "folder" or, where nothing is, undefined; a link counts as what it leads to. */
 export async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
-  const found = await stat(path).catch(() => undefined);
+  // Node refuses such a path as a wrong argument, before any file system is asked.
+  if (path.includes("\0")) return undefined;
+  const found = await ifThere(() => stat(path));
   return found && (found.isDirectory() ? "folder" : "file");
 }
 
@@ -19,7 +95,7 @@ export async function realFile(path: string): Promise<string> {
   const kind = await kindOf(path);
   if (kind === "file") return realpath(path);
   if (kind === "folder") throw new ModelError(path, "must be a file, got a folder. Pass a file inside it.");
-  const link = await lstat(path).catch(() => undefined);
+  const link = await ifThere(() => lstat(path));
   if (link?.isSymbolicLink()) {
     const target = await readlink(path);
     throw new ModelError(
@@ -52,18 +128,45 @@ export async function readRange(file: string, offset: number, length: number) {
   return reading(file, file, (handle) => readExactly(handle, file, offset, length));
 }
 
-/** Opens `file` for the time of `use`; the system's own errors become a ModelError about `path`. */
-export async function reading<T>(path: string, file: string, use: (handle: FileHandle) => Promise<T>) {
-  let handle: FileHandle | undefined;
+/** Opens `file` for the time of `use`; errors of the system are about `path`. */
+export const reading = <T>(path: string, file: string, use: (handle: FileHandle) => Promise<T>) =>
+  opened(file, "r", { path, use: "read" }, use);
+
+/** Opens a file for reading and adding to it, made if need be, for the time of `use`. */
+export const appending = <T>(path: string, use: (handle: FileHandle) => Promise<T>) =>
+  opened(path, "a+", { path, use: "write" }, use);
+
+async function opened<T>(
+  file: string,
+  flags: string,
+  { path, use }: { path: string; use: FileUse },
+  work: (handle: FileHandle) => Promise<T>,
+): Promise<T> {
   try {
-    handle = await open(file, "r");
-    return await use(handle);
+    const handle = await system.open(file, flags);
+    try {
+      return await work(handle);
+    } finally {
+      await handle.close();
+    }
   } catch (error) {
-    throw systemCode(error)
-      ? new ModelError(path, `cannot be read (${systemCode(error)}). ${checkIt}`)
-      : error;
+    throw fileError(error, use, path);
+  }
+}
+
+/** A file's bytes one after the other, from the beginning. */
+export function readStream(path: string): Readable {
+  return Readable.from(partsOf(path), { objectMode: false });
+}
+
+async function* partsOf(path: string): AsyncGenerator<Uint8Array> {
+  const stream = createReadStream(path, { highWaterMark: 2 ** 20 });
+  try {
+    yield* stream;
+  } catch (error) {
+    throw fileError(error, "read", path);
   } finally {
-    await handle?.close();
+    stream.destroy();
   }
 }
 
@@ -93,28 +196,35 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<v
   }
 }
 
-/** Writes a file beside `path` and renames it, so that `path` never holds half of one; the system's errors. */
+/** Writes a file beside `path` and renames it, so that `path` never holds half of one. */
 export async function writeBeside(path: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
-  const beside = `${path}.${randomUUID()}.partial`;
+  const beside = besideName(path);
   try {
-    const handle = await open(beside, "wx");
-    try {
+    await opened(beside, "wx", { path, use: "write" }, async (handle) => {
       await write(handle);
       await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    });
     await rename(beside, path);
   } catch (error) {
-    await rm(beside, { force: true });
+    await system.rm(beside, { force: true }).catch(() => undefined); // the first failure is the one to tell
     throw error;
   }
 }
 
-/** The system's name for a failure (ENOENT, EACCES, ENOSPC), undefined for any other error. */
-export function systemCode(error: unknown): string | undefined {
-  return error instanceof Error && "syscall" in error && "code" in error ? String(error.code) : undefined;
+/** Writes bytes or a text as `writeBeside` does, making its folder if need be. */
+export async function writeWhole(path: string, content: Uint8Array | string): Promise<void> {
+  await makeFolder(dirname(path));
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
+  await writeBeside(path, (handle) => writeAll(handle, bytes));
 }
 
+/** What `unfinished` knows again; a name that is long already does not become longer. */
+function besideName(path: string): string {
+  const name = Buffer.byteLength(basename(path)) > 200 ? "" : basename(path);
+  return join(dirname(path), `${name}.${randomUUID()}.partial`);
+}
+
+/** Whether a file of this name is one that a killed process left half written. */
+export const unfinished = (name: string): boolean => /\.[0-9a-f-]{36}\.partial$/.test(name);
+
 const downloadIt = "Download it again.";
-const checkIt = "Check that the file may be read.";

@@ -1,10 +1,9 @@
 /** @file Tells networks apart without reading all of their weights, and files by all of their bytes. */
 
 import { createHash } from "node:crypto";
-import { readdir } from "node:fs/promises";
 import path from "node:path";
 import type { WeightSet } from "./component.js";
-import { readExactly, reading, readText, realFile } from "./files.js";
+import { readdir, readExactly, reading, readText, realFile } from "./files.js";
 
 /** What every hash here begins with. */
 export const hashMark = "sha256:";

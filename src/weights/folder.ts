@@ -1,9 +1,8 @@
 /** @file A Diffusers folder: which parts model_index.json names, where they are, and their configs. */
-import { readdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import { unreadParts } from "./file-names.js";
-import { kindOf, readJson } from "./files.js";
+import { kindOf, readdir, readJson } from "./files.js";
 import { type ModelIndex, modelIndex } from "./index-file.js";
 import type { JsonObject } from "./json.js";
 import { refusePickle } from "./safetensors-file.js";

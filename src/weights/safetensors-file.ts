@@ -2,7 +2,7 @@
 import { listed, ModelError } from "../errors.js";
 import { isFloatDtype, type StoredArray, toFloat32, viewStored } from "./dtype.js";
 import { isPickle } from "./file-names.js";
-import { readExactly, reading, readRange, realFile, systemCode, writeAll, writeBeside } from "./files.js";
+import { readExactly, reading, readRange, realFile, writeAll, writeBeside } from "./files.js";
 import {
   dataBytes,
   encodeHeader,
@@ -71,17 +71,13 @@ export async function writeSafetensors(
   { metadata = { format: "pt" } }: { metadata?: Readonly<Record<string, string>> } = {},
 ): Promise<void> {
   const header = encodeHeader(tensors, metadata);
-  const writing = writeBeside(path, async (handle) => {
+  await writeBeside(path, async (handle) => {
     await writeAll(handle, header.bytes);
     for (const name of header.tensors.keys()) {
       const { dtype, shape, data } = tensors.get(name)!;
       const made = typeof data === "function" ? await data() : data;
       await writeAll(handle, dataBytes(name, { dtype, shape, data: made }));
     }
-  });
-  await writing.catch((error: unknown) => {
-    const code = systemCode(error);
-    throw code ? new ModelError(path, `must be writable, got ${code}. ${checkRoom}`) : error;
   });
 }
 
@@ -106,4 +102,3 @@ export async function readFloat32(
 }
 
 const check = "Check the name.";
-const checkRoom = "Check that its folder exists, may be written to, and that the disk has room.";

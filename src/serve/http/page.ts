@@ -1,9 +1,9 @@
 /** @file The page's files, read once at start into a table: no path of a request reaches the file system. */
 
 import { createHash } from "node:crypto";
-import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { Hono } from "hono";
+import { ifThere, readdir, readFile } from "../../weights/files.js";
 
 type PageFile = { bytes: Uint8Array<ArrayBuffer>; type: string; tag: string; lasting: boolean };
 export type Page = ReadonlyMap<string, PageFile>;
@@ -29,7 +29,7 @@ export const pageFolder = new URL("../../../dist/web/", import.meta.url).pathnam
 
 /** Reads a built page; an empty table if there is none. */
 export async function readPage(folder: string = pageFolder): Promise<Page> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => []);
+  const entries = (await ifThere(() => readdir(folder, { recursive: true, withFileTypes: true }))) ?? [];
   const page = new Map<string, PageFile>();
   for (const entry of entries) {
     const type = types[path.extname(entry.name).toLowerCase()];

@@ -1,11 +1,10 @@
 /** @file `cache.json`: what a cache holds and what made it. Claims a folder for a cache, or refuses it. */
 
-import { mkdir, readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
-import { InvalidRequest, listed, ModelError } from "../../errors.js";
+import { FileError, InvalidRequest, listed, ModelError } from "../../errors.js";
 import { parseConfig } from "../../models/config.js";
-import { kindOf, readJson, writeAll, writeBeside } from "../../weights/files.js";
+import { kindOf, makeFolder, readdir, readJson, rm, writeWhole } from "../../weights/files.js";
 import { differences } from "./fingerprint.js";
 
 const whole = z.int("must be a whole number above 0").positive("must be a whole number above 0");
@@ -44,7 +43,7 @@ export async function claimFolder(folder: string, now: CacheDescription): Promis
   if ((await kindOf(folder)) === "file") {
     throw new InvalidRequest("cache", folder, `must be a folder, got the file "${folder}".`);
   }
-  await mkdir(folder, { recursive: true });
+  await makeFolder(folder);
   const names = await readdir(folder);
   if (!names.includes(fileName)) return describeNew(folder, names, now);
   const { madeBy, ...form } = await readDescription(folder);
@@ -67,7 +66,7 @@ async function describeNew(folder: string, names: readonly string[], now: CacheD
   }
   await clear(folder, names);
   const text = `${JSON.stringify(now, undefined, 2)}\n`;
-  await writeBeside(path.join(folder, fileName), (handle) => writeAll(handle, Buffer.from(text)));
+  await writeWhole(path.join(folder, fileName), text);
 }
 
 const halfWritten = /^(cache\.json|index\.jsonl|(text|pictures)-\w+\.safetensors)\.[-0-9a-f]{36}\.partial$/;
@@ -76,8 +75,9 @@ async function clear(folder: string, names: readonly string[]): Promise<void> {
   for (const name of names) if (halfWritten.test(name)) await rm(path.join(folder, name), { force: true });
 }
 
-/** What a file of the cache that cannot be read calls for: the next run makes again what it held. */
+/** What a broken file of the cache calls for: the next run makes again what it held. The system's errors stay. */
 export function damaged(file: string, error: unknown): ModelError {
+  if (error instanceof FileError) return error;
   const problem = error instanceof ModelError ? error.message.replace(`${error.file}: `, "") : String(error);
   const rule = `is not whole: ${problem.replace(" Download it again.", "")}`;
   return new ModelError(file, `${rule} Delete this file and run again: what it held is encoded anew.`);

@@ -5,12 +5,11 @@
  * that a killed process loses seconds of work, and the shards come out the same as if it had never stopped.
  */
 
-import { readdir, rm } from "node:fs/promises";
 import path from "node:path";
 import type { z } from "zod";
 import { InvalidRequest } from "../../errors.js";
 import { fromFloat32 } from "../../weights/dtype.js";
-import { kindOf } from "../../weights/files.js";
+import { kindOf, readdir, rm } from "../../weights/files.js";
 import type { TensorEntry } from "../../weights/safetensors.js";
 import { openSafetensors, writeSafetensors } from "../../weights/safetensors-file.js";
 import { damaged } from "./description.js";

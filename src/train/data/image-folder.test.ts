@@ -316,7 +316,7 @@ describe("texts of an image folder", () => {
     for (const name of ["metadata.jsonl", "metadata.csv"]) {
       await symlink("nowhere", join(folder, name));
       await expect(read()).rejects.toThrow(
-        `data: ${join(folder, name)} cannot be read (ENOENT). Check that it may be read.`,
+        `${join(folder, name)}: must be readable, got ENOENT (no such file or directory). Check the path.`,
       );
       await rm(join(folder, name));
     }

@@ -1,8 +1,8 @@
 /** @file Pictures with `metadata.jsonl`, `metadata.csv` or `.txt` captions (Diffusers' imagefolder). */
 
-import { readFile } from "node:fs/promises";
 import { posix } from "node:path";
 import { InvalidRequest } from "../../errors.js";
+import { readFile } from "../../weights/files.js";
 import { type Caption, captionOf } from "./caption-choice.js";
 import { captionColumns, named, pickColumn } from "./columns.js";
 import type { Example, Skipped } from "./example.js";

@@ -4,8 +4,9 @@ import { pipeline, Readable } from "node:stream";
 import { parse } from "csv-parse";
 import { InvalidRequest } from "../../errors.js";
 import { decodeChunks, decodeLines } from "../../text-file.js";
+import { readStream } from "../../weights/files.js";
 import type { DataFile } from "./example.js";
-import { chunksOf, notText } from "./reading.js";
+import { notText } from "./reading.js";
 
 /** One row; `place` says where it stands, for error messages. */
 export type MetadataRow = { readonly place: string; readonly values: Readonly<Record<string, unknown>> };
@@ -17,7 +18,7 @@ export function metadataRows(file: DataFile): AsyncGenerator<MetadataRow> {
 
 async function* jsonRows(file: DataFile): AsyncGenerator<MetadataRow> {
   let number = 0;
-  for await (const line of decodeLines(chunksOf(file), notText(file))) {
+  for await (const line of decodeLines(readStream(file.path), notText(file))) {
     number += 1;
     if (line.trim() === "") continue;
     const place = `${file.name}, line ${number}`;
@@ -46,7 +47,7 @@ function parsed(text: string): unknown {
 
 async function* csvRows(file: DataFile): AsyncGenerator<MetadataRow> {
   const rows = parse({ columns: true, record_delimiter: "\n", skip_empty_lines: true, info: true });
-  const text = Readable.from(decodeChunks(chunksOf(file), notText(file)));
+  const text = Readable.from(decodeChunks(readStream(file.path), notText(file)));
   // The error arrives through the iteration below as well; this callback only keeps it from being unhandled.
   pipeline(text, rows, () => {});
   try {

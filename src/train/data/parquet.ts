@@ -10,12 +10,11 @@ import {
   type SchemaTree,
 } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
-import { InvalidRequest } from "../../errors.js";
-import { systemCode } from "../../weights/files.js";
+import { FileError, InvalidRequest } from "../../errors.js";
+import { fileError } from "../../weights/file-errors.js";
 import { captionOf } from "./caption-choice.js";
 import { sharedColumn } from "./columns.js";
 import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
-import { unreadable } from "./reading.js";
 
 type Table = { readonly file: DataFile; readonly buffer: AsyncBuffer; readonly metadata: FileMetaData };
 /** The columns with the picture and the caption. */
@@ -124,7 +123,8 @@ function bytesOf(value: unknown): Uint8Array | undefined {
 }
 
 function broken(file: DataFile, error: unknown): unknown {
-  if (systemCode(error)) return unreadable(file, error);
+  const told = fileError(error, "read", file.path);
+  if (told instanceof FileError) return told;
   const problem = error instanceof Error ? error.message : String(error);
   const rule = `${file.name} must be a whole parquet file, got: ${problem}.`;
   return new InvalidRequest("data", file.path, `${rule} Copy or download it again, or take it out.`);

@@ -1,6 +1,7 @@
 /** @file One pass over training data: each picture decoded, put in its bucket and transformed, or skipped. */
 
 import { InvalidRequest } from "../../errors.js";
+import { tooManyOpen } from "../../weights/file-errors.js";
 import { nearestBucket } from "./buckets.js";
 import type { DataSource, Example, Skipped } from "./example.js";
 import type { Colour, Picture, Size, TimeIds, TransformOptions } from "./transform.js";
@@ -84,6 +85,8 @@ async function decoded(
   try {
     return await decodePicture(await example.bytes(), background ? { background } : {});
   } catch (error) {
+    // Not this file's fault, but the process's or the machine's.
+    if (tooManyOpen(error)) throw error;
     const reason = error instanceof Error ? error.message : String(error);
     skipped.push({ key: example.key, reason: `cannot be read: ${reason}` });
     return undefined;

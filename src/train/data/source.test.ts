@@ -58,11 +58,11 @@ describe("openData", () => {
   test("names a path that the system refuses, with its code", async () => {
     const around = join(folder, "around");
     await symlink("around", around);
-    const refused = (path: string) => `data: ${path} cannot be read (ELOOP). Check that it may be read.`;
+    const refused = (path: string) => `${path}: must be readable, got ELOOP `;
     await expect(openData(around)).rejects.toThrow(refused(around));
     await expect(openData(join(around, "*.tar"))).rejects.toThrow(refused(join(around, "*.tar")));
     const name = join(folder, "x".repeat(300));
-    await expect(openData(name)).rejects.toThrow(`data: ${name} cannot be read (ENAMETOOLONG).`);
+    await expect(openData(name)).rejects.toThrow(`${name}: must be readable, got ENAMETOOLONG `);
   });
 
   test("refuses a folder that mixes two kinds of data", async () => {

@@ -1,14 +1,12 @@
 /** @file Opens training data: finds out which of the three kinds a path is, and lists its files. */
 
-import { readdir, stat } from "node:fs/promises";
 import { basename, dirname, join, sep } from "node:path";
 import { InvalidRequest, listed } from "../../errors.js";
-import { systemCode } from "../../weights/files.js";
+import { ifThere, kindOf, readdir } from "../../weights/files.js";
 import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
 import { openImageFolder } from "./image-folder.js";
 import { openParquet } from "./parquet.js";
 import { isPicture } from "./picture-names.js";
-import { unreadable } from "./reading.js";
 import { openWebDataset } from "./webdataset.js";
 
 export type { DataOptions, DataSource, Example, Skipped } from "./example.js";
@@ -18,9 +16,9 @@ export type { DataOptions, DataSource, Example, Skipped } from "./example.js";
  * the path ("train-{000..041}.tar", "data/*.parquet"). Throws InvalidRequest if it is none of these.
  */
 export async function openData(path: string, options: DataOptions = {}): Promise<DataSource> {
-  const info = await stat(path).catch((error: unknown) => absent(path, error));
-  if (info?.isDirectory()) return openFolder(path, options);
-  const files = info ? [{ name: basename(path), path }] : await matching(path);
+  const kind = await kindOf(path);
+  if (kind === "folder") return openFolder(path, options);
+  const files = kind ? [{ name: basename(path), path }] : await matching(path);
   const tars = files.filter((file) => file.name.endsWith(".tar"));
   const parquets = files.filter((file) => file.name.endsWith(".parquet"));
   if (tars.length === files.length) return openWebDataset(tars, options);
@@ -52,9 +50,7 @@ async function openFolder(folder: string, options: DataOptions): Promise<DataSou
 
 /** All files below a folder except hidden ones, named relative to it with "/" on every system. */
 async function filesIn(folder: string): Promise<DataFile[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
-    throw unreadable({ path: folder }, error);
-  });
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const files = entries
     .filter((entry) => !entry.isDirectory())
     .map((entry) => join(entry.parentPath, entry.name))
@@ -62,14 +58,9 @@ async function filesIn(folder: string): Promise<DataFile[]> {
   return files.filter(({ name }) => !/(^|\/)\./.test(name)).sort((a, b) => byName(a.name, b.name));
 }
 
-/** Nothing, where there is no such file or folder. */
-function absent(path: string, error: unknown): undefined {
-  if (!["ENOENT", "ENOTDIR"].includes(systemCode(error) ?? "")) throw unreadable({ path }, error);
-}
-
 async function matching(path: string): Promise<DataFile[]> {
   const folder = dirname(path);
-  const present = (await readdir(folder).catch((error: unknown) => absent(folder, error) ?? [])).sort(byName);
+  const present = ((await ifThere(() => readdir(folder))) ?? []).sort(byName);
   const patterns = braces(basename(path));
   const found = patterns.map((pattern) => present.filter((name) => wildcard(pattern).test(name)));
   const missing = patterns.filter((_, i) => found[i]!.length === 0);

@@ -152,7 +152,7 @@ describe("WebDataset", () => {
   test("a shard that cannot be read is refused by path and code", async () => {
     const source = openWebDataset([{ name: "gone.tar", path: join(folder, "gone.tar") }]);
     const reading = source.examples()[Symbol.asyncIterator]().next();
-    await expect(reading).rejects.toThrow(`data: ${join(folder, "gone.tar")} cannot be read (ENOENT).`);
+    await expect(reading).rejects.toThrow(`${join(folder, "gone.tar")}: must be readable, got ENOENT `);
   });
 
   test("of several pictures imageColumn chooses one, by its extension", async () => {

@@ -1,18 +1,15 @@
 /** @file WebDataset: tar shards in which the members of one example share a name (`0001.jpg`, `0001.txt`). */
 
-import { createReadStream } from "node:fs";
-import { open } from "node:fs/promises";
 import { pipeline } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type ExtractEvents, extract } from "tar-stream";
-import { InvalidRequest } from "../../errors.js";
+import { FileError, InvalidRequest } from "../../errors.js";
 import { type Decoded, decodeText } from "../../text-file.js";
-import { systemCode } from "../../weights/files.js";
+import { reading, readStream } from "../../weights/files.js";
 import { type Caption, captionOf } from "./caption-choice.js";
 import { captionColumns, named, pickColumn, usualColumn } from "./columns.js";
 import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
 import { isPicture } from "./picture-names.js";
-import { unreadable } from "./reading.js";
 
 /** Where a picture lies in its shard; captions are read at once. Keyed by extension. */
 type Place = { readonly offset: number; readonly size: number };
@@ -81,7 +78,7 @@ type Member = { readonly name: string; readonly extension: string; readonly cont
 async function* members(shard: DataFile): AsyncGenerator<Member> {
   const tar = extract();
   // The error arrives through the iteration below as well; this callback only keeps it from being unhandled.
-  const input = createReadStream(shard.path);
+  const input = readStream(shard.path);
   pipeline(input, tar, () => {});
   try {
     for await (const entry of tar) {
@@ -90,7 +87,7 @@ async function* members(shard: DataFile): AsyncGenerator<Member> {
       entry.resume();
     }
   } catch (error) {
-    if (systemCode(error)) throw unreadable(shard, error);
+    if (error instanceof FileError) throw error;
     const problem = error instanceof Error ? error.message : String(error);
     const rule = `${shard.name} must be a whole tar file, got: ${problem}.`;
     throw new InvalidRequest("data", shard.path, `${rule} Copy or download it again, or take it out.`);
@@ -172,13 +169,10 @@ function placeOf(entry: Entry): Place {
 }
 
 async function read(shard: DataFile, { offset, size }: Place): Promise<Uint8Array> {
-  const file = await open(shard.path);
-  try {
+  return reading(shard.path, shard.path, async (file) => {
     const bytes = new Uint8Array(size);
     const { bytesRead } = await file.read(bytes, 0, size, offset);
     if (bytesRead !== size) throw new InvalidRequest("data", shard.path, `${shard.name} became shorter.`);
     return bytes;
-  } finally {
-    await file.close();
-  }
+  });
 }

@@ -1,9 +1,10 @@
 /** @file `metrics.jsonl` of a run: one JSON object per optimizer step or validation. Knows no trainer, no page. */
 
-import { type FileHandle, open } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { ModelError } from "../../errors.js";
+import { appending, ifThere, reading } from "../../weights/files.js";
 
 export const metricsFile = "metrics.jsonl";
 
@@ -43,13 +44,10 @@ export const isValidation = (row: Metrics): row is ValidationMetrics => "validat
 
 /** Adds one line to `metrics.jsonl` in `folder`; a line that a crash has torn is removed first. */
 export async function appendMetrics(folder: string, row: Metrics): Promise<void> {
-  const file = await open(path.join(folder, metricsFile), "a+");
-  try {
+  await appending(path.join(folder, metricsFile), async (file) => {
     await mendTail(file);
     await file.appendFile(`${JSON.stringify(row)}\n`);
-  } finally {
-    await file.close();
-  }
+  });
 }
 
 /** Otherwise the next row would be glued to the torn one, and a broken tail become a broken middle. */
@@ -116,15 +114,12 @@ export class MetricsTail {
   }
 
   async #newLines(final: boolean): Promise<{ text: string; bytes: number }[]> {
-    const file = await openIfPresent(this.#file);
-    if (!file) return [];
-    try {
+    const read = async (file: FileHandle) => {
       const { size, ino } = await file.stat();
       if (ino !== this.#inode || size < this.#offset) this.#restart(ino);
       return splitLines(await bytes(file, this.#offset, size), final);
-    } finally {
-      await file.close();
-    }
+    };
+    return (await ifThere(() => reading(this.#file, this.#file, read))) ?? [];
   }
 
   /** Another run has been started in the same folder. */
@@ -193,15 +188,6 @@ function parseRow(text: string, where: string): Metrics {
 
 function quoted(text: string): string {
   return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
-}
-
-async function openIfPresent(file: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(file, "r");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
 }
 
 async function bytes(file: FileHandle, from: number, to: number): Promise<Buffer> {

@@ -1,9 +1,9 @@
 /** @file A run folder's `run.json`: what was started, with which options. Knows no trainer and no page. */
 
-import { readFile, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { InvalidRequest, ModelError } from "../../errors.js";
+import { ifThere, readFile, writeWhole } from "../../weights/files.js";
 
 export const runFile = "run.json";
 
@@ -22,19 +22,17 @@ export type Run = z.infer<typeof runSchema>;
 
 /** Writes `run.json` beside and renames it, so that no reader meets half of it. */
 export async function writeRun(folder: string, run: Run): Promise<void> {
-  const file = path.join(folder, runFile);
-  await writeFile(`${file}.part`, `${JSON.stringify(run, undefined, 2)}\n`);
-  await rename(`${file}.part`, file);
+  await writeWhole(path.join(folder, runFile), `${JSON.stringify(run, undefined, 2)}\n`);
 }
 
 /** Throws an InvalidRequest if `folder` holds no run, a ModelError if its `run.json` is broken. */
 export async function readRun(folder: string): Promise<Run> {
   const file = path.join(folder, runFile);
-  const text = await readFile(file, "utf8").catch((error: NodeJS.ErrnoException) => {
-    if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
+  const text = await ifThere(() => readFile(file, "utf8"));
+  if (text === undefined) {
     const rule = `must be the output of koala distill or koala train, got "${folder}", which has no ${runFile}.`;
     throw new InvalidRequest("folder", folder, rule);
-  });
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);

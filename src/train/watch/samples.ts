@@ -1,9 +1,9 @@
 /** @file The pictures painted while training: `samples/step-000100/{prompts.json,0.png,...}`. Knows no page. */
 
-import { readdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { ModelError } from "../../errors.js";
+import { ifThere, readdir, readFile, stat } from "../../weights/files.js";
 
 export const samplesFolder = "samples";
 export const promptsFile = "prompts.json";
@@ -40,7 +40,7 @@ export class SampleList {
 
   /** In order of step. A folder without its `prompts.json`, which is written last, is still being painted. */
   async read(): Promise<Samples[]> {
-    const names = await readdir(this.#root).catch(absent);
+    const names = await ifThere(() => readdir(this.#root));
     const steps = (names ?? []).filter((name) => stepFolder.test(name));
     const found = await Promise.all(steps.map((name) => this.#step(name)));
     return found.filter((samples) => samples !== undefined).sort((a, b) => a.step - b.step);
@@ -48,7 +48,7 @@ export class SampleList {
 
   async #step(folder: string): Promise<Samples | undefined> {
     const file = path.join(this.#root, folder, promptsFile);
-    const modified = (await stat(file).catch(absent))?.mtimeMs;
+    const modified = (await ifThere(() => stat(file)))?.mtimeMs;
     if (modified === undefined) return undefined;
     const known = this.#known.get(folder);
     if (known?.modified === modified) return known.samples;
@@ -77,8 +77,4 @@ export function samplePath(runFolder: string, requested: string): string | undef
   const [folder = "", file = "", ...more] = requested.split("/");
   if (more.length > 0 || !stepFolder.test(folder) || !pictureFile.test(file)) return undefined;
   return path.join(runFolder, samplesFolder, folder, file);
-}
-
-function absent(error: NodeJS.ErrnoException): undefined {
-  if (error.code !== "ENOENT" && error.code !== "ENOTDIR") throw error;
 }

@@ -2,10 +2,10 @@
 
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { readFile, stat } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { type AddressInfo, isIP } from "node:net";
-import { InvalidRequest } from "../../errors.js";
+import { FileError, InvalidRequest } from "../../errors.js";
+import { ifThere, readFile, stat } from "../../weights/files.js";
 import type { ScaleChoice } from "./axis.js";
 import { curvesSvg, panelSvg, plotOf } from "./curves.js";
 import { page } from "./page.js";
@@ -29,7 +29,8 @@ export async function watchRun(folder: string, options: WatchOptions = {}): Prom
   const watcher = await RunWatcher.open(folder, { everyMs });
   const server = createServer((request, response) => {
     answer(watcher, host, request, response).catch((error: Error) => {
-      if (!response.headersSent) send(response, 500, "text/plain", `internal: ${error.message}\n`);
+      const what = error instanceof FileError ? error.message : `internal: ${error.message}`;
+      if (!response.headersSent) send(response, 500, "text/plain", `${what}\n`);
       else response.destroy();
     });
   });
@@ -139,7 +140,7 @@ function sendPage(response: ServerResponse): void {
 /** The browser asks again each time, as another run may use the folder, but is sent a picture only once. */
 async function sendSample(folder: string, path: string, request: IncomingMessage, response: ServerResponse) {
   const file = samplePath(folder, path.slice("/samples/".length));
-  const found = file ? await stat(file).catch(() => undefined) : undefined;
+  const found = file ? await ifThere(() => stat(file)) : undefined;
   if (!file || !found?.isFile()) return send(response, 404, "text/plain", "not found\n");
   const tag = `"${found.size}-${found.mtimeMs}"`;
   response.setHeader("cache-control", "no-cache");
