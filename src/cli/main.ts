@@ -1,69 +1,18 @@
 #!/usr/bin/env node
-/** @file The `koala` command: mounts one file per subcommand. */
+/** @file The `koala` command: starts the program, and tells in one line where not even its modules can be opened. */
 
-import { readFileSync } from "node:fs";
-import { Command, CommanderError } from "commander";
-import { compareCommand } from "./compare.js";
-import { distilCommand } from "./distil.js";
-import { fitCommand } from "./fit.js";
-import { onCommandLine } from "./flag-names.js";
-import { generateCommand } from "./generate.js";
-import { gridCommand } from "./grid.js";
-import { inspectCommand } from "./inspect.js";
-import { modelsCommand } from "./models.js";
-import { previewFactorsCommand } from "./preview-factors.js";
-import { serveCommand } from "./serve.js";
-import { exitCodes, report } from "./terminal.js";
-import { trainCommand } from "./train.js";
-import { watchCommand } from "./watch.js";
-import { wordsCommand } from "./words.js";
-import { workerCommand } from "./worker.js";
-
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
-
-const koala = new Command("koala")
-  .description(
-    "Text-to-image with KOALA, SDXL and Stable Diffusion, from diffusers folders as they lie on the Hub.",
-  )
-  .version(version)
-  .addHelpText("after", '\nExample:\n  koala generate "a red apple, flat icon"\n')
-  .showHelpAfterError("(add --help for the options)");
-
-for (const command of [
-  generateCommand(),
-  gridCommand(),
-  serveCommand(),
-  inspectCommand(),
-  fitCommand(),
-  compareCommand(),
-  modelsCommand(),
-  distilCommand(),
-  trainCommand(),
-  watchCommand(),
-  wordsCommand(),
-  previewFactorsCommand(),
-  workerCommand(),
-]) {
-  koala.addCommand(command.exitOverride());
-}
-koala.exitOverride();
-
-let running: Command | undefined;
-koala.hook("preAction", (_, command) => {
-  running = command;
-});
-
-// Whoever reads the output may stop early, as `head` does.
-process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-  if (error.code === "EPIPE") process.exit(0);
-  throw error;
-});
+import { namedFileError, systemCode } from "../weights/file-errors.js";
 
 try {
-  await koala.parseAsync();
+  await import("./program.js");
 } catch (error) {
-  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
-  else report(onCommandLine(error, running));
+  const told = namedFileError(error) as NodeJS.ErrnoException;
+  const absent = told.code === "ERR_MODULE_NOT_FOUND" || told.code === "MODULE_NOT_FOUND";
+  if (!absent && systemCode(told) === undefined) throw error;
+  // Node says so of modules that it cannot open, too.
+  const remedy = absent
+    ? ". Install the package again; where it is whole, raise the limit of open files (ulimit -n 4096)."
+    : "";
+  process.stderr.write(`error: ${told.message.split("\n")[0]}${remedy}\n`);
+  process.exitCode = 1;
 }

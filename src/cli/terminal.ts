@@ -1,8 +1,9 @@
-/** @file What every command shares: a progress line on stderr, exit codes, Ctrl-C. */
+/** @file What every command shares: a progress line on stderr, exit codes, Ctrl-C, and how errors are told. */
 
 import { SingleBar } from "cli-progress";
 import pc from "picocolors";
 import { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "../errors.js";
+import { fileError, namedFileError, systemCode } from "../weights/file-errors.js";
 
 /** 0 done, 1 failed, 2 the command line or a value in it is wrong, 130 stopped by Ctrl-C. */
 export const exitCodes = { failed: 1, usage: 2, stopped: 130 } as const;
@@ -70,7 +71,7 @@ export function warnOnce(): (message: string) => void {
   };
 }
 
-/** A signal that the first Ctrl-C fires, and the second overtakes. */
+/** A signal that the first Ctrl-C fires, and the second overtakes; an output that nobody takes fires it too. */
 export function stopOnInterrupt(say: (line: string) => void): { signal: AbortSignal; done: () => void } {
   const controller = new AbortController();
   const listener = () => {
@@ -78,24 +79,56 @@ export function stopOnInterrupt(say: (line: string) => void): { signal: AbortSig
     say("stopping after the running step (Ctrl-C again to leave at once)");
     controller.abort();
   };
+  const full = () => controller.abort();
   process.on("SIGINT", listener);
   process.on("SIGTERM", listener);
+  process.stdout.on("error", full);
   const done = () => {
+    process.stdout.off("error", full);
     process.off("SIGINT", listener);
     process.off("SIGTERM", listener);
   };
   return { signal: controller.signal, done };
 }
 
-/** Prints an error as its message alone when it is one of ours, whole when it is a bug, and sets the exit code. */
+/**
+ * Ends the program where nobody takes its output: quietly where the reader has left, as `head` does, else with a line
+ * and exit code 1. A command that can be stopped first saves what it has, as at Ctrl-C.
+ */
+export function stopAtFullOutput(): void {
+  let stopping = false;
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code === "EPIPE") process.exit(0);
+    if (stopping) return;
+    stopping = true;
+    report(fileError(error, "write", "standard output"));
+    process.on("exit", () => {
+      process.exitCode = exitCodes.failed;
+    });
+    // The other listeners are those of `stopOnInterrupt`.
+    if (process.stdout.listenerCount("error") === 1) process.exit();
+  });
+  // Where notes cannot be written, nothing can be said about it.
+  process.stderr.on("error", () => {});
+}
+
+/** Prints an error in a line, or whole when it is a bug, and sets the exit code. */
 export function report(error: unknown): void {
   if (error instanceof Cancelled) {
     process.stderr.write("stopped\n");
     process.exitCode = exitCodes.stopped;
     return;
   }
-  const ours = [InvalidRequest, ModelError, ShapeError, EngineError].some((kind) => error instanceof kind);
-  const text = ours ? (error as Error).message : error instanceof Error ? error.stack : String(error);
-  process.stderr.write(`${pc.red("error:")} ${text}\n`);
+  process.stderr.write(`${pc.red("error:")} ${errorText(error)}\n`);
   process.exitCode = error instanceof InvalidRequest ? exitCodes.usage : exitCodes.failed;
 }
+
+/** An error of ours or of the system by its message alone, a bug with where it happened. */
+export function errorText(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const told = namedFileError(error) as Error;
+  const plain = systemCode(told) !== undefined || ours.some((kind) => told instanceof kind);
+  return plain ? told.message : (told.stack ?? told.message);
+}
+
+const ours = [InvalidRequest, ModelError, ShapeError, EngineError];

@@ -9,7 +9,7 @@ import { painterThread } from "../serve/thread.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { wholeOption } from "./numbers.js";
 import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
-import { stopOnInterrupt } from "./terminal.js";
+import { errorText, stopOnInterrupt } from "./terminal.js";
 
 type Options = {
   redis: string;
@@ -75,8 +75,7 @@ const late = (seconds: number) => new Promise((resolve) => setTimeout(resolve, s
 function errorTeller(redis: string): (error: unknown) => void {
   let told = 0;
   return (error) => {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    if (!isDown(error)) return void process.stderr.write(`${pc.red("error:")} ${text}\n`);
+    if (!isDown(error)) return void process.stderr.write(`${pc.red("error:")} ${errorText(error)}\n`);
     if (Date.now() - told < 30_000) return;
     told = Date.now();
     const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;

@@ -1,0 +1,66 @@
+/** @file The program behind `koala`: mounts one file per subcommand, and runs the one that is asked for. */
+
+import { readFileSync } from "node:fs";
+import { Command, CommanderError } from "commander";
+import { compareCommand } from "./compare.js";
+import { distilCommand } from "./distil.js";
+import { fitCommand } from "./fit.js";
+import { onCommandLine } from "./flag-names.js";
+import { generateCommand } from "./generate.js";
+import { gridCommand } from "./grid.js";
+import { inspectCommand } from "./inspect.js";
+import { modelsCommand } from "./models.js";
+import { previewFactorsCommand } from "./preview-factors.js";
+import { serveCommand } from "./serve.js";
+import { exitCodes, report, stopAtFullOutput } from "./terminal.js";
+import { trainCommand } from "./train.js";
+import { watchCommand } from "./watch.js";
+import { wordsCommand } from "./words.js";
+import { workerCommand } from "./worker.js";
+
+const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
+
+const koala = new Command("koala")
+  .description(
+    "Text-to-image with KOALA, SDXL and Stable Diffusion, from diffusers folders as they lie on the Hub.",
+  )
+  .version(version)
+  .addHelpText("after", '\nExample:\n  koala generate "a red apple, flat icon"\n')
+  .showHelpAfterError("(add --help for the options)");
+
+for (const command of [
+  generateCommand(),
+  gridCommand(),
+  serveCommand(),
+  inspectCommand(),
+  fitCommand(),
+  compareCommand(),
+  modelsCommand(),
+  distilCommand(),
+  trainCommand(),
+  watchCommand(),
+  wordsCommand(),
+  previewFactorsCommand(),
+  workerCommand(),
+]) {
+  koala.addCommand(command.exitOverride());
+}
+koala.exitOverride();
+
+let running: Command | undefined;
+koala.hook("preAction", (_, command) => {
+  running = command;
+});
+
+stopAtFullOutput();
+// A file at its largest: the write fails with EFBIG, but proper-lockfile would end the process where nobody listens.
+process.on("SIGXFSZ", () => {});
+
+try {
+  await koala.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? 0 : exitCodes.usage;
+  else report(onCommandLine(error, running));
+}
