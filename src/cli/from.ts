@@ -1,7 +1,7 @@
 /** @file `koala generate --from PICTURE`: finds the model and the files that a picture was painted with. */
 
 import path from "node:path";
-import { InvalidRequest, ModelError } from "../errors.js";
+import { type FileError, InvalidRequest, ModelError } from "../errors.js";
 import { DiffusionPipeline, type LoadOptions } from "../pipeline/pipeline.js";
 import type { ModelRecord, PictureRecord } from "../pipeline/record.js";
 import type { SavedRequest } from "../pipeline/saved.js";
@@ -108,7 +108,7 @@ export async function rememberSources(
   { model, image, mask }: PictureRecord,
   folder: string,
   given: Sources,
-): Promise<string | undefined> {
+): Promise<FileError | undefined> {
   const seen: (readonly [string | undefined, string | undefined])[] = [
     [model.fingerprint, folder],
     [model.unet?.fingerprint, given.unet],

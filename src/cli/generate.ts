@@ -1,7 +1,5 @@
 /** @file `koala generate`: a prompt becomes a picture file. */
 
-import { readFile, stat } from "node:fs/promises";
-import path from "node:path";
 import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
@@ -19,11 +17,12 @@ import { metadataProblem } from "../pipeline/room.js";
 import { readRequest, type SavedRequest } from "../pipeline/saved.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
 import { decodeText } from "../text-file.js";
-import { systemCode } from "../weights/files.js";
-import { againName, differences, openSeen, rememberSources, sourcesOf } from "./from.js";
+import { readFile, systemCode } from "../weights/files.js";
+import { differences, openSeen, rememberSources, sourcesOf } from "./from.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { partsShown, resolveShown } from "./models.js";
 import { numberOption } from "./numbers.js";
+import { openOutput } from "./output-files.js";
 import { duration, Progress, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 type Say = (line: string) => void;
@@ -96,7 +95,7 @@ export function generateCommand(): Command {
     .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
     .option("--threads <n>", "default: one per core", numberOption)
-    .option("-o, --output <path>", "folder, or .png, .jpg, .webp file")
+    .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was painted from")
     .option("--ignore-memory", "paint though it may not fit")
     .option("--json", "print a JSON object per picture")
@@ -121,7 +120,7 @@ async function generate(words: string[], given: Options): Promise<void> {
   const saved = given.from === undefined ? undefined : await readRequest(given.from);
   for (const note of saved?.notes ?? []) say(pc.dim(note));
   const prompts = await gatherPrompts(words, given.prompts, saved?.request.prompt);
-  const target = await outputs(given, prompts.length * given.count);
+  const output = await openOutput(given, prompts.length * given.count);
   const asked: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
   const options: Options = { ...asked, ...(await partsShown(asked, { quiet: given.quiet === true })) };
   const { pipeline, folder } = await opened(options, given, saved, say);
@@ -135,7 +134,7 @@ async function generate(words: string[], given: Options): Promise<void> {
     const chosen = settings(pipeline, options, advice, before);
     say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
     const seed = resolveSeed(options.seed ?? saved?.request.seed);
-    if (options.metadata) checkRoom(target(0, seed), prompts, chosen.request);
+    if (options.metadata) checkRoom(output.file(0, seed), prompts, chosen.request);
     say(`seed ${seed}`);
     for (const [i, prompt] of prompts.entries()) {
       const first = seedAfter(seed, i * options.count);
@@ -143,9 +142,10 @@ async function generate(words: string[], given: Options): Promise<void> {
       const started = performance.now();
       const images = await paint(pipeline, request, progress);
       const seconds = (performance.now() - started) / 1000;
+      const numbered = { index: i * options.count, seed: first, metadata: options.metadata };
+      const { files, failure } = await output.save(images, numbered);
       for (const [j, image] of images.entries()) {
-        const file = target(i * options.count + j, seedAfter(first, j));
-        await image.save(file, { metadata: options.metadata });
+        const file = files[j]!;
         const { width, height } = image;
         const record = {
           path: file,
@@ -162,8 +162,10 @@ async function generate(words: string[], given: Options): Promise<void> {
       }
       const { record } = images[0]!;
       const failed = record && options.metadata ? await rememberSources(record, folder, options) : undefined;
-      if (failed) say(pc.dim(`--from will ask for --model: where models are cannot be noted (${failed})`));
+      if (failed)
+        say(pc.dim(`--from will ask for --model: where models are cannot be noted: ${failed.message}`));
       say(pc.dim(`painted in ${duration(seconds)}`));
+      if (failure) throw failure;
     }
   } finally {
     progress.stop();
@@ -352,22 +354,4 @@ async function paint(pipeline: DiffusionPipeline, request: GenerateRequest, prog
   }
   progress.stop();
   return next.value.images;
-}
-
-/** Where picture `index` of seed `seed` goes; checked before anything is painted. */
-async function outputs(
-  { output: asked, from }: Options,
-  count: number,
-): Promise<(index: number, seed: bigint) => string> {
-  const output = asked ?? (from === undefined ? undefined : againName(from));
-  if (output === undefined) return (_, seed) => `koala-${seed}.png`;
-  const folder = output.endsWith("/") || (await stat(output).catch(() => undefined))?.isDirectory();
-  if (folder) return (_, seed) => path.join(output, `koala-${seed}.png`);
-  formatOf(output);
-  if (from !== undefined && path.resolve(output) === path.resolve(from)) {
-    const rule = `must be another file than that of --from, got ${output}. Name another.`;
-    throw new InvalidRequest("--output", output, rule);
-  }
-  const { dir, name, ext } = path.parse(output);
-  return (index) => (count === 1 ? output : path.join(dir, `${name}-${index + 1}${ext}`));
 }

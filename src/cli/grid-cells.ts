@@ -1,6 +1,5 @@
 /** @file The cells of `koala grid`: settled, painted one by one, and put together on a sheet. */
 
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { Cancelled } from "../errors.js";
 import { type Axes, type Cell, cellSettings, cellsOf } from "../grid/axes.js";
@@ -17,7 +16,9 @@ import type { Order } from "../serve/paint.js";
 import { openPainter } from "../serve/painter.js";
 import type { GenerationRequest } from "../serve/schemas.js";
 import { settle } from "../serve/settle.js";
-import { cellFile, sheetName, write } from "./grid-folder.js";
+import { readFile } from "../weights/files.js";
+import { cellFile, sheetName } from "./grid-folder.js";
+import { writeOutputs } from "./output-files.js";
 import { Progress, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 /** A cell that is checked and has its place. */
@@ -63,7 +64,7 @@ export async function paintCells(
       if (signal.aborted) throw new Cancelled("the grid");
       for await (const event of painter.paint(order, signal)) {
         if (event.type === "image") {
-          await write(output, file, event.image.bytes);
+          await write(path.join(output, file), event.image.bytes);
           event.image.warnings?.forEach(warn);
         }
         if (event.type !== "step") continue;
@@ -86,12 +87,19 @@ export async function saveSheet(
   axes: Axes,
   cells: readonly PlacedCell[],
 ): Promise<void> {
-  const files = await Promise.all(cells.map(({ file }) => readFile(path.join(output, file))));
+  const files: Uint8Array[] = [];
+  for (const { file } of cells) files.push(await readFile(path.join(output, file)));
   const { settings } = cells[0]!.order;
   const { width, height } = settings;
   const layout = sheetLayout(sheetContent({ ...base, width, height }, axes, settings));
   const { prompt, negativePrompt } = base;
   const parameters = formatParameters({ prompt, negativePrompt, fields: sheetFields(base, axes) });
   const png = await drawSheet(layout, files);
-  await write(output, sheetName, withPngTexts(png, { parameters, "XML:com.adobe.xmp": xmpPacket() }));
+  const sheet = withPngTexts(png, { parameters, "XML:com.adobe.xmp": xmpPacket() });
+  await write(path.join(output, sheetName), sheet);
+}
+
+async function write(file: string, bytes: Uint8Array): Promise<void> {
+  const { failure } = await writeOutputs([{ file, numbered: false, bytes: async () => bytes }]);
+  if (failure) throw failure;
 }

@@ -3,14 +3,13 @@
  * is painted from, so a file that is there is the cell, whatever stopped the command before.
  */
 
-import { mkdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { InvalidRequest } from "../errors.js";
 import { type Axes, axisLabel, type Cell } from "../grid/axes.js";
 import type { ModelRecord } from "../pipeline/record.js";
 import type { Order } from "../serve/paint.js";
-import { systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { ifThere, readFile, writeWhole } from "../weights/files.js";
 import { bytesHash, hashOf } from "../weights/fingerprint.js";
 
 const manifestName = "grid.json";
@@ -41,10 +40,7 @@ export async function seedBefore(
   model: ModelRecord,
 ): Promise<string | undefined> {
   const file = path.join(folder, manifestName);
-  const text = await readFile(file, "utf8").catch((error: unknown) => {
-    if (systemCode(error) === "ENOENT") return undefined;
-    throw unwritable(folder, error);
-  });
+  const text = await ifThere(() => readFile(file, "utf8"));
   if (text === undefined) return undefined;
   const { success, data } = known.safeParse(parsed(text));
   const other =
@@ -82,27 +78,5 @@ const slug = (label: string): string =>
     .replace(/^[-.]+|[-.]+$/g, "")
     .slice(0, 40);
 
-export async function exists(file: string): Promise<boolean> {
-  return (await stat(file).catch(() => undefined))?.isFile() ?? false;
-}
-
 export const writeManifest = (folder: string, manifest: Manifest): Promise<void> =>
-  write(folder, manifestName, new TextEncoder().encode(`${JSON.stringify(manifest, undefined, 2)}\n`));
-
-/** Writes a file below the folder, whole or not at all. */
-export async function write(folder: string, name: string, bytes: Uint8Array): Promise<void> {
-  const file = path.join(folder, name);
-  try {
-    await mkdir(path.dirname(file), { recursive: true });
-    await writeBeside(file, (handle) => writeAll(handle, bytes));
-  } catch (error) {
-    throw unwritable(folder, error);
-  }
-}
-
-function unwritable(folder: string, error: unknown): unknown {
-  const code = systemCode(error);
-  if (!code) return error;
-  const rule = `must be a folder that can be written, got ${folder} (${code}). Check its rights and the disk's room.`;
-  return new InvalidRequest("--output", folder, rule);
-}
+  writeWhole(path.join(folder, manifestName), `${JSON.stringify(manifest, undefined, 2)}\n`);

@@ -1,6 +1,5 @@
 /** @file `koala grid`: two settings vary, a table of pictures shows what they do. Goes on where it was stopped. */
 
-import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import pc from "picocolors";
@@ -13,10 +12,12 @@ import type { ModelRecord } from "../pipeline/record.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
 import { type Catalogue, kindDefaults, modelNamed, openCatalogue } from "../serve/catalogue.js";
 import type { GenerationRequest } from "../serve/schemas.js";
+import { kindOf, readFile } from "../weights/files.js";
 import { paintCells, placed, saveSheet } from "./grid-cells.js";
-import { exists, seedBefore, sheetName, writeManifest } from "./grid-folder.js";
+import { seedBefore, sheetName, writeManifest } from "./grid-folder.js";
 import { resolveShown } from "./models.js";
 import { numberOption } from "./numbers.js";
+import { checkFiles } from "./output-files.js";
 
 type Options = {
   model?: string;
@@ -89,6 +90,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const base = await requestOf(prompt, options, seed, catalogue);
   checkAxes(axes, base);
   const cells = await placed(base, axes, catalogue, model);
+  await checkFiles([sheetName, ...cells.map(({ file }) => file)].map((file) => path.join(output, file)));
   await writeManifest(output, {
     format: 1,
     prompt,
@@ -97,10 +99,10 @@ async function grid(prompt: string, options: Options): Promise<void> {
     axes,
     cells: cells.map(({ column, row, file, order }) => ({ column, row, file, settings: order.settings })),
   });
-  const there = await Promise.all(cells.map(({ file }) => exists(path.join(output, file))));
-  const missing = cells.filter((_, i) => !there[i]);
+  const kinds = await Promise.all(cells.map(({ file }) => kindOf(path.join(output, file))));
+  const missing = cells.filter((_, i) => kinds[i] === undefined);
   say(
-    `${cells.length} cells, seed ${seed}${there.includes(true) ? `; ${missing.length} left to paint` : ""}`,
+    `${cells.length} cells, seed ${seed}${missing.length < cells.length ? `; ${missing.length} left to paint` : ""}`,
   );
   await paintCells(missing, catalogue, options, say);
   await saveSheet(output, base, axes, cells);

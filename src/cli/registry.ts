@@ -1,10 +1,10 @@
 /** @file Where models and files were seen on this machine, by fingerprint: pictures name them without a path. */
 
-import { mkdir, readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import path from "node:path";
 import { z } from "zod";
-import { kindOf, systemCode, writeAll, writeBeside } from "../weights/files.js";
+import { FileError } from "../errors.js";
+import { ifThere, kindOf, readFile, writeWhole } from "../weights/files.js";
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -20,18 +20,28 @@ export const registryFile = (environment: Environment = process.env): string =>
 /** The places where something with this fingerprint was seen and something still is, the latest first. */
 export async function placesOf(fingerprint: string, file = registryFile()): Promise<string[]> {
   const places = (await seen(file)).get(fingerprint) ?? [];
-  const kinds = await Promise.all(places.map(kindOf));
+  const kinds = await Promise.all(places.map((place) => kindOf(place).catch(() => undefined)));
   return places.filter((_, i) => kinds[i] !== undefined);
 }
 
 /**
- * Adds places by fingerprint. Two commands that do so at once may lose one's: it is added when next seen. Gives the
- * system's code where the file cannot be written, since a picture is no worse for it.
+ * Adds places by fingerprint. Two commands that do so at once may lose one's: it is added when next seen. Gives what
+ * the system refused where the file cannot be read or written, since a picture is no worse for it.
  */
 export async function remember(
   places: Iterable<readonly [fingerprint: string, place: string]>,
   file = registryFile(),
-): Promise<string | undefined> {
+): Promise<FileError | undefined> {
+  try {
+    await add(places, file);
+    return undefined;
+  } catch (error) {
+    if (error instanceof FileError) return error;
+    throw error;
+  }
+}
+
+async function add(places: Iterable<readonly [string, string]>, file: string): Promise<void> {
   const known = await seen(file);
   let changed = false;
   for (const [fingerprint, place] of places) {
@@ -42,26 +52,19 @@ export async function remember(
     known.delete(fingerprint); // so that the latest are at the end
     known.set(fingerprint, [at, ...before.filter((other) => other !== at)].slice(0, mostPlaces));
   }
-  if (!changed) return undefined;
+  if (!changed) return;
   const kept = Object.fromEntries([...known].slice(-mostFingerprints));
-  const bytes = Buffer.from(`${JSON.stringify({ format: 1, seen: kept }, undefined, 1)}\n`);
-  try {
-    await mkdir(path.dirname(file), { recursive: true });
-    await writeBeside(file, (handle) => writeAll(handle, bytes));
-    return undefined;
-  } catch (error) {
-    const code = systemCode(error);
-    if (code) return code;
-    throw error;
-  }
+  await writeWhole(file, `${JSON.stringify({ format: 1, seen: kept }, undefined, 1)}\n`);
 }
 
 /** What the file holds; nothing where it is absent or no registry, since all of it can be seen again. */
 async function seen(file: string): Promise<Map<string, string[]>> {
+  const text = await ifThere(() => readFile(file, "utf8"));
+  if (text === undefined) return new Map();
   try {
-    return new Map(Object.entries(schema.parse(JSON.parse(await readFile(file, "utf8"))).seen));
+    return new Map(Object.entries(schema.parse(JSON.parse(text)).seen));
   } catch (error) {
-    if (systemCode(error) || error instanceof SyntaxError || error instanceof z.ZodError) return new Map();
+    if (error instanceof SyntaxError || error instanceof z.ZodError) return new Map();
     throw error;
   }
 }
