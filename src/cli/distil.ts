@@ -7,7 +7,7 @@ import { Cancelled, InvalidRequest } from "../errors.js";
 import { loadComponents } from "../pipeline/load.js";
 import { openCache } from "../train/cache/cache.js";
 import { checkBatches, type DistilOptions, distilJob, storeTeacher } from "../train/distil.js";
-import { exportModel } from "../train/export.js";
+import { checkExport, exportModel } from "../train/export.js";
 import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { trainingOptions } from "../train/options.js";
 import { distillationPlan } from "../train/plan.js";
@@ -26,7 +26,7 @@ import {
   type TrainingFlags,
   trainingRequest,
 } from "./training-options.js";
-import { fillCache, finish, needed, watcher } from "./training-run.js";
+import { checkFolders, fillCache, finish, needed, watcher } from "./training-run.js";
 
 type Flags = TrainingFlags & {
   teacher: string;
@@ -89,6 +89,16 @@ async function distil(flags: Flags): Promise<void> {
   const data = needed("data", flags.data, "--data PATH");
   if (flags.phase && !flags.teacherCache)
     throw new InvalidRequest("phase", flags.phase, "needs --teacher-cache FOLDER, got none.");
+  const cacheFolder = flags.cache ?? path.join(output, "cache");
+  await checkFolders(output, cacheFolder, flags.teacherCache);
+  const plan = {
+    teacher: flags.teacher,
+    unetConfig: student,
+    scheduler: schedulerFields(options),
+    output,
+    link: flags.link === true,
+  };
+  if (flags.phase !== "teacher") await checkExport(plan);
 
   const say = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
   const { signal, done } = stopOnInterrupt(say);
@@ -96,7 +106,6 @@ async function distil(flags: Flags): Promise<void> {
   try {
     const engine = blockingEngine({ threads: options.threads });
     const components = await loadComponents(flags.teacher, { engine });
-    const cacheFolder = flags.cache ?? path.join(output, "cache");
     const filling = { data, dataOptions: dataOptions(flags), cacheFolder, components, options };
     await fillCache({ ...filling, signal, progress, say });
     if (signal.aborted) throw new Cancelled("the distillation");
@@ -126,15 +135,7 @@ async function distil(flags: Flags): Promise<void> {
     };
     if (flags.phase === "teacher") return await teacherPhase(setup, stored!, progress, signal, say);
     const job = distilJob(setup);
-    const save = (flat: Float32Array) =>
-      exportModel({
-        teacher: flags.teacher,
-        unetConfig: student,
-        scheduler: schedulerFields(options),
-        weights: job.layout.tensors(flat),
-        output,
-        link: flags.link === true,
-      });
+    const save = (flat: Float32Array) => exportModel({ ...plan, weights: job.layout.tensors(flat) });
     const finished = await train(job, {
       folder: output,
       options,

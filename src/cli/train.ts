@@ -11,7 +11,7 @@ import { autoencoderJob, loadPictures } from "../train/autoencoder.js";
 import { openCache } from "../train/cache/cache.js";
 import { type DataOptions, openData, type Skipped } from "../train/data/source.js";
 import { checkBatches } from "../train/distil.js";
-import { exportModel } from "../train/export.js";
+import { checkExport, exportModel } from "../train/export.js";
 import { encoderName, jointJob, partWeights } from "../train/joint.js";
 import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { type TrainingOptions, trainingOptions } from "../train/options.js";
@@ -22,7 +22,7 @@ import { kindOf, readJson } from "../weights/files.js";
 import { numberOption } from "./numbers.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
 import { addTrainingOptions, dataOptions, type TrainingFlags, trainingRequest } from "./training-options.js";
-import { fillCache, finish, needed, saySkipped, watcher } from "./training-run.js";
+import { checkFolders, fillCache, finish, needed, saySkipped, watcher } from "./training-run.js";
 
 type Flags = TrainingFlags & {
   model?: string;
@@ -73,6 +73,7 @@ type Running = {
   data: string;
   dataOptions: DataOptions;
   output: string;
+  cacheFolder: string;
   signal: AbortSignal;
   progress: Progress;
   say: (line: string) => void;
@@ -86,10 +87,13 @@ async function train(flags: Flags): Promise<void> {
   });
   const output = needed("output", flags.output, "--output FOLDER");
   const data = needed("data", flags.data, "--data PATH");
+  const cacheFolder = flags.cache ?? path.join(output, "cache");
+  await checkFolders(output, flags.autoencoder === undefined ? cacheFolder : undefined);
   const say = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
   const { signal, done } = stopOnInterrupt(say);
   const progress = new Progress({ quiet: flags.quiet === true });
-  const running = { options, data, dataOptions: dataOptions(flags), output, signal, progress, say };
+  const folders = { output, cacheFolder };
+  const running = { options, data, dataOptions: dataOptions(flags), ...folders, signal, progress, say };
   const engine = blockingEngine({ threads: options.threads });
   try {
     const job =
@@ -133,16 +137,18 @@ async function vaeJob(
 }
 
 async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<Job> {
-  const { options, data, output, signal } = running;
+  const { options, data, output, cacheFolder, signal } = running;
   const model = needed("model", flags.model, "--model FOLDER, whose other parts the result takes over");
+  const unetJson = await readJson(flags.unet ?? path.join(model, "unet", "config.json"));
   const components = await loadComponents(model, { engine });
-  const cacheFolder = flags.cache ?? path.join(output, "cache");
-  await fillCache({ ...running, cacheFolder, components });
+  const names = flags.textEncoders ? components.textEncoders.map((_, i) => encoderName(i)) : [];
+  const plan = { teacher: model, unetConfig: unetJson, scheduler: schedulerFields(options), output };
+  await checkExport(plan, new Set(names));
+  await fillCache({ ...running, components });
   if (signal.aborted) throw new Cancelled("the training");
   const cache = await openCache(cacheFolder);
   checkBatches(cache, options.trainBatchSize);
 
-  const unetJson = await readJson(flags.unet ?? path.join(model, "unet", "config.json"));
   const begun = <T>(weights: T) => (flags.fromScratch ? undefined : weights);
   const encoders = flags.textEncoders
     ? components.textEncoders.map((e) => ({ ...e, weights: begun(e.part.weights) }))
@@ -168,14 +174,9 @@ async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<
     },
     save: (flat) =>
       exportModel({
-        teacher: model,
-        unetConfig: unetJson,
-        scheduler: schedulerFields(options),
+        ...plan,
         weights: partWeights(job.layout, flat, "unet"),
-        textEncoders: new Map(
-          encoders.map((_, i) => [encoderName(i), partWeights(job.layout, flat, encoderName(i))]),
-        ),
-        output,
+        textEncoders: new Map(names.map((name) => [name, partWeights(job.layout, flat, name)])),
       }),
     paint: (step) => paintSamples(output, step, options.validationPrompts, engine),
   });

@@ -10,6 +10,7 @@ import { openData } from "../train/data/source.js";
 import type { TrainingOptions } from "../train/options.js";
 import type { Finished } from "../train/trainer.js";
 import type { StepMetrics } from "../train/watch/metrics.js";
+import { checkWritable } from "../weights/writable.js";
 import { inFlags } from "./flag-names.js";
 import { exitCodes, type Progress } from "./terminal.js";
 
@@ -58,6 +59,11 @@ export async function fillCache({
 export function saySkipped(skipped: readonly Skipped[], say: (line: string) => void): void {
   for (const { key, reason } of skipped.slice(0, 10)) say(pc.yellow(`skipped ${key}: ${inFlags(reason)}`));
   if (skipped.length > 0) say(pc.yellow(`${skipped.length} skipped in all`));
+}
+
+/** Finds out before a run whether its folders can be written to; FileError. */
+export async function checkFolders(...folders: (string | undefined)[]): Promise<void> {
+  for (const folder of new Set(folders)) if (folder !== undefined) await checkWritable(folder);
 }
 
 /** An option that only some ways of calling need. */

@@ -4,10 +4,10 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { kindOf, readJson, writeAll, writeBeside } from "../weights/files.js";
+import { retold } from "../weights/file-errors.js";
+import { ifThere, kindOf, makeFolder, readdir, readJson, rename, rm, writeWhole } from "../weights/files.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 import type { Position } from "./data/buckets.js";
 import type { Layout } from "./flat.js";
@@ -23,17 +23,26 @@ export type Progress = {
 };
 
 const name = (step: number) => `step-${String(step).padStart(6, "0")}`;
+
+/** Where the checkpoint of this step lies. */
+export const checkpointFolder = (folder: string, step: number): string =>
+  path.join(folder, "checkpoints", name(step));
+
 const pattern = /^step-(\d{6,})$/;
 const arrays = ["weights", "mean", "square", "average"] as const;
 
 /** The steps of the checkpoints in a run's folder, oldest first. */
 export async function checkpointSteps(folder: string): Promise<number[]> {
-  const names = await readdir(path.join(folder, "checkpoints")).catch(() => []);
+  const names = (await ifThere(() => readdir(path.join(folder, "checkpoints")))) ?? [];
   return names
     .flatMap((n) => pattern.exec(n)?.[1] ?? [])
     .map(Number)
     .sort((a, b) => a - b);
 }
+
+/** What a checkpoint takes on disk, but for a few names and numbers. */
+export const checkpointBytes = ({ total }: Layout, { ema }: { ema: boolean }): number =>
+  4 * total * (arrays.length - (ema ? 0 : 1));
 
 /** Writes a checkpoint and removes the oldest beyond `keep`. */
 export async function saveCheckpoint(
@@ -47,8 +56,8 @@ export async function saveCheckpoint(
 ): Promise<void> {
   const parent = path.join(folder, "checkpoints");
   const temporary = path.join(parent, `.writing-${randomUUID()}`);
-  await mkdir(temporary, { recursive: true });
   try {
+    await makeFolder(temporary);
     const tensors = arrays.flatMap((array) => {
       const flat = state[array];
       if (!flat) return [];
@@ -58,12 +67,12 @@ export async function saveCheckpoint(
       );
     });
     await writeSafetensors(path.join(temporary, "state.safetensors"), new Map(tensors));
-    await writeBeside(path.join(temporary, "progress.json"), (handle) => writeAll(handle, encode(progress)));
+    await writeWhole(path.join(temporary, "progress.json"), `${JSON.stringify(progress)}\n`);
     await discard(parent, name(progress.step));
     await rename(temporary, path.join(parent, name(progress.step)));
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true });
-    throw error;
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined); // the first failure is the one to tell
+    throw retold(error, "write", checkpointFolder(folder, progress.step));
   }
   await removeOld(folder, keep);
 }
@@ -90,7 +99,7 @@ export async function loadCheckpoint(
   step: number,
   { layout, state }: { layout: Layout; state: OptimizerState },
 ): Promise<Progress> {
-  const at = path.join(folder, "checkpoints", name(step));
+  const at = checkpointFolder(folder, step);
   const file = await openSafetensors(path.join(at, "state.safetensors"));
   for (const array of arrays) {
     const flat = state[array];
@@ -117,5 +126,3 @@ async function readInto(
     layout.view(flat, key).set(await file.readFloats(`${array}/${key}`));
   }
 }
-
-const encode = (value: unknown) => new TextEncoder().encode(`${JSON.stringify(value)}\n`);

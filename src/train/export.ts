@@ -3,18 +3,6 @@
  * trained.
  */
 
-import {
-  constants,
-  copyFile,
-  link,
-  mkdir,
-  readdir,
-  rename,
-  rm,
-  rmdir,
-  stat,
-  writeFile,
-} from "node:fs/promises";
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
@@ -23,7 +11,20 @@ import { unetConfig } from "../models/unet-config.js";
 import { type Shape, sameShape, show } from "../tensor/tensor.js";
 import { renamed, resolveWeights } from "../weights/component.js";
 import { fromFloat32 } from "../weights/dtype.js";
-import { kindOf, readJson, systemCode, writeAll, writeBeside } from "../weights/files.js";
+import {
+  copyFile,
+  kindOf,
+  link,
+  makeFolder,
+  readdir,
+  readJson,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+  writeWhole,
+} from "../weights/files.js";
 import { type ModelFolder, openFolder } from "../weights/folder.js";
 import type { JsonObject } from "../weights/json.js";
 import { type TensorSource, writeSafetensors } from "../weights/safetensors-file.js";
@@ -59,34 +60,57 @@ const markName = ".koala-export.json";
 const indexName = "model_index.json";
 type Mark = { version: 1; taken: Readonly<Record<string, number>> };
 
+/** What an export writes besides the trained weights. */
+type Prepared = { folder: ModelFolder; config: JsonObject; taken: TakenFile[]; mark: Mark };
+type Plan = Omit<ExportOptions, "weights" | "textEncoders">;
+
 /**
  * Writes the folder beside `output` and renames it; over an earlier export of the same student it replaces the trained
  * weights, each file at once. InvalidRequest for an output that is anything else, ModelError for wrong weights.
  */
 export async function exportModel(options: ExportOptions): Promise<void> {
-  const { teacher, weights, output, textEncoders = new Map<string, Weights>() } = options;
-  const folder = await openFolder(teacher);
-  const config = await studentConfigFile(folder, options.unetConfig);
+  const { weights, output, textEncoders = new Map<string, Weights>() } = options;
+  const { folder, config, taken, mark } = await prepare(options, new Set(textEncoders.keys()));
   checkWeights("the student's U-Net", weights, unetWeights(unetConfig(config, "the student's config.json")));
   for (const [name, replaced] of textEncoders) await checkEncoder(folder, name, replaced, options.variant);
-  const others = await otherParts(folder, new Set(textEncoders.keys()), options.variant);
-  const taken = await withScheduler(others, options.scheduler ?? {});
-  const mark: Mark = { version: 1, taken: await sizes(taken) };
   const there = await whatIs(output);
-  try {
-    if (there === "nothing") return await writeNew(options, config, taken, mark);
-    if (there === "run") return await writeIntoRun(options, config, taken, mark);
-    await checkSame(options, config, mark);
-    await writeTrained(output, options);
-  } catch (error) {
-    const code = systemCode(error);
-    if (!code) throw error;
-    const remedy =
-      code === "EXDEV"
-        ? "Links must stay on one disk: leave the linking out."
-        : "Check that its folder may be written to, and that the disk has room.";
-    throw new ModelError(output, `must be writable, got ${code}. ${remedy}`);
-  }
+  if (there === "nothing") return writeNew(options, config, taken, mark);
+  if (there === "run") return writeIntoRun(options, config, taken, mark);
+  await checkSame(options, config, mark);
+  await writeTrained(output, options);
+}
+
+/**
+ * Refuses, before a run has begun, an output that its model could not be written to: one with files of others in the
+ * model's places, or with a model of another student. `trained` are the text encoders whose weights will be the run's.
+ */
+export async function checkExport(plan: Plan, trained: ReadonlySet<string> = new Set()): Promise<void> {
+  const { output } = plan;
+  const { config, taken, mark } = await prepare(plan, trained);
+  if ((await kindOf(output)) !== "folder") return;
+  const there = await readdir(output);
+  // Of a run that goes on, the trainer compares all settings, and says which one differs.
+  const earlier = there.includes(markName) && there.includes(indexName) && !there.includes(runFile);
+  if (earlier) return checkSame(plan, config, mark);
+  refuseForeign(output, there, ["unet", ...taken.map(({ to }) => to.split("/")[0]!)]);
+}
+
+async function prepare(
+  { teacher, unetConfig: given, variant, scheduler = {} }: Plan,
+  trained: ReadonlySet<string>,
+): Promise<Prepared> {
+  const folder = await openFolder(teacher);
+  const config = await studentConfigFile(folder, given);
+  const taken = await withScheduler(await otherParts(folder, trained, variant), scheduler);
+  return { folder, config, taken, mark: { version: 1, taken: await sizes(taken) } };
+}
+
+/** In a folder that has not our mark yet, nothing may lie where the model's parts go. */
+function refuseForeign(output: string, there: readonly string[], parts: readonly string[]): void {
+  const foreign = there.includes(markName) ? [] : there.filter((name) => parts.includes(name));
+  if (foreign.length === 0) return;
+  const rule = `must leave room for the model's parts, got ${listed(foreign)} in "${output}".`;
+  throw new InvalidRequest("output", output, `${rule} Choose another folder.`);
 }
 
 /** Diffusers wants the class; a config of one's own may come without. */
@@ -172,7 +196,7 @@ async function writeNew(
   const output = path.resolve(options.output);
   const beside = `${output}.partial`;
   if ((await whatIs(beside)) !== "nothing") await rm(beside, { recursive: true });
-  await writeWhole(beside, options, config, taken, mark);
+  await writeModel(beside, options, config, taken, mark);
   // A folder that is there is empty; where it no longer is, this fails and it stays.
   if (await kindOf(output)) await rmdir(output);
   await rename(beside, output);
@@ -191,14 +215,13 @@ async function writeIntoRun(
   const { output } = options;
   const beside = path.join(output, ".model.partial");
   await rm(beside, { recursive: true, force: true });
-  await writeWhole(beside, options, config, taken, mark);
+  await writeModel(beside, options, config, taken, mark);
   const names = (await readdir(beside)).filter((name) => name !== markName && name !== indexName);
-  const there = await readdir(output);
-  const foreign = there.includes(markName) ? [] : names.filter((name) => there.includes(name));
-  if (foreign.length > 0) {
+  try {
+    refuseForeign(output, await readdir(output), names);
+  } catch (error) {
     await rm(beside, { recursive: true });
-    const rule = `must leave room for the model's parts, got ${listed(foreign)} in "${output}".`;
-    throw new InvalidRequest("output", output, `${rule} Choose another folder.`);
+    throw error;
   }
   for (const name of [markName, ...names, indexName]) {
     const to = path.join(output, name);
@@ -208,32 +231,38 @@ async function writeIntoRun(
   await rmdir(beside);
 }
 
-async function writeWhole(
+async function writeModel(
   beside: string,
   options: ExportOptions,
   config: JsonObject,
   taken: readonly TakenFile[],
   mark: Mark,
 ): Promise<void> {
-  await mkdir(beside, { recursive: true });
-  // First, so that what a killed run leaves is known to be ours.
-  await writeFile(path.join(beside, markName), json(mark));
-  for (const file of taken) await take(file, beside, options.link ?? false);
-  await mkdir(path.join(beside, "unet"), { recursive: true });
-  await writeFile(path.join(beside, "unet", "config.json"), json(config));
-  await writeTrained(beside, options);
+  try {
+    await makeFolder(beside);
+    // First, so that what a killed run leaves is known to be ours.
+    await writeFile(path.join(beside, markName), json(mark));
+    for (const file of taken) await take(file, beside, options.link ?? false);
+    await makeFolder(path.join(beside, "unet"));
+    await writeFile(path.join(beside, "unet", "config.json"), json(config));
+    await writeTrained(beside, options);
+  } catch (error) {
+    // On a full disk half a model would keep the room that the next attempt needs.
+    await rm(beside, { recursive: true, force: true }).catch(() => undefined);
+    throw error;
+  }
 }
 
 async function take(file: TakenFile, into: string, linked: boolean): Promise<void> {
   const to = path.join(into, file.to);
-  await mkdir(path.dirname(to), { recursive: true });
+  await makeFolder(path.dirname(to));
   if ("text" in file) await writeFile(to, file.text);
   else if (linked) await link(file.from, to);
-  else await copyFile(file.from, to, constants.COPYFILE_FICLONE);
+  else await copyFile(file.from, to);
 }
 
 /** An earlier export may only be replaced by the same student of the same teacher: else old and new would mix. */
-async function checkSame({ output, teacher }: ExportOptions, config: JsonObject, mark: Mark): Promise<void> {
+async function checkSame({ output, teacher }: Plan, config: JsonObject, mark: Mark): Promise<void> {
   const refuse = (got: string): never => {
     const rule = `must be new, or an earlier export of the same student, got ${got} in "${output}".`;
     throw new InvalidRequest("output", output, `${rule} Choose another folder, or delete this one.`);
@@ -259,7 +288,7 @@ async function writeTrained(
     stored(weights, dtype),
   );
   if (!advice) return;
-  await writeBeside(path.join(into, "koala.json"), (handle) => writeAll(handle, Buffer.from(json(advice))));
+  await writeWhole(path.join(into, "koala.json"), json(advice));
 }
 
 function stored(weights: Weights, dtype: "float32" | "float16"): Map<string, TensorSource> {

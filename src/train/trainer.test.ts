@@ -1,9 +1,20 @@
 /** @file The training loop on a job of one matrix, whose gradient depends on the weights and on the batch. */
 
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
+import { FileError } from "../errors.js";
+import { writeWhole } from "../weights/files.js";
 import { checkpointSteps } from "./checkpoint.js";
 import { seeded } from "./data/seeded.js";
 import { Layout } from "./flat.js";
@@ -322,4 +333,36 @@ it("What a killed run left half written is not taken for a checkpoint, and goes"
   await run("left", everything, { resume: true });
   expect(readdirSync(parent).sort()).toEqual(["step-000004", "step-000005", "step-000008", "step-000009"]);
   expect(state("left", 9)).toEqual(state("whole", 9));
+});
+
+describe("a disk", () => {
+  it("without room for one checkpoint and the model is refused before anything is computed", async () => {
+    const large = job({ layout: new Layout([["a", [2 ** 25, 2 ** 25]]]) });
+    const rule =
+      /^output: must have 18014398\.51 GB of free disk for a checkpoint and the model, got [\d.]+ GB/;
+    await expect(run("new/large", { maxTrainSteps: 1 }, {}, large)).rejects.toThrow(rule);
+    expect(existsSync(folder("new"))).toBe(false);
+    expect(large.calls).toEqual([]);
+  });
+
+  it("that takes no more of the model is told with the checkpoint that is whole", async () => {
+    writeFileSync(folder("in-the-way"), "");
+    const full = job({ save: () => writeWhole(folder("in-the-way/unet.json"), "{}") });
+    const failed = run("no-model", { maxTrainSteps: 3, checkpointingSteps: 2 }, {}, full);
+    await expect(failed).rejects.toThrow(FileError);
+    await expect(failed).rejects.toThrow(
+      `with --resume the same command goes on from ${folder("no-model/checkpoints/step-000002")}, which is whole.`,
+    );
+    await run("no-model", { maxTrainSteps: 3, checkpointingSteps: 2 }, { resume: true });
+    await run("model-too", { maxTrainSteps: 3, checkpointingSteps: 2 });
+    expect(state("no-model", 3)).toEqual(state("model-too", 3));
+  });
+
+  it("that takes nothing of the first checkpoint is told so", async () => {
+    const blocked = job();
+    const onStep = () => writeFileSync(folder("no-checkpoint/checkpoints"), "a file in its place");
+    await expect(run("no-checkpoint", { maxTrainSteps: 1 }, { onStep }, blocked)).rejects.toThrow(
+      /step-000001: must be writable, got ENOTDIR .* before its first checkpoint; with --resume the same command/,
+    );
+  });
 });

@@ -3,12 +3,19 @@
  * the loop knows neither networks nor data.
  */
 
-import { mkdir, readdir, rm } from "node:fs/promises";
 import path from "node:path";
-import { InvalidRequest } from "../errors.js";
-import { kindOf, writeAll, writeBeside } from "../weights/files.js";
+import { FileError, InvalidRequest } from "../errors.js";
+import { kindOf, readdir, rm, unfinished, writeWhole } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
-import { checkpointSteps, loadCheckpoint, type Progress, saveCheckpoint } from "./checkpoint.js";
+import { freeBytes } from "../weights/writable.js";
+import {
+  checkpointBytes,
+  checkpointFolder,
+  checkpointSteps,
+  loadCheckpoint,
+  type Progress,
+  saveCheckpoint,
+} from "./checkpoint.js";
 import type { Position } from "./data/buckets.js";
 import { emaDecay } from "./ema.js";
 import type { Layout } from "./flat.js";
@@ -51,10 +58,28 @@ export type RunOptions = {
 
 export type Finished = { step: number; stopped: boolean };
 
-/** Trains until `maxTrainSteps` or the signal; either way the last thing it does is a checkpoint and a model folder. */
+/**
+ * Trains until `maxTrainSteps` or the signal; either way the last thing it does is a checkpoint and a model folder.
+ * A FileError, as of a full disk, names the last checkpoint, which is whole.
+ */
 export async function train(job: Job, run: RunOptions): Promise<Finished> {
-  const { folder, options, signal, say = () => {} } = run;
   await openRun(job, run);
+  try {
+    return await trainOn(job, run);
+  } catch (error) {
+    throw error instanceof FileError ? error.saying(await whatIsKept(run.folder)) : error;
+  }
+}
+
+async function whatIsKept(folder: string): Promise<string> {
+  const last = (await checkpointSteps(folder)).at(-1);
+  return last === undefined
+    ? "The run stopped before its first checkpoint; with --resume the same command begins again."
+    : `The run stopped; with --resume the same command goes on from ${checkpointFolder(folder, last)}, which is whole.`;
+}
+
+async function trainOn(job: Job, run: RunOptions): Promise<Finished> {
+  const { folder, options, signal, say = () => {} } = run;
   const { total } = job.layout;
   const array = () => new Float32Array(total);
   const state: OptimizerState = {
@@ -207,7 +232,8 @@ async function openRun(job: Job, { folder, options, resume }: RunOptions): Promi
     checkSame(before.options, options, mayDiffer);
     await sweep(folder);
   }
-  await mkdir(folder, { recursive: true });
+  const done = (await checkpointSteps(folder)).at(-1) ?? 0;
+  if (done < options.maxTrainSteps) await checkRoom(job.layout, folder, options);
   const started = before?.started ?? new Date().toISOString();
   await writeRun(folder, {
     command: String(command),
@@ -218,11 +244,25 @@ async function openRun(job: Job, { folder, options, resume }: RunOptions): Promi
   });
 }
 
-/** Removes the files that killed processes left half written: a U-Net's would fill the disk, kill by kill. */
+/** Refuses a disk that has no room for one checkpoint and what it was trained to: the run would end at its first. */
+async function checkRoom(layout: Layout, folder: string, { ema }: TrainingOptions): Promise<void> {
+  const bytes = checkpointBytes(layout, { ema: ema !== null }) + 4 * layout.total;
+  const free = await freeBytes(folder);
+  if (free >= bytes) return;
+  const gigabytes = (n: number) => `${(n / 1e9).toFixed(2)} GB`;
+  const rule = `must have ${gigabytes(bytes)} of free disk for a checkpoint and the model, got ${gigabytes(free)}`;
+  throw new InvalidRequest("output", folder, `${rule} at ${folder}. Free some room, or choose another disk.`);
+}
+
+/** Removes what killed processes left half written: a U-Net's files would fill the disk, kill by kill. */
 async function sweep(folder: string): Promise<void> {
   for (const name of await readdir(folder, { recursive: true }))
-    if (/\.[0-9a-f-]{36}\.partial$/.test(name)) await rm(path.join(folder, name), { force: true });
+    if (unfinished(name) || unfinishedFolders.includes(path.basename(name).replace(/-[0-9a-f-]{36}$/, "")))
+      await rm(path.join(folder, name), { recursive: true, force: true });
 }
+
+/** Of checkpoints and of the model. */
+const unfinishedFolders: readonly string[] = [".writing", ".model.partial"];
 
 function checkSame(
   old: Readonly<Record<string, unknown>>,
@@ -279,7 +319,5 @@ function checkWeights(weights: Float32Array, step: number): void {
 
 async function writeCurves(folder: string): Promise<void> {
   const svg = curvesSvg(await readMetrics(folder), { title: path.basename(folder) });
-  await writeBeside(path.join(folder, "curves.svg"), (handle) =>
-    writeAll(handle, new TextEncoder().encode(svg)),
-  );
+  await writeWhole(path.join(folder, "curves.svg"), svg);
 }
