@@ -107,4 +107,15 @@ describe("imports point downwards", () => {
     const own = ["preact", "preact/hooks", "@preact/signals", "idb"];
     expect([...packages].filter(([name]) => !own.includes(name))).toEqual([]);
   });
+
+  it("nothing but weights/files.ts asks the file system, so that all its errors are told with path and remedy", () => {
+    // The kernel's own files, and what lies in this package.
+    const others = ["cli/program.ts", "engine/available.ts", "pipeline/provenance.ts", "pipeline/shipped.ts"];
+    const asking = files.filter((f) =>
+      /^import (?!type)[^;]* from "(node:)?fs(\/promises)?"/m.test(
+        readFileSync(path.join(source, f), "utf8"),
+      ),
+    );
+    expect(asking.sort()).toEqual([...others, "weights/files.ts"].sort());
+  });
 });

@@ -3,14 +3,13 @@
  * name on the Hub.
  */
 
-import { readdir } from "node:fs/promises";
 import path from "node:path";
 import { InvalidArgumentError } from "commander";
 import { InvalidRequest } from "../errors.js";
 import type { Lora } from "../pipeline/lora.js";
 import { partName } from "../pipeline/provenance.js";
 import type { NamedLora } from "../serve/catalogue.js";
-import { kindOf } from "../weights/files.js";
+import { kindOf, readdir } from "../weights/files.js";
 import { partsShown } from "./models.js";
 
 /** Adds one value of the option. What follows the last colon is the scale if it is a number; else the name goes on. */
