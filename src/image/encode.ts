@@ -5,6 +5,8 @@ import { InvalidRequest, listed } from "../errors.js";
 import { reading, systemCode, writeWhole } from "../weights/files.js";
 import { encodeWithTexts, type PictureTexts } from "./metadata.js";
 import { overBackground, type Picture, type Rgb } from "./pixels.js";
+import { withoutPngTexts } from "./png-chunks.js";
+import { isPng } from "./png-texts.js";
 
 export type PictureFormat = "png" | "jpeg" | "webp";
 
@@ -57,7 +59,8 @@ export async function decodePicture(
   { background = [255, 255, 255], maxPixels = 2 ** 26, field = "image" }: DecodeOptions = {},
 ): Promise<Decoded> {
   // The limit is checked below, on the header, with a message of our own.
-  const opened = () => sharp(source, { failOn: "error", limitInputPixels: false });
+  const pixels = source instanceof Uint8Array && isPng(source) ? withoutPngTexts(source) : source;
+  const opened = () => sharp(pixels, { failOn: "error", limitInputPixels: false });
   const { width, height, hasAlpha, format } = await readable(source, field, () => opened().metadata());
   if (width * height > maxPixels) {
     const rule = `must have at most ${maxPixels} pixels, got ${width} x ${height}. Make it smaller first.`;

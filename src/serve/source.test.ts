@@ -87,7 +87,14 @@ describe("a picture that is sent", () => {
         join: { animated: true },
       },
     );
-    expect(await refused(await frames.webp().toBuffer())).toMatch(/one picture, got 2 frames/);
+    expect(await refused(await frames.webp().toBuffer())).toMatch(/one image, got 2 frames/);
+    // libvips sees one page in an animated PNG, which says how many there are before its pixels.
+    const still = await picture.clone().png().toBuffer();
+    const control = Buffer.alloc(8);
+    control.writeUInt32BE(3);
+    const moving = Buffer.concat([still.subarray(0, 33), chunk("acTL", control), still.subarray(33)]);
+    expect((await sharp(moving).metadata()).pages).toBeUndefined();
+    expect(await refused(new Uint8Array(moving))).toBe("image: must be one image, got 3 frames.");
   });
 
   it("is never an address", async () => {

@@ -1,12 +1,13 @@
 /**
- * @file Pictures that clients send: decoded from base64, their kind and size read from the header before a pixel is
- * decoded, then decoded once on sharp's threads. Only PNG, JPEG and WebP are let near a decoder.
+ * @file Images that clients send: decoded from base64, their kind and size read from the header before a pixel is
+ * decoded, then decoded once. Only PNG, JPEG and WebP are let near a decoder. A server calls these by image-threads.ts.
  */
 
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest } from "../errors.js";
 import { encodePicture } from "../image/encode.js";
 import { decodeMask, type MaskOptions } from "../image/mask.js";
+import { pngFrames, withoutPngTexts } from "../image/png-chunks.js";
 import { mostInputPixels } from "./limits.js";
 
 /** A picture that was found whole; `width` and `height` are those of the upright picture. */
@@ -34,18 +35,20 @@ export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise
     const rule = `must be a PNG, JPEG or WebP file, got ${bytes.length} bytes of something else.`;
     throw new InvalidRequest(field, bytes.length, `${rule} Convert it first.`);
   }
+  const pixels = kind === "PNG" ? withoutPngTexts(bytes) : bytes;
   const {
     width,
     height,
     autoOrient,
     pages = 1,
-  } = await decoded(field, kind, bytes, (image) => image.metadata());
+  } = await decoded(field, kind, pixels, (image) => image.metadata());
   if (width * height > mostInputPixels) {
     const rule = `must have at most ${mostInputPixels} pixels, got ${width} x ${height}. Make it smaller first.`;
     throw new InvalidRequest(field, width * height, rule);
   }
-  if (pages > 1) throw new InvalidRequest(field, pages, `must be one picture, got ${pages} frames.`);
-  await decoded(field, kind, bytes, (image) => image.stats());
+  const frames = kind === "PNG" ? pngFrames(bytes) : pages;
+  if (frames !== 1) throw new InvalidRequest(field, frames, `must be one image, got ${frames} frames.`);
+  await decoded(field, kind, pixels, (image) => image.stats());
   return { bytes, width: autoOrient.width, height: autoOrient.height };
 }
 
