@@ -86,6 +86,15 @@ export class Cancelled extends Error {
   }
 }
 
+/** So much of a kind is under way that no more is taken now; the same request is welcome later. */
+export class Busy extends Error {
+  override name = "Busy" as const;
+
+  constructor(what: string) {
+    super(`server: must have room, got as many ${what} as it takes at once. Send it again shortly.`);
+  }
+}
+
 /** Lists a few names in quotes and counts the rest: `"a", "b" and 3 more`. */
 export function listed(names: readonly string[], most = 5): string {
   const shown = names.slice(0, most).map((n) => `"${n}"`);

@@ -8,6 +8,7 @@ import type { GuardOptions } from "../src/serve/http/guard.js";
 import { type Listening, listen } from "../src/serve/http/listen.js";
 import { makeMetrics } from "../src/serve/http/metrics.js";
 import type { Page } from "../src/serve/http/page.js";
+import { imageTasks } from "../src/serve/image-tasks.js";
 import { defaultLimits } from "../src/serve/limits.js";
 import type { Order } from "../src/serve/paint.js";
 import { openPainter } from "../src/serve/painter.js";
@@ -57,7 +58,7 @@ export async function stage(options: StageOptions = {}): Promise<Stage> {
   metrics.watch(queue);
   const guard = { host: "127.0.0.1", ...options.guard };
   const app = createApp({
-    ...{ catalogue, aliases, limits, queue, metrics, guard, onError },
+    ...{ catalogue, aliases, limits, queue, read: imageTasks, metrics, guard, onError },
     page: options.page ?? new Map(),
   });
   const fetch = async (path: string, init: RequestInit) =>

@@ -11,6 +11,13 @@ export const defaultLimits: Limits = {
   queue: 64,
 };
 
+/** Of a body that carries no image: two of the longest texts fit, with every character escaped. */
+export const plainBodyBytes = 2 ** 18;
+
+/** So many bodies of the largest size are under way at once, or more of smaller ones: with images, and without. */
+export const bodiesAtOnce = 4;
+export const plainBodiesAtOnce = 128;
+
 /** Bytes of pictures that waiting jobs begin with, all together. */
 export const mostWaitingBytes = 2 ** 28;
 

@@ -9,6 +9,7 @@ import type { GuardOptions } from "./http/guard.js";
 import { type Listening, listen } from "./http/listen.js";
 import { makeMetrics } from "./http/metrics.js";
 import { readPage } from "./http/page.js";
+import { imageThreads } from "./image-threads.js";
 import { defaultLimits } from "./limits.js";
 import type { JobQueue, JobStatus } from "./queue.js";
 import type { Limits } from "./schemas.js";
@@ -68,8 +69,9 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   metrics.watch(queue);
   const { allowHosts = [], allowOrigins = [] } = options;
   const guard = { host, allowHosts, allowOrigins, ...(key !== undefined && !noAuth && { key }) };
+  const read = imageThreads();
   const app = createApp({
-    ...{ catalogue, aliases, limits, queue, metrics, guard },
+    ...{ catalogue, aliases, limits, queue, read, metrics, guard },
     page: await readPage(),
     onError,
   });
@@ -87,6 +89,7 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
       // Still listening: those who wait get their pictures, newcomers are told that it is stopping.
       await queue.close({ graceSeconds });
       await listening.close();
+      await read.close();
     },
   };
 }

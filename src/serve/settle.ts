@@ -19,9 +19,10 @@ import {
   modelNamed,
   type ServedModel,
 } from "./catalogue.js";
+import { type ImageTasks, imageTasks } from "./image-tasks.js";
 import type { Order } from "./paint.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
-import { type Source, sourceFromText } from "./source.js";
+import type { Source } from "./source.js";
 
 /** Another API's request: its pictures may be bytes already, and its scheduler one that our names cannot say. */
 export type Wish = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
@@ -34,18 +35,18 @@ export type Wish = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
   warnings?: readonly string[] | undefined;
 };
 
-/** Checks and completes a request of our own API. */
+/** Checks and completes a request of our own API; a server gives the threads that read its images. */
 export async function settle(
   request: GenerationRequest,
   catalogue: Catalogue,
   limits: Limits,
-  aliases?: Aliases,
+  { aliases, read = imageTasks }: { aliases?: Aliases; read?: Pick<ImageTasks, "sourceFromText"> } = {},
 ): Promise<Order> {
   const { image, mask, ...rest } = request;
-  const read = async (field: string, text: string | undefined) =>
-    text === undefined ? undefined : sourceFromText(field, text);
+  const source = async (field: string, text: string | undefined) =>
+    text === undefined ? undefined : read.sourceFromText(field, text);
   return settleWish(
-    { ...rest, image: await read("image", image), mask: await read("mask", mask) },
+    { ...rest, image: await source("image", image), mask: await source("mask", mask) },
     catalogue,
     limits,
     aliases,

@@ -2,35 +2,39 @@
 
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { bodyLimit } from "hono/body-limit";
 import { versions } from "../../pipeline/provenance.js";
 import { openaiProblem } from "../openai/problem.js";
 import { openaiRoutes } from "../openai/routes.js";
 import { webuiProblem } from "../webui/problem.js";
 import { webuiRoutes } from "../webui/routes.js";
 import { Audience } from "./audience.js";
+import { Bodies } from "./body.js";
 import { describeOthers } from "./described.js";
 import { eventRoutes } from "./events.js";
 import { type GuardOptions, keyRequired, ownVisitors, protectedAnswer } from "./guard.js";
 import { jobRoutes } from "./jobs.js";
 import { type Page, pageRoutes } from "./page.js";
-import { type Trouble, tooLarge, troubleOf } from "./problem.js";
+import { type Trouble, troubleOf } from "./problem.js";
 import type { Service } from "./service.js";
 import { tokenRoutes } from "./tokens.js";
 
-export type AppOptions = Omit<Service, "audience" | "aliases" | "onError"> &
+export type AppOptions = Omit<Service, "audience" | "aliases" | "bodies" | "onError"> &
   Partial<Pick<Service, "aliases" | "onError">> & { guard: GuardOptions; page?: Page };
 
 export function createApp({ guard, page = new Map(), onError = () => {}, ...rest }: AppOptions): OpenAPIHono {
-  const service: Service = { aliases: new Map(), ...rest, onError, audience: new Audience(rest.queue) };
-  const { metrics, queue, limits } = service;
+  const bodies = new Bodies(rest.limits, (path) => imagePaths.has(path));
+  const service: Service = {
+    aliases: new Map(),
+    ...rest,
+    onError,
+    bodies,
+    audience: new Audience(rest.queue),
+  };
+  const { metrics, queue } = service;
   const app = new OpenAPIHono();
   app.use(protectedAnswer, metrics.middleware, ownVisitors(guard));
   if (guard.key !== undefined) app.use(keyRequired(guard.key, (c) => isPublic(c, page)));
-  const refuseLarge = () => {
-    throw tooLarge(limits.bodyBytes);
-  };
-  app.use(bodyLimit({ maxSize: limits.bodyBytes, onError: refuseLarge }));
+  app.use(bodies.middleware);
   app.route("/", jobRoutes(service));
   app.route("/", eventRoutes(service));
   app.route("/", tokenRoutes(service));
@@ -60,6 +64,14 @@ export function createApp({ guard, page = new Map(), onError = () => {}, ...rest
   app.notFound((c) => answer(c, unrouted(app, c)));
   return app;
 }
+
+/** Whose bodies carry images. */
+export const imagePaths: ReadonlySet<string> = new Set([
+  "/api/jobs",
+  "/v1/images/edits",
+  "/sdapi/v1/img2img",
+  "/sdapi/v1/png-info",
+]);
 
 /** Pictures' addresses cannot be guessed, and `<img>` cannot send a key; the page's files hold no secrets. */
 function isPublic(c: Context, page: Page): boolean {

@@ -3,6 +3,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { eventsOf, quick, type Stage, stage } from "../../../test/serving.js";
 import { readTexts } from "../../image/metadata.js";
+import { imageTasks } from "../image-tasks.js";
 import { defaultLimits } from "../limits.js";
 import type { JobQueue } from "../queue.js";
 import { generationRequest, type Job, job, jobList, modelList } from "../schemas.js";
@@ -221,6 +222,7 @@ describe("a job's events", () => {
       catalogue: at.catalogue,
       limits: defaultLimits,
       queue: broken,
+      read: imageTasks,
       metrics: makeMetrics({ node: false }),
       guard: { host: "127.0.0.1" },
       onError: (error) => errors.push(error),

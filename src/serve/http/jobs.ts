@@ -79,7 +79,7 @@ const models = createRoute({
   },
 });
 
-export function jobRoutes({ queue, catalogue, aliases, limits }: Service): OpenAPIHono {
+export function jobRoutes({ queue, catalogue, aliases, limits, read: images }: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(schemas.generationRequest) });
   const found = async (id: string, job: Promise<JobStatus | undefined>) => {
     const status = await job;
@@ -87,7 +87,7 @@ export function jobRoutes({ queue, catalogue, aliases, limits }: Service): OpenA
     return publicJob(status);
   };
   app.openapi(submit, async (c) => {
-    const order = await settle(c.req.valid("json"), catalogue, limits, aliases);
+    const order = await settle(c.req.valid("json"), catalogue, limits, { aliases, read: images });
     const job = publicJob(await queue.submit(order));
     return c.json(job, 202, { location: `/api/jobs/${job.id}` });
   });

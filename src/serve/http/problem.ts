@@ -1,13 +1,13 @@
 /** @file Anything that is thrown while answering, as a status, a code and a sentence; each API then writes it its way. */
 
 import { HTTPException } from "hono/http-exception";
-import { Cancelled, InvalidRequest } from "../../errors.js";
+import { Busy, Cancelled, InvalidRequest } from "../../errors.js";
 import { failureOf } from "../failure.js";
 import { Draining, QueueFull, Unreachable } from "../queue.js";
 import type { JobFailure } from "../schemas.js";
 
 export type Trouble = {
-  status: 400 | 401 | 403 | 404 | 405 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
+  status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
   code: string;
   message: string;
   field?: string | undefined;
@@ -45,8 +45,9 @@ export const notFound = (what: string, got: string): Refused => {
 };
 
 /** What a request's body exceeds. */
-export function tooLarge(most: number): Refused {
-  const message = `body: must be at most ${most} bytes on this server, got more. Send less.`;
+export function tooLarge(most: number, takesImages: boolean): Refused {
+  const where = takesImages ? "on this server" : "where no image is taken";
+  const message = `body: must be at most ${most} bytes ${where}, got more. Send less.`;
   return new Refused({ status: 413, code: "too_large", message });
 }
 
@@ -56,6 +57,7 @@ export function troubleOf(error: unknown): Trouble {
     const { message, retryAfterSeconds } = error;
     return { status: 429, code: "queue_full", message, retryAfter: retryAfterSeconds };
   }
+  if (error instanceof Busy) return { status: 503, code: "busy", message: error.message, retryAfter: 5 };
   if (error instanceof Draining)
     return { status: 503, code: "stopping", message: error.message, retryAfter: 5 };
   if (error instanceof Unreachable)

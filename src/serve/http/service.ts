@@ -1,9 +1,11 @@
 /** @file What the routes of every API are given. */
 
 import type { Aliases, Catalogue } from "../catalogue.js";
+import type { ImageTasks } from "../image-tasks.js";
 import type { JobQueue } from "../queue.js";
 import type { Limits } from "../schemas.js";
 import type { Audience } from "./audience.js";
+import type { Bodies } from "./body.js";
 import type { Metrics } from "./metrics.js";
 import { notFound } from "./problem.js";
 
@@ -13,6 +15,9 @@ export type Service = {
   limits: Limits;
   queue: JobQueue;
   audience: Audience;
+  bodies: Bodies;
+  /** Reads the images of requests. */
+  read: ImageTasks;
   metrics: Metrics;
   /** Told of what is a bug. */
   onError: (error: unknown) => void;

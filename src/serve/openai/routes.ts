@@ -65,7 +65,9 @@ export function openaiRoutes(service: Service): OpenAPIHono {
   app.openapi(generations, async (c) =>
     answer(c, service, generationAsked(c.req.valid("json")), "image_generation"),
   );
-  app.openapi(edits, async (c) => answer(c, service, await editAsked(c.req.valid("form")), "image_edit"));
+  app.openapi(edits, async (c) =>
+    answer(c, service, await editAsked(c.req.valid("form"), service.read), "image_edit"),
+  );
   app.openapi(models, (c) => c.json({ object: "list" as const, data: listed() }, 200));
   // Ids of the Hub have a slash, which clients may or may not escape.
   app.get("/v1/models/:id{.+}", (c) => {
@@ -78,8 +80,9 @@ export function openaiRoutes(service: Service): OpenAPIHono {
 }
 
 async function answer(c: Context, service: Service, { wish, stream, partials, url }: Asked, kind: string) {
-  const { catalogue, aliases, limits, queue, audience, onError } = service;
+  const { catalogue, aliases, limits, queue, audience, bodies, onError } = service;
   const job = await audience.attend(settleWish(wish, catalogue, limits, aliases));
+  bodies.forget(c);
   // The answer's type covers JSON alone.
   if (stream) return streamJob(c, { queue, audience, onError, job, partials, kind }) as never;
   const done = await audience.outcome(job, c.req.raw.signal);

@@ -1,9 +1,9 @@
 /** @file OpenAI's request in our words, and what of it has no effect here. */
 
-import sharp from "sharp";
 import { InvalidRequest } from "../../errors.js";
+import type { ImageTasks } from "../image-tasks.js";
 import type { Wish } from "../settle.js";
-import { maskSource, type Source, sourceFromBytes } from "../source.js";
+import type { Source } from "../source.js";
 import type { EditForm, GenerationBody } from "./schemas.js";
 
 /** What both routes have in common, and how the answer is wanted. */
@@ -16,7 +16,7 @@ export function generationAsked(body: GenerationBody): Asked {
   return asked(body, body.stream === true, ignored);
 }
 
-export async function editAsked(form: EditForm): Promise<Asked> {
+export async function editAsked(form: EditForm, read: ImageTasks): Promise<Asked> {
   const {
     image: single = [],
     "image[]": several = [],
@@ -35,8 +35,11 @@ export async function editAsked(form: EditForm): Promise<Asked> {
       : []),
   ];
   const { wish, ...how } = asked(rest, stream === "true", ignored);
+  const sourceOf = async (field: string, file: File): Promise<Source> =>
+    read.sourceFromBytes(field, new Uint8Array(await file.arrayBuffer()));
   const image = await sourceOf("image", first);
-  const masked = mask && (await ownMask(await sourceOf("mask", mask)));
+  // OpenAI's masks are transparent where to generate anew, ours are opaque or white there.
+  const masked = mask && (await read.maskSource(await sourceOf("mask", mask), { transparent: "generated" }));
   const far = strength ?? (masked ? 0.9999 : 0.75);
   return { ...how, wish: { ...wish, image, mask: masked, strength: far } };
 }
@@ -97,13 +100,4 @@ function sizeOf({ size, width, height }: Common): { width?: number; height?: num
     throw new InvalidRequest("size", size, `${rule} Leave one out.`);
   }
   return { ...(w != null && { width: w }), ...(h != null && { height: h }) };
-}
-
-const sourceOf = async (field: string, file: File): Promise<Source> =>
-  sourceFromBytes(field, new Uint8Array(await file.arrayBuffer()));
-
-/** OpenAI's masks are transparent where to generate anew, ours are opaque or white there. */
-async function ownMask(mask: Source): Promise<Source> {
-  const { hasAlpha } = await sharp(mask.bytes).metadata();
-  return hasAlpha ? maskSource(mask, { transparent: "generated" }) : mask;
 }

@@ -2,14 +2,11 @@
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { InvalidRequest } from "../../errors.js";
-import { readTexts } from "../../image/metadata.js";
-import { parseParameters } from "../../image/metadata-parameters.js";
 import { type Aliases, type Catalogue, modelNamed } from "../catalogue.js";
 import { jsonOf } from "../http/described.js";
 import type { Service } from "../http/service.js";
 import { validated } from "../http/validated.js";
 import { settleWish } from "../settle.js";
-import { sourceFromText } from "../source.js";
 import { timestamp, webuiAnswer } from "./answer.js";
 import { Desk } from "./desk.js";
 import { webuiLists } from "./lists.js";
@@ -72,18 +69,25 @@ const setOptions = createRoute({
   responses: { 200: jsonOf("Done.", z.null()), ...failures },
 });
 
-export function webuiRoutes({ queue, audience, catalogue, aliases, limits }: Service): OpenAPIHono {
+export function webuiRoutes(service: Service): OpenAPIHono {
+  const { queue, audience, bodies, read, catalogue, aliases, limits } = service;
   const app = new OpenAPIHono({ defaultHook: validated() });
   const desk = new Desk(queue, audience);
+  /** The order, and of the body what its answer repeats. */
+  const img2imgOrder = async (body: schemas.Img2img) => {
+    const order = settleWish(await img2imgWish(body, desk.standing, read), catalogue, limits, aliases);
+    return { order, body: body.include_init_images ? body : { ...body, init_images: [], mask: null } };
+  };
   app.openapi(txt2img, async (c) => {
     const body = c.req.valid("json");
     const order = settleWish(txt2imgWish(body, desk.standing), catalogue, limits, aliases);
+    bodies.forget(c);
     const job = await desk.paint(order, c.req.raw.signal);
     return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
   });
   app.openapi(img2img, async (c) => {
-    const body = c.req.valid("json");
-    const order = settleWish(await img2imgWish(body, desk.standing), catalogue, limits, aliases);
+    const { order, body } = await img2imgOrder(c.req.valid("json"));
+    bodies.forget(c);
     const job = await desk.paint(order, c.req.raw.signal);
     return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
   });
@@ -98,7 +102,7 @@ export function webuiRoutes({ queue, audience, catalogue, aliases, limits }: Ser
     await desk.stop("skipped");
     return c.json({}, 200);
   });
-  app.openapi(pngInfo, async (c) => c.json(await pictureInfo(c.req.valid("json").image), 200));
+  app.openapi(pngInfo, async (c) => c.json(await read.pngInfo(c.req.valid("json").image), 200));
   app.openapi(options, (c) => c.json(optionsOf(desk.standing, catalogue), 200));
   app.openapi(setOptions, (c) => {
     desk.standing = changed(desk.standing, c.req.valid("json"), catalogue, aliases);
@@ -129,16 +133,6 @@ function progressOf(desk: Desk, withoutImage: boolean) {
     current_image: preview ? Buffer.from(preview).toString("base64") : null,
     textinfo: null,
   };
-}
-
-async function pictureInfo(image: string) {
-  const { bytes } = await sourceFromText("image", image);
-  const { parameters: info = "" } = await readTexts(bytes);
-  const { prompt, negativePrompt = "", fields } = parseParameters(info);
-  const items: Record<string, string> = info === "" ? {} : { parameters: info };
-  const parameters =
-    info === "" ? {} : { Prompt: prompt, "Negative prompt": negativePrompt, ...Object.fromEntries(fields) };
-  return { info, items, parameters };
 }
 
 const optionsOf = ({ checkpoint, clipSkip }: Standing, catalogue: Catalogue): Record<string, unknown> => ({

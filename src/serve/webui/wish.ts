@@ -2,9 +2,9 @@
 
 import { webuiSamplers, webuiSchedule, webuiScheduler, webuiSchedules } from "../../diffusion/webui-names.js";
 import { InvalidRequest, listed } from "../../errors.js";
+import type { ImageTasks } from "../image-tasks.js";
 import type { OutputFormat } from "../schemas.js";
 import type { Wish } from "../settle.js";
-import { maskSource, sourceFromText } from "../source.js";
 import { maskWarnings, refuseEffects } from "./inert.js";
 import type { Img2img, Txt2img } from "./schemas.js";
 
@@ -31,11 +31,12 @@ export function txt2imgWish(body: Txt2img, standing: Standing): Wish {
   };
 }
 
-export async function img2imgWish(body: Img2img, standing: Standing): Promise<Wish> {
+export async function img2imgWish(body: Img2img, standing: Standing, read: ImageTasks): Promise<Wish> {
   const wish = txt2imgWish(body, standing);
-  const image = await sourceFromText("init_images", body.init_images[0]!);
-  const given = body.mask ? await sourceFromText("mask", body.mask) : undefined;
-  const mask = given && body.inpainting_mask_invert ? await maskSource(given, { inverted: true }) : given;
+  const image = await read.sourceFromText("init_images", body.init_images[0]!);
+  const given = body.mask ? await read.sourceFromText("mask", body.mask) : undefined;
+  const mask =
+    given && body.inpainting_mask_invert ? await read.maskSource(given, { inverted: true }) : given;
   const masked = mask && { mask, warnings: maskWarnings(body) };
   return { ...wish, image, ...masked, strength: body.denoising_strength ?? 0.75 };
 }

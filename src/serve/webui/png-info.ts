@@ -1,0 +1,22 @@
+/** @file The settings inside an image, whichever program wrote them, as AUTOMATIC1111's `png-info` answers them. */
+
+import { readFileTexts } from "../../image/metadata.js";
+import { formatParameters } from "../../image/metadata-parameters.js";
+import { settingsIn } from "../../image/programs/programs.js";
+import { sourceFromText } from "../source.js";
+
+export async function pngInfo(image: string) {
+  const { bytes } = await sourceFromText("image", image);
+  const texts = await readFileTexts(bytes);
+  const found = settingsIn(texts)?.parameters;
+  const info = texts.get("parameters") ?? (found ? formatParameters(found) : "");
+  const items: Record<string, string> = info === "" ? {} : { parameters: info };
+  const parameters = found
+    ? {
+        Prompt: found.prompt,
+        "Negative prompt": found.negativePrompt ?? "",
+        ...Object.fromEntries(found.fields),
+      }
+    : {};
+  return { info, items, parameters };
+}
