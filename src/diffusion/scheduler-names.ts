@@ -11,10 +11,10 @@ export const schedulerShortNames: readonly string[] = Object.keys(shortNames);
 
 /** The scheduler behind a short name or a Diffusers class name; InvalidRequest lists the names there are. */
 export function schedulerNamed(name: string): SchedulerChoice {
-  const short = shortNames[name.toLowerCase()];
-  if (short) return short;
+  const short = name.toLowerCase();
+  if (Object.hasOwn(shortNames, short)) return shortNames[short]!;
   if (schedulerNames.includes(name)) return { className: name, overrides: {} };
-  const near = closest(name.toLowerCase(), schedulerShortNames);
+  const near = closest(short, schedulerShortNames);
   const hint = near ? ` Did you mean "${near}"?` : "";
   const known = listed(schedulerShortNames, schedulerShortNames.length);
   throw new InvalidRequest(

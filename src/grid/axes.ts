@@ -36,7 +36,8 @@ const otherNames: Readonly<Record<string, AxisKind>> = { words: "prompt", guidan
 export function parseAxis(field: string, text: string): Axis {
   const split = text.indexOf("=");
   const name = text.slice(0, Math.max(0, split)).trim();
-  const kind = axisKinds.find((known) => known === name) ?? otherNames[name];
+  const other = Object.hasOwn(otherNames, name) ? otherNames[name] : undefined;
+  const kind = axisKinds.find((known) => known === name) ?? other;
   if (kind !== undefined) return { kind, values: valuesOf(field, kind, text.slice(split + 1)) };
   const known = listed(["prompt", "seed", "steps", "guidance", "scheduler"]);
   const rule = `must be SETTING=VALUES with a setting of ${known}, got ${JSON.stringify(text)}`;

@@ -15,7 +15,10 @@ export function failureOf(thrown: unknown): JobFailure {
   if (error instanceof ModelError)
     return { code: "model_error", message: placeless(error.message.replaceAll(error.file, ending)) };
   if (error instanceof EngineError) return { code: "engine_error", message: placeless(error.message) };
-  return { code: "internal", message: "internal: the painter failed. The server's log says why." };
+  return {
+    code: "internal",
+    message: "internal: the job failed, by a fault of the server. Its log says why.",
+  };
 }
 
 /** Whether whoever runs this should know: what is wrong with a request, its client knows already. */

@@ -188,6 +188,6 @@ const names: Readonly<Record<string, string>> = {
 
 function renamed(error: InvalidRequest): InvalidRequest {
   const { field, value, message } = error;
-  const name = names[field];
-  return name === undefined ? error : new InvalidRequest(name, value, message.slice(field.length + 2));
+  if (!Object.hasOwn(names, field)) return error;
+  return new InvalidRequest(names[field]!, value, message.slice(field.length + 2));
 }

@@ -1,7 +1,7 @@
 /** @file Anything that is thrown while answering, as a status, a code and a sentence; each API then writes it its way. */
 
 import { HTTPException } from "hono/http-exception";
-import { Busy, Cancelled, InvalidRequest } from "../../errors.js";
+import { Busy, Cancelled } from "../../errors.js";
 import { failureOf } from "../failure.js";
 import { Draining, QueueFull, Unreachable } from "../queue.js";
 import type { JobFailure } from "../schemas.js";
@@ -64,12 +64,18 @@ export function troubleOf(error: unknown): Trouble {
     return { status: 503, code: "unreachable", message: error.message, retryAfter: 5 };
   if (error instanceof Cancelled) return { status: 409, code: "cancelled", message: error.message };
   if (error instanceof HTTPException) return fromHono(error);
-  const failure = error instanceof JobFailed ? error.failure : failureOf(error);
-  const { code, message, field } = failure;
-  if (code === "invalid_request") return { status: 422, code, message, field };
-  const bug = error instanceof JobFailed || error instanceof InvalidRequest ? undefined : error;
-  return { status: 500, code, message, ...(bug !== undefined && { bug }) };
+  if (error instanceof JobFailed) return failed(error.failure);
+  const failure = failureOf(error);
+  if (failure.code === "internal") failure.message = notAnswered;
+  return { ...failed(failure), ...(failure.code !== "invalid_request" && { bug: error }) };
 }
+
+/** No job was at fault, and maybe there is none. */
+const notAnswered =
+  "internal: the request could not be answered, by a fault of the server. Its log says why.";
+
+const failed = ({ code, message, field }: JobFailure): Trouble =>
+  code === "invalid_request" ? { status: 422, code, message, field } : { status: 500, code, message };
 
 /** Our field, and the message that begins with it, under the name that another API gives it. */
 export function underName(
@@ -77,7 +83,7 @@ export function underName(
   names: Readonly<Record<string, string>>,
 ): { field: string | undefined; message: string } {
   if (field === undefined) return { field, message };
-  const name = names[field] ?? field;
+  const name = Object.hasOwn(names, field) ? names[field]! : field;
   const own = message.startsWith(`${field}: `);
   return { field: name, message: own ? `${name}: ${message.slice(field.length + 2)}` : message };
 }
