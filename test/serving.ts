@@ -27,6 +27,8 @@ export type Stage = {
   catalogue: Catalogue;
   /** Bugs that were met. */
   errors: unknown[];
+  /** Lines about requests that were refused. */
+  refusals: string[];
   get(path: string, headers?: Record<string, string>): Promise<Response>;
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
   order(change?: Partial<GenerationRequest>): Promise<Order>;
@@ -51,6 +53,7 @@ export async function stage(options: StageOptions = {}): Promise<Stage> {
   const painter = openPainter(catalogue, { threads: 1 });
   const metrics = makeMetrics({ node: false });
   const errors: unknown[] = [];
+  const refusals: string[] = [];
   const onError = (error: unknown) => void errors.push(error);
   const limits = { ...defaultLimits, ...options.limits };
   const ends = { onEnd: metrics.jobEnded, onError, onClose: painter.close };
@@ -59,6 +62,7 @@ export async function stage(options: StageOptions = {}): Promise<Stage> {
   const guard = { host: "127.0.0.1", ...options.guard };
   const app = createApp({
     ...{ catalogue, aliases, limits, queue, read: imageTasks, metrics, guard, onError },
+    onRefused: (line) => void refusals.push(line),
     page: options.page ?? new Map(),
   });
   const fetch = async (path: string, init: RequestInit) =>
@@ -66,7 +70,7 @@ export async function stage(options: StageOptions = {}): Promise<Stage> {
   const order = (change: Partial<GenerationRequest> = {}) =>
     settle({ prompt: "a red bicycle", steps: 2, seed: 7, ...change }, catalogue, limits);
   return {
-    ...{ app, queue, catalogue, errors, order },
+    ...{ app, queue, catalogue, errors, refusals, order },
     get: (path, headers = {}) => fetch(path, { headers }),
     post: (path, body, headers = {}) => {
       const text = typeof body === "string" ? body : JSON.stringify(body);

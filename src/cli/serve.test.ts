@@ -88,6 +88,19 @@ describe("koala serve", () => {
     expect(await once(child, "exit")).toEqual([0, null]);
   });
 
+  it("says of a refused request what and why, unless it is to say nothing", async () => {
+    for (const quiet of [[], ["-q"]]) {
+      const { child, url } = await started(...quiet);
+      let said = "";
+      child.stderr!.on("data", (data: Buffer) => (said += data));
+      expect((await fetch(`${url}/sdapi/v1/nothing`)).status).toBe(404);
+      child.kill("SIGTERM");
+      await once(child, "exit");
+      const line = "refused: GET /sdapi/v1/nothing 404 path: no such route. /openapi.json lists them.";
+      expect(said.includes(line)).toBe(quiet.length === 0);
+    }
+  });
+
   it("opens to others only with a key, or when that is said to be meant", async () => {
     const refused = promisify(execFile)(process.execPath, [
       main,

@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
+import { refusalLog } from "../serve/http/refusals.js";
 import { defaultLimits } from "../serve/limits.js";
 import { queueOver } from "../serve/redis/open.js";
 import { serveModels } from "../serve/server.js";
@@ -87,7 +88,7 @@ export function serveCommand(): Command {
     .option("--max-count <n>", "pictures of a job", wholeOption, count)
     .option("--max-body <MB>", "size of a request", wholeOption, bodyBytes / megabyte)
     .option("--grace <seconds>", "time to finish at Ctrl-C", wholeOption, 30)
-    .option("-q, --quiet", "no notes")
+    .option("-q, --quiet", "no notes, not even of refused requests")
     .addHelpText("after", "\nExample:\n  koala serve --model ./koala-lightning-700m --port 7860\n")
     .action(serve);
 }
@@ -108,6 +109,7 @@ async function serve(options: Options): Promise<void> {
       allowOrigins: allowOrigin,
       noAuth: !options.auth,
       onError: report,
+      onRefused: refusalLog((line) => say(`${pc.yellow("refused:")} ${line}`)),
     },
     ...(key !== undefined && { key }),
     ...(threads !== undefined && { threads }),

@@ -32,6 +32,8 @@ export type ServeOptions = Omit<GuardOptions, "host"> & {
   /** Where jobs go instead of into this process. */
   openQueue?: OpenQueue;
   onError?: (error: unknown) => void;
+  /** Told in a line of every request that is refused. */
+  onRefused?: (line: string) => void;
 };
 
 /** `own` is what the folders describe; where others paint, their models come and go. */
@@ -70,11 +72,9 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   const { allowHosts = [], allowOrigins = [] } = options;
   const guard = { host, allowHosts, allowOrigins, ...(key !== undefined && !noAuth && { key }) };
   const read = imageThreads();
-  const app = createApp({
-    ...{ catalogue, aliases, limits, queue, read, metrics, guard },
-    page: await readPage(),
-    onError,
-  });
+  const page = await readPage();
+  const told = { onError, ...(options.onRefused && { onRefused: options.onRefused }) };
+  const app = createApp({ catalogue, aliases, limits, queue, read, metrics, guard, page, ...told });
   let listening: Listening;
   try {
     listening = await listen(app, host, port);

@@ -15,13 +15,25 @@ import { type GuardOptions, keyRequired, ownVisitors, protectedAnswer } from "./
 import { jobRoutes } from "./jobs.js";
 import { type Page, pageRoutes } from "./page.js";
 import { type Trouble, troubleOf } from "./problem.js";
+import { refusalLine } from "./refusals.js";
 import type { Service } from "./service.js";
 import { tokenRoutes } from "./tokens.js";
 
 export type AppOptions = Omit<Service, "audience" | "aliases" | "bodies" | "onError"> &
-  Partial<Pick<Service, "aliases" | "onError">> & { guard: GuardOptions; page?: Page };
+  Partial<Pick<Service, "aliases" | "onError">> & {
+    guard: GuardOptions;
+    page?: Page;
+    /** Told in a line of every request that is refused. */
+    onRefused?: (line: string) => void;
+  };
 
-export function createApp({ guard, page = new Map(), onError = () => {}, ...rest }: AppOptions): OpenAPIHono {
+export function createApp({
+  guard,
+  page = new Map(),
+  onError = () => {},
+  onRefused = () => {},
+  ...rest
+}: AppOptions): OpenAPIHono {
   const bodies = new Bodies(rest.limits, (path) => imagePaths.has(path));
   const service: Service = {
     aliases: new Map(),
@@ -59,7 +71,12 @@ export function createApp({ guard, page = new Map(), onError = () => {}, ...rest
     ...(guard.key !== undefined && { security: [{ key: [] }] }),
   });
   app.route("/", pageRoutes(page));
-  const answer = (c: Context, trouble: Trouble) => answerTrouble(c, trouble, onError);
+  const answer = (c: Context, trouble: Trouble) => {
+    if (trouble.bug !== undefined) onError(trouble.bug);
+    // Nobody is refused who hung up.
+    if (!c.req.raw.signal.aborted) onRefused(refusalLine(c, trouble));
+    return answerTrouble(c, trouble);
+  };
   app.onError((error, c) => answer(c, troubleOf(error)));
   app.notFound((c) => answer(c, unrouted(app, c)));
   return app;
@@ -95,9 +112,8 @@ function unrouted(app: OpenAPIHono, c: Context): Trouble {
   return { status: 404, code: "not_found", message: "path: no such route. /openapi.json lists them." };
 }
 
-function answerTrouble(c: Context, trouble: Trouble, onError: (error: unknown) => void): Response {
-  const { status, code, message, field, retryAfter, headers = {}, bug } = trouble;
-  if (bug !== undefined) onError(bug);
+function answerTrouble(c: Context, trouble: Trouble): Response {
+  const { status, code, message, field, retryAfter, headers = {} } = trouble;
   for (const [name, value] of Object.entries(headers)) c.header(name, value);
   if (retryAfter !== undefined) c.header("retry-after", String(retryAfter));
   if (c.req.path.startsWith("/v1/")) {

@@ -2,6 +2,7 @@
 
 import { webuiSamplers, webuiSchedule, webuiScheduler, webuiSchedules } from "../../diffusion/webui-names.js";
 import { InvalidRequest, listed } from "../../errors.js";
+import { describe } from "../../weights/json.js";
 import type { ImageTasks } from "../image-tasks.js";
 import type { OutputFormat } from "../schemas.js";
 import type { Wish } from "../settle.js";
@@ -99,11 +100,7 @@ export const hasNoEffect = (name: string, value: unknown): boolean =>
 export function clipSkipOf(field: string, value: unknown): number | undefined {
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 12)
     return value === 1 ? undefined : value - 1;
-  throw new InvalidRequest(
-    field,
-    value,
-    `must be a whole number from 1 to 12, got ${String(value).slice(0, 80)}.`,
-  );
+  throw new InvalidRequest(field, value, `must be a whole number from 1 to 12, got ${describe(value)}.`);
 }
 
 /** A1111's titles may end in a hash: "model.safetensors [31e35c80fc]". */

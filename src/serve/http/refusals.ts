@@ -1,0 +1,57 @@
+/**
+ * @file A line for whoever runs the server about each request that is refused, since many clients hide what they are
+ * answered. Keys, prompts and images are in no line, and a flood of refusals fills no disk.
+ */
+
+import type { Context } from "hono";
+import { routePath } from "hono/route";
+import type { Trouble } from "./problem.js";
+
+/** Fields whose values are names that the server gives; what any other holds is its sender's alone. */
+const told: ReadonlySet<string> = new Set([
+  ...["model", "scheduler", "sampler_name", "sampler_index", "sd_model_checkpoint", "size", "rng"],
+  ...["outputFormat", "output_format", "response_format", "quality", "style", "background", "moderation"],
+]);
+
+/** "POST /sdapi/v1/txt2img 422 steps: must be at most 150 on this server, got 1000." */
+export function refusalLine(c: Context, { status, message, field }: Trouble): string {
+  const route = routePath(c, -1);
+  // Of a route that there is not, the path as it was asked for; of others no ids, which open images.
+  const where = route.endsWith("*") ? c.req.path.slice(0, 100) : route;
+  const isTold = field === undefined || told.has(field);
+  const reason = isTold ? message : message.replace(/, got ["'[{].*$/s, ", got another.");
+  return escaped(`${c.req.method.slice(0, 20)} ${where} ${status} ${reason.slice(0, 300)}`);
+}
+
+/** Control characters, and those that turn the direction of writing, could forge lines or hide what is in one. */
+const escaped = (text: string): string =>
+  text.replace(
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (letter) => `\\u${letter.codePointAt(0)!.toString(16).padStart(4, "0")}`,
+  );
+
+export type RefusalLogOptions = {
+  /** Lines that may come at once. */
+  burst?: number;
+  /** Lines in the long run. */
+  perSecond?: number;
+  /** In milliseconds. */
+  now?: () => number;
+};
+
+/** Passes lines on as long as they are few; of the others it says later how many there were. */
+export function refusalLog(
+  write: (line: string) => void,
+  { burst = 20, perSecond = 0.5, now = Date.now }: RefusalLogOptions = {},
+): (line: string) => void {
+  let [left, last, hidden] = [burst, now(), 0];
+  return (line) => {
+    left = Math.min(burst, left + ((now() - last) / 1000) * perSecond);
+    last = now();
+    if (left < 1) return void hidden++;
+    left--;
+    if (hidden > 0) write(`${hidden} more that are not shown`);
+    hidden = 0;
+    write(line);
+  };
+}
