@@ -11,13 +11,16 @@ export type RedisServer = { url: string; port: number; stop(): Promise<void> };
 export async function startRedis({
   folder,
   port,
+  args: more = [],
 }: {
   folder?: string;
   port?: number;
+  /** Further arguments of redis-server. */
+  args?: readonly string[];
 } = {}): Promise<RedisServer> {
   port ??= await freePort();
   const files = folder ? ["--dir", folder, "--appendonly", "yes", "--appendfsync", "always"] : [];
-  const args = ["--bind", "127.0.0.1", "--port", String(port), "--save", "", ...files];
+  const args = ["--bind", "127.0.0.1", "--port", String(port), "--save", "", ...files, ...more];
   const child = spawn("redis-server", args, { stdio: ["ignore", "pipe", "inherit"] });
   await listening(child);
   return {
@@ -31,7 +34,7 @@ export async function startRedis({
   };
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;

@@ -12,7 +12,7 @@ import { inspectCommand } from "./inspect.js";
 import { modelsCommand } from "./models.js";
 import { previewFactorsCommand } from "./preview-factors.js";
 import { serveCommand } from "./serve.js";
-import { exitCodes, report, stopAtFullOutput } from "./terminal.js";
+import { exitCodes, report, stopAtFullOutput, withoutPasswords } from "./terminal.js";
 import { trainCommand } from "./train.js";
 import { watchCommand } from "./watch.js";
 import { wordsCommand } from "./words.js";
@@ -45,9 +45,15 @@ for (const command of [
   previewFactorsCommand(),
   workerCommand(),
 ]) {
-  koala.addCommand(command.exitOverride());
+  koala.addCommand(guarded(command));
 }
-koala.exitOverride();
+guarded(koala);
+
+/** Throws where commander would exit, and repeats no password of what was typed. */
+function guarded(command: Command): Command {
+  const outputError = (text: string, write: (text: string) => void) => write(withoutPasswords(text));
+  return command.exitOverride().configureOutput({ outputError });
+}
 
 let running: Command | undefined;
 koala.hook("preAction", (_, command) => {

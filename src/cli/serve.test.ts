@@ -101,6 +101,26 @@ describe("koala serve", () => {
     }
   });
 
+  it("repeats no password of an address of Redis, however it is given", async () => {
+    const fails = async (args: readonly string[], env: Record<string, string> = {}) => {
+      const run = promisify(execFile)(process.execPath, [main, ...args], { env: { ...process.env, ...env } });
+      const { code, stdout, stderr } = await run.then(
+        () => expect.fail("it was taken"),
+        (error) => error as { code: number; stdout: string; stderr: string },
+      );
+      expect(code).not.toBe(0);
+      expect(stdout + stderr).toMatch(/^error: /m);
+      expect(stdout + stderr, args.join(" ")).not.toContain("hunter2");
+    };
+    const address = "redis://user:hunter2@127.0.0.1:1";
+    await fails(["serve", "--redis", "redis://user:hunter2#@127.0.0.1:1"]);
+    await fails(["worker", "--redis=user:hunter2@127.0.0.1"]);
+    await fails(["serve", `--redis-url=${address}`]);
+    await fails(["serve", "--port", address]);
+    await fails([address]);
+    await fails(["serve"], { KOALA_REDIS: "redis://user:hunter2%zz@127.0.0.1:1" });
+  }, 120_000);
+
   it("opens to others only with a key, or when that is said to be meant", async () => {
     const refused = promisify(execFile)(process.execPath, [
       main,

@@ -7,12 +7,14 @@ import { InvalidRequest } from "../errors.js";
 import { modelOrShipped } from "../pipeline/shipped.js";
 import { refusalLog } from "../serve/http/refusals.js";
 import { defaultLimits } from "../serve/limits.js";
+import { checkUrl, placeOf } from "../serve/redis/connection.js";
 import { queueOver } from "../serve/redis/open.js";
 import { serveModels } from "../serve/server.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { resolveShown } from "./models.js";
 import { wholeOption } from "./numbers.js";
-import { report, stopOnInterrupt } from "./terminal.js";
+import { outageTeller } from "./outages.js";
+import { printError, stopOnInterrupt } from "./terminal.js";
 
 type Options = {
   model: string[];
@@ -97,6 +99,9 @@ async function serve(options: Options): Promise<void> {
   const say = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
   const { host, port, allowHost, allowOrigin, threads, redis } = options;
   if (port > 65535) throw new InvalidRequest("--port", port, `must be at most 65535, got ${port}.`);
+  if (redis !== undefined) checkUrl(redis);
+  const onError = redis === undefined ? printError : outageTeller(redis);
+  const onOpen = () => say(pc.dim(`connected to ${placeOf(redis!)}`));
   const key = options.apiKey ?? process.env.KOALA_API_KEY;
   const server = await serveModels({
     models: await folders(options),
@@ -108,12 +113,12 @@ async function serve(options: Options): Promise<void> {
       allowHosts: allowHost,
       allowOrigins: allowOrigin,
       noAuth: !options.auth,
-      onError: report,
+      onError,
       onRefused: refusalLog((line) => say(`${pc.yellow("refused:")} ${line}`)),
     },
     ...(key !== undefined && { key }),
     ...(threads !== undefined && { threads }),
-    ...(redis !== undefined && { openQueue: queueOver(redis) }),
+    ...(redis !== undefined && { openQueue: queueOver(redis, onOpen) }),
     limits: limitsOf(options),
   });
   const { signal, done } = stopOnInterrupt(() =>

@@ -112,23 +112,31 @@ export function stopAtFullOutput(): void {
   process.stderr.on("error", () => {});
 }
 
-/** Prints an error in a line, or whole when it is a bug, and sets the exit code. */
+/** Prints an error and sets the exit code. */
 export function report(error: unknown): void {
   if (error instanceof Cancelled) {
     process.stderr.write("stopped\n");
     process.exitCode = exitCodes.stopped;
     return;
   }
-  process.stderr.write(`${pc.red("error:")} ${errorText(error)}\n`);
+  printError(error);
   process.exitCode = error instanceof InvalidRequest ? exitCodes.usage : exitCodes.failed;
+}
+
+/** Prints an error in a line, or whole when it is a bug. */
+export function printError(error: unknown): void {
+  process.stderr.write(`${pc.red("error:")} ${errorText(error)}\n`);
 }
 
 /** An error of ours or of the system by its message alone, a bug with where it happened. */
 export function errorText(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
+  if (!(error instanceof Error)) return withoutPasswords(String(error));
   const told = namedFileError(error) as Error;
   const plain = systemCode(told) !== undefined || ours.some((kind) => told instanceof kind);
-  return plain ? told.message : (told.stack ?? told.message);
+  return withoutPasswords(plain ? told.message : (told.stack ?? told.message));
 }
 
 const ours = [InvalidRequest, ModelError, ShapeError, EngineError];
+
+/** An address of Redis without its user and password, which a message about a command line may repeat. */
+export const withoutPasswords = (text: string): string => text.replace(/\b(rediss?:\/\/)[^\s'"]*@/gi, "$1");

@@ -1,15 +1,15 @@
 /** @file `koala worker`: paints the jobs that `koala serve --redis` takes. */
 
 import { Command } from "commander";
-import pc from "picocolors";
 import { openCatalogue } from "../serve/catalogue.js";
-import { checkUrl, isDown, placeOf } from "../serve/redis/connection.js";
+import { checkUrl } from "../serve/redis/connection.js";
 import { JobWorker } from "../serve/redis/worker.js";
 import { painterThread } from "../serve/thread.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { wholeOption } from "./numbers.js";
+import { outageTeller } from "./outages.js";
 import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
-import { errorText, stopOnInterrupt } from "./terminal.js";
+import { stopOnInterrupt } from "./terminal.js";
 
 type Options = {
   redis: string;
@@ -58,7 +58,7 @@ async function work({ redis, model, lora, threads, grace, quiet = false }: Optio
   const painter = painterThread(catalogue, threads === undefined ? {} : { threads });
   const worker = new JobWorker(redis, painter, catalogue, {
     onJob: (id, outcome) => say(`${id} ${outcome}`),
-    onError: errorTeller(redis),
+    onError: outageTeller(redis),
   });
   const started = worker.start().then(() => say(`painting ${[...catalogue.keys()].join(", ")}`));
   await Promise.race([started.then(() => stopped), stopped]);
@@ -70,15 +70,3 @@ async function work({ redis, model, lora, threads, grace, quiet = false }: Optio
 }
 
 const late = (seconds: number) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
-
-/** Prints errors; of an outage, which every connection notes at every attempt, once in a while. */
-function errorTeller(redis: string): (error: unknown) => void {
-  let told = 0;
-  return (error) => {
-    if (!isDown(error)) return void process.stderr.write(`${pc.red("error:")} ${errorText(error)}\n`);
-    if (Date.now() - told < 30_000) return;
-    told = Date.now();
-    const why = (error as NodeJS.ErrnoException).code ?? (error as Error).message;
-    process.stderr.write(`${pc.yellow("waiting:")} no answer from ${placeOf(redis)} (${why})\n`);
-  };
-}

@@ -28,6 +28,7 @@ type Entry = {
   controller: AbortController;
   followers: Followers;
   files: Map<number, Uint8Array>;
+  preview?: Uint8Array;
 };
 
 export function embeddedQueue(painter: PainterService, options: EmbeddedOptions = {}): JobQueue {
@@ -39,6 +40,7 @@ class EmbeddedQueue implements JobQueue {
   readonly #options: Required<EmbeddedOptions>;
   /** In the order of submission. */
   readonly #jobs = new Map<string, Entry>();
+  readonly #shared = new Map<string, string>();
   #waiting: Entry[] = [];
   #running: Entry[] = [];
   #work: Promise<void> | undefined;
@@ -51,7 +53,9 @@ class EmbeddedQueue implements JobQueue {
     this.#options = { most: 64, ...remembered, ...deaf, ...options };
   }
 
-  async submit(order: Order): Promise<JobStatus> {
+  async opened(): Promise<void> {}
+
+  async submit(order: Order, api: string | null = null): Promise<JobStatus> {
     if (this.#closing) throw new Draining();
     this.#sweep();
     this.#refuseIfFull(order);
@@ -67,6 +71,8 @@ class EmbeddedQueue implements JobQueue {
       startedAt: null,
       finishedAt: null,
       settings: order.settings,
+      api,
+      stopped: null,
       images: [],
       warnings: order.warnings,
       error: null,
@@ -89,10 +95,15 @@ class EmbeddedQueue implements JobQueue {
     return [...this.#jobs.values()].map(({ status }) => status).reverse();
   }
 
-  async cancel(id: string): Promise<JobStatus | undefined> {
+  async live(): Promise<readonly JobStatus[]> {
+    return [...this.#jobs.values()].map(({ status }) => status).filter(({ state }) => !isOver(state));
+  }
+
+  async cancel(id: string, how?: string): Promise<JobStatus | undefined> {
     const entry = this.#jobs.get(id);
-    if (!entry) return undefined;
+    if (!entry || isOver(entry.status.state)) return entry?.status;
     entry.controller.abort();
+    if (how !== undefined) entry.status = { ...entry.status, stopped: how };
     if (entry.status.state === "queued") {
       this.#waiting = this.#waiting.filter((other) => other !== entry);
       this.#end(entry, { state: "cancelled" });
@@ -104,6 +115,18 @@ class EmbeddedQueue implements JobQueue {
   async *events(id: string, signal?: AbortSignal) {
     const entry = this.#jobs.get(id);
     if (entry) yield* entry.followers.follow(entry.status, isOver(entry.status.state), signal);
+  }
+
+  async preview(id: string): Promise<Uint8Array | undefined> {
+    return this.#jobs.get(id)?.preview;
+  }
+
+  async shared(name: string): Promise<string | undefined> {
+    return this.#shared.get(name);
+  }
+
+  async share(name: string, text: string): Promise<void> {
+    this.#shared.set(name, text);
   }
 
   async image(id: string, index: number) {
@@ -178,6 +201,7 @@ class EmbeddedQueue implements JobQueue {
         break;
       }
       case "preview":
+        entry.preview = event.bytes;
         entry.followers.tell(event);
         break;
       case "image": {
@@ -200,6 +224,7 @@ class EmbeddedQueue implements JobQueue {
   #end(entry: Entry, change: Partial<JobStatus>): void {
     const { image: _, mask: __, ...kept } = entry.order;
     entry.order = kept;
+    delete entry.preview;
     this.#change(entry, { ...change, position: null, secondsLeft: null, finishedAt: Date.now() });
     entry.followers.end();
     this.#options.onEnd(entry.status);

@@ -20,6 +20,10 @@ export type JobStatus = {
   startedAt: number | null;
   finishedAt: number | null;
   settings: Order["settings"];
+  /** Whose clients it is for, where that API speaks of its jobs without their ids. */
+  api: string | null;
+  /** How it was cancelled, as whoever did it said. */
+  stopped: string | null;
   images: readonly Omit<PaintedImage, "bytes">[];
   /** What of the client's request was changed before it became a job; `jobWarnings` has the images' too. */
   warnings: readonly string[];
@@ -39,22 +43,34 @@ export type Depth = { queued: number; running: number };
 
 /** Where jobs wait and are painted. All methods are safe to call at any time until `close`. */
 export interface JobQueue {
+  /**
+   * Rejects with Unreachable until the place where jobs wait was reached for the first time. Before that nobody knows
+   * what can be asked for.
+   */
+  opened(): Promise<void>;
   /** Takes an order; throws QueueFull when as many jobs wait as may, Draining after `close` began. */
-  submit(order: Order): Promise<JobStatus>;
+  submit(order: Order, api?: string): Promise<JobStatus>;
   /** Undefined for a job that never was or is forgotten (an hour after its end, or sooner when memory is short). */
   get(id: string): Promise<JobStatus | undefined>;
   /** Those that wait, run or are remembered; the latest first. */
   list(): Promise<readonly JobStatus[]>;
+  /** Those that wait or run; the first that came first. */
+  live(): Promise<readonly JobStatus[]>;
   /**
    * Ends a job that waits or runs as cancelled, and gives it as it then is: a running one stays "running" until the
-   * network call that runs has ended. A finished job is given as it is.
+   * network call that runs has ended. A finished job is given as it is. `how` becomes its `stopped`.
    */
-  cancel(id: string): Promise<JobStatus | undefined>;
+  cancel(id: string, how?: string): Promise<JobStatus | undefined>;
   /**
    * Follows a job: its state now, what happens, and last the state it ends in. Followers that are slow lose steps and
    * previews, never states and images. Ends at once for a job that is unknown, and when the signal fires.
    */
   events(id: string, signal?: AbortSignal): AsyncIterable<JobEvent>;
+  /** The last preview of a job that runs. */
+  preview(id: string): Promise<Uint8Array | undefined>;
+  /** A small text that all servers of these jobs have in common, by its name; undefined before it was set. */
+  shared(name: string): Promise<string | undefined>;
+  share(name: string, text: string): Promise<void>;
   /** A finished picture's file. */
   image(id: string, index: number): Promise<{ bytes: Uint8Array; mediaType: MediaType } | undefined>;
   depth(): Promise<Depth>;
@@ -89,12 +105,13 @@ export class Draining extends Error {
   }
 }
 
-/** The place where jobs wait gives no answer: HTTP 503. */
+/** The place where jobs wait does nothing for now: HTTP 503. */
 export class Unreachable extends Error {
   override name = "Unreachable" as const;
 
-  constructor(place: string) {
-    super(`queue: must answer at ${place}, got no answer. Send it again shortly.`);
+  /** `got` is what is there instead of one that works. */
+  constructor(place: string, got: string) {
+    super(`queue: must take jobs at ${place}, got ${got}. Send it again shortly.`);
   }
 }
 

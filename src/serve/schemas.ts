@@ -144,7 +144,7 @@ export const jobImage = z
 
 export const jobFailure = z
   .strictObject({
-    code: z.enum(["invalid_request", "model_error", "engine_error", "lost", "internal"]),
+    code: z.enum(["invalid_request", "model_error", "engine_error", "lost", "unavailable", "internal"]),
     message: z.string(),
     field: z.string().optional(),
   })

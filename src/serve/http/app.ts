@@ -1,10 +1,11 @@
 /** @file The server as a function from Request to Response: guards, the APIs, the page. Opens no socket. */
 
 import { OpenAPIHono } from "@hono/zod-openapi";
-import type { Context } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { versions } from "../../pipeline/provenance.js";
 import { openaiProblem } from "../openai/problem.js";
 import { openaiRoutes } from "../openai/routes.js";
+import type { JobQueue } from "../queue.js";
 import { webuiProblem } from "../webui/problem.js";
 import { webuiRoutes } from "../webui/routes.js";
 import { Audience } from "./audience.js";
@@ -46,6 +47,7 @@ export function createApp({
   const app = new OpenAPIHono();
   app.use(protectedAnswer, metrics.middleware, ownVisitors(guard));
   if (guard.key !== undefined) app.use(keyRequired(guard.key, (c) => isPublic(c, page)));
+  for (const path of ["/api/*", "/v1/*", "/sdapi/*"]) app.use(path, whenOpened(queue));
   app.use(bodies.middleware);
   app.route("/", jobRoutes(service));
   app.route("/", eventRoutes(service));
@@ -81,6 +83,13 @@ export function createApp({
   app.notFound((c) => answer(c, unrouted(app, c)));
   return app;
 }
+
+const whenOpened =
+  (queue: JobQueue): MiddlewareHandler =>
+  async (_, next) => {
+    await queue.opened();
+    await next();
+  };
 
 /** Whose bodies carry images. */
 export const imagePaths: ReadonlySet<string> = new Set([

@@ -37,8 +37,8 @@ export class Audience {
   }
 
   /** Hands in an order of one who will follow it at once; it is cancelled when nobody does any more. */
-  async attend(order: Order): Promise<JobStatus> {
-    const job = await this.#queue.submit(order);
+  async attend(order: Order, api?: string): Promise<JobStatus> {
+    const job = await this.#queue.submit(order, api);
     this.#attended.add(job.id);
     return job;
   }

@@ -206,9 +206,14 @@ describe("a job's events", () => {
     const { id } = await submitted();
     const errors: unknown[] = [];
     const broken: JobQueue = {
+      opened: async () => {},
       submit: (order) => at.queue.submit(order),
       get: (wanted) => at.queue.get(wanted),
       list: () => at.queue.list(),
+      live: () => at.queue.live(),
+      preview: (wanted) => at.queue.preview(wanted),
+      shared: (name) => at.queue.shared(name),
+      share: (name, text) => at.queue.share(name, text),
       cancel: (wanted) => at.queue.cancel(wanted),
       events: () => {
         throw new Error("it broke");

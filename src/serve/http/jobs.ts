@@ -121,7 +121,7 @@ export const publicImage = (job: string, image: JobStatus["images"][number]): sc
   url: `/api/jobs/${job}/images/${image.index}`,
 });
 
-export const publicJob = (job: JobStatus): schemas.Job => ({
+export const publicJob = ({ api: _, stopped: __, ...job }: JobStatus): schemas.Job => ({
   ...job,
   images: job.images.map((image) => publicImage(job.id, image)),
   warnings: jobWarnings(job),

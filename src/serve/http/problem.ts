@@ -61,7 +61,7 @@ export function troubleOf(error: unknown): Trouble {
   if (error instanceof Draining)
     return { status: 503, code: "stopping", message: error.message, retryAfter: 5 };
   if (error instanceof Unreachable)
-    return { status: 503, code: "unreachable", message: error.message, retryAfter: 5 };
+    return { status: 503, code: "unreachable", message: error.message, retryAfter: 10 };
   if (error instanceof Cancelled) return { status: 409, code: "cancelled", message: error.message };
   if (error instanceof HTTPException) return fromHono(error);
   if (error instanceof JobFailed) return failed(error.failure);
@@ -74,8 +74,11 @@ export function troubleOf(error: unknown): Trouble {
 const notAnswered =
   "internal: the request could not be answered, by a fault of the server. Its log says why.";
 
-const failed = ({ code, message, field }: JobFailure): Trouble =>
-  code === "invalid_request" ? { status: 422, code, message, field } : { status: 500, code, message };
+function failed({ code, message, field }: JobFailure): Trouble {
+  if (code === "invalid_request") return { status: 422, code, message, field };
+  if (code === "unavailable") return { status: 503, code, message, retryAfter: 30 };
+  return { status: 500, code, message };
+}
 
 /** Our field, and the message that begins with it, under the name that another API gives it. */
 export function underName(

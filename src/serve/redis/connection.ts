@@ -10,20 +10,34 @@ export function connect(url: string, patience: Patience, onError: (error: Error)
   checkUrl(url);
   const redis = new Redis(url, {
     maxRetriesPerRequest: patience === "waits" ? null : 2,
-    retryStrategy: (times) => Math.min(100 * times, 2000),
+    retryStrategy: (times) => Math.min(100 * times, patience === "waits" ? 2000 : 500),
   });
   redis.on("error", onError);
   return redis;
 }
 
-/** InvalidRequest for what is no address of a Redis. */
+/** InvalidRequest for what is no address of a Redis. A password may be in it, so nothing of it is repeated. */
 export function checkUrl(url: string): void {
-  const rule = "must be an address such as redis://127.0.0.1:6379";
-  if (!URL.canParse(url)) throw new InvalidRequest("--redis", url, `${rule}, got "${url}".`);
-  // The password is in it, so only the protocol is repeated.
-  const { protocol } = new URL(url);
-  if (!["redis:", "rediss:"].includes(protocol))
-    throw new InvalidRequest("--redis", protocol, `${rule}, got the protocol "${protocol}".`);
+  const refuse = (got: string, remedy: string) => {
+    const rule = `must be an address such as redis://127.0.0.1:6379, got ${got}. ${remedy}`;
+    throw new InvalidRequest("--redis", undefined, rule);
+  };
+  const encode = "Write letters of a password such as @ : / ? # % as %40 %3A %2F %3F %23 %25.";
+  if (!/^rediss?:\/\//i.test(url)) refuse("another beginning", "It begins with redis:// or rediss://.");
+  if (!URL.canParse(url)) refuse("one that cannot be read", encode);
+  const { username, password, pathname, search, hash } = new URL(url);
+  // What follows such a letter in a password was taken for a path, and the password's start for the host.
+  if (/@/.test(pathname + search + hash)) refuse("an @ behind the host", encode);
+  if (!isEncoded(username) || !isEncoded(password)) refuse("a % that stands for no letter", encode);
+}
+
+function isEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The address without its user and password. */
@@ -32,38 +46,71 @@ export function placeOf(url: string): string {
   return `${protocol}//${host}${pathname}`;
 }
 
-/** Waits for the first answer. InvalidRequest when none comes in time. */
-export async function reachable(redis: Redis, url: string, seconds = 10): Promise<void> {
-  let last: Error | undefined;
-  const note = (error: Error) => {
-    last = error;
-  };
-  redis.on("error", note);
-  const late = new Promise<"late">((resolve) => {
-    setTimeout(resolve, seconds * 1000, "late").unref();
-  });
-  for (;;) {
-    const answer = await Promise.race([redis.ping().catch((error: Error) => error), late]);
-    if (answer === "PONG") break;
-    if (answer !== "late" && isDown(answer as Error)) continue;
-    const why = (last ?? (answer instanceof Error ? answer : undefined))?.message || "no answer";
-    redis.disconnect();
-    const rule = `must answer at ${placeOf(url)}, got ${why}. Start it (redis-server) or correct the address.`;
-    throw new InvalidRequest("--redis", placeOf(url), rule);
-  }
-  redis.off("error", note);
-}
+/** A Redis that does nothing of what it is asked for now. */
+export type Outage = {
+  /** What there is instead of one that does. */
+  got: string;
+  /** It says nothing, it has no room, it will not have this client, or it will be able to later. */
+  kind: "silent" | "full" | "refuses" | "later";
+};
 
-/** Whether an error says that Redis cannot be reached, rather than that it was asked for something wrong. */
-export function isDown(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+export const silence: Outage = { kind: "silent", got: "no answer" };
+
+const outages: readonly (Outage & { pattern: RegExp })[] = [
+  { pattern: /\bOOM command not allowed/, kind: "full", got: "a Redis that is full (maxmemory)" },
+  { pattern: /\bMISCONF\b/, kind: "later", got: "a Redis that cannot write to its disk (MISCONF)" },
+  { pattern: /\bREADONLY\b/, kind: "later", got: "a replica, which takes no writes (READONLY)" },
+  { pattern: /\bLOADING\b/, kind: "later", got: "a Redis that still reads its data (LOADING)" },
+  { pattern: /\bBUSY\b/, kind: "later", got: "a Redis that is held up by a script (BUSY)" },
+  { pattern: /max number of clients/, kind: "later", got: "a Redis that has as many clients as it takes" },
+  { pattern: /\b(MASTERDOWN|NOREPLICAS)\b/, kind: "later", got: "a Redis that waits for another Redis" },
+  { pattern: /\bNOAUTH\b/, kind: "refuses", got: "a Redis that asks for a password (NOAUTH)" },
+  { pattern: /\bWRONGPASS\b/, kind: "refuses", got: "a Redis that refuses the user or password (WRONGPASS)" },
+  { pattern: /\bNOPERM\b/, kind: "refuses", got: "a Redis that does not let this user do it (NOPERM)" },
+  { pattern: /DB index is out of range/, kind: "refuses", got: "a Redis that has no such database" },
+  { pattern: /certificate|\bCERT_/i, kind: "refuses", got: "a Redis whose certificate is not trusted" },
+  { pattern: /\b(MOVED|CROSSSLOT|CLUSTERDOWN)\b/, kind: "refuses", got: "a Cluster, which is not supported" },
+  {
+    pattern: /connection is closed|stream isn't writeable|\bE(CONN|PIPE|TIMEDOUT|NOTFOUND|AI_AGAIN)/i,
+    ...silence,
+  },
+  { pattern: /\bE(HOST|NET)UNREACH|ERR_SSL/, ...silence },
+];
+
+/** The outage that an error tells of; undefined where Redis was asked for something wrong. */
+export function outageOf(error: unknown): Outage | undefined {
+  if (!(error instanceof Error)) return undefined;
   const { name, message, code = "" } = error as NodeJS.ErrnoException;
-  if (name === "MaxRetriesPerRequestError") return true;
-  return down.test(`${code} ${message}`);
+  if (name === "MaxRetriesPerRequestError") return silence;
+  // Of a transaction, the errors of its commands say why.
+  const { previousErrors = [] } = error as { previousErrors?: readonly Error[] };
+  const text = [code, message, ...previousErrors.map((previous) => previous.message)].join(" ");
+  return outages.find(({ pattern }) => pattern.test(text));
 }
 
-const down =
-  /connection is closed|stream isn't writeable|LOADING|ECONN|EPIPE|ETIMEDOUT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH/i;
+/** For whoever starts with the address of a Redis that will not have it. */
+export function refusal(place: string, { got }: Outage): InvalidRequest {
+  return new InvalidRequest("--redis", place, `must take jobs at ${place}, got ${got}. Correct the address.`);
+}
+
+/** The first command: whether Redis will have this client, and has its database, which ioredis would take for 0. */
+export const greet = (redis: Redis): Promise<unknown> => redis.select(redis.options.db ?? 0);
+
+/** Does it as soon as Redis does what it is asked, however long that takes; not for one that will not have this client. */
+export async function whenItCan<T>(work: () => Promise<T>, onOutage: (error: unknown) => void): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const outage = outageOf(error);
+      if (!outage || outage.kind === "refuses") throw error;
+      onOutage(error);
+      await new Promise((resolve) => setTimeout(resolve, 1000).unref());
+    }
+  }
+}
+
+export const isFull = (error: unknown): boolean => outageOf(error)?.kind === "full";
 
 export type Listener = (message: string) => void;
 

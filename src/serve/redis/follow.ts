@@ -5,7 +5,7 @@
 
 import { Channel } from "../channel.js";
 import { isOver, type JobEvent, type JobStatus } from "../queue.js";
-import { isDown, missed, type Subscriptions } from "./connection.js";
+import { missed, outageOf, type Subscriptions } from "./connection.js";
 import type { JobStore, Live, LogEntry, Snapshot } from "./store.js";
 
 type Message = Live | { type: "moved" };
@@ -109,7 +109,7 @@ async function unlessDown<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
   } catch (error) {
-    if (isDown(error)) return undefined;
+    if (outageOf(error) !== undefined) return undefined;
     throw error;
   }
 }

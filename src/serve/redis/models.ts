@@ -4,7 +4,7 @@ import type { Redis } from "ioredis";
 import { schedulerFromConfig } from "../../diffusion/scheduler.js";
 import type { Catalogue, ServedModel } from "../catalogue.js";
 import type { Model } from "../schemas.js";
-import type { Subscriptions } from "./connection.js";
+import { type Subscriptions, whenItCan } from "./connection.js";
 import type { JobStore } from "./store.js";
 import { offeredTokenizers, offerTokenizers } from "./tokenizers.js";
 
@@ -75,7 +75,7 @@ export class AnnouncedModels {
       stop();
       clearInterval(timer);
     };
-    await this.look();
+    await whenItCan(() => this.look(), onError);
   }
 
   close(): void {

@@ -4,6 +4,8 @@ import type { Job } from "bullmq";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
 import { failureOf, isForTheLog } from "../failure.js";
 import type { Order, PainterService } from "../paint.js";
+import type { JobFailure } from "../schemas.js";
+import { isFull, outageOf } from "./connection.js";
 import type { JobStore, Verdict } from "./store.js";
 import type { Taken } from "./take.js";
 
@@ -32,10 +34,11 @@ export async function paintJob(sitting: Sitting, context: Context): Promise<Outc
   const id = job.id!;
   try {
     for await (const event of context.painter.paint(order, controller.signal)) {
-      const verdict = await store.report(id, owner, event);
+      const verdict = await throughOutage(() => store.report(id, owner, event), controller.signal);
       if (verdict !== "go") controller.abort(verdict);
     }
-    return await settle(job, owner, outcome("done", await store.end(id, owner, "done")));
+    const ended = await throughOutage(() => store.end(id, owner, "done"), controller.signal);
+    return await settle(job, owner, outcome("done", ended));
   } catch (error) {
     return failed(sitting, error, context);
   }
@@ -61,11 +64,37 @@ async function failed({ job, owner, controller }: Sitting, error: unknown, conte
     else await settle(job, owner, retried);
     return retried;
   }
-  return settle(job, owner, outcome("failed", await store.end(id, owner, "failed", failureOf(error))));
+  const failure = isFull(error) ? noRoom : failureOf(error);
+  return settle(job, owner, outcome("failed", await store.end(id, owner, "failed", failure)));
 }
 
-/** What is wrong with the request or the model is so the next time too. */
-const isFinal = (error: unknown): boolean => error instanceof InvalidRequest || error instanceof ModelError;
+/** What is wrong with the request or the model is so the next time too; for room a job has waited already. */
+const isFinal = (error: unknown): boolean =>
+  error instanceof InvalidRequest || error instanceof ModelError || isFull(error);
+
+const noRoom: JobFailure = {
+  code: "unavailable",
+  message:
+    "queue: must have room for the job's images, got a Redis that is full (maxmemory). Try again later.",
+};
+
+/** A Redis that is full for so long will not have room soon. */
+const fullSeconds = 10;
+
+/** Tells it as soon as Redis takes it, which a job must not fail for; Cancelled if it is cancelled meanwhile. */
+async function throughOutage<T>(tell: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const start = Date.now();
+  for (;;) {
+    try {
+      return await tell();
+    } catch (error) {
+      const outage = outageOf(error);
+      if (!outage || (outage.kind === "full" && Date.now() - start > fullSeconds * 1000)) throw error;
+      if (signal.aborted) throw new Cancelled();
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
 
 const outcome = <T extends Outcome>(wanted: T, verdict: Verdict): T | "cancelled" | "lost" =>
   verdict === "go" ? wanted : verdict;

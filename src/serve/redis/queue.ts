@@ -15,7 +15,16 @@ import {
   QueueFull,
   Unreachable,
 } from "../queue.js";
-import { connect, isDown, placeOf, reachable, Subscriptions } from "./connection.js";
+import {
+  connect,
+  greet,
+  type Outage,
+  outageOf,
+  placeOf,
+  refusal,
+  Subscriptions,
+  silence,
+} from "./connection.js";
 import { follow } from "./follow.js";
 import { AnnouncedModels } from "./models.js";
 import { PaintQueues } from "./paint-queues.js";
@@ -24,12 +33,20 @@ import { JobStore, type StoreOptions } from "./store.js";
 export type RedisOptions = StoreOptions & {
   /** Jobs that may wait, of all servers together. */
   most?: number;
+  /** Told when Redis was reached for the first time. */
+  onOpen?: () => void;
   /** Told of every job that ended, whichever server took it, and of errors that no caller sees. */
   onEnd?: (job: JobStatus) => void;
   onError?: (error: unknown) => void;
 };
 
 const sweepSeconds = 5;
+
+/** How long a start waits for Redis before it goes on without. */
+const firstTrySeconds = 2;
+
+/** How long Redis has to answer whether it is well. */
+const answerMs = 500;
 
 /** Ids come from clients and become parts of keys: "ID:log" must not be one. */
 const isId = (id: string): boolean => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(id);
@@ -41,13 +58,14 @@ export async function redisQueue(url: string, options: RedisOptions = {}): Promi
 /** The queue, and what can be painted: the server's own models and those that workers announce. */
 export async function redisQueueAndModels(url: string, own: Catalogue, options: RedisOptions = {}) {
   const queue = new RedisQueue(url, own, options);
-  await queue.open(url);
+  await queue.open();
   return { queue: queue as JobQueue, catalogue: queue.models.catalogue };
 }
 
 class RedisQueue implements JobQueue {
   readonly #place: string;
   readonly #most: number;
+  readonly #onOpen: () => void;
   readonly #onEnd: ((job: JobStatus) => void) | undefined;
   readonly #onError: (error: unknown) => void;
   readonly #redis: Redis;
@@ -58,15 +76,18 @@ class RedisQueue implements JobQueue {
   /** By job, how many follow it here. */
   readonly #followed = new Map<string, number>();
   readonly #ending = new AbortController();
+  #opening: Promise<void> = Promise.resolve();
+  #isOpen = false;
   #sweeper: NodeJS.Timeout | undefined;
   #closing: Promise<void> | undefined;
 
   constructor(
     url: string,
     own: Catalogue,
-    { most = 64, onEnd, onError = () => {}, ...options }: RedisOptions,
+    { most = 64, onOpen = () => {}, onEnd, onError = () => {}, ...options }: RedisOptions,
   ) {
     this.#most = most;
+    this.#onOpen = onOpen;
     this.#onEnd = onEnd;
     this.#onError = onError;
     this.#redis = connect(url, "answers", onError);
@@ -78,26 +99,57 @@ class RedisQueue implements JobQueue {
     setMaxListeners(0, this.#ending.signal); // one for each that is followed
   }
 
-  async open(url: string): Promise<void> {
-    await reachable(this.#redis, url).catch((error: unknown) => {
-      this.#subscriptions.close();
-      throw error;
+  /** Does not wait for long where no Redis answers; InvalidRequest for one that will not have this server. */
+  async open(): Promise<void> {
+    this.#opening = this.#whenReached();
+    this.#opening.catch((error: unknown) => void (this.#closing || this.#onError(error)));
+    const late = new Promise<Outage>((resolve) => {
+      setTimeout(resolve, firstTrySeconds * 1000, silence).unref();
     });
-    await this.models.open(this.#subscriptions, this.#onError);
-    if (this.#onEnd)
-      await this.#subscriptions.listen(this.#store.key("ended"), (id) => void this.#tellEnd(id));
-    this.#sweeper = setInterval(() => void this.#sweep().catch(this.#onError), sweepSeconds * 1000);
-    this.#sweeper.unref();
+    const first = greet(this.#redis).then(
+      () => this.#opening,
+      (error: unknown) => outageOf(error),
+    );
+    const outage = await Promise.race([first, late]);
+    if (outage?.kind !== "refuses") return;
+    await this.close({ graceSeconds: 0 });
+    throw refusal(this.#place, outage);
   }
 
-  async submit(order: Order): Promise<JobStatus> {
+  async #whenReached(): Promise<void> {
+    const onEnded = (id: string) => void this.#tellEnd(id);
+    // This connection waits for Redis.
+    if (this.#onEnd) await this.#subscriptions.listen(this.#store.key("ended"), onEnded);
+    await this.models.open(this.#subscriptions, this.#onError);
+    if (this.#closing) return;
+    this.#sweeper = setInterval(() => void this.#sweep().catch(this.#onError), sweepSeconds * 1000);
+    this.#sweeper.unref();
+    this.#isOpen = true;
+    this.#onOpen();
+  }
+
+  async opened(): Promise<void> {
+    if (this.#isOpen || this.#closing) return;
+    const outage = await this.#outage();
+    if (outage) throw new Unreachable(this.#place, outage.got);
+    await this.#asked(() => this.#opening);
+  }
+
+  async submit(order: Order, api = ""): Promise<JobStatus> {
     if (this.#closing) throw new Draining();
     return this.#asked(async () => {
       const id = randomUUID();
-      const answer = await this.#store.submit(id, order, this.#most, mostWaitingBytes);
+      const limits = { most: this.#most, mostBytes: mostWaitingBytes };
+      const answer = await this.#store.submit(id, order, { ...limits, api });
       if (answer !== "ok") throw new QueueFull(this.#most, answer.full);
       const { model } = order.settings;
-      await this.#queues.add(model, id);
+      try {
+        await this.#store.withRoom(() => this.#queues.add(model, id));
+      } catch (error) {
+        // Its sender is told that it was not taken.
+        await this.#store.cancel(id).catch(this.#onError);
+        throw error;
+      }
       await this.#redis.publish(this.#store.key("work", model), id);
       return (await this.#store.read(id))!.status;
     });
@@ -117,10 +169,18 @@ class RedisQueue implements JobQueue {
     });
   }
 
-  async cancel(id: string): Promise<JobStatus | undefined> {
+  async live(): Promise<readonly JobStatus[]> {
+    return this.#asked(async () => {
+      const found = await Promise.all((await this.#store.live()).map((id) => this.#store.read(id)));
+      const jobs = found.flatMap((job) => (job ? [job.status] : []));
+      return jobs.sort((a, b) => a.createdAt - b.createdAt);
+    });
+  }
+
+  async cancel(id: string, how = ""): Promise<JobStatus | undefined> {
     if (!isId(id)) return undefined;
     return this.#asked(async () => {
-      const now = await this.#store.cancel(id);
+      const now = await this.#store.cancel(id, how);
       const status = (await this.#store.read(id))?.status;
       // A worker that took it meanwhile finds it over and drops it.
       if (now === "over" && status) await this.#queues.remove(status.settings.model, id);
@@ -143,6 +203,18 @@ class RedisQueue implements JobQueue {
     }
   }
 
+  async preview(id: string): Promise<Uint8Array | undefined> {
+    return isId(id) ? this.#asked(() => this.#store.preview(id)) : undefined;
+  }
+
+  async shared(name: string): Promise<string | undefined> {
+    return this.#asked(() => this.#store.shared(name));
+  }
+
+  async share(name: string, text: string): Promise<void> {
+    return this.#asked(() => this.#store.share(name, text));
+  }
+
   async image(id: string, index: number) {
     if (!isId(id)) return undefined;
     return this.#asked(() => this.#store.file(id, index));
@@ -154,17 +226,24 @@ class RedisQueue implements JobQueue {
 
   async health(): Promise<{ ok: true } | { ok: false; reason: string }> {
     if (this.#closing) return { ok: false, reason: "stopping" };
-    const late = new Promise<boolean>((resolve) => {
-      setTimeout(resolve, 2000, false).unref();
+    const outage = await this.#outage();
+    return outage ? { ok: false, reason: `${outage.got} at ${this.#place}` } : { ok: true };
+  }
+
+  /** Whether a job could be put there now: a Redis that answers may still take nothing. */
+  async #outage(): Promise<Outage | undefined> {
+    const late = new Promise<Outage>((resolve) => {
+      setTimeout(resolve, answerMs, silence).unref();
     });
-    const ok = await Promise.race([
-      late,
-      this.#redis.ping().then(
-        () => true,
-        () => false,
-      ),
-    ]);
-    return ok ? { ok } : { ok, reason: `no answer from ${this.#place}` };
+    const write = this.#redis.set(this.#store.key("health"), "", "PX", 1000).then(
+      () => undefined,
+      (error: unknown) => {
+        const outage = outageOf(error);
+        if (outage) return outage;
+        throw error;
+      },
+    );
+    return Promise.race([late, write]);
   }
 
   close({ graceSeconds = 30 }: { graceSeconds?: number } = {}): Promise<void> {
@@ -224,6 +303,7 @@ class RedisQueue implements JobQueue {
   }
 
   #told(error: unknown): unknown {
-    return isDown(error) ? new Unreachable(this.#place) : error;
+    const outage = outageOf(error);
+    return outage ? new Unreachable(this.#place, outage.got) : error;
   }
 }

@@ -8,7 +8,8 @@
  *   P:job:ID:images     hash: index -> what it is  P:jobs                      sorted by time: all that are remembered
  *   P:job:ID:file:N     a picture's file           P:worker:ID                 is there while that worker lives
  *   P:job:ID:log        stream: states and images  P:workers:MODEL             sorted by time: who lives, by model
- *   P:number            counts jobs                P:models, P:models:seen     what workers can paint
+ *   P:job:ID:preview    the last message with one  P:models, P:models:seen     what workers can paint
+ *   P:number            counts jobs                P:shared:NAME               what servers have in common
  * Channels: P:job:ID:live (its followers), P:moves:MODEL (positions changed), P:work:MODEL (a job may be taken),
  *   P:cancel (ids), P:ended (ids), P:models (a model came).
  */
@@ -29,6 +30,10 @@ end
 local function isOver(state) return state == 'done' or state == 'failed' or state == 'cancelled' end
 local function tell(message) call('PUBLISH', J .. ':live', message) end
 
+-- A full Redis refuses a script's first write, unless that can only free memory; what comes after one that was let
+-- through is let through too, or scripts would be cut in the middle. What jobs need in order to end begins with this.
+local function evenIfFull() call('ZREM', P .. ':nothing', id) end
+
 -- Writes the fields and notes the change for followers; as with HSET, names and values alternate.
 local function change(...)
   call('HSET', J, ...)
@@ -43,9 +48,10 @@ local function unlist(model)
 end
 local function finish(state, failure, seconds)
   unlist(field('model'))
-  call('DEL', J .. ':order')
+  call('DEL', J .. ':order', J .. ':preview')
   call('HDEL', J, 'scheduler', 'bytes')
-  change('state', state, 'error', failure, 'secondsLeft', '', 'finishedAt', now(), 'owner', '')
+  change('state', state, 'error', failure, 'secondsLeft', '', 'finishedAt', now(), 'owner', '',
+    'stopped', field('stopped') or '')
   for _, index in ipairs(call('HKEYS', J .. ':images')) do call('EXPIRE', J .. ':file:' .. index, seconds) end
   for _, part in ipairs({'', ':images', ':log'}) do call('EXPIRE', J .. part, seconds) end
   call('PUBLISH', P .. ':ended', id)
@@ -65,7 +71,10 @@ const script = (body: string): Script => {
   return { lua, sha: createHash("sha1").update(lua).digest("hex") };
 };
 
-/** most, mostBytes, model, total, settings, scheduler, previews, image, mask, warnings -> 'ok', or 'full' and seconds left */
+/**
+ * most, mostBytes, model, total, settings, scheduler, previews, image, mask, warnings, api -> 'ok', or 'full' and
+ * seconds left
+ */
 export const submit = script(`
 local image, mask, model = ARGV[10], ARGV[11], ARGV[5]
 local bytes = #image + #mask
@@ -80,7 +89,7 @@ local number, time = call('INCR', P .. ':number'), now()
 call('HSET', J, 'id', id, 'state', 'queued', 'model', model, 'number', number, 'owner', '', 'cancel', '0',
   'starts', 0, 'bytes', bytes, 'createdAt', time, 'startedAt', '', 'finishedAt', '', 'step', 0, 'total', ARGV[6],
   'secondsLeft', '', 'settings', ARGV[7], 'scheduler', ARGV[8], 'previews', ARGV[9], 'warnings', ARGV[12],
-  'error', '')
+  'error', '', 'api', ARGV[13], 'stopped', '')
 if image ~= '' then call('HSET', J .. ':order', 'image', image) end
 if mask ~= '' then call('HSET', J .. ':order', 'mask', mask) end
 call('ZADD', P .. ':waiting', number, id)
@@ -100,6 +109,7 @@ return {record, call('HVALS', J .. ':images'), rank or -1, last and last[1] or '
 export const begin = script(`
 local state = field('state')
 if not state or isOver(state) then return 'over' end
+evenIfFull()
 if field('cancel') == '1' then finish('cancelled', '', ARGV[6]) return 'over' end
 if call('HINCRBY', J, 'starts', 1) > tonumber(ARGV[4]) then finish('failed', ARGV[5], ARGV[6]) return 'over' end
 unlist(field('model'))
@@ -107,11 +117,13 @@ call('ZADD', P .. ':running', field('number'), id)
 change('state', 'running', 'owner', ARGV[3], 'startedAt', now(), 'step', 0, 'secondsLeft', '')
 return 'go'`);
 
-/** owner, the message for followers, then either nothing or step, total, secondsLeft -> verdict */
+/** owner, the message for followers, then step, total, secondsLeft, or nothing if it is a preview -> verdict */
 export const report = script(`
 local may = verdict(ARGV[3])
 if may ~= 'go' then return may end
-if ARGV[5] then call('HSET', J, 'step', ARGV[5], 'total', ARGV[6], 'secondsLeft', ARGV[7]) end
+evenIfFull()
+if ARGV[5] then call('HSET', J, 'step', ARGV[5], 'total', ARGV[6], 'secondsLeft', ARGV[7])
+else call('SET', J .. ':preview', ARGV[4]) end
 tell(ARGV[4])
 return may`);
 
@@ -138,6 +150,7 @@ export const release = script(`
 local may = verdict(ARGV[3])
 if may == 'cancelled' then finish('cancelled', '', ARGV[5]) end
 if may ~= 'go' then return may end
+evenIfFull()
 local model, number = field('model'), field('number')
 unlist(model)
 call('ZADD', P .. ':waiting', number, id)
@@ -146,12 +159,13 @@ call('HINCRBY', J, 'starts', 0 - ARGV[4])
 change('state', 'queued', 'owner', '', 'startedAt', '', 'step', 0, 'secondsLeft', '')
 return may`);
 
-/** seconds to keep -> 'gone', 'over' if it need not be taken, 'running' when its worker was told */
+/** seconds to keep, how -> 'gone', 'over' if it need not be taken, 'running' when its worker was told */
 export const cancel = script(`
 local state = field('state')
 if not state then return 'gone' end
 if isOver(state) then return 'over' end
-call('HSET', J, 'cancel', '1')
+evenIfFull()
+call('HSET', J, 'cancel', '1', 'stopped', ARGV[4])
 if state == 'queued' then finish('cancelled', '', ARGV[3]) return 'over' end
 call('PUBLISH', P .. ':cancel', id)
 return 'running'`);
@@ -161,6 +175,25 @@ export const bury = script(`
 if field('state') ~= 'running' or field('cancel') ~= '1' then return end
 local worker = string.match(field('owner'), '^[^/]+')
 if call('EXISTS', P .. ':worker:' .. worker) == 0 then finish('cancelled', '', ARGV[3]) end`);
+
+/**
+ * seconds for which an ended job is safe, most to drop -> how many were dropped. Makes room in a full Redis: the jobs
+ * that were handed in first go first. The id is nobody's.
+ */
+export const drop = script(`
+local dropped, before = 0, now() - ARGV[3] * 1000
+for _, other in ipairs(call('ZRANGE', P .. ':jobs', 0, -1)) do
+  local K = P .. ':job:' .. other
+  local finished = tonumber(call('HGET', K, 'finishedAt') or '')
+  if finished and finished < before then
+    for _, index in ipairs(call('HKEYS', K .. ':images')) do call('DEL', K .. ':file:' .. index) end
+    call('DEL', K, K .. ':images', K .. ':log')
+    call('ZREM', P .. ':jobs', other)
+    dropped = dropped + 1
+    if dropped == tonumber(ARGV[4]) then return dropped end
+  end
+end
+return dropped`);
 
 /** seconds to keep. Drops from the lists a job whose record is gone. */
 export const forget = script(`

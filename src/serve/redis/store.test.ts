@@ -56,7 +56,7 @@ describe("a job's record", () => {
   afterAll(() => close());
   beforeEach(async () => {
     id = randomUUID();
-    expect(await store.submit(id, order, 100, 2 ** 20)).toBe("ok");
+    expect(await store.submit(id, order, { most: 100, mostBytes: 2 ** 20 })).toBe("ok");
   });
   const state = async () => (await store.read(id))!.status.state;
 
@@ -138,7 +138,7 @@ describe("a job's record", () => {
   });
 
   it("is refused when too many wait, or too many bytes of pictures", async () => {
-    expect(await store.submit(randomUUID(), order, 1, 2 ** 20)).toEqual({ full: null });
-    expect(await store.submit(randomUUID(), order, 100, 600)).toEqual({ full: null });
+    expect(await store.submit(randomUUID(), order, { most: 1, mostBytes: 2 ** 20 })).toEqual({ full: null });
+    expect(await store.submit(randomUUID(), order, { most: 100, mostBytes: 600 })).toEqual({ full: null });
   });
 });

@@ -4,6 +4,7 @@ import type { Redis } from "ioredis";
 import type { MediaType, Order, PaintEvent, PaintedImage } from "../paint.js";
 import type { Depth, JobStatus } from "../queue.js";
 import type { JobFailure, JobState } from "../schemas.js";
+import { isFull } from "./connection.js";
 import * as scripts from "./scripts.js";
 
 export type Verdict = "go" | "cancelled" | "lost";
@@ -28,6 +29,12 @@ export type StoreOptions = {
   /** How long an ended job is remembered. */
   keepSeconds?: number;
 };
+
+type Argument = string | number | Buffer;
+
+/** Whoever waits for a job that ended has fetched its pictures by then. */
+const safeSeconds = 60;
+const dropAtOnce = 8;
 
 /** Times a job is begun before it is given up, since every worker that began it died. */
 const mostStarts = 6;
@@ -56,8 +63,7 @@ export class JobStore {
   async submit(
     id: string,
     order: Order,
-    most: number,
-    mostBytes: number,
+    { most, mostBytes, api = "" }: { most: number; mostBytes: number; api?: string },
   ): Promise<"ok" | { full: number | null }> {
     const { settings, scheduler, previews, warnings, image = "", mask = "" } = order;
     const [answer, left = ""] = (await this.#run(scripts.submit, id, [
@@ -71,6 +77,7 @@ export class JobStore {
       typeof image === "string" ? image : Buffer.from(image),
       typeof mask === "string" ? mask : Buffer.from(mask),
       JSON.stringify(warnings),
+      api,
     ])) as string[];
     return answer === "ok" ? "ok" : { full: numberOf(left) };
   }
@@ -173,8 +180,8 @@ export class JobStore {
     return (await this.#run(scripts.release, id, [owner, innocent ? 1 : 0, this.#keep])) as Verdict;
   }
 
-  async cancel(id: string): Promise<"gone" | "over" | "running"> {
-    return (await this.#run(scripts.cancel, id, [this.#keep])) as "gone" | "over" | "running";
+  async cancel(id: string, how = ""): Promise<"gone" | "over" | "running"> {
+    return (await this.#run(scripts.cancel, id, [this.#keep, how])) as "gone" | "over" | "running";
   }
 
   async bury(id: string): Promise<void> {
@@ -185,11 +192,39 @@ export class JobStore {
     await this.#run(scripts.forget, id, [this.#keep]);
   }
 
-  async #run(
-    script: scripts.Script,
-    id: string,
-    args: readonly (string | number | Buffer)[],
-  ): Promise<unknown> {
+  /** The last preview's bytes. */
+  async preview(id: string): Promise<Uint8Array | undefined> {
+    const message = await this.redis.get(this.key("job", id, "preview"));
+    return message === null
+      ? undefined
+      : Buffer.from((JSON.parse(message) as Live & { type: "preview" }).base64, "base64");
+  }
+
+  async shared(name: string): Promise<string | undefined> {
+    return (await this.redis.get(this.key("shared", name))) ?? undefined;
+  }
+
+  async share(name: string, text: string): Promise<void> {
+    await this.withRoom(() => this.redis.set(this.key("shared", name), text));
+  }
+
+  /** Does what needs room; in a full Redis it makes some by forgetting what ended longest ago, as long as there is any. */
+  async withRoom<T>(work: () => Promise<T>): Promise<T> {
+    for (;;) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!isFull(error) || (await this.#evaluate(scripts.drop, "", [safeSeconds, dropAtOnce])) === 0)
+          throw error;
+      }
+    }
+  }
+
+  #run(script: scripts.Script, id: string, args: readonly Argument[]): Promise<unknown> {
+    return this.withRoom(() => this.#evaluate(script, id, args));
+  }
+
+  async #evaluate(script: scripts.Script, id: string, args: readonly Argument[]): Promise<unknown> {
     try {
       return await this.redis.evalsha(script.sha, 0, this.prefix, id, ...args);
     } catch (error) {
@@ -212,6 +247,7 @@ function statusOf(record: Record<string, string>, images: readonly string[], ran
     total: Number(record.total),
     createdAt: Number(record.createdAt),
     settings: JSON.parse(record.settings!),
+    api: record.api || null,
     images: images.map((json) => JSON.parse(json)).sort((a, b) => a.index - b.index),
     warnings: JSON.parse(record.warnings!),
     ...changeOf({ error: "", finishedAt: "", ...record }),
@@ -222,13 +258,22 @@ const numberOf = (text: string): number | null => (text === "" ? null : Number(t
 
 /** The fields that change, of a record or of an entry of the log. */
 function changeOf(fields: Record<string, string>) {
-  const { state, step = "0", secondsLeft = "", startedAt, finishedAt = "", error = "" } = fields;
+  const {
+    state,
+    step = "0",
+    secondsLeft = "",
+    startedAt,
+    finishedAt = "",
+    error = "",
+    stopped = "",
+  } = fields;
   return {
     state: state as JobState,
     step: Number(step),
     secondsLeft: numberOf(secondsLeft),
     startedAt: numberOf(startedAt ?? ""),
     finishedAt: numberOf(finishedAt),
+    stopped: stopped || null,
     error: error === "" ? null : (JSON.parse(error) as JobFailure),
   };
 }

@@ -12,7 +12,16 @@ import { type ConnectionOptions, type Job, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import type { Catalogue } from "../catalogue.js";
 import type { PainterService } from "../paint.js";
-import { connect, Subscriptions } from "./connection.js";
+import {
+  connect,
+  greet,
+  isFull,
+  outageOf,
+  placeOf,
+  refusal,
+  Subscriptions,
+  whenItCan,
+} from "./connection.js";
 import { announce, leave, shareOf } from "./models.js";
 import { beginJob, type Outcome, paintJob } from "./paint-job.js";
 import { queueName } from "./paint-queues.js";
@@ -37,6 +46,7 @@ export class JobWorker {
   readonly #catalogue: Catalogue;
   readonly #options: Required<Pick<WorkerOptions, "onJob" | "onError">>;
   readonly #redis: Redis;
+  readonly #place: string;
   readonly #subscriptions: Subscriptions;
   readonly #store: JobStore;
   /** By model. */
@@ -57,20 +67,32 @@ export class JobWorker {
     this.#catalogue = catalogue;
     this.#options = { onJob, onError };
     this.#redis = connect(url, "waits", onError);
+    this.#place = placeOf(url);
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, rest);
     this.#queues = new Map(painter.models.map(({ id }) => [id, this.#worker(id)]));
   }
 
+  /** InvalidRequest where Redis will not have this worker; where it does not answer, this waits. */
   async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      const outage = outageOf(error);
+      throw outage?.kind === "refuses" ? refusal(this.#place, outage) : error;
+    }
+  }
+
+  async #start(): Promise<void> {
     const [store, subscriptions] = [this.#store, this.#subscriptions];
+    await greet(this.#redis);
     await subscriptions.listen(store.key("cancel"), (id) =>
       this.#held.get(id)?.controller.abort("cancelled"),
     );
     for (const { id } of this.#painter.models)
       await subscriptions.listen(store.key("work", id), () => this.#sign());
     const tell = () => announce(this.#store, this.id, this.#catalogue);
-    await tell();
+    await whenItCan(tell, this.#options.onError);
     this.#timer = setInterval(() => void tell().catch(this.#options.onError), announceSeconds * 1000);
     for (const queue of this.#queues.values()) await queue.startStalledCheckTimer();
     this.#work = this.#loop();
@@ -171,6 +193,9 @@ export class JobWorker {
     try {
       if ((await job.extendLock(token, lockSeconds * 1000)) === 0) controller.abort("lost");
     } catch (error) {
+      // A full Redis refuses to write what BullMQ writes; that the lock lives on takes no room.
+      const lock = `${job.queueQualifiedName}:${job.id}:lock`;
+      if (isFull(error)) await this.#redis.pexpire(lock, lockSeconds * 1000).catch(() => {});
       this.#options.onError(error);
     }
   }

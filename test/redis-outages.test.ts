@@ -1,0 +1,279 @@
+/** @file A Redis that is full, read-only, or not there yet: who asks is told, what runs ends, and all of it passes. */
+
+import { randomUUID } from "node:crypto";
+import { inspect } from "node:util";
+import { Redis } from "ioredis";
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
+import { InvalidRequest } from "../src/errors.js";
+import { type Catalogue, openCatalogue } from "../src/serve/catalogue.js";
+import type { PaintEvent, PainterService } from "../src/serve/paint.js";
+import { openPainter } from "../src/serve/painter.js";
+import { type JobQueue, Unreachable } from "../src/serve/queue.js";
+import { queueOver } from "../src/serve/redis/open.js";
+import { redisQueue } from "../src/serve/redis/queue.js";
+import { JobStore } from "../src/serve/redis/store.js";
+import { JobWorker } from "../src/serve/redis/worker.js";
+import { type Serving, serveModels } from "../src/serve/server.js";
+import { followed, jobsIn, tinyOrder } from "./queue-conformance.js";
+import { freePort, type RedisServer, startRedis } from "./redis-server.js";
+import { tinyModel } from "./serving.js";
+
+let catalogue: Catalogue;
+let redis: RedisServer;
+let admin: Redis;
+beforeAll(async () => {
+  [catalogue, redis] = [await openCatalogue([tinyModel]), await startRedis()];
+  admin = new Redis(redis.url);
+});
+afterEach(empty);
+afterAll(async () => {
+  admin.disconnect();
+  await redis.stop();
+});
+
+/** Leaves nothing free, with what is no job's. */
+async function fill(): Promise<void> {
+  await admin.set("foreign", "x".repeat(4_000_000));
+  await admin.config("SET", "maxmemory", "2mb");
+}
+async function empty(): Promise<void> {
+  await admin.config("SET", "maxmemory", "0");
+  await admin.del("foreign");
+}
+
+const serve = (url: string, onOpen?: () => void): Promise<Serving> =>
+  serveModels({ models: [], port: 0, openQueue: queueOver(url, onOpen), onError: () => {} });
+
+const ask = async (server: Serving, path: string, body?: object) => {
+  const answer = await fetch(server.url + path, {
+    ...(body && {
+      method: "POST",
+      body: JSON.stringify(body),
+      headers: { "content-type": "application/json" },
+    }),
+  });
+  return { status: answer.status, retryAfter: answer.headers.get("retry-after"), text: await answer.text() };
+};
+
+describe("a full Redis", () => {
+  it("is told with 503 and when to come again, by every API and by /healthz", async () => {
+    const server = await serve(redis.url);
+    const painter = openPainter(catalogue, { threads: 1 });
+    const worker = new JobWorker(redis.url, painter, catalogue);
+    await worker.start();
+    await vi.waitFor(async () => expect((await ask(server, "/api/models")).text).toContain("koala-1b-tiny"));
+    await fill();
+    for (const path of ["/api/jobs", "/v1/images/generations", "/sdapi/v1/txt2img"]) {
+      const { status, retryAfter, text } = await ask(server, path, { prompt: "x" });
+      expect(status).toBe(503);
+      expect(Number(retryAfter)).toBeGreaterThan(0);
+      expect(text).toContain(`got a Redis that is full (maxmemory). Send it again shortly.`);
+    }
+    expect(await ask(server, "/sdapi/v1/options", { CLIP_stop_at_last_layers: 2 })).toMatchObject({
+      status: 503,
+    });
+    const health = await ask(server, "/healthz");
+    expect(health.status).toBe(503);
+    expect(JSON.parse(health.text).status).toMatch(/^a Redis that is full \(maxmemory\) at redis:/);
+    expect((await ask(server, "/api/jobs")).status).toBe(200);
+    await empty();
+    expect((await ask(server, "/healthz")).status).toBe(200);
+    expect(
+      (await ask(server, "/v1/images/generations", { prompt: "x", size: "64x64", steps: 1 })).status,
+    ).toBe(200);
+    await worker.close();
+    await painter.close();
+    await server.close(0);
+  });
+
+  /** A queue and a worker whose painter gives its events one by one, as it is told. */
+  async function slowly(use: (queue: JobQueue, paint: (event?: PaintEvent) => void) => Promise<void>) {
+    const prefix = `test-${randomUUID()}`;
+    const given: (PaintEvent | undefined)[] = [];
+    let wake = () => {};
+    const paint: PainterService["paint"] = async function* (_, signal) {
+      for (;;) {
+        while (given.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+        const event = given.shift();
+        if (!event || signal.aborted) return;
+        yield event;
+      }
+    };
+    const models = [...catalogue.values()].map(({ card }) => card);
+    const painter: PainterService = { models, paint, close: async () => {} };
+    const worker = new JobWorker(redis.url, painter, catalogue, { prefix });
+    await worker.start();
+    const queue = await redisQueue(redis.url, { prefix });
+    await use(queue, (event) => {
+      given.push(event);
+      wake();
+    });
+    await queue.close({ graceSeconds: 0 });
+    await worker.close({ graceSeconds: 0 });
+  }
+  const step = (n: number): PaintEvent => ({ type: "step", step: n, total: 2, secondsLeft: 1 });
+  const picture: PaintEvent = {
+    type: "image",
+    image: {
+      index: 0,
+      seed: "7",
+      width: 64,
+      height: 64,
+      mediaType: "image/png",
+      bytes: new Uint8Array(300_000),
+    },
+  };
+  const running = async (queue: JobQueue, id: string) =>
+    vi.waitFor(async () => expect((await queue.get(id))!.state).toBe("running"), 5000);
+
+  it("keeps a running job waiting for room for its images, which is then done", async () => {
+    await slowly(async (queue, paint) => {
+      const { id } = await queue.submit(await tinyOrder(catalogue));
+      const following = followed(queue, id);
+      await running(queue, id);
+      await fill();
+      paint(step(1));
+      await vi.waitFor(async () => expect((await queue.get(id))!.step).toBe(1));
+      paint(picture);
+      // Longer than its lock lives by itself, which nobody can write now.
+      await new Promise((resolve) => setTimeout(resolve, 9000));
+      expect((await queue.get(id))!).toMatchObject({ state: "running", images: [] });
+      await empty();
+      paint();
+      const states = jobsIn(await following).map(({ state }) => state);
+      expect(states).toEqual(["queued", "running", "done"].slice(-states.length));
+      expect((await queue.image(id, 0))!.bytes.length).toBe(300_000);
+    });
+  });
+
+  it("that stays full ends a running job with the reason, and lets others be cancelled", async () => {
+    await slowly(async (queue, paint) => {
+      const { id } = await queue.submit(await tinyOrder(catalogue));
+      // Of another shape, so that it waits.
+      const waits = await queue.submit(await tinyOrder(catalogue, { steps: 3 }));
+      await running(queue, id);
+      await fill();
+      expect((await queue.cancel(waits.id))!.state).toBe("cancelled");
+      paint(picture);
+      await vi.waitFor(async () => expect((await queue.get(id))!.state).toBe("failed"), 30_000);
+      expect((await queue.get(id))!.error).toEqual({
+        code: "unavailable",
+        message:
+          "queue: must have room for the job's images, got a Redis that is full (maxmemory). Try again later.",
+      });
+      await empty();
+    });
+  });
+
+  it("that stays full lets a running job be cancelled", async () => {
+    await slowly(async (queue, paint) => {
+      const { id } = await queue.submit(await tinyOrder(catalogue));
+      await running(queue, id);
+      await fill();
+      await queue.cancel(id);
+      paint(step(1));
+      paint(step(2));
+      await vi.waitFor(async () => expect((await queue.get(id))!.state).toBe("cancelled"), 5000);
+      await empty();
+    });
+  });
+
+  it("gets room from what ended longest ago, but for the last minute's", async () => {
+    const store = new JobStore(admin, { prefix: `test-${randomUUID()}` });
+    const order = await tinyOrder(catalogue);
+    const limits = { most: 100, mostBytes: 2 ** 30 };
+    const ended: string[] = [];
+    for (let i = 0; i < 20; i++) {
+      const id = randomUUID();
+      await store.submit(id, order, limits);
+      await store.begin(id, "worker/1");
+      await store.report(id, "worker/1", picture);
+      await store.end(id, "worker/1", "done");
+      // All but the last two ended long ago.
+      if (i < 18) await admin.hset(store.key("job", id), "finishedAt", Date.now() - 61_000);
+      ended.push(id);
+    }
+    const memory = /used_memory:(\d+)/.exec(await admin.info("memory"))![1]!;
+    await admin.config("SET", "maxmemory", String(Number(memory) - 400_000));
+    expect(await store.submit(randomUUID(), order, limits)).toBe("ok");
+    const left = await Promise.all(ended.map(async (id) => (await store.read(id)) !== undefined));
+    expect(left.filter(Boolean)).toHaveLength(12);
+    expect(left.slice(-12).every(Boolean)).toBe(true);
+    expect(await store.file(ended[0]!, 0)).toBeUndefined();
+    expect(await admin.exists(`${store.key("job", ended[0]!)}:file:0`)).toBe(0);
+    // What is left is not enough, whatever is dropped.
+    await admin.config("SET", "maxmemory", "1mb");
+    await expect(store.submit(randomUUID(), order, limits)).rejects.toThrow(/OOM/);
+    expect(await store.read(ended.at(-1)!)).toBeDefined();
+    expect(await store.read(ended.at(-3)!)).toBeUndefined();
+    await empty();
+  });
+});
+
+describe("a Redis that became a replica", () => {
+  it("is told as what it is, until it takes writes again", async () => {
+    const queue = await redisQueue(redis.url);
+    await admin.replicaof("127.0.0.1", "1");
+    const refused: unknown = await queue.submit(await tinyOrder(catalogue)).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(Unreachable);
+    expect(String(refused)).toContain("got a replica, which takes no writes (READONLY)");
+    expect(await queue.health()).toMatchObject({ ok: false, reason: expect.stringContaining("READONLY") });
+    await admin.replicaof("NO", "ONE");
+    expect(await queue.health()).toEqual({ ok: true });
+    await queue.close({ graceSeconds: 0 });
+  });
+});
+
+describe("a server that starts before its Redis", () => {
+  it("says so at every address, and takes jobs when it comes", async () => {
+    const port = await freePort();
+    let opened = 0;
+    const server = await serve(`redis://user:hunter2@127.0.0.1:${port}`, () => opened++);
+    for (const [path, body] of [
+      ["/api/models", undefined],
+      ["/api/jobs", { prompt: "x" }],
+      ["/v1/images/generations", { prompt: "x" }],
+      ["/sdapi/v1/progress", undefined],
+    ] as const) {
+      const { status, text } = await ask(server, path, body);
+      expect(status, path).toBe(503);
+      expect(text).toContain(`queue: must take jobs at redis://127.0.0.1:${port}, got no answer.`);
+      expect(text).not.toContain("hunter2");
+    }
+    expect(await ask(server, "/healthz")).toMatchObject({
+      status: 503,
+      text: expect.stringContaining("no answer"),
+    });
+    expect((await ask(server, "/metrics")).status).toBe(200);
+    expect(opened).toBe(0);
+    const late = await startRedis({ port, args: ["--user", "user", "on", ">hunter2", "~*", "&*", "+@all"] });
+    await vi.waitFor(async () => expect((await ask(server, "/api/models")).status).toBe(200), 20_000);
+    expect(opened).toBe(1);
+    expect((await ask(server, "/healthz")).status).toBe(200);
+    await server.close(0);
+    await late.stop();
+  });
+});
+
+describe("a Redis that will not have this server", () => {
+  it("ends its start with the reason, and without its password", async () => {
+    const locked = await startRedis({ args: ["--requirepass", "hunter2"] });
+    for (const [url, reason] of [
+      [`redis://127.0.0.1:${locked.port}`, /a Redis that asks for a password \(NOAUTH\)/],
+      [`redis://:hunter3@127.0.0.1:${locked.port}`, /refuses the user or password \(WRONGPASS\)/],
+      [`redis://:hunter2@127.0.0.1:${locked.port}/99`, /has no such database/],
+    ] as const) {
+      const painter: PainterService = { models: [], paint: () => expect.fail(), close: async () => {} };
+      for (const start of [() => serve(url), () => new JobWorker(url, painter, new Map()).start()]) {
+        const refused: unknown = await start().then(
+          () => expect.fail(url),
+          (error: unknown) => error,
+        );
+        expect(refused).toBeInstanceOf(InvalidRequest);
+        expect(String(refused)).toMatch(reason);
+        expect(inspect(refused, { depth: 9 })).not.toContain("hunter");
+      }
+    }
+    await locked.stop();
+  });
+});
