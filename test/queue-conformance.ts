@@ -141,6 +141,36 @@ export function queueConformance(
     expect(await queue.cancel("00000000-0000-4000-8000-000000000000")).toBeUndefined();
   });
 
+  it("knows whose jobs wait and run, how one was cancelled, and a running one's last preview", async () => {
+    const queue = await fresh();
+    const wanted = await order({ width: 72, height: 72, steps: 150, previews: true });
+    const { id } = await queue.submit(wanted, "a1111");
+    await vi.waitFor(async () => expect(await queue.preview(id)).toBeDefined(), 20_000);
+    expect([...(await queue.preview(id))!.subarray(0, 2)]).toEqual([0xff, 0xd8]);
+    const waits = await queue.submit(await order());
+    expect((await queue.live()).map((job) => [job.id, job.api])).toEqual([
+      [id, "a1111"],
+      [waits.id, null],
+    ]);
+    const following = followed(queue, id);
+    expect((await queue.cancel(id, "interrupted"))!.stopped).toBe("interrupted");
+    expect(jobsIn(await following).at(-1)).toMatchObject({ state: "cancelled", stopped: "interrupted" });
+    expect(await queue.get(id)).toMatchObject({ state: "cancelled", stopped: "interrupted" });
+    expect(await queue.preview(id)).toBeUndefined();
+    await followed(queue, waits.id);
+    expect(await queue.live()).toEqual([]);
+    // What is over stays what it was.
+    expect(await queue.cancel(waits.id, "skipped")).toMatchObject({ state: "done", stopped: null });
+  });
+
+  it("keeps small texts for all who have it in common", async () => {
+    const queue = await fresh();
+    expect(await queue.shared("constructor")).toBeUndefined();
+    await queue.share("options", '{"a":"é"}');
+    await queue.share("options", '{"b":1}');
+    expect([await queue.shared("options"), await queue.shared("others")]).toEqual(['{"b":1}', undefined]);
+  });
+
   it("refuses more than may wait, and says when to come again", async () => {
     const queue = await fresh({ most: 1 });
     const running = await busy(queue);

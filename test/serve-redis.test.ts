@@ -2,6 +2,7 @@
 
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { outageOf } from "../src/serve/redis/connection.js";
 import { queueOver } from "../src/serve/redis/open.js";
 import type { Job, JobList, ModelList } from "../src/serve/schemas.js";
 import { type Serving, serveModels } from "../src/serve/server.js";
@@ -23,7 +24,12 @@ afterAll(async () => {
 });
 
 const serve = (url: string): Promise<Serving> =>
-  serveModels({ models: [], port: 0, openQueue: queueOver(url), onError: (error) => console.error(error) });
+  serveModels({
+    models: [],
+    port: 0,
+    openQueue: queueOver(url),
+    onError: (error) => outageOf(error) ?? console.error(error),
+  });
 
 const ask = async <T>(server: Serving, path: string, body?: object): Promise<{ status: number; body: T }> => {
   const answer = await fetch(`${server.url}${path}`, {
@@ -130,19 +136,39 @@ describe("two servers over one Redis", () => {
     await vi.waitFor(async () => expect((await jobOfSeed("4711")).state).toBe("cancelled"), 20_000);
   });
 
-  it("are interrupted and asked for progress as A1111 is, and cancel what its client leaves", async () => {
+  it("are one server to A1111's clients: progress, previews, interrupt, skip and options", async () => {
     const [one, two] = [servers[0]!, servers[1]!];
+    type Progress = { progress: number; current_image: string | null; state: Record<string, unknown> };
     const long = { prompt: "a red bicycle", width: 72, height: 72, steps: 150 };
-    const answer = ask<{ images: string[] }>(one, "/sdapi/v1/txt2img", { ...long, seed: 12 });
-    const progress = () => ask<{ progress: number }>(one, "/sdapi/v1/progress");
-    await vi.waitFor(async () => expect((await progress()).body.progress).toBeGreaterThan(0), 20_000);
-    await ask(one, "/sdapi/v1/interrupt", {});
-    expect(await answer).toMatchObject({ status: 200, body: { images: [] } });
-    expect((await jobOfSeed("12")).state).toBe("cancelled");
+    const progress = async (server: Serving) => (await ask<Progress>(server, "/sdapi/v1/progress")).body;
+    for (const [seed, how, flag] of [
+      ["12", "interrupt", "interrupted"],
+      ["14", "skip", "skipped"],
+    ] as const) {
+      const answer = ask<{ images: string[] }>(one, "/sdapi/v1/txt2img", { ...long, seed: Number(seed) });
+      await vi.waitFor(async () => expect((await progress(two)).current_image).not.toBeNull(), 20_000);
+      const [here, there] = [await progress(one), await progress(two)];
+      expect(there.progress).toBeGreaterThan(0);
+      expect(there.state).toMatchObject({ job: here.state.job, job_count: 1, [flag]: false });
+      await ask(two, `/sdapi/v1/${how}`, {});
+      expect(await answer).toMatchObject({ status: 200, body: { images: [] } });
+      expect((await jobOfSeed(seed)).state).toBe("cancelled");
+    }
+    expect((await progress(two)).state).toMatchObject({ job: "", job_count: 0 });
+    await ask(one, "/sdapi/v1/options", { CLIP_stop_at_last_layers: 2 });
+    const options = await ask<object>(two, "/sdapi/v1/options");
+    expect(options.body).toMatchObject({ CLIP_stop_at_last_layers: 2 });
+    await ask(two, "/sdapi/v1/txt2img", { prompt: "x", width: 64, height: 64, steps: 1, seed: 15 });
+    expect((await jobOfSeed("15")).settings.clipSkip).toBe(1);
+    await ask(two, "/sdapi/v1/options", { CLIP_stop_at_last_layers: 1 });
+    expect((await ask<object>(one, "/sdapi/v1/options")).body).toMatchObject({ CLIP_stop_at_last_layers: 1 });
+  });
+
+  it("cancel what A1111's client leaves", async () => {
     const controller = new AbortController();
-    const hungUp = fetch(`${two.url}/sdapi/v1/txt2img`, {
+    const hungUp = fetch(`${servers[1]!.url}/sdapi/v1/txt2img`, {
       method: "POST",
-      body: JSON.stringify({ ...long, seed: 13 }),
+      body: JSON.stringify({ prompt: "a red bicycle", width: 72, height: 72, steps: 150, seed: 13 }),
       headers: { "content-type": "application/json" },
       signal: controller.signal,
     }).catch(() => {});
@@ -162,15 +188,3 @@ describe("two servers over one Redis", () => {
     await server.close(0);
   });
 });
-
-it("a Redis that is not there is named, without its password", async () => {
-  const url = "redis://user:secret@127.0.0.1:1/0";
-  const refused: unknown = await queueOver(url)(new Map(), {
-    limits: { bodyBytes: 1, pixels: 1, steps: 1, count: 1, queue: 1 },
-    onEnd: () => {},
-    onError: () => {},
-  }).catch((error: unknown) => error);
-  expect(String(refused)).toMatch(
-    /^InvalidRequest: --redis: must answer at redis:\/\/127.0.0.1:1\/0, got .*ECONNREFUSED/,
-  );
-}, 60_000);

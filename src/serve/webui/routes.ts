@@ -75,12 +75,13 @@ export function webuiRoutes(service: Service): OpenAPIHono {
   const desk = new Desk(queue, audience);
   /** The order, and of the body what its answer repeats. */
   const img2imgOrder = async (body: schemas.Img2img) => {
-    const order = settleWish(await img2imgWish(body, desk.standing, read), catalogue, limits, aliases);
+    const wish = await img2imgWish(body, await desk.standing(), read);
+    const order = settleWish(wish, catalogue, limits, aliases);
     return { order, body: body.include_init_images ? body : { ...body, init_images: [], mask: null } };
   };
   app.openapi(txt2img, async (c) => {
     const body = c.req.valid("json");
-    const order = settleWish(txt2imgWish(body, desk.standing), catalogue, limits, aliases);
+    const order = settleWish(txt2imgWish(body, await desk.standing()), catalogue, limits, aliases);
     bodies.forget(c);
     const job = await desk.paint(order, c.req.raw.signal);
     return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
@@ -91,8 +92,8 @@ export function webuiRoutes(service: Service): OpenAPIHono {
     const job = await desk.paint(order, c.req.raw.signal);
     return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
   });
-  app.openapi(progress, (c) =>
-    c.json(progressOf(desk, c.req.valid("query").skip_current_image === "true"), 200),
+  app.openapi(progress, async (c) =>
+    c.json(await progressOf(desk, c.req.valid("query").skip_current_image === "true"), 200),
   );
   app.openapi(interrupt, async (c) => {
     await desk.stop("interrupted");
@@ -103,26 +104,33 @@ export function webuiRoutes(service: Service): OpenAPIHono {
     return c.json({}, 200);
   });
   app.openapi(pngInfo, async (c) => c.json(await read.pngInfo(c.req.valid("json").image), 200));
-  app.openapi(options, (c) => c.json(optionsOf(desk.standing, catalogue), 200));
-  app.openapi(setOptions, (c) => {
-    desk.standing = changed(desk.standing, c.req.valid("json"), catalogue, aliases);
+  app.openapi(options, async (c) => c.json(optionsOf(await desk.standing(), catalogue), 200));
+  app.openapi(setOptions, async (c) => {
+    await desk.set(changed(await desk.standing(), c.req.valid("json"), catalogue, aliases));
     return c.json(null, 200);
   });
   app.route("/", webuiLists(catalogue));
   return app;
 }
 
-function progressOf(desk: Desk, withoutImage: boolean) {
-  const { entry, count } = desk.current();
-  const { step = 0, total = 0, secondsLeft = null, createdAt = Date.now(), id = "" } = entry?.status ?? {};
-  const preview = withoutImage ? undefined : entry?.preview;
+async function progressOf(desk: Desk, withoutImage: boolean) {
+  const { job, count } = await desk.current();
+  const {
+    step = 0,
+    total = 0,
+    secondsLeft = null,
+    createdAt = Date.now(),
+    id = "",
+    stopped = null,
+  } = job ?? {};
+  const preview = withoutImage || !job ? undefined : await desk.preview(job);
   return {
     progress: total > 0 ? step / total : 0,
     eta_relative: secondsLeft ?? 0,
     state: {
-      skipped: entry?.stopped === "skipped",
-      interrupted: entry?.stopped === "interrupted",
-      stopping_generation: entry?.stopped !== undefined,
+      skipped: stopped === "skipped",
+      interrupted: stopped === "interrupted",
+      stopping_generation: stopped !== null,
       job: id,
       job_count: count,
       job_timestamp: timestamp(createdAt),
@@ -166,5 +174,5 @@ function changed(
       );
     }
   }
-  return { checkpoint, clipSkip };
+  return { ...(checkpoint !== undefined && { checkpoint }), ...(clipSkip !== undefined && { clipSkip }) };
 }

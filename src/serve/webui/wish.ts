@@ -10,7 +10,7 @@ import { maskWarnings, refuseEffects } from "./inert.js";
 import type { Img2img, Txt2img } from "./schemas.js";
 
 /** `checkpoint` and `clipSkip` as POST /options left them; without one, the first model. */
-export type Standing = { checkpoint: string | undefined; clipSkip: number | undefined };
+export type Standing = { checkpoint?: string; clipSkip?: number };
 
 export function txt2imgWish(body: Txt2img, standing: Standing): Wish {
   refuseEffects(body);
