@@ -19,6 +19,7 @@ export class Channel<T> implements AsyncIterable<T> {
 
   /** Takes back what is not read yet where `drop` says so. */
   forget(drop: (value: T) => boolean): void {
+    if (this.#values.length === 0) return;
     const kept = this.#values.filter((value) => !drop(value));
     this.#values.splice(0, this.#values.length, ...kept);
   }

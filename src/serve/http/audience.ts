@@ -3,7 +3,7 @@
  * who waits hangs up; one that was only handed in is not.
  */
 
-import { Cancelled } from "../../errors.js";
+import { Busy, Cancelled } from "../../errors.js";
 import { merged } from "../merged.js";
 import type { Order } from "../paint.js";
 import { Draining, isOver, type JobEvent, type JobQueue, type JobStatus } from "../queue.js";
@@ -12,13 +12,57 @@ import { JobFailed } from "./problem.js";
 /** An event and the id of its job. */
 export type OfJob = { id: string; event: JobEvent };
 
+/** Streams of events at once. */
+const mostWatching = 1000;
+
+/** To tell one of them something takes about 0.03 ms: so long a rest keeps the thread free for others. */
+const restMs = 0.5;
+
+/** So few need no rest. */
+const fewWatching = 20;
+
+const rest = (ms: number, signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+    function done() {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    }
+  });
+
 export class Audience {
   readonly #queue: JobQueue;
   readonly #present = new Map<string, number>();
   readonly #attended = new Set<string>();
+  #watching = 0;
 
   constructor(queue: JobQueue) {
     this.#queue = queue;
+  }
+
+  /**
+   * The events of jobs for one stream, which takes steps and previews the more slowly the more streams there are: of
+   * those that a later one replaces, only the last is then told. Busy where there are too many streams already.
+   */
+  watch(ids: readonly string[], signal: AbortSignal): AsyncGenerator<OfJob, void> {
+    if (this.#watching >= mostWatching) throw new Busy("followers of jobs");
+    return this.#watch(ids, signal);
+  }
+
+  async *#watch(ids: readonly string[], signal: AbortSignal): AsyncGenerator<OfJob, void> {
+    this.#watching++;
+    try {
+      for await (const told of merged((own) => ids.map((id) => this.#followNamed(id, own)), signal)) {
+        yield told;
+        const { type } = told.event;
+        const passes = type === "step" || type === "preview";
+        if (passes && this.#watching > fewWatching) await rest(this.#watching * restMs, signal);
+      }
+    } finally {
+      this.#watching--;
+    }
   }
 
   /** A job's events for one who may leave. */
@@ -29,11 +73,6 @@ export class Audience {
     } finally {
       await this.#leave(id);
     }
-  }
-
-  /** The events of several jobs, each with its job's id. */
-  followAll(ids: readonly string[], signal: AbortSignal): AsyncGenerator<OfJob, void> {
-    return merged((own) => ids.map((id) => this.#followNamed(id, own)), signal);
   }
 
   /** Hands in an order of one who will follow it at once; it is cancelled when nobody does any more. */

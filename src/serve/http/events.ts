@@ -81,8 +81,10 @@ function streamJobs(
   // Hono answers HEAD as GET without the body, and a stream that nobody reads would never end.
   if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
   c.header("x-accel-buffering", "no"); // nginx would hold events back
+  const controller = new AbortController();
+  const ids = known.map(({ id }) => id);
+  const events = audience.watch(ids, controller.signal);
   return streamSSE(c, async (stream) => {
-    const controller = new AbortController();
     stream.onAbort(() => controller.abort());
     const beat = setInterval(() => void stream.write(": still here\n\n"), 20_000);
     const open = new Set(jobs.keys());
@@ -92,8 +94,7 @@ function streamJobs(
     };
     try {
       for (const [job, status] of jobs) if (!status) await send(job, { name: "gone", data: { job } }, true);
-      const ids = known.map(({ id }) => id);
-      for await (const { id, event } of audience.followAll(ids, controller.signal))
+      for await (const { id, event } of events)
         await send(id, named(event, id), event.type === "state" && isOver(event.job.state));
     } catch (error) {
       // The stream ends before its last event, and an EventSource connects again.

@@ -1,6 +1,6 @@
 /** @file The jobs API, without a socket. */
 
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { eventsOf, quick, type Stage, stage } from "../../../test/serving.js";
 import { readTexts } from "../../image/metadata.js";
 import { imageTasks } from "../image-tasks.js";
@@ -202,6 +202,39 @@ describe("a full queue", () => {
 });
 
 describe("a job's events", () => {
+  it("come to many followers with every state and picture, and with fewer steps than there are", async () => {
+    const busy = await at.busy();
+    const { id } = await submitted({ steps: 100 });
+    const streams = Array.from({ length: 200 }, async () => eventsOf(await at.get(`/api/jobs/${id}/events`)));
+    await at.get("/healthz");
+    await at.queue.cancel(busy.id);
+    const names = (await Promise.all(streams)).map((events) => events.map(({ event }) => event));
+    for (const told of names) {
+      expect(told.filter((name) => name === "image")).toHaveLength(1);
+      expect(told.at(-1)).toBe("state");
+    }
+    expect(names.flat().filter((name) => name === "step").length).toBeLessThan(200 * 50);
+  });
+
+  it("are for a thousand followers at once, and for others when one of those leaves", async () => {
+    const busy = await at.busy();
+    const watch = () => at.get(`/api/jobs/${busy.id}/events`);
+    const streams = await Promise.all(Array.from({ length: 1000 }, watch));
+    // A stream is one when its first event is read.
+    const readers = streams.map(({ body }) => body!.getReader());
+    await Promise.all(readers.map((reader) => reader.read()));
+    const refused = await watch();
+    expect([refused.status, refused.headers.get("retry-after")]).toEqual([503, "5"]);
+    await readers[0]!.cancel();
+    await vi.waitFor(async () => {
+      const another = await watch();
+      expect(another.status).toBe(200);
+      await another.body!.cancel();
+    });
+    await at.queue.cancel(busy.id);
+    await Promise.all(readers.map((reader) => reader.cancel()));
+  });
+
   it("end when the queue fails, and the log is told why", async () => {
     const { id } = await submitted();
     const errors: unknown[] = [];

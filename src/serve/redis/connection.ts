@@ -112,7 +112,22 @@ export async function whenItCan<T>(work: () => Promise<T>, onOutage: (error: unk
 
 export const isFull = (error: unknown): boolean => outageOf(error)?.kind === "full";
 
-export type Listener = (message: string) => void;
+/** A message of a channel, parsed once for all who listen. */
+export class Message {
+  readonly text: string;
+  #value: unknown;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  get value(): unknown {
+    this.#value ??= JSON.parse(this.text);
+    return this.#value;
+  }
+}
+
+export type Listener = (message: Message) => void;
 
 /** Many listeners on one connection. After an outage all of them are called with `missed`. */
 export class Subscriptions {
@@ -121,7 +136,8 @@ export class Subscriptions {
 
   constructor(redis: Redis) {
     this.#redis = redis;
-    redis.on("message", (channel: string, message: string) => {
+    redis.on("message", (channel: string, text: string) => {
+      const message = new Message(text);
       for (const listener of this.#listeners.get(channel) ?? []) listener(message);
     });
     redis.on("ready", () => {
@@ -149,4 +165,4 @@ export class Subscriptions {
 }
 
 /** Given to listeners when messages may have been lost. */
-export const missed = '{"type":"log"}';
+export const missed = new Message('{"type":"log"}');

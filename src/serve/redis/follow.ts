@@ -5,10 +5,10 @@
 
 import { Channel } from "../channel.js";
 import { isOver, type JobEvent, type JobStatus } from "../queue.js";
-import { missed, outageOf, type Subscriptions } from "./connection.js";
+import { type Listener, missed, outageOf, type Subscriptions } from "./connection.js";
 import type { JobStore, Live, LogEntry, Snapshot } from "./store.js";
 
-type Message = Live | { type: "moved" };
+type News = Live | { type: "moved" };
 
 /** Looked for without a sign, in case one was lost. */
 const lookSeconds = 5;
@@ -19,21 +19,21 @@ export async function* follow(
   id: string,
   signal: AbortSignal,
 ): AsyncGenerator<JobEvent, void> {
-  const messages = new Channel<Message>();
-  const take = (message: Message) => {
-    messages.forget((earlier) => replaces(message, earlier));
-    messages.push(message);
+  const messages = new Channel<News>();
+  const take = (news: News) => {
+    messages.forget((earlier) => replaces(news, earlier));
+    messages.push(news);
   };
   const leave = () => messages.end();
   signal.addEventListener("abort", leave, { once: true });
   const timer = setInterval(() => take({ type: "log" }), lookSeconds * 1000);
   const stops: (() => void)[] = [];
-  const listen = async (channel: string, listener: (message: string) => void) => {
+  const listen = async (channel: string, listener: Listener) => {
     stops.push(await subscriptions.listen(channel, listener));
   };
   try {
     if (signal.aborted) return;
-    await listen(store.key("job", id, "live"), (message) => take(JSON.parse(message)));
+    await listen(store.key("job", id, "live"), ({ value }) => take(value as Live));
     // Read only now, so that nothing falls between the two.
     const snapshot = await store.read(id);
     if (!snapshot) return;
@@ -53,7 +53,7 @@ export async function* follow(
 async function* told(
   store: JobStore,
   { status, at }: Snapshot,
-  messages: AsyncIterable<Message>,
+  messages: AsyncIterable<News>,
   signal: AbortSignal,
 ): AsyncGenerator<JobEvent, void> {
   let job = status;
@@ -115,7 +115,7 @@ async function unlessDown<T>(answer: Promise<T>): Promise<T | undefined> {
 }
 
 /** Which of the messages that wait a later one makes needless. */
-function replaces(later: Message, earlier: Message): boolean {
+function replaces(later: News, earlier: News): boolean {
   if (later.type !== earlier.type) return false;
   return later.type !== "preview" || (earlier.type === "preview" && earlier.index === later.index);
 }

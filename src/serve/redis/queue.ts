@@ -18,6 +18,7 @@ import {
 import {
   connect,
   greet,
+  type Listener,
   type Outage,
   outageOf,
   placeOf,
@@ -117,7 +118,7 @@ class RedisQueue implements JobQueue {
   }
 
   async #whenReached(): Promise<void> {
-    const onEnded = (id: string) => void this.#tellEnd(id);
+    const onEnded: Listener = ({ text: id }) => void this.#tellEnd(id);
     // This connection waits for Redis.
     if (this.#onEnd) await this.#subscriptions.listen(this.#store.key("ended"), onEnded);
     await this.models.open(this.#subscriptions, this.#onError);

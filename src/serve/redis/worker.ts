@@ -86,7 +86,7 @@ export class JobWorker {
   async #start(): Promise<void> {
     const [store, subscriptions] = [this.#store, this.#subscriptions];
     await greet(this.#redis);
-    await subscriptions.listen(store.key("cancel"), (id) =>
+    await subscriptions.listen(store.key("cancel"), ({ text: id }) =>
       this.#held.get(id)?.controller.abort("cancelled"),
     );
     for (const { id } of this.#painter.models)
