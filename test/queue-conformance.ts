@@ -163,6 +163,15 @@ export function queueConformance(
     expect(await queue.cancel(waits.id, "skipped")).toMatchObject({ state: "done", stopped: null });
   });
 
+  it("lists the latest two hundred", async () => {
+    const queue = await fresh({ most: 300 });
+    const running = await busy(queue);
+    const ids: string[] = [];
+    for (let i = 0; i < 201; i++) ids.push((await queue.submit(await order())).id);
+    expect((await queue.list()).map(({ id }) => id)).toEqual(ids.slice(1).reverse());
+    for (const id of [...ids, running]) await queue.cancel(id);
+  });
+
   it("keeps small texts for all who have it in common", async () => {
     const queue = await fresh();
     expect(await queue.shared("constructor")).toBeUndefined();

@@ -5,7 +5,7 @@ import { Cancelled } from "../errors.js";
 import { takeTogether } from "./batch.js";
 import { failureOf, isForTheLog } from "./failure.js";
 import { Followers } from "./followers.js";
-import { mostWaitingBytes } from "./limits.js";
+import { mostListed, mostWaitingBytes } from "./limits.js";
 import type { Order, PaintEvent, PainterService } from "./paint.js";
 import { type Depth, Draining, isOver, type JobQueue, type JobStatus, QueueFull } from "./queue.js";
 
@@ -92,7 +92,8 @@ class EmbeddedQueue implements JobQueue {
 
   async list(): Promise<readonly JobStatus[]> {
     this.#sweep();
-    return [...this.#jobs.values()].map(({ status }) => status).reverse();
+    const latest = [...this.#jobs.values()].slice(-mostListed).reverse();
+    return latest.map(({ status }) => status);
   }
 
   async live(): Promise<readonly JobStatus[]> {

@@ -18,6 +18,9 @@ export const plainBodyBytes = 2 ** 18;
 export const bodiesAtOnce = 4;
 export const plainBodiesAtOnce = 128;
 
+/** Jobs that are listed: each repeats its prompts, which may be long. */
+export const mostListed = 200;
+
 /** Bytes of pictures that waiting jobs begin with, all together. */
 export const mostWaitingBytes = 2 ** 28;
 

@@ -52,7 +52,7 @@ export interface JobQueue {
   submit(order: Order, api?: string): Promise<JobStatus>;
   /** Undefined for a job that never was or is forgotten (an hour after its end, or sooner when memory is short). */
   get(id: string): Promise<JobStatus | undefined>;
-  /** Those that wait, run or are remembered; the latest first. */
+  /** Those that wait, run or are remembered, the latest first and no more than `mostListed`. */
   list(): Promise<readonly JobStatus[]>;
   /** Those that wait or run; the first that came first. */
   live(): Promise<readonly JobStatus[]>;

@@ -67,11 +67,14 @@ export function createApp({
   if (guard.key !== undefined) {
     app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
   }
-  app.doc31("/openapi.json", {
+  const about = {
     openapi: "3.1.0",
     info: { title: "koala serve", version: versions().app.split(" ")[1]! },
     ...(guard.key !== undefined && { security: [{ key: [] }] }),
-  });
+  };
+  // Made once, which takes a while: what is in it does not change.
+  let document: object | undefined;
+  app.get("/openapi.json", (c) => c.json((document ??= app.getOpenAPI31Document(about))));
   app.route("/", pageRoutes(page));
   const answer = (c: Context, trouble: Trouble) => {
     if (trouble.bug !== undefined) onError(trouble.bug);

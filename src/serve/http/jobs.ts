@@ -34,7 +34,7 @@ const list = createRoute({
   method: "get",
   path: "/api/jobs",
   tags,
-  summary: "The jobs of the last hour, latest first.",
+  summary: "The latest 200 jobs of the last hour, latest first.",
   responses: { 200: jsonOf("Jobs.", schemas.jobList), ...failures },
 });
 const read = createRoute({

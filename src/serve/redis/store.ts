@@ -1,6 +1,7 @@
 /** @file The records of jobs in Redis, with types: what the server and the workers know of a job in common. */
 
 import type { Redis } from "ioredis";
+import { mostListed } from "../limits.js";
 import type { MediaType, Order, PaintEvent, PaintedImage } from "../paint.js";
 import type { Depth, JobStatus } from "../queue.js";
 import type { JobFailure, JobState } from "../schemas.js";
@@ -89,8 +90,9 @@ export class JobStore {
     return { status: statusOf(recordOf(fields), images, rank), at };
   }
 
+  /** The latest. */
   async ids(): Promise<string[]> {
-    return this.redis.zrevrange(this.key("jobs"), 0, -1);
+    return this.redis.zrevrange(this.key("jobs"), 0, mostListed - 1);
   }
 
   /** The eldest of those that may be forgotten by now. */
