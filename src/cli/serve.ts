@@ -88,7 +88,7 @@ export function serveCommand(): Command {
     .option("--max-pixels <n>", "width x height of a picture", wholeOption, pixels)
     .option("--max-steps <n>", "steps of a picture", wholeOption, steps)
     .option("--max-count <n>", "pictures of a job", wholeOption, count)
-    .option("--max-body <MB>", "size of a request", wholeOption, bodyBytes / megabyte)
+    .option("--max-body <MB>", "size of a request with an image", wholeOption, bodyBytes / megabyte)
     .option("--grace <seconds>", "time to finish at Ctrl-C", wholeOption, 30)
     .option("-q, --quiet", "no notes, not even of refused requests")
     .addHelpText("after", "\nExample:\n  koala serve --model ./koala-lightning-700m --port 7860\n")
