@@ -86,8 +86,8 @@ describe("a full Redis", () => {
     await server.close(0);
   });
 
-  /** A queue and a worker whose painter gives its events one by one, as it is told. */
-  async function slowly(use: (queue: JobQueue, paint: (event?: PaintEvent) => void) => Promise<void>) {
+  /** A queue and a worker whose jobs' events are given one by one. */
+  async function slowly(use: (queue: JobQueue, give: (event?: PaintEvent) => void) => Promise<void>) {
     const prefix = `test-${randomUUID()}`;
     const given: (PaintEvent | undefined)[] = [];
     let wake = () => {};
@@ -112,7 +112,7 @@ describe("a full Redis", () => {
     await worker.close({ graceSeconds: 0 });
   }
   const step = (n: number): PaintEvent => ({ type: "step", step: n, total: 2, secondsLeft: 1 });
-  const picture: PaintEvent = {
+  const image: PaintEvent = {
     type: "image",
     image: {
       index: 0,
@@ -127,19 +127,19 @@ describe("a full Redis", () => {
     vi.waitFor(async () => expect((await queue.get(id))!.state).toBe("running"), 5000);
 
   it("keeps a running job waiting for room for its images, which is then done", async () => {
-    await slowly(async (queue, paint) => {
+    await slowly(async (queue, give) => {
       const { id } = await queue.submit(await tinyOrder(catalogue));
       const following = followed(queue, id);
       await running(queue, id);
       await fill();
-      paint(step(1));
+      give(step(1));
       await vi.waitFor(async () => expect((await queue.get(id))!.step).toBe(1));
-      paint(picture);
+      give(image);
       // Longer than its lock lives by itself, which nobody can write now.
       await new Promise((resolve) => setTimeout(resolve, 9000));
       expect((await queue.get(id))!).toMatchObject({ state: "running", images: [] });
       await empty();
-      paint();
+      give();
       const states = jobsIn(await following).map(({ state }) => state);
       expect(states).toEqual(["queued", "running", "done"].slice(-states.length));
       expect((await queue.image(id, 0))!.bytes.length).toBe(300_000);
@@ -147,14 +147,14 @@ describe("a full Redis", () => {
   });
 
   it("that stays full ends a running job with the reason, and lets others be cancelled", async () => {
-    await slowly(async (queue, paint) => {
+    await slowly(async (queue, give) => {
       const { id } = await queue.submit(await tinyOrder(catalogue));
       // Of another shape, so that it waits.
       const waits = await queue.submit(await tinyOrder(catalogue, { steps: 3 }));
       await running(queue, id);
       await fill();
       expect((await queue.cancel(waits.id))!.state).toBe("cancelled");
-      paint(picture);
+      give(image);
       await vi.waitFor(async () => expect((await queue.get(id))!.state).toBe("failed"), 30_000);
       expect((await queue.get(id))!.error).toEqual({
         code: "unavailable",
@@ -166,13 +166,13 @@ describe("a full Redis", () => {
   });
 
   it("that stays full lets a running job be cancelled", async () => {
-    await slowly(async (queue, paint) => {
+    await slowly(async (queue, give) => {
       const { id } = await queue.submit(await tinyOrder(catalogue));
       await running(queue, id);
       await fill();
       await queue.cancel(id);
-      paint(step(1));
-      paint(step(2));
+      give(step(1));
+      give(step(2));
       await vi.waitFor(async () => expect((await queue.get(id))!.state).toBe("cancelled"), 5000);
       await empty();
     });
@@ -187,7 +187,7 @@ describe("a full Redis", () => {
       const id = randomUUID();
       await store.submit(id, order, limits);
       await store.begin(id, "worker/1");
-      await store.report(id, "worker/1", picture);
+      await store.report(id, "worker/1", image);
       await store.end(id, "worker/1", "done");
       // All but the last two ended long ago.
       if (i < 18) await admin.hset(store.key("job", id), "finishedAt", Date.now() - 61_000);

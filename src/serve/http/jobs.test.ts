@@ -202,7 +202,7 @@ describe("a full queue", () => {
 });
 
 describe("a job's events", () => {
-  it("come to many followers with every state and picture, and with fewer steps than there are", async () => {
+  it("come to many followers with every state and image, and with fewer steps than there are", async () => {
     const busy = await at.busy();
     const { id } = await submitted({ steps: 100 });
     const streams = Array.from({ length: 200 }, async () => eventsOf(await at.get(`/api/jobs/${id}/events`)));

@@ -33,7 +33,7 @@ export type StoreOptions = {
 
 type Argument = string | number | Buffer;
 
-/** Whoever waits for a job that ended has fetched its pictures by then. */
+/** Whoever waits for a job that ended has fetched its images by then. */
 const safeSeconds = 60;
 const dropAtOnce = 8;
 
