@@ -100,6 +100,8 @@ export const imagePaths: ReadonlySet<string> = new Set([
   "/v1/images/edits",
   "/sdapi/v1/img2img",
   "/sdapi/v1/png-info",
+  // Units of ControlNet that are switched off bring their images along.
+  "/sdapi/v1/txt2img",
 ]);
 
 /** Pictures' addresses cannot be guessed, and `<img>` cannot send a key; the page's files hold no secrets. */

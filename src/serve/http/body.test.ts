@@ -204,7 +204,9 @@ it("routes whose schema has an image take large bodies, and no others", async ()
     $ref ? document.components.schemas[$ref.split("/").at(-1)!]! : schema;
   const takesImage = (operation: Operation) =>
     Object.values(operation.requestBody?.content ?? {}).some(({ schema }) =>
-      Object.keys(named(schema).properties ?? {}).some((name) => /^(image|mask|init_images)$/.test(name)),
+      Object.keys(named(schema).properties ?? {}).some((name) =>
+        /^(image|mask|init_images|alwayson_scripts)$/.test(name),
+      ),
     );
   const paths = Object.entries(document.paths).filter(([, operations]) =>
     Object.values(operations).some(takesImage),

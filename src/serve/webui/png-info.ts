@@ -1,7 +1,7 @@
 /** @file The settings inside an image, whichever program wrote them, as AUTOMATIC1111's `png-info` answers them. */
 
 import { readFileTexts } from "../../image/metadata.js";
-import { formatParameters } from "../../image/metadata-parameters.js";
+import { formatParameters, parseParameters } from "../../image/metadata-parameters.js";
 import { settingsIn } from "../../image/programs/programs.js";
 import { sourceFromText } from "../source.js";
 
@@ -10,13 +10,8 @@ export async function pngInfo(image: string) {
   const texts = await readFileTexts(bytes);
   const found = settingsIn(texts)?.parameters;
   const info = texts.get("parameters") ?? (found ? formatParameters(found) : "");
-  const items: Record<string, string> = info === "" ? {} : { parameters: info };
-  const parameters = found
-    ? {
-        Prompt: found.prompt,
-        "Negative prompt": found.negativePrompt ?? "",
-        ...Object.fromEntries(found.fields),
-      }
-    : {};
-  return { info, items, parameters };
+  if (info === "") return { info, items: {}, parameters: {} };
+  const { prompt, negativePrompt = "", fields } = found ?? parseParameters(info);
+  const parameters = { Prompt: prompt, "Negative prompt": negativePrompt, ...Object.fromEntries(fields) };
+  return { info, items: { parameters: info }, parameters };
 }
