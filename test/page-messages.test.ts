@@ -56,7 +56,7 @@ it.each([
   const { page, complaints, close } = await visit(browser, server.url, options);
   await page.clock.install();
   for (let i = 0; i < 12; i++) await page.setInputFiles("#read-file", nothingInside(`file-${i}.png`));
-  await page.waitForSelector("text=file-11.png holds no settings");
+  await page.waitForSelector("text=file-11.png is no PNG, JPEG or WebP file");
   expect(await page.locator(".message").count()).toBe(3);
   await page.click("text=9 more");
   const texts = await page.locator(".message p").allInnerTexts();
@@ -69,7 +69,7 @@ it.each([
   await page.clock.fastForward("10:00");
   expect(await page.locator(".message").count()).toBe(11);
   await page.setInputFiles("#read-file", nothingInside("file-0.png"));
-  await page.waitForSelector("text=/file-0.png holds .* \\(2 times\\)/");
+  await page.waitForSelector("text=/file-0.png is no .* \\(2 times\\)/");
   await page.click("text=Dismiss all 11");
   expect(await page.locator(".message").count()).toBe(0);
   await close();
