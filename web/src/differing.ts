@@ -4,11 +4,12 @@ import type { Settings } from "../../src/serve/schemas.js";
 
 /** Names and values, as they are shown and compared. */
 export function rowsOf(settings: Settings): (readonly [name: string, value: string])[] {
-  const { negativePrompt, model, width, height, steps, guidanceScale, seed, scheduler, strength, masked } =
-    settings;
+  const { negativePrompt, model, lora, width, height, steps, guidanceScale, seed } = settings;
+  const { scheduler, strength, masked } = settings;
   return [
     ...(negativePrompt ? [["Negative prompt", negativePrompt] as const] : []),
     ["Model", model],
+    ...(lora ? [["LoRA", lora.map(({ name, scale }) => `${name} (${scale})`).join(", ")] as const] : []),
     ["Size", `${width} × ${height}`],
     ["Steps", String(steps)],
     ["Guidance", String(guidanceScale)],

@@ -1,32 +1,36 @@
-/** @file Which model, and its defaults. What changes a model, as a LoRA does, is chosen below it, from the model's card. */
+/** @file Which model, and its defaults. and the LoRAs that are added to it. */
 
 import { AboutModel } from "./about-model.js";
 import { SelectField } from "./fields.js";
+import { LoraFields } from "./lora-fields.js";
 import { chooseModel, model, resetToDefaults, served } from "./settings.js";
 
 export function ModelFields({ wrong }: { wrong: (field: string) => boolean }) {
   const now = model.value;
   return (
-    <div class="wide model">
-      <SelectField
-        id="model"
-        label="Model"
-        value={now?.id ?? ""}
-        options={(served.value?.models ?? []).map(({ id, name }) => [id, name] as const)}
-        onChange={chooseModel}
-        invalid={wrong("model")}
-      />
-      <button
-        type="button"
-        class="quiet-button"
-        title={`From ${now?.advisedBy ?? "the model"}`}
-        onClick={() => now && resetToDefaults(now)}
-      >
-        Its defaults
-      </button>
-      <div class="hint">
-        <AboutModel />
+    <>
+      <div class="wide model">
+        <SelectField
+          id="model"
+          label="Model"
+          value={now?.id ?? ""}
+          options={(served.value?.models ?? []).map(({ id, name }) => [id, name] as const)}
+          onChange={chooseModel}
+          invalid={wrong("model")}
+        />
+        <button
+          type="button"
+          class="quiet-button"
+          title={`From ${now?.advisedBy ?? "the model"}`}
+          onClick={() => now && resetToDefaults(now)}
+        >
+          Its defaults
+        </button>
+        <div class="hint">
+          <AboutModel />
+        </div>
       </div>
-    </div>
+      <LoraFields invalid={wrong("lora")} />
+    </>
   );
 }

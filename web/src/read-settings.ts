@@ -18,6 +18,7 @@ export type ReadSettings = {
   seed?: string;
   scheduler?: string;
   strength?: number;
+  lora?: readonly { name: string; scale: number }[];
   /** What of another program's settings has no place in the form, in sentences. */
   notes?: readonly string[];
 };
@@ -66,6 +67,16 @@ function fromRecord(json: string): ReadSettings | undefined {
     seed: seed !== undefined && isSeed(seed) ? seed : undefined,
     scheduler: className === undefined ? undefined : (shortNameOf(className, config) ?? className),
     strength: numberIn(record, "strength"),
+    lora: isObject(model) ? lorasIn(model.loras) : undefined,
+  });
+}
+
+/** A record names files; a server names LoRAs by them, without the extension. */
+function lorasIn(value: unknown): ReadSettings["lora"] {
+  if (!Array.isArray(value)) return undefined;
+  return value.filter(isObject).flatMap((lora) => {
+    const [name, scale] = [textIn(lora, "name"), numberIn(lora, "scale")];
+    return name === undefined ? [] : [{ name: name.replace(/\.safetensors$/, ""), scale: scale ?? 1 }];
   });
 }
 

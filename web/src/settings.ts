@@ -21,6 +21,10 @@ export const strength = signal(0.6);
 /** Whether the words of a small model are shown: beside the rest where there is room. */
 export const wordsOpen = signal(matchMedia("(min-width: 60rem)").matches);
 
+export type ChosenLora = Model["loras"][number];
+/** Only such as the model has. */
+export const loras = signal<readonly ChosenLora[]>([]);
+
 /** What image-to-image begins with; the mask is white where it is painted anew. */
 export const startImage = signal<Blob | undefined>(undefined);
 export const mask = signal<Blob | undefined>(undefined);
@@ -61,10 +65,11 @@ export function startSettings(list: ModelList): void {
     const target = kept[name] as Signal<unknown> | undefined;
     if (target && typeof target.value === typeof value) target.value = value;
   }
+  loras.value = known ? lorasHere(before.loras).here : [];
   if (!known && list.models[0]) chooseModel(list.models[0].id);
   effect(() => {
     const values = Object.fromEntries(Object.entries(kept).map(([name, { value }]) => [name, value]));
-    localStorage.setItem(storageKey, JSON.stringify(values));
+    localStorage.setItem(storageKey, JSON.stringify({ ...values, loras: loras.value }));
   });
 }
 
@@ -82,7 +87,21 @@ export function chooseModel(id: string): void {
   const chosen = served.value?.models.find((model) => model.id === id);
   if (!chosen) return;
   modelId.value = id;
+  loras.value = lorasHere(loras.value).here;
   resetToDefaults(chosen);
+}
+
+/** Which of the LoRAs the model has, and the names of those it has not. */
+function lorasHere(wanted: unknown): { here: ChosenLora[]; missing: string[] } {
+  const here: ChosenLora[] = [];
+  const missing: string[] = [];
+  for (const lora of Array.isArray(wanted) ? wanted : []) {
+    const { name, scale } = (lora ?? {}) as Partial<ChosenLora>;
+    const served = model.value?.loras.find((known) => known.name === name);
+    if (served) here.push({ name: served.name, scale: typeof scale === "number" ? scale : served.scale });
+    else if (typeof name === "string") missing.push(name);
+  }
+  return { here, missing };
 }
 
 export function resetToDefaults({ defaults }: Model): void {
@@ -115,6 +134,9 @@ export function useSettings(from: ReadSettings | Settings): string | undefined {
     scheduler.value = from.scheduler;
   else if (from.scheduler !== undefined) missing.push(`the scheduler ${from.scheduler}`);
   if (from.model !== undefined && !known) missing.push(`the model ${from.model}`);
+  const chosen = lorasHere(from.lora);
+  loras.value = chosen.here;
+  if (chosen.missing.length > 0) missing.push(`the LoRA ${chosen.missing.join(", ")}`);
   count.value = 1;
   return missing.length === 0 ? undefined : `Not here: ${missing.join(" and ")}. The rest was taken over.`;
 }
@@ -159,6 +181,7 @@ export async function requestNow(): Promise<GenerationRequest> {
     seed: seed.value,
     ...(scheduler.value !== "" && { scheduler: scheduler.value }),
     count: count.value,
+    ...(loras.value.length > 0 && { lora: [...loras.value] }),
     ...(image && { image: await base64(image), strength: strength.value }),
     ...(image && mask.value && { mask: await base64(mask.value) }),
   };
