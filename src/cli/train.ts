@@ -7,7 +7,7 @@ import { Cancelled } from "../errors.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { unetConfig } from "../models/unet-config.js";
 import { loadComponents } from "../pipeline/load.js";
-import { autoencoderJob, loadPictures } from "../train/autoencoder.js";
+import { autoencoderJob, checkAutoencoderOutput, loadPictures } from "../train/autoencoder.js";
 import { openCache } from "../train/cache/cache.js";
 import { type DataOptions, openData, type Skipped } from "../train/data/source.js";
 import { checkBatches } from "../train/distil.js";
@@ -128,6 +128,7 @@ async function vaeJob(
   const folder = (await kindOf(file)) === "folder";
   const json = await readJson(folder ? path.join(file, "config.json") : file);
   const config = tinyVaeConfig(json, file);
+  await checkAutoencoderOutput(output);
   const weights = folder && !flags.fromScratch ? { weights: await resolveWeights(file) } : {};
   const skipped: Skipped[] = [];
   const pictures = await loadPictures(await openData(data, dataOptions), options, (one) => skipped.push(one));

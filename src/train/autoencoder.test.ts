@@ -1,6 +1,6 @@
 /** @file Training an autoencoder on noise: that it learns, where its latents end up, and what stays as it was. */
 
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -8,7 +8,7 @@ import { Generator } from "../diffusion/random.js";
 import { blockingEngine } from "../engine/ort.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { readFloats, resolveWeights } from "../weights/component.js";
-import { autoencoderJob } from "./autoencoder.js";
+import { autoencoderJob, checkAutoencoderOutput } from "./autoencoder.js";
 import { trainingOptions } from "./options.js";
 import { train } from "./trainer.js";
 
@@ -59,6 +59,18 @@ async function run(name: string, request: object, from?: string) {
   await train(job, { folder: output, options, resume: false, onStep });
   return { first: rows[0]!, last: rows.at(-1)!, weights: await resolveWeights(output) };
 }
+
+it("is not written over another autoencoder, as over the one that it begins as", async () => {
+  const folder = path.join(root, "another");
+  await mkdir(folder);
+  await checkAutoencoderOutput(folder);
+  await checkAutoencoderOutput(path.join(root, "absent"));
+  await writeFile(path.join(folder, "config.json"), "{}");
+  await expect(checkAutoencoderOutput(folder)).rejects.toMatchObject({
+    field: "output",
+    message: expect.stringContaining('got config.json in "'),
+  });
+});
 
 describe("an autoencoder in training", () => {
   it("learns its pictures, and to keep its latents at mean 0 and variance 1", async () => {

@@ -4,14 +4,14 @@ import path from "node:path";
 import { Generator } from "../diffusion/random.js";
 import type { Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort.js";
-import { InvalidRequest } from "../errors.js";
+import { InvalidRequest, listed } from "../errors.js";
 import { fromPicture, type Picture, toPicture } from "../image/pixels.js";
 import { type TinyVaeConfig, tinyEncode } from "../models/tiny-vae.js";
 import { partProgram } from "../pipeline/part.js";
 import type { Params } from "../tensor/params.js";
 import { count, input, type Shape } from "../tensor/tensor.js";
 import { readFloats, type WeightSet } from "../weights/component.js";
-import { makeFolder, writeWhole } from "../weights/files.js";
+import { kindOf, makeFolder, readdir, writeWhole } from "../weights/files.js";
 import type { JsonObject } from "../weights/json.js";
 import { writeSafetensors } from "../weights/safetensors-file.js";
 import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
@@ -25,6 +25,7 @@ import { stepProgram } from "./parallel.js";
 import { type GradientProgram, trainingDevice } from "./programs.js";
 import { randomWeight } from "./random-weights.js";
 import type { Job } from "./trainer.js";
+import { runFile } from "./watch/run.js";
 
 /** Pictures of one size as bytes in memory, by key. */
 export type Pictures = ReadonlyMap<string, Picture>;
@@ -142,6 +143,21 @@ function mirrored(image: Float32Array, width: number): Float32Array {
   return image.map((_, i) => image[i - (i % width) + (width - 1 - (i % width))]!);
 }
 
+const configFile = "config.json";
+const weightsFile = "diffusion_pytorch_model.safetensors";
+
+/** Refuses, before a run has begun, a folder that holds an autoencoder already, which is not this run's. */
+export async function checkAutoencoderOutput(output: string): Promise<void> {
+  if ((await kindOf(output)) !== "folder") return;
+  const there = await readdir(output);
+  const models = there.includes(runFile)
+    ? []
+    : there.filter((name) => name === configFile || name === weightsFile);
+  if (models.length === 0) return;
+  const rule = `must be new, empty or a run of training, got ${listed(models)} in "${output}".`;
+  throw new InvalidRequest("output", output, `${rule} Choose another folder.`);
+}
+
 /** Writes what was trained, and of what was not the weights that the run began with. */
 async function saveAutoencoder(
   { output, json, weights }: AutoencoderOptions,
@@ -149,11 +165,11 @@ async function saveAutoencoder(
 ): Promise<void> {
   await makeFolder(output);
   const config = `${JSON.stringify({ _class_name: "AutoencoderTiny", ...json }, undefined, 2)}\n`;
-  await writeWhole(path.join(output, "config.json"), config);
+  await writeWhole(path.join(output, configFile), config);
   const kept = [...(weights?.tensors ?? [])].filter(([name]) => !trained.has(name));
   const tensors = [
     ...kept.map(([name, { shape }]) => [name, { shape, data: () => readFloats(weights!, name) }] as const),
     ...trained,
   ].map(([name, t]) => [name, { dtype: "F32" as const, ...t }] as const);
-  await writeSafetensors(path.join(output, "diffusion_pytorch_model.safetensors"), new Map(tensors));
+  await writeSafetensors(path.join(output, weightsFile), new Map(tensors));
 }
