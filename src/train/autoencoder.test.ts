@@ -68,7 +68,7 @@ it("is not written over another autoencoder, as over the one that it begins as",
   await writeFile(path.join(folder, "config.json"), "{}");
   await expect(checkAutoencoderOutput(folder)).rejects.toMatchObject({
     field: "output",
-    message: expect.stringContaining('got config.json in "'),
+    message: expect.stringContaining('got "config.json" in'),
   });
 });
 
