@@ -9,10 +9,10 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { floats } from "../src/engine/engine.js";
 import { lower } from "../src/engine/lower.js";
-import { blockingEngine } from "../src/engine/ort.js";
+import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { macs } from "../src/models/cost.js";
 import { traceUnet } from "../src/models/trace.js";
-import { loadComponents, textWidth } from "../src/pipeline/load.js";
+import { loadComponents, textWidth } from "../src/pipeline/components.js";
 import { Params, tracing } from "../src/tensor/params.js";
 import { constant, input, matmul } from "../src/tensor/tensor.js";
 

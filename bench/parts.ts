@@ -12,10 +12,10 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { floats, longs, type Session, type Values } from "../src/engine/engine.js";
-import { workerEngine } from "../src/engine/node.js";
-import { runBytes, runtimeBytes } from "../src/pipeline/fit.js";
-import { type Components, loadComponents, textWidth } from "../src/pipeline/load.js";
-import { states } from "../src/pipeline/text.js";
+import { workerEngine } from "../src/engine/ort/worker-engine.js";
+import { type Components, loadComponents, textWidth } from "../src/pipeline/components.js";
+import { runBytes, runtimeBytes } from "../src/pipeline/memory-estimate.js";
+import { states } from "../src/pipeline/text-encoding.js";
 import { input } from "../src/tensor/tensor.js";
 
 type Job = { load: () => Promise<Session>; inputs: Record<string, Values> };

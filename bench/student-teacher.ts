@@ -3,7 +3,7 @@
  * `npx tsx bench/student-teacher.ts`, after a build.
  */
 
-import { opened } from "../nano/paint.js";
+import { opened } from "../nano/images.js";
 import { shipped, snapshot } from "../nano/stages.js";
 
 const turns = 12;

@@ -16,11 +16,11 @@ import { parseArgs } from "node:util";
 import { Generator } from "../src/diffusion/random.js";
 import { floats, type Values } from "../src/engine/engine.js";
 import { lower } from "../src/engine/lower.js";
-import { blockingEngine } from "../src/engine/ort.js";
+import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { unetConfig } from "../src/models/unet-config.js";
 import { count } from "../src/tensor/tensor.js";
+import { layoutOf, trainingDevice, wholeProgram } from "../src/train/gradient-program.js";
 import { AdamW } from "../src/train/optimizer.js";
-import { layoutOf, trainingDevice, wholeProgram } from "../src/train/programs.js";
 import { randomWeight } from "../src/train/random-weights.js";
 import { studentTrace } from "../src/train/step.js";
 

@@ -6,11 +6,11 @@
  */
 
 import { parseArgs } from "node:util";
-import { openCatalogue } from "../src/serve/catalogue.js";
-import { defaultLimits } from "../src/serve/limits.js";
-import type { JobQueue } from "../src/serve/queue.js";
-import { redisQueue } from "../src/serve/redis/queue.js";
-import { settle } from "../src/serve/settle.js";
+import { defaultLimits } from "../src/jobs/limits.js";
+import { openCatalogue } from "../src/jobs/model-registry.js";
+import type { JobQueue } from "../src/jobs/queue.js";
+import { redisQueue } from "../src/jobs/redis/queue.js";
+import { settle } from "../src/jobs/resolve-request.js";
 import { startRedis } from "../test/redis-server.js";
 import { startWorker } from "../test/worker-process.js";
 

@@ -1,13 +1,13 @@
 /** @file Runs the sections over a golden folder: computes each row, then opens its golden data, then compares. */
 
 import { compare } from "./compare.js";
-import { distil } from "./distil.js";
+import { distil } from "./distill/distill.js";
 import { random } from "./random.js";
 import { failed, type Result } from "./report.js";
 import { type Context, orFailing, type Row, type Section } from "./row.js";
-import { runs } from "./runs.js";
-import { schedulers } from "./schedulers.js";
-import { stages } from "./stages.js";
+import { runs } from "./runs/runs.js";
+import { schedulers } from "./schedulers/schedulers.js";
+import { stages } from "./stages/stages.js";
 import { tokens } from "./tokens.js";
 
 /** In the order of the report. */

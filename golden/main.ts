@@ -2,8 +2,8 @@
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { workerEngine } from "../src/engine/node.js";
-import { kindOf } from "../src/weights/files.js";
+import { workerEngine } from "../src/engine/ort/worker-engine.js";
+import { kindOf } from "../src/files/file-system.js";
 import { conform, exitCode, sections } from "./conform.js";
 import { line, summary } from "./report.js";
 

@@ -2,8 +2,8 @@
 
 import { readdir } from "node:fs/promises";
 import path from "node:path";
-import { kindOf, readText } from "../src/weights/files.js";
-import { type JsonObject, parseJsonObject } from "../src/weights/json.js";
+import { kindOf, readText } from "../src/files/file-system.js";
+import { type JsonObject, parseJsonObject } from "../src/files/json.js";
 import { openSafetensors } from "../src/weights/safetensors-file.js";
 import type { Numbers } from "./row.js";
 

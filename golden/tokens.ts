@@ -2,8 +2,8 @@
 
 import path from "node:path";
 import { z } from "zod";
+import { kindOf, readJson, readText } from "../src/files/file-system.js";
 import { type ClipTokenizer, loadTokenizer } from "../src/text/tokenizer.js";
-import { kindOf, readJson, readText } from "../src/weights/files.js";
 import { readGoldenJson } from "./read.js";
 import { type Computed, type Golden, list, type Row, type Section } from "./row.js";
 import { equal } from "./tolerances.js";

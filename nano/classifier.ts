@@ -2,9 +2,9 @@
 
 import { Generator } from "../src/diffusion/random.js";
 import type { Values } from "../src/engine/engine.js";
-import type { BlockingEngine } from "../src/engine/ort.js";
-import type { Layout } from "../src/train/flat.js";
-import { layoutOf, type TracedLoss, wholeProgram } from "../src/train/programs.js";
+import type { BlockingEngine } from "../src/engine/ort/blocking-engine.js";
+import { layoutOf, type TracedLoss, wholeProgram } from "../src/train/gradient-program.js";
+import type { Layout } from "../src/train/parameter-buffer.js";
 import { randomWeights } from "../src/train/random-weights.js";
 import type { Job } from "../src/train/trainer.js";
 

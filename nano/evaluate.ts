@@ -8,10 +8,10 @@ import { backgroundNames, worded } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
-import { accuracy, type Judge, shrunk } from "./judge/judge.js";
-import { lookOf } from "./judge/samples.js";
-import { opened, type Sampling } from "./paint.js";
-import type { Answers, Question } from "./questions.js";
+import { accuracy, type Judge, shrunk } from "./evaluator/evaluator.js";
+import { lookOf } from "./evaluator/samples.js";
+import { opened, type Sampling } from "./images.js";
+import type { Answers, Question } from "./labels.js";
 
 export type Score = Record<Question, number> & { pictures: number };
 export type Evaluation = { sampling: Sampling; trained: Score; heldOut: Score; secondsPerPicture: number };

@@ -29,9 +29,9 @@ import { among, type Data, readData } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { first, fortyPrompts } from "./data/nouns.js";
 import { evaluate } from "./evaluate.js";
+import { keptJudge, leastAccuracy, openJudge } from "./evaluator/make.js";
 import { writeJudge, writeSnapshot } from "./export.js";
-import { keptJudge, leastAccuracy, openJudge } from "./judge/make.js";
-import { writeSheet } from "./paint.js";
+import { writeSheet } from "./images.js";
 import { children } from "./processes.js";
 import { shipped, snapshot, snapshotText, stages } from "./stages.js";
 

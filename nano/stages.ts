@@ -6,9 +6,9 @@ import { cp } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readData, shippedData, writeEvery, writeNouns } from "./data/dataset.js";
+import { makeJudge } from "./evaluator/make.js";
 import { exportModel } from "./export.js";
-import { makeJudge } from "./judge/make.js";
-import { writeTemplate } from "./template.js";
+import { writeTemplate } from "./initial-model.js";
 import { teachText } from "./text.js";
 
 export type Stage = { name: string; about: string; done: () => boolean; run: () => Promise<void> };

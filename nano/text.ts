@@ -6,17 +6,17 @@
 
 import path from "node:path";
 import { longs, type Values } from "../src/engine/engine.js";
-import { blockingEngine } from "../src/engine/ort.js";
+import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { type ClipConfig, clipText } from "../src/models/clip.js";
 import { linear } from "../src/nn.js";
-import { loadComponents } from "../src/pipeline/load.js";
+import { loadComponents } from "../src/pipeline/components.js";
 import { Params, tracing } from "../src/tensor/params.js";
 import { add, concat, input, mean, reshape, softmax, type Tensor } from "../src/tensor/tensor.js";
 import type { ClipTokenizer } from "../src/text/tokenizer.js";
 import { below, seeded } from "../src/train/data/seeded.js";
-import { partWeights } from "../src/train/joint.js";
+import { partWeights } from "../src/train/finetuning-task.js";
+import type { TracedLoss } from "../src/train/gradient-program.js";
 import { trainingOptions } from "../src/train/options.js";
-import type { TracedLoss } from "../src/train/programs.js";
 import { train } from "../src/train/trainer.js";
 import { openSafetensors, writeSafetensors } from "../src/weights/safetensors-file.js";
 import { classifierJob, steadily } from "./classifier.js";
@@ -24,7 +24,7 @@ import { backgroundNames, caption } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
-import { type Classes, classesOf, questions, rightAnswers, rightInputs, surprise } from "./questions.js";
+import { type Classes, classesOf, questions, rightAnswers, rightInputs, surprise } from "./labels.js";
 
 const encoders = ["text_encoder", "text_encoder_2"];
 const batchSize = 64;

@@ -2,20 +2,20 @@
 
 export { CudaGenerator } from "./diffusion/philox.js";
 export { Generator, type NoiseSource, randn } from "./diffusion/random.js";
-export type { SchedulerConfig, StepOptions, StepResult } from "./diffusion/scheduler.js";
-export * from "./diffusion/scheduler.js";
+export type { SchedulerConfig, StepOptions, StepResult } from "./diffusion/schedulers/scheduler.js";
+export * from "./diffusion/schedulers/scheduler.js";
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { Picture } from "./image/pixels.js";
-export type { GenerateResult, Step } from "./pipeline/painter.js";
-export { Painting, type SaveOptions } from "./pipeline/painting.js";
+export type { GenerateResult, Step } from "./pipeline/base-pipeline.js";
+export { Painting, type SaveOptions } from "./pipeline/generated-image.js";
+export type { PictureSource } from "./pipeline/latents.js";
+export { metadataProblem } from "./pipeline/metadata/capacity.js";
+export { readRequest, type SavedRequest } from "./pipeline/metadata/read.js";
+export type { PictureRecord } from "./pipeline/metadata/schema.js";
 export {
   DiffusionPipeline,
   type LoadOptions,
   StableDiffusionPipeline,
   StableDiffusionXLPipeline,
 } from "./pipeline/pipeline.js";
-export type { PictureRecord } from "./pipeline/record.js";
 export type { GenerateRequest } from "./pipeline/request.js";
-export { metadataProblem } from "./pipeline/room.js";
-export { readRequest, type SavedRequest } from "./pipeline/saved.js";
-export type { PictureSource } from "./pipeline/start.js";

@@ -3,8 +3,8 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import sharp from "sharp";
-import { blockingEngine } from "../src/engine/ort.js";
-import { type Components, loadComponents } from "../src/pipeline/load.js";
+import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
+import { type Components, loadComponents } from "../src/pipeline/components.js";
 import type { CacheOptions } from "../src/train/cache/build.js";
 import { openData } from "../src/train/data/source.js";
 

@@ -14,10 +14,10 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { model } from "./distil-command.js";
+import { model } from "./distill-command.js";
 import { type Ended, type Limits, limitedKoala } from "./limited.js";
-import { makePictures } from "./pictures.js";
 import { tinyModel } from "./serving.js";
+import { makePictures } from "./test-images.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-cannot-"));
 afterAll(() => rmSync(scratch, { recursive: true }));

@@ -4,9 +4,9 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
-import { camelCase } from "../src/diffusion/config.js";
 import { Generator } from "../src/diffusion/random.js";
-import { type Scheduler, schedulerFromConfig } from "../src/diffusion/scheduler.js";
+import { camelCase } from "../src/diffusion/schedulers/config.js";
+import { type Scheduler, schedulerFromConfig } from "../src/diffusion/schedulers/scheduler.js";
 import { DiffusionPipeline } from "../src/pipeline/pipeline.js";
 import type { GenerateRequest } from "../src/pipeline/request.js";
 

@@ -11,7 +11,7 @@ import { main } from "../golden/main.js";
 import { openGolden } from "../golden/read.js";
 import { failed, line } from "../golden/report.js";
 import type { Engine } from "../src/engine/engine.js";
-import { workerEngine } from "../src/engine/node.js";
+import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { change, replace } from "./change.js";
 
 const data = fileURLToPath(new URL("../golden/data", import.meta.url));

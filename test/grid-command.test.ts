@@ -6,8 +6,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { fileTexts } from "../src/image/file-texts.js";
-import { readRequest } from "../src/pipeline/saved.js";
+import { fileTexts } from "../src/image/metadata/file-texts.js";
+import { readRequest } from "../src/pipeline/metadata/read.js";
 import { tinyModel } from "./serving.js";
 
 const koala = new URL("../dist/cli/main.js", import.meta.url).pathname;

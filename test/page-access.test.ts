@@ -5,8 +5,8 @@ import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { modelOrShipped } from "../src/pipeline/shipped.js";
-import { type Serving, serveModels } from "../src/serve/server.js";
+import { modelOrShipped } from "../src/pipeline/bundled-model.js";
+import { type Serving, serveModels } from "../src/server/server.js";
 import { desktop, openBrowser, phone, visit } from "./browser.js";
 import { tinyModel } from "./serving.js";
 

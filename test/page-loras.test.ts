@@ -2,8 +2,8 @@
 
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { modelOrShipped } from "../src/pipeline/shipped.js";
-import { type Serving, serveModels } from "../src/serve/server.js";
+import { modelOrShipped } from "../src/pipeline/bundled-model.js";
+import { type Serving, serveModels } from "../src/server/server.js";
 import { openBrowser, type Visit, visit } from "./browser.js";
 import { tinyLora, tinyModel } from "./serving.js";
 

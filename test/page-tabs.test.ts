@@ -2,8 +2,8 @@
 
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { JobList } from "../src/serve/schemas.js";
-import { type Serving, serveModels } from "../src/serve/server.js";
+import type { JobList } from "../src/jobs/schemas.js";
+import { type Serving, serveModels } from "../src/server/server.js";
 import { openBrowser, visit } from "./browser.js";
 import { tinyModel } from "./serving.js";
 

@@ -3,9 +3,9 @@
 import { readFile } from "node:fs/promises";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, describe, expect, it } from "vitest";
-import { fileTexts } from "../src/image/file-texts.js";
-import type { Job, JobList } from "../src/serve/schemas.js";
-import { type Serving, serveModels } from "../src/serve/server.js";
+import { fileTexts } from "../src/image/metadata/file-texts.js";
+import type { Job, JobList } from "../src/jobs/schemas.js";
+import { type Serving, serveModels } from "../src/server/server.js";
 import { openBrowser, phone, type Visit, visit } from "./browser.js";
 import { tinyModel } from "./serving.js";
 

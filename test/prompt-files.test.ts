@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, describe, expect, it } from "vitest";
-import { model } from "./distil-command.js";
+import { model } from "./distill-command.js";
 
 const main = new URL("../dist/cli/main.js", import.meta.url).pathname;
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-prompts-"));

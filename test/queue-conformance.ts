@@ -1,13 +1,13 @@
 /** @file What a JobQueue promises, whichever it is: one suite for the embedded queue and the one on Redis. */
 
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
-import { type Catalogue, openCatalogue } from "../src/serve/catalogue.js";
-import { defaultLimits } from "../src/serve/limits.js";
-import type { Order, PainterService } from "../src/serve/paint.js";
-import { openPainter } from "../src/serve/painter.js";
-import { Draining, type JobEvent, type JobQueue, QueueFull } from "../src/serve/queue.js";
-import type { GenerationRequest } from "../src/serve/schemas.js";
-import { settle } from "../src/serve/settle.js";
+import { defaultLimits } from "../src/jobs/limits.js";
+import { type Catalogue, openCatalogue } from "../src/jobs/model-registry.js";
+import { openPainter } from "../src/jobs/pipeline-processor.js";
+import type { Order, PainterService } from "../src/jobs/processor.js";
+import { Draining, type JobEvent, type JobQueue, QueueFull } from "../src/jobs/queue.js";
+import { settle } from "../src/jobs/resolve-request.js";
+import type { GenerationRequest } from "../src/jobs/schemas.js";
 import { tinyModel } from "./serving.js";
 
 export type QueueOptions = { most?: number; keepMs?: number };

@@ -2,9 +2,9 @@
 
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe } from "vitest";
-import { embeddedQueue } from "../src/serve/embedded.js";
-import { redisQueue } from "../src/serve/redis/queue.js";
-import { JobWorker } from "../src/serve/redis/worker.js";
+import { embeddedQueue } from "../src/jobs/memory-queue.js";
+import { redisQueue } from "../src/jobs/redis/queue.js";
+import { JobWorker } from "../src/jobs/redis/worker.js";
 import { queueConformance } from "./queue-conformance.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 

@@ -2,10 +2,10 @@
 
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { outageOf } from "../src/serve/redis/connection.js";
-import { queueOver } from "../src/serve/redis/open.js";
-import type { Job, JobList, ModelList } from "../src/serve/schemas.js";
-import { type Serving, serveModels } from "../src/serve/server.js";
+import { outageOf } from "../src/jobs/redis/connection.js";
+import { queueOver } from "../src/jobs/redis/open.js";
+import type { Job, JobList, ModelList } from "../src/jobs/schemas.js";
+import { type Serving, serveModels } from "../src/server/server.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 import { eventsOf, tinyLora, tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";

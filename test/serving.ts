@@ -1,20 +1,20 @@
 /** @file A server with the tiny model for tests: as a function, or on a socket. */
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
-import { type Aliases, type Catalogue, type NamedLora, openCatalogue } from "../src/serve/catalogue.js";
-import { type EmbeddedOptions, embeddedQueue } from "../src/serve/embedded.js";
-import { createApp } from "../src/serve/http/app.js";
-import type { GuardOptions } from "../src/serve/http/guard.js";
-import { type Listening, listen } from "../src/serve/http/listen.js";
-import { makeMetrics } from "../src/serve/http/metrics.js";
-import type { Page } from "../src/serve/http/page.js";
-import { imageTasks } from "../src/serve/image-tasks.js";
-import { defaultLimits } from "../src/serve/limits.js";
-import type { Order } from "../src/serve/paint.js";
-import { openPainter } from "../src/serve/painter.js";
-import type { JobQueue, JobStatus } from "../src/serve/queue.js";
-import type { GenerationRequest, Limits } from "../src/serve/schemas.js";
-import { settle } from "../src/serve/settle.js";
+import { defaultLimits } from "../src/jobs/limits.js";
+import { type EmbeddedOptions, embeddedQueue } from "../src/jobs/memory-queue.js";
+import { type Aliases, type Catalogue, type NamedLora, openCatalogue } from "../src/jobs/model-registry.js";
+import { openPainter } from "../src/jobs/pipeline-processor.js";
+import type { Order } from "../src/jobs/processor.js";
+import type { JobQueue, JobStatus } from "../src/jobs/queue.js";
+import { settle } from "../src/jobs/resolve-request.js";
+import type { GenerationRequest, Limits } from "../src/jobs/schemas.js";
+import { createApp } from "../src/server/app.js";
+import type { GuardOptions } from "../src/server/guard.js";
+import { imageTasks } from "../src/server/image-tasks.js";
+import { type Listening, listen } from "../src/server/listen.js";
+import { makeMetrics } from "../src/server/metrics.js";
+import type { Page } from "../src/server/page.js";
 
 const pipelines = new URL("../golden/data/pipelines", import.meta.url).pathname;
 export const tinyModel = `${pipelines}/koala-1b-tiny`;

@@ -3,13 +3,13 @@
 import { basename, dirname, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { InvalidRequest } from "../errors.js";
+import { kindOf, readJson } from "../files/file-system.js";
 import { macs, parameters } from "../models/cost.js";
 import { knownUnets } from "../models/known.js";
 import { traceUnet } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 import { manifest } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { kindOf, readJson } from "../weights/files.js";
 import { type Column, markdownTable, textTable } from "./table.js";
 
 /** A U-Net to compare: `config` is its parsed `config.json`, `file` the path that error messages name. */

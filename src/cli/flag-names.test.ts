@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { trainingOptions } from "../train/options.js";
-import { distilCommand } from "./distil.js";
+import { distilCommand } from "./distill.js";
 import { inFlags, onCommandLine } from "./flag-names.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";

@@ -6,10 +6,10 @@
 import path from "node:path";
 import { z } from "zod";
 import { InvalidRequest } from "../errors.js";
+import { ifThere, readFile, writeWhole } from "../files/file-system.js";
 import { type Axes, axisLabel, type Cell } from "../grid/axes.js";
-import type { ModelRecord } from "../pipeline/record.js";
-import type { Order } from "../serve/paint.js";
-import { ifThere, readFile, writeWhole } from "../weights/files.js";
+import type { Order } from "../jobs/processor.js";
+import type { ModelRecord } from "../pipeline/metadata/schema.js";
 import { bytesHash, hashOf } from "../weights/fingerprint.js";
 
 const manifestName = "grid.json";

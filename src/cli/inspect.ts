@@ -2,15 +2,15 @@
 
 import path from "node:path";
 import { Command } from "commander";
-import { blockingEngine } from "../engine/ort.js";
+import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { kindOf } from "../files/file-system.js";
 import { clipText } from "../models/clip.js";
-import { loadComponents } from "../pipeline/load.js";
-import { checkWeights } from "../pipeline/part.js";
+import { checkWeights } from "../pipeline/component.js";
+import { loadComponents } from "../pipeline/components.js";
 import { manifest, type Params } from "../tensor/params.js";
 import { count, input, param } from "../tensor/tensor.js";
 import { resolveWeights, type WeightSet } from "../weights/component.js";
-import { kindOf } from "../weights/files.js";
 import { textTable } from "./table.js";
 import { exitCodes, warn } from "./terminal.js";
 

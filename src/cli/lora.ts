@@ -6,10 +6,10 @@
 import path from "node:path";
 import { InvalidArgumentError } from "commander";
 import { InvalidRequest } from "../errors.js";
+import { kindOf, readdir } from "../files/file-system.js";
+import type { NamedLora } from "../jobs/model-registry.js";
 import type { Lora } from "../pipeline/lora.js";
-import { partName } from "../pipeline/provenance.js";
-import type { NamedLora } from "../serve/catalogue.js";
-import { kindOf, readdir } from "../weights/files.js";
+import { partName } from "../pipeline/metadata/write.js";
 import { partsShown } from "./models.js";
 
 /** Adds one value of the option. What follows the last colon is the scale if it is a number; else the name goes on. */

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 /** @file The `koala` command: starts the program, and tells in one line where not even its modules can be opened. */
 
-import { namedFileError, systemCode } from "../weights/file-errors.js";
+import { namedFileError, systemCode } from "../files/file-errors.js";
 
 try {
   await import("./program.js");

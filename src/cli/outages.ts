@@ -1,7 +1,7 @@
 /** @file Tells whoever runs a server or a worker of a Redis that does nothing for now. */
 
 import pc from "picocolors";
-import { outageOf, placeOf } from "../serve/redis/connection.js";
+import { outageOf, placeOf } from "../jobs/redis/connection.js";
 import { printError } from "./terminal.js";
 
 const againSeconds = 30;

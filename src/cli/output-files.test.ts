@@ -13,8 +13,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { FileError } from "../errors.js";
-import { decodePicture } from "../image/encode.js";
-import { Painting } from "../pipeline/painting.js";
+import { decodePicture } from "../image/codec.js";
+import { Painting } from "../pipeline/generated-image.js";
 import { checkFiles, openOutput, writeOutputs } from "./output-files.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-output-"));

@@ -7,12 +7,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { seedAfter } from "../diffusion/seed.js";
 import { FileError, InvalidRequest } from "../errors.js";
-import { formatOf } from "../image/encode.js";
-import type { Painting } from "../pipeline/painting.js";
-import { retold } from "../weights/file-errors.js";
-import { kindOf, makeFolder, mkdtemp, rmdir, writeWhole } from "../weights/files.js";
-import { checkWritable, writeNew } from "../weights/writable.js";
-import { againName } from "./from.js";
+import { retold } from "../files/file-errors.js";
+import { kindOf, makeFolder, mkdtemp, rmdir, writeWhole } from "../files/file-system.js";
+import { checkWritable, writeNew } from "../files/writable.js";
+import { formatOf } from "../image/codec.js";
+import type { Painting } from "../pipeline/generated-image.js";
+import { againName } from "./from-image.js";
 
 /** A file to be written; where `numbered`, the next free name is taken in place of one that is there. */
 type OutputFile = { file: string; numbered: boolean; bytes: () => Promise<Uint8Array> };

@@ -9,7 +9,7 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { quick, tinyLora, tinyModel } from "../../test/serving.js";
-import type { ModelList } from "../serve/schemas.js";
+import type { ModelList } from "../jobs/schemas.js";
 
 const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
 

@@ -3,7 +3,7 @@
 import { SingleBar } from "cli-progress";
 import pc from "picocolors";
 import { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "../errors.js";
-import { fileError, namedFileError, systemCode } from "../weights/file-errors.js";
+import { fileError, namedFileError, systemCode } from "../files/file-errors.js";
 
 /** 0 done, 1 failed, 2 the command line or a value in it is wrong, 130 stopped by Ctrl-C. */
 export const exitCodes = { failed: 1, usage: 2, stopped: 130 } as const;

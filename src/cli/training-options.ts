@@ -3,9 +3,9 @@
 import { type Command, Option } from "commander";
 import type { DataOptions } from "../train/data/example.js";
 import { featureSets } from "../train/features.js";
+import { layerRules } from "../train/layer-mapping.js";
+import { rateSchedules } from "../train/lr-schedule.js";
 import { parseFeature, parseLoss, type TrainingRequest } from "../train/options.js";
-import { layerRules } from "../train/pairing.js";
-import { rateSchedules } from "../train/rates.js";
 import { numberOption } from "./numbers.js";
 
 const list = (value: string, before: string[] | undefined) => [...(before ?? []), value];

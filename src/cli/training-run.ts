@@ -2,15 +2,15 @@
 
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
-import type { loadComponents } from "../pipeline/load.js";
+import { checkWritable } from "../files/writable.js";
+import type { StepMetrics } from "../monitor/metrics.js";
+import type { loadComponents } from "../pipeline/components.js";
 import { buildCache, type CacheProgress } from "../train/cache/build.js";
 import { aspectBuckets } from "../train/data/buckets.js";
 import type { DataOptions, Skipped } from "../train/data/example.js";
 import { openData } from "../train/data/source.js";
 import type { TrainingOptions } from "../train/options.js";
 import type { Finished } from "../train/trainer.js";
-import type { StepMetrics } from "../train/watch/metrics.js";
-import { checkWritable } from "../weights/writable.js";
 import { inFlags } from "./flag-names.js";
 import { exitCodes, type Progress } from "./terminal.js";
 

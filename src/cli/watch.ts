@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Command, InvalidArgumentError } from "commander";
-import { watchRun } from "../train/watch/server.js";
+import { watchRun } from "../monitor/server.js";
 import { stopOnInterrupt } from "./terminal.js";
 
 export function watchCommand(): Command {

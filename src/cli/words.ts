@@ -3,8 +3,8 @@
 import { Command } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
-import { modelOrShipped } from "../pipeline/shipped.js";
-import { wordsOf } from "../pipeline/words.js";
+import { modelOrShipped } from "../pipeline/bundled-model.js";
+import { wordsOf } from "../pipeline/read-vocabulary.js";
 
 type Options = { model?: string; json?: boolean };
 

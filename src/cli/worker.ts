@@ -1,10 +1,10 @@
 /** @file `koala worker`: paints the jobs that `koala serve --redis` takes. */
 
 import { Command } from "commander";
-import { openCatalogue } from "../serve/catalogue.js";
-import { checkUrl } from "../serve/redis/connection.js";
-import { JobWorker } from "../serve/redis/worker.js";
-import { painterThread } from "../serve/thread.js";
+import { openCatalogue } from "../jobs/model-registry.js";
+import { painterThread } from "../jobs/processor-thread.js";
+import { checkUrl } from "../jobs/redis/connection.js";
+import { JobWorker } from "../jobs/redis/worker.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { wholeOption } from "./numbers.js";
 import { outageTeller } from "./outages.js";

@@ -1,7 +1,7 @@
 /** @file The forward process: betas and their cumulative product, in float32 as Diffusers keeps them. */
 
 import { f32, linspace32 } from "./arithmetic.js";
-import type { Settings } from "./settings.js";
+import type { Settings } from "./schedulers/config-fields.js";
 
 /** The forward process at every training timestep. */
 export type NoiseSchedule = { readonly betas: Float32Array; readonly alphasCumprod: Float32Array };

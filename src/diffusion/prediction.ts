@@ -1,7 +1,7 @@
 /** @file What a network's output says about the clean sample and the noise. Knows no schedule and no scheduler. */
 
 import { f32 } from "./arithmetic.js";
-import type { PredictionType } from "./settings.js";
+import type { PredictionType } from "./schedulers/config-fields.js";
 import { weightedSum } from "./vector.js";
 
 /** Noisy sample = alpha * clean + sigma * noise. alpha is 1 where variance explodes; else alpha^2 + sigma^2 = 1. */

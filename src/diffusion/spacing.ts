@@ -1,7 +1,7 @@
 /** @file Which training timesteps are visited (timestep_spacing, steps_offset), descending. Knows no sigmas. */
 
 import { arangeToZero, linspace, roundHalfEven } from "./arithmetic.js";
-import type { Settings } from "./settings.js";
+import type { Settings } from "./schedulers/config-fields.js";
 
 type Spacing = Pick<Settings, "timestepSpacing" | "stepsOffset" | "numTrainTimesteps">;
 

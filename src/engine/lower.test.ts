@@ -12,8 +12,8 @@ import { input, matmul, type Tensor } from "../tensor/tensor.js";
 import { cpu, standard } from "./device.js";
 import { floats, floatsOf, type Values } from "./engine.js";
 import { lower } from "./lower.js";
-import { workerEngine } from "./node.js";
-import { blockingEngine } from "./ort.js";
+import { blockingEngine } from "./ort/blocking-engine.js";
+import { workerEngine } from "./ort/worker-engine.js";
 
 const tiny = (name: string) =>
   unetConfig(

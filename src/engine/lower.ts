@@ -5,9 +5,9 @@
 
 import { topological } from "../tensor/order.js";
 import type { Attributes, DType, Op, Padding, Shape, Size, Tensor } from "../tensor/tensor.js";
-import { channelsLast } from "./channels-last.js";
 import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
+import { channelsLast } from "./rewrite/channels-last.js";
 
 /** A weight's value: a place in a file, from where ONNX Runtime reads it, or its bytes. */
 export type StoredWeight = { dtype: ElementType; shape: Shape } & (

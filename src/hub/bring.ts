@@ -2,9 +2,9 @@
 
 import path from "node:path";
 import { Cancelled, FileError, listed, ModelError } from "../errors.js";
-import { kindOf, readJson } from "../weights/files.js";
+import { kindOf, readJson } from "../files/file-system.js";
+import type { JsonObject } from "../files/json.js";
 import { shardIndex } from "../weights/index-file.js";
-import type { JsonObject } from "../weights/json.js";
 import { cachedCommit, filesUnder, isWhole, type RepoCache, readRefs, repoCache, writeRef } from "./cache.js";
 import { type HubFile, type HubOptions, hubClient } from "./client.js";
 import { type DownloadProgress, fetchFiles } from "./fetch.js";

@@ -17,7 +17,7 @@ import {
   systemCode,
   unfinished,
   writeWhole,
-} from "../weights/files.js";
+} from "../files/file-system.js";
 import { isCommit } from "./id.js";
 
 /** The places of one model; `snapshot` is the folder that a pipeline opens. */

@@ -8,8 +8,17 @@ import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { lock } from "proper-lockfile";
 import { Cancelled, FileError, ModelError } from "../errors.js";
-import { remedyFor, systemCode } from "../weights/file-errors.js";
-import { appending, ifThere, makeFolder, readStream, rename, rm, stat, writeAll } from "../weights/files.js";
+import { remedyFor, systemCode } from "../files/file-errors.js";
+import {
+  appending,
+  ifThere,
+  makeFolder,
+  readStream,
+  rename,
+  rm,
+  stat,
+  writeAll,
+} from "../files/file-system.js";
 import { isWhole, type RepoCache } from "./cache.js";
 import { type HubClient, type HubFile, RangeIgnored } from "./client.js";
 import type { HubModel } from "./id.js";

@@ -2,8 +2,8 @@
 
 import path from "node:path";
 import { Cancelled, ModelError } from "../errors.js";
-import { makeFolder } from "../weights/files.js";
-import { freeBytes } from "../weights/writable.js";
+import { makeFolder } from "../files/file-system.js";
+import { freeBytes } from "../files/writable.js";
 import { isWhole, linkBlob, type RepoCache } from "./cache.js";
 import type { HubFile } from "./client.js";
 import { type Download, diskFull, downloadBlob } from "./download.js";

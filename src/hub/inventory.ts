@@ -2,7 +2,7 @@
 
 import path from "node:path";
 import { FileError, InvalidRequest, listed, ModelError } from "../errors.js";
-import { ifThere, kindOf, readdir, readJson, readlink, realpath, rm, stat } from "../weights/files.js";
+import { ifThere, kindOf, readdir, readJson, readlink, realpath, rm, stat } from "../files/file-system.js";
 import { modelIndex } from "../weights/index-file.js";
 import { filesUnder, type RepoCache, readRefs, repoCache, repoPrefix } from "./cache.js";
 import { missingFrom } from "./resolve.js";

@@ -1,7 +1,7 @@
 /** @file A model's name becomes a folder: one that is there, or the needed files of a Hub repository in the cache. */
 
 import { listed, ModelError } from "../errors.js";
-import { kindOf } from "../weights/files.js";
+import { kindOf } from "../files/file-system.js";
 import { type ModelIndex, modelIndex } from "../weights/index-file.js";
 import { channelProblem, familyOfIndex } from "../weights/pipeline-class.js";
 import { type BringOptions, bring, chosenIn, type Listing, type Plan } from "./bring.js";

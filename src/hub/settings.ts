@@ -3,7 +3,7 @@
 import { homedir } from "node:os";
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { readFile, systemCode } from "../weights/files.js";
+import { readFile, systemCode } from "../files/file-system.js";
 import { type Proxies, proxiesOf } from "./proxy.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;

@@ -6,7 +6,7 @@ import sharp from "sharp";
 import { afterAll, expect, it } from "vitest";
 import { EngineError, FileError, InvalidRequest, ShapeError } from "../errors.js";
 import { openSafetensors } from "../weights/safetensors-file.js";
-import { decodePicture, encodePicture, savePicture } from "./encode.js";
+import { decodePicture, encodePicture, savePicture } from "./codec.js";
 import { fromPicture, overBackground, type Picture, toPicture } from "./pixels.js";
 
 const golden = new URL("../../golden/data/runs/", import.meta.url).pathname;

@@ -1,6 +1,6 @@
 /** @file An image file becomes a mask: what of another image is generated anew, and what is kept. */
 
-import { type Decoded, decodePicture } from "./encode.js";
+import { type Decoded, decodePicture } from "./codec.js";
 import { type Picture, toGrey } from "./pixels.js";
 
 export type MaskOptions = {

@@ -1,11 +1,11 @@
 /** @file The loop that every scheduler shares: noise becomes a latent, one network call at a time. */
 
 import { guide, rescaleGuided } from "../diffusion/guidance.js";
-import type { Scheduler } from "../diffusion/scheduler.js";
+import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { floats, floatsOf, type Session, type Values } from "../engine/engine.js";
 import { Cancelled, EngineError } from "../errors.js";
+import { type Kept, putBack } from "./latents.js";
 import type { CheckedRequest } from "./request.js";
-import { type Kept, putBack } from "./start.js";
 
 /** What the U-Net is told besides the latent; with guidance the unconditional half of the batch comes first. */
 export type Conditions = Readonly<Record<string, Values>>;

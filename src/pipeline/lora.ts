@@ -9,7 +9,7 @@ import { show } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";
 import { isFloatDtype } from "../weights/dtype.js";
 import { type LoraFile, type LoraLayer, openLora } from "../weights/lora.js";
-import type { LowRank, WeightChanges } from "./fuse.js";
+import type { LowRank, WeightChanges } from "./weight-changes.js";
 
 /** A LoRA to generate with: W + scale * alpha / rank * up @ down (Hu et al., arXiv 2106.09685). */
 export type Lora = {

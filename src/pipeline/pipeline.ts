@@ -4,16 +4,16 @@
  */
 
 import type { Engine, Values } from "../engine/engine.js";
-import { workerEngine } from "../engine/node.js";
+import { workerEngine } from "../engine/ort/worker-engine.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
 import { resolveParts } from "../hub/resolve-part.js";
-import { type Embeddings, perImage, timeIds } from "./conditions.js";
-import { type ComponentOptions, type Components, loadComponents, textWidth } from "./load.js";
-import { Painter } from "./painter.js";
-import type { LoadedWith } from "./provenance.js";
+import { Painter } from "./base-pipeline.js";
+import { type ComponentOptions, type Components, loadComponents, textWidth } from "./components.js";
+import { type Embeddings, perImage, timeIds } from "./conditioning.js";
+import type { LoadedWith } from "./metadata/write.js";
 import type { CheckedRequest } from "./request.js";
-import { promptTexts, sideBySide } from "./text.js";
+import { promptTexts, sideBySide } from "./text-encoding.js";
 
 export type LoadOptions = Omit<ComponentOptions, "engine"> &
   Pick<ResolveOptions, "revision" | "onProgress" | "signal"> & {

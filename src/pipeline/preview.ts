@@ -1,5 +1,6 @@
 /** @file How a step's latents become a small image: by factors that fit the model's latents, or by a small decoder. */
 
+import type { JsonObject } from "../files/json.js";
 import type { Picture } from "../image/pixels.js";
 import { toPicture } from "../image/pixels.js";
 import {
@@ -9,9 +10,8 @@ import {
   previewLatents,
   shrinkLatents,
 } from "../image/preview.js";
-import type { JsonObject } from "../weights/json.js";
-import type { Advice } from "./advice.js";
-import type { Components } from "./load.js";
+import type { Components } from "./components.js";
+import type { Advice } from "./model-defaults.js";
 
 /** Factors give a pixel per latent; the decoder of an `AutoencoderTiny` gives all pixels, in little time. */
 export type PreviewMethod = { by: "factors"; latentRgb: LatentRgb } | { by: "decoder" };

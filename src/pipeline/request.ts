@@ -5,8 +5,8 @@ import { Generator, type NoiseSource } from "../diffusion/random.js";
 import { resolveSeed, type Seed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import type { Family } from "../weights/pipeline-class.js";
-import { diffusersDefaults, type KindDefaults, requestKind } from "./defaults.js";
-import type { PictureSource } from "./start.js";
+import { diffusersDefaults, type KindDefaults, requestKind } from "./diffusers-defaults.js";
+import type { PictureSource } from "./latents.js";
 import { Warnings } from "./warnings.js";
 
 export type Size2 = readonly [height: number, width: number];

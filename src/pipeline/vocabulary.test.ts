@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { wordsOf } from "./read-vocabulary.js";
 import { unknownWords, unknownWordWarnings, withArticle } from "./vocabulary.js";
-import { wordsOf } from "./words.js";
 
 const words = {
   nouns: [

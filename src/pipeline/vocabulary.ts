@@ -3,7 +3,7 @@
  * The page says so while a prompt is typed, so this must not know Node.
  */
 
-import { closest } from "../diffusion/closest.js";
+import { closest } from "../closest.js";
 import { listed } from "../errors.js";
 
 type Named = { name: string; aliases: string[] };

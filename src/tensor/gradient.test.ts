@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { cpu } from "../engine/device.js";
 import { floats, floatsOf, type Values } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
-import { blockingEngine } from "../engine/ort.js";
+import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { gradients, vjp } from "./gradient.js";
 import { topological } from "./order.js";
 import * as t from "./tensor.js";

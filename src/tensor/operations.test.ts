@@ -4,11 +4,11 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { type Case, operations, traceCase } from "../../golden/ops.js";
+import { type Case, operations, traceCase } from "../../golden/distill/operations.js";
 import { cpu, standard } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
-import { blockingEngine } from "../engine/ort.js";
+import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { parseHeader } from "../weights/safetensors.js";
 
 const folder = new URL("../../golden/data/distil/", import.meta.url);

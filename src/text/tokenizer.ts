@@ -6,8 +6,8 @@
 
 import { InvalidRequest } from "../errors.js";
 import { byteLetters, mergeWord } from "./bpe.js";
-import { fixText } from "./fix.js";
-import { type Lexicon, readLexicon, type TokenizerFiles } from "./lexicon.js";
+import { fixText } from "./ftfy/ftfy.js";
+import { type Lexicon, readLexicon, type TokenizerFiles } from "./tokenizer-files.js";
 
 export interface EncodedPrompt {
   /** Int32[maxLength]: cut with the end token last, or padded. */

@@ -2,10 +2,10 @@
 
 import { expect, it } from "vitest";
 import { Generator } from "../diffusion/random.js";
-import { blockingEngine } from "../engine/ort.js";
+import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
-import { layoutOf, wholeProgram } from "./programs.js";
+import { layoutOf, wholeProgram } from "./gradient-program.js";
 import { randomWeights } from "./random-weights.js";
 
 const config = tinyVaeConfig({

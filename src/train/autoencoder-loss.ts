@@ -17,8 +17,8 @@ import {
   sum,
   type Tensor,
 } from "../tensor/tensor.js";
+import type { TracedLoss } from "./gradient-program.js";
 import { squaredError } from "./loss.js";
-import type { TracedLoss } from "./programs.js";
 
 export type PictureSize = { batch: number; height: number; width: number };
 

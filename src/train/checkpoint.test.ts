@@ -6,8 +6,8 @@ import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ModelError } from "../errors.js";
 import { checkpointSteps, loadCheckpoint, saveCheckpoint } from "./checkpoint.js";
-import { Layout } from "./flat.js";
 import type { OptimizerState } from "./optimizer.js";
+import { Layout } from "./parameter-buffer.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-checkpoint-"));
 afterAll(() => rmSync(scratch, { recursive: true }));

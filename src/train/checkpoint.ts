@@ -6,12 +6,21 @@
 import { randomUUID } from "node:crypto";
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { retold } from "../weights/file-errors.js";
-import { ifThere, kindOf, makeFolder, readdir, readJson, rename, rm, writeWhole } from "../weights/files.js";
+import { retold } from "../files/file-errors.js";
+import {
+  ifThere,
+  kindOf,
+  makeFolder,
+  readdir,
+  readJson,
+  rename,
+  rm,
+  writeWhole,
+} from "../files/file-system.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 import type { Position } from "./data/buckets.js";
-import type { Layout } from "./flat.js";
 import type { OptimizerState } from "./optimizer.js";
+import type { Layout } from "./parameter-buffer.js";
 
 /** Where a run stands, besides its arrays. */
 export type Progress = {

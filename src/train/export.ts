@@ -6,11 +6,6 @@
 import path from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
-import { clipName } from "../models/clip.js";
-import { unetConfig } from "../models/unet-config.js";
-import { type Shape, sameShape, show } from "../tensor/tensor.js";
-import { renamed, resolveWeights } from "../weights/component.js";
-import { fromFloat32 } from "../weights/dtype.js";
 import {
   copyFile,
   kindOf,
@@ -24,13 +19,18 @@ import {
   stat,
   writeFile,
   writeWhole,
-} from "../weights/files.js";
+} from "../files/file-system.js";
+import type { JsonObject } from "../files/json.js";
+import { clipName } from "../models/clip.js";
+import { unetConfig } from "../models/unet-config.js";
+import { runFile } from "../monitor/run.js";
+import { type Shape, sameShape, show } from "../tensor/tensor.js";
+import { renamed, resolveWeights } from "../weights/component.js";
+import { fromFloat32 } from "../weights/dtype.js";
 import { type ModelFolder, openFolder } from "../weights/folder.js";
-import type { JsonObject } from "../weights/json.js";
 import { type TensorSource, writeSafetensors } from "../weights/safetensors-file.js";
-import { json, otherParts, type TakenFile } from "./export-parts.js";
+import { json, otherParts, type TakenFile } from "./export-components.js";
 import { unetWeights } from "./initialisation.js";
-import { runFile } from "./watch/run.js";
 
 /** Weights by their path in the checkpoint. */
 export type Weights = ReadonlyMap<string, { shape: Shape; data: Float32Array }>;

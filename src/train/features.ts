@@ -5,7 +5,7 @@
 
 import { InvalidRequest } from "../errors.js";
 import type { UNetConfig } from "../models/unet-config.js";
-import { type LayerRule, type StagePair, stagePairs, teacherLayer } from "./pairing.js";
+import { type LayerRule, type StagePair, stagePairs, teacherLayer } from "./layer-mapping.js";
 
 export const featureSets = [
   "koala",

@@ -6,7 +6,7 @@ import { traceUnet } from "../models/trace.js";
 import type { UNetConfig } from "../models/unet-config.js";
 import { manifest } from "../tensor/params.js";
 import { type Shape, sameShape } from "../tensor/tensor.js";
-import { type LayerRule, type StagePair, stagePairs, teacherLayer } from "./pairing.js";
+import { type LayerRule, type StagePair, stagePairs, teacherLayer } from "./layer-mapping.js";
 
 /** Every weight of a U-Net with its shape, in the order in which it is used. */
 export const unetWeights = (config: UNetConfig): Map<string, Shape> =>

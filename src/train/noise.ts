@@ -5,13 +5,13 @@
 
 import { f32 } from "../diffusion/arithmetic.js";
 import { noiseSchedule } from "../diffusion/betas.js";
-import { readConfig, type SchedulerKind } from "../diffusion/config.js";
 import { levelOfAlphaBar, velocity } from "../diffusion/prediction.js";
 import type { Generator } from "../diffusion/random.js";
-import { commonDefaults } from "../diffusion/settings.js";
+import { readConfig, type SchedulerKind } from "../diffusion/schedulers/config.js";
+import { commonDefaults } from "../diffusion/schedulers/config-fields.js";
 import { weightedSum } from "../diffusion/vector.js";
 import { InvalidRequest } from "../errors.js";
-import type { JsonObject } from "../weights/json.js";
+import type { JsonObject } from "../files/json.js";
 
 export const targetTypes = ["epsilon", "v_prediction"] as const;
 export type TargetType = (typeof targetTypes)[number];

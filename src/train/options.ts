@@ -4,13 +4,13 @@
  */
 
 import { z } from "zod";
-import { closest } from "../diffusion/closest.js";
+import { closest } from "../closest.js";
 import { InvalidRequest, listed } from "../errors.js";
 import { type FeatureSet, featureSets } from "./features.js";
+import { layerRules } from "./layer-mapping.js";
 import type { LossWeights } from "./loss.js";
+import { rateSchedules } from "./lr-schedule.js";
 import { snrRules, targetTypes } from "./noise.js";
-import { layerRules } from "./pairing.js";
-import { rateSchedules } from "./rates.js";
 
 const oneOf = <const T extends readonly string[]>(values: T) =>
   z.enum(values, `must be one of ${listed([...values], 20)}`);

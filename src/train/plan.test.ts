@@ -2,9 +2,9 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { planTable } from "../cli/plan.js";
+import { planTable } from "../cli/distillation-plan.js";
+import type { JsonObject } from "../files/json.js";
 import { knownUnets } from "../models/known.js";
-import type { JsonObject } from "../weights/json.js";
 import { distillationPlan, type Plan, type PlanRequest, ways } from "./plan.js";
 
 const teacher = JSON.parse(

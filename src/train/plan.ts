@@ -4,22 +4,22 @@
  */
 
 import proto from "onnx-proto";
-import { channelsLast } from "../engine/channels-last.js";
 import { cpu, type Device } from "../engine/device.js";
 import { lower } from "../engine/lower.js";
-import { executed, peakBytes } from "../engine/memory.js";
+import { executed, peakBytes } from "../engine/memory/peak.js";
+import { channelsLast } from "../engine/rewrite/channels-last.js";
+import type { JsonObject } from "../files/json.js";
 import { macs, parameters } from "../models/cost.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 import { gradients, vjp } from "../tensor/gradient.js";
 import { topological } from "../tensor/order.js";
 import { Params, tracing } from "../tensor/params.js";
 import { constant, count, input, Tensor } from "../tensor/tensor.js";
-import type { JsonObject } from "../weights/json.js";
 import { type FeatureSet, featurePairs } from "./features.js";
+import { segmentsOf } from "./gradient-checkpointing.js";
+import { trainingDevice } from "./gradient-program.js";
 import { unetWeights } from "./initialisation.js";
 import type { LossWeights } from "./loss.js";
-import { trainingDevice } from "./programs.js";
-import { segmentsOf } from "./segments.js";
 import { type StepSize, type StudentTrace, stepInputs, studentTrace, watchedUnet } from "./step.js";
 import { type StudentName, studentConfig } from "./student.js";
 

@@ -2,7 +2,7 @@
 
 import type { Generator } from "../diffusion/random.js";
 import { count, type Shape } from "../tensor/tensor.js";
-import type { Layout } from "./flat.js";
+import type { Layout } from "./parameter-buffer.js";
 
 /** Diffusers' networks keep PyTorch's defaults; Transformers draws CLIP's two tables with this deviation. */
 const embeddingDeviation = 0.02;

@@ -2,9 +2,9 @@
 
 import path from "node:path";
 import type { Engine } from "../engine/engine.js";
-import { adviceFor } from "../pipeline/advice.js";
+import { makeFolder, writeWhole } from "../files/file-system.js";
+import { adviceFor } from "../pipeline/model-defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
-import { makeFolder, writeWhole } from "../weights/files.js";
 
 /** Paints each prompt into `samples/step-NNNNNN/` of the run's folder. */
 export async function paintSamples(

@@ -3,12 +3,12 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { ModelError } from "../errors.js";
+import type { JsonObject } from "../files/json.js";
 import { knownUnets } from "../models/known.js";
 import { unetConfig } from "../models/unet-config.js";
-import type { JsonObject } from "../weights/json.js";
 import { openSafetensors } from "../weights/safetensors-file.js";
 import { initialisation, unetWeights } from "./initialisation.js";
-import { teacherLayer } from "./pairing.js";
+import { teacherLayer } from "./layer-mapping.js";
 import { studentConfig } from "./student.js";
 
 const golden = new URL("../../golden/data/distil/", import.meta.url).pathname;

@@ -1,8 +1,8 @@
 /** @file The student's config: an edit of the teacher's, or a file checked against it. Knows no weights. */
 
 import { ModelError } from "../errors.js";
+import type { JsonObject } from "../files/json.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
-import type { JsonObject } from "../weights/json.js";
 
 export const studentNames = ["koala-700m", "koala-1b"] as const;
 export type StudentName = (typeof studentNames)[number];

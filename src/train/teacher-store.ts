@@ -8,7 +8,7 @@ import { createHash } from "node:crypto";
 import path from "node:path";
 import type { Values } from "../engine/engine.js";
 import { FileError, listed, ModelError } from "../errors.js";
-import { kindOf, makeFolder } from "../weights/files.js";
+import { kindOf, makeFolder } from "../files/file-system.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 
 export class TeacherStore {

@@ -14,14 +14,14 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { FileError } from "../errors.js";
-import { writeWhole } from "../weights/files.js";
+import { writeWhole } from "../files/file-system.js";
+import { readMetrics } from "../monitor/metrics.js";
+import { readRun } from "../monitor/run.js";
 import { checkpointSteps } from "./checkpoint.js";
 import { seeded } from "./data/seeded.js";
-import { Layout } from "./flat.js";
 import { type TrainingRequest, trainingOptions } from "./options.js";
+import { Layout } from "./parameter-buffer.js";
 import { type Finished, type Job, type RunOptions, train } from "./trainer.js";
-import { readMetrics } from "./watch/metrics.js";
-import { readRun } from "./watch/run.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-trainer-"));
 afterAll(() => rmSync(scratch, { recursive: true }));

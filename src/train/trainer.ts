@@ -5,9 +5,12 @@
 
 import path from "node:path";
 import { FileError, InvalidRequest } from "../errors.js";
-import { kindOf, readdir, rm, unfinished, writeWhole } from "../weights/files.js";
-import type { JsonObject } from "../weights/json.js";
-import { freeBytes } from "../weights/writable.js";
+import { kindOf, readdir, rm, unfinished, writeWhole } from "../files/file-system.js";
+import type { JsonObject } from "../files/json.js";
+import { freeBytes } from "../files/writable.js";
+import { curvesSvg } from "../monitor/curves.js";
+import { appendMetrics, readMetrics, type StepMetrics } from "../monitor/metrics.js";
+import { readRun, runFile, writeRun } from "../monitor/run.js";
 import {
   checkpointBytes,
   checkpointFolder,
@@ -18,13 +21,10 @@ import {
 } from "./checkpoint.js";
 import type { Position } from "./data/buckets.js";
 import { emaDecay } from "./ema.js";
-import type { Layout } from "./flat.js";
+import { learningRate } from "./lr-schedule.js";
 import { AdamW, type OptimizerState } from "./optimizer.js";
 import type { TrainingOptions } from "./options.js";
-import { learningRate } from "./rates.js";
-import { curvesSvg } from "./watch/curves.js";
-import { appendMetrics, readMetrics, type StepMetrics } from "./watch/metrics.js";
-import { readRun, runFile, writeRun } from "./watch/run.js";
+import type { Layout } from "./parameter-buffer.js";
 
 /** What is trained. */
 export interface Job {

@@ -13,8 +13,8 @@ import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ModelError } from "../errors.js";
+import { readJson } from "../files/file-system.js";
 import { readFloats, readTensor, renamed, resolveWeights } from "./component.js";
-import { readJson } from "./files.js";
 import { parseHeader, serialize } from "./safetensors.js";
 import { openSafetensors, writeSafetensors } from "./safetensors-file.js";
 

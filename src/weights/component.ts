@@ -1,9 +1,9 @@
 /** @file Finds the weights of one part of a model as Diffusers' from_pretrained would. Knows no architecture. */
 import { join } from "node:path";
 import { listed, ModelError } from "../errors.js";
+import { kindOf, readdir, readJson } from "../files/file-system.js";
 import type { StoredArray } from "./dtype.js";
 import { isPickle, isShard, type WeightFile, weightFiles } from "./file-names.js";
-import { kindOf, readdir, readJson } from "./files.js";
 import { shardIndex } from "./index-file.js";
 import type { TensorEntry } from "./safetensors.js";
 import {

@@ -2,8 +2,8 @@
 
 import { createHash } from "node:crypto";
 import path from "node:path";
+import { readdir, readExactly, reading, readText, realFile } from "../files/file-system.js";
 import type { WeightSet } from "./component.js";
-import { readdir, readExactly, reading, readText, realFile } from "./files.js";
 
 /** What every hash here begins with. */
 export const hashMark = "sha256:";

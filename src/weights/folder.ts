@@ -1,10 +1,10 @@
 /** @file A Diffusers folder: which parts model_index.json names, where they are, and their configs. */
 import { join, resolve } from "node:path";
 import { listed, ModelError } from "../errors.js";
+import { kindOf, readdir, readJson } from "../files/file-system.js";
+import type { JsonObject } from "../files/json.js";
 import { unreadParts } from "./file-names.js";
-import { kindOf, readdir, readJson } from "./files.js";
 import { type ModelIndex, modelIndex } from "./index-file.js";
-import type { JsonObject } from "./json.js";
 import { refusePickle } from "./safetensors-file.js";
 
 /** One part; `config` reads its config.json (a scheduler's scheduler_config.json, a tokenizer's own). */

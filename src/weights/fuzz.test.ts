@@ -3,10 +3,10 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { expect, it } from "vitest";
 import { ModelError } from "../errors.js";
+import { parseJsonObject } from "../files/json.js";
+import { jsonFault } from "../files/json-scan.js";
 import { dtypeSizes } from "./dtype.js";
 import { modelIndex, shardIndex } from "./index-file.js";
-import { parseJsonObject } from "./json.js";
-import { jsonFault } from "./json-scan.js";
 import { parseHeader, serialize } from "./safetensors.js";
 
 const pipelines = new URL("../../golden/data/pipelines/", import.meta.url).pathname;

@@ -1,6 +1,6 @@
 /** @file The two index files of a model folder, model_index.json and a sharded part's index. Pure. */
 import { listed, ModelError } from "../errors.js";
-import { describe, isObject, type JsonObject } from "./json.js";
+import { describe, isObject, type JsonObject } from "../files/json.js";
 
 /** Which file holds which tensor. */
 export type ShardIndex = ReadonlyMap<string, string>;

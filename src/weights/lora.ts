@@ -4,10 +4,10 @@
  */
 import { dirname, join } from "node:path";
 import { listed, ModelError } from "../errors.js";
+import { kindOf, readJson } from "../files/file-system.js";
+import { describe, isObject, type JsonObject, parseJsonObject } from "../files/json.js";
 import type { WeightEntry } from "./component.js";
 import { isFloatDtype } from "./dtype.js";
-import { kindOf, readJson } from "./files.js";
-import { describe, isObject, type JsonObject, parseJsonObject } from "./json.js";
 import { openSafetensors, readFloat32, readStored, type SafetensorsFile } from "./safetensors-file.js";
 
 /** Which network a layer belongs to, as model_index.json names it. */

@@ -1,8 +1,8 @@
 /** @file safetensors files in Node: the header is read on opening, a tensor when it is asked for. */
 import { listed, ModelError } from "../errors.js";
+import { readExactly, reading, readRange, realFile, writeAll, writeBeside } from "../files/file-system.js";
 import { isFloatDtype, type StoredArray, toFloat32, viewStored } from "./dtype.js";
 import { isPickle } from "./file-names.js";
-import { readExactly, reading, readRange, realFile, writeAll, writeBeside } from "./files.js";
 import {
   dataBytes,
   encodeHeader,

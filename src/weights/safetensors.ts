@@ -1,7 +1,7 @@
 /** @file The safetensors format, both ways, over bytes in memory. Must not know files or the network. */
 import { listed, ModelError } from "../errors.js";
+import { describe, isObject, type JsonObject, parseJsonObject } from "../files/json.js";
 import { dtypeSizes, isStoredDtype, type StoredDtype } from "./dtype.js";
-import { describe, isObject, type JsonObject, parseJsonObject } from "./json.js";
 
 export type { StoredDtype } from "./dtype.js";
 

@@ -3,6 +3,7 @@
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Compare } from "./compare.js";
+import { ask, Starting, start } from "./connecting.js";
 import { dragging, onDrop } from "./drop.js";
 import { Form } from "./form.js";
 import { openGallery, select, selectedId } from "./gallery.js";
@@ -13,8 +14,7 @@ import { gridRunning, openLatestGrid, paintGrid, stopGrid } from "./grids.js";
 import { Icon } from "./icon.js";
 import { MaskEditor } from "./mask-editor.js";
 import { Messages } from "./messages-view.js";
-import { Stage } from "./stage.js";
-import { ask, Starting, start } from "./starting.js";
+import { Stage } from "./preview.js";
 import { cancel, paintNow, takeUp, tasks } from "./tasks.js";
 import { setTheme, type Theme, theme, themes } from "./theme.js";
 

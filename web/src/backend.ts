@@ -1,7 +1,69 @@
-/** @file The server that this page asks: its own, with the key that the visitor gave. */
+/**
+ * @file What the page needs of whoever paints. Today that is this server (`http-painter.ts`); one that paints in the
+ * tab itself can take its place.
+ */
 
-import { HttpPainter } from "./http-painter.js";
-import { key } from "./key.js";
-import type { Painter } from "./painter.js";
+import type { GenerationRequest, ModelList, Settings } from "../../src/jobs/schemas.js";
+import type { TokenCount } from "../../src/text/token-count.js";
 
-export const backend: Painter = new HttpPainter(() => key.value);
+/** A finished picture: `seed` paints this one alone again; `warnings` say what of the request was cut or changed. */
+export type PaintedPicture = {
+  index: number;
+  seed: string;
+  width: number;
+  height: number;
+  file: Blob;
+  warnings: readonly string[];
+};
+
+export type PaintEvent =
+  /** It was taken; `id` can be followed again after a reload. */
+  | { type: "accepted"; id: string; settings: Settings }
+  | { type: "queued"; position: number | null }
+  | { type: "step"; step: number; total: number; secondsLeft: number | null }
+  | { type: "preview"; index: number; url: string }
+  | { type: "picture"; picture: PaintedPicture }
+  /** The way to the painter is interrupted, or is there again. */
+  | { type: "connection"; lost: boolean };
+
+export interface Painter {
+  /** Which models there are, and what may be asked for. */
+  models(): Promise<ModelList>;
+  /** How many tokens each of the texts is to a model. */
+  countTokens(model: string, texts: readonly string[], signal: AbortSignal): Promise<readonly TokenCount[]>;
+  /**
+   * Paints. Ends when all pictures were given; throws PaintFailure when it cannot be painted, and Stopped when
+   * `signal` fired, which also stops the painter.
+   */
+  paint(request: GenerationRequest, signal: AbortSignal): AsyncIterable<PaintEvent>;
+  /** The same for what an earlier page began; ends at once where nobody knows it any more. */
+  follow(id: string, signal: AbortSignal): AsyncIterable<PaintEvent>;
+}
+
+/** Says what is wrong and what to do; `field` is the setting at fault. */
+export class PaintFailure extends Error {
+  override name = "PaintFailure" as const;
+  readonly field: string | undefined;
+  /** In so many seconds it may go better. */
+  readonly retryAfter: number | undefined;
+
+  constructor(message: string, { field, retryAfter }: { field?: string; retryAfter?: number } = {}) {
+    super(message);
+    this.field = field;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export class Stopped extends Error {
+  override name = "Stopped" as const;
+}
+
+/** The painter is someone's own: it wants to be told a key, or another one. */
+export class KeyNeeded extends PaintFailure {
+  constructor() {
+    super("This server asks for a key. Open the page again and give it.");
+  }
+}
+
+/** Nobody answers; what was begun may go on. */
+export class Unreachable extends PaintFailure {}

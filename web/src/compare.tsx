@@ -6,7 +6,7 @@ import type { SavedPicture } from "./database.js";
 import { Dialog } from "./dialog.js";
 import { differing, rowsOf } from "./differing.js";
 import { compared, filesOf, pictures } from "./gallery.js";
-import { urlOf } from "./pictures.js";
+import { urlOf } from "./images.js";
 
 export const comparing = signal(false);
 

@@ -2,7 +2,7 @@
 
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import type { Axes } from "../../src/grid/axes.js";
-import type { GenerationRequest, Settings } from "../../src/serve/schemas.js";
+import type { GenerationRequest, Settings } from "../../src/jobs/schemas.js";
 
 /** A picture without its files. */
 export type SavedPicture = {

@@ -1,6 +1,6 @@
 /** @file Settings as rows of names and values, and which of them differ between pictures. */
 
-import type { Settings } from "../../src/serve/schemas.js";
+import type { Settings } from "../../src/jobs/schemas.js";
 
 /** Names and values, as they are shown and compared. */
 export function rowsOf(settings: Settings): (readonly [name: string, value: string])[] {

@@ -1,6 +1,6 @@
 /** @file Server-sent events by `fetch`, which, unlike EventSource, can send a key. Connects again when it is cut off. */
 
-import type { GoneEvent, ImageEvent, Job, PreviewEvent, StepEvent } from "../../src/serve/schemas.js";
+import type { GoneEvent, ImageEvent, Job, PreviewEvent, StepEvent } from "../../src/jobs/schemas.js";
 
 /** What the server tells, and whether it can be heard. */
 export type ServerEvent =

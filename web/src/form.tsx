@@ -6,12 +6,12 @@ import { go, view } from "./app.js";
 import { NumberField, Problem, SelectField } from "./fields.js";
 import { gridProblem, gridRunning } from "./grids.js";
 import { Icon, Keys } from "./icon.js";
+import { StartFields } from "./init-image.js";
 import { ModelFields } from "./model-fields.js";
 import { Prompts } from "./prompts.js";
 import { SeedField } from "./seed-field.js";
 import { count, guidanceScale, model, scheduler, served, steps } from "./settings.js";
 import { SizeFields } from "./size-fields.js";
-import { StartFields } from "./start-fields.js";
 import { failure, tasks } from "./tasks.js";
 import { WordsOfModel } from "./words-of-model.js";
 

@@ -14,8 +14,8 @@ import {
   toggleCompared,
 } from "./gallery.js";
 import { Icon } from "./icon.js";
+import { urlOf } from "./images.js";
 import { shortened } from "./long-text.js";
-import { urlOf } from "./pictures.js";
 import { ReadButton } from "./read-button.js";
 import { reveal } from "./reveal.js";
 import { current } from "./tasks.js";

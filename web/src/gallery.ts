@@ -1,11 +1,11 @@
 /** @file The pictures that were painted: kept in IndexedDB, searched, selected, deleted with a way back. */
 
 import { computed, signal } from "@preact/signals";
-import type { Settings } from "../../src/serve/schemas.js";
+import type { Settings } from "../../src/jobs/schemas.js";
+import type { PaintedPicture } from "./backend.js";
 import { type Database, openDatabase, type SavedFiles, type SavedPicture } from "./database.js";
+import { thumbnailOf } from "./images.js";
 import { say } from "./messages.js";
-import type { PaintedPicture } from "./painter.js";
-import { thumbnailOf } from "./pictures.js";
 
 /** The latest first. */
 export const pictures = signal<readonly SavedPicture[]>([]);

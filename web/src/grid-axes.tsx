@@ -4,7 +4,7 @@ import { type AxisKind, axisKinds, axisNames, cellsOf } from "../../src/grid/axe
 import { examples } from "../../src/grid/values.js";
 import { SelectField } from "./fields.js";
 import { axesNow, gridProblem, xKind, xText, yKind, yText } from "./grids.js";
-import { urlOf } from "./pictures.js";
+import { urlOf } from "./images.js";
 import { mask, model, startImage, strength } from "./settings.js";
 
 export function GridAxes() {

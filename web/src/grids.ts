@@ -3,13 +3,13 @@
 import { signal } from "@preact/signals";
 import { type Axes, type AxisKind, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
 import { valuesOf } from "../../src/grid/values.js";
-import { backend } from "./backend.js";
+import { PaintFailure, Stopped } from "./backend.js";
 import type { SavedGrid } from "./database.js";
 import { database } from "./gallery.js";
 import { say } from "./messages.js";
-import { PaintFailure, Stopped } from "./painter.js";
 import { reveal } from "./reveal.js";
 import { drawSeed, prompt, requestNow } from "./settings.js";
+import { backend } from "./this-server.js";
 
 export const xKind = signal<AxisKind>("seed");
 export const yKind = signal<AxisKind | "none">("guidanceScale");

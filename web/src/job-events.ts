@@ -5,9 +5,9 @@
  * sees asks now and then instead, so that any number of tabs can have jobs.
  */
 
-import { Channel } from "../../src/serve/channel.js";
-import { mostFollowed } from "../../src/serve/limits.js";
-import { isOver } from "../../src/serve/queue.js";
+import { Channel } from "../../src/jobs/channel.js";
+import { mostFollowed } from "../../src/jobs/limits.js";
+import { isOver } from "../../src/jobs/queue.js";
 import { pause, type ServerEvent, serverEvents } from "./events.js";
 
 /** Asks the server for the events of these jobs. */

@@ -3,8 +3,8 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Dialog } from "./dialog.js";
+import { sizeOf, urlOf } from "./images.js";
 import { MaskCanvas, type Point } from "./mask-canvas.js";
-import { sizeOf, urlOf } from "./pictures.js";
 import { mask, startImage } from "./settings.js";
 
 export const maskOpen = signal(false);

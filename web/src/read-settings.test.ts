@@ -1,7 +1,7 @@
 /** @file What the page reads from image files, ours and others'. */
 
 import { describe, expect, it } from "vitest";
-import { withPngTexts } from "../../src/image/png-texts.js";
+import { withPngTexts } from "../../src/image/metadata/png-texts.js";
 import compressed from "../../src/image/testdata/compressed.png?inline";
 import dropComfy from "../../src/image/testdata/drop-comfy.png?inline";
 import fooocus from "../../src/image/testdata/fooocus-ifd0.jpg?inline";

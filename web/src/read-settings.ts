@@ -1,10 +1,10 @@
 /** @file What an image file says of its making, as far as the page's form can hold it. */
 
-import { shortNameOf, shortNames } from "../../src/diffusion/scheduler-short-names.js";
+import { shortNameOf, shortNames } from "../../src/diffusion/schedulers/short-names.js";
 import { isSeed } from "../../src/diffusion/seed.js";
-import { fileTexts, recordKeyword } from "../../src/image/file-texts.js";
-import { type Found, settingsIn } from "../../src/image/programs/programs.js";
-import { programSettings } from "../../src/pipeline/program-settings.js";
+import { fileTexts, recordKeyword } from "../../src/image/metadata/file-texts.js";
+import { type Found, settingsIn } from "../../src/image/metadata/programs/programs.js";
+import { programSettings } from "../../src/pipeline/metadata/program-settings.js";
 
 export type ReadSettings = {
   /** Absent where the file's program keeps it in a way that is not read. */

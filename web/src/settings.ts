@@ -1,8 +1,8 @@
 /** @file The form's values: signals that survive a reload, the model's defaults, and the request they make. */
 
 import { computed, effect, type Signal, signal } from "@preact/signals";
-import type { GenerationRequest, Model, ModelList, Settings } from "../../src/serve/schemas.js";
-import { base64, sizeOf, startPicture } from "./pictures.js";
+import type { GenerationRequest, Model, ModelList, Settings } from "../../src/jobs/schemas.js";
+import { base64, sizeOf, startPicture } from "./images.js";
 import type { ReadSettings } from "./read-settings.js";
 
 export const prompt = signal("");

@@ -1,10 +1,10 @@
 /** @file Small decisions of the page: shapes, file names, times, what differs. */
 
 import { describe, expect, it } from "vitest";
-import type { Model, Settings } from "../../src/serve/schemas.js";
+import type { Model, Settings } from "../../src/jobs/schemas.js";
 import { differing } from "./differing.js";
 import { duration } from "./duration.js";
-import { fileName } from "./pictures.js";
+import { fileName } from "./images.js";
 import { shapesOf } from "./shapes.js";
 
 const model = (side: number, sizeMultiple = 8): Pick<Model, "defaults" | "sizeMultiple"> => ({

@@ -1,6 +1,6 @@
 /** @file Sizes to choose from, for the number of pixels that a model was made for. */
 
-import type { Model } from "../../src/serve/schemas.js";
+import type { Model } from "../../src/jobs/schemas.js";
 
 export type Shape = { name: string; width: number; height: number };
 

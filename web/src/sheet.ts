@@ -2,9 +2,9 @@
 
 import { type SheetLayout, sheetColours, sheetLayout } from "../../src/grid/layout.js";
 import { sheetContent, sheetFields } from "../../src/grid/sheet-content.js";
-import { formatParameters } from "../../src/image/metadata-parameters.js";
-import { withPngTexts } from "../../src/image/png-texts.js";
-import { xmpPacket } from "../../src/image/xmp.js";
+import { formatParameters } from "../../src/image/metadata/parameters.js";
+import { withPngTexts } from "../../src/image/metadata/png-texts.js";
+import { xmpPacket } from "../../src/image/metadata/xmp.js";
 import type { SavedGrid } from "./database.js";
 
 export async function sheetOf({ axes, base, cells }: SavedGrid): Promise<Blob> {

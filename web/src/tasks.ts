@@ -1,16 +1,16 @@
 /** @file What is being painted: one task per press of "Paint", each followed to its end and kept in the gallery. */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Settings } from "../../src/serve/schemas.js";
-import { backend } from "./backend.js";
+import type { Settings } from "../../src/jobs/schemas.js";
+import { type PaintEvent, type PaintedPicture, PaintFailure, Stopped, Unreachable } from "./backend.js";
 import { keep, select, selectedId } from "./gallery.js";
+import { urlOf } from "./images.js";
 import { shortened } from "./long-text.js";
 import { say } from "./messages.js";
-import { type PaintEvent, type PaintedPicture, PaintFailure, Stopped, Unreachable } from "./painter.js";
-import { urlOf } from "./pictures.js";
 import { warningsShown } from "./prompt-notes.js";
 import { reveal } from "./reveal.js";
 import { mask, prompt, requestNow, startImage } from "./settings.js";
+import { backend } from "./this-server.js";
 import { forget, remember, takeUnfinished } from "./unfinished.js";
 
 export type Task = {

@@ -2,8 +2,8 @@
 
 import { effect, signal } from "@preact/signals";
 import type { TokenCount } from "../../src/text/token-count.js";
-import { backend } from "./backend.js";
 import { model, negativePrompt, prompt } from "./settings.js";
+import { backend } from "./this-server.js";
 
 /** The text that was counted, and what it is of the model's limit. */
 export type CountedText = TokenCount & { text: string };

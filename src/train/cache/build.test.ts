@@ -8,7 +8,7 @@ import { cacheOptions, components, goldenFolder, makePictures } from "../../../t
 import { Generator } from "../../diffusion/random.js";
 import { floatsOf } from "../../engine/engine.js";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
-import type { Components } from "../../pipeline/load.js";
+import type { Components } from "../../pipeline/components.js";
 import { DiffusionPipeline } from "../../pipeline/pipeline.js";
 import { input } from "../../tensor/tensor.js";
 import { openSafetensors } from "../../weights/safetensors-file.js";

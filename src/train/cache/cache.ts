@@ -4,16 +4,16 @@
  */
 
 import path from "node:path";
+import { samplePosterior, scaled } from "../../diffusion/posterior.js";
 import type { NoiseSource } from "../../diffusion/random.js";
 import { InvalidRequest, listed, ModelError, ShapeError } from "../../errors.js";
+import { kindOf, reading, readRange } from "../../files/file-system.js";
 import { count, type Shape } from "../../tensor/tensor.js";
 import { dtypeSizes, toFloat32 } from "../../weights/dtype.js";
-import { kindOf, reading, readRange } from "../../weights/files.js";
 import type { Embeddings } from "../data/captions.js";
 import type { TimeIds } from "../data/transform.js";
-import { type CaptionEntry, type Catalogue, type ExampleEntry, readCatalogue } from "./catalogue.js";
+import { type CaptionEntry, type Catalogue, type ExampleEntry, readCatalogue } from "./cache-index.js";
 import { type CacheDescription, damaged, readDescription } from "./description.js";
-import { samplePosterior, scaled } from "./posterior.js";
 
 /** The examples of some keys, in their order. */
 export type CachedBatch = {

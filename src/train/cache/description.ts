@@ -3,8 +3,8 @@
 import path from "node:path";
 import { z } from "zod";
 import { FileError, InvalidRequest, listed, ModelError } from "../../errors.js";
+import { kindOf, makeFolder, readdir, readJson, rm, writeWhole } from "../../files/file-system.js";
 import { parseConfig } from "../../models/config.js";
-import { kindOf, makeFolder, readdir, readJson, rm, writeWhole } from "../../weights/files.js";
 import { differences } from "./fingerprint.js";
 
 const whole = z.int("must be a whole number above 0").positive("must be a whole number above 0");

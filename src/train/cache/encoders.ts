@@ -2,8 +2,8 @@
 
 import { floats, floatsOf, type Values } from "../../engine/engine.js";
 import { ModelError } from "../../errors.js";
-import type { Components } from "../../pipeline/load.js";
-import { encodeTexts, promptTexts, sideBySide } from "../../pipeline/text.js";
+import type { Components } from "../../pipeline/components.js";
+import { encodeTexts, promptTexts, sideBySide } from "../../pipeline/text-encoding.js";
 import { Warnings } from "../../pipeline/warnings.js";
 import { input } from "../../tensor/tensor.js";
 import type { Size } from "../data/transform.js";

@@ -1,6 +1,6 @@
 /** @file What made a cache, as short texts that can be compared: networks by config and weights, data, settings. */
 
-import type { Components } from "../../pipeline/load.js";
+import type { Components } from "../../pipeline/components.js";
 import { hashMark, hashOf, textMarks, weightMarks } from "../../weights/fingerprint.js";
 
 /** Texts by what they tell of; those that begin with `hashMark` mean nothing to a reader. */

@@ -8,8 +8,8 @@
 import path from "node:path";
 import type { z } from "zod";
 import { InvalidRequest } from "../../errors.js";
+import { kindOf, readdir, rm } from "../../files/file-system.js";
 import { fromFloat32 } from "../../weights/dtype.js";
-import { kindOf, readdir, rm } from "../../weights/files.js";
 import type { TensorEntry } from "../../weights/safetensors.js";
 import { openSafetensors, writeSafetensors } from "../../weights/safetensors-file.js";
 import { damaged } from "./description.js";

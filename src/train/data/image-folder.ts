@@ -2,13 +2,13 @@
 
 import { posix } from "node:path";
 import { InvalidRequest } from "../../errors.js";
-import { readFile } from "../../weights/files.js";
+import { readFile } from "../../files/file-system.js";
 import { type Caption, captionOf } from "./caption-choice.js";
 import { captionColumns, named, pickColumn } from "./columns.js";
 import type { Example, Skipped } from "./example.js";
 import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
+import { isPicture } from "./image-names.js";
 import { type MetadataRow, metadataRows } from "./metadata.js";
-import { isPicture } from "./picture-names.js";
 import { textOf } from "./reading.js";
 
 /** A picture of the folder with its caption, or the text file the caption is read from when it is needed. */

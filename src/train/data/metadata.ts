@@ -3,8 +3,8 @@
 import { pipeline, Readable } from "node:stream";
 import { parse } from "csv-parse";
 import { InvalidRequest } from "../../errors.js";
-import { decodeChunks, decodeLines } from "../../text-file.js";
-import { readStream } from "../../weights/files.js";
+import { readStream } from "../../files/file-system.js";
+import { decodeChunks, decodeLines } from "../../files/text-file.js";
 import type { DataFile } from "./example.js";
 import { notText } from "./reading.js";
 

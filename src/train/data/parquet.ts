@@ -11,7 +11,7 @@ import {
 } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { FileError, InvalidRequest } from "../../errors.js";
-import { fileError } from "../../weights/file-errors.js";
+import { fileError } from "../../files/file-errors.js";
 import { captionOf } from "./caption-choice.js";
 import { sharedColumn } from "./columns.js";
 import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";

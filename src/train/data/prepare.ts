@@ -1,7 +1,7 @@
 /** @file One pass over training data: each picture decoded, put in its bucket and transformed, or skipped. */
 
 import { InvalidRequest } from "../../errors.js";
-import { tooManyOpen } from "../../weights/file-errors.js";
+import { tooManyOpen } from "../../files/file-errors.js";
 import { nearestBucket } from "./buckets.js";
 import type { DataSource, Example, Skipped } from "./example.js";
 import type { Colour, Picture, Size, TimeIds, TransformOptions } from "./transform.js";

@@ -1,9 +1,9 @@
 /** @file Reads the texts of training data. */
 
 import { InvalidRequest } from "../../errors.js";
-import { type Decoded, decodeText, type Refuse } from "../../text-file.js";
-import { systemCode, tooManyOpen } from "../../weights/file-errors.js";
-import { readFile } from "../../weights/files.js";
+import { systemCode, tooManyOpen } from "../../files/file-errors.js";
+import { readFile } from "../../files/file-system.js";
+import { type Decoded, decodeText, type Refuse } from "../../files/text-file.js";
 import type { DataFile } from "./example.js";
 
 /** A file of one caption, or why there is no text to be had from it. */

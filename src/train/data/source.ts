@@ -2,11 +2,11 @@
 
 import { basename, dirname, join, sep } from "node:path";
 import { InvalidRequest, listed } from "../../errors.js";
-import { ifThere, kindOf, readdir } from "../../weights/files.js";
+import { ifThere, kindOf, readdir } from "../../files/file-system.js";
 import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
 import { openImageFolder } from "./image-folder.js";
+import { isPicture } from "./image-names.js";
 import { openParquet } from "./parquet.js";
-import { isPicture } from "./picture-names.js";
 import { openWebDataset } from "./webdataset.js";
 
 export type { DataOptions, DataSource, Example, Skipped } from "./example.js";

@@ -4,12 +4,12 @@ import { pipeline } from "node:stream";
 import { buffer } from "node:stream/consumers";
 import { type ExtractEvents, extract } from "tar-stream";
 import { FileError, InvalidRequest } from "../../errors.js";
-import { type Decoded, decodeText } from "../../text-file.js";
-import { reading, readStream } from "../../weights/files.js";
+import { reading, readStream } from "../../files/file-system.js";
+import { type Decoded, decodeText } from "../../files/text-file.js";
 import { type Caption, captionOf } from "./caption-choice.js";
 import { captionColumns, named, pickColumn, usualColumn } from "./columns.js";
 import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
-import { isPicture } from "./picture-names.js";
+import { isPicture } from "./image-names.js";
 
 /** Where a picture lies in its shard; captions are read at once. Keyed by extension. */
 type Place = { readonly offset: number; readonly size: number };

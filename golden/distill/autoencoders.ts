@@ -1,0 +1,151 @@
+/** @file vae-kl.* and vae-tiny.*: one step of an autoencoder. */
+
+import path from "node:path";
+import { z } from "zod";
+import type { Values } from "../../src/engine/engine.js";
+import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import { tinyVaeConfig } from "../../src/models/tiny-vae.js";
+import { vaeConfig } from "../../src/models/vae.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
+import {
+  klAutoencoderLoss,
+  type PictureSize,
+  tinyAutoencoderLoss,
+} from "../../src/train/autoencoder-loss.js";
+import { layoutOf, type TracedLoss, wholeProgram } from "../../src/train/gradient-program.js";
+import type { Layout } from "../../src/train/parameter-buffer.js";
+import { readFloats, resolveWeights } from "../../src/weights/component.js";
+import { floatInput, type GoldenFile } from "../read.js";
+import { type Computed, type Golden, list, type Numbers, orFailing, type Row, type Wanted } from "../row.js";
+import { type DistilFolder, json, mustHave, once, one, tensorsOf } from "./folder.js";
+import * as near from "./tolerances.js";
+
+const number = z.looseObject({ value: z.number() });
+const schema = z.looseObject({
+  loss: z.string(),
+  losses: z.record(z.string(), number),
+  grad_norm: number,
+});
+type AutoencoderJson = z.infer<typeof schema>;
+
+/** The trace of a picture's size; every loss that golden gradients are of, and values by name. */
+type Traced = {
+  loss: TracedLoss;
+  /** By the prefix of its gradients' names. */
+  gradientsOf: Readonly<Record<string, Tensor>>;
+  values: Readonly<Record<string, Tensor>>;
+};
+type Kind = (config: unknown, size: PictureSize, golden: AutoencoderJson) => Traced;
+
+const kinds: Readonly<Record<string, Kind>> = {
+  "vae-kl": (config, size, golden) => {
+    const [, weight] = /^mse\(decode\(z\), image\) \+ ([\d.e-]+) \* kl$/.exec(golden.loss) ?? [];
+    if (weight === undefined) throw new Error(`this tool knows no loss such as "${golden.loss}"`);
+    const loss = klAutoencoderLoss(vaeConfig(config), size, { klWeight: Number(weight) });
+    const { moments, latent, reconstruction, outputs } = loss;
+    const gradientsOf = { grad: outputs.total, grad_kl: outputs.kl! };
+    return { loss, gradientsOf, values: { moments, latent, reconstruction } };
+  },
+  "vae-tiny": (config, size) => {
+    const loss = tinyAutoencoderLoss(tinyVaeConfig(config), size);
+    const { latent, reconstruction, outputs } = loss;
+    return { loss, gradientsOf: { grad: outputs.total }, values: { latent, reconstruction } };
+  },
+};
+
+export async function autoencoderRows(set: DistilFolder): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const [name, kind] of Object.entries(kinds)) {
+    if (set.names.includes(`${name}.json`))
+      rows.push(...(await orFailing(name, async () => [await rowOf(set, name, kind)])));
+  }
+  return rows;
+}
+
+async function rowOf(set: DistilFolder, name: string, kind: Kind): Promise<Row> {
+  const owner = `${name}.json`;
+  const isInput = (tensor: string) => ["image", "eps"].includes(tensor);
+  const file = await tensorsOf(set, `${name}.safetensors`, { owner, isInput });
+  const golden = once(async () => schema.parse(await json(set, owner)));
+  return {
+    name,
+    compute: async () => computed(set, name, kind, await golden(), file),
+    expected: async () => wanted(await golden(), file, isInput),
+  };
+}
+
+async function computed(
+  set: DistilFolder,
+  name: string,
+  kind: Kind,
+  golden: AutoencoderJson,
+  file: GoldenFile,
+): Promise<Computed> {
+  await mustHave(set, name, `${name}.json`);
+  const image = await floatInput(file, "image");
+  const [batch, , height, width] = image.shape as [number, number, number, number];
+  const { loss, gradientsOf, values } = kind(
+    await json(set, `${name}/config.json`),
+    { batch, height, width },
+    golden,
+  );
+  const inputs: Record<string, Values> = { image };
+  if (file.names.includes("eps")) inputs.eps = await floatInput(file, "eps");
+  const layout = layoutOf(loss);
+  const weights = new Float32Array(layout.total);
+  const stored = await resolveWeights(path.join(set.folder, name));
+  for (const place of layout.places.keys()) layout.view(weights, place).set(await readFloats(stored, place));
+
+  const found = new Map<string, Numbers>();
+  for (const [prefix, total] of Object.entries(gradientsOf)) {
+    // The first loss has all values; another is differentiated by itself.
+    const first = total === loss.outputs.total;
+    const outputs = first ? { ...loss.outputs, ...values } : { total };
+    const engine = blockingEngine({ threads: set.context.threads ?? 1 });
+    const program = await wholeProgram(engine, { params: loss.params, outputs }, layout);
+    const flat = new Float32Array(layout.total);
+    const given = first ? inputs : { image };
+    const terms = await program.run(weights, given, flat);
+    await program.release();
+    if (first) {
+      for (const [term, { shape }] of Object.entries(values)) found.set(term, list(terms[term]!, ...shape));
+      for (const term of Object.keys(loss.outputs)) found.set(`(${term})`, one(terms[term]![0]!));
+    }
+    for (const [place, numbers] of gradientsFrom(layout, flat)) found.set(`${prefix}/${place}`, numbers);
+    found.set(`(norm of ${prefix})`, one(Math.sqrt(squares(flat))));
+  }
+  return found;
+}
+
+/** From the output backwards. */
+const gradientsFrom = (layout: Layout, flat: Float32Array): [string, Numbers][] =>
+  [...layout.places]
+    .reverse()
+    .map(([place, { shape }]) => [place, { data: layout.view(flat, place), shape }]);
+
+async function wanted(
+  golden: AutoencoderJson,
+  file: GoldenFile,
+  isInput: (tensor: string) => boolean,
+): Promise<Golden> {
+  const tensors = new Map<string, Numbers>();
+  for (const name of file.names.filter((name) => !isInput(name)))
+    tensors.set(name, await file.expected(name));
+  const prefixOf = (name: string) => name.slice(0, name.indexOf("/") + 1);
+  const length = (prefix: string) => {
+    const mine = [...tensors].filter(([name]) => prefixOf(name) === prefix);
+    return Math.sqrt(mine.reduce((sum, [, { data }]) => sum + squares(data as Float32Array), 0));
+  };
+  const lengths = new Map([...new Set([...tensors.keys()].map(prefixOf))].map((p) => [p, length(p)]));
+  const all = new Map<string, Wanted>();
+  for (const [name, numbers] of tensors) {
+    const prefix = prefixOf(name);
+    const wanted = near.wantedGradient(numbers, lengths.get(prefix)!, near.autoencoderGradient);
+    all.set(name, prefix === "" ? { bound: near.autoencoderTensor, numbers } : wanted);
+  }
+  for (const [term, { value }] of Object.entries(golden.losses)) all.set(`(${term})`, near.wantedLoss(value));
+  const norm = { bound: near.gradientNorm, numbers: one(golden.grad_norm.value) };
+  return all.set("(norm of grad)", norm);
+}
+
+const squares = (numbers: Float32Array): number => numbers.reduce((sum, x) => sum + x * x, 0);

@@ -1,0 +1,81 @@
+/** @file A folder of distillation's golden data: which files it has, and how those that belong together are opened. */
+
+import path from "node:path";
+import { kindOf, readJson } from "../../src/files/file-system.js";
+import type { JsonObject } from "../../src/files/json.js";
+import { type GoldenFile, namesIn, openGolden } from "../read.js";
+import { type Context, list, type Numbers, type Wanted } from "../row.js";
+
+export type DistilFolder = {
+  readonly folder: string;
+  readonly names: readonly string[];
+  readonly context: Context;
+};
+
+export async function distilFolder(context: Context): Promise<DistilFolder> {
+  const folder = path.join(context.folder, "distil");
+  return { folder, names: await namesIn(folder), context };
+}
+
+/** What stands for W in names such as `step-W.json`, sorted. */
+export const studentsWith = ({ names }: DistilFolder, kind: string): string[] =>
+  names.flatMap((name) => (name.startsWith(`${kind}-`) && /-(.+)\.json$/.exec(name)?.[1]) || []);
+
+export const json = ({ folder }: DistilFolder, name: string): Promise<JsonObject> =>
+  readJson(path.join(folder, name));
+
+/** A tensor file that `owner`, which is there, belongs with. */
+export async function tensorsOf(
+  set: DistilFolder,
+  name: string,
+  { owner, isInput = () => false }: { owner: string; isInput?: (tensor: string) => boolean },
+): Promise<GoldenFile> {
+  await mustHave(set, name, owner);
+  return openGolden(path.join(set.folder, name), isInput);
+}
+
+/** Throws if a file or folder that `owner` needs is absent. */
+export async function mustHave({ folder }: DistilFolder, name: string, owner: string): Promise<void> {
+  if ((await kindOf(path.join(folder, name))) === undefined)
+    throw new Error(`inputs absent: ${name} must be beside ${owner}`);
+}
+
+/** Computes when first asked, and never again. */
+export function once<T>(compute: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => (result ??= compute());
+}
+
+/** The same by key. */
+export function oncePer<T>(compute: (key: string) => Promise<T>): (key: string) => Promise<T> {
+  const results = new Map<string, Promise<T>>();
+  return (key) => {
+    const found = results.get(key) ?? compute(key);
+    results.set(key, found);
+    return found;
+  };
+}
+
+export const one = (value: number): Numbers => list([value]);
+
+/** Every tensor of `names` as `PREFIX + NAME`, each within what `bound` says. */
+export async function wantedTensors(
+  file: GoldenFile,
+  names: readonly string[],
+  bound: (name: string) => Wanted["bound"],
+): Promise<[string, Wanted][]> {
+  const wanted = async (name: string): Promise<[string, Wanted]> => [
+    name,
+    { bound: bound(name), numbers: await file.expected(name) },
+  ];
+  return Promise.all(names.map(wanted));
+}
+
+/** `under_score` names of Python as ours. */
+export const camelCased = (fields: JsonObject): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [
+      key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase()),
+      value,
+    ]),
+  );

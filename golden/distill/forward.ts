@@ -1,0 +1,96 @@
+/** @file The inside of a step: outputs, features, activations with their gradients, and the error of every pair. */
+
+import { floatsOf, type Values } from "../../src/engine/engine.js";
+import { lower } from "../../src/engine/lower.js";
+import { gradients } from "../../src/tensor/gradient.js";
+import { input, type Tensor } from "../../src/tensor/tensor.js";
+import { type FeaturePair, featureSets } from "../../src/train/features.js";
+import { trainingDevice } from "../../src/train/gradient-program.js";
+import { squaredError } from "../../src/train/loss.js";
+import { teacherFeature } from "../../src/train/step.js";
+import type { Computed, Numbers } from "../row.js";
+import { allTerms, feeds, lossOf, type Nets, type Student } from "./networks.js";
+
+export type Forward = {
+  /** By the names of `step-W.safetensors`. */
+  readonly tensors: Computed;
+  /** Mean squared errors by `pairName`. */
+  readonly pairs: ReadonlyMap<string, number>;
+};
+
+export const pairName = ({ student, teacher }: Pick<FeaturePair, "student" | "teacher">): string =>
+  `${student} <- ${teacher}`;
+
+const under = (names: readonly string[], prefix: string): string[] =>
+  names.flatMap((name) => (name.startsWith(prefix) ? name.slice(prefix.length) : []));
+
+/** Computes everything in `names`, in one program. */
+export async function forwardPass(student: Student, all: Nets, names: readonly string[]): Promise<Forward> {
+  const batch = await all.batch("step");
+  const taught = await all.taught("step");
+  const pairs = new Map(
+    featureSets.flatMap((set) => student.pairs(set)).map((p) => [pairName(p), p] as const),
+  );
+  const watch = [...under(names, "activation/"), ...[...pairs.values()].map((pair) => pair.student)];
+  const { trace } = lossOf(student.config, student.pairs("koala"), batch.size, { weights: allTerms, watch });
+  const inputs = new Map(trace.inputs);
+  const errorOf = (pair: FeaturePair): Tensor => {
+    const ours = trace.at.get(pair.student)!;
+    const name = teacherFeature(pair.teacher);
+    const theirs = inputs.get(name) ?? input(name, ours.shape);
+    inputs.set(name, theirs);
+    return squaredError(ours, theirs);
+  };
+  const places = under(names, "activation_grad/");
+  const placed = (place: string) => (place === "noisy" ? inputs.get(place)! : trace.at.get(place)!);
+  const found = gradients(trace.losses.total, places.map(placed));
+  const session = await all.engine.load(
+    lower(
+      "student",
+      {
+        total: trace.losses.total,
+        student_out: trace.output,
+        ...named("at/", trace.at),
+        ...named("error/", new Map([...pairs].map(([name, pair]) => [name, errorOf(pair)]))),
+        ...named("activation_grad/", new Map(places.map((place, i) => [place, found[i]!]))),
+      },
+      { device: trainingDevice },
+    ),
+  );
+  const { epsilon: schedule } = await all.schedules();
+  const weights = student.layout.values(student.weights());
+  const results = await session.run({
+    ...weights,
+    ...feeds([...inputs.keys()], batch, taught, { schedule }),
+  });
+  await session.release();
+  return {
+    tensors: new Map([["noisy", batch.inputs.noisy!], ...stored(names, results, taught)]),
+    pairs: new Map([...pairs.keys()].map((name) => [name, floatsOf(results[`error/${name}`])[0]!])),
+  };
+}
+
+const named = (prefix: string, tensors: ReadonlyMap<string, Tensor>): Record<string, Tensor> =>
+  Object.fromEntries([...tensors].map(([name, x]) => [prefix + name, x]));
+
+/** The teacher's tensors, the student's from input to output, and the gradients from the output backwards. */
+function stored(
+  names: readonly string[],
+  results: Readonly<Record<string, Values>>,
+  taught: Readonly<Record<string, Values>>,
+): [string, Numbers][] {
+  const at = Object.keys(results).flatMap((name) => under([name], "at/"));
+  const order = [
+    ...Object.entries(taught),
+    ...at.flatMap((place): [string, Numbers][] =>
+      ["activation", "student_feature"].map((kind) => [`${kind}/${place}`, results[`at/${place}`]!]),
+    ),
+    ["student_out", results.student_out!] as const,
+    ...[...at, "noisy"].reverse().flatMap((place): [string, Numbers][] => {
+      const name = `activation_grad/${place}`;
+      return results[name] ? [[name, results[name]]] : [];
+    }),
+  ] as [string, Numbers][];
+  const asked = new Set(names);
+  return order.filter(([name]) => asked.has(name));
+}

@@ -1,0 +1,143 @@
+/** @file The layout of runs/<pipeline>/<case>.json, and what it asks of our pipeline. */
+
+import path from "node:path";
+import { z } from "zod";
+import { CudaGenerator } from "../../src/diffusion/philox.js";
+import { Generator, type NoiseSource } from "../../src/diffusion/random.js";
+import { camelCase } from "../../src/diffusion/schedulers/config.js";
+import { schedulerFromConfig } from "../../src/diffusion/schedulers/scheduler.js";
+import type { Engine } from "../../src/engine/engine.js";
+import { DiffusionPipeline, StableDiffusionXLPipeline } from "../../src/pipeline/pipeline.js";
+import type { GenerateRequest } from "../../src/pipeline/request.js";
+import { openGolden } from "../read.js";
+import type { Context } from "../row.js";
+
+const fields = z.record(z.string(), z.unknown());
+
+/** Strict: a key that this tool does not know could change the picture. */
+export const runSchema = z.strictObject({
+  folder: z.string(),
+  why: z.string().optional(),
+  pipeline: z.string(),
+  scheduler: z.object({ class: z.string(), overrides: fields.default({}) }).optional(),
+  call: fields,
+  generator: z.object({
+    device: z.enum(["cpu", "cuda"]).default("cpu"),
+    seeds: z.array(z.string()).min(1),
+    list: z.boolean().default(false),
+  }),
+  dtype: z.literal("float32").default("float32"),
+  unet_file: z.string().optional(),
+  lora: z.strictObject({ file: z.string(), weight: z.number() }).optional(),
+  force_zeros_for_empty_prompt: z.boolean().optional(),
+  /** The case whose latents this one goes on from. */
+  after: z.string().optional(),
+  /** Tensors of the run, with dtype and shape: part of the expectation. */
+  outputs: z.record(z.string(), z.tuple([z.string(), z.array(z.number())])).default({}),
+});
+export type Run = z.infer<typeof runSchema>;
+/** All of a run that may be known while it is painted. */
+export type RunInputs = Omit<Run, "outputs">;
+
+const known = [
+  ...["prompt", "prompt2", "negativePrompt", "negativePrompt2", "height", "width", "numInferenceSteps"],
+  ...["timesteps", "sigmas", "denoisingEnd", "guidanceScale", "guidanceRescale", "eta", "clipSkip"],
+  ...["numImagesPerPrompt", "originalSize", "cropsCoordsTopLeft", "targetSize", "negativeOriginalSize"],
+  ...["negativeCropsCoordsTopLeft", "negativeTargetSize", "outputType", "strength", "denoisingStart"],
+  ...["image", "maskImage"],
+];
+
+/** Diffusers' arguments as ours; throws for one that our pipelines do not have. `at` is the path of the run's files. */
+export async function requestOf(
+  { call, generator, pipeline }: RunInputs,
+  at: string,
+  factor: number,
+): Promise<GenerateRequest> {
+  const given = Object.entries(call)
+    .filter(([, value]) => value !== null)
+    .map(([key, value]) => [camelCase(key), value] as const);
+  const unknown = given.find(([key]) => !known.includes(key));
+  if (unknown) throw new Error(`call.${unknown[0]}: this build has no such argument`);
+  const { outputType, image, maskImage, ...rest } = Object.fromEntries(given);
+  // Diffusers' image-to-image pipeline takes its size from the picture and ignores these.
+  if (pipeline.includes("Img2Img")) for (const ignored of ["width", "height"]) delete rest[ignored];
+  return {
+    ...(rest as Omit<GenerateRequest, "generator">),
+    ...(image !== undefined && (await pictureOf(image, at, factor))),
+    ...(maskImage !== undefined && { mask: path.join(path.dirname(at), String(maskImage)) }),
+    outputType: outputType === "latent" ? "latent" : "image",
+    generator: generatorOf(generator),
+    onWarning: () => {},
+  };
+}
+
+const tensorOfCase = z.strictObject({ file: z.string(), tensor: z.string() });
+
+/** A file beside the runs, or latents of another case; `factor` is pixels per latent pixel. */
+async function pictureOf(image: unknown, at: string, factor: number): Promise<Partial<GenerateRequest>> {
+  if (typeof image === "string") return { image: path.join(path.dirname(at), image) };
+  const { file, tensor } = tensorOfCase.parse(image);
+  const other = await openGolden(path.join(path.dirname(at), file), (name) => name === tensor);
+  const { data, shape } = await other.input(tensor);
+  return {
+    image: Float32Array.from(data as Float32Array),
+    height: shape[2]! * factor,
+    width: shape[3]! * factor,
+  };
+}
+
+function generatorOf({ device, seeds, list }: Run["generator"]): NoiseSource | NoiseSource[] {
+  const make = (seed: string) =>
+    device === "cuda" ? new CudaGenerator(BigInt(seed)) : new Generator(BigInt(seed));
+  if (!list && seeds.length > 1)
+    throw new Error(`generator: must have one seed unless it is a list, got ${seeds}`);
+  return list ? seeds.map(make) : make(seeds[0]!);
+}
+
+export type OpenPipeline = (run: RunInputs) => Promise<DiffusionPipeline>;
+
+/** Opens each run's pipeline with its scheduler. The networks stay loaded for the next run if it has the same. */
+export function pipelines(context: Context): OpenPipeline {
+  let last: { key: string; pipeline: DiffusionPipeline } | undefined;
+  return async (run) => {
+    const key = JSON.stringify([run.folder, run.unet_file, run.lora, run.force_zeros_for_empty_prompt]);
+    if (last?.key !== key) {
+      await last?.pipeline.close();
+      last = undefined;
+      last = { key, pipeline: await openPipeline(run, context) };
+    }
+    const { pipeline } = last;
+    if (pipeline.constructor.name !== run.pipeline.replace(/(Img2Img|Inpaint)(?=Pipeline$)/, "")) {
+      throw new Error(
+        `pipeline: must be ${pipeline.constructor.name}, as ${run.folder} says, got ${run.pipeline}`,
+      );
+    }
+    const { scheduler } = pipeline.components;
+    pipeline.scheduler = run.scheduler
+      ? schedulerFromConfig(scheduler.config, run.scheduler.overrides, run.scheduler.class)
+      : scheduler;
+    return pipeline;
+  };
+}
+
+async function openPipeline(run: RunInputs, { folder, engine }: Context): Promise<DiffusionPipeline> {
+  const { unet_file: unet, lora, force_zeros_for_empty_prompt: zeros } = run;
+  const inPipelines = (file: string) => path.join(folder, "pipelines", file);
+  const pipeline = await DiffusionPipeline.fromPretrained(path.join(folder, run.folder), {
+    engine,
+    ...(unet !== undefined && { unet: inPipelines(unet) }),
+    ...(lora && { loras: [{ file: inPipelines(lora.file), scale: lora.weight }] }),
+  });
+  return zeros === undefined ? pipeline : withForceZeros(pipeline, zeros, engine);
+}
+
+/** As if model_index.json said so. */
+function withForceZeros(pipeline: DiffusionPipeline, value: boolean, engine: Engine): DiffusionPipeline {
+  const { components } = pipeline;
+  const settings = { ...components.folder.settings, force_zeros_for_empty_prompt: value };
+  const folder = { ...components.folder, settings };
+  if (pipeline instanceof StableDiffusionXLPipeline) {
+    return new StableDiffusionXLPipeline({ ...components, folder }, engine, false);
+  }
+  throw new Error("force_zeros_for_empty_prompt: must be of an SDXL pipeline");
+}

@@ -1,0 +1,73 @@
+/** @file runs/<pipeline>/<case>: whole requests through the public pipeline, every tensor on the way, the picture. */
+
+import path from "node:path";
+import sharp from "sharp";
+import { realFile } from "../../src/files/file-system.js";
+import { apart } from "../compare.js";
+import { namesIn, openGolden, readGoldenJson } from "../read.js";
+import { type Context, type Golden, list, type Numbers, orFailing, type Row, type Section } from "../row.js";
+import { ofRun } from "../tolerances.js";
+import { type OpenPipeline, pipelines, type Run, runSchema } from "./request.js";
+import { paintRun } from "./traced-run.js";
+
+export const runs: Section = async (context) => {
+  const folder = path.join(context.folder, "runs");
+  const open = pipelines(context);
+  const rows: Row[] = [];
+  for (const pipeline of await namesIn(folder)) {
+    const files = await namesIn(path.join(folder, pipeline));
+    const cases = files
+      .filter((name) => /\.(json|safetensors)$/.test(name))
+      .map((name) => path.parse(name).name);
+    for (const name of new Set(cases)) {
+      const row = () => rowOf(`${pipeline}/${name}`, path.join(folder, pipeline, name), open, context);
+      rows.push(...(await orFailing(`${pipeline}/${name}`, async () => [await row()])));
+    }
+  }
+  return rows;
+};
+
+/** `at` is the path of the run's files without their endings. */
+async function rowOf(name: string, at: string, open: OpenPipeline, context: Context): Promise<Row> {
+  const json = await readGoldenJson(`${at}.json`);
+  const parsed = runSchema.safeParse(json);
+  if (!parsed.success) {
+    const { path: at = [], message } = parsed.error.issues[0]!;
+    throw new Error(`its request is not understood: ${[...at, message].join(": ")}`);
+  }
+  const { outputs, ...inputs } = parsed.data;
+  return {
+    name,
+    compute: () => paintRun(inputs, at, open, context),
+    expected: () => expectedOf(at, outputs),
+  };
+}
+
+/** Every tensor of the run, steps apart, and every picture. */
+async function expectedOf(at: string, outputs: Run["outputs"]): Promise<Golden> {
+  const file = await openGolden(`${at}.safetensors`, () => false);
+  const lost = Object.keys(outputs).find((name) => !file.names.includes(name));
+  if (lost !== undefined)
+    throw new Error(`${path.basename(at)}.safetensors: must hold ${lost}, which its json lists`);
+  const fromPicture = file.names.some((name) => name.startsWith("vae_encode."));
+  const all: [string, Numbers][] = [];
+  for (const name of file.names) {
+    const numbers = await file.expected(name);
+    if (name.startsWith("steps.")) all.push(...apart(name, numbers));
+    else all.push([name, numbers]);
+    if (name !== "image") continue;
+    for (let i = 0; i < numbers.shape[0]!; i++)
+      all.push([`png[${i}]`, await png(`${at}${i === 0 ? "" : `.${i}`}.png`)]);
+  }
+  return new Map(
+    all.map(([name, numbers]) => [name, { bound: ofRun(name, numbers, { fromPicture }), numbers }]),
+  );
+}
+
+/** [height, width, 3] */
+async function png(file: string): Promise<Numbers> {
+  const { data, info } = await sharp(await realFile(file))
+    .raw()
+    .toBuffer({ resolveWithObject: true });
+  return list(data, info.height, info.width, info.channels);
+}

@@ -1,0 +1,163 @@
+/** @file Paints a golden run and keeps every tensor on the way, under Diffusers' names. */
+
+import { floats, floatsOf, type Values } from "../../src/engine/engine.js";
+import type { GenerateResult, Prepared, Step } from "../../src/pipeline/base-pipeline.js";
+import type { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
+import { made, type Tensor } from "../../src/tensor/tensor.js";
+import { type Computed, type Context, list, type Numbers } from "../row.js";
+import { runOnce } from "../stages/networks.js";
+import { type OpenPipeline, type RunInputs, requestOf } from "./request.js";
+
+/** From prompt to picture; tensors come in the order of computing. */
+export async function paintRun(
+  run: RunInputs,
+  at: string,
+  open: OpenPipeline,
+  context: Context,
+): Promise<Computed> {
+  const pipeline = await open(run);
+  const encoded = watchEncoder(pipeline);
+  const prepared = await pipeline.prepare(await requestOf(run, at, pipeline.components.vae.factor));
+  // Diffusers encodes the same picture again for each generator of a list; this build once for all of them.
+  const again = run.pipeline.includes("Img2Img") && run.generator.list ? run.generator.seeds.length : 1;
+  for (let i = 1; i < again && encoded.size > 0; i++) {
+    for (const name of ["image", "moments"])
+      encoded.set(`vae_encode.${i}.${name}`, encoded.get(`vae_encode.0.${name}`)!);
+  }
+  const { timesteps, sigmas } = pipeline.scheduler;
+  const steps: Step[] = [];
+  const painting = pipeline.paint(prepared);
+  let next = await painting.next();
+  while (!next.done) {
+    steps.push(next.value);
+    next = await painting.next();
+  }
+  return new Map<string, Numbers>([
+    ...conditionsOf(prepared),
+    ...encoded,
+    ...(await addEmbeddingInput(pipeline, prepared, context)),
+    ["scheduler_timesteps", list(timesteps)],
+    ...(sigmas ? [["scheduler_sigmas", list(sigmas)] as const] : []),
+    ["initial_latents", list(prepared.latents, ...prepared.shape)],
+    ["timesteps", list(steps.map((step) => step.timestep))],
+    ...steps.flatMap((step) => stepTensors(step, prepared)),
+    ...(await pictures(pipeline, prepared, next.value)),
+  ]);
+}
+
+function conditionsOf({ embeddings: e }: Prepared): [string, Numbers][] {
+  // Diffusers makes one row of ids and repeats it for the batch afterwards.
+  const first = (ids: Values | undefined) =>
+    ids && list(floatsOf(ids).slice(0, ids.shape[1]), 1, ids.shape[1]!);
+  const all = {
+    prompt_embeds: e.prompt,
+    negative_prompt_embeds: e.negative,
+    pooled_prompt_embeds: e.pooled,
+    negative_pooled_prompt_embeds: e.negativePooled,
+    add_time_ids: first(e.timeIds),
+    negative_add_time_ids: first(e.negativeTimeIds),
+  };
+  return Object.entries(all).filter((entry): entry is [string, Values] => entry[1] !== undefined);
+}
+
+/** What the first linear layer of the U-Net's add-embedding sees. */
+async function addEmbeddingInput(
+  { components }: DiffusionPipeline,
+  { conditions }: Prepared,
+  { engine }: Context,
+): Promise<[string, Numbers][]> {
+  const { unet } = components;
+  const { text_embeds: text, time_ids: ids } = conditions;
+  if (!text || !ids) return [];
+  const trace: typeof unet.trace = (p) => ({
+    seen: inputOf(unet.trace(p).out!, "add_embedding.linear_1.weight"),
+  });
+  const { seen } = await runOnce(unet.part, trace, { text_embeds: text, time_ids: ids }, engine);
+  return [["add_embedding_input", seen!]];
+}
+
+/** What the weight of this path is multiplied with. */
+function inputOf(out: Tensor, weight: string): Tensor {
+  const [waiting, seen] = [[out], new Set<Tensor>([out])];
+  for (let x = waiting.pop(); x; x = waiting.pop()) {
+    const [first, second] = x.inputs;
+    if (first && second && made("param", second) && second.attrs.path === weight) return first;
+    for (const one of x.inputs) {
+      if (seen.has(one)) continue;
+      seen.add(one);
+      waiting.push(one);
+    }
+  }
+  throw new Error(`the network does not use ${weight}`);
+}
+
+function stepTensors(step: Step, { shape, kept }: Prepared): [string, Numbers][] {
+  const { index, latentsIn, modelInput, noisePred, prevSample, latents } = step;
+  const all = {
+    latents_in: latentsIn,
+    model_input: modelInput,
+    noise_pred: noisePred,
+    latents: prevSample,
+    ...(kept && { latents_blended: latents }),
+  };
+  return Object.entries(all).map(([name, data]) => [`steps.${name}[${index}]`, list(data, ...shape)]);
+}
+
+/** Keeps what goes into the autoencoder's encoder and what comes out, each time it is used. */
+function watchEncoder(pipeline: DiffusionPipeline): Map<string, Numbers> {
+  const seen = new Map<string, Numbers>();
+  const encode = pipeline.encodeImage.bind(pipeline);
+  pipeline.encodeImage = async (image) => {
+    const i = seen.size / 2;
+    const result = await encode(image);
+    const { latentChannels, factor } = pipeline.components.vae;
+    const [h, w] = [image.height / factor, image.width / factor];
+    seen.set(`vae_encode.${i}.image`, floats(image.data, 1, 3, image.height, image.width));
+    const moments = Float32Array.from([...result.mean, ...(result.logvar ?? [])]);
+    seen.set(
+      `vae_encode.${i}.moments`,
+      floats(moments, 1, result.logvar ? 2 * latentChannels : latentChannels, h, w),
+    );
+    return result;
+  };
+  return seen;
+}
+
+/** The last latents, what the autoencoder is given, its picture in 0..1 and the bytes that would be saved. */
+async function pictures(
+  pipeline: DiffusionPipeline,
+  { shape, request }: Prepared,
+  { latents, images }: GenerateResult,
+): Promise<[string, Numbers][]> {
+  const [batch, channels, h, w] = shape;
+  const { height, width } = request;
+  const { scalingFactor } = pipeline.components.vae;
+  const final: [string, Numbers] = ["final_latents", floats(latents, ...shape)];
+  if (request.outputType === "latent") return [final];
+  const image = new Float32Array(batch * height * width * 3);
+  for (let i = 0; i < batch; i++) {
+    const size = channels * h * w;
+    const decoded = await pipeline.decode(latents.subarray(i * size, (i + 1) * size), h, w);
+    image.set(pixelsLast(decoded, height * width), i * 3 * height * width);
+  }
+  return [
+    final,
+    [
+      "vae_input",
+      floats(
+        latents.map((x) => x / scalingFactor),
+        ...shape,
+      ),
+    ],
+    ["image", floats(image, batch, height, width, 3)],
+    ...images.map(({ data }, i): [string, Numbers] => [`png[${i}]`, list(data, height, width, 3)]),
+  ];
+}
+
+/** [3, pixels] in -1..1 -> [pixels, 3] in 0..1 */
+function pixelsLast(image: Float32Array, pixels: number): Float32Array {
+  const unit = (x: number) => Math.min(Math.max(x / 2 + 0.5, 0), 1);
+  return Float32Array.from({ length: 3 * pixels }, (_, i) =>
+    unit(image[(i % 3) * pixels + Math.floor(i / 3)]!),
+  );
+}

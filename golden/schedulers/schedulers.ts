@@ -1,0 +1,42 @@
+/** @file schedulers.json and .safetensors: betas, tables of timesteps and sigmas, trajectories, noising. */
+
+import path from "node:path";
+import { bothOrNeither, openGolden, readGoldenJson } from "../read.js";
+import type { Section } from "../row.js";
+import { addedNoise } from "../tolerances.js";
+import { byClass } from "./by-class.js";
+import { schema } from "./schema.js";
+import { betaRow, expectedTable, table } from "./tables.js";
+import { expectedTrajectory, noised, trajectory, velocityRow } from "./trajectory.js";
+
+const isInput = (name: string) => ["noise", "clean", "model_outputs"].includes(name);
+
+/** Rows: the betas; per class of scheduler its tables, its trajectories and its noising; velocities. */
+export const schedulers: Section = async ({ folder }) => {
+  if (!(await bothOrNeither(folder, "schedulers.json", "schedulers.safetensors"))) return [];
+  const golden = schema.parse(await readGoldenJson(path.join(folder, "schedulers.json")));
+  const file = await openGolden(path.join(folder, "schedulers.safetensors"), isInput);
+  const { betas, tables, trajectories, add_noise: noising } = golden;
+  const named = tables.map((table, i) => ({ ...table, id: `table ${i}` }));
+  const claimed = new Set([...trajectories, ...noising].map(({ id }) => id));
+  const rest = file.names.filter(
+    (name) => !isInput(name) && !claimed.has(name) && !claimed.has(name.split(".")[0]!),
+  );
+  return [
+    ...(betas.length > 0 ? [betaRow(betas)] : []),
+    ...byClass("tables", named, table, async (t) => expectedTable(t)),
+    ...byClass(
+      "trajectories",
+      trajectories,
+      (t) => trajectory(t, file),
+      (t) => expectedTrajectory(t, file),
+    ),
+    ...byClass(
+      "add_noise",
+      noising,
+      (n) => noised(n, file),
+      async ({ id }) => [["", { bound: addedNoise, numbers: await file.expected(id) }]],
+    ),
+    ...(rest.length > 0 ? [velocityRow(rest, named[0]?.config ?? {}, file)] : []),
+  ];
+};

@@ -1,0 +1,96 @@
+/** @file Betas, and tables of timesteps, sigmas and input scales. */
+
+import { camelCase } from "../../src/diffusion/schedulers/config.js";
+import { DDIMScheduler, schedulerFromConfig } from "../../src/diffusion/schedulers/scheduler.js";
+import { list, type Numbers, type Row, type Wanted } from "../row.js";
+import { refused, rescaledBeta, sigma, timesteps } from "../tolerances.js";
+import { orRefusal, type Part } from "./by-class.js";
+import type { Betas, Table } from "./schema.js";
+
+/** Reaches what Diffusers shows of a scheduler and ours keeps to themselves. */
+export class OpenScheduler extends DDIMScheduler {
+  get numbers() {
+    return { ...this.schedule, last: this.alphaBarBefore(-1) };
+  }
+}
+
+export function betaRow(betas: readonly Betas[]): Row {
+  const compute = ({ at, config }: Pick<Betas, "at" | "config">) => {
+    const { betas, alphasCumprod, last } = new OpenScheduler(config, {}).numbers;
+    const pick = (all: Float32Array) => list(Float32Array.from(at, (t) => all[t] ?? Number.NaN));
+    return { betas: pick(betas), alphas_cumprod: pick(alphasCumprod), final_alpha_cumprod: list([last]) };
+  };
+  const name = (i: number, what: string) => `betas ${i} ${JSON.stringify(betas[i]!.config)} ${what}`;
+  return {
+    name: "betas",
+    compute: async () =>
+      new Map(
+        betas.flatMap((b, i) => Object.entries(compute(b)).map(([what, n]) => [name(i, what), n] as const)),
+      ),
+    expected: async () =>
+      new Map(
+        betas.flatMap(({ expected, config }, i) =>
+          Object.entries(expected).map(([what, n]) => {
+            const bound = what === "betas" && config.rescale_betas_zero_snr === true ? rescaledBeta : sigma;
+            return [name(i, what), { bound, numbers: list(n) }] as const;
+          }),
+        ),
+      ),
+  };
+}
+
+export async function table({ scheduler: name, config, call }: Pick<Table, "scheduler" | "config" | "call">) {
+  const made = await orRefusal(() => {
+    const scheduler = schedulerFromConfig(config, {}, name);
+    const { numInferenceSteps, ...options } = camel(call);
+    const set = () => scheduler.setTimesteps(numInferenceSteps as number | undefined, options);
+    set();
+    const factors = scheduler.timesteps.map((t, i) => {
+      set(); // forgets the place, so that a timestep that occurs twice is found at its own
+      scheduler.setBeginIndex(i);
+      return scheduler.scaleModelInput(Float32Array.of(1), t)[0]!;
+    });
+    return { scheduler, factors };
+  });
+  const names = ["timesteps", "sigmas", "init_noise_sigma", "scale_model_input", "refused"] as const;
+  if (made instanceof Error) return names.map((n) => [n, made] as const);
+  const { scheduler, factors } = made;
+  const { timesteps, sigmas, initNoiseSigma } = scheduler;
+  return [
+    ["timesteps", list(timesteps)],
+    ...(sigmas ? [["sigmas", list(sigmas)] as const] : []),
+    ["init_noise_sigma", list([initNoiseSigma])],
+    ["scale_model_input", list(factors)],
+    ["refused", list([])],
+  ] satisfies Part<Numbers>[];
+}
+
+export function expectedTable(t: Table): Part<Wanted>[] {
+  if (t.error !== undefined) return [["refused", { bound: refused }]];
+  return [
+    ["timesteps", wantedTimesteps(t.timesteps!, noisePlaces(t))],
+    ...(t.sigmas ? [["sigmas", { bound: sigma, numbers: list(t.sigmas) }] as const] : []),
+    ["init_noise_sigma", { bound: sigma, numbers: list([t.init_noise_sigma!]) }],
+    // Absent where all factors are 1.
+    ["scale_model_input", { bound: sigma, numbers: list(t.scale_model_input ?? t.timesteps!.map(() => 1)) }],
+  ];
+}
+
+export function wantedTimesteps(called: readonly number[], noise: readonly number[] = []): Wanted {
+  const numbers = list(called);
+  const skip = new Set([...noise, ...[...called.keys()].filter((i) => Number.isNaN(called[i]))]);
+  return { bound: timesteps(numbers), numbers, ...(skip.size > 0 && { skip }) };
+}
+
+/**
+ * KDPM2 ancestral's calls halfway between sigmas a and b that lie far apart: Diffusers takes the difference of their
+ * float32 squares, whose relative error is 2^-24 a^2 / b^2 and which may even turn out negative.
+ */
+function noisePlaces({ scheduler, timesteps = [], sigmas = [] }: Table): number[] {
+  if (scheduler !== "KDPM2AncestralDiscreteScheduler") return [];
+  const halfway = [...timesteps.keys()].filter((i) => i % 2 === 1);
+  return halfway.filter((i) => (sigmas[i - 1]! / sigmas[i]!) ** 2 > 512);
+}
+
+const camel = (fields: Readonly<Record<string, unknown>>) =>
+  Object.fromEntries(Object.entries(fields).map(([key, value]) => [camelCase(key), value]));

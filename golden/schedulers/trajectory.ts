@@ -1,0 +1,121 @@
+/** @file Schedulers at work: trajectories under saved model outputs, noising, velocities. */
+
+import { Generator } from "../../src/diffusion/random.js";
+import { camelCase } from "../../src/diffusion/schedulers/config.js";
+import {
+  DDPMScheduler,
+  type StepOptions,
+  schedulerFromConfig,
+} from "../../src/diffusion/schedulers/scheduler.js";
+import { apart } from "../compare.js";
+import { floatInput, type GoldenFile } from "../read.js";
+import { list, type Numbers, type Row, type Wanted } from "../row.js";
+import { addedNoise, notFinite, refused, schedulerStep, sigma } from "../tolerances.js";
+import { orRefusal, type Part } from "./by-class.js";
+import type { Noising, Trajectory } from "./schema.js";
+import { wantedTimesteps } from "./tables.js";
+
+/** All of a trajectory that may be known while it is computed. */
+export type TrajectoryInputs = Pick<
+  Trajectory,
+  "scheduler" | "config" | "num_inference_steps" | "step" | "generator_seed"
+>;
+
+/** Starts at noise * initNoiseSigma; step i is given model output i. noise: [B, C, H, W] */
+export function runTrajectory(
+  { scheduler: name, config, num_inference_steps: count, step, generator_seed: seed }: TrajectoryInputs,
+  noise: { data: Float32Array; shape: readonly number[] },
+  outputs: Float32Array,
+) {
+  const scheduler = schedulerFromConfig(config, {}, name);
+  scheduler.setTimesteps(count);
+  const options: StepOptions = {
+    ...Object.fromEntries(Object.entries(step).map(([key, value]) => [camelCase(key), value])),
+    ...(seed !== undefined && { generator: new Generator(BigInt(seed)) }),
+    batch: noise.shape[0] ?? 1,
+  };
+  const size = noise.data.length;
+  const [prev, clean]: [Float32Array[], Float32Array[]] = [[], []];
+  let sample = noise.data.map((x) => x * scheduler.initNoiseSigma);
+  for (const [i, t] of scheduler.timesteps.entries()) {
+    scheduler.scaleModelInput(sample, t);
+    const result = scheduler.step(outputs.slice(i * size, (i + 1) * size), t, sample, options);
+    sample = Float32Array.from(result.prevSample);
+    prev.push(sample);
+    clean.push(result.predOriginalSample);
+  }
+  return { prev, clean, timesteps: scheduler.timesteps, initNoiseSigma: scheduler.initNoiseSigma };
+}
+
+export async function trajectory(t: TrajectoryInputs, file: GoldenFile): Promise<Part<Numbers | Error>[]> {
+  const noise = await floatInput(file, "noise");
+  const outputs = await floatInput(file, "model_outputs");
+  const run = await orRefusal(() => runTrajectory(t, noise, outputs.data));
+  if (run instanceof Error) {
+    return ["timesteps", "init_noise_sigma", "refused", "notFinite"].map((name) => [name, run] as const);
+  }
+  const steps = run.prev.flatMap((prev, i) => [
+    [`prev_sample[${i}]`, list(prev, ...noise.shape)] as const,
+    [`pred_original_sample[${i}]`, list(run.clean[i]!, ...noise.shape)] as const,
+  ]);
+  return [
+    ["timesteps", list(run.timesteps)],
+    ["init_noise_sigma", list([run.initNoiseSigma])],
+    ...steps,
+    ["refused", list([])],
+    ["notFinite", list(Float32Array.from(run.prev.flatMap((x) => [...x])))],
+  ];
+}
+
+export async function expectedTrajectory(t: Trajectory, file: GoldenFile): Promise<Part<Wanted>[]> {
+  if (t.error !== undefined) return [["refused", { bound: refused }]];
+  const parts: Part<Wanted>[] = [
+    ["timesteps", wantedTimesteps(t.timesteps!)],
+    ["init_noise_sigma", { bound: sigma, numbers: list([t.init_noise_sigma!]) }],
+  ];
+  if (t.not_finite) return [...parts, ["notFinite", { bound: notFinite }]];
+  for (const name of file.names.filter((n) => n.startsWith(`${t.id}.`))) {
+    const steps = apart(name.slice(t.id.length + 1), await file.expected(name));
+    parts.push(...steps.map(([step, numbers]) => [step, { bound: schedulerStep, numbers }] as const));
+  }
+  if (parts.length === 2) throw new Error(`trajectory ${t.id} has no tensors in schedulers.safetensors`);
+  return parts;
+}
+
+export async function noised(n: Noising, file: GoldenFile): Promise<Part<Numbers | Error>[]> {
+  const [clean, noise] = [await floatInput(file, "clean"), await floatInput(file, "noise")];
+  const out = await orRefusal(() => {
+    const scheduler = schedulerFromConfig(n.config, {}, n.scheduler);
+    scheduler.setTimesteps(n.num_inference_steps);
+    return list(scheduler.addNoise(clean.data, noise.data, n.timestep), ...clean.shape);
+  });
+  return [["", out]];
+}
+
+/** `get_velocity.<timestep>`, under the betas that all tables have. */
+export function velocityRow(
+  names: readonly string[],
+  config: Record<string, unknown>,
+  file: GoldenFile,
+): Row {
+  const betas = Object.fromEntries(Object.entries(config).filter(([key]) => key.startsWith("beta_")));
+  return {
+    name: "get_velocity",
+    compute: async () => {
+      const [clean, noise] = [await floatInput(file, "clean"), await floatInput(file, "noise")];
+      const scheduler = new DDPMScheduler(betas);
+      const known = names.flatMap((name) => /^get_velocity\.(\d+)$/.exec(name)?.[1] ?? []);
+      const at = (t: string) =>
+        list(scheduler.getVelocity(clean.data, noise.data, Number(t)), ...clean.shape);
+      return new Map(known.map((t) => [`get_velocity.${t}`, at(t)]));
+    },
+    expected: async () =>
+      new Map(
+        await Promise.all(
+          names.map(
+            async (name) => [name, { bound: addedNoise, numbers: await file.expected(name) }] as const,
+          ),
+        ),
+      ),
+  };
+}

@@ -1,0 +1,145 @@
+/** @file Opens the networks that a stage file is about: those of a pipeline folder, a bare part, or a bare U-Net file. */
+
+import path from "node:path";
+import type { Engine, Values } from "../../src/engine/engine.js";
+import { kindOf, readJson } from "../../src/files/file-system.js";
+import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../../src/models/tiny-vae.js";
+import { currentVaeName, decode, encode, vaeConfig } from "../../src/models/vae.js";
+import type { Autoencoder } from "../../src/pipeline/autoencoder.js";
+import { type Part, partProgram, type Trace } from "../../src/pipeline/component.js";
+import { type Components, type Denoiser, loadComponents } from "../../src/pipeline/components.js";
+import type { TextEncoder } from "../../src/pipeline/text-encoding.js";
+import { Params } from "../../src/tensor/params.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
+import { renamed, resolveWeights } from "../../src/weights/component.js";
+import { namesIn, readGoldenJson } from "../read.js";
+import type { Context } from "../row.js";
+
+/** What a network's weights are called and where they lie. */
+export type Weights = Pick<Part, "name" | "file" | "weights">;
+export type AnyVae = Pick<Autoencoder, "latentChannels" | "encode" | "decode"> & {
+  encoder: Weights;
+  decoder: Weights;
+};
+export type Parts = { unet?: Denoiser; textEncoders: readonly TextEncoder[]; vae?: AnyVae };
+
+/** The networks behind stages/<name>.safetensors; throws what is absent. */
+export async function openParts(name: string, context: Context): Promise<Parts> {
+  const folder = path.join(context.folder, "pipelines", name);
+  const has = async (file: string) => (await kindOf(path.join(folder, file))) === "file";
+  if (await has("model_index.json")) return ofPipeline(await loadComponents(folder, context));
+  if (await has("config.json")) return { textEncoders: [], vae: await bareVae(folder) };
+  const files = (await namesIn(folder)).filter((file) => file.endsWith(".safetensors"));
+  if (files.length === 0)
+    throw new Error(`inputs absent: pipelines/${name} must hold a pipeline, a part or a U-Net`);
+  if (files.length > 1)
+    throw new Error(`pipelines/${name}: must hold one U-Net file, got ${files.join(", ")}`);
+  return bareUnet(`${name}/${files[0]!}`, context);
+}
+
+function ofPipeline({ unet, textEncoders, vae }: Components): Parts {
+  return { unet, textEncoders, vae: { ...vae, encoder: vae.part, decoder: vae.part } };
+}
+
+async function bareVae(folder: string): Promise<AnyVae> {
+  const json = await readJson(path.join(folder, "config.json"));
+  const found = await resolveWeights(folder);
+  const named = { name: "vae", file: folder };
+  if (json._class_name === "AutoencoderTiny") return tinyVae(json, { ...named, weights: found });
+  if (json._class_name !== "AutoencoderKL")
+    throw new Error(`${folder}: this tool knows no ${json._class_name}`);
+  const c = vaeConfig(json, `${folder}/config.json`);
+  const part = { ...named, weights: renamed(found, currentVaeName) };
+  return {
+    latentChannels: c.latentChannels,
+    encoder: part,
+    decoder: part,
+    encode: (p, image) => encode(p, c, image),
+    decode: (p, latents) => decode(p, c, latents),
+  };
+}
+
+function tinyVae(json: unknown, encoder: Weights, decoder = encoder): AnyVae {
+  const c = tinyVaeConfig(json);
+  return {
+    latentChannels: c.latentChannels,
+    encoder,
+    decoder,
+    encode: (p, image) => tinyEncode(p, c, image),
+    decode: (p, latents) => tinyDecode(p, c, latents),
+  };
+}
+
+/** TAESD's or TAESDXL's own two files, without a config. */
+export async function publishedTaesd(folder: string): Promise<AnyVae> {
+  const weights = async (side: "encoder" | "decoder"): Promise<Weights> => {
+    const file = (await namesIn(folder)).find((name) => name.endsWith(`_${side}.safetensors`));
+    if (!file) throw new Error(`inputs absent: *_${side}.safetensors must be in ${folder}`);
+    const found = await resolveWeights(path.join(folder, file));
+    return { name: side, file, weights: renamed(found, (name) => currentTinyName(name, side)) };
+  };
+  return tinyVae({}, await weights("encoder"), await weights("decoder"));
+}
+
+/** A bare U-Net is told whose config it has by the runs that use it, else by the one config that it fits. */
+async function bareUnet(file: string, context: Context): Promise<Parts> {
+  const at = path.join(context.folder, "pipelines", file);
+  for (const folder of await foldersOfRuns(file, context)) {
+    return { textEncoders: [], unet: (await loadComponents(folder, { ...context, unet: at })).unet };
+  }
+  const fits: Denoiser[] = [];
+  for (const name of await namesIn(path.join(context.folder, "pipelines"))) {
+    const folder = path.join(context.folder, "pipelines", name);
+    if ((await kindOf(path.join(folder, "model_index.json"))) !== "file") continue;
+    const { unet } = await loadComponents(folder, { ...context, unet: at });
+    if (doesFit(unet, context.engine)) fits.push(unet);
+  }
+  if (fits.length === 1) return { textEncoders: [], unet: fits[0]! };
+  throw new Error(`inputs absent: ${file} must fit the U-Net config of one pipeline, fits ${fits.length}`);
+}
+
+async function foldersOfRuns(file: string, { folder }: Context): Promise<string[]> {
+  const found: string[] = [];
+  for (const pipeline of await namesIn(path.join(folder, "runs"))) {
+    for (const name of await namesIn(path.join(folder, "runs", pipeline))) {
+      if (!name.endsWith(".json")) continue;
+      const run = await readGoldenJson(path.join(folder, "runs", pipeline, name));
+      if (run.unet_file === file) found.push(path.join(folder, String(run.folder)));
+    }
+  }
+  return found;
+}
+
+function doesFit({ part, trace }: Denoiser, engine: Engine): boolean {
+  try {
+    partProgram(part.name, part.file, part.weights, trace, engine);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Watches a tracing: the last tensor that each place in the weights gave, in the order of computing. */
+export function watching(p: Params): { params: Params; seen: ReadonlyMap<string, Tensor> } {
+  const seen = new Map<string, Tensor>();
+  const watch = (at: string, x: Tensor) => {
+    seen.delete(at);
+    seen.set(at, x);
+  };
+  return { params: new Params((at, shape) => p.get(at, shape), { watch }), seen };
+}
+
+/** Loads a network, runs it once and frees it. */
+export async function runOnce(
+  { name, file, weights }: Weights,
+  trace: Trace,
+  inputs: Readonly<Record<string, Values>>,
+  engine: Engine,
+): Promise<Record<string, Values>> {
+  const session = await engine.load(partProgram(name, file, weights, trace, engine));
+  try {
+    return await session.run(inputs);
+  } finally {
+    await session.release();
+  }
+}

@@ -1,0 +1,73 @@
+/** @file stages/*.safetensors and taesdxl.safetensors: what rows they hold, found from the names of their tensors. */
+
+import path from "node:path";
+import { kindOf } from "../../src/files/file-system.js";
+import { type GoldenFile, namesIn, openGolden } from "../read.js";
+import { type Computed, type Context, failing, orFailing, type Row, type Section } from "../row.js";
+import { stage as bound } from "../tolerances.js";
+import { openParts, type Parts, publishedTaesd } from "./networks.js";
+import { decodeStage, encodeStage, textStage, unetStage } from "./stage-outputs.js";
+
+/** Everything that begins with `prefix` belongs to the row. */
+type Found = { prefix: string; compute: (parts: Parts) => Promise<Computed> };
+
+const isInput = (name: string) => /(^|\.)input(\.|$)|\.input_ids$/.test(name);
+
+export const stages: Section = async (context) => {
+  const folder = path.join(context.folder, "stages");
+  const files = (await namesIn(folder)).filter((name) => name.endsWith(".safetensors"));
+  const rows: Row[] = [];
+  for (const file of files) {
+    const name = path.basename(file, ".safetensors");
+    const open = () => openParts(name, context);
+    rows.push(...(await orFailing(name, () => rowsOf(name, path.join(folder, file), open, context))));
+  }
+  const taesdxl = path.join(context.folder, "taesdxl.safetensors");
+  if (!(await kindOf(taesdxl))) return rows;
+  const weights = path.resolve(context.folder, "..", "weights", "taesdxl");
+  const open = async () => ({ textEncoders: [], vae: await publishedTaesd(weights) });
+  return [...rows, ...(await orFailing("taesdxl", () => rowsOf("taesdxl", taesdxl, open, context)))];
+};
+
+async function rowsOf(
+  name: string,
+  at: string,
+  open: () => Promise<Parts>,
+  context: Context,
+): Promise<Row[]> {
+  const file = await openGolden(at, isInput);
+  const found = file.names.flatMap((tensor) => stageOf(tensor, file, context));
+  const claimed = (tensor: string) => found.some(({ prefix }) => tensor.startsWith(prefix));
+  const rest = file.names.filter((tensor) => !claimed(tensor) && !isInput(tensor));
+  const rows = found.map(
+    ({ prefix, compute }): Row => ({
+      name: `${name}/${prefix.replace(/\.$/, "")}`,
+      compute: async () => compute(await open()),
+      expected: async () => {
+        const mine = file.names.filter((tensor) => tensor.startsWith(prefix) && !isInput(tensor));
+        const wanted = async (tensor: string) => ({ bound, numbers: await file.expected(tensor) });
+        return new Map(
+          await Promise.all(mine.map(async (t) => [t.slice(prefix.length), await wanted(t)] as const)),
+        );
+      },
+    }),
+  );
+  if (rest.length === 0) return rows;
+  return [
+    ...rows,
+    failing(`${name}/(others)`, `inputs absent: there is none for ${rest.length} tensors such as ${rest[0]}`),
+  ];
+}
+
+/** The stage that begins with this tensor; none if it is not the first input of one. */
+function stageOf(tensor: string, file: GoldenFile, { engine }: Context): Found[] {
+  const [, text] = /^(text_encoder(?:_\d+)?)\.input_ids$/.exec(tensor) ?? [];
+  if (text !== undefined) return [{ prefix: `${text}.`, compute: (p) => textStage(text, p, file, engine) }];
+  const [, size] = /^unet\.(.+)\.input\.sample$/.exec(tensor) ?? [];
+  if (size !== undefined)
+    return [{ prefix: `unet.${size}.`, compute: (p) => unetStage(size, p, file, engine) }];
+  const [, side] = /^((?:vae\.)?(?:encode|decode)\.(?:.+\.)?)input$/.exec(tensor) ?? [];
+  if (side === undefined) return [];
+  const run = /(^|\.)encode\./.test(side) ? encodeStage : decodeStage;
+  return [{ prefix: side, compute: (p) => run(side, p, file, engine) }];
+}

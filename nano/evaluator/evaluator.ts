@@ -1,0 +1,96 @@
+/** @file A trained judge answers: which noun, style and background it sees in pictures, and how often that is right. */
+
+import sharp from "sharp";
+import { floatsOf, type Values } from "../../src/engine/engine.js";
+import { lower } from "../../src/engine/lower.js";
+import type { BlockingEngine, BlockingSession } from "../../src/engine/ort/blocking-engine.js";
+import { fromPicture, type Picture } from "../../src/image/pixels.js";
+import { Params, tracing } from "../../src/tensor/params.js";
+import { input, type Tensor } from "../../src/tensor/tensor.js";
+import { openSafetensors } from "../../src/weights/safetensors-file.js";
+import type { Data } from "../data/dataset.js";
+import { type Answers, classesOf, type Question } from "../labels.js";
+import { judge, judgedSize } from "./network.js";
+import { type Drawing, keptSamples, lookOf } from "./samples.js";
+
+type Weights = Readonly<Record<string, Values>>;
+
+const batchSize = 32;
+
+export class Judge {
+  readonly #session: BlockingSession;
+  readonly #weights: Weights;
+  /** The nouns that it can tell apart, which it answers by their numbers here. */
+  readonly nouns: readonly string[];
+
+  private constructor(session: BlockingSession, weights: Weights, nouns: readonly string[]) {
+    this.#session = session;
+    this.#weights = weights;
+    this.nouns = nouns;
+  }
+
+  static async open(engine: BlockingEngine, file: string, data: Data): Promise<Judge> {
+    const params = new Map<string, Tensor>();
+    const picture = input("picture", [batchSize, 3, judgedSize, judgedSize]);
+    const outputs = judge(new Params(tracing(params)), classesOf(data), picture);
+    const weights = await openSafetensors(file);
+    const read = [...params].map(async ([name, { shape }]) => [
+      name,
+      { data: await weights.readFloats(name), shape },
+    ]);
+    const session = await engine.load(lower("judge", outputs));
+    const nouns = data.nouns.map(({ name }) => name);
+    return new Judge(session, Object.fromEntries(await Promise.all(read)), nouns);
+  }
+
+  /** pictures: [3, 64, 64] in -1..1 each. Of styles with one look the first is answered. */
+  async answers(pictures: readonly Float32Array[]): Promise<Answers[]> {
+    const area = 3 * judgedSize ** 2;
+    const all: Answers[] = [];
+    for (let from = 0; from < pictures.length; from += batchSize) {
+      const some = pictures.slice(from, from + batchSize);
+      const data = new Float32Array(batchSize * area);
+      for (const [i, picture] of some.entries()) data.set(picture, i * area);
+      const shape = [batchSize, 3, judgedSize, judgedSize];
+      const results = await this.#session.run({ ...this.#weights, picture: { data, shape } });
+      for (const i of some.keys()) {
+        const answer = (q: Question) => largest(rowOf(floatsOf(results[q]), i));
+        const style = lookOf(answer("style"));
+        all.push({ noun: answer("noun"), style, background: answer("background") });
+      }
+    }
+    return all;
+  }
+}
+
+const rowOf = (rows: Float32Array, i: number) =>
+  rows.subarray((i * rows.length) / batchSize, ((i + 1) * rows.length) / batchSize);
+
+const largest = (row: Float32Array) => row.indexOf(Math.max(...row));
+
+/** A picture of any size as the judge sees it. */
+export async function shrunk({ data, width, height }: Picture): Promise<Float32Array> {
+  const raw = { width, height, channels: 3 } as const;
+  const small = sharp(data, { raw }).resize(judgedSize, judgedSize, { kernel: "cubic" }).removeAlpha();
+  return fromPicture({ data: await small.raw().toBuffer(), width: judgedSize, height: judgedSize });
+}
+
+/** The share of right answers to each question. */
+export function accuracy(given: readonly Answers[], right: readonly Answers[]): Record<Question, number> {
+  const share = (q: Question) =>
+    given.filter((answer, i) => answer[q] === right[i]![q]).length / given.length;
+  return { noun: share("noun"), style: share("style"), background: share("background") };
+}
+
+/** How the judge does on renderings that it was not trained on. */
+export async function keptAccuracy(
+  judge: Judge,
+  drawings: readonly Drawing[],
+): Promise<Record<Question, number>> {
+  const shown = keptSamples(drawings);
+  const given = await judge.answers(shown.map(({ picture }) => picture));
+  return accuracy(
+    given,
+    shown.map(({ drawing: { noun, style }, background }) => ({ noun, style: lookOf(style), background })),
+  );
+}

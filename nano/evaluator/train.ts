@@ -1,0 +1,59 @@
+/** @file The judge's training: our own trainer, on real renderings. */
+
+import { mkdir } from "node:fs/promises";
+import path from "node:path";
+import type { Values } from "../../src/engine/engine.js";
+import type { BlockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import { trainingOptions } from "../../src/train/options.js";
+import { train } from "../../src/train/trainer.js";
+import { writeSafetensors } from "../../src/weights/safetensors-file.js";
+import { classifierJob, steadily } from "../classifier.js";
+import { type Classes, rightAnswers } from "../labels.js";
+import { judgedSize, judgeLoss } from "./network.js";
+import { type Drawing, sampleBatch } from "./samples.js";
+
+const batchSize = 32;
+
+export async function trainJudge(
+  engine: BlockingEngine,
+  drawings: readonly Drawing[],
+  classes: Classes,
+  { folder, steps, resume }: { folder: string; steps: number; resume: boolean },
+): Promise<void> {
+  const options = trainingOptions({
+    trainBatchSize: batchSize,
+    maxTrainSteps: steps,
+    learningRate: 1e-3,
+    lrScheduler: "cosine",
+    lrWarmupSteps: 20,
+    adamWeightDecay: 0.05,
+    ema: { decay: 0.99 },
+    checkpointingSteps: 200,
+  });
+  const job = await classifierJob(engine, {
+    network: "judge",
+    batchSize,
+    loss: judgeLoss(classes, batchSize),
+    inputsOf: (batch) => inputsOf(drawings, classes, batch),
+    save: async (layout, weights) => {
+      await mkdir(folder, { recursive: true });
+      const tensors = [...layout.tensors(weights)].map(
+        ([name, t]) => [name, { dtype: "F32" as const, ...t }] as const,
+      );
+      await writeSafetensors(path.join(folder, "judge.safetensors"), new Map(tensors));
+    },
+  });
+  await train(job, { folder, resume, options, onStep: steadily(steps) });
+}
+
+function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): Record<string, Values> {
+  const area = 3 * judgedSize ** 2;
+  const picture = new Float32Array(batchSize * area);
+  const samples = sampleBatch(shown, batchSize, batch);
+  for (const [i, sample] of samples.entries()) picture.set(sample.picture, i * area);
+  const right = samples.map(({ drawing: { noun, style }, background }) => ({ noun, style, background }));
+  return {
+    picture: { data: picture, shape: [batchSize, 3, judgedSize, judgedSize] },
+    ...rightAnswers(right, classes),
+  };
+}

@@ -1,0 +1,71 @@
+/** @file Pictures of a model in numbers, and many of them on one sheet. */
+
+import sharp from "sharp";
+import type { Picture } from "../src/image/pixels.js";
+import { DiffusionPipeline } from "../src/index.js";
+import { adviceFor } from "../src/pipeline/model-defaults.js";
+
+export type Sampling = { steps: number; guidanceScale: number };
+
+/** A model that paints as its `koala.json` advises, or as told. */
+export async function opened(folder: string, given: Partial<Sampling> = {}) {
+  const { advice } = await adviceFor(folder);
+  const sampling = { steps: advice.steps ?? 10, guidanceScale: advice.guidance ?? 3, ...given };
+  const pipeline = await DiffusionPipeline.fromPretrained(folder);
+  const paint = async (prompts: readonly string[], seed: number): Promise<Picture[]> => {
+    const { images } = await pipeline.generate({
+      prompt: prompts,
+      seed,
+      height: 128,
+      width: 128,
+      numInferenceSteps: sampling.steps,
+      guidanceScale: sampling.guidanceScale,
+      onWarning: () => {},
+    });
+    return [...images];
+  };
+  return { paint, sampling, close: () => pipeline.close() };
+}
+
+/** All prompts, `columns` a row, each from the seed of its number. */
+export async function writeSheet(
+  folder: string,
+  prompts: readonly string[],
+  file: string,
+  columns = 8,
+): Promise<void> {
+  await writePictures(await paintAll(folder, prompts, columns), columns, file);
+}
+
+/** Each prompt's picture, from the seed of its number; so many at once. */
+export async function paintAll(
+  folder: string,
+  prompts: readonly string[],
+  atOnce: number,
+): Promise<Picture[]> {
+  const { paint, close } = await opened(folder);
+  const pictures: Picture[] = [];
+  for (let from = 0; from < prompts.length; from += atOnce)
+    pictures.push(...(await paint(prompts.slice(from, from + atOnce), from)));
+  await close();
+  return pictures;
+}
+
+/** Pictures of 128 px beside and below one another. */
+export async function writePictures(
+  pictures: readonly Picture[],
+  columns: number,
+  file: string,
+): Promise<void> {
+  const rows = Math.ceil(pictures.length / columns);
+  const sheet = sharp({
+    create: { width: 128 * columns, height: 128 * rows, channels: 3, background: "white" },
+  });
+  const placed = pictures.map(({ data, width, height }, i) => ({
+    input: Buffer.from(data),
+    raw: { width, height, channels: 3 as const },
+    left: 128 * (i % columns),
+    top: 128 * Math.floor(i / columns),
+  }));
+  await sheet.composite(placed).png({ palette: true }).toFile(file);
+}

@@ -1,0 +1,140 @@
+/** @file `koala generate --from PICTURE`: finds the model and the files that a picture was painted with. */
+
+import path from "node:path";
+import { type FileError, InvalidRequest, ModelError } from "../errors.js";
+import type { SavedRequest } from "../pipeline/metadata/read.js";
+import type { ModelRecord, PictureRecord } from "../pipeline/metadata/schema.js";
+import { DiffusionPipeline, type LoadOptions } from "../pipeline/pipeline.js";
+import { fileHash } from "../weights/fingerprint.js";
+import { placesOf, remember } from "./known-models.js";
+
+/** The options that name models and files. */
+export type Sources = {
+  model?: string;
+  variant?: string;
+  unet?: string;
+  vae?: string;
+  lora?: { file: string; scale: number }[];
+  image?: string;
+  mask?: string;
+};
+
+type Say = (line: string) => void;
+
+/** The options, completed with the files of the picture, found by their hashes; InvalidRequest asks for one. */
+export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): Promise<Sources> {
+  const { model, image, mask } = saved;
+  const found = async (option: string, name: string | undefined, hash: string) => {
+    for (const place of await placesOf(hash)) if ((await hashIn(place)) === hash) return place;
+    throw unknown(option, name ?? "pixels that a program had", hash);
+  };
+  /** Of unet and vae the fingerprint is compared when they are loaded. */
+  const place = async (option: string, part: { name: string; fingerprint: string }) => {
+    const [latest] = await placesOf(part.fingerprint);
+    if (latest === undefined) throw unknown(option, part.name, part.fingerprint);
+    return latest;
+  };
+  const picture = async (option: string, own: string | undefined, recorded: PictureRecord["image"]) => {
+    if (own === undefined) return recorded && found(option, recorded.name, recorded.sha256);
+    if (recorded && (await hashIn(own)) !== recorded.sha256)
+      say(`${option}: another picture than ${recorded.name ?? "the one painted from"}`);
+    return own;
+  };
+  const loras = async () => {
+    const all: { file: string; scale: number }[] = [];
+    for (const { name, sha256, scale } of model?.loras ?? [])
+      all.push({ file: await found("--lora", name, sha256), scale });
+    return all.length > 0 ? all : undefined;
+  };
+  const all = {
+    model: given.model,
+    variant: given.variant ?? model?.variant,
+    unet: given.unet ?? (model?.unet && (await place("--unet", model.unet))),
+    vae: given.vae ?? (model?.vae && (await place("--vae", model.vae))),
+    lora: given.lora ?? (await loras()),
+    image: await picture("--image", given.image, image),
+    mask: await picture("--mask", given.mask, mask),
+  };
+  return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Sources;
+}
+
+/** Opens the picture's model where it was seen last and still is; InvalidRequest asks for `--model` if nowhere. */
+export async function openSeen(
+  saved: SavedRequest,
+  { replaced, ...load }: LoadOptions & { replaced: boolean },
+): Promise<{ pipeline: DiffusionPipeline; folder: string }> {
+  const { model } = saved;
+  for (const folder of model?.fingerprint ? await placesOf(model.fingerprint) : []) {
+    const pipeline = await opened(folder, load, replaced);
+    if (!pipeline) continue;
+    if (replaced || differences(saved, await pipeline.model()).length === 0) return { pipeline, folder };
+    await pipeline.close();
+  }
+  const name = model?.id ?? model?.name;
+  const from = model?.id ? `--model ${model.id}` : "--model with its folder";
+  throw new InvalidRequest(
+    "--model",
+    undefined,
+    name === undefined
+      ? "must be given: the picture does not name its model."
+      : `must be given: the picture's model ${name} was not seen on this machine, or was changed. Add ${from}.`,
+  );
+}
+
+/** Undefined for a folder that no longer holds the model; other files may be at fault where some were given. */
+async function opened(folder: string, load: LoadOptions, replaced: boolean) {
+  try {
+    return await DiffusionPipeline.fromPretrained(folder, load);
+  } catch (error) {
+    if (error instanceof ModelError && !replaced) return undefined;
+    throw error;
+  }
+}
+
+/** How the loaded model differs from the picture's, in words. */
+export function differences({ model }: SavedRequest, loaded: ModelRecord): string[] {
+  if (model?.fingerprint === undefined) return [];
+  const loras = (of: Partial<ModelRecord>) => of.loras?.map(({ sha256, scale }) => [sha256, scale]);
+  return [
+    ...(model.fingerprint === loaded.fingerprint ? [] : ["model"]),
+    ...(model.unet?.fingerprint === loaded.unet?.fingerprint ? [] : ["U-Net"]),
+    ...(model.vae?.fingerprint === loaded.vae?.fingerprint ? [] : ["VAE"]),
+    ...(JSON.stringify(loras(model)) === JSON.stringify(loras(loaded)) ? [] : ["LoRAs"]),
+  ];
+}
+
+/** Notes where everything that a picture was painted from is, for `--from`. */
+export async function rememberSources(
+  { model, image, mask }: PictureRecord,
+  folder: string,
+  given: Sources,
+): Promise<FileError | undefined> {
+  const seen: (readonly [string | undefined, string | undefined])[] = [
+    [model.fingerprint, folder],
+    [model.unet?.fingerprint, given.unet],
+    [model.vae?.fingerprint, given.vae],
+    ...(given.lora ?? []).map(({ file }, i) => [model.loras?.[i]?.sha256, file] as const),
+    [image?.sha256, given.image],
+    [mask?.sha256, given.mask],
+  ];
+  return remember(
+    seen.filter((pair): pair is readonly [string, string] => pair.every((v) => v !== undefined)),
+  );
+}
+
+/** What a picture painted from another is called, where nobody says. */
+export function againName(file: string): string {
+  const { name, ext } = path.parse(file);
+  return `${name}-again${/^\.(png|jpe?g|webp)$/i.test(ext) ? ext : ".png"}`;
+}
+
+const hashIn = (file: string): Promise<string | undefined> =>
+  fileHash(file).catch((error: unknown) => {
+    if (error instanceof ModelError) return undefined;
+    throw error;
+  });
+
+function unknown(option: string, name: string, hash: string): InvalidRequest {
+  const rule = `must be given: the picture was painted with ${name} (${hash.slice(0, 19)}), which was not seen here`;
+  return new InvalidRequest(option, undefined, `${rule}, or was changed. Add ${option} with its file.`);
+}

@@ -1,0 +1,124 @@
+/** @file `koala fit`: what a model takes in memory to paint, before anything of it is loaded. */
+
+import { Command, InvalidArgumentError } from "commander";
+import { availableMemory } from "../engine/memory/available.js";
+import { blockingEngine } from "../engine/ort/blocking-engine.js";
+import { modelOrShipped } from "../pipeline/bundled-model.js";
+import { loadComponents, trainedSize } from "../pipeline/components.js";
+import type { Lora } from "../pipeline/lora.js";
+import { fitting, type RunBytes, runBytes } from "../pipeline/memory-estimate.js";
+import { side } from "../pipeline/request.js";
+import { loraOption } from "./lora.js";
+import { partsShown, resolveShown } from "./models.js";
+import { textTable } from "./table.js";
+import { size, warn } from "./terminal.js";
+
+type Size = { width: number; height: number };
+
+type Options = {
+  /** Squares, and the model's own size if that is none, if left out. */
+  sizes?: Size[];
+  batch: number;
+  guidance: boolean;
+  vae?: string;
+  unet?: string;
+  lora?: Required<Lora>[];
+  revision?: string;
+  json?: boolean;
+};
+
+/** What one size takes, in bytes; `pixels` is the side of a square. */
+export type FitRow = RunBytes & Size & { pixels?: number; fits: ReturnType<typeof fitting> };
+export type Fit = { available: number; batch: number; guidance: boolean; rows: readonly FitRow[] };
+
+export function fitCommand(): Command {
+  return new Command("fit")
+    .description(
+      "Predict the memory that painting takes, part by part, and whether there is enough. Loads nothing; " +
+        "of a model on the Hub it downloads the configs and not the weights, of what is given beside it all.",
+    )
+    .argument("[model]", "diffusers folder or Hub id (default: the model inside)")
+    .option(
+      "--sizes <list>",
+      "squares of so many pixels, or WIDTHxHEIGHT (default: 512,768,1024 and the model's own if it is no square)",
+      sizesOf,
+    )
+    .option("-b, --batch <n>", "pictures at once", batchOf, 1)
+    .option("--no-guidance", "as with a guidance of 1 or less: no second pass")
+    .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
+    .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
+    .option("--lora <path[:scale]>", "with this LoRA: the same; may be given again", loraOption)
+    .option("--revision <name>", "branch, tag or commit of a Hub id")
+    .option("--json", "print JSON")
+    .addHelpText("after", "\nExample:\n  koala fit etri-vilab/koala-lightning-700m --sizes 512,1024\n")
+    .action(async (model: string | undefined, { json, ...options }: Options) => {
+      const found = await fit(modelOrShipped(model, "model"), options);
+      process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : table(found));
+    });
+}
+
+/** Reads the model's configs, and of files that are given beside it the headers; never weights. */
+export async function fit(model: string, options: Omit<Options, "json">): Promise<Fit> {
+  const { batch, guidance, revision } = options;
+  const { vae, unet, lora } = await partsShown(options);
+  const folder = await resolveShown(model, {
+    configsOnly: true,
+    ...(revision !== undefined && { revision }),
+  });
+  const components = await loadComponents(folder, {
+    engine: blockingEngine(),
+    configsOnly: true,
+    ...(vae !== undefined && { vae }),
+    ...(unet !== undefined && { unet }),
+    ...(lora !== undefined && { loras: lora }),
+  });
+  for (const warning of components.warnings) warn(warning);
+  const available = availableMemory();
+  const passes = guidance ? 2 * batch : batch;
+  const own = trainedSize(components);
+  const usual = [...[512, 768, 1024].map(square), ...(own.width === own.height ? [] : [own])];
+  const rows = (options.sizes ?? usual).map(({ width, height }): FitRow => {
+    for (const pixels of [width, height]) side("--sizes", pixels, components.vae.factor);
+    const bytes = runBytes(components, { width, height, batch, passes, encodes: false });
+    const pixels = width === height ? { pixels: width } : {};
+    return { ...pixels, width, height, ...bytes, fits: fitting(bytes, available) };
+  });
+  return { available, batch, guidance, rows };
+}
+
+/** A column for each size; what is not the process's own is in the parts. */
+export function table({ available, batch, guidance, rows }: Fit): string {
+  const columns = [
+    { title: "peak" },
+    ...rows.map(({ width, height }) => {
+      const title = width === height ? `${width} px` : `${width}x${height} px`;
+      return { title, numeric: true };
+    }),
+  ];
+  const parts = rows[0]!.parts.map(({ name }, i) => [name, ...rows.map((row) => size(row.parts[i]!.peak))]);
+  const fits = { kept: "yes", "one by one": "one by one", no: "no" } as const;
+  const body = textTable(columns, [
+    ...parts,
+    ["all kept loaded", ...rows.map((row) => size(row.kept))],
+    ["one after the other", ...rows.map((row) => size(row.oneByOne))],
+    ["fits", ...rows.map((row) => fits[row.fits])],
+  ]);
+  const title = `${size(available)} available; ${batch} at once, ${guidance ? "with" : "without"} guidance`;
+  return `${title}\n\n${body}`;
+}
+
+const square = (side: number): Size => ({ width: side, height: side });
+
+function sizesOf(value: string): Size[] {
+  return value.split(",").map((size) => {
+    const [, width, height = width] = /^([1-9]\d*)(?:x([1-9]\d*))?$/.exec(size.trim()) ?? [];
+    if (width !== undefined) return { width: Number(width), height: Number(height) };
+    throw new InvalidArgumentError(`"${value}" is not a list of sizes such as 512,768 or 832x1216.`);
+  });
+}
+
+function batchOf(value: string): number {
+  const batch = Number(value);
+  if (Number.isInteger(batch) && batch >= 1 && batch <= 1024) return batch;
+  throw new InvalidArgumentError(`"${value}" is not a whole number from 1 to 1024.`);
+}

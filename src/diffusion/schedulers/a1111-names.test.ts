@@ -1,0 +1,166 @@
+/** @file Other programs' names of samplers and schedules. */
+
+import { describe, expect, it } from "vitest";
+import { knowsSchedule, webuiNames, webuiSamplers, webuiSchedule, webuiScheduler } from "./a1111-names.js";
+import { schedulerNamed } from "./names.js";
+import { schedulerFromConfig } from "./scheduler.js";
+
+/** Without its label. */
+const chosen = (sampler: string, schedule?: string) => {
+  const { label: _, ...choice } = webuiScheduler(sampler, schedule) ?? { label: "" };
+  return choice;
+};
+
+describe("a sampler of other programs is A1111's", () => {
+  // KSAMPLER_NAMES of ComfyUI, SCHEDULER_MAP of InvokeAI, aliases of A1111's k-diffusion samplers (which NovelAI and
+  // InvokeAI 2 write), sample_method_str of stable-diffusion.cpp, Draw Things' list, our short names.
+  it.each([
+    ["Euler", "euler", "k_euler"],
+    [
+      "Euler a",
+      "euler_ancestral",
+      "euler_a",
+      "k_euler_ancestral",
+      "k_euler_a",
+      "Euler A",
+      "Euler Ancestral",
+      "euler-a",
+    ],
+    ["Heun", "heun", "k_heun"],
+    ["DPM2", "dpm_2", "k_dpm_2", "kdpm_2", "dpm2"],
+    ["DPM2 a", "dpm_2_ancestral", "k_dpm_2_a", "kdpm_2_a", "dpm2-a"],
+    ["DPM++ 2M", "dpmpp_2m", "k_dpmpp_2m", "dpm++2m", "dpmpp-2m"],
+    ["DPM++ 2M SDE", "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "k_dpmpp_2m_sde"],
+    ["DPM++ 2S", "dpmpp_2s"],
+    ["UniPC", "uni_pc", "uni_pc_bh2", "unipc"],
+    ["LMS", "lms", "k_lms"],
+    ["PLMS", "plms", "pndm"],
+    ["DDIM", "ddim"],
+    ["DDPM", "ddpm"],
+    ["DEIS", "deis"],
+    ["LCM", "lcm"],
+    ["TCD", "tcd"],
+  ])("%s", (label, ...names) => {
+    expect(webuiSamplers).toContain(label);
+    for (const name of names) expect(webuiScheduler(name), name).toEqual(webuiScheduler(label));
+  });
+
+  it.each([
+    "dpmpp_sde",
+    "DPM++ 2S a",
+    "dpmpp_2s_ancestral",
+    "euler_cfg_pp",
+    "ddim_v3",
+    "dpm++2mv2",
+    "Euler A AYS",
+    "heunpp2",
+    "constructor",
+    "",
+  ])("but not %j, which does something else", (name) => {
+    expect(webuiScheduler(name)).toBeUndefined();
+  });
+});
+
+describe("a schedule", () => {
+  it.each([
+    ["dpmpp_2m_k", "dpmpp_2m", "karras"], // InvokeAI
+    ["dpm++2m karras", "dpm++2m", "karras"], // stable-diffusion.cpp
+    ["DPM++ 2M Karras", "DPM++ 2M", "Karras"],
+    ["DDIM Trailing", "DDIM", "SGM Uniform"], // Draw Things
+    ["ddim_trailing", "DDIM", "sgm_uniform"],
+    ["dpmpp-2m-karras", "DPM++ 2M", "Karras"],
+  ])("at the end of %s is that of %s and %s", (whole, sampler, schedule) => {
+    expect(webuiScheduler(whole)).toEqual(webuiScheduler(sampler, schedule));
+    expect(webuiScheduler(sampler)).not.toEqual(webuiScheduler(sampler, schedule));
+  });
+
+  it("of a name that is not known is told from one that leaves the model's own", () => {
+    for (const name of ["kl_optimal", "polyexponential", "align_your_steps", "AYS", "turbo", "toString"])
+      expect(knowsSchedule(name), name).toBe(false);
+    for (const name of ["native", "default"]) {
+      expect(knowsSchedule(name)).toBe(true);
+      expect(webuiScheduler("DPM++ 2M", name)).toEqual(webuiScheduler("DPM++ 2M"));
+    }
+  });
+
+  // simple_scheduler, normal_scheduler and ddim_scheduler of comfy/samplers.py for 1000 noise levels and 10 steps.
+  it.each([
+    ["simple", [999, 899, 799, 699, 599, 499, 399, 299, 199, 99]],
+    ["normal", [999, 888, 777, 666, 555, 444, 333, 222, 111, 0]],
+    ["ddim_uniform", [901, 801, 701, 601, 501, 401, 301, 201, 101, 1]],
+  ])("%s of ComfyUI has its timesteps", (name, timesteps) => {
+    const { className, overrides } = webuiScheduler("euler", name)!;
+    const scheduler = schedulerFromConfig({}, overrides, className);
+    scheduler.setTimesteps(10);
+    expect([...scheduler.timesteps]).toEqual(timesteps);
+  });
+
+  it("can be had with every sampler", () => {
+    for (const sampler of webuiSamplers)
+      for (const schedule of [
+        "karras",
+        "exponential",
+        "beta",
+        "sgm_uniform",
+        "simple",
+        "normal",
+        "ddim_uniform",
+      ]) {
+        const { className, overrides } = webuiScheduler(sampler, schedule)!;
+        expect(
+          () => schedulerFromConfig({}, overrides, className).setTimesteps(4),
+          `${sampler} ${schedule}`,
+        ).not.toThrow();
+      }
+  });
+});
+
+it.each([
+  // Aliases of A1111's modules/sd_samplers_kdiffusion.py, old and new.
+  ["k_euler_a", "euler-a"],
+  ["k_euler_ancestral", "euler-a"],
+  ["euler_a", "euler-a"],
+  ["EULER A", "euler-a"],
+  ["k_euler", "euler"],
+  ["k_lms", "lms"],
+  ["k_heun", "heun"],
+  ["k_dpm_2", "dpm2"],
+  ["k_dpm_2_a", "dpm2-a"],
+  ["k_dpmpp_2m", "dpmpp-2m"],
+  ["k_dpmpp_2m_ka", "dpmpp-2m-karras"],
+  ["k_dpmpp_2m_sde_ka", "dpmpp-2m-sde-karras"],
+  ["DPM++ 2M SDE Karras", "dpmpp-2m-sde-karras"],
+  ["dpm++ 2m", "dpmpp-2m"],
+  ["unipc", "unipc"],
+  ["plms", "pndm"],
+])("%s is %s", (sampler, name) => expect(chosen(sampler)).toEqual(schedulerNamed(name)));
+
+it.each([
+  "DPM++ SDE",
+  "DPM++ 2S a",
+  "DPM++ 3M SDE",
+  "DPM fast",
+  "DPM adaptive",
+  "Restart",
+  "Euler A Turbo",
+  "",
+])("%s is none of them", (sampler) => expect(webuiScheduler(sampler)).toBeUndefined());
+
+it("takes a schedule from the sampler's name, in all its spellings, before the field's", () => {
+  for (const name of ["DPM++ 2M SGM Uniform", "DPM++ 2M SGMUniform", "dpmpp_2m_sgm_uniform"])
+    expect(webuiScheduler(name, "Karras")).toEqual(webuiScheduler("DPM++ 2M", "sgm_uniform"));
+  expect(webuiSchedule("align_your_steps")).toBeUndefined();
+});
+
+it('gives each sampler its own schedule for "Automatic", as A1111 since 1.9, and none where none is said', () => {
+  expect(chosen("DPM++ 2M", "Automatic")).toEqual(schedulerNamed("dpmpp-2m-karras"));
+  expect(webuiScheduler("DPM++ 2M SDE", "automatic")?.label).toBe("DPM++ 2M SDE Exponential");
+  expect(chosen("Euler", "Automatic")).toEqual(schedulerNamed("euler"));
+  expect(chosen("DPM++ 2M")).toEqual(schedulerNamed("dpmpp-2m"));
+});
+
+it("calls a scheduler what leads back to it", () => {
+  const heun = webuiScheduler("DPM++ 2M SDE Heun", "Karras")!;
+  const made = schedulerFromConfig({}, heun.overrides, heun.className);
+  expect(webuiNames(made)).toEqual({ sampler: "DPM++ 2M SDE Heun", schedule: "Karras" });
+});

@@ -1,0 +1,67 @@
+/** @file DDIM: deterministic or partly stochastic steps between any two timesteps. */
+
+import { f32 } from "../arithmetic.js";
+import { noiseOf, predictClean, predictNoise } from "../prediction.js";
+import { spacedTimesteps } from "../spacing.js";
+import { weightedSum } from "../vector.js";
+import { AlphaScheduler } from "./alpha-scheduler.js";
+import { commonDefaults, type Settings } from "./config-fields.js";
+import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
+import { limited } from "./threshold.js";
+
+const defaults = {
+  ...commonDefaults,
+  clipSample: true,
+  setAlphaToOne: true,
+  stepsOffset: 0,
+  thresholding: false,
+  dynamicThresholdingRatio: 0.995,
+  clipSampleRange: 1,
+  sampleMaxValue: 1,
+  timestepSpacing: "leading",
+  rescaleBetasZeroSnr: false,
+} as const satisfies Partial<Settings>;
+
+/** Song et al., "Denoising Diffusion Implicit Models" (arXiv 2010.02502), equations 12 and 16. */
+export class DDIMScheduler extends AlphaScheduler {
+  override readonly acceptsEta = true;
+  private stride = 1;
+
+  constructor(
+    source: Readonly<Record<string, unknown>> = {},
+    overrides: Readonly<Record<string, unknown>> = {},
+  ) {
+    super({ className: "DDIMScheduler", defaults }, source, overrides);
+  }
+
+  setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
+    const { count } = this.asked(numInferenceSteps, options);
+    this.refuseMoreThanTrained(count);
+    this.stride = Math.floor(this.settings.numTrainTimesteps / count);
+    this.begin(spacedTimesteps(this.settings, count, { rounded: true }));
+  }
+
+  /** Steps from `timestep` to `timestep` minus num_train_timesteps / n, wherever the next timestep lies. */
+  step(output: Float32Array, timestep: number, sample: Float32Array, options: StepOptions = {}): StepResult {
+    this.refuseUnset();
+    this.refuseUnlike(output, sample);
+    const { eta = 0, useClippedModelOutput = false } = options;
+    const type = this.prediction("epsilon", "v_prediction", "sample");
+    const [from, to] = [this.alphaBar(timestep), this.alphaBarBefore(timestep - this.stride)];
+    const level = this.level(timestep);
+    const clean = limited(predictClean(type, output, sample, level), this.settings, options.batch);
+    const direction = useClippedModelOutput
+      ? noiseOf(clean, sample, level)
+      : predictNoise(type, output, sample, level);
+    const deviation = eta * Math.sqrt(variance(from, to));
+    const along = Math.sqrt(1 - to - deviation * deviation);
+    const next = weightedSum([Math.sqrt(to), clean], [along, direction]);
+    if (eta <= 0) return { prevSample: next, predOriginalSample: clean };
+    const noise = this.noise(sample.length, options);
+    return { prevSample: weightedSum([1, next], [deviation, noise]), predOriginalSample: clean };
+  }
+}
+
+function variance(from: number, to: number): number {
+  return (f32(1 - to) / f32(1 - from)) * f32(1 - f32(from / to));
+}

@@ -1,0 +1,98 @@
+/** @file Predicted memory: graphs whose buffers can be counted by hand, and one measured in a process of its own. */
+
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import * as t from "../../tensor/tensor.js";
+import { input } from "../../tensor/tensor.js";
+import { cpu } from "../device.js";
+import { executionOrder, peakBytes } from "./peak.js";
+
+const unit = 4 * 8 * 8;
+const square = (name: string) => input(name, [8, 8]);
+/** In units of one matrix; no arena, so no holes. */
+const held = (y: t.Tensor) => peakBytes({ y }, { arena: false }).peak / unit;
+
+describe("the peak of a graph", () => {
+  const [a, b] = [square("a"), square("b")];
+  const product = t.matmul(a, b);
+
+  it("is its result where nothing else is computed, and inputs are resident", () => {
+    expect(peakBytes({ product }, { arena: false })).toEqual({
+      peak: unit,
+      returned: 0,
+      resident: 2 * unit,
+      constants: 0,
+    });
+  });
+
+  it("has two of a chain of products at once, however long it is", () => {
+    const chain = (n: number) => Array.from({ length: n }).reduce<t.Tensor>((x) => t.matmul(x, b), a);
+    expect(held(chain(2))).toBe(2);
+    expect(held(chain(9))).toBe(2);
+  });
+
+  it("does not grow by reshapes, nor by operations on single elements", () => {
+    expect(held(t.matmul(t.reshape(t.exp(t.neg(product)), [8, 8]), b))).toBe(2);
+  });
+
+  it("keeps what is read again", () => {
+    const again = t.add(t.matmul(t.matmul(t.exp(product), b), b), product);
+    expect(held(again)).toBe(3);
+  });
+
+  it("does not write over an input of the program", () => {
+    expect(held(t.matmul(t.exp(a), b))).toBe(2);
+  });
+
+  it("counts the scores of attention only where they are written out", () => {
+    const q = input("q", [1, 512, 8]);
+    const attention = t.attention(q, q, q, 1);
+    const scores = 4 * 512 * 512;
+    expect(peakBytes({ attention }, { arena: false }).peak).toBeLessThan(scores);
+    const composed = peakBytes({ attention }, { arena: false, device: { ...cpu, fusedAttention: false } });
+    expect(composed.peak).toBeGreaterThan(2 * scores);
+    expect(composed.peak).toBeLessThan(2.1 * scores);
+  });
+
+  it("computes equal operations once", () => {
+    expect(held(t.matmul(t.matmul(a, b), t.matmul(a, b)))).toBe(2);
+  });
+
+  it("leaves out results in the caller's memory, and counts the copy that comes back", () => {
+    const given = peakBytes({ product, sum: t.add(product, b) }, { arena: false, given: new Set(["sum"]) });
+    expect(given).toMatchObject({ peak: unit, returned: unit, resident: 3 * unit });
+  });
+
+  it("keeps a dead buffer for a later result of its shape, but only where sizes are fixed", () => {
+    const graph = (a: t.Tensor) => {
+      const early = t.matmul(a, t.constant(new Float32Array(64), [8, 8]));
+      const wide = t.matmul(early, input("wide", [8, 80]));
+      const wider = t.matmul(wide, input("wider", [80, 8000]));
+      return t.matmul(t.matmul(wider, input("narrow", [8000, 8])), square("last"));
+    };
+    const [fixed, open] = [graph(a), graph(input("a", [{ rows: 8 }, 8]))];
+    const row = 4 * 8;
+    expect(peakBytes({ fixed }, { arena: false }).peak / row).toBe(8 + 80 + 8000);
+    expect(peakBytes({ open }, { arena: false }).peak / row).toBe(80 + 8000);
+  });
+});
+
+describe("the order of execution", () => {
+  it("goes to the later input first", () => {
+    const [a, b] = [t.neg(square("a")), t.neg(square("b"))];
+    const y = t.matmul(a, b);
+    expect(executionOrder([y]).filter((x) => x.inputs.length > 0)).toEqual([b, a, y]);
+  });
+});
+
+const linux = process.platform === "linux";
+describe.skipIf(!linux)("measured in a fresh process", () => {
+  it("a step of training takes what was predicted, within a quarter", () => {
+    const script = fileURLToPath(new URL("../../../bench/memory.ts", import.meta.url));
+    const args = ["--expose-gc", "--import", "tsx", script, "--json", "--case", "step, 1 x 256 px"];
+    const { predicted, measured } = JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
+    expect(measured).toBeGreaterThan(200e6);
+    expect(Math.abs(predicted - measured)).toBeLessThan(0.25 * measured);
+  }, 120_000);
+});

@@ -1,0 +1,194 @@
+/**
+ * @file Rewrites a traced graph for training: images keep their channels last, as tokens do, so that nothing is
+ * transposed between a convolution and a transformer, and convolutions become matrix products over the batch
+ * (`convolution.ts`). The results are the same to rounding. Fixes the sizes traced into the graph, so it is for
+ * programs that run at one size.
+ *
+ * An image x: [B, C, H, W] has two forms: `plain`, and `last`: [B, H*W, C]. Each is made when it is first asked for.
+ */
+
+import { groupNormOf } from "../../tensor/group-norm.js";
+import { topological } from "../../tensor/order.js";
+import * as t from "../../tensor/tensor.js";
+import { made, reshape, type Shape, Tensor, transpose } from "../../tensor/tensor.js";
+import { convolve, convolveAdjoint, convolveKernel, type Geometry, sumOfRows } from "./convolution.js";
+
+/** The same results, computed with channels last. */
+export function channelsLast<Name extends string>(
+  outputs: Readonly<Record<Name, Tensor>>,
+): Record<Name, Tensor> {
+  const roots: Tensor[] = Object.values(outputs);
+  const forms: Forms = { plain: new Map(), last: new Map(), images: new Set() };
+  // Inputs first, so that what a form is made of is always there and nothing recurses deeply.
+  for (const x of topological(roots)) {
+    if (isImage(forms, x)) {
+      forms.images.add(x);
+      last(forms, x);
+    } else plain(forms, x);
+  }
+  return Object.fromEntries(
+    Object.entries<Tensor>(outputs).map(([name, x]) => [name, plain(forms, x)]),
+  ) as Record<Name, Tensor>;
+}
+
+type Forms = {
+  readonly plain: Map<Tensor, Tensor>;
+  readonly last: Map<Tensor, Tensor>;
+  /** What is computed with its channels last; its plain form is a transpose of that. */
+  readonly images: Set<Tensor>;
+};
+
+const made4 = new Set<t.Op>(["conv2d", "conv2dTranspose", "groupNorm", "resize", "upsample"]);
+const elementwise = new Set<t.Op>([
+  ...(["add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "erf"] as const),
+  ...(["sigmoid", "relu", "step", "silu", "gelu", "quickGelu"] as const),
+]);
+
+function isImage({ images }: Forms, x: Tensor): boolean {
+  if (x.rank !== 4) return false;
+  if (made4.has(x.op)) return true;
+  if (pixelsOf(x)) return true;
+  if (made("concat", x) || made("slice", x)) return x.attrs.axis < 2 && x.inputs.every((y) => images.has(y));
+  if (!elementwise.has(x.op)) return false;
+  const whole = (y: Tensor) => t.sameShape(y.shape, x.shape);
+  return (
+    x.inputs.some((y) => whole(y) && images.has(y)) && x.inputs.every((y) => whole(y) || isPerChannel(y))
+  );
+}
+
+/** What broadcasts over pixels: a number, [C, 1, 1], [1, C, 1, 1] or [B, C, 1, 1]. */
+const isPerChannel = ({ shape }: Tensor) =>
+  t.count(shape) === 1 || (shape.length >= 3 && shape.slice(-2).every((d) => d === 1));
+
+/** [B, H*W, C] as `pixels` makes an image of it. */
+function pixelsOf(x: Tensor): Tensor | undefined {
+  const [turned] = x.inputs;
+  if (!made("reshape", x) || x.rank !== 4 || !turned || !made("transpose", turned)) return undefined;
+  const [B, C] = x.shape;
+  const turns = turned.attrs.perm.join() === "0,2,1" && turned.shape[0] === B && turned.shape[1] === C;
+  return turns ? turned.inputs[0]! : undefined;
+}
+
+/** The image that `tokens` makes [B, H*W, C] of. */
+function tokensOf(x: Tensor): Tensor | undefined {
+  const [flat] = x.inputs;
+  if (!made("transpose", x) || x.attrs.perm.join() !== "0,2,1" || !made("reshape", flat!)) return undefined;
+  const image = flat.inputs[0]!;
+  return image.rank === 4 && t.sameShape(flat.shape.slice(0, 2), image.shape.slice(0, 2)) ? image : undefined;
+}
+
+function remember(map: Map<Tensor, Tensor>, x: Tensor, make: () => Tensor): Tensor {
+  const known = map.get(x) ?? make();
+  map.set(x, known);
+  return known;
+}
+
+const again = (x: Tensor, inputs: readonly Tensor[], shape: Shape = x.shape, attrs = x.attrs) =>
+  new Tensor(x.op, inputs, shape, attrs, x.dtype);
+
+const unchanged = (x: Tensor, inputs: readonly Tensor[]) => inputs.every((y, i) => y === x.inputs[i]);
+
+/** x as it was traced. */
+function plain(forms: Forms, x: Tensor): Tensor {
+  return remember(forms.plain, x, () => {
+    const [B, C, H, W] = x.shape as [number, number, number, number];
+    if (forms.images.has(x)) return transpose(reshape(last(forms, x), [B, H, W, C]), [0, 3, 1, 2]);
+    const image = tokensOf(x);
+    if (image && forms.images.has(image)) return last(forms, image);
+    if (made("conv2dKernel", x)) return kernel(forms, x);
+    if ((made("sum", x) || made("mean", x)) && forms.images.has(x.inputs[0]!)) return reduced(forms, x);
+    const inputs = x.inputs.map((y) => plain(forms, y));
+    if (made("sum", x) && overRows(x)) return reshape(sumOfRows(pixelRows(inputs[0]!)), x.shape);
+    return unchanged(x, inputs) ? x : again(x, inputs);
+  });
+}
+
+/** x: [B, C, H, W] as [B, H*W, C] */
+function last(forms: Forms, x: Tensor): Tensor {
+  return remember(forms.last, x, () => {
+    if (forms.images.has(x)) return lastOf(forms, x);
+    return transpose(reshape(plain(forms, x), [x.shape[0]!, x.shape[1]!, -1]), [0, 2, 1]);
+  });
+}
+
+function lastOf(forms: Forms, x: Tensor): Tensor {
+  const [B, C, H, W] = x.shape as [number, number, number, number];
+  const shape = [B, H * W, C];
+  const [a, b, c] = x.inputs as [Tensor, Tensor, Tensor];
+  const source = pixelsOf(x);
+  if (source) return plain(forms, source);
+  if (made("conv2d", x)) {
+    const y = convolve(last(forms, a), plain(forms, b), geometry(a, x, sizeOf(b), x.attrs));
+    return c ? t.add(y, plain(forms, c)) : y;
+  }
+  if (made("conv2dTranspose", x))
+    return convolveAdjoint(last(forms, a), plain(forms, b), geometry(x, a, sizeOf(b), x.attrs));
+  if (made("groupNorm", x)) return groupNormOf(last(forms, a), plain(forms, b), plain(forms, c), x.attrs);
+  if (made("resize", x) || made("upsample", x)) return nearest(last(forms, a), sizeOf(a), sizeOf(x));
+  if (made("concat", x))
+    return t.concat(
+      x.inputs.map((y) => last(forms, y)),
+      x.attrs.axis * 2,
+    );
+  if (made("slice", x)) {
+    const { axis, start, end, step } = x.attrs;
+    return t.slice(last(forms, a), axis * 2, start, end, step);
+  }
+  return again(
+    x,
+    x.inputs.map((y) => operand(forms, y, x)),
+    shape,
+  );
+}
+
+/** An operand of an elementwise operation, so that it broadcasts over [B, H*W, C]. */
+function operand(forms: Forms, y: Tensor, x: Tensor): Tensor {
+  if (t.sameShape(y.shape, x.shape)) return last(forms, y);
+  const value = plain(forms, y);
+  if (y.rank < 3) return value;
+  return reshape(value, [...y.shape.slice(0, -3), 1, y.shape.at(-3)!]);
+}
+
+/** Sums and means over both directions of an image; over one of them, or over no whole pixel, as they were traced. */
+function reduced(forms: Forms, x: Tensor<"sum"> | Tensor<"mean">): Tensor {
+  const { axes } = x.attrs;
+  const [image] = x.inputs as [Tensor];
+  const both = axes.includes(2) && axes.includes(3);
+  if (!both) return again(x, [plain(forms, image)]);
+  if (x.op === "sum" && axes.join() === "0,2,3")
+    return reshape(sumOfRows(pixelRows(last(forms, image))), x.shape);
+  const places = [...(axes.includes(0) ? [0] : []), 1, ...(axes.includes(1) ? [2] : [])];
+  const small = x.op === "sum" ? t.sum(last(forms, image), places) : t.mean(last(forms, image), places);
+  return reshape(small, x.shape);
+}
+
+/** Sums over everything but the last axis, as the gradient of a bias is. */
+const overRows = ({ attrs: { axes }, inputs: [x] }: Tensor<"sum">) =>
+  x!.rank > 1 && x!.shape.at(-1)! > 1 && axes.length === x!.rank - 1 && !axes.includes(x!.rank - 1);
+const pixelRows = (x: Tensor) => reshape(x, [-1, x.shape.at(-1)!]);
+
+function kernel(forms: Forms, x: Tensor<"conv2dKernel">): Tensor {
+  const [g, image] = x.inputs as [Tensor, Tensor];
+  return convolveKernel(last(forms, g), last(forms, image), geometry(image, g, x.attrs.kernel, x.attrs));
+}
+
+const sizeOf = (x: Tensor) => [x.shape[2]!, x.shape[3]!] as const;
+
+const geometry = (
+  from: Tensor,
+  to: Tensor,
+  kernel: readonly [number, number],
+  { stride, padding }: { stride: number; padding: t.Padding },
+): Geometry => ({ batch: from.shape[0]!, from: sizeOf(from), to: sizeOf(to), kernel, stride, padding });
+
+/** x: [B, h*w, C] -> [B, H*W, C], pixel i from pixel floor(i * h / H) in each direction */
+function nearest(x: Tensor, [h, w]: readonly [number, number], [H, W]: readonly [number, number]): Tensor {
+  const [B, , C] = x.shape as [number, number, number];
+  const at = (i: number) => {
+    const [image, place] = [Math.floor(i / (H * W)), i % (H * W)];
+    const y = Math.floor((Math.floor(place / W) * h) / H);
+    return BigInt((image * h + y) * w + Math.floor(((place % W) * w) / W));
+  };
+  const ids = BigInt64Array.from({ length: B * H * W }, (_, i) => at(i));
+  return t.gather(reshape(x, [B * h * w, C]), t.constant(ids, [B, H * W]));
+}

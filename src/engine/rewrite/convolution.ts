@@ -1,0 +1,281 @@
+/**
+ * @file Convolutions as matrix products over a whole batch: what training computes instead of ONNX's Conv, which
+ * takes one small product per image, and for the gradient of a kernel has nothing at all.
+ *
+ * Images are [B, H*W, C] here. A 3x3 kernel at stride 1 is computed by Winograd's F(m x m, 3x3) (Lavin and Gray 2016,
+ * https://arxiv.org/abs/1509.09308): (m + 2)² products of small tiles stand for 9 m² of pixels. The result's error
+ * grows from 4e-7 to 3e-6 with m = 4. Whatever that does not fit, or does not pay for, meets its kernel window by
+ * window. Rows are brought into place by gathers whose indices are constants of the size traced.
+ */
+
+import {
+  constant,
+  count,
+  type Extent,
+  gather,
+  matmul,
+  type Padding,
+  pad,
+  reshape,
+  type Shape,
+  type Tensor,
+  transpose,
+} from "../../tensor/tensor.js";
+
+/** Which convolution: the sizes of both images, and of the kernel between them. */
+export type Geometry = {
+  batch: number;
+  from: Extent;
+  to: Extent;
+  kernel: Extent;
+  stride: number;
+  padding: Padding;
+};
+
+/** x: [B, from, C], w: [O, C, kh, kw] -> [B, to, O] */
+export function convolve(x: Tensor, w: Tensor, geometry: Geometry): Tensor {
+  if (pointwise(geometry)) return matmul(x, matrix(w), { transposeB: true });
+  const m = tileSize(geometry, geometry.to, x.shape[2]!, w.shape[0]!);
+  return m ? winograd(x, w, m, geometry) : windowed(x, w, geometry);
+}
+
+/** The gradient in x. g: [B, to, O], w: [O, C, kh, kw] -> [B, from, C] */
+export function convolveAdjoint(g: Tensor, w: Tensor, geometry: Geometry): Tensor {
+  if (pointwise(geometry)) return matmul(g, matrix(w));
+  const m = tileSize(geometry, geometry.from, w.shape[0]!, w.shape[1]!);
+  return m ? winogradAdjoint(g, w, m, geometry) : windowedAdjoint(g, w, geometry);
+}
+
+/** The gradient in w. g: [B, to, O], x: [B, from, C] -> [O, C, kh, kw] */
+export function convolveKernel(g: Tensor, x: Tensor, geometry: Geometry): Tensor {
+  const [O, C] = [g.shape[2]!, x.shape[2]!];
+  const m = tileSize(geometry, geometry.to, C, O);
+  if (m) return winogradKernel(g, x, m, geometry);
+  const met = pointwise(geometry) ? rows(x) : windows(x, geometry);
+  return reshape(matmul(rows(g), met, { transposeA: true }), [O, C, ...geometry.kernel]);
+}
+
+/** The number of a row for each place of `shape`. */
+const places = (shape: Shape, at: (i: number) => number) =>
+  constant(
+    BigInt64Array.from({ length: count(shape) }, (_, i) => BigInt(at(i))),
+    shape,
+  );
+
+const pointwise = ({ kernel: [kh, kw], stride, padding }: Geometry) =>
+  kh * kw * stride === 1 && padding.every((d) => d === 0);
+const matrix = (w: Tensor) => reshape(w, [w.shape[0]!, -1]);
+/** [B, N, C] -> [B*N, C] */
+const rows = (x: Tensor) => reshape(x, [-1, x.shape.at(-1)!]);
+/** The same with one row of zeros behind, which stands for everything outside the image. */
+const framed = (x: Tensor) => pad(rows(x), [0, 0], [1, 0]);
+const pixel =
+  (batch: number, [height, width]: Extent) =>
+  (image: number, y: number, x: number) =>
+    y < 0 || x < 0 || y >= height || x >= width ? batch * height * width : (image * height + y) * width + x;
+
+// Window by window
+
+/** What each place of the kernel meets. x: [B, from, C] -> [B*to, C*kh*kw], the order of a kernel's own numbers */
+function windows(x: Tensor, geometry: Geometry): Tensor {
+  const { batch, from, to, kernel, stride, padding } = geometry;
+  const [area, taps] = [to[0] * to[1], kernel[0] * kernel[1]];
+  const row = pixel(batch, from);
+  const ids = places([batch * area, taps], (i) => {
+    const [at, tap] = [Math.floor(i / taps), i % taps];
+    const [image, place] = [Math.floor(at / area), at % area];
+    const top = Math.floor(place / to[1]) * stride - padding[0];
+    const left = (place % to[1]) * stride - padding[1];
+    return row(image, top + Math.floor(tap / kernel[1]), left + (tap % kernel[1]));
+  });
+  return reshape(transpose(gather(framed(x), ids), [0, 2, 1]), [batch * area, -1]);
+}
+
+function windowed(x: Tensor, w: Tensor, geometry: Geometry): Tensor {
+  const y = matmul(windows(x, geometry), matrix(w), { transposeB: true });
+  return reshape(y, [geometry.batch, -1, w.shape[0]!]);
+}
+
+/**
+ * Every pixel collects what the windows that met it send back: of each `stride` places of a kernel, in both
+ * directions, only one can have met it.
+ */
+function windowedAdjoint(g: Tensor, w: Tensor, geometry: Geometry): Tensor {
+  const { batch, from, to, kernel, stride, padding } = geometry;
+  const [C, taps] = [w.shape[1]!, kernel[0] * kernel[1]];
+  const sent = transpose(reshape(matmul(rows(g), matrix(w)), [-1, C, taps]), [0, 2, 1]); // [B*to, taps, C]
+  const pixels = batch * from[0] * from[1];
+  const nothing = batch * to[0] * to[1] * taps;
+  const [down, across] = [Math.ceil(kernel[0] / stride), Math.ceil(kernel[1] / stride)];
+  const ids = places([down * across, pixels], (i) => {
+    const [met, at] = [Math.floor(i / pixels), i % pixels];
+    const [image, place] = [Math.floor(at / (from[0] * from[1])), at % (from[0] * from[1])];
+    const y = Math.floor(place / from[1]) + padding[0];
+    const x = (place % from[1]) + padding[1];
+    const row = (y % stride) + Math.floor(met / across) * stride;
+    const column = (x % stride) + (met % across) * stride;
+    if (row >= kernel[0] || column >= kernel[1]) return nothing;
+    const window = pixel(batch, to)(image, (y - row) / stride, (x - column) / stride);
+    return Math.min(window * taps + row * kernel[1] + column, nothing);
+  });
+  return reshape(sumOfRows(gather(framed(sent), ids)), [batch, -1, C]);
+}
+
+/** The sum over the first axis, as a product with ones: ONNX Runtime's ReduceSum takes several times as long. */
+export function sumOfRows(x: Tensor): Tensor {
+  const ones = constant(new Float32Array(x.shape[0]!).fill(1), [1, x.shape[0]!]);
+  return transformed(ones, x);
+}
+
+// Winograd
+
+/** Of F(m, 3): B transforms tiles of m + 2 pixels, G the kernel, A gives m results back. */
+const transforms = {
+  2: {
+    B: [
+      [1, 0, -1, 0],
+      [0, 1, 1, 0],
+      [0, -1, 1, 0],
+      [0, 1, 0, -1],
+    ],
+    G: [
+      [1, 0, 0],
+      [1 / 2, 1 / 2, 1 / 2],
+      [1 / 2, -1 / 2, 1 / 2],
+      [0, 0, 1],
+    ],
+    A: [
+      [1, 1, 1, 0],
+      [0, 1, -1, -1],
+    ],
+  },
+  4: {
+    B: [
+      [4, 0, -5, 0, 1, 0],
+      [0, -4, -4, 1, 1, 0],
+      [0, 4, -4, -1, 1, 0],
+      [0, -2, -1, 2, 1, 0],
+      [0, 2, -1, -2, 1, 0],
+      [0, 4, 0, -5, 0, 1],
+    ],
+    G: [
+      [1 / 4, 0, 0],
+      [-1 / 6, -1 / 6, -1 / 6],
+      [-1 / 6, 1 / 6, -1 / 6],
+      [1 / 24, 1 / 12, 1 / 6],
+      [1 / 24, -1 / 12, 1 / 6],
+      [0, 0, 1],
+    ],
+    A: [
+      [1, 1, 1, 1, 1, 0],
+      [0, 1, -1, 2, -2, 0],
+      [0, 1, 1, 4, 4, 0],
+      [0, 1, -1, 8, -8, 1],
+    ],
+  },
+} as const;
+type TileSize = keyof typeof transforms;
+
+/**
+ * The cheapest way to compute this convolution, in multiplications; undefined is window by window. Transforms count
+ * more than they multiply, because they are bound by memory; a kernel's counts most, which leaves wide layers of few
+ * pixels (1280 channels at 4x4) without a transformed kernel four times its size.
+ */
+function tileSize(
+  { batch, kernel, stride, padding }: Geometry,
+  to: Extent,
+  C: number,
+  O: number,
+): TileSize | undefined {
+  if (kernel[0] !== 3 || kernel[1] !== 3 || stride !== 1 || padding.some((d) => d > 2)) return undefined;
+  const pixels = batch * to[0] * to[1];
+  const cost = (m: TileSize) => {
+    const [n, tiles] = [(m + 2) ** 2, batch * Math.ceil(to[0] / m) * Math.ceil(to[1] / m)];
+    return n * tiles * C * O + 2 * n * n * tiles * C + 2 * m * m * n * tiles * O + 3 * 9 * n * C * O;
+  };
+  const best = cost(4) <= cost(2) ? 4 : 2;
+  return cost(best) < 9 * pixels * C * (O + 100) ? best : undefined;
+}
+
+/** Applied to both directions of a tile: the Kronecker product of a matrix with itself. */
+function both(matrix: readonly (readonly number[])[]): Tensor {
+  const rows = matrix.flatMap((a) => matrix.map((b) => a.flatMap((x) => b.map((y) => x * y))));
+  return constant(Float32Array.from(rows.flat()), [rows.length, rows[0]!.length]);
+}
+
+/** A matrix of numbers times the first axis of x: [n, ...] -> [n', ...] */
+function transformed(by: Tensor, x: Tensor, { transposeA = false } = {}): Tensor {
+  const y = matmul(by, reshape(x, [x.shape[0]!, -1]), { transposeA });
+  return reshape(y, [y.shape[0]!, ...x.shape.slice(1)]);
+}
+
+const tiled = (m: TileSize, [height, width]: Extent): Extent => [Math.ceil(height / m), Math.ceil(width / m)];
+
+/** The pixels of every tile of `size` squared, beginning `top` and `left` outside. x: [B, from, C] -> [size², tiles, C] */
+function tiles(
+  x: Tensor,
+  m: TileSize,
+  size: number,
+  batch: number,
+  from: Extent,
+  to: Extent,
+  [top, left]: Extent,
+): Tensor {
+  const [down, across] = tiled(m, to);
+  const all = batch * down * across;
+  const row = pixel(batch, from);
+  const ids = places([size * size, all], (i) => {
+    const [tap, at] = [Math.floor(i / all), i % all];
+    const [image, tile] = [Math.floor(at / (down * across)), at % (down * across)];
+    const y = Math.floor(tile / across) * m - top + Math.floor(tap / size);
+    return row(image, y, (tile % across) * m - left + (tap % size));
+  });
+  return gather(framed(x), ids);
+}
+
+/** Transformed tiles back to pixels. [(m + 2)², tiles, C] -> [B, to, C] */
+function pixelsOf(y: Tensor, m: TileSize, batch: number, to: Extent): Tensor {
+  const [down, across] = tiled(m, to);
+  const all = batch * down * across;
+  const ids = places([batch, to[0] * to[1]], (i) => {
+    const [image, place] = [Math.floor(i / (to[0] * to[1])), i % (to[0] * to[1])];
+    const [row, column] = [Math.floor(place / to[1]), place % to[1]];
+    const tile = (image * down + Math.floor(row / m)) * across + Math.floor(column / m);
+    return ((row % m) * m + (column % m)) * all + tile;
+  });
+  return gather(rows(transformed(both(transforms[m].A), y)), ids);
+}
+
+const tilesOf = (x: Tensor, m: TileSize, batch: number, from: Extent, to: Extent, padding: Extent): Tensor =>
+  transformed(both(transforms[m].B), tiles(x, m, m + 2, batch, from, to, padding));
+
+/** w: [O, C, 3, 3] -> [(m + 2)², O, C] */
+function kernelOf(w: Tensor, m: TileSize, { flipped = false } = {}): Tensor {
+  const { G } = transforms[m];
+  const by = both(flipped ? G.map((row) => row.toReversed()) : G);
+  const [O, C] = w.shape as [number, number];
+  return reshape(matmul(by, reshape(w, [O * C, 9]), { transposeB: true }), [-1, O, C]);
+}
+
+function winograd(x: Tensor, w: Tensor, m: TileSize, { batch, from, to, padding }: Geometry): Tensor {
+  const met = tilesOf(x, m, batch, from, to, [padding[0], padding[1]]);
+  return pixelsOf(matmul(met, kernelOf(w, m), { transposeB: true }), m, batch, to);
+}
+
+/** A convolution itself, with the kernel turned around. */
+function winogradAdjoint(g: Tensor, w: Tensor, m: TileSize, { batch, from, to, padding }: Geometry): Tensor {
+  const met = tilesOf(g, m, batch, to, from, [2 - padding[0], 2 - padding[1]]);
+  return pixelsOf(matmul(met, kernelOf(w, m, { flipped: true })), m, batch, from);
+}
+
+/** The forward pass's tiles again, and everything else of it backwards. */
+function winogradKernel(g: Tensor, x: Tensor, m: TileSize, { batch, from, to, padding }: Geometry): Tensor {
+  const met = tilesOf(x, m, batch, from, to, [padding[0], padding[1]]);
+  const sent = transformed(both(transforms[m].A), tiles(g, m, m, batch, to, to, [0, 0]), {
+    transposeA: true,
+  });
+  const dw = matmul(sent, met, { transposeA: true }); // [(m + 2)², O, C]
+  const [O, C] = [g.shape[2]!, x.shape[2]!];
+  const back = matmul(reshape(dw, [dw.shape[0]!, O * C]), both(transforms[m].G), { transposeA: true });
+  return reshape(back, [O, C, 3, 3]);
+}

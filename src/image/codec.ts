@@ -1,0 +1,121 @@
+/** @file Pictures to and from PNG, JPEG and WebP files, by sharp. Knows nothing of tensors or models. */
+import { extname } from "node:path";
+import sharp, { type Sharp } from "sharp";
+import { InvalidRequest, listed } from "../errors.js";
+import { reading, systemCode, writeWhole } from "../files/file-system.js";
+import { encodeWithTexts, type PictureTexts } from "./metadata/metadata.js";
+import { withoutPngTexts } from "./metadata/png-chunks.js";
+import { isPng } from "./metadata/png-texts.js";
+import { overBackground, type Picture, type Rgb } from "./pixels.js";
+
+export type PictureFormat = "png" | "jpeg" | "webp";
+
+/** A picture read from a file; `alpha` is [height, width], present where the file had one. */
+export type Decoded = { picture: Picture; alpha?: Uint8Array; format: string };
+
+const formats: Readonly<Record<string, PictureFormat>> = {
+  ".png": "png",
+  ".jpg": "jpeg",
+  ".jpeg": "jpeg",
+  ".webp": "webp",
+};
+
+/** `quality` is 1..100 and does not touch PNG; `texts` say how the picture was made. */
+export type EncodeOptions = { quality?: number | undefined; texts?: PictureTexts | undefined };
+
+/** A picture as the bytes of a file: the same ones each time. */
+export async function encodePicture(
+  { width, height, data }: Picture,
+  format: PictureFormat,
+  { quality = 95, texts }: EncodeOptions = {},
+): Promise<Uint8Array> {
+  if (!Number.isInteger(quality) || quality < 1 || quality > 100) {
+    throw new InvalidRequest("quality", quality, `must be a whole number from 1 to 100, got ${quality}.`);
+  }
+  const image = withFormat(sharp(data, { raw: { width, height, channels: 3 } }), format, quality);
+  return new Uint8Array(texts ? await encodeWithTexts(image, format, texts) : await image.toBuffer());
+}
+
+/** Writes a picture in the format of the path's ending, making its folder; InvalidRequest, FileError. */
+export async function savePicture(
+  path: string,
+  picture: Picture,
+  options: EncodeOptions = {},
+): Promise<void> {
+  const format = formatOf(path);
+  const bytes = await encodePicture(picture, format, options);
+  await writeWhole(path, bytes);
+}
+
+/** `field` is what errors call the picture. */
+export type DecodeOptions = { background?: Rgb; maxPixels?: number; field?: string };
+
+/**
+ * Reads a picture of any format sharp knows: turned upright by its EXIF orientation, in 8-bit sRGB, laid over
+ * `background` where it is transparent. InvalidRequest for a broken file or more than `maxPixels`.
+ */
+export async function decodePicture(
+  source: Uint8Array | string,
+  { background = [255, 255, 255], maxPixels = 2 ** 26, field = "image" }: DecodeOptions = {},
+): Promise<Decoded> {
+  // The limit is checked below, on the header, with a message of our own.
+  const pixels = source instanceof Uint8Array && isPng(source) ? withoutPngTexts(source) : source;
+  const opened = () => sharp(pixels, { failOn: "error", limitInputPixels: false });
+  const { width, height, hasAlpha, format } = await readable(source, field, () => opened().metadata());
+  if (width * height > maxPixels) {
+    const rule = `must have at most ${maxPixels} pixels, got ${width} x ${height}. Make it smaller first.`;
+    throw new InvalidRequest(field, width * height, rule);
+  }
+  const { data: rgba, info } = await readable(source, field, () => {
+    const upright = opened().autoOrient().toColourspace("srgb").ensureAlpha();
+    return upright.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
+  });
+  const { data, alpha } = overBackground(rgba, background);
+  const picture = { width: info.width, height: info.height, data };
+  return hasAlpha ? { picture, alpha, format } : { picture, format };
+}
+
+/** The format that a path's ending asks for; InvalidRequest about `field` for an unknown one. */
+export function formatOf(
+  path: string,
+  { field = "path", remedy = "Change its ending." }: { field?: string; remedy?: string } = {},
+): PictureFormat {
+  const ending = extname(path).toLowerCase();
+  const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined;
+  if (format) return format;
+  const known = listed(Object.keys(formats));
+  throw new InvalidRequest(field, path, `must end in one of ${known}, got "${path}". ${remedy}`);
+}
+
+function withFormat(image: Sharp, format: PictureFormat, quality: number): Sharp {
+  switch (format) {
+    case "png":
+      return image.png();
+    case "jpeg":
+      // Halved chroma smears the saturated edges that generated pictures are full of.
+      return image.jpeg({ quality, chromaSubsampling: "4:4:4" });
+    case "webp":
+      return image.webp({ quality });
+    default:
+      return format satisfies never;
+  }
+}
+
+async function readable<T>(source: Uint8Array | string, field: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (typeof source === "string") await checkOpens(source);
+    const got = typeof source === "string" ? source : `${source.length} bytes`;
+    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    const rule = `must be a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, AVIF), got ${got}`;
+    throw new InvalidRequest(field, got, `${rule}: ${why}. Check the path, or save the picture again.`);
+  }
+}
+
+/** Of a file that it may not open, libvips says that it does not know the format. */
+async function checkOpens(file: string): Promise<void> {
+  await reading(file, file, async () => {}).catch((error: unknown) => {
+    if (systemCode(error) !== "ENOENT") throw error;
+  });
+}

@@ -1,0 +1,114 @@
+/**
+ * @file What a picture file says of its making, in PNG, JPEG and WebP: the text that other programs read, an exact
+ * record, and IPTC's source type. Must not know what is in either text.
+ */
+
+import sharp, { type Sharp } from "sharp";
+import { InvalidRequest } from "../../errors.js";
+import { reading, systemCode } from "../../files/file-system.js";
+import { fillUserComment, userCommentBytes, userCommentSpace } from "./exif-writer.js";
+import { blockTexts, fileTexts, recordKeyword, type Texts, xmpKeyword } from "./file-texts.js";
+import { maxTextBytes, withPngTexts } from "./png-texts.js";
+import { xmpPacket } from "./xmp.js";
+
+/** `parameters` in A1111's grammar; `record` must be JSON in ASCII without `<`, `>` and `&`. */
+export type PictureTexts = { parameters: string; record: string };
+type Format = "png" | "jpeg" | "webp";
+
+const maxFileBytes = 2 ** 29;
+
+/** Encodes an image whose format is chosen, with its texts inside; InvalidRequest where the format has no room. */
+export async function encodeWithTexts(
+  image: Sharp,
+  format: Format,
+  texts: PictureTexts,
+): Promise<Uint8Array> {
+  const problem = roomProblem(format, texts);
+  if (problem)
+    throw new InvalidRequest("metadata", format, `${problem} Save as PNG, or leave the metadata out.`);
+  const { parameters, record } = texts;
+  if (format === "png") {
+    // XMP belongs into iTXt, which it gets for its byte order mark; libvips would write tEXt.
+    const chunks = { parameters, [recordKeyword]: record, [xmpKeyword]: xmpPacket() };
+    return withPngTexts(await image.toBuffer(), chunks);
+  }
+  const space = { IFD2: { UserComment: userCommentSpace(parameters) } };
+  const file = await image.withExif(space).withXmp(xmpPacket(record)).toBuffer();
+  // Where either does not fit, libvips leaves it out without a word.
+  const filled = file.includes(record) ? fillUserComment(file, parameters) : undefined;
+  if (filled) return filled;
+  throw new Error(`internal: ${format} took neither ${parameters.length} nor ${record.length} characters`);
+}
+
+/** At least what a chunk of PNG has before the text. */
+const keywordBytes = 100;
+
+/**
+ * The bytes that a file takes: of the comment in EXIF (65,533 with what libvips puts beside it in a JPEG, 2^16 in a
+ * WebP), of the packet of XMP (libvips drops a longer one from a JPEG). Where a format has no limit, what is read
+ * again has one.
+ */
+const room: Readonly<Record<Format, { comment: number; packet: number }>> = {
+  png: { comment: maxTextBytes - keywordBytes, packet: maxTextBytes - keywordBytes },
+  jpeg: { comment: 65_334, packet: 60_000 },
+  webp: { comment: 65_536, packet: maxTextBytes },
+};
+
+/** Why a file of the format cannot hold the texts, or undefined: known before there is an image. */
+export function roomProblem(
+  format: Format,
+  { parameters, record }: PictureTexts,
+  { estimated = false } = {},
+): string | undefined {
+  const most = room[format];
+  const [comment, packet] =
+    format === "png"
+      ? [Buffer.byteLength(parameters), record.length]
+      : [userCommentBytes(parameters), Buffer.byteLength(xmpPacket(record))];
+  if (comment <= most.comment && packet <= most.packet) return undefined;
+  const place = format === "png" ? "texts of a PNG" : `EXIF and XMP of a ${format.toUpperCase()}`;
+  const rule = `must fit into ${most.comment} and ${most.packet} bytes, which the ${place} have room for`;
+  return `${rule}, got ${estimated ? "about " : ""}${comment} and ${packet} bytes.`;
+}
+
+/** The texts in an image file or its bytes, as far as they are there and whole; InvalidRequest for no image. */
+export async function readTexts(source: Uint8Array | string): Promise<Partial<PictureTexts>> {
+  const texts = await readFileTexts(source);
+  const parameters = texts.get("parameters") ?? texts.get("UserComment");
+  const record = texts.get(recordKeyword);
+  return { ...(parameters !== undefined && { parameters }), ...(record !== undefined && { record }) };
+}
+
+/** All texts by their names that settings may be in. */
+export async function readFileTexts(source: Uint8Array | string): Promise<Texts> {
+  const bytes = typeof source === "string" ? await readPicture(source) : source;
+  // Formats that sharp alone opens, as AVIF and TIFF.
+  return (await fileTexts(bytes)) ?? blockTexts(await headerOf(bytes, source));
+}
+
+async function headerOf(bytes: Uint8Array, source: Uint8Array | string) {
+  try {
+    return await sharp(bytes, { limitInputPixels: false }).metadata();
+  } catch (error) {
+    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
+    throw unreadable(source, why ?? "");
+  }
+}
+
+async function readPicture(file: string): Promise<Uint8Array> {
+  try {
+    return await reading(file, file, async (handle) => {
+      const { size } = await handle.stat();
+      if (size > maxFileBytes) throw unreadable(file, `${size} bytes are too many`);
+      return await handle.readFile();
+    });
+  } catch (error) {
+    throw systemCode(error) === "ENOENT" ? unreadable(file, "ENOENT") : error;
+  }
+}
+
+function unreadable(source: Uint8Array | string, why: string): InvalidRequest {
+  const got = typeof source === "string" ? source : `${source.length} bytes`;
+  const rule = `must be a picture that can be read, got ${got}: ${why}`;
+  return new InvalidRequest("picture", got, `${rule}. Check the path.`);
+}

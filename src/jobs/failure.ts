@@ -1,0 +1,32 @@
+/**
+ * @file What clients are told of an error that ended a job: ours in full but for places on this machine, of a bug only
+ * that it was one.
+ */
+
+import path from "node:path";
+import { EngineError, InvalidRequest, ModelError } from "../errors.js";
+import { namedFileError } from "../files/file-errors.js";
+import type { JobFailure } from "./schemas.js";
+
+export function failureOf(thrown: unknown): JobFailure {
+  const error = namedFileError(thrown);
+  if (error instanceof InvalidRequest)
+    return { code: "invalid_request", message: error.message, field: error.field };
+  if (error instanceof ModelError)
+    return { code: "model_error", message: placeless(error.message.replaceAll(error.file, ending)) };
+  if (error instanceof EngineError) return { code: "engine_error", message: placeless(error.message) };
+  return {
+    code: "internal",
+    message: "internal: the job failed, by a fault of the server. Its log says why.",
+  };
+}
+
+/** Whether whoever runs this should know: what is wrong with a request, its client knows already. */
+export const isForTheLog = (error: unknown): boolean => !(error instanceof InvalidRequest);
+
+/** The folder and the file: "unet/config.json". */
+const ending = (file: string): string => file.split(path.sep).slice(-2).join("/");
+
+/** Other paths are cut to their last name, as in ONNX Runtime's messages. */
+const placeless = (message: string): string =>
+  message.replace(/(^|[\s"'([=:])(?:[A-Za-z]:)?[\\/](?:[^\s"'()[\]:\\/]+[\\/])+/g, "$1");

@@ -1,0 +1,56 @@
+/** @file What the embedded queue alone promises; test/queue-conformance.ts has what every queue does. */
+
+import { afterAll, beforeAll, expect, it } from "vitest";
+import { followed, jobsIn, tinyOrder } from "../../test/queue-conformance.js";
+import { tinyModel } from "../../test/serving.js";
+import { embeddedQueue } from "./memory-queue.js";
+import { type Catalogue, openCatalogue } from "./model-registry.js";
+import { openPainter } from "./pipeline-processor.js";
+import type { PainterService } from "./processor.js";
+
+let catalogue: Catalogue;
+let painter: PainterService;
+beforeAll(async () => {
+  catalogue = await openCatalogue([tinyModel]);
+  painter = openPainter(catalogue, { threads: 1 });
+});
+afterAll(() => painter.close());
+
+it("paints what waits in one shape together, and each gets its own picture", async () => {
+  const queue = embeddedQueue(painter);
+  const jobs = [];
+  for (const seed of [1, 2, 3]) jobs.push(await queue.submit(await tinyOrder(catalogue, { seed })));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(await queue.depth()).toEqual({ queued: 0, running: 3 });
+  const ends = await Promise.all(jobs.map(async ({ id }) => jobsIn(await followed(queue, id)).at(-1)!));
+  expect(ends.map(({ state, images }) => [state, images[0]!.seed])).toEqual([
+    ["done", "1"],
+    ["done", "2"],
+    ["done", "3"],
+  ]);
+  await queue.close();
+});
+
+it("finishes what runs within the grace when closed, and cancels the rest", async () => {
+  const queue = embeddedQueue(painter);
+  const one = await queue.submit(await tinyOrder(catalogue, { steps: 4 }));
+  const two = await queue.submit(await tinyOrder(catalogue, { width: 72, height: 72, steps: 100 }));
+  for await (const event of queue.events(one.id)) if (event.type === "step") break;
+  await queue.close({ graceSeconds: 60 });
+  expect((await queue.get(one.id))!.state).toBe("done");
+  expect((await queue.get(two.id))!.state).toBe("cancelled");
+});
+
+it("forgets the oldest pictures when they take more memory than they may", async () => {
+  const queue = embeddedQueue(painter, { keepBytes: 20_000 });
+  const ids = [];
+  for (const seed of [1, 2, 3]) {
+    const { id } = await queue.submit(await tinyOrder(catalogue, { seed }));
+    await followed(queue, id);
+    ids.push(id);
+  }
+  const kept = (await queue.list()).map(({ id }) => id);
+  expect(kept).toEqual([ids[2]]);
+  expect((await queue.image(ids[2]!, 0))!.bytes.length).toBeLessThan(20_000);
+  await queue.close();
+});

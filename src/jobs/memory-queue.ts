@@ -1,0 +1,254 @@
+/** @file The queue inside the server's process: jobs and pictures in memory, forgotten an hour after their end. */
+
+import { randomUUID } from "node:crypto";
+import { Cancelled } from "../errors.js";
+import { takeTogether } from "./batch.js";
+import { failureOf, isForTheLog } from "./failure.js";
+import { mostListed, mostWaitingBytes } from "./limits.js";
+import type { Order, PaintEvent, PainterService } from "./processor.js";
+import { type Depth, Draining, isOver, type JobQueue, type JobStatus, QueueFull } from "./queue.js";
+import { Followers } from "./subscribers.js";
+
+export type EmbeddedOptions = {
+  /** Jobs that may wait. */
+  most?: number;
+  /** How long an ended job is remembered, and how many bytes of pictures. */
+  keepMs?: number;
+  keepBytes?: number;
+  /** Told of every job that ended, and of errors that are not the request's. */
+  onEnd?: (job: JobStatus) => void;
+  onError?: (error: unknown) => void;
+  /** Called when it is closed: the painter is nobody else's. */
+  onClose?: () => Promise<void>;
+};
+
+type Entry = {
+  status: JobStatus;
+  order: Order;
+  controller: AbortController;
+  followers: Followers;
+  files: Map<number, Uint8Array>;
+  preview?: Uint8Array;
+};
+
+export function embeddedQueue(painter: PainterService, options: EmbeddedOptions = {}): JobQueue {
+  return new EmbeddedQueue(painter, options);
+}
+
+class EmbeddedQueue implements JobQueue {
+  readonly #painter: PainterService;
+  readonly #options: Required<EmbeddedOptions>;
+  /** In the order of submission. */
+  readonly #jobs = new Map<string, Entry>();
+  readonly #shared = new Map<string, string>();
+  #waiting: Entry[] = [];
+  #running: Entry[] = [];
+  #work: Promise<void> | undefined;
+  #closing = false;
+
+  constructor(painter: PainterService, options: EmbeddedOptions) {
+    this.#painter = painter;
+    const remembered = { keepMs: 3_600_000, keepBytes: 2 ** 29 };
+    const deaf = { onEnd: () => {}, onError: () => {}, onClose: async () => {} };
+    this.#options = { most: 64, ...remembered, ...deaf, ...options };
+  }
+
+  async opened(): Promise<void> {}
+
+  async submit(order: Order, api: string | null = null): Promise<JobStatus> {
+    if (this.#closing) throw new Draining();
+    this.#sweep();
+    this.#refuseIfFull(order);
+    const { steps, count } = order.settings;
+    const status: JobStatus = {
+      id: randomUUID(),
+      state: "queued",
+      position: this.#waiting.length + 1,
+      step: 0,
+      total: steps * count,
+      secondsLeft: null,
+      createdAt: Date.now(),
+      startedAt: null,
+      finishedAt: null,
+      settings: order.settings,
+      api,
+      stopped: null,
+      images: [],
+      warnings: order.warnings,
+      error: null,
+    };
+    const [controller, followers, files] = [new AbortController(), new Followers(), new Map()];
+    const entry: Entry = { status, order, controller, followers, files };
+    this.#jobs.set(status.id, entry);
+    this.#waiting.push(entry);
+    this.#work ??= this.#runAll();
+    return entry.status;
+  }
+
+  async get(id: string): Promise<JobStatus | undefined> {
+    this.#sweep();
+    return this.#jobs.get(id)?.status;
+  }
+
+  async list(): Promise<readonly JobStatus[]> {
+    this.#sweep();
+    const latest = [...this.#jobs.values()].slice(-mostListed).reverse();
+    return latest.map(({ status }) => status);
+  }
+
+  async live(): Promise<readonly JobStatus[]> {
+    return [...this.#jobs.values()].map(({ status }) => status).filter(({ state }) => !isOver(state));
+  }
+
+  async cancel(id: string, how?: string): Promise<JobStatus | undefined> {
+    const entry = this.#jobs.get(id);
+    if (!entry || isOver(entry.status.state)) return entry?.status;
+    entry.controller.abort();
+    if (how !== undefined) entry.status = { ...entry.status, stopped: how };
+    if (entry.status.state === "queued") {
+      this.#waiting = this.#waiting.filter((other) => other !== entry);
+      this.#end(entry, { state: "cancelled" });
+      this.#renumber();
+    }
+    return entry.status;
+  }
+
+  async *events(id: string, signal?: AbortSignal) {
+    const entry = this.#jobs.get(id);
+    if (entry) yield* entry.followers.follow(entry.status, isOver(entry.status.state), signal);
+  }
+
+  async preview(id: string): Promise<Uint8Array | undefined> {
+    return this.#jobs.get(id)?.preview;
+  }
+
+  async shared(name: string): Promise<string | undefined> {
+    return this.#shared.get(name);
+  }
+
+  async share(name: string, text: string): Promise<void> {
+    this.#shared.set(name, text);
+  }
+
+  async image(id: string, index: number) {
+    this.#sweep();
+    const entry = this.#jobs.get(id);
+    const bytes = entry?.files.get(index);
+    const mediaType = entry?.status.images.find((image) => image.index === index)?.mediaType;
+    return bytes && mediaType ? { bytes, mediaType } : undefined;
+  }
+
+  async depth(): Promise<Depth> {
+    return { queued: this.#waiting.length, running: this.#running.length };
+  }
+
+  async health(): Promise<{ ok: true } | { ok: false; reason: string }> {
+    return this.#closing ? { ok: false, reason: "stopping" } : { ok: true };
+  }
+
+  async close({ graceSeconds = 30 }: { graceSeconds?: number } = {}): Promise<void> {
+    this.#closing = true;
+    for (const { status } of [...this.#waiting]) await this.cancel(status.id);
+    const hurry = setTimeout(() => {
+      for (const { controller } of this.#running) controller.abort();
+    }, graceSeconds * 1000);
+    await this.#work;
+    clearTimeout(hurry);
+    await this.#options.onClose();
+  }
+
+  #refuseIfFull(order: Order): void {
+    const bytesOf = ({ image, mask }: Order) => (image?.length ?? 0) + (mask?.length ?? 0);
+    const bytes = this.#waiting.reduce((sum, entry) => sum + bytesOf(entry.order), bytesOf(order));
+    const { most } = this.#options;
+    if (this.#waiting.length < most && bytes <= mostWaitingBytes) return;
+    throw new QueueFull(most, this.#running[0]?.status.secondsLeft);
+  }
+
+  /** One group after the other, each painted as one batch. */
+  async #runAll(): Promise<void> {
+    // A turn later, so that what is submitted together can be painted together.
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#waiting.length > 0) {
+      const group = takeTogether(this.#waiting, ({ order }) => order);
+      this.#waiting = this.#waiting.filter((entry) => !group.includes(entry));
+      this.#running = group;
+      this.#renumber();
+      await Promise.all(this.#running.map((entry) => this.#run(entry)));
+      this.#running = [];
+    }
+    this.#work = undefined;
+  }
+
+  async #run(entry: Entry): Promise<void> {
+    this.#change(entry, { state: "running", position: null, startedAt: Date.now() });
+    try {
+      for await (const event of this.#painter.paint(entry.order, entry.controller.signal))
+        this.#take(entry, event);
+      this.#end(entry, { state: "done" });
+    } catch (error) {
+      if (error instanceof Cancelled) return this.#end(entry, { state: "cancelled" });
+      if (isForTheLog(error)) this.#options.onError(error);
+      this.#end(entry, { state: "failed", error: failureOf(error) });
+    }
+  }
+
+  #take(entry: Entry, event: PaintEvent): void {
+    switch (event.type) {
+      case "step": {
+        const { step, total, secondsLeft } = event;
+        entry.status = { ...entry.status, step, total, secondsLeft };
+        entry.followers.tell(event);
+        break;
+      }
+      case "preview":
+        entry.preview = event.bytes;
+        entry.followers.tell(event);
+        break;
+      case "image": {
+        const { bytes, ...image } = event.image;
+        entry.files.set(image.index, bytes);
+        entry.status = { ...entry.status, images: [...entry.status.images, image] };
+        entry.followers.tell({ type: "image", image });
+        break;
+      }
+      default:
+        event satisfies never;
+    }
+  }
+
+  #change(entry: Entry, change: Partial<JobStatus>): void {
+    entry.status = { ...entry.status, ...change };
+    entry.followers.tell({ type: "state", job: entry.status });
+  }
+
+  #end(entry: Entry, change: Partial<JobStatus>): void {
+    const { image: _, mask: __, ...kept } = entry.order;
+    entry.order = kept;
+    delete entry.preview;
+    this.#change(entry, { ...change, position: null, secondsLeft: null, finishedAt: Date.now() });
+    entry.followers.end();
+    this.#options.onEnd(entry.status);
+  }
+
+  #renumber(): void {
+    for (const [i, entry] of this.#waiting.entries()) {
+      if (entry.status.position !== i + 1) this.#change(entry, { position: i + 1 });
+    }
+  }
+
+  /** Forgets what ended too long ago, and the oldest of what takes too much memory. */
+  #sweep(): void {
+    const { keepMs, keepBytes } = this.#options;
+    const ended = [...this.#jobs.values()].filter(({ status }) => status.finishedAt !== null);
+    ended.sort((a, b) => b.status.finishedAt! - a.status.finishedAt!);
+    let [bytes, jobs] = [0, 0];
+    for (const { status, files } of ended) {
+      for (const file of files.values()) bytes += file.length;
+      const old = Date.now() - status.finishedAt! > keepMs;
+      if (old || bytes > keepBytes || ++jobs > mostRemembered) this.#jobs.delete(status.id);
+    }
+  }
+}
+
+const mostRemembered = 2000;

@@ -1,0 +1,235 @@
+/** @file The models that are served, as their folders describe them: configs read and checked, weights left alone. */
+
+import path from "node:path";
+import { type SchedulerChoice, schedulerNamed, schedulerShortNames } from "../diffusion/schedulers/names.js";
+import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
+import { cpu } from "../engine/device.js";
+import type { Engine } from "../engine/engine.js";
+import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { adaptableNetworks, type Components, loadComponents, trainedSize } from "../pipeline/components.js";
+import { diffusersDefaults, type Kind, type KindDefaults } from "../pipeline/diffusers-defaults.js";
+import { type Lora, loraChanges } from "../pipeline/lora.js";
+import { type Advice, adviceFor, hubId } from "../pipeline/model-defaults.js";
+import { wordsOf } from "../pipeline/read-vocabulary.js";
+import type { TokenLimit } from "../text/token-count.js";
+import type { Model } from "./schemas.js";
+
+/** A served model: what clients are told, and what painting with it needs. */
+export type ServedModel = {
+  card: Model;
+  folder: string;
+  /** The folder's own, changed by what its makers advise. */
+  scheduler: Scheduler;
+  /** Of all its weights. */
+  bytes: number;
+  /** The LoRAs that fit it, by name; none where others generate. */
+  loras: ReadonlyMap<string, NamedLora>;
+  /** What counts a prompt's tokens. */
+  tokenLimits: () => Promise<readonly TokenLimit[]>;
+};
+
+export type Catalogue = ReadonlyMap<string, ServedModel>;
+
+/** A LoRA under the name that clients give; `scale` is what it is added with unless they say. */
+export type NamedLora = Required<Lora> & { name: string };
+
+/**
+ * Reads model folders; the first is the default. InvalidRequest if two have one name, ModelError for a broken one or a
+ * LoRA that fits none.
+ */
+export async function openCatalogue(
+  folders: readonly string[],
+  loras: readonly NamedLora[] = [],
+): Promise<Catalogue> {
+  const models = new Map<string, ServedModel>();
+  for (const folder of folders) {
+    const model = await describeModel(folder, loras);
+    const { id } = model.card;
+    if (models.has(id)) {
+      const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
+      throw new InvalidRequest("--model", folder, rule);
+    }
+    models.set(id, model);
+  }
+  const unused = loras.find(({ name }) => [...models.values()].every((model) => !model.loras.has(name)));
+  if (unused) await refuseUnused(unused, folders[0]);
+  return models;
+}
+
+/** Says why a LoRA does not fit a model. */
+async function refuseUnused(lora: NamedLora, folder: string | undefined): Promise<void> {
+  if (folder !== undefined)
+    await loraChanges([lora], adaptableNetworks(await loadComponents(folder, { engine: idle })), () => {});
+  const rule = `must fit a model that is given here, got "${lora.name}" without one. Give it to koala worker.`;
+  throw new InvalidRequest("--lora", lora.name, rule);
+}
+
+/** Other names of served models, for clients that ask for fixed ones. */
+export type Aliases = ReadonlyMap<string, string>;
+
+/** Names that OpenAI's clients send without being told to. The first model answers to those that nothing else has. */
+export const openaiModels: readonly string[] = ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini"];
+
+/** The model of that id, alias or name of OpenAI's; without a name the first. */
+export function findModel(
+  catalogue: Catalogue,
+  name: string | undefined,
+  aliases: Aliases = new Map(),
+): ServedModel | undefined {
+  const [first] = catalogue.values();
+  if (name === undefined) return first;
+  const alias = aliases.get(name);
+  const other = alias !== undefined ? catalogue.get(alias) : openaiModels.includes(name) ? first : undefined;
+  return catalogue.get(name) ?? other;
+}
+
+/** The same; InvalidRequest lists what there is. */
+export function modelNamed(
+  catalogue: Catalogue,
+  name: string | undefined,
+  aliases: Aliases = new Map(),
+): ServedModel {
+  const found = findModel(catalogue, name, aliases);
+  if (found) return found;
+  const rule =
+    catalogue.size > 0
+      ? `must be one of ${listed([...catalogue.keys(), ...aliases.keys()], 20)}, got ${JSON.stringify(name)}.`
+      : "must be one that a worker paints, and none has come yet. Start `koala worker --model`.";
+  throw new InvalidRequest("model", name, rule);
+}
+
+/** InvalidRequest for an alias that is a model's own name, or that leads to no model where all are `given`. */
+export function checkAliases(aliases: Aliases, models: Catalogue, given: boolean): void {
+  for (const [alias, id] of aliases) {
+    if (models.has(alias)) {
+      const rule = `must be a name that no model has, got "${alias}". Leave it out, or name the folder otherwise.`;
+      throw new InvalidRequest("--alias", alias, rule);
+    }
+    if (!given || models.has(id)) continue;
+    const known = listed([...models.keys()], 20);
+    throw new InvalidRequest(
+      "--alias",
+      id,
+      `must be NAME=MODEL with a model of ${known}, got "${alias}=${id}".`,
+    );
+  }
+}
+
+/** All LoRAs of a catalogue's models, each once. */
+export function lorasOf(catalogue: Catalogue): NamedLora[] {
+  return [...new Map([...catalogue.values()].flatMap(({ loras }) => [...loras])).values()];
+}
+
+/** What must hold of the name of a model's LoRA. */
+export function loraRule({ card: { id, loras } }: ServedModel, name: string): string {
+  const names = loras.map((lora) => lora.name);
+  const known =
+    names.length > 0 ? `must be one of ${listed(names, 20)}` : `must be left out, as "${id}" has none`;
+  return `${known}, got "${name}". koala serve --lora adds one.`;
+}
+
+async function describeModel(folder: string, loras: readonly NamedLora[]): Promise<ServedModel> {
+  const components = await loadComponents(folder, { engine: idle });
+  const { advice, source } = await adviceFor(folder);
+  const own = components.scheduler;
+  const scheduler = schedulerFromConfig(own.config, advice.scheduler ?? {}, own.className);
+  const names = schedulerChoices(scheduler);
+  const fitting = await fittingLoras(loras, components);
+  const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder));
+  const words = await wordsOf(folder);
+  const card: Model = {
+    id,
+    name: id.slice(id.indexOf("/") + 1),
+    pipeline: components.folder.className,
+    sizeMultiple: components.vae.factor,
+    advisedBy: source,
+    ...defaultsOf(components, advice, scheduler),
+    schedulers: [...names.keys()],
+    loras: fitting.map(({ name, scale }) => ({ name, scale })),
+    ...(words && { words }),
+  };
+  return {
+    ...{ card, folder, scheduler, bytes: bytesOf(components) },
+    loras: new Map(fitting.map((lora) => [lora.name, lora])),
+    tokenLimits: limitsOf(components),
+  };
+}
+
+/** The LoRAs whose layers a model has. Reads no weights. */
+async function fittingLoras(loras: readonly NamedLora[], components: Components): Promise<NamedLora[]> {
+  const networks = adaptableNetworks(components);
+  const fitting: NamedLora[] = [];
+  for (const lora of loras) {
+    try {
+      await loraChanges([lora], networks, () => {});
+      fitting.push(lora);
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error;
+    }
+  }
+  return fitting;
+}
+
+/** What the model's makers advise, else Diffusers' own, for each kind of request. */
+function defaultsOf(components: Components, advice: Advice, scheduler: Scheduler) {
+  const { textToImage, imageToImage, inpainting } = diffusersDefaults[components.family];
+  const guidanceOf = (kind: KindDefaults) => advice.guidance ?? kind.guidanceScale;
+  const fromImage = (kind: KindDefaults) => ({ guidanceScale: guidanceOf(kind), strength: kind.strength });
+  const trained = trainedSize(components);
+  return {
+    defaults: {
+      width: advice.width ?? trained.width,
+      height: advice.height ?? trained.height,
+      steps: advice.steps ?? textToImage.steps,
+      guidanceScale: guidanceOf(textToImage),
+      ...(advice.negative !== undefined && { negativePrompt: advice.negative }),
+      scheduler: ownName(scheduler),
+    },
+    imageToImage: fromImage(imageToImage),
+    inpainting: fromImage(inpainting),
+  };
+}
+
+/** What a model's card says of requests of one kind. */
+export const kindDefaults = (card: Model, kind: Kind): { guidanceScale: number; strength?: number } =>
+  kind === "textToImage" ? card.defaults : card[kind];
+
+/** The name that means the model's own scheduler unchanged. */
+const ownName = ({ className }: Scheduler): string =>
+  schedulerShortNames.find((name) => {
+    const choice = schedulerNamed(name);
+    return choice.className === className && Object.keys(choice.overrides).length === 0;
+  }) ?? className;
+
+/** The schedulers that this model's settings allow, the model's own first. */
+export function schedulerChoices(own: Scheduler): ReadonlyMap<string, SchedulerChoice> {
+  const names = new Set([ownName(own), ...schedulerShortNames]);
+  const choices = [...names].map((name) => [name, schedulerNamed(name)] as const);
+  return new Map(choices.filter(([, choice]) => canMake(own, choice)));
+}
+
+function canMake(own: Scheduler, { className, overrides }: SchedulerChoice): boolean {
+  try {
+    schedulerFromConfig(own.config, overrides, className);
+    return true;
+  } catch (error) {
+    if (error instanceof InvalidRequest) return false;
+    throw error;
+  }
+}
+
+function bytesOf({ unet, vae, textEncoders }: Components): number {
+  return [unet.part, vae.part, ...textEncoders.map(({ part }) => part)].reduce((sum, p) => sum + p.bytes, 0);
+}
+
+function limitsOf({ textEncoders }: Components): () => Promise<readonly TokenLimit[]> {
+  const limits = textEncoders.map(({ tokenizer, config: { maxTokens } }) => ({ tokenizer, maxTokens }));
+  return async () => limits;
+}
+
+/** Describing a model runs nothing. */
+const idle: Engine = {
+  device: cpu,
+  load: () => Promise.reject(new Error("internal: a model was loaded while it was being described")),
+  close: async () => {},
+};

@@ -1,0 +1,162 @@
+/** @file What a painter promises to queues, in this process and in a thread of its own alike. */
+
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { tinyModel as folder, tinyLora } from "../../test/serving.js";
+import { withWords } from "../../test/vocabulary-model.js";
+import { Cancelled, InvalidRequest } from "../errors.js";
+import { decodePicture } from "../image/codec.js";
+import { readTexts } from "../image/metadata/metadata.js";
+import { DiffusionPipeline } from "../pipeline/pipeline.js";
+import { defaultLimits } from "./limits.js";
+import { type Catalogue, openCatalogue } from "./model-registry.js";
+import { openPainter } from "./pipeline-processor.js";
+import type { Order, PaintEvent, PainterService } from "./processor.js";
+import { painterThread } from "./processor-thread.js";
+import { settle, settleWish } from "./resolve-request.js";
+import type { GenerationRequest } from "./schemas.js";
+
+const runs = new URL("../../golden/data/runs/koala-1b-tiny", import.meta.url).pathname;
+const never = new AbortController().signal;
+let catalogue: Catalogue;
+beforeAll(async () => {
+  catalogue = await openCatalogue([folder], [{ name: "bicycles", ...tinyLora }]);
+});
+
+const order = (change: Partial<GenerationRequest> = {}): Promise<Order> =>
+  settle(
+    { prompt: "a red bicycle", steps: 2, guidanceScale: 3.5, seed: 7, ...change },
+    catalogue,
+    defaultLimits,
+  );
+
+async function all(events: AsyncIterable<PaintEvent>): Promise<PaintEvent[]> {
+  const seen: PaintEvent[] = [];
+  for await (const event of events) seen.push(event);
+  return seen;
+}
+
+const images = (events: readonly PaintEvent[]) =>
+  events.flatMap((event) => (event.type === "image" ? [event.image] : []));
+
+describe.each([
+  ["in this process", openPainter],
+  ["in a thread", painterThread],
+])("a painter %s", (_, open) => {
+  let painter: PainterService;
+  beforeAll(() => {
+    painter = open(catalogue, { threads: 1 });
+  });
+  afterAll(() => painter.close());
+
+  it("tells each step and gives the pictures last, as the pipeline alone paints them", async () => {
+    const events = await all(painter.paint(await order({ count: 2 }), never));
+    expect(events.map(({ type }) => type)).toEqual(["step", "step", "image", "image"]);
+    expect(events[1]).toMatchObject({ step: 4, total: 4 });
+    const pipe = await DiffusionPipeline.fromPretrained(folder, { threads: 1 });
+    const request = { prompt: "a red bicycle", numInferenceSteps: 2, guidanceScale: 3.5, seed: 8 };
+    const [alone] = (await pipe.generate({ ...request, width: 64, height: 64 })).images;
+    expect(images(events).map(({ seed }) => seed)).toEqual(["7", "8"]);
+    expect(Buffer.from(images(events)[1]!.bytes)).toEqual(Buffer.from(await alone!.encode()));
+    await pipe.close();
+  });
+
+  it("paints orders of one shape together, each with its own prompt, seed and previews", async () => {
+    const [one, two] = [await order(), await order({ prompt: "a green boat", seed: 9, previews: true })];
+    const together = await Promise.all([all(painter.paint(one, never)), all(painter.paint(two, never))]);
+    expect(together.map((events) => events.map(({ type }) => type))).toEqual([
+      ["step", "step", "image"],
+      ["step", "preview", "step", "preview", "image"],
+    ]);
+    for (const [i, each] of [one, two].entries()) {
+      const alone = images(await all(painter.paint(each, never)));
+      expect(images(together[i]!)).toEqual(alone);
+    }
+  });
+
+  it("stops a cancelled order by the end of the running call and goes on with the others of its batch", async () => {
+    const controller = new AbortController();
+    const other = order({ steps: 6, seed: 1 }).then((o) => all(painter.paint(o, never)));
+    const seen: string[] = [];
+    const cancelled = async () => {
+      for await (const { type } of painter.paint(await order({ steps: 6 }), controller.signal)) {
+        seen.push(type);
+        controller.abort();
+      }
+    };
+    await expect(cancelled()).rejects.toThrow(Cancelled);
+    expect(seen.length).toBeLessThanOrEqual(2);
+    expect(images(await other)).toHaveLength(1);
+  });
+
+  it("tells with the picture what of a prompt was cut off", async () => {
+    const [image] = images(await all(painter.paint(await order({ prompt: "red ".repeat(200) }), never)));
+    expect(image!.warnings!.join()).toMatch(/^prompt: only \d+ tokens reach the model/);
+    const [short] = images(await all(painter.paint(await order(), never)));
+    expect(short).not.toHaveProperty("warnings");
+  });
+
+  it("adds to each order the LoRAs that it asks for, as Diffusers does", async () => {
+    const request = {
+      prompt: "a red bicycle beside a yellow wall, long blue shadows",
+      negativePrompt: "worst quality, low quality, illustration, low resolution",
+      ...{ width: 104, height: 72, steps: 3, guidanceScale: 3.5, seed: 42 },
+      scheduler: {
+        ...{ name: "Euler SGM Uniform", className: "EulerDiscreteScheduler" },
+        overrides: { timestep_spacing: "trailing" },
+      },
+    };
+    // Handed in together: orders of one shape share a batch, but for their LoRAs.
+    const together = [1, 0.5].map(async (scale) => {
+      const wanted = { ...request, lora: [{ name: "bicycles", scale }] };
+      const [image] = images(await all(painter.paint(settleWish(wanted, catalogue, defaultLimits), never)));
+      const { picture } = await decodePicture(image!.bytes);
+      const name = `lora-diffusers-${scale.toFixed(1)}.png`;
+      const right = (await decodePicture(path.join(runs, name))).picture;
+      expect(picture.data).toHaveLength(right.data.length);
+      const apart = [...picture.data].map((value, i) => Math.abs(value - right.data[i]!));
+      expect(Math.max(...apart)).toBeLessThanOrEqual(1);
+      expect(apart.filter((level) => level > 0).length).toBeLessThan(apart.length / 100);
+      const { record } = await readTexts(image!.bytes);
+      expect(JSON.parse(record!).model.loras).toEqual([
+        { name: path.basename(tinyLora.file), sha256: expect.stringMatching(/^sha256:/), scale },
+      ]);
+    });
+    await Promise.all(together);
+  });
+
+  it("throws the pipeline's errors under their own class", async () => {
+    const wrong = await order();
+    const broken = { ...wrong, scheduler: { className: "NoScheduler", overrides: {} } };
+    const failed = all(painter.paint(broken, never));
+    await expect(failed).rejects.toThrow(/^className: "NoScheduler" is not one of/);
+    await expect(failed).rejects.toBeInstanceOf(InvalidRequest);
+    expect(images(await all(painter.paint(wrong, never)))).toHaveLength(1);
+  });
+});
+
+it("a painter's thread that ended is started again for the next order", async () => {
+  const painter = painterThread(catalogue, { threads: 1 });
+  for (let i = 0; i < 2; i++) {
+    expect(images(await all(painter.paint(await order(), never)))).toHaveLength(1);
+    await painter.close();
+  }
+});
+
+it("a model of few words tells each picture which of its own prompt's are not known", async () => {
+  const model = await withWords(["bicycle"]);
+  const worded = await openCatalogue([model.folder]);
+  const painter = painterThread(worded, { threads: 1 });
+  const prompts = ["a bicycle", "a zeppelin", "a bicicle"];
+  const warnings = prompts.map(async (prompt) => {
+    const wanted = await settle({ prompt, steps: 1, seed: 7 }, worded, defaultLimits);
+    return images(await all(painter.paint(wanted, never)))[0]!.warnings?.join();
+  });
+  expect(await Promise.all(warnings)).toEqual([
+    undefined,
+    expect.stringMatching(/^"zeppelin" is not a word this model knows\. `koala words`/),
+    expect.stringMatching(/^"bicicle" is not a word this model knows\. Near it: "bicycle"/),
+  ]);
+  await painter.close();
+  await model.remove();
+});

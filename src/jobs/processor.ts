@@ -1,0 +1,55 @@
+/**
+ * @file What a queue needs of whoever paints: an order in, events out. The embedded queue calls it in the server's
+ * process, `koala worker` in its own. Orders and events are plain data and bytes, so that they can cross processes.
+ */
+
+import type { SchedulerChoice } from "../diffusion/schedulers/names.js";
+import type { JobImage, Model, OutputFormat, Settings } from "./schemas.js";
+
+/**
+ * A request that was checked against its model and has every default filled in. Nothing is drawn or decided later: an
+ * order that is painted twice gives the same pictures.
+ */
+export type Order = {
+  settings: Settings;
+  /** What `settings.scheduler` names, overriding the model's own. */
+  scheduler: SchedulerChoice;
+  /** Files as they were sent, their headers checked: PNG, JPEG or WebP. */
+  image?: Uint8Array;
+  mask?: Uint8Array;
+  /** Whether anyone may want `preview` events. */
+  previews: boolean;
+  /** What of the client's request was changed before it became this; told with the job, not in its images. */
+  warnings: readonly string[];
+};
+
+export type MediaType = JobImage["mediaType"];
+
+/** A finished picture: a whole file, with its provenance inside. */
+export type PaintedImage = Omit<JobImage, "url"> & { bytes: Uint8Array };
+
+export type PaintEvent =
+  /** After every call of the U-Net. `step` and `total` count the steps of all the order's pictures. */
+  | { type: "step"; step: number; total: number; secondsLeft: number | null }
+  /** A small picture of where picture `index` is going. */
+  | { type: "preview"; index: number; step: number; mediaType: "image/jpeg" | "image/png"; bytes: Uint8Array }
+  | { type: "image"; image: PaintedImage };
+
+/**
+ * Paints an order. Ends when all pictures were given; throws Cancelled no later than the end of the network call that
+ * runs when the signal fires, and otherwise one of our errors (`failureOf` in failure.ts says what clients are told).
+ */
+export type Paint = (order: Order, signal: AbortSignal) => AsyncIterable<PaintEvent>;
+
+/** Models that are loaded at first use and kept. Paints one order at a time: a second one waits for the first. */
+export interface PainterService {
+  readonly models: readonly Model[];
+  readonly paint: Paint;
+  close(): Promise<void>;
+}
+
+export const mediaTypes: Readonly<Record<OutputFormat, MediaType>> = {
+  png: "image/png",
+  jpeg: "image/jpeg",
+  webp: "image/webp",
+};

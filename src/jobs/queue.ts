@@ -1,0 +1,124 @@
+/**
+ * @file Jobs, as every route sees them: the embedded queue and the one on Redis both are a JobQueue, and no route knows
+ * which. Must not know HTTP.
+ */
+
+import type { MediaType, Order, PaintedImage } from "./processor.js";
+import type { JobFailure, JobState } from "./schemas.js";
+
+/** A job without the bytes of its pictures. Plain data. */
+export type JobStatus = {
+  id: string;
+  state: JobState;
+  /** While queued: 1 is painted next. */
+  position: number | null;
+  step: number;
+  total: number;
+  secondsLeft: number | null;
+  /** Milliseconds since 1970. */
+  createdAt: number;
+  startedAt: number | null;
+  finishedAt: number | null;
+  settings: Order["settings"];
+  /** Whose clients it is for, where that API speaks of its jobs without their ids. */
+  api: string | null;
+  /** How it was cancelled, as whoever did it said. */
+  stopped: string | null;
+  images: readonly Omit<PaintedImage, "bytes">[];
+  /** What of the client's request was changed before it became a job; `jobWarnings` has the images' too. */
+  warnings: readonly string[];
+  error: JobFailure | null;
+};
+
+/** What a follower of a job is told, in this order of time; bytes only where a picture is small. */
+export type JobEvent =
+  /** The first event of every iteration, then at every change of state and of the position in the queue. */
+  | { type: "state"; job: JobStatus }
+  | { type: "step"; step: number; total: number; secondsLeft: number | null }
+  | { type: "preview"; index: number; step: number; mediaType: "image/jpeg" | "image/png"; bytes: Uint8Array }
+  /** A picture is finished and can be had by `image`. */
+  | { type: "image"; image: Omit<PaintedImage, "bytes"> };
+
+export type Depth = { queued: number; running: number };
+
+/** Where jobs wait and are painted. All methods are safe to call at any time until `close`. */
+export interface JobQueue {
+  /**
+   * Rejects with Unreachable until the place where jobs wait was reached for the first time. Before that nobody knows
+   * what can be asked for.
+   */
+  opened(): Promise<void>;
+  /** Takes an order; throws QueueFull when as many jobs wait as may, Draining after `close` began. */
+  submit(order: Order, api?: string): Promise<JobStatus>;
+  /** Undefined for a job that never was or is forgotten (an hour after its end, or sooner when memory is short). */
+  get(id: string): Promise<JobStatus | undefined>;
+  /** Those that wait, run or are remembered, the latest first and no more than `mostListed`. */
+  list(): Promise<readonly JobStatus[]>;
+  /** Those that wait or run; the first that came first. */
+  live(): Promise<readonly JobStatus[]>;
+  /**
+   * Ends a job that waits or runs as cancelled, and gives it as it then is: a running one stays "running" until the
+   * network call that runs has ended. A finished job is given as it is. `how` becomes its `stopped`.
+   */
+  cancel(id: string, how?: string): Promise<JobStatus | undefined>;
+  /**
+   * Follows a job: its state now, what happens, and last the state it ends in. Followers that are slow lose steps and
+   * previews, never states and images. Ends at once for a job that is unknown, and when the signal fires.
+   */
+  events(id: string, signal?: AbortSignal): AsyncIterable<JobEvent>;
+  /** The last preview of a job that runs. */
+  preview(id: string): Promise<Uint8Array | undefined>;
+  /** A small text that all servers of these jobs have in common, by its name; undefined before it was set. */
+  shared(name: string): Promise<string | undefined>;
+  share(name: string, text: string): Promise<void>;
+  /** A finished picture's file. */
+  image(id: string, index: number): Promise<{ bytes: Uint8Array; mediaType: MediaType } | undefined>;
+  depth(): Promise<Depth>;
+  /** Whether jobs can be taken now, and if not, why; for /healthz. */
+  health(): Promise<{ ok: true } | { ok: false; reason: string }>;
+  /**
+   * Takes no more jobs, gives what runs up to `graceSeconds` to finish, and cancels the rest (embedded) or leaves it to
+   * other workers (Redis). Afterwards no follower waits any more.
+   */
+  close(options?: { graceSeconds?: number }): Promise<void>;
+}
+
+/** As many jobs wait as may: HTTP 429 with Retry-After. */
+export class QueueFull extends Error {
+  override name = "QueueFull" as const;
+  readonly retryAfterSeconds: number;
+
+  /** `secondsLeft` of the job that runs, where that is known: then a place is free. */
+  constructor(most: number, secondsLeft: number | null = null) {
+    const seconds = Math.min(300, Math.max(1, Math.ceil(secondsLeft ?? 5)));
+    super(`queue: must have at most ${most} waiting jobs, got one more. Try again in ${seconds} s.`);
+    this.retryAfterSeconds = seconds;
+  }
+}
+
+/** The server is stopping: HTTP 503. */
+export class Draining extends Error {
+  override name = "Draining" as const;
+
+  constructor() {
+    super("queue: takes no more jobs, since this server is stopping. Send it again shortly.");
+  }
+}
+
+/** The place where jobs wait does nothing for now: HTTP 503. */
+export class Unreachable extends Error {
+  override name = "Unreachable" as const;
+
+  /** `got` is what is there instead of one that works. */
+  constructor(place: string, got: string) {
+    super(`queue: must take jobs at ${place}, got ${got}. Send it again shortly.`);
+  }
+}
+
+/** All that whoever sent a job should know, each once: what was changed before, and while it was generated. */
+export const jobWarnings = ({ warnings, images }: Pick<JobStatus, "warnings" | "images">): string[] => [
+  ...new Set([...warnings, ...images.flatMap((image) => image.warnings ?? [])]),
+];
+
+export const isOver = (state: JobState): boolean =>
+  state === "done" || state === "failed" || state === "cancelled";

@@ -1,0 +1,106 @@
+/** @file One job that a worker took: painted, given up, handed back or left to another. Must not know how it was taken. */
+
+import type { Job } from "bullmq";
+import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
+import { failureOf, isForTheLog } from "../failure.js";
+import type { Order, PainterService } from "../processor.js";
+import type { JobFailure } from "../schemas.js";
+import { isFull, outageOf } from "./connection.js";
+import type { JobStore, Verdict } from "./store.js";
+import type { Taken } from "./take-batch.js";
+
+export type Outcome = "done" | "failed" | "cancelled" | "retried" | "released" | "lost" | "over";
+
+export type Context = {
+  store: JobStore;
+  painter: PainterService;
+  onError: (error: unknown) => void;
+};
+
+/** A job that is being painted. `controller` may be aborted with "cancelled", "released" (the worker stops) or "lost" (its lock is gone). */
+export type Sitting = { job: Job; owner: string; order: Order; controller: AbortController };
+
+/** Signs the record; false where there is nothing to paint, and BullMQ then knows it. */
+export async function beginJob({ job, token, order }: Taken, store: JobStore): Promise<boolean> {
+  if (order && (await store.begin(job.id!, token)) === "go") return true;
+  await settle(job, token, "over");
+  return false;
+}
+
+/** Those that are given in one turn of the event loop are painted as one batch, if they can be. */
+export async function paintJob(sitting: Sitting, context: Context): Promise<Outcome> {
+  const { job, owner, order, controller } = sitting;
+  const { store } = context;
+  const id = job.id!;
+  try {
+    for await (const event of context.painter.paint(order, controller.signal)) {
+      const verdict = await throughOutage(() => store.report(id, owner, event), controller.signal);
+      if (verdict !== "go") controller.abort(verdict);
+    }
+    const ended = await throughOutage(() => store.end(id, owner, "done"), controller.signal);
+    return await settle(job, owner, outcome("done", ended));
+  } catch (error) {
+    return failed(sitting, error, context);
+  }
+}
+
+async function failed({ job, owner, controller }: Sitting, error: unknown, context: Context) {
+  const { store, onError } = context;
+  const { signal } = controller;
+  const id = job.id!;
+  if (error instanceof Cancelled && signal.reason === "lost") return "lost";
+  if (error instanceof Cancelled && signal.reason === "released") {
+    const released = outcome("released", await store.release(id, owner, true));
+    if (released === "released") await job.moveToWait(owner);
+    else await settle(job, owner, released);
+    return released;
+  }
+  if (error instanceof Cancelled)
+    return settle(job, owner, outcome("cancelled", await store.end(id, owner, "cancelled")));
+  if (isForTheLog(error)) onError(error);
+  if (!isFinal(error) && job.attemptsMade + 1 < (job.opts.attempts ?? 1)) {
+    const retried = outcome("retried", await store.release(id, owner, false));
+    if (retried === "retried") await job.moveToFailed(error as Error, owner);
+    else await settle(job, owner, retried);
+    return retried;
+  }
+  const failure = isFull(error) ? noRoom : failureOf(error);
+  return settle(job, owner, outcome("failed", await store.end(id, owner, "failed", failure)));
+}
+
+/** What is wrong with the request or the model is so the next time too; for room a job has waited already. */
+const isFinal = (error: unknown): boolean =>
+  error instanceof InvalidRequest || error instanceof ModelError || isFull(error);
+
+const noRoom: JobFailure = {
+  code: "unavailable",
+  message:
+    "queue: must have room for the job's images, got a Redis that is full (maxmemory). Try again later.",
+};
+
+/** A Redis that is full for so long will not have room soon. */
+const fullSeconds = 10;
+
+/** Tells it as soon as Redis takes it, which a job must not fail for; Cancelled if it is cancelled meanwhile. */
+async function throughOutage<T>(tell: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  const start = Date.now();
+  for (;;) {
+    try {
+      return await tell();
+    } catch (error) {
+      const outage = outageOf(error);
+      if (!outage || (outage.kind === "full" && Date.now() - start > fullSeconds * 1000)) throw error;
+      if (signal.aborted) throw new Cancelled();
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
+const outcome = <T extends Outcome>(wanted: T, verdict: Verdict): T | "cancelled" | "lost" =>
+  verdict === "go" ? wanted : verdict;
+
+/** The record is right already: BullMQ need not deal the job out again. Where the lock is lost it will, to no effect. */
+async function settle(job: Job, owner: string, outcome: Outcome): Promise<Outcome> {
+  if (outcome !== "lost") await job.moveToCompleted(null, owner, false).catch(() => {});
+  return outcome;
+}

@@ -1,0 +1,310 @@
+/** @file The queue on Redis, as a server sees it. Records and their events are ours, dealing jobs out is BullMQ's. */
+
+import { randomUUID } from "node:crypto";
+import { setMaxListeners } from "node:events";
+import type { Redis } from "ioredis";
+import { mostWaitingBytes } from "../limits.js";
+import type { Catalogue } from "../model-registry.js";
+import type { Order } from "../processor.js";
+import {
+  type Depth,
+  Draining,
+  type JobEvent,
+  type JobQueue,
+  type JobStatus,
+  QueueFull,
+  Unreachable,
+} from "../queue.js";
+import { AnnouncedModels } from "./announced-models.js";
+import { PaintQueues } from "./bull-queues.js";
+import {
+  connect,
+  greet,
+  type Listener,
+  type Outage,
+  outageOf,
+  placeOf,
+  refusal,
+  Subscriptions,
+  silence,
+} from "./connection.js";
+import { follow } from "./follow.js";
+import { JobStore, type StoreOptions } from "./store.js";
+
+export type RedisOptions = StoreOptions & {
+  /** Jobs that may wait, of all servers together. */
+  most?: number;
+  /** Told when Redis was reached for the first time. */
+  onOpen?: () => void;
+  /** Told of every job that ended, whichever server took it, and of errors that no caller sees. */
+  onEnd?: (job: JobStatus) => void;
+  onError?: (error: unknown) => void;
+};
+
+const sweepSeconds = 5;
+
+/** How long a start waits for Redis before it goes on without. */
+const firstTrySeconds = 2;
+
+/** How long Redis has to answer whether it is well. */
+const answerMs = 500;
+
+/** Ids come from clients and become parts of keys: "ID:log" must not be one. */
+const isId = (id: string): boolean => /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/.test(id);
+
+export async function redisQueue(url: string, options: RedisOptions = {}): Promise<JobQueue> {
+  return (await redisQueueAndModels(url, new Map(), options)).queue;
+}
+
+/** The queue, and what can be painted: the server's own models and those that workers announce. */
+export async function redisQueueAndModels(url: string, own: Catalogue, options: RedisOptions = {}) {
+  const queue = new RedisQueue(url, own, options);
+  await queue.open();
+  return { queue: queue as JobQueue, catalogue: queue.models.catalogue };
+}
+
+class RedisQueue implements JobQueue {
+  readonly #place: string;
+  readonly #most: number;
+  readonly #onOpen: () => void;
+  readonly #onEnd: ((job: JobStatus) => void) | undefined;
+  readonly #onError: (error: unknown) => void;
+  readonly #redis: Redis;
+  readonly #subscriptions: Subscriptions;
+  readonly #store: JobStore;
+  readonly models: AnnouncedModels;
+  readonly #queues: PaintQueues;
+  /** By job, how many follow it here. */
+  readonly #followed = new Map<string, number>();
+  readonly #ending = new AbortController();
+  #opening: Promise<void> = Promise.resolve();
+  #isOpen = false;
+  #sweeper: NodeJS.Timeout | undefined;
+  #closing: Promise<void> | undefined;
+
+  constructor(
+    url: string,
+    own: Catalogue,
+    { most = 64, onOpen = () => {}, onEnd, onError = () => {}, ...options }: RedisOptions,
+  ) {
+    this.#most = most;
+    this.#onOpen = onOpen;
+    this.#onEnd = onEnd;
+    this.#onError = onError;
+    this.#redis = connect(url, "answers", onError);
+    this.#place = placeOf(url);
+    this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
+    this.#store = new JobStore(this.#redis, options);
+    this.models = new AnnouncedModels(this.#store, own);
+    this.#queues = new PaintQueues(this.#redis, this.#store.prefix, onError);
+    setMaxListeners(0, this.#ending.signal); // one for each that is followed
+  }
+
+  /** Does not wait for long where no Redis answers; InvalidRequest for one that will not have this server. */
+  async open(): Promise<void> {
+    this.#opening = this.#whenReached();
+    this.#opening.catch((error: unknown) => void (this.#closing || this.#onError(error)));
+    const late = new Promise<Outage>((resolve) => {
+      setTimeout(resolve, firstTrySeconds * 1000, silence).unref();
+    });
+    const first = greet(this.#redis).then(
+      () => this.#opening,
+      (error: unknown) => outageOf(error),
+    );
+    const outage = await Promise.race([first, late]);
+    if (outage?.kind !== "refuses") return;
+    await this.close({ graceSeconds: 0 });
+    throw refusal(this.#place, outage);
+  }
+
+  async #whenReached(): Promise<void> {
+    const onEnded: Listener = ({ text: id }) => void this.#tellEnd(id);
+    // This connection waits for Redis.
+    if (this.#onEnd) await this.#subscriptions.listen(this.#store.key("ended"), onEnded);
+    await this.models.open(this.#subscriptions, this.#onError);
+    if (this.#closing) return;
+    this.#sweeper = setInterval(() => void this.#sweep().catch(this.#onError), sweepSeconds * 1000);
+    this.#sweeper.unref();
+    this.#isOpen = true;
+    this.#onOpen();
+  }
+
+  async opened(): Promise<void> {
+    if (this.#isOpen || this.#closing) return;
+    const outage = await this.#outage();
+    if (outage) throw new Unreachable(this.#place, outage.got);
+    await this.#asked(() => this.#opening);
+  }
+
+  async submit(order: Order, api = ""): Promise<JobStatus> {
+    if (this.#closing) throw new Draining();
+    return this.#asked(async () => {
+      const id = randomUUID();
+      const limits = { most: this.#most, mostBytes: mostWaitingBytes };
+      const answer = await this.#store.submit(id, order, { ...limits, api });
+      if (answer !== "ok") throw new QueueFull(this.#most, answer.full);
+      const { model } = order.settings;
+      try {
+        await this.#store.withRoom(() => this.#queues.add(model, id));
+      } catch (error) {
+        // Its sender is told that it was not taken.
+        await this.#store.cancel(id).catch(this.#onError);
+        throw error;
+      }
+      await this.#redis.publish(this.#store.key("work", model), id);
+      return (await this.#store.read(id))!.status;
+    });
+  }
+
+  async get(id: string): Promise<JobStatus | undefined> {
+    if (!isId(id)) return undefined;
+    return this.#asked(async () => (await this.#store.read(id))?.status);
+  }
+
+  async list(): Promise<readonly JobStatus[]> {
+    return this.#asked(async () => {
+      const ids = await this.#store.ids();
+      const found = await Promise.all(ids.map(async (id) => ({ id, job: await this.#store.read(id) })));
+      for (const { id, job } of found) if (!job) await this.#store.forget(id);
+      return found.flatMap(({ job }) => (job ? [job.status] : []));
+    });
+  }
+
+  async live(): Promise<readonly JobStatus[]> {
+    return this.#asked(async () => {
+      const found = await Promise.all((await this.#store.live()).map((id) => this.#store.read(id)));
+      const jobs = found.flatMap((job) => (job ? [job.status] : []));
+      return jobs.sort((a, b) => a.createdAt - b.createdAt);
+    });
+  }
+
+  async cancel(id: string, how = ""): Promise<JobStatus | undefined> {
+    if (!isId(id)) return undefined;
+    return this.#asked(async () => {
+      const now = await this.#store.cancel(id, how);
+      const status = (await this.#store.read(id))?.status;
+      // A worker that took it meanwhile finds it over and drops it.
+      if (now === "over" && status) await this.#queues.remove(status.settings.model, id);
+      return status;
+    });
+  }
+
+  async *events(id: string, signal?: AbortSignal): AsyncGenerator<JobEvent, void> {
+    if (!isId(id)) return;
+    const either = signal ? AbortSignal.any([signal, this.#ending.signal]) : this.#ending.signal;
+    this.#followed.set(id, (this.#followed.get(id) ?? 0) + 1);
+    try {
+      yield* follow(this.#store, this.#subscriptions, id, either);
+    } catch (error) {
+      throw this.#told(error);
+    } finally {
+      const left = this.#followed.get(id)! - 1;
+      if (left > 0) this.#followed.set(id, left);
+      else this.#followed.delete(id);
+    }
+  }
+
+  async preview(id: string): Promise<Uint8Array | undefined> {
+    return isId(id) ? this.#asked(() => this.#store.preview(id)) : undefined;
+  }
+
+  async shared(name: string): Promise<string | undefined> {
+    return this.#asked(() => this.#store.shared(name));
+  }
+
+  async share(name: string, text: string): Promise<void> {
+    return this.#asked(() => this.#store.share(name, text));
+  }
+
+  async image(id: string, index: number) {
+    if (!isId(id)) return undefined;
+    return this.#asked(() => this.#store.file(id, index));
+  }
+
+  async depth(): Promise<Depth> {
+    return this.#asked(() => this.#store.depth());
+  }
+
+  async health(): Promise<{ ok: true } | { ok: false; reason: string }> {
+    if (this.#closing) return { ok: false, reason: "stopping" };
+    const outage = await this.#outage();
+    return outage ? { ok: false, reason: `${outage.got} at ${this.#place}` } : { ok: true };
+  }
+
+  /** Whether a job could be put there now: a Redis that answers may still take nothing. */
+  async #outage(): Promise<Outage | undefined> {
+    const late = new Promise<Outage>((resolve) => {
+      setTimeout(resolve, answerMs, silence).unref();
+    });
+    const write = this.#redis.set(this.#store.key("health"), "", "PX", 1000).then(
+      () => undefined,
+      (error: unknown) => {
+        const outage = outageOf(error);
+        if (outage) return outage;
+        throw error;
+      },
+    );
+    return Promise.race([late, write]);
+  }
+
+  close({ graceSeconds = 30 }: { graceSeconds?: number } = {}): Promise<void> {
+    this.#closing ??= this.#close(graceSeconds);
+    return this.#closing;
+  }
+
+  /** Workers go on without this server; only those that follow a running job here are waited for. */
+  async #close(graceSeconds: number): Promise<void> {
+    const end = Date.now() + graceSeconds * 1000;
+    while (Date.now() < end && (await this.#runningFollowed().catch(() => false)))
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    this.#ending.abort();
+    clearInterval(this.#sweeper);
+    this.models.close();
+    await this.#queues.close().catch(this.#onError);
+    this.#subscriptions.close();
+    this.#redis.disconnect();
+  }
+
+  async #runningFollowed(): Promise<boolean> {
+    const followed = await Promise.all([...this.#followed.keys()].map((id) => this.#store.read(id)));
+    return followed.some((job) => job?.status.state === "running");
+  }
+
+  async #tellEnd(id: string): Promise<void> {
+    try {
+      const job = await this.#store.read(id);
+      if (job) this.#onEnd?.(job.status);
+    } catch (error) {
+      this.#onError(error);
+    }
+  }
+
+  /**
+   * Puts back into BullMQ what is only in our records, since the server that took it died in between, and ends what
+   * was cancelled after its worker died. Records expire by themselves, their places in the lists do not.
+   */
+  async #sweep(): Promise<void> {
+    for (const id of await this.#store.old()) await this.#store.forget(id);
+    for (const id of await this.#store.live()) {
+      const job = (await this.#store.read(id))?.status;
+      if (!job) await this.#store.forget(id);
+      else if (Date.now() - job.createdAt > 2 * sweepSeconds * 1000) {
+        await this.#store.bury(id);
+        await this.#queues.add(job.settings.model, id);
+      }
+    }
+  }
+
+  async #asked<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#told(error);
+    }
+  }
+
+  #told(error: unknown): unknown {
+    const outage = outageOf(error);
+    return outage ? new Unreachable(this.#place, outage.got) : error;
+  }
+}

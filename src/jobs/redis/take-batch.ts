@@ -1,0 +1,31 @@
+/** @file Which jobs a worker takes at once: those that its painter paints as one batch, and no more than its share. */
+
+import type { Job } from "bullmq";
+import { Batch } from "../batch.js";
+import type { Order } from "../processor.js";
+
+/** `order` is absent where the job is over already. */
+export type Taken = { job: Job; token: string; order: Order | undefined };
+
+export async function takeGroup(
+  take: () => Promise<Taken | undefined>,
+  share: () => Promise<number>,
+): Promise<Taken[]> {
+  const first = await take();
+  if (!first) return [];
+  const group = [first];
+  if (!first.order) return group;
+  const batch = new Batch(first.order);
+  const most = batch.full ? 1 : await share();
+  while (!batch.full && group.length < most) {
+    const next = await take();
+    if (!next) break;
+    if (next.order && !batch.takes(next.order)) {
+      // To the front, where it came from.
+      await next.job.moveToWait(next.token);
+      break;
+    }
+    group.push(next);
+  }
+  return group;
+}

@@ -1,0 +1,217 @@
+/**
+ * @file A worker: takes jobs of its models from Redis, paints them one batch after the other, tells what happens.
+ *
+ * Jobs are fetched by hand and not by BullMQ's loop, since one painter serves the queues of several models and must not
+ * hold a job of one while it paints another's. BullMQ deals jobs out, holds their locks, and finds those whose worker
+ * died; what a job is and whether it is over is in our records (scripts.ts), which are asked before and after.
+ */
+
+import { randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import { type ConnectionOptions, type Job, Worker } from "bullmq";
+import type { Redis } from "ioredis";
+import type { Catalogue } from "../model-registry.js";
+import type { PainterService } from "../processor.js";
+import { announce, leave, shareOf } from "./announced-models.js";
+import { queueName } from "./bull-queues.js";
+import {
+  connect,
+  greet,
+  isFull,
+  outageOf,
+  placeOf,
+  refusal,
+  Subscriptions,
+  whenItCan,
+} from "./connection.js";
+import { beginJob, type Outcome, paintJob } from "./process-job.js";
+import { JobStore, type StoreOptions } from "./store.js";
+import { type Taken, takeGroup } from "./take-batch.js";
+
+export type WorkerOptions = StoreOptions & {
+  onJob?: (id: string, outcome: Outcome) => void;
+  onError?: (error: unknown) => void;
+};
+
+/** A job whose lock is this old is another's to take; it is renewed four times as often. */
+const lockSeconds = 8;
+const stalledSeconds = 2;
+const announceSeconds = 5;
+/** Looked for without a sign: a sign may be lost, and no one gives one when a retry is due. */
+const lookMs = 1000;
+
+export class JobWorker {
+  readonly id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
+  readonly #painter: PainterService;
+  readonly #catalogue: Catalogue;
+  readonly #options: Required<Pick<WorkerOptions, "onJob" | "onError">>;
+  readonly #redis: Redis;
+  readonly #place: string;
+  readonly #subscriptions: Subscriptions;
+  readonly #store: JobStore;
+  /** By model. */
+  readonly #queues: ReadonlyMap<string, Worker>;
+  readonly #stopping = new AbortController();
+  readonly #held = new Map<string, { controller: AbortController; renewal: NodeJS.Timeout }>();
+  #handsBack = false;
+  #takes = 0;
+  /** Whether something happened since the queues were last looked at. */
+  #signed = false;
+  #wake: () => void = () => {};
+  #timer: NodeJS.Timeout | undefined;
+  #work: Promise<void> | undefined;
+
+  constructor(url: string, painter: PainterService, catalogue: Catalogue, options: WorkerOptions = {}) {
+    const { onJob = () => {}, onError = () => {}, ...rest } = options;
+    this.#painter = painter;
+    this.#catalogue = catalogue;
+    this.#options = { onJob, onError };
+    this.#redis = connect(url, "waits", onError);
+    this.#place = placeOf(url);
+    this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
+    this.#store = new JobStore(this.#redis, rest);
+    this.#queues = new Map(painter.models.map(({ id }) => [id, this.#worker(id)]));
+  }
+
+  /** InvalidRequest where Redis will not have this worker; where it does not answer, this waits. */
+  async start(): Promise<void> {
+    try {
+      await this.#start();
+    } catch (error) {
+      const outage = outageOf(error);
+      throw outage?.kind === "refuses" ? refusal(this.#place, outage) : error;
+    }
+  }
+
+  async #start(): Promise<void> {
+    const [store, subscriptions] = [this.#store, this.#subscriptions];
+    await greet(this.#redis);
+    await subscriptions.listen(store.key("cancel"), ({ text: id }) =>
+      this.#held.get(id)?.controller.abort("cancelled"),
+    );
+    for (const { id } of this.#painter.models)
+      await subscriptions.listen(store.key("work", id), () => this.#sign());
+    const tell = () => announce(this.#store, this.id, this.#catalogue);
+    await whenItCan(tell, this.#options.onError);
+    this.#timer = setInterval(() => void tell().catch(this.#options.onError), announceSeconds * 1000);
+    for (const queue of this.#queues.values()) await queue.startStalledCheckTimer();
+    this.#work = this.#loop();
+  }
+
+  /** Takes no more jobs, gives the running one `graceSeconds`, then hands it back. */
+  async close({ graceSeconds = 30 }: { graceSeconds?: number } = {}): Promise<void> {
+    this.#stopping.abort();
+    this.#sign();
+    const hurry = setTimeout(() => {
+      this.#handsBack = true;
+      for (const { controller } of this.#held.values()) controller.abort("released");
+    }, graceSeconds * 1000);
+    await this.#work;
+    clearTimeout(hurry);
+    clearInterval(this.#timer);
+    await leave(this.#store, this.id, this.#catalogue).catch(this.#options.onError);
+    await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
+    this.#subscriptions.close();
+    this.#redis.disconnect();
+  }
+
+  #worker(model: string): Worker {
+    const worker = new Worker(queueName(model), null, {
+      connection: this.#redis as unknown as ConnectionOptions,
+      prefix: this.#store.prefix,
+      autorun: false,
+      lockDuration: lockSeconds * 1000,
+      stalledInterval: stalledSeconds * 1000,
+      // Our record counts how often a job was begun, and says so when it gives up; BullMQ must not do it first.
+      maxStalledCount: 1000,
+    });
+    worker.on("error", this.#options.onError);
+    return worker;
+  }
+
+  async #loop(): Promise<void> {
+    while (!this.#stopping.signal.aborted) {
+      this.#signed = false;
+      const any = await this.#turn().catch(this.#options.onError);
+      if (!any && !this.#signed) await this.#idle();
+    }
+  }
+
+  /** Jobs of each model in turn, so that none waits for all of another's. */
+  async #turn(): Promise<boolean> {
+    let any = false;
+    for (const [model, queue] of this.#queues) {
+      if (this.#stopping.signal.aborted) return any;
+      const group = await takeGroup(
+        () => this.#take(queue),
+        () => shareOf(this.#store, model),
+      );
+      any ||= group.length > 0;
+      await this.#paint(group);
+    }
+    return any;
+  }
+
+  async #take(queue: Worker): Promise<Taken | undefined> {
+    const token = `${this.id}/${this.#takes++}`;
+    const job: Job | undefined = await queue.getNextJob(token, { block: false });
+    return job && { job, token, order: await this.#store.order(job.id!) };
+  }
+
+  async #paint(group: readonly Taken[]): Promise<void> {
+    const held = group.map((taken) => ({ ...taken, controller: this.#hold(taken) }));
+    try {
+      const begun = await Promise.all(held.map((taken) => beginJob(taken, this.#store)));
+      const context = { store: this.#store, painter: this.#painter, onError: this.#options.onError };
+      const painted = held.map(async ({ job, token, order, controller }, i) => {
+        const sitting = { job, owner: token, order: order!, controller };
+        this.#options.onJob(job.id!, begun[i] ? await paintJob(sitting, context) : "over");
+      });
+      for (const result of await Promise.allSettled(painted))
+        if (result.status === "rejected") this.#options.onError(result.reason);
+    } finally {
+      for (const { job } of held) this.#let(job.id!);
+    }
+  }
+
+  /** Keeps a job's lock until it is let go. */
+  #hold({ job, token }: Taken): AbortController {
+    const controller = new AbortController();
+    const renewal = setInterval(() => void this.#renew(job, token, controller), (lockSeconds * 1000) / 4);
+    this.#held.set(job.id!, { controller, renewal });
+    // Taken while the worker was being stopped.
+    if (this.#handsBack) controller.abort("released");
+    return controller;
+  }
+
+  #let(id: string): void {
+    clearInterval(this.#held.get(id)?.renewal);
+    this.#held.delete(id);
+  }
+
+  async #renew(job: Job, token: string, controller: AbortController): Promise<void> {
+    try {
+      if ((await job.extendLock(token, lockSeconds * 1000)) === 0) controller.abort("lost");
+    } catch (error) {
+      // A full Redis refuses to write what BullMQ writes; that the lock lives on takes no room.
+      const lock = `${job.queueQualifiedName}:${job.id}:lock`;
+      if (isFull(error)) await this.#redis.pexpire(lock, lockSeconds * 1000).catch(() => {});
+      this.#options.onError(error);
+    }
+  }
+
+  #sign(): void {
+    this.#signed = true;
+    this.#wake();
+  }
+
+  #idle(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, lookMs);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

@@ -1,0 +1,143 @@
+/** @file A request is checked and completed before it waits. */
+
+import sharp from "sharp";
+import { beforeAll, describe, expect, it } from "vitest";
+import { tinyLora, tinyModel } from "../../test/serving.js";
+import { InvalidRequest, ModelError } from "../errors.js";
+import { defaultLimits } from "./limits.js";
+import { type Catalogue, checkAliases, openCatalogue } from "./model-registry.js";
+import { settle, settleWish } from "./resolve-request.js";
+import type { GenerationRequest } from "./schemas.js";
+
+let catalogue: Catalogue;
+beforeAll(async () => {
+  catalogue = await openCatalogue([tinyModel], [{ name: "bicycles", ...tinyLora, scale: 0.7 }]);
+});
+
+describe("settling a request", () => {
+  it("refuses what the model or this server does not allow, naming the field", async () => {
+    const refused = async (change: Partial<GenerationRequest>, limits = defaultLimits) => {
+      const settled = settle({ prompt: "x", ...change }, catalogue, limits);
+      const error: InvalidRequest = await settled.then(
+        () => expect.fail("it was taken"),
+        (e) => e,
+      );
+      expect(error).toBeInstanceOf(InvalidRequest);
+      return error.field;
+    };
+    expect(await refused({ width: 60 })).toBe("width");
+    expect(await refused({ model: "none" })).toBe("model");
+    expect(await refused({ scheduler: "eular" })).toBe("scheduler");
+    expect(await refused({ strength: 0.5 })).toBe("strength");
+    expect(await refused({ image: "http://169.254.169.254/latest" })).toBe("image");
+    expect(await refused({ image: Buffer.from("<svg/>").toString("base64") })).toBe("image");
+    expect(await refused({ steps: 200 })).toBe("steps");
+    expect(await refused({ count: 9 }, { ...defaultLimits, count: 8 })).toBe("count");
+    expect(await refused({ width: 4096, height: 4096 })).toBe("width");
+    const long = { prompt: "a".repeat(20_000), negativePrompt: "b".repeat(20_000) };
+    expect(await refused({ ...long, outputFormat: "jpeg" })).toBe("outputFormat");
+    expect(await refused({ prompt: "漢".repeat(20_000), outputFormat: "jpeg" })).toBe("outputFormat");
+    expect((await settle({ ...long, outputFormat: "png" }, catalogue, defaultLimits)).settings).toMatchObject(
+      long,
+    );
+  });
+
+  it("fills in the model's defaults and draws a seed", async () => {
+    const { settings } = await settle({ prompt: "x" }, catalogue, defaultLimits);
+    expect(settings).toMatchObject({ width: 64, height: 64, guidanceScale: 5, scheduler: "euler", count: 1 });
+    expect(settings.seed).toMatch(/^\d+$/);
+  });
+
+  it("fills in what Diffusers' pipeline for that kind of request would, by the model's family", async () => {
+    const stable = await openCatalogue([tinyModel.replace("koala-1b-tiny", "sd2-tiny")]);
+    const red = { create: { width: 64, height: 64, channels: 3, background: "red" } } as const;
+    const image = (await sharp(red).png().toBuffer()).toString("base64");
+    const filled = async (models: Catalogue, change: Partial<GenerationRequest>) => {
+      const { settings } = await settle({ prompt: "x", ...change }, models, defaultLimits);
+      return [settings.steps, settings.guidanceScale, settings.strength];
+    };
+    expect(await filled(catalogue, {})).toEqual([50, 5, undefined]);
+    expect(await filled(catalogue, { image })).toEqual([50, 5, 0.3]);
+    expect(await filled(catalogue, { image, mask: image })).toEqual([50, 7.5, 0.9999]);
+    expect(await filled(stable, {})).toEqual([50, 7.5, undefined]);
+    expect(await filled(stable, { image })).toEqual([50, 7.5, 0.8]);
+    expect(await filled(stable, { image, mask: image })).toEqual([50, 7.5, 1]);
+    expect(await filled(stable, { image, strength: 0.4, guidanceScale: 2 })).toEqual([50, 2, 0.4]);
+  });
+
+  it("says that the image's own size, or another API's, was rounded down", async () => {
+    const image = await sharp({ create: { width: 101, height: 72, channels: 3, background: "#c33" } })
+      .png()
+      .toBuffer();
+    const own = await settle({ prompt: "x", image: image.toString("base64") }, catalogue, defaultLimits);
+    expect(own.settings).toMatchObject({ width: 96, height: 72 });
+    expect(own.warnings).toEqual(["width: 101 is rounded to 96, a multiple of 8"]);
+    const { settings, warnings } = settleWish(
+      { prompt: "x", width: 500, height: 300, roundsSize: true },
+      catalogue,
+      defaultLimits,
+    );
+    expect(settings).toMatchObject({ width: 496, height: 296 });
+    expect(warnings).toEqual([
+      "width: 500 is rounded to 496, a multiple of 8",
+      "height: 300 is rounded to 296, a multiple of 8",
+    ]);
+  });
+
+  it("gives a LoRA the server's scale unless it is asked for another", async () => {
+    const loraOf = async (lora: GenerationRequest["lora"]) =>
+      (await settle({ prompt: "x", lora }, catalogue, defaultLimits)).settings.lora;
+    expect(await loraOf([{ name: "bicycles" }])).toEqual([{ name: "bicycles", scale: 0.7 }]);
+    expect(await loraOf([{ name: "bicycles", scale: -1 }])).toEqual([{ name: "bicycles", scale: -1 }]);
+    expect(await loraOf([])).toBeUndefined();
+    await expect(loraOf([{ name: "boats" }])).rejects.toThrow(
+      'lora: must be one of "bicycles", got "boats". koala serve --lora adds one.',
+    );
+    await expect(loraOf([{ name: "bicycles" }, { name: "bicycles" }])).rejects.toThrow(/^lora: .* twice/);
+    const without = await openCatalogue([tinyModel]);
+    const refused = settle({ prompt: "x", lora: [{ name: "boats" }] }, without, defaultLimits);
+    await expect(refused).rejects.toThrow(
+      'lora: must be left out, as "koala-1b-tiny" has none, got "boats".',
+    );
+  });
+});
+
+describe("a model's names", () => {
+  const named = (model: string, aliases?: ReadonlyMap<string, string>) =>
+    settleWish({ prompt: "x", model }, catalogue, defaultLimits, aliases);
+
+  it("are its own, its aliases and OpenAI's, and it is told who answers to them", () => {
+    expect(named("koala-1b-tiny").warnings).toEqual([]);
+    for (const name of ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini"]) {
+      const { settings, warnings } = named(name);
+      expect(settings.model).toBe("koala-1b-tiny");
+      expect(warnings).toEqual([`model: "${name}" is another name of "koala-1b-tiny" here`]);
+    }
+    expect(named("fast", new Map([["fast", "koala-1b-tiny"]])).settings.model).toBe("koala-1b-tiny");
+    expect(() => named("sdxl")).toThrow('model: must be one of "koala-1b-tiny", got "sdxl".');
+    // The alias is somebody else's, who has not come yet.
+    expect(() => named("dall-e-3", new Map([["dall-e-3", "other"]]))).toThrow(/^model: /);
+  });
+
+  it("are refused at the start where they hide a model or lead to none", () => {
+    const check = (alias: string, id: string, given = true) =>
+      checkAliases(new Map([[alias, id]]), catalogue, given);
+    expect(() => check("koala-1b-tiny", "koala-1b-tiny")).toThrow(
+      /^--alias: must be a name that no model has/,
+    );
+    expect(() => check("fast", "other")).toThrow(
+      '--alias: must be NAME=MODEL with a model of "koala-1b-tiny"',
+    );
+    check("fast", "other", false);
+    check("fast", "koala-1b-tiny");
+  });
+});
+
+it("a LoRA must fit one of the models", async () => {
+  const sd2 = tinyModel.replace("koala-1b", "sd2");
+  const lora = { name: "bicycles", ...tinyLora };
+  const both = await openCatalogue([sd2, tinyModel], [lora]);
+  expect([...both.values()].map(({ card }) => card.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);
+  await expect(openCatalogue([sd2], [lora])).rejects.toThrow(ModelError);
+  await expect(openCatalogue([], [lora])).rejects.toThrow(/^--lora: must fit a model that is given here/);
+});

@@ -1,0 +1,193 @@
+/**
+ * @file A client's request becomes an order: checked against its model and this server's limits, every default and
+ * seed filled in. What is wrong with a request is said here, before it waits in a queue.
+ */
+
+import { type SchedulerChoice, schedulerNamed } from "../diffusion/schedulers/names.js";
+import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
+import { resolveSeed } from "../diffusion/seed.js";
+import { InvalidRequest } from "../errors.js";
+import { requestKind } from "../pipeline/diffusers-defaults.js";
+import { metadataProblem } from "../pipeline/metadata/capacity.js";
+import { checkRequest } from "../pipeline/request.js";
+import { type ImageTasks, imageTasks } from "../server/image-tasks.js";
+import { familyOf } from "../weights/pipeline-class.js";
+import {
+  type Aliases,
+  type Catalogue,
+  kindDefaults,
+  loraRule,
+  modelNamed,
+  type ServedModel,
+} from "./model-registry.js";
+import type { Order } from "./processor.js";
+import type { GenerationRequest, Limits, Settings } from "./schemas.js";
+import type { Source } from "./sent-images.js";
+
+/** Another API's request: its pictures may be bytes already, and its scheduler one that our names cannot say. */
+export type Wish = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
+  image?: Source | undefined;
+  mask?: Source | undefined;
+  scheduler?: string | (SchedulerChoice & { name: string }) | undefined;
+  /** Rounds width and height down to the model's multiple, with a warning, instead of refusing others. */
+  roundsSize?: boolean;
+  /** What of the client's request another API had to change. */
+  warnings?: readonly string[] | undefined;
+};
+
+/** Checks and completes a request of our own API; a server gives the threads that read its images. */
+export async function settle(
+  request: GenerationRequest,
+  catalogue: Catalogue,
+  limits: Limits,
+  { aliases, read = imageTasks }: { aliases?: Aliases; read?: Pick<ImageTasks, "sourceFromText"> } = {},
+): Promise<Order> {
+  const { image, mask, ...rest } = request;
+  const source = async (field: string, text: string | undefined) =>
+    text === undefined ? undefined : read.sourceFromText(field, text);
+  return settleWish(
+    { ...rest, image: await source("image", image), mask: await source("mask", mask) },
+    catalogue,
+    limits,
+    aliases,
+  );
+}
+
+/** The same for a wish. InvalidRequest names the field as our API calls it. */
+export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits, aliases?: Aliases): Order {
+  const model = modelNamed(catalogue, wish.model, aliases);
+  const { settings, scheduler, warnings } = complete(wish, model);
+  checkLimits(settings, limits);
+  const { image, mask } = wish;
+  const order: Order = {
+    settings,
+    scheduler,
+    ...(image && { image: image.bytes }),
+    ...(mask && { mask: mask.bytes }),
+    previews: wish.previews ?? false,
+    warnings: [...(wish.warnings ?? []), ...warnings],
+  };
+  checkOrder(order, model);
+  return order;
+}
+
+function complete(wish: Wish, model: ServedModel) {
+  const { card } = model;
+  const { defaults } = card;
+  const kind = kindDefaults(card, requestKind(wish));
+  const { mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = wish;
+  const chosen = wish.scheduler ?? defaults.scheduler;
+  const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
+  const strength = wish.strength ?? kind.strength;
+  const { width, height, warnings } = sizeOf(wish, card);
+  const lora = scaledLoras(wish.lora ?? [], model);
+  const settings: Settings = {
+    prompt: wish.prompt,
+    ...(negativePrompt !== undefined && { negativePrompt }),
+    ...{ model: card.id, width, height },
+    steps: wish.steps ?? defaults.steps,
+    guidanceScale: wish.guidanceScale ?? kind.guidanceScale,
+    seed: String(resolveSeed(wish.seed === undefined ? undefined : BigInt(wish.seed))),
+    scheduler: scheduler.name,
+    count: wish.count ?? 1,
+    ...(strength !== undefined && { strength }),
+    masked: mask !== undefined,
+    ...(lora.length > 0 && { lora }),
+    ...(clipSkip !== undefined && { clipSkip }),
+    rng: wish.rng ?? "cpu",
+    outputFormat: wish.outputFormat ?? "png",
+    ...(quality !== undefined && { quality }),
+  };
+  if (wish.model !== undefined && wish.model !== card.id)
+    warnings.unshift(`model: "${wish.model}" is another name of "${card.id}" here`);
+  const choice: SchedulerChoice = { className: scheduler.className, overrides: scheduler.overrides };
+  return { settings, scheduler: choice, warnings };
+}
+
+/** As asked, or the image's, or the model's own; what is rounded down to the model's multiple is warned of. */
+function sizeOf({ image, roundsSize, ...asked }: Wish, { sizeMultiple, defaults }: ServedModel["card"]) {
+  const warnings: string[] = [];
+  const side = (name: "width" | "height") => {
+    const wanted = asked[name] ?? image?.[name] ?? defaults[name];
+    if (wanted % sizeMultiple === 0 || (asked[name] !== undefined && !roundsSize)) return wanted;
+    const size = Math.max(sizeMultiple, wanted - (wanted % sizeMultiple));
+    warnings.push(`${name}: ${wanted} is rounded to ${size}, a multiple of ${sizeMultiple}`);
+    return size;
+  };
+  return { width: side("width"), height: side("height"), warnings };
+}
+
+/** With the server's scale where none is asked for; InvalidRequest for one that the model has not. */
+function scaledLoras(asked: NonNullable<GenerationRequest["lora"]>, model: ServedModel) {
+  return asked.map(({ name, scale }, i) => {
+    const known = model.card.loras.find((lora) => lora.name === name);
+    if (!known) throw new InvalidRequest("lora", name, loraRule(model, name));
+    if (asked.findIndex((lora) => lora.name === name) !== i)
+      throw new InvalidRequest("lora", name, `must be given once, got "${name}" twice. Add up the scales.`);
+    return { name, scale: scale ?? known.scale };
+  });
+}
+
+function checkLimits({ width, height, steps, count }: Settings, limits: Limits): void {
+  if (width * height > limits.pixels) {
+    const rule = `must have at most ${limits.pixels} pixels on this server, got ${width} x ${height}.`;
+    throw new InvalidRequest("width", width, `${rule} Ask for a smaller picture.`);
+  }
+  const most = (field: "steps" | "count", value: number) => {
+    if (value <= limits[field]) return;
+    throw new InvalidRequest(field, value, `must be at most ${limits[field]} on this server, got ${value}.`);
+  };
+  most("steps", steps);
+  most("count", count);
+}
+
+/** What the pipeline would refuse, refused now and under the field's name here. */
+function checkOrder(order: Order, model: ServedModel): void {
+  const { settings, image, mask } = order;
+  const { sizeMultiple, defaults, pipeline } = model.card;
+  try {
+    checkRequest(
+      {
+        prompt: settings.prompt,
+        width: settings.width,
+        height: settings.height,
+        numInferenceSteps: settings.steps,
+        guidanceScale: settings.guidanceScale,
+        seed: BigInt(settings.seed),
+        ...(image && { image }),
+        ...(mask && { mask }),
+        ...(settings.strength !== undefined && { strength: settings.strength }),
+      },
+      { ...defaults, family: familyOf(pipeline), vaeFactor: sizeMultiple },
+    );
+    orderedScheduler(order, model).setTimesteps(settings.steps);
+  } catch (error) {
+    throw error instanceof InvalidRequest ? renamed(error) : error;
+  }
+  const problem = metadataProblem(settings.outputFormat, settings);
+  if (problem !== undefined) {
+    const rule = `the metadata ${problem} Shorten the prompts, or ask for png.`;
+    throw new InvalidRequest("outputFormat", settings.outputFormat, rule);
+  }
+  const { strength, steps } = settings;
+  if (image && Math.floor(steps * strength!) < 1) {
+    const rule = `must leave a step to run, got ${strength} of ${steps} steps. Raise it, or take more steps.`;
+    throw new InvalidRequest("strength", strength, rule);
+  }
+}
+
+/** The model's scheduler as an order wants it. */
+export function orderedScheduler({ scheduler }: Order, model: ServedModel): Scheduler {
+  return schedulerFromConfig(model.scheduler.config, scheduler.overrides, scheduler.className);
+}
+
+const names: Readonly<Record<string, string>> = {
+  numInferenceSteps: "steps",
+  numImagesPerPrompt: "count",
+};
+
+function renamed(error: InvalidRequest): InvalidRequest {
+  const { field, value, message } = error;
+  if (!Object.hasOwn(names, field)) return error;
+  return new InvalidRequest(names[field]!, value, message.slice(field.length + 2));
+}

@@ -1,0 +1,301 @@
+/**
+ * @file What clients send and see over the jobs API, as schemas: they validate, they make the OpenAPI document, and
+ * their types are the page's. Must not know the queue nor how a picture is painted.
+ */
+
+import { z } from "@hono/zod-openapi";
+import { seedPattern } from "../diffusion/seed.js";
+import { wordsSchema } from "../pipeline/read-vocabulary.js";
+
+/** A picture in a request: base64, or a data: URL. Never a path, never an address to fetch. */
+const picture = (what: string) =>
+  z
+    .string()
+    .min(1)
+    .openapi({
+      description: `${what}: PNG, JPEG or WebP in base64, or as a data: URL.`,
+      example: "iVBORw0KGgo…",
+    });
+
+const wholeSeed = "must be a whole number, in text beyond 2^53, or -1 to draw one";
+
+/** A seed as JSON: -1 draws one. Its range of 64 bits is checked when the request is completed. */
+export const seedField = z.union([z.int(), z.string().regex(seedPattern, wholeSeed)], wholeSeed);
+
+export const outputFormat = z.enum(["png", "jpeg", "webp"]);
+
+const loraName = z.string().min(1).max(200).openapi({ example: "pixel-art" });
+const loraScale = z.number().min(-10).max(10);
+
+/** LoRAs as every API takes them. Whether the model has them is checked when the request is completed. */
+export const loraField = z
+  .array(z.strictObject({ name: loraName, scale: loraScale.optional() }))
+  .max(16)
+  .openapi({ description: "Of the model's `loras`; scale is the server's for it if left out." });
+
+/** A LoRA and how strongly it is added. */
+const scaledLora = z.strictObject({ name: loraName, scale: loraScale });
+
+/** Limits beyond these (pixels, steps, count of this server) are checked when the request is settled. */
+export const generationRequest = z
+  .strictObject({
+    prompt: z.string().max(20_000).openapi({ example: "a red bicycle beside a yellow wall" }),
+    negativePrompt: z.string().max(20_000).optional(),
+    model: z
+      .string()
+      .max(500)
+      .optional()
+      .openapi({ description: "An id of GET /api/models; the first if left out." }),
+    width: z
+      .int()
+      .min(8)
+      .max(8192)
+      .optional()
+      .openapi({ description: "Pixels, a multiple of the model's sizeMultiple." }),
+    height: z.int().min(8).max(8192).optional(),
+    steps: z.int().min(1).max(1000).optional(),
+    guidanceScale: z
+      .number()
+      .min(0)
+      .max(100)
+      .optional()
+      .openapi({ description: "The model's own for this kind of request if left out." }),
+    seed: seedField.optional().openapi({
+      description:
+        "Image i is generated from seed + i. Drawn at random if -1 or left out. In text beyond 2^53.",
+    }),
+    scheduler: z
+      .string()
+      .max(100)
+      .optional()
+      .openapi({ description: "A name from the model's list of schedulers.", example: "dpmpp-2m-karras" }),
+    count: z.int().min(1).max(100).optional().openapi({ description: "How many pictures; 1 if left out." }),
+    image: picture("Image-to-image: begin with this").optional(),
+    mask: picture(
+      "Inpainting: generate `image` anew where this is opaque, or white if it is opaque everywhere",
+    ).optional(),
+    strength: z
+      .number()
+      .min(0)
+      .max(1)
+      .optional()
+      .openapi({
+        description:
+          "How far to leave `image`: the share of the steps that is run. If left out, the model's own: by " +
+          "Diffusers 0.3 for SDXL and 0.8 for Stable Diffusion, with a mask 0.9999 and 1.",
+      }),
+    lora: loraField.optional(),
+    clipSkip: z.int().min(0).max(32).optional(),
+    rng: z
+      .enum(["cpu", "cuda"])
+      .optional()
+      .openapi({ description: "Whose random numbers a seed means, PyTorch's." }),
+    outputFormat: outputFormat.optional().openapi({ description: "png if left out." }),
+    quality: z.int().min(1).max(100).optional().openapi({ description: "Of JPEG and WebP; 95 if left out." }),
+    previews: z.boolean().optional().openapi({
+      description: "Send a small picture after every step to those who follow the job's events.",
+    }),
+  })
+  .openapi("GenerationRequest");
+
+/** What a job is painted with: the request with every default filled in. */
+export const settings = z
+  .strictObject({
+    prompt: z.string(),
+    negativePrompt: z.string().optional(),
+    model: z.string(),
+    width: z.int(),
+    height: z.int(),
+    steps: z.int(),
+    guidanceScale: z.number(),
+    seed: z.string().openapi({ description: "Of the first picture, in decimal.", example: "7" }),
+    scheduler: z.string(),
+    count: z.int(),
+    strength: z.number().optional().openapi({ description: "Present where the job began with a picture." }),
+    masked: z.boolean(),
+    lora: z.array(scaledLora).optional().openapi({ description: "Present where LoRAs are added." }),
+    clipSkip: z.int().optional(),
+    rng: z.enum(["cpu", "cuda"]),
+    outputFormat,
+    quality: z.int().optional(),
+  })
+  .openapi("Settings");
+
+export const jobState = z.enum(["queued", "running", "done", "failed", "cancelled"]);
+
+export const jobImage = z
+  .strictObject({
+    index: z.int(),
+    seed: z
+      .string()
+      .openapi({ description: "This picture's own: given alone, it paints this picture again." }),
+    width: z.int(),
+    height: z.int(),
+    mediaType: z.enum(["image/png", "image/jpeg", "image/webp"]),
+    warnings: z
+      .array(z.string())
+      .optional()
+      .openapi({ description: "What of the request was cut or changed." }),
+    url: z
+      .string()
+      .openapi({ description: "On this server; lives an hour.", example: "/api/jobs/4f…/images/0" }),
+  })
+  .openapi("JobImage");
+
+export const jobFailure = z
+  .strictObject({
+    code: z.enum(["invalid_request", "model_error", "engine_error", "lost", "unavailable", "internal"]),
+    message: z.string(),
+    field: z.string().optional(),
+  })
+  .openapi("JobFailure");
+
+export const job = z
+  .strictObject({
+    id: z.uuid(),
+    state: jobState,
+    position: z.int().nullable().openapi({ description: "While queued: 1 is painted next." }),
+    step: z.int().openapi({ description: "Steps done, of all its pictures." }),
+    total: z.int().openapi({ description: "Steps of all its pictures." }),
+    secondsLeft: z
+      .number()
+      .nullable()
+      .openapi({ description: "Until it is done, as far as it can be told." }),
+    createdAt: z.int().openapi({ description: "Milliseconds since 1970." }),
+    startedAt: z.int().nullable(),
+    finishedAt: z.int().nullable(),
+    settings,
+    images: z
+      .array(jobImage)
+      .openapi({ description: "Finished pictures; they may come before the job is done." }),
+    warnings: z.array(z.string()).openapi({
+      description:
+        "What of the request was cut, changed or has no effect; its images' warnings are among them.",
+    }),
+    error: jobFailure.nullable().openapi({ description: "Present if failed." }),
+  })
+  .openapi("Job");
+
+export const jobList = z.strictObject({ jobs: z.array(job) }).openapi("JobList");
+
+/**
+ * The data of the server-sent events `step`, `preview`, `image` and `gone`; `state` carries a Job. `job` is whose event
+ * it is.
+ */
+export const stepEvent = z.strictObject({
+  job: z.uuid(),
+  step: z.int(),
+  total: z.int(),
+  secondsLeft: z.number().nullable(),
+});
+export const previewEvent = z.strictObject({
+  job: z.uuid(),
+  /** Which of the job's pictures it shows. */
+  index: z.int(),
+  step: z.int(),
+  /** A data: URL. */
+  url: z.string(),
+});
+export const imageEvent = jobImage.extend({ job: z.uuid() });
+/** The job is not known here: it never was, or is forgotten. */
+export const goneEvent = z.strictObject({ job: z.string() });
+
+export const limits = z
+  .strictObject({
+    bodyBytes: z.int(),
+    pixels: z.int().openapi({ description: "Most of width x height." }),
+    steps: z.int(),
+    count: z.int(),
+    queue: z.int().openapi({ description: "Jobs that may wait." }),
+  })
+  .openapi("Limits");
+
+/** Of requests that begin with an image. */
+const fromImage = (what: string) =>
+  z
+    .strictObject({ guidanceScale: z.number(), strength: z.number() })
+    .openapi({ description: `What a request with ${what} gets where it leaves these out.` });
+
+export const model = z
+  .strictObject({
+    id: z.string(),
+    name: z.string(),
+    pipeline: z.string().openapi({ example: "StableDiffusionXLPipeline" }),
+    sizeMultiple: z.int().openapi({ description: "Width and height are multiples of this." }),
+    advisedBy: z.string().openapi({ description: "Whose defaults these are.", example: "koala.json" }),
+    defaults: z.strictObject({
+      width: z.int(),
+      height: z.int(),
+      steps: z.int(),
+      guidanceScale: z.number(),
+      negativePrompt: z.string().optional(),
+      scheduler: z.string(),
+    }),
+    imageToImage: fromImage("`image`"),
+    inpainting: fromImage("`image` and `mask`"),
+    schedulers: z.array(z.string()),
+    loras: z.array(scaledLora).openapi({ description: "What fits it, with the scale that is the default." }),
+    words: wordsSchema.optional().openapi({
+      description:
+        "Of a model that knows few words: which. A prompt joins a noun, a style and a background: " +
+        '"a koala, line art, on a yellow background". heldOut: pairs "noun/set" that training never saw.',
+    }),
+  })
+  .openapi("Model");
+
+export const modelList = z
+  .strictObject({ models: z.array(model), limits })
+  .openapi("ModelList", { description: "The first model is the one that is taken where none is named." });
+
+export const tokensRequest = z
+  .strictObject({
+    model: z.string().max(500).optional().openapi({ description: "The first if left out." }),
+    texts: z
+      .array(z.string().max(20_000))
+      .min(1)
+      .max(4)
+      .openapi({ example: ["a red bicycle", "blurry"] }),
+  })
+  .openapi("TokensRequest");
+
+export const tokenCounts = z
+  .strictObject({
+    texts: z.array(
+      z.strictObject({
+        tokens: z.int().openapi({ description: "With the marks of start and end, which are two." }),
+        limit: z.int().openapi({ description: "Tokens that the model reads.", example: 77 }),
+        cut: z.string().optional().openapi({ description: "What of the text it does not read." }),
+      }),
+    ),
+  })
+  .openapi("TokenCounts");
+
+export const problem = z
+  .strictObject({
+    error: z.strictObject({
+      code: z.string().openapi({ example: "invalid_request" }),
+      message: z
+        .string()
+        .openapi({ example: "width: must be a multiple of 8, got 500. Nearest: 496 or 504." }),
+      field: z.string().optional().openapi({ example: "width" }),
+    }),
+  })
+  .openapi("Problem");
+
+export type GenerationRequest = z.infer<typeof generationRequest>;
+export type OutputFormat = z.infer<typeof outputFormat>;
+export type Settings = z.infer<typeof settings>;
+export type JobState = z.infer<typeof jobState>;
+export type JobImage = z.infer<typeof jobImage>;
+export type JobFailure = z.infer<typeof jobFailure>;
+export type Job = z.infer<typeof job>;
+export type JobList = z.infer<typeof jobList>;
+export type StepEvent = z.infer<typeof stepEvent>;
+export type PreviewEvent = z.infer<typeof previewEvent>;
+export type ImageEvent = z.infer<typeof imageEvent>;
+export type GoneEvent = z.infer<typeof goneEvent>;
+export type Limits = z.infer<typeof limits>;
+export type Model = z.infer<typeof model>;
+export type ModelList = z.infer<typeof modelList>;
+export type TokenCounts = z.infer<typeof tokenCounts>;
+export type Problem = z.infer<typeof problem>;

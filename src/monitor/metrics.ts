@@ -1,0 +1,197 @@
+/** @file `metrics.jsonl` of a run: one JSON object per optimizer step or validation. Knows no trainer, no page. */
+
+import type { FileHandle } from "node:fs/promises";
+import path from "node:path";
+import { z } from "zod";
+import { ModelError } from "../errors.js";
+import { appending, ifThere, reading } from "../files/file-system.js";
+
+export const metricsFile = "metrics.jsonl";
+
+/** JSON has no NaN and no Infinity: both are written as null, and a diverged run must still be readable. */
+const real = z
+  .number()
+  .nullable()
+  .transform((value) => value ?? Number.NaN);
+
+const count = z.number().int().nonnegative();
+
+const stepRow = z.object({
+  step: count,
+  epoch: z.number().nonnegative(),
+  loss: real,
+  task: real.optional(),
+  out: real.optional(),
+  feat: real.optional(),
+  /** Of an autoencoder's pictures, in dB. */
+  psnr: real.optional(),
+  lr: real,
+  gradNorm: real,
+  imagesPerSecond: real,
+  secondsPerStep: real,
+  time: z.iso.datetime({ offset: true }),
+});
+
+const validationRow = z.object({ step: count, validation: z.record(z.string(), real) });
+
+/** One optimizer step: `step` counts from 1, losses are means over the step's pictures, `time` is ISO 8601. */
+export type StepMetrics = z.infer<typeof stepRow>;
+/** Losses on the validation data, after optimizer step `step`. */
+export type ValidationMetrics = z.infer<typeof validationRow>;
+export type Metrics = StepMetrics | ValidationMetrics;
+
+export const isValidation = (row: Metrics): row is ValidationMetrics => "validation" in row;
+
+/** Adds one line to `metrics.jsonl` in `folder`; a line that a crash has torn is removed first. */
+export async function appendMetrics(folder: string, row: Metrics): Promise<void> {
+  await appending(path.join(folder, metricsFile), async (file) => {
+    await mendTail(file);
+    await file.appendFile(`${JSON.stringify(row)}\n`);
+  });
+}
+
+/** Otherwise the next row would be glued to the torn one, and a broken tail become a broken middle. */
+async function mendTail(file: FileHandle): Promise<void> {
+  const { size } = await file.stat();
+  if (size === 0) return;
+  const last = await bytes(file, size - 1, size);
+  if (last[0] === newline) return;
+  const all = await bytes(file, 0, size);
+  const start = all.lastIndexOf(newline) + 1;
+  if (isWhole(all.toString("utf8", start))) await file.appendFile("\n");
+  else await file.truncate(start);
+}
+
+/** All rows of a run in order of step, a step's validation after it; [] if nothing was written yet. */
+export async function readMetrics(folder: string): Promise<Metrics[]> {
+  const tail = new MetricsTail(folder);
+  await tail.read({ final: true });
+  return tail.rows();
+}
+
+/**
+ * Reads what was added to `metrics.jsonl` since the last read.
+ *
+ * A resumed run goes back to its last checkpoint: a step row therefore takes the place of its own step's row
+ * and of all later ones, so that what is left is always one uninterrupted history.
+ */
+export class MetricsTail {
+  readonly #file: string;
+  #inode = 0;
+  #offset = 0;
+  #lines = 0;
+  #steps: StepMetrics[] = [];
+  #validations: ValidationMetrics[] = [];
+
+  constructor(folder: string) {
+    this.#file = path.join(folder, metricsFile);
+  }
+
+  get steps(): readonly StepMetrics[] {
+    return this.#steps;
+  }
+
+  /** Step rows and validation rows, merged by step. */
+  rows(): Metrics[] {
+    const merged: Metrics[] = [...this.#steps, ...this.#validations];
+    return merged.sort((a, b) => a.step - b.step || Number(isValidation(a)) - Number(isValidation(b)));
+  }
+
+  /**
+   * The rows added since the last call. `final` also takes a last line without its newline, if it is whole.
+   * Throws a ModelError at a line that cannot be read; later calls stop at it again until it is mended.
+   */
+  async read({ final = false } = {}): Promise<Metrics[]> {
+    const added: Metrics[] = [];
+    for (const line of await this.#newLines(final)) {
+      const row = parseRow(line.text, `${this.#file} line ${this.#lines + 1}`);
+      this.#offset += line.bytes;
+      this.#lines++;
+      this.#keep(row);
+      added.push(row);
+    }
+    return added;
+  }
+
+  async #newLines(final: boolean): Promise<{ text: string; bytes: number }[]> {
+    const read = async (file: FileHandle) => {
+      const { size, ino } = await file.stat();
+      if (ino !== this.#inode || size < this.#offset) this.#restart(ino);
+      return splitLines(await bytes(file, this.#offset, size), final);
+    };
+    return (await ifThere(() => reading(this.#file, this.#file, read))) ?? [];
+  }
+
+  /** Another run has been started in the same folder. */
+  #restart(inode: number): void {
+    this.#inode = inode;
+    this.#offset = 0;
+    this.#lines = 0;
+    this.#steps = [];
+    this.#validations = [];
+  }
+
+  #keep(row: Metrics): void {
+    if (isValidation(row)) {
+      dropFrom(this.#validations, row.step);
+      this.#validations.push(row);
+    } else {
+      dropFrom(this.#steps, row.step);
+      dropFrom(this.#validations, row.step + 1);
+      this.#steps.push(row);
+    }
+  }
+}
+
+const newline = 0x0a;
+
+function dropFrom(rows: { step: number }[], step: number): void {
+  while (rows.length > 0 && rows[rows.length - 1]!.step >= step) rows.pop();
+}
+
+/** Cuts at newline bytes, so a character of several bytes is never halved; an unfinished line is left out. */
+function splitLines(data: Buffer, final: boolean): { text: string; bytes: number }[] {
+  const lines: { text: string; bytes: number }[] = [];
+  let start = 0;
+  for (let end = data.indexOf(newline); end >= 0; end = data.indexOf(newline, start)) {
+    lines.push({ text: data.toString("utf8", start, end), bytes: end + 1 - start });
+    start = end + 1;
+  }
+  const rest = data.toString("utf8", start);
+  if (final && isWhole(rest)) lines.push({ text: rest, bytes: data.length - start });
+  return lines;
+}
+
+/** No proper beginning of a JSON object is JSON itself, so what parses was written to its end. */
+function isWhole(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function parseRow(text: string, where: string): Metrics {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new ModelError(where, `must be one JSON object, got ${quoted(text)}. Remove that line.`);
+  }
+  const validation = typeof value === "object" && value !== null && "validation" in value;
+  const { data, error } = (validation ? validationRow : stepRow).safeParse(value);
+  if (data) return data;
+  const { path: at, message } = error.issues[0]!;
+  throw new ModelError(where, `${at.join(".") || "row"}: ${message}, got ${quoted(text)}. Remove that line.`);
+}
+
+function quoted(text: string): string {
+  return JSON.stringify(text.length > 60 ? `${text.slice(0, 60)}…` : text);
+}
+
+async function bytes(file: FileHandle, from: number, to: number): Promise<Buffer> {
+  const data = Buffer.alloc(to - from);
+  const { bytesRead } = await file.read(data, 0, data.length, from);
+  return data.subarray(0, bytesRead);
+}

@@ -1,0 +1,80 @@
+/** @file The pictures painted while training: `samples/step-000100/{prompts.json,0.png,...}`. Knows no page. */
+
+import path from "node:path";
+import { z } from "zod";
+import { ModelError } from "../errors.js";
+import { ifThere, readdir, readFile, stat } from "../files/file-system.js";
+
+export const samplesFolder = "samples";
+export const promptsFile = "prompts.json";
+
+const stepFolder = /^step-(\d{6,12})$/;
+const pictureFile = /^\d{1,6}\.png$/;
+
+/** Step 100 -> "step-000100" */
+export const sampleFolder = (step: number): string => `step-${String(step).padStart(6, "0")}`;
+
+const promptsSchema = z.array(
+  z.object({
+    prompt: z.string(),
+    /** As text where it does not fit a JavaScript number. */
+    seed: z.union([z.number(), z.string()]),
+    file: z.string().regex(pictureFile),
+  }),
+);
+
+/** What `prompts.json` holds: which picture shows which prompt. */
+export type SamplePrompts = z.infer<typeof promptsSchema>;
+
+/** The pictures after optimizer step `step`; `folder` is the name within `samples`. */
+export type Samples = { step: number; folder: string; pictures: SamplePrompts };
+
+/** Lists the painted steps, keeping what it has read of folders that have not changed since. */
+export class SampleList {
+  readonly #root: string;
+  readonly #known = new Map<string, { modified: number; samples: Samples }>();
+
+  constructor(runFolder: string) {
+    this.#root = path.join(runFolder, samplesFolder);
+  }
+
+  /** In order of step. A folder without its `prompts.json`, which is written last, is still being painted. */
+  async read(): Promise<Samples[]> {
+    const names = await ifThere(() => readdir(this.#root));
+    const steps = (names ?? []).filter((name) => stepFolder.test(name));
+    const found = await Promise.all(steps.map((name) => this.#step(name)));
+    return found.filter((samples) => samples !== undefined).sort((a, b) => a.step - b.step);
+  }
+
+  async #step(folder: string): Promise<Samples | undefined> {
+    const file = path.join(this.#root, folder, promptsFile);
+    const modified = (await ifThere(() => stat(file)))?.mtimeMs;
+    if (modified === undefined) return undefined;
+    const known = this.#known.get(folder);
+    if (known?.modified === modified) return known.samples;
+    const step = Number(stepFolder.exec(folder)![1]);
+    const samples = { step, folder, pictures: await readPrompts(file) };
+    this.#known.set(folder, { modified, samples });
+    return samples;
+  }
+}
+
+async function readPrompts(file: string): Promise<SamplePrompts> {
+  const text = await readFile(file, "utf8");
+  try {
+    return promptsSchema.parse(JSON.parse(text));
+  } catch (error) {
+    const problem = error instanceof z.ZodError ? error.issues[0]!.message : (error as Error).message;
+    throw new ModelError(file, `must be a list of {prompt, seed, file}, got one where: ${problem}.`);
+  }
+}
+
+/**
+ * The picture that a request's path names, "step-000100/0.png", or undefined. Only names of the two fixed forms
+ * are ever joined to the run's folder, so no request reaches another file.
+ */
+export function samplePath(runFolder: string, requested: string): string | undefined {
+  const [folder = "", file = "", ...more] = requested.split("/");
+  if (more.length > 0 || !stepFolder.test(folder) || !pictureFile.test(file)) return undefined;
+  return path.join(runFolder, samplesFolder, folder, file);
+}

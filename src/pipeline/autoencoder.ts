@@ -1,0 +1,216 @@
+/** @file The autoencoder of a model, or what stands in for it: another folder, or one file in any of its namings. */
+
+import path from "node:path";
+import type { Engine } from "../engine/engine.js";
+import { listed, ModelError } from "../errors.js";
+import { kindOf, readJson } from "../files/file-system.js";
+import type { JsonObject } from "../files/json.js";
+import { inferredVaeConfig, vaeNames, vaeShape } from "../models/ldm-vae.js";
+import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
+import { currentVaeName, decode, encode, vaeConfig } from "../models/vae.js";
+import type { Params } from "../tensor/params.js";
+import { input, type Tensor } from "../tensor/tensor.js";
+import { renamed, resolveWeights, type WeightSet } from "../weights/component.js";
+import type { ModelFolder } from "../weights/folder.js";
+import { Part } from "./component.js";
+import {
+  expectPart,
+  label,
+  openReplacement,
+  type Replacement,
+  type WeightOptions,
+  weightsIn,
+} from "./component-files.js";
+
+/** An autoencoder of either kind, behind one pair of functions. */
+export type Autoencoder = {
+  part: Part;
+  /** Its `config.json`. */
+  config: JsonObject;
+  /** What `encode` gives. */
+  encodes: "moments" | "latents";
+  latentChannels: number;
+  scalingFactor: number;
+  /** Pixels per latent pixel. */
+  factor: number;
+  /** image: [B, 3, H, W] -> what the network gives; `AutoencoderKL` mean and log-variance, `AutoencoderTiny` latents */
+  encode: (p: Params, image: Tensor) => Tensor;
+  decode: (p: Params, latents: Tensor) => Tensor;
+};
+
+type Networks = Omit<Autoencoder, "part">;
+type VaeOptions = WeightOptions & { engine: Engine; vae?: string };
+
+const kinds = ["AutoencoderKL", "AutoencoderTiny"];
+
+/** The folder's own autoencoder, or the one at `options.vae`; ModelError. */
+export async function loadVae(folder: ModelFolder, options: VaeOptions): Promise<Autoencoder> {
+  const { vae: replaced, engine, configsOnly = false } = options;
+  if (replaced === undefined) {
+    const own = expectPart(folder, "vae", kinds);
+    const config = { json: await own.config(), file: "vae/config.json" };
+    return inFolder(own.path, "vae", config, options, own.className);
+  }
+  const found = await openReplacement(replaced, "vae", kinds);
+  if (found.kind === "file") return inFile(found, folder, engine);
+  const file = path.join(found.place, "config.json");
+  const config = found.config ?? { json: await readJson(file), file };
+  return inFolder(found.place, replaced, config, { engine, configsOnly });
+}
+
+async function inFolder(
+  directory: string,
+  name: string,
+  { json, file }: { json: JsonObject; file: string },
+  options: WeightOptions & { engine: Engine },
+  className?: string,
+): Promise<Autoencoder> {
+  const networks = networksOf(json, file, json._class_name ?? className);
+  const rename = networks.encodes === "moments" ? currentVaeName : (same: string) => same;
+  const weights = renamed(await weightsIn(directory, options, autoencoding(networks)), rename);
+  return { ...networks, part: new Part("vae", label(name, weights.files), weights, options.engine) };
+}
+
+/** The networks that a config describes; its errors name `file`. */
+function networksOf(json: JsonObject, file: string, className: unknown): Networks {
+  if (className === "AutoencoderTiny") return tiny(json, file);
+  if (className === "AutoencoderKL") return full(json, file);
+  const got = JSON.stringify(className);
+  throw new ModelError(file, `_class_name: must be ${kinds.join(" or ")}, got ${got}.`);
+}
+
+function full(json: JsonObject, file: string): Networks {
+  const c = vaeConfig(json, file);
+  return {
+    config: json,
+    encodes: "moments",
+    latentChannels: c.latentChannels,
+    scalingFactor: c.scalingFactor,
+    factor: 2 ** (c.channels.length - 1),
+    encode: (p, image) => encode(p, c, image),
+    decode: (p, latents) => decode(p, c, latents),
+  };
+}
+
+function tiny(json: JsonObject, file: string): Networks {
+  const c = tinyVaeConfig(json, file);
+  return {
+    config: json,
+    encodes: "latents",
+    latentChannels: c.latentChannels,
+    scalingFactor: c.scalingFactor,
+    factor: 2 ** (c.encoder.length - 1),
+    encode: (p, image) => tinyEncode(p, c, image),
+    decode: (p, latents) => tinyDecode(p, c, latents),
+  };
+}
+
+/** Both halves of an autoencoder. */
+const autoencoding =
+  ({ encode, decode, latentChannels }: Networks) =>
+  (p: Params) => [
+    encode(p, input("image", [1, 3, 64, 64])),
+    decode(p, input("latents", [1, latentChannels, 8, 8])),
+  ];
+
+/** One file: whose it is, its names tell. */
+async function inFile(found: Replacement, folder: ModelFolder, engine: Engine): Promise<Autoencoder> {
+  const { place, config } = found;
+  const weights = await resolveWeights(place);
+  const names = [...weights.tensors.keys()];
+  const beside = (className: string) => (config?.json._class_name === className ? config : undefined);
+  if (names.some((name) => /^(\d+|(en|de)coder\.layers)\./.test(name)))
+    return inTinyFile(place, weights, beside("AutoencoderTiny"), engine);
+  const rename = vaeNames(names);
+  if (rename)
+    return inFullFile(place, diffusersWeights(weights, rename), beside("AutoencoderKL"), folder, engine);
+  const rule =
+    "must be the weights of an AutoencoderKL (in Diffusers' names or the original ones) or of TAESD";
+  throw new ModelError(path.basename(place), `${rule}, got ${listed(names, 3)}. Give another file.`);
+}
+
+/** The weights under Diffusers' names and in its shapes. */
+function diffusersWeights(given: WeightSet, rename: (name: string) => string | undefined): WeightSet {
+  const set = renamed(given, (old) => {
+    const name = rename(old);
+    return name === undefined ? undefined : currentVaeName(name);
+  });
+  const tensors = [...set.tensors].map(
+    ([name, entry]) => [name, { ...entry, shape: vaeShape(name, entry.shape) }] as const,
+  );
+  return { ...set, tensors: new Map(tensors) };
+}
+
+async function inFullFile(
+  place: string,
+  weights: WeightSet,
+  beside: Replacement["config"],
+  folder: ModelFolder,
+  engine: Engine,
+): Promise<Autoencoder> {
+  const name = path.basename(place);
+  const { json, file } = beside ?? { json: await configFor(name, weights, folder), file: name };
+  return { ...full(json, file), part: new Part("vae", name, weights, engine) };
+}
+
+/**
+ * The config of a file that has none beside it: what names and shapes tell, and for all else that of the model's own
+ * autoencoder. So the scaling factor (0.13025 of SDXL's, 0.18215 of Stable Diffusion's: the weights do not say which)
+ * is the model's, whose latents the file is meant to decode.
+ */
+async function configFor(name: string, { tensors }: WeightSet, folder: ModelFolder): Promise<JsonObject> {
+  const own = folder.part("vae");
+  const json = await own.config();
+  const className = json._class_name ?? own.className;
+  if (className !== "AutoencoderKL") {
+    const rule = "must have its config.json beside it, which says its scaling_factor, got none";
+    const why = `The model's own autoencoder, ${className}, cannot stand for it.`;
+    throw new ModelError(name, `${rule}. ${why}`);
+  }
+  const told = inferredVaeConfig(tensors);
+  if (told) return { ...json, ...told };
+  const rule = "must hold a whole decoder";
+  throw new ModelError(name, `${rule}, got ${listed([...tensors.keys()], 3)}. Download it again.`);
+}
+
+/**
+ * A file of TAESD's decoder, which without a config is of the published shape. The encoder's file, which only an image
+ * to begin with needs, is taken from beside it.
+ */
+async function inTinyFile(
+  place: string,
+  given: WeightSet,
+  beside: Replacement["config"],
+  engine: Engine,
+): Promise<Autoencoder> {
+  const name = path.basename(place);
+  if (given.tensors.has("0.weight")) {
+    const remedy = "Give the decoder's: the encoder's is found beside it.";
+    throw new ModelError(name, `must be TAESD's decoder, got the file of its encoder. ${remedy}`);
+  }
+  const decoder = renamed(given, (old) => currentTinyName(old, "decoder"));
+  const other = name.replace("decoder", "encoder");
+  const encoderFile = path.join(path.dirname(place), other);
+  const paired = other !== name && (await kindOf(encoderFile)) === "file";
+  const weights = paired ? joined(await taesdEncoder(encoderFile), decoder) : decoder;
+  const networks = beside ? tiny(beside.json, beside.file) : tiny({}, "AutoencoderTiny's defaults");
+  const part = new Part("vae", name, weights, engine);
+  if ([...weights.tensors.keys()].some((key) => key.startsWith("encoder."))) return { ...networks, part };
+  const encode = () => {
+    const missing = `Put ${other === name ? "the encoder's file" : other} beside it, or give a folder that holds both.`;
+    throw new ModelError(
+      name,
+      `must hold an encoder to begin with a picture, got the decoder alone. ${missing}`,
+    );
+  };
+  return { ...networks, part, encode };
+}
+
+const taesdEncoder = async (file: string) =>
+  renamed(await resolveWeights(file), (old) => currentTinyName(old, "encoder"));
+
+const joined = (a: WeightSet, b: WeightSet): WeightSet => ({
+  tensors: new Map([...a.tensors, ...b.tensors]),
+  files: [...a.files, ...b.files],
+  totalBytes: a.totalBytes + b.totalBytes,
+});

@@ -1,0 +1,155 @@
+/** @file One network of a model folder: its weights checked against its config, its program traced, its session. */
+
+import path from "node:path";
+import type { Engine, Session } from "../engine/engine.js";
+import { lower, type Program, type StoredWeight } from "../engine/lower.js";
+import type { ElementType } from "../engine/onnx.js";
+import { listed, ModelError } from "../errors.js";
+import { Params, tracing } from "../tensor/params.js";
+import { count, show, type Tensor } from "../tensor/tensor.js";
+import type { WeightSet } from "../weights/component.js";
+import { changedWeights, type WeightChanges } from "./weight-changes.js";
+
+/** Traces a network: its results by name. */
+export type Trace = (p: Params) => Record<string, Tensor>;
+
+/** A weight in memory, in the place of what its file holds. */
+export type HeldWeight = { dtype: ElementType; data: Uint8Array<ArrayBuffer> };
+
+/** Tensors that old files hold and that are no weights. */
+const notWeights = /(^|\.)position_ids$/;
+
+/**
+ * Checks a part's weights against what its network asks for and returns the names that it does not use;
+ * ModelError lists what is missing or does not fit.
+ */
+export function checkWeights(
+  file: string,
+  wanted: ReadonlyMap<string, Tensor>,
+  weights: WeightSet,
+): string[] {
+  const { tensors } = weights;
+  const missing = [...wanted.keys()].filter((name) => !tensors.has(name));
+  const unexpected = [...tensors.keys()].filter((name) => !wanted.has(name) && !notWeights.test(name));
+  if (missing.length > 0) {
+    const extra =
+      unexpected.length > 0
+        ? ` It holds ${unexpected.length} that do not belong: ${listed(unexpected, 2)}.`
+        : "";
+    const problem = `missing ${missing.length} of ${wanted.size} tensors: ${listed(missing)}.${extra}`;
+    throw new ModelError(file, `${problem} Is this the file that belongs to this config.json?`, {
+      missing,
+      unexpected,
+    });
+  }
+  for (const [name, { shape }] of wanted) {
+    const found = tensors.get(name)!;
+    if (found.shape.join() !== shape.join()) {
+      throw new ModelError(
+        file,
+        `${name}: must be ${show(shape)} by its config.json, got ${show(found.shape)}.`,
+      );
+    }
+    if (!["F32", "F16", "BF16", "F64"].includes(found.dtype)) {
+      throw new ModelError(
+        file,
+        `${name}: must be F32, F16, BF16 or F64, got ${found.dtype}. Quantised weights are not supported.`,
+      );
+    }
+  }
+  return unexpected;
+}
+
+/**
+ * The program of a network, its weights left where they lie unless `held` holds them. `file` is how errors call them.
+ */
+export function partProgram(
+  name: string,
+  file: string,
+  weights: WeightSet,
+  trace: Trace,
+  engine: Engine,
+  held?: ReadonlyMap<string, HeldWeight>,
+): Program {
+  const wanted = new Map<string, Tensor>();
+  const outputs = trace(new Params(tracing(wanted)));
+  checkWeights(file, wanted, weights);
+  const folder = commonFolder(weights.files);
+  const stored = new Map<string, StoredWeight>();
+  for (const name of wanted.keys()) {
+    const { file, dtype, shape, offset, length } = weights.tensors.get(name)!;
+    const place = { location: path.relative(folder, file), dtype, shape, offset, length };
+    stored.set(name, held ? { ...held.get(name)!, shape } : place);
+  }
+  return lower(name, outputs, { device: engine.device, weights: stored, folder });
+}
+
+/** The deepest directory above all files: what ONNX Runtime may read below. */
+function commonFolder(files: readonly string[]): string {
+  let folder = path.dirname(files[0]!);
+  while (!files.every((f) => f.startsWith(folder.endsWith(path.sep) ? folder : folder + path.sep)))
+    folder = path.dirname(folder);
+  return folder;
+}
+
+/** A network that is loaded when first used and freed when told to. */
+export class Part {
+  readonly name: string;
+  readonly file: string;
+  readonly weights: WeightSet;
+  readonly #engine: Engine;
+  /** What is added to its weights when they are loaded. */
+  readonly changes: WeightChanges;
+  #session: { key: string; session: Promise<Session> } | undefined;
+
+  constructor(
+    name: string,
+    file: string,
+    weights: WeightSet,
+    engine: Engine,
+    changes: WeightChanges = new Map(),
+  ) {
+    this.name = name;
+    this.file = file;
+    this.weights = weights;
+    this.#engine = engine;
+    this.changes = changes;
+  }
+
+  /** The same network, whose weights are changed each time they are loaded. */
+  changed(changes: WeightChanges): Part {
+    return new Part(this.name, this.file, this.weights, this.#engine, changes);
+  }
+
+  /** Bytes of its weights in float32, which is what they take when loaded. */
+  get bytes(): number {
+    return [...this.weights.tensors.values()].reduce((sum, t) => sum + 4 * count(t.shape), 0);
+  }
+
+  get isLoaded(): boolean {
+    return this.#session !== undefined;
+  }
+
+  /** The loaded program; `key` tells programs of the same part apart, and only one of them stays loaded. */
+  async session(key: string, trace: Trace): Promise<Session> {
+    if (this.#session?.key !== key) {
+      await this.release();
+      const session = this.#load(trace);
+      this.#session = { key, session };
+      session.catch(() => (this.#session = undefined));
+    }
+    return this.#session.session;
+  }
+
+  async #load(trace: Trace): Promise<Session> {
+    const [weights, engine] = [this.weights, this.#engine];
+    const held = this.changes.size > 0 ? await changedWeights(weights, this.changes, engine) : undefined;
+    return engine.load(partProgram(this.name, this.file, weights, trace, engine, held));
+  }
+
+  async release(): Promise<void> {
+    const loaded = this.#session;
+    this.#session = undefined;
+    if (loaded) await (await loaded.session).release();
+  }
+}

@@ -1,0 +1,226 @@
+/** @file A diffusers folder becomes parts that can run: configs read, weights found, nothing loaded yet. */
+
+import path from "node:path";
+import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
+import type { Engine } from "../engine/engine.js";
+import { ModelError } from "../errors.js";
+import { kindOf, readJson, readText } from "../files/file-system.js";
+import type { JsonObject } from "../files/json.js";
+import { clipConfig, clipName, clipText } from "../models/clip.js";
+import { traceUnet } from "../models/trace.js";
+import { type UNetConfig, unetConfig } from "../models/unet-config.js";
+import type { Params } from "../tensor/params.js";
+import { input } from "../tensor/tensor.js";
+import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
+import { renamed, resolveWeights } from "../weights/component.js";
+import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
+import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-class.js";
+import { type Autoencoder, loadVae } from "./autoencoder.js";
+import { Part, type Trace } from "./component.js";
+import { expectPart, label, openReplacement, type WeightOptions, weightsIn } from "./component-files.js";
+import { type Adaptable, type Lora, loraChanges } from "./lora.js";
+import type { TextEncoder } from "./text-encoding.js";
+
+export type Denoiser = {
+  part: Part;
+  config: UNetConfig;
+  trace: Trace;
+  /** The config.json that came with a U-Net that stands in for the folder's, and its place. */
+  replaced?: { json: JsonObject; file: string };
+};
+
+export type Components = {
+  folder: ModelFolder;
+  family: Family;
+  unet: Denoiser;
+  vae: Autoencoder;
+  textEncoders: readonly TextEncoder[];
+  scheduler: Scheduler;
+  /** What the networks are changed by when they are loaded. */
+  loras: readonly Lora[];
+  /** What of the options was taken otherwise than it says, or left out. */
+  warnings: readonly string[];
+};
+
+export type ComponentOptions = WeightOptions & {
+  engine: Engine;
+  /**
+   * Another U-Net: a folder with its config.json, the folder of a whole model, or a file of weights. A file without a
+   * config.json beside it is used with the folder's, as SDXL-Lightning ships.
+   */
+  unet?: string;
+  /**
+   * Another autoencoder: a folder with its config.json, the folder of a whole model, or a file: of an AutoencoderKL in
+   * Diffusers' names or the original ones, or TAESD's decoder, with the encoder's beside it. A file without a config.json
+   * beside it decodes with the scaling factor of the model's own autoencoder, which it stands in for.
+   */
+  vae?: string;
+  /** Added to the weights of U-Net and text encoders, all of them together. */
+  loras?: readonly Lora[];
+};
+
+/** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
+export async function loadComponents(at: string, options: ComponentOptions): Promise<Components> {
+  const folder = await openFolder(at);
+  const family = familyOfIndex(folder);
+  const encoders = folder.parts.has("text_encoder_2") ? ["text_encoder", "text_encoder_2"] : ["text_encoder"];
+  const warnings: string[] = [];
+  const components = {
+    folder,
+    family,
+    unet: await loadUnet(folder, family, options),
+    vae: await loadVae(folder, options),
+    textEncoders: await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options))),
+    scheduler: await loadScheduler(folder, family),
+    loras: options.loras ?? [],
+    warnings,
+  };
+  checkChannels(components, options);
+  checkVariant(components, options, warnings);
+  return components.loras.length > 0 ? withLoras(components, warnings) : components;
+}
+
+/** The U-Net must read and give what the autoencoder does, by its config and by its weights. */
+function checkChannels({ unet, vae }: Components, { vae: other }: ComponentOptions): void {
+  const wanted = vae.latentChannels;
+  const { inChannels, outChannels } = unet.config;
+  if (other !== undefined && inChannels === outChannels && inChannels !== wanted) {
+    const rule = `latent_channels: must be ${inChannels}, the U-Net's in_channels, got ${wanted}`;
+    throw new ModelError(vae.part.file, `${rule}. Use an autoencoder that was made for this model.`);
+  }
+  const { tensors } = unet.part.weights;
+  const file = unet.replaced?.file ?? "unet/config.json";
+  const found = [
+    ["in_channels", inChannels, file],
+    ["out_channels", outChannels, file],
+    ["in_channels", tensors.get("conv_in.weight")?.shape[1] ?? wanted, unet.part.file],
+    ["out_channels", tensors.get("conv_out.weight")?.shape[0] ?? wanted, unet.part.file],
+  ] as const;
+  const wrong = found.find(([, channels]) => channels !== wanted);
+  if (wrong) throw new ModelError(wrong[2], channelProblem(wrong[0], wrong[1], wanted));
+}
+
+/** The variant must be one part's; the others are plain, as Diffusers takes them, which is told. */
+function checkVariant(components: Components, options: ComponentOptions, warnings: string[]): void {
+  const { variant, configsOnly, unet, vae } = options;
+  if (variant === undefined || configsOnly) return;
+  const parts = [
+    ...components.textEncoders.map(({ part }) => part),
+    ...(unet === undefined ? [components.unet.part] : []),
+    ...(vae === undefined ? [components.vae.part] : []),
+  ];
+  const plain = parts.filter(({ weights }) => weights.variant !== variant).map(({ name }) => name);
+  if (plain.length === parts.length) {
+    const rule = `must hold variant "${variant}" of a part, got plain files alone`;
+    throw new ModelError(components.folder.path, `${rule}. Leave the variant out, or download it.`);
+  }
+  if (plain.length > 0)
+    warnings.push(
+      `variant: ${plain.join(", ")} have none called "${variant}", so their plain files are used`,
+    );
+}
+
+/** The networks that LoRAs may change. */
+export const adaptableNetworks = ({ unet, textEncoders }: Components): Adaptable[] => [
+  { name: "unet", weights: unet.part.weights, config: unet.config },
+  ...textEncoders.map(({ part: { name, weights } }) => ({ name, weights })),
+];
+
+async function withLoras(components: Components, warnings: string[]): Promise<Components> {
+  const { unet, textEncoders, loras } = components;
+  const changes = await loraChanges(loras, adaptableNetworks(components), (message) =>
+    warnings.push(message),
+  );
+  const changed = <T extends { part: Part }>(owner: T): T => ({
+    ...owner,
+    part: owner.part.changed(changes.get(owner.part.name)!),
+  });
+  return { ...components, unet: changed(unet), textEncoders: textEncoders.map(changed) };
+}
+
+async function loadScheduler(folder: ModelFolder, family: Family): Promise<Scheduler> {
+  const { className, config } = folder.part("scheduler");
+  const json = await config();
+  const scheduler = schedulerFromConfig(json, {}, json._class_name === undefined ? className : undefined);
+  if (family !== "sd") return scheduler;
+  // Diffusers' SD pipeline mends two settings of old files when it is made.
+  const { stepsOffset, clipSample } = scheduler.config;
+  const mended = {
+    ...(stepsOffset !== undefined && stepsOffset !== 1 && { steps_offset: 1 }),
+    ...(clipSample === true && { clip_sample: false }),
+  };
+  return Object.keys(mended).length > 0 ? schedulerFromConfig(scheduler.config, mended) : scheduler;
+}
+
+async function loadUnet(folder: ModelFolder, family: Family, options: ComponentOptions): Promise<Denoiser> {
+  const classes = ["UNet2DConditionModel"];
+  const own = expectPart(folder, "unet", classes);
+  const other = options.unet === undefined ? undefined : await openReplacement(options.unet, "unet", classes);
+  const { json, file } = other?.config ?? { json: await own.config(), file: "unet/config.json" };
+  const config = unetConfig(family === "sd" ? mendedUnet(json) : json, file);
+  const trace = (p: Params) => ({ out: traceUnet(p, config) });
+  const weights = await (other ? resolveWeights(other.place) : weightsIn(own.path, options, trace));
+  const called = other ? path.basename(other.place) : label("unet", weights.files);
+  const part = new Part("unet", called, weights, options.engine);
+  return { part, config, trace, ...(other?.config && { replaced: other.config }) };
+}
+
+/** Diffusers' SD pipeline takes a sample size below 64 for a mistake in configs written before version 0.9. */
+function mendedUnet(json: JsonObject): JsonObject {
+  const { _diffusers_version: version, sample_size: size } = json;
+  const isOld = typeof version === "string" && /^0\.[0-8](\.|$)/.test(version);
+  return isOld && typeof size === "number" && size < 64 ? { ...json, sample_size: 64 } : json;
+}
+
+/** The size in pixels that the model was trained at, which a request without an image and a size gets. */
+export function trainedSize({ unet, vae }: Pick<Components, "unet" | "vae">): {
+  height: number;
+  width: number;
+} {
+  const { height, width } = unet.config.sampleSize ?? { height: 64, width: 64 };
+  return { height: height * vae.factor, width: width * vae.factor };
+}
+
+/** The width of text that the cross-attentions read. */
+export const textWidth = (c: UNetConfig): number => c.up.at(-1)!.textWidth;
+
+async function loadTextEncoder(
+  folder: ModelFolder,
+  name: string,
+  options: ComponentOptions,
+): Promise<TextEncoder> {
+  const found = expectPart(folder, name, ["CLIPTextModel", "CLIPTextModelWithProjection"]);
+  const projected = found.className === "CLIPTextModelWithProjection";
+  const config = clipConfig(await found.config(), { projected, file: `${name}/config.json` });
+  const ids = input("ids", [1, config.maxTokens], "int64");
+  const weights = renamed(await weightsIn(found.path, options, (p) => clipText(p, config, ids)), clipName);
+  const part = new Part(name, label(name, weights.files), weights, options.engine);
+  const beside = name.replace("text_encoder", "tokenizer");
+  return {
+    part,
+    config,
+    tokenizer: await readTokenizer(expectPart(folder, beside, ["CLIPTokenizer", "CLIPTokenizerFast"])),
+  };
+}
+
+/** Reads whichever files of a tokenizer are there; the tokenizer says what it lacks. */
+async function readTokenizer({ path: directory }: ModelPart): Promise<ClipTokenizer> {
+  const at = (name: string) => path.join(directory, name);
+  const json = async (name: string) => ((await kindOf(at(name))) ? readJson(at(name)) : undefined);
+  const [config, specialTokensMap, addedTokens, vocab] = [
+    await json("tokenizer_config.json"),
+    await json("special_tokens_map.json"),
+    await json("added_tokens.json"),
+    await json("vocab.json"),
+  ];
+  const words = vocab
+    ? { vocab, merges: await readText(at("merges.txt")) }
+    : { tokenizerJson: await readJson(at("tokenizer.json")) };
+  return loadTokenizer({
+    ...words,
+    ...(config && { config }),
+    ...(specialTokensMap && { specialTokensMap }),
+    ...(addedTokens && { addedTokens }),
+    folder: directory,
+  });
+}

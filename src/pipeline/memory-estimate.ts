@@ -1,0 +1,130 @@
+/**
+ * @file What painting takes in memory, part by part, and whether it fits: predicted from configs and the networks'
+ * graphs. Loads nothing. `bench/parts.ts` measures the same.
+ */
+
+import { arenaBytes } from "../engine/memory/peak.js";
+import { InvalidRequest } from "../errors.js";
+import { traceUnet } from "../models/trace.js";
+import { topological } from "../tensor/order.js";
+import { Params, tracing } from "../tensor/params.js";
+import { count, input, made, type Tensor } from "../tensor/tensor.js";
+import type { Part } from "./component.js";
+import type { Components } from "./components.js";
+import { states } from "./text-encoding.js";
+
+/** What is painted at once; `passes` is the rows of one U-Net run, twice `batch` with guidance. */
+export type PaintSize = { width: number; height: number; batch: number; passes: number; encodes: boolean };
+
+/** Bytes of one part in a process of its own, less what the process takes without it. */
+export type PartBytes = {
+  name: string;
+  /** Highest while it is loaded. */
+  load: number;
+  /** Loaded, before it ran. */
+  loaded: number;
+  /** What its run keeps besides. */
+  run: number;
+  /** The highest of all. */
+  peak: number;
+};
+
+/** Bytes of a run, with what the process takes by itself; `kept` if all parts stay loaded. */
+export type RunBytes = { parts: readonly PartBytes[]; kept: number; oneByOne: number };
+
+/** Node, ONNX Runtime and the worker before anything is loaded, as measured. */
+export const runtimeBytes = 200e6;
+
+/**
+ * Measured beyond float32 weights: a share and a sum for the graph and what the allocator holds; while it is loaded, a second
+ * copy of every convolution's kernel, because ONNX Runtime rearranges all of them before it frees the first.
+ */
+const [loadShare, steadyShare, perPart] = [1.03, 1.08, 50e6];
+
+/** Predicts what each part takes to paint at `size`. */
+export function runBytes(components: Components, size: PaintSize): RunBytes {
+  const { unet, vae, textEncoders } = components;
+  const [height, width] = [size.height / vae.factor, size.width / vae.factor];
+  const scope = () => new Params(tracing());
+  const texts = textEncoders.map(({ part, config }) => {
+    return partBytes(part.name, part, states(scope(), config, { rule: "penultimate", batch: size.passes }));
+  });
+  const picture = input("image", [{ B: 1 }, 3, { H: size.height }, { W: size.width }]);
+  const encoder = size.encodes
+    ? [partBytes("vae encoder", vae.part, { moments: vae.encode(scope(), picture) })]
+    : [];
+  const out = traceUnet(scope(), unet.config, { batch: size.passes, height, width });
+  const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: height }, { W: width }]);
+  const image = vae.decode(scope(), latents);
+  const parts = [
+    ...texts,
+    ...encoder,
+    partBytes("unet", unet.part, { out }),
+    partBytes("vae", vae.part, { image }),
+  ];
+  return {
+    parts,
+    kept: runtimeBytes + keptPeak(parts),
+    oneByOne: runtimeBytes + Math.max(...parts.map((p) => p.peak)),
+  };
+}
+
+function partBytes(name: string, part: Part, outputs: Record<string, Tensor>): PartBytes {
+  const params = topological(Object.values(outputs)).filter((x) => made("param", x));
+  const size = (some: readonly Tensor[]) => some.reduce((sum, x) => sum + 4 * count(x.shape), 0);
+  const weights = size(params);
+  // With a LoRA all weights are given from memory, of which ONNX Runtime makes a copy.
+  const given = part.changes.size > 0 ? weights : 0;
+  const load = Math.round(loadShare * weights + size(params.filter((x) => x.rank === 4)) + perPart + given);
+  const [loaded, run] = [Math.round(steadyShare * weights + perPart), arenaBytes(outputs)];
+  return { name, load, loaded, run, peak: Math.max(load, loaded + run) };
+}
+
+/** Parts are loaded one after the other, and each keeps what its run took. */
+function keptPeak(parts: readonly PartBytes[]): number {
+  let [held, peak] = [0, 0];
+  for (const part of parts) {
+    peak = Math.max(peak, held + part.peak);
+    if (part.name !== "vae encoder") held += part.loaded + part.run; // the decoder takes its place
+  }
+  return peak;
+}
+
+/** Whether it fits with all parts loaded, with one at a time, or not at all. `available` is what a process may still take. */
+export function fitting({ kept, oneByOne }: RunBytes, available: number): "kept" | "one by one" | "no" {
+  if (kept - runtimeBytes <= available) return "kept";
+  return oneByOne - runtimeBytes <= available ? "one by one" : "no";
+}
+
+/** Throws an InvalidRequest that says what would fit instead. */
+export function refuse(components: Components, size: PaintSize, bytes: RunBytes, available: number): never {
+  const { width, height, batch } = size;
+  const largest = bytes.parts.reduce((a, b) => (b.peak > a.peak ? b : a));
+  const gb = (n: number) => `${(n / 1e9).toFixed(2)} GB`;
+  const needs = `${batch} of ${width}x${height} pixels takes ${gb(largest.peak)} (${largest.name})`;
+  const smaller = fittingInstead(components, size, available);
+  const remedy = smaller
+    ? `${smaller} would fit.`
+    : "No smaller size fits either: free memory, or take a smaller model.";
+  const override = "To try all the same: ignoreMemory, --ignore-memory.";
+  throw new InvalidRequest(
+    "memory",
+    available,
+    `must suffice, got ${gb(available)} available: ${needs}. ${remedy} ${override}`,
+  );
+}
+
+/** The same size with fewer pictures at once, else the largest of a few smaller sizes. */
+function fittingInstead(components: Components, size: PaintSize, available: number): string | undefined {
+  const fits = (other: PaintSize) => fitting(runBytes(components, other), available) !== "no";
+  const single = { ...size, batch: 1, passes: size.passes / size.batch };
+  if (size.batch > 1 && fits(single)) return `One picture at a time (${size.width}x${size.height})`;
+  const { factor } = components.vae;
+  const scaled = (side: number, share: number) =>
+    Math.max(factor, Math.floor((side * share) / factor) * factor);
+  for (const share of [0.75, 0.5, 0.375, 0.25]) {
+    const other = { ...single, width: scaled(size.width, share), height: scaled(size.height, share) };
+    if (fits(other)) return `${size.batch > 1 ? "One picture of " : ""}${other.width}x${other.height}`;
+  }
+  return undefined;
+}

@@ -1,0 +1,31 @@
+/** @file Whether a file format will have room for an image's metadata, asked before the image is generated. */
+
+import { roomProblem } from "../../image/metadata/metadata.js";
+import { formatParameters } from "../../image/metadata/parameters.js";
+import { recordText } from "./schema.js";
+
+/** The parts of a record whose length users decide. */
+export type Prompts = {
+  prompt: string;
+  prompt2?: string | undefined;
+  negativePrompt?: string | undefined;
+  negativePrompt2?: string | undefined;
+};
+
+/**
+ * What is kept for the rest: the model, its LoRAs and the scheduler are known only when the model is open, and take
+ * about 1 kB of the record and 300 characters of the text.
+ */
+const rest = { parameters: 2048, record: 4096 };
+
+/** Why a file of the format would not hold the metadata of such an image, as a rule without its field; or undefined. */
+export function metadataProblem(format: "png" | "jpeg" | "webp", prompts: Prompts): string | undefined {
+  const { prompt, prompt2, negativePrompt, negativePrompt2 } = prompts;
+  const parameters = formatParameters({ prompt, negativePrompt, fields: new Map() });
+  const record = recordText({ prompt, prompt2, negativePrompt, negativePrompt2 });
+  const texts = {
+    parameters: parameters.padEnd(parameters.length + rest.parameters),
+    record: record.padEnd(record.length + rest.record),
+  };
+  return roomProblem(format, texts, { estimated: true });
+}

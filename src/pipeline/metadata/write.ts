@@ -1,0 +1,197 @@
+/** @file Where a picture comes from: networks and files by fingerprint, settings by value, never a path. */
+
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import path from "node:path";
+import { webuiNames } from "../../diffusion/schedulers/a1111-names.js";
+import { isSettingName } from "../../diffusion/schedulers/config-fields.js";
+import type { Scheduler } from "../../diffusion/schedulers/scheduler.js";
+import { cachedName } from "../../hub/cache.js";
+import type { PictureTexts } from "../../image/metadata/metadata.js";
+import { formatParameters } from "../../image/metadata/parameters.js";
+import { bytesHash, fileHash, hashMark, hashOf, textMarks, weightMarks } from "../../weights/fingerprint.js";
+import type { Components } from "../components.js";
+import type { PictureSource } from "../latents.js";
+import { hubId } from "../model-defaults.js";
+import type { CheckedRequest } from "../request.js";
+import { type ModelRecord, type PictureRecord, recordText } from "./schema.js";
+
+/** The options of loading that decide the numbers. */
+export type LoadedWith = {
+  variant?: string;
+  dtype?: "float32" | "float16";
+  unet?: string;
+  vae?: string;
+  loras?: readonly { file: string; scale?: number }[];
+};
+
+/** This package and ONNX Runtime, whose versions decide the last bits. */
+export function versions(): { app: string; onnxruntime: string } {
+  const own = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  const { version } = createRequire(import.meta.url)("onnxruntime-node/package.json");
+  return { app: `koala-diffusion ${own.version}`, onnxruntime: String(version) };
+}
+
+/** A loaded model by name and fingerprint. The scheduler is left out: a picture records its own. */
+export async function modelRecord(components: Components, loaded: LoadedWith = {}): Promise<ModelRecord> {
+  const { folder, unet, vae, textEncoders } = components;
+  const { variant, dtype, loras = [] } = loaded;
+  const id = hubId(folder.path);
+  const revision = /[\\/]snapshots[\\/]([0-9a-f]{40})(?:[\\/]|$)/.exec(folder.path)?.[1];
+  const marks: unknown[] = [folder.className, folder.settings, await folder.part("unet").config()];
+  if (loaded.unet === undefined) marks.push(await weightMarks(unet.part.weights));
+  if (loaded.vae === undefined) marks.push(vae.config, await weightMarks(vae.part.weights));
+  for (const { part } of textEncoders) {
+    const tokenizer = folder.part(part.name.replace("text_encoder", "tokenizer"));
+    marks.push(await folder.part(part.name).config(), await weightMarks(part.weights));
+    marks.push(await textMarks(tokenizer.path));
+  }
+  const replaced = async (file: string | undefined, of: unknown) =>
+    file === undefined ? undefined : { name: partName(file), fingerprint: hashOf(await of) };
+  return present({
+    id,
+    revision: id === undefined ? undefined : revision,
+    name: id === undefined ? path.basename(folder.path) : id.slice(id.indexOf("/") + 1),
+    pipeline: folder.className,
+    fingerprint: hashOf(marks),
+    variant,
+    dtype,
+    unet: await replaced(
+      loaded.unet,
+      weightMarks(unet.part.weights).then((marks) => (unet.replaced ? [unet.replaced.json, marks] : marks)),
+    ),
+    vae: await replaced(
+      loaded.vae,
+      weightMarks(vae.part.weights).then((weights) => [vae.config, weights]),
+    ),
+    loras: loras.length > 0 ? await Promise.all(loras.map(loraRecord)) : undefined,
+  });
+}
+
+/** What a file or folder is called where its place is not told: by its name on the Hub if it comes from there. */
+export const partName = (file: string): string => cachedName(file) ?? path.basename(file);
+
+const loraRecord = async ({ file, scale = 1 }: { file: string; scale?: number }) => ({
+  name: partName(file),
+  sha256: await fileHash(file),
+  scale,
+});
+
+/** A request as it is painted: gives the record of its i-th picture, which can be painted alone. */
+export async function pictureRecords(
+  request: CheckedRequest,
+  model: ModelRecord,
+  scheduler: Scheduler,
+): Promise<(index: number) => PictureRecord> {
+  const { image, mask, perPrompt } = request;
+  const [begun, masked] = [await sourceRecord(image), await sourceRecord(mask)];
+  const fixed = { ...versions(), scheduler: schedulerRecord(scheduler) };
+  const notRecorded = [
+    ...(request.generator === undefined ? [] : ["generator"]),
+    ...(request.latents === undefined ? [] : ["latents"]),
+    ...(image instanceof Float32Array ? ["image"] : []),
+  ];
+  return (index) => {
+    const prompt = Math.floor(index / perPrompt);
+    return present({
+      format: 1 as const,
+      app: fixed.app,
+      onnxruntime: fixed.onnxruntime,
+      model,
+      prompt: request.prompts[prompt]!,
+      prompt2: request.prompt2 === undefined ? undefined : request.prompts2[prompt],
+      negativePrompt: request.negativePrompts?.[prompt],
+      negativePrompt2: request.negativePrompt2 === undefined ? undefined : request.negativePrompts2?.[prompt],
+      width: request.width,
+      height: request.height,
+      numInferenceSteps: request.numInferenceSteps,
+      timesteps: request.timesteps && [...request.timesteps],
+      sigmas: request.sigmas && [...request.sigmas],
+      guidanceScale: request.guidanceScale,
+      guidanceRescale: request.guidanceRescale || undefined,
+      eta: request.eta || undefined,
+      clipSkip: request.clipSkip,
+      strength: image === undefined ? undefined : request.strength,
+      denoisingStart: request.denoisingStart,
+      denoisingEnd: request.denoisingEnd,
+      originalSize: pair(request.originalSize),
+      cropsCoordsTopLeft: pair(request.cropsCoordsTopLeft),
+      targetSize: pair(request.targetSize),
+      negativeOriginalSize: pair(request.negativeOriginalSize),
+      negativeCropsCoordsTopLeft: pair(request.negativeCropsCoordsTopLeft),
+      negativeTargetSize: pair(request.negativeTargetSize),
+      image: begun,
+      mask: masked,
+      seed: request.seeds?.[index]?.toString(),
+      rng: request.rng ?? "cpu",
+      scheduler: fixed.scheduler,
+      notRecorded: notRecorded.length > 0 ? notRecorded : undefined,
+      warnings: request.warnings.of(prompt).length > 0 ? [...request.warnings.of(prompt)] : undefined,
+    });
+  };
+}
+
+/** What is written into a file: the record, and what of it A1111's grammar can say. */
+export function pictureTexts(record: PictureRecord): PictureTexts {
+  const { model, prompt, negativePrompt, scheduler, seed, strength, clipSkip } = record;
+  const { sampler, schedule } = webuiNames(scheduler);
+  const fields = Object.entries({
+    Steps: record.numInferenceSteps,
+    Sampler: sampler,
+    "Schedule type": schedule,
+    "CFG scale": record.guidanceScale,
+    Seed: seed,
+    Size: `${record.width}x${record.height}`,
+    Model: model.id ?? model.name,
+    VAE: model.vae?.name,
+    "Denoising strength": strength,
+    // A1111 counts from the last layer, Diffusers from where the model reads by itself.
+    "Clip skip": clipSkip === undefined ? undefined : clipSkip + 1,
+    "Lora hashes": model.loras
+      ?.map(({ name, sha256 }) => `${path.parse(name).name}: ${sha256.slice(hashMark.length, -52)}`)
+      .join(", "),
+    RNG: record.rng === "cuda" ? "NV" : "CPU",
+    Version: record.app,
+  }).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as const]));
+  const parameters = formatParameters({ prompt, negativePrompt, fields: new Map(fields) });
+  return { parameters, record: recordText(record) };
+}
+
+/** Defaults are left out, as `fromConfig` wants it, and so is what no scheduler reads: a file may carry anything. */
+function schedulerRecord({ className, config }: Scheduler): PictureRecord["scheduler"] {
+  const defaulted = config._useDefaultValues as readonly string[];
+  const own = Object.entries(config).filter(
+    ([name, value]) => isSettingName(name) && !defaulted.includes(name) && isPlain(value),
+  );
+  return { className, config: Object.fromEntries(own.sort(([a], [b]) => (a < b ? -1 : 1))) };
+}
+
+/** -Infinity, which JSON lacks, is the default wherever it may stand. */
+function isPlain(value: unknown): boolean {
+  if (Array.isArray(value)) return value.every((item) => typeof item === "number");
+  if (typeof value === "number") return Number.isFinite(value);
+  return (
+    value === null || typeof value === "boolean" || (typeof value === "string" && /^[\w+-]*$/.test(value))
+  );
+}
+
+async function sourceRecord(
+  source: PictureSource | Float32Array | undefined,
+): Promise<PictureRecord["image"]> {
+  if (source === undefined || source instanceof Float32Array) return undefined;
+  if (typeof source === "string") return { name: path.basename(source), sha256: await fileHash(source) };
+  if (source instanceof Uint8Array) return { sha256: bytesHash(source) };
+  return { sha256: hashOf([source.width, source.height, bytesHash(source.data)]) };
+}
+
+const pair = (size: readonly [number, number] | undefined): [number, number] | undefined =>
+  size && [size[0], size[1]];
+
+type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] } & {
+  [K in keyof T as undefined extends T[K] ? K : never]?: Exclude<T[K], undefined>;
+};
+
+/** Without the fields that are undefined. */
+function present<T extends object>(fields: T): Present<T> {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
+}

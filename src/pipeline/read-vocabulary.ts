@@ -1,0 +1,25 @@
+/**
+ * @file Reads `words.json`, in which the folder of a model that knows few words lists them. Large models have no such
+ * file, and any word is known to them.
+ */
+
+import path from "node:path";
+import { z } from "zod";
+import { kindOf, readJson } from "../files/file-system.js";
+import { parseConfig } from "../models/config.js";
+import type { Words } from "./vocabulary.js";
+
+const named = z.object({ name: z.string(), aliases: z.array(z.string()).default([]) });
+export const wordsSchema = z.object({
+  nouns: z.array(named),
+  styles: z.array(named.extend({ set: z.string().optional() })),
+  backgrounds: z.array(z.string()),
+  heldOut: z.array(z.string()).default([]),
+}) satisfies z.ZodType<Words>;
+
+/** The words of the model in `folder`; undefined where it has no such list. */
+export async function wordsOf(folder: string): Promise<Words | undefined> {
+  const file = path.join(folder, "words.json");
+  if ((await kindOf(file)) !== "file") return undefined;
+  return parseConfig(wordsSchema, await readJson(file), "words.json");
+}

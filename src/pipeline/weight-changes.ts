@@ -1,0 +1,77 @@
+/** @file Weights that are changed while they are loaded: products of low rank are added to them in float32. */
+
+import type { Engine, Session } from "../engine/engine.js";
+import { floats, floatsOf } from "../engine/engine.js";
+import { lower } from "../engine/lower.js";
+import { readRange } from "../files/file-system.js";
+import { add, input, matmul } from "../tensor/tensor.js";
+import type { WeightEntry, WeightSet } from "../weights/component.js";
+import { readFloat32 } from "../weights/safetensors-file.js";
+import type { HeldWeight } from "./component.js";
+
+/** Adds `scale * up @ down`; up: [out, rank], down: [rank, the rest of the weight], trailing sizes of 1 or not. */
+export type LowRank = { down: WeightEntry; up: WeightEntry; scale: number };
+
+/** What is added to each weight that changes, by its name. */
+export type WeightChanges = ReadonlyMap<string, readonly LowRank[]>;
+
+/**
+ * The weights of a part in memory: those that change as float32, all others as they are stored. All, because ONNX
+ * Runtime looks into no file for a weight as soon as one is given from memory.
+ */
+export async function changedWeights(
+  { tensors }: WeightSet,
+  changes: WeightChanges,
+  engine: Engine,
+): Promise<Map<string, HeldWeight>> {
+  const held = new Map<string, HeldWeight>();
+  const sum = await engine.load(sumProgram(engine));
+  try {
+    for (const [name, entry] of tensors) {
+      const added = changes.get(name);
+      const { dtype, file, offset, length } = entry;
+      if (added) held.set(name, { dtype: "F32", data: await changed(name, entry, added, sum) });
+      else held.set(name, { dtype, data: await readRange(file, offset, length) });
+    }
+  } finally {
+    await sum.release();
+  }
+  return held;
+}
+
+/** weight: [out, in], up: [out, rank], down: [rank, in] -> weight + up @ down: [out, in] */
+function sumProgram({ device }: Engine) {
+  const weight = input("weight", [{ out: 2 }, { in: 3 }]);
+  const product = matmul(input("up", [{ out: 2 }, { rank: 1 }]), input("down", [{ rank: 1 }, { in: 3 }]));
+  return lower("weight change", { sum: add(weight, product) }, { device });
+}
+
+/** All changes of one weight are one product, whose rank is the sum of theirs. */
+async function changed(
+  name: string,
+  entry: WeightEntry,
+  added: readonly LowRank[],
+  sum: Session,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const out = entry.shape[0]!;
+  const weight = await readFloat32(name, entry);
+  const width = weight.length / out;
+  const rank = added.reduce((ranks, { down }) => ranks + down.shape[0]!, 0);
+  const [ups, downs] = [new Float32Array(out * rank), new Float32Array(rank * width)];
+  let start = 0;
+  for (const { down, up, scale } of added) {
+    const own = down.shape[0]!;
+    downs.set(await readFloat32(name, down), start * width);
+    const values = await readFloat32(name, up);
+    for (let i = 0; i < values.length; i++)
+      ups[Math.floor(i / own) * rank + start + (i % own)] = scale * values[i]!;
+    start += own;
+  }
+  const results = await sum.run({
+    weight: floats(weight, out, width),
+    up: floats(ups, out, rank),
+    down: floats(downs, rank, width),
+  });
+  const { buffer, byteOffset, byteLength } = floatsOf(results.sum);
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+}

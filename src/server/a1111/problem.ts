@@ -1,0 +1,23 @@
+/** @file Errors as AUTOMATIC1111 (which is FastAPI) writes them; `detail` names the field where there is one. */
+
+import type { z } from "@hono/zod-openapi";
+import { type Trouble, underName } from "../problem.js";
+import type { webuiError } from "./schemas.js";
+
+/** Our fields under the names this API gives them. */
+const names: Readonly<Record<string, string>> = {
+  count: "batch_size",
+  guidanceScale: "cfg_scale",
+  negativePrompt: "negative_prompt",
+  strength: "denoising_strength",
+  model: "sd_model_checkpoint",
+  clipSkip: "CLIP_stop_at_last_layers",
+  outputFormat: "samples_format",
+};
+
+export function webuiProblem(trouble: Trouble): z.infer<typeof webuiError> {
+  const { code, status } = trouble;
+  const { field, message } = underName(trouble, names);
+  if (field === undefined || status !== 422) return { error: code, detail: message, errors: message };
+  return { error: code, detail: [{ loc: ["body", field], msg: message, type: code }], errors: message };
+}

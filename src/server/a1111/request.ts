@@ -1,0 +1,112 @@
+/** @file AUTOMATIC1111's request in our words. */
+
+import {
+  webuiSamplers,
+  webuiSchedule,
+  webuiScheduler,
+  webuiSchedules,
+} from "../../diffusion/schedulers/a1111-names.js";
+import { InvalidRequest, listed } from "../../errors.js";
+import { describe } from "../../files/json.js";
+import type { Wish } from "../../jobs/resolve-request.js";
+import type { OutputFormat } from "../../jobs/schemas.js";
+import type { ImageTasks } from "../image-tasks.js";
+import type { Img2img, Txt2img } from "./schemas.js";
+import { maskWarnings, refuseEffects } from "./unsupported-fields.js";
+
+/** `checkpoint` and `clipSkip` as POST /options left them; without one, the first model. */
+export type Standing = { checkpoint?: string; clipSkip?: number };
+
+export function txt2imgWish(body: Txt2img, standing: Standing): Wish {
+  refuseEffects(body);
+  const { prompt, negative_prompt, seed, cfg_scale, steps, width, height } = body;
+  const scheduler = samplerOf(body);
+  return {
+    prompt: prompt ?? "",
+    ...(negative_prompt != null && { negativePrompt: negative_prompt }),
+    ...(seed != null && { seed }),
+    ...(cfg_scale != null && { guidanceScale: cfg_scale }),
+    ...(steps != null && { steps }),
+    ...(width != null && { width }),
+    ...(height != null && { height }),
+    ...(scheduler && { scheduler }),
+    roundsSize: true,
+    count: (body.batch_size ?? 1) * (body.n_iter ?? 1),
+    ...overrides(body.override_settings ?? {}, standing),
+    previews: true,
+  };
+}
+
+export async function img2imgWish(body: Img2img, standing: Standing, read: ImageTasks): Promise<Wish> {
+  const wish = txt2imgWish(body, standing);
+  const image = await read.sourceFromText("init_images", body.init_images[0]!);
+  const given = body.mask ? await read.sourceFromText("mask", body.mask) : undefined;
+  const mask =
+    given && body.inpainting_mask_invert ? await read.maskSource(given, { inverted: true }) : given;
+  const masked = mask && { mask, warnings: maskWarnings(body) };
+  return { ...wish, image, ...masked, strength: body.denoising_strength ?? 0.75 };
+}
+
+/** Undefined: the model's own. */
+function samplerOf({ sampler_name, sampler_index, scheduler }: Txt2img) {
+  const sampler = sampler_name || sampler_index;
+  if (scheduler && webuiSchedule(scheduler) === undefined)
+    throw new InvalidRequest("scheduler", scheduler, unknownName(webuiSchedules, scheduler));
+  if (!sampler && (!scheduler || webuiSchedule(scheduler) === "Automatic")) return undefined;
+  const name = sampler || "Euler";
+  const choice = webuiScheduler(name, scheduler || "Automatic");
+  if (!choice) throw new InvalidRequest("sampler_name", name, unknownName(webuiSamplers, name));
+  const { label, ...named } = choice;
+  return { ...named, name: label };
+}
+
+const unknownName = (known: readonly string[], got: string): string =>
+  `must be one of ${listed(known, 40)}, got ${JSON.stringify(got)}.`;
+
+const formats: Readonly<Record<string, OutputFormat>> = {
+  png: "png",
+  jpg: "jpeg",
+  jpeg: "jpeg",
+  webp: "webp",
+};
+
+/** `override_settings`, over what /options left. */
+function overrides(settings: Readonly<Record<string, unknown>>, standing: Standing) {
+  let { checkpoint, clipSkip } = standing;
+  let outputFormat: OutputFormat | undefined;
+  for (const [name, value] of Object.entries(settings)) {
+    if (name === "sd_model_checkpoint" && typeof value === "string")
+      checkpoint = plainTitle(value) || checkpoint;
+    else if (name === "CLIP_stop_at_last_layers") clipSkip = clipSkipOf(`override_settings.${name}`, value);
+    else if (name === "samples_format" && typeof value === "string" && Object.hasOwn(formats, value))
+      outputFormat = formats[value];
+    else if (!hasNoEffect(name, value)) {
+      const rule = "is not supported by this server. Leave it out, or at its default.";
+      throw new InvalidRequest(`override_settings.${name.slice(0, 100)}`, value, rule);
+    }
+  }
+  return {
+    ...(checkpoint !== undefined && { model: checkpoint }),
+    ...(clipSkip && { clipSkip }),
+    ...(outputFormat && { outputFormat }),
+  };
+}
+
+/** Settings of how A1111 shows and saves, and those that clients name to say "none". */
+export const hasNoEffect = (name: string, value: unknown): boolean =>
+  value === null ||
+  value === "" ||
+  (name === "sd_vae" && (value === "Automatic" || value === "None")) ||
+  /^(samples_save|grid_save|save_|return_|do_not_|show_progress|live_preview|enable_pnginfo|add_model_)/.test(
+    name,
+  );
+
+/** A1111 counts from the last layer, starting with 1; here it is how many are left out. */
+export function clipSkipOf(field: string, value: unknown): number | undefined {
+  if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 12)
+    return value === 1 ? undefined : value - 1;
+  throw new InvalidRequest(field, value, `must be a whole number from 1 to 12, got ${describe(value)}.`);
+}
+
+/** A1111's titles may end in a hash: "model.safetensors [31e35c80fc]". */
+export const plainTitle = (title: string): string => title.replace(/ \[[0-9a-f]+\]$/, "");

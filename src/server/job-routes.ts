@@ -1,0 +1,128 @@
+/** @file The jobs API: hand in, ask, cancel, fetch images; and the models there are. events.ts follows jobs. */
+
+import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { type JobStatus, jobWarnings } from "../jobs/queue.js";
+import { settle } from "../jobs/resolve-request.js";
+import * as schemas from "../jobs/schemas.js";
+import { jsonOf } from "./described-routes.js";
+import { notFound } from "./problem.js";
+import { pictureFile, type Service } from "./service.js";
+import { validated } from "./validated.js";
+
+export const failures = { "4XX": jsonOf("Refused; the error says why.", schemas.problem) };
+export const params = z.object({
+  id: z.string().openapi({ example: "4f0c2a4e-6c1b-4b0e-9d0a-3f1f9a1b2c3d" }),
+});
+const imageParams = params.extend({ n: z.string().openapi({ example: "0" }) });
+const binary = { schema: z.string().openapi({ format: "binary" }) };
+const tags = ["jobs"];
+
+const submit = createRoute({
+  method: "post",
+  path: "/api/jobs",
+  tags,
+  summary: "Hand in a job.",
+  request: {
+    body: { required: true, content: { "application/json": { schema: schemas.generationRequest } } },
+  },
+  responses: {
+    202: { ...jsonOf("The job, queued.", schemas.job), headers: z.object({ location: z.string() }) },
+    ...failures,
+  },
+});
+const list = createRoute({
+  method: "get",
+  path: "/api/jobs",
+  tags,
+  summary: "The latest 200 jobs of the last hour, latest first.",
+  responses: { 200: jsonOf("Jobs.", schemas.jobList), ...failures },
+});
+const read = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}",
+  tags,
+  summary: "A job as it is now.",
+  request: { params },
+  responses: { 200: jsonOf("The job.", schemas.job), ...failures },
+});
+const cancel = createRoute({
+  method: "delete",
+  path: "/api/jobs/{id}",
+  tags,
+  summary: "Cancel a job, at the latest at the end of the running network call.",
+  request: { params },
+  responses: { 200: jsonOf("The job as it then is.", schemas.job), ...failures },
+});
+const fetchImage = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}/images/{n}",
+  tags,
+  summary: "A finished picture's file.",
+  security: [],
+  request: { params: imageParams },
+  responses: {
+    200: {
+      description: "The file, with its provenance inside.",
+      content: { "image/png": binary, "image/jpeg": binary, "image/webp": binary },
+    },
+    ...failures,
+  },
+});
+const models = createRoute({
+  method: "get",
+  path: "/api/models",
+  tags: ["models"],
+  summary: "The models, their defaults and schedulers, and this server's limits.",
+  responses: {
+    200: jsonOf("Models; the first is taken where none is named.", schemas.modelList),
+    ...failures,
+  },
+});
+
+export function jobRoutes({ queue, catalogue, aliases, limits, read: images }: Service): OpenAPIHono {
+  const app = new OpenAPIHono({ defaultHook: validated(schemas.generationRequest) });
+  const found = async (id: string, job: Promise<JobStatus | undefined>) => {
+    const status = await job;
+    if (!status) throw notFound("job", id);
+    return publicJob(status);
+  };
+  app.openapi(submit, async (c) => {
+    const order = await settle(c.req.valid("json"), catalogue, limits, { aliases, read: images });
+    const job = publicJob(await queue.submit(order));
+    return c.json(job, 202, { location: `/api/jobs/${job.id}` });
+  });
+  app.openapi(list, async (c) => c.json({ jobs: (await queue.list()).map(publicJob) }, 200));
+  app.openapi(models, (c) =>
+    c.json({ models: [...catalogue.values()].map(({ card }) => card), limits }, 200),
+  );
+  app.openapi(read, async (c) => {
+    const { id } = c.req.valid("param");
+    return c.json(await found(id, queue.get(id)), 200);
+  });
+  app.openapi(cancel, async (c) => {
+    const { id } = c.req.valid("param");
+    return c.json(await found(id, queue.cancel(id)), 200);
+  });
+  app.openapi(fetchImage, async (c) => {
+    const { id, n } = c.req.valid("param");
+    const file = await pictureFile(queue, id, /^\d{1,4}$/.test(n) ? Number(n) : undefined);
+    const name = `koala-${id.slice(0, 8)}-${n}.${file.mediaType.slice("image/".length)}`;
+    return c.body(new Uint8Array(file.bytes), 200, {
+      "content-type": file.mediaType,
+      "content-disposition": `inline; filename="${name}"`,
+      "cache-control": "private, max-age=3600, immutable",
+    });
+  });
+  return app;
+}
+
+export const publicImage = (job: string, image: JobStatus["images"][number]): schemas.JobImage => ({
+  ...image,
+  url: `/api/jobs/${job}/images/${image.index}`,
+});
+
+export const publicJob = ({ api: _, stopped: __, ...job }: JobStatus): schemas.Job => ({
+  ...job,
+  images: job.images.map((image) => publicImage(job.id, image)),
+  warnings: jobWarnings(job),
+});

@@ -1,0 +1,89 @@
+/** @file What Prometheus is told: requests, jobs, the queue, and Node itself. */
+
+import type { MiddlewareHandler } from "hono";
+import { routePath } from "hono/route";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { type JobQueue, type JobStatus, Unreachable } from "../jobs/queue.js";
+
+export type Metrics = {
+  /** Prometheus' text, and its media type. */
+  text(): Promise<string>;
+  contentType: string;
+  /** Times requests by route. */
+  middleware: MiddlewareHandler;
+  /** A job ended at this server's queue. */
+  jobEnded(job: JobStatus): void;
+  /** Whose depth is told. */
+  watch(queue: JobQueue): void;
+};
+
+const paintBuckets = [0.25, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600];
+
+/** `node: false` leaves out Node's own numbers, whose collection goes on until the process ends. */
+export function makeMetrics({ node = true } = {}): Metrics {
+  const register = new Registry();
+  if (node) collectDefaultMetrics({ register });
+  const registers = [register];
+  const requests = new Histogram({
+    name: "koala_http_request_seconds",
+    help: "Time until an answer begins, by route.",
+    labelNames: ["method", "route", "status"] as const,
+    registers,
+  });
+  const jobs = new Counter({
+    name: "koala_jobs_total",
+    help: "Jobs that ended, by how.",
+    labelNames: ["state", "model"] as const,
+    registers,
+  });
+  const pictures = new Counter({ name: "koala_pictures_total", help: "Pictures painted.", registers });
+  const painting = new Histogram({
+    name: "koala_job_paint_seconds",
+    help: "Time from a job's start to its end.",
+    buckets: paintBuckets,
+    registers,
+  });
+  const waiting = new Histogram({
+    name: "koala_job_wait_seconds",
+    help: "Time that a job waited in the queue.",
+    buckets: paintBuckets,
+    registers,
+  });
+  return {
+    text: () => register.metrics(),
+    contentType: register.contentType,
+    middleware: async (c, next) => {
+      const done = requests.startTimer();
+      await next();
+      // The route's pattern, not the path: ids would make a series each. The last matched one is the handler's.
+      done({ method: c.req.method, route: routePath(c, -1), status: c.res.status });
+    },
+    jobEnded: ({ state, settings, images, createdAt, startedAt, finishedAt }) => {
+      jobs.inc({ state, model: settings.model });
+      pictures.inc(images.length);
+      if (startedAt === null) return;
+      waiting.observe((startedAt - createdAt) / 1000);
+      if (finishedAt !== null) painting.observe((finishedAt - startedAt) / 1000);
+    },
+    watch: (queue) => {
+      new Gauge({
+        name: "koala_queue_jobs",
+        help: "Jobs that wait and run.",
+        labelNames: ["state"] as const,
+        registers,
+        async collect() {
+          const depth = await queue.depth().catch(ignoreOutage);
+          if (!depth) return this.reset();
+          const { queued, running } = depth;
+          this.set({ state: "queued" }, queued);
+          this.set({ state: "running" }, running);
+        },
+      });
+    },
+  };
+}
+
+/** The other numbers are wanted most of all while the queue cannot be reached. */
+function ignoreOutage(error: unknown): undefined {
+  if (!(error instanceof Unreachable)) throw error;
+}

@@ -1,0 +1,103 @@
+/** @file OpenAI's request in our words, and what of it has no effect here. */
+
+import { InvalidRequest } from "../../errors.js";
+import type { Wish } from "../../jobs/resolve-request.js";
+import type { Source } from "../../jobs/sent-images.js";
+import type { ImageTasks } from "../image-tasks.js";
+import type { EditForm, GenerationBody } from "./schemas.js";
+
+/** What both routes have in common, and how the answer is wanted. */
+export type Asked = { wish: Wish; stream: boolean; partials: number; url: boolean };
+
+type Common = Omit<GenerationBody, "stream" | "style">;
+
+export function generationAsked(body: GenerationBody): Asked {
+  const ignored = body.style === "natural" ? ["style: has no effect here; say it in the prompt"] : [];
+  return asked(body, body.stream === true, ignored);
+}
+
+export async function editAsked(form: EditForm, read: ImageTasks): Promise<Asked> {
+  const {
+    image: single = [],
+    "image[]": several = [],
+    mask,
+    strength,
+    stream,
+    input_fidelity,
+    ...rest
+  } = form;
+  const [first, ...others] = [single, several].flat();
+  if (!first) throw new InvalidRequest("image", 0, "must be a file, got none. Send one as image.");
+  const ignored = [
+    ...(others.length > 0 ? [`image: only the first of ${1 + others.length} is used`] : []),
+    ...(input_fidelity === "high"
+      ? ["input_fidelity: has no effect here; strength keeps more if lower"]
+      : []),
+  ];
+  const { wish, ...how } = asked(rest, stream === "true", ignored);
+  const sourceOf = async (field: string, file: File): Promise<Source> =>
+    read.sourceFromBytes(field, new Uint8Array(await file.arrayBuffer()));
+  const image = await sourceOf("image", first);
+  // OpenAI's masks are transparent where to generate anew, ours are opaque or white there.
+  const masked = mask && (await read.maskSource(await sourceOf("mask", mask), { transparent: "generated" }));
+  const far = strength ?? (masked ? 0.9999 : 0.75);
+  return { ...how, wish: { ...wish, image, mask: masked, strength: far } };
+}
+
+/** `ignored` are warnings of what the body asks for in vain. */
+function asked(body: Common, stream: boolean, ignored: readonly string[]): Asked {
+  const { prompt, model, n, seed, negative_prompt, scheduler, output_format, lora, response_format } = body;
+  const steps = either(body, "num_inference_steps", "steps");
+  const guidanceScale = either(body, "cfg", "guidance_scale");
+  const partials = stream ? (body.partial_images ?? 0) : 0;
+  const wish: Wish = {
+    prompt,
+    ...sizeOf(body),
+    ...(model != null && { model }),
+    ...(n != null && { count: n }),
+    ...(seed != null && { seed }),
+    ...(negative_prompt != null && { negativePrompt: negative_prompt }),
+    ...(guidanceScale != null && { guidanceScale }),
+    ...(scheduler != null && { scheduler }),
+    ...(steps != null && { steps }),
+    ...(lora != null && { lora }),
+    ...(output_format != null && { outputFormat: output_format }),
+    ...(body.output_compression != null && { quality: Math.max(1, Math.round(body.output_compression)) }),
+    previews: partials > 0,
+    warnings: [...ignored, ...ignoredOf(body)],
+  };
+  const format = response_format ?? (model?.startsWith("dall-e-") ? "url" : "b64_json");
+  return { wish, stream, partials, url: format === "url" };
+}
+
+/** What clients ask for in vain, so that they are told. Values that mean no wish of their user's are left out. */
+function ignoredOf({ quality, background }: Common): string[] {
+  const plain = [undefined, null, "auto", "standard"];
+  return [
+    ...(plain.includes(quality) ? [] : [`quality: "${quality}" has no effect here; steps does`]),
+    ...(background === "transparent" ? ['background: is opaque here, not "transparent"'] : []),
+  ];
+}
+
+type Twice = "steps" | "num_inference_steps" | "guidance_scale" | "cfg";
+
+/** A field that has two names; InvalidRequest if both are given and differ. */
+function either(body: Common, other: Twice, name: Twice): number | null | undefined {
+  const [value, same] = [body[other], body[name]];
+  if (value == null || same == null || value === same) return same ?? value;
+  throw new InvalidRequest(
+    other,
+    value,
+    `must be what ${name} says if both are given, got ${value}. Leave one out.`,
+  );
+}
+
+/** From `size`, or `width` and `height`; InvalidRequest if both are given and differ. */
+function sizeOf({ size, width, height }: Common): { width?: number; height?: number } {
+  const [w, h] = size == null || size === "auto" ? [width, height] : size.split("x").map(Number);
+  if ((width != null && width !== w) || (height != null && height !== h)) {
+    const rule = `must be what width and height say if both are given, got ${size} and ${width}x${height}.`;
+    throw new InvalidRequest("size", size, `${rule} Leave one out.`);
+  }
+  return { ...(w != null && { width: w }), ...(h != null && { height: h }) };
+}

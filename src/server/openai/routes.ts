@@ -1,0 +1,109 @@
+/** @file OpenAI's routes for pictures: generations, edits, models. */
+
+import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
+import type { Context } from "hono";
+import { findModel } from "../../jobs/model-registry.js";
+import { type JobStatus, jobWarnings } from "../../jobs/queue.js";
+import { settleWish } from "../../jobs/resolve-request.js";
+import { jsonOf } from "../described-routes.js";
+import { notFound } from "../problem.js";
+import { pictureFile, type Service } from "../service.js";
+import { validated } from "../validated.js";
+import { type Asked, editAsked, generationAsked } from "./request.js";
+import {
+  editForm,
+  generationBody,
+  type ImagesAnswer,
+  imagesAnswer,
+  modelsAnswer,
+  noUsage,
+  openaiError,
+} from "./schemas.js";
+import { streamJob } from "./stream.js";
+
+const failures = { "4XX": jsonOf("Refused; the error says why.", openaiError) };
+const tags = ["OpenAI"];
+const images = { 200: jsonOf("The pictures; with stream, server-sent events.", imagesAnswer), ...failures };
+
+const generations = createRoute({
+  method: "post",
+  path: "/v1/images/generations",
+  tags,
+  summary: "Paint a prompt.",
+  request: { body: { required: true, content: { "application/json": { schema: generationBody } } } },
+  responses: images,
+});
+const edits = createRoute({
+  method: "post",
+  path: "/v1/images/edits",
+  tags,
+  summary: "Paint a picture anew by a prompt; with a mask, a part of it.",
+  request: { body: { required: true, content: { "multipart/form-data": { schema: editForm } } } },
+  responses: images,
+});
+const models = createRoute({
+  method: "get",
+  path: "/v1/models",
+  tags,
+  summary: "The models there are.",
+  responses: { 200: jsonOf("Models.", modelsAnswer), ...failures },
+});
+
+export function openaiRoutes(service: Service): OpenAPIHono {
+  const app = new OpenAPIHono({ defaultHook: validated(generationBody) });
+  const created = Math.floor(Date.now() / 1000);
+  /** As a client asked for it, by its id or another name. */
+  const described = (name: string, id: string) => ({
+    id: name,
+    object: "model" as const,
+    created,
+    owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
+  });
+  // Asked each time: where workers paint, models come and go. Other names of a model are not listed: whoever chooses
+  // from the list would see one model several times, and who has a fixed name does not look.
+  const listed = () => [...service.catalogue.keys()].map((id) => described(id, id));
+  app.openapi(generations, async (c) =>
+    answer(c, service, generationAsked(c.req.valid("json")), "image_generation"),
+  );
+  app.openapi(edits, async (c) =>
+    answer(c, service, await editAsked(c.req.valid("form"), service.read), "image_edit"),
+  );
+  app.openapi(models, (c) => c.json({ object: "list" as const, data: listed() }, 200));
+  // Ids of the Hub have a slash, which clients may or may not escape.
+  app.get("/v1/models/:id{.+}", (c) => {
+    const name = c.req.param("id");
+    const model = findModel(service.catalogue, name, service.aliases);
+    if (!model) throw notFound("model", name);
+    return c.json(described(name, model.card.id), 200);
+  });
+  return app;
+}
+
+async function answer(c: Context, service: Service, { wish, stream, partials, url }: Asked, kind: string) {
+  const { catalogue, aliases, limits, queue, audience, bodies, onError } = service;
+  const job = await audience.attend(settleWish(wish, catalogue, limits, aliases));
+  bodies.forget(c);
+  // The answer's type covers JSON alone.
+  if (stream) return streamJob(c, { queue, audience, onError, job, partials, kind }) as never;
+  const done = await audience.outcome(job, c.req.raw.signal);
+  return c.json(await imagesOf(done, service, url ? new URL(c.req.url).origin : undefined), 200);
+}
+
+/** `origin`: give addresses there instead of the pictures themselves. */
+async function imagesOf(
+  job: JobStatus,
+  { queue }: Service,
+  origin: string | undefined,
+): Promise<ImagesAnswer> {
+  const { width, height, outputFormat } = job.settings;
+  const data = await Promise.all(
+    job.images.map(async ({ index, seed }) => {
+      if (origin !== undefined) return { url: `${origin}/api/jobs/${job.id}/images/${index}`, seed };
+      const { bytes } = await pictureFile(queue, job.id, index);
+      return { b64_json: Buffer.from(bytes).toString("base64"), seed };
+    }),
+  );
+  const about = { background: "opaque" as const, output_format: outputFormat, size: `${width}x${height}` };
+  const created = Math.floor(job.createdAt / 1000);
+  return { created, ...about, data, warnings: jobWarnings(job), usage: noUsage };
+}

@@ -1,0 +1,108 @@
+/** @file Anything that is thrown while answering, as a status, a code and a sentence; each API then writes it its way. */
+
+import { HTTPException } from "hono/http-exception";
+import { Busy, Cancelled } from "../errors.js";
+import { failureOf } from "../jobs/failure.js";
+import { Draining, QueueFull, Unreachable } from "../jobs/queue.js";
+import type { JobFailure } from "../jobs/schemas.js";
+
+export type Trouble = {
+  status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
+  code: string;
+  message: string;
+  field?: string | undefined;
+  retryAfter?: number;
+  headers?: Readonly<Record<string, string>>;
+  /** What was thrown, where it is a bug. */
+  bug?: unknown;
+};
+
+/** A trouble that is thrown. */
+export class Refused extends Error {
+  override name = "Refused" as const;
+  readonly trouble: Trouble;
+
+  constructor(trouble: Trouble) {
+    super(trouble.message);
+    this.trouble = trouble;
+  }
+}
+
+/** A job that a client waited for failed. */
+export class JobFailed extends Error {
+  override name = "JobFailed" as const;
+  readonly failure: JobFailure;
+
+  constructor(failure: JobFailure) {
+    super(failure.message);
+    this.failure = failure;
+  }
+}
+
+export const notFound = (what: string, got: string): Refused => {
+  const message = `${what}: must be one that is there, got ${JSON.stringify(got.slice(0, 80))}.`;
+  return new Refused({ status: 404, code: "not_found", message, field: what });
+};
+
+/** What a request's body exceeds. */
+export function tooLarge(most: number, takesImages: boolean): Refused {
+  const where = takesImages ? "on this server" : "where no image is taken";
+  const message = `body: must be at most ${most} bytes ${where}, got more. Send less.`;
+  return new Refused({ status: 413, code: "too_large", message });
+}
+
+export function troubleOf(error: unknown): Trouble {
+  if (error instanceof Refused) return error.trouble;
+  if (error instanceof QueueFull) {
+    const { message, retryAfterSeconds } = error;
+    return { status: 429, code: "queue_full", message, retryAfter: retryAfterSeconds };
+  }
+  if (error instanceof Busy) return { status: 503, code: "busy", message: error.message, retryAfter: 5 };
+  if (error instanceof Draining)
+    return { status: 503, code: "stopping", message: error.message, retryAfter: 5 };
+  if (error instanceof Unreachable)
+    return { status: 503, code: "unreachable", message: error.message, retryAfter: 10 };
+  if (error instanceof Cancelled) return { status: 409, code: "cancelled", message: error.message };
+  if (error instanceof HTTPException) return fromHono(error);
+  if (error instanceof JobFailed) return failed(error.failure);
+  const failure = failureOf(error);
+  if (failure.code === "internal") failure.message = notAnswered;
+  return { ...failed(failure), ...(failure.code !== "invalid_request" && { bug: error }) };
+}
+
+/** No job was at fault, and maybe there is none. */
+const notAnswered =
+  "internal: the request could not be answered, by a fault of the server. Its log says why.";
+
+function failed({ code, message, field }: JobFailure): Trouble {
+  if (code === "invalid_request") return { status: 422, code, message, field };
+  if (code === "unavailable") return { status: 503, code, message, retryAfter: 30 };
+  return { status: 500, code, message };
+}
+
+/** Our field, and the message that begins with it, under the name that another API gives it. */
+export function underName(
+  { message, field }: Trouble,
+  names: Readonly<Record<string, string>>,
+): { field: string | undefined; message: string } {
+  if (field === undefined) return { field, message };
+  const name = Object.hasOwn(names, field) ? names[field]! : field;
+  const own = message.startsWith(`${field}: `);
+  return { field: name, message: own ? `${name}: ${message.slice(field.length + 2)}` : message };
+}
+
+/** What Hono and its validators throw of themselves. */
+function fromHono({ status, message }: HTTPException): Trouble {
+  switch (status) {
+    case 415: {
+      const rule = "must be what this route takes (application/json, or multipart/form-data for edits)";
+      return { status, code: "unsupported_media_type", message: `content-type: ${rule}.` };
+    }
+    default:
+      return {
+        status: 400,
+        code: "bad_request",
+        message: `body: cannot be read: ${message.replace(/\.$/, "")}.`,
+      };
+  }
+}

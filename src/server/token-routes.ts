@@ -1,0 +1,52 @@
+/**
+ * @file How many tokens a prompt is, asked while it is typed. The server answers and not the page: CLIP's vocabulary
+ * is 1.6 MB to load and a second of a phone's time to read, the page would need the code that mends and splits texts,
+ * and the server has all of it at hand for the model anyway. A question is one text, an answer 50 bytes.
+ */
+
+import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
+import { modelNamed, type ServedModel } from "../jobs/model-registry.js";
+import * as schemas from "../jobs/schemas.js";
+import { countTokens, type TokenLimit } from "../text/token-count.js";
+import { jsonOf } from "./described-routes.js";
+import { failures } from "./job-routes.js";
+import { Refused } from "./problem.js";
+import type { Service } from "./service.js";
+import { validated } from "./validated.js";
+
+const count = createRoute({
+  method: "post",
+  path: "/api/tokens",
+  tags: ["models"],
+  summary: "How many tokens texts are to a model, and what of them it does not read.",
+  request: {
+    body: { required: true, content: { "application/json": { schema: schemas.tokensRequest } } },
+  },
+  responses: { 200: jsonOf("The texts, counted.", schemas.tokenCounts), ...failures },
+});
+
+export function tokenRoutes({ catalogue }: Pick<Service, "catalogue">): OpenAPIHono {
+  const app = new OpenAPIHono({ defaultHook: validated(schemas.tokensRequest) });
+  /** Read once for each model, which is another object when a worker announces another. */
+  const read = new WeakMap<ServedModel, Promise<readonly TokenLimit[]>>();
+  const limitsOf = async (model: ServedModel): Promise<readonly TokenLimit[]> => {
+    const limits = read.get(model) ?? model.tokenLimits();
+    read.set(model, limits);
+    const found = await limits.catch(() => []);
+    if (found.length === 0) read.delete(model);
+    return limits;
+  };
+  app.openapi(count, async (c) => {
+    const { model, texts } = c.req.valid("json");
+    const served = modelNamed(catalogue, model);
+    const limits = await limitsOf(served);
+    if (limits.length === 0) throw unknown(served.card.id);
+    return c.json({ texts: texts.map((text) => countTokens(limits, text)) }, 200);
+  });
+  return app;
+}
+
+function unknown(model: string): Refused {
+  const rule = `must have a tokenizer that a worker told, got none for ${JSON.stringify(model)}.`;
+  return new Refused({ status: 404, code: "not_found", message: `model: ${rule}`, field: "model" });
+}

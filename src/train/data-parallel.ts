@@ -1,0 +1,146 @@
+/**
+ * @file A training step on several threads: each computes the losses and gradients of an equal share of the batch, with
+ * a program of its own on one core. Most operations of a small network are too small to divide between cores.
+ */
+
+import { SHARE_ENV, Worker } from "node:worker_threads";
+import type { Device } from "../engine/device.js";
+import { floatsOf, type Values } from "../engine/engine.js";
+import type { BlockingEngine } from "../engine/ort/blocking-engine.js";
+import { EngineError } from "../errors.js";
+import {
+  type GradientProgram,
+  type LoweredStep,
+  lowerStep,
+  type TracedLoss,
+  wholeProgram,
+} from "./gradient-program.js";
+import type { Layout } from "./parameter-buffer.js";
+
+/** What a thread is started with. `weights` and `gradient` are shared with it. */
+export type Share = {
+  program: LoweredStep;
+  places: readonly (readonly [path: string, shape: readonly number[]])[];
+  weights: Float32Array;
+  gradient: Float32Array;
+};
+/** Inputs of one run; the answer is its terms, once the gradient is written. */
+export type ShareRequest = Record<string, Values>;
+export type ShareAnswer = { ready: true } | { terms: Record<string, Float32Array> } | { error: string };
+
+const entry = import.meta.url.endsWith(".ts")
+  ? new URL("../../dist/train/data-parallel-thread.js", import.meta.url)
+  : new URL("./data-parallel-thread.js", import.meta.url);
+
+/** A step in so many shares, which for one is the whole batch in this thread. */
+export const stepProgram = (
+  engine: BlockingEngine,
+  loss: TracedLoss,
+  layout: Layout,
+  parts: number,
+  device?: Device,
+): Promise<GradientProgram> =>
+  parts > 1 ? parallelProgram(loss, layout, parts, device) : wholeProgram(engine, loss, layout, device);
+
+/**
+ * `loss` is traced for one share of the batch. Every input's first axis is the batch, and every term a mean over it, so
+ * that the mean over equal shares is the whole batch's.
+ */
+export async function parallelProgram(
+  loss: TracedLoss,
+  layout: Layout,
+  parts: number,
+  device?: Device,
+): Promise<GradientProgram> {
+  const shared = () => new Float32Array(new SharedArrayBuffer(4 * layout.total));
+  const weights = shared();
+  const program = lowerStep(loss, device);
+  const places = [...layout.places].map(([path, { shape }]) => [path, shape] as const);
+  const threads = Array.from({ length: parts }, () => {
+    const gradient = shared();
+    return { gradient, ask: start({ program, places, weights, gradient }) };
+  });
+  await Promise.all(threads.map(({ ask }) => ask.ready));
+  return {
+    run: async (given, inputs, into) => {
+      weights.set(given);
+      const answers = await Promise.all(threads.map(({ ask }, i) => ask.run(rows(inputs, i, parts))));
+      averaged(
+        threads.map(({ gradient }) => gradient),
+        into,
+      );
+      const names = Object.keys(answers[0]!);
+      return Object.fromEntries(names.map((name) => [name, mean(answers.map((terms) => terms[name]!))]));
+    },
+    release: async () => void (await Promise.all(threads.map(({ ask }) => ask.stop()))),
+  };
+}
+
+function start(share: Share) {
+  const worker = new Worker(entry, { workerData: share, env: SHARE_ENV });
+  worker.unref();
+  let waiting: { resolve: (answer: ShareAnswer) => void; reject: (error: Error) => void } | undefined;
+  const next = () =>
+    new Promise<ShareAnswer>((resolve, reject) => {
+      worker.ref();
+      waiting = { resolve, reject };
+    });
+  const fail = (error: Error) => waiting?.reject(new EngineError("student", error));
+  worker.on("message", (answer: ShareAnswer) => {
+    worker.unref();
+    if ("error" in answer) fail(new Error(answer.error));
+    else waiting?.resolve(answer);
+  });
+  worker.on("error", fail);
+  worker.on("exit", (code) => fail(new Error(`a training thread ended with code ${code}`)));
+  return {
+    ready: next(),
+    run: async (inputs: ShareRequest) => {
+      const answer = next();
+      worker.postMessage(inputs);
+      const { terms } = (await answer) as { terms: Record<string, Float32Array> };
+      return terms;
+    },
+    stop: () => worker.terminate(),
+  };
+}
+
+/** The rows of share `i`. */
+function rows(inputs: Readonly<Record<string, Values>>, i: number, parts: number): Record<string, Values> {
+  const share = ([name, { data, shape }]: [string, Values]) => {
+    const size = data.length / parts;
+    const [batch, ...rest] = shape as [number, ...number[]];
+    return [name, { data: data.slice(i * size, (i + 1) * size), shape: [batch / parts, ...rest] }];
+  };
+  return Object.fromEntries(Object.entries(inputs).map(share));
+}
+
+function averaged(parts: readonly Float32Array[], into: Float32Array): void {
+  const [first, second, ...others] = parts as [Float32Array, ...Float32Array[]];
+  const factor = 1 / parts.length;
+  if (second) for (let i = 0; i < into.length; i++) into[i] = factor * (first[i]! + second[i]!);
+  else into.set(first);
+  for (const other of others) for (let i = 0; i < into.length; i++) into[i] = into[i]! + factor * other[i]!;
+}
+
+const mean = (terms: readonly Float32Array[]): Float32Array =>
+  terms[0]!.map((_, i) => terms.reduce((sum, term) => sum + term[i]!, 0) / terms.length);
+
+/** A network that is only run, on as many threads: rows of the batch in, rows of the results out. */
+export function parallelRun(
+  sessions: readonly { run(inputs: Readonly<Record<string, Values>>): Promise<Record<string, Values>> }[],
+): (inputs: Readonly<Record<string, Values>>) => Promise<Record<string, Values>> {
+  return async (inputs) => {
+    const results = await Promise.all(
+      sessions.map((session, i) => session.run(rows(inputs, i, sessions.length))),
+    );
+    const joined = Object.keys(results[0]!).map((name) => {
+      const pieces = results.map((result) => floatsOf(result[name]));
+      const [share, ...rest] = results[0]![name]!.shape as [number, ...number[]];
+      const data = new Float32Array(pieces.length * pieces[0]!.length);
+      for (const [i, piece] of pieces.entries()) data.set(piece, i * piece.length);
+      return [name, { data, shape: [share * pieces.length, ...rest] }];
+    });
+    return Object.fromEntries(joined);
+  };
+}

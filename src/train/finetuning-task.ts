@@ -1,0 +1,201 @@
+/**
+ * @file Training a U-Net by the task loss alone, by itself or together with its text encoders: how a teacher is made,
+ * or a model fine-tuned.
+ */
+
+import { Generator } from "../diffusion/random.js";
+import { longs, type Values } from "../engine/engine.js";
+import type { BlockingEngine } from "../engine/ort/blocking-engine.js";
+import type { JsonObject } from "../files/json.js";
+import { type ClipConfig, clipText } from "../models/clip.js";
+import { unet } from "../models/unet.js";
+import type { UNetConfig } from "../models/unet-config.js";
+import type { TextEncoder } from "../pipeline/text-encoding.js";
+import { Params, tracing } from "../tensor/params.js";
+import { concat, input, mul, type Shape, type Tensor } from "../tensor/tensor.js";
+import { readFloats, type WeightSet } from "../weights/component.js";
+import { type NoisyBatch, noisyBatch } from "./batches.js";
+import type { LatentCache } from "./cache/cache.js";
+import { stepProgram } from "./data-parallel.js";
+import { blockPaths } from "./distillation-task.js";
+import { segmentedProgram } from "./gradient-checkpointing.js";
+import type { GradientProgram, TracedLoss } from "./gradient-program.js";
+import { distillationLoss, lossOutputs } from "./loss.js";
+import type { TrainingNoise } from "./noise.js";
+import type { TrainingOptions } from "./options.js";
+import { Layout } from "./parameter-buffer.js";
+import { randomWeight } from "./random-weights.js";
+import { type StepInputs, type StepSize, stepInputs } from "./step.js";
+import type { Job } from "./trainer.js";
+
+export type JointOptions = {
+  engine: BlockingEngine;
+  options: TrainingOptions;
+  unet: { config: UNetConfig; weights: WeightSet | undefined };
+  /** Text encoders that are trained as well; with none, their embeddings come from the cache. */
+  encoders: readonly (TextEncoder & { weights: WeightSet | undefined })[];
+  schedule: TrainingNoise;
+  cache: LatentCache;
+  description: JsonObject;
+  save: Job["save"];
+  paint?: Job["paint"];
+};
+
+/** Weights without a file begin as random numbers. Paths are `unet.PATH`, `text_encoder.PATH`, `text_encoder_2.PATH`. */
+export function jointJob(setup: JointOptions): Job {
+  const { engine, options, schedule, cache, encoders } = setup;
+  const configs = encoders.map(({ config }) => config);
+  const tiny = { batch: 1, height: 8, width: 8, tokens: cache.textShape[0] };
+  const shapes = new Map(
+    [...jointTrace(setup.unet.config, configs, tiny, options).params].map(([path, t]) => [path, t.shape]),
+  );
+  const layout = new Layout(shapes);
+  const programs = new Map<string, Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }>>();
+  const programOf = (size: StepSize) => {
+    const key = Object.values(size).join("x");
+    const found = programs.get(key) ?? makeProgram(engine, setup.unet.config, configs, size, options, layout);
+    programs.set(key, found);
+    return found;
+  };
+  return {
+    description: setup.description,
+    layout,
+    initialise: (weights) => initialise(weights, layout, shapes, setup),
+    save: setup.save,
+    ...(setup.paint && { paint: setup.paint }),
+    gradient: async (at, weights, into) => {
+      const batch = await noisyBatch(cache, schedule, options, at);
+      const [rows, , height, width] = batch.inputs.noisy!.shape as [number, number, number, number];
+      const { program, inputs } = await programOf({ batch: rows, height, width, tokens: cache.textShape[0] });
+      const all = { ...batch.inputs, ...tokensOf(encoders, batch, options) };
+      const given = Object.fromEntries(Object.entries(all).filter(([name]) => inputs.has(name)));
+      const terms = await program.run(weights, given, into);
+      return { terms: { total: terms.total![0]!, task: terms.task![0]! }, images: rows, next: batch.next };
+    },
+  };
+}
+
+/** The part of a joint run's weights that belongs to one part, under its own paths. */
+export function partWeights(
+  layout: Layout,
+  flat: Float32Array,
+  part: string,
+): Map<string, { shape: Shape; data: Float32Array }> {
+  const own = [...layout.tensors(flat)].filter(([path]) => path.startsWith(`${part}.`));
+  return new Map(own.map(([path, tensor]) => [path.slice(part.length + 1), tensor]));
+}
+
+export const encoderName = (i: number): string => (i === 0 ? "text_encoder" : `text_encoder_${i + 1}`);
+const idsOf = (i: number) => (i === 0 ? "ids" : `ids_${i + 1}`);
+
+type Joint = TracedLoss & { inputs: ReadonlyMap<string, Tensor>; at: ReadonlyMap<string, Tensor> };
+
+/** Traces text encoders, if any, U-Net and task loss at a fixed size. */
+function jointTrace(
+  c: UNetConfig,
+  encoders: readonly ClipConfig[],
+  size: StepSize,
+  { snrGamma }: TrainingOptions,
+): Joint {
+  const params = new Map<string, Tensor>();
+  const at = new Map<string, Tensor>();
+  const root = new Params(tracing(params), { watch: (path, x) => void at.set(path, x) });
+  const given = stepInputs(c, size);
+  const inputs = new Map<string, Tensor>(Object.entries(given));
+  const another = (name: string, shape: Shape, dtype: "float32" | "int64" = "float32") => {
+    const made = input(name, shape, dtype);
+    inputs.set(name, made);
+    return made;
+  };
+  const { noisy, timestep, time_ids, ...fixed } = given;
+  const { text, pooled } =
+    encoders.length === 0 ? fixed : embed(root, encoders, size, given, inputs, another);
+  const added = pooled && time_ids && { textEmbeds: pooled, timeIds: time_ids };
+  const output = unet(root.at("unet"), c, noisy, timestep, text, added);
+  const losses = distillationLoss({
+    output,
+    target: another("target", output.shape),
+    ...(snrGamma !== null && { taskWeights: another("task_weights", [size.batch]) }),
+    weights: { task: 1, out: 0, feat: 0 },
+  });
+  return { params, inputs, at, outputs: { ...lossOutputs(losses), total: losses.total } };
+}
+
+type Another = (name: string, shape: Shape, dtype?: "float32" | "int64") => Tensor;
+
+/** The encoders' embeddings in place of the cache's; a dropped caption's are multiplied by 0. */
+function embed(
+  root: Params,
+  encoders: readonly ClipConfig[],
+  { batch }: StepSize,
+  { pooled }: StepInputs,
+  inputs: Map<string, Tensor>,
+  another: Another,
+): { text: Tensor; pooled: Tensor | undefined } {
+  for (const name of ["text", "pooled"]) inputs.delete(name);
+  const encoded = encoders.map((c, i) =>
+    clipText(root.at(encoderName(i)), c, another(idsOf(i), [batch, c.maxTokens], "int64")),
+  );
+  const states = encoded.map(({ hidden, last }) => (encoders.length > 1 ? hidden.at(-2)! : last));
+  const text = mul(states.length > 1 ? concat(states, 2) : states[0]!, another("text_kept", [batch, 1, 1]));
+  if (!pooled) return { text, pooled: undefined };
+  const projected = encoded.at(-1)!;
+  return { text, pooled: mul(projected.textEmbeds ?? projected.pooled, another("pooled_kept", [batch, 1])) };
+}
+
+function tokensOf(
+  encoders: JointOptions["encoders"],
+  { words, dropped }: NoisyBatch,
+  { captionDropoutRule }: TrainingOptions,
+): Record<string, Values> {
+  const n = words.length;
+  const empty = captionDropoutRule === "empty-string";
+  const texts = words.map((text, i) => (empty && dropped[i]!.text ? "" : text));
+  const ids = encoders.map(({ tokenizer, config }, i) => {
+    const rows = texts.flatMap((text) => [...tokenizer.encode(text, { maxLength: config.maxTokens }).ids]);
+    return [idsOf(i), longs(rows, n, config.maxTokens)] as const;
+  });
+  const kept = (which: "text" | "pooled") => Float32Array.from(dropped, (d) => (!empty && d[which] ? 0 : 1));
+  return {
+    ...Object.fromEntries(ids),
+    text_kept: { data: kept("text"), shape: [n, 1, 1] },
+    pooled_kept: { data: kept("pooled"), shape: [n, 1] },
+  };
+}
+
+async function makeProgram(
+  engine: BlockingEngine,
+  c: UNetConfig,
+  encoders: readonly ClipConfig[],
+  size: StepSize,
+  options: TrainingOptions,
+  layout: Layout,
+): Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }> {
+  const { dataParallel: parts } = options;
+  const trace = jointTrace(c, encoders, { ...size, batch: size.batch / parts }, options);
+  const inputs = new Set(trace.inputs.keys());
+  if (!options.gradientCheckpointing)
+    return { program: await stepProgram(engine, trace, layout, parts), inputs };
+  const borders = blockPaths(c).map((path) => trace.at.get(`unet.${path}`)!);
+  return { program: await segmentedProgram(engine, trace, layout, borders), inputs };
+}
+
+async function initialise(
+  weights: Float32Array,
+  layout: Layout,
+  shapes: ReadonlyMap<string, Shape>,
+  { unet, encoders, options }: JointOptions,
+): Promise<void> {
+  const files = new Map<string, WeightSet | undefined>([
+    ["unet", unet.weights],
+    ...encoders.map((e, i) => [encoderName(i), e.weights] as const),
+  ]);
+  const generator = new Generator(options.seed);
+  for (const path of layout.places.keys()) {
+    const [part, own] = [path.slice(0, path.indexOf(".")), path.slice(path.indexOf(".") + 1)];
+    const file = files.get(part);
+    layout
+      .view(weights, path)
+      .set(file ? await readFloats(file, own) : randomWeight(path, shapes, generator));
+  }
+}

@@ -1,0 +1,175 @@
+/** @file Painting by `koala serve`: its jobs API (docs/api.md), in the types of its own schemas. */
+
+import { isOver } from "../../src/jobs/queue.js";
+import type {
+  GenerationRequest,
+  Job,
+  JobImage,
+  ModelList,
+  Problem,
+  TokenCounts,
+} from "../../src/jobs/schemas.js";
+import { KeyNeeded, type PaintEvent, type Painter, PaintFailure, Stopped, Unreachable } from "./backend.js";
+import type { ServerEvent } from "./events.js";
+import { JobEvents } from "./job-events.js";
+
+export class HttpPainter implements Painter {
+  readonly #key: () => string | undefined;
+  readonly #events = new JobEvents((ids, lastId, signal) =>
+    this.#send(`/api/events?jobs=${ids.join(",")}`, {
+      signal,
+      ...(lastId !== undefined && { headers: { "last-event-id": lastId } }),
+    }),
+  );
+
+  /** `key` gives what a server that asks for one is sent. */
+  constructor(key: () => string | undefined = () => undefined) {
+    this.#key = key;
+  }
+
+  async models(): Promise<ModelList> {
+    return (await (await this.#fetch("/api/models")).json()) as ModelList;
+  }
+
+  async countTokens(model: string, texts: readonly string[], signal: AbortSignal) {
+    const init = { ...posted({ model, texts }), signal };
+    return ((await (await this.#fetch("/api/tokens", init)).json()) as TokenCounts).texts;
+  }
+
+  async *paint(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+    const response = await this.#fetch("/api/jobs", posted({ ...request, previews: true }));
+    const job = (await response.json()) as Job;
+    yield { type: "accepted", id: job.id, settings: job.settings };
+    yield* this.#following(job.id, signal);
+  }
+
+  async *follow(id: string, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+    const job = await this.#job(id);
+    if (!job) return;
+    yield { type: "accepted", id, settings: job.settings };
+    yield* this.#following(id, signal);
+  }
+
+  async *#following(id: string, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+    const stop = () => void this.#fetch(`/api/jobs/${id}`, { method: "DELETE" }).catch(() => {});
+    if (signal.aborted) stop();
+    signal.addEventListener("abort", stop);
+    const seen = new Set<number>();
+    let last: Job | undefined;
+    try {
+      for await (const event of this.#events.follow(id, signal)) {
+        if (event.type === "state") last = event.data;
+        yield* this.#told(event, last, seen);
+      }
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+    if (signal.aborted) throw new Stopped();
+    const job = last && isOver(last.state) ? last : await this.#job(id);
+    if (!job) throw new PaintFailure("The server no longer knows this painting. Paint it again.");
+    yield* this.#fetched(job.images, job, seen);
+    if (job.state === "cancelled") throw new Stopped();
+    if (job.error) {
+      throw new PaintFailure(
+        job.error.message,
+        job.error.field === undefined ? {} : { field: job.error.field },
+      );
+    }
+    if (job.state !== "done")
+      throw new PaintFailure("The server stopped telling of this painting. Paint it again.");
+  }
+
+  async *#told(event: ServerEvent, job: Job | undefined, seen: Set<number>): AsyncGenerator<PaintEvent> {
+    switch (event.type) {
+      case "state": {
+        const { state, position, step, total, secondsLeft, images } = event.data;
+        if (state === "queued") yield { type: "queued", position };
+        else yield { type: "step", step, total, secondsLeft };
+        yield* this.#fetched(images, event.data, seen);
+        return;
+      }
+      case "step": {
+        const { step, total, secondsLeft } = event.data;
+        yield { type: "step", step, total, secondsLeft };
+        return;
+      }
+      case "preview": {
+        const { index, url } = event.data;
+        if (!seen.has(index)) yield { type: "preview", index, url };
+        return;
+      }
+      case "image":
+        yield* this.#fetched([event.data], job, seen);
+        return;
+      case "gone":
+        return;
+      case "lost":
+      case "found":
+        yield { type: "connection", lost: event.type === "lost" };
+        return;
+      default:
+        event satisfies never;
+    }
+  }
+
+  async *#fetched(
+    images: readonly JobImage[],
+    job: Job | undefined,
+    seen: Set<number>,
+  ): AsyncGenerator<PaintEvent> {
+    for (const { index, seed, width, height, url, warnings: own = [] } of images) {
+      if (seen.has(index)) continue;
+      seen.add(index);
+      const warnings = [...new Set([...(job ? warningsOfAll(job) : []), ...own])];
+      const file = await (await this.#fetch(new URL(url, location.href).pathname)).blob();
+      yield { type: "picture", picture: { index, seed, width, height, file, warnings } };
+    }
+  }
+
+  async #job(id: string): Promise<Job | undefined> {
+    const response = await this.#send(`/api/jobs/${id}`);
+    return response.ok ? ((await response.json()) as Job) : undefined;
+  }
+
+  async #fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    const response = await this.#send(path, init);
+    if (!response.ok) throw await failureIn(response);
+    return response;
+  }
+
+  /** Without the browser's own credentials: it would ask for a name and a password itself. */
+  #send(path: string, init: RequestInit = {}): Promise<Response> {
+    const headers = new Headers(init.headers);
+    const key = this.#key();
+    if (key !== undefined) headers.set("authorization", `Bearer ${key}`);
+    return fetch(path, { ...init, headers, credentials: "omit" }).catch(unreachable);
+  }
+}
+
+/** Those that are about no single image of the job. */
+const warningsOfAll = ({ warnings, images }: Job): string[] =>
+  warnings.filter((warning) => !images.some((image) => image.warnings?.includes(warning)));
+
+const posted = (body: object): RequestInit => ({
+  method: "POST",
+  headers: { "content-type": "application/json" },
+  body: JSON.stringify(body),
+});
+
+function unreachable(): never {
+  throw new Unreachable(
+    "The server does not answer. Is `koala serve` still running? Start it and try again.",
+  );
+}
+
+async function failureIn(response: Response): Promise<PaintFailure> {
+  if (response.status === 401) return new KeyNeeded();
+  const seconds = Number(response.headers.get("retry-after"));
+  const retry = seconds > 0 ? { retryAfter: seconds } : {};
+  const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
+  if (!problem?.error) {
+    return new PaintFailure(`The server answered ${response.status}. Its log says why.`, retry);
+  }
+  const { message, field } = problem.error;
+  return new PaintFailure(message, { ...retry, ...(field !== undefined && { field }) });
+}

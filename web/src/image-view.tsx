@@ -1,0 +1,99 @@
+/** @file One finished picture with its settings and what can be done with it. */
+
+import type { Settings } from "../../src/jobs/schemas.js";
+import type { SavedFiles, SavedPicture } from "./database.js";
+import { rowsOf } from "./differing.js";
+import { compared, remove, select, toggleCompared } from "./gallery.js";
+import { Icon } from "./icon.js";
+import { download, fileName, urlOf } from "./images.js";
+import { LongText } from "./long-text.js";
+import { say } from "./messages.js";
+import { mask, startFrom, startImage, useSettings } from "./settings.js";
+import { Warnings } from "./warnings-view.js";
+
+type Props = { picture: SavedPicture; files: SavedFiles | undefined };
+
+export function Picture({ picture, files }: Props) {
+  const { settings, width, height, thumbnail } = picture;
+  const whole = files?.id === picture.id ? files : undefined;
+  return (
+    <figure class="picture">
+      <div class="shown">
+        <img
+          class="large"
+          src={urlOf(whole?.file ?? thumbnail)}
+          width={width}
+          height={height}
+          alt={settings.prompt || "A picture without a prompt"}
+        />
+        <button
+          type="button"
+          class="icon"
+          aria-label="Close the picture"
+          title="Close (Esc)"
+          onClick={() => void select(undefined)}
+        >
+          <Icon name="close" />
+        </button>
+      </div>
+      <figcaption>
+        <LongText class="painted-prompt" text={settings.prompt} />
+        <Warnings warnings={picture.warnings ?? []} />
+        <Actions picture={picture} files={whole} />
+        <SettingsList settings={settings} />
+      </figcaption>
+    </figure>
+  );
+}
+
+function Actions({ picture, files }: Props) {
+  const { id, settings } = picture;
+  const again = () => {
+    const problem = useSettings(settings);
+    startImage.value = files?.image;
+    mask.value = files?.mask;
+    say("note", problem ?? "The settings were taken over. The seed is kept.");
+  };
+  const begin = async () => {
+    if (files && (await startFrom(files.file))) say("note", "The next painting begins with this picture.");
+    const fields = document.querySelector<HTMLDetailsElement>(".settings");
+    if (fields) fields.open = true;
+  };
+  const chosen = compared.value.includes(id);
+  return (
+    <div class="actions">
+      <button type="button" onClick={again}>
+        <Icon name="again" /> Use these settings
+      </button>
+      <button type="button" disabled={!files} onClick={() => void begin()}>
+        <Icon name="image" /> Begin with it
+      </button>
+      <button type="button" aria-pressed={chosen} onClick={() => toggleCompared(id)}>
+        <Icon name="compare" /> Compare
+      </button>
+      <button
+        type="button"
+        disabled={!files}
+        onClick={() => files && download(files.file, fileName(settings.prompt, settings.seed))}
+      >
+        <Icon name="download" /> Download
+      </button>
+      <button type="button" onClick={() => void remove([id])}>
+        <Icon name="trash" /> Delete
+      </button>
+    </div>
+  );
+}
+
+function SettingsList({ settings }: { settings: Settings }) {
+  return (
+    <dl class="facts">
+      {rowsOf(settings).map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

@@ -1,0 +1,137 @@
+/** @file The large view: what is being painted, the picture that is looked at, or where to begin. */
+
+import type { Settings } from "../../src/jobs/schemas.js";
+import { AboutModel } from "./about-model.js";
+import { duration } from "./duration.js";
+import { examplesOf } from "./examples.js";
+import { select, selected, selectedFiles } from "./gallery.js";
+import { Keys } from "./icon.js";
+import { Picture } from "./image-view.js";
+import { LongText } from "./long-text.js";
+import { ReadButton } from "./read-button.js";
+import { height, model, prompt, width } from "./settings.js";
+import { cancel, current, type Task, tasks } from "./tasks.js";
+
+export function Stage() {
+  const task = current.value;
+  const picture = selected.value;
+  return (
+    <section class="stage" aria-label="Picture">
+      {picture ? (
+        <Picture picture={picture} files={selectedFiles.value} />
+      ) : task ? (
+        <Painting task={task} />
+      ) : (
+        <Empty />
+      )}
+      {picture && task && (
+        <button type="button" class="quiet-button" onClick={() => void select(undefined)}>
+          {`Show what is painted now: ${progressText(task)}`}
+        </button>
+      )}
+    </section>
+  );
+}
+
+function Painting({ task }: { task: Task }) {
+  const { settings, previews, stopping } = task;
+  const size = settings ?? { width: width.value, height: height.value, count: 1 };
+  const waiting = tasks.value.length - 1;
+  return (
+    <div class="painting">
+      <div class={size.count > 1 ? "frames several" : "frames"}>
+        {Array.from({ length: size.count }, (_, index) => (
+          <Frame key={index} index={index} url={previews[index]} size={size} />
+        ))}
+      </div>
+      <Progress task={task} />
+      <div class="actions">
+        <button type="button" onClick={() => cancel()} disabled={stopping} aria-keyshortcuts="Escape">
+          {stopping ? "Stopping…" : "Cancel"} <Keys>Esc</Keys>
+        </button>
+        {waiting > 0 && (
+          <button type="button" onClick={() => cancel("all")}>
+            {`Cancel all ${waiting + 1}`}
+          </button>
+        )}
+      </div>
+      <LongText class="quiet painted-prompt" text={task.prompt} />
+    </div>
+  );
+}
+
+type Size = Pick<Settings, "width" | "height">;
+
+function Frame({ index, url, size }: { index: number; url: string | undefined; size: Size }) {
+  return (
+    <svg
+      class="frame"
+      viewBox={`0 0 ${size.width} ${size.height}`}
+      role="img"
+      aria-label={`Picture ${index + 1}, being painted`}
+    >
+      <rect class="blank" width={size.width} height={size.height} />
+      {url && <image href={url} width={size.width} height={size.height} preserveAspectRatio="none" />}
+    </svg>
+  );
+}
+
+function Progress({ task }: { task: Task }) {
+  const { step, total, position } = task;
+  const text = progressText(task);
+  return (
+    <div class="progress">
+      <progress
+        max={total || 1}
+        value={total === 0 || position !== null ? undefined : step}
+        aria-label="Painting"
+      />
+      <p>{text}</p>
+      <p class="visually-hidden" role="status">
+        {spoken(task)}
+      </p>
+    </div>
+  );
+}
+
+function progressText({ settings, position, step, total, secondsLeft, lost, stopping }: Task): string {
+  if (stopping) return "Stopping after the running step";
+  if (lost) return "The server does not answer. Waiting for it…";
+  if (!settings) return "Sending…";
+  if (position !== null) return position <= 1 ? "Next in the queue" : `Number ${position} in the queue`;
+  if (step === 0) return "Preparing…";
+  if (step >= total) return "Finishing…";
+  const left = secondsLeft === null ? "" : ` · ${duration(secondsLeft)} left`;
+  return `Step ${step} of ${total}${left}`;
+}
+
+/** Read out at the start and at every quarter, not at every step. */
+function spoken(task: Task): string {
+  const { step, total, position, settings } = task;
+  if (!settings || position !== null || step === 0 || total === 0) return progressText(task);
+  return `${Math.floor((4 * step) / total) * 25} percent painted`;
+}
+
+function Empty() {
+  const take = (example: string) => {
+    prompt.value = example;
+    document.getElementById("prompt")?.focus();
+  };
+  return (
+    <div class="empty">
+      <h2>Describe an image</h2>
+      <AboutModel />
+      <ul aria-label="Examples">
+        {examplesOf(model.value?.words).map((example) => (
+          <li key={example}>
+            <button type="button" class="example" onClick={() => take(example)}>
+              {example}
+            </button>
+          </li>
+        ))}
+      </ul>
+      <p class="quiet">Or drop a PNG that was made here or elsewhere, to read its settings.</p>
+      <ReadButton />
+    </div>
+  );
+}
