@@ -18,13 +18,13 @@ import sharp from "sharp";
 import { InvalidRequest } from "../src/errors.js";
 
 const cli = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
-const [pictures, pixels, steps] = [2, 128, 2];
+const [images, pixels, steps] = [2, 128, 2];
 
 /** Pictures of noise with captions, as Diffusers' imagefolder has them. */
 async function writeData(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const lines: string[] = [];
-  for (let i = 0; i < pictures; i++) {
+  for (let i = 0; i < images; i++) {
     const data = Uint8Array.from(
       { length: 3 * pixels * pixels },
       (_, j) => ((j + i) * 7919 + (j >> 7) * 31) % 256,

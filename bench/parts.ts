@@ -14,7 +14,7 @@ import { parseArgs } from "node:util";
 import { floats, longs, type Session, type Values } from "../src/engine/engine.js";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { type Components, loadComponents, textWidth } from "../src/pipeline/components.js";
-import { runBytes, runtimeBytes } from "../src/pipeline/memory-estimate.js";
+import { estimateMemory, runtimeBytes } from "../src/pipeline/memory-estimate.js";
 import { states } from "../src/pipeline/text-encoding.js";
 import { input } from "../src/tensor/tensor.js";
 
@@ -69,7 +69,7 @@ async function measure(folder: string, name: string, pixels: number, rows: numbe
   const engine = workerEngine();
   const components = await loadComponents(folder, { engine });
   const size = { width: pixels, height: pixels, batch: 1, passes: rows, encodes: true };
-  const { parts } = runBytes(components, size);
+  const { parts } = estimateMemory(components, size);
   const predicted = runtimeBytes + parts.find((p) => p.name === name)!.peak;
   const { load, inputs } = job(components, name, pixels / components.vae.factor, rows);
   const started = performance.now();

@@ -7,10 +7,10 @@
 
 import { parseArgs } from "node:util";
 import { defaultLimits } from "../src/jobs/limits.js";
-import { openCatalogue } from "../src/jobs/model-registry.js";
+import { openModelRegistry } from "../src/jobs/model-registry.js";
 import type { JobQueue } from "../src/jobs/queue.js";
 import { redisQueue } from "../src/jobs/redis/queue.js";
-import { settle } from "../src/jobs/resolve-request.js";
+import { resolveRequest } from "../src/jobs/resolve-request.js";
 import { startRedis } from "../test/redis-server.js";
 import { startWorker } from "../test/worker-process.js";
 
@@ -26,7 +26,7 @@ const { values } = parseArgs({
     pairs: { type: "string", default: "20" },
   },
 });
-const catalogue = await openCatalogue([values.model]);
+const models = await openModelRegistry([values.model]);
 const redis = await startRedis();
 const queue = await redisQueue(redis.url);
 const [one, two] = [startWorker(redis.url, values.model), startWorker(redis.url, values.model)];
@@ -41,17 +41,17 @@ let seed = 0;
 /** Pictures per second. */
 async function speed(jobs = Number(values.jobs)): Promise<number> {
   const [pixels, steps] = [Number(values.pixels), Number(values.steps)];
-  const orders = await Promise.all(
+  const requests = await Promise.all(
     Array.from({ length: jobs }, () =>
-      settle(
+      resolveRequest(
         { prompt: "a red bicycle", width: pixels, height: pixels, steps, seed: seed++ },
-        catalogue,
+        models,
         defaultLimits,
       ),
     ),
   );
   const start = performance.now();
-  const sent = await Promise.all(orders.map((order) => queue.submit(order)));
+  const sent = await Promise.all(requests.map((request) => queue.submit(request)));
   await Promise.all(sent.map(({ id }) => ended(queue, id)));
   return jobs / ((performance.now() - start) / 1000);
 }

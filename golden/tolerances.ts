@@ -17,8 +17,8 @@ export const sigma = relative(1e-6);
 export const rescaledBeta = relative(1e-5);
 export const addedNoise = relative(1e-6);
 export const schedulerStep = relative(1e-5);
-export const picture: Bound = { kind: "psnr", least: 60 };
-export const pictureFile: Bound = { kind: "levels", share: 0.01 };
+export const image: Bound = { kind: "psnr", least: 60 };
+export const imageFile: Bound = { kind: "levels", share: 0.01 };
 /** Double precision normals pass through the platform's log, sin and cos. */
 export const normal64 = relative(1e-14);
 /** Published with eight decimals, from another machine. */
@@ -39,7 +39,7 @@ export function ofRun(name: string, numbers: Numbers, { fromPicture }: { fromPic
   if (name === "scheduler_sigmas" || name === "initial_latents") return sigma;
   if (name.endsWith("add_time_ids")) return equal;
   if (name.endsWith("embeds") || name === "add_embedding_input") return embedding;
-  if (name === "image") return picture;
-  if (name.startsWith("png")) return pictureFile;
+  if (name === "image") return image;
+  if (name.startsWith("png")) return imageFile;
   return relative(name === "steps.noise_pred[0]" ? 1e-4 : 1e-3);
 }

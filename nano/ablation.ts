@@ -9,8 +9,8 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { writeAll, writeBeside } from "../src/files/file-system.js";
-import type { Picture } from "../src/image/pixels.js";
-import { partProgram } from "../src/pipeline/component.js";
+import type { RgbImage } from "../src/image/pixels.js";
+import { componentProgram } from "../src/pipeline/component.js";
 import { loadComponents } from "../src/pipeline/components.js";
 import { noisyBatch } from "../src/train/batches.js";
 import { buildCache } from "../src/train/cache/build.js";
@@ -23,8 +23,8 @@ import { worded } from "./data/captions.js";
 import { among, readData, writeNouns } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { type Evaluation, evaluate } from "./evaluate.js";
-import type { Judge } from "./evaluator/evaluator.js";
-import { paintAll, writePictures } from "./images.js";
+import type { Evaluator } from "./evaluator/evaluator.js";
+import { generateAll, writeImages } from "./images.js";
 import { ablationStage } from "./stages.js";
 
 export type Run = {
@@ -101,9 +101,9 @@ async function measured(): Promise<Measured[]> {
 const steps = 400;
 
 /** Makes and measures what is missing of `list`. */
-export async function ablate(work: string, judge: Judge, list: readonly Run[] = runs): Promise<void> {
-  const pictures = path.join(work, "ablation", "nouns");
-  if (!existsSync(path.join(pictures, "metadata.jsonl"))) await writeNouns(reduced(), pictures, () => {});
+export async function ablate(work: string, evaluator: Evaluator, list: readonly Run[] = runs): Promise<void> {
+  const images = path.join(work, "ablation", "nouns");
+  if (!existsSync(path.join(images, "metadata.jsonl"))) await writeNouns(reduced(), images, () => {});
   const known = new Set((await measured()).map(({ name }) => name));
   for (const r of list.filter(({ name }) => !known.has(name))) {
     console.log(`ablation: ${r.name}`);
@@ -111,15 +111,15 @@ export async function ablate(work: string, judge: Judge, list: readonly Run[] = 
     const stage = ablationStage(work, r.name, steps, args);
     if (!stage.done()) await stage.run();
     if (!stage.done()) throw new Error(`ablation: ${r.name} was stopped; the same command goes on`);
-    await measure(r, work, judge);
+    await measure(r, work, evaluator);
   }
 }
 
 /** Keeps one run's figures beside those before it. */
-async function measure(r: Run, work: string, judge: Judge): Promise<void> {
+async function measure(r: Run, work: string, evaluator: Evaluator): Promise<void> {
   const model = path.join(work, "ablation", r.name);
   const errors = await heldOutErrors(work, model);
-  const scores = await evaluate(model, judge, reduced());
+  const scores = await evaluate(model, evaluator, reduced());
   const row: Measured = { ...r, steps, ...errors, scores };
   const text = `${JSON.stringify([...(await measured()), row], undefined, 2)}\n`;
   await writeBeside(results, (handle) => writeAll(handle, new TextEncoder().encode(text)));
@@ -137,11 +137,11 @@ async function heldOutErrors(work: string, model: string) {
   const options = trainingOptions({ trainBatchSize: batchSize, resolution: 128, seed: 1_000_000 });
   const passes = await Promise.all(
     models.map(({ unet: { part, config } }) =>
-      engine.load(partProgram("unet", part.file, part.weights, teacherTrace(config, []), engine)),
+      engine.load(componentProgram("unet", part.file, part.weights, teacherTrace(config, []), engine)),
     ),
   );
-  const pictures = [...cache.keysByBucket.values()].flat().length;
-  const count = 4 * Math.floor(pictures / batchSize);
+  const images = [...cache.keysByBucket.values()].flat().length;
+  const count = 4 * Math.floor(images / batchSize);
   let [heldOutLoss, againstTeacher] = [0, 0];
   let position = { epoch: 0, batch: 0 };
   for (let batch = 0; batch < count; batch++) {
@@ -161,12 +161,12 @@ async function heldOutErrors(work: string, model: string) {
 /** Latents and embeddings of the pairs that no training saw, by the teacher's own encoders. */
 async function heldOutCache(work: string, teacher: string) {
   const at = (name: string) => path.join(work, "ablation", name);
-  const [pictures, folder] = [at("held"), at("held-cache")];
-  if (!existsSync(path.join(pictures, "metadata.jsonl")))
-    await writeNouns(reduced(), pictures, () => {}, { heldOut: true });
+  const [images, folder] = [at("held"), at("held-cache")];
+  if (!existsSync(path.join(images, "metadata.jsonl")))
+    await writeNouns(reduced(), images, () => {}, { heldOut: true });
   await buildCache({
-    data: await openData(pictures),
-    dataPath: pictures,
+    data: await openData(images),
+    dataPath: images,
     components: await loadComponents(teacher, { engine: blockingEngine() }),
     folder,
     resolution: 128,
@@ -206,8 +206,8 @@ export async function writeRows(work: string, file: string): Promise<void> {
   const nouns = reduced().nouns.filter((_, i) => i % 4 === 0);
   const prompts = nouns.map(({ name }, i) => worded(name, styles[i % styles.length]!));
   const folders = (await measured()).map(({ name }) => path.join(work, "ablation", name));
-  const rows: Picture[] = [];
+  const rows: RgbImage[] = [];
   for (const folder of [path.join(work, "teacher"), ...folders])
-    rows.push(...(await paintAll(folder, prompts, prompts.length)));
-  await writePictures(rows, prompts.length, file);
+    rows.push(...(await generateAll(folder, prompts, prompts.length)));
+  await writeImages(rows, prompts.length, file);
 }

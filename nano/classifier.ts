@@ -4,9 +4,9 @@ import { Generator } from "../src/diffusion/random.js";
 import type { Values } from "../src/engine/engine.js";
 import type { BlockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { layoutOf, type TracedLoss, wholeProgram } from "../src/train/gradient-program.js";
-import type { Layout } from "../src/train/parameter-buffer.js";
+import type { ParameterBuffer } from "../src/train/parameter-buffer.js";
 import { randomWeights } from "../src/train/random-weights.js";
-import type { Job } from "../src/train/trainer.js";
+import type { TrainingTask } from "../src/train/trainer.js";
 
 type Classifier = {
   network: string;
@@ -15,11 +15,11 @@ type Classifier = {
   /** What batch number `batch` of the run is given. */
   inputsOf: (batch: number) => Record<string, Values>;
   /** Weights that do not begin as random numbers. */
-  begin?: (layout: Layout, weights: Float32Array) => Promise<void>;
-  save: (layout: Layout, weights: Float32Array) => Promise<void>;
+  begin?: (layout: ParameterBuffer, weights: Float32Array) => Promise<void>;
+  save: (layout: ParameterBuffer, weights: Float32Array) => Promise<void>;
 };
 
-export async function classifierJob(engine: BlockingEngine, c: Classifier): Promise<Job> {
+export async function classifierJob(engine: BlockingEngine, c: Classifier): Promise<TrainingTask> {
   const layout = layoutOf(c.loss);
   const shapes = new Map([...c.loss.params].map(([name, t]) => [name, t.shape]));
   const program = await wholeProgram(engine, c.loss, layout);

@@ -8,32 +8,32 @@ import { backgroundNames, worded } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
-import { accuracy, type Judge, shrunk } from "./evaluator/evaluator.js";
+import { accuracy, type Evaluator, shrunk } from "./evaluator/evaluator.js";
 import { lookOf } from "./evaluator/samples.js";
 import { opened, type Sampling } from "./images.js";
 import type { Answers, Question } from "./labels.js";
 
-export type Score = Record<Question, number> & { pictures: number };
-export type Evaluation = { sampling: Sampling; trained: Score; heldOut: Score; secondsPerPicture: number };
+export type Score = Record<Question, number> & { images: number };
+export type Evaluation = { sampling: Sampling; trained: Score; heldOut: Score; secondsPerImage: number };
 
 const batch = 9;
 
 export async function evaluate(
   folder: string,
-  judge: Judge,
+  evaluator: Evaluator,
   data: Data,
   given: Partial<Sampling> = {},
 ): Promise<Evaluation> {
   const { paint, sampling, close } = await opened(folder, given);
-  const asked = prompts(data, judge);
+  const asked = prompts(data, evaluator);
   const answers: Answers[] = [];
   const started = performance.now();
   for (let from = 0; from < asked.length; from += batch) {
-    const pictures = await paint(
+    const images = await paint(
       asked.slice(from, from + batch).map(({ prompt }) => prompt),
       1_000_000 + from,
     );
-    answers.push(...(await judge.answers(await Promise.all(pictures.map(shrunk)))));
+    answers.push(...(await evaluator.answers(await Promise.all(images.map(shrunk)))));
   }
   const seconds = (performance.now() - started) / 1000;
   await close();
@@ -45,21 +45,21 @@ export async function evaluate(
         at.map((i) => answers[i]!),
         right,
       ),
-      pictures: at.length,
+      images: at.length,
     };
   };
   return {
     sampling,
     trained: scored(false),
     heldOut: scored(true),
-    secondsPerPicture: seconds / asked.length,
+    secondsPerImage: seconds / asked.length,
   };
 }
 
 /** One prompt for each pair, half of them on white. */
-function prompts({ nouns, held }: Data, judge: Judge) {
+function prompts({ nouns, held }: Data, evaluator: Evaluator) {
   const pairs = nouns.flatMap((noun) => {
-    const n = judge.nouns.indexOf(noun.name);
+    const n = evaluator.nouns.indexOf(noun.name);
     return styles.map((style, s) => ({ noun, n, style, s }));
   });
   return pairs.map(({ noun, n, style, s }) => {

@@ -26,7 +26,7 @@ const texts = [
 ];
 
 /** What `koala generate` takes where the user says nothing. */
-const advice = { steps: 10, guidance: 2, width: 128, height: 128 };
+const defaults = { steps: 10, guidance: 2, width: 128, height: 128 };
 
 type Folders = { model: string; vae: string; to: string };
 
@@ -34,7 +34,7 @@ type Folders = { model: string; vae: string; to: string };
 export async function exportModel({ model, vae, to }: Folders): Promise<void> {
   await replaced(to, async (beside) => {
     await writeHalved({ model, vae, to: beside });
-    await writeFile(path.join(beside, "koala.json"), json(advice));
+    await writeFile(path.join(beside, "koala.json"), json(defaults));
     await writeFile(path.join(beside, "words.json"), json(words()));
     for (const name of ["README.md", "NOTICE"])
       await cp(fileURLToPath(new URL(`card/${name}`, import.meta.url)), path.join(beside, name));
@@ -62,7 +62,7 @@ export async function writeSnapshot(folders: Folders, text: string, reached: obj
 }
 
 /** The judge and its accuracy, as the repository keeps them. */
-export async function writeJudge(from: string, to: string): Promise<void> {
+export async function writeEvaluator(from: string, to: string): Promise<void> {
   await replaced(to, async (beside) => {
     await mkdir(beside, { recursive: true });
     await cp(path.join(from, "accuracy.json"), path.join(beside, "accuracy.json"));

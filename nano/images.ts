@@ -1,18 +1,18 @@
 /** @file Pictures of a model in numbers, and many of them on one sheet. */
 
 import sharp from "sharp";
-import type { Picture } from "../src/image/pixels.js";
+import type { RgbImage } from "../src/image/pixels.js";
 import { DiffusionPipeline } from "../src/index.js";
-import { adviceFor } from "../src/pipeline/model-defaults.js";
+import { modelDefaultsOf } from "../src/pipeline/model-defaults.js";
 
 export type Sampling = { steps: number; guidanceScale: number };
 
 /** A model that paints as its `koala.json` advises, or as told. */
 export async function opened(folder: string, given: Partial<Sampling> = {}) {
-  const { advice } = await adviceFor(folder);
-  const sampling = { steps: advice.steps ?? 10, guidanceScale: advice.guidance ?? 3, ...given };
+  const { defaults } = await modelDefaultsOf(folder);
+  const sampling = { steps: defaults.steps ?? 10, guidanceScale: defaults.guidance ?? 3, ...given };
   const pipeline = await DiffusionPipeline.fromPretrained(folder);
-  const paint = async (prompts: readonly string[], seed: number): Promise<Picture[]> => {
+  const paint = async (prompts: readonly string[], seed: number): Promise<RgbImage[]> => {
     const { images } = await pipeline.generate({
       prompt: prompts,
       seed,
@@ -34,34 +34,30 @@ export async function writeSheet(
   file: string,
   columns = 8,
 ): Promise<void> {
-  await writePictures(await paintAll(folder, prompts, columns), columns, file);
+  await writeImages(await generateAll(folder, prompts, columns), columns, file);
 }
 
 /** Each prompt's picture, from the seed of its number; so many at once. */
-export async function paintAll(
+export async function generateAll(
   folder: string,
   prompts: readonly string[],
   atOnce: number,
-): Promise<Picture[]> {
+): Promise<RgbImage[]> {
   const { paint, close } = await opened(folder);
-  const pictures: Picture[] = [];
+  const images: RgbImage[] = [];
   for (let from = 0; from < prompts.length; from += atOnce)
-    pictures.push(...(await paint(prompts.slice(from, from + atOnce), from)));
+    images.push(...(await paint(prompts.slice(from, from + atOnce), from)));
   await close();
-  return pictures;
+  return images;
 }
 
 /** Pictures of 128 px beside and below one another. */
-export async function writePictures(
-  pictures: readonly Picture[],
-  columns: number,
-  file: string,
-): Promise<void> {
-  const rows = Math.ceil(pictures.length / columns);
+export async function writeImages(images: readonly RgbImage[], columns: number, file: string): Promise<void> {
+  const rows = Math.ceil(images.length / columns);
   const sheet = sharp({
     create: { width: 128 * columns, height: 128 * rows, channels: 3, background: "white" },
   });
-  const placed = pictures.map(({ data, width, height }, i) => ({
+  const placed = images.map(({ data, width, height }, i) => ({
     input: Buffer.from(data),
     raw: { width, height, channels: 3 as const },
     left: 128 * (i % columns),

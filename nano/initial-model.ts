@@ -28,9 +28,9 @@ const tableDeviation = 1;
 /** `pictures` is the folder of the U-Nets' training pictures, `vae` that of the autoencoder. */
 export async function writeTemplate(
   folder: string,
-  { pictures, vae }: { pictures: string; vae: string },
+  { images, vae }: { images: string; vae: string },
 ): Promise<void> {
-  const rows = (await readFile(path.join(pictures, "metadata.jsonl"), "utf8")).trim().split("\n");
+  const rows = (await readFile(path.join(images, "metadata.jsonl"), "utf8")).trim().split("\n");
   const { vocab, merges } = learnVocabulary(
     rows.map((row) => (JSON.parse(row) as { text: string }).text),
     mostMerges,

@@ -29,8 +29,8 @@ import { among, type Data, readData } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { first, fortyPrompts } from "./data/nouns.js";
 import { evaluate } from "./evaluate.js";
-import { keptJudge, leastAccuracy, openJudge } from "./evaluator/make.js";
-import { writeJudge, writeSnapshot } from "./export.js";
+import { leastAccuracy, openEvaluator, savedEvaluator } from "./evaluator/make.js";
+import { writeEvaluator, writeSnapshot } from "./export.js";
 import { writeSheet } from "./images.js";
 import { children } from "./processes.js";
 import { shipped, snapshot, snapshotText, stages } from "./stages.js";
@@ -96,25 +96,25 @@ async function keep(): Promise<void> {
   const steps = (await checkpointSteps(teacher)).at(-1) ?? 0;
   const folders = { model: teacher, vae: path.join(work, "vae"), to: snapshot };
   await writeSnapshot(folders, snapshotText, { teacherSteps: steps });
-  const judge = path.join(work, "judge");
-  if (existsSync(path.join(judge, "accuracy.json"))) await writeJudge(judge, keptJudge);
+  const evaluator = path.join(work, "judge");
+  if (existsSync(path.join(evaluator, "accuracy.json"))) await writeEvaluator(evaluator, savedEvaluator);
   console.log(`${snapshot}: the teacher after ${steps} steps`);
 }
 
 async function compare(feature: string | undefined): Promise<void> {
-  const { judge } = await openJudge(path.join(work, "judge"));
-  await pausable(() => ablate(work, judge, feature === undefined ? runs : repeats(feature)));
+  const { evaluator } = await openEvaluator(path.join(work, "judge"));
+  await pausable(() => ablate(work, evaluator, feature === undefined ? runs : repeats(feature)));
 }
 
 async function score(folder: string): Promise<void> {
   const data = await knownTo(folder);
-  const { judge, accuracy } = await openJudge(path.join(work, "judge"));
+  const { evaluator, accuracy } = await openEvaluator(path.join(work, "judge"));
   for (const [question, share] of Object.entries(accuracy))
     if (share < leastAccuracy)
       console.warn(
         `the judge names only ${share} of held-out renderings' ${question}s: its scores do not count`,
       );
-  const scores = await evaluate(folder, judge, data);
+  const scores = await evaluate(folder, evaluator, data);
   console.log(JSON.stringify({ judgeOnHeldOutRenderings: accuracy, ...scores }, undefined, 2));
 }
 

@@ -6,7 +6,7 @@ import { cp } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { readData, shippedData, writeEvery, writeNouns } from "./data/dataset.js";
-import { makeJudge } from "./evaluator/make.js";
+import { makeEvaluator } from "./evaluator/make.js";
 import { exportModel } from "./export.js";
 import { writeTemplate } from "./initial-model.js";
 import { teachText } from "./text.js";
@@ -16,7 +16,7 @@ export type Stage = { name: string; about: string; done: () => boolean; run: () 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const here = (name: string) => path.join(root, "nano", name);
 export const shipped = path.join(root, "models", "nano");
-const shippedAdvice = path.join(shipped, "koala.json");
+const bundledDefaults = path.join(shipped, "koala.json");
 /** What earlier sessions left of the teacher, text encoders and autoencoder included: training goes on from there. */
 export const snapshot = here("snapshots/teacher");
 export const snapshotText = here("snapshots/text");
@@ -46,13 +46,13 @@ export function stages(work: string): Stage[] {
       name: "judge",
       about: "a classifier of noun, style and background, on real renderings",
       done: () => existsSync(at("judge", "accuracy.json")),
-      run: () => makeJudge(at("judge")),
+      run: () => makeEvaluator(at("judge")),
     },
     {
       name: "autoencoder",
       about: "from every drawing",
       ...trainingUnless(begun, path.join(snapshot, "vae"), at("autoencoder"), 2600, [
-        ...["train", "--autoencoder", here("configs/vae.json"), "-d", at("every", "train"), ...pictures],
+        ...["train", "--autoencoder", here("configs/vae.json"), "-d", at("every", "train"), ...images],
         ...["--random-flip", "--lr", "2e-3", "--warmup", "50", "--latent-moments", "0.02"],
       ]),
     },
@@ -61,7 +61,7 @@ export function stages(work: string): Stage[] {
       about:
         "the autoencoder again, from the nouns, decoding what a diffusion model paints: latents with noise",
       ...trainingUnless(begun, path.join(snapshot, "vae"), at("vae"), 1300, [
-        ...["train", "--autoencoder", at("autoencoder"), "-d", at("nouns"), ...pictures],
+        ...["train", "--autoencoder", at("autoencoder"), "-d", at("nouns"), ...images],
         ...["--lr", "1.5e-3", "--warmup", "50", "--latent-moments", "0.02", "--latent-noise", "0.2"],
       ]),
     },
@@ -72,7 +72,7 @@ export function stages(work: string): Stage[] {
       run: () =>
         begun()
           ? cp(snapshot, at("template"), { recursive: true, dereference: true })
-          : writeTemplate(at("template"), { pictures: at("nouns"), vae: at("vae") }),
+          : writeTemplate(at("template"), { images: at("nouns"), vae: at("vae") }),
     },
     {
       name: "text",
@@ -118,19 +118,20 @@ export function stages(work: string): Stage[] {
     {
       name: "export",
       about: "models/nano, in half precision, with its card",
-      done: () => existsSync(shippedAdvice),
+      done: () => existsSync(bundledDefaults),
       run: () => exportModel({ model: at("finish"), vae: at("vae"), to: shipped }),
     },
     {
       name: "previews",
       about: "the colours of its previews, fitted to its autoencoder",
-      done: () => existsSync(shippedAdvice) && "preview" in JSON.parse(readFileSync(shippedAdvice, "utf8")),
+      done: () =>
+        existsSync(bundledDefaults) && "preview" in JSON.parse(readFileSync(bundledDefaults, "utf8")),
       run: () => koala(["preview-factors", shipped, "-d", at("asked"), "-c", "400"]),
     },
   ];
 }
 
-const pictures = [
+const images = [
   ...["--resolution", "128", "-b", "8", "--lr-schedule", "cosine", "--weight-decay", "0"],
   ...["--checkpoint-every", "250"],
 ];

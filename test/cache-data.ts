@@ -17,7 +17,7 @@ export const components = (name: string, vae?: string): Promise<Components> =>
   });
 
 /** Six pictures with four distinct captions, and a broken one. */
-export async function makePictures(folder: string): Promise<void> {
+export async function makeImageFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const captions = ["a red boat", "a blue house", "a red boat", "two cats", "a blue house", "a long road"];
   const lines = ["broken", ...captions].map((text, i) => JSON.stringify({ file_name: `${i}.png`, text }));

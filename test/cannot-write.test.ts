@@ -17,7 +17,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { model } from "./distill-command.js";
 import { type Ended, type Limits, limitedKoala } from "./limited.js";
 import { tinyModel } from "./serving.js";
-import { makePictures } from "./test-images.js";
+import { makeTestImages } from "./test-images.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-cannot-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -41,7 +41,7 @@ const distill = [
 ];
 
 beforeAll(async () => {
-  await makePictures(at("pictures"), 2);
+  await makeTestImages(at("pictures"), 2);
   writeFileSync(at("file"), "");
   chmodSync(scratch, 0o755);
 });

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { done, koala, model, students } from "./distill-command.js";
-import { makePictures } from "./test-images.js";
+import { makeTestImages } from "./test-images.js";
 
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-captions-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -30,7 +30,7 @@ const cached = (output: string): string[] =>
     .sort();
 
 beforeAll(async () => {
-  await makePictures(at("pictures"), 3);
+  await makeTestImages(at("pictures"), 3);
   writeFileSync(at("small.json"), JSON.stringify(students.small));
 });
 

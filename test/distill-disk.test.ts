@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, expect, it } from "vitest";
 import { checkpointDigest, checkpoints, done, model, start, students } from "./distill-command.js";
-import { makePictures } from "./test-images.js";
+import { makeTestImages } from "./test-images.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-disk-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -23,7 +23,7 @@ const command = (output: string) => [
 it("A run that cannot write a checkpoint stops, names the last whole one, and goes on from it bit for bit", {
   timeout: 120_000,
 }, async () => {
-  await makePictures(at("pictures"), 6);
+  await makeTestImages(at("pictures"), 6);
   writeFileSync(at("small.json"), JSON.stringify(students.small));
   await done(...command("whole"));
 

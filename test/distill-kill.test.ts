@@ -10,12 +10,12 @@ import { readMetrics } from "../src/monitor/metrics.js";
 import { seeded } from "../src/train/data/seeded.js";
 import { openSafetensors } from "../src/weights/safetensors-file.js";
 import { checkpointDigest, checkpoints, done, model, start, students } from "./distill-command.js";
-import { makePictures } from "./test-images.js";
+import { makeTestImages } from "./test-images.js";
 
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-kill-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const at = (...names: string[]) => path.join(scratch, ...names);
-await makePictures(at("pictures"), 6);
+await makeTestImages(at("pictures"), 6);
 writeFileSync(at("small.json"), JSON.stringify(students.small));
 
 const [kills, every, steps] = [20, 2, 80];

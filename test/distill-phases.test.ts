@@ -15,7 +15,7 @@ import {
   model,
   students,
 } from "./distill-command.js";
-import { makePictures } from "./test-images.js";
+import { makeTestImages } from "./test-images.js";
 
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-phases-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -31,7 +31,7 @@ const phase = (which: "teacher" | "student", ...more: string[]) => [
 const four = ["--steps", "4", "--checkpoint-every", "2"];
 
 beforeAll(async () => {
-  await makePictures(at("pictures"), 8);
+  await makeTestImages(at("pictures"), 8);
   writeFileSync(at("slim.json"), JSON.stringify(students.slim));
   await done(...distill("one", ...four));
   await done(...distill("two", ...four, ...phase("teacher")));

@@ -19,12 +19,12 @@ import {
   start,
   students,
 } from "./distill-command.js";
-import { makePictures } from "./test-images.js";
+import { makeTestImages } from "./test-images.js";
 
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-resume-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const at = (...names: string[]) => path.join(scratch, ...names);
-await makePictures(at("pictures"), 12);
+await makeTestImages(at("pictures"), 12);
 writeFileSync(at("slim.json"), JSON.stringify(students.slim));
 
 const steps = 24;

@@ -19,18 +19,15 @@ import {
   model,
   start,
 } from "./distill-command.js";
-import { brokenPicture, makePictures } from "./test-images.js";
+import { brokenImage, makeTestImages } from "./test-images.js";
 
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-distill-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
-const [pictures, output] = ["pictures", "student"].map((name) => path.join(scratch, name)) as [
-  string,
-  string,
-];
+const [images, output] = ["pictures", "student"].map((name) => path.join(scratch, name)) as [string, string];
 const teacher = model("sdxl-tiny");
 const steps = 40;
 const distill = [
-  ...["distill", "--teacher", teacher, "--student", "koala-700m", "--data", pictures, "--output", output],
+  ...["distill", "--teacher", teacher, "--student", "koala-700m", "--data", images, "--output", output],
   ...["--steps", String(steps), "--batch-size", "4", "--resolution", "64", "--lr", "1e-3", "--threads", "1"],
   ...["--checkpoint-every", "10", "--validate-every", "20", "--prompt", "a red circle", "--json"],
 ];
@@ -41,7 +38,7 @@ let resumed: Ended;
 let stoppedAt: number;
 beforeAll(async () => {
   before = digests(teacher);
-  await makePictures(pictures, 12);
+  await makeTestImages(images, 12);
   first = await start(distill, (step, { child }) => void (step === 12 && child.kill("SIGINT"))).ended;
   stoppedAt = checkpoints(output).at(-1) ?? 0;
   resumed = await koala(...distill, "--resume");
@@ -71,7 +68,7 @@ describe("Ctrl-C", () => {
 
 describe("The finished run", () => {
   it("has named the broken picture, and trained on the others", async () => {
-    expect(first.stderr).toContain(`skipped ${brokenPicture}: `);
+    expect(first.stderr).toContain(`skipped ${brokenImage}: `);
     expect(first.stderr).toContain("1 skipped in all");
     expect((await readRun(output)).models).toEqual({
       teacher: "sdxl-tiny",
@@ -101,7 +98,7 @@ describe("The finished run", () => {
   it("has curves and validation pictures", async () => {
     expect(readFileSync(path.join(output, "curves.svg"), "utf8")).toMatch(/^<svg [\s\S]*<\/svg>\s*$/);
     const samples = await new SampleList(output).read();
-    expect(samples.map(({ step, pictures: of }) => [step, of])).toEqual(
+    expect(samples.map(({ step, images: of }) => [step, of])).toEqual(
       [20, 40].map((step) => [step, [{ prompt: "a red circle", seed: 0, file: "0.png" }]]),
     );
     for (const { folder } of samples) {
@@ -155,20 +152,20 @@ describe("The student's folder", () => {
   });
 
   it("is painted from", async () => {
-    const picture = path.join(scratch, "picture.png");
+    const image = path.join(scratch, "picture.png");
     await done(
       "generate",
       "--model",
       output,
       "a blue square",
       "--output",
-      picture,
+      image,
       "--steps",
       "4",
       "--seed",
       "5",
     );
-    const { channels } = await sharp(picture).stats();
+    const { channels } = await sharp(image).stats();
     expect(channels.slice(0, 3).every(({ stdev }) => stdev > 1)).toBe(true);
   });
 });

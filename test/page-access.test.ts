@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import type { AxeResults } from "axe-core";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { modelOrShipped } from "../src/pipeline/bundled-model.js";
+import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { type Serving, serveModels } from "../src/server/server.js";
 import { desktop, openBrowser, phone, visit } from "./browser.js";
 import { tinyModel } from "./serving.js";
@@ -17,7 +17,7 @@ let axe: string;
 beforeAll(async () => {
   [browser, server, axe] = await Promise.all([
     openBrowser(),
-    serveModels({ models: [tinyModel, modelOrShipped(undefined)], port: 0, threads: 1 }),
+    serveModels({ models: [tinyModel, modelOrBundled(undefined)], port: 0, threads: 1 }),
     readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"),
   ]);
 });

@@ -2,7 +2,7 @@
 
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, expect, it } from "vitest";
-import { modelOrShipped } from "../src/pipeline/bundled-model.js";
+import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { type Serving, serveModels } from "../src/server/server.js";
 import { openBrowser, type Visit, visit } from "./browser.js";
 import { tinyLora, tinyModel } from "./serving.js";
@@ -15,7 +15,7 @@ let open: Visit;
 let page: Page;
 
 beforeAll(async () => {
-  const models = [tinyModel, modelOrShipped(undefined)];
+  const models = [tinyModel, modelOrBundled(undefined)];
   [browser, server] = await Promise.all([
     openBrowser(),
     serveModels({ models, loras: [{ name, ...tinyLora, scale: 0.75 }], port: 0, threads: 1 }),

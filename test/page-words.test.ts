@@ -2,7 +2,7 @@
 
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { modelOrShipped } from "../src/pipeline/bundled-model.js";
+import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { type Serving, serveModels } from "../src/server/server.js";
 import { openBrowser, phone, type Visit, visit } from "./browser.js";
 import { tinyModel } from "./serving.js";
@@ -15,7 +15,7 @@ let page: Page;
 beforeAll(async () => {
   [browser, server] = await Promise.all([
     openBrowser(),
-    serveModels({ models: [modelOrShipped(undefined), tinyModel], port: 0, threads: 1 }),
+    serveModels({ models: [modelOrBundled(undefined), tinyModel], port: 0, threads: 1 }),
   ]);
 });
 beforeEach(async () => {

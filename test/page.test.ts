@@ -49,7 +49,7 @@ async function paint(page: Page, prompt: string, settings: Record<string, string
 const shown = (page: Page) => page.waitForSelector(".picture .large");
 
 /** A PNG of the real server, with its settings inside. */
-async function paintedPng(settings: Record<string, unknown>): Promise<Buffer> {
+async function generatedPng(settings: Record<string, unknown>): Promise<Buffer> {
   const headers = { "content-type": "application/json" };
   let job = await api<Job>("/api/jobs", { method: "POST", headers, body: JSON.stringify(settings) });
   while (job.state !== "done") {
@@ -265,7 +265,7 @@ describe("the gallery", () => {
 
 describe("a picture that is dropped", () => {
   it("gives its settings to the form", async () => {
-    const png = await paintedPng({
+    const png = await generatedPng({
       prompt: "ein Käfer, 虫",
       negativePrompt: "blurry",
       seed: "12345678901234567",
@@ -333,7 +333,7 @@ describe("a picture that is dropped", () => {
   });
 
   it("begins a painting, with a mask that is painted by mouse and keys", async () => {
-    const png = await paintedPng({ prompt: "a wall", steps: 1, seed: 1 });
+    const png = await generatedPng({ prompt: "a wall", steps: 1, seed: 1 });
     const page = await opened();
     await drop(page, ".start", "wall.png", png);
     await page.click("text=Paint a mask");

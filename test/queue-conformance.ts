@@ -2,11 +2,11 @@
 
 import { afterAll, beforeAll, expect, it, vi } from "vitest";
 import { defaultLimits } from "../src/jobs/limits.js";
-import { type Catalogue, openCatalogue } from "../src/jobs/model-registry.js";
-import { openPainter } from "../src/jobs/pipeline-processor.js";
-import type { Order, PainterService } from "../src/jobs/processor.js";
+import { type ModelRegistry, openModelRegistry } from "../src/jobs/model-registry.js";
+import { openProcessor } from "../src/jobs/pipeline-processor.js";
+import type { JobProcessor, JobRequest } from "../src/jobs/processor.js";
 import { Draining, type JobEvent, type JobQueue, QueueFull } from "../src/jobs/queue.js";
-import { settle } from "../src/jobs/resolve-request.js";
+import { resolveRequest } from "../src/jobs/resolve-request.js";
 import type { GenerationRequest } from "../src/jobs/schemas.js";
 import { tinyModel } from "./serving.js";
 
@@ -15,9 +15,9 @@ export type QueueOptions = { most?: number; keepMs?: number };
 /** A queue, and the end of whatever paints for it. */
 export type Opened = { queue: JobQueue; close(): Promise<void> };
 
-export async function tinyOrder(catalogue: Catalogue, change: Partial<GenerationRequest> = {}) {
+export async function tinyRequest(models: ModelRegistry, change: Partial<GenerationRequest> = {}) {
   const request = { prompt: "a red bicycle", steps: 2, guidanceScale: 3.5, seed: 7, ...change };
-  return settle(request, catalogue, defaultLimits);
+  return resolveRequest(request, models, defaultLimits);
 }
 
 export async function followed(queue: JobQueue, id: string): Promise<JobEvent[]> {
@@ -35,32 +35,32 @@ const changes = (events: readonly JobEvent[]) =>
   states(events).filter((state, i, all) => i === 0 || state !== all[i - 1]);
 
 export function queueConformance(
-  open: (painter: PainterService, catalogue: Catalogue, options?: QueueOptions) => Promise<Opened>,
+  open: (processor: JobProcessor, models: ModelRegistry, options?: QueueOptions) => Promise<Opened>,
 ): void {
-  let catalogue: Catalogue;
-  let painter: PainterService;
+  let models: ModelRegistry;
+  let processor: JobProcessor;
   const opened: Opened[] = [];
   beforeAll(async () => {
-    catalogue = await openCatalogue([tinyModel]);
-    painter = openPainter(catalogue, { threads: 1 });
+    models = await openModelRegistry([tinyModel]);
+    processor = openProcessor(models, { threads: 1 });
   });
   afterAll(async () => {
     for (const { queue, close } of opened) {
       await queue.close({ graceSeconds: 0 });
       await close();
     }
-    await painter.close();
+    await processor.close();
   });
 
   const fresh = async (options?: QueueOptions): Promise<JobQueue> => {
-    const one = await open(painter, catalogue, options);
+    const one = await open(processor, models, options);
     opened.push(one);
     return one.queue;
   };
-  const order = (change?: Partial<GenerationRequest>) => tinyOrder(catalogue, change);
+  const request = (change?: Partial<GenerationRequest>) => tinyRequest(models, change);
   /** Keeps the painter busy until it is cancelled. */
   const busy = async (queue: JobQueue): Promise<string> => {
-    const { id } = await queue.submit(await order({ width: 72, height: 72, steps: 150 }));
+    const { id } = await queue.submit(await request({ width: 72, height: 72, steps: 150 }));
     for await (const event of queue.events(id)) if (event.type === "step") break;
     return id;
   };
@@ -68,7 +68,7 @@ export function queueConformance(
   it("tells a job's states, steps, previews and pictures in their order, and keeps the files", async () => {
     const queue = await fresh();
     const blocker = await busy(queue);
-    const { id, state, position } = await queue.submit(await order({ previews: true, count: 2 }));
+    const { id, state, position } = await queue.submit(await request({ previews: true, count: 2 }));
     expect({ state, position }).toEqual({ state: "queued", position: 1 });
     const following = followed(queue, id);
     await queue.cancel(blocker);
@@ -91,7 +91,7 @@ export function queueConformance(
 
   it("gives a follower who comes late the end, with its pictures", async () => {
     const queue = await fresh();
-    const { id } = await queue.submit(await order());
+    const { id } = await queue.submit(await request());
     await followed(queue, id);
     const late = await followed(queue, id);
     expect(states(late)).toEqual(["done"]);
@@ -100,17 +100,17 @@ export function queueConformance(
 
   it("paints what the painter alone paints, from a picture and a mask too", async () => {
     const queue = await fresh();
-    const image = await queueImage(queue, await order());
-    const mask = await queueImage(queue, await order({ seed: 8 }));
+    const image = await queueImage(queue, await request());
+    const mask = await queueImage(queue, await request({ seed: 8 }));
     const change = { image: base64(image), mask: base64(mask), steps: 4, strength: 0.5 };
-    const wanted = await order(change);
-    expect(await queueImage(queue, wanted)).toEqual(await alone(painter, wanted));
+    const wanted = await request(change);
+    expect(await queueImage(queue, wanted)).toEqual(await alone(processor, wanted));
   });
 
   it("numbers those that wait, and renumbers them when one is cancelled", async () => {
     const queue = await fresh();
     const running = await busy(queue);
-    const [one, two] = [await queue.submit(await order()), await queue.submit(await order({ steps: 3 }))];
+    const [one, two] = [await queue.submit(await request()), await queue.submit(await request({ steps: 3 }))];
     expect([one.position, two.position]).toEqual([1, 2]);
     expect(await queue.depth()).toEqual({ queued: 2, running: 1 });
     const events: JobEvent[] = [];
@@ -129,13 +129,13 @@ export function queueConformance(
   it("cancels what waits at once, what runs by the end of its step, and leaves alone what is over", async () => {
     const queue = await fresh();
     const running = await busy(queue);
-    const { id } = await queue.submit(await order());
+    const { id } = await queue.submit(await request());
     expect(await queue.cancel(id)).toMatchObject({ state: "cancelled", position: null });
     expect(await followed(queue, id)).toHaveLength(1);
     const following = followed(queue, running);
     expect(["running", "cancelled"]).toContain((await queue.cancel(running))!.state);
     expect(changes(await following).at(-1)).toBe("cancelled");
-    const next = await queue.submit(await order());
+    const next = await queue.submit(await request());
     await followed(queue, next.id);
     expect((await queue.cancel(next.id))!.state).toBe("done");
     expect(await queue.cancel("00000000-0000-4000-8000-000000000000")).toBeUndefined();
@@ -143,11 +143,11 @@ export function queueConformance(
 
   it("knows whose jobs wait and run, how one was cancelled, and a running one's last preview", async () => {
     const queue = await fresh();
-    const wanted = await order({ width: 72, height: 72, steps: 150, previews: true });
+    const wanted = await request({ width: 72, height: 72, steps: 150, previews: true });
     const { id } = await queue.submit(wanted, "a1111");
     await vi.waitFor(async () => expect(await queue.preview(id)).toBeDefined(), 20_000);
     expect([...(await queue.preview(id))!.subarray(0, 2)]).toEqual([0xff, 0xd8]);
-    const waits = await queue.submit(await order());
+    const waits = await queue.submit(await request());
     expect((await queue.live()).map((job) => [job.id, job.api])).toEqual([
       [id, "a1111"],
       [waits.id, null],
@@ -167,7 +167,7 @@ export function queueConformance(
     const queue = await fresh({ most: 300 });
     const running = await busy(queue);
     const ids: string[] = [];
-    for (let i = 0; i < 201; i++) ids.push((await queue.submit(await order())).id);
+    for (let i = 0; i < 201; i++) ids.push((await queue.submit(await request())).id);
     expect((await queue.list()).map(({ id }) => id)).toEqual(ids.slice(1).reverse());
     for (const id of [...ids, running]) await queue.cancel(id);
   });
@@ -183,8 +183,8 @@ export function queueConformance(
   it("refuses more than may wait, and says when to come again", async () => {
     const queue = await fresh({ most: 1 });
     const running = await busy(queue);
-    const { id } = await queue.submit(await order());
-    const refused: unknown = await queue.submit(await order()).catch((error: unknown) => error);
+    const { id } = await queue.submit(await request());
+    const refused: unknown = await queue.submit(await request()).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(QueueFull);
     expect((refused as QueueFull).retryAfterSeconds).toBeGreaterThanOrEqual(1);
     for (const each of [id, running]) await queue.cancel(each);
@@ -192,11 +192,11 @@ export function queueConformance(
 
   it("says why a job failed, and goes on", async () => {
     const queue = await fresh();
-    const broken = { ...(await order()), scheduler: { className: "None", overrides: {} } };
+    const broken = { ...(await request()), scheduler: { className: "None", overrides: {} } };
     const { id } = await queue.submit(broken);
     expect(states(await followed(queue, id)).at(-1)).toBe("failed");
     expect((await queue.get(id))!.error).toMatchObject({ code: "invalid_request", field: "className" });
-    const next = await queue.submit(await order());
+    const next = await queue.submit(await request());
     expect(states(await followed(queue, next.id)).at(-1)).toBe("done");
   });
 
@@ -213,7 +213,7 @@ export function queueConformance(
 
   it("knows no job by an id that only looks like one", async () => {
     const queue = await fresh();
-    const { id } = await queue.submit(await order());
+    const { id } = await queue.submit(await request());
     await followed(queue, id);
     for (const wrong of ["", "*", `${id}:log`, `${id}:images`, `${id}:file:0`, `x${id}`, "__proto__"]) {
       expect(await queue.get(wrong)).toBeUndefined();
@@ -225,7 +225,7 @@ export function queueConformance(
 
   it("forgets a job and its pictures after their time", async () => {
     const queue = await fresh({ keepMs: 1000 });
-    const { id } = await queue.submit(await order());
+    const { id } = await queue.submit(await request());
     await followed(queue, id);
     await vi.waitFor(async () => expect(await queue.get(id)).toBeUndefined(), { timeout: 20_000 });
     expect(await queue.image(id, 0)).toBeUndefined();
@@ -234,11 +234,11 @@ export function queueConformance(
 
   it("takes no more once it closes, and lets what runs finish", async () => {
     const queue = await fresh();
-    const { id } = await queue.submit(await order({ steps: 20 }));
+    const { id } = await queue.submit(await request({ steps: 20 }));
     const following = followed(queue, id);
     for await (const event of queue.events(id)) if (event.type === "step") break;
     const closing = queue.close({ graceSeconds: 60 });
-    await expect(queue.submit(await order())).rejects.toBeInstanceOf(Draining);
+    await expect(queue.submit(await request())).rejects.toBeInstanceOf(Draining);
     expect(await queue.health()).toEqual({ ok: false, reason: "stopping" });
     await closing;
     expect(states(await following).at(-1)).toBe("done");
@@ -247,14 +247,14 @@ export function queueConformance(
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString("base64");
 
-async function queueImage(queue: JobQueue, order: Order): Promise<Uint8Array> {
-  const { id } = await queue.submit(order);
+async function queueImage(queue: JobQueue, request: JobRequest): Promise<Uint8Array> {
+  const { id } = await queue.submit(request);
   await followed(queue, id);
   return new Uint8Array((await queue.image(id, 0))!.bytes);
 }
 
-async function alone(painter: PainterService, order: Order): Promise<Uint8Array> {
-  for await (const event of painter.paint(order, new AbortController().signal))
+async function alone(processor: JobProcessor, request: JobRequest): Promise<Uint8Array> {
+  for await (const event of processor.process(request, new AbortController().signal))
     if (event.type === "image") return new Uint8Array(event.image.bytes);
   return expect.fail("no picture came");
 }

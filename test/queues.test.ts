@@ -9,8 +9,8 @@ import { queueConformance } from "./queue-conformance.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 
 describe("the embedded queue", () => {
-  queueConformance(async (painter, _, options) => ({
-    queue: embeddedQueue(painter, options),
+  queueConformance(async (processor, _, options) => ({
+    queue: embeddedQueue(processor, options),
     close: async () => {},
   }));
 });
@@ -22,11 +22,11 @@ describe("the queue on Redis, with a worker", () => {
   });
   afterAll(() => redis.stop());
 
-  queueConformance(async (painter, catalogue, { most, keepMs } = {}) => {
+  queueConformance(async (processor, models, { most, keepMs } = {}) => {
     const prefix = `test-${randomUUID()}`;
     const keep = keepMs === undefined ? {} : { keepSeconds: keepMs / 1000 };
     const onError = (error: unknown) => console.error(error);
-    const worker = new JobWorker(redis.url, painter, catalogue, { prefix, ...keep, onError });
+    const worker = new JobWorker(redis.url, processor, models, { prefix, ...keep, onError });
     await worker.start();
     const queue = await redisQueue(redis.url, { prefix, onError, ...keep, ...(most && { most }) });
     return { queue, close: () => worker.close({ graceSeconds: 0 }) };

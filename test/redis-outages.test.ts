@@ -5,24 +5,24 @@ import { inspect } from "node:util";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import { InvalidRequest } from "../src/errors.js";
-import { type Catalogue, openCatalogue } from "../src/jobs/model-registry.js";
-import { openPainter } from "../src/jobs/pipeline-processor.js";
-import type { PaintEvent, PainterService } from "../src/jobs/processor.js";
-import { type JobQueue, Unreachable } from "../src/jobs/queue.js";
+import { type ModelRegistry, openModelRegistry } from "../src/jobs/model-registry.js";
+import { openProcessor } from "../src/jobs/pipeline-processor.js";
+import type { JobProcessor, ProcessorEvent } from "../src/jobs/processor.js";
+import { type JobQueue, QueueUnreachable } from "../src/jobs/queue.js";
 import { queueOver } from "../src/jobs/redis/open.js";
 import { redisQueue } from "../src/jobs/redis/queue.js";
 import { JobStore } from "../src/jobs/redis/store.js";
 import { JobWorker } from "../src/jobs/redis/worker.js";
 import { type Serving, serveModels } from "../src/server/server.js";
-import { followed, jobsIn, tinyOrder } from "./queue-conformance.js";
+import { followed, jobsIn, tinyRequest } from "./queue-conformance.js";
 import { freePort, type RedisServer, startRedis } from "./redis-server.js";
 import { tinyModel } from "./serving.js";
 
-let catalogue: Catalogue;
+let registry: ModelRegistry;
 let redis: RedisServer;
 let admin: Redis;
 beforeAll(async () => {
-  [catalogue, redis] = [await openCatalogue([tinyModel]), await startRedis()];
+  [registry, redis] = [await openModelRegistry([tinyModel]), await startRedis()];
   admin = new Redis(redis.url);
 });
 afterEach(empty);
@@ -58,8 +58,8 @@ const ask = async (server: Serving, path: string, body?: object) => {
 describe("a full Redis", () => {
   it("is told with 503 and when to come again, by every API and by /healthz", async () => {
     const server = await serve(redis.url);
-    const painter = openPainter(catalogue, { threads: 1 });
-    const worker = new JobWorker(redis.url, painter, catalogue);
+    const processor = openProcessor(registry, { threads: 1 });
+    const worker = new JobWorker(redis.url, processor, registry);
     await worker.start();
     await vi.waitFor(async () => expect((await ask(server, "/api/models")).text).toContain("koala-1b-tiny"));
     await fill();
@@ -82,16 +82,16 @@ describe("a full Redis", () => {
       (await ask(server, "/v1/images/generations", { prompt: "x", size: "64x64", steps: 1 })).status,
     ).toBe(200);
     await worker.close();
-    await painter.close();
+    await processor.close();
     await server.close(0);
   });
 
   /** A queue and a worker whose jobs' events are given one by one. */
-  async function slowly(use: (queue: JobQueue, give: (event?: PaintEvent) => void) => Promise<void>) {
+  async function slowly(use: (queue: JobQueue, give: (event?: ProcessorEvent) => void) => Promise<void>) {
     const prefix = `test-${randomUUID()}`;
-    const given: (PaintEvent | undefined)[] = [];
+    const given: (ProcessorEvent | undefined)[] = [];
     let wake = () => {};
-    const paint: PainterService["paint"] = async function* (_, signal) {
+    const paint: JobProcessor["process"] = async function* (_, signal) {
       for (;;) {
         while (given.length === 0) await new Promise<void>((resolve) => (wake = resolve));
         const event = given.shift();
@@ -99,9 +99,9 @@ describe("a full Redis", () => {
         yield event;
       }
     };
-    const models = [...catalogue.values()].map(({ card }) => card);
-    const painter: PainterService = { models, paint, close: async () => {} };
-    const worker = new JobWorker(redis.url, painter, catalogue, { prefix });
+    const models = [...registry.values()].map(({ info }) => info);
+    const processor: JobProcessor = { models, process: paint, close: async () => {} };
+    const worker = new JobWorker(redis.url, processor, registry, { prefix });
     await worker.start();
     const queue = await redisQueue(redis.url, { prefix });
     await use(queue, (event) => {
@@ -111,8 +111,8 @@ describe("a full Redis", () => {
     await queue.close({ graceSeconds: 0 });
     await worker.close({ graceSeconds: 0 });
   }
-  const step = (n: number): PaintEvent => ({ type: "step", step: n, total: 2, secondsLeft: 1 });
-  const image: PaintEvent = {
+  const step = (n: number): ProcessorEvent => ({ type: "step", step: n, total: 2, secondsLeft: 1 });
+  const image: ProcessorEvent = {
     type: "image",
     image: {
       index: 0,
@@ -128,7 +128,7 @@ describe("a full Redis", () => {
 
   it("keeps a running job waiting for room for its images, which is then done", async () => {
     await slowly(async (queue, give) => {
-      const { id } = await queue.submit(await tinyOrder(catalogue));
+      const { id } = await queue.submit(await tinyRequest(registry));
       const following = followed(queue, id);
       await running(queue, id);
       await fill();
@@ -148,9 +148,9 @@ describe("a full Redis", () => {
 
   it("that stays full ends a running job with the reason, and lets others be cancelled", async () => {
     await slowly(async (queue, give) => {
-      const { id } = await queue.submit(await tinyOrder(catalogue));
+      const { id } = await queue.submit(await tinyRequest(registry));
       // Of another shape, so that it waits.
-      const waits = await queue.submit(await tinyOrder(catalogue, { steps: 3 }));
+      const waits = await queue.submit(await tinyRequest(registry, { steps: 3 }));
       await running(queue, id);
       await fill();
       expect((await queue.cancel(waits.id))!.state).toBe("cancelled");
@@ -167,7 +167,7 @@ describe("a full Redis", () => {
 
   it("that stays full lets a running job be cancelled", async () => {
     await slowly(async (queue, give) => {
-      const { id } = await queue.submit(await tinyOrder(catalogue));
+      const { id } = await queue.submit(await tinyRequest(registry));
       await running(queue, id);
       await fill();
       await queue.cancel(id);
@@ -180,12 +180,12 @@ describe("a full Redis", () => {
 
   it("gets room from what ended longest ago, but for the last minute's", async () => {
     const store = new JobStore(admin, { prefix: `test-${randomUUID()}` });
-    const order = await tinyOrder(catalogue);
+    const request = await tinyRequest(registry);
     const limits = { most: 100, mostBytes: 2 ** 30 };
     const ended: string[] = [];
     for (let i = 0; i < 20; i++) {
       const id = randomUUID();
-      await store.submit(id, order, limits);
+      await store.submit(id, request, limits);
       await store.begin(id, "worker/1");
       await store.report(id, "worker/1", image);
       await store.end(id, "worker/1", "done");
@@ -195,7 +195,7 @@ describe("a full Redis", () => {
     }
     const memory = /used_memory:(\d+)/.exec(await admin.info("memory"))![1]!;
     await admin.config("SET", "maxmemory", String(Number(memory) - 400_000));
-    expect(await store.submit(randomUUID(), order, limits)).toBe("ok");
+    expect(await store.submit(randomUUID(), request, limits)).toBe("ok");
     const left = await Promise.all(ended.map(async (id) => (await store.read(id)) !== undefined));
     expect(left.filter(Boolean)).toHaveLength(12);
     expect(left.slice(-12).every(Boolean)).toBe(true);
@@ -203,7 +203,7 @@ describe("a full Redis", () => {
     expect(await admin.exists(`${store.key("job", ended[0]!)}:file:0`)).toBe(0);
     // What is left is not enough, whatever is dropped.
     await admin.config("SET", "maxmemory", "1mb");
-    await expect(store.submit(randomUUID(), order, limits)).rejects.toThrow(/OOM/);
+    await expect(store.submit(randomUUID(), request, limits)).rejects.toThrow(/OOM/);
     expect(await store.read(ended.at(-1)!)).toBeDefined();
     expect(await store.read(ended.at(-3)!)).toBeUndefined();
     await empty();
@@ -214,8 +214,10 @@ describe("a Redis that became a replica", () => {
   it("is told as what it is, until it takes writes again", async () => {
     const queue = await redisQueue(redis.url);
     await admin.replicaof("127.0.0.1", "1");
-    const refused: unknown = await queue.submit(await tinyOrder(catalogue)).catch((error: unknown) => error);
-    expect(refused).toBeInstanceOf(Unreachable);
+    const refused: unknown = await queue
+      .submit(await tinyRequest(registry))
+      .catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(QueueUnreachable);
     expect(String(refused)).toContain("got a replica, which takes no writes (READONLY)");
     expect(await queue.health()).toMatchObject({ ok: false, reason: expect.stringContaining("READONLY") });
     await admin.replicaof("NO", "ONE");
@@ -263,8 +265,8 @@ describe("a Redis that will not have this server", () => {
       [`redis://:hunter3@127.0.0.1:${locked.port}`, /refuses the user or password \(WRONGPASS\)/],
       [`redis://:hunter2@127.0.0.1:${locked.port}/99`, /has no such database/],
     ] as const) {
-      const painter: PainterService = { models: [], paint: () => expect.fail(), close: async () => {} };
-      for (const start of [() => serve(url), () => new JobWorker(url, painter, new Map()).start()]) {
+      const processor: JobProcessor = { models: [], process: () => expect.fail(), close: async () => {} };
+      for (const start of [() => serve(url), () => new JobWorker(url, processor, new Map()).start()]) {
         const refused: unknown = await start().then(
           () => expect.fail(url),
           (error: unknown) => error,

@@ -3,11 +3,16 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { defaultLimits } from "../src/jobs/limits.js";
 import { type EmbeddedOptions, embeddedQueue } from "../src/jobs/memory-queue.js";
-import { type Aliases, type Catalogue, type NamedLora, openCatalogue } from "../src/jobs/model-registry.js";
-import { openPainter } from "../src/jobs/pipeline-processor.js";
-import type { Order } from "../src/jobs/processor.js";
+import {
+  type Aliases,
+  type ModelRegistry,
+  type NamedLora,
+  openModelRegistry,
+} from "../src/jobs/model-registry.js";
+import { openProcessor } from "../src/jobs/pipeline-processor.js";
+import type { JobRequest } from "../src/jobs/processor.js";
 import type { JobQueue, JobStatus } from "../src/jobs/queue.js";
-import { settle } from "../src/jobs/resolve-request.js";
+import { resolveRequest } from "../src/jobs/resolve-request.js";
 import type { GenerationRequest, Limits } from "../src/jobs/schemas.js";
 import { createApp } from "../src/server/app.js";
 import type { GuardOptions } from "../src/server/guard.js";
@@ -24,14 +29,14 @@ export const tinyLora = { file: `${pipelines}/lora/koala-1b-tiny-diffusers.safet
 export type Stage = {
   app: OpenAPIHono;
   queue: JobQueue;
-  catalogue: Catalogue;
+  models: ModelRegistry;
   /** Bugs that were met. */
   errors: unknown[];
   /** Lines about requests that were refused. */
   refusals: string[];
   get(path: string, headers?: Record<string, string>): Promise<Response>;
   post(path: string, body: unknown, headers?: Record<string, string>): Promise<Response>;
-  order(change?: Partial<GenerationRequest>): Promise<Order>;
+  request(change?: Partial<GenerationRequest>): Promise<JobRequest>;
   /** A job that runs and goes on for long. */
   busy(): Promise<JobStatus>;
   listen(): Promise<Listening>;
@@ -49,28 +54,28 @@ type StageOptions = {
 
 export async function stage(options: StageOptions = {}): Promise<Stage> {
   const { aliases = new Map(), loras } = options;
-  const catalogue = await openCatalogue([tinyModel], loras);
-  const painter = openPainter(catalogue, { threads: 1 });
+  const models = await openModelRegistry([tinyModel], loras);
+  const processor = openProcessor(models, { threads: 1 });
   const metrics = makeMetrics({ node: false });
   const errors: unknown[] = [];
   const refusals: string[] = [];
   const onError = (error: unknown) => void errors.push(error);
   const limits = { ...defaultLimits, ...options.limits };
-  const ends = { onEnd: metrics.jobEnded, onError, onClose: painter.close };
-  const queue = embeddedQueue(painter, { most: limits.queue, ...ends, ...options.queue });
+  const ends = { onEnd: metrics.jobEnded, onError, onClose: processor.close };
+  const queue = embeddedQueue(processor, { most: limits.queue, ...ends, ...options.queue });
   metrics.watch(queue);
   const guard = { host: "127.0.0.1", ...options.guard };
   const app = createApp({
-    ...{ catalogue, aliases, limits, queue, read: imageTasks, metrics, guard, onError },
+    ...{ models: models, aliases, limits, queue, read: imageTasks, metrics, guard, onError },
     onRefused: (line) => void refusals.push(line),
     page: options.page ?? new Map(),
   });
   const fetch = async (path: string, init: RequestInit) =>
     app.fetch(new Request(`http://localhost${path}`, init));
-  const order = (change: Partial<GenerationRequest> = {}) =>
-    settle({ prompt: "a red bicycle", steps: 2, seed: 7, ...change }, catalogue, limits);
+  const request = (change: Partial<GenerationRequest> = {}) =>
+    resolveRequest({ prompt: "a red bicycle", steps: 2, seed: 7, ...change }, models, limits);
   return {
-    ...{ app, queue, catalogue, errors, refusals, order },
+    ...{ app, queue, models: models, errors, refusals, request: request },
     get: (path, headers = {}) => fetch(path, { headers }),
     post: (path, body, headers = {}) => {
       const text = typeof body === "string" ? body : JSON.stringify(body);
@@ -81,7 +86,7 @@ export async function stage(options: StageOptions = {}): Promise<Stage> {
       });
     },
     busy: async () => {
-      const job = await queue.submit(await order({ width: 72, height: 72, steps: 150 }));
+      const job = await queue.submit(await request({ width: 72, height: 72, steps: 150 }));
       for await (const event of queue.events(job.id)) if (event.type === "step") break;
       return job;
     },

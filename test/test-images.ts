@@ -12,21 +12,21 @@ const shapes = {
 };
 
 /** The broken one's name: it has a caption, and bytes that are no picture. */
-export const brokenPicture = "broken.png";
+export const brokenImage = "broken.png";
 
 /** Draws `count` pictures of 96 pixels, every third one `tall` or wide, and a broken one besides. */
-export async function makePictures(folder: string, count: number): Promise<void> {
+export async function makeTestImages(folder: string, count: number): Promise<void> {
   await mkdir(folder, { recursive: true });
-  const rows: { file_name: string; text: string }[] = [{ file_name: brokenPicture, text: "nothing" }];
-  await writeFile(path.join(folder, brokenPicture), "no picture");
+  const rows: { file_name: string; text: string }[] = [{ file_name: brokenImage, text: "nothing" }];
+  await writeFile(path.join(folder, brokenImage), "no picture");
   for (let i = 0; i < count; i++) {
     const colour = colours[i % colours.length]!;
     const [name, svg] = Object.entries(shapes)[Math.floor(i / colours.length) % 3]!;
     const [width, height] = i % 3 === 2 ? [64, 128] : [96, 96];
-    const picture = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" width="${width}" height="${height}">
+    const image = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 100 100" width="${width}" height="${height}">
       <rect width="100" height="100" fill="white"/>${svg} fill="${colour}" opacity="${1 - i / (4 * count)}"/></svg>`;
     const file = `${String(i).padStart(3, "0")}.png`;
-    await sharp(Buffer.from(picture)).flatten({ background: "white" }).png().toFile(path.join(folder, file));
+    await sharp(Buffer.from(image)).flatten({ background: "white" }).png().toFile(path.join(folder, file));
     rows.push({ file_name: file, text: `a ${colour} ${name}` });
   }
   await writeFile(path.join(folder, "metadata.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));

@@ -6,22 +6,22 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { EngineError } from "../src/errors.js";
-import { type Catalogue, openCatalogue } from "../src/jobs/model-registry.js";
-import { openPainter } from "../src/jobs/pipeline-processor.js";
-import type { PainterService } from "../src/jobs/processor.js";
-import { isOver, type JobEvent, type JobQueue, Unreachable } from "../src/jobs/queue.js";
+import { type ModelRegistry, openModelRegistry } from "../src/jobs/model-registry.js";
+import { openProcessor } from "../src/jobs/pipeline-processor.js";
+import type { JobProcessor } from "../src/jobs/processor.js";
+import { isOver, type JobEvent, type JobQueue, QueueUnreachable } from "../src/jobs/queue.js";
 import { redisQueue } from "../src/jobs/redis/queue.js";
 import { JobWorker } from "../src/jobs/redis/worker.js";
-import { followed, jobsIn, tinyOrder } from "./queue-conformance.js";
+import { followed, jobsIn, tinyRequest } from "./queue-conformance.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 import { tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 const otherModel = new URL("../golden/data/pipelines/sdxl-tiny", import.meta.url).pathname;
 let redis: RedisServer;
-let catalogue: Catalogue;
+let registry: ModelRegistry;
 beforeAll(async () => {
-  [redis, catalogue] = [await startRedis(), await openCatalogue([tinyModel, otherModel])];
+  [redis, registry] = [await startRedis(), await openModelRegistry([tinyModel, otherModel])];
 });
 afterAll(() => redis.stop());
 
@@ -62,7 +62,7 @@ describe("three workers of which one is killed three times", () => {
     const jobs = await Promise.all(
       Array.from({ length: 200 }, async (_, seed) =>
         queue.submit(
-          await tinyOrder(catalogue, {
+          await tinyRequest(registry, {
             steps: seed === 0 ? 150 : 1 + (seed % 4),
             seed,
             count: 1 + (seed % 2),
@@ -123,7 +123,7 @@ describe("a worker", () => {
   afterAll(() => queue.close({ graceSeconds: 0 }));
 
   const running = async (steps: number): Promise<{ id: string; following: Promise<JobEvent[]> }> => {
-    const { id } = await queue.submit(await tinyOrder(catalogue, { width: 72, height: 72, steps }));
+    const { id } = await queue.submit(await tinyRequest(registry, { width: 72, height: 72, steps }));
     const following = followed(queue, id);
     await firstStep(queue, id);
     return { id, following };
@@ -157,9 +157,9 @@ describe("a worker", () => {
 
   it("leaves a job of a model that it does not have to one that does", async () => {
     const worker = started();
-    const order = { ...(await tinyOrder(catalogue, { model: "sdxl-tiny", steps: 1 })) };
-    const foreign = await queue.submit(order);
-    const own = await queue.submit(await tinyOrder(catalogue, { steps: 1 }));
+    const request = { ...(await tinyRequest(registry, { model: "sdxl-tiny", steps: 1 })) };
+    const foreign = await queue.submit(request);
+    const own = await queue.submit(await tinyRequest(registry, { steps: 1 }));
     await followed(queue, own.id);
     expect((await queue.get(foreign.id))!).toMatchObject({ state: "queued", position: 1 });
     const other = started(otherModel);
@@ -183,11 +183,11 @@ describe("an outage of Redis", () => {
     const worker = startWorker(before.url, tinyModel);
     workers.push(worker);
     const queue = await redisQueue(before.url);
-    const { id } = await queue.submit(await tinyOrder(catalogue, { steps: 100 }));
+    const { id } = await queue.submit(await tinyRequest(registry, { steps: 100 }));
     const following = followed(queue, id);
     await firstStep(queue, id);
     await before.stop();
-    await expect(queue.submit(await tinyOrder(catalogue))).rejects.toBeInstanceOf(Unreachable);
+    await expect(queue.submit(await tinyRequest(registry))).rejects.toBeInstanceOf(QueueUnreachable);
     expect(await queue.health()).toMatchObject({ ok: false });
     const after = await startRedis({ folder, port: before.port });
     const events = await following;
@@ -205,21 +205,21 @@ describe("jobs of one shape", () => {
   it("are taken together as long as the next one fits, each with its own picture", async () => {
     const prefix = `test-${randomUUID()}`;
     const queue = await redisQueue(redis.url, { prefix });
-    const painter = openPainter(catalogue, { threads: 1 });
+    const processor = openProcessor(registry, { threads: 1 });
     const batches: string[][] = [];
     let batch: string[] | undefined;
-    const watched: PainterService["paint"] = (order, signal) => {
+    const watched: JobProcessor["process"] = (request, signal) => {
       if (!batch) {
         batches.push((batch = []));
         setImmediate(() => (batch = undefined));
       }
-      batch.push(order.settings.seed);
-      return painter.paint(order, signal);
+      batch.push(request.settings.seed);
+      return processor.process(request, signal);
     };
     const jobs = [];
     for (const [seed, steps] of [1, 1, 1, 2, 1].entries())
-      jobs.push(await queue.submit(await tinyOrder(catalogue, { seed, steps })));
-    const worker = new JobWorker(redis.url, { ...painter, paint: watched }, catalogue, { prefix });
+      jobs.push(await queue.submit(await tinyRequest(registry, { seed, steps })));
+    const worker = new JobWorker(redis.url, { ...processor, process: watched }, registry, { prefix });
     await worker.start();
     for (const { id, settings } of jobs)
       expect(jobsIn(await followed(queue, id)).at(-1)).toMatchObject({
@@ -229,18 +229,20 @@ describe("jobs of one shape", () => {
     expect(batches).toEqual([["0", "1", "2"], ["3"], ["4"]]);
     await queue.close({ graceSeconds: 0 });
     await worker.close();
-    await painter.close();
+    await processor.close();
   });
 });
 
 describe("a job that fails", () => {
-  const withPainter = async (
-    paint: PainterService["paint"],
+  const withProcessor = async (
+    paint: JobProcessor["process"],
     use: (queue: JobQueue) => Promise<void>,
   ): Promise<void> => {
     const prefix = `test-${randomUUID()}`;
-    const models = [...catalogue.values()].map(({ card }) => card);
-    const worker = new JobWorker(redis.url, { models, paint, close: async () => {} }, catalogue, { prefix });
+    const models = [...registry.values()].map(({ info }) => info);
+    const worker = new JobWorker(redis.url, { models, process: paint, close: async () => {} }, registry, {
+      prefix,
+    });
     await worker.start();
     const queue = await redisQueue(redis.url, { prefix });
     await use(queue);
@@ -249,30 +251,30 @@ describe("a job that fails", () => {
   };
 
   it("for the machine's sake is tried again, and done", async () => {
-    const painter = openPainter(catalogue, { threads: 1 });
+    const processor = openProcessor(registry, { threads: 1 });
     let tries = 0;
-    const failsOnce: PainterService["paint"] = async function* (order, signal) {
+    const failsOnce: JobProcessor["process"] = async function* (request, signal) {
       if (tries++ === 0) throw new EngineError("unet", new Error("out of memory"));
-      yield* painter.paint(order, signal);
+      yield* processor.process(request, signal);
     };
-    await withPainter(failsOnce, async (queue) => {
-      const { id } = await queue.submit(await tinyOrder(catalogue, { steps: 1 }));
+    await withProcessor(failsOnce, async (queue) => {
+      const { id } = await queue.submit(await tinyRequest(registry, { steps: 1 }));
       const states = jobsIn(await followed(queue, id)).map(({ state }) => state);
       expect(states.filter(isOver)).toEqual(["done"]);
       expect(tries).toBe(2);
     });
-    await painter.close();
+    await processor.close();
   });
 
   it("every time says why after the third", async () => {
     let tries = 0;
     // biome-ignore lint/correctness/useYield: it fails before it has anything to give
-    const fails: PainterService["paint"] = async function* () {
+    const fails: JobProcessor["process"] = async function* () {
       tries++;
       throw new EngineError("unet", new Error("out of memory"));
     };
-    await withPainter(fails, async (queue) => {
-      const { id } = await queue.submit(await tinyOrder(catalogue, { steps: 1 }));
+    await withProcessor(fails, async (queue) => {
+      const { id } = await queue.submit(await tinyRequest(registry, { steps: 1 }));
       expect(jobsIn(await followed(queue, id)).at(-1)).toMatchObject({
         state: "failed",
         error: { code: "engine_error", message: "unet: out of memory" },

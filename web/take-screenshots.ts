@@ -6,7 +6,7 @@
 import { writeFile } from "node:fs/promises";
 import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import sharp from "sharp";
-import { modelOrShipped } from "../src/pipeline/bundled-model.js";
+import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { serveModels } from "../src/server/server.js";
 
 const prompts = [
@@ -23,7 +23,7 @@ const views: readonly (readonly [name: string, options: BrowserContextOptions])[
 ];
 
 const [model] = process.argv.slice(2);
-const server = await serveModels({ models: [modelOrShipped(model)], port: 0 });
+const server = await serveModels({ models: [modelOrBundled(model)], port: 0 });
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: ["--headless", "--no-sandbox", "--disable-gpu"],

@@ -7,17 +7,13 @@ import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { tinyVaeConfig } from "../../src/models/tiny-vae.js";
 import { vaeConfig } from "../../src/models/vae.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
-import {
-  klAutoencoderLoss,
-  type PictureSize,
-  tinyAutoencoderLoss,
-} from "../../src/train/autoencoder-loss.js";
+import { type ImageSize, klAutoencoderLoss, tinyAutoencoderLoss } from "../../src/train/autoencoder-loss.js";
 import { layoutOf, type TracedLoss, wholeProgram } from "../../src/train/gradient-program.js";
-import type { Layout } from "../../src/train/parameter-buffer.js";
+import type { ParameterBuffer } from "../../src/train/parameter-buffer.js";
 import { readFloats, resolveWeights } from "../../src/weights/component.js";
 import { floatInput, type GoldenFile } from "../read.js";
 import { type Computed, type Golden, list, type Numbers, orFailing, type Row, type Wanted } from "../row.js";
-import { type DistilFolder, json, mustHave, once, one, tensorsOf } from "./folder.js";
+import { type DistillFolder, json, mustHave, once, one, tensorsOf } from "./folder.js";
 import * as near from "./tolerances.js";
 
 const number = z.looseObject({ value: z.number() });
@@ -35,7 +31,7 @@ type Traced = {
   gradientsOf: Readonly<Record<string, Tensor>>;
   values: Readonly<Record<string, Tensor>>;
 };
-type Kind = (config: unknown, size: PictureSize, golden: AutoencoderJson) => Traced;
+type Kind = (config: unknown, size: ImageSize, golden: AutoencoderJson) => Traced;
 
 const kinds: Readonly<Record<string, Kind>> = {
   "vae-kl": (config, size, golden) => {
@@ -53,7 +49,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
 };
 
-export async function autoencoderRows(set: DistilFolder): Promise<Row[]> {
+export async function autoencoderRows(set: DistillFolder): Promise<Row[]> {
   const rows: Row[] = [];
   for (const [name, kind] of Object.entries(kinds)) {
     if (set.names.includes(`${name}.json`))
@@ -62,7 +58,7 @@ export async function autoencoderRows(set: DistilFolder): Promise<Row[]> {
   return rows;
 }
 
-async function rowOf(set: DistilFolder, name: string, kind: Kind): Promise<Row> {
+async function rowOf(set: DistillFolder, name: string, kind: Kind): Promise<Row> {
   const owner = `${name}.json`;
   const isInput = (tensor: string) => ["image", "eps"].includes(tensor);
   const file = await tensorsOf(set, `${name}.safetensors`, { owner, isInput });
@@ -75,7 +71,7 @@ async function rowOf(set: DistilFolder, name: string, kind: Kind): Promise<Row> 
 }
 
 async function computed(
-  set: DistilFolder,
+  set: DistillFolder,
   name: string,
   kind: Kind,
   golden: AutoencoderJson,
@@ -118,7 +114,7 @@ async function computed(
 }
 
 /** From the output backwards. */
-const gradientsFrom = (layout: Layout, flat: Float32Array): [string, Numbers][] =>
+const gradientsFrom = (layout: ParameterBuffer, flat: Float32Array): [string, Numbers][] =>
   [...layout.places]
     .reverse()
     .map(([place, { shape }]) => [place, { data: layout.view(flat, place), shape }]);

@@ -2,7 +2,7 @@
 
 import { failing, orFailing, type Row, type Section } from "../row.js";
 import { autoencoderRows } from "./autoencoders.js";
-import { type DistilFolder, distilFolder } from "./folder.js";
+import { type DistillFolder, distillFolder } from "./folder.js";
 import { type Nets, nets } from "./networks.js";
 import { operationRows } from "./ops.js";
 import { stepRows } from "./step.js";
@@ -11,7 +11,7 @@ import { averageRows, captionRows, rateRows, scheduleRows } from "./tables.js";
 import { trainRows } from "./train-rows.js";
 
 /** Each resting on the ones before: tables, operations, initialisation, features, one step, training. */
-const parts: Readonly<Record<string, (set: DistilFolder, all: Nets) => Row[] | Promise<Row[]>>> = {
+const parts: Readonly<Record<string, (set: DistillFolder, all: Nets) => Row[] | Promise<Row[]>>> = {
   schedule: scheduleRows,
   lr: rateRows,
   ema: averageRows,
@@ -33,7 +33,7 @@ const known = [
 ];
 
 export const distil: Section = async (context) => {
-  const set = await distilFolder(context);
+  const set = await distillFolder(context);
   const all = nets(set);
   const rows: Row[] = [];
   for (const [name, list] of Object.entries(parts))

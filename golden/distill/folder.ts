@@ -6,27 +6,27 @@ import type { JsonObject } from "../../src/files/json.js";
 import { type GoldenFile, namesIn, openGolden } from "../read.js";
 import { type Context, list, type Numbers, type Wanted } from "../row.js";
 
-export type DistilFolder = {
+export type DistillFolder = {
   readonly folder: string;
   readonly names: readonly string[];
   readonly context: Context;
 };
 
-export async function distilFolder(context: Context): Promise<DistilFolder> {
+export async function distillFolder(context: Context): Promise<DistillFolder> {
   const folder = path.join(context.folder, "distil");
   return { folder, names: await namesIn(folder), context };
 }
 
 /** What stands for W in names such as `step-W.json`, sorted. */
-export const studentsWith = ({ names }: DistilFolder, kind: string): string[] =>
+export const studentsWith = ({ names }: DistillFolder, kind: string): string[] =>
   names.flatMap((name) => (name.startsWith(`${kind}-`) && /-(.+)\.json$/.exec(name)?.[1]) || []);
 
-export const json = ({ folder }: DistilFolder, name: string): Promise<JsonObject> =>
+export const json = ({ folder }: DistillFolder, name: string): Promise<JsonObject> =>
   readJson(path.join(folder, name));
 
 /** A tensor file that `owner`, which is there, belongs with. */
 export async function tensorsOf(
-  set: DistilFolder,
+  set: DistillFolder,
   name: string,
   { owner, isInput = () => false }: { owner: string; isInput?: (tensor: string) => boolean },
 ): Promise<GoldenFile> {
@@ -35,7 +35,7 @@ export async function tensorsOf(
 }
 
 /** Throws if a file or folder that `owner` needs is absent. */
-export async function mustHave({ folder }: DistilFolder, name: string, owner: string): Promise<void> {
+export async function mustHave({ folder }: DistillFolder, name: string, owner: string): Promise<void> {
   if ((await kindOf(path.join(folder, name))) === undefined)
     throw new Error(`inputs absent: ${name} must be beside ${owner}`);
 }

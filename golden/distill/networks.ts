@@ -4,7 +4,7 @@ import path from "node:path";
 import { floats, type Values } from "../../src/engine/engine.js";
 import { type BlockingEngine, blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import type { UNetConfig } from "../../src/models/unet-config.js";
-import { partProgram } from "../../src/pipeline/component.js";
+import { componentProgram } from "../../src/pipeline/component.js";
 import { type FeaturePair, type FeatureSet, featurePairs, featureSets } from "../../src/train/features.js";
 import {
   type GradientProgram,
@@ -13,11 +13,11 @@ import {
   wholeProgram,
 } from "../../src/train/gradient-program.js";
 import { addNoise, type TrainingNoise, trainingNoise, trainingTarget } from "../../src/train/noise.js";
-import type { Layout } from "../../src/train/parameter-buffer.js";
+import type { ParameterBuffer } from "../../src/train/parameter-buffer.js";
 import { type StepSize, type StudentOptions, studentTrace, teacherTrace } from "../../src/train/step.js";
 import { readFloats, resolveWeights } from "../../src/weights/component.js";
 import { floatInput } from "../read.js";
-import { type DistilFolder, once, oncePer, studentsWith, tensorsOf } from "./folder.js";
+import { type DistillFolder, once, oncePer, studentsWith, tensorsOf } from "./folder.js";
 import { storedUnet } from "./student.js";
 import { noiseConfig } from "./tables.js";
 
@@ -38,7 +38,7 @@ export type Step = { readonly program: GradientProgram; readonly wanted: readonl
 export type Student = {
   readonly which: string;
   readonly config: UNetConfig;
-  readonly layout: Layout;
+  readonly layout: ParameterBuffer;
   /** A copy of the initial weights. */
   weights(): Float32Array;
   pairs(set: FeatureSet): readonly FeaturePair[];
@@ -56,7 +56,7 @@ export type Nets = {
   student(which: string): Promise<Student>;
 };
 
-export function nets(set: DistilFolder): Nets {
+export function nets(set: DistillFolder): Nets {
   const { engine: shared, threads = 1 } = set.context;
   const engine = blockingEngine({ threads });
   const teacher = once(() => storedUnet(set, "teacher", "the steps"));
@@ -73,13 +73,13 @@ export function nets(set: DistilFolder): Nets {
     const pairs = students.flatMap((s) => sets.flatMap((name) => s.pairs(name)));
     const weights = await resolveWeights(path.join(set.folder, "teacher"));
     const trace = teacherTrace(await teacher(), pairs);
-    return shared.load(partProgram("teacher", "teacher", weights, trace, shared));
+    return shared.load(componentProgram("teacher", "teacher", weights, trace, shared));
   });
   const taught = oncePer(async (name) => (await session()).run((await batch(name)).inputs));
   return { engine, schedules, batch, taught, student };
 }
 
-async function readBatch(set: DistilFolder, name: string, schedule: TrainingNoise): Promise<Batch> {
+async function readBatch(set: DistillFolder, name: string, schedule: TrainingNoise): Promise<Batch> {
   const [source, prefix] =
     name === "step" ? ["step-inputs.safetensors", ""] : ["train-batches.safetensors", `${name}/`];
   const file = await tensorsOf(set, source, { owner: "the steps", isInput: () => true });
@@ -108,7 +108,7 @@ async function readBatch(set: DistilFolder, name: string, schedule: TrainingNois
 }
 
 async function loadStudent(
-  set: DistilFolder,
+  set: DistillFolder,
   which: string,
   teacher: UNetConfig,
   engine: BlockingEngine,

@@ -6,7 +6,7 @@ import { lower } from "../../src/engine/lower.js";
 import { trainingDevice } from "../../src/train/gradient-program.js";
 import type { GoldenFile } from "../read.js";
 import type { Computed, Row } from "../row.js";
-import { type DistilFolder, json, tensorsOf, wantedTensors } from "./folder.js";
+import { type DistillFolder, json, tensorsOf, wantedTensors } from "./folder.js";
 import { type Case, traceCase } from "./operations.js";
 import { ofOperation } from "./tolerances.js";
 
@@ -26,7 +26,7 @@ const schema = z.object({
 type Tabled = z.infer<typeof schema>["cases"][number];
 
 /** A row per operation. */
-export async function operationRows(set: DistilFolder): Promise<Row[]> {
+export async function operationRows(set: DistillFolder): Promise<Row[]> {
   if (!set.names.includes("ops.json")) return [];
   const { cases } = schema.parse(await json(set, "ops.json"));
   const isInput = (name: string) => !/\/(out|d_[^/]+)$/.test(name);
@@ -53,7 +53,7 @@ async function computed(
   op: string,
   cases: readonly Tabled[],
   file: GoldenFile,
-  { context: { engine } }: DistilFolder,
+  { context: { engine } }: DistillFolder,
 ): Promise<Computed> {
   const inputs: Record<string, Values> = {};
   const outputs = {};

@@ -1,7 +1,7 @@
 /** @file step-W.*: the rows of one step. */
 
 import { z } from "zod";
-import type { Layout } from "../../src/train/parameter-buffer.js";
+import type { ParameterBuffer } from "../../src/train/parameter-buffer.js";
 import type { GoldenFile } from "../read.js";
 import {
   type Bound,
@@ -14,7 +14,7 @@ import {
   type Wanted,
 } from "../row.js";
 import { equal } from "../tolerances.js";
-import { type DistilFolder, json, once, one, studentsWith, tensorsOf, wantedTensors } from "./folder.js";
+import { type DistillFolder, json, once, one, studentsWith, tensorsOf, wantedTensors } from "./folder.js";
 import { type Forward, forwardPass, pairName } from "./forward.js";
 import { type Pulled, type Puller, puller } from "./gradients.js";
 import type { Nets, Student } from "./networks.js";
@@ -34,14 +34,14 @@ const schema = z.looseObject({
 });
 type StepJson = z.infer<typeof schema>;
 
-export async function stepRows(set: DistilFolder, all: Nets): Promise<Row[]> {
+export async function stepRows(set: DistillFolder, all: Nets): Promise<Row[]> {
   const rows: Row[] = [];
   for (const which of studentsWith(set, "step"))
     rows.push(...(await orFailing(`step-${which}`, () => rowsOf(set, all, which))));
   return rows;
 }
 
-async function rowsOf(set: DistilFolder, all: Nets, which: string): Promise<Row[]> {
+async function rowsOf(set: DistillFolder, all: Nets, which: string): Promise<Row[]> {
   const owner = `step-${which}.json`;
   const file = (ending: string) => tensorsOf(set, `step-${which}${ending}.safetensors`, { owner });
   const read = once(async () => schema.parse(await json(set, owner)));
@@ -166,7 +166,7 @@ const length = (flat: ArrayLike<number>): number => {
 };
 
 /** From the output backwards, where a gradient first goes wrong; then all as one vector, and its length. */
-function everyGradient(layout: Layout, { flat }: Pulled): Computed {
+function everyGradient(layout: ParameterBuffer, { flat }: Pulled): Computed {
   const each = [...layout.places]
     .reverse()
     .map(([name, { shape }]): [string, Numbers] => [name, { data: layout.view(flat, name), shape }]);
@@ -178,7 +178,7 @@ function everyGradient(layout: Layout, { flat }: Pulled): Computed {
   ]);
 }
 
-async function wantedGradients(layout: Layout, file: GoldenFile, norm: number): Promise<Golden> {
+async function wantedGradients(layout: ParameterBuffer, file: GoldenFile, norm: number): Promise<Golden> {
   const wanted = new Map<string, Wanted>();
   const flat = new Float32Array(layout.total);
   for (const name of file.names) {
@@ -194,7 +194,7 @@ async function wantedGradients(layout: Layout, file: GoldenFile, norm: number): 
 
 /** Names in the file are TERM/PARAMETER. */
 async function termGradients(
-  layout: Layout,
+  layout: ParameterBuffer,
   golden: StepJson,
   names: readonly string[],
   pull: Puller,

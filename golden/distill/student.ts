@@ -13,10 +13,10 @@ import { type StepSize, stepInputs, watchedUnet } from "../../src/train/step.js"
 import { studentConfig, studentNames } from "../../src/train/student.js";
 import { type Computed, list, type Numbers, type Row, type Wanted } from "../row.js";
 import { equal } from "../tolerances.js";
-import { type DistilFolder, json, mustHave, one, studentsWith, tensorsOf } from "./folder.js";
+import { type DistillFolder, json, mustHave, one, studentsWith, tensorsOf } from "./folder.js";
 
 /** The stored nets of a folder: configs as they lie there. */
-export async function storedUnet(set: DistilFolder, folder: string, owner: string): Promise<UNetConfig> {
+export async function storedUnet(set: DistillFolder, folder: string, owner: string): Promise<UNetConfig> {
   await mustHave(set, folder, owner);
   return unetConfig(await json(set, `${folder}/config.json`), `${folder}/config.json`);
 }
@@ -28,7 +28,7 @@ function fullSize(which: string): UNetConfig {
   return unetConfig(studentConfig(knownUnets.SDXL, name));
 }
 
-export function studentRows(set: DistilFolder): Row[] {
+export function studentRows(set: DistillFolder): Row[] {
   const stored = set.names.flatMap((name) => /^student-init-(.+)$/.exec(name)?.[1] ?? []);
   return [
     ...studentsWith(set, "mapping").map((which) => mappingRow(set, which)),
@@ -64,7 +64,7 @@ type MappingCounts = Omit<Mapping, "tensors" | "misfits_under_plain_same_name_co
 const told = (source: string, shape: readonly number[], tiny: readonly number[]) =>
   `${source} ${show(shape)} tiny ${show(tiny)}`;
 
-function mappingRow(set: DistilFolder, which: string): Row {
+function mappingRow(set: DistillFolder, which: string): Row {
   const owner = `mapping-${which}.json`;
   return {
     name: `mapping-${which}`,
@@ -124,7 +124,7 @@ function mapped(
 const weightFile = "diffusion_pytorch_model.safetensors";
 
 /** The student's config and weights, cut from the teacher's, bit by bit. */
-function initRow(set: DistilFolder, which: string): Row {
+function initRow(set: DistillFolder, which: string): Row {
   const owner = `student-init-${which}`;
   return {
     name: owner,
@@ -178,7 +178,7 @@ export function setNamed(name: string): FeatureSet {
 const toldPair = ({ stage, student, teacher, shape, tiny_shape }: z.infer<typeof pairSchema>) =>
   `${stage}: ${student} <- ${teacher} ${show(shape)} tiny ${show(tiny_shape)}`;
 
-function featuresRow(set: DistilFolder, which: string): Row {
+function featuresRow(set: DistillFolder, which: string): Row {
   const owner = `features-${which}.json`;
   const read = async () => featuresSchema.parse(await json(set, owner));
   return {

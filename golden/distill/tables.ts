@@ -22,11 +22,11 @@ import { type Computed, list, type Numbers, type Row, type Wanted } from "../row
 import { OpenScheduler } from "../schedulers/tables.js";
 import { equal } from "../tolerances.js";
 import { follow } from "./average.js";
-import { camelCased, type DistilFolder, json, tensorsOf, wantedTensors } from "./folder.js";
+import { camelCased, type DistillFolder, json, tensorsOf, wantedTensors } from "./folder.js";
 import * as near from "./tolerances.js";
 
 /** The scheduler config that schedule.json describes in words; SDXL's if there is none. */
-export async function noiseConfig(set: DistilFolder): Promise<JsonObject> {
+export async function noiseConfig(set: DistillFolder): Promise<JsonObject> {
   const words = set.names.includes("schedule.json")
     ? String((await json(set, "schedule.json")).betas)
     : "linspace(sqrt(0.00085), sqrt(0.012), 1000)^2";
@@ -36,7 +36,7 @@ export async function noiseConfig(set: DistilFolder): Promise<JsonObject> {
   return { beta_schedule: "scaled_linear", beta_start: start, beta_end: end, num_train_timesteps: count };
 }
 
-export async function scheduleRows(set: DistilFolder): Promise<Row[]> {
+export async function scheduleRows(set: DistillFolder): Promise<Row[]> {
   if (!set.names.includes("schedule.json")) return [];
   const config = await noiseConfig(set);
   const isInput = (name: string) => ["latents", "noise", "timesteps"].includes(name);
@@ -136,7 +136,7 @@ const rateSchema = z.array(
   }),
 );
 
-export async function rateRows(set: DistilFolder): Promise<Row[]> {
+export async function rateRows(set: DistillFolder): Promise<Row[]> {
   if (!set.names.includes("lr.json")) return [];
   const schedules = rateSchema.parse((await json(set, "lr.json")).schedules);
   const label = ({ used_at_step: _, ...settings }: (typeof schedules)[number]) => JSON.stringify(settings);
@@ -167,7 +167,7 @@ export function scheduleNamed(name: string): RateSchedule {
 }
 
 /** Decays, and averages along a path, through the optimizer's program. */
-export async function averageRows(set: DistilFolder): Promise<Row[]> {
+export async function averageRows(set: DistillFolder): Promise<Row[]> {
   if (!set.names.includes("ema.json")) return [];
   const { settings, decay_at_step: decays } = z
     .looseObject({
@@ -223,7 +223,7 @@ async function averages(
 
 const dropoutRules: Readonly<Record<string, DropoutRule>> = { empty_string: "empty-string", zeros: "zeros" };
 
-export async function captionRows(set: DistilFolder): Promise<Row[]> {
+export async function captionRows(set: DistillFolder): Promise<Row[]> {
   if (!set.names.includes("captions.json")) return [];
   const isInput = (name: string) => !name.includes("/");
   const file = await tensorsOf(set, "captions.safetensors", { owner: "captions.json", isInput });

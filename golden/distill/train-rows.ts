@@ -1,7 +1,7 @@
 /** @file The rows of train-W.*: a row per variant, the averages, and everything after the plain run. */
 
 import { emaDecay } from "../../src/train/ema.js";
-import type { Layout } from "../../src/train/parameter-buffer.js";
+import type { ParameterBuffer } from "../../src/train/parameter-buffer.js";
 import type { GoldenFile } from "../read.js";
 import {
   type Bound,
@@ -15,12 +15,12 @@ import {
   type Wanted,
 } from "../row.js";
 import { equal } from "../tolerances.js";
-import { camelCased, type DistilFolder, json, once, one, studentsWith, tensorsOf } from "./folder.js";
+import { camelCased, type DistillFolder, json, once, one, studentsWith, tensorsOf } from "./folder.js";
 import type { Nets } from "./networks.js";
 import * as near from "./tolerances.js";
 import { type Trained, type TrainJson, trained, trainSchema } from "./train.js";
 
-export async function trainRows(set: DistilFolder, all: Nets): Promise<Row[]> {
+export async function trainRows(set: DistillFolder, all: Nets): Promise<Row[]> {
   const rows: Row[] = [];
   for (const which of studentsWith(set, "train"))
     rows.push(...(await orFailing(`train-${which}`, () => rowsOf(set, all, which))));
@@ -30,7 +30,7 @@ export async function trainRows(set: DistilFolder, all: Nets): Promise<Row[]> {
 /** A file of the plain run's weights or averages: `kind` after `update` updates. */
 type Snapshot = { readonly kind: "weights" | "ema"; readonly update: number; readonly file: GoldenFile };
 
-async function rowsOf(set: DistilFolder, all: Nets, which: string): Promise<Row[]> {
+async function rowsOf(set: DistillFolder, all: Nets, which: string): Promise<Row[]> {
   const owner = `train-${which}.json`;
   const golden = trainSchema.parse(await json(set, owner));
   const open = (ending: string) => tensorsOf(set, `train-${which}.${ending}.safetensors`, { owner });
@@ -76,7 +76,7 @@ const sumsOf = (variant: string, golden: TrainJson): string[] => {
 function computedOf(
   variant: string,
   golden: TrainJson,
-  layout: Layout,
+  layout: ParameterBuffer,
   run: Trained,
   { mine, files }: Files,
 ): Computed {

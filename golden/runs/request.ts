@@ -63,7 +63,7 @@ export async function requestOf(
   if (pipeline.includes("Img2Img")) for (const ignored of ["width", "height"]) delete rest[ignored];
   return {
     ...(rest as Omit<GenerateRequest, "generator">),
-    ...(image !== undefined && (await pictureOf(image, at, factor))),
+    ...(image !== undefined && (await imageOf(image, at, factor))),
     ...(maskImage !== undefined && { mask: path.join(path.dirname(at), String(maskImage)) }),
     outputType: outputType === "latent" ? "latent" : "image",
     generator: generatorOf(generator),
@@ -74,7 +74,7 @@ export async function requestOf(
 const tensorOfCase = z.strictObject({ file: z.string(), tensor: z.string() });
 
 /** A file beside the runs, or latents of another case; `factor` is pixels per latent pixel. */
-async function pictureOf(image: unknown, at: string, factor: number): Promise<Partial<GenerateRequest>> {
+async function imageOf(image: unknown, at: string, factor: number): Promise<Partial<GenerateRequest>> {
   if (typeof image === "string") return { image: path.join(path.dirname(at), image) };
   const { file, tensor } = tensorOfCase.parse(image);
   const other = await openGolden(path.join(path.dirname(at), file), (name) => name === tensor);

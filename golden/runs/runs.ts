@@ -8,7 +8,7 @@ import { namesIn, openGolden, readGoldenJson } from "../read.js";
 import { type Context, type Golden, list, type Numbers, orFailing, type Row, type Section } from "../row.js";
 import { ofRun } from "../tolerances.js";
 import { type OpenPipeline, pipelines, type Run, runSchema } from "./request.js";
-import { paintRun } from "./traced-run.js";
+import { tracedRun } from "./traced-run.js";
 
 export const runs: Section = async (context) => {
   const folder = path.join(context.folder, "runs");
@@ -38,7 +38,7 @@ async function rowOf(name: string, at: string, open: OpenPipeline, context: Cont
   const { outputs, ...inputs } = parsed.data;
   return {
     name,
-    compute: () => paintRun(inputs, at, open, context),
+    compute: () => tracedRun(inputs, at, open, context),
     expected: () => expectedOf(at, outputs),
   };
 }

@@ -9,7 +9,7 @@ import { runOnce } from "../stages/networks.js";
 import { type OpenPipeline, type RunInputs, requestOf } from "./request.js";
 
 /** From prompt to picture; tensors come in the order of computing. */
-export async function paintRun(
+export async function tracedRun(
   run: RunInputs,
   at: string,
   open: OpenPipeline,
@@ -26,7 +26,7 @@ export async function paintRun(
   }
   const { timesteps, sigmas } = pipeline.scheduler;
   const steps: Step[] = [];
-  const painting = pipeline.paint(prepared);
+  const painting = pipeline.run(prepared);
   let next = await painting.next();
   while (!next.done) {
     steps.push(next.value);
@@ -63,7 +63,7 @@ function conditionsOf({ embeddings: e }: Prepared): [string, Numbers][] {
 /** What the first linear layer of the U-Net's add-embedding sees. */
 async function addEmbeddingInput(
   { components }: DiffusionPipeline,
-  { conditions }: Prepared,
+  { conditioning: conditions }: Prepared,
   { engine }: Context,
 ): Promise<[string, Numbers][]> {
   const { unet } = components;
@@ -91,7 +91,7 @@ function inputOf(out: Tensor, weight: string): Tensor {
   throw new Error(`the network does not use ${weight}`);
 }
 
-function stepTensors(step: Step, { shape, kept }: Prepared): [string, Numbers][] {
+function stepTensors(step: Step, { shape, inpaint: kept }: Prepared): [string, Numbers][] {
   const { index, latentsIn, modelInput, noisePred, prevSample, latents } = step;
   const all = {
     latents_in: latentsIn,

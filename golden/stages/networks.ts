@@ -6,7 +6,7 @@ import { kindOf, readJson } from "../../src/files/file-system.js";
 import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../../src/models/tiny-vae.js";
 import { currentVaeName, decode, encode, vaeConfig } from "../../src/models/vae.js";
 import type { Autoencoder } from "../../src/pipeline/autoencoder.js";
-import { type Part, partProgram, type Trace } from "../../src/pipeline/component.js";
+import { type Component, componentProgram, type Trace } from "../../src/pipeline/component.js";
 import { type Components, type Denoiser, loadComponents } from "../../src/pipeline/components.js";
 import type { TextEncoder } from "../../src/pipeline/text-encoding.js";
 import { Params } from "../../src/tensor/params.js";
@@ -16,7 +16,7 @@ import { namesIn, readGoldenJson } from "../read.js";
 import type { Context } from "../row.js";
 
 /** What a network's weights are called and where they lie. */
-export type Weights = Pick<Part, "name" | "file" | "weights">;
+export type Weights = Pick<Component, "name" | "file" | "weights">;
 export type AnyVae = Pick<Autoencoder, "latentChannels" | "encode" | "decode"> & {
   encoder: Weights;
   decoder: Weights;
@@ -112,7 +112,7 @@ async function foldersOfRuns(file: string, { folder }: Context): Promise<string[
 
 function doesFit({ part, trace }: Denoiser, engine: Engine): boolean {
   try {
-    partProgram(part.name, part.file, part.weights, trace, engine);
+    componentProgram(part.name, part.file, part.weights, trace, engine);
     return true;
   } catch {
     return false;
@@ -136,7 +136,7 @@ export async function runOnce(
   inputs: Readonly<Record<string, Values>>,
   engine: Engine,
 ): Promise<Record<string, Values>> {
-  const session = await engine.load(partProgram(name, file, weights, trace, engine));
+  const session = await engine.load(componentProgram(name, file, weights, trace, engine));
   try {
     return await session.run(inputs);
   } finally {

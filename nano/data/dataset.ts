@@ -48,11 +48,7 @@ export const forMeasuring = (concept: Concept, nouns: ReadonlySet<string>): bool
 const other = backgroundNames.filter((name) => name !== "white");
 
 /** One picture per drawing of every concept, half of them on white; those of `forMeasuring` in a folder of their own. */
-export async function writeEvery(
-  data: Data,
-  folder: string,
-  onPicture: (done: number) => void,
-): Promise<void> {
+export async function writeEvery(data: Data, folder: string, onImage: (done: number) => void): Promise<void> {
   const codes = new Set(data.nouns.map((noun) => noun.code));
   const held = new Set(
     data.nouns.flatMap((noun) =>
@@ -70,7 +66,7 @@ export async function writeEvery(
       const background = draw() < 0.5 ? "white" : other[below(other.length, draw)]!;
       const set = held.has(key) || forMeasuring(concept, codes) ? sets.test : sets.train;
       await set.add(laidOn(await render(drawing), backgrounds[background]), concept.label);
-      onPicture(++done);
+      onImage(++done);
     }
   }
   for (const set of Object.values(sets)) await set.end();
@@ -80,7 +76,7 @@ export async function writeEvery(
 export async function writeNouns(
   data: Data,
   folder: string,
-  onPicture: (done: number) => void,
+  onImage: (done: number) => void,
   { heldOut = false } = {},
 ): Promise<void> {
   const writer = new Writer(folder);
@@ -93,7 +89,7 @@ export async function writeNouns(
       const colours = shuffled(other, draw).slice(0, coloured);
       for (const background of [...Array<Background>(onWhite).fill("white"), ...colours]) {
         await writer.add(laidOn(rgba, backgrounds[background]), caption(noun, style, background, draw));
-        onPicture(writer.count);
+        onImage(writer.count);
       }
     }
   await writer.end();

@@ -72,7 +72,7 @@ const iconify: Partial<Record<Style, string>> = {
   fxemoji: "fxemoji",
   streamline: "streamline-emojis",
 };
-const pictures3d = path.join(packages, "@lobehub", "fluent-emoji-3d", "assets");
+const images3d = path.join(packages, "@lobehub", "fluent-emoji-3d", "assets");
 
 const shortcodeSets = ["cldr", "emojibase", "github", "iamcal", "joypixels"];
 
@@ -130,9 +130,9 @@ function* readSet(
 ): Generator<[string, Drawing]> {
   const set = iconify[style];
   if (set === undefined) {
-    for (const name of readdirSync(pictures3d).sort()) {
+    for (const name of readdirSync(images3d).sort()) {
       const code = codeOf(path.basename(name, ".webp"));
-      if (known.has(code)) yield [code, { file: path.join(pictures3d, name) }];
+      if (known.has(code)) yield [code, { file: path.join(images3d, name) }];
     }
     return;
   }

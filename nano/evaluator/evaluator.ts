@@ -4,20 +4,20 @@ import sharp from "sharp";
 import { floatsOf, type Values } from "../../src/engine/engine.js";
 import { lower } from "../../src/engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../../src/engine/ort/blocking-engine.js";
-import { fromPicture, type Picture } from "../../src/image/pixels.js";
+import { fromRgbImage, type RgbImage } from "../../src/image/pixels.js";
 import { Params, tracing } from "../../src/tensor/params.js";
 import { input, type Tensor } from "../../src/tensor/tensor.js";
 import { openSafetensors } from "../../src/weights/safetensors-file.js";
 import type { Data } from "../data/dataset.js";
 import { type Answers, classesOf, type Question } from "../labels.js";
-import { judge, judgedSize } from "./network.js";
+import { evaluatedSize, evaluator } from "./network.js";
 import { type Drawing, keptSamples, lookOf } from "./samples.js";
 
 type Weights = Readonly<Record<string, Values>>;
 
 const batchSize = 32;
 
-export class Judge {
+export class Evaluator {
   readonly #session: BlockingSession;
   readonly #weights: Weights;
   /** The nouns that it can tell apart, which it answers by their numbers here. */
@@ -29,10 +29,10 @@ export class Judge {
     this.nouns = nouns;
   }
 
-  static async open(engine: BlockingEngine, file: string, data: Data): Promise<Judge> {
+  static async open(engine: BlockingEngine, file: string, data: Data): Promise<Evaluator> {
     const params = new Map<string, Tensor>();
-    const picture = input("picture", [batchSize, 3, judgedSize, judgedSize]);
-    const outputs = judge(new Params(tracing(params)), classesOf(data), picture);
+    const image = input("picture", [batchSize, 3, evaluatedSize, evaluatedSize]);
+    const outputs = evaluator(new Params(tracing(params)), classesOf(data), image);
     const weights = await openSafetensors(file);
     const read = [...params].map(async ([name, { shape }]) => [
       name,
@@ -40,18 +40,18 @@ export class Judge {
     ]);
     const session = await engine.load(lower("judge", outputs));
     const nouns = data.nouns.map(({ name }) => name);
-    return new Judge(session, Object.fromEntries(await Promise.all(read)), nouns);
+    return new Evaluator(session, Object.fromEntries(await Promise.all(read)), nouns);
   }
 
   /** pictures: [3, 64, 64] in -1..1 each. Of styles with one look the first is answered. */
-  async answers(pictures: readonly Float32Array[]): Promise<Answers[]> {
-    const area = 3 * judgedSize ** 2;
+  async answers(images: readonly Float32Array[]): Promise<Answers[]> {
+    const area = 3 * evaluatedSize ** 2;
     const all: Answers[] = [];
-    for (let from = 0; from < pictures.length; from += batchSize) {
-      const some = pictures.slice(from, from + batchSize);
+    for (let from = 0; from < images.length; from += batchSize) {
+      const some = images.slice(from, from + batchSize);
       const data = new Float32Array(batchSize * area);
-      for (const [i, picture] of some.entries()) data.set(picture, i * area);
-      const shape = [batchSize, 3, judgedSize, judgedSize];
+      for (const [i, image] of some.entries()) data.set(image, i * area);
+      const shape = [batchSize, 3, evaluatedSize, evaluatedSize];
       const results = await this.#session.run({ ...this.#weights, picture: { data, shape } });
       for (const i of some.keys()) {
         const answer = (q: Question) => largest(rowOf(floatsOf(results[q]), i));
@@ -69,10 +69,10 @@ const rowOf = (rows: Float32Array, i: number) =>
 const largest = (row: Float32Array) => row.indexOf(Math.max(...row));
 
 /** A picture of any size as the judge sees it. */
-export async function shrunk({ data, width, height }: Picture): Promise<Float32Array> {
+export async function shrunk({ data, width, height }: RgbImage): Promise<Float32Array> {
   const raw = { width, height, channels: 3 } as const;
-  const small = sharp(data, { raw }).resize(judgedSize, judgedSize, { kernel: "cubic" }).removeAlpha();
-  return fromPicture({ data: await small.raw().toBuffer(), width: judgedSize, height: judgedSize });
+  const small = sharp(data, { raw }).resize(evaluatedSize, evaluatedSize, { kernel: "cubic" }).removeAlpha();
+  return fromRgbImage({ data: await small.raw().toBuffer(), width: evaluatedSize, height: evaluatedSize });
 }
 
 /** The share of right answers to each question. */
@@ -84,11 +84,11 @@ export function accuracy(given: readonly Answers[], right: readonly Answers[]): 
 
 /** How the judge does on renderings that it was not trained on. */
 export async function keptAccuracy(
-  judge: Judge,
+  evaluator: Evaluator,
   drawings: readonly Drawing[],
 ): Promise<Record<Question, number>> {
   const shown = keptSamples(drawings);
-  const given = await judge.answers(shown.map(({ picture }) => picture));
+  const given = await evaluator.answers(shown.map(({ image }) => image));
   return accuracy(
     given,
     shown.map(({ drawing: { noun, style }, background }) => ({ noun, style: lookOf(style), background })),

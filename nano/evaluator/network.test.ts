@@ -6,13 +6,13 @@ import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { layoutOf, wholeProgram } from "../../src/train/gradient-program.js";
 import { randomWeight } from "../../src/train/random-weights.js";
 import { questions, rightAnswers } from "../labels.js";
-import { judgedSize, judgeLoss } from "./network.js";
+import { evaluatedSize, evaluatorLoss } from "./network.js";
 
 const classes = { noun: 5, style: 3, background: 2 };
 
 describe("a judge that knows nothing", () => {
   it("is as surprised as a guess among all answers, and learns from it", async () => {
-    const loss = judgeLoss(classes, 2);
+    const loss = evaluatorLoss(classes, 2);
     const layout = layoutOf(loss);
     const shapes = new Map([...loss.params].map(([name, { shape }]) => [name, shape]));
     const generator = new Generator(1);
@@ -21,9 +21,9 @@ describe("a judge that knows nothing", () => {
       if (!questions.some((q) => name.startsWith(q)))
         layout.view(weights, name).set(randomWeight(name, shapes, generator));
     const program = await wholeProgram(blockingEngine({ threads: 1 }), loss, layout);
-    const picture = {
-      data: generator.normal(2 * 3 * judgedSize ** 2),
-      shape: [2, 3, judgedSize, judgedSize],
+    const image = {
+      data: generator.normal(2 * 3 * evaluatedSize ** 2),
+      shape: [2, 3, evaluatedSize, evaluatedSize],
     };
     const gradient = new Float32Array(layout.total);
     // The first of the two pictures is the first of everything, the second the last.
@@ -31,7 +31,7 @@ describe("a judge that knows nothing", () => {
       { noun: 0, style: 0, background: 0 },
       { noun: 4, style: 2, background: 1 },
     ];
-    const inputs = { picture, ...rightAnswers(right, classes) };
+    const inputs = { picture: image, ...rightAnswers(right, classes) };
     const terms = await program.run(weights, inputs, gradient);
     for (const q of questions) expect(terms[q]![0]).toBeCloseTo(Math.log(classes[q]), 4);
     // The bias of an answer rises by how much too little it was expected: 1/2 right of two, expected 1/5.

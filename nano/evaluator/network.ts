@@ -19,13 +19,13 @@ import type { TracedLoss } from "../../src/train/gradient-program.js";
 import { type Classes, type Question, questions, rightInputs, surprise } from "../labels.js";
 
 /** Height and width of the pictures it is shown. */
-export const judgedSize = 64;
+export const evaluatedSize = 64;
 const stages = [32, 64, 128, 192];
 
 /** picture: [B, 3, 64, 64] in -1..1 -> the probability of every answer to each question: [B, n] */
-export function judge(p: Params, classes: Classes, picture: Tensor): Record<Question, Tensor> {
-  const B = picture.shape[0]!;
-  let h = picture;
+export function evaluator(p: Params, classes: Classes, image: Tensor): Record<Question, Tensor> {
+  const B = image.shape[0]!;
+  let h = image;
   const textures: Tensor[] = [];
   for (const [i, width] of stages.entries()) {
     h = conv2d(p.at("down", i), h, width, { stride: 2 });
@@ -52,12 +52,12 @@ function block(p: Params, x: Tensor): Tensor {
 }
 
 /** The cross-entropies, added up. Inputs: `picture`, and the right answers. */
-export function judgeLoss(classes: Classes, batch: number): TracedLoss {
+export function evaluatorLoss(classes: Classes, batch: number): TracedLoss {
   const params = new Map<string, Tensor>();
-  const answers = judge(
+  const answers = evaluator(
     new Params(tracing(params)),
     classes,
-    input("picture", [batch, 3, judgedSize, judgedSize]),
+    input("picture", [batch, 3, evaluatedSize, evaluatedSize]),
   );
   const right = rightInputs(classes, batch);
   const losses = questions.map((q) => [q, surprise(right[q], answers[q])] as const);

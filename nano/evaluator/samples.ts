@@ -10,7 +10,7 @@ import { type Data, drawingOf } from "../data/dataset.js";
 import { styles } from "../data/emoji.js";
 import { pairOf } from "../data/nouns.js";
 import { render, size } from "../data/render.js";
-import { judgedSize as side } from "./network.js";
+import { evaluatedSize as side } from "./network.js";
 
 /** A drawing, and the numbers of the backgrounds on which it is not shown in training. */
 export type Drawing = {
@@ -71,13 +71,13 @@ export function plain({ pixels }: Drawing, background: Background): Float32Array
 /** A picture that could have been the drawing's: [3, side, side] in -1..1 */
 function augmented(drawing: Drawing, background: number, draw: () => number): Float32Array {
   const moved = { ...drawing, pixels: shifted(drawing.pixels, draw) };
-  let picture = plain(moved, backgroundNames[background]!);
-  if (draw() < 0.6) picture = blurred(picture, draw() * 0.8);
+  let image = plain(moved, backgroundNames[background]!);
+  if (draw() < 0.6) image = blurred(image, draw() * 0.8);
   const [gain, lift, noise] = [0.9 + 0.2 * draw(), 0.16 * (draw() - 0.5), 0.12 * draw()];
   // Three uniform numbers are near enough to a normal one.
-  for (let i = 0; i < picture.length; i++)
-    picture[i] = picture[i]! * gain + lift + noise * (draw() + draw() + draw() - 1.5);
-  return picture;
+  for (let i = 0; i < image.length; i++)
+    image[i] = image[i]! * gain + lift + noise * (draw() + draw() + draw() - 1.5);
+  return image;
 }
 
 /** Scaled by up to a sixteenth and moved by up to a thirty-second, bilinear. */
@@ -103,18 +103,18 @@ function shifted(pixels: Float32Array, draw: () => number): Float32Array {
 }
 
 /** Mixed by `share` with the mean of each pixel's four neighbours. */
-function blurred(picture: Float32Array, share: number): Float32Array {
-  const out = Float32Array.from(picture);
-  for (let i = 0; i < picture.length; i++) {
+function blurred(image: Float32Array, share: number): Float32Array {
+  const out = Float32Array.from(image);
+  for (let i = 0; i < image.length; i++) {
     const [x, y] = [i % side, Math.floor(i / side) % side];
     if (x === 0 || y === 0 || x === side - 1 || y === side - 1) continue;
-    const around = (picture[i - 1]! + picture[i + 1]! + picture[i - side]! + picture[i + side]!) / 4;
-    out[i] = picture[i]! * (1 - share) + around * share;
+    const around = (image[i - 1]! + image[i + 1]! + image[i - side]! + image[i + side]!) / 4;
+    out[i] = image[i]! * (1 - share) + around * share;
   }
   return out;
 }
 
-export type Sample = { drawing: Drawing; background: number; picture: Float32Array };
+export type Sample = { drawing: Drawing; background: number; image: Float32Array };
 
 /** Batch number `batch` of a run. */
 export function sampleBatch(drawings: readonly Drawing[], size: number, batch: number): Sample[] {
@@ -123,7 +123,7 @@ export function sampleBatch(drawings: readonly Drawing[], size: number, batch: n
     const drawing = drawings[below(drawings.length, draw)]!;
     const shown = [...backgroundNames.keys()].filter((i) => !drawing.kept.includes(i));
     const background = shown[below(shown.length, draw)]!;
-    return { drawing, background, picture: augmented(drawing, background, draw) };
+    return { drawing, background, image: augmented(drawing, background, draw) };
   });
 }
 
@@ -132,8 +132,8 @@ export function keptSamples(drawings: readonly Drawing[]): Sample[] {
   const draw = seeded(0, "judge kept");
   return drawings.flatMap((drawing) =>
     drawing.kept.flatMap((background) => [
-      { drawing, background, picture: plain(drawing, backgroundNames[background]!) },
-      { drawing, background, picture: augmented(drawing, background, draw) },
+      { drawing, background, image: plain(drawing, backgroundNames[background]!) },
+      { drawing, background, image: augmented(drawing, background, draw) },
     ]),
   );
 }

@@ -9,12 +9,12 @@ import { train } from "../../src/train/trainer.js";
 import { writeSafetensors } from "../../src/weights/safetensors-file.js";
 import { classifierJob, steadily } from "../classifier.js";
 import { type Classes, rightAnswers } from "../labels.js";
-import { judgedSize, judgeLoss } from "./network.js";
+import { evaluatedSize, evaluatorLoss } from "./network.js";
 import { type Drawing, sampleBatch } from "./samples.js";
 
 const batchSize = 32;
 
-export async function trainJudge(
+export async function trainEvaluator(
   engine: BlockingEngine,
   drawings: readonly Drawing[],
   classes: Classes,
@@ -33,7 +33,7 @@ export async function trainJudge(
   const job = await classifierJob(engine, {
     network: "judge",
     batchSize,
-    loss: judgeLoss(classes, batchSize),
+    loss: evaluatorLoss(classes, batchSize),
     inputsOf: (batch) => inputsOf(drawings, classes, batch),
     save: async (layout, weights) => {
       await mkdir(folder, { recursive: true });
@@ -47,13 +47,13 @@ export async function trainJudge(
 }
 
 function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): Record<string, Values> {
-  const area = 3 * judgedSize ** 2;
-  const picture = new Float32Array(batchSize * area);
+  const area = 3 * evaluatedSize ** 2;
+  const image = new Float32Array(batchSize * area);
   const samples = sampleBatch(shown, batchSize, batch);
-  for (const [i, sample] of samples.entries()) picture.set(sample.picture, i * area);
+  for (const [i, sample] of samples.entries()) image.set(sample.image, i * area);
   const right = samples.map(({ drawing: { noun, style }, background }) => ({ noun, style, background }));
   return {
-    picture: { data: picture, shape: [batchSize, 3, judgedSize, judgedSize] },
+    picture: { data: image, shape: [batchSize, 3, evaluatedSize, evaluatedSize] },
     ...rightAnswers(right, classes),
   };
 }

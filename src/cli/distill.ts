@@ -7,12 +7,17 @@ import { Cancelled, InvalidRequest } from "../errors.js";
 import { readJson } from "../files/file-system.js";
 import { loadComponents } from "../pipeline/components.js";
 import { openCache } from "../train/cache/cache.js";
-import { checkBatches, type DistilOptions, distilJob, storeTeacher } from "../train/distillation-task.js";
+import {
+  checkBatches,
+  type DistillationOptions,
+  distillationTask,
+  storeTeacher,
+} from "../train/distillation-task.js";
 import { checkExport, exportModel } from "../train/export.js";
 import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { trainingOptions } from "../train/options.js";
 import { distillationPlan } from "../train/plan.js";
-import { paintSamples } from "../train/samples.js";
+import { generateSamples } from "../train/samples.js";
 import { studentConfig } from "../train/student.js";
 import { TeacherStore } from "../train/teacher-store.js";
 import { train } from "../train/trainer.js";
@@ -40,7 +45,7 @@ type Flags = TrainingFlags & {
   link?: boolean;
 };
 
-export function distilCommand(): Command {
+export function distillCommand(): Command {
   const command = new Command("distill")
     .description("Cut a student U-Net out of a teacher and distil it, as KOALA does.")
     .requiredOption("-t, --teacher <folder>", "diffusers folder of the teacher")
@@ -113,7 +118,7 @@ async function distil(flags: Flags): Promise<void> {
     checkBatches(cache, options.trainBatchSize);
     const { weights, file } = components.unet.part;
     const stored = flags.teacherCache === undefined ? undefined : new TeacherStore(flags.teacherCache);
-    const setup: DistilOptions = {
+    const setup: DistillationOptions = {
       engine,
       options,
       teacher: { config: teacherConfig, weights, file },
@@ -131,10 +136,10 @@ async function distil(flags: Flags): Promise<void> {
         data: path.basename(data),
       },
       save: (unet) => save(unet),
-      paint: (step) => paintSamples(output, step, options.validationPrompts, engine),
+      paint: (step) => generateSamples(output, step, options.validationPrompts, engine),
     };
     if (flags.phase === "teacher") return await teacherPhase(setup, stored!, progress, signal, say);
-    const job = distilJob(setup);
+    const job = distillationTask(setup);
     const save = (flat: Float32Array) => exportModel({ ...plan, weights: job.layout.tensors(flat) });
     const finished = await train(job, {
       folder: output,
@@ -154,7 +159,7 @@ async function distil(flags: Flags): Promise<void> {
 
 /** Lets the teacher alone leave its results on disk for every batch of the run. */
 async function teacherPhase(
-  setup: DistilOptions,
+  setup: DistillationOptions,
   store: TeacherStore,
   progress: Progress,
   signal: AbortSignal,

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "vitest";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { trainingOptions } from "../train/options.js";
-import { distilCommand } from "./distill.js";
+import { distillCommand } from "./distill.js";
 import { inFlags, onCommandLine } from "./flag-names.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
@@ -29,10 +29,10 @@ describe("an error about an option", () => {
     expect(rate).toThrow("learningRate: must be a number of at least 0, got -1.");
     expect(said(trainCommand(), rate)).toBe("--lr: must be a number of at least 0, got -1.");
     const warmup = { lrScheduler: "cosine", lrWarmupSteps: 20, maxTrainSteps: 10 };
-    expect(said(distilCommand(), () => trainingOptions(warmup))).toBe(
+    expect(said(distillCommand(), () => trainingOptions(warmup))).toBe(
       "--warmup: must be fewer than --steps (10), got 20.",
     );
-    expect(said(distilCommand(), () => trainingOptions({ lrWarmupSteps: 5 }))).toMatch(
+    expect(said(distillCommand(), () => trainingOptions({ lrWarmupSteps: 5 }))).toMatch(
       /^--warmup: must be 0 with --lr-schedule "constant", got 5\./,
     );
     expect(said(trainCommand(), () => trainingOptions({ ema: { decay: 2 } }))).toMatch(/^--ema: must be a n/);
@@ -70,7 +70,7 @@ describe("a sentence", () => {
   ])("%s", (text, flags) => expect(inFlags(text)).toBe(flags));
 
   test("names flags that there are", () => {
-    const there = flagsOf(distilCommand(), trainCommand());
+    const there = flagsOf(distillCommand(), trainCommand());
     const named = Object.entries(trainingFlags).filter(([name, flag]) => flag && /[A-Z]/.test(name));
     for (const [name] of named) expect(there).toContain(inFlags(name));
     for (const name of ["captionColumn", "imageColumn"]) expect(there).toContain(inFlags(name));

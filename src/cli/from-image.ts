@@ -3,7 +3,7 @@
 import path from "node:path";
 import { type FileError, InvalidRequest, ModelError } from "../errors.js";
 import type { SavedRequest } from "../pipeline/metadata/read.js";
-import type { ModelRecord, PictureRecord } from "../pipeline/metadata/schema.js";
+import type { ImageMetadata, ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline, type LoadOptions } from "../pipeline/pipeline.js";
 import { fileHash } from "../weights/fingerprint.js";
 import { placesOf, remember } from "./known-models.js";
@@ -34,7 +34,7 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
     if (latest === undefined) throw unknown(option, part.name, part.fingerprint);
     return latest;
   };
-  const picture = async (option: string, own: string | undefined, recorded: PictureRecord["image"]) => {
+  const picture = async (option: string, own: string | undefined, recorded: ImageMetadata["image"]) => {
     if (own === undefined) return recorded && found(option, recorded.name, recorded.sha256);
     if (recorded && (await hashIn(own)) !== recorded.sha256)
       say(`${option}: another picture than ${recorded.name ?? "the one painted from"}`);
@@ -92,9 +92,9 @@ async function opened(folder: string, load: LoadOptions, replaced: boolean) {
 }
 
 /** How the loaded model differs from the picture's, in words. */
-export function differences({ model }: SavedRequest, loaded: ModelRecord): string[] {
+export function differences({ model }: SavedRequest, loaded: ModelMetadata): string[] {
   if (model?.fingerprint === undefined) return [];
-  const loras = (of: Partial<ModelRecord>) => of.loras?.map(({ sha256, scale }) => [sha256, scale]);
+  const loras = (of: Partial<ModelMetadata>) => of.loras?.map(({ sha256, scale }) => [sha256, scale]);
   return [
     ...(model.fingerprint === loaded.fingerprint ? [] : ["model"]),
     ...(model.unet?.fingerprint === loaded.unet?.fingerprint ? [] : ["U-Net"]),
@@ -105,7 +105,7 @@ export function differences({ model }: SavedRequest, loaded: ModelRecord): strin
 
 /** Notes where everything that a picture was painted from is, for `--from`. */
 export async function rememberSources(
-  { model, image, mask }: PictureRecord,
+  { model, image, mask }: ImageMetadata,
   folder: string,
   given: Sources,
 ): Promise<FileError | undefined> {

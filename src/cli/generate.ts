@@ -10,12 +10,12 @@ import { InvalidRequest } from "../errors.js";
 import { readFile, systemCode } from "../files/file-system.js";
 import { decodeText } from "../files/text-file.js";
 import { formatOf } from "../image/codec.js";
-import { modelOrShipped } from "../pipeline/bundled-model.js";
+import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { diffusersDefaults, requestKind } from "../pipeline/diffusers-defaults.js";
 import type { Lora } from "../pipeline/lora.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
 import { readRequest, type SavedRequest } from "../pipeline/metadata/read.js";
-import { type Advice, adviceFor } from "../pipeline/model-defaults.js";
+import { type ModelDefaults, modelDefaultsOf } from "../pipeline/model-defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import { differences, openSeen, rememberSources, sourcesOf } from "./from-image.js";
@@ -127,11 +127,13 @@ async function generate(words: string[], given: Options): Promise<void> {
   const { signal, done } = stopOnInterrupt(say);
   const progress = new Progress({ quiet: options.quiet === true });
   try {
-    const { advice, source } = saved?.exact ? { advice: {}, source: "the picture" } : await adviceFor(folder);
+    const { defaults: modelDefaults, source } = saved?.exact
+      ? { defaults: {}, source: "the image" }
+      : await modelDefaultsOf(folder);
     const reworded = words.length > 0 || given.prompts !== undefined;
     const before = saved ? savedRequest(saved, options, reworded) : {};
-    setScheduler(pipeline, options, advice, saved);
-    const chosen = settings(pipeline, options, advice, before);
+    setScheduler(pipeline, options, modelDefaults, saved);
+    const chosen = settings(pipeline, options, modelDefaults, before);
     say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
     const seed = resolveSeed(options.seed ?? saved?.request.seed);
     if (options.metadata) checkRoom(output.file(0, seed), prompts, chosen.request);
@@ -196,7 +198,7 @@ async function opened(options: Options, given: Options, saved: SavedRequest | un
   if (options.model === undefined) {
     if (saved) return openSeen(saved, { ...load, replaced: Boolean(given.unet ?? given.vae ?? given.lora) });
   }
-  const folder = await resolveShown(modelOrShipped(options.model), hubOptions(options));
+  const folder = await resolveShown(modelOrBundled(options.model), hubOptions(options));
   const pipeline = await DiffusionPipeline.fromPretrained(folder, load);
   const other = saved ? differences(saved, await pipeline.model()) : [];
   if (other.length > 0) say(`not what the picture was painted with: ${other.join(", ")}`);
@@ -254,18 +256,18 @@ const loadOptions = ({ variant, vae, unet, lora, threads }: Options) => ({
 function settings(
   pipeline: DiffusionPipeline,
   options: Options,
-  advice: Advice,
+  modelDefaults: ModelDefaults,
   before: Omit<Partial<GenerateRequest>, "prompt" | "seed">,
 ) {
   const sources = { image: options.image ?? before.image, mask: options.mask ?? before.mask };
   const kind = requestKind(sources);
   const own = diffusersDefaults[pipeline.components.family][kind];
-  const steps = options.steps ?? before.numInferenceSteps ?? advice.steps ?? own.steps;
-  const guidance = options.guidance ?? before.guidanceScale ?? advice.guidance ?? own.guidanceScale;
-  const advised = options.image === undefined ? advice : {}; // a picture brings its own size
+  const steps = options.steps ?? before.numInferenceSteps ?? modelDefaults.steps ?? own.steps;
+  const guidance = options.guidance ?? before.guidanceScale ?? modelDefaults.guidance ?? own.guidanceScale;
+  const advised = options.image === undefined ? modelDefaults : {}; // a picture brings its own size
   const width = options.width ?? before.width ?? advised.width;
   const height = options.height ?? before.height ?? advised.height;
-  const negative = options.negative ?? before.negativePrompt ?? advice.negative;
+  const negative = options.negative ?? before.negativePrompt ?? modelDefaults.negative;
   const rng = options.rng ?? before.rng;
   const { className, config } = pipeline.scheduler;
   const rule = config.timestepSpacing;
@@ -307,7 +309,12 @@ function settings(
 }
 
 /** Of a picture that another program painted, only what differs from the model's own scheduler is known. */
-function setScheduler(pipeline: DiffusionPipeline, options: Options, advice: Advice, saved?: SavedRequest) {
+function setScheduler(
+  pipeline: DiffusionPipeline,
+  options: Options,
+  modelDefaults: ModelDefaults,
+  saved?: SavedRequest,
+) {
   const choice = options.scheduler === undefined ? undefined : schedulerNamed(options.scheduler);
   const spacing = options.spacing === undefined ? {} : { timestep_spacing: options.spacing };
   const own =
@@ -317,7 +324,7 @@ function setScheduler(pipeline: DiffusionPipeline, options: Options, advice: Adv
   const differing = saved?.exact || choice ? undefined : saved?.scheduler;
   pipeline.scheduler = schedulerFromConfig(
     own.config,
-    { ...advice.scheduler, ...differing?.config, ...choice?.overrides, ...spacing },
+    { ...modelDefaults.scheduler, ...differing?.config, ...choice?.overrides, ...spacing },
     choice?.className ?? differing?.className ?? own.className,
   );
 }

@@ -11,20 +11,20 @@ import { withPngTexts } from "../image/metadata/png-texts.js";
 import { xmpPacket } from "../image/metadata/xmp.js";
 import { drawSheet } from "../image/sheet.js";
 import { defaultLimits } from "../jobs/limits.js";
-import type { Catalogue } from "../jobs/model-registry.js";
-import { openPainter } from "../jobs/pipeline-processor.js";
-import type { Order } from "../jobs/processor.js";
-import { settle } from "../jobs/resolve-request.js";
+import type { ModelRegistry } from "../jobs/model-registry.js";
+import { openProcessor } from "../jobs/pipeline-processor.js";
+import type { JobRequest } from "../jobs/processor.js";
+import { resolveRequest } from "../jobs/resolve-request.js";
 import type { GenerationRequest } from "../jobs/schemas.js";
-import type { ModelRecord } from "../pipeline/metadata/schema.js";
+import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { cellFile, sheetName } from "./grid-folder.js";
 import { writeOutputs } from "./output-files.js";
 import { Progress, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 /** A cell that is checked and has its place. */
-export type PlacedCell = Cell & { order: Order; file: string };
+export type PlacedCell = Cell & { request: JobRequest; file: string };
 
-type PaintOptions = { output: string; quiet?: boolean; threads?: number };
+type CellOptions = { output: string; quiet?: boolean; threads?: number };
 
 /** On one's own machine nothing but the model limits a cell. */
 const limits = { ...defaultLimits, pixels: 8192 * 8192, steps: 1000, count: 1 };
@@ -33,51 +33,51 @@ const limits = { ...defaultLimits, pixels: 8192 * 8192, steps: 1000, count: 1 };
 export function placed(
   base: GenerationRequest,
   axes: Axes,
-  catalogue: Catalogue,
-  model: ModelRecord,
+  models: ModelRegistry,
+  model: ModelMetadata,
 ): Promise<PlacedCell[]> {
   return Promise.all(
     cellsOf(axes).map(async (cell) => {
-      const order = await settle(cellSettings(base, axes, cell), catalogue, limits);
-      return { ...cell, order, file: cellFile(axes, cell, order, model) };
+      const request = await resolveRequest(cellSettings(base, axes, cell), models, limits);
+      return { ...cell, request, file: cellFile(axes, cell, request, model) };
     }),
   );
 }
 
-export async function paintCells(
+export async function generateCells(
   cells: readonly PlacedCell[],
-  catalogue: Catalogue,
-  { output, quiet = false, threads }: PaintOptions,
+  models: ModelRegistry,
+  { output, quiet = false, threads }: CellOptions,
   say: (line: string) => void,
 ): Promise<void> {
   if (cells.length === 0) return;
-  const painter = openPainter(catalogue, threads === undefined ? {} : { threads });
+  const processor = openProcessor(models, threads === undefined ? {} : { threads });
   const { signal, done } = stopOnInterrupt((line) => say(`${line}; the same command goes on`));
   const progress = new Progress({ quiet });
-  const total = cells.reduce((sum, { order }) => sum + order.settings.steps, 0);
+  const total = cells.reduce((sum, { request }) => sum + request.settings.steps, 0);
   const started = performance.now();
   let before = 0;
   const warn = warnOnce();
   try {
     progress.start("painting", total);
-    for (const [i, { order, file }] of cells.entries()) {
+    for (const [i, { request, file }] of cells.entries()) {
       if (signal.aborted) throw new Cancelled("the grid");
-      for await (const event of painter.paint(order, signal)) {
+      for await (const event of processor.process(request, signal)) {
         if (event.type === "image") {
           await write(path.join(output, file), event.image.bytes);
           event.image.warnings?.forEach(warn);
         }
         if (event.type !== "step") continue;
-        const steps = before + (event.step / event.total) * order.settings.steps;
+        const steps = before + (event.step / event.total) * request.settings.steps;
         const left = ((performance.now() - started) / 1000 / steps) * (total - steps);
         progress.step(Math.round(steps), left, `cell ${i + 1} of ${cells.length}`);
       }
-      before += order.settings.steps;
+      before += request.settings.steps;
     }
   } finally {
     progress.stop();
     done();
-    await painter.close();
+    await processor.close();
   }
 }
 
@@ -89,7 +89,7 @@ export async function saveSheet(
 ): Promise<void> {
   const files: Uint8Array[] = [];
   for (const { file } of cells) files.push(await readFile(path.join(output, file)));
-  const { settings } = cells[0]!.order;
+  const { settings } = cells[0]!.request;
   const { width, height } = settings;
   const layout = sheetLayout(sheetContent({ ...base, width, height }, axes, settings));
   const { prompt, negativePrompt } = base;

@@ -8,8 +8,8 @@ import { z } from "zod";
 import { InvalidRequest } from "../errors.js";
 import { ifThere, readFile, writeWhole } from "../files/file-system.js";
 import { type Axes, axisLabel, type Cell } from "../grid/axes.js";
-import type { Order } from "../jobs/processor.js";
-import type { ModelRecord } from "../pipeline/metadata/schema.js";
+import type { JobRequest } from "../jobs/processor.js";
+import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { bytesHash, hashOf } from "../weights/fingerprint.js";
 
 const manifestName = "grid.json";
@@ -28,16 +28,16 @@ export type Manifest = {
   prompt: string;
   /** Of all cells, where no axis varies it. */
   seed: string;
-  model: ModelRecord;
+  model: ModelMetadata;
   axes: Axes;
-  cells: readonly { column: number; row: number; file: string; settings: Order["settings"] }[];
+  cells: readonly { column: number; row: number; file: string; settings: JobRequest["settings"] }[];
 };
 
 /** The seed of the grid that the folder holds, if it holds one; InvalidRequest if it is another grid. */
 export async function seedBefore(
   folder: string,
   prompt: string,
-  model: ModelRecord,
+  model: ModelMetadata,
 ): Promise<string | undefined> {
   const file = path.join(folder, manifestName);
   const text = await ifThere(() => readFile(file, "utf8"));
@@ -63,8 +63,13 @@ function parsed(text: string): unknown {
 }
 
 /** Where a cell's picture goes, below the folder. */
-export function cellFile({ x, y }: Axes, { column, row }: Cell, order: Order, model: ModelRecord): string {
-  const { settings, scheduler, image, mask } = order;
+export function cellFile(
+  { x, y }: Axes,
+  { column, row }: Cell,
+  request: JobRequest,
+  model: ModelMetadata,
+): string {
+  const { settings, scheduler, image, mask } = request;
   const sources = [image, mask].map((bytes) => bytes && bytesHash(bytes));
   const hash = hashOf([model.fingerprint, settings, scheduler, sources]).replace(/^sha256:/, "");
   const words = [axisLabel(x, column), ...(y ? [axisLabel(y, row)] : [])].map(slug).filter(Boolean);

@@ -7,13 +7,13 @@ import { resolveSeed, seedPattern } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { kindOf, readFile } from "../files/file-system.js";
 import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
-import { type Catalogue, kindDefaults, modelNamed, openCatalogue } from "../jobs/model-registry.js";
+import { kindDefaults, type ModelRegistry, modelNamed, openModelRegistry } from "../jobs/model-registry.js";
 import type { GenerationRequest } from "../jobs/schemas.js";
-import { modelOrShipped } from "../pipeline/bundled-model.js";
+import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { requestKind } from "../pipeline/diffusers-defaults.js";
-import type { ModelRecord } from "../pipeline/metadata/schema.js";
+import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
-import { paintCells, placed, saveSheet } from "./grid-cells.js";
+import { generateCells, placed, saveSheet } from "./grid-cells.js";
 import { seedBefore, sheetName, writeManifest } from "./grid-folder.js";
 import { resolveShown } from "./models.js";
 import { numberOption } from "./numbers.js";
@@ -82,14 +82,14 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const { output, quiet = false, y } = options;
   const say = (line: string) => void (quiet || process.stderr.write(`${pc.dim(line)}\n`));
   const axes: Axes = { x: parseAxis("x", options.x), ...(y !== undefined && { y: parseAxis("y", y) }) };
-  const folder = await resolveShown(modelOrShipped(options.model), { quiet });
-  const catalogue = await openCatalogue([folder]);
+  const folder = await resolveShown(modelOrBundled(options.model), { quiet });
+  const models = await openModelRegistry([folder]);
   const model = await recordOf(folder);
   const before = await seedBefore(output, prompt, model);
   const seed = String(resolveSeed(BigInt(options.seed ?? before ?? -1)));
-  const base = await requestOf(prompt, options, seed, catalogue);
+  const base = await requestOf(prompt, options, seed, models);
   checkAxes(axes, base);
-  const cells = await placed(base, axes, catalogue, model);
+  const cells = await placed(base, axes, models, model);
   await checkFiles([sheetName, ...cells.map(({ file }) => file)].map((file) => path.join(output, file)));
   await writeManifest(output, {
     format: 1,
@@ -97,23 +97,23 @@ async function grid(prompt: string, options: Options): Promise<void> {
     seed,
     model,
     axes,
-    cells: cells.map(({ column, row, file, order }) => ({ column, row, file, settings: order.settings })),
+    cells: cells.map(({ column, row, file, request }) => ({ column, row, file, settings: request.settings })),
   });
   const kinds = await Promise.all(cells.map(({ file }) => kindOf(path.join(output, file))));
   const missing = cells.filter((_, i) => kinds[i] === undefined);
   say(
     `${cells.length} cells, seed ${seed}${missing.length < cells.length ? `; ${missing.length} left to paint` : ""}`,
   );
-  await paintCells(missing, catalogue, options, say);
+  await generateCells(missing, models, options, say);
   await saveSheet(output, base, axes, cells);
-  for (const { column, row, file, order } of options.json ? cells : []) {
-    const line = { path: path.join(output, file), column, row, ...order.settings };
+  for (const { column, row, file, request } of options.json ? cells : []) {
+    const line = { path: path.join(output, file), column, row, ...request.settings };
     process.stdout.write(`${JSON.stringify(line)}\n`);
   }
   if (!options.json) process.stdout.write(`${path.join(output, sheetName)}\n`);
 }
 
-async function recordOf(folder: string): Promise<ModelRecord> {
+async function recordOf(folder: string): Promise<ModelMetadata> {
   const pipeline = await DiffusionPipeline.fromPretrained(folder);
   try {
     return await pipeline.model();
@@ -126,10 +126,10 @@ async function requestOf(
   prompt: string,
   options: Options,
   seed: string,
-  catalogue: Catalogue,
+  models: ModelRegistry,
 ): Promise<GenerationRequest> {
-  const { card } = modelNamed(catalogue, undefined);
-  const { defaults, id } = card;
+  const { info } = modelNamed(models, undefined);
+  const { defaults, id } = info;
   const { negative = defaults.negativePrompt, image, mask, strength } = options;
   // A picture brings its own size.
   const width = options.width ?? (image === undefined ? defaults.width : undefined);
@@ -139,18 +139,18 @@ async function requestOf(
     model: id,
     seed,
     steps: options.steps ?? defaults.steps,
-    guidanceScale: options.guidance ?? kindDefaults(card, requestKind(options)).guidanceScale,
+    guidanceScale: options.guidance ?? kindDefaults(info, requestKind(options)).guidanceScale,
     scheduler: options.scheduler ?? defaults.scheduler,
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
     ...(negative !== undefined && { negativePrompt: negative }),
-    ...(image !== undefined && { image: await pictureIn("--image", image) }),
-    ...(mask !== undefined && { mask: await pictureIn("--mask", mask) }),
+    ...(image !== undefined && { image: await imageIn("--image", image) }),
+    ...(mask !== undefined && { mask: await imageIn("--mask", mask) }),
     ...(strength !== undefined && { strength }),
   };
 }
 
-async function pictureIn(option: string, file: string): Promise<string> {
+async function imageIn(option: string, file: string): Promise<string> {
   try {
     return await readFile(file, "base64");
   } catch (error) {

@@ -9,7 +9,7 @@ import { InvalidRequest } from "../errors.js";
 import { kindOf, readdir } from "../files/file-system.js";
 import type { NamedLora } from "../jobs/model-registry.js";
 import type { Lora } from "../pipeline/lora.js";
-import { partName } from "../pipeline/metadata/write.js";
+import { componentName } from "../pipeline/metadata/write.js";
 import { partsShown } from "./models.js";
 
 /** Adds one value of the option. What follows the last colon is the scale if it is a number; else the name goes on. */
@@ -23,7 +23,7 @@ export function loraOption(value: string, before: readonly Required<Lora>[] = []
 
 /** How the LoRAs are reported: never by a local path. */
 export const lorasUsed = (loras: readonly Required<Lora>[]): Required<Lora>[] =>
-  loras.map(({ file, scale }) => ({ file: partName(file), scale }));
+  loras.map(({ file, scale }) => ({ file: componentName(file), scale }));
 
 /** One value of a server's option: a file or a folder, and the name and scale where they are given. */
 export type ServedLora = Required<Lora> & { name: string | undefined };

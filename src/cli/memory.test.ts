@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
 import { filesIn, startHub } from "../../test/hub-server.js";
-import { type Fit, fitCommand } from "./memory.js";
+import { type MemoryReport, memoryCommand } from "./memory.js";
 
 const golden = new URL("../../golden/data/pipelines/", import.meta.url).pathname;
 const folder = `${golden}koala-700m-tiny`;
@@ -16,7 +16,7 @@ async function printedOf(...args: string[]): Promise<string> {
     text += part;
     return true;
   });
-  await fitCommand().exitOverride().parseAsync(args, { from: "user" });
+  await memoryCommand().exitOverride().parseAsync(args, { from: "user" });
   return text;
 }
 
@@ -44,7 +44,7 @@ test("a row for each part, a column for each size", async () => {
 test("the same as JSON, in bytes", async () => {
   const fit = JSON.parse(
     await printed("--sizes", "64,1024", "--batch", "2", "--no-guidance", "--json"),
-  ) as Fit;
+  ) as MemoryReport;
   expect(fit).toMatchObject({ batch: 2, guidance: false });
   expect(fit.rows.map((row) => row.pixels)).toEqual([64, 1024]);
   expect(fit.rows[1]!.kept).toBeGreaterThan(fit.rows[0]!.kept);
@@ -64,7 +64,7 @@ test("without a model it is the one inside", async () => {
 test("another autoencoder, another U-Net and LoRAs are counted", async () => {
   const base = `${golden}koala-1b-tiny`;
   const partsOf = async (...args: string[]) =>
-    (JSON.parse(await printedOf(base, "--sizes", "64", "--json", ...args)) as Fit).rows[0]!.parts;
+    (JSON.parse(await printedOf(base, "--sizes", "64", "--json", ...args)) as MemoryReport).rows[0]!.parts;
   const peak = (parts: Awaited<ReturnType<typeof partsOf>>, name: string) =>
     parts.find((part) => part.name === name)!.peak;
   const plain = await partsOf();
@@ -88,7 +88,8 @@ test("of a model on the Hub only the configs are downloaded, and the numbers are
     vi.stubEnv("HF_ENDPOINT", hub.url);
     for (const name of ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"])
       vi.stubEnv(name, "");
-    const rowsOf = async (model: string) => (JSON.parse(await printedOf(model, "--json")) as Fit).rows;
+    const rowsOf = async (model: string) =>
+      (JSON.parse(await printedOf(model, "--json")) as MemoryReport).rows;
     const rows = await rowsOf("koala/tiny");
     expect(hub.downloads()).toContain("unet/config.json");
     expect(hub.downloads().filter((name) => name.includes("safetensors"))).toEqual([]);

@@ -3,10 +3,10 @@
 import { Command, InvalidArgumentError } from "commander";
 import { availableMemory } from "../engine/memory/available.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
-import { modelOrShipped } from "../pipeline/bundled-model.js";
+import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { loadComponents, trainedSize } from "../pipeline/components.js";
 import type { Lora } from "../pipeline/lora.js";
-import { fitting, type RunBytes, runBytes } from "../pipeline/memory-estimate.js";
+import { estimateMemory, planMemory, type RunBytes } from "../pipeline/memory-estimate.js";
 import { side } from "../pipeline/request.js";
 import { loraOption } from "./lora.js";
 import { partsShown, resolveShown } from "./models.js";
@@ -28,10 +28,10 @@ type Options = {
 };
 
 /** What one size takes, in bytes; `pixels` is the side of a square. */
-export type FitRow = RunBytes & Size & { pixels?: number; fits: ReturnType<typeof fitting> };
-export type Fit = { available: number; batch: number; guidance: boolean; rows: readonly FitRow[] };
+export type FitRow = RunBytes & Size & { pixels?: number; fits: ReturnType<typeof planMemory> };
+export type MemoryReport = { available: number; batch: number; guidance: boolean; rows: readonly FitRow[] };
 
-export function fitCommand(): Command {
+export function memoryCommand(): Command {
   return new Command("fit")
     .description(
       "Predict the memory that painting takes, part by part, and whether there is enough. Loads nothing; " +
@@ -52,13 +52,13 @@ export function fitCommand(): Command {
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  koala fit etri-vilab/koala-lightning-700m --sizes 512,1024\n")
     .action(async (model: string | undefined, { json, ...options }: Options) => {
-      const found = await fit(modelOrShipped(model, "model"), options);
+      const found = await fit(modelOrBundled(model, "model"), options);
       process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : table(found));
     });
 }
 
 /** Reads the model's configs, and of files that are given beside it the headers; never weights. */
-export async function fit(model: string, options: Omit<Options, "json">): Promise<Fit> {
+export async function fit(model: string, options: Omit<Options, "json">): Promise<MemoryReport> {
   const { batch, guidance, revision } = options;
   const { vae, unet, lora } = await partsShown(options);
   const folder = await resolveShown(model, {
@@ -79,15 +79,15 @@ export async function fit(model: string, options: Omit<Options, "json">): Promis
   const usual = [...[512, 768, 1024].map(square), ...(own.width === own.height ? [] : [own])];
   const rows = (options.sizes ?? usual).map(({ width, height }): FitRow => {
     for (const pixels of [width, height]) side("--sizes", pixels, components.vae.factor);
-    const bytes = runBytes(components, { width, height, batch, passes, encodes: false });
+    const bytes = estimateMemory(components, { width, height, batch, passes, encodes: false });
     const pixels = width === height ? { pixels: width } : {};
-    return { ...pixels, width, height, ...bytes, fits: fitting(bytes, available) };
+    return { ...pixels, width, height, ...bytes, fits: planMemory(bytes, available) };
   });
   return { available, batch, guidance, rows };
 }
 
 /** A column for each size; what is not the process's own is in the parts. */
-export function table({ available, batch, guidance, rows }: Fit): string {
+export function table({ available, batch, guidance, rows }: MemoryReport): string {
   const columns = [
     { title: "peak" },
     ...rows.map(({ width, height }) => {

@@ -7,7 +7,7 @@ import { printError } from "./terminal.js";
 const againSeconds = 30;
 
 /** Prints errors; outages, which every connection notes at every attempt, once in a while. */
-export function outageTeller(url: string): (error: unknown) => void {
+export function outageReporter(url: string): (error: unknown) => void {
   let told: { got: string; at: number } | undefined;
   return (error) => {
     const outage = outageOf(error);

@@ -13,8 +13,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, describe, expect, it, vi } from "vitest";
 import { FileError } from "../errors.js";
-import { decodePicture } from "../image/codec.js";
-import { Painting } from "../pipeline/generated-image.js";
+import { decodeImage } from "../image/codec.js";
+import { GeneratedImage } from "../pipeline/generated-image.js";
 import { checkFiles, openOutput, writeOutputs } from "./output-files.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-output-"));
@@ -24,8 +24,8 @@ const at = (...names: string[]) => path.join(scratch, ...names);
 
 /** An image of one colour, so that each can be told from the others. */
 const image = (value: number) =>
-  new Painting({ width: 2, height: 1, data: new Uint8Array(6).fill(value) }, undefined);
-const colourOf = async (file: string) => (await decodePicture(file)).picture.data[0];
+  new GeneratedImage({ width: 2, height: 1, data: new Uint8Array(6).fill(value) }, undefined);
+const colourOf = async (file: string) => (await decodeImage(file)).image.data[0];
 const where = { index: 0, seed: 7n, metadata: true };
 
 describe("an output", () => {
@@ -41,7 +41,7 @@ describe("an output", () => {
     expect(readdirSync(scratch)).toEqual(before);
     const { files, failure } = await save([image(1)], where);
     expect([files, failure]).toEqual([[at(file)], undefined]);
-    expect((await decodePicture(at(file))).format).toBe(file.endsWith("webp") ? "webp" : "png");
+    expect((await decodeImage(at(file))).format).toBe(file.endsWith("webp") ? "webp" : "png");
   });
 
   it("that was named is overwritten, and counted where there are several images", async () => {

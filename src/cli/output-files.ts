@@ -11,7 +11,7 @@ import { retold } from "../files/file-errors.js";
 import { kindOf, makeFolder, mkdtemp, rmdir, writeWhole } from "../files/file-system.js";
 import { checkWritable, writeNew } from "../files/writable.js";
 import { formatOf } from "../image/codec.js";
-import type { Painting } from "../pipeline/generated-image.js";
+import type { GeneratedImage } from "../pipeline/generated-image.js";
 import { againName } from "./from-image.js";
 
 /** A file to be written; where `numbered`, the next free name is taken in place of one that is there. */
@@ -25,7 +25,7 @@ export type Output = {
   file(index: number, seed: bigint): string;
   /** Writes the images of one run, of which the first has this number and seed. */
   save(
-    images: readonly Painting[],
+    images: readonly GeneratedImage[],
     first: { index: number; seed: bigint; metadata: boolean },
   ): Promise<Written>;
 };

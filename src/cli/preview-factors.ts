@@ -6,13 +6,13 @@ import { Cancelled, FileError, InvalidRequest } from "../errors.js";
 import { kindOf, readdir, readJson, writeWhole } from "../files/file-system.js";
 import { checkWritable } from "../files/writable.js";
 import { cacheFolder } from "../hub/settings.js";
-import { decodePicture } from "../image/codec.js";
-import type { Picture } from "../image/pixels.js";
-import { resizePicture } from "../image/resize.js";
+import { decodeImage } from "../image/codec.js";
+import type { RgbImage } from "../image/pixels.js";
+import { resizeImage } from "../image/resize.js";
 import { trainedSize } from "../pipeline/components.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { type FittedFactors, fitPreviewFactors } from "../pipeline/preview-factors.js";
-import { isPicture } from "../train/data/image-names.js";
+import { isImageName } from "../train/data/image-names.js";
 import { resolveShown } from "./models.js";
 import { wholeOption } from "./numbers.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
@@ -82,7 +82,7 @@ async function kept(folder: string, fitted: FittedFactors): Promise<string> {
 
 async function imagesIn(folder: string, most: number): Promise<string[]> {
   const names = await readdir(folder, { recursive: true });
-  const images = names.filter(isPicture).sort();
+  const images = names.filter(isImageName).sort();
   if (images.length === 0) {
     const rule = `must hold images, got none in ${folder}`;
     throw new InvalidRequest("--data", folder, `${rule}. Put PNG, JPEG or WebP files there.`);
@@ -102,13 +102,13 @@ async function* decoded(
   { components }: DiffusionPipeline,
   progress: Progress,
   signal: AbortSignal,
-): AsyncGenerator<Picture> {
+): AsyncGenerator<RgbImage> {
   const { width, height } = trainedSize(components);
   const started = performance.now();
   for (const [i, file] of files.entries()) {
     if (signal.aborted) throw new Cancelled("the fit");
-    const { picture } = await decodePicture(file, { field: "--data" });
-    yield resizePicture(picture, Math.min(512, width), Math.min(512, height));
+    const { image } = await decodeImage(file, { field: "--data" });
+    yield resizeImage(image, Math.min(512, width), Math.min(512, height));
     progress.step(i + 1, ((performance.now() - started) / 1000 / (i + 1)) * (files.length - i - 1));
   }
 }

@@ -3,12 +3,12 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { compareCommand } from "./compare.js";
-import { distilCommand } from "./distill.js";
+import { distillCommand } from "./distill.js";
 import { onCommandLine } from "./flag-names.js";
 import { generateCommand } from "./generate.js";
 import { gridCommand } from "./grid.js";
 import { inspectCommand } from "./inspect.js";
-import { fitCommand } from "./memory.js";
+import { memoryCommand } from "./memory.js";
 import { modelsCommand } from "./models.js";
 import { previewFactorsCommand } from "./preview-factors.js";
 import { serveCommand } from "./serve.js";
@@ -35,10 +35,10 @@ for (const command of [
   gridCommand(),
   serveCommand(),
   inspectCommand(),
-  fitCommand(),
+  memoryCommand(),
   compareCommand(),
   modelsCommand(),
-  distilCommand(),
+  distillCommand(),
   trainCommand(),
   watchCommand(),
   wordsCommand(),

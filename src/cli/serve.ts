@@ -7,13 +7,13 @@ import { InvalidRequest } from "../errors.js";
 import { defaultLimits } from "../jobs/limits.js";
 import { checkUrl, placeOf } from "../jobs/redis/connection.js";
 import { queueOver } from "../jobs/redis/open.js";
-import { modelOrShipped } from "../pipeline/bundled-model.js";
+import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { refusalLog } from "../server/refusals.js";
 import { serveModels } from "../server/server.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { resolveShown } from "./models.js";
 import { wholeOption } from "./numbers.js";
-import { outageTeller } from "./outages.js";
+import { outageReporter } from "./outages.js";
 import { printError, stopOnInterrupt } from "./terminal.js";
 
 type Options = {
@@ -100,7 +100,7 @@ async function serve(options: Options): Promise<void> {
   const { host, port, allowHost, allowOrigin, threads, redis } = options;
   if (port > 65535) throw new InvalidRequest("--port", port, `must be at most 65535, got ${port}.`);
   if (redis !== undefined) checkUrl(redis);
-  const onError = redis === undefined ? printError : outageTeller(redis);
+  const onError = redis === undefined ? printError : outageReporter(redis);
   const onOpen = () => say(pc.dim(`connected to ${placeOf(redis!)}`));
   const key = options.apiKey ?? process.env.KOALA_API_KEY;
   const server = await serveModels({
@@ -125,7 +125,7 @@ async function serve(options: Options): Promise<void> {
     say(`\nstopping: ${options.grace} s for what runs (Ctrl-C again to leave at once)`),
   );
   process.stdout.write(`${server.url}/\n`);
-  const models = [...server.catalogue.keys()].join(", ");
+  const models = [...server.models.keys()].join(", ");
   say(
     pc.dim(redis === undefined ? `${models}; loaded when first asked for. Ctrl-C stops.` : overRedis(models)),
   );
@@ -153,5 +153,5 @@ export async function folders({
 }: Pick<Options, "model" | "redis" | "quiet">): Promise<string[]> {
   if (model.length > 0) return Promise.all(model.map((name) => resolveShown(name, { quiet })));
   if (redis !== undefined) return [];
-  return [modelOrShipped(undefined)];
+  return [modelOrBundled(undefined)];
 }

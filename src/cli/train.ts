@@ -8,16 +8,16 @@ import { kindOf, readJson } from "../files/file-system.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { unetConfig } from "../models/unet-config.js";
 import { loadComponents } from "../pipeline/components.js";
-import { autoencoderJob, checkAutoencoderOutput, loadPictures } from "../train/autoencoder-task.js";
+import { autoencoderTask, checkAutoencoderOutput, loadImages } from "../train/autoencoder-task.js";
 import { openCache } from "../train/cache/cache.js";
 import { type DataOptions, openData, type Skipped } from "../train/data/source.js";
 import { checkBatches } from "../train/distillation-task.js";
 import { checkExport, exportModel } from "../train/export.js";
-import { encoderName, jointJob, partWeights } from "../train/finetuning-task.js";
+import { encoderName, finetuningTask, partWeights } from "../train/finetuning-task.js";
 import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { type TrainingOptions, trainingOptions } from "../train/options.js";
-import { paintSamples } from "../train/samples.js";
-import { type Job, train as run } from "../train/trainer.js";
+import { generateSamples } from "../train/samples.js";
+import { train as run, type TrainingTask } from "../train/trainer.js";
 import { resolveWeights } from "../weights/component.js";
 import { numberOption } from "./numbers.js";
 import { Progress, stopOnInterrupt } from "./terminal.js";
@@ -124,20 +124,20 @@ async function vaeJob(
   flags: Flags,
   { options, data, dataOptions, output, say }: Running,
   engine: Engine,
-): Promise<Job> {
+): Promise<TrainingTask> {
   const folder = (await kindOf(file)) === "folder";
   const json = await readJson(folder ? path.join(file, "config.json") : file);
   const config = tinyVaeConfig(json, file);
   await checkAutoencoderOutput(output);
   const weights = folder && !flags.fromScratch ? { weights: await resolveWeights(file) } : {};
   const skipped: Skipped[] = [];
-  const pictures = await loadPictures(await openData(data, dataOptions), options, (one) => skipped.push(one));
+  const images = await loadImages(await openData(data, dataOptions), options, (one) => skipped.push(one));
   saySkipped(skipped, say);
   const description = { command: "train", autoencoder: path.basename(file), data: path.basename(data) };
-  return autoencoderJob({ engine, options, config, json, ...weights, pictures, output, description });
+  return autoencoderTask({ engine, options, config, json, ...weights, images: images, output, description });
 }
 
-async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<Job> {
+async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<TrainingTask> {
   const { options, data, output, cacheFolder, signal } = running;
   const model = needed("model", flags.model, "--model FOLDER, whose other parts the result takes over");
   const unetJson = await readJson(flags.unet ?? path.join(model, "unet", "config.json"));
@@ -154,7 +154,7 @@ async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<
   const encoders = flags.textEncoders
     ? components.textEncoders.map((e) => ({ ...e, weights: begun(e.part.weights) }))
     : [];
-  const job: Job = jointJob({
+  const job: TrainingTask = finetuningTask({
     engine,
     options,
     unet: {
@@ -179,7 +179,7 @@ async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<
         weights: partWeights(job.layout, flat, "unet"),
         textEncoders: new Map(names.map((name) => [name, partWeights(job.layout, flat, name)])),
       }),
-    paint: (step) => paintSamples(output, step, options.validationPrompts, engine),
+    paint: (step) => generateSamples(output, step, options.validationPrompts, engine),
   });
   return job;
 }

@@ -3,8 +3,8 @@
 import { Command } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
-import { modelOrShipped } from "../pipeline/bundled-model.js";
-import { wordsOf } from "../pipeline/read-vocabulary.js";
+import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { readVocabulary } from "../pipeline/read-vocabulary.js";
 
 type Options = { model?: string; json?: boolean };
 
@@ -18,8 +18,8 @@ export function wordsCommand(): Command {
 }
 
 async function list({ model, json }: Options): Promise<void> {
-  const folder = modelOrShipped(model);
-  const words = await wordsOf(folder);
+  const folder = modelOrBundled(model);
+  const words = await readVocabulary(folder);
   if (!words) {
     const rule = `must be a model with a words.json, got ${folder}. A large model has no list of words.`;
     throw new InvalidRequest("--model", model, rule);

@@ -1,13 +1,13 @@
 /** @file `koala worker`: paints the jobs that `koala serve --redis` takes. */
 
 import { Command } from "commander";
-import { openCatalogue } from "../jobs/model-registry.js";
-import { painterThread } from "../jobs/processor-thread.js";
+import { openModelRegistry } from "../jobs/model-registry.js";
+import { processorThread } from "../jobs/processor-thread.js";
 import { checkUrl } from "../jobs/redis/connection.js";
 import { JobWorker } from "../jobs/redis/worker.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { wholeOption } from "./numbers.js";
-import { outageTeller } from "./outages.js";
+import { outageReporter } from "./outages.js";
 import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
 import { stopOnInterrupt } from "./terminal.js";
 
@@ -50,20 +50,20 @@ Example:
 async function work({ redis, model, lora, threads, grace, quiet = false }: Options): Promise<void> {
   checkUrl(redis);
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
-  const catalogue = await openCatalogue(await folders({ model, quiet }), await namedLoras(lora));
+  const models = await openModelRegistry(await folders({ model, quiet }), await namedLoras(lora));
   const { signal, done } = stopOnInterrupt(() =>
     say(`stopping: ${grace} s for the running job, then another worker gets it (again to leave at once)`),
   );
   const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-  const painter = painterThread(catalogue, threads === undefined ? {} : { threads });
-  const worker = new JobWorker(redis, painter, catalogue, {
+  const processor = processorThread(models, threads === undefined ? {} : { threads });
+  const worker = new JobWorker(redis, processor, models, {
     onJob: (id, outcome) => say(`${id} ${outcome}`),
-    onError: outageTeller(redis),
+    onError: outageReporter(redis),
   });
-  const started = worker.start().then(() => say(`painting ${[...catalogue.keys()].join(", ")}`));
+  const started = worker.start().then(() => say(`painting ${[...models.keys()].join(", ")}`));
   await Promise.race([started.then(() => stopped), stopped]);
   await Promise.race([worker.close({ graceSeconds: grace }), late(grace + 5)]);
-  await painter.close();
+  await processor.close();
   done();
   // Without Redis nothing can be handed back, and its connections would wait for it: the locks expire by themselves.
   process.exit();

@@ -146,14 +146,14 @@ test("the configs alone are no whole model, online or offline, and the weights f
 });
 
 test("koala.json is taken where there is one", async () => {
-  const advice = Buffer.from('{"steps": 10}');
+  const modelDefaults = Buffer.from('{"steps": 10}');
   hub.repos = {
     "koala/own": {
-      commits: { [commitA]: new Map([...half, ["koala.json", advice]]) },
+      commits: { [commitA]: new Map([...half, ["koala.json", modelDefaults]]) },
       refs: { main: commitA },
     },
   };
-  expect(await readFile(path.join(await resolve("koala/own"), "koala.json"))).toEqual(advice);
+  expect(await readFile(path.join(await resolve("koala/own"), "koala.json"))).toEqual(modelDefaults);
 });
 
 test("the second call downloads nothing", async () => {

@@ -3,17 +3,17 @@ import { extname } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest, listed } from "../errors.js";
 import { reading, systemCode, writeWhole } from "../files/file-system.js";
-import { encodeWithTexts, type PictureTexts } from "./metadata/metadata.js";
+import { encodeWithTexts, type MetadataTexts } from "./metadata/metadata.js";
 import { withoutPngTexts } from "./metadata/png-chunks.js";
 import { isPng } from "./metadata/png-texts.js";
-import { overBackground, type Picture, type Rgb } from "./pixels.js";
+import { overBackground, type Rgb, type RgbImage } from "./pixels.js";
 
-export type PictureFormat = "png" | "jpeg" | "webp";
+export type ImageFormat = "png" | "jpeg" | "webp";
 
 /** A picture read from a file; `alpha` is [height, width], present where the file had one. */
-export type Decoded = { picture: Picture; alpha?: Uint8Array; format: string };
+export type Decoded = { image: RgbImage; alpha?: Uint8Array; format: string };
 
-const formats: Readonly<Record<string, PictureFormat>> = {
+const formats: Readonly<Record<string, ImageFormat>> = {
   ".png": "png",
   ".jpg": "jpeg",
   ".jpeg": "jpeg",
@@ -21,12 +21,12 @@ const formats: Readonly<Record<string, PictureFormat>> = {
 };
 
 /** `quality` is 1..100 and does not touch PNG; `texts` say how the picture was made. */
-export type EncodeOptions = { quality?: number | undefined; texts?: PictureTexts | undefined };
+export type EncodeOptions = { quality?: number | undefined; texts?: MetadataTexts | undefined };
 
 /** A picture as the bytes of a file: the same ones each time. */
-export async function encodePicture(
-  { width, height, data }: Picture,
-  format: PictureFormat,
+export async function encodeImage(
+  { width, height, data }: RgbImage,
+  format: ImageFormat,
   { quality = 95, texts }: EncodeOptions = {},
 ): Promise<Uint8Array> {
   if (!Number.isInteger(quality) || quality < 1 || quality > 100) {
@@ -37,13 +37,9 @@ export async function encodePicture(
 }
 
 /** Writes a picture in the format of the path's ending, making its folder; InvalidRequest, FileError. */
-export async function savePicture(
-  path: string,
-  picture: Picture,
-  options: EncodeOptions = {},
-): Promise<void> {
+export async function saveImage(path: string, image: RgbImage, options: EncodeOptions = {}): Promise<void> {
   const format = formatOf(path);
-  const bytes = await encodePicture(picture, format, options);
+  const bytes = await encodeImage(image, format, options);
   await writeWhole(path, bytes);
 }
 
@@ -54,7 +50,7 @@ export type DecodeOptions = { background?: Rgb; maxPixels?: number; field?: stri
  * Reads a picture of any format sharp knows: turned upright by its EXIF orientation, in 8-bit sRGB, laid over
  * `background` where it is transparent. InvalidRequest for a broken file or more than `maxPixels`.
  */
-export async function decodePicture(
+export async function decodeImage(
   source: Uint8Array | string,
   { background = [255, 255, 255], maxPixels = 2 ** 26, field = "image" }: DecodeOptions = {},
 ): Promise<Decoded> {
@@ -71,15 +67,15 @@ export async function decodePicture(
     return upright.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
   });
   const { data, alpha } = overBackground(rgba, background);
-  const picture = { width: info.width, height: info.height, data };
-  return hasAlpha ? { picture, alpha, format } : { picture, format };
+  const image = { width: info.width, height: info.height, data };
+  return hasAlpha ? { image: image, alpha, format } : { image: image, format };
 }
 
 /** The format that a path's ending asks for; InvalidRequest about `field` for an unknown one. */
 export function formatOf(
   path: string,
   { field = "path", remedy = "Change its ending." }: { field?: string; remedy?: string } = {},
-): PictureFormat {
+): ImageFormat {
   const ending = extname(path).toLowerCase();
   const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined;
   if (format) return format;
@@ -87,7 +83,7 @@ export function formatOf(
   throw new InvalidRequest(field, path, `must end in one of ${known}, got "${path}". ${remedy}`);
 }
 
-function withFormat(image: Sharp, format: PictureFormat, quality: number): Sharp {
+function withFormat(image: Sharp, format: ImageFormat, quality: number): Sharp {
   switch (format) {
     case "png":
       return image.png();

@@ -1,7 +1,7 @@
 /** @file An image file becomes a mask: what of another image is generated anew, and what is kept. */
 
-import { type Decoded, decodePicture } from "./codec.js";
-import { type Picture, toGrey } from "./pixels.js";
+import { type Decoded, decodeImage } from "./codec.js";
+import { type RgbImage, toGrey } from "./pixels.js";
 
 export type MaskOptions = {
   /** What a partly transparent mask means by it: "kept" in A1111, "generated" in OpenAI's API. */
@@ -11,19 +11,19 @@ export type MaskOptions = {
 };
 
 /** Reads a mask's file as white, which is generated anew, on black; InvalidRequest. */
-export async function decodeMask(source: Uint8Array | string, options: MaskOptions = {}): Promise<Picture> {
-  return maskOf(await decodePicture(source, { field: "mask" }), options);
+export async function decodeMask(source: Uint8Array | string, options: MaskOptions = {}): Promise<RgbImage> {
+  return maskOf(await decodeImage(source, { field: "mask" }), options);
 }
 
 /**
  * As A1111's `create_binary_mask`: the alpha, above 128, of an image that is not opaque everywhere, such as strokes on
  * a transparent canvas; of any other the grey, which is cut at one half once it has its size.
  */
-function maskOf({ picture, alpha }: Decoded, { transparent = "kept", inverted = false }: MaskOptions) {
+function maskOf({ image, alpha }: Decoded, { transparent = "kept", inverted = false }: MaskOptions) {
   const strokes = alpha?.some((value) => value < 255) ? alpha : undefined;
-  const grey = strokes?.map((value) => (value > 128 ? 255 : 0)) ?? toGrey(picture);
+  const grey = strokes?.map((value) => (value > 128 ? 255 : 0)) ?? toGrey(image);
   const swapped = inverted !== (strokes !== undefined && transparent === "generated");
   const data = new Uint8Array(3 * grey.length);
   for (const [i, value] of grey.entries()) data.fill(swapped ? 255 - value : value, 3 * i, 3 * i + 3);
-  return { width: picture.width, height: picture.height, data };
+  return { width: image.width, height: image.height, data };
 }

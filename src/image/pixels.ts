@@ -2,7 +2,7 @@
 import { EngineError, ShapeError } from "../errors.js";
 
 /** An 8-bit sRGB picture; `data` is [height, width, 3]. */
-export type Picture = { width: number; height: number; data: Uint8Array };
+export type RgbImage = { width: number; height: number; data: Uint8Array };
 
 /** A colour, 0..255 each. */
 export type Rgb = readonly [red: number, green: number, blue: number];
@@ -11,7 +11,7 @@ export type Rgb = readonly [red: number, green: number, blue: number];
  * One image [3, height, width] in -1..1 -> picture, bit for bit as Diffusers' VaeImageProcessor: clamp of
  * x / 2 + 0.5, times 255, to nearest even, in float32. EngineError if any value is not finite.
  */
-export function toPicture(image: Float32Array, width: number, height: number): Picture {
+export function toRgbImage(image: Float32Array, width: number, height: number): RgbImage {
   const pixels = width * height;
   if (image.length !== 3 * pixels) {
     throw new ShapeError("picture", `must be [3, ${height}, ${width}], got ${image.length} values`);
@@ -25,7 +25,7 @@ export function toPicture(image: Float32Array, width: number, height: number): P
 }
 
 /** Picture -> [3, height, width] in -1..1, in float32 as Diffusers' VaeImageProcessor: 2 (p / 255) - 1. */
-export function fromPicture({ width, height, data }: Picture): Float32Array {
+export function fromRgbImage({ width, height, data }: RgbImage): Float32Array {
   const pixels = width * height;
   const image = new Float32Array(3 * pixels);
   for (let channel = 0; channel < 3; channel++) {
@@ -37,7 +37,7 @@ export function fromPicture({ width, height, data }: Picture): Float32Array {
 }
 
 /** Luma of each pixel in 0..255, rounded as Pillow's `convert("L")` (ITU-R 601): [height, width] */
-export function toGrey({ data }: Picture): Uint8Array {
+export function toGrey({ data }: RgbImage): Uint8Array {
   return Uint8Array.from({ length: data.length / 3 }, (_, i) => {
     const [r, g, b] = [data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!];
     return (r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16;

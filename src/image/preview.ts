@@ -1,6 +1,6 @@
 /** @file A small image straight from latents, one pixel each, without the decoder. Browser-safe. */
 import { ShapeError } from "../errors.js";
-import { type Picture, type Rgb, requireFinite, toPicture } from "./pixels.js";
+import { type Rgb, type RgbImage, requireFinite, toRgbImage } from "./pixels.js";
 
 /** A linear fit of RGB in -1..1 to scaled latents: a row of factors per latent channel, and a constant. */
 export type LatentRgb = { factors: readonly Rgb[]; bias: Rgb };
@@ -40,7 +40,7 @@ export function greyLatentRgb(channels: number): LatentRgb {
 export function previewLatents(
   latents: Float32Array,
   { h, w, latentRgb }: { h: number; w: number; latentRgb: LatentRgb },
-): Picture {
+): RgbImage {
   const pixels = h * w;
   const { factors, bias } = latentRgb;
   if (latents.length !== factors.length * pixels) {
@@ -55,7 +55,7 @@ export function previewLatents(
       for (let i = 0; i < pixels; i++) image[colour * pixels + i]! += factor * latents[channel * pixels + i]!;
     }
   }
-  return toPicture(image, w, h);
+  return toRgbImage(image, w, h);
 }
 
 /** Latents [C, h, w] with blocks of `by` x `by` averaged; what is over at the right and below is left out. */

@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
-import { resizePicture } from "./resize.js";
+import { resizeImage } from "./resize.js";
 
 /** Noise with full contrast, whose overshoots are clipped: byte i is the highest of i * 2654435761 in 32 bits. */
 function noise(width: number, height: number) {
@@ -33,7 +33,7 @@ describe("resizing gives Pillow's bytes", () => {
         "218 128 73 140 41 199 50 166 112 245 127 72 134 39 197 50 165 110",
     ],
   ] as const)("%s", (_, [width, height, toWidth, toHeight], bytes) => {
-    const { data } = resizePicture(noise(width, height), toWidth, toHeight);
+    const { data } = resizeImage(noise(width, height), toWidth, toHeight);
     expect([...data].join(" ")).toBe(bytes);
   });
 
@@ -47,18 +47,18 @@ describe("resizing gives Pillow's bytes", () => {
     [1, 50, 50, 1, "754eb99190eab6e243e931744fb77b1a"],
     [1000, 700, 96, 64, "b32c8ab290ac70961560c3360b24a333"],
   ])("from %i x %i to %i x %i", (width, height, toWidth, toHeight, hash) => {
-    const resized = resizePicture(noise(width, height), toWidth, toHeight);
+    const resized = resizeImage(noise(width, height), toWidth, toHeight);
     expect(resized).toMatchObject({ width: toWidth, height: toHeight });
     expect(createHash("sha256").update(resized.data).digest("hex").slice(0, 32)).toBe(hash);
   });
 
   it("at its own size it is the same image", () => {
     const image = noise(5, 3);
-    expect(resizePicture(image, 5, 3)).toBe(image);
+    expect(resizeImage(image, 5, 3)).toBe(image);
   });
 
   it("a size that is none is refused by name", () => {
-    expect(() => resizePicture(noise(5, 3), 0, 3)).toThrow("width: must be a whole number above 0, got 0.");
-    expect(() => resizePicture(noise(5, 3), 5, 2.5)).toThrow("height: must be a whole number above 0");
+    expect(() => resizeImage(noise(5, 3), 0, 3)).toThrow("width: must be a whole number above 0, got 0.");
+    expect(() => resizeImage(noise(5, 3), 5, 2.5)).toThrow("height: must be a whole number above 0");
   });
 });

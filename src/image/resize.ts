@@ -4,26 +4,26 @@
  */
 
 import { InvalidRequest } from "../errors.js";
-import type { Picture } from "./pixels.js";
+import type { RgbImage } from "./pixels.js";
 
 /** Fractional bits of a weight: with 8 bits of pixel and 2 of overshoot a sum fills 32 bits. */
 const precision = 22;
 const half = 1 << (precision - 1);
 
 /** The image at another size, by Lanczos with three lobes. The image itself if it has that size. */
-export function resizePicture(picture: Picture, width: number, height: number): Picture {
+export function resizeImage(image: RgbImage, width: number, height: number): RgbImage {
   for (const [field, value] of Object.entries({ width, height })) {
     if (Number.isSafeInteger(value) && value > 0) continue;
     throw new InvalidRequest(field, value, `must be a whole number above 0, got ${value}.`);
   }
-  const [across, down] = [picture.width - width, picture.height - height];
-  const rows = (p: Picture): Picture =>
+  const [across, down] = [image.width - width, image.height - height];
+  const rows = (p: RgbImage): RgbImage =>
     across === 0 ? p : { ...p, width, data: alongRows(p.data, p.height, taps(p.width, width)) };
-  const columns = (p: Picture): Picture =>
+  const columns = (p: RgbImage): RgbImage =>
     down === 0 ? p : { ...p, height, data: downColumns(p.data, p.width, taps(p.height, height)) };
   // Since Pillow 13, whose clipping between the passes shows their order.
   const columnsFirst = down > 0 && down > 2 * across;
-  return columnsFirst ? rows(columns(picture)) : columns(rows(picture));
+  return columnsFirst ? rows(columns(image)) : columns(rows(image));
 }
 
 /** What each output pixel is made of: the first input pixel, how many there are, and their weights, `stride` apart. */

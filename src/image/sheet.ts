@@ -8,7 +8,7 @@ export async function drawSheet(
   { width, height, texts, cells: places }: SheetLayout,
   cells: readonly (Uint8Array | undefined)[],
 ): Promise<Uint8Array> {
-  const pictures = await Promise.all(
+  const images = await Promise.all(
     places.map(async ({ x, y, width: across, height: down }, i) => {
       const file = cells[i];
       const input = await (file ? sharp(file) : blank(across, down))
@@ -22,7 +22,7 @@ export async function drawSheet(
   const sheet = sharp({ create: { width, height, channels: 3, background: sheetColours.ground } });
   return new Uint8Array(
     await sheet
-      .composite([...pictures, labels])
+      .composite([...images, labels])
       .png()
       .toBuffer(),
   );

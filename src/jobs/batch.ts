@@ -3,20 +3,20 @@
  * small pictures take half to two thirds of the time of singles, those of large ones save little and delay the first.
  */
 
-import type { Order } from "./processor.js";
+import type { JobRequest } from "./processor.js";
 
 /** Of all the pictures of a batch. */
 const batchPixels = 2 ** 18;
-const batchPictures = 16;
+const mostPixelsAtOnce = 16;
 
 /** How many pictures of this size are painted at once. */
-export function picturesAtOnce({ width, height }: Order["settings"]): number {
-  return Math.max(1, Math.min(batchPictures, Math.floor(batchPixels / (width * height))));
+export function imagesAtOnce({ width, height }: JobRequest["settings"]): number {
+  return Math.max(1, Math.min(mostPixelsAtOnce, Math.floor(batchPixels / (width * height))));
 }
 
 /** Orders with the same key may share a batch; undefined for one that may not. */
-function batchKey({ settings, scheduler, image }: Order): string | undefined {
-  if (image || picturesAtOnce(settings) === 1) return undefined;
+function batchKey({ settings, scheduler, image }: JobRequest): string | undefined {
+  if (image || imagesAtOnce(settings) === 1) return undefined;
   const { model, lora, width, height, steps, guidanceScale, clipSkip, rng, negativePrompt } = settings;
   // Without any negative prompt SDXL is told zeros, which is not what an empty one gives.
   const negative = negativePrompt !== undefined;
@@ -29,9 +29,9 @@ export class Batch {
   readonly #key: string | undefined;
   #room: number;
 
-  constructor(first: Order) {
+  constructor(first: JobRequest) {
     this.#key = batchKey(first);
-    this.#room = picturesAtOnce(first.settings) - first.settings.count;
+    this.#room = imagesAtOnce(first.settings) - first.settings.count;
   }
 
   get full(): boolean {
@@ -39,17 +39,17 @@ export class Batch {
   }
 
   /** Whether an order may share it and finds room, which it then takes. */
-  takes(order: Order): boolean {
-    const { count } = order.settings;
-    if (this.full || count > this.#room || batchKey(order) !== this.#key) return false;
+  takes(request: JobRequest): boolean {
+    const { count } = request.settings;
+    if (this.full || count > this.#room || batchKey(request) !== this.#key) return false;
     this.#room -= count;
     return true;
   }
 }
 
 /** The first that waits, and those behind it that may share its batch, up to what is painted at once. */
-export function takeTogether<T>(waiting: readonly T[], orderOf: (one: T) => Order): T[] {
+export function takeTogether<T>(waiting: readonly T[], jobRequestOf: (one: T) => JobRequest): T[] {
   const [first, ...others] = waiting;
-  const batch = new Batch(orderOf(first!));
-  return [first!, ...others.filter((one) => batch.takes(orderOf(one)))];
+  const batch = new Batch(jobRequestOf(first!));
+  return [first!, ...others.filter((one) => batch.takes(jobRequestOf(one)))];
 }

@@ -1,25 +1,25 @@
 /** @file What the embedded queue alone promises; test/queue-conformance.ts has what every queue does. */
 
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { followed, jobsIn, tinyOrder } from "../../test/queue-conformance.js";
+import { followed, jobsIn, tinyRequest } from "../../test/queue-conformance.js";
 import { tinyModel } from "../../test/serving.js";
 import { embeddedQueue } from "./memory-queue.js";
-import { type Catalogue, openCatalogue } from "./model-registry.js";
-import { openPainter } from "./pipeline-processor.js";
-import type { PainterService } from "./processor.js";
+import { type ModelRegistry, openModelRegistry } from "./model-registry.js";
+import { openProcessor } from "./pipeline-processor.js";
+import type { JobProcessor } from "./processor.js";
 
-let catalogue: Catalogue;
-let painter: PainterService;
+let models: ModelRegistry;
+let processor: JobProcessor;
 beforeAll(async () => {
-  catalogue = await openCatalogue([tinyModel]);
-  painter = openPainter(catalogue, { threads: 1 });
+  models = await openModelRegistry([tinyModel]);
+  processor = openProcessor(models, { threads: 1 });
 });
-afterAll(() => painter.close());
+afterAll(() => processor.close());
 
 it("paints what waits in one shape together, and each gets its own picture", async () => {
-  const queue = embeddedQueue(painter);
+  const queue = embeddedQueue(processor);
   const jobs = [];
-  for (const seed of [1, 2, 3]) jobs.push(await queue.submit(await tinyOrder(catalogue, { seed })));
+  for (const seed of [1, 2, 3]) jobs.push(await queue.submit(await tinyRequest(models, { seed })));
   await new Promise((resolve) => setImmediate(resolve));
   expect(await queue.depth()).toEqual({ queued: 0, running: 3 });
   const ends = await Promise.all(jobs.map(async ({ id }) => jobsIn(await followed(queue, id)).at(-1)!));
@@ -32,9 +32,9 @@ it("paints what waits in one shape together, and each gets its own picture", asy
 });
 
 it("finishes what runs within the grace when closed, and cancels the rest", async () => {
-  const queue = embeddedQueue(painter);
-  const one = await queue.submit(await tinyOrder(catalogue, { steps: 4 }));
-  const two = await queue.submit(await tinyOrder(catalogue, { width: 72, height: 72, steps: 100 }));
+  const queue = embeddedQueue(processor);
+  const one = await queue.submit(await tinyRequest(models, { steps: 4 }));
+  const two = await queue.submit(await tinyRequest(models, { width: 72, height: 72, steps: 100 }));
   for await (const event of queue.events(one.id)) if (event.type === "step") break;
   await queue.close({ graceSeconds: 60 });
   expect((await queue.get(one.id))!.state).toBe("done");
@@ -42,10 +42,10 @@ it("finishes what runs within the grace when closed, and cancels the rest", asyn
 });
 
 it("forgets the oldest pictures when they take more memory than they may", async () => {
-  const queue = embeddedQueue(painter, { keepBytes: 20_000 });
+  const queue = embeddedQueue(processor, { keepBytes: 20_000 });
   const ids = [];
   for (const seed of [1, 2, 3]) {
-    const { id } = await queue.submit(await tinyOrder(catalogue, { seed }));
+    const { id } = await queue.submit(await tinyRequest(models, { seed }));
     await followed(queue, id);
     ids.push(id);
   }

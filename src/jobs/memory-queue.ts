@@ -5,9 +5,9 @@ import { Cancelled } from "../errors.js";
 import { takeTogether } from "./batch.js";
 import { failureOf, isForTheLog } from "./failure.js";
 import { mostListed, mostWaitingBytes } from "./limits.js";
-import type { Order, PaintEvent, PainterService } from "./processor.js";
+import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 import { type Depth, Draining, isOver, type JobQueue, type JobStatus, QueueFull } from "./queue.js";
-import { Followers } from "./subscribers.js";
+import { Subscribers } from "./subscribers.js";
 
 export type EmbeddedOptions = {
   /** Jobs that may wait. */
@@ -24,19 +24,19 @@ export type EmbeddedOptions = {
 
 type Entry = {
   status: JobStatus;
-  order: Order;
+  request: JobRequest;
   controller: AbortController;
-  followers: Followers;
+  subscribers: Subscribers;
   files: Map<number, Uint8Array>;
   preview?: Uint8Array;
 };
 
-export function embeddedQueue(painter: PainterService, options: EmbeddedOptions = {}): JobQueue {
-  return new EmbeddedQueue(painter, options);
+export function embeddedQueue(processor: JobProcessor, options: EmbeddedOptions = {}): JobQueue {
+  return new EmbeddedQueue(processor, options);
 }
 
 class EmbeddedQueue implements JobQueue {
-  readonly #painter: PainterService;
+  readonly #processor: JobProcessor;
   readonly #options: Required<EmbeddedOptions>;
   /** In the order of submission. */
   readonly #jobs = new Map<string, Entry>();
@@ -46,8 +46,8 @@ class EmbeddedQueue implements JobQueue {
   #work: Promise<void> | undefined;
   #closing = false;
 
-  constructor(painter: PainterService, options: EmbeddedOptions) {
-    this.#painter = painter;
+  constructor(processor: JobProcessor, options: EmbeddedOptions) {
+    this.#processor = processor;
     const remembered = { keepMs: 3_600_000, keepBytes: 2 ** 29 };
     const deaf = { onEnd: () => {}, onError: () => {}, onClose: async () => {} };
     this.#options = { most: 64, ...remembered, ...deaf, ...options };
@@ -55,11 +55,11 @@ class EmbeddedQueue implements JobQueue {
 
   async opened(): Promise<void> {}
 
-  async submit(order: Order, api: string | null = null): Promise<JobStatus> {
+  async submit(request: JobRequest, api: string | null = null): Promise<JobStatus> {
     if (this.#closing) throw new Draining();
     this.#sweep();
-    this.#refuseIfFull(order);
-    const { steps, count } = order.settings;
+    this.#refuseIfFull(request);
+    const { steps, count } = request.settings;
     const status: JobStatus = {
       id: randomUUID(),
       state: "queued",
@@ -70,15 +70,15 @@ class EmbeddedQueue implements JobQueue {
       createdAt: Date.now(),
       startedAt: null,
       finishedAt: null,
-      settings: order.settings,
+      settings: request.settings,
       api,
       stopped: null,
       images: [],
-      warnings: order.warnings,
+      warnings: request.warnings,
       error: null,
     };
-    const [controller, followers, files] = [new AbortController(), new Followers(), new Map()];
-    const entry: Entry = { status, order, controller, followers, files };
+    const [controller, subscribers, files] = [new AbortController(), new Subscribers(), new Map()];
+    const entry: Entry = { status, request: request, controller, subscribers: subscribers, files };
     this.#jobs.set(status.id, entry);
     this.#waiting.push(entry);
     this.#work ??= this.#runAll();
@@ -115,7 +115,7 @@ class EmbeddedQueue implements JobQueue {
 
   async *events(id: string, signal?: AbortSignal) {
     const entry = this.#jobs.get(id);
-    if (entry) yield* entry.followers.follow(entry.status, isOver(entry.status.state), signal);
+    if (entry) yield* entry.subscribers.follow(entry.status, isOver(entry.status.state), signal);
   }
 
   async preview(id: string): Promise<Uint8Array | undefined> {
@@ -157,9 +157,9 @@ class EmbeddedQueue implements JobQueue {
     await this.#options.onClose();
   }
 
-  #refuseIfFull(order: Order): void {
-    const bytesOf = ({ image, mask }: Order) => (image?.length ?? 0) + (mask?.length ?? 0);
-    const bytes = this.#waiting.reduce((sum, entry) => sum + bytesOf(entry.order), bytesOf(order));
+  #refuseIfFull(request: JobRequest): void {
+    const bytesOf = ({ image, mask }: JobRequest) => (image?.length ?? 0) + (mask?.length ?? 0);
+    const bytes = this.#waiting.reduce((sum, entry) => sum + bytesOf(entry.request), bytesOf(request));
     const { most } = this.#options;
     if (this.#waiting.length < most && bytes <= mostWaitingBytes) return;
     throw new QueueFull(most, this.#running[0]?.status.secondsLeft);
@@ -170,7 +170,7 @@ class EmbeddedQueue implements JobQueue {
     // A turn later, so that what is submitted together can be painted together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
-      const group = takeTogether(this.#waiting, ({ order }) => order);
+      const group = takeTogether(this.#waiting, ({ request }) => request);
       this.#waiting = this.#waiting.filter((entry) => !group.includes(entry));
       this.#running = group;
       this.#renumber();
@@ -183,7 +183,7 @@ class EmbeddedQueue implements JobQueue {
   async #run(entry: Entry): Promise<void> {
     this.#change(entry, { state: "running", position: null, startedAt: Date.now() });
     try {
-      for await (const event of this.#painter.paint(entry.order, entry.controller.signal))
+      for await (const event of this.#processor.process(entry.request, entry.controller.signal))
         this.#take(entry, event);
       this.#end(entry, { state: "done" });
     } catch (error) {
@@ -193,23 +193,23 @@ class EmbeddedQueue implements JobQueue {
     }
   }
 
-  #take(entry: Entry, event: PaintEvent): void {
+  #take(entry: Entry, event: ProcessorEvent): void {
     switch (event.type) {
       case "step": {
         const { step, total, secondsLeft } = event;
         entry.status = { ...entry.status, step, total, secondsLeft };
-        entry.followers.tell(event);
+        entry.subscribers.emit(event);
         break;
       }
       case "preview":
         entry.preview = event.bytes;
-        entry.followers.tell(event);
+        entry.subscribers.emit(event);
         break;
       case "image": {
         const { bytes, ...image } = event.image;
         entry.files.set(image.index, bytes);
         entry.status = { ...entry.status, images: [...entry.status.images, image] };
-        entry.followers.tell({ type: "image", image });
+        entry.subscribers.emit({ type: "image", image });
         break;
       }
       default:
@@ -219,15 +219,15 @@ class EmbeddedQueue implements JobQueue {
 
   #change(entry: Entry, change: Partial<JobStatus>): void {
     entry.status = { ...entry.status, ...change };
-    entry.followers.tell({ type: "state", job: entry.status });
+    entry.subscribers.emit({ type: "state", job: entry.status });
   }
 
   #end(entry: Entry, change: Partial<JobStatus>): void {
-    const { image: _, mask: __, ...kept } = entry.order;
-    entry.order = kept;
+    const { image: _, mask: __, ...kept } = entry.request;
+    entry.request = kept;
     delete entry.preview;
     this.#change(entry, { ...change, position: null, secondsLeft: null, finishedAt: Date.now() });
-    entry.followers.end();
+    entry.subscribers.end();
     this.#options.onEnd(entry.status);
   }
 

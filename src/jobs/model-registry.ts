@@ -9,14 +9,14 @@ import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { adaptableNetworks, type Components, loadComponents, trainedSize } from "../pipeline/components.js";
 import { diffusersDefaults, type Kind, type KindDefaults } from "../pipeline/diffusers-defaults.js";
 import { type Lora, loraChanges } from "../pipeline/lora.js";
-import { type Advice, adviceFor, hubId } from "../pipeline/model-defaults.js";
-import { wordsOf } from "../pipeline/read-vocabulary.js";
+import { hubId, type ModelDefaults, modelDefaultsOf } from "../pipeline/model-defaults.js";
+import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import type { TokenLimit } from "../text/token-count.js";
 import type { Model } from "./schemas.js";
 
 /** A served model: what clients are told, and what painting with it needs. */
 export type ServedModel = {
-  card: Model;
+  info: Model;
   folder: string;
   /** The folder's own, changed by what its makers advise. */
   scheduler: Scheduler;
@@ -28,7 +28,7 @@ export type ServedModel = {
   tokenLimits: () => Promise<readonly TokenLimit[]>;
 };
 
-export type Catalogue = ReadonlyMap<string, ServedModel>;
+export type ModelRegistry = ReadonlyMap<string, ServedModel>;
 
 /** A LoRA under the name that clients give; `scale` is what it is added with unless they say. */
 export type NamedLora = Required<Lora> & { name: string };
@@ -37,14 +37,14 @@ export type NamedLora = Required<Lora> & { name: string };
  * Reads model folders; the first is the default. InvalidRequest if two have one name, ModelError for a broken one or a
  * LoRA that fits none.
  */
-export async function openCatalogue(
+export async function openModelRegistry(
   folders: readonly string[],
   loras: readonly NamedLora[] = [],
-): Promise<Catalogue> {
+): Promise<ModelRegistry> {
   const models = new Map<string, ServedModel>();
   for (const folder of folders) {
     const model = await describeModel(folder, loras);
-    const { id } = model.card;
+    const { id } = model.info;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
       throw new InvalidRequest("--model", folder, rule);
@@ -72,34 +72,34 @@ export const openaiModels: readonly string[] = ["dall-e-2", "dall-e-3", "gpt-ima
 
 /** The model of that id, alias or name of OpenAI's; without a name the first. */
 export function findModel(
-  catalogue: Catalogue,
+  models: ModelRegistry,
   name: string | undefined,
   aliases: Aliases = new Map(),
 ): ServedModel | undefined {
-  const [first] = catalogue.values();
+  const [first] = models.values();
   if (name === undefined) return first;
   const alias = aliases.get(name);
-  const other = alias !== undefined ? catalogue.get(alias) : openaiModels.includes(name) ? first : undefined;
-  return catalogue.get(name) ?? other;
+  const other = alias !== undefined ? models.get(alias) : openaiModels.includes(name) ? first : undefined;
+  return models.get(name) ?? other;
 }
 
 /** The same; InvalidRequest lists what there is. */
 export function modelNamed(
-  catalogue: Catalogue,
+  models: ModelRegistry,
   name: string | undefined,
   aliases: Aliases = new Map(),
 ): ServedModel {
-  const found = findModel(catalogue, name, aliases);
+  const found = findModel(models, name, aliases);
   if (found) return found;
   const rule =
-    catalogue.size > 0
-      ? `must be one of ${listed([...catalogue.keys(), ...aliases.keys()], 20)}, got ${JSON.stringify(name)}.`
+    models.size > 0
+      ? `must be one of ${listed([...models.keys(), ...aliases.keys()], 20)}, got ${JSON.stringify(name)}.`
       : "must be one that a worker paints, and none has come yet. Start `koala worker --model`.";
   throw new InvalidRequest("model", name, rule);
 }
 
 /** InvalidRequest for an alias that is a model's own name, or that leads to no model where all are `given`. */
-export function checkAliases(aliases: Aliases, models: Catalogue, given: boolean): void {
+export function checkAliases(aliases: Aliases, models: ModelRegistry, given: boolean): void {
   for (const [alias, id] of aliases) {
     if (models.has(alias)) {
       const rule = `must be a name that no model has, got "${alias}". Leave it out, or name the folder otherwise.`;
@@ -116,12 +116,12 @@ export function checkAliases(aliases: Aliases, models: Catalogue, given: boolean
 }
 
 /** All LoRAs of a catalogue's models, each once. */
-export function lorasOf(catalogue: Catalogue): NamedLora[] {
-  return [...new Map([...catalogue.values()].flatMap(({ loras }) => [...loras])).values()];
+export function lorasOf(models: ModelRegistry): NamedLora[] {
+  return [...new Map([...models.values()].flatMap(({ loras }) => [...loras])).values()];
 }
 
 /** What must hold of the name of a model's LoRA. */
-export function loraRule({ card: { id, loras } }: ServedModel, name: string): string {
+export function loraRule({ info: { id, loras } }: ServedModel, name: string): string {
   const names = loras.map((lora) => lora.name);
   const known =
     names.length > 0 ? `must be one of ${listed(names, 20)}` : `must be left out, as "${id}" has none`;
@@ -130,27 +130,27 @@ export function loraRule({ card: { id, loras } }: ServedModel, name: string): st
 
 async function describeModel(folder: string, loras: readonly NamedLora[]): Promise<ServedModel> {
   const components = await loadComponents(folder, { engine: idle });
-  const { advice, source } = await adviceFor(folder);
+  const { defaults: modelDefaults, source } = await modelDefaultsOf(folder);
   const own = components.scheduler;
-  const scheduler = schedulerFromConfig(own.config, advice.scheduler ?? {}, own.className);
+  const scheduler = schedulerFromConfig(own.config, modelDefaults.scheduler ?? {}, own.className);
   const names = schedulerChoices(scheduler);
-  const fitting = await fittingLoras(loras, components);
+  const planMemory = await fittingLoras(loras, components);
   const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder));
-  const words = await wordsOf(folder);
-  const card: Model = {
+  const words = await readVocabulary(folder);
+  const info: Model = {
     id,
     name: id.slice(id.indexOf("/") + 1),
     pipeline: components.folder.className,
     sizeMultiple: components.vae.factor,
     advisedBy: source,
-    ...defaultsOf(components, advice, scheduler),
+    ...defaultsOf(components, modelDefaults, scheduler),
     schedulers: [...names.keys()],
-    loras: fitting.map(({ name, scale }) => ({ name, scale })),
+    loras: planMemory.map(({ name, scale }) => ({ name, scale })),
     ...(words && { words }),
   };
   return {
-    ...{ card, folder, scheduler, bytes: bytesOf(components) },
-    loras: new Map(fitting.map((lora) => [lora.name, lora])),
+    ...{ info: info, folder, scheduler, bytes: bytesOf(components) },
+    loras: new Map(planMemory.map((lora) => [lora.name, lora])),
     tokenLimits: limitsOf(components),
   };
 }
@@ -158,31 +158,31 @@ async function describeModel(folder: string, loras: readonly NamedLora[]): Promi
 /** The LoRAs whose layers a model has. Reads no weights. */
 async function fittingLoras(loras: readonly NamedLora[], components: Components): Promise<NamedLora[]> {
   const networks = adaptableNetworks(components);
-  const fitting: NamedLora[] = [];
+  const planMemory: NamedLora[] = [];
   for (const lora of loras) {
     try {
       await loraChanges([lora], networks, () => {});
-      fitting.push(lora);
+      planMemory.push(lora);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
     }
   }
-  return fitting;
+  return planMemory;
 }
 
 /** What the model's makers advise, else Diffusers' own, for each kind of request. */
-function defaultsOf(components: Components, advice: Advice, scheduler: Scheduler) {
+function defaultsOf(components: Components, modelDefaults: ModelDefaults, scheduler: Scheduler) {
   const { textToImage, imageToImage, inpainting } = diffusersDefaults[components.family];
-  const guidanceOf = (kind: KindDefaults) => advice.guidance ?? kind.guidanceScale;
+  const guidanceOf = (kind: KindDefaults) => modelDefaults.guidance ?? kind.guidanceScale;
   const fromImage = (kind: KindDefaults) => ({ guidanceScale: guidanceOf(kind), strength: kind.strength });
   const trained = trainedSize(components);
   return {
     defaults: {
-      width: advice.width ?? trained.width,
-      height: advice.height ?? trained.height,
-      steps: advice.steps ?? textToImage.steps,
+      width: modelDefaults.width ?? trained.width,
+      height: modelDefaults.height ?? trained.height,
+      steps: modelDefaults.steps ?? textToImage.steps,
       guidanceScale: guidanceOf(textToImage),
-      ...(advice.negative !== undefined && { negativePrompt: advice.negative }),
+      ...(modelDefaults.negative !== undefined && { negativePrompt: modelDefaults.negative }),
       scheduler: ownName(scheduler),
     },
     imageToImage: fromImage(imageToImage),
@@ -191,8 +191,8 @@ function defaultsOf(components: Components, advice: Advice, scheduler: Scheduler
 }
 
 /** What a model's card says of requests of one kind. */
-export const kindDefaults = (card: Model, kind: Kind): { guidanceScale: number; strength?: number } =>
-  kind === "textToImage" ? card.defaults : card[kind];
+export const kindDefaults = (info: Model, kind: Kind): { guidanceScale: number; strength?: number } =>
+  kind === "textToImage" ? info.defaults : info[kind];
 
 /** The name that means the model's own scheduler unchanged. */
 const ownName = ({ className }: Scheduler): string =>

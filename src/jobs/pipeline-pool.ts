@@ -5,7 +5,7 @@ import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { loraRule, type ServedModel } from "./model-registry.js";
 import type { Settings } from "./schemas.js";
 
-export type ShelfOptions = {
+export type PipelinePoolOptions = {
   /** Threads of one operation; one per core if left out. */
   threads?: number;
 };
@@ -16,12 +16,12 @@ type Added = Settings["lora"];
 /** Each scale that is tried needs one, and each has a thread of its own. */
 const mostWithLoras = 4;
 
-export class Shelf {
-  readonly #options: ShelfOptions;
+export class PipelinePool {
+  readonly #options: PipelinePoolOptions;
   /** By model and LoRAs, the one that was used last at the end. */
   readonly #open = new Map<string, { pipeline: DiffusionPipeline; bytes: number; plain: boolean }>();
 
-  constructor(options: ShelfOptions = {}) {
+  constructor(options: PipelinePoolOptions = {}) {
     this.#options = options;
   }
 
@@ -75,7 +75,7 @@ export class Shelf {
   }
 }
 
-const keyOf = ({ card }: ServedModel, lora: Added = []): string => JSON.stringify([card.id, lora]);
+const keyOf = ({ info }: ServedModel, lora: Added = []): string => JSON.stringify([info.id, lora]);
 
 /** The files of an order's LoRAs; InvalidRequest where this worker lacks one that another announced. */
 function lorasOf(model: ServedModel, lora: Added = []) {

@@ -5,52 +5,52 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tinyModel as folder, tinyLora } from "../../test/serving.js";
 import { withWords } from "../../test/vocabulary-model.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
-import { decodePicture } from "../image/codec.js";
+import { decodeImage } from "../image/codec.js";
 import { readTexts } from "../image/metadata/metadata.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { defaultLimits } from "./limits.js";
-import { type Catalogue, openCatalogue } from "./model-registry.js";
-import { openPainter } from "./pipeline-processor.js";
-import type { Order, PaintEvent, PainterService } from "./processor.js";
-import { painterThread } from "./processor-thread.js";
-import { settle, settleWish } from "./resolve-request.js";
+import { type ModelRegistry, openModelRegistry } from "./model-registry.js";
+import { openProcessor } from "./pipeline-processor.js";
+import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
+import { processorThread } from "./processor-thread.js";
+import { resolvePartialRequest, resolveRequest } from "./resolve-request.js";
 import type { GenerationRequest } from "./schemas.js";
 
 const runs = new URL("../../golden/data/runs/koala-1b-tiny", import.meta.url).pathname;
 const never = new AbortController().signal;
-let catalogue: Catalogue;
+let models: ModelRegistry;
 beforeAll(async () => {
-  catalogue = await openCatalogue([folder], [{ name: "bicycles", ...tinyLora }]);
+  models = await openModelRegistry([folder], [{ name: "bicycles", ...tinyLora }]);
 });
 
-const order = (change: Partial<GenerationRequest> = {}): Promise<Order> =>
-  settle(
+const order = (change: Partial<GenerationRequest> = {}): Promise<JobRequest> =>
+  resolveRequest(
     { prompt: "a red bicycle", steps: 2, guidanceScale: 3.5, seed: 7, ...change },
-    catalogue,
+    models,
     defaultLimits,
   );
 
-async function all(events: AsyncIterable<PaintEvent>): Promise<PaintEvent[]> {
-  const seen: PaintEvent[] = [];
+async function all(events: AsyncIterable<ProcessorEvent>): Promise<ProcessorEvent[]> {
+  const seen: ProcessorEvent[] = [];
   for await (const event of events) seen.push(event);
   return seen;
 }
 
-const images = (events: readonly PaintEvent[]) =>
+const images = (events: readonly ProcessorEvent[]) =>
   events.flatMap((event) => (event.type === "image" ? [event.image] : []));
 
 describe.each([
-  ["in this process", openPainter],
-  ["in a thread", painterThread],
+  ["in this process", openProcessor],
+  ["in a thread", processorThread],
 ])("a painter %s", (_, open) => {
-  let painter: PainterService;
+  let processor: JobProcessor;
   beforeAll(() => {
-    painter = open(catalogue, { threads: 1 });
+    processor = open(models, { threads: 1 });
   });
-  afterAll(() => painter.close());
+  afterAll(() => processor.close());
 
   it("tells each step and gives the pictures last, as the pipeline alone paints them", async () => {
-    const events = await all(painter.paint(await order({ count: 2 }), never));
+    const events = await all(processor.process(await order({ count: 2 }), never));
     expect(events.map(({ type }) => type)).toEqual(["step", "step", "image", "image"]);
     expect(events[1]).toMatchObject({ step: 4, total: 4 });
     const pipe = await DiffusionPipeline.fromPretrained(folder, { threads: 1 });
@@ -63,23 +63,26 @@ describe.each([
 
   it("paints orders of one shape together, each with its own prompt, seed and previews", async () => {
     const [one, two] = [await order(), await order({ prompt: "a green boat", seed: 9, previews: true })];
-    const together = await Promise.all([all(painter.paint(one, never)), all(painter.paint(two, never))]);
+    const together = await Promise.all([
+      all(processor.process(one, never)),
+      all(processor.process(two, never)),
+    ]);
     expect(together.map((events) => events.map(({ type }) => type))).toEqual([
       ["step", "step", "image"],
       ["step", "preview", "step", "preview", "image"],
     ]);
     for (const [i, each] of [one, two].entries()) {
-      const alone = images(await all(painter.paint(each, never)));
+      const alone = images(await all(processor.process(each, never)));
       expect(images(together[i]!)).toEqual(alone);
     }
   });
 
   it("stops a cancelled order by the end of the running call and goes on with the others of its batch", async () => {
     const controller = new AbortController();
-    const other = order({ steps: 6, seed: 1 }).then((o) => all(painter.paint(o, never)));
+    const other = order({ steps: 6, seed: 1 }).then((o) => all(processor.process(o, never)));
     const seen: string[] = [];
     const cancelled = async () => {
-      for await (const { type } of painter.paint(await order({ steps: 6 }), controller.signal)) {
+      for await (const { type } of processor.process(await order({ steps: 6 }), controller.signal)) {
         seen.push(type);
         controller.abort();
       }
@@ -90,9 +93,9 @@ describe.each([
   });
 
   it("tells with the picture what of a prompt was cut off", async () => {
-    const [image] = images(await all(painter.paint(await order({ prompt: "red ".repeat(200) }), never)));
+    const [image] = images(await all(processor.process(await order({ prompt: "red ".repeat(200) }), never)));
     expect(image!.warnings!.join()).toMatch(/^prompt: only \d+ tokens reach the model/);
-    const [short] = images(await all(painter.paint(await order(), never)));
+    const [short] = images(await all(processor.process(await order(), never)));
     expect(short).not.toHaveProperty("warnings");
   });
 
@@ -109,10 +112,12 @@ describe.each([
     // Handed in together: orders of one shape share a batch, but for their LoRAs.
     const together = [1, 0.5].map(async (scale) => {
       const wanted = { ...request, lora: [{ name: "bicycles", scale }] };
-      const [image] = images(await all(painter.paint(settleWish(wanted, catalogue, defaultLimits), never)));
-      const { picture } = await decodePicture(image!.bytes);
+      const [image] = images(
+        await all(processor.process(resolvePartialRequest(wanted, models, defaultLimits), never)),
+      );
+      const { image: picture } = await decodeImage(image!.bytes);
       const name = `lora-diffusers-${scale.toFixed(1)}.png`;
-      const right = (await decodePicture(path.join(runs, name))).picture;
+      const right = (await decodeImage(path.join(runs, name))).image;
       expect(picture.data).toHaveLength(right.data.length);
       const apart = [...picture.data].map((value, i) => Math.abs(value - right.data[i]!));
       expect(Math.max(...apart)).toBeLessThanOrEqual(1);
@@ -128,35 +133,35 @@ describe.each([
   it("throws the pipeline's errors under their own class", async () => {
     const wrong = await order();
     const broken = { ...wrong, scheduler: { className: "NoScheduler", overrides: {} } };
-    const failed = all(painter.paint(broken, never));
+    const failed = all(processor.process(broken, never));
     await expect(failed).rejects.toThrow(/^className: "NoScheduler" is not one of/);
     await expect(failed).rejects.toBeInstanceOf(InvalidRequest);
-    expect(images(await all(painter.paint(wrong, never)))).toHaveLength(1);
+    expect(images(await all(processor.process(wrong, never)))).toHaveLength(1);
   });
 });
 
 it("a painter's thread that ended is started again for the next order", async () => {
-  const painter = painterThread(catalogue, { threads: 1 });
+  const processor = processorThread(models, { threads: 1 });
   for (let i = 0; i < 2; i++) {
-    expect(images(await all(painter.paint(await order(), never)))).toHaveLength(1);
-    await painter.close();
+    expect(images(await all(processor.process(await order(), never)))).toHaveLength(1);
+    await processor.close();
   }
 });
 
 it("a model of few words tells each picture which of its own prompt's are not known", async () => {
   const model = await withWords(["bicycle"]);
-  const worded = await openCatalogue([model.folder]);
-  const painter = painterThread(worded, { threads: 1 });
+  const worded = await openModelRegistry([model.folder]);
+  const processor = processorThread(worded, { threads: 1 });
   const prompts = ["a bicycle", "a zeppelin", "a bicicle"];
   const warnings = prompts.map(async (prompt) => {
-    const wanted = await settle({ prompt, steps: 1, seed: 7 }, worded, defaultLimits);
-    return images(await all(painter.paint(wanted, never)))[0]!.warnings?.join();
+    const wanted = await resolveRequest({ prompt, steps: 1, seed: 7 }, worded, defaultLimits);
+    return images(await all(processor.process(wanted, never)))[0]!.warnings?.join();
   });
   expect(await Promise.all(warnings)).toEqual([
     undefined,
     expect.stringMatching(/^"zeppelin" is not a word this model knows\. `koala words`/),
     expect.stringMatching(/^"bicicle" is not a word this model knows\. Near it: "bicycle"/),
   ]);
-  await painter.close();
+  await processor.close();
   await model.remove();
 });

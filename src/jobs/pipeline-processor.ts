@@ -3,30 +3,37 @@
 import { seedAfter } from "../diffusion/seed.js";
 import { Cancelled, EngineError } from "../errors.js";
 import type { GenerateRequest } from "../pipeline/request.js";
-import { picturesAtOnce, takeTogether } from "./batch.js";
+import { imagesAtOnce, takeTogether } from "./batch.js";
 import { Channel } from "./channel.js";
-import { type Catalogue, modelNamed, type ServedModel } from "./model-registry.js";
-import { Shelf, type ShelfOptions } from "./pipeline-pool.js";
-import type { Order, PaintEvent, PainterService } from "./processor.js";
-import { orderedScheduler } from "./resolve-request.js";
-import { dropCancelled, type Place, report, type Sitting, sendImages, sendPreviews } from "./running-job.js";
-import { Pace } from "./step-timer.js";
+import { type ModelRegistry, modelNamed, type ServedModel } from "./model-registry.js";
+import { PipelinePool, type PipelinePoolOptions } from "./pipeline-pool.js";
+import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
+import { requestedScheduler } from "./resolve-request.js";
+import {
+  type BatchItem,
+  dropCancelled,
+  type RunningJob,
+  report,
+  sendImages,
+  sendPreviews,
+} from "./running-job.js";
+import { StepTimer } from "./step-timer.js";
 
 /** A painter in this process, whose networks run in a thread of their own. */
-export function openPainter(catalogue: Catalogue, options: ShelfOptions = {}): PainterService {
-  const shelf = new Shelf(options);
-  const pace = new Pace();
-  const waiting: Sitting[] = [];
+export function openProcessor(models: ModelRegistry, options: PipelinePoolOptions = {}): JobProcessor {
+  const pool = new PipelinePool(options);
+  const timer = new StepTimer();
+  const waiting: RunningJob[] = [];
   let working: Promise<void> | undefined;
 
   const work = async () => {
     while (waiting.length > 0) {
-      const group = takeTogether(waiting, ({ order }) => order);
-      for (const sitting of group) waiting.splice(waiting.indexOf(sitting), 1);
+      const group = takeTogether(waiting, ({ request }) => request);
+      for (const job of group) waiting.splice(waiting.indexOf(job), 1);
       try {
-        const model = modelNamed(catalogue, group[0]!.order.settings.model);
-        await paintGroup(group, model, shelf, pace).catch(async (error) => {
-          if (error instanceof EngineError) await shelf.discard(model, group[0]!.order.settings.lora);
+        const model = modelNamed(models, group[0]!.request.settings.model);
+        await processGroup(group, model, pool, timer).catch(async (error) => {
+          if (error instanceof EngineError) await pool.discard(model, group[0]!.request.settings.lora);
           throw error;
         });
         for (const { events } of group) events.end();
@@ -38,11 +45,11 @@ export function openPainter(catalogue: Catalogue, options: ShelfOptions = {}): P
   };
 
   return {
-    models: [...catalogue.values()].map(({ card }) => card),
-    paint: (order, signal) => {
-      const { steps, count } = order.settings;
-      const events = new Channel<PaintEvent>();
-      waiting.push({ order, signal, events, step: 0, total: steps * count });
+    models: [...models.values()].map(({ info }) => info),
+    process: (request, signal) => {
+      const { steps, count } = request.settings;
+      const events = new Channel<ProcessorEvent>();
+      waiting.push({ request: request, signal, events, step: 0, total: steps * count });
       // Orders that are given in one turn of the event loop find each other.
       working ??= new Promise((resolve) => setImmediate(resolve)).then(work);
       return events;
@@ -50,67 +57,67 @@ export function openPainter(catalogue: Catalogue, options: ShelfOptions = {}): P
     close: async () => {
       for (const { events } of waiting.splice(0)) events.end({ error: new Cancelled() });
       await working;
-      await shelf.close();
+      await pool.close();
     },
   };
 }
 
-async function paintGroup(
-  group: readonly Sitting[],
+async function processGroup(
+  group: readonly RunningJob[],
   model: ServedModel,
-  shelf: Shelf,
-  pace: Pace,
+  pool: PipelinePool,
+  timer: StepTimer,
 ): Promise<void> {
-  const places = group.flatMap((sitting) =>
-    Array.from({ length: sitting.order.settings.count }, (_, index) => ({ sitting, index })),
+  const places = group.flatMap((job) =>
+    Array.from({ length: job.request.settings.count }, (_, index) => ({ job, index })),
   );
-  const atOnce = picturesAtOnce(group[0]!.order.settings);
+  const atOnce = imagesAtOnce(group[0]!.request.settings);
   for (let at = 0; at < places.length; at += atOnce) {
-    const batch = places.slice(at, at + atOnce).filter(({ sitting }) => !dropCancelled(sitting));
-    if (batch.length > 0) await paintBatch(batch, model, shelf, pace);
+    const batch = places.slice(at, at + atOnce).filter(({ job }) => !dropCancelled(job));
+    if (batch.length > 0) await generateBatch(batch, model, pool, timer);
   }
 }
 
-async function paintBatch(
-  batch: readonly Place[],
+async function generateBatch(
+  batch: readonly BatchItem[],
   model: ServedModel,
-  shelf: Shelf,
-  pace: Pace,
+  pool: PipelinePool,
+  timer: StepTimer,
 ): Promise<void> {
-  const sittings = [...new Set(batch.map(({ sitting }) => sitting))];
-  const { order } = sittings[0]!;
-  const { width, height, guidanceScale } = order.settings;
-  const pipeline = await shelf.pipeline(model, order.settings.lora);
-  pipeline.scheduler = orderedScheduler(order, model);
-  const signal = allAborted(sittings.map((sitting) => sitting.signal));
+  const jobs = [...new Set(batch.map(({ job }) => job))];
+  const { request } = jobs[0]!;
+  const { width, height, guidanceScale } = request.settings;
+  const pipeline = await pool.pipeline(model, request.settings.lora);
+  pipeline.scheduler = requestedScheduler(request, model);
+  const signal = allAborted(jobs.map((job) => job.signal));
   const run = pipeline.stream(requestOf(batch, signal));
-  const timing = pace.begin(JSON.stringify([model.card.id, width, height, guidanceScale > 1, batch.length]));
-  let next = await nextOf(run, sittings);
+  const timing = timer.begin(JSON.stringify([model.info.id, width, height, guidanceScale > 1, batch.length]));
+  let next = await nextOf(run, jobs);
   while (!next.done) {
     timing.step();
     report(batch, next.value, timing);
-    if (batch.some(({ sitting }) => sitting.order.previews)) await sendPreviews(batch, next.value);
-    next = await nextOf(run, sittings);
+    if (batch.some(({ job }) => job.request.previews)) await sendPreviews(batch, next.value);
+    next = await nextOf(run, jobs);
   }
   await sendImages(batch, next.value.images);
 }
 
-type Run = ReturnType<Awaited<ReturnType<Shelf["pipeline"]>>["stream"]>;
+type Run = ReturnType<Awaited<ReturnType<PipelinePool["pipeline"]>>["stream"]>;
 
 /** The next step; afterwards orders that were cancelled while it ran are told. */
-async function nextOf(run: Run, sittings: readonly Sitting[]) {
+async function nextOf(run: Run, jobs: readonly RunningJob[]) {
   const next = await run.next();
-  sittings.forEach(dropCancelled);
+  jobs.forEach(dropCancelled);
   return next;
 }
 
-function requestOf(batch: readonly Place[], signal: AbortSignal): GenerateRequest {
-  const { settings, image, mask } = batch[0]!.sitting.order;
+function requestOf(batch: readonly BatchItem[], signal: AbortSignal): GenerateRequest {
+  const { settings, image, mask } = batch[0]!.job.request;
   const { clipSkip, strength } = settings;
-  const texts = (read: (settings: Order["settings"]) => string) =>
-    batch.map(({ sitting }) => read(sitting.order.settings));
+  const texts = (read: (settings: JobRequest["settings"]) => string) =>
+    batch.map(({ job }) => read(job.request.settings));
   const shared: Omit<GenerateRequest, "prompt"> = {
-    seed: batch.map(({ sitting, index }) => seedAfter(BigInt(sitting.order.settings.seed), index)),
+    seed: batch.map(({ job, index }) => seedAfter(BigInt(job.request.settings.seed), index)),
     width: settings.width,
     height: settings.height,
     numInferenceSteps: settings.steps,
@@ -126,7 +133,7 @@ function requestOf(batch: readonly Place[], signal: AbortSignal): GenerateReques
   const negatives = texts(({ negativePrompt = "" }) => negativePrompt);
   const told = settings.negativePrompt !== undefined;
   // A text that is painted several times is encoded once.
-  if (new Set(batch.map(({ sitting }) => sitting)).size === 1) {
+  if (new Set(batch.map(({ job }) => job)).size === 1) {
     const negative = told ? { negativePrompt: negatives[0]! } : {};
     return { ...shared, prompt: settings.prompt, ...negative, numImagesPerPrompt: batch.length };
   }

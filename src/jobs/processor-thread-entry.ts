@@ -1,23 +1,23 @@
 /** @file What runs in the painter's thread: messages in, a painter's events out. */
 
 import { parentPort, workerData } from "node:worker_threads";
-import { openCatalogue } from "./model-registry.js";
-import { openPainter } from "./pipeline-processor.js";
+import { openModelRegistry } from "./model-registry.js";
+import { openProcessor } from "./pipeline-processor.js";
 import { plainError } from "./plain-error.js";
-import type { Order, PainterService } from "./processor.js";
+import type { JobProcessor, JobRequest } from "./processor.js";
 import type { FromThread, ThreadData, ToThread } from "./processor-thread.js";
 
 const port = parentPort!;
 const { folders, loras, options } = workerData as ThreadData;
-let opened: Promise<PainterService> | undefined;
-void painter().catch(() => {}); // told to whoever asks for a picture
+let opened: Promise<JobProcessor> | undefined;
+void processor().catch(() => {}); // told to whoever asks for a picture
 const controllers = new Map<number, AbortController>();
-const tell = (message: FromThread) => port.postMessage(message);
+const emit = (message: FromThread) => port.postMessage(message);
 
 port.on("message", (message: ToThread) => {
   switch (message.kind) {
-    case "paint":
-      return void paint(message.id, message.order);
+    case "process":
+      return void process(message.id, message.request);
     case "cancel":
       return controllers.get(message.id)?.abort();
     case "close":
@@ -28,9 +28,9 @@ port.on("message", (message: ToThread) => {
 });
 
 /** Opened once; where a folder cannot be read, anew for the next order. */
-function painter(): Promise<PainterService> {
-  opened ??= openCatalogue(folders, loras)
-    .then((catalogue) => openPainter(catalogue, options))
+function processor(): Promise<JobProcessor> {
+  opened ??= openModelRegistry(folders, loras)
+    .then((models) => openProcessor(models, options))
     .catch((error: unknown) => {
       opened = undefined;
       throw error;
@@ -38,15 +38,15 @@ function painter(): Promise<PainterService> {
   return opened;
 }
 
-async function paint(id: number, order: Order): Promise<void> {
+async function process(id: number, request: JobRequest): Promise<void> {
   const controller = new AbortController();
   controllers.set(id, controller);
   try {
-    const { paint } = await painter();
-    for await (const event of paint(order, controller.signal)) tell({ kind: "event", id, event });
-    tell({ kind: "end", id });
+    const { process } = await processor();
+    for await (const event of process(request, controller.signal)) emit({ kind: "event", id, event });
+    emit({ kind: "end", id });
   } catch (error) {
-    tell({ kind: "end", id, error: plainError(error) });
+    emit({ kind: "end", id, error: plainError(error) });
   } finally {
     controllers.delete(id);
   }

@@ -6,22 +6,22 @@
 import { once } from "node:events";
 import { SHARE_ENV, Worker } from "node:worker_threads";
 import { Channel } from "./channel.js";
-import { type Catalogue, lorasOf, type NamedLora } from "./model-registry.js";
-import type { ShelfOptions } from "./pipeline-pool.js";
+import { lorasOf, type ModelRegistry, type NamedLora } from "./model-registry.js";
+import type { PipelinePoolOptions } from "./pipeline-pool.js";
 import { errorFrom, type PlainError } from "./plain-error.js";
-import type { Order, PaintEvent, PainterService } from "./processor.js";
+import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 
 export type ThreadData = {
   folders: readonly string[];
   loras: readonly NamedLora[];
-  options: ShelfOptions;
+  options: PipelinePoolOptions;
 };
 export type ToThread =
-  | { kind: "paint"; id: number; order: Order }
+  | { kind: "process"; id: number; request: JobRequest }
   | { kind: "cancel"; id: number }
   | { kind: "close" };
 export type FromThread =
-  | { kind: "event"; id: number; event: PaintEvent }
+  | { kind: "event"; id: number; event: ProcessorEvent }
   | { kind: "end"; id: number; error?: PlainError };
 
 /** Node runs no TypeScript, so the thread is the built one even when this file is not. */
@@ -30,33 +30,33 @@ const entry = import.meta.url.endsWith(".ts")
   : new URL("./processor-thread-entry.js", import.meta.url);
 
 /** Starts the thread at once, and again when it is needed after it ended; it paints with `catalogue`'s models. */
-export function painterThread(catalogue: Catalogue, options: ShelfOptions = {}): PainterService {
-  const folders = [...catalogue.values()].map(({ folder }) => folder);
-  const data = { folders, loras: lorasOf(catalogue), options };
+export function processorThread(models: ModelRegistry, options: PipelinePoolOptions = {}): JobProcessor {
+  const folders = [...models.values()].map(({ folder }) => folder);
+  const data = { folders, loras: lorasOf(models), options };
   let thread = startThread(data);
   return {
-    models: [...catalogue.values()].map(({ card }) => card),
-    paint: (order, signal) => {
+    models: [...models.values()].map(({ info }) => info),
+    process: (request, signal) => {
       if (thread.over) thread = startThread(data);
-      return thread.paint(order, signal);
+      return thread.process(request, signal);
     },
     close: () => thread.close(),
   };
 }
 
-type Thread = Pick<PainterService, "paint" | "close"> & { readonly over: boolean };
+type Thread = Pick<JobProcessor, "process" | "close"> & { readonly over: boolean };
 
 function startThread(workerData: ThreadData): Thread {
   const worker = new Worker(entry, { workerData, env: SHARE_ENV });
-  const tell = (message: ToThread) => worker.postMessage(message);
-  const running = new Map<number, { events: Channel<PaintEvent>; forget: () => void }>();
+  const emit = (message: ToThread) => worker.postMessage(message);
+  const running = new Map<number, { events: Channel<ProcessorEvent>; forget: () => void }>();
   let [ids, over] = [0, false];
 
   const end = (id: number, failure: { error?: unknown }) => {
-    const order = running.get(id);
+    const request = running.get(id);
     running.delete(id);
-    order?.forget();
-    order?.events.end(failure);
+    request?.forget();
+    request?.events.end(failure);
   };
   worker.on("message", (message: FromThread) => {
     if (message.kind === "event") running.get(message.id)?.events.push(message.event);
@@ -73,12 +73,12 @@ function startThread(workerData: ThreadData): Thread {
     get over() {
       return over;
     },
-    paint: (order, signal) => {
-      const events = new Channel<PaintEvent>();
+    process: (request, signal) => {
+      const events = new Channel<ProcessorEvent>();
       const id = ids++;
-      const cancel = () => tell({ kind: "cancel", id });
+      const cancel = () => emit({ kind: "cancel", id });
       running.set(id, { events, forget: () => signal.removeEventListener("abort", cancel) });
-      tell({ kind: "paint", id, order });
+      emit({ kind: "process", id, request: request });
       if (signal.aborted) cancel();
       else signal.addEventListener("abort", cancel, { once: true });
       return events;
@@ -86,7 +86,7 @@ function startThread(workerData: ThreadData): Thread {
     close: async () => {
       if (over) return;
       const ended = once(worker, "exit");
-      tell({ kind: "close" });
+      emit({ kind: "close" });
       await ended;
     },
   };

@@ -10,7 +10,7 @@ import type { JobImage, Model, OutputFormat, Settings } from "./schemas.js";
  * A request that was checked against its model and has every default filled in. Nothing is drawn or decided later: an
  * order that is painted twice gives the same pictures.
  */
-export type Order = {
+export type JobRequest = {
   settings: Settings;
   /** What `settings.scheduler` names, overriding the model's own. */
   scheduler: SchedulerChoice;
@@ -26,25 +26,25 @@ export type Order = {
 export type MediaType = JobImage["mediaType"];
 
 /** A finished picture: a whole file, with its provenance inside. */
-export type PaintedImage = Omit<JobImage, "url"> & { bytes: Uint8Array };
+export type FinishedImage = Omit<JobImage, "url"> & { bytes: Uint8Array };
 
-export type PaintEvent =
+export type ProcessorEvent =
   /** After every call of the U-Net. `step` and `total` count the steps of all the order's pictures. */
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   /** A small picture of where picture `index` is going. */
   | { type: "preview"; index: number; step: number; mediaType: "image/jpeg" | "image/png"; bytes: Uint8Array }
-  | { type: "image"; image: PaintedImage };
+  | { type: "image"; image: FinishedImage };
 
 /**
  * Paints an order. Ends when all pictures were given; throws Cancelled no later than the end of the network call that
  * runs when the signal fires, and otherwise one of our errors (`failureOf` in failure.ts says what clients are told).
  */
-export type Paint = (order: Order, signal: AbortSignal) => AsyncIterable<PaintEvent>;
+export type ProcessRequest = (request: JobRequest, signal: AbortSignal) => AsyncIterable<ProcessorEvent>;
 
 /** Models that are loaded at first use and kept. Paints one order at a time: a second one waits for the first. */
-export interface PainterService {
+export interface JobProcessor {
   readonly models: readonly Model[];
-  readonly paint: Paint;
+  readonly process: ProcessRequest;
   close(): Promise<void>;
 }
 

@@ -3,7 +3,7 @@
  * which. Must not know HTTP.
  */
 
-import type { MediaType, Order, PaintedImage } from "./processor.js";
+import type { FinishedImage, JobRequest, MediaType } from "./processor.js";
 import type { JobFailure, JobState } from "./schemas.js";
 
 /** A job without the bytes of its pictures. Plain data. */
@@ -19,12 +19,12 @@ export type JobStatus = {
   createdAt: number;
   startedAt: number | null;
   finishedAt: number | null;
-  settings: Order["settings"];
+  settings: JobRequest["settings"];
   /** Whose clients it is for, where that API speaks of its jobs without their ids. */
   api: string | null;
   /** How it was cancelled, as whoever did it said. */
   stopped: string | null;
-  images: readonly Omit<PaintedImage, "bytes">[];
+  images: readonly Omit<FinishedImage, "bytes">[];
   /** What of the client's request was changed before it became a job; `jobWarnings` has the images' too. */
   warnings: readonly string[];
   error: JobFailure | null;
@@ -37,7 +37,7 @@ export type JobEvent =
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   | { type: "preview"; index: number; step: number; mediaType: "image/jpeg" | "image/png"; bytes: Uint8Array }
   /** A picture is finished and can be had by `image`. */
-  | { type: "image"; image: Omit<PaintedImage, "bytes"> };
+  | { type: "image"; image: Omit<FinishedImage, "bytes"> };
 
 export type Depth = { queued: number; running: number };
 
@@ -49,7 +49,7 @@ export interface JobQueue {
    */
   opened(): Promise<void>;
   /** Takes an order; throws QueueFull when as many jobs wait as may, Draining after `close` began. */
-  submit(order: Order, api?: string): Promise<JobStatus>;
+  submit(request: JobRequest, api?: string): Promise<JobStatus>;
   /** Undefined for a job that never was or is forgotten (an hour after its end, or sooner when memory is short). */
   get(id: string): Promise<JobStatus | undefined>;
   /** Those that wait, run or are remembered, the latest first and no more than `mostListed`. */
@@ -106,7 +106,7 @@ export class Draining extends Error {
 }
 
 /** The place where jobs wait does nothing for now: HTTP 503. */
-export class Unreachable extends Error {
+export class QueueUnreachable extends Error {
   override name = "Unreachable" as const;
 
   /** `got` is what is there instead of one that works. */

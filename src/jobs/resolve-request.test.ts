@@ -5,19 +5,19 @@ import { beforeAll, describe, expect, it } from "vitest";
 import { tinyLora, tinyModel } from "../../test/serving.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { defaultLimits } from "./limits.js";
-import { type Catalogue, checkAliases, openCatalogue } from "./model-registry.js";
-import { settle, settleWish } from "./resolve-request.js";
+import { checkAliases, type ModelRegistry, openModelRegistry } from "./model-registry.js";
+import { resolvePartialRequest, resolveRequest } from "./resolve-request.js";
 import type { GenerationRequest } from "./schemas.js";
 
-let catalogue: Catalogue;
+let registry: ModelRegistry;
 beforeAll(async () => {
-  catalogue = await openCatalogue([tinyModel], [{ name: "bicycles", ...tinyLora, scale: 0.7 }]);
+  registry = await openModelRegistry([tinyModel], [{ name: "bicycles", ...tinyLora, scale: 0.7 }]);
 });
 
 describe("settling a request", () => {
   it("refuses what the model or this server does not allow, naming the field", async () => {
     const refused = async (change: Partial<GenerationRequest>, limits = defaultLimits) => {
-      const settled = settle({ prompt: "x", ...change }, catalogue, limits);
+      const settled = resolveRequest({ prompt: "x", ...change }, registry, limits);
       const error: InvalidRequest = await settled.then(
         () => expect.fail("it was taken"),
         (e) => e,
@@ -37,28 +37,28 @@ describe("settling a request", () => {
     const long = { prompt: "a".repeat(20_000), negativePrompt: "b".repeat(20_000) };
     expect(await refused({ ...long, outputFormat: "jpeg" })).toBe("outputFormat");
     expect(await refused({ prompt: "漢".repeat(20_000), outputFormat: "jpeg" })).toBe("outputFormat");
-    expect((await settle({ ...long, outputFormat: "png" }, catalogue, defaultLimits)).settings).toMatchObject(
-      long,
-    );
+    expect(
+      (await resolveRequest({ ...long, outputFormat: "png" }, registry, defaultLimits)).settings,
+    ).toMatchObject(long);
   });
 
   it("fills in the model's defaults and draws a seed", async () => {
-    const { settings } = await settle({ prompt: "x" }, catalogue, defaultLimits);
+    const { settings } = await resolveRequest({ prompt: "x" }, registry, defaultLimits);
     expect(settings).toMatchObject({ width: 64, height: 64, guidanceScale: 5, scheduler: "euler", count: 1 });
     expect(settings.seed).toMatch(/^\d+$/);
   });
 
   it("fills in what Diffusers' pipeline for that kind of request would, by the model's family", async () => {
-    const stable = await openCatalogue([tinyModel.replace("koala-1b-tiny", "sd2-tiny")]);
+    const stable = await openModelRegistry([tinyModel.replace("koala-1b-tiny", "sd2-tiny")]);
     const red = { create: { width: 64, height: 64, channels: 3, background: "red" } } as const;
     const image = (await sharp(red).png().toBuffer()).toString("base64");
-    const filled = async (models: Catalogue, change: Partial<GenerationRequest>) => {
-      const { settings } = await settle({ prompt: "x", ...change }, models, defaultLimits);
+    const filled = async (models: ModelRegistry, change: Partial<GenerationRequest>) => {
+      const { settings } = await resolveRequest({ prompt: "x", ...change }, models, defaultLimits);
       return [settings.steps, settings.guidanceScale, settings.strength];
     };
-    expect(await filled(catalogue, {})).toEqual([50, 5, undefined]);
-    expect(await filled(catalogue, { image })).toEqual([50, 5, 0.3]);
-    expect(await filled(catalogue, { image, mask: image })).toEqual([50, 7.5, 0.9999]);
+    expect(await filled(registry, {})).toEqual([50, 5, undefined]);
+    expect(await filled(registry, { image })).toEqual([50, 5, 0.3]);
+    expect(await filled(registry, { image, mask: image })).toEqual([50, 7.5, 0.9999]);
     expect(await filled(stable, {})).toEqual([50, 7.5, undefined]);
     expect(await filled(stable, { image })).toEqual([50, 7.5, 0.8]);
     expect(await filled(stable, { image, mask: image })).toEqual([50, 7.5, 1]);
@@ -69,12 +69,16 @@ describe("settling a request", () => {
     const image = await sharp({ create: { width: 101, height: 72, channels: 3, background: "#c33" } })
       .png()
       .toBuffer();
-    const own = await settle({ prompt: "x", image: image.toString("base64") }, catalogue, defaultLimits);
+    const own = await resolveRequest(
+      { prompt: "x", image: image.toString("base64") },
+      registry,
+      defaultLimits,
+    );
     expect(own.settings).toMatchObject({ width: 96, height: 72 });
     expect(own.warnings).toEqual(["width: 101 is rounded to 96, a multiple of 8"]);
-    const { settings, warnings } = settleWish(
+    const { settings, warnings } = resolvePartialRequest(
       { prompt: "x", width: 500, height: 300, roundsSize: true },
-      catalogue,
+      registry,
       defaultLimits,
     );
     expect(settings).toMatchObject({ width: 496, height: 296 });
@@ -86,7 +90,7 @@ describe("settling a request", () => {
 
   it("gives a LoRA the server's scale unless it is asked for another", async () => {
     const loraOf = async (lora: GenerationRequest["lora"]) =>
-      (await settle({ prompt: "x", lora }, catalogue, defaultLimits)).settings.lora;
+      (await resolveRequest({ prompt: "x", lora }, registry, defaultLimits)).settings.lora;
     expect(await loraOf([{ name: "bicycles" }])).toEqual([{ name: "bicycles", scale: 0.7 }]);
     expect(await loraOf([{ name: "bicycles", scale: -1 }])).toEqual([{ name: "bicycles", scale: -1 }]);
     expect(await loraOf([])).toBeUndefined();
@@ -94,8 +98,8 @@ describe("settling a request", () => {
       'lora: must be one of "bicycles", got "boats". koala serve --lora adds one.',
     );
     await expect(loraOf([{ name: "bicycles" }, { name: "bicycles" }])).rejects.toThrow(/^lora: .* twice/);
-    const without = await openCatalogue([tinyModel]);
-    const refused = settle({ prompt: "x", lora: [{ name: "boats" }] }, without, defaultLimits);
+    const without = await openModelRegistry([tinyModel]);
+    const refused = resolveRequest({ prompt: "x", lora: [{ name: "boats" }] }, without, defaultLimits);
     await expect(refused).rejects.toThrow(
       'lora: must be left out, as "koala-1b-tiny" has none, got "boats".',
     );
@@ -104,7 +108,7 @@ describe("settling a request", () => {
 
 describe("a model's names", () => {
   const named = (model: string, aliases?: ReadonlyMap<string, string>) =>
-    settleWish({ prompt: "x", model }, catalogue, defaultLimits, aliases);
+    resolvePartialRequest({ prompt: "x", model }, registry, defaultLimits, aliases);
 
   it("are its own, its aliases and OpenAI's, and it is told who answers to them", () => {
     expect(named("koala-1b-tiny").warnings).toEqual([]);
@@ -121,7 +125,7 @@ describe("a model's names", () => {
 
   it("are refused at the start where they hide a model or lead to none", () => {
     const check = (alias: string, id: string, given = true) =>
-      checkAliases(new Map([[alias, id]]), catalogue, given);
+      checkAliases(new Map([[alias, id]]), registry, given);
     expect(() => check("koala-1b-tiny", "koala-1b-tiny")).toThrow(
       /^--alias: must be a name that no model has/,
     );
@@ -136,8 +140,8 @@ describe("a model's names", () => {
 it("a LoRA must fit one of the models", async () => {
   const sd2 = tinyModel.replace("koala-1b", "sd2");
   const lora = { name: "bicycles", ...tinyLora };
-  const both = await openCatalogue([sd2, tinyModel], [lora]);
-  expect([...both.values()].map(({ card }) => card.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);
-  await expect(openCatalogue([sd2], [lora])).rejects.toThrow(ModelError);
-  await expect(openCatalogue([], [lora])).rejects.toThrow(/^--lora: must fit a model that is given here/);
+  const both = await openModelRegistry([sd2, tinyModel], [lora]);
+  expect([...both.values()].map(({ info }) => info.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);
+  await expect(openModelRegistry([sd2], [lora])).rejects.toThrow(ModelError);
+  await expect(openModelRegistry([], [lora])).rejects.toThrow(/^--lora: must fit a model that is given here/);
 });

@@ -14,18 +14,18 @@ import { type ImageTasks, imageTasks } from "../server/image-tasks.js";
 import { familyOf } from "../weights/pipeline-class.js";
 import {
   type Aliases,
-  type Catalogue,
   kindDefaults,
   loraRule,
+  type ModelRegistry,
   modelNamed,
   type ServedModel,
 } from "./model-registry.js";
-import type { Order } from "./processor.js";
+import type { JobRequest } from "./processor.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
 import type { Source } from "./sent-images.js";
 
 /** Another API's request: its pictures may be bytes already, and its scheduler one that our names cannot say. */
-export type Wish = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
+export type PartialRequest = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
   image?: Source | undefined;
   mask?: Source | undefined;
   scheduler?: string | (SchedulerChoice & { name: string }) | undefined;
@@ -36,76 +36,84 @@ export type Wish = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
 };
 
 /** Checks and completes a request of our own API; a server gives the threads that read its images. */
-export async function settle(
+export async function resolveRequest(
   request: GenerationRequest,
-  catalogue: Catalogue,
+  models: ModelRegistry,
   limits: Limits,
   { aliases, read = imageTasks }: { aliases?: Aliases; read?: Pick<ImageTasks, "sourceFromText"> } = {},
-): Promise<Order> {
+): Promise<JobRequest> {
   const { image, mask, ...rest } = request;
   const source = async (field: string, text: string | undefined) =>
     text === undefined ? undefined : read.sourceFromText(field, text);
-  return settleWish(
+  return resolvePartialRequest(
     { ...rest, image: await source("image", image), mask: await source("mask", mask) },
-    catalogue,
+    models,
     limits,
     aliases,
   );
 }
 
 /** The same for a wish. InvalidRequest names the field as our API calls it. */
-export function settleWish(wish: Wish, catalogue: Catalogue, limits: Limits, aliases?: Aliases): Order {
-  const model = modelNamed(catalogue, wish.model, aliases);
-  const { settings, scheduler, warnings } = complete(wish, model);
+export function resolvePartialRequest(
+  partial: PartialRequest,
+  models: ModelRegistry,
+  limits: Limits,
+  aliases?: Aliases,
+): JobRequest {
+  const model = modelNamed(models, partial.model, aliases);
+  const { settings, scheduler, warnings } = complete(partial, model);
   checkLimits(settings, limits);
-  const { image, mask } = wish;
-  const order: Order = {
+  const { image, mask } = partial;
+  const request: JobRequest = {
     settings,
     scheduler,
     ...(image && { image: image.bytes }),
     ...(mask && { mask: mask.bytes }),
-    previews: wish.previews ?? false,
-    warnings: [...(wish.warnings ?? []), ...warnings],
+    previews: partial.previews ?? false,
+    warnings: [...(partial.warnings ?? []), ...warnings],
   };
-  checkOrder(order, model);
-  return order;
+  checkOrder(request, model);
+  return request;
 }
 
-function complete(wish: Wish, model: ServedModel) {
-  const { card } = model;
-  const { defaults } = card;
-  const kind = kindDefaults(card, requestKind(wish));
-  const { mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = wish;
-  const chosen = wish.scheduler ?? defaults.scheduler;
+function complete(partial: PartialRequest, model: ServedModel) {
+  const { info } = model;
+  const { defaults } = info;
+  const kind = kindDefaults(info, requestKind(partial));
+  const { mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = partial;
+  const chosen = partial.scheduler ?? defaults.scheduler;
   const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
-  const strength = wish.strength ?? kind.strength;
-  const { width, height, warnings } = sizeOf(wish, card);
-  const lora = scaledLoras(wish.lora ?? [], model);
+  const strength = partial.strength ?? kind.strength;
+  const { width, height, warnings } = sizeOf(partial, info);
+  const lora = scaledLoras(partial.lora ?? [], model);
   const settings: Settings = {
-    prompt: wish.prompt,
+    prompt: partial.prompt,
     ...(negativePrompt !== undefined && { negativePrompt }),
-    ...{ model: card.id, width, height },
-    steps: wish.steps ?? defaults.steps,
-    guidanceScale: wish.guidanceScale ?? kind.guidanceScale,
-    seed: String(resolveSeed(wish.seed === undefined ? undefined : BigInt(wish.seed))),
+    ...{ model: info.id, width, height },
+    steps: partial.steps ?? defaults.steps,
+    guidanceScale: partial.guidanceScale ?? kind.guidanceScale,
+    seed: String(resolveSeed(partial.seed === undefined ? undefined : BigInt(partial.seed))),
     scheduler: scheduler.name,
-    count: wish.count ?? 1,
+    count: partial.count ?? 1,
     ...(strength !== undefined && { strength }),
     masked: mask !== undefined,
     ...(lora.length > 0 && { lora }),
     ...(clipSkip !== undefined && { clipSkip }),
-    rng: wish.rng ?? "cpu",
-    outputFormat: wish.outputFormat ?? "png",
+    rng: partial.rng ?? "cpu",
+    outputFormat: partial.outputFormat ?? "png",
     ...(quality !== undefined && { quality }),
   };
-  if (wish.model !== undefined && wish.model !== card.id)
-    warnings.unshift(`model: "${wish.model}" is another name of "${card.id}" here`);
+  if (partial.model !== undefined && partial.model !== info.id)
+    warnings.unshift(`model: "${partial.model}" is another name of "${info.id}" here`);
   const choice: SchedulerChoice = { className: scheduler.className, overrides: scheduler.overrides };
   return { settings, scheduler: choice, warnings };
 }
 
 /** As asked, or the image's, or the model's own; what is rounded down to the model's multiple is warned of. */
-function sizeOf({ image, roundsSize, ...asked }: Wish, { sizeMultiple, defaults }: ServedModel["card"]) {
+function sizeOf(
+  { image, roundsSize, ...asked }: PartialRequest,
+  { sizeMultiple, defaults }: ServedModel["info"],
+) {
   const warnings: string[] = [];
   const side = (name: "width" | "height") => {
     const wanted = asked[name] ?? image?.[name] ?? defaults[name];
@@ -120,7 +128,7 @@ function sizeOf({ image, roundsSize, ...asked }: Wish, { sizeMultiple, defaults 
 /** With the server's scale where none is asked for; InvalidRequest for one that the model has not. */
 function scaledLoras(asked: NonNullable<GenerationRequest["lora"]>, model: ServedModel) {
   return asked.map(({ name, scale }, i) => {
-    const known = model.card.loras.find((lora) => lora.name === name);
+    const known = model.info.loras.find((lora) => lora.name === name);
     if (!known) throw new InvalidRequest("lora", name, loraRule(model, name));
     if (asked.findIndex((lora) => lora.name === name) !== i)
       throw new InvalidRequest("lora", name, `must be given once, got "${name}" twice. Add up the scales.`);
@@ -142,9 +150,9 @@ function checkLimits({ width, height, steps, count }: Settings, limits: Limits):
 }
 
 /** What the pipeline would refuse, refused now and under the field's name here. */
-function checkOrder(order: Order, model: ServedModel): void {
-  const { settings, image, mask } = order;
-  const { sizeMultiple, defaults, pipeline } = model.card;
+function checkOrder(request: JobRequest, model: ServedModel): void {
+  const { settings, image, mask } = request;
+  const { sizeMultiple, defaults, pipeline } = model.info;
   try {
     checkRequest(
       {
@@ -160,7 +168,7 @@ function checkOrder(order: Order, model: ServedModel): void {
       },
       { ...defaults, family: familyOf(pipeline), vaeFactor: sizeMultiple },
     );
-    orderedScheduler(order, model).setTimesteps(settings.steps);
+    requestedScheduler(request, model).setTimesteps(settings.steps);
   } catch (error) {
     throw error instanceof InvalidRequest ? renamed(error) : error;
   }
@@ -177,7 +185,7 @@ function checkOrder(order: Order, model: ServedModel): void {
 }
 
 /** The model's scheduler as an order wants it. */
-export function orderedScheduler({ scheduler }: Order, model: ServedModel): Scheduler {
+export function requestedScheduler({ scheduler }: JobRequest, model: ServedModel): Scheduler {
   return schedulerFromConfig(model.scheduler.config, scheduler.overrides, scheduler.className);
 }
 

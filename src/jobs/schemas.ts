@@ -8,7 +8,7 @@ import { seedPattern } from "../diffusion/seed.js";
 import { wordsSchema } from "../pipeline/read-vocabulary.js";
 
 /** A picture in a request: base64, or a data: URL. Never a path, never an address to fetch. */
-const picture = (what: string) =>
+const image = (what: string) =>
   z
     .string()
     .min(1)
@@ -70,8 +70,8 @@ export const generationRequest = z
       .optional()
       .openapi({ description: "A name from the model's list of schedulers.", example: "dpmpp-2m-karras" }),
     count: z.int().min(1).max(100).optional().openapi({ description: "How many pictures; 1 if left out." }),
-    image: picture("Image-to-image: begin with this").optional(),
-    mask: picture(
+    image: image("Image-to-image: begin with this").optional(),
+    mask: image(
       "Inpainting: generate `image` anew where this is opaque, or white if it is opaque everywhere",
     ).optional(),
     strength: z

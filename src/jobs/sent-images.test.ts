@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 import { InvalidRequest } from "../errors.js";
 import { sourceFromBytes, sourceFromText } from "./sent-images.js";
 
-const picture = sharp({ create: { width: 40, height: 24, channels: 3, background: "#c33" } });
+const image = sharp({ create: { width: 40, height: 24, channels: 3, background: "#c33" } });
 
 function chunk(type: string, data: Uint8Array): Buffer {
   const body = Buffer.concat([Buffer.from(type), data]);
@@ -38,12 +38,12 @@ async function refused(bytes: Uint8Array): Promise<string> {
 
 describe("a picture that is sent", () => {
   it("is taken as PNG, JPEG and WebP, in base64 or a data: URL, with the size it is seen at", async () => {
-    const lying = picture.clone().withMetadata({ orientation: 6 });
+    const lying = image.clone().withMetadata({ orientation: 6 });
     expect(await sourceFromBytes("image", await lying.jpeg().toBuffer())).toMatchObject({
       width: 24,
       height: 40,
     });
-    for (const file of [await picture.clone().png().toBuffer(), await picture.clone().webp().toBuffer()]) {
+    for (const file of [await image.clone().png().toBuffer(), await image.clone().webp().toBuffer()]) {
       expect(await sourceFromText("image", file.toString("base64"))).toMatchObject({ width: 40, height: 24 });
       const url = `data:image/png;base64,${file.toString("base64")}`;
       expect(await sourceFromText("image", url)).toMatchObject({ width: 40, height: 24 });
@@ -62,7 +62,7 @@ describe("a picture that is sent", () => {
   });
 
   it("is refused if it is cut off, empty, or ends early", async () => {
-    const whole = new Uint8Array(await picture.clone().jpeg().toBuffer());
+    const whole = new Uint8Array(await image.clone().jpeg().toBuffer());
     expect(await refused(whole.subarray(0, whole.length / 2))).toMatch(/whole JPEG file/);
     expect(await refused(png(64, 64, 1))).toMatch(/whole PNG file/);
     for (const start of ["\x89PNG\r\n\x1a\n", "\xff\xd8\xff", "RIFF\0\0\0\0WEBP"])
@@ -71,8 +71,8 @@ describe("a picture that is sent", () => {
   });
 
   it("is refused in every other format, whatever sharp could do with it", async () => {
-    const gif = await picture.clone().gif().toBuffer();
-    const tiff = await picture.clone().tiff().toBuffer();
+    const gif = await image.clone().gif().toBuffer();
+    const tiff = await image.clone().tiff().toBuffer();
     const svg = Buffer.from(
       '<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
     );
@@ -82,14 +82,14 @@ describe("a picture that is sent", () => {
 
   it("is refused if it moves", async () => {
     const frames = sharp(
-      [await picture.clone().png().toBuffer(), await picture.clone().negate().png().toBuffer()],
+      [await image.clone().png().toBuffer(), await image.clone().negate().png().toBuffer()],
       {
         join: { animated: true },
       },
     );
     expect(await refused(await frames.webp().toBuffer())).toMatch(/one image, got 2 frames/);
     // libvips sees one page in an animated PNG, which says how many there are before its pixels.
-    const still = await picture.clone().png().toBuffer();
+    const still = await image.clone().png().toBuffer();
     const control = Buffer.alloc(8);
     control.writeUInt32BE(3);
     const moving = Buffer.concat([still.subarray(0, 33), chunk("acTL", control), still.subarray(33)]);

@@ -5,7 +5,7 @@
 
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest } from "../errors.js";
-import { encodePicture } from "../image/codec.js";
+import { encodeImage } from "../image/codec.js";
 import { decodeMask, type MaskOptions } from "../image/mask.js";
 import { pngFrames, withoutPngTexts } from "../image/metadata/png-chunks.js";
 import { mostInputPixels } from "./limits.js";
@@ -30,7 +30,7 @@ export async function sourceFromText(field: string, text: string): Promise<Sourc
 }
 
 export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise<Source> {
-  const kind = kindOfPicture(bytes);
+  const kind = kindOfImage(bytes);
   if (kind === undefined) {
     const rule = `must be a PNG, JPEG or WebP file, got ${bytes.length} bytes of something else.`;
     throw new InvalidRequest(field, bytes.length, `${rule} Convert it first.`);
@@ -54,7 +54,7 @@ export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise
 
 /** The same mask as the pipeline reads masks, where another API means something else by its file. */
 export async function maskSource(mask: Source, meaning: MaskOptions): Promise<Source> {
-  return { ...mask, bytes: await encodePicture(await decodeMask(mask.bytes, meaning), "png") };
+  return { ...mask, bytes: await encodeImage(await decodeMask(mask.bytes, meaning), "png") };
 }
 
 async function decoded<T>(
@@ -78,7 +78,7 @@ async function decoded<T>(
 }
 
 /** By the first bytes, which also choose sharp's decoder. */
-function kindOfPicture(bytes: Uint8Array): "PNG" | "JPEG" | "WebP" | undefined {
+function kindOfImage(bytes: Uint8Array): "PNG" | "JPEG" | "WebP" | undefined {
   const latin = (from: number, to: number) => String.fromCharCode(...bytes.subarray(from, to));
   if (latin(0, 8) === "\x89PNG\r\n\x1a\n") return "PNG";
   if (latin(0, 3) === "\xff\xd8\xff") return "JPEG";

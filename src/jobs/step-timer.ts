@@ -1,11 +1,11 @@
 /** @file How long a step takes, learned from those that were run: tells the time that is left. */
 
 /** Remembers seconds per step by kind of work, such as a model at a size. */
-export class Pace {
+export class StepTimer {
   readonly #known = new Map<string, number>();
 
   /** Starts timing a run of `kind`. */
-  begin(kind: string, now: () => number = () => performance.now()): PaceRun {
+  begin(kind: string, now: () => number = () => performance.now()): StepTiming {
     let [last, mean] = [now(), this.#known.get(kind)];
     let steps = 0;
     return {
@@ -23,7 +23,7 @@ export class Pace {
   }
 }
 
-export type PaceRun = {
+export type StepTiming = {
   /** A step was done. */
   step(): void;
   /** Seconds for `count` more. */

@@ -3,10 +3,10 @@
 import { Channel } from "./channel.js";
 import type { JobEvent, JobStatus } from "./queue.js";
 
-export class Followers {
+export class Subscribers {
   readonly #channels = new Set<Channel<JobEvent>>();
 
-  tell(event: JobEvent): void {
+  emit(event: JobEvent): void {
     for (const channel of this.#channels) {
       channel.forget((earlier) => replaces(event, earlier));
       channel.push(event);

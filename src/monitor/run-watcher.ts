@@ -105,7 +105,7 @@ export class RunWatcher {
     const problem = problems.join("\n") || undefined;
     if (problem === this.#problem) return;
     this.#problem = problem;
-    this.#tell({ event: "problem", message: problem });
+    this.#emit({ event: "problem", message: problem });
   }
 
   async #readRun(): Promise<void> {
@@ -114,17 +114,17 @@ export class RunWatcher {
 
   async #readRows(): Promise<void> {
     const rows = await this.#tail.read();
-    if (rows.length > 0) this.#tell({ event: "metrics", rows });
+    if (rows.length > 0) this.#emit({ event: "metrics", rows });
   }
 
   async #readSamples(): Promise<void> {
     const before = this.#samples;
     this.#samples = await this.#list.read();
     const same = before.length === this.#samples.length && before.every((s, i) => s === this.#samples[i]);
-    if (!same) this.#tell({ event: "samples", steps: this.#samples.map(({ step }) => step) });
+    if (!same) this.#emit({ event: "samples", steps: this.#samples.map(({ step }) => step) });
   }
 
-  #tell(news: News): void {
+  #emit(news: News): void {
     for (const listener of this.#listeners) listener(news);
   }
 }

@@ -9,7 +9,7 @@ export const samplesFolder = "samples";
 export const promptsFile = "prompts.json";
 
 const stepFolder = /^step-(\d{6,12})$/;
-const pictureFile = /^\d{1,6}\.png$/;
+const imageFile = /^\d{1,6}\.png$/;
 
 /** Step 100 -> "step-000100" */
 export const sampleFolder = (step: number): string => `step-${String(step).padStart(6, "0")}`;
@@ -19,7 +19,7 @@ const promptsSchema = z.array(
     prompt: z.string(),
     /** As text where it does not fit a JavaScript number. */
     seed: z.union([z.number(), z.string()]),
-    file: z.string().regex(pictureFile),
+    file: z.string().regex(imageFile),
   }),
 );
 
@@ -27,7 +27,7 @@ const promptsSchema = z.array(
 export type SamplePrompts = z.infer<typeof promptsSchema>;
 
 /** The pictures after optimizer step `step`; `folder` is the name within `samples`. */
-export type Samples = { step: number; folder: string; pictures: SamplePrompts };
+export type Samples = { step: number; folder: string; images: SamplePrompts };
 
 /** Lists the painted steps, keeping what it has read of folders that have not changed since. */
 export class SampleList {
@@ -53,7 +53,7 @@ export class SampleList {
     const known = this.#known.get(folder);
     if (known?.modified === modified) return known.samples;
     const step = Number(stepFolder.exec(folder)![1]);
-    const samples = { step, folder, pictures: await readPrompts(file) };
+    const samples = { step, folder, images: await readPrompts(file) };
     this.#known.set(folder, { modified, samples });
     return samples;
   }
@@ -75,6 +75,6 @@ async function readPrompts(file: string): Promise<SamplePrompts> {
  */
 export function samplePath(runFolder: string, requested: string): string | undefined {
   const [folder = "", file = "", ...more] = requested.split("/");
-  if (more.length > 0 || !stepFolder.test(folder) || !pictureFile.test(file)) return undefined;
+  if (more.length > 0 || !stepFolder.test(folder) || !imageFile.test(file)) return undefined;
   return path.join(runFolder, samplesFolder, folder, file);
 }

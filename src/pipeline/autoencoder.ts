@@ -12,7 +12,7 @@ import type { Params } from "../tensor/params.js";
 import { input, type Tensor } from "../tensor/tensor.js";
 import { renamed, resolveWeights, type WeightSet } from "../weights/component.js";
 import type { ModelFolder } from "../weights/folder.js";
-import { Part } from "./component.js";
+import { Component } from "./component.js";
 import {
   expectPart,
   label,
@@ -24,7 +24,7 @@ import {
 
 /** An autoencoder of either kind, behind one pair of functions. */
 export type Autoencoder = {
-  part: Part;
+  part: Component;
   /** Its `config.json`. */
   config: JsonObject;
   /** What `encode` gives. */
@@ -68,7 +68,7 @@ async function inFolder(
   const networks = networksOf(json, file, json._class_name ?? className);
   const rename = networks.encodes === "moments" ? currentVaeName : (same: string) => same;
   const weights = renamed(await weightsIn(directory, options, autoencoding(networks)), rename);
-  return { ...networks, part: new Part("vae", label(name, weights.files), weights, options.engine) };
+  return { ...networks, part: new Component("vae", label(name, weights.files), weights, options.engine) };
 }
 
 /** The networks that a config describes; its errors name `file`. */
@@ -150,7 +150,7 @@ async function inFullFile(
 ): Promise<Autoencoder> {
   const name = path.basename(place);
   const { json, file } = beside ?? { json: await configFor(name, weights, folder), file: name };
-  return { ...full(json, file), part: new Part("vae", name, weights, engine) };
+  return { ...full(json, file), part: new Component("vae", name, weights, engine) };
 }
 
 /**
@@ -194,7 +194,7 @@ async function inTinyFile(
   const paired = other !== name && (await kindOf(encoderFile)) === "file";
   const weights = paired ? joined(await taesdEncoder(encoderFile), decoder) : decoder;
   const networks = beside ? tiny(beside.json, beside.file) : tiny({}, "AutoencoderTiny's defaults");
-  const part = new Part("vae", name, weights, engine);
+  const part = new Component("vae", name, weights, engine);
   if ([...weights.tensors.keys()].some((key) => key.startsWith("encoder."))) return { ...networks, part };
   const encode = () => {
     const missing = `Put ${other === name ? "the encoder's file" : other} beside it, or give a folder that holds both.`;

@@ -4,38 +4,38 @@ import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { type Engine, floats, floatsOf } from "../engine/engine.js";
 import { availableMemory } from "../engine/memory/available.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
-import { type Picture, toPicture } from "../image/pixels.js";
+import { type RgbImage, toRgbImage } from "../image/pixels.js";
 import { input } from "../tensor/tensor.js";
-import type { Part } from "./component.js";
+import type { Component } from "./component.js";
 import { type Components, trainedSize } from "./components.js";
 import { type Embeddings, join } from "./conditioning.js";
-import { type Conditions, type DenoiseStep, denoise } from "./denoise.js";
-import { Painting } from "./generated-image.js";
+import { type Conditioning, type DenoiseStep, denoise } from "./denoise.js";
+import { GeneratedImage } from "./generated-image.js";
 import {
   cutoffTimestep,
   type EncodedImage,
   type ImageValues,
-  type Kept,
+  type InpaintState,
   readImage,
   startFromImage,
   startFromNoise,
 } from "./latents.js";
-import { fitting, type PaintSize, refuse, runBytes } from "./memory-estimate.js";
-import type { ModelRecord, PictureRecord } from "./metadata/schema.js";
-import { type LoadedWith, modelRecord, pictureRecords } from "./metadata/write.js";
-import { adviceFor } from "./model-defaults.js";
+import { estimateMemory, type GenerationSize, planMemory, refuse } from "./memory-estimate.js";
+import type { ImageMetadata, ModelMetadata } from "./metadata/schema.js";
+import { imageMetadata, type LoadedWith, modelMetadata } from "./metadata/write.js";
+import { modelDefaultsOf } from "./model-defaults.js";
 import { type PreviewMethod, previewMethod, previews } from "./preview.js";
 import { warnOfPrompts } from "./prompt-warnings.js";
-import { wordsOf } from "./read-vocabulary.js";
+import { readVocabulary } from "./read-vocabulary.js";
 import { type CheckedRequest, checkRequest, type GenerateRequest } from "./request.js";
 import { type Encoded, encodeTexts, type PromptText, type StateRule } from "./text-encoding.js";
 import type { Words } from "./vocabulary.js";
 
 /** One step of a running generation; `preview` makes small images of where it is going, one per image. */
-export type Step = DenoiseStep & { preview: () => Promise<readonly Picture[]> };
+export type Step = DenoiseStep & { preview: () => Promise<readonly RgbImage[]> };
 
 export type GenerateResult = {
-  images: readonly Painting[];
+  images: readonly GeneratedImage[];
   /** [batch, 4, height / 8, width / 8], as the last step left them. */
   latents: Float32Array;
   /** The seed of each image, where seeds and not generators were given. */
@@ -49,28 +49,28 @@ export type Prepared = {
   request: CheckedRequest;
   /** The text embeddings before the halves are joined, [batch, N, D] and [batch, P]. */
   embeddings: Embeddings;
-  conditions: Conditions;
+  conditioning: Conditioning;
   timesteps: readonly number[];
   latents: Float32Array;
   /** Inpainting: what is put back after every step. */
-  kept: Kept | undefined;
+  inpaint: InpaintState | undefined;
   shape: readonly [number, number, number, number];
 };
 
 /** What every pipeline shares. `scheduler` may be replaced between two generations. */
-export abstract class Painter {
+export abstract class BasePipeline {
   scheduler: Scheduler;
   readonly components: Components;
   readonly #engine: Engine;
   readonly #ownsEngine: boolean;
   readonly #loadedWith: LoadedWith;
-  #model: ModelRecord | undefined;
+  #model: ModelMetadata | undefined;
   #words: Promise<Words | undefined> | undefined;
   #preview: Promise<PreviewMethod> | undefined;
   #busy = false;
   /** Whether parts stay loaded: decided by each request. */
   #keeps = true;
-  #judged: { key: string; bytes: ReturnType<typeof runBytes> } | undefined;
+  #planned: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
 
   constructor(components: Components, engine: Engine, ownsEngine: boolean, loadedWith: LoadedWith = {}) {
     this.components = components;
@@ -81,8 +81,8 @@ export abstract class Painter {
   }
 
   /** What pictures say of this model: its name and fingerprint, without its place. */
-  async model(): Promise<ModelRecord> {
-    return (this.#model ??= await modelRecord(this.components, this.#loadedWith));
+  async model(): Promise<ModelMetadata> {
+    return (this.#model ??= await modelMetadata(this.components, this.#loadedWith));
   }
 
   protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
@@ -110,7 +110,7 @@ export abstract class Painter {
     this.#busy = true;
     try {
       const prepared = await this.prepare(request);
-      return yield* this.paint(prepared);
+      return yield* this.run(prepared);
     } finally {
       this.#busy = false;
     }
@@ -140,10 +140,10 @@ export abstract class Painter {
     for (const message of [...this.components.warnings, ...sizes]) warnings.add(message);
     if (checked.eta !== 0 && !this.scheduler.acceptsEta)
       warnings.add(`eta: has no effect with ${this.scheduler.className}, got ${checked.eta}`);
-    this.#words ??= wordsOf(this.components.folder.path);
+    this.#words ??= readVocabulary(this.components.folder.path);
     warnOfPrompts(checked, await this.#words);
     if (checked.signal?.aborted) throw new Cancelled();
-    this.#judge(checked, image !== undefined && !(image instanceof Float32Array));
+    this.#planMemory(checked, image !== undefined && !(image instanceof Float32Array));
     const embeddings = await this.embed(checked);
     if (checked.signal?.aborted) throw new Cancelled();
     const shape = [
@@ -157,43 +157,43 @@ export abstract class Painter {
         ? {
             latents: startFromNoise(this.scheduler, checked, shape),
             timesteps: this.scheduler.timesteps,
-            kept: undefined,
+            inpaint: undefined,
           }
-        : await startFromImage(this.scheduler, checked, shape, image, (picture) => this.encodeImage(picture));
+        : await startFromImage(this.scheduler, checked, shape, image, (image) => this.encodeImage(image));
     return {
       request: checked,
       embeddings,
-      conditions: join(embeddings, checked.guided),
+      conditioning: join(embeddings, checked.guided),
       timesteps: until(start.timesteps, checked.denoisingEnd, this.scheduler),
       latents: start.latents,
-      kept: start.kept,
+      inpaint: start.inpaint,
       shape,
     };
   }
 
   /** Runs the loop and decodes. */
-  async *paint({
+  async *run({
     request,
-    conditions,
+    conditioning,
     timesteps,
     latents,
-    kept,
+    inpaint,
     shape,
   }: Prepared): AsyncGenerator<Step, GenerateResult> {
     const { unet, vae } = this.components;
     const records =
       request.outputType === "latent"
         ? undefined
-        : await pictureRecords(request, await this.model(), this.scheduler);
+        : await imageMetadata(request, await this.model(), this.scheduler);
     const session = await unet.part.session("unet", unet.trace);
     if (request.signal?.aborted) throw new Cancelled();
     const loop = denoise(
-      { session, scheduler: this.scheduler, conditions, timesteps, kept, shape },
+      { session, scheduler: this.scheduler, conditioning: conditioning, timesteps, inpaint: inpaint, shape },
       latents,
       request,
     );
-    this.#preview ??= adviceFor(this.components.folder.path).then(({ advice }) =>
-      previewMethod(this.components, advice),
+    this.#preview ??= modelDefaultsOf(this.components.folder.path).then(({ defaults: modelDefaults }) =>
+      previewMethod(this.components, modelDefaults),
     );
     const method = await this.#preview;
     const decode = (latents: Float32Array, h: number, w: number) => this.decode(latents, h, w);
@@ -275,41 +275,41 @@ export abstract class Painter {
     latents: Float32Array,
     shape: Prepared["shape"],
     request: CheckedRequest,
-    records: (index: number) => PictureRecord,
-  ): Promise<Painting[]> {
+    records: (index: number) => ImageMetadata,
+  ): Promise<GeneratedImage[]> {
     const [batch, channels, h, w] = shape;
     const size = channels * h * w;
-    const images: Painting[] = [];
+    const images: GeneratedImage[] = [];
     for (let i = 0; i < batch; i++) {
       if (request.signal?.aborted) throw new Cancelled();
       const image = await this.decode(latents.subarray(i * size, (i + 1) * size), h, w);
-      const picture = toPicture(image, request.width, request.height);
-      images.push(new Painting(picture, request.seeds?.[i], records(i)));
+      const picture = toRgbImage(image, request.width, request.height);
+      images.push(new GeneratedImage(picture, request.seeds?.[i], records(i)));
     }
     return images;
   }
 
-  #parts(): Part[] {
+  #parts(): Component[] {
     const { textEncoders, unet, vae } = this.components;
     return [...textEncoders.map((e) => e.part), unet.part, vae.part];
   }
 
   /** Decides whether all parts stay loaded; throws if not even one after the other would fit. */
-  #judge(request: CheckedRequest, encodes: boolean): void {
+  #planMemory(request: CheckedRequest, encodes: boolean): void {
     const { width, height, batch, guided, ignoreMemory } = request;
-    const size: PaintSize = { width, height, batch, passes: guided ? 2 * batch : batch, encodes };
+    const size: GenerationSize = { width, height, batch, passes: guided ? 2 * batch : batch, encodes };
     const key = JSON.stringify(size);
-    if (this.#judged?.key !== key) this.#judged = { key, bytes: runBytes(this.components, size) };
-    const { bytes } = this.#judged;
+    if (this.#planned?.key !== key) this.#planned = { key, bytes: estimateMemory(this.components, size) };
+    const { bytes } = this.#planned;
     const held = this.#parts().reduce((sum, part) => sum + (part.isLoaded ? part.bytes : 0), 0);
     const available = availableMemory() + held;
-    const fits = fitting(bytes, available);
+    const fits = planMemory(bytes, available);
     if (fits === "no" && !ignoreMemory) refuse(this.components, size, bytes, available);
     this.#keeps = fits === "kept";
   }
 
   /** Frees the other parts before `next` is loaded if they cannot all stay. */
-  async #makeRoom(next: Part): Promise<void> {
+  async #makeRoom(next: Component): Promise<void> {
     if (this.#keeps) return;
     for (const part of this.#parts()) if (part !== next) await part.release();
   }

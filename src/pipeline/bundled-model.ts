@@ -7,7 +7,7 @@ import { InvalidRequest } from "../errors.js";
 const folder = fileURLToPath(new URL("../../models/nano", import.meta.url));
 
 /** `model`, or the shipped one; InvalidRequest, about `field`, where there is neither. */
-export function modelOrShipped(model: string | undefined, field = "--model"): string {
+export function modelOrBundled(model: string | undefined, field = "--model"): string {
   if (model !== undefined) return model;
   if (existsSync(folder)) return folder;
   const rule = `must be given, got none, and this copy of the package lacks its own model (${folder}).`;

@@ -14,7 +14,7 @@ import { changedWeights, type WeightChanges } from "./weight-changes.js";
 export type Trace = (p: Params) => Record<string, Tensor>;
 
 /** A weight in memory, in the place of what its file holds. */
-export type HeldWeight = { dtype: ElementType; data: Uint8Array<ArrayBuffer> };
+export type WeightInMemory = { dtype: ElementType; data: Uint8Array<ArrayBuffer> };
 
 /** Tensors that old files hold and that are no weights. */
 const notWeights = /(^|\.)position_ids$/;
@@ -63,13 +63,13 @@ export function checkWeights(
 /**
  * The program of a network, its weights left where they lie unless `held` holds them. `file` is how errors call them.
  */
-export function partProgram(
+export function componentProgram(
   name: string,
   file: string,
   weights: WeightSet,
   trace: Trace,
   engine: Engine,
-  held?: ReadonlyMap<string, HeldWeight>,
+  held?: ReadonlyMap<string, WeightInMemory>,
 ): Program {
   const wanted = new Map<string, Tensor>();
   const outputs = trace(new Params(tracing(wanted)));
@@ -93,7 +93,7 @@ function commonFolder(files: readonly string[]): string {
 }
 
 /** A network that is loaded when first used and freed when told to. */
-export class Part {
+export class Component {
   readonly name: string;
   readonly file: string;
   readonly weights: WeightSet;
@@ -117,8 +117,8 @@ export class Part {
   }
 
   /** The same network, whose weights are changed each time they are loaded. */
-  changed(changes: WeightChanges): Part {
-    return new Part(this.name, this.file, this.weights, this.#engine, changes);
+  changed(changes: WeightChanges): Component {
+    return new Component(this.name, this.file, this.weights, this.#engine, changes);
   }
 
   /** Bytes of its weights in float32, which is what they take when loaded. */
@@ -144,7 +144,7 @@ export class Part {
   async #load(trace: Trace): Promise<Session> {
     const [weights, engine] = [this.weights, this.#engine];
     const held = this.changes.size > 0 ? await changedWeights(weights, this.changes, engine) : undefined;
-    return engine.load(partProgram(this.name, this.file, weights, trace, engine, held));
+    return engine.load(componentProgram(this.name, this.file, weights, trace, engine, held));
   }
 
   async release(): Promise<void> {

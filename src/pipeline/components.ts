@@ -16,13 +16,13 @@ import { renamed, resolveWeights } from "../weights/component.js";
 import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
 import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-class.js";
 import { type Autoencoder, loadVae } from "./autoencoder.js";
-import { Part, type Trace } from "./component.js";
+import { Component, type Trace } from "./component.js";
 import { expectPart, label, openReplacement, type WeightOptions, weightsIn } from "./component-files.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
 import type { TextEncoder } from "./text-encoding.js";
 
 export type Denoiser = {
-  part: Part;
+  part: Component;
   config: UNetConfig;
   trace: Trace;
   /** The config.json that came with a U-Net that stands in for the folder's, and its place. */
@@ -131,7 +131,7 @@ async function withLoras(components: Components, warnings: string[]): Promise<Co
   const changes = await loraChanges(loras, adaptableNetworks(components), (message) =>
     warnings.push(message),
   );
-  const changed = <T extends { part: Part }>(owner: T): T => ({
+  const changed = <T extends { part: Component }>(owner: T): T => ({
     ...owner,
     part: owner.part.changed(changes.get(owner.part.name)!),
   });
@@ -161,7 +161,7 @@ async function loadUnet(folder: ModelFolder, family: Family, options: ComponentO
   const trace = (p: Params) => ({ out: traceUnet(p, config) });
   const weights = await (other ? resolveWeights(other.place) : weightsIn(own.path, options, trace));
   const called = other ? path.basename(other.place) : label("unet", weights.files);
-  const part = new Part("unet", called, weights, options.engine);
+  const part = new Component("unet", called, weights, options.engine);
   return { part, config, trace, ...(other?.config && { replaced: other.config }) };
 }
 
@@ -194,7 +194,7 @@ async function loadTextEncoder(
   const config = clipConfig(await found.config(), { projected, file: `${name}/config.json` });
   const ids = input("ids", [1, config.maxTokens], "int64");
   const weights = renamed(await weightsIn(found.path, options, (p) => clipText(p, config, ids)), clipName);
-  const part = new Part(name, label(name, weights.files), weights, options.engine);
+  const part = new Component(name, label(name, weights.files), weights, options.engine);
   const beside = name.replace("text_encoder", "tokenizer");
   return {
     part,

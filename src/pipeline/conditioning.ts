@@ -1,7 +1,7 @@
 /** @file What a U-Net is told besides the latent: embeddings and sizes, row by row, both halves of a guided batch. */
 
 import type { Values } from "../engine/engine.js";
-import type { Conditions } from "./denoise.js";
+import type { Conditioning } from "./denoise.js";
 import { requestKind } from "./diffusers-defaults.js";
 import type { CheckedRequest } from "./request.js";
 
@@ -27,7 +27,7 @@ export function perImage(rows: readonly Float32Array[], times: number, ...shape:
 }
 
 /** The unconditional half, if there is one, before the conditional half. */
-export function join(e: Embeddings, guided: boolean): Conditions {
+export function join(e: Embeddings, guided: boolean): Conditioning {
   const both = (negative: Values | undefined, positive: Values): Values => {
     if (!guided) return positive;
     const data = new Float32Array(2 * positive.data.length);

@@ -4,11 +4,11 @@ import { guide, rescaleGuided } from "../diffusion/guidance.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { floats, floatsOf, type Session, type Values } from "../engine/engine.js";
 import { Cancelled, EngineError } from "../errors.js";
-import { type Kept, putBack } from "./latents.js";
+import { type InpaintState, putBack } from "./latents.js";
 import type { CheckedRequest } from "./request.js";
 
 /** What the U-Net is told besides the latent; with guidance the unconditional half of the batch comes first. */
-export type Conditions = Readonly<Record<string, Values>>;
+export type Conditioning = Readonly<Record<string, Values>>;
 
 /** One call of the network. Arrays are [batch, 4, height / 8, width / 8]. */
 export type DenoiseStep = {
@@ -30,10 +30,10 @@ export type DenoiseStep = {
 type Loop = {
   session: Session;
   scheduler: Scheduler;
-  conditions: Conditions;
+  conditioning: Conditioning;
   timesteps: readonly number[];
   /** Inpainting: what is put back after every step. */
-  kept: Kept | undefined;
+  inpaint: InpaintState | undefined;
   /** [batch, channels, height, width] of `latents` */
   shape: readonly [number, number, number, number];
 };
@@ -44,7 +44,7 @@ export async function* denoise(
   start: Float32Array,
   request: CheckedRequest,
 ): AsyncGenerator<DenoiseStep, Float32Array> {
-  const { scheduler, timesteps, kept, shape } = loop;
+  const { scheduler, timesteps, inpaint, shape } = loop;
   const { eta, generators, signal, guided, guidanceScale, guidanceRescale, batch } = request;
   let latents = start;
   for (const [index, timestep] of timesteps.entries()) {
@@ -62,7 +62,7 @@ export async function* denoise(
     const { prevSample, predOriginalSample } = scheduler.step(noisePred, timestep, latents, options);
     checkFinite(prevSample, index, timesteps.length);
     const latentsIn = latents;
-    latents = kept ? putBack(scheduler, kept, prevSample, timesteps[index + 1]) : prevSample;
+    latents = inpaint ? putBack(scheduler, inpaint, prevSample, timesteps[index + 1]) : prevSample;
     yield {
       index,
       total: timesteps.length,
@@ -79,7 +79,7 @@ export async function* denoise(
 }
 
 async function predict(
-  { session, conditions, shape }: Loop,
+  { session, conditioning, shape }: Loop,
   modelInput: Float32Array,
   timestep: number,
   guided: boolean,
@@ -90,7 +90,7 @@ async function predict(
   sample.set(modelInput);
   if (guided) sample.set(modelInput, modelInput.length);
   const results = await session.run({
-    ...conditions,
+    ...conditioning,
     sample: floats(sample, rows, ...rest),
     timestep: floats(new Float32Array(rows).fill(timestep), rows),
   });

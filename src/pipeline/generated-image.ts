@@ -1,23 +1,23 @@
 /** @file A finished picture: its pixels, what it came from, and how to write it. */
 
-import { encodePicture, type PictureFormat, savePicture } from "../image/codec.js";
-import type { Picture } from "../image/pixels.js";
-import type { PictureRecord } from "./metadata/schema.js";
-import { pictureTexts } from "./metadata/write.js";
+import { encodeImage, type ImageFormat, saveImage } from "../image/codec.js";
+import type { RgbImage } from "../image/pixels.js";
+import type { ImageMetadata } from "./metadata/schema.js";
+import { metadataTexts } from "./metadata/write.js";
 
 /** `metadata: false` leaves out what the picture was painted from; `quality` is 1..100, for JPEG and WebP. */
 export type SaveOptions = { metadata?: boolean; quality?: number };
 
-export class Painting implements Picture {
+export class GeneratedImage implements RgbImage {
   readonly width: number;
   readonly height: number;
   /** RGB bytes, row by row. */
   readonly data: Uint8Array;
   readonly seed: bigint | undefined;
   /** What it was painted from, as files hold it. */
-  readonly record: PictureRecord | undefined;
+  readonly record: ImageMetadata | undefined;
 
-  constructor({ width, height, data }: Picture, seed: bigint | undefined, record?: PictureRecord) {
+  constructor({ width, height, data }: RgbImage, seed: bigint | undefined, record?: ImageMetadata) {
     this.width = width;
     this.height = height;
     this.data = data;
@@ -32,14 +32,14 @@ export class Painting implements Picture {
 
   /** Writes a .png, .jpg or .webp file, whole or not at all, with its record inside. */
   async save(path: string, options: SaveOptions = {}): Promise<void> {
-    await savePicture(path, this, this.#inside(options));
+    await saveImage(path, this, this.#inside(options));
   }
 
-  async encode(format: PictureFormat = "png", options: SaveOptions = {}): Promise<Uint8Array> {
-    return encodePicture(this, format, this.#inside(options));
+  async encode(format: ImageFormat = "png", options: SaveOptions = {}): Promise<Uint8Array> {
+    return encodeImage(this, format, this.#inside(options));
   }
 
   #inside({ metadata = true, quality }: SaveOptions) {
-    return { quality, texts: metadata && this.record ? pictureTexts(this.record) : undefined };
+    return { quality, texts: metadata && this.record ? metadataTexts(this.record) : undefined };
   }
 }

@@ -7,22 +7,22 @@ import { roundHalfEven } from "../diffusion/arithmetic.js";
 import { type NoiseSource, randn } from "../diffusion/random.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { InvalidRequest } from "../errors.js";
-import { decodePicture } from "../image/codec.js";
+import { decodeImage } from "../image/codec.js";
 import { decodeMask } from "../image/mask.js";
-import { fromPicture, type Picture, toGrey } from "../image/pixels.js";
-import { resizePicture } from "../image/resize.js";
+import { fromRgbImage, type RgbImage, toGrey } from "../image/pixels.js";
+import { resizeImage } from "../image/resize.js";
 import type { CheckedRequest } from "./request.js";
 
 /** A picture as a file's path, a file's bytes, or pixels. */
-export type PictureSource = string | Uint8Array | Picture;
+export type ImageInput = string | Uint8Array | RgbImage;
 
 /** What stays as it was: after each step it is put back where `mask` is 0. Arrays are those of the latents. */
-export type Kept = { latents: Float32Array; noise: Float32Array; mask: Float32Array };
+export type InpaintState = { latents: Float32Array; noise: Float32Array; mask: Float32Array };
 
 export type Start = {
   latents: Float32Array;
   timesteps: readonly number[];
-  kept: Kept | undefined;
+  inpaint: InpaintState | undefined;
 };
 
 /** [batch, channels, height, width] of the latents */
@@ -36,7 +36,7 @@ export type EncodedImage = { mean: Float32Array; logvar: Float32Array | undefine
 
 /** Reads the picture at the size that will be painted; without width and height its own, down to a multiple of `factor`. */
 export async function readImage(
-  source: PictureSource,
+  source: ImageInput,
   factor: number,
   {
     width,
@@ -44,20 +44,20 @@ export async function readImage(
     warn,
   }: { width?: number | undefined; height?: number | undefined; warn: (text: string) => void },
 ): Promise<ImageValues> {
-  const picture = await read(source, "image");
+  const image = await read(source, "image");
   const fitted = (size: number) => Math.max(factor, Math.floor(size / factor) * factor);
-  const resized = resizePicture(picture, width ?? fitted(picture.width), height ?? fitted(picture.height));
+  const resized = resizeImage(image, width ?? fitted(image.width), height ?? fitted(image.height));
   const changed = (asked: number | undefined, own: number, now: number) => asked === undefined && own !== now;
-  if (changed(width, picture.width, resized.width) || changed(height, picture.height, resized.height)) {
-    const sizes = `image: ${picture.width}x${picture.height} is painted at ${resized.width}x${resized.height}`;
+  if (changed(width, image.width, resized.width) || changed(height, image.height, resized.height)) {
+    const sizes = `image: ${image.width}x${image.height} is painted at ${resized.width}x${resized.height}`;
     warn(`${sizes}, multiples of ${factor}. Give width and height for another size.`);
   }
-  return { data: fromPicture(resized), width: resized.width, height: resized.height };
+  return { data: fromRgbImage(resized), width: resized.width, height: resized.height };
 }
 
-async function read(source: PictureSource, field: "image" | "mask"): Promise<Picture> {
+async function read(source: ImageInput, field: "image" | "mask"): Promise<RgbImage> {
   if (typeof source !== "string" && !(source instanceof Uint8Array)) return source;
-  return field === "mask" ? decodeMask(source) : (await decodePicture(source)).picture;
+  return field === "mask" ? decodeMask(source) : (await decodeImage(source)).image;
 }
 
 /** Noise alone, times the scheduler's first sigma. */
@@ -102,7 +102,7 @@ export async function startFromImage(
       : inpaints && strength === 1
         ? noise!.map((v) => v * Math.fround(scheduler.initNoiseSigma))
         : scheduler.addNoise(clean, noise!, timesteps[0]!);
-  if (!inpaints) return { latents, timesteps, kept: undefined };
+  if (!inpaints) return { latents, timesteps, inpaint: undefined };
   const { pixels, latent } = await readMask(maskSource, shape, request);
   if (!(image instanceof Float32Array)) {
     // Diffusers encodes the masked picture too: a 4-channel U-Net does not read it, but its draw moves the generator.
@@ -110,13 +110,13 @@ export async function startFromImage(
       perImage: request.seeds !== undefined,
     });
   }
-  return { latents, timesteps, kept: { latents: clean, noise: noise!, mask: latent } };
+  return { latents, timesteps, inpaint: { latents: clean, noise: noise!, mask: latent } };
 }
 
 /** Puts the kept part back after step `index`: noised to the next timestep, clean after the last one. */
 export function putBack(
   scheduler: Scheduler,
-  kept: Kept,
+  kept: InpaintState,
   latents: Float32Array,
   next: number | undefined,
 ): Float32Array {
@@ -200,11 +200,11 @@ function repeated(one: Float32Array, length: number): Float32Array {
 
 /** White is painted anew, black is kept: grey, at the picture's size, cut at one half; then nearest at the latents'. */
 async function readMask(
-  source: PictureSource,
+  source: ImageInput,
   [batch, channels, h, w]: Shape,
   { width, height }: { width: number; height: number },
 ): Promise<{ pixels: Float32Array; latent: Float32Array }> {
-  const grey = toGrey(resizePicture(await read(source, "mask"), width, height));
+  const grey = toGrey(resizeImage(await read(source, "mask"), width, height));
   const pixels = Float32Array.from(grey, (v) => (v / 255 < 0.5 ? 0 : 1));
   const latent = new Float32Array(batch * channels * h * w);
   for (let i = 0; i < latent.length; i++) {

@@ -262,9 +262,9 @@ describe("a picture", () => {
       [`unet.${name}.lora_B.weight`]: { ...drawn(16, 1, 1, 1), data: new Float32Array(16) },
     });
     const request = { prompt: "a boat", width: 64, height: 64, numInferenceSteps: 1, seed: 3 };
-    const paint = (loras: Lora[]) =>
+    const run = (loras: Lora[]) =>
       opened("koala-700m-tiny", loras, async (pipe) => (await pipe.generate(request)).latents);
-    expect(await paint([{ file: lora }])).toEqual(await paint([]));
+    expect(await run([{ file: lora }])).toEqual(await run([]));
   });
 });
 

@@ -4,12 +4,12 @@ import { describe, expect, it } from "vitest";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { InvalidRequest } from "../errors.js";
 import { loadComponents } from "./components.js";
-import { fitting, type PaintSize, refuse, runBytes, runtimeBytes } from "./memory-estimate.js";
+import { estimateMemory, type GenerationSize, planMemory, refuse, runtimeBytes } from "./memory-estimate.js";
 import { DiffusionPipeline } from "./pipeline.js";
 
 const folder = (name: string) => new URL(`../../golden/data/pipelines/${name}`, import.meta.url).pathname;
 const components = await loadComponents(folder("koala-1b-tiny"), { engine: blockingEngine() });
-const square = (pixels: number, batch = 1): PaintSize => ({
+const square = (pixels: number, batch = 1): GenerationSize => ({
   width: pixels,
   height: pixels,
   batch,
@@ -19,19 +19,20 @@ const square = (pixels: number, batch = 1): PaintSize => ({
 
 describe("the memory of a run", () => {
   it("has each part, and between one after the other and all at once", () => {
-    const { parts, kept, oneByOne } = runBytes(components, square(64));
+    const { parts, kept, oneByOne } = estimateMemory(components, square(64));
     expect(parts.map((p) => p.name)).toEqual(["text_encoder", "text_encoder_2", "unet", "vae"]);
     expect(oneByOne).toBe(runtimeBytes + Math.max(...parts.map((p) => p.peak)));
     expect(kept).toBeGreaterThan(oneByOne);
   });
 
   it("counts the autoencoder's other half where a picture is given", () => {
-    const { parts } = runBytes(components, { ...square(64), encodes: true });
+    const { parts } = estimateMemory(components, { ...square(64), encodes: true });
     expect(parts.map((p) => p.name)).toContain("vae encoder");
   });
 
   it("grows with pixels in the autoencoder and with the batch in the U-Net, weights do not", () => {
-    const at = (size: PaintSize) => new Map(runBytes(components, size).parts.map((p) => [p.name, p]));
+    const at = (size: GenerationSize) =>
+      new Map(estimateMemory(components, size).parts.map((p) => [p.name, p]));
     const [small, large, more] = [at(square(256)), at(square(1024)), at(square(256, 4))];
     expect(large.get("vae")!.run).toBeGreaterThan(12 * small.get("vae")!.run);
     expect(more.get("unet")!.run).toBeGreaterThan(3 * small.get("unet")!.run);
@@ -40,28 +41,28 @@ describe("the memory of a run", () => {
   });
 
   it("fits whole, part by part, or not", () => {
-    const bytes = runBytes(components, square(512));
+    const bytes = estimateMemory(components, square(512));
     const own = ({ kept, oneByOne }: typeof bytes) => [kept - runtimeBytes, oneByOne - runtimeBytes] as const;
     const [kept, oneByOne] = own(bytes);
-    expect(fitting(bytes, kept)).toBe("kept");
-    expect(fitting(bytes, kept - 1)).toBe("one by one");
-    expect(fitting(bytes, oneByOne - 1)).toBe("no");
+    expect(planMemory(bytes, kept)).toBe("kept");
+    expect(planMemory(bytes, kept - 1)).toBe("one by one");
+    expect(planMemory(bytes, oneByOne - 1)).toBe("no");
   });
 });
 
 describe("a run that cannot fit is refused", () => {
-  const refused = (size: PaintSize, available: number) => () =>
-    refuse(components, size, runBytes(components, size), available);
+  const refused = (size: GenerationSize, available: number) => () =>
+    refuse(components, size, estimateMemory(components, size), available);
 
   it("with a smaller size that would", () => {
-    const available = runBytes(components, square(1536)).oneByOne - runtimeBytes;
+    const available = estimateMemory(components, square(1536)).oneByOne - runtimeBytes;
     expect(refused(square(2048), available)).toThrow(
       /got .* GB available: 1 of 2048x2048 .* 1536x1536 would fit/,
     );
   });
 
   it("with one picture instead of many", () => {
-    const available = runBytes(components, square(512)).oneByOne - runtimeBytes;
+    const available = estimateMemory(components, square(512)).oneByOne - runtimeBytes;
     expect(refused(square(512, 64), available)).toThrow(/One picture at a time \(512x512\) would fit/);
   });
 

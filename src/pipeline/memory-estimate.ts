@@ -9,12 +9,18 @@ import { traceUnet } from "../models/trace.js";
 import { topological } from "../tensor/order.js";
 import { Params, tracing } from "../tensor/params.js";
 import { count, input, made, type Tensor } from "../tensor/tensor.js";
-import type { Part } from "./component.js";
+import type { Component } from "./component.js";
 import type { Components } from "./components.js";
 import { states } from "./text-encoding.js";
 
 /** What is painted at once; `passes` is the rows of one U-Net run, twice `batch` with guidance. */
-export type PaintSize = { width: number; height: number; batch: number; passes: number; encodes: boolean };
+export type GenerationSize = {
+  width: number;
+  height: number;
+  batch: number;
+  passes: number;
+  encodes: boolean;
+};
 
 /** Bytes of one part in a process of its own, less what the process takes without it. */
 export type PartBytes = {
@@ -42,7 +48,7 @@ export const runtimeBytes = 200e6;
 const [loadShare, steadyShare, perPart] = [1.03, 1.08, 50e6];
 
 /** Predicts what each part takes to paint at `size`. */
-export function runBytes(components: Components, size: PaintSize): RunBytes {
+export function estimateMemory(components: Components, size: GenerationSize): RunBytes {
   const { unet, vae, textEncoders } = components;
   const [height, width] = [size.height / vae.factor, size.width / vae.factor];
   const scope = () => new Params(tracing());
@@ -69,7 +75,7 @@ export function runBytes(components: Components, size: PaintSize): RunBytes {
   };
 }
 
-function partBytes(name: string, part: Part, outputs: Record<string, Tensor>): PartBytes {
+function partBytes(name: string, part: Component, outputs: Record<string, Tensor>): PartBytes {
   const params = topological(Object.values(outputs)).filter((x) => made("param", x));
   const size = (some: readonly Tensor[]) => some.reduce((sum, x) => sum + 4 * count(x.shape), 0);
   const weights = size(params);
@@ -91,13 +97,18 @@ function keptPeak(parts: readonly PartBytes[]): number {
 }
 
 /** Whether it fits with all parts loaded, with one at a time, or not at all. `available` is what a process may still take. */
-export function fitting({ kept, oneByOne }: RunBytes, available: number): "kept" | "one by one" | "no" {
+export function planMemory({ kept, oneByOne }: RunBytes, available: number): "kept" | "one by one" | "no" {
   if (kept - runtimeBytes <= available) return "kept";
   return oneByOne - runtimeBytes <= available ? "one by one" : "no";
 }
 
 /** Throws an InvalidRequest that says what would fit instead. */
-export function refuse(components: Components, size: PaintSize, bytes: RunBytes, available: number): never {
+export function refuse(
+  components: Components,
+  size: GenerationSize,
+  bytes: RunBytes,
+  available: number,
+): never {
   const { width, height, batch } = size;
   const largest = bytes.parts.reduce((a, b) => (b.peak > a.peak ? b : a));
   const gb = (n: number) => `${(n / 1e9).toFixed(2)} GB`;
@@ -115,8 +126,8 @@ export function refuse(components: Components, size: PaintSize, bytes: RunBytes,
 }
 
 /** The same size with fewer pictures at once, else the largest of a few smaller sizes. */
-function fittingInstead(components: Components, size: PaintSize, available: number): string | undefined {
-  const fits = (other: PaintSize) => fitting(runBytes(components, other), available) !== "no";
+function fittingInstead(components: Components, size: GenerationSize, available: number): string | undefined {
+  const fits = (other: GenerationSize) => planMemory(estimateMemory(components, other), available) !== "no";
   const single = { ...size, batch: 1, passes: size.passes / size.batch };
   if (size.batch > 1 && fits(single)) return `One picture at a time (${size.width}x${size.height})`;
   const { factor } = components.vae;

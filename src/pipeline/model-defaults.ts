@@ -7,7 +7,7 @@ import type { Rgb } from "../image/pixels.js";
 import { parseConfig } from "../models/config.js";
 
 /** What a card recommends; `scheduler` overrides fields of scheduler_config.json, in its spelling. */
-export type Advice = {
+export type ModelDefaults = {
   steps?: number | undefined;
   guidance?: number | undefined;
   width?: number | undefined;
@@ -35,11 +35,11 @@ const schema = z.object({
 });
 
 const trailing = { timestep_spacing: "trailing" };
-const lightning: Advice = { steps: 10, guidance: 3.5, scheduler: trailing };
-const koala: Advice = { steps: 25, guidance: 7.5 };
+const lightning: ModelDefaults = { steps: 10, guidance: 3.5, scheduler: trailing };
+const koala: ModelDefaults = { steps: 25, guidance: 7.5 };
 
 /** By Hub id, from the models' own cards. */
-const cards: Readonly<Record<string, Advice>> = {
+const knownModels: Readonly<Record<string, ModelDefaults>> = {
   "etri-vilab/koala-lightning-1b": lightning,
   "etri-vilab/koala-lightning-700m": lightning,
   "etri-vilab/koala-1b": koala,
@@ -50,16 +50,16 @@ const cards: Readonly<Record<string, Advice>> = {
 };
 
 /** What is recommended for the model in `folder`, and who says so. */
-export async function adviceFor(folder: string): Promise<{ advice: Advice; source: string }> {
+export async function modelDefaultsOf(folder: string): Promise<{ defaults: ModelDefaults; source: string }> {
   const file = path.join(folder, "koala.json");
   if ((await kindOf(file)) === "file") {
-    return { advice: parseConfig(schema, await readJson(file), "koala.json"), source: "koala.json" };
+    return { defaults: parseConfig(schema, await readJson(file), "koala.json"), source: "koala.json" };
   }
   const id = hubId(folder);
-  const card = id === undefined ? undefined : cards[id];
+  const card = id === undefined ? undefined : knownModels[id];
   return card
-    ? { advice: card, source: `the model card of ${id}` }
-    : { advice: {}, source: "Diffusers' defaults" };
+    ? { defaults: card, source: `the model card of ${id}` }
+    : { defaults: {}, source: "Diffusers' defaults" };
 }
 
 /**
@@ -71,6 +71,6 @@ export function hubId(folder: string): string | undefined {
   const cached = parts.findLast((part) => part.startsWith("models--"));
   if (cached) return cached.slice("models--".length).replace("--", "/");
   const [owner, name] = parts.slice(-2);
-  if (`${owner}/${name}` in cards) return `${owner}/${name}`;
-  return Object.keys(cards).find((id) => id.endsWith(`/${name}`));
+  if (`${owner}/${name}` in knownModels) return `${owner}/${name}`;
+  return Object.keys(knownModels).find((id) => id.endsWith(`/${name}`));
 }

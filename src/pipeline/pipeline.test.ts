@@ -53,12 +53,12 @@ describe("a pipeline", () => {
 
   it("paints the same bytes from the same seed, others from another seed or prompt", () =>
     opened("koala-1b-tiny", async (pipe) => {
-      const paint = async (change: Partial<GenerateRequest>) =>
+      const run = async (change: Partial<GenerateRequest>) =>
         (await pipe.generate({ ...bicycle, ...change })).images[0]!.data;
-      const first = await paint({});
-      expect(await paint({})).toEqual(first);
-      expect(await paint({ seed: 8 })).not.toEqual(first);
-      expect(await paint({ prompt: "a green boat" })).not.toEqual(first);
+      const first = await run({});
+      expect(await run({})).toEqual(first);
+      expect(await run({ seed: 8 })).not.toEqual(first);
+      expect(await run({ prompt: "a green boat" })).not.toEqual(first);
     }));
 
   it("paints picture i of a batch as it paints seed + i alone", () =>
@@ -79,8 +79,8 @@ describe("a pipeline", () => {
         [0, 1],
         [1.5, 2],
       ] as const) {
-        const { conditions } = await pipe.prepare({ ...bicycle, guidanceScale });
-        expect(conditions.encoder_hidden_states!.shape[0]).toBe(rows);
+        const { conditioning } = await pipe.prepare({ ...bicycle, guidanceScale });
+        expect(conditioning.encoder_hidden_states!.shape[0]).toBe(rows);
       }
     }));
 
@@ -113,7 +113,7 @@ describe("a pipeline", () => {
     opened("koala-1b-tiny", async (pipe) => {
       const image = { width: 77, height: 64, data: new Uint8Array(77 * 64 * 3).fill(90) };
       const { width: _, height: __, ...rest } = bicycle;
-      const paint = async (change: Partial<GenerateRequest>) => {
+      const run = async (change: Partial<GenerateRequest>) => {
         const said: string[] = [];
         const request = { ...rest, image, strength: 0.5, onWarning: (text: string) => void said.push(text) };
         const { width, height } = (await pipe.generate({ ...request, ...change })).images[0]!;
@@ -121,8 +121,8 @@ describe("a pipeline", () => {
       };
       const note =
         "image: 77x64 is painted at 72x64, multiples of 8. Give width and height for another size.";
-      expect(await paint({})).toEqual({ size: [72, 64], said: [note] });
-      expect(await paint({ width: 80 })).toEqual({ size: [80, 64], said: [] });
+      expect(await run({})).toEqual({ size: [72, 64], said: [note] });
+      expect(await run({ width: 80 })).toEqual({ size: [80, 64], said: [] });
     }));
 
   it("of Stable Diffusion 1, whose projections are 1x1 convolutions, paints as with the same weights in matrices", async () => {
@@ -134,9 +134,9 @@ describe("a pipeline", () => {
       const settings = JSON.parse(await readFile(config, "utf8")) as Record<string, unknown>;
       await writeFile(config, JSON.stringify({ ...settings, use_linear_projection: false }));
       await makeConvolutions(path.join(at, "unet/diffusion_pytorch_model.safetensors"));
-      const paint = async (name: string) =>
+      const run = async (name: string) =>
         opened(name, async (pipe) => (await pipe.generate(bicycle)).images[0]!.data);
-      const [convolved, multiplied] = [await paint(at), await paint("sd2-tiny")];
+      const [convolved, multiplied] = [await run(at), await run("sd2-tiny")];
       expect(Math.max(...convolved.map((v, i) => Math.abs(v - multiplied[i]!)))).toBeLessThanOrEqual(1);
     } finally {
       await rm(parent, { recursive: true });

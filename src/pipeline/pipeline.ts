@@ -8,7 +8,7 @@ import { workerEngine } from "../engine/ort/worker-engine.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
 import { resolveParts } from "../hub/resolve-part.js";
-import { Painter } from "./base-pipeline.js";
+import { BasePipeline } from "./base-pipeline.js";
 import { type ComponentOptions, type Components, loadComponents, textWidth } from "./components.js";
 import { type Embeddings, perImage, timeIds } from "./conditioning.js";
 import type { LoadedWith } from "./metadata/write.js";
@@ -24,7 +24,7 @@ export type LoadOptions = Omit<ComponentOptions, "engine"> &
   };
 
 /** A pipeline of whatever class. */
-export abstract class DiffusionPipeline extends Painter {
+export abstract class DiffusionPipeline extends BasePipeline {
   /**
    * Opens a diffusers folder, or the Hub id of one, as whatever pipeline its model_index.json names. What is not on
    * disk is downloaded; weights are read at first use. So may `unet`, `vae` and the files of `loras` be names on the

@@ -1,7 +1,7 @@
 /** @file Fits a model's preview factors: RGB of decoded images by the latents that they are decoded from. */
 
 import { ModelError } from "../errors.js";
-import { fromPicture, type Picture, type Rgb } from "../image/pixels.js";
+import { fromRgbImage, type Rgb, type RgbImage } from "../image/pixels.js";
 import type { LatentRgb } from "../image/preview.js";
 import type { DiffusionPipeline } from "./pipeline.js";
 
@@ -14,7 +14,7 @@ export type FittedFactors = LatentRgb & { images: number; r2: number };
  */
 export async function fitPreviewFactors(
   pipeline: DiffusionPipeline,
-  images: AsyncIterable<Picture>,
+  images: AsyncIterable<RgbImage>,
 ): Promise<FittedFactors> {
   const { latentChannels: channels, factor } = pipeline.components.vae;
   const sums = new NormalEquations(channels + 1, 3);
@@ -22,7 +22,7 @@ export async function fitPreviewFactors(
   for await (const image of images) {
     const [h, w] = [image.height / factor, image.width / factor];
     const { width, height } = image;
-    const { mean, scalingFactor } = await pipeline.encodeImage({ data: fromPicture(image), width, height });
+    const { mean, scalingFactor } = await pipeline.encodeImage({ data: fromRgbImage(image), width, height });
     const latents = mean.map((v) => v * scalingFactor);
     const pixels = await pipeline.decode(latents, h, w);
     const colours = blockMeans(pixels, { h, w, factor });

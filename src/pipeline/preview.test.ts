@@ -4,7 +4,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Picture } from "../image/pixels.js";
+import type { RgbImage } from "../image/pixels.js";
 import { knownLatentRgb } from "../image/preview.js";
 import { DiffusionPipeline } from "./pipeline.js";
 import { previewMethod } from "./preview.js";
@@ -79,7 +79,7 @@ describe("previews are made", () => {
 
 it("factors are fitted as numpy.linalg.lstsq fits what Diffusers' autoencoder decodes", () =>
   opened({}, async (pipeline) => {
-    async function* images(): AsyncGenerator<Picture> {
+    async function* images(): AsyncGenerator<RgbImage> {
       for (const by of [7, 11, 15])
         yield {
           width: 64,

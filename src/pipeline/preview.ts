@@ -1,8 +1,8 @@
 /** @file How a step's latents become a small image: by factors that fit the model's latents, or by a small decoder. */
 
 import type { JsonObject } from "../files/json.js";
-import type { Picture } from "../image/pixels.js";
-import { toPicture } from "../image/pixels.js";
+import type { RgbImage } from "../image/pixels.js";
+import { toRgbImage } from "../image/pixels.js";
 import {
   greyLatentRgb,
   knownLatentRgb,
@@ -11,7 +11,7 @@ import {
   shrinkLatents,
 } from "../image/preview.js";
 import type { Components } from "./components.js";
-import type { Advice } from "./model-defaults.js";
+import type { ModelDefaults } from "./model-defaults.js";
 
 /** Factors give a pixel per latent; the decoder of an `AutoencoderTiny` gives all pixels, in little time. */
 export type PreviewMethod = { by: "factors"; latentRgb: LatentRgb } | { by: "decoder" };
@@ -28,7 +28,7 @@ type Decode = (latents: Float32Array, h: number, w: number) => Promise<Float32Ar
  */
 export async function previewMethod(
   { folder, vae }: Pick<Components, "folder" | "vae">,
-  { preview }: Advice,
+  { preview }: ModelDefaults,
 ): Promise<PreviewMethod> {
   if (preview && preview.factors.length === vae.latentChannels)
     return { by: "factors", latentRgb: { bias: [0, 0, 0], ...preview } };
@@ -55,9 +55,9 @@ export async function previews(
   [batch, channels, h, w]: Shape,
   method: PreviewMethod,
   decode: Decode,
-): Promise<Picture[]> {
+): Promise<RgbImage[]> {
   const size = channels * h * w;
-  const images: Picture[] = [];
+  const images: RgbImage[] = [];
   for (let i = 0; i < batch; i++) {
     const one = latents.subarray(i * size, (i + 1) * size);
     if (method.by === "factors") images.push(previewLatents(one, { h, w, latentRgb: method.latentRgb }));
@@ -66,7 +66,7 @@ export async function previews(
       const small = by > 1 ? shrinkLatents(one, { channels, h, w, by }) : { latents: one, h, w };
       const pixels = await decode(small.latents, small.h, small.w);
       const factor = Math.round(Math.sqrt(pixels.length / 3 / (small.h * small.w)));
-      images.push(toPicture(pixels, small.w * factor, small.h * factor));
+      images.push(toRgbImage(pixels, small.w * factor, small.h * factor));
     }
   }
   return images;

@@ -18,7 +18,7 @@ export const wordsSchema = z.object({
 }) satisfies z.ZodType<Words>;
 
 /** The words of the model in `folder`; undefined where it has no such list. */
-export async function wordsOf(folder: string): Promise<Words | undefined> {
+export async function readVocabulary(folder: string): Promise<Words | undefined> {
   const file = path.join(folder, "words.json");
   if ((await kindOf(file)) !== "file") return undefined;
   return parseConfig(wordsSchema, await readJson(file), "words.json");

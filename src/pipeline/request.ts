@@ -6,7 +6,7 @@ import { resolveSeed, type Seed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import type { Family } from "../weights/pipeline-class.js";
 import { diffusersDefaults, type KindDefaults, requestKind } from "./diffusers-defaults.js";
-import type { PictureSource } from "./latents.js";
+import type { ImageInput } from "./latents.js";
 import { Warnings } from "./warnings.js";
 
 export type Size2 = readonly [height: number, width: number];
@@ -47,9 +47,9 @@ export type GenerateRequest = {
   latents?: Float32Array;
   /** Image-to-image: begin with this picture. Its size is the result's, rounded down to a multiple of 8, unless
    * width and height say another, to which it is stretched. Float32Array: latents, scaled already. */
-  image?: PictureSource | Float32Array;
+  image?: ImageInput | Float32Array;
   /** Inpainting: paint anew where this picture is white, keep `image` where it is black. */
-  mask?: PictureSource;
+  mask?: ImageInput;
   /**
    * How far to move away from `image`: the share of the steps that is run. If left out 0.3 for SDXL models and 0.8 for
    * Stable Diffusion, with a mask 0.9999 and 1 (`diffusersDefaults`).

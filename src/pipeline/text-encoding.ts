@@ -7,11 +7,11 @@ import type { Params } from "../tensor/params.js";
 import { input, type Tensor } from "../tensor/tensor.js";
 import { cutWarning } from "../text/token-count.js";
 import type { ClipTokenizer } from "../text/tokenizer.js";
-import type { Part } from "./component.js";
+import type { Component } from "./component.js";
 import type { Warnings } from "./warnings.js";
 
 /** A text encoder with the tokenizer that belongs to it. */
-export type TextEncoder = { part: Part; config: ClipConfig; tokenizer: ClipTokenizer };
+export type TextEncoder = { part: Component; config: ClipConfig; tokenizer: ClipTokenizer };
 
 /** Which state of an encoder the U-Net reads: SDXL the last but one, SD the last, normalised. */
 export type StateRule = "penultimate" | "normed";

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { wordsOf } from "./read-vocabulary.js";
+import { readVocabulary } from "./read-vocabulary.js";
 import { unknownWords, unknownWordWarnings, withArticle } from "./vocabulary.js";
 
 const words = {
@@ -70,7 +70,7 @@ it("a name has the article that English gives it", () => {
 describe("a model's words.json", () => {
   it("is read as the small model's export writes it; a large model has none", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "koala-words-"));
-    expect(await wordsOf(folder)).toBeUndefined();
+    expect(await readVocabulary(folder)).toBeUndefined();
     const file = {
       nouns: [{ name: "red apple", aliases: ["apple"] }, { name: "ant" }],
       styles: [{ name: "flat icon", aliases: ["twemoji"], set: "twemoji" }],
@@ -78,7 +78,7 @@ describe("a model's words.json", () => {
       heldOut: ["ant/twemoji"],
     };
     await writeFile(path.join(folder, "words.json"), JSON.stringify(file));
-    const words = (await wordsOf(folder))!;
+    const words = (await readVocabulary(folder))!;
     expect(words.nouns[1]).toEqual({ name: "ant", aliases: [] });
     expect(words.heldOut).toEqual(["ant/twemoji"]);
     await rm(folder, { recursive: true });

@@ -7,7 +7,7 @@ import { readRange } from "../files/file-system.js";
 import { add, input, matmul } from "../tensor/tensor.js";
 import type { WeightEntry, WeightSet } from "../weights/component.js";
 import { readFloat32 } from "../weights/safetensors-file.js";
-import type { HeldWeight } from "./component.js";
+import type { WeightInMemory } from "./component.js";
 
 /** Adds `scale * up @ down`; up: [out, rank], down: [rank, the rest of the weight], trailing sizes of 1 or not. */
 export type LowRank = { down: WeightEntry; up: WeightEntry; scale: number };
@@ -23,8 +23,8 @@ export async function changedWeights(
   { tensors }: WeightSet,
   changes: WeightChanges,
   engine: Engine,
-): Promise<Map<string, HeldWeight>> {
-  const held = new Map<string, HeldWeight>();
+): Promise<Map<string, WeightInMemory>> {
+  const held = new Map<string, WeightInMemory>();
   const sum = await engine.load(sumProgram(engine));
   try {
     for (const [name, entry] of tensors) {

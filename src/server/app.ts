@@ -4,10 +4,10 @@ import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
 import type { JobQueue } from "../jobs/queue.js";
 import { versions } from "../pipeline/metadata/write.js";
-import { webuiProblem } from "./a1111/problem.js";
-import { webuiRoutes } from "./a1111/routes.js";
+import { a1111Problem } from "./a1111/problem.js";
+import { a1111Routes } from "./a1111/routes.js";
 import { Bodies } from "./body.js";
-import { Audience } from "./client-tracker.js";
+import { ClientTracker } from "./client-tracker.js";
 import { describeOthers } from "./described-routes.js";
 import { eventRoutes } from "./event-routes.js";
 import { type GuardOptions, keyRequired, ownVisitors, protectedAnswer } from "./guard.js";
@@ -15,12 +15,12 @@ import { jobRoutes } from "./job-routes.js";
 import { openaiProblem } from "./openai/problem.js";
 import { openaiRoutes } from "./openai/routes.js";
 import { type Page, pageRoutes } from "./page.js";
-import { type Trouble, troubleOf } from "./problem.js";
+import { type Problem, problemOf } from "./problem.js";
 import { refusalLine } from "./refusals.js";
 import type { Service } from "./service.js";
 import { tokenRoutes } from "./token-routes.js";
 
-export type AppOptions = Omit<Service, "audience" | "aliases" | "bodies" | "onError"> &
+export type AppOptions = Omit<Service, "clients" | "aliases" | "bodies" | "onError"> &
   Partial<Pick<Service, "aliases" | "onError">> & {
     guard: GuardOptions;
     page?: Page;
@@ -41,7 +41,7 @@ export function createApp({
     ...rest,
     onError,
     bodies,
-    audience: new Audience(rest.queue),
+    clients: new ClientTracker(rest.queue),
   };
   const { metrics, queue } = service;
   const app = new OpenAPIHono();
@@ -53,7 +53,7 @@ export function createApp({
   app.route("/", eventRoutes(service));
   app.route("/", tokenRoutes(service));
   app.route("/", openaiRoutes(service));
-  app.route("/", webuiRoutes(service));
+  app.route("/", a1111Routes(service));
   app.get("/healthz", async (c) => {
     const health = await queue.health();
     if (health.ok) return c.json({ status: "ok", ...(await queue.depth()) });
@@ -76,13 +76,13 @@ export function createApp({
   let document: object | undefined;
   app.get("/openapi.json", (c) => c.json((document ??= app.getOpenAPI31Document(about))));
   app.route("/", pageRoutes(page));
-  const answer = (c: Context, trouble: Trouble) => {
-    if (trouble.bug !== undefined) onError(trouble.bug);
+  const answer = (c: Context, problem: Problem) => {
+    if (problem.bug !== undefined) onError(problem.bug);
     // Nobody is refused who hung up.
-    if (!c.req.raw.signal.aborted) onRefused(refusalLine(c, trouble));
-    return answerTrouble(c, trouble);
+    if (!c.req.raw.signal.aborted) onRefused(refusalLine(c, problem));
+    return answerProblem(c, problem);
   };
-  app.onError((error, c) => answer(c, troubleOf(error)));
+  app.onError((error, c) => answer(c, problemOf(error)));
   app.notFound((c) => answer(c, unrouted(app, c)));
   return app;
 }
@@ -114,7 +114,7 @@ function isPublic(c: Context, page: Page): boolean {
 }
 
 /** 405 where the path is known under another method, else 404. */
-function unrouted(app: OpenAPIHono, c: Context): Trouble {
+function unrouted(app: OpenAPIHono, c: Context): Problem {
   const other = ["GET", "POST", "DELETE"].filter((method) => method !== c.req.method);
   const allowed = other.filter((method) =>
     app.router.match(method, c.req.path)[0].some(([[, { method: own }]]) => own === method),
@@ -126,14 +126,14 @@ function unrouted(app: OpenAPIHono, c: Context): Trouble {
   return { status: 404, code: "not_found", message: "path: no such route. /openapi.json lists them." };
 }
 
-function answerTrouble(c: Context, trouble: Trouble): Response {
-  const { status, code, message, field, retryAfter, headers = {} } = trouble;
+function answerProblem(c: Context, problem: Problem): Response {
+  const { status, code, message, field, retryAfter, headers = {} } = problem;
   for (const [name, value] of Object.entries(headers)) c.header(name, value);
   if (retryAfter !== undefined) c.header("retry-after", String(retryAfter));
   if (c.req.path.startsWith("/v1/")) {
-    const { status: own, body } = openaiProblem(trouble);
+    const { status: own, body } = openaiProblem(problem);
     return c.json(body, own);
   }
-  if (c.req.path.startsWith("/sdapi/")) return c.json(webuiProblem(trouble), status);
+  if (c.req.path.startsWith("/sdapi/")) return c.json(a1111Problem(problem), status);
   return c.json({ error: { code, message, ...(field !== undefined && { field }) } }, status);
 }

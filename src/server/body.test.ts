@@ -6,7 +6,7 @@ import { stage } from "../../test/serving.js";
 import { bodiesAtOnce, plainBodyBytes } from "../jobs/limits.js";
 import { imagePaths } from "./app.js";
 import { Bodies, type BodyTimes } from "./body.js";
-import { troubleOf } from "./problem.js";
+import { problemOf } from "./problem.js";
 
 const most = 2 ** 20;
 
@@ -23,7 +23,7 @@ function appWith(times: BodyTimes = {}, waits: Promise<unknown> = Promise.resolv
   app.post("/form", async (c) => c.text(String([...(await c.req.formData())].length)));
   app.post("*", async (c) => c.json(await c.req.json()));
   app.onError((error, c) => {
-    const { status, message, retryAfter } = troubleOf(error);
+    const { status, message, retryAfter } = problemOf(error);
     return c.text(message, status, { ...(retryAfter && { "retry-after": String(retryAfter) }) });
   });
   return app;

@@ -11,7 +11,7 @@ import type { Limits } from "../jobs/schemas.js";
 import { ByteBudget, type Share } from "./byte-budget.js";
 import { Incoming } from "./incoming.js";
 import { checkJson } from "./json-bounds.js";
-import { Refused, tooLarge } from "./problem.js";
+import { HttpError, tooLarge } from "./problem.js";
 
 /** Parts of a form: its fields, and as many images as a client of OpenAI's may send. */
 const mostParts = 100;
@@ -95,7 +95,7 @@ function refuseEncoded(c: Context): void {
   const encoding = c.req.header("content-encoding");
   if (encoding === undefined || encoding === "identity") return;
   const message = `content-encoding: must be none, got ${JSON.stringify(encoding.slice(0, 40))}. Send it as it is.`;
-  throw new Refused({ status: 415, code: "unsupported_media_type", message });
+  throw new HttpError({ status: 415, code: "unsupported_media_type", message });
 }
 
 /** Gives the parsers behind a body, once it is certain that they can cope with it. */
@@ -130,7 +130,7 @@ function checkParts(bytes: Buffer, type: string): void {
     // Inside an image's bytes a short boundary may occur, at the start of a line it may not.
     if ((at === 0 || bytes[at - 1] === 0x0a) && ++parts > mostParts + 1) {
       const message = `body: must be a form of at most ${mostParts} parts, got more. Send less.`;
-      throw new Refused({ status: 400, code: "bad_request", message });
+      throw new HttpError({ status: 400, code: "bad_request", message });
     }
   }
 }

@@ -10,20 +10,20 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 it("gives shares as long as there is room, in the order in which they were asked for", async () => {
   const budget = new ByteBudget(10, 60_000);
   const first = await taken(budget, 6);
-  const order: number[] = [];
+  const request: number[] = [];
   const noted = async (bytes: number) => {
     const share = await taken(budget, bytes);
-    order.push(bytes);
+    request.push(bytes);
     return share!;
   };
   const [large, small] = [noted(7), noted(2)];
   await turn();
   // The small one would have room, and would keep the large one waiting for ever if it went first.
-  expect([order, budget.left]).toEqual([[], 4]);
+  expect([request, budget.left]).toEqual([[], 4]);
   first!.release();
   (await large).release();
   (await small).release();
-  expect([order, budget.left]).toEqual([[7, 2], 10]);
+  expect([request, budget.left]).toEqual([[7, 2], 10]);
 });
 
 it("gives nothing to one who waited too long or left, and goes on with the next", async () => {

@@ -5,7 +5,7 @@
 
 import { Busy, Cancelled } from "../errors.js";
 import { merged } from "../jobs/merge-streams.js";
-import type { Order } from "../jobs/processor.js";
+import type { JobRequest } from "../jobs/processor.js";
 import { Draining, isOver, type JobEvent, type JobQueue, type JobStatus } from "../jobs/queue.js";
 import { JobFailed } from "./problem.js";
 
@@ -32,7 +32,7 @@ const rest = (ms: number, signal: AbortSignal): Promise<void> =>
     }
   });
 
-export class Audience {
+export class ClientTracker {
   readonly #queue: JobQueue;
   readonly #present = new Map<string, number>();
   readonly #attended = new Set<string>();
@@ -76,8 +76,8 @@ export class Audience {
   }
 
   /** Hands in an order of one who will follow it at once; it is cancelled when nobody does any more. */
-  async attend(order: Order, api?: string): Promise<JobStatus> {
-    const job = await this.#queue.submit(order, api);
+  async attend(request: JobRequest, api?: string): Promise<JobStatus> {
+    const job = await this.#queue.submit(request, api);
     this.#attended.add(job.id);
     return job;
   }

@@ -15,7 +15,7 @@ import { mostFollowed } from "../jobs/limits.js";
 import { isOver, type JobEvent, type JobStatus } from "../jobs/queue.js";
 import type * as schemas from "../jobs/schemas.js";
 import { failures, params, publicImage, publicJob } from "./job-routes.js";
-import { notFound, troubleOf } from "./problem.js";
+import { notFound, problemOf } from "./problem.js";
 import type { Service } from "./service.js";
 import { validated } from "./validated.js";
 
@@ -73,7 +73,7 @@ const lastId = "end";
 function streamJobs(
   c: Context,
   jobs: ReadonlyMap<string, JobStatus | undefined>,
-  { audience, onError }: Pick<Service, "audience" | "onError">,
+  { clients, onError }: Pick<Service, "clients" | "onError">,
 ): Response {
   const known = [...jobs.values()].filter((job) => job !== undefined);
   if (c.req.header("last-event-id") === lastId && known.every(({ state }) => isOver(state)))
@@ -83,7 +83,7 @@ function streamJobs(
   c.header("x-accel-buffering", "no"); // nginx would hold events back
   const controller = new AbortController();
   const ids = known.map(({ id }) => id);
-  const events = audience.watch(ids, controller.signal);
+  const events = clients.watch(ids, controller.signal);
   return streamSSE(c, async (stream) => {
     stream.onAbort(() => controller.abort());
     const beat = setInterval(() => void stream.write(": still here\n\n"), 20_000);
@@ -98,7 +98,7 @@ function streamJobs(
         await send(id, named(event, id), event.type === "state" && isOver(event.job.state));
     } catch (error) {
       // The stream ends before its last event, and an EventSource connects again.
-      const { bug } = troubleOf(error);
+      const { bug } = problemOf(error);
       if (bug !== undefined) onError(bug);
     } finally {
       clearInterval(beat);

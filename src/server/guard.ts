@@ -6,7 +6,7 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { isIP } from "node:net";
 import type { Context, MiddlewareHandler } from "hono";
-import { Refused } from "./problem.js";
+import { HttpError } from "./problem.js";
 
 export type GuardOptions = {
   /** The address that is listened on. */
@@ -86,7 +86,7 @@ export function keyRequired(key: string, isPublic: (c: Context) => boolean): Mid
     const given = keyGiven(c.req.header("authorization"));
     if (given !== undefined && timingSafeEqual(digest(given), wanted)) return next();
     const rule = `must be "Bearer" and this server's key, got ${given === undefined ? "none" : "another"}.`;
-    throw new Refused({
+    throw new HttpError({
       status: 401,
       code: "unauthorized",
       message: `authorization: ${rule}`,
@@ -137,9 +137,9 @@ function sameHost(origin: string, host: string): boolean {
   }
 }
 
-function foreign(what: string, got: string, remedy: string): Refused {
+function foreign(what: string, got: string, remedy: string): HttpError {
   const message = `${what}: must be this server's own, got ${JSON.stringify(got.slice(0, 200))}. ${remedy}`;
-  return new Refused({ status: 403, code: "forbidden", message });
+  return new HttpError({ status: 403, code: "forbidden", message });
 }
 
 function preflight(c: Context, origin: string): Response {

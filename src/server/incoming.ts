@@ -1,6 +1,6 @@
 /** @file A request's body as it comes in: kept whole, or let pass; given up when it stops coming. */
 
-import { Refused } from "./problem.js";
+import { HttpError } from "./problem.js";
 
 /** Of a body that is refused, so much is waited for. */
 const mostReadAway = 2 ** 26;
@@ -14,7 +14,7 @@ export class Incoming {
     this.#stalledSeconds = stalledSeconds;
   }
 
-  async whole(most: number, tooMuch: () => Refused): Promise<Buffer> {
+  async whole(most: number, tooMuch: () => HttpError): Promise<Buffer> {
     const parts: Uint8Array[] = [];
     let size = 0;
     for await (const part of this.#parts()) {
@@ -68,10 +68,10 @@ export class Incoming {
 
 function brokenOff(): never {
   const message = "body: must arrive whole, got less than was announced. Send it again.";
-  throw new Refused({ status: 400, code: "bad_request", message });
+  throw new HttpError({ status: 400, code: "bad_request", message });
 }
 
-function stalled(seconds: number): Refused {
+function stalled(seconds: number): HttpError {
   const message = `body: must keep coming, got nothing for ${seconds} s. Send it again.`;
-  return new Refused({ status: 408, code: "timeout", message, headers: { connection: "close" } });
+  return new HttpError({ status: 408, code: "timeout", message, headers: { connection: "close" } });
 }

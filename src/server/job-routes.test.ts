@@ -240,7 +240,7 @@ describe("a job's events", () => {
     const errors: unknown[] = [];
     const broken: JobQueue = {
       opened: async () => {},
-      submit: (order) => at.queue.submit(order),
+      submit: (request) => at.queue.submit(request),
       get: (wanted) => at.queue.get(wanted),
       list: () => at.queue.list(),
       live: () => at.queue.live(),
@@ -257,7 +257,7 @@ describe("a job's events", () => {
       close: async () => {},
     };
     const app = createApp({
-      catalogue: at.catalogue,
+      models: at.models,
       limits: defaultLimits,
       queue: broken,
       read: imageTasks,

@@ -2,11 +2,11 @@
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { type JobStatus, jobWarnings } from "../jobs/queue.js";
-import { settle } from "../jobs/resolve-request.js";
+import { resolveRequest } from "../jobs/resolve-request.js";
 import * as schemas from "../jobs/schemas.js";
 import { jsonOf } from "./described-routes.js";
 import { notFound } from "./problem.js";
-import { pictureFile, type Service } from "./service.js";
+import { imageFile, type Service } from "./service.js";
 import { validated } from "./validated.js";
 
 export const failures = { "4XX": jsonOf("Refused; the error says why.", schemas.problem) };
@@ -79,7 +79,7 @@ const models = createRoute({
   },
 });
 
-export function jobRoutes({ queue, catalogue, aliases, limits, read: images }: Service): OpenAPIHono {
+export function jobRoutes({ queue, models: registry, aliases, limits, read: images }: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(schemas.generationRequest) });
   const found = async (id: string, job: Promise<JobStatus | undefined>) => {
     const status = await job;
@@ -87,13 +87,13 @@ export function jobRoutes({ queue, catalogue, aliases, limits, read: images }: S
     return publicJob(status);
   };
   app.openapi(submit, async (c) => {
-    const order = await settle(c.req.valid("json"), catalogue, limits, { aliases, read: images });
-    const job = publicJob(await queue.submit(order));
+    const request = await resolveRequest(c.req.valid("json"), registry, limits, { aliases, read: images });
+    const job = publicJob(await queue.submit(request));
     return c.json(job, 202, { location: `/api/jobs/${job.id}` });
   });
   app.openapi(list, async (c) => c.json({ jobs: (await queue.list()).map(publicJob) }, 200));
   app.openapi(models, (c) =>
-    c.json({ models: [...catalogue.values()].map(({ card }) => card), limits }, 200),
+    c.json({ models: [...registry.values()].map(({ info }) => info), limits }, 200),
   );
   app.openapi(read, async (c) => {
     const { id } = c.req.valid("param");
@@ -105,7 +105,7 @@ export function jobRoutes({ queue, catalogue, aliases, limits, read: images }: S
   });
   app.openapi(fetchImage, async (c) => {
     const { id, n } = c.req.valid("param");
-    const file = await pictureFile(queue, id, /^\d{1,4}$/.test(n) ? Number(n) : undefined);
+    const file = await imageFile(queue, id, /^\d{1,4}$/.test(n) ? Number(n) : undefined);
     const name = `koala-${id.slice(0, 8)}-${n}.${file.mediaType.slice("image/".length)}`;
     return c.body(new Uint8Array(file.bytes), 200, {
       "content-type": file.mediaType,

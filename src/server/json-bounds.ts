@@ -4,7 +4,7 @@
  * which is the parser's.
  */
 
-import { Refused } from "./problem.js";
+import { HttpError } from "./problem.js";
 
 /** Lists and objects inside each other, and values in all of them. No request that means anything comes near. */
 export const mostDepth = 64;
@@ -48,7 +48,7 @@ function endOfString(bytes: Uint8Array, start: number): number {
   }
 }
 
-function beyond(rule: string): Refused {
+function beyond(rule: string): HttpError {
   const message = `body: must ${rule}, got more. Send less.`;
-  return new Refused({ status: 400, code: "bad_request", message });
+  return new HttpError({ status: 400, code: "bad_request", message });
 }

@@ -3,7 +3,7 @@
 import type { MiddlewareHandler } from "hono";
 import { routePath } from "hono/route";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { type JobQueue, type JobStatus, Unreachable } from "../jobs/queue.js";
+import { type JobQueue, type JobStatus, QueueUnreachable } from "../jobs/queue.js";
 
 export type Metrics = {
   /** Prometheus' text, and its media type. */
@@ -17,7 +17,7 @@ export type Metrics = {
   watch(queue: JobQueue): void;
 };
 
-const paintBuckets = [0.25, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600];
+const generationBuckets = [0.25, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600];
 
 /** `node: false` leaves out Node's own numbers, whose collection goes on until the process ends. */
 export function makeMetrics({ node = true } = {}): Metrics {
@@ -40,13 +40,13 @@ export function makeMetrics({ node = true } = {}): Metrics {
   const painting = new Histogram({
     name: "koala_job_paint_seconds",
     help: "Time from a job's start to its end.",
-    buckets: paintBuckets,
+    buckets: generationBuckets,
     registers,
   });
   const waiting = new Histogram({
     name: "koala_job_wait_seconds",
     help: "Time that a job waited in the queue.",
-    buckets: paintBuckets,
+    buckets: generationBuckets,
     registers,
   });
   return {
@@ -85,5 +85,5 @@ export function makeMetrics({ node = true } = {}): Metrics {
 
 /** The other numbers are wanted most of all while the queue cannot be reached. */
 function ignoreOutage(error: unknown): undefined {
-  if (!(error instanceof Unreachable)) throw error;
+  if (!(error instanceof QueueUnreachable)) throw error;
 }

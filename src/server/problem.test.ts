@@ -3,12 +3,12 @@
 import { expect, it } from "vitest";
 import { EngineError, InvalidRequest, ModelError } from "../errors.js";
 import { failureOf } from "../jobs/failure.js";
-import { JobFailed, troubleOf } from "./problem.js";
+import { JobFailed, problemOf } from "./problem.js";
 
 const fault = new TypeError("cannot read properties of undefined: s3cret");
 
 it("a fault of the server while it answers is not told as a job's", () => {
-  expect(troubleOf(fault)).toEqual({
+  expect(problemOf(fault)).toEqual({
     status: 500,
     code: "internal",
     message: "internal: the request could not be answered, by a fault of the server. Its log says why.",
@@ -17,7 +17,7 @@ it("a fault of the server while it answers is not told as a job's", () => {
 });
 
 it("a job that failed by a fault says so, and is not logged a second time", () => {
-  expect(troubleOf(new JobFailed(failureOf(fault)))).toEqual({
+  expect(problemOf(new JobFailed(failureOf(fault)))).toEqual({
     status: 500,
     code: "internal",
     message: "internal: the job failed, by a fault of the server. Its log says why.",
@@ -25,7 +25,7 @@ it("a job that failed by a fault says so, and is not logged a second time", () =
 });
 
 it("a wrong request is its sender's, a broken model the server's", () => {
-  expect(troubleOf(new InvalidRequest("width", 5, "must be 8, got 5."))).toEqual({
+  expect(problemOf(new InvalidRequest("width", 5, "must be 8, got 5."))).toEqual({
     status: 422,
     code: "invalid_request",
     message: "width: must be 8, got 5.",
@@ -35,5 +35,5 @@ it("a wrong request is its sender's, a broken model the server's", () => {
     new EngineError("unet", new Error("out of memory")),
     new ModelError("a/b", "is cut off."),
   ])
-    expect(troubleOf(error)).toMatchObject({ status: 500, bug: error });
+    expect(problemOf(error)).toMatchObject({ status: 500, bug: error });
 });

@@ -3,10 +3,10 @@
 import { HTTPException } from "hono/http-exception";
 import { Busy, Cancelled } from "../errors.js";
 import { failureOf } from "../jobs/failure.js";
-import { Draining, QueueFull, Unreachable } from "../jobs/queue.js";
+import { Draining, QueueFull, QueueUnreachable } from "../jobs/queue.js";
 import type { JobFailure } from "../jobs/schemas.js";
 
-export type Trouble = {
+export type Problem = {
   status: 400 | 401 | 403 | 404 | 405 | 408 | 409 | 413 | 415 | 422 | 429 | 500 | 503;
   code: string;
   message: string;
@@ -18,13 +18,13 @@ export type Trouble = {
 };
 
 /** A trouble that is thrown. */
-export class Refused extends Error {
+export class HttpError extends Error {
   override name = "Refused" as const;
-  readonly trouble: Trouble;
+  readonly problem: Problem;
 
-  constructor(trouble: Trouble) {
-    super(trouble.message);
-    this.trouble = trouble;
+  constructor(problem: Problem) {
+    super(problem.message);
+    this.problem = problem;
   }
 }
 
@@ -39,20 +39,20 @@ export class JobFailed extends Error {
   }
 }
 
-export const notFound = (what: string, got: string): Refused => {
+export const notFound = (what: string, got: string): HttpError => {
   const message = `${what}: must be one that is there, got ${JSON.stringify(got.slice(0, 80))}.`;
-  return new Refused({ status: 404, code: "not_found", message, field: what });
+  return new HttpError({ status: 404, code: "not_found", message, field: what });
 };
 
 /** What a request's body exceeds. */
-export function tooLarge(most: number, takesImages: boolean): Refused {
+export function tooLarge(most: number, takesImages: boolean): HttpError {
   const where = takesImages ? "on this server" : "where no image is taken";
   const message = `body: must be at most ${most} bytes ${where}, got more. Send less.`;
-  return new Refused({ status: 413, code: "too_large", message });
+  return new HttpError({ status: 413, code: "too_large", message });
 }
 
-export function troubleOf(error: unknown): Trouble {
-  if (error instanceof Refused) return error.trouble;
+export function problemOf(error: unknown): Problem {
+  if (error instanceof HttpError) return error.problem;
   if (error instanceof QueueFull) {
     const { message, retryAfterSeconds } = error;
     return { status: 429, code: "queue_full", message, retryAfter: retryAfterSeconds };
@@ -60,7 +60,7 @@ export function troubleOf(error: unknown): Trouble {
   if (error instanceof Busy) return { status: 503, code: "busy", message: error.message, retryAfter: 5 };
   if (error instanceof Draining)
     return { status: 503, code: "stopping", message: error.message, retryAfter: 5 };
-  if (error instanceof Unreachable)
+  if (error instanceof QueueUnreachable)
     return { status: 503, code: "unreachable", message: error.message, retryAfter: 10 };
   if (error instanceof Cancelled) return { status: 409, code: "cancelled", message: error.message };
   if (error instanceof HTTPException) return fromHono(error);
@@ -74,7 +74,7 @@ export function troubleOf(error: unknown): Trouble {
 const notAnswered =
   "internal: the request could not be answered, by a fault of the server. Its log says why.";
 
-function failed({ code, message, field }: JobFailure): Trouble {
+function failed({ code, message, field }: JobFailure): Problem {
   if (code === "invalid_request") return { status: 422, code, message, field };
   if (code === "unavailable") return { status: 503, code, message, retryAfter: 30 };
   return { status: 500, code, message };
@@ -82,7 +82,7 @@ function failed({ code, message, field }: JobFailure): Trouble {
 
 /** Our field, and the message that begins with it, under the name that another API gives it. */
 export function underName(
-  { message, field }: Trouble,
+  { message, field }: Problem,
   names: Readonly<Record<string, string>>,
 ): { field: string | undefined; message: string } {
   if (field === undefined) return { field, message };
@@ -92,7 +92,7 @@ export function underName(
 }
 
 /** What Hono and its validators throw of themselves. */
-function fromHono({ status, message }: HTTPException): Trouble {
+function fromHono({ status, message }: HTTPException): Problem {
   switch (status) {
     case 415: {
       const rule = "must be what this route takes (application/json, or multipart/form-data for edits)";

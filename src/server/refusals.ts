@@ -5,7 +5,7 @@
 
 import type { Context } from "hono";
 import { routePath } from "hono/route";
-import type { Trouble } from "./problem.js";
+import type { Problem } from "./problem.js";
 
 /** Fields whose values are names that the server gives; what any other holds is its sender's alone. */
 const told: ReadonlySet<string> = new Set([
@@ -14,12 +14,12 @@ const told: ReadonlySet<string> = new Set([
 ]);
 
 /** "POST /sdapi/v1/txt2img 422 steps: must be at most 150 on this server, got 1000." */
-export function refusalLine(c: Context, { status, message, field }: Trouble): string {
+export function refusalLine(c: Context, { status, message, field }: Problem): string {
   const route = routePath(c, -1);
   // Of a route that there is not, the path as it was asked for; of others no ids, which open images.
   const where = route.endsWith("*") ? c.req.path.slice(0, 100) : route;
-  const isTold = field === undefined || told.has(field);
-  const reason = isTold ? message : message.replace(/, got ["'[{].*$/s, ", got another.");
+  const isLogged = field === undefined || told.has(field);
+  const reason = isLogged ? message : message.replace(/, got ["'[{].*$/s, ", got another.");
   return escaped(`${c.req.method.slice(0, 20)} ${where} ${status} ${reason.slice(0, 300)}`);
 }
 

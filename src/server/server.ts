@@ -6,12 +6,12 @@ import { defaultLimits } from "../jobs/limits.js";
 import { embeddedQueue } from "../jobs/memory-queue.js";
 import {
   type Aliases,
-  type Catalogue,
   checkAliases,
+  type ModelRegistry,
   type NamedLora,
-  openCatalogue,
+  openModelRegistry,
 } from "../jobs/model-registry.js";
-import { painterThread } from "../jobs/processor-thread.js";
+import { processorThread } from "../jobs/processor-thread.js";
 import type { JobQueue, JobStatus } from "../jobs/queue.js";
 import type { Limits } from "../jobs/schemas.js";
 import { createApp } from "./app.js";
@@ -44,9 +44,9 @@ export type ServeOptions = Omit<GuardOptions, "host"> & {
 
 /** `own` is what the folders describe; where others paint, their models come and go. */
 export type OpenQueue = (
-  own: Catalogue,
+  own: ModelRegistry,
   options: QueueOptions,
-) => Promise<{ queue: JobQueue; catalogue: Catalogue }>;
+) => Promise<{ queue: JobQueue; models: ModelRegistry }>;
 export type QueueOptions = {
   limits: Limits;
   threads?: number;
@@ -57,7 +57,7 @@ export type QueueOptions = {
 
 export type Serving = {
   url: string;
-  catalogue: Catalogue;
+  models: ModelRegistry;
   /** Takes no more jobs, lets what runs finish for so long, then ends. */
   close: (graceSeconds?: number) => Promise<void>;
 };
@@ -68,19 +68,19 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   checkBinding(host, noAuth ? "none" : key);
   const { openQueue = embedded, aliases = new Map(), onError = () => {} } = options;
   const limits = { ...defaultLimits, ...options.limits };
-  const own = await openCatalogue(models, options.loras);
+  const own = await openModelRegistry(models, options.loras);
   const metrics = makeMetrics();
   const end = { onEnd: metrics.jobEnded, onError };
   const queueOptions = { limits, ...(threads !== undefined && { threads }), ...end };
   checkAliases(aliases, own, openQueue === embedded);
-  const { queue, catalogue } = await openQueue(own, queueOptions);
+  const { queue, models: registry } = await openQueue(own, queueOptions);
   metrics.watch(queue);
   const { allowHosts = [], allowOrigins = [] } = options;
   const guard = { host, allowHosts, allowOrigins, ...(key !== undefined && !noAuth && { key }) };
   const read = imageThreads();
   const page = await readPage();
   const told = { onError, ...(options.onRefused && { onRefused: options.onRefused }) };
-  const app = createApp({ catalogue, aliases, limits, queue, read, metrics, guard, page, ...told });
+  const app = createApp({ models: registry, aliases, limits, queue, read, metrics, guard, page, ...told });
   let listening: Listening;
   try {
     listening = await listen(app, host, port);
@@ -90,7 +90,7 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   }
   return {
     url: listening.url,
-    catalogue,
+    models: registry,
     close: async (graceSeconds = 30) => {
       // Still listening: those who wait get their pictures, newcomers are told that it is stopping.
       await queue.close({ graceSeconds });
@@ -114,8 +114,8 @@ function isLoopback(host: string): boolean {
 }
 
 /** The default: jobs in this process, painted in a thread. */
-const embedded: OpenQueue = async (catalogue, { limits, threads, onEnd, onError }) => {
-  const painter = painterThread(catalogue, threads === undefined ? {} : { threads });
-  const queue = embeddedQueue(painter, { most: limits.queue, onEnd, onError, onClose: painter.close });
-  return { queue, catalogue };
+const embedded: OpenQueue = async (models, { limits, threads, onEnd, onError }) => {
+  const processor = processorThread(models, threads === undefined ? {} : { threads });
+  const queue = embeddedQueue(processor, { most: limits.queue, onEnd, onError, onClose: processor.close });
+  return { queue, models: models };
 };

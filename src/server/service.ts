@@ -1,20 +1,20 @@
 /** @file What the routes of every API are given. */
 
-import type { Aliases, Catalogue } from "../jobs/model-registry.js";
+import type { Aliases, ModelRegistry } from "../jobs/model-registry.js";
 import type { JobQueue } from "../jobs/queue.js";
 import type { Limits } from "../jobs/schemas.js";
 import type { Bodies } from "./body.js";
-import type { Audience } from "./client-tracker.js";
+import type { ClientTracker } from "./client-tracker.js";
 import type { ImageTasks } from "./image-tasks.js";
 import type { Metrics } from "./metrics.js";
 import { notFound } from "./problem.js";
 
 export type Service = {
-  catalogue: Catalogue;
+  models: ModelRegistry;
   aliases: Aliases;
   limits: Limits;
   queue: JobQueue;
-  audience: Audience;
+  clients: ClientTracker;
   bodies: Bodies;
   /** Reads the images of requests. */
   read: ImageTasks;
@@ -24,7 +24,7 @@ export type Service = {
 };
 
 /** A finished picture's file; Refused where there is none, or it was forgotten already. */
-export async function pictureFile(queue: JobQueue, id: string, index: number | undefined) {
+export async function imageFile(queue: JobQueue, id: string, index: number | undefined) {
   const file = index === undefined ? undefined : await queue.image(id, index);
   if (!file) throw notFound("picture", `${id}/${index ?? "?"}`);
   return file;

@@ -10,7 +10,7 @@ import * as schemas from "../jobs/schemas.js";
 import { countTokens, type TokenLimit } from "../text/token-count.js";
 import { jsonOf } from "./described-routes.js";
 import { failures } from "./job-routes.js";
-import { Refused } from "./problem.js";
+import { HttpError } from "./problem.js";
 import type { Service } from "./service.js";
 import { validated } from "./validated.js";
 
@@ -25,7 +25,7 @@ const count = createRoute({
   responses: { 200: jsonOf("The texts, counted.", schemas.tokenCounts), ...failures },
 });
 
-export function tokenRoutes({ catalogue }: Pick<Service, "catalogue">): OpenAPIHono {
+export function tokenRoutes({ models }: Pick<Service, "models">): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(schemas.tokensRequest) });
   /** Read once for each model, which is another object when a worker announces another. */
   const read = new WeakMap<ServedModel, Promise<readonly TokenLimit[]>>();
@@ -38,15 +38,15 @@ export function tokenRoutes({ catalogue }: Pick<Service, "catalogue">): OpenAPIH
   };
   app.openapi(count, async (c) => {
     const { model, texts } = c.req.valid("json");
-    const served = modelNamed(catalogue, model);
+    const served = modelNamed(models, model);
     const limits = await limitsOf(served);
-    if (limits.length === 0) throw unknown(served.card.id);
+    if (limits.length === 0) throw unknown(served.info.id);
     return c.json({ texts: texts.map((text) => countTokens(limits, text)) }, 200);
   });
   return app;
 }
 
-function unknown(model: string): Refused {
+function unknown(model: string): HttpError {
   const rule = `must have a tokenizer that a worker told, got none for ${JSON.stringify(model)}.`;
-  return new Refused({ status: 404, code: "not_found", message: `model: ${rule}`, field: "model" });
+  return new HttpError({ status: 404, code: "not_found", message: `model: ${rule}`, field: "model" });
 }

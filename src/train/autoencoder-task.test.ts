@@ -8,7 +8,7 @@ import { Generator } from "../diffusion/random.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { readFloats, resolveWeights } from "../weights/component.js";
-import { autoencoderJob, checkAutoencoderOutput } from "./autoencoder-task.js";
+import { autoencoderTask, checkAutoencoderOutput } from "./autoencoder-task.js";
 import { trainingOptions } from "./options.js";
 import { train } from "./trainer.js";
 
@@ -24,7 +24,7 @@ afterAll(() => rm(root, { recursive: true }));
 
 /** Eight plain colours. */
 const generator = new Generator(0);
-const pictures = new Map(
+const images = new Map(
   Array.from({ length: 8 }, (_, i) => {
     const colour = [0, 1, 2].map(() => generator.random32() & 255);
     const data = Uint8Array.from({ length: 3 * 256 }, (_, j) => colour[j % 3]!);
@@ -44,13 +44,13 @@ async function run(name: string, request: object, from?: string) {
   });
   const weights = from === undefined ? {} : { weights: await resolveWeights(path.join(root, from)) };
   const config = tinyVaeConfig(json);
-  const job = autoencoderJob({
+  const job = autoencoderTask({
     engine,
     options,
     config,
     json,
     ...weights,
-    pictures,
+    images: images,
     output,
     description: {},
   });

@@ -7,10 +7,10 @@ import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-eng
 import { InvalidRequest, listed } from "../errors.js";
 import { kindOf, makeFolder, readdir, writeWhole } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
-import { fromPicture, type Picture, toPicture } from "../image/pixels.js";
+import { fromRgbImage, type RgbImage, toRgbImage } from "../image/pixels.js";
 import { type TinyVaeConfig, tinyEncode } from "../models/tiny-vae.js";
 import { runFile } from "../monitor/run.js";
-import { partProgram } from "../pipeline/component.js";
+import { componentProgram } from "../pipeline/component.js";
 import type { Params } from "../tensor/params.js";
 import { count, input, type Shape } from "../tensor/tensor.js";
 import { readFloats, type WeightSet } from "../weights/component.js";
@@ -23,27 +23,27 @@ import type { DataSource, Skipped } from "./data/source.js";
 import { stepProgram } from "./data-parallel.js";
 import { type GradientProgram, trainingDevice } from "./gradient-program.js";
 import type { TrainingOptions } from "./options.js";
-import { Layout } from "./parameter-buffer.js";
+import { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
-import type { Job } from "./trainer.js";
+import type { TrainingTask } from "./trainer.js";
 
 /** Pictures of one size as bytes in memory, by key. */
-export type Pictures = ReadonlyMap<string, Picture>;
+export type ImageSet = ReadonlyMap<string, RgbImage>;
 
 /** Reads all pictures of a data set at one size; what is broken is left out, and `onSkip` told of it. */
-export async function loadPictures(
+export async function loadImages(
   source: DataSource,
   { resolution, randomCrop, seed }: TrainingOptions,
   onSkip: (skipped: Skipped) => void,
-): Promise<Pictures> {
+): Promise<ImageSet> {
   const size = { height: resolution, width: resolution };
   const crop = randomCrop ? "random" : "center";
   const prepared = prepareExamples(source, [size], { random: (key) => seeded(seed, "crop", key), crop });
-  const pictures = new Map<string, Picture>();
+  const images = new Map<string, RgbImage>();
   for await (const { key, pixels } of prepared.examples)
-    pictures.set(key, toPicture(pixels, resolution, resolution));
+    images.set(key, toRgbImage(pixels, resolution, resolution));
   prepared.skipped.forEach(onSkip);
-  return pictures;
+  return images;
 }
 
 /** With few channels on many pixels ONNX Runtime's own Conv was 1.3 to 1.5 times as fast as products over the batch. */
@@ -56,13 +56,13 @@ export type AutoencoderOptions = {
   json: JsonObject;
   /** What training begins with; random if left out. */
   weights?: WeightSet;
-  pictures: Pictures;
+  images: ImageSet;
   output: string;
   description: JsonObject;
 };
 
-export function autoencoderJob(setup: AutoencoderOptions): Job {
-  const { engine, options, config, pictures, weights: begun } = setup;
+export function autoencoderTask(setup: AutoencoderOptions): TrainingTask {
+  const { engine, options, config, images, weights: begun } = setup;
   const { trainBatchSize: batch, resolution, seed, dataParallel: parts, decoderOnly } = options;
   if (decoderOnly && !begun) {
     const rule = "needs the encoder that it is to fit, got an autoencoder without weights. Name its folder.";
@@ -74,8 +74,8 @@ export function autoencoderJob(setup: AutoencoderOptions): Job {
   const trace = tinyAutoencoderLoss(config, share, { momentWeight, decoderOnly, noisy });
   const latentShape = [batch, ...trace.latent.shape.slice(1)];
   const shapes = new Map([...trace.params].map(([name, t]) => [name, t.shape]));
-  const layout = new Layout(shapes);
-  const keys = new Map([["all", [...pictures.keys()].sort()]]);
+  const layout = new ParameterBuffer(shapes);
+  const keys = new Map([["all", [...images.keys()].sort()]]);
   let program: Promise<GradientProgram> | undefined;
   let encoder: Promise<BlockingSession> | undefined;
   return {
@@ -90,7 +90,7 @@ export function autoencoderJob(setup: AutoencoderOptions): Job {
     },
     gradient: async ({ position, batch: number }, weights, into) => {
       const chosen = batchesFrom(position, seed, keys, batch).next().value!;
-      const image = pictureBatch(chosen.keys, number, setup);
+      const image = imageBatch(chosen.keys, number, setup);
       if (decoderOnly) encoder ??= engine.load(encoderProgram(begun!, config, engine));
       const latent = encoder && (await (await encoder).run({ image })).latent!;
       const noise = noisy && latentErrors(latentShape, latentNoise, seed, number);
@@ -116,17 +116,17 @@ function encoderProgram(weights: WeightSet, config: TinyVaeConfig, engine: Block
   const encode = (p: Params) => ({
     latent: tinyEncode(p, config, input("image", [{ B }, 3, { H }, { W }])),
   });
-  return partProgram("encoder", "the autoencoder", weights, encode, engine);
+  return componentProgram("encoder", "the autoencoder", weights, encode, engine);
 }
 
 /** The pictures of a batch, some of them mirrored: [B, 3, H, W] in -1..1 */
-function pictureBatch(keys: readonly string[], number: number, { options, pictures }: AutoencoderOptions) {
+function imageBatch(keys: readonly string[], number: number, { options, images }: AutoencoderOptions) {
   const { resolution, seed, randomFlip } = options;
   const flips = seeded(seed, "flip", number);
   const size = 3 * resolution ** 2;
   const data = new Float32Array(keys.length * size);
   for (const [i, key] of keys.entries()) {
-    const image = fromPicture(pictures.get(key)!);
+    const image = fromRgbImage(images.get(key)!);
     data.set(randomFlip && flips() < 0.5 ? mirrored(image, resolution) : image, i * size);
   }
   return { data, shape: [keys.length, 3, resolution, resolution] };

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { components, makePictures } from "../../test/cache-data.js";
+import { components, makeImageFolder } from "../../test/cache-data.js";
 import { floatsOf } from "../engine/engine.js";
 import { type NoisyBatch, noisyBatch } from "./batches.js";
 import { buildCache } from "./cache/build.js";
@@ -19,7 +19,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 let cache: LatentCache;
 beforeAll(async () => {
   const [dataPath, folder] = [path.join(scratch, "data"), path.join(scratch, "cache")];
-  await makePictures(dataPath);
+  await makeImageFolder(dataPath);
   const of = await components("sdxl-tiny");
   await buildCache({ data: await openData(dataPath), dataPath, components: of, folder, resolution: 32 });
   cache = await openCache(folder);

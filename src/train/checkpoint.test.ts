@@ -7,11 +7,11 @@ import { afterAll, describe, expect, it } from "vitest";
 import { ModelError } from "../errors.js";
 import { checkpointSteps, loadCheckpoint, saveCheckpoint } from "./checkpoint.js";
 import type { OptimizerState } from "./optimizer.js";
-import { Layout } from "./parameter-buffer.js";
+import { ParameterBuffer } from "./parameter-buffer.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-checkpoint-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
-const layout = new Layout([
+const layout = new ParameterBuffer([
   ["a.weight", [2, 2]],
   ["a.bias", [3]],
 ]);
@@ -60,14 +60,14 @@ describe("A checkpoint is refused", () => {
     loadCheckpoint(path.join(scratch, to), 12, { layout: other, state: into });
 
   it("by a network of other shapes, or of other names", async () => {
-    const shapes = new Layout([
+    const shapes = new ParameterBuffer([
       ["a.weight", [4]],
       ["a.bias", [3]],
     ]);
     await expect(load("run", shapes)).rejects.toThrow(
       /state\.safetensors: weights\/a\.weight: must be \[4\], got \[2, 2\]\. Was it written by this run\?$/,
     );
-    const names = new Layout([["b", [7]]]);
+    const names = new ParameterBuffer([["b", [7]]]);
     await expect(load("run", names)).rejects.toThrow(/weights\/b: must be \[7\], got nothing\./);
   });
 

@@ -20,7 +20,7 @@ import {
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 import type { Position } from "./data/buckets.js";
 import type { OptimizerState } from "./optimizer.js";
-import type { Layout } from "./parameter-buffer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
 
 /** Where a run stands, besides its arrays. */
 export type Progress = {
@@ -50,7 +50,7 @@ export async function checkpointSteps(folder: string): Promise<number[]> {
 }
 
 /** What a checkpoint takes on disk, but for a few names and numbers. */
-export const checkpointBytes = ({ total }: Layout, { ema }: { ema: boolean }): number =>
+export const checkpointBytes = ({ total }: ParameterBuffer, { ema }: { ema: boolean }): number =>
   4 * total * (arrays.length - (ema ? 0 : 1));
 
 /** Writes a checkpoint and removes the oldest beyond `keep`. */
@@ -61,7 +61,7 @@ export async function saveCheckpoint(
     state,
     progress,
     keep,
-  }: { layout: Layout; state: OptimizerState; progress: Progress; keep: number | null },
+  }: { layout: ParameterBuffer; state: OptimizerState; progress: Progress; keep: number | null },
 ): Promise<void> {
   const parent = path.join(folder, "checkpoints");
   const temporary = path.join(parent, `.writing-${randomUUID()}`);
@@ -106,7 +106,7 @@ async function discard(parent: string, name: string): Promise<void> {
 export async function loadCheckpoint(
   folder: string,
   step: number,
-  { layout, state }: { layout: Layout; state: OptimizerState },
+  { layout, state }: { layout: ParameterBuffer; state: OptimizerState },
 ): Promise<Progress> {
   const at = checkpointFolder(folder, step);
   const file = await openSafetensors(path.join(at, "state.safetensors"));
@@ -120,7 +120,7 @@ export async function loadCheckpoint(
 async function readInto(
   file: SafetensorsFile,
   array: string,
-  layout: Layout,
+  layout: ParameterBuffer,
   flat: Float32Array,
 ): Promise<void> {
   for (const [key, { shape }] of layout.places) {

@@ -4,12 +4,12 @@ import { parentPort, workerData } from "node:worker_threads";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import type { Share, ShareAnswer, ShareRequest } from "./data-parallel.js";
 import { loadStep } from "./gradient-program.js";
-import { Layout } from "./parameter-buffer.js";
+import { ParameterBuffer } from "./parameter-buffer.js";
 
 const { program, places, weights, gradient } = workerData as Share;
 /** ONNX Runtime takes no shared memory. */
 const own = { weights: new Float32Array(weights.length), gradient: new Float32Array(weights.length) };
-const step = loadStep(blockingEngine({ threads: 1 }), program, new Layout(places));
+const step = loadStep(blockingEngine({ threads: 1 }), program, new ParameterBuffer(places));
 const answer = (message: ShareAnswer) => parentPort!.postMessage(message);
 const refuse = (error: unknown) => answer({ error: error instanceof Error ? error.message : String(error) });
 

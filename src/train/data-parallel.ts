@@ -15,7 +15,7 @@ import {
   type TracedLoss,
   wholeProgram,
 } from "./gradient-program.js";
-import type { Layout } from "./parameter-buffer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
 
 /** What a thread is started with. `weights` and `gradient` are shared with it. */
 export type Share = {
@@ -36,7 +36,7 @@ const entry = import.meta.url.endsWith(".ts")
 export const stepProgram = (
   engine: BlockingEngine,
   loss: TracedLoss,
-  layout: Layout,
+  layout: ParameterBuffer,
   parts: number,
   device?: Device,
 ): Promise<GradientProgram> =>
@@ -48,7 +48,7 @@ export const stepProgram = (
  */
 export async function parallelProgram(
   loss: TracedLoss,
-  layout: Layout,
+  layout: ParameterBuffer,
   parts: number,
   device?: Device,
 ): Promise<GradientProgram> {

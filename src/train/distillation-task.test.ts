@@ -4,27 +4,27 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { makePictures } from "../../test/test-images.js";
+import { makeTestImages } from "../../test/test-images.js";
 import { Generator } from "../diffusion/random.js";
 import { floatsOf, type Values } from "../engine/engine.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { unetConfig } from "../models/unet-config.js";
-import { partProgram } from "../pipeline/component.js";
+import { componentProgram } from "../pipeline/component.js";
 import { type Components, loadComponents } from "../pipeline/components.js";
 import { readFloats } from "../weights/component.js";
 import { noisyBatch } from "./batches.js";
 import { buildCache } from "./cache/build.js";
 import { type LatentCache, openCache } from "./cache/cache.js";
 import { openData } from "./data/source.js";
-import { checkBatches, type DistilOptions, distilJob } from "./distillation-task.js";
+import { checkBatches, type DistillationOptions, distillationTask } from "./distillation-task.js";
 import { unetWeights } from "./initialisation.js";
 import { trainingNoise } from "./noise.js";
 import { type TrainingRequest, trainingOptions } from "./options.js";
 import { teacherTrace } from "./step.js";
 import { studentConfig } from "./student.js";
-import type { Computed, Job } from "./trainer.js";
+import type { Computed, TrainingTask } from "./trainer.js";
 
 const engine = blockingEngine({ threads: 1 });
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-distil-"));
@@ -37,7 +37,7 @@ let cache: LatentCache;
 beforeAll(async () => {
   components = await loadComponents(golden, { engine });
   const dataPath = path.join(scratch, "pictures");
-  await makePictures(dataPath, 6);
+  await makeTestImages(dataPath, 6);
   const folder = path.join(scratch, "cache");
   await buildCache({ data: await openData(dataPath), dataPath, components, folder, resolution: 64 });
   cache = await openCache(folder);
@@ -45,7 +45,7 @@ beforeAll(async () => {
 
 const at = { position: { epoch: 0, batch: 0 }, batch: 0 };
 
-function setup(student: JsonObject, request: TrainingRequest): DistilOptions {
+function setup(student: JsonObject, request: TrainingRequest): DistillationOptions {
   const options = trainingOptions({ trainBatchSize: 2, ...request });
   const { weights, file } = components.unet.part;
   const { predictionType } = options;
@@ -64,14 +64,14 @@ function setup(student: JsonObject, request: TrainingRequest): DistilOptions {
   };
 }
 
-async function weightsOf(job: Job): Promise<Float32Array> {
+async function weightsOf(job: TrainingTask): Promise<Float32Array> {
   const weights = new Float32Array(job.layout.total);
   await job.initialise(weights);
   return weights;
 }
 
 const gradientOf = async (
-  job: Job,
+  job: TrainingTask,
   weights: Float32Array,
 ): Promise<Computed & { gradient: Float32Array }> => {
   const gradient = new Float32Array(weights.length).fill(Number.NaN);
@@ -83,7 +83,7 @@ describe("A student equal to its teacher", () => {
     "has no output and no feature loss, and the teacher's task loss (%s)",
     async (predictionType) => {
       const given = setup(teacherConfig, { predictionType });
-      const job = distilJob(given);
+      const job = distillationTask(given);
       const { terms } = await gradientOf(job, await weightsOf(job));
       expect(terms.out).toBeLessThan(1e-11);
       expect(terms.feat).toBeLessThan(1e-11);
@@ -91,7 +91,7 @@ describe("A student equal to its teacher", () => {
       const { inputs } = await noisyBatch(cache, given.schedule, given.options, at);
       const { target, ...rest } = inputs;
       const { weights, file } = given.teacher;
-      const program = partProgram(
+      const program = componentProgram(
         "teacher",
         file,
         weights,
@@ -113,7 +113,7 @@ describe("The gradient of a 700M-shaped student", () => {
   const student = () => studentConfig(teacherConfig, "koala-700m");
 
   it("has exactly the student's tensors, each of them filled and none of them idle", async () => {
-    const job = distilJob(setup(student(), {}));
+    const job = distillationTask(setup(student(), {}));
     const shapes = unetWeights(unetConfig(student()));
     expect([...job.layout.places].map(([name, { shape }]) => [name, shape])).toEqual([...shapes]);
     const { gradient, images, next } = await gradientOf(job, await weightsOf(job));
@@ -127,7 +127,7 @@ describe("The gradient of a 700M-shaped student", () => {
   });
 
   it("is that of the losses with the teacher held still", async () => {
-    const job = distilJob(setup(student(), {}));
+    const job = distillationTask(setup(student(), {}));
     const weights = await weightsOf(job);
     const direction = new Generator(3).normal(weights.length);
     // Each tensor is moved by its own size, so that no layer's curvature drowns the others.
@@ -152,7 +152,7 @@ describe("The gradient of a 700M-shaped student", () => {
 
   it("leaves the teacher's weights and the student's as they were", async () => {
     const given = setup(student(), {});
-    const job = distilJob(given);
+    const job = distillationTask(given);
     const weights = await weightsOf(job);
     const before = weights.slice();
     const name = "mid_block.resnets.0.conv1.weight";
@@ -169,8 +169,8 @@ describe("The gradient of a 700M-shaped student", () => {
   it("asks for no teacher where only the task is learnt", async () => {
     const given = setup(student(), { loss: { task: 1, out: 0, feat: 0 } });
     const absent = { ...given, teacher: { ...given.teacher, weights: undefined as never } };
-    const job = distilJob(absent);
-    const weights = await weightsOf(distilJob(given));
+    const job = distillationTask(absent);
+    const weights = await weightsOf(distillationTask(given));
     const { terms } = await gradientOf(job, weights);
     expect(Object.keys(terms).sort()).toEqual(["task", "total"]);
     expect(terms.total).toBe(terms.task);
@@ -178,7 +178,7 @@ describe("The gradient of a 700M-shaped student", () => {
 
   it("with gradient checkpointing is the same within rounding", async () => {
     const [plain, checkpointed] = [{}, { gradientCheckpointing: true }].map((o) =>
-      distilJob(setup(student(), o)),
+      distillationTask(setup(student(), o)),
     );
     const weights = await weightsOf(plain!);
     const [a, b] = [await gradientOf(plain!, weights), await gradientOf(checkpointed!, weights)];

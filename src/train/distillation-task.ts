@@ -8,7 +8,7 @@ import { workerEngine } from "../engine/ort/worker-engine.js";
 import { InvalidRequest, listed } from "../errors.js";
 import type { JsonObject } from "../files/json.js";
 import { unetConfig } from "../models/unet-config.js";
-import { partProgram } from "../pipeline/component.js";
+import { componentProgram } from "../pipeline/component.js";
 import type { WeightSet } from "../weights/component.js";
 import { readFloats } from "../weights/component.js";
 import { noisyBatch } from "./batches.js";
@@ -20,13 +20,13 @@ import type { GradientProgram } from "./gradient-program.js";
 import { initialisation, unetWeights } from "./initialisation.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
-import { Layout } from "./parameter-buffer.js";
+import { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
 import { type StepSize, studentTrace, teacherFeature, teacherOut, teacherTrace } from "./step.js";
 import type { TeacherStore } from "./teacher-store.js";
-import type { Job } from "./trainer.js";
+import type { TrainingTask } from "./trainer.js";
 
-export type DistilOptions = {
+export type DistillationOptions = {
   engine: BlockingEngine;
   options: TrainingOptions;
   /** The teacher's and the student's parsed `unet/config.json`. */
@@ -37,12 +37,12 @@ export type DistilOptions = {
   /** The teacher's results on disk, in place of the teacher itself. */
   stored?: TeacherStore;
   description: JsonObject;
-  save: Job["save"];
-  paint?: Job["paint"];
+  save: TrainingTask["save"];
+  paint?: TrainingTask["paint"];
 };
 
 /** The job; programs are made when a batch of their size comes up. */
-export function distilJob(setup: DistilOptions): Job {
+export function distillationTask(setup: DistillationOptions): TrainingTask {
   const { engine, options, schedule, cache, stored } = setup;
   const [teacher, student] = [
     unetConfig(setup.teacher.config, "teacher unet/config.json"),
@@ -53,7 +53,7 @@ export function distilJob(setup: DistilOptions): Job {
     ...(options.loss.out > 0 ? [teacherOut] : []),
     ...new Set(pairs.map((pair) => teacherFeature(pair.teacher))),
   ];
-  const layout = new Layout(unetWeights(student));
+  const layout = new ParameterBuffer(unetWeights(student));
   const programs = new Map<string, Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }>>();
   let teaching: ReturnType<typeof teacherRun> | undefined;
 
@@ -95,7 +95,7 @@ export function distilJob(setup: DistilOptions): Job {
 
 /** Runs the teacher alone over the first `batches` batches and leaves its results on disk. */
 export async function storeTeacher(
-  setup: DistilOptions,
+  setup: DistillationOptions,
   store: TeacherStore,
   batches: number,
   onBatch: (done: number) => void,
@@ -114,19 +114,19 @@ export async function storeTeacher(
   await session.release();
 }
 
-const teacherProgram = (setup: DistilOptions): Promise<BlockingSession> =>
+const teacherProgram = (setup: DistillationOptions): Promise<BlockingSession> =>
   setup.engine.load(loweredTeacher(setup, setup.engine), {
     keepsMemory: !setup.options.gradientCheckpointing,
   });
 
-function loweredTeacher({ teacher, student, options }: DistilOptions, engine: Engine): Program {
+function loweredTeacher({ teacher, student, options }: DistillationOptions, engine: Engine): Program {
   const config = unetConfig(teacher.config);
   const pairs = options.loss.feat === 0 ? [] : featurePairs(unetConfig(student), config, options.feature);
-  return partProgram("teacher", teacher.file, teacher.weights, teacherTrace(config, pairs), engine);
+  return componentProgram("teacher", teacher.file, teacher.weights, teacherTrace(config, pairs), engine);
 }
 
 /** The teacher on as many threads as the student. */
-async function teacherRun(setup: DistilOptions) {
+async function teacherRun(setup: DistillationOptions) {
   const { dataParallel: parts } = setup.options;
   if (parts === 1) {
     const session = await teacherProgram(setup);
@@ -155,7 +155,7 @@ async function studentProgram(
   pairs: ReturnType<typeof featurePairs>,
   size: StepSize,
   { loss: weights, snrGamma, gradientCheckpointing, dataParallel: parts }: TrainingOptions,
-  layout: Layout,
+  layout: ParameterBuffer,
 ): Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }> {
   const watch = gradientCheckpointing ? blockPaths(student) : [];
   const share = { ...size, batch: size.batch / parts };
@@ -181,7 +181,11 @@ export const blockPaths = (c: ReturnType<typeof unetConfig>): string[] => [
 ];
 
 /** Section 4.1: the student begins as the teacher's layers at the same places. */
-async function initialise(weights: Float32Array, layout: Layout, setup: DistilOptions): Promise<void> {
+async function initialise(
+  weights: Float32Array,
+  layout: ParameterBuffer,
+  setup: DistillationOptions,
+): Promise<void> {
   const { teacher, student, options } = setup;
   const config = unetConfig(student);
   const map = initialisation(config, unetConfig(teacher.config), { layers: options.initialLayers });

@@ -78,7 +78,7 @@ async function files(output: string): Promise<string[]> {
 
 describe("an exported model", () => {
   test("has every file of the teacher, the student's U-Net, and paints", async () => {
-    await write(folder("complete"), { advice: { steps: 2, guidance: 3 } });
+    await write(folder("complete"), { modelDefaults: { steps: 2, guidance: 3 } });
     expect(await files(folder("complete"))).toEqual(
       [".koala-export.json", "koala.json", ...(await files(teacher))].sort(),
     );
@@ -95,8 +95,8 @@ describe("an exported model", () => {
     expect(unet.metadata).toEqual({ format: "pt" });
     expect([...unet.tensors.keys()].sort()).toEqual([...student.weights.keys()].sort());
     for (const [name, { data }] of student.weights) expect(await unet.readFloats(name)).toEqual(data);
-    const picture = await paint(folder("complete"));
-    expect(new Set(picture).size).toBeGreaterThan(10);
+    const image = await paint(folder("complete"));
+    expect(new Set(image).size).toBeGreaterThan(10);
   });
 
   test("is replaced in its trained weights alone, and paints otherwise afterwards", async () => {

@@ -49,7 +49,7 @@ export type ExportOptions = {
   /** Fields of the scheduler's config that differ from the teacher's. */
   scheduler?: JsonObject;
   /** How to paint with it (steps, guidance): `koala.json`. */
-  advice?: JsonObject;
+  modelDefaults?: JsonObject;
   dtype?: "float32" | "float16";
   /** Which of the teacher's weight files to take; without it the plain ones, else the only ones there are. */
   variant?: string;
@@ -279,7 +279,7 @@ async function checkSame({ output, teacher }: Plan, config: JsonObject, mark: Ma
 /** The trained files, each written beside and renamed. */
 async function writeTrained(
   into: string,
-  { weights, dtype = "float32", textEncoders, advice }: ExportOptions,
+  { weights, dtype = "float32", textEncoders, modelDefaults }: ExportOptions,
 ): Promise<void> {
   for (const [name, trained] of textEncoders ?? [])
     await writeSafetensors(path.join(into, name, "model.safetensors"), stored(trained, dtype));
@@ -287,8 +287,8 @@ async function writeTrained(
     path.join(into, "unet", "diffusion_pytorch_model.safetensors"),
     stored(weights, dtype),
   );
-  if (!advice) return;
-  await writeWhole(path.join(into, "koala.json"), json(advice));
+  if (!modelDefaults) return;
+  await writeWhole(path.join(into, "koala.json"), json(modelDefaults));
 }
 
 function stored(weights: Weights, dtype: "float32" | "float16"): Map<string, TensorSource> {

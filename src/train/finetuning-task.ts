@@ -23,12 +23,12 @@ import type { GradientProgram, TracedLoss } from "./gradient-program.js";
 import { distillationLoss, lossOutputs } from "./loss.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
-import { Layout } from "./parameter-buffer.js";
+import { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
 import { type StepInputs, type StepSize, stepInputs } from "./step.js";
-import type { Job } from "./trainer.js";
+import type { TrainingTask } from "./trainer.js";
 
-export type JointOptions = {
+export type FinetuningOptions = {
   engine: BlockingEngine;
   options: TrainingOptions;
   unet: { config: UNetConfig; weights: WeightSet | undefined };
@@ -37,19 +37,22 @@ export type JointOptions = {
   schedule: TrainingNoise;
   cache: LatentCache;
   description: JsonObject;
-  save: Job["save"];
-  paint?: Job["paint"];
+  save: TrainingTask["save"];
+  paint?: TrainingTask["paint"];
 };
 
 /** Weights without a file begin as random numbers. Paths are `unet.PATH`, `text_encoder.PATH`, `text_encoder_2.PATH`. */
-export function jointJob(setup: JointOptions): Job {
+export function finetuningTask(setup: FinetuningOptions): TrainingTask {
   const { engine, options, schedule, cache, encoders } = setup;
   const configs = encoders.map(({ config }) => config);
   const tiny = { batch: 1, height: 8, width: 8, tokens: cache.textShape[0] };
   const shapes = new Map(
-    [...jointTrace(setup.unet.config, configs, tiny, options).params].map(([path, t]) => [path, t.shape]),
+    [...finetuningTrace(setup.unet.config, configs, tiny, options).params].map(([path, t]) => [
+      path,
+      t.shape,
+    ]),
   );
-  const layout = new Layout(shapes);
+  const layout = new ParameterBuffer(shapes);
   const programs = new Map<string, Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }>>();
   const programOf = (size: StepSize) => {
     const key = Object.values(size).join("x");
@@ -77,7 +80,7 @@ export function jointJob(setup: JointOptions): Job {
 
 /** The part of a joint run's weights that belongs to one part, under its own paths. */
 export function partWeights(
-  layout: Layout,
+  layout: ParameterBuffer,
   flat: Float32Array,
   part: string,
 ): Map<string, { shape: Shape; data: Float32Array }> {
@@ -88,15 +91,15 @@ export function partWeights(
 export const encoderName = (i: number): string => (i === 0 ? "text_encoder" : `text_encoder_${i + 1}`);
 const idsOf = (i: number) => (i === 0 ? "ids" : `ids_${i + 1}`);
 
-type Joint = TracedLoss & { inputs: ReadonlyMap<string, Tensor>; at: ReadonlyMap<string, Tensor> };
+type FinetuningTrace = TracedLoss & { inputs: ReadonlyMap<string, Tensor>; at: ReadonlyMap<string, Tensor> };
 
 /** Traces text encoders, if any, U-Net and task loss at a fixed size. */
-function jointTrace(
+function finetuningTrace(
   c: UNetConfig,
   encoders: readonly ClipConfig[],
   size: StepSize,
   { snrGamma }: TrainingOptions,
-): Joint {
+): FinetuningTrace {
   const params = new Map<string, Tensor>();
   const at = new Map<string, Tensor>();
   const root = new Params(tracing(params), { watch: (path, x) => void at.set(path, x) });
@@ -144,7 +147,7 @@ function embed(
 }
 
 function tokensOf(
-  encoders: JointOptions["encoders"],
+  encoders: FinetuningOptions["encoders"],
   { words, dropped }: NoisyBatch,
   { captionDropoutRule }: TrainingOptions,
 ): Record<string, Values> {
@@ -169,10 +172,10 @@ async function makeProgram(
   encoders: readonly ClipConfig[],
   size: StepSize,
   options: TrainingOptions,
-  layout: Layout,
+  layout: ParameterBuffer,
 ): Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }> {
   const { dataParallel: parts } = options;
-  const trace = jointTrace(c, encoders, { ...size, batch: size.batch / parts }, options);
+  const trace = finetuningTrace(c, encoders, { ...size, batch: size.batch / parts }, options);
   const inputs = new Set(trace.inputs.keys());
   if (!options.gradientCheckpointing)
     return { program: await stepProgram(engine, trace, layout, parts), inputs };
@@ -182,9 +185,9 @@ async function makeProgram(
 
 async function initialise(
   weights: Float32Array,
-  layout: Layout,
+  layout: ParameterBuffer,
   shapes: ReadonlyMap<string, Shape>,
-  { unet, encoders, options }: JointOptions,
+  { unet, encoders, options }: FinetuningOptions,
 ): Promise<void> {
   const files = new Map<string, WeightSet | undefined>([
     ["unet", unet.weights],

@@ -11,7 +11,7 @@ import { count, input, mean, mul, param, reshape, type Tensor } from "../tensor/
 import { blockPaths } from "./distillation-task.js";
 import { segmentedProgram, segmentsOf } from "./gradient-checkpointing.js";
 import { type GradientProgram, layoutOf, type TracedLoss, wholeProgram } from "./gradient-program.js";
-import type { Layout } from "./parameter-buffer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
 import { studentTrace } from "./step.js";
 
 const engine = blockingEngine({ threads: 1 });
@@ -38,7 +38,7 @@ function chain(): { loss: TracedLoss; borders: Tensor[] } {
 
 async function results(
   program: GradientProgram,
-  layout: Layout,
+  layout: ParameterBuffer,
   inputs: Record<string, Values>,
   weights: Float32Array,
 ) {

@@ -12,7 +12,7 @@ import { vjp } from "../tensor/gradient.js";
 import { topological } from "../tensor/order.js";
 import { constant, input, made, Tensor } from "../tensor/tensor.js";
 import { type GradientProgram, type TracedLoss, trainingDevice } from "./gradient-program.js";
-import type { Layout } from "./parameter-buffer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
 
 /** One part of the step: what it reads, what later parts read of it. */
 type Segment = {
@@ -63,7 +63,7 @@ type Part = {
 export async function segmentedProgram(
   engine: BlockingEngine,
   loss: TracedLoss,
-  layout: Layout,
+  layout: ParameterBuffer,
   borders: readonly Tensor[],
 ): Promise<GradientProgram> {
   const segments = segmentsOf(Object.values(loss.outputs), borders);
@@ -144,7 +144,7 @@ async function loadPart(
 async function run(
   parts: readonly Part[],
   loss: TracedLoss,
-  layout: Layout,
+  layout: ParameterBuffer,
   weights: Float32Array,
   inputs: Readonly<Record<string, Values>>,
   into: Float32Array,

@@ -9,7 +9,7 @@ import { lower, type Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-engine.js";
 import { gradients } from "../tensor/gradient.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { Layout } from "./parameter-buffer.js";
+import { ParameterBuffer } from "./parameter-buffer.js";
 
 /** Attention is composed, so that the backward pass shares its scores with the forward pass. */
 export const trainingDevice: Device = { ...cpu, fusedAttention: false, channelsLast: true };
@@ -31,8 +31,8 @@ export interface GradientProgram {
   release(): Promise<void>;
 }
 
-export const layoutOf = ({ params }: TracedLoss): Layout =>
-  new Layout([...params].map(([path, t]) => [path, t.shape]));
+export const layoutOf = ({ params }: TracedLoss): ParameterBuffer =>
+  new ParameterBuffer([...params].map(([path, t]) => [path, t.shape]));
 
 /** Names of the gradients among a program's results. */
 const gradientOf = "gradient/";
@@ -53,7 +53,7 @@ export function lowerStep(loss: TracedLoss, device: Device = trainingDevice): Lo
 export async function loadStep(
   engine: BlockingEngine,
   { program, terms }: LoweredStep,
-  layout: Layout,
+  layout: ParameterBuffer,
 ): Promise<GradientProgram> {
   const session: BlockingSession = await engine.load(program);
   return {
@@ -72,7 +72,7 @@ export async function loadStep(
 export const wholeProgram = (
   engine: BlockingEngine,
   loss: TracedLoss,
-  layout: Layout,
+  layout: ParameterBuffer,
   device?: Device,
 ): Promise<GradientProgram> => loadStep(engine, lowerStep(loss, device), layout);
 

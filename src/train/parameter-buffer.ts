@@ -6,7 +6,7 @@ import { count, type Shape } from "../tensor/tensor.js";
 export type Place = { readonly offset: number; readonly length: number; readonly shape: Shape };
 
 /** Where each tensor lies in an array of `total` numbers, in the order given. */
-export class Layout {
+export class ParameterBuffer {
   readonly places: ReadonlyMap<string, Place>;
   readonly total: number;
 

@@ -2,7 +2,7 @@
 
 import type { Generator } from "../diffusion/random.js";
 import { count, type Shape } from "../tensor/tensor.js";
-import type { Layout } from "./parameter-buffer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
 
 /** Diffusers' networks keep PyTorch's defaults; Transformers draws CLIP's two tables with this deviation. */
 const embeddingDeviation = 0.02;
@@ -33,7 +33,7 @@ export function randomWeight(
 
 /** Initial values of every weight of a layout, drawn in the order of `shapes`. */
 export function randomWeights(
-  layout: Layout,
+  layout: ParameterBuffer,
   shapes: ReadonlyMap<string, Shape>,
   generator: Generator,
 ): Float32Array {

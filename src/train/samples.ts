@@ -3,11 +3,11 @@
 import path from "node:path";
 import type { Engine } from "../engine/engine.js";
 import { makeFolder, writeWhole } from "../files/file-system.js";
-import { adviceFor } from "../pipeline/model-defaults.js";
+import { modelDefaultsOf } from "../pipeline/model-defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 
 /** Paints each prompt into `samples/step-NNNNNN/` of the run's folder. */
-export async function paintSamples(
+export async function generateSamples(
   folder: string,
   step: number,
   prompts: readonly string[],
@@ -16,15 +16,15 @@ export async function paintSamples(
   const at = path.join(folder, "samples", `step-${String(step).padStart(6, "0")}`);
   await makeFolder(at);
   const pipeline = await DiffusionPipeline.fromPretrained(folder, { engine });
-  const { advice } = await adviceFor(folder);
+  const { defaults: modelDefaults } = await modelDefaultsOf(folder);
   const rows: { prompt: string; seed: number; file: string }[] = [];
   try {
     for (const [seed, prompt] of prompts.entries()) {
       const { images } = await pipeline.generate({
         prompt,
         seed,
-        numInferenceSteps: advice.steps ?? 20,
-        ...(advice.guidance !== undefined && { guidanceScale: advice.guidance }),
+        numInferenceSteps: modelDefaults.steps ?? 20,
+        ...(modelDefaults.guidance !== undefined && { guidanceScale: modelDefaults.guidance }),
       });
       const file = `${seed}.png`;
       await images[0]!.save(path.join(at, file));

@@ -8,7 +8,7 @@ import { floats, floatsOf, type Session, type Values } from "../engine/engine.js
 import { lower } from "../engine/lower.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { unetConfig } from "../models/unet-config.js";
-import { partProgram } from "../pipeline/component.js";
+import { componentProgram } from "../pipeline/component.js";
 import { count, made } from "../tensor/tensor.js";
 import { resolveWeights } from "../weights/component.js";
 import { openSafetensors, type SafetensorsFile } from "../weights/safetensors-file.js";
@@ -93,7 +93,7 @@ describe.each(["1b", "700m"])("a step of %s", (which) => {
     file = await openSafetensors(`${golden}step-${which}.safetensors`);
     weights = await initialWeights(which);
     const stored = await resolveWeights(`${golden}teacher`);
-    const program = partProgram("teacher", "teacher", stored, teacherTrace(teacher, everyPair), engine);
+    const program = componentProgram("teacher", "teacher", stored, teacherTrace(teacher, everyPair), engine);
     const session = await engine.load(program);
     taught = await session.run(batch);
     await session.release();
@@ -217,7 +217,7 @@ describe("a step", () => {
     it("has no output and no feature loss beyond rounding", async () => {
       const stored = await resolveWeights(`${golden}student-init-700m`);
       const teacher = await engine.load(
-        partProgram("teacher", "teacher", stored, teacherTrace(config, koala), engine),
+        componentProgram("teacher", "teacher", stored, teacherTrace(config, koala), engine),
       );
       const student = await engine.load(lower("student", trace.outputs));
       const taught = await teacher.run(batch);

@@ -20,16 +20,16 @@ import { readRun } from "../monitor/run.js";
 import { checkpointSteps } from "./checkpoint.js";
 import { seeded } from "./data/seeded.js";
 import { type TrainingRequest, trainingOptions } from "./options.js";
-import { Layout } from "./parameter-buffer.js";
-import { type Finished, type Job, type RunOptions, train } from "./trainer.js";
+import { ParameterBuffer } from "./parameter-buffer.js";
+import { type Finished, type RunOptions, type TrainingTask, train } from "./trainer.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-trainer-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const folder = (name: string) => path.join(scratch, name);
 
 /** Three batches to an epoch; `calls` lists the batches that were asked for. */
-function job(change: Partial<Job> = {}): Job & { calls: number[]; saved: number[][] } {
-  const layout = new Layout([
+function job(change: Partial<TrainingTask> = {}): TrainingTask & { calls: number[]; saved: number[][] } {
+  const layout = new ParameterBuffer([
     ["a", [3, 4]],
     ["b", [5]],
   ]);
@@ -104,7 +104,7 @@ describe("a run that goes on", () => {
     const controller = new AbortController();
     const stopped = job();
     const { gradient } = stopped;
-    const interrupted: Job = {
+    const interrupted: TrainingTask = {
       ...stopped,
       gradient: (at, ...rest) => {
         if (at.batch === 6) controller.abort();
@@ -130,7 +130,7 @@ describe("a run that goes on", () => {
   it("repeats what came after the last checkpoint if it was killed, and its metrics tell one history", async () => {
     const dying = job();
     const { gradient } = dying;
-    const killed: Job = {
+    const killed: TrainingTask = {
       ...dying,
       gradient: (at, ...rest) =>
         at.batch === 15 ? Promise.reject(new Error("killed")) : gradient(at, ...rest),
@@ -264,7 +264,7 @@ describe("a new run", () => {
 });
 
 describe("a run that diverges", () => {
-  const from = (batch: number, value: number): Partial<Job> => {
+  const from = (batch: number, value: number): Partial<TrainingTask> => {
     const { gradient } = job();
     return {
       gradient: async (at, weights, into) => {
@@ -337,7 +337,7 @@ it("What a killed run left half written is not taken for a checkpoint, and goes"
 
 describe("a disk", () => {
   it("without room for one checkpoint and the model is refused before anything is computed", async () => {
-    const large = job({ layout: new Layout([["a", [2 ** 25, 2 ** 25]]]) });
+    const large = job({ layout: new ParameterBuffer([["a", [2 ** 25, 2 ** 25]]]) });
     const rule =
       /^output: must have 18014398\.51 GB of free disk for a checkpoint and the model, got [\d.]+ GB/;
     await expect(run("new/large", { maxTrainSteps: 1 }, {}, large)).rejects.toThrow(rule);

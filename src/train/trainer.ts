@@ -24,13 +24,13 @@ import { emaDecay } from "./ema.js";
 import { learningRate } from "./lr-schedule.js";
 import { AdamW, type OptimizerState } from "./optimizer.js";
 import type { TrainingOptions } from "./options.js";
-import type { Layout } from "./parameter-buffer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
 
 /** What is trained. */
-export interface Job {
+export interface TrainingTask {
   /** For `run.json` and the page: the command, and by role what is trained and on what. */
   readonly description: JsonObject;
-  readonly layout: Layout;
+  readonly layout: ParameterBuffer;
   /** Fills in the weights that a new run begins with. */
   initialise(weights: Float32Array): Promise<void>;
   /** Overwrites `into` with the gradient of the batch at `position`, number `batch` of the run. */
@@ -62,7 +62,7 @@ export type Finished = { step: number; stopped: boolean };
  * Trains until `maxTrainSteps` or the signal; either way the last thing it does is a checkpoint and a model folder.
  * A FileError, as of a full disk, names the last checkpoint, which is whole.
  */
-export async function train(job: Job, run: RunOptions): Promise<Finished> {
+export async function train(job: TrainingTask, run: RunOptions): Promise<Finished> {
   await openRun(job, run);
   try {
     return await trainOn(job, run);
@@ -78,7 +78,7 @@ async function whatIsKept(folder: string): Promise<string> {
     : `The run stopped; with --resume the same command goes on from ${checkpointFolder(folder, last)}, which is whole.`;
 }
 
-async function trainOn(job: Job, run: RunOptions): Promise<Finished> {
+async function trainOn(job: TrainingTask, run: RunOptions): Promise<Finished> {
   const { folder, options, signal, say = () => {} } = run;
   const { total } = job.layout;
   const array = () => new Float32Array(total);
@@ -162,7 +162,7 @@ type Accumulated = { terms: Record<string, number>; images: number; batches: num
 
 /** The gradients of one update; undefined when stopped in between, which leaves the run as it was. */
 async function accumulate(
-  job: Job,
+  job: TrainingTask,
   { gradientAccumulationSteps: times }: TrainingOptions,
   progress: Progress,
   { state, gradient, sum, optimizer, signal }: Arrays,
@@ -189,7 +189,7 @@ async function accumulate(
 
 /** A new run's weights, or the last checkpoint's. */
 async function begin(
-  job: Job,
+  job: TrainingTask,
   { folder, resume, say = () => {} }: RunOptions,
   state: OptimizerState,
 ): Promise<Progress> {
@@ -217,7 +217,7 @@ const free: ReadonlySet<string> = new Set([
 const endless: ReadonlySet<string> = new Set(["constant", "constant_with_warmup"]);
 
 /** Writes `run.json` for a new run; for one that goes on, checks that it is the same. */
-async function openRun(job: Job, { folder, options, resume }: RunOptions): Promise<void> {
+async function openRun(job: TrainingTask, { folder, options, resume }: RunOptions): Promise<void> {
   const before = (await kindOf(path.join(folder, runFile))) ? await readRun(folder) : undefined;
   const { command, ...roles } = job.description;
   const models = Object.fromEntries(Object.entries(roles).map(([role, value]) => [role, String(value)]));
@@ -245,7 +245,7 @@ async function openRun(job: Job, { folder, options, resume }: RunOptions): Promi
 }
 
 /** Refuses a disk that has no room for one checkpoint and what it was trained to: the run would end at its first. */
-async function checkRoom(layout: Layout, folder: string, { ema }: TrainingOptions): Promise<void> {
+async function checkRoom(layout: ParameterBuffer, folder: string, { ema }: TrainingOptions): Promise<void> {
   const bytes = checkpointBytes(layout, { ema: ema !== null }) + 4 * layout.total;
   const free = await freeBytes(folder);
   if (free >= bytes) return;

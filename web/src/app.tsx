@@ -10,12 +10,12 @@ import { openGallery, select, selectedId } from "./gallery.js";
 import { Gallery } from "./gallery-view.js";
 import { GridAxes } from "./grid-axes.js";
 import { GridView } from "./grid-view.js";
-import { gridRunning, openLatestGrid, paintGrid, stopGrid } from "./grids.js";
+import { generateGrid, gridRunning, openLatestGrid, stopGrid } from "./grids.js";
 import { Icon } from "./icon.js";
 import { MaskEditor } from "./mask-editor.js";
 import { Messages } from "./messages-view.js";
 import { Stage } from "./preview.js";
-import { cancel, paintNow, takeUp, tasks } from "./tasks.js";
+import { cancel, generateNow, takeUp, tasks } from "./tasks.js";
 import { setTheme, type Theme, theme, themes } from "./theme.js";
 
 export type View = "paint" | "grid";
@@ -30,7 +30,8 @@ async function begin(): Promise<void> {
 }
 
 /** Paints what the view is about. */
-export const go = (): void => void (view.value === "grid" ? gridRunning.value || paintGrid() : paintNow());
+export const go = (): void =>
+  void (view.value === "grid" ? gridRunning.value || generateGrid() : generateNow());
 
 function onKey(event: KeyboardEvent): void {
   if (document.querySelector("dialog[open]")) return;
@@ -104,7 +105,7 @@ function Head() {
         <img src="/icon.svg" alt="" width="28" height="28" /> Koala
       </h1>
       <nav aria-label="Views">
-        <a href="#paint" aria-current={view.value === "paint" ? "page" : undefined}>
+        <a href="#process" aria-current={view.value === "paint" ? "page" : undefined}>
           Paint
         </a>
         <a href="#grid" aria-current={view.value === "grid" ? "page" : undefined}>

@@ -7,7 +7,7 @@ import type { GenerationRequest, ModelList, Settings } from "../../src/jobs/sche
 import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished picture: `seed` paints this one alone again; `warnings` say what of the request was cut or changed. */
-export type PaintedPicture = {
+export type FinishedImage = {
   index: number;
   seed: string;
   width: number;
@@ -16,17 +16,17 @@ export type PaintedPicture = {
   warnings: readonly string[];
 };
 
-export type PaintEvent =
+export type GenerationEvent =
   /** It was taken; `id` can be followed again after a reload. */
   | { type: "accepted"; id: string; settings: Settings }
   | { type: "queued"; position: number | null }
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   | { type: "preview"; index: number; url: string }
-  | { type: "picture"; picture: PaintedPicture }
+  | { type: "picture"; image: FinishedImage }
   /** The way to the painter is interrupted, or is there again. */
   | { type: "connection"; lost: boolean };
 
-export interface Painter {
+export interface Backend {
   /** Which models there are, and what may be asked for. */
   models(): Promise<ModelList>;
   /** How many tokens each of the texts is to a model. */
@@ -35,13 +35,13 @@ export interface Painter {
    * Paints. Ends when all pictures were given; throws PaintFailure when it cannot be painted, and Stopped when
    * `signal` fired, which also stops the painter.
    */
-  paint(request: GenerationRequest, signal: AbortSignal): AsyncIterable<PaintEvent>;
+  paint(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
   /** The same for what an earlier page began; ends at once where nobody knows it any more. */
-  follow(id: string, signal: AbortSignal): AsyncIterable<PaintEvent>;
+  follow(id: string, signal: AbortSignal): AsyncIterable<GenerationEvent>;
 }
 
 /** Says what is wrong and what to do; `field` is the setting at fault. */
-export class PaintFailure extends Error {
+export class GenerationFailure extends Error {
   override name = "PaintFailure" as const;
   readonly field: string | undefined;
   /** In so many seconds it may go better. */
@@ -59,11 +59,11 @@ export class Stopped extends Error {
 }
 
 /** The painter is someone's own: it wants to be told a key, or another one. */
-export class KeyNeeded extends PaintFailure {
+export class KeyNeeded extends GenerationFailure {
   constructor() {
     super("This server asks for a key. Open the page again and give it.");
   }
 }
 
 /** Nobody answers; what was begun may go on. */
-export class Unreachable extends PaintFailure {}
+export class Unreachable extends GenerationFailure {}

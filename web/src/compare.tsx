@@ -2,24 +2,24 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
-import type { SavedPicture } from "./database.js";
+import type { SavedImage } from "./database.js";
 import { Dialog } from "./dialog.js";
 import { differing, rowsOf } from "./differing.js";
-import { compared, filesOf, pictures } from "./gallery.js";
+import { compared, filesOf, images } from "./gallery.js";
 import { urlOf } from "./images.js";
 
 export const comparing = signal(false);
 
 export function Compare() {
-  const chosen = compared.value.flatMap((id) => pictures.value.find((picture) => picture.id === id) ?? []);
+  const chosen = compared.value.flatMap((id) => images.value.find((image) => image.id === id) ?? []);
   return (
     <Dialog open={comparing} title="Side by side" class="compare">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
       <section class="columns" tabIndex={0} aria-label="The compared pictures">
-        {chosen.map((picture) => (
+        {chosen.map((image) => (
           <Column
-            key={picture.id}
-            picture={picture}
+            key={image.id}
+            image={image}
             differing={differing(chosen.map(({ settings }) => settings))}
           />
         ))}
@@ -28,8 +28,8 @@ export function Compare() {
   );
 }
 
-function Column({ picture, differing: different }: { picture: SavedPicture; differing: Set<string> }) {
-  const { id, settings, thumbnail, width, height } = picture;
+function Column({ image, differing: different }: { image: SavedImage; differing: Set<string> }) {
+  const { id, settings, thumbnail, width, height } = image;
   const [file, setFile] = useState<Blob>(thumbnail);
   useEffect(() => {
     void filesOf(id).then((files) => files && setFile(files.file));

@@ -5,7 +5,7 @@ import type { Axes } from "../../src/grid/axes.js";
 import type { GenerationRequest, Settings } from "../../src/jobs/schemas.js";
 
 /** A picture without its files. */
-export type SavedPicture = {
+export type SavedImage = {
   id: string;
   /** Milliseconds since 1970. */
   createdAt: number;
@@ -33,7 +33,7 @@ export type SavedGrid = {
 };
 
 interface Schema extends DBSchema {
-  pictures: { key: string; value: SavedPicture; indexes: { createdAt: number } };
+  images: { key: string; value: SavedImage; indexes: { createdAt: number } };
   files: { key: string; value: SavedFiles };
   grids: { key: string; value: SavedGrid; indexes: { createdAt: number } };
 }
@@ -43,7 +43,7 @@ export type Database = IDBPDatabase<Schema>;
 export const openDatabase = (): Promise<Database> =>
   openDB<Schema>("koala", 1, {
     upgrade(database) {
-      database.createObjectStore("pictures", { keyPath: "id" }).createIndex("createdAt", "createdAt");
+      database.createObjectStore("images", { keyPath: "id" }).createIndex("createdAt", "createdAt");
       database.createObjectStore("files", { keyPath: "id" });
       database.createObjectStore("grids", { keyPath: "id" }).createIndex("createdAt", "createdAt");
     },

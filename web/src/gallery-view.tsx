@@ -1,12 +1,12 @@
 /** @file The gallery: thumbnails of what was painted, found by words, walked through by arrow keys. */
 
 import { comparing } from "./compare.js";
-import type { SavedPicture } from "./database.js";
+import type { SavedImage } from "./database.js";
 import {
   compared,
   found,
   galleryReady,
-  pictures,
+  images,
   remove,
   search,
   select,
@@ -22,7 +22,7 @@ import { current } from "./tasks.js";
 
 export function Gallery() {
   const shown = found.value;
-  const all = pictures.value.length;
+  const all = images.value.length;
   if (!galleryReady.value || all === 0) return null;
   return (
     <section class="gallery" aria-labelledby="gallery-title">
@@ -50,8 +50,8 @@ export function Gallery() {
         <p class="quiet">{`Nothing was painted with "${search.value}". Other words may find it.`}</p>
       ) : (
         <ul class="thumbs" onKeyDown={onKey}>
-          {shown.map((picture) => (
-            <Thumb key={picture.id} picture={picture} />
+          {shown.map((image) => (
+            <Thumb key={image.id} image={image} />
           ))}
         </ul>
       )}
@@ -74,8 +74,8 @@ function CompareBar() {
   );
 }
 
-function Thumb({ picture }: { picture: SavedPicture }) {
-  const { id, settings, thumbnail, width, height, warnings = [] } = picture;
+function Thumb({ image }: { image: SavedImage }) {
+  const { id, settings, thumbnail, width, height, warnings = [] } = image;
   const chosen = compared.value.includes(id);
   const warned =
     warnings.length === 0 ? "" : `, ${warnings.length === 1 ? "with a warning" : "with warnings"}`;
@@ -134,6 +134,6 @@ function onKey(event: KeyboardEvent): void {
   if (selectedId.value !== undefined) void select(next.id);
 }
 
-function focusOn(picture: SavedPicture | undefined): void {
-  if (picture) document.querySelector<HTMLElement>(`[data-id="${picture.id}"]`)?.focus();
+function focusOn(image: SavedImage | undefined): void {
+  if (image) document.querySelector<HTMLElement>(`[data-id="${image.id}"]`)?.focus();
 }

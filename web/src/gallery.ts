@@ -2,13 +2,13 @@
 
 import { computed, signal } from "@preact/signals";
 import type { Settings } from "../../src/jobs/schemas.js";
-import type { PaintedPicture } from "./backend.js";
-import { type Database, openDatabase, type SavedFiles, type SavedPicture } from "./database.js";
+import type { FinishedImage } from "./backend.js";
+import { type Database, openDatabase, type SavedFiles, type SavedImage } from "./database.js";
 import { thumbnailOf } from "./images.js";
 import { say } from "./messages.js";
 
 /** The latest first. */
-export const pictures = signal<readonly SavedPicture[]>([]);
+export const images = signal<readonly SavedImage[]>([]);
 export const galleryReady = signal(false);
 export const search = signal("");
 export const selectedId = signal<string | undefined>(undefined);
@@ -20,13 +20,13 @@ export const mostCompared = 4;
 
 export const found = computed(() => {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
-  return pictures.value.filter((picture) => {
-    const text = searchText(picture.settings);
+  return images.value.filter((image) => {
+    const text = searchText(image.settings);
     return words.every((word) => text.includes(word));
   });
 });
 
-export const selected = computed(() => pictures.value.find(({ id }) => id === selectedId.value));
+export const selected = computed(() => images.value.find(({ id }) => id === selectedId.value));
 
 const searchText = ({ prompt, negativePrompt = "", model, scheduler, seed, ...rest }: Settings): string =>
   [prompt, negativePrompt, model, scheduler, `seed ${seed}`, `${rest.width}x${rest.height}`]
@@ -38,8 +38,8 @@ export const database = (): Promise<Database> => (opened ??= openDatabase());
 
 export async function openGallery(): Promise<void> {
   try {
-    const all = await (await database()).getAllFromIndex("pictures", "createdAt");
-    pictures.value = all.reverse();
+    const all = await (await database()).getAllFromIndex("images", "createdAt");
+    images.value = all.reverse();
   } catch (error) {
     say(
       "error",
@@ -55,13 +55,13 @@ export async function openGallery(): Promise<void> {
  */
 export async function keep(
   id: string,
-  painted: PaintedPicture,
+  painted: FinishedImage,
   settings: Settings,
   began: { image?: Blob; mask?: Blob } = {},
 ): Promise<void> {
   const { file, seed, width, height, warnings } = painted;
-  if (pictures.value.some((picture) => picture.id === id)) return;
-  const picture: SavedPicture = {
+  if (images.value.some((image) => image.id === id)) return;
+  const picture: SavedImage = {
     id,
     createdAt: Date.now(),
     settings: { ...settings, seed, count: 1 },
@@ -72,21 +72,21 @@ export async function keep(
   };
   const files: SavedFiles = { id, file, ...began };
   unsaved.set(id, files);
-  pictures.value = [picture, ...pictures.value];
+  images.value = [picture, ...images.value];
   await store(picture, files);
 }
 
 const unsaved = new Map<string, SavedFiles>();
 
-async function store(picture: SavedPicture, files: SavedFiles): Promise<void> {
+async function store(image: SavedImage, files: SavedFiles): Promise<void> {
   try {
-    const transaction = (await database()).transaction(["pictures", "files"], "readwrite");
+    const transaction = (await database()).transaction(["images", "files"], "readwrite");
     await Promise.all([
-      transaction.objectStore("pictures").put(picture),
+      transaction.objectStore("images").put(image),
       transaction.objectStore("files").put(files),
       transaction.done,
     ]);
-    unsaved.delete(picture.id);
+    unsaved.delete(image.id);
     void keepStored();
   } catch (error) {
     say("error", `This picture could not be kept (${reason(error)}). Download it, or delete others first.`);
@@ -119,21 +119,21 @@ export async function select(id: string | undefined): Promise<void> {
 
 /** Deletes pictures; the message offers them back. */
 export async function remove(ids: readonly string[]): Promise<void> {
-  const gone = pictures.value.filter(({ id }) => ids.includes(id));
+  const gone = images.value.filter(({ id }) => ids.includes(id));
   const files = await Promise.all(gone.map(({ id }) => filesOf(id)));
   const following = nextOf(ids);
-  pictures.value = pictures.value.filter(({ id }) => !ids.includes(id));
+  images.value = images.value.filter(({ id }) => !ids.includes(id));
   compared.value = compared.value.filter((id) => !ids.includes(id));
   if (ids.includes(selectedId.value ?? "")) await select(following);
-  const transaction = (await database()).transaction(["pictures", "files"], "readwrite");
+  const transaction = (await database()).transaction(["images", "files"], "readwrite");
   for (const id of ids) {
-    void transaction.objectStore("pictures").delete(id);
+    void transaction.objectStore("images").delete(id);
     void transaction.objectStore("files").delete(id);
   }
   await transaction.done;
   const undo = async () => {
-    pictures.value = [...gone, ...pictures.value].sort((a, b) => b.createdAt - a.createdAt);
-    for (const [i, picture] of gone.entries()) if (files[i]) await store(picture, files[i]);
+    images.value = [...gone, ...images.value].sort((a, b) => b.createdAt - a.createdAt);
+    for (const [i, image] of gone.entries()) if (files[i]) await store(image, files[i]);
   };
   const what = gone.length === 1 ? "Picture deleted." : `${gone.length} pictures deleted.`;
   say("note", what, { label: "Undo", act: undo });

@@ -3,7 +3,7 @@
 import { signal } from "@preact/signals";
 import { type Axes, type AxisKind, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
 import { valuesOf } from "../../src/grid/values.js";
-import { PaintFailure, Stopped } from "./backend.js";
+import { GenerationFailure, Stopped } from "./backend.js";
 import type { SavedGrid } from "./database.js";
 import { database } from "./gallery.js";
 import { say } from "./messages.js";
@@ -38,7 +38,7 @@ export function axesNow(): Axes {
 }
 
 /** Paints a new grid of what the form says. */
-export async function paintGrid(): Promise<void> {
+export async function generateGrid(): Promise<void> {
   gridProblem.value = undefined;
   if (prompt.value.trim() === "") {
     gridProblem.value = { message: "Say first what to paint: a few words are enough.", field: "prompt" };
@@ -69,7 +69,7 @@ export async function goOn(started: SavedGrid): Promise<void> {
   const missing = [...started.cells.keys()].filter((i) => started.cells[i] === null);
   const work = async () => {
     for (let i = missing.shift(); i !== undefined && !stop.aborted; i = missing.shift())
-      await paintCell(i, stop);
+      await generateCell(i, stop);
   };
   const ended = await Promise.allSettled([work(), work()].map((half) => half.catch(stopBoth)));
   const failed = ended.find((half) => half.status === "rejected");
@@ -85,7 +85,7 @@ function stopBoth(error: unknown): never {
   throw error;
 }
 
-async function paintCell(index: number, stop: AbortSignal): Promise<void> {
+async function generateCell(index: number, stop: AbortSignal): Promise<void> {
   const { base, axes, cells, id } = grid.value!;
   const request = cellSettings(base, axes, cellsOf(axes)[index]!);
   let settings: NonNullable<(typeof cells)[number]>["settings"] | undefined;
@@ -93,7 +93,7 @@ async function paintCell(index: number, stop: AbortSignal): Promise<void> {
     if (event.type === "accepted") settings = event.settings;
     if (event.type === "preview") cellPreviews.value = { ...cellPreviews.value, [index]: event.url };
     if (event.type !== "picture" || grid.value?.id !== id) continue;
-    const { file, warnings } = event.picture;
+    const { file, warnings } = event.image;
     const painted = { file, settings: settings!, ...(warnings.length > 0 && { warnings }) };
     grid.value = { ...grid.value, cells: grid.value.cells.map((cell, i) => (i === index ? painted : cell)) };
     await (await database()).put("grids", grid.value).catch(() => {});
@@ -115,7 +115,7 @@ export async function removeGrid(): Promise<void> {
 }
 
 function problemOf(error: unknown): { message: string; field: string | undefined } {
-  if (error instanceof PaintFailure) return { message: error.message, field: error.field };
+  if (error instanceof GenerationFailure) return { message: error.message, field: error.field };
   const field = error instanceof Error && "field" in error ? String(error.field) : undefined;
   return { message: error instanceof Error ? error.message : String(error), field };
 }

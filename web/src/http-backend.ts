@@ -9,11 +9,18 @@ import type {
   Problem,
   TokenCounts,
 } from "../../src/jobs/schemas.js";
-import { KeyNeeded, type PaintEvent, type Painter, PaintFailure, Stopped, Unreachable } from "./backend.js";
+import {
+  type Backend,
+  type GenerationEvent,
+  GenerationFailure,
+  KeyNeeded,
+  Stopped,
+  Unreachable,
+} from "./backend.js";
 import type { ServerEvent } from "./events.js";
 import { JobEvents } from "./job-events.js";
 
-export class HttpPainter implements Painter {
+export class HttpBackend implements Backend {
   readonly #key: () => string | undefined;
   readonly #events = new JobEvents((ids, lastId, signal) =>
     this.#send(`/api/events?jobs=${ids.join(",")}`, {
@@ -36,21 +43,21 @@ export class HttpPainter implements Painter {
     return ((await (await this.#fetch("/api/tokens", init)).json()) as TokenCounts).texts;
   }
 
-  async *paint(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+  async *paint(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     const response = await this.#fetch("/api/jobs", posted({ ...request, previews: true }));
     const job = (await response.json()) as Job;
     yield { type: "accepted", id: job.id, settings: job.settings };
     yield* this.#following(job.id, signal);
   }
 
-  async *follow(id: string, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+  async *follow(id: string, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     const job = await this.#job(id);
     if (!job) return;
     yield { type: "accepted", id, settings: job.settings };
     yield* this.#following(id, signal);
   }
 
-  async *#following(id: string, signal: AbortSignal): AsyncGenerator<PaintEvent> {
+  async *#following(id: string, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     const stop = () => void this.#fetch(`/api/jobs/${id}`, { method: "DELETE" }).catch(() => {});
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
@@ -66,20 +73,20 @@ export class HttpPainter implements Painter {
     }
     if (signal.aborted) throw new Stopped();
     const job = last && isOver(last.state) ? last : await this.#job(id);
-    if (!job) throw new PaintFailure("The server no longer knows this painting. Paint it again.");
+    if (!job) throw new GenerationFailure("The server no longer knows this painting. Paint it again.");
     yield* this.#fetched(job.images, job, seen);
     if (job.state === "cancelled") throw new Stopped();
     if (job.error) {
-      throw new PaintFailure(
+      throw new GenerationFailure(
         job.error.message,
         job.error.field === undefined ? {} : { field: job.error.field },
       );
     }
     if (job.state !== "done")
-      throw new PaintFailure("The server stopped telling of this painting. Paint it again.");
+      throw new GenerationFailure("The server stopped telling of this painting. Paint it again.");
   }
 
-  async *#told(event: ServerEvent, job: Job | undefined, seen: Set<number>): AsyncGenerator<PaintEvent> {
+  async *#told(event: ServerEvent, job: Job | undefined, seen: Set<number>): AsyncGenerator<GenerationEvent> {
     switch (event.type) {
       case "state": {
         const { state, position, step, total, secondsLeft, images } = event.data;
@@ -116,13 +123,13 @@ export class HttpPainter implements Painter {
     images: readonly JobImage[],
     job: Job | undefined,
     seen: Set<number>,
-  ): AsyncGenerator<PaintEvent> {
+  ): AsyncGenerator<GenerationEvent> {
     for (const { index, seed, width, height, url, warnings: own = [] } of images) {
       if (seen.has(index)) continue;
       seen.add(index);
       const warnings = [...new Set([...(job ? warningsOfAll(job) : []), ...own])];
       const file = await (await this.#fetch(new URL(url, location.href).pathname)).blob();
-      yield { type: "picture", picture: { index, seed, width, height, file, warnings } };
+      yield { type: "picture", image: { index, seed, width, height, file, warnings } };
     }
   }
 
@@ -162,14 +169,14 @@ function unreachable(): never {
   );
 }
 
-async function failureIn(response: Response): Promise<PaintFailure> {
+async function failureIn(response: Response): Promise<GenerationFailure> {
   if (response.status === 401) return new KeyNeeded();
   const seconds = Number(response.headers.get("retry-after"));
   const retry = seconds > 0 ? { retryAfter: seconds } : {};
   const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
   if (!problem?.error) {
-    return new PaintFailure(`The server answered ${response.status}. Its log says why.`, retry);
+    return new GenerationFailure(`The server answered ${response.status}. Its log says why.`, retry);
   }
   const { message, field } = problem.error;
-  return new PaintFailure(message, { ...retry, ...(field !== undefined && { field }) });
+  return new GenerationFailure(message, { ...retry, ...(field !== undefined && { field }) });
 }

@@ -1,7 +1,7 @@
 /** @file One finished picture with its settings and what can be done with it. */
 
 import type { Settings } from "../../src/jobs/schemas.js";
-import type { SavedFiles, SavedPicture } from "./database.js";
+import type { SavedFiles, SavedImage } from "./database.js";
 import { rowsOf } from "./differing.js";
 import { compared, remove, select, toggleCompared } from "./gallery.js";
 import { Icon } from "./icon.js";
@@ -11,9 +11,9 @@ import { say } from "./messages.js";
 import { mask, startFrom, startImage, useSettings } from "./settings.js";
 import { Warnings } from "./warnings-view.js";
 
-type Props = { picture: SavedPicture; files: SavedFiles | undefined };
+type Props = { image: SavedImage; files: SavedFiles | undefined };
 
-export function Picture({ picture, files }: Props) {
+export function ImageView({ image: picture, files }: Props) {
   const { settings, width, height, thumbnail } = picture;
   const whole = files?.id === picture.id ? files : undefined;
   return (
@@ -39,15 +39,15 @@ export function Picture({ picture, files }: Props) {
       <figcaption>
         <LongText class="painted-prompt" text={settings.prompt} />
         <Warnings warnings={picture.warnings ?? []} />
-        <Actions picture={picture} files={whole} />
+        <Actions image={picture} files={whole} />
         <SettingsList settings={settings} />
       </figcaption>
     </figure>
   );
 }
 
-function Actions({ picture, files }: Props) {
-  const { id, settings } = picture;
+function Actions({ image, files }: Props) {
+  const { id, settings } = image;
   const again = () => {
     const problem = useSettings(settings);
     startImage.value = files?.image;

@@ -14,7 +14,7 @@ const mostStartSide = 2048;
 const sendable = ["image/png", "image/jpeg", "image/webp"];
 
 /** A picture to begin with as the server takes it: a kind it reads, no larger than is of use; undefined for no picture. */
-export async function startPicture(file: Blob): Promise<Blob | undefined> {
+export async function preparedImage(file: Blob): Promise<Blob | undefined> {
   const bitmap = await createImageBitmap(file).catch(() => undefined);
   if (!bitmap) return undefined;
   const scale = Math.min(1, mostStartSide / Math.max(bitmap.width, bitmap.height));

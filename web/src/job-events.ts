@@ -28,7 +28,7 @@ type Follower = { id: string; events: Channel<ServerEvent> };
 export class JobEvents {
   readonly #connect: ConnectJobs;
   readonly #page: Visibility;
-  readonly #followers = new Set<Follower>();
+  readonly #subscribers = new Set<Follower>();
   /** The connection there is, or the one that is tried. */
   #connection = new AbortController();
   #running = false;
@@ -46,15 +46,15 @@ export class JobEvents {
     const leave = () => follower.events.end();
     if (signal.aborted) return;
     signal.addEventListener("abort", leave);
-    this.#followers.add(follower);
+    this.#subscribers.add(follower);
     this.#connection.abort();
     void this.#run();
     try {
       yield* follower.events;
     } finally {
       signal.removeEventListener("abort", leave);
-      this.#followers.delete(follower);
-      if (this.#followers.size === 0) this.#connection.abort();
+      this.#subscribers.delete(follower);
+      if (this.#subscribers.size === 0) this.#connection.abort();
     }
   }
 
@@ -63,10 +63,10 @@ export class JobEvents {
     this.#running = true;
     try {
       // A turn later, so that jobs that are followed together are asked for together.
-      for (await Promise.resolve(); this.#followers.size > 0; ) await this.#connected();
+      for (await Promise.resolve(); this.#subscribers.size > 0; ) await this.#connected();
     } finally {
       this.#running = false;
-      for (const { events } of this.#followers) events.end();
+      for (const { events } of this.#subscribers) events.end();
     }
   }
 
@@ -89,18 +89,18 @@ export class JobEvents {
   }
 
   #ids(): string[] {
-    return [...new Set([...this.#followers].map(({ id }) => id))];
+    return [...new Set([...this.#subscribers].map(({ id }) => id))];
   }
 
   #emitAll(event: ServerEvent & { type: "lost" | "found" }): void {
     this.#lost = event.type === "lost";
-    for (const { events } of this.#followers) events.push(event);
+    for (const { events } of this.#subscribers) events.push(event);
   }
 
   #pass(job: string, event: ServerEvent): void {
     // A connection that was lost may be found by one with another list.
     if (this.#lost) this.#emitAll({ type: "found" });
-    for (const follower of this.#followers) if (follower.id === job) follower.events.push(event);
+    for (const follower of this.#subscribers) if (follower.id === job) follower.events.push(event);
     const over = event.type === "gone" || (event.type === "state" && isOver(event.data.state));
     if (over) this.#end([job]);
   }
@@ -108,10 +108,10 @@ export class JobEvents {
   /** Those jobs have nothing more to tell. */
   #end(ids: readonly string[]): void {
     const more = this.#ids().length > mostFollowed;
-    for (const follower of this.#followers) {
+    for (const follower of this.#subscribers) {
       if (!ids.includes(follower.id)) continue;
       follower.events.end();
-      this.#followers.delete(follower);
+      this.#subscribers.delete(follower);
     }
     if (more) this.#connection.abort();
   }

@@ -6,7 +6,7 @@ import { duration } from "./duration.js";
 import { examplesOf } from "./examples.js";
 import { select, selected, selectedFiles } from "./gallery.js";
 import { Keys } from "./icon.js";
-import { Picture } from "./image-view.js";
+import { ImageView } from "./image-view.js";
 import { LongText } from "./long-text.js";
 import { ReadButton } from "./read-button.js";
 import { height, model, prompt, width } from "./settings.js";
@@ -18,9 +18,9 @@ export function Stage() {
   return (
     <section class="stage" aria-label="Picture">
       {picture ? (
-        <Picture picture={picture} files={selectedFiles.value} />
+        <ImageView image={picture} files={selectedFiles.value} />
       ) : task ? (
-        <Painting task={task} />
+        <PreviewView task={task} />
       ) : (
         <Empty />
       )}
@@ -33,7 +33,7 @@ export function Stage() {
   );
 }
 
-function Painting({ task }: { task: Task }) {
+function PreviewView({ task }: { task: Task }) {
   const { settings, previews, stopping } = task;
   const size = settings ?? { width: width.value, height: height.value, count: 1 };
   const waiting = tasks.value.length - 1;

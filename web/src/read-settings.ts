@@ -2,7 +2,7 @@
 
 import { shortNameOf, shortNames } from "../../src/diffusion/schedulers/short-names.js";
 import { isSeed } from "../../src/diffusion/seed.js";
-import { fileTexts, recordKeyword } from "../../src/image/metadata/file-texts.js";
+import { fileTexts, metadataKeyword } from "../../src/image/metadata/file-texts.js";
 import { type Found, settingsIn } from "../../src/image/metadata/programs/programs.js";
 import { programSettings } from "../../src/pipeline/metadata/program-settings.js";
 
@@ -30,7 +30,7 @@ export type Reading = { settings: ReadSettings } | { problem: string };
 export async function readingOf(bytes: Uint8Array): Promise<Reading> {
   const texts = await fileTexts(bytes);
   if (!texts) return { problem: "is no PNG, JPEG or WebP file" };
-  const record = texts.get(recordKeyword);
+  const record = texts.get(metadataKeyword);
   const own = record === undefined ? undefined : fromRecord(record);
   if (own) return { settings: own };
   const found = settingsIn(texts);

@@ -2,7 +2,7 @@
 
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import type { GenerationRequest, Model, ModelList, Settings } from "../../src/jobs/schemas.js";
-import { base64, sizeOf, startPicture } from "./images.js";
+import { base64, preparedImage, sizeOf } from "./images.js";
 import type { ReadSettings } from "./read-settings.js";
 
 export const prompt = signal("");
@@ -143,10 +143,10 @@ export function useSettings(from: ReadSettings | Settings): string | undefined {
 
 /** Puts a picture at the beginning, at a size that its shape and the model allow. */
 export async function startFrom(file: Blob): Promise<boolean> {
-  const picture = await startPicture(file);
-  const size = picture && (await sizeOf(picture));
+  const image = await preparedImage(file);
+  const size = image && (await sizeOf(image));
   if (!size) return false;
-  startImage.value = picture;
+  startImage.value = image;
   mask.value = undefined;
   const fitted = fittedSize(size);
   width.value = fitted.width;

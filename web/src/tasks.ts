@@ -2,7 +2,13 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import type { Settings } from "../../src/jobs/schemas.js";
-import { type PaintEvent, type PaintedPicture, PaintFailure, Stopped, Unreachable } from "./backend.js";
+import {
+  type FinishedImage,
+  type GenerationEvent,
+  GenerationFailure,
+  Stopped,
+  Unreachable,
+} from "./backend.js";
 import { keep, select, selectedId } from "./gallery.js";
 import { urlOf } from "./images.js";
 import { shortened } from "./long-text.js";
@@ -43,7 +49,7 @@ const controllers = new Map<number, AbortController>();
 let last = 0;
 
 /** Paints what the form says. */
-export async function paintNow(): Promise<void> {
+export async function generateNow(): Promise<void> {
   failure.value = undefined;
   if (prompt.value.trim() === "") {
     failure.value = { message: "Say first what to paint: a few words are enough.", field: "prompt" };
@@ -113,7 +119,7 @@ function begin(text: string, warned: ReadonlySet<string> = new Set()) {
 
 async function followed(
   key: number,
-  events: AsyncIterable<PaintEvent>,
+  events: AsyncIterable<GenerationEvent>,
   began: Began,
   onAccepted = () => {},
 ): Promise<void> {
@@ -128,8 +134,8 @@ async function followed(
         onAccepted();
       }
       if (event.type === "picture") {
-        const name = `${id}-${event.picture.index}`;
-        await kept(key, name, event.picture, began);
+        const name = `${id}-${event.image.index}`;
+        await kept(key, name, event.image, began);
         first ??= name;
       } else update(key, changesBy(event, taskOf(key)?.previews ?? []));
     }
@@ -151,22 +157,22 @@ function report(error: unknown, taken: string | undefined): void {
     say("note", "Stopped.");
     return;
   }
-  const ours = error instanceof PaintFailure;
+  const ours = error instanceof GenerationFailure;
   const message = ours ? error.message : `internal: ${String(error)}`;
   if (taken === undefined) failure.value = { message, field: ours ? error.field : undefined };
   else if (error instanceof Unreachable) say("error", message);
   else say("error", `"${shortened(taken.trim())}" failed. ${message}`);
 }
 
-async function kept(key: number, id: string, picture: PaintedPicture, began: Began): Promise<void> {
+async function kept(key: number, id: string, image: FinishedImage, began: Began): Promise<void> {
   const task = taskOf(key);
   if (!task?.settings) return;
-  const warnings = picture.warnings.filter((warning) => !task.warned.has(warning));
+  const warnings = image.warnings.filter((warning) => !task.warned.has(warning));
   update(key, {
-    previews: replaced(task.previews, picture.index, urlOf(picture.file)),
+    previews: replaced(task.previews, image.index, urlOf(image.file)),
     warned: new Set([...task.warned, ...warnings]),
   });
-  await keep(id, picture, task.settings, began);
+  await keep(id, image, task.settings, began);
   if (warnings.length > 0) sayWarnings(id, task.settings.prompt, warnings);
 }
 
@@ -178,7 +184,7 @@ function sayWarnings(id: string, prompt: string, warnings: readonly string[]): v
 }
 
 function changesBy(
-  event: Exclude<PaintEvent, { type: "picture" }>,
+  event: Exclude<GenerationEvent, { type: "picture" }>,
   previews: Task["previews"],
 ): Partial<Task> {
   switch (event.type) {

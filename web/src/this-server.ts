@@ -1,7 +1,7 @@
 /** @file The server that this page asks: its own, with the key that the visitor gave. */
 
-import type { Painter } from "./backend.js";
-import { HttpPainter } from "./http-backend.js";
+import type { Backend } from "./backend.js";
+import { HttpBackend } from "./http-backend.js";
 import { key } from "./key.js";
 
-export const backend: Painter = new HttpPainter(() => key.value);
+export const backend: Backend = new HttpBackend(() => key.value);

@@ -1,13 +1,13 @@
 /** @file Other programs' names of samplers and schedules. */
 
 import { describe, expect, it } from "vitest";
-import { knowsSchedule, webuiNames, webuiSamplers, webuiSchedule, webuiScheduler } from "./a1111-names.js";
+import { a1111Names, a1111Samplers, a1111Schedule, a1111Scheduler, knowsSchedule } from "./a1111-names.js";
 import { schedulerNamed } from "./names.js";
 import { schedulerFromConfig } from "./scheduler.js";
 
 /** Without its label. */
 const chosen = (sampler: string, schedule?: string) => {
-  const { label: _, ...choice } = webuiScheduler(sampler, schedule) ?? { label: "" };
+  const { label: _, ...choice } = a1111Scheduler(sampler, schedule) ?? { label: "" };
   return choice;
 };
 
@@ -41,8 +41,8 @@ describe("a sampler of other programs is A1111's", () => {
     ["LCM", "lcm"],
     ["TCD", "tcd"],
   ])("%s", (label, ...names) => {
-    expect(webuiSamplers).toContain(label);
-    for (const name of names) expect(webuiScheduler(name), name).toEqual(webuiScheduler(label));
+    expect(a1111Samplers).toContain(label);
+    for (const name of names) expect(a1111Scheduler(name), name).toEqual(a1111Scheduler(label));
   });
 
   it.each([
@@ -57,7 +57,7 @@ describe("a sampler of other programs is A1111's", () => {
     "constructor",
     "",
   ])("but not %j, which does something else", (name) => {
-    expect(webuiScheduler(name)).toBeUndefined();
+    expect(a1111Scheduler(name)).toBeUndefined();
   });
 });
 
@@ -70,8 +70,8 @@ describe("a schedule", () => {
     ["ddim_trailing", "DDIM", "sgm_uniform"],
     ["dpmpp-2m-karras", "DPM++ 2M", "Karras"],
   ])("at the end of %s is that of %s and %s", (whole, sampler, schedule) => {
-    expect(webuiScheduler(whole)).toEqual(webuiScheduler(sampler, schedule));
-    expect(webuiScheduler(sampler)).not.toEqual(webuiScheduler(sampler, schedule));
+    expect(a1111Scheduler(whole)).toEqual(a1111Scheduler(sampler, schedule));
+    expect(a1111Scheduler(sampler)).not.toEqual(a1111Scheduler(sampler, schedule));
   });
 
   it("of a name that is not known is told from one that leaves the model's own", () => {
@@ -79,7 +79,7 @@ describe("a schedule", () => {
       expect(knowsSchedule(name), name).toBe(false);
     for (const name of ["native", "default"]) {
       expect(knowsSchedule(name)).toBe(true);
-      expect(webuiScheduler("DPM++ 2M", name)).toEqual(webuiScheduler("DPM++ 2M"));
+      expect(a1111Scheduler("DPM++ 2M", name)).toEqual(a1111Scheduler("DPM++ 2M"));
     }
   });
 
@@ -89,14 +89,14 @@ describe("a schedule", () => {
     ["normal", [999, 888, 777, 666, 555, 444, 333, 222, 111, 0]],
     ["ddim_uniform", [901, 801, 701, 601, 501, 401, 301, 201, 101, 1]],
   ])("%s of ComfyUI has its timesteps", (name, timesteps) => {
-    const { className, overrides } = webuiScheduler("euler", name)!;
+    const { className, overrides } = a1111Scheduler("euler", name)!;
     const scheduler = schedulerFromConfig({}, overrides, className);
     scheduler.setTimesteps(10);
     expect([...scheduler.timesteps]).toEqual(timesteps);
   });
 
   it("can be had with every sampler", () => {
-    for (const sampler of webuiSamplers)
+    for (const sampler of a1111Samplers)
       for (const schedule of [
         "karras",
         "exponential",
@@ -106,7 +106,7 @@ describe("a schedule", () => {
         "normal",
         "ddim_uniform",
       ]) {
-        const { className, overrides } = webuiScheduler(sampler, schedule)!;
+        const { className, overrides } = a1111Scheduler(sampler, schedule)!;
         expect(
           () => schedulerFromConfig({}, overrides, className).setTimesteps(4),
           `${sampler} ${schedule}`,
@@ -144,23 +144,23 @@ it.each([
   "Restart",
   "Euler A Turbo",
   "",
-])("%s is none of them", (sampler) => expect(webuiScheduler(sampler)).toBeUndefined());
+])("%s is none of them", (sampler) => expect(a1111Scheduler(sampler)).toBeUndefined());
 
 it("takes a schedule from the sampler's name, in all its spellings, before the field's", () => {
   for (const name of ["DPM++ 2M SGM Uniform", "DPM++ 2M SGMUniform", "dpmpp_2m_sgm_uniform"])
-    expect(webuiScheduler(name, "Karras")).toEqual(webuiScheduler("DPM++ 2M", "sgm_uniform"));
-  expect(webuiSchedule("align_your_steps")).toBeUndefined();
+    expect(a1111Scheduler(name, "Karras")).toEqual(a1111Scheduler("DPM++ 2M", "sgm_uniform"));
+  expect(a1111Schedule("align_your_steps")).toBeUndefined();
 });
 
 it('gives each sampler its own schedule for "Automatic", as A1111 since 1.9, and none where none is said', () => {
   expect(chosen("DPM++ 2M", "Automatic")).toEqual(schedulerNamed("dpmpp-2m-karras"));
-  expect(webuiScheduler("DPM++ 2M SDE", "automatic")?.label).toBe("DPM++ 2M SDE Exponential");
+  expect(a1111Scheduler("DPM++ 2M SDE", "automatic")?.label).toBe("DPM++ 2M SDE Exponential");
   expect(chosen("Euler", "Automatic")).toEqual(schedulerNamed("euler"));
   expect(chosen("DPM++ 2M")).toEqual(schedulerNamed("dpmpp-2m"));
 });
 
 it("calls a scheduler what leads back to it", () => {
-  const heun = webuiScheduler("DPM++ 2M SDE Heun", "Karras")!;
+  const heun = a1111Scheduler("DPM++ 2M SDE Heun", "Karras")!;
   const made = schedulerFromConfig({}, heun.overrides, heun.className);
-  expect(webuiNames(made)).toEqual({ sampler: "DPM++ 2M SDE Heun", schedule: "Karras" });
+  expect(a1111Names(made)).toEqual({ sampler: "DPM++ 2M SDE Heun", schedule: "Karras" });
 });

@@ -64,11 +64,11 @@ const schedules: readonly Schedule[] = [
 const modelsOwn = ["default", "native"];
 const automatic = "Automatic";
 
-export const webuiSamplers: readonly string[] = samplers.map(({ label }) => label);
-export const webuiSchedules: readonly string[] = [automatic, ...schedules.map(({ label }) => label)];
+export const a1111Samplers: readonly string[] = samplers.map(({ label }) => label);
+export const a1111Schedules: readonly string[] = [automatic, ...schedules.map(({ label }) => label)];
 
 /** How A1111 calls a scheduler; a class it does not know keeps its own name. */
-export function webuiNames({ className, config }: Pick<Scheduler, "className" | "config">) {
+export function a1111Names({ className, config }: Pick<Scheduler, "className" | "config">) {
   const said = (key: string) => config[key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())];
   const found = samplers.find(
     ({ className: name, overrides = {} }) =>
@@ -87,19 +87,19 @@ export function webuiNames({ className, config }: Pick<Scheduler, "className" | 
 }
 
 /** A1111's label of a schedule in any spelling, "SGM Uniform" for "sgm_uniform"; undefined for one it does not have. */
-export const webuiSchedule = (name: string): string | undefined =>
+export const a1111Schedule = (name: string): string | undefined =>
   spelling(name) === spelling(automatic) ? automatic : scheduleOf(spelling(name))?.label;
 
 /** Whether a schedule of that name is to be had here, if only by leaving it to the model. */
 export const knowsSchedule = (name: string): boolean =>
-  webuiSchedule(name) !== undefined || modelsOwn.includes(spelling(name));
+  a1111Schedule(name) !== undefined || modelsOwn.includes(spelling(name));
 
 /**
  * The scheduler behind a program's names, if there is one: the schedule may also be at the end of the sampler's, as in
  * older texts ("DPM++ 2M Karras", "k_dpmpp_2m_ka"), and then counts before the other. One that `webuiSchedule` does not
  * know changes nothing.
  */
-export function webuiScheduler(
+export function a1111Scheduler(
   sampler: string,
   schedule?: string,
 ): (SchedulerChoice & { label: string }) | undefined {
@@ -108,7 +108,7 @@ export function webuiScheduler(
   const inside = whole ? undefined : scheduleAtEnd(name);
   const found = whole ?? inside?.sampler;
   if (!found) return undefined;
-  const given = schedule === undefined ? undefined : webuiSchedule(schedule);
+  const given = schedule === undefined ? undefined : a1111Schedule(schedule);
   const asked = inside?.schedule.label ?? (given === automatic ? found.schedule : given);
   const settings = asked === undefined ? {} : scheduleOf(spelling(asked))!.settings;
   return {

@@ -96,11 +96,15 @@ function refuseCombination(kind: SchedulerKind, settings: Settings, where: (name
     const rule = `must be one that ${className} knows, got "${schedule}". Use "linear", "scaled_linear" or "squaredcos_cap_v2".`;
     throw new InvalidRequest(where("betaSchedule"), schedule, rule);
   }
-  const ladders = (["useKarrasSigmas", "useExponentialSigmas", "useBetaSigmas"] as const).filter(
+  const sigmaSchedules = (["useKarrasSigmas", "useExponentialSigmas", "useBetaSigmas"] as const).filter(
     (name) => settings[name],
   );
-  if (ladders.length > 1) {
-    const names = ladders.map(snakeCase).join(" and ");
-    throw new InvalidRequest(where(ladders[1]!), true, `must not be combined, got ${names}. Keep one.`);
+  if (sigmaSchedules.length > 1) {
+    const names = sigmaSchedules.map(snakeCase).join(" and ");
+    throw new InvalidRequest(
+      where(sigmaSchedules[1]!),
+      true,
+      `must not be combined, got ${names}. Keep one.`,
+    );
   }
 }

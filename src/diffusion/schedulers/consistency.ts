@@ -39,7 +39,7 @@ export abstract class DistilledScheduler extends AlphaScheduler {
       originalInferenceSteps,
       strength = 1,
     } = this.asked(numInferenceSteps, options, accepts);
-    this.refuseDistillation(originalInferenceSteps, strength);
+    this.refuseTrainingSchedule(originalInferenceSteps, strength);
     const trained = this.trainedTimesteps(originalInferenceSteps, strength);
     const chosen = timesteps ? this.custom(timesteps, strength) : this.chosen(trained, count, options);
     this.numInferenceSteps = count;
@@ -63,7 +63,7 @@ export abstract class DistilledScheduler extends AlphaScheduler {
     return distilledTimesteps(trained, count);
   }
 
-  private refuseDistillation(original: number | undefined, strength: number): void {
+  private refuseTrainingSchedule(original: number | undefined, strength: number): void {
     if (original !== undefined && (!Number.isSafeInteger(original) || original < 1)) {
       throw new InvalidRequest(
         "originalInferenceSteps",

@@ -44,7 +44,7 @@ export class DPMSolverMultistepScheduler extends DpmScheduler {
     const end = numTrainTimesteps - this.clippedTimesteps();
     const plain = timesteps ?? solverTimesteps(this.settings, count, end);
     const rounds = betaSchedule !== "squaredcos_cap_v2";
-    this.beginOnLadder(plain, count, { endsOnLadder: false, rounds, finalSigmasType });
+    this.beginOnSchedule(plain, count, { endsOnSchedule: false, rounds, finalSigmasType });
     this.values = [];
   }
 

@@ -42,7 +42,7 @@ export class DPMSolverSinglestepScheduler extends DpmScheduler {
     const { numTrainTimesteps, solverOrder, finalSigmasType } = this.settings;
     const end = numTrainTimesteps - this.clippedTimesteps();
     const plain = timesteps ?? solverTimesteps(this.settings, count, end);
-    this.beginOnLadder(plain, count, { endsOnLadder: false, rounds: true, finalSigmasType });
+    this.beginOnSchedule(plain, count, { endsOnSchedule: false, rounds: true, finalSigmasType });
     // Diffusers switches it on for good, where the rounds do not fit or the last step goes to sigma 0.
     this.endsLow ||= count % solverOrder !== 0 || finalSigmasType === "zero";
     this.orders = ordersOf(count, solverOrder, this.endsLow, finalSigmasType === "zero");

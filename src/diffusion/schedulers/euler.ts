@@ -39,9 +39,11 @@ export class EulerDiscreteScheduler extends SigmaScheduler {
       const rule = "must not be given with timestep_type continuous and v_prediction. Give sigmas instead.";
       throw new InvalidRequest("timesteps", timesteps, rule);
     }
-    const ladder = sigmas ? this.customSigmas(sigmas) : this.spacedSigmas(count, timesteps);
-    const called = this.isContinuous ? ladder.sigmas.slice(0, -1).map(continuousTimestep) : ladder.timesteps;
-    this.begin(called.map(f32), ladder.sigmas);
+    const sigmaSchedule = sigmas ? this.customSigmas(sigmas) : this.spacedSigmas(count, timesteps);
+    const called = this.isContinuous
+      ? sigmaSchedule.sigmas.slice(0, -1).map(continuousTimestep)
+      : sigmaSchedule.timesteps;
+    this.begin(called.map(f32), sigmaSchedule.sigmas);
   }
 
   step(output: Float32Array, timestep: number, sample: Float32Array, options: StepOptions = {}): StepResult {
@@ -86,7 +88,7 @@ export class EulerDiscreteScheduler extends SigmaScheduler {
     const rungs =
       interpolationType === "linear"
         ? plain
-        : this.onLadder({ ...plain, sigmas: logLinearSigmas(this.logTrained, count) }, count);
+        : this.onSchedule({ ...plain, sigmas: logLinearSigmas(this.logTrained, count) }, count);
     const last = finalSigmasType === "zero" ? 0 : this.trained[0]!;
     return { timesteps: rungs.timesteps, sigmas: [...rungs.sigmas, last].map(f32) };
   }

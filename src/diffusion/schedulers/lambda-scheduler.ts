@@ -11,9 +11,9 @@ import { BaseScheduler } from "./scheduler-base.js";
 import {
   flowSigmas,
   flowSigmasFromOne,
-  ladder,
-  ladderOf,
   luLambdas,
+  sigmaSchedule,
+  sigmaScheduleOf,
   sigmasAt,
   timestepOfSigma,
   trainingSigmas,
@@ -38,9 +38,9 @@ export const solverDefaults = {
 } as const satisfies Partial<Settings>;
 
 /** How the classes of this family differ in their schedules. */
-export type LadderRules = {
+export type SigmaScheduleRules = {
   /** "sigma_min" means the ladder's own last sigma, not the training schedule's. */
-  readonly endsOnLadder: boolean;
+  readonly endsOnSchedule: boolean;
   /** Rounds timesteps of Karras and lu sigmas; they are cut off otherwise, like the other ladders'. */
   readonly rounds: boolean;
   readonly finalSigmasType: Settings["finalSigmasType"];
@@ -100,12 +100,12 @@ export abstract class LambdaScheduler extends BaseScheduler {
   }
 
   /** Sets timesteps (integers) and sigmas; `plain` are the timesteps without a ladder. */
-  protected beginOnLadder(plain: readonly number[], count: number, rules: LadderRules): void {
+  protected beginOnSchedule(plain: readonly number[], count: number, rules: SigmaScheduleRules): void {
     const { numTrainTimesteps, flowShift, useFlowSigmas } = this.settings;
-    const rungs = this.ladderSigmas(count);
+    const rungs = this.scheduleSigmas(count);
     const last = (own: number) => (rules.finalSigmasType === "zero" ? 0 : own);
     const flow = (sigmas: readonly number[]) => {
-      const end = rules.endsOnLadder ? sigmas[count - 1]! : this.trained[0]!;
+      const end = rules.endsOnSchedule ? sigmas[count - 1]! : this.trained[0]!;
       const timesteps = sigmas.map((sigma) => Math.trunc(sigma * numTrainTimesteps));
       this.begin(timesteps, [...sigmas, last(end)]);
     };
@@ -114,7 +114,7 @@ export abstract class LambdaScheduler extends BaseScheduler {
     } else if (rungs) {
       const timesteps = rungs.sigmas.map((sigma) => timestepOfSigma(sigma, this.logTrained));
       const whole = rules.rounds && rungs.rounds ? timesteps.map(roundHalfEven) : timesteps.map(Math.trunc);
-      const end = rules.endsOnLadder ? rungs.sigmas[count - 1]! : this.trained[0]!;
+      const end = rules.endsOnSchedule ? rungs.sigmas[count - 1]! : this.trained[0]!;
       this.begin(whole, [...rungs.sigmas, last(end)]);
     } else if (useFlowSigmas) {
       const spaced = rules.flowsFromOne ? flowSigmasFromOne : flowSigmas;
@@ -125,8 +125,8 @@ export abstract class LambdaScheduler extends BaseScheduler {
   }
 
   /** The ladder over the whole training range, unless sigma_min and sigma_max narrow it. */
-  private ladderSigmas(count: number): { sigmas: number[]; rounds: boolean } | undefined {
-    const shape = ladderOf(this.settings);
+  private scheduleSigmas(count: number): { sigmas: number[]; rounds: boolean } | undefined {
+    const shape = sigmaScheduleOf(this.settings);
     const [first, last] = [this.trained[0]!, this.trained[this.trained.length - 1]!];
     if (shape !== "karras" && this.settings.useLuLambdas) {
       const [logMin, logMax] = [this.logTrained[0]!, this.logTrained[this.logTrained.length - 1]!];
@@ -134,7 +134,10 @@ export abstract class LambdaScheduler extends BaseScheduler {
     }
     if (shape === undefined) return undefined;
     const { sigmaMin, sigmaMax } = this.settings;
-    return { sigmas: ladder(shape, sigmaMin ?? first, sigmaMax ?? last, count), rounds: shape === "karras" };
+    return {
+      sigmas: sigmaSchedule(shape, sigmaMin ?? first, sigmaMax ?? last, count),
+      rounds: shape === "karras",
+    };
   }
 
   /** Custom timesteps of a solver: integers, and none with a config that spaces sigmas itself. */

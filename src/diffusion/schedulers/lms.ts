@@ -5,7 +5,7 @@ import { dividedDifference, weightedSum } from "../vector.js";
 import { commonDefaults, type Settings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
-import { ladderOf } from "./sigmas.js";
+import { sigmaScheduleOf } from "./sigmas.js";
 
 const defaults = {
   ...commonDefaults,
@@ -58,8 +58,8 @@ export class LMSDiscreteScheduler extends SigmaScheduler {
   }
 
   /** Karras sigmas ignore sigma_min and sigma_max here, the other ladders do not. */
-  protected override ladderEnds(sigmas: readonly number[]): { min: number; max: number } {
-    if (ladderOf(this.settings) !== "karras") return super.ladderEnds(sigmas);
+  protected override scheduleEnds(sigmas: readonly number[]): { min: number; max: number } {
+    if (sigmaScheduleOf(this.settings) !== "karras") return super.scheduleEnds(sigmas);
     return { min: sigmas[sigmas.length - 1]!, max: sigmas[0]! };
   }
 

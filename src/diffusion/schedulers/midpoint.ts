@@ -5,7 +5,7 @@ import { dividedDifference, weightedSum } from "../vector.js";
 import { commonDefaults, type Settings } from "./config-fields.js";
 import type { StepResult, TimestepOptions } from "./scheduler.js";
 import { type Rungs, SigmaScheduler } from "./sigma-scheduler.js";
-import { ladderOf, timestepOfSigma } from "./sigmas.js";
+import { sigmaScheduleOf, timestepOfSigma } from "./sigmas.js";
 
 export const midpointDefaults = {
   ...commonDefaults,
@@ -82,7 +82,7 @@ export abstract class MidpointScheduler extends SigmaScheduler {
 
   /** Karras timesteps are rounded here; the other ladders stay fractional, in float64. */
   private rounded({ timesteps, sigmas }: Rungs): Rungs {
-    return ladderOf(this.settings) === "karras"
+    return sigmaScheduleOf(this.settings) === "karras"
       ? { sigmas, timesteps: timesteps.map(roundHalfEven) }
       : { timesteps, sigmas };
   }

@@ -6,7 +6,7 @@ import { randn } from "../random.js";
 import { readConfig, type SchedulerConfig, type SchedulerKind, snakeCase } from "./config.js";
 import type { PredictionType, Settings } from "./config-fields.js";
 import type { Scheduler, StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
-import { ladderOf } from "./sigmas.js";
+import { sigmaScheduleOf } from "./sigmas.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -150,7 +150,7 @@ export abstract class BaseScheduler implements Scheduler {
   }
 
   private checkCustom(name: "timesteps" | "sigmas", values: readonly number[]): void {
-    const shape = name === "timesteps" ? ladderOf(this.settings) : undefined;
+    const shape = name === "timesteps" ? sigmaScheduleOf(this.settings) : undefined;
     if (shape) {
       const rule = `must not be given with ${snakeCase(`use${shape[0]!.toUpperCase()}${shape.slice(1)}Sigmas`)}.`;
       throw new InvalidRequest(name, values, rule);

@@ -35,11 +35,11 @@ export function shortNameOf(
 ): string | undefined {
   const said = (key: string) =>
     config[key] ?? config[key.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())];
-  const fitting = Object.entries(shortNames).filter(
+  const planMemory = Object.entries(shortNames).filter(
     ([, choice]) =>
       choice.className === className &&
       Object.entries(choice.overrides).every(([key, value]) => said(key) === value),
   );
-  const told = ([, choice]: (typeof fitting)[number]) => Object.keys(choice.overrides).length;
-  return fitting.sort((a, b) => told(b) - told(a))[0]?.[0];
+  const told = ([, choice]: (typeof planMemory)[number]) => Object.keys(choice.overrides).length;
+  return planMemory.sort((a, b) => told(b) - told(a))[0]?.[0];
 }

@@ -7,7 +7,7 @@ import { weightedSum } from "../vector.js";
 import type { SchedulerKind } from "./config.js";
 import type { PredictionType, Settings } from "./config-fields.js";
 import { BaseScheduler } from "./scheduler-base.js";
-import { ladder, ladderOf, sigmasAt, timestepOfSigma, trainingSigmas } from "./sigmas.js";
+import { sigmaSchedule, sigmaScheduleOf, sigmasAt, timestepOfSigma, trainingSigmas } from "./sigmas.js";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -64,19 +64,19 @@ export abstract class SigmaScheduler extends BaseScheduler {
   /** Spaced or custom timesteps with their sigmas, or the ladder between the first and last of those sigmas. */
   protected rungs(settings: Settings, count: number, custom?: readonly number[]): Rungs {
     const timesteps = custom?.map(f32) ?? spacedTimesteps(settings, count);
-    return this.onLadder({ timesteps, sigmas: sigmasAt(timesteps, this.trained) }, count);
+    return this.onSchedule({ timesteps, sigmas: sigmasAt(timesteps, this.trained) }, count);
   }
 
   /** Replaces sigmas by the ladder the config asks for, and timesteps by the ladder's. */
-  protected onLadder(plain: Rungs, count: number): Rungs {
-    const shape = ladderOf(this.settings);
+  protected onSchedule(plain: Rungs, count: number): Rungs {
+    const shape = sigmaScheduleOf(this.settings);
     if (shape === undefined) return plain;
-    const { min, max } = this.ladderEnds(plain.sigmas);
-    const sigmas = ladder(shape, min, max, count);
+    const { min, max } = this.scheduleEnds(plain.sigmas);
+    const sigmas = sigmaSchedule(shape, min, max, count);
     return { sigmas, timesteps: sigmas.map((sigma) => timestepOfSigma(sigma, this.logTrained)) };
   }
 
-  protected ladderEnds(sigmas: readonly number[]): { min: number; max: number } {
+  protected scheduleEnds(sigmas: readonly number[]): { min: number; max: number } {
     const { sigmaMin, sigmaMax } = this.settings;
     return { min: sigmaMin ?? sigmas[sigmas.length - 1]!, max: sigmaMax ?? sigmas[0]! };
   }

@@ -42,17 +42,17 @@ function betaSpaced(min: number, max: number, count: number): number[] {
   return linspace(0, 1, count).map((share) => min + betaQuantile(1 - share) * (max - min));
 }
 
-export type Ladder = "karras" | "exponential" | "beta";
+export type SigmaSchedule = "karras" | "exponential" | "beta";
 
 /** Which reshaped ladder a config asks for, if any. */
-export function ladderOf(settings: Settings): Ladder | undefined {
+export function sigmaScheduleOf(settings: Settings): SigmaSchedule | undefined {
   if (settings.useKarrasSigmas) return "karras";
   if (settings.useExponentialSigmas) return "exponential";
   return settings.useBetaSigmas ? "beta" : undefined;
 }
 
 /** `count` sigmas from `max` down to `min`. */
-export function ladder(shape: Ladder, min: number, max: number, count: number): number[] {
+export function sigmaSchedule(shape: SigmaSchedule, min: number, max: number, count: number): number[] {
   switch (shape) {
     case "karras":
       return karras(min, max, count);

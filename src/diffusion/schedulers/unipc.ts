@@ -50,8 +50,8 @@ export class UniPCMultistepScheduler extends LambdaScheduler {
     const { count } = this.asked(numInferenceSteps, options);
     const { finalSigmasType } = this.settings;
     const plain = solverTimesteps(this.settings, count);
-    this.beginOnLadder(plain, count, {
-      endsOnLadder: true,
+    this.beginOnSchedule(plain, count, {
+      endsOnSchedule: true,
       rounds: true,
       finalSigmasType,
       flowsFromOne: true,

@@ -12,9 +12,9 @@ import { commentInXmp, recordInXmp } from "./xmp.js";
 export type Texts = ReadonlyMap<string, string>;
 
 /** Our own record. */
-export const recordKeyword = "koala";
+export const metadataKeyword = "koala";
 export const xmpKeyword = "XML:com.adobe.xmp";
-const wanted: ReadonlySet<string> = new Set([...wantedTexts, recordKeyword, xmpKeyword]);
+const wanted: ReadonlySet<string> = new Set([...wantedTexts, metadataKeyword, xmpKeyword]);
 
 /** The texts of a PNG, JPEG or WebP file as far as they are there and whole; undefined for any other bytes. */
 export async function fileTexts(bytes: Uint8Array, inflate: Inflate = inflated): Promise<Texts | undefined> {
@@ -42,7 +42,7 @@ export function blockTexts({ exif, xmp, comment }: Blocks, known: Texts = new Ma
   };
   return new Map([
     ...inPacket("UserComment", commentInXmp),
-    ...inPacket(recordKeyword, recordInXmp),
+    ...inPacket(metadataKeyword, recordInXmp),
     ...(comment ? [["Comment", new TextDecoder().decode(comment)] as const] : []),
     ...(exif ? exifTexts(exif.subarray(0, maxTextBytes)) : []),
     ...known,

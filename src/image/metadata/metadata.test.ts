@@ -3,13 +3,13 @@ import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { Generator } from "../../diffusion/random.js";
 import { InvalidRequest } from "../../errors.js";
-import { encodePicture, type PictureFormat } from "../codec.js";
+import { encodeImage, type ImageFormat } from "../codec.js";
 import { inflated } from "./inflate.js";
-import { type PictureTexts, readTexts, roomProblem } from "./metadata.js";
+import { type MetadataTexts, readTexts, roomProblem } from "./metadata.js";
 import { maxAllTextBytes, maxTextBytes, pngTexts, withPngTexts } from "./png-texts.js";
 
-const formats: readonly PictureFormat[] = ["png", "jpeg", "webp"];
-const picture = { width: 16, height: 8, data: Uint8Array.from({ length: 16 * 8 * 3 }, (_, i) => i % 251) };
+const formats: readonly ImageFormat[] = ["png", "jpeg", "webp"];
+const image = { width: 16, height: 8, data: Uint8Array.from({ length: 16 * 8 * 3 }, (_, i) => i % 251) };
 const record = '{"prompt":"\\u6f22 \\u003ca \\u0026 b\\u003e \\"q\\" it\'s"}';
 const last = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 1";
 const prompts = {
@@ -21,11 +21,11 @@ const prompts = {
 describe.each(formats)("a %s file", (format) => {
   it.each(Object.entries(prompts))("gives back both texts, the prompt in %s", async (_, prompt) => {
     const texts = { parameters: `${prompt}\n${last}`, record };
-    expect(await readTexts(await encodePicture(picture, format, { texts }))).toEqual(texts);
+    expect(await readTexts(await encodeImage(image, format, { texts }))).toEqual(texts);
   });
 
   it("says that a trained model made it, in XMP that names IPTC's term", async () => {
-    const bytes = await encodePicture(picture, format, { texts: { parameters: last, record } });
+    const bytes = await encodeImage(image, format, { texts: { parameters: last, record } });
     const { xmp } = await sharp(bytes).metadata();
     expect(xmp?.toString()).toContain(
       "<Iptc4xmpExt:DigitalSourceType>http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia</",
@@ -33,21 +33,21 @@ describe.each(formats)("a %s file", (format) => {
   });
 
   it("has the same bytes each time, and its pixels do not depend on the texts", async () => {
-    const encoded = () => encodePicture(picture, format, { texts: { parameters: last, record } });
+    const encoded = () => encodeImage(image, format, { texts: { parameters: last, record } });
     expect(await encoded()).toEqual(await encoded());
     const pixels = async (bytes: Uint8Array) => sharp(bytes).raw().toBuffer();
-    expect(await pixels(await encoded())).toEqual(await pixels(await encodePicture(picture, format)));
+    expect(await pixels(await encoded())).toEqual(await pixels(await encodeImage(image, format)));
   });
 
   it("without texts holds none, nor EXIF, nor XMP", async () => {
-    const bytes = await encodePicture(picture, format);
+    const bytes = await encodeImage(image, format);
     expect(await readTexts(bytes)).toEqual({});
     expect(await sharp(bytes).metadata()).not.toHaveProperty("exif");
     expect(await sharp(bytes).metadata()).not.toHaveProperty("xmp");
   });
 
   it("cut or with wrong bytes anywhere is read, or refused as a picture", { timeout: 60_000 }, async () => {
-    const whole = await encodePicture(picture, format, { texts: { parameters: last, record } });
+    const whole = await encodeImage(image, format, { texts: { parameters: last, record } });
     const random = new Generator(5);
     const at = (below: number) => random.randint(1, { high: below })[0]!;
     for (let round = 0; round < 300; round++) {
@@ -66,19 +66,19 @@ describe("PNG text chunks", () => {
       .match(/[tiz](EXt|TXt)/)?.[0];
 
   it("are tEXt in Latin-1 where that holds the text, and iTXt in UTF-8 where it does not", async () => {
-    const png = await encodePicture(picture, "png");
+    const png = await encodeImage(image, "png");
     expect(type(withPngTexts(png, { parameters: "grün" }))).toBe("tEXt");
     expect(withPngTexts(png, { parameters: "grün" })).toContain(0xfc);
     expect(type(withPngTexts(png, { parameters: "字" }))).toBe("iTXt");
   });
 
   it("hold XMP as iTXt, where XMP's part 3 wants it", async () => {
-    const png = Buffer.from(await encodePicture(picture, "png", { texts: { parameters: last, record } }));
+    const png = Buffer.from(await encodeImage(image, "png", { texts: { parameters: last, record } }));
     expect(png.toString("latin1")).toContain("iTXtXML:com.adobe.xmp\0\0\0\0\0<?xpacket");
   });
 
   it("pass the check of libpng's successor in sharp", async () => {
-    const png = withPngTexts(await encodePicture(picture, "png"), { one: "plain", two: "字" });
+    const png = withPngTexts(await encodeImage(image, "png"), { one: "plain", two: "字" });
     const { comments } = await sharp(png).metadata();
     expect(comments).toEqual([
       { keyword: "one", text: "plain" },
@@ -87,14 +87,14 @@ describe("PNG text chunks", () => {
   });
 
   it("with a wrong check sum are passed over", async () => {
-    const png = Buffer.from(withPngTexts(await encodePicture(picture, "png"), { k: "first" }));
+    const png = Buffer.from(withPngTexts(await encodeImage(image, "png"), { k: "first" }));
     expect((await pngTexts(png, new Set(["k"]))).get("k")).toBe("first");
     png[png.indexOf("first")] = 0x46;
     expect((await pngTexts(png, new Set(["k"]))).size).toBe(0);
   });
 
   it("that are compressed are read, and dropped where they would take more than a megabyte", async () => {
-    const png = Buffer.from(await encodePicture(picture, "png"));
+    const png = Buffer.from(await encodeImage(image, "png"));
     const text = async (given: string) =>
       (await pngTexts(withCompressed(png, [["k", deflateSync(given)]]), new Set(["k"]))).get("k");
     expect(await text("packed")).toBe("packed");
@@ -106,7 +106,7 @@ describe("PNG text chunks", () => {
     const packed = deflateSync("a".repeat(maxTextBytes - 1), { level: 9 });
     const counted = async (keywords: readonly string[], wanted: readonly string[], data = packed) => {
       const png = withCompressed(
-        Buffer.from(await encodePicture(picture, "png")),
+        Buffer.from(await encodeImage(image, "png")),
         keywords.map((keyword) => [keyword, data] as const),
       );
       const asked: number[] = [];
@@ -161,7 +161,7 @@ describe.each([
   ["webp", 32_764, 2 ** 20 - 516],
   ["png", 2 ** 20 - 100, 2 ** 20 - 100],
 ] as const)("a %s file", (format, letters, bytes) => {
-  const texts = (parameters: number, length: number): PictureTexts => ({
+  const texts = (parameters: number, length: number): MetadataTexts => ({
     parameters: "a".repeat(parameters),
     record: `"${"b".repeat(length - 2)}"`,
   });
@@ -169,7 +169,7 @@ describe.each([
   it("gives back the longest texts that are said to fit", async () => {
     for (const longest of [texts(letters, 9), texts(9, bytes), texts(letters, bytes)]) {
       expect(roomProblem(format, longest)).toBeUndefined();
-      const read = await readTexts(await encodePicture(picture, format, { texts: longest }));
+      const read = await readTexts(await encodeImage(image, format, { texts: longest }));
       expect(read.parameters === longest.parameters && read.record === longest.record).toBe(true);
     }
   });
@@ -179,7 +179,7 @@ describe.each([
       expect(roomProblem(format, longer)).toMatch(
         /^must fit into \d+ and \d+ bytes, .*, got \d+ and \d+ bytes\.$/,
       );
-      await expect(encodePicture(picture, format, { texts: longer })).rejects.toThrow(
+      await expect(encodeImage(image, format, { texts: longer })).rejects.toThrow(
         /^metadata: must fit into .* Save as PNG, or leave the metadata out\.$/,
       );
     }

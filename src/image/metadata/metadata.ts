@@ -7,12 +7,12 @@ import sharp, { type Sharp } from "sharp";
 import { InvalidRequest } from "../../errors.js";
 import { reading, systemCode } from "../../files/file-system.js";
 import { fillUserComment, userCommentBytes, userCommentSpace } from "./exif-writer.js";
-import { blockTexts, fileTexts, recordKeyword, type Texts, xmpKeyword } from "./file-texts.js";
+import { blockTexts, fileTexts, metadataKeyword, type Texts, xmpKeyword } from "./file-texts.js";
 import { maxTextBytes, withPngTexts } from "./png-texts.js";
 import { xmpPacket } from "./xmp.js";
 
 /** `parameters` in A1111's grammar; `record` must be JSON in ASCII without `<`, `>` and `&`. */
-export type PictureTexts = { parameters: string; record: string };
+export type MetadataTexts = { parameters: string; record: string };
 type Format = "png" | "jpeg" | "webp";
 
 const maxFileBytes = 2 ** 29;
@@ -21,7 +21,7 @@ const maxFileBytes = 2 ** 29;
 export async function encodeWithTexts(
   image: Sharp,
   format: Format,
-  texts: PictureTexts,
+  texts: MetadataTexts,
 ): Promise<Uint8Array> {
   const problem = roomProblem(format, texts);
   if (problem)
@@ -29,7 +29,7 @@ export async function encodeWithTexts(
   const { parameters, record } = texts;
   if (format === "png") {
     // XMP belongs into iTXt, which it gets for its byte order mark; libvips would write tEXt.
-    const chunks = { parameters, [recordKeyword]: record, [xmpKeyword]: xmpPacket() };
+    const chunks = { parameters, [metadataKeyword]: record, [xmpKeyword]: xmpPacket() };
     return withPngTexts(await image.toBuffer(), chunks);
   }
   const space = { IFD2: { UserComment: userCommentSpace(parameters) } };
@@ -57,7 +57,7 @@ const room: Readonly<Record<Format, { comment: number; packet: number }>> = {
 /** Why a file of the format cannot hold the texts, or undefined: known before there is an image. */
 export function roomProblem(
   format: Format,
-  { parameters, record }: PictureTexts,
+  { parameters, record }: MetadataTexts,
   { estimated = false } = {},
 ): string | undefined {
   const most = room[format];
@@ -72,16 +72,16 @@ export function roomProblem(
 }
 
 /** The texts in an image file or its bytes, as far as they are there and whole; InvalidRequest for no image. */
-export async function readTexts(source: Uint8Array | string): Promise<Partial<PictureTexts>> {
+export async function readTexts(source: Uint8Array | string): Promise<Partial<MetadataTexts>> {
   const texts = await readFileTexts(source);
   const parameters = texts.get("parameters") ?? texts.get("UserComment");
-  const record = texts.get(recordKeyword);
+  const record = texts.get(metadataKeyword);
   return { ...(parameters !== undefined && { parameters }), ...(record !== undefined && { record }) };
 }
 
 /** All texts by their names that settings may be in. */
 export async function readFileTexts(source: Uint8Array | string): Promise<Texts> {
-  const bytes = typeof source === "string" ? await readPicture(source) : source;
+  const bytes = typeof source === "string" ? await readImageFile(source) : source;
   // Formats that sharp alone opens, as AVIF and TIFF.
   return (await fileTexts(bytes)) ?? blockTexts(await headerOf(bytes, source));
 }
@@ -95,7 +95,7 @@ async function headerOf(bytes: Uint8Array, source: Uint8Array | string) {
   }
 }
 
-async function readPicture(file: string): Promise<Uint8Array> {
+async function readImageFile(file: string): Promise<Uint8Array> {
   try {
     return await reading(file, file, async (handle) => {
       const { size } = await handle.stat();

@@ -1,8 +1,8 @@
-/** @file What workers can paint, announced in Redis, and a server's view of it: a catalogue that changes. */
+/** @file What workers can paint, announced in Redis, and a server's view of it: a registry that changes. */
 
 import type { Redis } from "ioredis";
 import { schedulerFromConfig } from "../../diffusion/schedulers/scheduler.js";
-import type { Catalogue, ServedModel } from "../model-registry.js";
+import type { ModelRegistry, ServedModel } from "../model-registry.js";
 import type { Model } from "../schemas.js";
 import { type Subscriptions, whenItCan } from "./connection.js";
 import type { JobStore } from "./store.js";
@@ -10,7 +10,7 @@ import { offeredTokenizers, offerTokenizers } from "./tokenizers.js";
 
 /** What a server needs to check requests: all of a ServedModel that is no path. */
 type Announcement = {
-  card: Model;
+  info: Model;
   scheduler: { className: string; config: Record<string, unknown> };
   bytes: number;
 };
@@ -21,22 +21,22 @@ export const aliveSeconds = 12;
 /** Without any worker a model's jobs are still taken for this long: workers are restarted, machines too. */
 const knownMs = 3_600_000;
 
-export async function announce(store: JobStore, worker: string, catalogue: Catalogue): Promise<void> {
-  await offerTokenizers(store, catalogue);
+export async function announce(store: JobStore, worker: string, registry: ModelRegistry): Promise<void> {
+  await offerTokenizers(store, registry);
   const [models, seen] = [store.key("models"), store.key("models", "seen")];
   const write = store.redis.multi().set(store.key("worker", worker), "", "EX", aliveSeconds);
-  for (const [id, { card, scheduler, bytes }] of catalogue) {
+  for (const [id, { info, scheduler, bytes }] of registry) {
     const { className, config } = scheduler;
-    const told: Announcement = { card, scheduler: { className, config: { ...config } }, bytes };
+    const told: Announcement = { info: info, scheduler: { className, config: { ...config } }, bytes };
     write.hset(models, id, JSON.stringify(told)).zadd(seen, Date.now(), id);
     write.zadd(store.key("workers", id), Date.now(), worker);
   }
   await write.publish(models, "").exec();
 }
 
-export async function leave(store: JobStore, worker: string, catalogue: Catalogue): Promise<void> {
+export async function leave(store: JobStore, worker: string, models: ModelRegistry): Promise<void> {
   const write = store.redis.multi().del(store.key("worker", worker));
-  for (const id of catalogue.keys()) write.zrem(store.key("workers", id), worker);
+  for (const id of models.keys()) write.zrem(store.key("workers", id), worker);
   await write.exec();
 }
 
@@ -53,18 +53,18 @@ export async function shareOf(store: JobStore, model: string): Promise<number> {
 
 /** What is announced, after the server's own; keeps itself up to date until it is closed. */
 export class AnnouncedModels {
-  readonly catalogue: Catalogue;
+  readonly models: ModelRegistry;
   readonly #models: Map<string, ServedModel>;
   readonly #own: ReadonlySet<string>;
   readonly #texts = new Map<string, string>();
   readonly #store: JobStore;
   #stop: () => void = () => {};
 
-  constructor(store: JobStore, own: Catalogue = new Map()) {
+  constructor(store: JobStore, own: ModelRegistry = new Map()) {
     this.#store = store;
     this.#own = new Set(own.keys());
     this.#models = new Map(own);
-    this.catalogue = this.#models;
+    this.models = this.#models;
   }
 
   async open(subscriptions: Subscriptions, onError: (error: unknown) => void): Promise<void> {
@@ -105,8 +105,8 @@ async function allOf(redis: Redis, models: string, seen: string): Promise<Map<st
   return new Map(ids.flatMap((id, i) => (texts[i] ? [[id, texts[i]] as const] : [])));
 }
 
-function servedFrom({ card, scheduler, bytes }: Announcement, store: JobStore): ServedModel {
+function servedFrom({ info, scheduler, bytes }: Announcement, store: JobStore): ServedModel {
   const own = schedulerFromConfig(scheduler.config, {}, scheduler.className);
-  const tokenLimits = () => offeredTokenizers(store, card.id);
-  return { card, folder: "", scheduler: own, bytes, loras: new Map(), tokenLimits };
+  const tokenLimits = () => offeredTokenizers(store, info.id);
+  return { info: info, folder: "", scheduler: own, bytes, loras: new Map(), tokenLimits };
 }

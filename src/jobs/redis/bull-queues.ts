@@ -9,7 +9,7 @@ export const queueName = (model: string): string => `paint-${encodeURIComponent(
 /** Errors that are worth another try are tried this often, after 1 s, 2 s ... */
 const attempts = 3;
 
-export class PaintQueues {
+export class BullQueues {
   readonly #redis: Redis;
   readonly #prefix: string;
   readonly #onError: (error: Error) => void;

@@ -3,7 +3,7 @@
 import type { Job } from "bullmq";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
 import { failureOf, isForTheLog } from "../failure.js";
-import type { Order, PainterService } from "../processor.js";
+import type { JobProcessor, JobRequest } from "../processor.js";
 import type { JobFailure } from "../schemas.js";
 import { isFull, outageOf } from "./connection.js";
 import type { JobStore, Verdict } from "./store.js";
@@ -13,27 +13,27 @@ export type Outcome = "done" | "failed" | "cancelled" | "retried" | "released" |
 
 export type Context = {
   store: JobStore;
-  painter: PainterService;
+  processor: JobProcessor;
   onError: (error: unknown) => void;
 };
 
 /** A job that is being painted. `controller` may be aborted with "cancelled", "released" (the worker stops) or "lost" (its lock is gone). */
-export type Sitting = { job: Job; owner: string; order: Order; controller: AbortController };
+export type ProcessingJob = { job: Job; owner: string; request: JobRequest; controller: AbortController };
 
 /** Signs the record; false where there is nothing to paint, and BullMQ then knows it. */
-export async function beginJob({ job, token, order }: Taken, store: JobStore): Promise<boolean> {
-  if (order && (await store.begin(job.id!, token)) === "go") return true;
+export async function beginJob({ job, token, request }: Taken, store: JobStore): Promise<boolean> {
+  if (request && (await store.begin(job.id!, token)) === "go") return true;
   await settle(job, token, "over");
   return false;
 }
 
 /** Those that are given in one turn of the event loop are painted as one batch, if they can be. */
-export async function paintJob(sitting: Sitting, context: Context): Promise<Outcome> {
-  const { job, owner, order, controller } = sitting;
+export async function processJob(sitting: ProcessingJob, context: Context): Promise<Outcome> {
+  const { job, owner, request, controller } = sitting;
   const { store } = context;
   const id = job.id!;
   try {
-    for await (const event of context.painter.paint(order, controller.signal)) {
+    for await (const event of context.processor.process(request, controller.signal)) {
       const verdict = await throughOutage(() => store.report(id, owner, event), controller.signal);
       if (verdict !== "go") controller.abort(verdict);
     }
@@ -44,7 +44,7 @@ export async function paintJob(sitting: Sitting, context: Context): Promise<Outc
   }
 }
 
-async function failed({ job, owner, controller }: Sitting, error: unknown, context: Context) {
+async function failed({ job, owner, controller }: ProcessingJob, error: unknown, context: Context) {
   const { store, onError } = context;
   const { signal } = controller;
   const id = job.id!;
@@ -82,11 +82,11 @@ const noRoom: JobFailure = {
 const fullSeconds = 10;
 
 /** Tells it as soon as Redis takes it, which a job must not fail for; Cancelled if it is cancelled meanwhile. */
-async function throughOutage<T>(tell: () => Promise<T>, signal: AbortSignal): Promise<T> {
+async function throughOutage<T>(emit: () => Promise<T>, signal: AbortSignal): Promise<T> {
   const start = Date.now();
   for (;;) {
     try {
-      return await tell();
+      return await emit();
     } catch (error) {
       const outage = outageOf(error);
       if (!outage || (outage.kind === "full" && Date.now() - start > fullSeconds * 1000)) throw error;

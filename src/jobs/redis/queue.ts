@@ -4,8 +4,8 @@ import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
 import type { Redis } from "ioredis";
 import { mostWaitingBytes } from "../limits.js";
-import type { Catalogue } from "../model-registry.js";
-import type { Order } from "../processor.js";
+import type { ModelRegistry } from "../model-registry.js";
+import type { JobRequest } from "../processor.js";
 import {
   type Depth,
   Draining,
@@ -13,10 +13,10 @@ import {
   type JobQueue,
   type JobStatus,
   QueueFull,
-  Unreachable,
+  QueueUnreachable,
 } from "../queue.js";
 import { AnnouncedModels } from "./announced-models.js";
-import { PaintQueues } from "./bull-queues.js";
+import { BullQueues } from "./bull-queues.js";
 import {
   connect,
   greet,
@@ -57,10 +57,10 @@ export async function redisQueue(url: string, options: RedisOptions = {}): Promi
 }
 
 /** The queue, and what can be painted: the server's own models and those that workers announce. */
-export async function redisQueueAndModels(url: string, own: Catalogue, options: RedisOptions = {}) {
+export async function redisQueueAndModels(url: string, own: ModelRegistry, options: RedisOptions = {}) {
   const queue = new RedisQueue(url, own, options);
   await queue.open();
-  return { queue: queue as JobQueue, catalogue: queue.models.catalogue };
+  return { queue: queue as JobQueue, models: queue.models.models };
 }
 
 class RedisQueue implements JobQueue {
@@ -73,7 +73,7 @@ class RedisQueue implements JobQueue {
   readonly #subscriptions: Subscriptions;
   readonly #store: JobStore;
   readonly models: AnnouncedModels;
-  readonly #queues: PaintQueues;
+  readonly #queues: BullQueues;
   /** By job, how many follow it here. */
   readonly #followed = new Map<string, number>();
   readonly #ending = new AbortController();
@@ -84,7 +84,7 @@ class RedisQueue implements JobQueue {
 
   constructor(
     url: string,
-    own: Catalogue,
+    own: ModelRegistry,
     { most = 64, onOpen = () => {}, onEnd, onError = () => {}, ...options }: RedisOptions,
   ) {
     this.#most = most;
@@ -96,7 +96,7 @@ class RedisQueue implements JobQueue {
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, options);
     this.models = new AnnouncedModels(this.#store, own);
-    this.#queues = new PaintQueues(this.#redis, this.#store.prefix, onError);
+    this.#queues = new BullQueues(this.#redis, this.#store.prefix, onError);
     setMaxListeners(0, this.#ending.signal); // one for each that is followed
   }
 
@@ -118,7 +118,7 @@ class RedisQueue implements JobQueue {
   }
 
   async #whenReached(): Promise<void> {
-    const onEnded: Listener = ({ text: id }) => void this.#tellEnd(id);
+    const onEnded: Listener = ({ text: id }) => void this.#emitEnd(id);
     // This connection waits for Redis.
     if (this.#onEnd) await this.#subscriptions.listen(this.#store.key("ended"), onEnded);
     await this.models.open(this.#subscriptions, this.#onError);
@@ -132,18 +132,18 @@ class RedisQueue implements JobQueue {
   async opened(): Promise<void> {
     if (this.#isOpen || this.#closing) return;
     const outage = await this.#outage();
-    if (outage) throw new Unreachable(this.#place, outage.got);
+    if (outage) throw new QueueUnreachable(this.#place, outage.got);
     await this.#asked(() => this.#opening);
   }
 
-  async submit(order: Order, api = ""): Promise<JobStatus> {
+  async submit(request: JobRequest, api = ""): Promise<JobStatus> {
     if (this.#closing) throw new Draining();
     return this.#asked(async () => {
       const id = randomUUID();
       const limits = { most: this.#most, mostBytes: mostWaitingBytes };
-      const answer = await this.#store.submit(id, order, { ...limits, api });
+      const answer = await this.#store.submit(id, request, { ...limits, api });
       if (answer !== "ok") throw new QueueFull(this.#most, answer.full);
-      const { model } = order.settings;
+      const { model } = request.settings;
       try {
         await this.#store.withRoom(() => this.#queues.add(model, id));
       } catch (error) {
@@ -270,7 +270,7 @@ class RedisQueue implements JobQueue {
     return followed.some((job) => job?.status.state === "running");
   }
 
-  async #tellEnd(id: string): Promise<void> {
+  async #emitEnd(id: string): Promise<void> {
     try {
       const job = await this.#store.read(id);
       if (job) this.#onEnd?.(job.status);
@@ -305,6 +305,6 @@ class RedisQueue implements JobQueue {
 
   #told(error: unknown): unknown {
     const outage = outageOf(error);
-    return outage ? new Unreachable(this.#place, outage.got) : error;
+    return outage ? new QueueUnreachable(this.#place, outage.got) : error;
   }
 }

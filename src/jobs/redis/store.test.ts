@@ -3,11 +3,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { startRedis } from "../../../test/redis-server.js";
-import type { Order, PaintEvent } from "../processor.js";
+import type { JobRequest, ProcessorEvent } from "../processor.js";
 import { connect } from "./connection.js";
 import { JobStore } from "./store.js";
 
-const order: Order = {
+const request: JobRequest = {
   settings: {
     prompt: 'a "koala" 🐨 \n\u0000 with {braces}',
     model: "owner/name: x",
@@ -28,7 +28,7 @@ const order: Order = {
   previews: true,
   warnings: ["width: was 65"],
 };
-const picture = (byte: number): PaintEvent => ({
+const picture = (byte: number): ProcessorEvent => ({
   type: "image",
   image: {
     index: 0,
@@ -56,14 +56,14 @@ describe("a job's record", () => {
   afterAll(() => close());
   beforeEach(async () => {
     id = randomUUID();
-    expect(await store.submit(id, order, { most: 100, mostBytes: 2 ** 20 })).toBe("ok");
+    expect(await store.submit(id, request, { most: 100, mostBytes: 2 ** 20 })).toBe("ok");
   });
   const state = async () => (await store.read(id))!.status.state;
 
   it("gives back an order as it was, every byte of its pictures too", async () => {
-    const { image, mask, ...rest } = (await store.order(id))!;
-    expect({ ...rest, image: new Uint8Array(image!), mask: new Uint8Array(mask!) }).toEqual(order);
-    expect((await store.read(id))!.status.settings).toEqual(order.settings);
+    const { image, mask, ...rest } = (await store.request(id))!;
+    expect({ ...rest, image: new Uint8Array(image!), mask: new Uint8Array(mask!) }).toEqual(request);
+    expect((await store.read(id))!.status.settings).toEqual(request.settings);
   });
 
   it("is one worker's at a time: what an earlier one still says is refused", async () => {
@@ -138,7 +138,9 @@ describe("a job's record", () => {
   });
 
   it("is refused when too many wait, or too many bytes of pictures", async () => {
-    expect(await store.submit(randomUUID(), order, { most: 1, mostBytes: 2 ** 20 })).toEqual({ full: null });
-    expect(await store.submit(randomUUID(), order, { most: 100, mostBytes: 600 })).toEqual({ full: null });
+    expect(await store.submit(randomUUID(), request, { most: 1, mostBytes: 2 ** 20 })).toEqual({
+      full: null,
+    });
+    expect(await store.submit(randomUUID(), request, { most: 100, mostBytes: 600 })).toEqual({ full: null });
   });
 });

@@ -2,7 +2,7 @@
 
 import type { Redis } from "ioredis";
 import { mostListed } from "../limits.js";
-import type { MediaType, Order, PaintEvent, PaintedImage } from "../processor.js";
+import type { FinishedImage, JobRequest, MediaType, ProcessorEvent } from "../processor.js";
 import type { Depth, JobStatus } from "../queue.js";
 import type { JobFailure, JobState } from "../schemas.js";
 import { isFull } from "./connection.js";
@@ -63,10 +63,10 @@ export class JobStore {
   /** `full` where there is no place: the seconds that the running job has left, if it is known. */
   async submit(
     id: string,
-    order: Order,
+    request: JobRequest,
     { most, mostBytes, api = "" }: { most: number; mostBytes: number; api?: string },
   ): Promise<"ok" | { full: number | null }> {
-    const { settings, scheduler, previews, warnings, image = "", mask = "" } = order;
+    const { settings, scheduler, previews, warnings, image = "", mask = "" } = request;
     const [answer, left = ""] = (await this.#run(scripts.submit, id, [
       most,
       mostBytes,
@@ -115,7 +115,7 @@ export class JobStore {
     return { queued: queued!, running: running! };
   }
 
-  async order(id: string): Promise<Order | undefined> {
+  async request(id: string): Promise<JobRequest | undefined> {
     const key = this.key("job", id);
     const fields = ["settings", "scheduler", "previews", "warnings"] as const;
     const [settings, scheduler, previews, warnings] = await this.redis.hmget(key, ...fields);
@@ -150,7 +150,7 @@ export class JobStore {
   }
 
   /** Passes on what the painter says, if the job is still this owner's. */
-  async report(id: string, owner: string, event: PaintEvent): Promise<Verdict> {
+  async report(id: string, owner: string, event: ProcessorEvent): Promise<Verdict> {
     switch (event.type) {
       case "step": {
         const { step, total, secondsLeft } = event;
@@ -282,7 +282,7 @@ function changeOf(fields: Record<string, string>) {
 
 function entryOf(record: Record<string, string>): LogEntry {
   const { type, image } = record;
-  if (type === "image") return { type, image: JSON.parse(image!) as Omit<PaintedImage, "bytes"> };
+  if (type === "image") return { type, image: JSON.parse(image!) as Omit<FinishedImage, "bytes"> };
   return { type: "state", change: partial(record) };
 }
 

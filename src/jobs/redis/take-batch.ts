@@ -2,10 +2,10 @@
 
 import type { Job } from "bullmq";
 import { Batch } from "../batch.js";
-import type { Order } from "../processor.js";
+import type { JobRequest } from "../processor.js";
 
 /** `order` is absent where the job is over already. */
-export type Taken = { job: Job; token: string; order: Order | undefined };
+export type Taken = { job: Job; token: string; request: JobRequest | undefined };
 
 export async function takeGroup(
   take: () => Promise<Taken | undefined>,
@@ -14,13 +14,13 @@ export async function takeGroup(
   const first = await take();
   if (!first) return [];
   const group = [first];
-  if (!first.order) return group;
-  const batch = new Batch(first.order);
+  if (!first.request) return group;
+  const batch = new Batch(first.request);
   const most = batch.full ? 1 : await share();
   while (!batch.full && group.length < most) {
     const next = await take();
     if (!next) break;
-    if (next.order && !batch.takes(next.order)) {
+    if (next.request && !batch.takes(next.request)) {
       // To the front, where it came from.
       await next.job.moveToWait(next.token);
       break;

@@ -8,7 +8,7 @@ import { gunzip, gzip } from "node:zlib";
 import type { TokenLimit } from "../../text/token-count.js";
 import { ClipTokenizer } from "../../text/tokenizer.js";
 import type { Lexicon } from "../../text/tokenizer-files.js";
-import type { Catalogue } from "../model-registry.js";
+import type { ModelRegistry } from "../model-registry.js";
 import type { JobStore } from "./store.js";
 
 /** A little longer than a model stays on offer after its last worker was seen. */
@@ -21,8 +21,8 @@ type Sent = {
 };
 
 /** Puts there what is not there yet, and keeps what is. */
-export async function offerTokenizers(store: JobStore, catalogue: Catalogue): Promise<void> {
-  for (const [id, { tokenLimits }] of catalogue) {
+export async function offerTokenizers(store: JobStore, models: ModelRegistry): Promise<void> {
+  for (const [id, { tokenLimits }] of models) {
     const key = store.key("tokenizers", id);
     if (await store.redis.expire(key, keepSeconds)) continue;
     const text = JSON.stringify((await tokenLimits()).map(sent));

@@ -10,8 +10,8 @@ import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import { type ConnectionOptions, type Job, Worker } from "bullmq";
 import type { Redis } from "ioredis";
-import type { Catalogue } from "../model-registry.js";
-import type { PainterService } from "../processor.js";
+import type { ModelRegistry } from "../model-registry.js";
+import type { JobProcessor } from "../processor.js";
 import { announce, leave, shareOf } from "./announced-models.js";
 import { queueName } from "./bull-queues.js";
 import {
@@ -24,7 +24,7 @@ import {
   Subscriptions,
   whenItCan,
 } from "./connection.js";
-import { beginJob, type Outcome, paintJob } from "./process-job.js";
+import { beginJob, type Outcome, processJob } from "./process-job.js";
 import { JobStore, type StoreOptions } from "./store.js";
 import { type Taken, takeGroup } from "./take-batch.js";
 
@@ -42,8 +42,8 @@ const lookMs = 1000;
 
 export class JobWorker {
   readonly id = `${hostname()}-${process.pid}-${randomUUID().slice(0, 8)}`;
-  readonly #painter: PainterService;
-  readonly #catalogue: Catalogue;
+  readonly #processor: JobProcessor;
+  readonly #models: ModelRegistry;
   readonly #options: Required<Pick<WorkerOptions, "onJob" | "onError">>;
   readonly #redis: Redis;
   readonly #place: string;
@@ -61,16 +61,16 @@ export class JobWorker {
   #timer: NodeJS.Timeout | undefined;
   #work: Promise<void> | undefined;
 
-  constructor(url: string, painter: PainterService, catalogue: Catalogue, options: WorkerOptions = {}) {
+  constructor(url: string, processor: JobProcessor, models: ModelRegistry, options: WorkerOptions = {}) {
     const { onJob = () => {}, onError = () => {}, ...rest } = options;
-    this.#painter = painter;
-    this.#catalogue = catalogue;
+    this.#processor = processor;
+    this.#models = models;
     this.#options = { onJob, onError };
     this.#redis = connect(url, "waits", onError);
     this.#place = placeOf(url);
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, rest);
-    this.#queues = new Map(painter.models.map(({ id }) => [id, this.#worker(id)]));
+    this.#queues = new Map(processor.models.map(({ id }) => [id, this.#worker(id)]));
   }
 
   /** InvalidRequest where Redis will not have this worker; where it does not answer, this waits. */
@@ -89,11 +89,11 @@ export class JobWorker {
     await subscriptions.listen(store.key("cancel"), ({ text: id }) =>
       this.#held.get(id)?.controller.abort("cancelled"),
     );
-    for (const { id } of this.#painter.models)
+    for (const { id } of this.#processor.models)
       await subscriptions.listen(store.key("work", id), () => this.#sign());
-    const tell = () => announce(this.#store, this.id, this.#catalogue);
-    await whenItCan(tell, this.#options.onError);
-    this.#timer = setInterval(() => void tell().catch(this.#options.onError), announceSeconds * 1000);
+    const emit = () => announce(this.#store, this.id, this.#models);
+    await whenItCan(emit, this.#options.onError);
+    this.#timer = setInterval(() => void emit().catch(this.#options.onError), announceSeconds * 1000);
     for (const queue of this.#queues.values()) await queue.startStalledCheckTimer();
     this.#work = this.#loop();
   }
@@ -109,7 +109,7 @@ export class JobWorker {
     await this.#work;
     clearTimeout(hurry);
     clearInterval(this.#timer);
-    await leave(this.#store, this.id, this.#catalogue).catch(this.#options.onError);
+    await leave(this.#store, this.id, this.#models).catch(this.#options.onError);
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
     this.#subscriptions.close();
     this.#redis.disconnect();
@@ -147,7 +147,7 @@ export class JobWorker {
         () => shareOf(this.#store, model),
       );
       any ||= group.length > 0;
-      await this.#paint(group);
+      await this.#process(group);
     }
     return any;
   }
@@ -155,19 +155,19 @@ export class JobWorker {
   async #take(queue: Worker): Promise<Taken | undefined> {
     const token = `${this.id}/${this.#takes++}`;
     const job: Job | undefined = await queue.getNextJob(token, { block: false });
-    return job && { job, token, order: await this.#store.order(job.id!) };
+    return job && { job, token, request: await this.#store.request(job.id!) };
   }
 
-  async #paint(group: readonly Taken[]): Promise<void> {
+  async #process(group: readonly Taken[]): Promise<void> {
     const held = group.map((taken) => ({ ...taken, controller: this.#hold(taken) }));
     try {
       const begun = await Promise.all(held.map((taken) => beginJob(taken, this.#store)));
-      const context = { store: this.#store, painter: this.#painter, onError: this.#options.onError };
-      const painted = held.map(async ({ job, token, order, controller }, i) => {
-        const sitting = { job, owner: token, order: order!, controller };
-        this.#options.onJob(job.id!, begun[i] ? await paintJob(sitting, context) : "over");
+      const context = { store: this.#store, processor: this.#processor, onError: this.#options.onError };
+      const finished = held.map(async ({ job, token, request, controller }, i) => {
+        const processing = { job, owner: token, request: request!, controller };
+        this.#options.onJob(job.id!, begun[i] ? await processJob(processing, context) : "over");
       });
-      for (const result of await Promise.allSettled(painted))
+      for (const result of await Promise.allSettled(finished))
         if (result.status === "rejected") this.#options.onError(result.reason);
     } finally {
       for (const { job } of held) this.#let(job.id!);

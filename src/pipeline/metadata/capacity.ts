@@ -2,7 +2,7 @@
 
 import { roomProblem } from "../../image/metadata/metadata.js";
 import { formatParameters } from "../../image/metadata/parameters.js";
-import { recordText } from "./schema.js";
+import { metadataText } from "./schema.js";
 
 /** The parts of a record whose length users decide. */
 export type Prompts = {
@@ -22,7 +22,7 @@ const rest = { parameters: 2048, record: 4096 };
 export function metadataProblem(format: "png" | "jpeg" | "webp", prompts: Prompts): string | undefined {
   const { prompt, prompt2, negativePrompt, negativePrompt2 } = prompts;
   const parameters = formatParameters({ prompt, negativePrompt, fields: new Map() });
-  const record = recordText({ prompt, prompt2, negativePrompt, negativePrompt2 });
+  const record = metadataText({ prompt, prompt2, negativePrompt, negativePrompt2 });
   const texts = {
     parameters: parameters.padEnd(parameters.length + rest.parameters),
     record: record.padEnd(record.length + rest.record),

@@ -1,6 +1,6 @@
 /** @file What another program's settings mean here. The page has it as well, so it must not know Node. */
 
-import { knowsSchedule, webuiScheduler } from "../../diffusion/schedulers/a1111-names.js";
+import { a1111Scheduler, knowsSchedule } from "../../diffusion/schedulers/a1111-names.js";
 import type { SchedulerChoice } from "../../diffusion/schedulers/short-names.js";
 import { isSeed } from "../../diffusion/seed.js";
 import type { Parameters } from "../../image/metadata/parameters.js";
@@ -61,7 +61,7 @@ export function programSettings({ prompt, negativePrompt, fields }: Parameters):
       const [, width, height] = /^(\d{1,4})x(\d{1,4})$/.exec(value) ?? [];
       return width === undefined ? undefined : { width: Number(width), height: Number(height) };
     }),
-    scheduler: take("Sampler", (value) => webuiScheduler(value, schedule)),
+    scheduler: take("Sampler", (value) => a1111Scheduler(value, schedule)),
     model: take("Model", (value) => value || undefined),
     // A1111 draws on the GPU unless it is told otherwise.
     rng: take("RNG", (value) => randomNumbers[value.toUpperCase()]) ?? "cuda",

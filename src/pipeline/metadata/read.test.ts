@@ -5,19 +5,19 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Generator } from "../../diffusion/random.js";
-import { webuiNames, webuiScheduler } from "../../diffusion/schedulers/a1111-names.js";
+import { a1111Names, a1111Scheduler } from "../../diffusion/schedulers/a1111-names.js";
 import { schedulerNamed, schedulerShortNames } from "../../diffusion/schedulers/names.js";
 import { type Scheduler, schedulerFromConfig, schedulerNames } from "../../diffusion/schedulers/scheduler.js";
 import { InvalidRequest } from "../../errors.js";
-import { encodePicture } from "../../image/codec.js";
+import { encodeImage } from "../../image/codec.js";
 import { withPngTexts } from "../../image/metadata/png-texts.js";
-import { Painting } from "../generated-image.js";
+import { GeneratedImage } from "../generated-image.js";
 import { type DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline.js";
 import type { GenerateRequest } from "../request.js";
 import { metadataProblem } from "./capacity.js";
 import { readRequest } from "./read.js";
-import { parseRecord } from "./schema.js";
-import { pictureTexts } from "./write.js";
+import { parseMetadata } from "./schema.js";
+import { metadataTexts } from "./write.js";
 
 const model = new URL("../../../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
 const base: GenerateRequest = {
@@ -49,7 +49,7 @@ async function painted(request: GenerateRequest, scheduler = own) {
 }
 
 /** Reads the file as a program would that knows nothing else, and paints it. */
-async function repainted(file: string) {
+async function generatedAgain(file: string) {
   const { request, scheduler } = await readRequest(file);
   return painted(request, schedulerFromConfig({}, scheduler!.config, scheduler!.className));
 }
@@ -79,7 +79,7 @@ describe("a picture painted again from its file has the same bytes", () => {
     const file = path.join(folder, "change.png");
     const first = await painted({ ...base, ...change }, scheduler === undefined ? own : named(scheduler));
     await first.save(file);
-    const again = await repainted(file);
+    const again = await generatedAgain(file);
     expect(await again.encode("png")).toEqual(await first.encode("png"));
     expect(again.record).toEqual(first.record);
   });
@@ -91,7 +91,7 @@ describe("a picture painted again from its file has the same bytes", () => {
     const { images } = await pipe.generate(request);
     await images[0]!.save(file);
     expect(JSON.stringify(images[0]!.record)).not.toMatch(/secret|hidden/);
-    expect(await (await repainted(file)).encode("webp")).toEqual(await images[0]!.encode("webp"));
+    expect(await (await generatedAgain(file)).encode("webp")).toEqual(await images[0]!.encode("webp"));
   });
 });
 
@@ -110,13 +110,13 @@ describe("a scheduler", () => {
   });
 
   it.each(schedulerNames)("%s has a name in A1111's texts that leads back to it", (className) => {
-    const { sampler } = webuiNames(schedulerFromConfig({}, {}, className));
-    expect(webuiScheduler(sampler)?.className).toBe(className);
+    const { sampler } = a1111Names(schedulerFromConfig({}, {}, className));
+    expect(a1111Scheduler(sampler)?.className).toBe(className);
   });
 
   it("in an older text has its schedule behind the sampler's name", () => {
-    expect(webuiScheduler("DPM++ 2M SDE Karras")).toEqual(webuiScheduler("DPM++ 2M SDE", "Karras"));
-    expect(webuiScheduler("DPM++ 2M SDE Karras")).toMatchObject(schedulerNamed("dpmpp-2m-sde-karras"));
+    expect(a1111Scheduler("DPM++ 2M SDE Karras")).toEqual(a1111Scheduler("DPM++ 2M SDE", "Karras"));
+    expect(a1111Scheduler("DPM++ 2M SDE Karras")).toMatchObject(schedulerNamed("dpmpp-2m-sde-karras"));
   });
 });
 
@@ -127,7 +127,7 @@ it("what only the program had is named when the picture is to be painted again",
 });
 
 it("a record with any of its bytes or values changed is read, or refused by an InvalidRequest", async () => {
-  const { record } = pictureTexts((await painted(base)).record!);
+  const { record } = metadataTexts((await painted(base)).record!);
   const random = new Generator(3);
   const below = (high: number) => random.randint(1, { high })[0]!;
   const values: unknown[] = [null, -1, 1e300, "", [], {}, "x".repeat(9), [[1]], true, { __proto__: 1 }];
@@ -143,7 +143,7 @@ it("a record with any of its bytes or values changed is read, or refused by an I
   let refused = 0;
   for (const text of changes) {
     try {
-      const { scheduler } = parseRecord(text, { file: "p.png", app: "koala-diffusion 0" });
+      const { scheduler } = parseMetadata(text, { file: "p.png", app: "koala-diffusion 0" });
       schedulerFromConfig({}, scheduler.config, scheduler.className);
     } catch (error) {
       expect(error, text.slice(0, 300)).toBeInstanceOf(InvalidRequest);
@@ -156,8 +156,8 @@ it("a record with any of its bytes or values changed is read, or refused by an I
 describe("of another program's text", () => {
   const read = async (parameters: string) => {
     const file = path.join(folder, "other.png");
-    const picture = { width: 8, height: 8, data: new Uint8Array(192) };
-    await writeFile(file, withPngTexts(await encodePicture(picture, "png"), { parameters }));
+    const image = { width: 8, height: 8, data: new Uint8Array(192) };
+    await writeFile(file, withPngTexts(await encodeImage(image, "png"), { parameters }));
     return readRequest(file);
   };
 
@@ -277,7 +277,7 @@ it("the longest prompt that a JPEG or WebP is said to hold is kept in one, and r
       expect(length).toBeGreaterThan(9000);
       const record = { ...first.record!, prompt: letter.repeat(length) };
       const file = path.join(folder, `long.${format}`);
-      await new Painting(first, 7n, record).save(file);
+      await new GeneratedImage(first, 7n, record).save(file);
       expect((await readRequest(file)).request.prompt).toHaveLength(length);
     }
 });

@@ -3,12 +3,12 @@
 import path from "node:path";
 import { schedulerFromConfig } from "../../diffusion/schedulers/scheduler.js";
 import { InvalidRequest, listed } from "../../errors.js";
-import { recordKeyword, type Texts } from "../../image/metadata/file-texts.js";
+import { metadataKeyword, type Texts } from "../../image/metadata/file-texts.js";
 import { readFileTexts } from "../../image/metadata/metadata.js";
 import { type Found, settingsIn } from "../../image/metadata/programs/programs.js";
 import type { GenerateRequest } from "../request.js";
 import { programSettings } from "./program-settings.js";
-import { type ModelRecord, type PictureRecord, parseRecord, printable } from "./schema.js";
+import { type ImageMetadata, type ModelMetadata, parseMetadata, printable } from "./schema.js";
 import { versions } from "./write.js";
 
 export type SavedRequest = {
@@ -17,9 +17,9 @@ export type SavedRequest = {
   /** The scheduler's class and settings: all of them if `exact`, else what differs from the model's own. */
   scheduler: { className: string; config: Readonly<Record<string, unknown>> } | undefined;
   /** The model by name, and by fingerprint where `exact`. */
-  model: (Partial<ModelRecord> & { name: string }) | undefined;
-  image: PictureRecord["image"];
-  mask: PictureRecord["mask"];
+  model: (Partial<ModelMetadata> & { name: string }) | undefined;
+  image: ImageMetadata["image"];
+  mask: ImageMetadata["mask"];
   /** Whether the same model on the same machine and version paints the same bytes from this. */
   exact: boolean;
   /** What a user should know: another version, or what was not taken over. */
@@ -30,7 +30,7 @@ export type SavedRequest = {
 export async function readRequest(file: string): Promise<SavedRequest> {
   const texts = await readFileTexts(file);
   const name = path.basename(file);
-  const record = texts.get(recordKeyword);
+  const record = texts.get(metadataKeyword);
   if (record !== undefined) return fromRecord(record, name);
   const found = settingsIn(texts);
   if (found && found.problem === undefined) return fromProgram(found, name);
@@ -51,7 +51,7 @@ function absent(texts: Texts): string {
 
 function fromRecord(json: string, file: string): SavedRequest {
   const now = versions();
-  const record = parseRecord(json, { file, app: now.app });
+  const record = parseMetadata(json, { file, app: now.app });
   const {
     format,
     app,

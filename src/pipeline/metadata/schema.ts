@@ -14,7 +14,7 @@ const size = z.tuple([number, number], "must be a height and a width");
 const kind = z.enum(["cpu", "cuda"], 'must be "cpu" or "cuda"');
 const weights = z.strictObject({ name: label, fingerprint: hash });
 /** `sha256` of the file's bytes; of pixels that a program gave, there is no name. */
-const picture = z.strictObject({ name: label.exactOptional(), sha256: hash });
+const image = z.strictObject({ name: label.exactOptional(), sha256: hash });
 
 const model = z.strictObject({
   /** On the Hub, with the commit, where the folder's place tells them. */
@@ -58,8 +58,8 @@ const schema = z.strictObject({
   negativeOriginalSize: size.exactOptional(),
   negativeCropsCoordsTopLeft: size.exactOptional(),
   negativeTargetSize: size.exactOptional(),
-  image: picture.exactOptional(),
-  mask: picture.exactOptional(),
+  image: image.exactOptional(),
+  mask: image.exactOptional(),
   /** The picture's own, in decimal. */
   seed: text.regex(/^-?\d{1,20}$/, "must be a whole number in quotes").exactOptional(),
   rng: kind,
@@ -72,11 +72,11 @@ const schema = z.strictObject({
 });
 
 /** What a picture was painted from. No local path is in it, and no time. */
-export type PictureRecord = z.output<typeof schema>;
-export type ModelRecord = z.output<typeof model>;
+export type ImageMetadata = z.output<typeof schema>;
+export type ModelMetadata = z.output<typeof model>;
 
 /** JSON in ASCII without `<`, `>` and `&`, so that Latin-1 and XML hold it as it is; keys in the order given. */
-export function recordText(record: { [K in keyof PictureRecord]?: PictureRecord[K] | undefined }): string {
+export function metadataText(record: { [K in keyof ImageMetadata]?: ImageMetadata[K] | undefined }): string {
   return JSON.stringify(record).replace(
     /[<>&\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
@@ -84,7 +84,7 @@ export function recordText(record: { [K in keyof PictureRecord]?: PictureRecord[
 }
 
 /** Reads a record; InvalidRequest names the field that is wrong or that this version, `app`, does not know. */
-export function parseRecord(json: string, { file, app }: { file: string; app: string }): PictureRecord {
+export function parseMetadata(json: string, { file, app }: { file: string; app: string }): ImageMetadata {
   const value = parsed(json, file);
   const result = schema.safeParse(value);
   if (result.success) return result.data;

@@ -3,18 +3,18 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import path from "node:path";
-import { webuiNames } from "../../diffusion/schedulers/a1111-names.js";
+import { a1111Names } from "../../diffusion/schedulers/a1111-names.js";
 import { isSettingName } from "../../diffusion/schedulers/config-fields.js";
 import type { Scheduler } from "../../diffusion/schedulers/scheduler.js";
 import { cachedName } from "../../hub/cache.js";
-import type { PictureTexts } from "../../image/metadata/metadata.js";
+import type { MetadataTexts } from "../../image/metadata/metadata.js";
 import { formatParameters } from "../../image/metadata/parameters.js";
 import { bytesHash, fileHash, hashMark, hashOf, textMarks, weightMarks } from "../../weights/fingerprint.js";
 import type { Components } from "../components.js";
-import type { PictureSource } from "../latents.js";
+import type { ImageInput } from "../latents.js";
 import { hubId } from "../model-defaults.js";
 import type { CheckedRequest } from "../request.js";
-import { type ModelRecord, type PictureRecord, recordText } from "./schema.js";
+import { type ImageMetadata, type ModelMetadata, metadataText } from "./schema.js";
 
 /** The options of loading that decide the numbers. */
 export type LoadedWith = {
@@ -33,7 +33,7 @@ export function versions(): { app: string; onnxruntime: string } {
 }
 
 /** A loaded model by name and fingerprint. The scheduler is left out: a picture records its own. */
-export async function modelRecord(components: Components, loaded: LoadedWith = {}): Promise<ModelRecord> {
+export async function modelMetadata(components: Components, loaded: LoadedWith = {}): Promise<ModelMetadata> {
   const { folder, unet, vae, textEncoders } = components;
   const { variant, dtype, loras = [] } = loaded;
   const id = hubId(folder.path);
@@ -47,7 +47,7 @@ export async function modelRecord(components: Components, loaded: LoadedWith = {
     marks.push(await textMarks(tokenizer.path));
   }
   const replaced = async (file: string | undefined, of: unknown) =>
-    file === undefined ? undefined : { name: partName(file), fingerprint: hashOf(await of) };
+    file === undefined ? undefined : { name: componentName(file), fingerprint: hashOf(await of) };
   return present({
     id,
     revision: id === undefined ? undefined : revision,
@@ -64,28 +64,28 @@ export async function modelRecord(components: Components, loaded: LoadedWith = {
       loaded.vae,
       weightMarks(vae.part.weights).then((weights) => [vae.config, weights]),
     ),
-    loras: loras.length > 0 ? await Promise.all(loras.map(loraRecord)) : undefined,
+    loras: loras.length > 0 ? await Promise.all(loras.map(loraMetadata)) : undefined,
   });
 }
 
 /** What a file or folder is called where its place is not told: by its name on the Hub if it comes from there. */
-export const partName = (file: string): string => cachedName(file) ?? path.basename(file);
+export const componentName = (file: string): string => cachedName(file) ?? path.basename(file);
 
-const loraRecord = async ({ file, scale = 1 }: { file: string; scale?: number }) => ({
-  name: partName(file),
+const loraMetadata = async ({ file, scale = 1 }: { file: string; scale?: number }) => ({
+  name: componentName(file),
   sha256: await fileHash(file),
   scale,
 });
 
 /** A request as it is painted: gives the record of its i-th picture, which can be painted alone. */
-export async function pictureRecords(
+export async function imageMetadata(
   request: CheckedRequest,
-  model: ModelRecord,
+  model: ModelMetadata,
   scheduler: Scheduler,
-): Promise<(index: number) => PictureRecord> {
+): Promise<(index: number) => ImageMetadata> {
   const { image, mask, perPrompt } = request;
-  const [begun, masked] = [await sourceRecord(image), await sourceRecord(mask)];
-  const fixed = { ...versions(), scheduler: schedulerRecord(scheduler) };
+  const [begun, masked] = [await inputMetadata(image), await inputMetadata(mask)];
+  const fixed = { ...versions(), scheduler: schedulerMetadata(scheduler) };
   const notRecorded = [
     ...(request.generator === undefined ? [] : ["generator"]),
     ...(request.latents === undefined ? [] : ["latents"]),
@@ -132,9 +132,9 @@ export async function pictureRecords(
 }
 
 /** What is written into a file: the record, and what of it A1111's grammar can say. */
-export function pictureTexts(record: PictureRecord): PictureTexts {
+export function metadataTexts(record: ImageMetadata): MetadataTexts {
   const { model, prompt, negativePrompt, scheduler, seed, strength, clipSkip } = record;
-  const { sampler, schedule } = webuiNames(scheduler);
+  const { sampler, schedule } = a1111Names(scheduler);
   const fields = Object.entries({
     Steps: record.numInferenceSteps,
     Sampler: sampler,
@@ -154,11 +154,11 @@ export function pictureTexts(record: PictureRecord): PictureTexts {
     Version: record.app,
   }).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as const]));
   const parameters = formatParameters({ prompt, negativePrompt, fields: new Map(fields) });
-  return { parameters, record: recordText(record) };
+  return { parameters, record: metadataText(record) };
 }
 
 /** Defaults are left out, as `fromConfig` wants it, and so is what no scheduler reads: a file may carry anything. */
-function schedulerRecord({ className, config }: Scheduler): PictureRecord["scheduler"] {
+function schedulerMetadata({ className, config }: Scheduler): ImageMetadata["scheduler"] {
   const defaulted = config._useDefaultValues as readonly string[];
   const own = Object.entries(config).filter(
     ([name, value]) => isSettingName(name) && !defaulted.includes(name) && isPlain(value),
@@ -175,9 +175,7 @@ function isPlain(value: unknown): boolean {
   );
 }
 
-async function sourceRecord(
-  source: PictureSource | Float32Array | undefined,
-): Promise<PictureRecord["image"]> {
+async function inputMetadata(source: ImageInput | Float32Array | undefined): Promise<ImageMetadata["image"]> {
   if (source === undefined || source instanceof Float32Array) return undefined;
   if (typeof source === "string") return { name: path.basename(source), sha256: await fileHash(source) };
   if (source instanceof Uint8Array) return { sha256: bytesHash(source) };

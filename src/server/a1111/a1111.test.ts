@@ -20,8 +20,8 @@ afterAll(async () => {
 });
 
 const small = { prompt: "a red bicycle", width: 64, height: 64, seed: 7 };
-const picture = () => sharp({ create: { width: 64, height: 64, channels: 3, background: "#c33" } }).png();
-const red = async () => (await picture().toBuffer()).toString("base64");
+const image = () => sharp({ create: { width: 64, height: 64, channels: 3, background: "#c33" } }).png();
+const red = async () => (await image().toBuffer()).toString("base64");
 const jsonOf = async <T>(response: Promise<Response>): Promise<T> => (await (await response).json()) as T;
 
 /** The message that a refusal gives with its status. */
@@ -62,12 +62,12 @@ describe("stable-diffusion-api", () => {
   });
 
   it("paints from a picture, and inside a mask", async () => {
-    const whole = await client.img2img({ ...small, init_images: [picture()], steps: 4 });
+    const whole = await client.img2img({ ...small, init_images: [image()], steps: 4 });
     const masked = await client.img2img({
       ...small,
-      init_images: [picture()],
+      init_images: [image()],
       steps: 4,
-      mask_image: picture(),
+      mask_image: image(),
     });
     expect(JSON.parse(whole.info as string)).toMatchObject({ denoising_strength: 0.75 });
     for (const { images } of [whole, masked]) expect(images).toHaveLength(1);
@@ -81,7 +81,7 @@ describe("stable-diffusion-api", () => {
     );
     expect(info.info).toContain("Sampler: DPM++ 2M, Schedule type: Karras");
     expect(info.parameters).toMatchObject({ Prompt: small.prompt, Seed: "7", "CFG scale": "7" });
-    expect((await client.pngInfo(picture())).info).toEqual({});
+    expect((await client.pngInfo(image())).info).toEqual({});
   });
 
   it("asks for what there is, and chooses a model", async () => {

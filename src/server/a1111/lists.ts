@@ -1,20 +1,20 @@
 /** @file What AUTOMATIC1111's clients ask for at start: lists, most of them empty here, and whether it is there. */
 
 import { OpenAPIHono, z } from "@hono/zod-openapi";
-import { webuiSamplers, webuiSchedules } from "../../diffusion/schedulers/a1111-names.js";
-import type { Catalogue } from "../../jobs/model-registry.js";
+import { a1111Samplers, a1111Schedules } from "../../diffusion/schedulers/a1111-names.js";
+import type { ModelRegistry } from "../../jobs/model-registry.js";
 import { versions } from "../../pipeline/metadata/write.js";
 
-export function webuiLists(catalogue: Catalogue): OpenAPIHono {
+export function a1111Lists(models: ModelRegistry): OpenAPIHono {
   const app = new OpenAPIHono();
   const [name, version] = versions().app.split(" ");
   const lists: Readonly<Record<string, unknown>> = {
-    samplers: webuiSamplers.map((name) => ({
+    samplers: a1111Samplers.map((name) => ({
       name,
       aliases: [name.toLowerCase().replaceAll(" ", "_")],
       options: {},
     })),
-    schedulers: webuiSchedules.map((label) => ({
+    schedulers: a1111Schedules.map((label) => ({
       name: label.toLowerCase().replaceAll(" ", "_"),
       label,
       aliases: null,
@@ -42,8 +42,8 @@ export function webuiLists(catalogue: Catalogue): OpenAPIHono {
   const started = { app_id: Date.now() };
   for (const path of ["/app_id", "/app_id/"]) app.get(path, (c) => c.json(started));
   // Asked each time: where workers paint, models come and go.
-  app.get("/sdapi/v1/sd-models", (c) => c.json(modelsOf(catalogue)));
-  app.get("/sdapi/v1/loras", (c) => c.json(lorasOf(catalogue)));
+  app.get("/sdapi/v1/sd-models", (c) => c.json(modelsOf(models)));
+  app.get("/sdapi/v1/loras", (c) => c.json(lorasOf(models)));
   app.get("/sdapi/v1/memory", (c) => {
     const { rss } = process.memoryUsage();
     const free = process.availableMemory();
@@ -81,8 +81,8 @@ const besides: Readonly<Record<string, unknown>> = {
 const json = { "application/json": { schema: z.unknown() } };
 
 /** No path of this machine is told: clients send `title` back and show the rest. */
-const modelsOf = (catalogue: Catalogue) =>
-  [...catalogue.values()].map(({ card: { id, name } }) => ({
+const modelsOf = (models: ModelRegistry) =>
+  [...models.values()].map(({ info: { id, name } }) => ({
     title: id,
     model_name: name,
     name: id,
@@ -93,7 +93,7 @@ const modelsOf = (catalogue: Catalogue) =>
   }));
 
 /** Those of all models, each once. */
-function lorasOf(catalogue: Catalogue) {
-  const names = new Set([...catalogue.values()].flatMap(({ card }) => card.loras.map(({ name }) => name)));
+function lorasOf(models: ModelRegistry) {
+  const names = new Set([...models.values()].flatMap(({ info }) => info.loras.map(({ name }) => name)));
   return [...names].map((name) => ({ name, alias: name, path: name, metadata: {} }));
 }

@@ -1,8 +1,8 @@
 /** @file Errors as AUTOMATIC1111 (which is FastAPI) writes them; `detail` names the field where there is one. */
 
 import type { z } from "@hono/zod-openapi";
-import { type Trouble, underName } from "../problem.js";
-import type { webuiError } from "./schemas.js";
+import { type Problem, underName } from "../problem.js";
+import type { a1111Error } from "./schemas.js";
 
 /** Our fields under the names this API gives them. */
 const names: Readonly<Record<string, string>> = {
@@ -15,9 +15,9 @@ const names: Readonly<Record<string, string>> = {
   outputFormat: "samples_format",
 };
 
-export function webuiProblem(trouble: Trouble): z.infer<typeof webuiError> {
-  const { code, status } = trouble;
-  const { field, message } = underName(trouble, names);
+export function a1111Problem(problem: Problem): z.infer<typeof a1111Error> {
+  const { code, status } = problem;
+  const { field, message } = underName(problem, names);
   if (field === undefined || status !== 422) return { error: code, detail: message, errors: message };
   return { error: code, detail: [{ loc: ["body", field], msg: message, type: code }], errors: message };
 }

@@ -1,23 +1,23 @@
 /** @file AUTOMATIC1111's request in our words. */
 
 import {
-  webuiSamplers,
-  webuiSchedule,
-  webuiScheduler,
-  webuiSchedules,
+  a1111Samplers,
+  a1111Schedule,
+  a1111Scheduler,
+  a1111Schedules,
 } from "../../diffusion/schedulers/a1111-names.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import { describe } from "../../files/json.js";
-import type { Wish } from "../../jobs/resolve-request.js";
+import type { PartialRequest } from "../../jobs/resolve-request.js";
 import type { OutputFormat } from "../../jobs/schemas.js";
 import type { ImageTasks } from "../image-tasks.js";
 import type { Img2img, Txt2img } from "./schemas.js";
 import { maskWarnings, refuseEffects } from "./unsupported-fields.js";
 
 /** `checkpoint` and `clipSkip` as POST /options left them; without one, the first model. */
-export type Standing = { checkpoint?: string; clipSkip?: number };
+export type GlobalOptions = { checkpoint?: string; clipSkip?: number };
 
-export function txt2imgWish(body: Txt2img, standing: Standing): Wish {
+export function txt2imgRequest(body: Txt2img, globalOptions: GlobalOptions): PartialRequest {
   refuseEffects(body);
   const { prompt, negative_prompt, seed, cfg_scale, steps, width, height } = body;
   const scheduler = samplerOf(body);
@@ -32,30 +32,34 @@ export function txt2imgWish(body: Txt2img, standing: Standing): Wish {
     ...(scheduler && { scheduler }),
     roundsSize: true,
     count: (body.batch_size ?? 1) * (body.n_iter ?? 1),
-    ...overrides(body.override_settings ?? {}, standing),
+    ...overrides(body.override_settings ?? {}, globalOptions),
     previews: true,
   };
 }
 
-export async function img2imgWish(body: Img2img, standing: Standing, read: ImageTasks): Promise<Wish> {
-  const wish = txt2imgWish(body, standing);
+export async function img2imgRequest(
+  body: Img2img,
+  globalOptions: GlobalOptions,
+  read: ImageTasks,
+): Promise<PartialRequest> {
+  const partial = txt2imgRequest(body, globalOptions);
   const image = await read.sourceFromText("init_images", body.init_images[0]!);
   const given = body.mask ? await read.sourceFromText("mask", body.mask) : undefined;
   const mask =
     given && body.inpainting_mask_invert ? await read.maskSource(given, { inverted: true }) : given;
   const masked = mask && { mask, warnings: maskWarnings(body) };
-  return { ...wish, image, ...masked, strength: body.denoising_strength ?? 0.75 };
+  return { ...partial, image, ...masked, strength: body.denoising_strength ?? 0.75 };
 }
 
 /** Undefined: the model's own. */
 function samplerOf({ sampler_name, sampler_index, scheduler }: Txt2img) {
   const sampler = sampler_name || sampler_index;
-  if (scheduler && webuiSchedule(scheduler) === undefined)
-    throw new InvalidRequest("scheduler", scheduler, unknownName(webuiSchedules, scheduler));
-  if (!sampler && (!scheduler || webuiSchedule(scheduler) === "Automatic")) return undefined;
+  if (scheduler && a1111Schedule(scheduler) === undefined)
+    throw new InvalidRequest("scheduler", scheduler, unknownName(a1111Schedules, scheduler));
+  if (!sampler && (!scheduler || a1111Schedule(scheduler) === "Automatic")) return undefined;
   const name = sampler || "Euler";
-  const choice = webuiScheduler(name, scheduler || "Automatic");
-  if (!choice) throw new InvalidRequest("sampler_name", name, unknownName(webuiSamplers, name));
+  const choice = a1111Scheduler(name, scheduler || "Automatic");
+  if (!choice) throw new InvalidRequest("sampler_name", name, unknownName(a1111Samplers, name));
   const { label, ...named } = choice;
   return { ...named, name: label };
 }
@@ -71,8 +75,8 @@ const formats: Readonly<Record<string, OutputFormat>> = {
 };
 
 /** `override_settings`, over what /options left. */
-function overrides(settings: Readonly<Record<string, unknown>>, standing: Standing) {
-  let { checkpoint, clipSkip } = standing;
+function overrides(settings: Readonly<Record<string, unknown>>, globalOptions: GlobalOptions) {
+  let { checkpoint, clipSkip } = globalOptions;
   let outputFormat: OutputFormat | undefined;
   for (const [name, value] of Object.entries(settings)) {
     if (name === "sd_model_checkpoint" && typeof value === "string")

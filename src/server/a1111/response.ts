@@ -1,34 +1,34 @@
 /** @file A painted job as AUTOMATIC1111's clients read it: pictures in base64, and `info` as JSON in a string. */
 
 import { readTexts } from "../../image/metadata/metadata.js";
-import type { Catalogue } from "../../jobs/model-registry.js";
+import type { ModelRegistry } from "../../jobs/model-registry.js";
 import { type JobQueue, type JobStatus, jobWarnings } from "../../jobs/queue.js";
-import { pictureFile } from "../service.js";
+import { imageFile } from "../service.js";
 import type { Txt2img } from "./schemas.js";
 
-export async function webuiAnswer(job: JobStatus, queue: JobQueue, body: Txt2img, catalogue: Catalogue) {
+export async function a1111Response(job: JobStatus, queue: JobQueue, body: Txt2img, models: ModelRegistry) {
   const files = await Promise.all(
-    job.images.map(async ({ index }) => (await pictureFile(queue, job.id, index)).bytes),
+    job.images.map(async ({ index }) => (await imageFile(queue, job.id, index)).bytes),
   );
   const infotexts = await Promise.all(files.map(async (file) => (await readTexts(file)).parameters ?? ""));
   const images = body.send_images === false ? [] : files.map((file) => Buffer.from(file).toString("base64"));
   const { init_images: _, mask: __, ...echo } = body;
   const parameters = body.include_init_images ? body : echo;
-  return { images, parameters, info: infoOf(job, infotexts, catalogue) };
+  return { images, parameters, info: infoOf(job, infotexts, models) };
 }
 
 /** JSON whose seeds have all their digits, which numbers of JavaScript have not. */
-function infoOf(job: JobStatus, infotexts: readonly string[], catalogue: Catalogue): string {
+function infoOf(job: JobStatus, infotexts: readonly string[], models: ModelRegistry): string {
   const { seed } = job.settings;
   const seeds = `[${job.images.map((image) => image.seed).join()}]`;
-  const rest = JSON.stringify(describedJob(job, infotexts, catalogue)).slice(1);
+  const rest = JSON.stringify(describedJob(job, infotexts, models)).slice(1);
   return `{"seed":${seed},"all_seeds":${seeds},"subseed":${seed},"all_subseeds":${seeds},${rest}`;
 }
 
 function describedJob(
   { settings, images, createdAt, warnings }: JobStatus,
   infotexts: readonly string[],
-  catalogue: Catalogue,
+  models: ModelRegistry,
 ) {
   const { prompt, negativePrompt = "", width, height, steps, guidanceScale, scheduler, strength } = settings;
   return {
@@ -45,7 +45,7 @@ function describedJob(
     batch_size: images.length,
     restore_faces: false,
     face_restoration_model: null,
-    sd_model_name: catalogue.get(settings.model)?.card.name ?? settings.model,
+    sd_model_name: models.get(settings.model)?.info.name ?? settings.model,
     sd_model_hash: null,
     sd_vae_name: null,
     sd_vae_hash: null,

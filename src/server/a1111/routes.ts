@@ -2,18 +2,25 @@
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { InvalidRequest } from "../../errors.js";
-import { type Aliases, type Catalogue, modelNamed } from "../../jobs/model-registry.js";
-import { settleWish } from "../../jobs/resolve-request.js";
+import { type Aliases, type ModelRegistry, modelNamed } from "../../jobs/model-registry.js";
+import { resolvePartialRequest } from "../../jobs/resolve-request.js";
 import { jsonOf } from "../described-routes.js";
 import type { Service } from "../service.js";
 import { validated } from "../validated.js";
-import { webuiLists } from "./lists.js";
-import { clipSkipOf, hasNoEffect, img2imgWish, plainTitle, type Standing, txt2imgWish } from "./request.js";
-import { timestamp, webuiAnswer } from "./response.js";
+import { a1111Lists } from "./lists.js";
+import {
+  clipSkipOf,
+  type GlobalOptions,
+  hasNoEffect,
+  img2imgRequest,
+  plainTitle,
+  txt2imgRequest,
+} from "./request.js";
+import { a1111Response, timestamp } from "./response.js";
 import * as schemas from "./schemas.js";
-import { Desk } from "./server-state.js";
+import { ServerState } from "./server-state.js";
 
-const failures = { "4XX": jsonOf("Refused; detail says why.", schemas.webuiError) };
+const failures = { "4XX": jsonOf("Refused; detail says why.", schemas.a1111Error) };
 const bodyOf = <T extends z.ZodType>(schema: T) => ({
   body: { required: true as const, content: { "application/json": { schema } } },
 });
@@ -69,52 +76,60 @@ const setOptions = createRoute({
   responses: { 200: jsonOf("Done.", z.null()), ...failures },
 });
 
-export function webuiRoutes(service: Service): OpenAPIHono {
-  const { queue, audience, bodies, read, catalogue, aliases, limits } = service;
+export function a1111Routes(service: Service): OpenAPIHono {
+  const { queue, clients, bodies, read, models, aliases, limits } = service;
   const app = new OpenAPIHono({ defaultHook: validated() });
-  const desk = new Desk(queue, audience);
+  const serverState = new ServerState(queue, clients);
   /** The order, and of the body what its answer repeats. */
   const img2imgOrder = async (body: schemas.Img2img) => {
-    const wish = await img2imgWish(body, await desk.standing(), read);
-    const order = settleWish(wish, catalogue, limits, aliases);
-    return { order, body: body.include_init_images ? body : { ...body, init_images: [], mask: null } };
+    const partial = await img2imgRequest(body, await serverState.globalOptions(), read);
+    const request = resolvePartialRequest(partial, models, limits, aliases);
+    return {
+      order: request,
+      body: body.include_init_images ? body : { ...body, init_images: [], mask: null },
+    };
   };
   app.openapi(txt2img, async (c) => {
     const body = c.req.valid("json");
-    const order = settleWish(txt2imgWish(body, await desk.standing()), catalogue, limits, aliases);
+    const request = resolvePartialRequest(
+      txt2imgRequest(body, await serverState.globalOptions()),
+      models,
+      limits,
+      aliases,
+    );
     bodies.forget(c);
-    const job = await desk.paint(order, c.req.raw.signal);
-    return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
+    const job = await serverState.paint(request, c.req.raw.signal);
+    return c.json(await a1111Response(job, queue, body, models), 200);
   });
   app.openapi(img2img, async (c) => {
-    const { order, body } = await img2imgOrder(c.req.valid("json"));
+    const { order: request, body } = await img2imgOrder(c.req.valid("json"));
     bodies.forget(c);
-    const job = await desk.paint(order, c.req.raw.signal);
-    return c.json(await webuiAnswer(job, queue, body, catalogue), 200);
+    const job = await serverState.paint(request, c.req.raw.signal);
+    return c.json(await a1111Response(job, queue, body, models), 200);
   });
   app.openapi(progress, async (c) =>
-    c.json(await progressOf(desk, c.req.valid("query").skip_current_image === "true"), 200),
+    c.json(await progressOf(serverState, c.req.valid("query").skip_current_image === "true"), 200),
   );
   app.openapi(interrupt, async (c) => {
-    await desk.stop("interrupted");
+    await serverState.stop("interrupted");
     return c.json({}, 200);
   });
   app.openapi(skip, async (c) => {
-    await desk.stop("skipped");
+    await serverState.stop("skipped");
     return c.json({}, 200);
   });
   app.openapi(pngInfo, async (c) => c.json(await read.pngInfo(c.req.valid("json").image), 200));
-  app.openapi(options, async (c) => c.json(optionsOf(await desk.standing(), catalogue), 200));
+  app.openapi(options, async (c) => c.json(optionsOf(await serverState.globalOptions(), models), 200));
   app.openapi(setOptions, async (c) => {
-    await desk.set(changed(await desk.standing(), c.req.valid("json"), catalogue, aliases));
+    await serverState.set(changed(await serverState.globalOptions(), c.req.valid("json"), models, aliases));
     return c.json(null, 200);
   });
-  app.route("/", webuiLists(catalogue));
+  app.route("/", a1111Lists(models));
   return app;
 }
 
-async function progressOf(desk: Desk, withoutImage: boolean) {
-  const { job, count } = await desk.current();
+async function progressOf(serverState: ServerState, withoutImage: boolean) {
+  const { job, count } = await serverState.current();
   const {
     step = 0,
     total = 0,
@@ -123,7 +138,7 @@ async function progressOf(desk: Desk, withoutImage: boolean) {
     id = "",
     stopped = null,
   } = job ?? {};
-  const preview = withoutImage || !job ? undefined : await desk.preview(job);
+  const preview = withoutImage || !job ? undefined : await serverState.preview(job);
   return {
     progress: total > 0 ? step / total : 0,
     eta_relative: secondsLeft ?? 0,
@@ -143,8 +158,11 @@ async function progressOf(desk: Desk, withoutImage: boolean) {
   };
 }
 
-const optionsOf = ({ checkpoint, clipSkip }: Standing, catalogue: Catalogue): Record<string, unknown> => ({
-  sd_model_checkpoint: checkpoint ?? [...catalogue.keys()][0] ?? null,
+const optionsOf = (
+  { checkpoint, clipSkip }: GlobalOptions,
+  models: ModelRegistry,
+): Record<string, unknown> => ({
+  sd_model_checkpoint: checkpoint ?? [...models.keys()][0] ?? null,
   sd_checkpoint_hash: null,
   sd_vae: "Automatic",
   CLIP_stop_at_last_layers: (clipSkip ?? 0) + 1,
@@ -154,17 +172,17 @@ const optionsOf = ({ checkpoint, clipSkip }: Standing, catalogue: Catalogue): Re
 
 /** Options at the value they have are accepted: clients send back all that they were given. */
 function changed(
-  standing: Standing,
+  globalOptions: GlobalOptions,
   given: Readonly<Record<string, unknown>>,
-  catalogue: Catalogue,
+  models: ModelRegistry,
   aliases: Aliases,
-): Standing {
-  let { checkpoint, clipSkip } = standing;
-  const now = optionsOf(standing, catalogue);
+): GlobalOptions {
+  let { checkpoint, clipSkip } = globalOptions;
+  const now = optionsOf(globalOptions, models);
   for (const [name, value] of Object.entries(given)) {
     if (Object.hasOwn(now, name) && now[name] === value) continue;
     if (name === "sd_model_checkpoint" && typeof value === "string")
-      checkpoint = modelNamed(catalogue, plainTitle(value), aliases).card.id;
+      checkpoint = modelNamed(models, plainTitle(value), aliases).info.id;
     else if (name === "CLIP_stop_at_last_layers") clipSkip = clipSkipOf(name, value);
     else if (!hasNoEffect(name, value)) {
       throw new InvalidRequest(

@@ -97,7 +97,7 @@ export const pngInfoAnswer = z
 
 export const optionsBody = z.record(z.string(), z.unknown()).openapi("WebuiOptions");
 
-export const webuiError = z
+export const a1111Error = z
   .object({
     error: z.string(),
     detail: z.union([

@@ -3,38 +3,38 @@
  * is kept with the jobs, so that several servers of the same jobs are one to its clients.
  */
 
-import type { Order } from "../../jobs/processor.js";
+import type { JobRequest } from "../../jobs/processor.js";
 import type { JobQueue, JobStatus } from "../../jobs/queue.js";
-import type { Audience } from "../client-tracker.js";
-import type { Standing } from "./request.js";
+import type { ClientTracker } from "../client-tracker.js";
+import type { GlobalOptions } from "./request.js";
 
 /** Whose jobs they are. */
 const api = "a1111";
 
-export class Desk {
+export class ServerState {
   readonly #queue: JobQueue;
-  readonly #audience: Audience;
+  readonly #clients: ClientTracker;
 
-  constructor(queue: JobQueue, audience: Audience) {
+  constructor(queue: JobQueue, clients: ClientTracker) {
     this.#queue = queue;
-    this.#audience = audience;
+    this.#clients = clients;
   }
 
   /** The options as they were last set, at any server. */
-  async standing(): Promise<Standing> {
+  async globalOptions(): Promise<GlobalOptions> {
     const text = await this.#queue.shared(`${api}:options`);
-    return text === undefined ? {} : (JSON.parse(text) as Standing);
+    return text === undefined ? {} : (JSON.parse(text) as GlobalOptions);
   }
 
-  async set(standing: Standing): Promise<void> {
-    await this.#queue.share(`${api}:options`, JSON.stringify(standing));
+  async set(globalOptions: GlobalOptions): Promise<void> {
+    await this.#queue.share(`${api}:options`, JSON.stringify(globalOptions));
   }
 
   /** Paints while this API's clients can ask about it. An interrupted job gives what is finished, as A1111 does. */
-  async paint(order: Order, signal: AbortSignal): Promise<JobStatus> {
-    const job = await this.#audience.attend(order, api);
+  async paint(request: JobRequest, signal: AbortSignal): Promise<JobStatus> {
+    const job = await this.#clients.attend(request, api);
     try {
-      return await this.#audience.outcome(job, signal);
+      return await this.#clients.outcome(job, signal);
     } catch (error) {
       const ended = await this.#queue.get(job.id);
       if (ended?.stopped) return ended;

@@ -4,28 +4,28 @@
  * knowing. Fields of a mask, whose defaults have effects already, are warned of instead.
  */
 
-import { webuiScheduler } from "../../diffusion/schedulers/a1111-names.js";
+import { a1111Scheduler } from "../../diffusion/schedulers/a1111-names.js";
 import { InvalidRequest } from "../../errors.js";
 import { describe } from "../../files/json.js";
 import { fromText, type Img2img } from "./schemas.js";
 import { refuseScripts } from "./scripts.js";
 
 type Fields = Readonly<Record<string, unknown>>;
-type Inert = (value: unknown, all: Fields) => boolean;
+type UnsupportedField = (value: unknown, all: Fields) => boolean;
 
 const oneOf =
-  (...values: unknown[]): Inert =>
+  (...values: unknown[]): UnsupportedField =>
   (value) =>
     values.includes(value);
 const off = oneOf(false, 0, "", "None");
-const empty: Inert = (value) =>
+const empty: UnsupportedField = (value) =>
   typeof value === "object" && value !== null && Object.keys(value).length === 0;
 const upTo =
-  (most: number): Inert =>
+  (most: number): UnsupportedField =>
   (value) =>
     typeof value === "number" && value <= most;
 
-const fields: Readonly<Record<string, Inert>> = {
+const fields: Readonly<Record<string, UnsupportedField>> = {
   styles: (value) => empty(value, {}) || (Array.isArray(value) && value.every((style) => off(style, {}))),
   subseed_strength: oneOf(0),
   seed_resize_from_h: upTo(0),
@@ -55,7 +55,7 @@ const fields: Readonly<Record<string, Inert>> = {
 
 /** DDIM's default is 0; that of stochastic samplers is 1, and 0 would make them deterministic. Others read none. */
 function isUsualEta(value: unknown, { sampler_name, sampler_index }: Fields): boolean {
-  const { label = "" } = webuiScheduler(String(sampler_name || sampler_index || "")) ?? {};
+  const { label = "" } = a1111Scheduler(String(sampler_name || sampler_index || "")) ?? {};
   if (/ a\b|SDE/.test(label)) return value === 1;
   return value === 0 || !/^(DDIM|TCD)\b/.test(label);
 }

@@ -1,7 +1,7 @@
 /** @file Errors as OpenAI's clients know them. */
 
 import type { z } from "@hono/zod-openapi";
-import { type Trouble, underName } from "../problem.js";
+import { type Problem, underName } from "../problem.js";
 import type { openaiError } from "./schemas.js";
 
 /** Our fields under the names this API gives them. */
@@ -14,9 +14,9 @@ const names: Readonly<Record<string, string>> = {
   outputFormat: "output_format",
 };
 
-export function openaiProblem(trouble: Trouble) {
-  const { status, code, field } = trouble;
-  const { field: param = null, message } = underName(trouble, names);
+export function openaiProblem(problem: Problem) {
+  const { status, code, field } = problem;
+  const { field: param = null, message } = underName(problem, names);
   const error: z.infer<typeof openaiError>["error"] = { message, type: typeOf(status), param, code };
   if (status === 422 && field === "model")
     return { status: 404 as const, body: { error: { ...error, code: "model_not_found" } } };

@@ -1,22 +1,22 @@
 /** @file OpenAI's request in our words, and what of it has no effect here. */
 
 import { InvalidRequest } from "../../errors.js";
-import type { Wish } from "../../jobs/resolve-request.js";
+import type { PartialRequest } from "../../jobs/resolve-request.js";
 import type { Source } from "../../jobs/sent-images.js";
 import type { ImageTasks } from "../image-tasks.js";
 import type { EditForm, GenerationBody } from "./schemas.js";
 
 /** What both routes have in common, and how the answer is wanted. */
-export type Asked = { wish: Wish; stream: boolean; partials: number; url: boolean };
+export type OpenaiRequest = { partial: PartialRequest; stream: boolean; partials: number; url: boolean };
 
 type Common = Omit<GenerationBody, "stream" | "style">;
 
-export function generationAsked(body: GenerationBody): Asked {
+export function generationRequest(body: GenerationBody): OpenaiRequest {
   const ignored = body.style === "natural" ? ["style: has no effect here; say it in the prompt"] : [];
   return asked(body, body.stream === true, ignored);
 }
 
-export async function editAsked(form: EditForm, read: ImageTasks): Promise<Asked> {
+export async function editRequest(form: EditForm, read: ImageTasks): Promise<OpenaiRequest> {
   const {
     image: single = [],
     "image[]": several = [],
@@ -34,23 +34,23 @@ export async function editAsked(form: EditForm, read: ImageTasks): Promise<Asked
       ? ["input_fidelity: has no effect here; strength keeps more if lower"]
       : []),
   ];
-  const { wish, ...how } = asked(rest, stream === "true", ignored);
+  const { partial, ...how } = asked(rest, stream === "true", ignored);
   const sourceOf = async (field: string, file: File): Promise<Source> =>
     read.sourceFromBytes(field, new Uint8Array(await file.arrayBuffer()));
   const image = await sourceOf("image", first);
   // OpenAI's masks are transparent where to generate anew, ours are opaque or white there.
   const masked = mask && (await read.maskSource(await sourceOf("mask", mask), { transparent: "generated" }));
   const far = strength ?? (masked ? 0.9999 : 0.75);
-  return { ...how, wish: { ...wish, image, mask: masked, strength: far } };
+  return { ...how, partial: { ...partial, image, mask: masked, strength: far } };
 }
 
 /** `ignored` are warnings of what the body asks for in vain. */
-function asked(body: Common, stream: boolean, ignored: readonly string[]): Asked {
+function asked(body: Common, stream: boolean, ignored: readonly string[]): OpenaiRequest {
   const { prompt, model, n, seed, negative_prompt, scheduler, output_format, lora, response_format } = body;
   const steps = either(body, "num_inference_steps", "steps");
   const guidanceScale = either(body, "cfg", "guidance_scale");
   const partials = stream ? (body.partial_images ?? 0) : 0;
-  const wish: Wish = {
+  const partial: PartialRequest = {
     prompt,
     ...sizeOf(body),
     ...(model != null && { model }),
@@ -67,7 +67,7 @@ function asked(body: Common, stream: boolean, ignored: readonly string[]): Asked
     warnings: [...ignored, ...ignoredOf(body)],
   };
   const format = response_format ?? (model?.startsWith("dall-e-") ? "url" : "b64_json");
-  return { wish, stream, partials, url: format === "url" };
+  return { partial: partial, stream, partials, url: format === "url" };
 }
 
 /** What clients ask for in vain, so that they are told. Values that mean no wish of their user's are left out. */

@@ -4,12 +4,12 @@ import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
 import { findModel } from "../../jobs/model-registry.js";
 import { type JobStatus, jobWarnings } from "../../jobs/queue.js";
-import { settleWish } from "../../jobs/resolve-request.js";
+import { resolvePartialRequest } from "../../jobs/resolve-request.js";
 import { jsonOf } from "../described-routes.js";
 import { notFound } from "../problem.js";
-import { pictureFile, type Service } from "../service.js";
+import { imageFile, type Service } from "../service.js";
 import { validated } from "../validated.js";
-import { type Asked, editAsked, generationAsked } from "./request.js";
+import { editRequest, generationRequest, type OpenaiRequest } from "./request.js";
 import {
   editForm,
   generationBody,
@@ -61,31 +61,36 @@ export function openaiRoutes(service: Service): OpenAPIHono {
   });
   // Asked each time: where workers paint, models come and go. Other names of a model are not listed: whoever chooses
   // from the list would see one model several times, and who has a fixed name does not look.
-  const listed = () => [...service.catalogue.keys()].map((id) => described(id, id));
+  const listed = () => [...service.models.keys()].map((id) => described(id, id));
   app.openapi(generations, async (c) =>
-    answer(c, service, generationAsked(c.req.valid("json")), "image_generation"),
+    answer(c, service, generationRequest(c.req.valid("json")), "image_generation"),
   );
   app.openapi(edits, async (c) =>
-    answer(c, service, await editAsked(c.req.valid("form"), service.read), "image_edit"),
+    answer(c, service, await editRequest(c.req.valid("form"), service.read), "image_edit"),
   );
   app.openapi(models, (c) => c.json({ object: "list" as const, data: listed() }, 200));
   // Ids of the Hub have a slash, which clients may or may not escape.
   app.get("/v1/models/:id{.+}", (c) => {
     const name = c.req.param("id");
-    const model = findModel(service.catalogue, name, service.aliases);
+    const model = findModel(service.models, name, service.aliases);
     if (!model) throw notFound("model", name);
-    return c.json(described(name, model.card.id), 200);
+    return c.json(described(name, model.info.id), 200);
   });
   return app;
 }
 
-async function answer(c: Context, service: Service, { wish, stream, partials, url }: Asked, kind: string) {
-  const { catalogue, aliases, limits, queue, audience, bodies, onError } = service;
-  const job = await audience.attend(settleWish(wish, catalogue, limits, aliases));
+async function answer(
+  c: Context,
+  service: Service,
+  { partial, stream, partials, url }: OpenaiRequest,
+  kind: string,
+) {
+  const { models, aliases, limits, queue, clients, bodies, onError } = service;
+  const job = await clients.attend(resolvePartialRequest(partial, models, limits, aliases));
   bodies.forget(c);
   // The answer's type covers JSON alone.
-  if (stream) return streamJob(c, { queue, audience, onError, job, partials, kind }) as never;
-  const done = await audience.outcome(job, c.req.raw.signal);
+  if (stream) return streamJob(c, { queue, clients: clients, onError, job, partials, kind }) as never;
+  const done = await clients.outcome(job, c.req.raw.signal);
   return c.json(await imagesOf(done, service, url ? new URL(c.req.url).origin : undefined), 200);
 }
 
@@ -99,7 +104,7 @@ async function imagesOf(
   const data = await Promise.all(
     job.images.map(async ({ index, seed }) => {
       if (origin !== undefined) return { url: `${origin}/api/jobs/${job.id}/images/${index}`, seed };
-      const { bytes } = await pictureFile(queue, job.id, index);
+      const { bytes } = await imageFile(queue, job.id, index);
       return { b64_json: Buffer.from(bytes).toString("base64"), seed };
     }),
   );

@@ -4,12 +4,12 @@ import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
 import sharp from "sharp";
 import { type JobEvent, type JobStatus, jobWarnings } from "../../jobs/queue.js";
-import { troubleOf } from "../problem.js";
-import { pictureFile, type Service } from "../service.js";
+import { problemOf } from "../problem.js";
+import { imageFile, type Service } from "../service.js";
 import { openaiProblem } from "./problem.js";
 import { noUsage } from "./schemas.js";
 
-type Streamed = Pick<Service, "queue" | "audience" | "onError"> & {
+type Streamed = Pick<Service, "queue" | "clients" | "onError"> & {
   job: JobStatus;
   partials: number;
   /** "image_generation" or "image_edit", with which the events' names begin. */
@@ -18,7 +18,7 @@ type Streamed = Pick<Service, "queue" | "audience" | "onError"> & {
 
 /** Answers with the events of a job that was just handed in. */
 export function streamJob(c: Context, streamed: Streamed): Response {
-  const { queue, audience, onError, job, kind } = streamed;
+  const { queue, clients, onError, job, kind } = streamed;
   c.header("x-accel-buffering", "no"); // nginx would hold events back
   return streamSSE(c, async (stream) => {
     const controller = new AbortController();
@@ -27,7 +27,7 @@ export function streamJob(c: Context, streamed: Streamed): Response {
       stream.writeSSE({ event, data: JSON.stringify({ type: event, ...data }) });
     const due = partialsDue(streamed);
     try {
-      await audience.outcome(job, controller.signal, async (event) => {
+      await clients.outcome(job, controller.signal, async (event) => {
         const number = due(event);
         if (event.type === "preview" && number !== undefined) {
           const partial = { ...(await enlarged(event.bytes, job)), partial_image_index: number };
@@ -35,7 +35,7 @@ export function streamJob(c: Context, streamed: Streamed): Response {
         }
         if (event.type === "image") {
           const { index, seed } = event.image;
-          const { bytes } = await pictureFile(queue, job.id, index);
+          const { bytes } = await imageFile(queue, job.id, index);
           const warnings = jobWarnings({ warnings: job.warnings, images: [event.image] });
           const whole = { b64_json: Buffer.from(bytes).toString("base64"), seed, warnings, usage: noUsage };
           await send(`${kind}.completed`, { ...described(job), ...whole });
@@ -43,9 +43,9 @@ export function streamJob(c: Context, streamed: Streamed): Response {
       });
     } catch (error) {
       if (controller.signal.aborted) return;
-      const trouble = troubleOf(error);
-      if (trouble.bug !== undefined) onError(trouble.bug);
-      await stream.writeSSE({ event: "error", data: JSON.stringify(openaiProblem(trouble).body) });
+      const problem = problemOf(error);
+      if (problem.bug !== undefined) onError(problem.bug);
+      await stream.writeSSE({ event: "error", data: JSON.stringify(openaiProblem(problem).body) });
     }
   });
 }

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/pro
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { cacheOptions, components, goldenFolder, makePictures } from "../../../test/cache-data.js";
+import { cacheOptions, components, goldenFolder, makeImageFolder } from "../../../test/cache-data.js";
 import { Generator } from "../../diffusion/random.js";
 import { floatsOf } from "../../engine/engine.js";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
@@ -16,7 +16,7 @@ import { prepareExamples } from "../data/prepare.js";
 import { openData } from "../data/source.js";
 import { buildCache, type CacheOptions } from "./build.js";
 import { openCache } from "./cache.js";
-import { encodePicture, release } from "./encoders.js";
+import { encodeExample, release } from "./encoders.js";
 
 let at: string;
 let data: string;
@@ -25,7 +25,7 @@ const folder = (name: string) => path.join(at, name);
 beforeAll(async () => {
   at = await mkdtemp(path.join(tmpdir(), "koala-cache-"));
   data = folder("data");
-  await makePictures(data);
+  await makeImageFolder(data);
   koala = await components("koala-1b-tiny");
 });
 afterAll(() => rm(at, { recursive: true }));
@@ -133,7 +133,7 @@ describe("a cache", () => {
   test("encodes a golden picture to Diffusers' mean and log-variance", async () => {
     const golden = await openSafetensors(goldenFolder("stages/koala-1b-tiny.safetensors"));
     const pixels = await golden.readFloats("vae.encode.square.input");
-    const { encoded } = await encodePicture(koala, { key: "g", pixels, size: { height: 32, width: 32 } });
+    const { encoded } = await encodeExample(koala, { key: "g", pixels, size: { height: 32, width: 32 } });
     const mean = await golden.readFloats("vae.encode.square.mean");
     const logvar = await golden.readFloats("vae.encode.square.logvar");
     for (const [i, x] of [...mean, ...logvar].entries()) expect(encoded!.data[i]).toBeCloseTo(x, 4);
@@ -160,7 +160,7 @@ describe("going on", () => {
       if (stop < 12) await expect(first).rejects.toThrow(Cancelled);
       else await first;
       const { encoded } = await build(name, small);
-      expect(encoded.pictures + encoded.captions).toBe(12 - stop);
+      expect(encoded.images + encoded.captions).toBe(12 - stop);
       expect(await contents(name)).toEqual(whole);
     }
   });
@@ -184,12 +184,12 @@ describe("going on", () => {
 
   test("a finished cache loads no network, and takes up new pictures and captions alone", async () => {
     const own = folder("growing");
-    await makePictures(own);
+    await makeImageFolder(own);
     await rm(path.join(own, "6.png"));
     const grow = async () => buildCache(await cacheOptions(folder("grown"), own, koala));
     expect((await grow()).examples).toBe(5);
     expect((await grow()).encoded).toEqual({ pictures: 0, captions: 0 });
-    await makePictures(own);
+    await makeImageFolder(own);
     expect(await grow()).toMatchObject({ examples: 6, encoded: { pictures: 1, captions: 1 } });
     await rm(path.join(own, "1.png"));
     expect((await grow()).examples).toBe(5);
@@ -224,7 +224,7 @@ describe("a cache is refused", () => {
 
   test("when the data is another folder", async () => {
     const own = folder("elsewhere");
-    await makePictures(own);
+    await makeImageFolder(own);
     const options = await cacheOptions(folder("kept"), own, koala);
     await expect(buildCache(options)).rejects.toThrow(
       /data imagefolder .*data \(now imagefolder .*elsewhere\)/,

@@ -14,9 +14,9 @@ import type { DataOptions, DataSource, Skipped } from "../data/example.js";
 import { prepareExamples } from "../data/prepare.js";
 import { seeded } from "../data/seeded.js";
 import type { Colour, Size, TransformOptions } from "../data/transform.js";
-import { type CaptionEntry, type ExampleEntry, writeCatalogue } from "./cache-index.js";
+import { type CaptionEntry, type ExampleEntry, writeCacheIndex } from "./cache-index.js";
 import { type CacheDescription, claimFolder } from "./description.js";
-import { encodeCaption, encodePicture, release } from "./encoders.js";
+import { encodeCaption, encodeExample, release } from "./encoders.js";
 import { networkFingerprint } from "./fingerprint.js";
 import { type ShardOptions, Shards } from "./shards.js";
 
@@ -49,19 +49,19 @@ export type CacheReport = {
   /** Distinct captions, "" among them. */
   captions: number;
   /** How many of both this run encoded; the others were there. */
-  encoded: { pictures: number; captions: number };
+  encoded: { images: number; captions: number };
   skipped: readonly Skipped[];
   /** Captions of this run that did not fit into the text encoder and were cut. */
   cutCaptions: number;
 };
 
 const textNote = z.strictObject({ caption: z.string() });
-const pictureNote = z.strictObject({
+const imageNote = z.strictObject({
   bucket: z.string(),
   timeIds: z.tuple([z.number(), z.number(), z.number(), z.number(), z.number(), z.number()]),
 });
 type TextShards = Shards<z.output<typeof textNote>>;
-type PictureShards = Shards<z.output<typeof pictureNote>>;
+type ImageShards = Shards<z.output<typeof imageNote>>;
 
 /**
  * Builds or completes the cache in `folder`. Throws Cancelled when the signal fires (the work done is kept),
@@ -75,19 +75,19 @@ export async function buildCache(options: CacheOptions): Promise<CacheReport> {
   const given = Object.entries({ dtype, shardBytes, parkSeconds }).filter(([, v]) => v !== undefined);
   const shardOptions: ShardOptions = Object.fromEntries(given);
   const texts = await Shards.open(folder, "text", textNote, shardOptions);
-  const pictures = await Shards.open(folder, "pictures", pictureNote, shardOptions);
+  const images = await Shards.open(folder, "pictures", imageNote, shardOptions);
   try {
     const captions = new Map<string, string>();
     for await (const { key, caption } of data.examples()) captions.set(key, caption);
     const text = await cacheTexts(texts, captions, options);
     await release(components, "textEncoders");
-    const picture = await cachePictures(pictures, captions, sizes, options);
-    const examples = await writeIndex(folder, captions, texts, pictures);
+    const image = await cacheImages(images, captions, sizes, options);
+    const examples = await writeIndex(folder, captions, texts, images);
     return {
       examples,
       captions: text.total,
-      encoded: { pictures: picture.encoded, captions: text.encoded },
-      skipped: picture.skipped,
+      encoded: { images: image.encoded, captions: text.encoded },
+      skipped: image.skipped,
       cutCaptions: text.cut,
     };
   } finally {
@@ -148,8 +148,8 @@ async function cacheTexts(texts: TextShards, captions: ReadonlyMap<string, strin
   return { total: wanted.length, encoded, cut };
 }
 
-async function cachePictures(
-  pictures: PictureShards,
+async function cacheImages(
+  images: ImageShards,
   captions: ReadonlyMap<string, string>,
   sizes: readonly Size[],
   o: CacheOptions,
@@ -161,7 +161,7 @@ async function cachePictures(
   const { examples, skipped } = prepareExamples(data, sizes, {
     random: (key) => seeded(seed, "crop", 0, key),
     isDone: (key) => {
-      const there = pictures.has(key);
+      const there = images.has(key);
       if (there) done++;
       return there;
     },
@@ -172,13 +172,13 @@ async function cachePictures(
   const tell = () => {
     for (; told < skipped.length; told++) onSkip(skipped[told]!);
   };
-  await checkSignal(o.signal, pictures);
+  await checkSignal(o.signal, images);
   for await (const example of examples) {
     tell();
-    await checkSignal(o.signal, pictures);
+    await checkSignal(o.signal, images);
     const { key, size, timeIds } = example;
     if (captions.get(key) !== example.caption) throw changed(key);
-    await pictures.add(key, await encodePicture(components, example), {
+    await images.add(key, await encodeExample(components, example), {
       bucket: bucketName(size),
       timeIds: [...timeIds],
     });
@@ -186,7 +186,7 @@ async function cachePictures(
     o.onProgress?.({ stage: "pictures", done: done + encoded + skipped.length, total: captions.size });
   }
   tell();
-  await pictures.finish();
+  await images.finish();
   return { encoded, skipped };
 }
 
@@ -195,11 +195,11 @@ async function writeIndex(
   folder: string,
   captions: ReadonlyMap<string, string>,
   texts: TextShards,
-  pictures: PictureShards,
+  images: ImageShards,
 ): Promise<number> {
   const examples: ExampleEntry[] = [];
   for (const [key, caption] of captions) {
-    const place = pictures.places.get(key);
+    const place = images.places.get(key);
     if (!place) continue;
     const { file, tensors, note } = place;
     examples.push({ key, caption: captionId(caption), file, encoded: tensors.encoded!.offset, ...note });
@@ -222,14 +222,14 @@ async function writeIndex(
   const { text, pooled } = texts.places.get(captionId(""))!.tensors;
   const [tokens, width] = text!.shape as [number, number];
   const head = { version: 1 as const, files, tokens, width, pooled: pooled?.shape[0] ?? null };
-  await writeCatalogue(folder, { ...head, captions: entries, examples });
+  await writeCacheIndex(folder, { ...head, captions: entries, examples });
   return examples.length;
 }
 
 const captionId = (caption: string): string =>
   createHash("sha256").update(caption).digest("hex").slice(0, 32);
 
-async function checkSignal(signal: AbortSignal | undefined, shards: TextShards | PictureShards) {
+async function checkSignal(signal: AbortSignal | undefined, shards: TextShards | ImageShards) {
   if (!signal?.aborted) return;
   await shards.park();
   throw new Cancelled("encoding the data");

@@ -39,7 +39,7 @@ export type CaptionEntry = z.output<typeof captionEntry>;
 export type ExampleEntry = z.output<typeof exampleEntry>;
 
 /** Captions go by an id, so that a long one is written once; `captions` holds "" too. */
-export type Catalogue = z.output<typeof head> & {
+export type CacheIndex = z.output<typeof head> & {
   captions: readonly CaptionEntry[];
   examples: readonly ExampleEntry[];
 };
@@ -47,9 +47,9 @@ export type Catalogue = z.output<typeof head> & {
 const fileName = "index.jsonl";
 
 /** Writes the catalogue beside and renames it: from then on the cache counts as finished. */
-export async function writeCatalogue(
+export async function writeCacheIndex(
   folder: string,
-  { captions, examples, ...rest }: Catalogue,
+  { captions, examples, ...rest }: CacheIndex,
 ): Promise<void> {
   await writeBeside(path.join(folder, fileName), async (handle) => {
     const lines = [rest, ...captions, ...examples];
@@ -61,7 +61,7 @@ export async function writeCatalogue(
 }
 
 /** Reads it; InvalidRequest for a cache that is not finished, ModelError for a broken file. */
-export async function readCatalogue(folder: string): Promise<Catalogue> {
+export async function readCacheIndex(folder: string): Promise<CacheIndex> {
   const file = path.join(folder, fileName);
   if ((await kindOf(file)) === undefined) {
     const rule = `must be a finished cache, got "${folder}" without ${fileName}.`;

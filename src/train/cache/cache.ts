@@ -12,7 +12,7 @@ import { count, type Shape } from "../../tensor/tensor.js";
 import { dtypeSizes, toFloat32 } from "../../weights/dtype.js";
 import type { Embeddings } from "../data/captions.js";
 import type { TimeIds } from "../data/transform.js";
-import { type CaptionEntry, type Catalogue, type ExampleEntry, readCatalogue } from "./cache-index.js";
+import { type CacheIndex, type CaptionEntry, type ExampleEntry, readCacheIndex } from "./cache-index.js";
 import { type CacheDescription, damaged, readDescription } from "./description.js";
 
 /** The examples of some keys, in their order. */
@@ -45,11 +45,11 @@ export type LatentCache = {
 /** Opens a finished cache and checks that its files are whole; InvalidRequest, or a ModelError naming the file. */
 export async function openCache(folder: string): Promise<LatentCache> {
   const description = await readDescription(folder);
-  const catalogue = await readCatalogue(folder);
-  await checkSizes(folder, catalogue);
-  const { tokens, width, pooled } = catalogue;
-  const examples = new Map(catalogue.examples.map((entry) => [entry.key, entry]));
-  const captions = new Map(catalogue.captions.map((entry) => [entry.caption, entry]));
+  const models = await readCacheIndex(folder);
+  await checkSizes(folder, models);
+  const { tokens, width, pooled } = models;
+  const examples = new Map(models.examples.map((entry) => [entry.key, entry]));
+  const captions = new Map(models.captions.map((entry) => [entry.caption, entry]));
   const floats = async (file: string, offset: number, shape: Shape) => {
     const dtype = description.dtype === "float16" ? "F16" : "F32";
     const bytes = count(shape) * dtypeSizes[dtype];
@@ -62,9 +62,9 @@ export async function openCache(folder: string): Promise<LatentCache> {
   return {
     folder,
     description,
-    keysByBucket: byBucket(catalogue.examples),
+    keysByBucket: byBucket(models.examples),
     textShape: [tokens, width],
-    empty: await embeddings(catalogue.captions[0]!),
+    empty: await embeddings(models.captions[0]!),
     zeros: {
       promptEmbeds: new Float32Array(tokens * width),
       ...(pooled !== null && { pooled: new Float32Array(pooled) }),
@@ -125,7 +125,7 @@ function unknown(folder: string, key: string): never {
 }
 
 /** Each shard must be there with as many bytes as it was written with. */
-async function checkSizes(folder: string, { files }: Catalogue): Promise<void> {
+async function checkSizes(folder: string, { files }: CacheIndex): Promise<void> {
   for (const [name, bytes] of Object.entries(files)) {
     const file = path.join(folder, name);
     if ((await kindOf(file)) === undefined) {

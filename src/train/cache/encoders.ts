@@ -35,7 +35,7 @@ export async function encodeCaption(
 }
 
 /** pixels: [3, height, width] in -1..1 -> `encoded`, as the autoencoder gives it: not sampled, not scaled. */
-export async function encodePicture(
+export async function encodeExample(
   { vae }: Components,
   { key, pixels, size }: { key: string; pixels: Float32Array; size: Size },
 ): Promise<Row> {

@@ -17,9 +17,9 @@ export function aspectBuckets(resolution: number, { step = 64 }: { readonly step
     throw new InvalidRequest("resolution", resolution, `${rule} Nearest: ${nearest}.`);
   }
   const sides = Array.from({ length: (2 * resolution) / step }, (_, i) => (i + 1) * step);
-  const fitting = sides.filter((side) => side >= resolution / 2);
-  return fitting
-    .flatMap((height) => fitting.map((width) => ({ height, width })))
+  const planMemory = sides.filter((side) => side >= resolution / 2);
+  return planMemory
+    .flatMap((height) => planMemory.map((width) => ({ height, width })))
     .filter(
       ({ height, width }) => height * width <= resolution ** 2 && height * width >= 0.9 * resolution ** 2,
     )
@@ -27,8 +27,8 @@ export function aspectBuckets(resolution: number, { step = 64 }: { readonly step
 }
 
 /** The bucket whose aspect ratio is nearest, measured as a factor; of equally near ones the largest. */
-export function nearestBucket(picture: Size, buckets: readonly Size[]): Size {
-  const ratio = Math.log(picture.width / picture.height);
+export function nearestBucket(image: Size, buckets: readonly Size[]): Size {
+  const ratio = Math.log(image.width / image.height);
   const distance = (bucket: Size) => Math.abs(Math.log(bucket.width / bucket.height) - ratio);
   const nearer = (a: Size, b: Size) => {
     const by = distance(a) - distance(b);

@@ -121,11 +121,11 @@ describe("image folder", () => {
   });
 
   test("no row alone decides which column that is", async () => {
-    const pictures = { "a.png": "A", "b.png": "B", "c.png": "C" };
+    const images = { "a.png": "A", "b.png": "B", "c.png": "C" };
     const rows = (...columns: object[]) =>
       jsonLines(...columns.map((one, i) => ({ file_name: `${"abc"[i]}.png`, ...one })));
     const table = { "metadata.jsonl": rows({ license: "MIT", text: null }, { text: "b" }, { text: "c" }) };
-    await files({ ...pictures, ...table });
+    await files({ ...images, ...table });
     let { found, skipped } = await read();
     expect(captions(found)).toEqual({ "b.png": "b", "c.png": "c" });
     expect(skipped).toEqual([{ key: "a.png", reason: 'has no caption in "text"' }]);

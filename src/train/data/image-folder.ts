@@ -7,12 +7,12 @@ import { type Caption, captionOf } from "./caption-choice.js";
 import { captionColumns, named, pickColumn } from "./columns.js";
 import type { Example, Skipped } from "./example.js";
 import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
-import { isPicture } from "./image-names.js";
+import { isImageName } from "./image-names.js";
 import { type MetadataRow, metadataRows } from "./metadata.js";
 import { textOf } from "./reading.js";
 
 /** A picture of the folder with its caption, or the text file the caption is read from when it is needed. */
-type Entry = { readonly picture: DataFile; readonly caption: string | DataFile };
+type Entry = { readonly image: DataFile; readonly caption: string | DataFile };
 type Found = { readonly entries: Entry[]; readonly skipped: Skipped[] };
 
 /** Opens a folder from the list of its files. Throws InvalidRequest if nothing in it has a caption. */
@@ -25,7 +25,7 @@ export async function openImageFolder(
   const { entries, skipped } =
     tables.length > 0 ? await fromTables(tables, files, options) : fromTextFiles(folder, files, options);
   if (entries.length === 0) throw noCaption(folder, skipped);
-  entries.sort((a, b) => byName(a.picture.name, b.picture.name));
+  entries.sort((a, b) => byName(a.image.name, b.image.name));
   return {
     kind: "imagefolder",
     count: entries.length,
@@ -39,10 +39,10 @@ async function* examplesOf(
   onSkip: (skipped: Skipped) => void,
 ): AsyncGenerator<Example> {
   skipped.forEach(onSkip);
-  for (const { picture, caption: source } of entries) {
-    const caption = typeof source === "string" ? { caption: source } : await captionIn(source, picture.name);
-    if ("problem" in caption) onSkip({ key: picture.name, reason: caption.problem });
-    else yield { key: picture.name, ...caption, bytes: () => readFile(picture.path) };
+  for (const { image, caption: source } of entries) {
+    const caption = typeof source === "string" ? { caption: source } : await captionIn(source, image.name);
+    if ("problem" in caption) onSkip({ key: image.name, reason: caption.problem });
+    else yield { key: image.name, ...caption, bytes: () => readFile(image.path) };
   }
 }
 
@@ -60,10 +60,10 @@ function fromTextFiles(
   refuseColumns(folder, { captionColumn, imageColumn });
   const byPath = new Map(files.map((file) => [file.name, file]));
   const found: Found = { entries: [], skipped: [] };
-  for (const picture of files.filter((file) => isPicture(file.name))) {
-    const caption = byPath.get(picture.name.replace(/\.[^.]+$/, ".txt"));
-    if (caption) found.entries.push({ picture, caption });
-    else found.skipped.push({ key: picture.name, reason: "has no .txt file of the same name beside it" });
+  for (const image of files.filter((file) => isImageName(file.name))) {
+    const caption = byPath.get(image.name.replace(/\.[^.]+$/, ".txt"));
+    if (caption) found.entries.push({ image: image, caption });
+    else found.skipped.push({ key: image.name, reason: "has no .txt file of the same name beside it" });
   }
   return found;
 }
@@ -92,14 +92,14 @@ async function fromTables(
       // As in Hugging Face's datasets, `file_name` counts from the folder of its table.
       const key = posix.join(posix.dirname(table.name), name);
       if (entries.has(key)) throw namedTwice(key, row);
-      const picture = byPath.get(key);
+      const image = byPath.get(key);
       const caption = captionOf(row.values[column], { key, column, seed });
-      if (!picture) skipped.set(key, { key, reason: `is absent, but named in ${row.place}` });
+      if (!image) skipped.set(key, { key, reason: `is absent, but named in ${row.place}` });
       else if ("problem" in caption) skipped.set(key, { key, reason: caption.problem });
-      else entries.set(key, { picture, ...caption });
+      else entries.set(key, { image: image, ...caption });
     }
   }
-  for (const { name } of files.filter((file) => isPicture(file.name))) {
+  for (const { name } of files.filter((file) => isImageName(file.name))) {
     if (entries.has(name) || skipped.has(name)) continue;
     skipped.set(name, { key: name, reason: "is not named in any metadata.jsonl or metadata.csv" });
   }

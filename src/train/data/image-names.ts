@@ -4,6 +4,6 @@
 const extensions = /\.(jpe?g|png|webp|gif|tiff?|avif|bmp|heic|heif)$/i;
 
 /** Whether a file's name ends as a picture's does. */
-export function isPicture(name: string): boolean {
+export function isImageName(name: string): boolean {
   return extensions.test(name);
 }

@@ -38,7 +38,7 @@ const listOf = (name: string, element: Omit<SchemaElement, "name" | "repetition_
 ];
 
 // Not valid UTF-8, so that a detour through text would show.
-const pictures = [0, 1, 2].map((n) => Uint8Array.of(0xff, 0xd8, 0x80 + n, 0));
+const images = [0, 1, 2].map((n) => Uint8Array.of(0xff, 0xd8, 0x80 + n, 0));
 const captions = ["zero", "ünö", "two"];
 
 describe("parquet", () => {
@@ -46,14 +46,14 @@ describe("parquet", () => {
     await write("b.parquet", {
       columnData: [
         { name: "id", data: [7, 8, 9], type: "INT32" },
-        { name: "image", data: pictures, type: "BYTE_ARRAY" },
+        { name: "image", data: images, type: "BYTE_ARRAY" },
         { name: "text", data: captions, type: "STRING" },
       ],
       rowGroupSize: 2,
     });
     await write("a.parquet", {
       columnData: [
-        { name: "image", data: [pictures[2]!], type: "BYTE_ARRAY" },
+        { name: "image", data: [images[2]!], type: "BYTE_ARRAY" },
         { name: "text", data: ["first"], type: "STRING" },
       ],
       codec: "UNCOMPRESSED",
@@ -74,9 +74,9 @@ describe("parquet", () => {
         {
           name: "image",
           data: [
-            { bytes: pictures[0], path: "0.jpg" },
+            { bytes: images[0], path: "0.jpg" },
             { bytes: null, path: "1.jpg" },
-            { bytes: pictures[2], path: null },
+            { bytes: images[2], path: null },
           ],
         },
         { name: "text", data: ["zero", "one", null] },
@@ -100,8 +100,8 @@ describe("parquet", () => {
   test("columns are chosen by name, and refused with the fitting ones", async () => {
     const path = await write("t.parquet", {
       columnData: [
-        { name: "photo", data: pictures, type: "BYTE_ARRAY" },
-        { name: "mask", data: pictures.toReversed(), type: "BYTE_ARRAY" },
+        { name: "photo", data: images, type: "BYTE_ARRAY" },
+        { name: "mask", data: images.toReversed(), type: "BYTE_ARRAY" },
         { name: "short", data: captions, type: "STRING" },
         { name: "long", data: captions.toReversed(), type: "STRING" },
       ],
@@ -116,7 +116,7 @@ describe("parquet", () => {
     const file = (name: string, column: string) =>
       write(name, {
         columnData: [
-          { name: "image", data: pictures, type: "BYTE_ARRAY" },
+          { name: "image", data: images, type: "BYTE_ARRAY" },
           { name: column, data: captions, type: "STRING" },
         ],
       });
@@ -133,7 +133,7 @@ describe("parquet", () => {
     const lists = [["zero", null], ["ünö", "ünö"], [], null];
     const path = await write("t.parquet", {
       columnData: [
-        { name: "image", data: [...pictures, pictures[0]!] },
+        { name: "image", data: [...images, images[0]!] },
         { name: "text", data: lists },
         { name: "boxes", data: [[1], [2], [3], [4]] },
       ],

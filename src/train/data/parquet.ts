@@ -45,14 +45,14 @@ async function openTable(file: DataFile): Promise<Table> {
 }
 
 function columnsOf(tables: readonly Table[], { imageColumn, captionColumn }: DataOptions): Columns {
-  const fitting = (fits: (column: SchemaTree) => boolean) =>
+  const planMemory = (fits: (column: SchemaTree) => boolean) =>
     tables.map(({ file, metadata }) => ({
       name: file.name,
       columns: names(parquetSchema(metadata).children, fits),
     }));
   return {
-    image: sharedColumn("imageColumn", fitting(holdsBytes), imageColumn),
-    caption: sharedColumn("captionColumn", fitting(holdsTexts), captionColumn),
+    image: sharedColumn("imageColumn", planMemory(holdsBytes), imageColumn),
+    caption: sharedColumn("captionColumn", planMemory(holdsTexts), captionColumn),
   };
 }
 

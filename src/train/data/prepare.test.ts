@@ -21,7 +21,7 @@ async function put(name: string, file: Buffer | string): Promise<void> {
   await writeFile(join(folder, name.replace(/\.\w+$/, ".txt")), `caption of ${name}`);
 }
 
-function picture(height: number, width: number): Promise<Buffer> {
+function image(height: number, width: number): Promise<Buffer> {
   return sharp({ create: { height, width, channels: 3, background: "red" } })
     .jpeg()
     .toBuffer();
@@ -39,8 +39,8 @@ async function prepare(options: Partial<PrepareOptions> = {}) {
 
 describe("prepareExamples", () => {
   test("puts each picture into its bucket, with its caption and time ids", async () => {
-    await put("square.jpg", await picture(200, 200));
-    await put("wide.jpg", await picture(100, 380));
+    await put("square.jpg", await image(200, 200));
+    await put("wide.jpg", await image(100, 380));
     const { found, skipped } = await prepare();
     expect(found.map(({ pixels, ...rest }) => ({ ...rest, elements: pixels.length }))).toEqual([
       {
@@ -63,7 +63,7 @@ describe("prepareExamples", () => {
   });
 
   test("broken, cut off and hopelessly thin pictures are skipped and named", async () => {
-    const good = await picture(150, 150);
+    const good = await image(150, 150);
     await put("broken.png", "no picture");
     await put("cut.jpg", good.subarray(0, good.length / 2));
     await put("good.jpg", good);

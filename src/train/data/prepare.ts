@@ -4,8 +4,8 @@ import { InvalidRequest } from "../../errors.js";
 import { tooManyOpen } from "../../files/file-errors.js";
 import { nearestBucket } from "./buckets.js";
 import type { DataSource, Example, Skipped } from "./example.js";
-import type { Colour, Picture, Size, TimeIds, TransformOptions } from "./transform.js";
-import { coveringSize, decodePicture, transformPicture } from "./transform.js";
+import type { Colour, DecodedImage, Size, TimeIds, TransformOptions } from "./transform.js";
+import { coveringSize, decodeImage, transformImage } from "./transform.js";
 
 /** An example ready for the encoders: `pixels` is [3, size.height, size.width] in -1..1. */
 export type PreparedExample = {
@@ -53,18 +53,18 @@ async function* prepared(
   for await (const example of source.examples((one) => skipped.push(one))) {
     const { key, caption } = example;
     const done = isDone(key);
-    const picture = done ? undefined : await decoded(example, background, skipped);
+    const image = done ? undefined : await decoded(example, background, skipped);
     if (done) usable += 1;
-    if (!picture) continue;
-    const size = nearestBucket(picture, sizes);
-    if (isSliver(picture, size)) {
+    if (!image) continue;
+    const size = nearestBucket(image, sizes);
+    if (isSliver(image, size)) {
       skipped.push({
         key,
-        reason: `${picture.width}x${picture.height} pixels are too narrow: a crop keeps less than 1/64`,
+        reason: `${image.width}x${image.height} pixels are too narrow: a crop keeps less than 1/64`,
       });
       continue;
     }
-    const { pixels, timeIds } = transformPicture(picture, size, random(key), transform);
+    const { pixels, timeIds } = transformImage(image, size, random(key), transform);
     usable += 1;
     yield { key, caption, size, pixels, timeIds };
   }
@@ -72,8 +72,8 @@ async function* prepared(
 }
 
 /** Whether nearly all would be cropped away; enlarging a thin strip to cover the target also fills memory. */
-function isSliver(picture: Size, target: Size): boolean {
-  const { height, width } = coveringSize(picture, target);
+function isSliver(image: Size, target: Size): boolean {
+  const { height, width } = coveringSize(image, target);
   return height * width > 64 * target.height * target.width;
 }
 
@@ -81,9 +81,9 @@ async function decoded(
   example: Example,
   background: Colour | undefined,
   skipped: Skipped[],
-): Promise<Picture | undefined> {
+): Promise<DecodedImage | undefined> {
   try {
-    return await decodePicture(await example.bytes(), background ? { background } : {});
+    return await decodeImage(await example.bytes(), background ? { background } : {});
   } catch (error) {
     // Not this file's fault, but the process's or the machine's.
     if (tooManyOpen(error)) throw error;

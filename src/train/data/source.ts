@@ -5,7 +5,7 @@ import { InvalidRequest, listed } from "../../errors.js";
 import { ifThere, kindOf, readdir } from "../../files/file-system.js";
 import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
 import { openImageFolder } from "./image-folder.js";
-import { isPicture } from "./image-names.js";
+import { isImageName } from "./image-names.js";
 import { openParquet } from "./parquet.js";
 import { openWebDataset } from "./webdataset.js";
 
@@ -31,8 +31,8 @@ async function openFolder(folder: string, options: DataOptions): Promise<DataSou
   const files = await filesIn(folder);
   const tars = files.filter((file) => file.name.endsWith(".tar"));
   const parquets = files.filter((file) => file.name.endsWith(".parquet"));
-  const pictures = files.filter((file) => isPicture(file.name));
-  const kinds = { ".tar": tars.length, ".parquet": parquets.length, pictures: pictures.length };
+  const images = files.filter((file) => isImageName(file.name));
+  const kinds = { ".tar": tars.length, ".parquet": parquets.length, pictures: images.length };
   const present = Object.entries(kinds).filter(([, count]) => count > 0);
   if (present.length > 1) {
     const got = present.map(([kind, count]) => `${count} ${kind}`).join(", ");

@@ -2,7 +2,7 @@
 
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
-import { coveringSize, decodePicture, type Picture, transformPicture } from "./transform.js";
+import { coveringSize, type DecodedImage, decodeImage, transformImage } from "./transform.js";
 
 const red = [255, 0, 0];
 const green = [0, 255, 0];
@@ -10,25 +10,25 @@ const blue = [0, 0, 255];
 const yellow = [255, 255, 0];
 
 /** A picture from a function of row and column. */
-function paint(height: number, width: number, colour: (y: number, x: number) => number[]): Picture {
+function paint(height: number, width: number, colour: (y: number, x: number) => number[]): DecodedImage {
   const rows = Array.from({ length: height }, (_, y) =>
     Array.from({ length: width }, (_, x) => colour(y, x)),
   );
   return { height, width, data: Uint8Array.from(rows.flat(2)) };
 }
 
-const raw = ({ height, width, data }: Picture, channels: 1 | 2 | 3 | 4 = 3) =>
+const raw = ({ height, width, data }: DecodedImage, channels: 1 | 2 | 3 | 4 = 3) =>
   sharp(data, { raw: { height, width, channels } });
 
 /** Four flat quarters: red and green above blue and yellow. */
-function quarters(height: number, width: number): Picture {
+function quarters(height: number, width: number): DecodedImage {
   return paint(height, width, (y, x) =>
     y < height / 2 ? (x < width / 2 ? red : green) : x < width / 2 ? blue : yellow,
   );
 }
 
 /** Colours near the four corners: top left, top right, bottom left, bottom right. */
-function corners({ height, width, data }: Picture): number[][] {
+function corners({ height, width, data }: DecodedImage): number[][] {
   const at = (y: number, x: number) => [...data.subarray((y * width + x) * 3, (y * width + x) * 3 + 3)];
   const [bottom, right] = [height - 2, width - 2];
   return [at(1, 1), at(1, right), at(bottom, 1), at(bottom, right)];
@@ -55,17 +55,17 @@ describe("decodePicture", () => {
     [8, 12, 8, [green, yellow, red, blue]],
   ])("EXIF orientation %i is applied", async (orientation, height, width, expected) => {
     const file = await raw(quarters(8, 12)).withMetadata({ orientation }).png().toBuffer();
-    const picture = await decodePicture(file);
-    expect([picture.height, picture.width]).toEqual([height, width]);
-    expect(corners(picture)).toEqual(expected);
+    const image = await decodeImage(file);
+    expect([image.height, image.width]).toEqual([height, width]);
+    expect(corners(image)).toEqual(expected);
   });
 
   test("alpha is laid over white, or over the background given", async () => {
     const half = { height: 1, width: 2, data: Uint8Array.of(255, 0, 0, 128, 10, 20, 30, 0) };
     const file = await raw(half, 4).png().toBuffer();
     // 255 (1 - 128/255) = 127
-    expect([...(await decodePicture(file)).data]).toEqual([255, 127, 127, 255, 255, 255]);
-    const onBlue = await decodePicture(file, { background: [0, 0, 255] });
+    expect([...(await decodeImage(file)).data]).toEqual([255, 127, 127, 255, 255, 255]);
+    const onBlue = await decodeImage(file, { background: [0, 0, 255] });
     expect([...onBlue.data]).toEqual([128, 0, 127, 0, 0, 255]);
   });
 
@@ -76,7 +76,7 @@ describe("decodePicture", () => {
       .png()
       .toBuffer();
     expect((await sharp(file).metadata()).depth).toBe("ushort");
-    expect([...(await decodePicture(file)).data]).toEqual([0, 128, 255, 200, 7, 1]);
+    expect([...(await decodeImage(file)).data]).toEqual([0, 128, 255, 200, 7, 1]);
   });
 
   test("16-bit alpha is laid over the background too", async () => {
@@ -86,7 +86,7 @@ describe("decodePicture", () => {
       .png()
       .toBuffer();
     expect((await sharp(file).metadata()).depth).toBe("ushort");
-    expect([...(await decodePicture(file)).data]).toEqual([255, 255, 255, 255, 0, 0]);
+    expect([...(await decodeImage(file)).data]).toEqual([255, 255, 255, 255, 0, 0]);
   });
 
   test.each([8, 16])("%i-bit grey, with and without alpha, becomes RGB", async (bits) => {
@@ -101,37 +101,37 @@ describe("decodePicture", () => {
       channels: 1,
       depth: bits === 8 ? "uchar" : "ushort",
     });
-    expect([...(await decodePicture(grey)).data]).toEqual([0, 0, 0, 77, 77, 77, 255, 255, 255]);
+    expect([...(await decodeImage(grey)).data]).toEqual([0, 0, 0, 77, 77, 77, 255, 255, 255]);
     const alpha = await sharp(of(0, 255, 0, 0), { raw: { height: 1, width: 2, channels: 2 } })
       .toColourspace(space)
       .png()
       .toBuffer();
-    expect([...(await decodePicture(alpha)).data]).toEqual([0, 0, 0, 255, 255, 255]);
+    expect([...(await decodeImage(alpha)).data]).toEqual([0, 0, 0, 255, 255, 255]);
   });
 
   test("palettes and CMYK become RGB", async () => {
     const palette = await raw(quarters(8, 8)).png({ palette: true }).toBuffer();
-    expect(corners(await decodePicture(palette))).toEqual([red, green, blue, yellow]);
+    expect(corners(await decodeImage(palette))).toEqual([red, green, blue, yellow]);
     const white = paint(8, 8, () => [255, 255, 255]);
     const cmyk = await raw(white).toColourspace("cmyk").jpeg().toBuffer();
     expect((await sharp(cmyk).metadata()).space).toBe("cmyk");
-    expect(Math.min(...(await decodePicture(cmyk)).data)).toBeGreaterThan(250);
+    expect(Math.min(...(await decodeImage(cmyk)).data)).toBeGreaterThan(250);
   });
 
   test("a broken file and one that was cut off reject", async () => {
     const noise = paint(64, 64, (y, x) => [(y * 37 + x * 91) % 256, (y * x) % 256, (y * 11) % 256]);
     for (const file of [await raw(noise).jpeg().toBuffer(), await raw(noise).png().toBuffer()]) {
-      await expect(decodePicture(file.subarray(0, file.length / 2))).rejects.toThrow();
+      await expect(decodeImage(file.subarray(0, file.length / 2))).rejects.toThrow();
     }
-    await expect(decodePicture(Buffer.from("no picture"))).rejects.toThrow();
-    await expect(decodePicture(new Uint8Array(0))).rejects.toThrow();
+    await expect(decodeImage(Buffer.from("no picture"))).rejects.toThrow();
+    await expect(decodeImage(new Uint8Array(0))).rejects.toThrow();
   });
 });
 
 describe("transformPicture", () => {
   test("values go from 0..255 to -1..1, one plane per channel", async () => {
-    const picture = paint(2, 2, (y, x) => [y === 0 ? 255 : 0, x === 0 ? 51 : 204, 128]);
-    const { pixels } = await transformPicture(picture, { height: 2, width: 2 }, noChance);
+    const image = paint(2, 2, (y, x) => [y === 0 ? 255 : 0, x === 0 ? 51 : 204, 128]);
+    const { pixels } = await transformImage(image, { height: 2, width: 2 }, noChance);
     expect([...pixels.subarray(0, 8)]).toEqual(
       [1, 1, -1, -1, -0.6, 0.6, -0.6, 0.6].map((v) => expect.closeTo(v, 6)),
     );
@@ -141,13 +141,13 @@ describe("transformPicture", () => {
 
   test("time ids are original height and width, crop's top and left, target height and width", async () => {
     // 300 wide, 200 high: short side to 64, long side to int(64 * 300 / 200) = 96, (96 - 64) / 2 = 16.
-    const picture = quarters(200, 300);
-    const wide = await transformPicture(picture, { height: 64, width: 64 }, noChance);
+    const image = quarters(200, 300);
+    const wide = await transformImage(image, { height: 64, width: 64 }, noChance);
     expect(wide.timeIds).toEqual([200, 300, 0, 16, 64, 64]);
-    const tall = await transformPicture(quarters(300, 200), { height: 64, width: 64 }, noChance);
+    const tall = await transformImage(quarters(300, 200), { height: 64, width: 64 }, noChance);
     expect(tall.timeIds).toEqual([300, 200, 16, 0, 64, 64]);
     // Small pictures are enlarged, and keep their original size in the ids.
-    const small = await transformPicture(quarters(10, 20), { height: 64, width: 64 }, noChance);
+    const small = await transformImage(quarters(10, 20), { height: 64, width: 64 }, noChance);
     expect(small.timeIds).toEqual([10, 20, 0, 32, 64, 64]);
   });
 
@@ -159,7 +159,7 @@ describe("transformPicture", () => {
   ])(
     "a centered crop out of %i columns begins at %i, as Python rounds halves to even",
     async (width, left) => {
-      const ids = (await transformPicture(quarters(64, width), { height: 64, width: 64 }, noChance)).timeIds;
+      const ids = (await transformImage(quarters(64, width), { height: 64, width: 64 }, noChance)).timeIds;
       expect(ids).toEqual([64, width, 0, left, 64, 64]);
     },
   );
@@ -183,9 +183,9 @@ describe("transformPicture", () => {
 
   test("the pixels are those the time ids speak of", async () => {
     // Each pixel tells its own place, so a crop can be read back.
-    const picture = paint(8, 20, (y, x) => [x, y, 0]);
+    const image = paint(8, 20, (y, x) => [x, y, 0]);
     const byte = (value: number | undefined) => Math.round((value! + 1) * 127.5);
-    const { pixels, timeIds } = await transformPicture(picture, { height: 8, width: 8 }, fixed(0, 0.5), {
+    const { pixels, timeIds } = await transformImage(image, { height: 8, width: 8 }, fixed(0, 0.5), {
       crop: "random",
     });
     // 13 places for the left edge: floor(0.5 * 13) = 6
@@ -195,25 +195,25 @@ describe("transformPicture", () => {
   });
 
   test("mirroring comes before the crop, so that left counts in the mirrored picture", async () => {
-    const picture = paint(8, 20, (_, x) => [x, 0, 0]);
+    const image = paint(8, 20, (_, x) => [x, 0, 0]);
     const byte = (value: number | undefined) => Math.round((value! + 1) * 127.5);
     const options = { crop: "random", flip: true } as const;
-    const mirrored = await transformPicture(picture, { height: 8, width: 8 }, fixed(0.49, 0, 0.99), options);
+    const mirrored = await transformImage(image, { height: 8, width: 8 }, fixed(0.49, 0, 0.99), options);
     expect(mirrored.timeIds).toEqual([8, 20, 0, 12, 8, 8]);
     // Column 12 of the mirrored picture is column 19 - 12 = 7 of the original.
     expect([0, 7].map((x) => byte(mirrored.pixels[x]))).toEqual([7, 0]);
-    const plain = await transformPicture(picture, { height: 8, width: 8 }, fixed(0.5, 0, 0.99), options);
+    const plain = await transformImage(image, { height: 8, width: 8 }, fixed(0.5, 0, 0.99), options);
     expect([0, 7].map((x) => byte(plain.pixels[x]))).toEqual([12, 19]);
   });
 
   test("random crops reach both ends and nothing beyond", async () => {
-    const picture = paint(10, 8, (y) => [y, 0, 0]);
+    const image = paint(10, 8, (y) => [y, 0, 0]);
     for (const [draw, top] of [
       [0, 0],
       [0.34, 1],
       [0.9999, 2],
     ] as const) {
-      const cut = await transformPicture(picture, { height: 8, width: 8 }, fixed(draw, 0), {
+      const cut = await transformImage(image, { height: 8, width: 8 }, fixed(draw, 0), {
         crop: "random",
       });
       expect(cut.timeIds[2]).toBe(top);
@@ -222,7 +222,7 @@ describe("transformPicture", () => {
 
   test("resizing keeps flat areas flat and corners in their places", async () => {
     const target = { height: 32, width: 48 };
-    const { pixels } = await transformPicture(quarters(200, 300), target, noChance);
+    const { pixels } = await transformImage(quarters(200, 300), target, noChance);
     const at = (y: number, x: number) => [0, 1, 2].map((c) => pixels[(c * 32 + y) * 48 + x]);
     expect([at(2, 2), at(2, 45), at(29, 2), at(29, 45)]).toEqual([
       [1, -1, -1],
@@ -234,8 +234,8 @@ describe("transformPicture", () => {
 
   test("resizing is the Lanczos filter of width 3 stretched by the scale, as Pillow's is", async () => {
     // A white line, 1 of 48 columns, shrunk by 3: a new column is lanczos(distance of the centres / 3) / sum.
-    const picture = paint(48, 48, (_, x) => (x === 23 ? [255, 255, 255] : [0, 0, 0]));
-    const { pixels } = await transformPicture(picture, { height: 16, width: 16 }, noChance);
+    const image = paint(48, 48, (_, x) => (x === 23 ? [255, 255, 255] : [0, 0, 0]));
+    const { pixels } = await transformImage(image, { height: 16, width: 16 }, noChance);
     const sinc = (x: number) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
     const lanczos = (x: number) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0);
     for (let column = 0; column < 16; column++) {

@@ -1,19 +1,19 @@
 /** @file From a picture's file to what the VAE encodes, with SDXL's size and crop conditioning. */
 
 import sharp from "sharp";
-import { resizePicture } from "../../image/resize.js";
+import { resizeImage } from "../../image/resize.js";
 import { below } from "./seeded.js";
 
 export type Size = { readonly height: number; readonly width: number };
 
 /** 8-bit RGB, rows from the top: `data` is [height, width, 3]. */
-export type Picture = Size & { readonly data: Uint8Array };
+export type DecodedImage = Size & { readonly data: Uint8Array };
 
 /** Original height and width, crop's top and left, target height and width. */
 export type TimeIds = readonly [number, number, number, number, number, number];
 
 /** `pixels` is [3, height, width] in -1..1. */
-export type TransformedPicture = Size & { readonly pixels: Float32Array; readonly timeIds: TimeIds };
+export type TransformedImage = Size & { readonly pixels: Float32Array; readonly timeIds: TimeIds };
 
 export type Colour = readonly [red: number, green: number, blue: number];
 
@@ -22,10 +22,10 @@ export type Colour = readonly [red: number, green: number, blue: number];
  * over `background` (0..255, default white), 16-bit reduced and grey widened. Rejects if the file is broken
  * or cut off.
  */
-export async function decodePicture(
+export async function decodeImage(
   bytes: Uint8Array,
   { background = [255, 255, 255] }: { readonly background?: Colour } = {},
-): Promise<Picture> {
+): Promise<DecodedImage> {
   const [r, g, b] = background;
   const { data, info } = await sharp(bytes, { failOn: "error" })
     .autoOrient()
@@ -49,14 +49,14 @@ export type TransformOptions = {
  * time ids are those of Diffusers' `train_text_to_image_sdxl.py`: the original size is the one before resizing, the
  * crop's corner is counted in the resized and already mirrored picture. Draws in order: mirror, top, left.
  */
-export function transformPicture(
-  picture: Picture,
+export function transformImage(
+  image: DecodedImage,
   target: Size,
   random: () => number,
   { crop = "center", flip = false }: TransformOptions = {},
-): TransformedPicture {
-  const cover = coveringSize(picture, target);
-  const resized = resizePicture(picture, cover.width, cover.height);
+): TransformedImage {
+  const cover = coveringSize(image, target);
+  const resized = resizeImage(image, cover.width, cover.height);
   const mirrored = flip && random() < 0.5;
   const spare = { height: resized.height - target.height, width: resized.width - target.width };
   const top = crop === "random" ? below(spare.height + 1, random) : halfToEven(spare.height);
@@ -65,16 +65,16 @@ export function transformPicture(
     height: target.height,
     width: target.width,
     pixels: cutOut(resized, target, { top, left, mirrored }),
-    timeIds: [picture.height, picture.width, top, left, target.height, target.width],
+    timeIds: [image.height, image.width, top, left, target.height, target.width],
   };
 }
 
 /** The smallest size of the picture's shape that covers the target; for a square, torchvision's `Resize`. */
-export function coveringSize(picture: Size, target: Size): Size {
+export function coveringSize(image: Size, target: Size): Size {
   // torchvision truncates the longer side instead of rounding it.
-  return target.height * picture.width >= target.width * picture.height
-    ? { height: target.height, width: Math.floor((target.height * picture.width) / picture.height) }
-    : { height: Math.floor((target.width * picture.height) / picture.width), width: target.width };
+  return target.height * image.width >= target.width * image.height
+    ? { height: target.height, width: Math.floor((target.height * image.width) / image.height) }
+    : { height: Math.floor((target.width * image.height) / image.width), width: target.width };
 }
 
 /** Half of `spare`, .5 going to the even neighbour: Python's `round`, which centers the script's crop. */
@@ -85,7 +85,7 @@ function halfToEven(spare: number): number {
 
 type Cut = { readonly top: number; readonly left: number; readonly mirrored: boolean };
 
-function cutOut(picture: Picture, target: Size, { top, left, mirrored }: Cut): Float32Array {
+function cutOut(image: DecodedImage, target: Size, { top, left, mirrored }: Cut): Float32Array {
   const pixels = new Float32Array(3 * target.height * target.width);
   // In float32 as ToTensor and Normalize(0.5, 0.5) compute it, so that equal bytes give equal bits.
   const values = Float32Array.from({ length: 256 }, (_, byte) => (Math.fround(byte / 255) - 0.5) / 0.5);
@@ -93,8 +93,8 @@ function cutOut(picture: Picture, target: Size, { top, left, mirrored }: Cut): F
   for (let channel = 0; channel < 3; channel++) {
     for (let y = 0; y < target.height; y++) {
       for (let x = 0; x < target.width; x++) {
-        const column = mirrored ? picture.width - 1 - left - x : left + x;
-        pixels[at++] = values[picture.data[((top + y) * picture.width + column) * 3 + channel]!]!;
+        const column = mirrored ? image.width - 1 - left - x : left + x;
+        pixels[at++] = values[image.data[((top + y) * image.width + column) * 3 + channel]!]!;
       }
     }
   }

@@ -62,14 +62,14 @@ describe("WebDataset", () => {
 
   test("long names and pictures larger than a read are whole", async () => {
     const name = `${"long/".repeat(40)}0001`;
-    const picture = Buffer.alloc(300_001, "0123456789abc");
+    const image = Buffer.alloc(300_001, "0123456789abc");
     const tar = await tarOf([
-      [`${name}.jpg`, picture],
+      [`${name}.jpg`, image],
       [`${name}.txt`, "caption"],
     ]);
     const [example] = (await read(tar)).found;
     expect(example?.slice(0, 2)).toEqual([`s.tar#${name}`, "caption"]);
-    expect(example?.[2] === picture.toString()).toBe(true);
+    expect(example?.[2] === image.toString()).toBe(true);
   });
 
   test("captionColumn names a JSON field or another text member", async () => {

@@ -9,13 +9,13 @@ import { type Decoded, decodeText } from "../../files/text-file.js";
 import { type Caption, captionOf } from "./caption-choice.js";
 import { captionColumns, named, pickColumn, usualColumn } from "./columns.js";
 import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
-import { isPicture } from "./image-names.js";
+import { isImageName } from "./image-names.js";
 
 /** Where a picture lies in its shard; captions are read at once. Keyed by extension. */
 type Place = { readonly offset: number; readonly size: number };
 type Sample = {
   readonly name: string;
-  readonly pictures: Map<string, Place>;
+  readonly images: Map<string, Place>;
   readonly texts: Map<string, Decoded>;
 };
 
@@ -46,14 +46,14 @@ async function* examplesOf(
       const key = `${shard.name}#${sample.name}`;
       const twice = seen.has(key);
       seen.add(key);
-      const picture = twice ? "has members apart from each other in the shard" : pictureOf(sample, reading);
-      if (typeof picture === "string") {
-        onSkip({ key, reason: picture });
+      const image = twice ? "has members apart from each other in the shard" : imageOf(sample, reading);
+      if (typeof image === "string") {
+        onSkip({ key, reason: image });
         continue;
       }
       const caption = await captionIn(sample, key, reading);
       if ("problem" in caption) onSkip({ key, reason: caption.problem });
-      else yield { key, ...caption, bytes: () => read(shard, picture) };
+      else yield { key, ...caption, bytes: () => read(shard, image) };
     }
   }
 }
@@ -64,9 +64,9 @@ async function* samples(shard: DataFile): AsyncGenerator<Sample> {
   for await (const { name, extension, content } of members(shard)) {
     if (sample?.name !== name) {
       if (sample) yield sample;
-      sample = { name, pictures: new Map(), texts: new Map() };
+      sample = { name, images: new Map(), texts: new Map() };
     }
-    if ("offset" in content) sample.pictures.set(extension, content);
+    if ("offset" in content) sample.images.set(extension, content);
     else sample.texts.set(extension, content);
   }
   if (sample) yield sample;
@@ -103,20 +103,20 @@ async function memberOf(entry: Entry): Promise<Member | undefined> {
   if (!parts) return undefined;
   const name = parts[1]!;
   const extension = parts[2]!.toLowerCase();
-  if (isPicture(`.${extension}`)) return { name, extension, content: placeOf(entry) };
+  if (isImageName(`.${extension}`)) return { name, extension, content: placeOf(entry) };
   if (!/(^|\.)(txt|json)$/.test(extension)) return undefined;
   return { name, extension, content: decodeText(await buffer(entry)) };
 }
 
 /** The picture, or why there is none. */
-function pictureOf({ pictures }: Sample, { imageColumn }: DataOptions): Place | string {
-  const extension = imageColumn ?? [...pictures.keys()][0];
-  const picture = extension === undefined ? undefined : pictures.get(extension.toLowerCase());
-  if (!picture) return imageColumn ? `has no .${imageColumn} member` : "has no picture";
-  if (!imageColumn && pictures.size > 1) {
-    return `has ${pictures.size} pictures (${[...pictures.keys()].join(", ")}); choose one by imageColumn`;
+function imageOf({ images }: Sample, { imageColumn }: DataOptions): Place | string {
+  const extension = imageColumn ?? [...images.keys()][0];
+  const image = extension === undefined ? undefined : images.get(extension.toLowerCase());
+  if (!image) return imageColumn ? `has no .${imageColumn} member` : "has no picture";
+  if (!imageColumn && images.size > 1) {
+    return `has ${images.size} pictures (${[...images.keys()].join(", ")}); choose one by imageColumn`;
   }
-  return picture;
+  return image;
 }
 
 /** The caption: the wanted text member or JSON field, else `.txt`, else the data's usual field of `.json`. */
