@@ -1,6 +1,6 @@
 /**
- * @file The model inside, from command to file: one picture, and what each further one adds.
- * `npx tsx bench/first-picture.ts`, after a build.
+ * @file The model inside, from command to file: one image, and what each further one adds.
+ * `npx tsx bench/first-image.ts`, after a build.
  */
 
 import { execFile } from "node:child_process";
@@ -38,5 +38,5 @@ for (let turn = 0; turn < turns; turn++) {
   further.push(((await seconds(1 + more)) - one) / more);
 }
 await rm(folder, { recursive: true });
-console.log(`first picture: ${quartiles(first)}`);
+console.log(`first image: ${quartiles(first)}`);
 console.log(`each further one: ${quartiles(further)}`);

@@ -20,7 +20,7 @@ import { InvalidRequest } from "../src/errors.js";
 const cli = fileURLToPath(new URL("../src/cli/main.ts", import.meta.url));
 const [images, pixels, steps] = [2, 128, 2];
 
-/** Pictures of noise with captions, as Diffusers' imagefolder has them. */
+/** Images of noise with captions, as Diffusers' imagefolder has them. */
 async function writeData(folder: string): Promise<void> {
   mkdirSync(folder, { recursive: true });
   const lines: string[] = [];
@@ -29,11 +29,11 @@ async function writeData(folder: string): Promise<void> {
       { length: 3 * pixels * pixels },
       (_, j) => ((j + i) * 7919 + (j >> 7) * 31) % 256,
     );
-    const name = `picture-${i}.png`;
+    const name = `image-${i}.png`;
     await sharp(data, { raw: { width: pixels, height: pixels, channels: 3 } })
       .png()
       .toFile(path.join(folder, name));
-    lines.push(JSON.stringify({ file_name: name, text: `a picture of noise, number ${i}` }));
+    lines.push(JSON.stringify({ file_name: name, text: `an image of noise, number ${i}` }));
   }
   writeFileSync(path.join(folder, "metadata.jsonl"), `${lines.join("\n")}\n`);
 }

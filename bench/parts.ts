@@ -4,7 +4,7 @@
  *
  *     npx tsx bench/parts.ts FOLDER [--sizes 512,768,1024] [--parts text_encoder,unet,vae,...] [--batch 1]
  *
- * `--batch` is the rows of one run of U-Net and text encoders: 2 is one picture with guidance.
+ * `--batch` is the rows of one run of U-Net and text encoders: 2 is one image with guidance.
  */
 
 import { execFileSync } from "node:child_process";

@@ -1,6 +1,6 @@
 /**
- * @file What HTTP adds to a picture: `koala serve` in a process of its own, asked over a socket, in turns with the bare
- * pipeline in this one (both encode a PNG); how quickly /healthz answers while it paints and while it does not; and
+ * @file What HTTP adds to an image: `koala serve` in a process of its own, asked over a socket, in turns with the bare
+ * pipeline in this one (both encode a PNG); how quickly /healthz answers while it generates and while it does not; and
  * batches against singles, which decides src/serve/batch.ts.
  *
  *     npx tsx bench/serve.ts [FOLDER] [--pixels 256] [--steps 8] [--pairs 24] [--seconds 10] [--only http|health|batch]
@@ -59,7 +59,7 @@ async function served(): Promise<{ url: string; stop: () => Promise<void> }> {
 const post = (url: string, body: object) =>
   fetch(url, { method: "POST", body: JSON.stringify(body), headers: { "content-type": "application/json" } });
 
-/** As an OpenAI client asks: one request, the picture in its answer. */
+/** As an OpenAI client asks: one request, the image in its answer. */
 async function byOpenai(url: string, seed: number): Promise<void> {
   const size = `${pixels}x${pixels}`;
   const answer = await post(`${url}/v1/images/generations`, {
@@ -144,7 +144,7 @@ async function measureHealth(url: string): Promise<void> {
     for (let seed = 0; !end(); seed++) await byJob(url, seed);
   };
   const [took] = await Promise.all([probe(end), paint(), paint()]);
-  show("while painting", took);
+  show("while generating", took);
 }
 
 async function measureBatches(pipe: DiffusionPipeline): Promise<void> {

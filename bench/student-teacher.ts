@@ -1,5 +1,5 @@
 /**
- * @file The model inside against its teacher: the same nine pictures in turns, after one turn that is not counted.
+ * @file The model inside against its teacher: the same nine images in turns, after one turn that is not counted.
  * `npx tsx bench/student-teacher.ts`, after a build.
  */
 
@@ -25,7 +25,7 @@ await Promise.all([student.close(), teacher.close()]);
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 const [a, b] = [median(rows.map(([x]) => x)), median(rows.map(([, x]) => x))];
 const ratios = rows.map(([x, y]) => x / y).toSorted((x, y) => x - y);
-console.log(`student ${a.toFixed(3)} s a picture, teacher ${b.toFixed(3)} s`);
+console.log(`student ${a.toFixed(3)} s an image, teacher ${b.toFixed(3)} s`);
 console.log(
   `student / teacher: ${median(ratios).toFixed(2)} (${ratios[0]!.toFixed(2)} to ${ratios.at(-1)!.toFixed(2)})`,
 );

@@ -1,6 +1,6 @@
 /**
- * @file Pictures per second by two workers against one, each with one thread, over one Redis, in turns: both are there
- * all the time, and the second is stopped (SIGSTOP) while the first paints alone. Needs redis-server.
+ * @file Images per second by two workers against one, each with one thread, over one Redis, in turns: both are there
+ * all the time, and the second is stopped (SIGSTOP) while the first generates alone. Needs redis-server.
  *
  *     npx tsx bench/workers.ts [--model FOLDER] [--pixels 256] [--steps 8] [--jobs 12] [--pairs 20]
  */
@@ -38,7 +38,7 @@ async function ended(queue: JobQueue, id: string): Promise<void> {
 }
 
 let seed = 0;
-/** Pictures per second. */
+/** Images per second. */
 async function speed(jobs = Number(values.jobs)): Promise<number> {
   const [pixels, steps] = [Number(values.pixels), Number(values.steps)];
   const requests = await Promise.all(
@@ -80,11 +80,11 @@ for (let i = 0; i < Number(values.pairs); i++) {
 two.signal("SIGCONT");
 const alone = rows.map((row) => row.alone);
 console.log(
-  `one worker:  ${told(alone)} pictures/s; from one turn to the next ${told(
+  `one worker:  ${told(alone)} images/s; from one turn to the next ${told(
     alone.slice(1).map((x, i) => x / alone[i]!),
   )} times`,
 );
-console.log(`two workers: ${told(rows.map(({ both }) => both))} pictures/s`);
+console.log(`two workers: ${told(rows.map(({ both }) => both))} images/s`);
 console.log(`two against one, ${rows.length} pairs: ${told(rows.map((row) => row.both / row.alone))} times`);
 await queue.close({ graceSeconds: 0 });
 await Promise.all([one, two].map((worker) => worker.kill("SIGTERM")));

@@ -6,7 +6,7 @@ const model = process.argv[2] ?? "golden/data/pipelines/koala-1b-tiny";
 const pipe = await StableDiffusionXLPipeline.fromPretrained(model, { dtype: "float16" });
 pipe.scheduler = EulerDiscreteScheduler.fromConfig(pipe.scheduler.config, { timestepSpacing: "trailing" });
 
-const prompt = "A portrait painting of a Golden Retriever like Leonard da Vinci";
+const prompt = "A portrait generation of a Golden Retriever like Leonard da Vinci";
 const negativePrompt = "worst quality, low quality, illustration, low resolution";
 const { images } = await pipe.generate({
   prompt,

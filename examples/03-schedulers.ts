@@ -1,4 +1,4 @@
-/** @file Paints one seed with four schedulers: same noise, four ways to the picture. */
+/** @file Generates one seed with four schedulers: same noise, four ways to the image. */
 
 import {
   DDIMScheduler,

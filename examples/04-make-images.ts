@@ -1,9 +1,9 @@
-/** @file Draws a small data set of captioned pictures, to try distillation on: `out/pictures`. */
+/** @file Draws a small data set of captioned images, to try distillation on: `out/images`. */
 
 import { mkdir, writeFile } from "node:fs/promises";
 import sharp from "sharp";
 
-const folder = process.argv[2] ?? "out/pictures";
+const folder = process.argv[2] ?? "out/images";
 await mkdir(folder, { recursive: true });
 
 const colours = { red: "#d33", green: "#3a3", blue: "#33d", yellow: "#dc3" };
@@ -21,4 +21,4 @@ for (const [colour, fill] of Object.entries(colours)) {
   }
 }
 await writeFile(`${folder}/metadata.jsonl`, `${rows.join("\n")}\n`);
-console.log(`${rows.length} pictures in ${folder}`);
+console.log(`${rows.length} images in ${folder}`);

@@ -10,13 +10,13 @@ import { line, summary } from "./report.js";
 const help = `npm run golden -- [FOLDER] [--only PATTERN] [--threads N]
 
 Compares this build with a folder of golden data (default: golden/data): what Diffusers computed, from
-random numbers and token ids to pictures. A line per table, stage and run:
+random numbers and token ids to images. A line per table, stage and run:
 
   ok    stages/sdxl-tiny/unet.square    3.1e-06 of 1e-04  66 tensors, worst conv_out
 
 that is the largest difference relative to a tensor's largest magnitude (in distil/ also other measures, of
 single numbers, of vectors and of quantiles), the tolerance, and the tensor that uses most of it; for
-runs the PSNR of the picture as well; for a failure the first tensor, in the order of computing, that is out.
+runs the PSNR of the image as well; for a failure the first tensor, in the order of computing, that is out.
 
   --only PATTERN   only rows whose "section/name" contains PATTERN, or matches it if it has * or ?
                    sections: ${Object.keys(sections).join(", ")}

@@ -29,8 +29,8 @@ export const timesteps = ({ data }: Numbers): Bound =>
   Array.from(data as ArrayLike<number>).every(Number.isInteger) ? equal : sigma;
 
 /**
- * Of the tensors of a run; a step's are named `steps.noise_pred[0]`. A run that begins with a picture begins with what
- * a network made of it, and a flat part of a picture loses digits in the norms: Diffusers' own distance between float32
+ * Of the tensors of a run; a step's are named `steps.noise_pred[0]`. A run that begins with an image begins with what
+ * a network made of it, and a flat part of an image loses digits in the norms: Diffusers' own distance between float32
  * and float64 reaches 1.5e-4 there.
  */
 export function ofRun(name: string, numbers: Numbers, { fromPicture }: { fromPicture: boolean }): Bound {

@@ -127,7 +127,7 @@ async function measure(r: Run, work: string, evaluator: Evaluator): Promise<void
 
 const batchSize = 32;
 
-/** The student's errors against the true velocity and the teacher's, on every held-out picture with the same noise. */
+/** The student's errors against the true velocity and the teacher's, on every held-out image with the same noise. */
 async function heldOutErrors(work: string, model: string) {
   const engine = blockingEngine();
   const teacher = path.join(work, "teacher");

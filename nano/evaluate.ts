@@ -1,5 +1,5 @@
 /**
- * @file What the judge makes of a model's pictures: every pair of noun and style, from seeds that no training saw, the
+ * @file What the judge makes of a model's images: every pair of noun and style, from seeds that no training saw, the
  * pairs that training never saw apart from the others.
  */
 

@@ -1,6 +1,6 @@
 /**
  * @file The trained folder as it ships: weights in float16, only what loading needs, and beside it `koala.json` (how to
- * paint with it), `words.json` (what it knows), its card and its notices.
+ * generate with it), `words.json` (what it knows), its card and its notices.
  */
 
 import { cp, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-/** @file Pictures of a model in numbers, and many of them on one sheet. */
+/** @file Images of a model in numbers, and many of them on one sheet. */
 
 import sharp from "sharp";
 import type { RgbImage } from "../src/image/pixels.js";
@@ -7,7 +7,7 @@ import { modelDefaultsOf } from "../src/pipeline/model-defaults.js";
 
 export type Sampling = { steps: number; guidanceScale: number };
 
-/** A model that paints as its `koala.json` advises, or as told. */
+/** A model that generates as its `koala.json` advises, or as told. */
 export async function opened(folder: string, given: Partial<Sampling> = {}) {
   const { defaults } = await modelDefaultsOf(folder);
   const sampling = { steps: defaults.steps ?? 10, guidanceScale: defaults.guidance ?? 3, ...given };
@@ -37,7 +37,7 @@ export async function writeSheet(
   await writeImages(await generateAll(folder, prompts, columns), columns, file);
 }
 
-/** Each prompt's picture, from the seed of its number; so many at once. */
+/** Each prompt's image, from the seed of its number; so many at once. */
 export async function generateAll(
   folder: string,
   prompts: readonly string[],
@@ -51,7 +51,7 @@ export async function generateAll(
   return images;
 }
 
-/** Pictures of 128 px beside and below one another. */
+/** Images of 128 px beside and below one another. */
 export async function writeImages(images: readonly RgbImage[], columns: number, file: string): Promise<void> {
   const rows = Math.ceil(images.length / columns);
   const sheet = sharp({

@@ -25,7 +25,7 @@ const mostMerges = 1200;
  */
 const tableDeviation = 1;
 
-/** `pictures` is the folder of the U-Nets' training pictures, `vae` that of the autoencoder. */
+/** `images` is the folder of the U-Nets' training images, `vae` that of the autoencoder. */
 export async function writeTemplate(
   folder: string,
   { images, vae }: { images: string; vae: string },

@@ -1,4 +1,4 @@
-/** @file What is asked of a picture or a caption: which noun, which style, which background; and the loss of answers. */
+/** @file What is asked of an image or a caption: which noun, which style, which background; and the loss of answers. */
 
 import type { Values } from "../src/engine/engine.js";
 import { add, input, log, mul, reshape, sum, type Tensor } from "../src/tensor/tensor.js";

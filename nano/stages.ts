@@ -32,14 +32,14 @@ export function stages(work: string): Stage[] {
       run: () => command("npm", ["ci", "--prefix", here("")]),
     },
     {
-      name: "pictures",
+      name: "images",
       about: "every drawing on a background, and the chosen nouns with captions",
       done: () => existsSync(at("asked", "metadata.jsonl")),
       run: async () => {
         const data = readData();
         await writeEvery(data, at("every"), counted("drawings"));
-        await writeNouns(data, at("nouns"), counted("pictures"));
-        await writeNouns(shippedData(data), at("asked"), counted("pictures"));
+        await writeNouns(data, at("nouns"), counted("images"));
+        await writeNouns(shippedData(data), at("asked"), counted("images"));
       },
     },
     {
@@ -59,7 +59,7 @@ export function stages(work: string): Stage[] {
     {
       name: "latents",
       about:
-        "the autoencoder again, from the nouns, decoding what a diffusion model paints: latents with noise",
+        "the autoencoder again, from the nouns, decoding what a diffusion model generates: latents with noise",
       ...trainingUnless(begun, path.join(snapshot, "vae"), at("vae"), 1300, [
         ...["train", "--autoencoder", at("autoencoder"), "-d", at("nouns"), ...images],
         ...["--lr", "1.5e-3", "--warmup", "50", "--latent-moments", "0.02", "--latent-noise", "0.2"],
@@ -76,7 +76,7 @@ export function stages(work: string): Stage[] {
     },
     {
       name: "text",
-      about: "the text encoders, which learn to tell words apart before there are pictures",
+      about: "the text encoders, which learn to tell words apart before there are images",
       done: () => begun() || existsSync(at("text", "checkpoints")),
       run: () => teachText(readData(), at("template"), at("text"), 1200),
     },

@@ -1,5 +1,5 @@
 /**
- * @file The text encoders before any picture: they learn to tell nouns, styles and backgrounds apart in captions, as
+ * @file The text encoders before any image: they learn to tell nouns, styles and backgrounds apart in captions, as
  * SDXL's knew language before its U-Net did. Without it the U-Net's training, through which little of a word comes
  * back, needs thousands of steps to separate one noun from another.
  */

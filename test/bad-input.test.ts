@@ -1,4 +1,4 @@
-/** @file Broken models and requests: each ends in an error that names the file or field, never in a crash or a picture. */
+/** @file Broken models and requests: each ends in an error that names the file or field, never in a crash or an image. */
 
 import {
   cpSync,
@@ -164,7 +164,7 @@ describe("a broken folder", () => {
   });
 });
 
-it("a folder of links, as the Hugging Face cache lays it out, paints what the plain folder paints", async () => {
+it("a folder of links, as the Hugging Face cache lays it out, generates what the plain folder generates", async () => {
   const cache = path.join(scratch, "models--someone--koala");
   const blobs = path.join(cache, "blobs");
   const snapshot = path.join(cache, "snapshots/0123");

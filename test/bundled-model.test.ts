@@ -1,4 +1,4 @@
-/** @file The model inside, as a user meets it: it paints what it says it knows, and says what it does not know. */
+/** @file The model inside, as a user meets it: it generates what it says it knows, and says what it does not know. */
 
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
@@ -13,7 +13,7 @@ const main = path.resolve("dist/cli/main.js");
 const folder = await mkdtemp(path.join(tmpdir(), "koala-shipped-"));
 afterAll(() => rm(folder, { recursive: true }));
 
-/** Means of red, green and blue in a square of the picture, 0 to 255. */
+/** Means of red, green and blue in a square of the image, 0 to 255. */
 async function colourAt(file: string, left: number, top: number, side: number) {
   // Cut first: sharp's statistics are those of its input, whatever is done with it.
   const square = sharp(path.join(folder, file)).extract({ left, top, width: side, height: side });
@@ -28,7 +28,7 @@ const koala = (...args: string[]) =>
   promisify(execFile)(process.execPath, [main, "generate", ...args], { cwd: folder });
 
 describe("the model inside", () => {
-  it("paints a red apple on white, and a sunflower on blue where that is asked for", async () => {
+  it("generates a red apple on white, and a sunflower on blue where that is asked for", async () => {
     await koala("a red apple, flat icon", "--seed", "7", "--output", "apple.png");
     const { width, height } = await sharp(path.join(folder, "apple.png")).metadata();
     expect([width, height]).toEqual([128, 128]);
@@ -41,7 +41,7 @@ describe("the model inside", () => {
     expect(corner[2]).toBeGreaterThan(corner[0] + 60);
   });
 
-  it("names a word it does not know and the nearest that it knows, and still paints", async () => {
+  it("names a word it does not know and the nearest that it knows, and still generates", async () => {
     const { stderr } = await koala("a red aple, flat icon", "--seed", "1", "--output", "aple.png");
     expect(stderr).toMatch(/"aple" is not a word this model knows\. Near it:.*apple/);
     expect((await stat(path.join(folder, "aple.png"))).size).toBeGreaterThan(0);

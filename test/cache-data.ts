@@ -16,13 +16,13 @@ export const components = (name: string, vae?: string): Promise<Components> =>
     ...(vae && { vae }),
   });
 
-/** Six pictures with four distinct captions, and a broken one. */
+/** Six images with four distinct captions, and a broken one. */
 export async function makeImageFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true });
   const captions = ["a red boat", "a blue house", "a red boat", "two cats", "a blue house", "a long road"];
   const lines = ["broken", ...captions].map((text, i) => JSON.stringify({ file_name: `${i}.png`, text }));
   await writeFile(path.join(folder, "metadata.jsonl"), lines.join("\n"));
-  await writeFile(path.join(folder, "0.png"), "no picture");
+  await writeFile(path.join(folder, "0.png"), "no image");
   for (let i = 1; i <= captions.length; i++) {
     const [width, height] = i % 2 === 0 ? [80, 50] : [48, 72];
     const data = Uint8Array.from({ length: width! * height! * 3 }, (_, k) => (k * (7 + i)) % 256);
@@ -33,7 +33,7 @@ export async function makeImageFolder(folder: string): Promise<void> {
   }
 }
 
-/** Options for the pictures of `makePictures` in `data`, on two buckets. */
+/** Options for the images of `makePictures` in `data`, on two buckets. */
 export async function cacheOptions(
   folder: string,
   data: string,

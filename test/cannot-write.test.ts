@@ -37,11 +37,11 @@ const paint = [
   "7",
 ];
 const distill = [
-  ...["distill", "-t", model("sdxl-tiny"), "-d", at("pictures"), "--resolution", "64", "-b", "1", "-s", "1"],
+  ...["distill", "-t", model("sdxl-tiny"), "-d", at("images"), "--resolution", "64", "-b", "1", "-s", "1"],
 ];
 
 beforeAll(async () => {
-  await makeTestImages(at("pictures"), 2);
+  await makeTestImages(at("images"), 2);
   writeFileSync(at("file"), "");
   chmodSync(scratch, 0o755);
 });
@@ -63,12 +63,9 @@ describe("an output that cannot be written", () => {
     ["distill's cache", [...distill, "-o", at("run"), "--cache", at("file/cache")]],
     [
       "train",
-      ["train", "-m", model("sdxl-tiny"), "-d", at("pictures"), "-o", at("file/run"), "--resolution", "64"],
+      ["train", "-m", model("sdxl-tiny"), "-d", at("images"), "-o", at("file/run"), "--resolution", "64"],
     ],
-    [
-      "autoencoder",
-      ["train", "--autoencoder", model("taesd-tiny"), "-d", at("pictures"), "-o", at("file/v")],
-    ],
+    ["autoencoder", ["train", "--autoencoder", model("taesd-tiny"), "-d", at("images"), "-o", at("file/v")]],
   ])("of %s is told before anything else, and leaves nothing", async (_, args) => {
     const ended = await limitedKoala(args);
     expect(refusal(ended)).toMatch(/file[/\w]*: must be writable, got E(EXIST|NOTDIR) \(/);

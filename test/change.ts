@@ -3,7 +3,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { parseHeader } from "../src/weights/safetensors.js";
 
-/** Adds a hundredth of the largest magnitude to one number of a tensor; much more to a picture, of which all count. */
+/** Adds a hundredth of the largest magnitude to one number of a tensor; much more to an image, of which all count. */
 export async function change(file: string, name: string): Promise<void> {
   const bytes = await readFile(file);
   const { dtype, offset, length } = parseHeader(bytes, bytes.length, file).tensors.get(name)!;

@@ -13,12 +13,12 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 const at = (...names: string[]) => path.join(scratch, ...names);
 const distill = (output: string, ...more: string[]) => [
   ...["distill", "--teacher", model("sdxl-tiny"), "--student", at("small.json"), "--output", at(output)],
-  ...["--data", at("pictures"), "--resolution", "32", "--batch-size", "1", "--steps", "1", "--threads", "1"],
+  ...["--data", at("images"), "--resolution", "32", "--batch-size", "1", "--steps", "1", "--threads", "1"],
   ...["--feature", "none"],
   ...more,
 ];
 const table = (...rows: object[]) =>
-  writeFileSync(at("pictures", "metadata.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
+  writeFileSync(at("images", "metadata.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
 
 /** Captions of the finished cache, "" among them. */
 const cached = (output: string): string[] =>
@@ -30,7 +30,7 @@ const cached = (output: string): string[] =>
     .sort();
 
 beforeAll(async () => {
-  await makeTestImages(at("pictures"), 3);
+  await makeTestImages(at("images"), 3);
   writeFileSync(at("small.json"), JSON.stringify(students.small));
 });
 
@@ -54,16 +54,16 @@ describe("Captions", () => {
     expect(await drawn("one", "1")).not.toBe(await drawn("other", "2"));
   }, 60_000);
 
-  it("that cannot be read leave their pictures out, with path and code", async () => {
-    rmSync(at("pictures", "metadata.jsonl"));
-    writeFileSync(at("pictures", "000.txt"), "a");
-    writeFileSync(at("pictures", "001.txt"), Buffer.from("caf\xe9", "latin1"));
+  it("that cannot be read leave their images out, with path and code", async () => {
+    rmSync(at("images", "metadata.jsonl"));
+    writeFileSync(at("images", "000.txt"), "a");
+    writeFileSync(at("images", "001.txt"), Buffer.from("caf\xe9", "latin1"));
     // Stands for a file that is another user's: root may read all.
-    await symlink("nowhere", at("pictures", "002.txt"));
+    await symlink("nowhere", at("images", "002.txt"));
     const { stderr } = await done(...distill("skipping"));
     expect(cached("skipping")).toEqual(["", "a"]);
     expect(stderr).toContain("skipped 001.png: has no readable caption: 001.txt, line 1 must be UTF-8, got");
-    const link = at("pictures", "002.txt");
+    const link = at("images", "002.txt");
     expect(stderr).toContain(`skipped 002.png: has no readable caption: ${link} cannot be read (ENOENT)`);
   }, 60_000);
 });

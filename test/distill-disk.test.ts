@@ -15,7 +15,7 @@ const at = (...names: string[]) => path.join(scratch, ...names);
 const steps = 60;
 const command = (output: string) => [
   ...["distill", "--teacher", model("sdxl-tiny"), "--student", at("small.json"), "--feature", "none"],
-  ...["--data", at("pictures"), "--output", at(output), "--cache", at("cache"), "--resolution", "64"],
+  ...["--data", at("images"), "--output", at(output), "--cache", at("cache"), "--resolution", "64"],
   ...["--steps", String(steps), "--batch-size", "2", "--lr", "1e-3", "--seed", "3", "--threads", "1"],
   ...["--checkpoint-every", "4", "--keep", "100", "--json"],
 ];
@@ -23,7 +23,7 @@ const command = (output: string) => [
 it("A run that cannot write a checkpoint stops, names the last whole one, and goes on from it bit for bit", {
   timeout: 120_000,
 }, async () => {
-  await makeTestImages(at("pictures"), 6);
+  await makeTestImages(at("images"), 6);
   writeFileSync(at("small.json"), JSON.stringify(students.small));
   await done(...command("whole"));
 

@@ -15,13 +15,13 @@ import { makeTestImages } from "./test-images.js";
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-kill-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const at = (...names: string[]) => path.join(scratch, ...names);
-await makeTestImages(at("pictures"), 6);
+await makeTestImages(at("images"), 6);
 writeFileSync(at("small.json"), JSON.stringify(students.small));
 
 const [kills, every, steps] = [20, 2, 80];
 const command = (output: string) => [
   ...["distill", "--teacher", model("sdxl-tiny"), "--student", at("small.json"), "--feature", "none"],
-  ...["--data", at("pictures"), "--output", at(output), "--cache", at("cache"), "--resolution", "64"],
+  ...["--data", at("images"), "--output", at(output), "--cache", at("cache"), "--resolution", "64"],
   ...["--steps", String(steps), "--batch-size", "2", "--lr", "1e-3", "--ema", "0.9", "--seed", "3"],
   ...["--threads", "1", "--checkpoint-every", String(every), "--json"],
 ];

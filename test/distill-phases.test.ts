@@ -20,7 +20,7 @@ import { makeTestImages } from "./test-images.js";
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-phases-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const at = (...names: string[]) => path.join(scratch, ...names);
-const base = ["--data", at("pictures"), "--resolution", "64", "--batch-size", "2", "--threads", "1"];
+const base = ["--data", at("images"), "--resolution", "64", "--batch-size", "2", "--threads", "1"];
 const distill = (output: string, ...more: string[]) => [
   ...["distill", "--teacher", model("sdxl-tiny"), "--student", at("slim.json"), "--cache", at("cache")],
   ...["--output", at(output), "--seed", "2", "--caption-dropout", "0.3", "--lr", "1e-3", ...base, ...more],
@@ -31,7 +31,7 @@ const phase = (which: "teacher" | "student", ...more: string[]) => [
 const four = ["--steps", "4", "--checkpoint-every", "2"];
 
 beforeAll(async () => {
-  await makeTestImages(at("pictures"), 8);
+  await makeTestImages(at("images"), 8);
   writeFileSync(at("slim.json"), JSON.stringify(students.slim));
   await done(...distill("one", ...four));
   await done(...distill("two", ...four, ...phase("teacher")));
@@ -171,7 +171,7 @@ describe("SD 2 as a teacher", () => {
     expect(existsSync(at("sd2"))).toBe(false);
   });
 
-  it("teaches a student with a config of its own, which can be painted from", async () => {
+  it("teaches a student with a config of its own, which can be generated from", async () => {
     const config = JSON.parse(readFileSync(path.join(model("sd2-tiny"), "unet", "config.json"), "utf8"));
     writeFileSync(at("sd2.json"), JSON.stringify({ ...config, layers_per_block: 1 }));
     await done(...sd2("--student", at("sd2.json"), "--steps", "2", "--feature", "lf"));
@@ -195,7 +195,7 @@ describe("SD 2 as a teacher", () => {
 describe("At the start", () => {
   it("a batch that no bucket can fill is refused", async () => {
     const { code, stderr } = await koala(...distill("batch", "--batch-size", "9"));
-    expect(stderr).toContain('--batch-size: must be at most the pictures of a bucket ("64x64: 8"), got 9.');
+    expect(stderr).toContain('--batch-size: must be at most the images of a bucket ("64x64: 8"), got 9.');
     expect(code).toBe(2);
     expect(existsSync(at("batch"))).toBe(false);
   });

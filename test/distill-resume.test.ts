@@ -24,12 +24,12 @@ import { makeTestImages } from "./test-images.js";
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-resume-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const at = (...names: string[]) => path.join(scratch, ...names);
-await makeTestImages(at("pictures"), 12);
+await makeTestImages(at("images"), 12);
 writeFileSync(at("slim.json"), JSON.stringify(students.slim));
 
 const steps = 24;
 const command = (output: string) => [
-  ...["distill", "--teacher", model("sdxl-tiny"), "--student", at("slim.json"), "--data", at("pictures")],
+  ...["distill", "--teacher", model("sdxl-tiny"), "--student", at("slim.json"), "--data", at("images")],
   ...["--output", at(output), "--cache", at("cache"), "--steps", String(steps), "--batch-size", "2"],
   ...["--accumulate", "2", "--resolution", "128", "--buckets", "--random-crop", "--random-flip"],
   ...["--caption-dropout", "0.3", "--snr-gamma", "5", "--noise-offset", "0.1", "--lr", "1e-3"],

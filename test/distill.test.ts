@@ -1,4 +1,4 @@
-/** @file A complete small distillation through the command line: stopped in the middle, resumed, painted from. */
+/** @file A complete small distillation through the command line: stopped in the middle, resumed, generated from. */
 
 import { readFileSync, rmSync } from "node:fs";
 import { mkdtemp, readdir } from "node:fs/promises";
@@ -23,7 +23,7 @@ import { brokenImage, makeTestImages } from "./test-images.js";
 
 const scratch = await mkdtemp(path.join(tmpdir(), "koala-distill-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
-const [images, output] = ["pictures", "student"].map((name) => path.join(scratch, name)) as [string, string];
+const [images, output] = ["images", "student"].map((name) => path.join(scratch, name)) as [string, string];
 const teacher = model("sdxl-tiny");
 const steps = 40;
 const distill = [
@@ -67,13 +67,13 @@ describe("Ctrl-C", () => {
 });
 
 describe("The finished run", () => {
-  it("has named the broken picture, and trained on the others", async () => {
+  it("has named the broken image, and trained on the others", async () => {
     expect(first.stderr).toContain(`skipped ${brokenImage}: `);
     expect(first.stderr).toContain("1 skipped in all");
     expect((await readRun(output)).models).toEqual({
       teacher: "sdxl-tiny",
       student: "koala-700m",
-      data: "pictures",
+      data: "images",
     });
   });
 
@@ -95,7 +95,7 @@ describe("The finished run", () => {
     expect(names.filter((name) => /partial|\.writing|\.part$/.test(name))).toEqual([]);
   });
 
-  it("has curves and validation pictures", async () => {
+  it("has curves and validation images", async () => {
     expect(readFileSync(path.join(output, "curves.svg"), "utf8")).toMatch(/^<svg [\s\S]*<\/svg>\s*$/);
     const samples = await new SampleList(output).read();
     expect(samples.map(({ step, images: of }) => [step, of])).toEqual(
@@ -151,8 +151,8 @@ describe("The student's folder", () => {
     expect(parts.filter(({ problem }) => problem)).toEqual([]);
   });
 
-  it("is painted from", async () => {
-    const image = path.join(scratch, "picture.png");
+  it("is generated from", async () => {
+    const image = path.join(scratch, "image.png");
     await done(
       "generate",
       "--model",

@@ -128,7 +128,7 @@ describe("npm run golden", () => {
   it.each([
     ["a stage's weight file", "pipelines/taesd-tiny/diffusion_pytorch_model.safetensors"],
     ["a stage's part", "pipelines/taesd-tiny"],
-    ["a run's picture", "runs/sd2-tiny/no-negative.png"],
+    ["a run's image", "runs/sd2-tiny/no-negative.png"],
     ["a run's request", "runs/sd2-tiny/no-negative.json"],
     ["a run's tensor file", "runs/sd2-tiny/no-negative.safetensors"],
     ["a run's vocabulary", "pipelines/sd2-tiny/tokenizer/vocab.json"],

@@ -56,7 +56,7 @@ const timesOf = async (output: string) =>
 const axes = ["-x", "prompt=red,blue", "-y", "guidance=1,3.5", "--seed", "7", "-s", "2"];
 
 describe("a grid", () => {
-  it("is painted cell by cell, each with its own settings inside", async () => {
+  it("is generated cell by cell, each with its own settings inside", async () => {
     const { code, out, err } = await grid("whole", ["a red bicycle", ...axes, "--json"]);
     expect(err).toMatch(/4 cells, seed 7/);
     expect(code).toBe(0);
@@ -93,7 +93,7 @@ describe("a grid", () => {
     const grown = axes.map((arg) => (arg === "prompt=red,blue" ? "prompt=red,blue,green" : arg));
     const { code, err } = await grid("whole", ["a red bicycle", ...grown]);
     expect(code).toBe(0);
-    expect(err).toMatch(/6 cells, seed 7; 2 left to paint/);
+    expect(err).toMatch(/6 cells, seed 7; 2 left to generate/);
     const after = await timesOf("whole");
     expect(after.size).toBe(6);
     for (const [name, time] of before) expect(after.get(name)).toBe(time);
@@ -118,8 +118,13 @@ describe("a grid", () => {
   it.each([
     ["another prompt's folder", "whole", ["a cat", "-x", "seed=1"], /with a grid of another prompt/],
     ["words that are not in the prompt", "new", ["a cat", "-x", "prompt=dog,bird"], /x: .*in the prompt/],
-    ["a cell that cannot be painted", "new", ["a cat", "-x", "scheduler=euler,eulr"], /scheduler: .*"eulr"/],
-  ])("refuses %s before it paints", async (_, output, args, message) => {
+    [
+      "a cell that cannot be generated",
+      "new",
+      ["a cat", "-x", "scheduler=euler,eulr"],
+      /scheduler: .*"eulr"/,
+    ],
+  ])("refuses %s before it generates", async (_, output, args, message) => {
     const { code, err } = await grid(output, args);
     expect(err).toMatch(message);
     expect(code).toBe(2);

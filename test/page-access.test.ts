@@ -75,14 +75,14 @@ describe.each([
     await page.fill("#count", "4");
     await page.keyboard.press("Control+Enter");
     await page.waitForSelector(".frame image");
-    await check("painting");
+    await check("generating");
     await page.keyboard.press("Escape");
-    await page.waitForSelector(".painting", { state: "detached" });
+    await page.waitForSelector(".generating", { state: "detached" });
     await page.fill("#steps", "1");
     await page.fill("#count", "2");
     await page.fill("#prompt", "a (red bicycle:1.2)");
     await page.keyboard.press("Control+Enter");
-    await page.waitForSelector(".picture .warnings");
+    await page.waitForSelector(".image .warnings");
     await check("an image with a warning");
     for (const n of [1, 2]) {
       await page.focus(`.thumb:nth-child(${n}) .open`);
@@ -93,7 +93,7 @@ describe.each([
     await check("side by side");
     await page.keyboard.press("Escape");
     await page.click("text=Begin with it");
-    await page.click("text=Paint a mask");
+    await page.click("text=Generate a mask");
     await page.waitForSelector("dialog canvas");
     await check("a mask");
     await page.keyboard.press("Escape");
@@ -103,7 +103,7 @@ describe.each([
     await page.fill("#y-values", "1, 2");
     await page.click("text=Take it away");
     await page.keyboard.press("Control+Enter");
-    await page.waitForSelector("text=All 4 pictures");
+    await page.waitForSelector("text=All 4 images");
     await check("a grid");
     await close();
     expect(Object.entries(found).filter(([, list]) => list.length > 0)).toEqual([]);

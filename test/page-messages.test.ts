@@ -38,7 +38,7 @@ async function takenUp(page: Page, prompt: string): Promise<void> {
     body: JSON.stringify({ prompt, steps: 2 }),
   });
   const { id } = (await answer.json()) as Job;
-  await page.evaluate(`localStorage.setItem("koala.painting", '["${id}"]')`);
+  await page.evaluate(`localStorage.setItem("koala.generating", '["${id}"]')`);
   await page.reload();
   await page.waitForSelector(".thumb");
 }
@@ -79,7 +79,7 @@ it.each([
 it("a note goes by itself, but not while it is pointed at", async () => {
   const { page, close } = await visit(browser, server.url);
   await generate(page, "a cat", 1);
-  await page.waitForSelector(".picture");
+  await page.waitForSelector(".image");
   await page.clock.install();
   await page.click("text=Begin with it");
   await page.hover(".message");
@@ -100,7 +100,7 @@ it("a warning that fills pages scrolls, in its message and beside its image", as
   const scrolls = "const { scrollHeight, clientHeight } = document.querySelector('.message .long');";
   expect(await page.evaluate(`${scrolls} scrollHeight > 5 * clientHeight`)).toBe(true);
   await page.click(".message [aria-label=Dismiss]");
-  expect(await page.locator(".picture .warnings .long").innerText()).toContain("this was cut off");
+  expect(await page.locator(".image .warnings .long").innerText()).toContain("this was cut off");
   expect(Number(await page.evaluate("document.body.scrollHeight"))).toBeLessThan(3000);
   await close();
   expect(complaints).toEqual([]);
@@ -111,11 +111,11 @@ it("many warnings of one image are one message, which shows the image", async ()
   await takenUp(page, "(a:1.1) {b|c} [d:e:0.5] --ar 3:2 embedding:x");
   await generate(page, "a cat", 2);
   await page.click(".thumb:nth-child(1) .open");
-  expect(await page.locator(".picture .warnings").count()).toBe(0);
+  expect(await page.locator(".image .warnings").count()).toBe(0);
   const message = page.locator(".message.warning");
   expect(await message.locator("p").innerText()).toMatch(/^4 warnings about "\(a:1\.1\) \{b/);
   await message.locator("text=Show the image").click();
-  await page.waitForSelector(".picture .warnings li:nth-child(4)");
+  await page.waitForSelector(".image .warnings li:nth-child(4)");
   await close();
   expect(complaints).toEqual([]);
 });
@@ -160,7 +160,7 @@ it.each(["no", "a failure"])(
 it("a grid says that it begins with an image, and can begin without", async () => {
   const { page, complaints, close } = await visit(browser, server.url);
   await generate(page, "a cat", 1);
-  await page.waitForSelector(".picture");
+  await page.waitForSelector(".image");
   await page.click("text=Begin with it");
   await page.waitForSelector(".chosen");
   await page.click("nav >> text=Grid");
@@ -171,7 +171,7 @@ it("a grid says that it begins with an image, and can begin without", async () =
     "begins with the chosen image, at strength 0.6.",
   );
   await page.keyboard.press("Control+Enter");
-  await page.waitForSelector("text=All 2 pictures");
+  await page.waitForSelector("text=All 2 images");
   expect(await page.locator(".grid-head .quiet").innerText()).toContain(
     "beginning with an image at strength 0.6",
   );
@@ -179,7 +179,7 @@ it("a grid says that it begins with an image, and can begin without", async () =
   expect(await page.locator(".begins-with, .chosen").count()).toBe(0);
   await page.focus("#prompt");
   await page.keyboard.press("Control+Enter");
-  await page.waitForSelector("text=All 2 pictures");
+  await page.waitForSelector("text=All 2 images");
   expect(await page.locator(".grid-head .quiet").innerText()).not.toContain("beginning");
   await close();
   expect(complaints).toEqual([]);

@@ -53,7 +53,7 @@ describe("nine jobs", () => {
     await other.waitForSelector("text=Cancel all 9");
     for (const tab of [page, other]) {
       await tab.waitForSelector(".thumb:nth-child(9)");
-      await tab.waitForSelector(".painting", { state: "detached" });
+      await tab.waitForSelector(".generating", { state: "detached" });
       expect(await tab.locator(".thumb").count()).toBe(9);
     }
     await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
@@ -67,11 +67,11 @@ describe("nine jobs", () => {
     await page.waitForSelector("text=Cancel all 9");
     const other = await anotherTab(page);
     await press(other, 1, "a dog", 3);
-    await other.waitForSelector(".painting");
+    await other.waitForSelector(".generating");
     expect(await unfinished()).toBe(10);
     await page.click("text=Cancel all 9");
     await other.waitForSelector(".thumb");
-    await page.waitForSelector(".painting", { state: "detached" });
+    await page.waitForSelector(".generating", { state: "detached" });
     expect(await other.locator(".thumb").count()).toBe(1);
     await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
     await close();
@@ -88,13 +88,13 @@ describe("nine jobs", () => {
     for (let i = 0; i < 8; i++) {
       const tab = await anotherTab(page);
       await press(tab, 2, `tab ${i}`, 900);
-      await tab.waitForSelector(".painting >> text=Cancel all 2");
+      await tab.waitForSelector(".generating >> text=Cancel all 2");
       await tab.evaluate('unseen = true; document.dispatchEvent(new Event("visibilitychange"))');
       tabs.push(tab);
     }
     const ninth = await anotherTab(page);
     for (const { id } of await jobs()) await fetch(`${server.url}/api/jobs/${id}`, { method: "DELETE" });
-    for (const tab of tabs) await tab.waitForSelector(".painting", { state: "detached" });
+    for (const tab of tabs) await tab.waitForSelector(".generating", { state: "detached" });
     await press(ninth, 1, "a dog", 2);
     await ninth.waitForSelector(".thumb");
     await close();
@@ -105,12 +105,12 @@ describe("nine jobs", () => {
     const { page, close } = await visit(browser, server.url);
     const other = await anotherTab(page);
     await press(page, 9, "a cat", 900);
-    const taken = () => page.evaluate('JSON.parse(localStorage.getItem("koala.painting") ?? "[]").length');
+    const taken = () => page.evaluate('JSON.parse(localStorage.getItem("koala.generating") ?? "[]").length');
     await expect.poll(taken, { timeout: 15_000 }).toBe(9);
     await page.close();
     await other.reload();
     await other.click("text=Cancel all 9");
-    await other.waitForSelector(".painting", { state: "detached" });
+    await other.waitForSelector(".generating", { state: "detached" });
     await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
     await close();
   });

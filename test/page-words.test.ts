@@ -119,8 +119,8 @@ describe("what the model will not make anything of", () => {
     await page.fill("#prompt", "a zeppelin, (flat icon:1.2)");
     await page.fill("#steps", "2");
     await page.keyboard.press("Control+Enter");
-    await page.waitForSelector(".picture .warnings");
-    const warnings = await page.locator(".picture .warnings li").allInnerTexts();
+    await page.waitForSelector(".image .warnings");
+    const warnings = await page.locator(".image .warnings li").allInnerTexts();
     expect(warnings.map((warning) => warning.trim())).toEqual([
       expect.stringMatching(/^prompt: AUTOMATIC1111's syntax .*"\(flat icon:1\.2\)"$/),
       expect.stringMatching(/^"zeppelin" is not a word this model knows\./),
@@ -131,6 +131,6 @@ describe("what the model will not make anything of", () => {
     expect(await page.getAttribute(".thumb .open", "aria-label")).toContain("with warnings");
     await page.reload();
     await page.click(".thumb .open");
-    await page.waitForSelector(".picture .warnings");
+    await page.waitForSelector(".image .warnings");
   });
 });

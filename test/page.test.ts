@@ -1,4 +1,4 @@
-/** @file The page in a real Chromium, painted for by the real server with the tiny model. */
+/** @file The page in a real Chromium, generated for by the real server with the tiny model. */
 
 import { readFile } from "node:fs/promises";
 import type { Browser, Page } from "playwright-core";
@@ -46,7 +46,7 @@ async function paint(page: Page, prompt: string, settings: Record<string, string
   await page.keyboard.press("Control+Enter");
 }
 
-const shown = (page: Page) => page.waitForSelector(".picture .large");
+const shown = (page: Page) => page.waitForSelector(".image .large");
 
 /** A PNG of the real server, with its settings inside. */
 async function generatedPng(settings: Record<string, unknown>): Promise<Buffer> {
@@ -73,8 +73,8 @@ async function drop(page: Page, selector: string, name: string, bytes: Uint8Arra
   await page.dispatchEvent(selector, "drop", { dataTransfer: transfer });
 }
 
-describe("painting", () => {
-  it("shows the picture while it is painted, then keeps it with its settings", async () => {
+describe("generating", () => {
+  it("shows the image while it is generated, then keeps it with its settings", async () => {
     const page = await opened();
     await paint(page, "a red bicycle", { steps: "150", seed: "7" });
     await Promise.all([
@@ -83,7 +83,7 @@ describe("painting", () => {
     ]);
     await shown(page);
     const { settings } = await lastJob();
-    const facts = await text(page, ".picture .facts");
+    const facts = await text(page, ".image .facts");
     expect(facts).toMatch(/Steps\s+150/);
     expect(facts).toContain(settings.seed);
     expect(await page.locator(".thumb").count()).toBe(1);
@@ -101,14 +101,14 @@ describe("painting", () => {
     expect(await page.inputValue("#width")).toBe(String(models[0]!.defaults.width));
   });
 
-  it("draws a seed for every painting until it is kept", async () => {
+  it("draws a seed for every generation until it is kept", async () => {
     const page = await opened();
     const seeds: string[] = [];
     for (const press of ["", "", "[aria-label='Keep this seed']"]) {
       if (press) await page.click(press);
       await paint(page, "a cat", { steps: "1" });
       await page.waitForSelector(`.thumb:nth-child(${seeds.length + 1})`);
-      await page.waitForSelector(".painting", { state: "detached" });
+      await page.waitForSelector(".generating", { state: "detached" });
       seeds.push((await lastJob()).settings.seed);
     }
     expect(seeds[1]).not.toBe(seeds[0]);
@@ -120,15 +120,15 @@ describe("painting", () => {
     const { page } = open;
     await page.click(".settings summary");
     await paint(page, "a red bicycle", { steps: "900" });
-    await page.waitForSelector(".painting .progress >> text=Step");
-    const cancel = page.locator(".painting >> text=Cancel");
+    await page.waitForSelector(".generating .progress >> text=Step");
+    const cancel = page.locator(".generating >> text=Cancel");
     const inSight = async () => {
       const { y, height } = (await cancel.boundingBox())!;
       return y >= 0 && y + height <= phone.viewport.height;
     };
     await expect.poll(inSight).toBe(true);
     await cancel.tap();
-    await page.waitForSelector(".painting", { state: "detached" });
+    await page.waitForSelector(".generating", { state: "detached" });
   });
 
   it("is cancelled by Escape, and the server stops", async () => {
@@ -141,15 +141,15 @@ describe("painting", () => {
     await expect.poll(async () => (await lastJob()).state).toBe("cancelled");
   });
 
-  it("queues another behind what is painted", async () => {
+  it("queues another behind what is generated", async () => {
     const page = await opened();
     await paint(page, "a cat", { steps: "900", count: "4" });
-    await page.waitForSelector(".painting");
+    await page.waitForSelector(".generating");
     await paint(page, "a dog", { steps: "1", count: "1" });
     await page.waitForSelector("text=Cancel all 2");
     await page.keyboard.press("Escape");
     await shown(page);
-    expect(await text(page, ".picture .painted-prompt")).toBe("a dog");
+    expect(await text(page, ".image .generated-prompt")).toBe("a dog");
   });
 
   it("is found again after the page was left", async () => {
@@ -160,13 +160,13 @@ describe("painting", () => {
     await page.waitForSelector(".thumb:nth-child(6)");
     await shown(page);
     expect(await page.locator(".thumb").count()).toBe(6);
-    expect(await text(page, ".picture .painted-prompt")).toBe("a slow cat");
+    expect(await text(page, ".image .generated-prompt")).toBe("a slow cat");
   });
 
   it("says what is wrong and where", async () => {
     const page = await opened();
     await page.keyboard.press("Control+Enter");
-    await page.waitForSelector("text=Say first what to paint");
+    await page.waitForSelector("text=Say first what to generate");
     await paint(page, "a cat", { steps: "901" });
     await page.waitForSelector("text=steps: must be at most 900 on this server, got 901.");
     expect(await page.getAttribute("#steps", "aria-invalid")).toBe("true");
@@ -175,7 +175,7 @@ describe("painting", () => {
 });
 
 describe("a server", () => {
-  it("that asks for a key is painted with once the visitor gave the right one", async () => {
+  it("that asks for a key is generated with once the visitor gave the right one", async () => {
     const key = "a-key-of-some-length";
     const guarded = await serveModels({ models: [tinyModel], port: 0, threads: 1, key });
     open = await visit(browser, guarded.url);
@@ -224,7 +224,7 @@ describe("the gallery", () => {
     expect(await page.locator(".thumb").count()).toBe(1);
     await page.click(".thumb .open");
     await shown(page);
-    expect(await text(page, ".picture .painted-prompt")).toBe("a red bicycle");
+    expect(await text(page, ".image .generated-prompt")).toBe("a red bicycle");
   });
 
   it("gives settings again, compares side by side, downloads, deletes and gives back", async () => {
@@ -233,7 +233,7 @@ describe("the gallery", () => {
     await page.waitForSelector(".thumb");
     await paint(page, "a red bicycle", { steps: "5", guidance: "2.5" });
     await page.waitForSelector(".thumb:nth-child(2)");
-    await page.waitForSelector(".painting", { state: "detached" });
+    await page.waitForSelector(".generating", { state: "detached" });
     await page.click(".thumb:nth-child(2) .open");
     await page.click("text=Use these settings");
     expect(await page.inputValue("#steps")).toBe("3");
@@ -255,7 +255,7 @@ describe("the gallery", () => {
 
     await page.focus(".thumb:nth-child(1) .open");
     await page.keyboard.press("Delete");
-    await page.waitForSelector("text=Picture deleted.");
+    await page.waitForSelector("text=Image deleted.");
     expect(await page.locator(".thumb").count()).toBe(1);
     expect(await page.evaluate("document.activeElement.className")).toBe("open");
     await page.click("text=Undo");
@@ -263,7 +263,7 @@ describe("the gallery", () => {
   });
 });
 
-describe("a picture that is dropped", () => {
+describe("an image that is dropped", () => {
   it("gives its settings to the form", async () => {
     const png = await generatedPng({
       prompt: "ein Käfer, 虫",
@@ -302,17 +302,17 @@ describe("a picture that is dropped", () => {
       page,
       ".stage",
       "plain.png",
-      await readFile(new URL("../docs/pictures/page-phone.png", import.meta.url)),
+      await readFile(new URL("../docs/images/page-phone.png", import.meta.url)),
     );
     const message = await page.waitForSelector(".message");
     expect(await message.innerText()).toContain("plain.png holds no settings");
     await page.setInputFiles("#read-file", {
       name: "other.png",
       mimeType: "image/png",
-      buffer: Buffer.from("no picture"),
+      buffer: Buffer.from("no image"),
     });
     await page.waitForSelector("text=other.png is no PNG, JPEG or WebP file");
-    await drop(page, ".stage", "text.png", Buffer.from("no picture"));
+    await drop(page, ".stage", "text.png", Buffer.from("no image"));
     await page.waitForSelector("text=text.png is no PNG, JPEG or WebP file");
   });
 
@@ -332,11 +332,11 @@ describe("a picture that is dropped", () => {
     expect(await values()).toEqual(["a cat", "ugly, bad", "1234567890123", "3"]);
   });
 
-  it("begins a painting, with a mask that is painted by mouse and keys", async () => {
+  it("begins a generation, with a mask that is generated by mouse and keys", async () => {
     const png = await generatedPng({ prompt: "a wall", steps: 1, seed: 1 });
     const page = await opened();
     await drop(page, ".start", "wall.png", png);
-    await page.click("text=Paint a mask");
+    await page.click("text=Generate a mask");
     const canvas = page.locator("dialog canvas");
     await canvas.click({ position: { x: 40, y: 40 } });
     await canvas.focus();
@@ -349,7 +349,7 @@ describe("a picture that is dropped", () => {
     await shown(page);
     const { settings } = await lastJob();
     expect([settings.masked, settings.strength]).toEqual([true, 0.8]);
-    expect(await text(page, ".picture .facts")).toMatch(/Strength\s+0.8[\s\S]*Mask\s+yes/);
+    expect(await text(page, ".image .facts")).toMatch(/Strength\s+0.8[\s\S]*Mask\s+yes/);
   });
 });
 
@@ -368,7 +368,7 @@ describe("a grid", () => {
   it("fills in, survives a reload and is saved as one PNG", async () => {
     const page = await opened();
     await start(page, "red, blue", "2");
-    await page.waitForSelector("text=All 4 pictures");
+    await page.waitForSelector("text=All 4 images");
     const heads = await page.locator(".table th").allInnerTexts();
     expect(heads).toEqual(["red", "blue", "guidance 1", "guidance 3"]);
     await page.reload();
@@ -394,7 +394,7 @@ describe("a grid", () => {
     const before = await page.locator(".cell").count();
     expect(before).toBeLessThan(6);
     await page.click("text=Go on");
-    await page.waitForSelector("text=All 6 pictures");
+    await page.waitForSelector("text=All 6 images");
   });
 
   it("refuses words that are not in the prompt", async () => {

@@ -12,7 +12,7 @@ import { tinyModel } from "./serving.js";
 
 export type QueueOptions = { most?: number; keepMs?: number };
 
-/** A queue, and the end of whatever paints for it. */
+/** A queue, and the end of whatever generates for it. */
 export type Opened = { queue: JobQueue; close(): Promise<void> };
 
 export async function tinyRequest(models: ModelRegistry, change: Partial<GenerationRequest> = {}) {
@@ -58,14 +58,14 @@ export function queueConformance(
     return one.queue;
   };
   const request = (change?: Partial<GenerationRequest>) => tinyRequest(models, change);
-  /** Keeps the painter busy until it is cancelled. */
+  /** Keeps the processor busy until it is cancelled. */
   const busy = async (queue: JobQueue): Promise<string> => {
     const { id } = await queue.submit(await request({ width: 72, height: 72, steps: 150 }));
     for await (const event of queue.events(id)) if (event.type === "step") break;
     return id;
   };
 
-  it("tells a job's states, steps, previews and pictures in their order, and keeps the files", async () => {
+  it("tells a job's states, steps, previews and images in their order, and keeps the files", async () => {
     const queue = await fresh();
     const blocker = await busy(queue);
     const { id, state, position } = await queue.submit(await request({ previews: true, count: 2 }));
@@ -89,7 +89,7 @@ export function queueConformance(
     expect(await queue.image(id, 2)).toBeUndefined();
   });
 
-  it("gives a follower who comes late the end, with its pictures", async () => {
+  it("gives a follower who comes late the end, with its images", async () => {
     const queue = await fresh();
     const { id } = await queue.submit(await request());
     await followed(queue, id);
@@ -98,7 +98,7 @@ export function queueConformance(
     expect(jobsIn(late)[0]!.images).toHaveLength(1);
   });
 
-  it("paints what the painter alone paints, from a picture and a mask too", async () => {
+  it("generates what the processor alone generates, from an image and a mask too", async () => {
     const queue = await fresh();
     const image = await queueImage(queue, await request());
     const mask = await queueImage(queue, await request({ seed: 8 }));
@@ -223,7 +223,7 @@ export function queueConformance(
     }
   });
 
-  it("forgets a job and its pictures after their time", async () => {
+  it("forgets a job and its images after their time", async () => {
     const queue = await fresh({ keepMs: 1000 });
     const { id } = await queue.submit(await request());
     await followed(queue, id);
@@ -256,5 +256,5 @@ async function queueImage(queue: JobQueue, request: JobRequest): Promise<Uint8Ar
 async function alone(processor: JobProcessor, request: JobRequest): Promise<Uint8Array> {
   for await (const event of processor.process(request, new AbortController().signal))
     if (event.type === "image") return new Uint8Array(event.image.bytes);
-  return expect.fail("no picture came");
+  return expect.fail("no image came");
 }

@@ -214,9 +214,7 @@ describe("a Redis that became a replica", () => {
   it("is told as what it is, until it takes writes again", async () => {
     const queue = await redisQueue(redis.url);
     await admin.replicaof("127.0.0.1", "1");
-    const refused: unknown = await queue
-      .submit(await tinyRequest(registry))
-      .catch((error: unknown) => error);
+    const refused: unknown = await queue.submit(await tinyRequest(registry)).catch((error: unknown) => error);
     expect(refused).toBeInstanceOf(QueueUnreachable);
     expect(String(refused)).toContain("got a replica, which takes no writes (READONLY)");
     expect(await queue.health()).toMatchObject({ ok: false, reason: expect.stringContaining("READONLY") });

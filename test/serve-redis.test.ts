@@ -1,4 +1,4 @@
-/** @file Servers that leave painting to workers: nothing of a model on their own machine, and one is as good as another. */
+/** @file Servers that leave generating to workers: nothing of a model on their own machine, and one is as good as another. */
 
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
@@ -49,7 +49,7 @@ async function jobOfSeed(seed: string): Promise<Job> {
 }
 
 describe("two servers over one Redis", () => {
-  it("say that there is nothing to paint with before a worker comes, and start all the same", async () => {
+  it("say that there is nothing to generate with before a worker comes, and start all the same", async () => {
     const { body } = await ask<ModelList>(servers[0]!, "/api/models");
     expect(body.models).toEqual([]);
     const refused = await ask<object>(servers[0]!, "/api/jobs", { prompt: "a red bicycle" });
@@ -81,7 +81,7 @@ describe("two servers over one Redis", () => {
     await local.close(0);
   });
 
-  it("both know a job that one of them took, stream it and give its picture", async () => {
+  it("both know a job that one of them took, stream it and give its image", async () => {
     const [one, two] = [servers[0]!, servers[1]!];
     const request = { prompt: "a red bicycle", steps: 2, lora: [{ name: "bicycles" }] };
     const { status, body: job } = await ask<Job>(one, "/api/jobs", request);
@@ -110,7 +110,7 @@ describe("two servers over one Redis", () => {
     expect(events.at(-1)!.id).toBe("end");
   });
 
-  it("paint for OpenAI's clients too", async () => {
+  it("generate for OpenAI's clients too", async () => {
     type Images = { data: { b64_json: string }[] };
     const { body } = await ask<Images>(servers[0]!, "/v1/images/generations", {
       prompt: "a red bicycle",

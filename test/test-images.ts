@@ -1,4 +1,4 @@
-/** @file A made-up folder of captioned pictures for tests: one shape each, drawn from SVG. */
+/** @file A made-up folder of captioned images for tests: one shape each, drawn from SVG. */
 
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
@@ -11,14 +11,14 @@ const shapes = {
   triangle: '<polygon points="50,12 88,84 12,84" ',
 };
 
-/** The broken one's name: it has a caption, and bytes that are no picture. */
+/** The broken one's name: it has a caption, and bytes that are no image. */
 export const brokenImage = "broken.png";
 
-/** Draws `count` pictures of 96 pixels, every third one `tall` or wide, and a broken one besides. */
+/** Draws `count` images of 96 pixels, every third one `tall` or wide, and a broken one besides. */
 export async function makeTestImages(folder: string, count: number): Promise<void> {
   await mkdir(folder, { recursive: true });
   const rows: { file_name: string; text: string }[] = [{ file_name: brokenImage, text: "nothing" }];
-  await writeFile(path.join(folder, brokenImage), "no picture");
+  await writeFile(path.join(folder, brokenImage), "no image");
   for (let i = 0; i < count; i++) {
     const colour = colours[i % colours.length]!;
     const [name, svg] = Object.entries(shapes)[Math.floor(i / colours.length) % 3]!;

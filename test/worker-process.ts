@@ -8,7 +8,7 @@ const koala = new URL("../dist/cli/main.js", import.meta.url).pathname;
 export type WorkerProcess = {
   /** What it said: a line per job that it ended with. */
   readonly said: string;
-  /** Fires when it is ready to paint. */
+  /** Fires when it is ready to generate. */
   readonly ready: Promise<void>;
   /** Sends a signal that does not end it. */
   signal(signal: "SIGSTOP" | "SIGCONT"): void;
@@ -38,7 +38,7 @@ function readyOf(child: ChildProcess): Promise<void> {
     let said = "";
     child.stderr!.on("data", (data: Buffer) => {
       said += data;
-      if (said.includes("painting ")) resolve();
+      if (said.includes("generating ")) resolve();
     });
     child.on("exit", (code) =>
       reject(new Error(`the worker ended with ${code} before it was ready: ${said}`)),

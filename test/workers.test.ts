@@ -103,7 +103,7 @@ describe("three workers of which one is killed three times", () => {
       const states = jobsIn(ends[i]!).map(({ state }) => state);
       const cancelled = told.has(id) && told.get(id) !== "done";
       expect(states.filter(isOver), `job ${i}`).toEqual([cancelled ? "cancelled" : "done"]);
-      expect(new Set(images(ends[i]!)).size, `pictures of job ${i}`).toBe(images(ends[i]!).length);
+      expect(new Set(images(ends[i]!)).size, `images of job ${i}`).toBe(images(ends[i]!).length);
       if (cancelled) continue;
       expect(images(ends[i]!)).toHaveLength(settings.count);
       expect((await queue.image(id, settings.count - 1))!.bytes.length).toBeGreaterThan(100);
@@ -202,7 +202,7 @@ describe("an outage of Redis", () => {
 });
 
 describe("jobs of one shape", () => {
-  it("are taken together as long as the next one fits, each with its own picture", async () => {
+  it("are taken together as long as the next one fits, each with its own image", async () => {
     const prefix = `test-${randomUUID()}`;
     const queue = await redisQueue(redis.url, { prefix });
     const processor = openProcessor(registry, { threads: 1 });

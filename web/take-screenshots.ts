@@ -1,6 +1,6 @@
 /**
- * @file Takes the documentation's pictures of the page: `npx tsx web/take-pictures.ts`, after a build, with the model
- * inside, or `npx tsx web/take-pictures.ts MODEL`. Needs Debian's Chromium.
+ * @file Takes the documentation's images of the page: `npx tsx web/take-images.ts`, after a build, with the model
+ * inside, or `npx tsx web/take-images.ts MODEL`. Needs Debian's Chromium.
  */
 
 import { writeFile } from "node:fs/promises";
@@ -45,12 +45,12 @@ async function take(name: string, options: BrowserContextOptions): Promise<void>
     "document.activeElement.blur(); scrollTo(0, 0); document.querySelector('.side').scrollTo(0, 0)",
   );
   await page.waitForTimeout(500);
-  const file = new URL(`../docs/pictures/${name}.png`, import.meta.url);
+  const file = new URL(`../docs/images/${name}.png`, import.meta.url);
   await writeFile(file, await small(await page.screenshot()));
   await context.close();
 }
 
-/** Paints two of a prompt. */
+/** Generates two of a prompt. */
 async function paint(page: Page, prompt: string, before: number): Promise<void> {
   await page.fill("#prompt", prompt);
   if (before === 0) {
@@ -61,7 +61,7 @@ async function paint(page: Page, prompt: string, before: number): Promise<void> 
   }
   await page.keyboard.press("Control+Enter");
   await page.waitForSelector(`.thumb:nth-child(${before + 2})`);
-  await page.waitForSelector(".painting", { state: "detached" });
+  await page.waitForSelector(".generating", { state: "detached" });
 }
 
 /** Below 300 kB, as it lies in the repository. */

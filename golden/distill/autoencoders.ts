@@ -24,7 +24,7 @@ const schema = z.looseObject({
 });
 type AutoencoderJson = z.infer<typeof schema>;
 
-/** The trace of a picture's size; every loss that golden gradients are of, and values by name. */
+/** The trace of an image's size; every loss that golden gradients are of, and values by name. */
 type Traced = {
   loss: TracedLoss;
   /** By the prefix of its gradients' names. */

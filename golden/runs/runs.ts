@@ -1,4 +1,4 @@
-/** @file runs/<pipeline>/<case>: whole requests through the public pipeline, every tensor on the way, the picture. */
+/** @file runs/<pipeline>/<case>: whole requests through the public pipeline, every tensor on the way, the image. */
 
 import path from "node:path";
 import sharp from "sharp";
@@ -43,7 +43,7 @@ async function rowOf(name: string, at: string, open: OpenPipeline, context: Cont
   };
 }
 
-/** Every tensor of the run, steps apart, and every picture. */
+/** Every tensor of the run, steps apart, and every image. */
 async function expectedOf(at: string, outputs: Run["outputs"]): Promise<Golden> {
   const file = await openGolden(`${at}.safetensors`, () => false);
   const lost = Object.keys(outputs).find((name) => !file.names.includes(name));

@@ -1,4 +1,4 @@
-/** @file Paints a golden run and keeps every tensor on the way, under Diffusers' names. */
+/** @file Generates a golden run and keeps every tensor on the way, under Diffusers' names. */
 
 import { floats, floatsOf, type Values } from "../../src/engine/engine.js";
 import type { GenerateResult, Prepared, Step } from "../../src/pipeline/base-pipeline.js";
@@ -8,7 +8,7 @@ import { type Computed, type Context, list, type Numbers } from "../row.js";
 import { runOnce } from "../stages/networks.js";
 import { type OpenPipeline, type RunInputs, requestOf } from "./request.js";
 
-/** From prompt to picture; tensors come in the order of computing. */
+/** From prompt to image; tensors come in the order of computing. */
 export async function tracedRun(
   run: RunInputs,
   at: string,
@@ -18,7 +18,7 @@ export async function tracedRun(
   const pipeline = await open(run);
   const encoded = watchEncoder(pipeline);
   const prepared = await pipeline.prepare(await requestOf(run, at, pipeline.components.vae.factor));
-  // Diffusers encodes the same picture again for each generator of a list; this build once for all of them.
+  // Diffusers encodes the same image again for each generator of a list; this build once for all of them.
   const again = run.pipeline.includes("Img2Img") && run.generator.list ? run.generator.seeds.length : 1;
   for (let i = 1; i < again && encoded.size > 0; i++) {
     for (const name of ["image", "moments"])
@@ -123,7 +123,7 @@ function watchEncoder(pipeline: DiffusionPipeline): Map<string, Numbers> {
   return seen;
 }
 
-/** The last latents, what the autoencoder is given, its picture in 0..1 and the bytes that would be saved. */
+/** The last latents, what the autoencoder is given, its image in 0..1 and the bytes that would be saved. */
 async function pictures(
   pipeline: DiffusionPipeline,
   { shape, request }: Prepared,

@@ -1,4 +1,4 @@
-/** @file A trained judge answers: which noun, style and background it sees in pictures, and how often that is right. */
+/** @file A trained judge answers: which noun, style and background it sees in images, and how often that is right. */
 
 import sharp from "sharp";
 import { floatsOf, type Values } from "../../src/engine/engine.js";
@@ -31,7 +31,7 @@ export class Evaluator {
 
   static async open(engine: BlockingEngine, file: string, data: Data): Promise<Evaluator> {
     const params = new Map<string, Tensor>();
-    const image = input("picture", [batchSize, 3, evaluatedSize, evaluatedSize]);
+    const image = input("image", [batchSize, 3, evaluatedSize, evaluatedSize]);
     const outputs = evaluator(new Params(tracing(params)), classesOf(data), image);
     const weights = await openSafetensors(file);
     const read = [...params].map(async ([name, { shape }]) => [
@@ -43,7 +43,7 @@ export class Evaluator {
     return new Evaluator(session, Object.fromEntries(await Promise.all(read)), nouns);
   }
 
-  /** pictures: [3, 64, 64] in -1..1 each. Of styles with one look the first is answered. */
+  /** images: [3, 64, 64] in -1..1 each. Of styles with one look the first is answered. */
   async answers(images: readonly Float32Array[]): Promise<Answers[]> {
     const area = 3 * evaluatedSize ** 2;
     const all: Answers[] = [];
@@ -68,7 +68,7 @@ const rowOf = (rows: Float32Array, i: number) =>
 
 const largest = (row: Float32Array) => row.indexOf(Math.max(...row));
 
-/** A picture of any size as the judge sees it. */
+/** An image of any size as the judge sees it. */
 export async function shrunk({ data, width, height }: RgbImage): Promise<Float32Array> {
   const raw = { width, height, channels: 3 } as const;
   const small = sharp(data, { raw }).resize(evaluatedSize, evaluatedSize, { kernel: "cubic" }).removeAlpha();

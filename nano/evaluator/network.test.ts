@@ -26,7 +26,7 @@ describe("a judge that knows nothing", () => {
       shape: [2, 3, evaluatedSize, evaluatedSize],
     };
     const gradient = new Float32Array(layout.total);
-    // The first of the two pictures is the first of everything, the second the last.
+    // The first of the two images is the first of everything, the second the last.
     const right = [
       { noun: 0, style: 0, background: 0 },
       { noun: 4, style: 2, background: 1 },

@@ -1,5 +1,5 @@
 /**
- * @file The judge: a small residual network that names the noun, the style and the background of a picture. B batch.
+ * @file The judge: a small residual network that names the noun, the style and the background of an image. B batch.
  */
 
 import { conv2d, groupNorm, linear } from "../../src/nn.js";
@@ -18,11 +18,11 @@ import {
 import type { TracedLoss } from "../../src/train/gradient-program.js";
 import { type Classes, type Question, questions, rightInputs, surprise } from "../labels.js";
 
-/** Height and width of the pictures it is shown. */
+/** Height and width of the images it is shown. */
 export const evaluatedSize = 64;
 const stages = [32, 64, 128, 192];
 
-/** picture: [B, 3, 64, 64] in -1..1 -> the probability of every answer to each question: [B, n] */
+/** image: [B, 3, 64, 64] in -1..1 -> the probability of every answer to each question: [B, n] */
 export function evaluator(p: Params, classes: Classes, image: Tensor): Record<Question, Tensor> {
   const B = image.shape[0]!;
   let h = image;
@@ -32,7 +32,7 @@ export function evaluator(p: Params, classes: Classes, image: Tensor): Record<Qu
     h = block(p.at("blocks", i), h);
     textures.push(reshape(mean(norm(p.at("norms", i), h), [2, 3]), [B, width]));
   }
-  // Not their mean: the pictures to judge lie as the renderings do, and where a feature is says much.
+  // Not their mean: the images to judge lie as the renderings do, and where a feature is says much.
   const places = reshape(norm(p.at("norm"), h), [B, count(h.shape.slice(1))]);
   const answer = (question: Question, features: Tensor) =>
     softmax(linear(p.at(question), features, classes[question]));
@@ -51,13 +51,13 @@ function block(p: Params, x: Tensor): Tensor {
   return add(x, conv2d(p.at("conv2"), norm(p.at("norm2"), h), C));
 }
 
-/** The cross-entropies, added up. Inputs: `picture`, and the right answers. */
+/** The cross-entropies, added up. Inputs: `image`, and the right answers. */
 export function evaluatorLoss(classes: Classes, batch: number): TracedLoss {
   const params = new Map<string, Tensor>();
   const answers = evaluator(
     new Params(tracing(params)),
     classes,
-    input("picture", [batch, 3, evaluatedSize, evaluatedSize]),
+    input("image", [batch, 3, evaluatedSize, evaluatedSize]),
   );
   const right = rightInputs(classes, batch);
   const losses = questions.map((q) => [q, surprise(right[q], answers[q])] as const);

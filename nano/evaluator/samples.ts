@@ -1,6 +1,6 @@
 /**
  * @file What the judge is shown: real renderings on coloured backgrounds, moved, scaled, blurred and made noisy at
- * random. It is never shown a generated picture.
+ * random. It is never shown a generated image.
  */
 
 import sharp from "sharp";
@@ -23,7 +23,7 @@ export type Drawing = {
 const keptBackgrounds = 2;
 
 /**
- * The style that a style's pictures look like. Fluent's glossy and 3D sets are the same artwork, exported as vectors and
+ * The style that a style's images look like. Fluent's glossy and 3D sets are the same artwork, exported as vectors and
  * as pixels: of their 416 held-out renderings each a judge that is to tell them apart calls more than a third the other,
  * and so would a person. They count as one look.
  */
@@ -68,7 +68,7 @@ export function plain({ pixels }: Drawing, background: Background): Float32Array
   return out;
 }
 
-/** A picture that could have been the drawing's: [3, side, side] in -1..1 */
+/** An image that could have been the drawing's: [3, side, side] in -1..1 */
 function augmented(drawing: Drawing, background: number, draw: () => number): Float32Array {
   const moved = { ...drawing, pixels: shifted(drawing.pixels, draw) };
   let image = plain(moved, backgroundNames[background]!);

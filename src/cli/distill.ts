@@ -50,7 +50,7 @@ export function distillCommand(): Command {
     .description("Cut a student U-Net out of a teacher and distil it, as KOALA does.")
     .requiredOption("-t, --teacher <folder>", "diffusers folder of the teacher")
     .option("--student <name>", "koala-700m, koala-1b, or a unet config.json", "koala-700m")
-    .option("-d, --data <path>", "folder of pictures with captions, WebDataset .tar, or .parquet")
+    .option("-d, --data <path>", "folder of images with captions, WebDataset .tar, or .parquet")
     .option("-o, --output <folder>", "becomes a complete diffusers folder, and holds the run");
   return addTrainingOptions(addDistillationOptions(command))
     .option("--link", "link the teacher's other parts instead of copying them")
@@ -65,7 +65,7 @@ export function distillCommand(): Command {
     .option("--memory <GB>", "with --plan: what fits into this much", numberOption)
     .addHelpText(
       "after",
-      "\nExample:\n  koala distill -t ./sdxl -d ./pictures -o ./mine --student koala-700m -s 10000\n",
+      "\nExample:\n  koala distill -t ./sdxl -d ./images -o ./mine --student koala-700m -s 10000\n",
     )
     .action(distil);
 }

@@ -58,8 +58,8 @@ describe("an error about an option", () => {
 describe("a sentence", () => {
   test.each([
     [
-      "has 2 pictures (jpg, png); choose one by imageColumn",
-      "has 2 pictures (jpg, png); choose one by --image-column",
+      "has 2 images (jpg, png); choose one by imageColumn",
+      "has 2 images (jpg, png); choose one by --image-column",
     ],
     ["Lower learningRate, or clip with maxGradNorm; then", "Lower --lr, or clip with --max-grad-norm; then"],
     ["set by captionDropoutRule.", "set by --dropout-rule."],

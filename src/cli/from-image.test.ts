@@ -74,7 +74,7 @@ describe("what is left out", () => {
   });
 });
 
-describe("--from paints the same file again", () => {
+describe("--from generates the same file again", () => {
   it.each([
     [
       "a given seed and an ancestral sampler, from PNG",
@@ -93,21 +93,21 @@ describe("--from paints the same file again", () => {
     expect((await bytesOf(`again-${name}`)).equals(await bytesOf(name))).toBe(true);
   });
 
-  it("a picture out of the middle of a batch, with its own seed", async () => {
+  it("an image out of the middle of a batch, with its own seed", async () => {
     await painted("batch.png", "one", "two", "--count", "2", "--seed", "40");
     expect((await readRequest(at("batch-4.png"))).request).toMatchObject({ prompt: "two", seed: 43n });
     await koala("--from", at("batch-4.png"), "-q", "-o", at("fourth.png"));
     expect((await bytesOf("fourth.png")).equals(await bytesOf("batch-4.png"))).toBe(true);
   });
 
-  it("an inpainted one, whose pictures are found by their hashes even if they moved", async () => {
+  it("an inpainted one, whose images are found by their hashes even if they moved", async () => {
     const sources = ["--image", at("begin.png"), "--mask", at("mask.png"), "--strength", "0.9"];
     await painted("inpainted.png", "x", ...sources);
     await koala("--from", at("inpainted.png"), "-q", "-o", at("inpainted-2.png"));
     expect((await bytesOf("inpainted-2.png")).equals(await bytesOf("inpainted.png"))).toBe(true);
     await rename(at("begin.png"), at("moved.png"));
     await expect(koala("--from", at("inpainted.png"), "-q", "-o", at("no.png"))).rejects.toThrow(
-      /^--image: must be given: the picture was painted with begin\.png \(sha256:[0-9a-f]{12}\), which was not seen/,
+      /^--image: must be given: the image was generated with begin\.png \(sha256:[0-9a-f]{12}\), which was not seen/,
     );
     await koala("--from", at("inpainted.png"), "--image", at("moved.png"), "-o", at("moved-2.png"), "-q");
     await rename(at("moved.png"), at("begin.png"));
@@ -117,7 +117,7 @@ describe("--from paints the same file again", () => {
     expect(await pixels("moved-2.png")).toEqual(await pixels("inpainted.png"));
   });
 
-  it("one that goes on from a picture painted so far, unless a strength takes its place", async () => {
+  it("one that goes on from an image generated so far, unless a strength takes its place", async () => {
     await painted("going.png", "x", "--image", at("begin.png"), "--denoising-start", "0.5");
     await koala("--from", at("going.png"), "-q", "-o", at("going-2.png"));
     expect((await bytesOf("going-2.png")).equals(await bytesOf("going.png"))).toBe(true);
@@ -219,25 +219,25 @@ describe("beside --from", () => {
     expect((await bytesOf("other.png")).equals(await bytesOf("direct.png"))).toBe(true);
   });
 
-  it("the picture itself is not written over", async () => {
+  it("the image itself is not written over", async () => {
     await expect(koala("--from", at("base.png"), "-o", at("base.png"))).rejects.toThrow(
       /^--output: must be another file than that of --from/,
     );
   });
 
-  it("another model than the picture's is noted", async () => {
+  it("another model than the image's is noted", async () => {
     const words = ["--from", at("base.png"), "-m", path.join(golden, "koala-700m-tiny")];
     expect(await koala(...words, "-o", at("by-700m.png"))).toContain(
-      "not what the picture was painted with: model",
+      "not what the image was generated with: model",
     );
   });
 });
 
-describe("the model of a picture", () => {
+describe("the model of an image", () => {
   it("that moved, or was changed, is asked for by name, and taken where it is given", async () => {
     await rename(model, at("elsewhere"));
     const again = ["--from", at("base.png"), "-q", "-o", at("from-moved-2.png")];
-    const refusal = /^--model: must be given: the picture's model my-model was not seen on this machine/;
+    const refusal = /^--model: must be given: the image's model my-model was not seen on this machine/;
     await expect(koala(...again)).rejects.toThrow(refusal);
     await cp(at("elsewhere"), model, { recursive: true });
     const weights = path.join(model, "unet/diffusion_pytorch_model.safetensors");
@@ -254,7 +254,7 @@ describe("the model of a picture", () => {
   });
 });
 
-describe("a written picture", () => {
+describe("a written image", () => {
   it("names no place of this machine, in any encoding, in any format", async () => {
     const pipe = await DiffusionPipeline.fromPretrained(model, { vae: path.join(golden, "taesd-tiny") });
     const request = { prompt: "x", numInferenceSteps: 2, strength: 1, image: at("begin.png") };
@@ -289,14 +289,14 @@ describe("a written picture", () => {
   });
 });
 
-describe("a picture of A1111", () => {
+describe("an image of A1111", () => {
   const parameters = [
     "a lighthouse, (fog:1.1)",
     "Negative prompt: people, text",
     "Steps: 2, Sampler: DPM++ 2M Karras, CFG scale: 4.5, Seed: 1234567890, Size: 64x72, Model hash: 31e35c80fc, Model: sd_xl_base_1.0, RNG: CPU, Version: v1.6.0",
   ].join("\n");
 
-  it("is painted as far as its text goes, with a note", async () => {
+  it("is generated as far as its text goes, with a note", async () => {
     await writeFile(at("web.png"), withPngTexts(await bytesOf("mask.png"), { parameters }));
     await expect(koala("--from", at("web.png"))).rejects.toThrow(/^--model: .* sd_xl_base_1\.0 was not seen/);
     const said = await koala("--from", at("web.png"), "-m", model, "-o", at("web-2.png"));
@@ -333,9 +333,9 @@ describe("a record is refused by field", () => {
 
   it.each<[string, (record: Record<string, unknown>) => void, RegExp]>([
     [
-      "that this version does not know, with the version that painted it",
+      "that this version does not know, with the version that generated it",
       (r) => Object.assign(r, { app: "koala-diffusion 9.0.0", freeU: { b1: 1.1 } }),
-      /^p\.png: freeU: must be a setting this version knows, got an object\. This is koala-diffusion \d.* painted by koala-diffusion 9\.0\.0/,
+      /^p\.png: freeU: must be a setting this version knows, got an object\. This is koala-diffusion \d.* generated by koala-diffusion 9\.0\.0/,
     ],
     [
       "of the scheduler",

@@ -1,4 +1,4 @@
-/** @file `koala generate --from PICTURE`: finds the model and the files that a picture was painted with. */
+/** @file `koala generate --from IMAGE`: finds the model and the files that an image was generated with. */
 
 import path from "node:path";
 import { type FileError, InvalidRequest, ModelError } from "../errors.js";
@@ -21,7 +21,7 @@ export type Sources = {
 
 type Say = (line: string) => void;
 
-/** The options, completed with the files of the picture, found by their hashes; InvalidRequest asks for one. */
+/** The options, completed with the files of the image, found by their hashes; InvalidRequest asks for one. */
 export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): Promise<Sources> {
   const { model, image, mask } = saved;
   const found = async (option: string, name: string | undefined, hash: string) => {
@@ -37,7 +37,7 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
   const picture = async (option: string, own: string | undefined, recorded: ImageMetadata["image"]) => {
     if (own === undefined) return recorded && found(option, recorded.name, recorded.sha256);
     if (recorded && (await hashIn(own)) !== recorded.sha256)
-      say(`${option}: another picture than ${recorded.name ?? "the one painted from"}`);
+      say(`${option}: another image than ${recorded.name ?? "the one generated from"}`);
     return own;
   };
   const loras = async () => {
@@ -58,7 +58,7 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Sources;
 }
 
-/** Opens the picture's model where it was seen last and still is; InvalidRequest asks for `--model` if nowhere. */
+/** Opens the image's model where it was seen last and still is; InvalidRequest asks for `--model` if nowhere. */
 export async function openSeen(
   saved: SavedRequest,
   { replaced, ...load }: LoadOptions & { replaced: boolean },
@@ -76,8 +76,8 @@ export async function openSeen(
     "--model",
     undefined,
     name === undefined
-      ? "must be given: the picture does not name its model."
-      : `must be given: the picture's model ${name} was not seen on this machine, or was changed. Add ${from}.`,
+      ? "must be given: the image does not name its model."
+      : `must be given: the image's model ${name} was not seen on this machine, or was changed. Add ${from}.`,
   );
 }
 
@@ -91,7 +91,7 @@ async function opened(folder: string, load: LoadOptions, replaced: boolean) {
   }
 }
 
-/** How the loaded model differs from the picture's, in words. */
+/** How the loaded model differs from the image's, in words. */
 export function differences({ model }: SavedRequest, loaded: ModelMetadata): string[] {
   if (model?.fingerprint === undefined) return [];
   const loras = (of: Partial<ModelMetadata>) => of.loras?.map(({ sha256, scale }) => [sha256, scale]);
@@ -103,7 +103,7 @@ export function differences({ model }: SavedRequest, loaded: ModelMetadata): str
   ];
 }
 
-/** Notes where everything that a picture was painted from is, for `--from`. */
+/** Notes where everything that an image was generated from is, for `--from`. */
 export async function rememberSources(
   { model, image, mask }: ImageMetadata,
   folder: string,
@@ -122,7 +122,7 @@ export async function rememberSources(
   );
 }
 
-/** What a picture painted from another is called, where nobody says. */
+/** What an image generated from another is called, where nobody says. */
 export function againName(file: string): string {
   const { name, ext } = path.parse(file);
   return `${name}-again${/^\.(png|jpe?g|webp)$/i.test(ext) ? ext : ".png"}`;
@@ -135,6 +135,6 @@ const hashIn = (file: string): Promise<string | undefined> =>
   });
 
 function unknown(option: string, name: string, hash: string): InvalidRequest {
-  const rule = `must be given: the picture was painted with ${name} (${hash.slice(0, 19)}), which was not seen here`;
+  const rule = `must be given: the image was generated with ${name} (${hash.slice(0, 19)}), which was not seen here`;
   return new InvalidRequest(option, undefined, `${rule}, or was changed. Add ${option} with its file.`);
 }

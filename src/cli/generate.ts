@@ -1,4 +1,4 @@
-/** @file `koala generate`: a prompt becomes a picture file. */
+/** @file `koala generate`: a prompt becomes an image file. */
 
 import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
@@ -61,20 +61,20 @@ type Options = {
 
 export function generateCommand(): Command {
   return new Command("generate")
-    .description("Paint a prompt, with the model that ships inside or one from a diffusers folder.")
-    .argument("[prompt...]", "what to paint; each quoted prompt is a picture")
+    .description("Generate a prompt, with the model that ships inside or one from a diffusers folder.")
+    .argument("[prompt...]", "what to generate; each quoted prompt is an image")
     .option("-m, --model <model>", "diffusers folder or Hub id (default: the model inside)")
-    .option("--from <picture>", "generate again what made this image")
+    .option("--from <image>", "generate again what made this image")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")
     .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
     .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
     .option("--lora <path[:scale]>", "add a LoRA: the same; may be given again", loraOption)
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
-    .option("-n, --negative <prompt>", "what not to paint")
+    .option("-n, --negative <prompt>", "what not to generate")
     .option("-s, --steps <n>", "denoising steps", numberOption)
     .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
-    .option("--image <file>", "begin with this picture")
+    .option("--image <file>", "begin with this image")
     .option("--mask <file>", "generate --image anew where this is white, or opaque")
     .option(
       "--strength <n>",
@@ -83,22 +83,22 @@ export function generateCommand(): Command {
     )
     .option(
       "--denoising-start <n>",
-      "take --image as painted so far, 0 to 1: no noise is added",
+      "take --image as generated so far, 0 to 1: no noise is added",
       numberOption,
     )
     .option("-W, --width <pixels>", "multiple of 8; of --image, down to one", numberOption)
     .option("-H, --height <pixels>", "the same", numberOption)
     .option("--seed <n>", "image i has seed + i; -1, the default, draws one", integer)
-    .option("-c, --count <n>", "pictures per prompt", numberOption, 1)
+    .option("-c, --count <n>", "images per prompt", numberOption, 1)
     .option("--scheduler <name>", 'such as dpmpp-2m-karras; "?" lists all')
     .addOption(new Option("--spacing <rule>", "timesteps").choices(["trailing", "leading", "linspace"]))
     .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
     .option("--threads <n>", "default: one per core", numberOption)
     .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
-    .option("--no-metadata", "leave out what it was painted from")
-    .option("--ignore-memory", "paint though it may not fit")
-    .option("--json", "print a JSON object per picture")
+    .option("--no-metadata", "leave out what it was generated from")
+    .option("--ignore-memory", "generate though it may not fit")
+    .option("--json", "print a JSON object per image")
     .option("-q, --quiet", "no progress, no notes")
     .addHelpText(
       "after",
@@ -166,7 +166,7 @@ async function generate(words: string[], given: Options): Promise<void> {
       const failed = record && options.metadata ? await rememberSources(record, folder, options) : undefined;
       if (failed)
         say(pc.dim(`--from will ask for --model: where models are cannot be noted: ${failed.message}`));
-      say(pc.dim(`painted in ${duration(seconds)}`));
+      say(pc.dim(`generated in ${duration(seconds)}`));
       if (failure) throw failure;
     }
   } finally {
@@ -191,7 +191,7 @@ function checkRoom(file: string, prompts: readonly string[], request: Omit<Gener
   }
 }
 
-/** The model that is given, or the picture's where it was seen. */
+/** The model that is given, or the image's where it was seen. */
 async function opened(options: Options, given: Options, saved: SavedRequest | undefined, say: Say) {
   const dtype = saved?.model?.dtype;
   const load = { ...loadOptions(options), ...(dtype && { dtype }) };
@@ -201,7 +201,7 @@ async function opened(options: Options, given: Options, saved: SavedRequest | un
   const folder = await resolveShown(modelOrBundled(options.model), hubOptions(options));
   const pipeline = await DiffusionPipeline.fromPretrained(folder, load);
   const other = saved ? differences(saved, await pipeline.model()) : [];
-  if (other.length > 0) say(`not what the picture was painted with: ${other.join(", ")}`);
+  if (other.length > 0) say(`not what the image was generated with: ${other.join(", ")}`);
   return { pipeline, folder };
 }
 
@@ -252,7 +252,7 @@ const loadOptions = ({ variant, vae, unet, lora, threads }: Options) => ({
   ...(lora !== undefined && { loras: lora }),
 });
 
-/** What was asked for, what the picture says, what the model's makers advise, and Diffusers' defaults, in that order. */
+/** What was asked for, what the image says, what the model's makers advise, and Diffusers' defaults, in that order. */
 function settings(
   pipeline: DiffusionPipeline,
   options: Options,
@@ -264,7 +264,7 @@ function settings(
   const own = diffusersDefaults[pipeline.components.family][kind];
   const steps = options.steps ?? before.numInferenceSteps ?? modelDefaults.steps ?? own.steps;
   const guidance = options.guidance ?? before.guidanceScale ?? modelDefaults.guidance ?? own.guidanceScale;
-  const advised = options.image === undefined ? modelDefaults : {}; // a picture brings its own size
+  const advised = options.image === undefined ? modelDefaults : {}; // an image brings its own size
   const width = options.width ?? before.width ?? advised.width;
   const height = options.height ?? before.height ?? advised.height;
   const negative = options.negative ?? before.negativePrompt ?? modelDefaults.negative;
@@ -308,7 +308,7 @@ function settings(
   };
 }
 
-/** Of a picture that another program painted, only what differs from the model's own scheduler is known. */
+/** Of an image that another program generated, only what differs from the model's own scheduler is known. */
 function setScheduler(
   pipeline: DiffusionPipeline,
   options: Options,
@@ -329,7 +329,7 @@ function setScheduler(
   );
 }
 
-/** The picture's request without what the options make meaningless. */
+/** The image's request without what the options make meaningless. */
 function savedRequest(
   { request }: SavedRequest,
   options: Options,
@@ -353,7 +353,7 @@ async function paint(pipeline: DiffusionPipeline, request: GenerateRequest, prog
   let begun = false;
   while (!next.done) {
     const { index, total } = next.value;
-    if (!begun) progress.start("painting", total);
+    if (!begun) progress.start("generating", total);
     else progress.step(index + 1, ((performance.now() - started) / 1000 / index) * (total - index - 1));
     if (!begun) started = performance.now();
     begun = true;

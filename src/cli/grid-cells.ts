@@ -1,4 +1,4 @@
-/** @file The cells of `koala grid`: settled, painted one by one, and put together on a sheet. */
+/** @file The cells of `koala grid`: settled, generated one by one, and put together on a sheet. */
 
 import path from "node:path";
 import { Cancelled } from "../errors.js";
@@ -29,7 +29,7 @@ type CellOptions = { output: string; quiet?: boolean; threads?: number };
 /** On one's own machine nothing but the model limits a cell. */
 const limits = { ...defaultLimits, pixels: 8192 * 8192, steps: 1000, count: 1 };
 
-/** Every cell's order, checked before the first is painted. */
+/** Every cell's order, checked before the first is generated. */
 export function placed(
   base: GenerationRequest,
   axes: Axes,
@@ -59,7 +59,7 @@ export async function generateCells(
   let before = 0;
   const warn = warnOnce();
   try {
-    progress.start("painting", total);
+    progress.start("generating", total);
     for (const [i, { request, file }] of cells.entries()) {
       if (signal.aborted) throw new Cancelled("the grid");
       for await (const event of processor.process(request, signal)) {

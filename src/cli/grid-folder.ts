@@ -1,6 +1,6 @@
 /**
  * @file The folder of a grid: a manifest, its cells, and the sheet. A cell's file name ends in a hash of everything it
- * is painted from, so a file that is there is the cell, whatever stopped the command before.
+ * is generated from, so a file that is there is the cell, whatever stopped the command before.
  */
 
 import path from "node:path";
@@ -62,7 +62,7 @@ function parsed(text: string): unknown {
   }
 }
 
-/** Where a cell's picture goes, below the folder. */
+/** Where a cell's image goes, below the folder. */
 export function cellFile(
   { x, y }: Axes,
   { column, row }: Cell,

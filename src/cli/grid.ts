@@ -1,4 +1,4 @@
-/** @file `koala grid`: two settings vary, a table of pictures shows what they do. Goes on where it was stopped. */
+/** @file `koala grid`: two settings vary, a table of images shows what they do. Goes on where it was stopped. */
 
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
@@ -41,19 +41,19 @@ type Options = {
 
 export function gridCommand(): Command {
   return new Command("grid")
-    .description("Vary two settings and paint the table of pictures; goes on where it was stopped.")
-    .argument("<prompt>", "what to paint")
+    .description("Vary two settings and generate the table of images; goes on where it was stopped.")
+    .argument("<prompt>", "what to generate")
     .option("-m, --model <model>", "diffusers folder or Hub id (default: the model inside)")
     .requiredOption("-x, --x <setting=values>", "what varies across")
     .option("-y, --y <setting=values>", "what varies down")
-    .option("-n, --negative <prompt>", "what not to paint")
+    .option("-n, --negative <prompt>", "what not to generate")
     .option("-s, --steps <n>", "denoising steps", numberOption)
     .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
     .option("-W, --width <pixels>", "multiple of 8", numberOption)
     .option("-H, --height <pixels>", "multiple of 8", numberOption)
     .option("--seed <n>", "of all cells; -1, the default, draws one", seedText)
     .option("--scheduler <name>", "such as dpmpp-2m-karras")
-    .option("--image <file>", "begin with this picture")
+    .option("--image <file>", "begin with this image")
     .option("--mask <file>", "generate --image anew where this is white, or opaque")
     .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
     .option("--threads <n>", "default: one per core", numberOption)
@@ -102,7 +102,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const kinds = await Promise.all(cells.map(({ file }) => kindOf(path.join(output, file))));
   const missing = cells.filter((_, i) => kinds[i] === undefined);
   say(
-    `${cells.length} cells, seed ${seed}${missing.length < cells.length ? `; ${missing.length} left to paint` : ""}`,
+    `${cells.length} cells, seed ${seed}${missing.length < cells.length ? `; ${missing.length} left to generate` : ""}`,
   );
   await generateCells(missing, models, options, say);
   await saveSheet(output, base, axes, cells);
@@ -131,7 +131,7 @@ async function requestOf(
   const { info } = modelNamed(models, undefined);
   const { defaults, id } = info;
   const { negative = defaults.negativePrompt, image, mask, strength } = options;
-  // A picture brings its own size.
+  // An image brings its own size.
   const width = options.width ?? (image === undefined ? defaults.width : undefined);
   const height = options.height ?? (image === undefined ? defaults.height : undefined);
   return {
@@ -155,7 +155,7 @@ async function imageIn(option: string, file: string): Promise<string> {
     return await readFile(file, "base64");
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    const rule = `must be a picture file that can be read, got ${file} (${code}). Check the path.`;
+    const rule = `must be an image file that can be read, got ${file} (${code}). Check the path.`;
     throw new InvalidRequest(option, file, rule);
   }
 }

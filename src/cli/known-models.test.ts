@@ -58,7 +58,7 @@ it.each(["", "{", "[]", '{"format":2,"seen":{}}', '{"format":1,"seen":{"f":[1]}}
   },
 );
 
-it("that cannot be written gives the reason, since the picture is painted all the same", async () => {
+it("that cannot be written gives the reason, since the image is generated all the same", async () => {
   await writeFile(at("cache"), "a file in its way");
   const { code, message } = (await remember([["f", at("a")]], file))!;
   expect(code).toMatch(/^(EEXIST|ENOTDIR)$/);

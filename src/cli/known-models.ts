@@ -1,4 +1,4 @@
-/** @file Where models and files were seen on this machine, by fingerprint: pictures name them without a path. */
+/** @file Where models and files were seen on this machine, by fingerprint: images name them without a path. */
 
 import { homedir } from "node:os";
 import path from "node:path";
@@ -26,7 +26,7 @@ export async function placesOf(fingerprint: string, file = registryFile()): Prom
 
 /**
  * Adds places by fingerprint. Two commands that do so at once may lose one's: it is added when next seen. Gives what
- * the system refused where the file cannot be read or written, since a picture is no worse for it.
+ * the system refused where the file cannot be read or written, since an image is no worse for it.
  */
 export async function remember(
   places: Iterable<readonly [fingerprint: string, place: string]>,

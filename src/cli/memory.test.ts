@@ -51,7 +51,7 @@ test("the same as JSON, in bytes", async () => {
   expect(fit.rows[0]!.fits).toBe("kept");
 });
 
-test("a size that no model paints is refused by name", async () => {
+test("a size that no model generates is refused by name", async () => {
   await expect(printed("--sizes", "100")).rejects.toThrow(
     "--sizes: must be a multiple of 8, got 100. Nearest: 96 or 104.",
   );

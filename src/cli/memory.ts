@@ -1,4 +1,4 @@
-/** @file `koala fit`: what a model takes in memory to paint, before anything of it is loaded. */
+/** @file `koala fit`: what a model takes in memory to generate, before anything of it is loaded. */
 
 import { Command, InvalidArgumentError } from "commander";
 import { availableMemory } from "../engine/memory/available.js";
@@ -34,7 +34,7 @@ export type MemoryReport = { available: number; batch: number; guidance: boolean
 export function memoryCommand(): Command {
   return new Command("fit")
     .description(
-      "Predict the memory that painting takes, part by part, and whether there is enough. Loads nothing; " +
+      "Predict the memory that generating takes, part by part, and whether there is enough. Loads nothing; " +
         "of a model on the Hub it downloads the configs and not the weights, of what is given beside it all.",
     )
     .argument("[model]", "diffusers folder or Hub id (default: the model inside)")
@@ -43,7 +43,7 @@ export function memoryCommand(): Command {
       "squares of so many pixels, or WIDTHxHEIGHT (default: 512,768,1024 and the model's own if it is no square)",
       sizesOf,
     )
-    .option("-b, --batch <n>", "pictures at once", batchOf, 1)
+    .option("-b, --batch <n>", "images at once", batchOf, 1)
     .option("--no-guidance", "as with a guidance of 1 or less: no second pass")
     .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
     .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")

@@ -67,7 +67,7 @@ describe("an output", () => {
   });
 
   it.each([
-    ["pictures.bmp", /^--output: must end in one of ".png".*end it in \/ for a folder\.$/],
+    ["images.bmp", /^--output: must end in one of ".png".*end it in \/ for a folder\.$/],
     ["plain", /^--output: must end in one of ".png"/],
     ["plain/x.png", /plain: must be writable, got EEXIST/],
     ["plain/deep/x.png", /deep: must be writable, got ENOTDIR/],

@@ -20,7 +20,7 @@ async function started(...args: string[]): Promise<{ child: ChildProcess; url: s
 }
 
 describe("koala serve", () => {
-  it("prints its address, paints with the key, and ends well at Ctrl-C", async () => {
+  it("prints its address, generates with the key, and ends well at Ctrl-C", async () => {
     const { child, url } = await started("--api-key", "secret", "--max-count", "1");
     const post = (body: object, key: string) =>
       fetch(`${url}/v1/images/generations`, {

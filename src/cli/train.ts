@@ -36,7 +36,7 @@ type Flags = TrainingFlags & {
 
 export function trainCommand(): Command {
   const command = new Command("train")
-    .description("Train or fine-tune a U-Net by the task loss, or an AutoencoderTiny by its pictures.")
+    .description("Train or fine-tune a U-Net by the task loss, or an AutoencoderTiny by its images.")
     .option(
       "-m, --model <folder>",
       "diffusers folder to begin with: its parts, and its weights unless --from-scratch",
@@ -58,12 +58,12 @@ export function trainCommand(): Command {
       numberOption,
     )
     .option("--decoder-only", "autoencoder: leave the encoder, and so its latents, as they are")
-    .option("-d, --data <path>", "folder of pictures with captions, WebDataset .tar, or .parquet")
+    .option("-d, --data <path>", "folder of images with captions, WebDataset .tar, or .parquet")
     .option("-o, --output <folder>", "becomes a complete diffusers folder, and holds the run");
   return addTrainingOptions(command)
     .addHelpText(
       "after",
-      "\nExample:\n  koala train -m ./sdxl-small --text-encoders -d ./pictures -o ./mine -s 10000 --lr 1e-4\n",
+      "\nExample:\n  koala train -m ./sdxl-small --text-encoders -d ./images -o ./mine -s 10000 --lr 1e-4\n",
     )
     .action(train);
 }

@@ -17,11 +17,11 @@ export function addTrainingOptions(command: Command): Command {
       "--caption-column <name>",
       "column, or field of JSON, with the captions (default: text or caption)",
     )
-    .option("--image-column <name>", "column with pictures or their file names; of .tar, their extension")
-    .option("--resolution <pixels>", "height and width that pictures are brought to", numberOption)
+    .option("--image-column <name>", "column with images or their file names; of .tar, their extension")
+    .option("--resolution <pixels>", "height and width that images are brought to", numberOption)
     .option("--buckets", "keep aspect ratios: buckets of about that many pixels in place of squares")
     .option("--random-crop", "crop at random in place of the centre")
-    .option("--random-flip", "mirror half of the pictures")
+    .option("--random-flip", "mirror half of the images")
     .option("--caption-dropout <share>", "share of captions left out", numberOption)
     .addOption(
       new Option("--dropout-rule <rule>", "what takes their place").choices(["zeros", "empty-string"]),
@@ -36,7 +36,7 @@ export function addTrainingOptions(command: Command): Command {
     .option("--snr-gamma <n>", "min-SNR weights of the task loss; 5 is usual", numberOption)
     .option("--noise-offset <n>", "shift each channel's noise by this much", numberOption)
     .option("--timestep-bias <n>", "draw the noisier half of timesteps n times as often", numberOption)
-    .option("-b, --batch-size <n>", "pictures in a batch", numberOption)
+    .option("-b, --batch-size <n>", "images in a batch", numberOption)
     .option("--accumulate <n>", "batches in an update", numberOption)
     .option("-s, --steps <n>", "updates", numberOption)
     .option("--lr <rate>", "learning rate", numberOption)
@@ -48,7 +48,7 @@ export function addTrainingOptions(command: Command): Command {
     .option("--seed <n>", "of everything random", numberOption)
     .option("--checkpoint-every <n>", "updates between checkpoints", numberOption)
     .option("--keep <n>", "checkpoints kept", numberOption)
-    .option("--validate-every <n>", "updates between validation pictures", numberOption)
+    .option("--validate-every <n>", "updates between validation images", numberOption)
     .option("--prompt <text>", "a validation prompt; may be given several times", list)
     .option("--gradient-checkpointing", "less memory, more time: compute activations again")
     .option("--data-parallel <n>", "cut batches into n shares, each on a core of its own", numberOption)

@@ -1,4 +1,4 @@
-/** @file `koala watch`: a training run's curves and pictures as a local page. */
+/** @file `koala watch`: a training run's curves and images as a local page. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -9,7 +9,7 @@ import { stopOnInterrupt } from "./terminal.js";
 export function watchCommand(): Command {
   return new Command("watch")
     .description(
-      "Show a training run, live or finished: curves, progress and the pictures painted on the way.",
+      "Show a training run, live or finished: curves, progress and the images generated on the way.",
     )
     .argument("<folder>", "output folder of koala distill or koala train")
     .option("--port <n>", "port of the page; 0 takes any free one", port, 7020)

@@ -1,4 +1,4 @@
-/** @file `koala worker`: paints the jobs that `koala serve --redis` takes. */
+/** @file `koala worker`: generates the jobs that `koala serve --redis` takes. */
 
 import { Command } from "commander";
 import { openModelRegistry } from "../jobs/model-registry.js";
@@ -23,7 +23,7 @@ type Options = {
 /** The command, to be mounted by the program. */
 export function workerCommand(): Command {
   return new Command("worker")
-    .description("Paint the jobs that `koala serve --redis` takes, on as many machines as you like.")
+    .description("Generate the jobs that `koala serve --redis` takes, on as many machines as you like.")
     .addOption(redisOption("where the jobs are, such as redis://127.0.0.1:6379").makeOptionMandatory())
     .addOption(modelsOption())
     .addOption(lorasOption())
@@ -40,7 +40,7 @@ export function workerCommand(): Command {
 }
 
 const help = `
-Progress, previews and cancelling work as without Redis. A worker that is killed loses no job: another paints it.
+Progress, previews and cancelling work as without Redis. A worker that is killed loses no job: another generates it.
 
 Example:
   koala serve --redis redis://127.0.0.1:6379
@@ -60,7 +60,7 @@ async function work({ redis, model, lora, threads, grace, quiet = false }: Optio
     onJob: (id, outcome) => say(`${id} ${outcome}`),
     onError: outageReporter(redis),
   });
-  const started = worker.start().then(() => say(`painting ${[...models.keys()].join(", ")}`));
+  const started = worker.start().then(() => say(`generating ${[...models.keys()].join(", ")}`));
   await Promise.race([started.then(() => stopped), stopped]);
   await Promise.race([worker.close({ graceSeconds: grace }), late(grace + 5)]);
   await processor.close();

@@ -87,7 +87,7 @@ describe("a cell", () => {
     expect(cellsOf({ x: axes.x })).toHaveLength(3);
   });
 
-  it("is painted with its column's and its row's value", () => {
+  it("is generated with its column's and its row's value", () => {
     expect(cellSettings(base, axes, { column: 1, row: 1 })).toEqual({
       prompt: "a blue bicycle, blue wall",
       negativePrompt: "bluedish",

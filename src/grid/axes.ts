@@ -1,5 +1,5 @@
 /**
- * @file A grid of pictures: which two settings vary, how a user writes their values, and what each cell is painted
+ * @file A grid of images: which two settings vary, how a user writes their values, and what each cell is generated
  * with. Shared by the command line and the page, so it must not know Node, the server or a document.
  */
 
@@ -63,7 +63,7 @@ export function checkAxes({ x, y }: Axes, { prompt, negativePrompt = "" }: Varie
   }
 }
 
-/** Row by row, as they are painted. */
+/** Row by row, as they are generated. */
 export function cellsOf({ x, y }: Axes): Cell[] {
   const rows = y?.values.length ?? 1;
   return Array.from({ length: rows * x.values.length }, (_, i) => ({
@@ -72,7 +72,7 @@ export function cellsOf({ x, y }: Axes): Cell[] {
   }));
 }
 
-/** What a cell is painted with: the base, with its column's and its row's value put in. */
+/** What a cell is generated with: the base, with its column's and its row's value put in. */
 export function cellSettings<T extends Varied>(base: T, { x, y }: Axes, { column, row }: Cell): T {
   const across = varied(base, x, column);
   return y ? varied(across, y, row) : across;
@@ -119,7 +119,7 @@ export function axisLabel({ kind, values }: Axis, index: number): string {
   return kind === "steps" ? `${value} steps` : `${axisNames[kind]} ${value}`;
 }
 
-/** How A1111's X/Y plot says in a picture's text which settings vary. */
+/** How A1111's X/Y plot says in an image's text which settings vary. */
 export function axesFields({ x, y }: Axes): (readonly [name: string, value: string])[] {
   const types: Readonly<Record<AxisKind, string>> = {
     prompt: "Prompt S/R",

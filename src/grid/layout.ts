@@ -84,7 +84,7 @@ export function sheetLayout(content: SheetContent): SheetLayout {
   };
 }
 
-/** Small pictures are enlarged by whole numbers, so that labels fit; large sheets are made smaller. */
+/** Small images are enlarged by whole numbers, so that labels fit; large sheets are made smaller. */
 function cellScale({ columns, rows, cellWidth, cellHeight }: SheetContent): number {
   const enlarged = Math.max(1, Math.ceil(leastCell / cellWidth));
   const across = columns.length * cellWidth * enlarged;

@@ -26,7 +26,7 @@ const unetHash = sha256(unetBytes);
 
 const hashOf = async (file: string) => sha256(await readFile(file));
 
-/** As the Hub has them: both precisions, other formats, a checkpoint at the root, pictures. */
+/** As the Hub has them: both precisions, other formats, a checkpoint at the root, images. */
 function published(): Files {
   const files = new Map([...plain, ...half]);
   for (const name of [

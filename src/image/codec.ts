@@ -1,4 +1,4 @@
-/** @file Pictures to and from PNG, JPEG and WebP files, by sharp. Knows nothing of tensors or models. */
+/** @file Images to and from PNG, JPEG and WebP files, by sharp. Knows nothing of tensors or models. */
 import { extname } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest, listed } from "../errors.js";
@@ -10,7 +10,7 @@ import { overBackground, type Rgb, type RgbImage } from "./pixels.js";
 
 export type ImageFormat = "png" | "jpeg" | "webp";
 
-/** A picture read from a file; `alpha` is [height, width], present where the file had one. */
+/** An image read from a file; `alpha` is [height, width], present where the file had one. */
 export type Decoded = { image: RgbImage; alpha?: Uint8Array; format: string };
 
 const formats: Readonly<Record<string, ImageFormat>> = {
@@ -20,10 +20,10 @@ const formats: Readonly<Record<string, ImageFormat>> = {
   ".webp": "webp",
 };
 
-/** `quality` is 1..100 and does not touch PNG; `texts` say how the picture was made. */
+/** `quality` is 1..100 and does not touch PNG; `texts` say how the image was made. */
 export type EncodeOptions = { quality?: number | undefined; texts?: MetadataTexts | undefined };
 
-/** A picture as the bytes of a file: the same ones each time. */
+/** An image as the bytes of a file: the same ones each time. */
 export async function encodeImage(
   { width, height, data }: RgbImage,
   format: ImageFormat,
@@ -36,18 +36,18 @@ export async function encodeImage(
   return new Uint8Array(texts ? await encodeWithTexts(image, format, texts) : await image.toBuffer());
 }
 
-/** Writes a picture in the format of the path's ending, making its folder; InvalidRequest, FileError. */
+/** Writes an image in the format of the path's ending, making its folder; InvalidRequest, FileError. */
 export async function saveImage(path: string, image: RgbImage, options: EncodeOptions = {}): Promise<void> {
   const format = formatOf(path);
   const bytes = await encodeImage(image, format, options);
   await writeWhole(path, bytes);
 }
 
-/** `field` is what errors call the picture. */
+/** `field` is what errors call the image. */
 export type DecodeOptions = { background?: Rgb; maxPixels?: number; field?: string };
 
 /**
- * Reads a picture of any format sharp knows: turned upright by its EXIF orientation, in 8-bit sRGB, laid over
+ * Reads an image of any format sharp knows: turned upright by its EXIF orientation, in 8-bit sRGB, laid over
  * `background` where it is transparent. InvalidRequest for a broken file or more than `maxPixels`.
  */
 export async function decodeImage(
@@ -88,7 +88,7 @@ function withFormat(image: Sharp, format: ImageFormat, quality: number): Sharp {
     case "png":
       return image.png();
     case "jpeg":
-      // Halved chroma smears the saturated edges that generated pictures are full of.
+      // Halved chroma smears the saturated edges that generated images are full of.
       return image.jpeg({ quality, chromaSubsampling: "4:4:4" });
     case "webp":
       return image.webp({ quality });
@@ -104,8 +104,8 @@ async function readable<T>(source: Uint8Array | string, field: string, read: () 
     if (typeof source === "string") await checkOpens(source);
     const got = typeof source === "string" ? source : `${source.length} bytes`;
     const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    const rule = `must be a picture that can be read (PNG, JPEG, WebP, GIF, TIFF, AVIF), got ${got}`;
-    throw new InvalidRequest(field, got, `${rule}: ${why}. Check the path, or save the picture again.`);
+    const rule = `must be an image that can be read (PNG, JPEG, WebP, GIF, TIFF, AVIF), got ${got}`;
+    throw new InvalidRequest(field, got, `${rule}: ${why}. Check the path, or save the image again.`);
   }
 }
 

@@ -1,4 +1,4 @@
-/** @file Pictures against those Diffusers saved, and every kind of file a user may hand in. */
+/** @file Images against those Diffusers saved, and every kind of file a user may hand in. */
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,10 +10,10 @@ import { decodeImage, encodeImage, saveImage } from "./codec.js";
 import { fromRgbImage, overBackground, type RgbImage, toRgbImage } from "./pixels.js";
 
 const golden = new URL("../../golden/data/runs/", import.meta.url).pathname;
-const folder = mkdtempSync(join(tmpdir(), "pictures-"));
+const folder = mkdtempSync(join(tmpdir(), "images-"));
 afterAll(() => rmSync(folder, { recursive: true }));
 
-/** A 3 x 2 picture in which every value differs. */
+/** A 3 x 2 image in which every value differs. */
 const small: RgbImage = { width: 3, height: 2, data: Uint8Array.from({ length: 18 }, (_, i) => 14 * i) };
 
 it("makes of every golden image, bit for bit, the pixels that Diffusers saved", async () => {
@@ -22,7 +22,7 @@ it("makes of every golden image, bit for bit, the pixels that Diffusers saved", 
   );
   expect(runs.length).toBeGreaterThan(40);
   for (const run of runs) {
-    // "batch.1.png" is the second picture of "batch"; the point of "lora-0.5.png" is a decimal one.
+    // "batch.1.png" is the second image of "batch"; the point of "lora-0.5.png" is a decimal one.
     const [, stem, item] = /^(.*?)(?:(?<!\d)\.(\d))?\.png$/.exec(run)!;
     const file = await openSafetensors(join(golden, `${stem}.safetensors`));
     const [, height, width] = file.tensors.get("image")!.shape as [number, number, number];
@@ -45,7 +45,7 @@ it("rounds to nearest even and clamps", () => {
 it("refuses values that are not finite, instead of drawing them black", () => {
   const image = new Float32Array([0, Number.NaN, Number.POSITIVE_INFINITY]);
   expect(() => toRgbImage(image, 1, 1)).toThrow(EngineError);
-  expect(() => toRgbImage(image, 1, 1)).toThrow(/picture: must be finite, got .* in 2 of 3 values.*float16/);
+  expect(() => toRgbImage(image, 1, 1)).toThrow(/image: must be finite, got .* in 2 of 3 values.*float16/);
   expect(() => toRgbImage(new Float32Array(4), 1, 1)).toThrow(ShapeError);
 });
 
@@ -126,7 +126,7 @@ it("brings grey, grey with alpha, 16-bit and palette files to 8-bit RGB", async 
   expect((await decodeImage(await palette.toBuffer())).image).toEqual(small);
 });
 
-it("refuses pictures beyond the pixel limit, before decoding them", async () => {
+it("refuses images beyond the pixel limit, before decoding them", async () => {
   const png = await encodeImage(small, "png");
   await expect(decodeImage(png, { maxPixels: 5 })).rejects.toThrow(/at most 5 pixels, got 3 x 2/);
 });
@@ -141,8 +141,8 @@ it("refuses broken, truncated and absent files with the reason", async () => {
   ];
   for (const bytes of cases) {
     await expect(decodeImage(bytes)).rejects.toThrow(InvalidRequest);
-    await expect(decodeImage(bytes)).rejects.toThrow(/image: must be a picture that can be read/);
+    await expect(decodeImage(bytes)).rejects.toThrow(/image: must be an image that can be read/);
   }
   await expect(decodeImage(join(folder, "absent.png"))).rejects.toThrow(/absent\.png.*Check the path/);
-  await expect(decodeImage(new Uint8Array(9), { field: "mask" })).rejects.toThrow(/^mask: must be a picture/);
+  await expect(decodeImage(new Uint8Array(9), { field: "mask" })).rejects.toThrow(/^mask: must be an image/);
 });

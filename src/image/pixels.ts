@@ -1,22 +1,22 @@
 /** @file Between a network's floats and 8-bit RGB pixels. Browser-safe: no sharp, no Node. */
 import { EngineError, ShapeError } from "../errors.js";
 
-/** An 8-bit sRGB picture; `data` is [height, width, 3]. */
+/** An 8-bit sRGB image; `data` is [height, width, 3]. */
 export type RgbImage = { width: number; height: number; data: Uint8Array };
 
 /** A colour, 0..255 each. */
 export type Rgb = readonly [red: number, green: number, blue: number];
 
 /**
- * One image [3, height, width] in -1..1 -> picture, bit for bit as Diffusers' VaeImageProcessor: clamp of
+ * One image [3, height, width] in -1..1 -> image, bit for bit as Diffusers' VaeImageProcessor: clamp of
  * x / 2 + 0.5, times 255, to nearest even, in float32. EngineError if any value is not finite.
  */
 export function toRgbImage(image: Float32Array, width: number, height: number): RgbImage {
   const pixels = width * height;
   if (image.length !== 3 * pixels) {
-    throw new ShapeError("picture", `must be [3, ${height}, ${width}], got ${image.length} values`);
+    throw new ShapeError("image", `must be [3, ${height}, ${width}], got ${image.length} values`);
   }
-  requireFinite(image, "picture");
+  requireFinite(image, "image");
   const data = new Uint8Array(3 * pixels);
   for (let channel = 0; channel < 3; channel++) {
     for (let i = 0; i < pixels; i++) data[3 * i + channel] = toByte(image[channel * pixels + i]!);
@@ -24,7 +24,7 @@ export function toRgbImage(image: Float32Array, width: number, height: number): 
   return { width, height, data };
 }
 
-/** Picture -> [3, height, width] in -1..1, in float32 as Diffusers' VaeImageProcessor: 2 (p / 255) - 1. */
+/** Image -> [3, height, width] in -1..1, in float32 as Diffusers' VaeImageProcessor: 2 (p / 255) - 1. */
 export function fromRgbImage({ width, height, data }: RgbImage): Float32Array {
   const pixels = width * height;
   const image = new Float32Array(3 * pixels);

@@ -1,4 +1,4 @@
-/** @file A grid's sheet as a picture. */
+/** @file A grid's sheet as an image. */
 
 import sharp from "sharp";
 import { expect, it } from "vitest";

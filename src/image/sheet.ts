@@ -1,9 +1,9 @@
-/** @file Draws a grid's sheet: pictures and labels as one PNG. Must not know what was painted. */
+/** @file Draws a grid's sheet: images and labels as one PNG. Must not know what was generated. */
 
 import sharp from "sharp";
 import { type SheetLayout, type SheetText, sheetColours } from "../grid/layout.js";
 
-/** `cells` are picture files in the order of the layout's cells; undefined where there is none yet. */
+/** `cells` are image files in the order of the layout's cells; undefined where there is none yet. */
 export async function drawSheet(
   { width, height, texts, cells: places }: SheetLayout,
   cells: readonly (Uint8Array | undefined)[],

@@ -1,15 +1,15 @@
 /**
- * @file Which orders can be painted as one batch, and how many pictures at once. Measured (docs/log.md): batches of
- * small pictures take half to two thirds of the time of singles, those of large ones save little and delay the first.
+ * @file Which orders can be generated as one batch, and how many images at once. Measured (docs/log.md): batches of
+ * small images take half to two thirds of the time of singles, those of large ones save little and delay the first.
  */
 
 import type { JobRequest } from "./processor.js";
 
-/** Of all the pictures of a batch. */
+/** Of all the images of a batch. */
 const batchPixels = 2 ** 18;
 const mostPixelsAtOnce = 16;
 
-/** How many pictures of this size are painted at once. */
+/** How many images of this size are generated at once. */
 export function imagesAtOnce({ width, height }: JobRequest["settings"]): number {
   return Math.max(1, Math.min(mostPixelsAtOnce, Math.floor(batchPixels / (width * height))));
 }
@@ -24,7 +24,7 @@ function batchKey({ settings, scheduler, image }: JobRequest): string | undefine
   return JSON.stringify([model, lora, ...shape]);
 }
 
-/** Whose batch it is, and how many pictures it still has room for. */
+/** Whose batch it is, and how many images it still has room for. */
 export class Batch {
   readonly #key: string | undefined;
   #room: number;
@@ -47,7 +47,7 @@ export class Batch {
   }
 }
 
-/** The first that waits, and those behind it that may share its batch, up to what is painted at once. */
+/** The first that waits, and those behind it that may share its batch, up to what is generated at once. */
 export function takeTogether<T>(waiting: readonly T[], jobRequestOf: (one: T) => JobRequest): T[] {
   const [first, ...others] = waiting;
   const batch = new Batch(jobRequestOf(first!));

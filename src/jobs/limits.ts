@@ -3,7 +3,7 @@
 import type { Limits } from "./schemas.js";
 
 export const defaultLimits: Limits = {
-  /** Two pictures in base64 fit. */
+  /** Two images in base64 fit. */
   bodyBytes: 16 * 2 ** 20,
   pixels: 2048 * 2048,
   steps: 150,
@@ -21,10 +21,10 @@ export const plainBodiesAtOnce = 128;
 /** Jobs that are listed: each repeats its prompts, which may be long. */
 export const mostListed = 200;
 
-/** Bytes of pictures that waiting jobs begin with, all together. */
+/** Bytes of images that waiting jobs begin with, all together. */
 export const mostWaitingBytes = 2 ** 28;
 
-/** Pixels of a picture that is sent. A PNG of a few kB can hold more than a machine has memory for. */
+/** Pixels of an image that is sent. A PNG of a few kB can hold more than a machine has memory for. */
 export const mostInputPixels = 2 ** 24;
 
 /** Jobs that one stream of events follows: so many ids fit into an address. */

@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => processor.close());
 
-it("paints what waits in one shape together, and each gets its own picture", async () => {
+it("generates what waits in one shape together, and each gets its own image", async () => {
   const queue = embeddedQueue(processor);
   const jobs = [];
   for (const seed of [1, 2, 3]) jobs.push(await queue.submit(await tinyRequest(models, { seed })));
@@ -41,7 +41,7 @@ it("finishes what runs within the grace when closed, and cancels the rest", asyn
   expect((await queue.get(two.id))!.state).toBe("cancelled");
 });
 
-it("forgets the oldest pictures when they take more memory than they may", async () => {
+it("forgets the oldest images when they take more memory than they may", async () => {
   const queue = embeddedQueue(processor, { keepBytes: 20_000 });
   const ids = [];
   for (const seed of [1, 2, 3]) {

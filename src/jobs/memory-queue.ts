@@ -1,4 +1,4 @@
-/** @file The queue inside the server's process: jobs and pictures in memory, forgotten an hour after their end. */
+/** @file The queue inside the server's process: jobs and images in memory, forgotten an hour after their end. */
 
 import { randomUUID } from "node:crypto";
 import { Cancelled } from "../errors.js";
@@ -12,13 +12,13 @@ import { Subscribers } from "./subscribers.js";
 export type EmbeddedOptions = {
   /** Jobs that may wait. */
   most?: number;
-  /** How long an ended job is remembered, and how many bytes of pictures. */
+  /** How long an ended job is remembered, and how many bytes of images. */
   keepMs?: number;
   keepBytes?: number;
   /** Told of every job that ended, and of errors that are not the request's. */
   onEnd?: (job: JobStatus) => void;
   onError?: (error: unknown) => void;
-  /** Called when it is closed: the painter is nobody else's. */
+  /** Called when it is closed: the processor is nobody else's. */
   onClose?: () => Promise<void>;
 };
 
@@ -165,9 +165,9 @@ class EmbeddedQueue implements JobQueue {
     throw new QueueFull(most, this.#running[0]?.status.secondsLeft);
   }
 
-  /** One group after the other, each painted as one batch. */
+  /** One group after the other, each generated as one batch. */
   async #runAll(): Promise<void> {
-    // A turn later, so that what is submitted together can be painted together.
+    // A turn later, so that what is submitted together can be generated together.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
       const group = takeTogether(this.#waiting, ({ request }) => request);

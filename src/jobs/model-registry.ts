@@ -14,7 +14,7 @@ import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import type { TokenLimit } from "../text/token-count.js";
 import type { Model } from "./schemas.js";
 
-/** A served model: what clients are told, and what painting with it needs. */
+/** A served model: what clients are told, and what generating with it needs. */
 export type ServedModel = {
   info: Model;
   folder: string;
@@ -94,7 +94,7 @@ export function modelNamed(
   const rule =
     models.size > 0
       ? `must be one of ${listed([...models.keys(), ...aliases.keys()], 20)}, got ${JSON.stringify(name)}.`
-      : "must be one that a worker paints, and none has come yet. Start `koala worker --model`.";
+      : "must be one that a worker generates, and none has come yet. Start `koala worker --model`.";
   throw new InvalidRequest("model", name, rule);
 }
 

@@ -1,4 +1,4 @@
-/** @file What a painter promises to queues, in this process and in a thread of its own alike. */
+/** @file What a processor promises to queues, in this process and in a thread of its own alike. */
 
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -42,14 +42,14 @@ const images = (events: readonly ProcessorEvent[]) =>
 describe.each([
   ["in this process", openProcessor],
   ["in a thread", processorThread],
-])("a painter %s", (_, open) => {
+])("a processor %s", (_, open) => {
   let processor: JobProcessor;
   beforeAll(() => {
     processor = open(models, { threads: 1 });
   });
   afterAll(() => processor.close());
 
-  it("tells each step and gives the pictures last, as the pipeline alone paints them", async () => {
+  it("tells each step and gives the images last, as the pipeline alone generates them", async () => {
     const events = await all(processor.process(await order({ count: 2 }), never));
     expect(events.map(({ type }) => type)).toEqual(["step", "step", "image", "image"]);
     expect(events[1]).toMatchObject({ step: 4, total: 4 });
@@ -61,7 +61,7 @@ describe.each([
     await pipe.close();
   });
 
-  it("paints orders of one shape together, each with its own prompt, seed and previews", async () => {
+  it("generates orders of one shape together, each with its own prompt, seed and previews", async () => {
     const [one, two] = [await order(), await order({ prompt: "a green boat", seed: 9, previews: true })];
     const together = await Promise.all([
       all(processor.process(one, never)),
@@ -92,7 +92,7 @@ describe.each([
     expect(images(await other)).toHaveLength(1);
   });
 
-  it("tells with the picture what of a prompt was cut off", async () => {
+  it("tells with the image what of a prompt was cut off", async () => {
     const [image] = images(await all(processor.process(await order({ prompt: "red ".repeat(200) }), never)));
     expect(image!.warnings!.join()).toMatch(/^prompt: only \d+ tokens reach the model/);
     const [short] = images(await all(processor.process(await order(), never)));
@@ -140,7 +140,7 @@ describe.each([
   });
 });
 
-it("a painter's thread that ended is started again for the next order", async () => {
+it("a processor's thread that ended is started again for the next order", async () => {
   const processor = processorThread(models, { threads: 1 });
   for (let i = 0; i < 2; i++) {
     expect(images(await all(processor.process(await order(), never)))).toHaveLength(1);
@@ -148,7 +148,7 @@ it("a painter's thread that ended is started again for the next order", async ()
   }
 });
 
-it("a model of few words tells each picture which of its own prompt's are not known", async () => {
+it("a model of few words tells each image which of its own prompt's are not known", async () => {
   const model = await withWords(["bicycle"]);
   const worded = await openModelRegistry([model.folder]);
   const processor = processorThread(worded, { threads: 1 });

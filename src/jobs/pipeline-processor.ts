@@ -1,4 +1,4 @@
-/** @file Paints orders with the pipelines of the served models, those of one shape together. Must not know queues or HTTP. */
+/** @file Generates orders with the pipelines of the served models, those of one shape together. Must not know queues or HTTP. */
 
 import { seedAfter } from "../diffusion/seed.js";
 import { Cancelled, EngineError } from "../errors.js";
@@ -19,7 +19,7 @@ import {
 } from "./running-job.js";
 import { StepTimer } from "./step-timer.js";
 
-/** A painter in this process, whose networks run in a thread of their own. */
+/** A processor in this process, whose networks run in a thread of their own. */
 export function openProcessor(models: ModelRegistry, options: PipelinePoolOptions = {}): JobProcessor {
   const pool = new PipelinePool(options);
   const timer = new StepTimer();
@@ -132,7 +132,7 @@ function requestOf(batch: readonly BatchItem[], signal: AbortSignal): GenerateRe
   };
   const negatives = texts(({ negativePrompt = "" }) => negativePrompt);
   const told = settings.negativePrompt !== undefined;
-  // A text that is painted several times is encoded once.
+  // A text that is generated several times is encoded once.
   if (new Set(batch.map(({ job }) => job)).size === 1) {
     const negative = told ? { negativePrompt: negatives[0]! } : {};
     return { ...shared, prompt: settings.prompt, ...negative, numImagesPerPrompt: batch.length };

@@ -1,4 +1,4 @@
-/** @file What runs in the painter's thread: messages in, a painter's events out. */
+/** @file What runs in the processor's thread: messages in, a processor's events out. */
 
 import { parentPort, workerData } from "node:worker_threads";
 import { openModelRegistry } from "./model-registry.js";
@@ -10,7 +10,7 @@ import type { FromThread, ThreadData, ToThread } from "./processor-thread.js";
 const port = parentPort!;
 const { folders, loras, options } = workerData as ThreadData;
 let opened: Promise<JobProcessor> | undefined;
-void processor().catch(() => {}); // told to whoever asks for a picture
+void processor().catch(() => {}); // told to whoever asks for an image
 const controllers = new Map<number, AbortController>();
 const emit = (message: FromThread) => port.postMessage(message);
 

@@ -1,5 +1,5 @@
 /**
- * @file A painter in a thread of its own. The networks have one already, but tracing a large network, decoding what
+ * @file A processor in a thread of its own. The networks have one already, but tracing a large network, decoding what
  * was sent and turning floats to pixels would each hold up a server's answers for tenths of a second.
  */
 
@@ -29,7 +29,7 @@ const entry = import.meta.url.endsWith(".ts")
   ? new URL("../../dist/jobs/processor-thread-entry.js", import.meta.url)
   : new URL("./processor-thread-entry.js", import.meta.url);
 
-/** Starts the thread at once, and again when it is needed after it ended; it paints with `catalogue`'s models. */
+/** Starts the thread at once, and again when it is needed after it ended; it generates with `catalogue`'s models. */
 export function processorThread(models: ModelRegistry, options: PipelinePoolOptions = {}): JobProcessor {
   const folders = [...models.values()].map(({ folder }) => folder);
   const data = { folders, loras: lorasOf(models), options };
@@ -67,7 +67,7 @@ function startThread(workerData: ThreadData): Thread {
     for (const id of [...running.keys()]) end(id, { error });
   };
   worker.on("error", fail);
-  worker.on("exit", (code) => fail(new Error(`internal: the painter's thread ended with code ${code}`)));
+  worker.on("exit", (code) => fail(new Error(`internal: the processor's thread ended with code ${code}`)));
 
   return {
     get over() {

@@ -1,5 +1,5 @@
 /**
- * @file What a queue needs of whoever paints: an order in, events out. The embedded queue calls it in the server's
+ * @file What a queue needs of whoever generates: an order in, events out. The embedded queue calls it in the server's
  * process, `koala worker` in its own. Orders and events are plain data and bytes, so that they can cross processes.
  */
 
@@ -8,7 +8,7 @@ import type { JobImage, Model, OutputFormat, Settings } from "./schemas.js";
 
 /**
  * A request that was checked against its model and has every default filled in. Nothing is drawn or decided later: an
- * order that is painted twice gives the same pictures.
+ * order that is generated twice gives the same images.
  */
 export type JobRequest = {
   settings: Settings;
@@ -25,23 +25,23 @@ export type JobRequest = {
 
 export type MediaType = JobImage["mediaType"];
 
-/** A finished picture: a whole file, with its provenance inside. */
+/** A finished image: a whole file, with its provenance inside. */
 export type FinishedImage = Omit<JobImage, "url"> & { bytes: Uint8Array };
 
 export type ProcessorEvent =
-  /** After every call of the U-Net. `step` and `total` count the steps of all the order's pictures. */
+  /** After every call of the U-Net. `step` and `total` count the steps of all the order's images. */
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
-  /** A small picture of where picture `index` is going. */
+  /** A small image of where image `index` is going. */
   | { type: "preview"; index: number; step: number; mediaType: "image/jpeg" | "image/png"; bytes: Uint8Array }
   | { type: "image"; image: FinishedImage };
 
 /**
- * Paints an order. Ends when all pictures were given; throws Cancelled no later than the end of the network call that
+ * Generates an order. Ends when all images were given; throws Cancelled no later than the end of the network call that
  * runs when the signal fires, and otherwise one of our errors (`failureOf` in failure.ts says what clients are told).
  */
 export type ProcessRequest = (request: JobRequest, signal: AbortSignal) => AsyncIterable<ProcessorEvent>;
 
-/** Models that are loaded at first use and kept. Paints one order at a time: a second one waits for the first. */
+/** Models that are loaded at first use and kept. Generates one order at a time: a second one waits for the first. */
 export interface JobProcessor {
   readonly models: readonly Model[];
   readonly process: ProcessRequest;

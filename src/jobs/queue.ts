@@ -6,11 +6,11 @@
 import type { FinishedImage, JobRequest, MediaType } from "./processor.js";
 import type { JobFailure, JobState } from "./schemas.js";
 
-/** A job without the bytes of its pictures. Plain data. */
+/** A job without the bytes of its images. Plain data. */
 export type JobStatus = {
   id: string;
   state: JobState;
-  /** While queued: 1 is painted next. */
+  /** While queued: 1 is generated next. */
   position: number | null;
   step: number;
   total: number;
@@ -30,18 +30,18 @@ export type JobStatus = {
   error: JobFailure | null;
 };
 
-/** What a follower of a job is told, in this order of time; bytes only where a picture is small. */
+/** What a follower of a job is told, in this order of time; bytes only where an image is small. */
 export type JobEvent =
   /** The first event of every iteration, then at every change of state and of the position in the queue. */
   | { type: "state"; job: JobStatus }
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   | { type: "preview"; index: number; step: number; mediaType: "image/jpeg" | "image/png"; bytes: Uint8Array }
-  /** A picture is finished and can be had by `image`. */
+  /** An image is finished and can be had by `image`. */
   | { type: "image"; image: Omit<FinishedImage, "bytes"> };
 
 export type Depth = { queued: number; running: number };
 
-/** Where jobs wait and are painted. All methods are safe to call at any time until `close`. */
+/** Where jobs wait and are generated. All methods are safe to call at any time until `close`. */
 export interface JobQueue {
   /**
    * Rejects with Unreachable until the place where jobs wait was reached for the first time. Before that nobody knows
@@ -71,7 +71,7 @@ export interface JobQueue {
   /** A small text that all servers of these jobs have in common, by its name; undefined before it was set. */
   shared(name: string): Promise<string | undefined>;
   share(name: string, text: string): Promise<void>;
-  /** A finished picture's file. */
+  /** A finished image's file. */
   image(id: string, index: number): Promise<{ bytes: Uint8Array; mediaType: MediaType } | undefined>;
   depth(): Promise<Depth>;
   /** Whether jobs can be taken now, and if not, why; for /healthz. */

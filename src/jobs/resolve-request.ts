@@ -24,7 +24,7 @@ import type { JobRequest } from "./processor.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
 import type { Source } from "./sent-images.js";
 
-/** Another API's request: its pictures may be bytes already, and its scheduler one that our names cannot say. */
+/** Another API's request: its images may be bytes already, and its scheduler one that our names cannot say. */
 export type PartialRequest = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
   image?: Source | undefined;
   mask?: Source | undefined;
@@ -139,7 +139,7 @@ function scaledLoras(asked: NonNullable<GenerationRequest["lora"]>, model: Serve
 function checkLimits({ width, height, steps, count }: Settings, limits: Limits): void {
   if (width * height > limits.pixels) {
     const rule = `must have at most ${limits.pixels} pixels on this server, got ${width} x ${height}.`;
-    throw new InvalidRequest("width", width, `${rule} Ask for a smaller picture.`);
+    throw new InvalidRequest("width", width, `${rule} Ask for a smaller image.`);
   }
   const most = (field: "steps" | "count", value: number) => {
     if (value <= limits[field]) return;

@@ -1,4 +1,4 @@
-/** @file Orders that are being painted, and what their listeners are told on the way. */
+/** @file Orders that are being generated, and what their listeners are told on the way. */
 
 import { Cancelled } from "../errors.js";
 import { encodeImage } from "../image/codec.js";
@@ -8,17 +8,17 @@ import type { Channel } from "./channel.js";
 import { type JobRequest, mediaTypes, type ProcessorEvent } from "./processor.js";
 import type { StepTiming } from "./step-timer.js";
 
-/** An order that is being painted, and who hears of it. */
+/** An order that is being generated, and who hears of it. */
 export type RunningJob = {
   request: JobRequest;
   signal: AbortSignal;
   events: Channel<ProcessorEvent>;
-  /** Network calls done and to do, of all its pictures. */
+  /** Network calls done and to do, of all its images. */
   step: number;
   total: number;
 };
 
-/** One picture of one order. */
+/** One image of one order. */
 export type BatchItem = { job: RunningJob; index: number };
 
 /** Tells a cancelled order's listener so, once; the others of its batch go on. */
@@ -31,7 +31,7 @@ export function report(batch: readonly BatchItem[], { index, total }: Step, timi
   for (const job of new Set(batch.map((place) => place.job))) {
     const places = batch.filter((place) => place.job === job);
     const { count } = job.request.settings;
-    // Known only now: a picture to begin with shortens it, some schedulers call the network twice a step.
+    // Known only now: an image to begin with shortens it, some schedulers call the network twice a step.
     job.total = total * count;
     const before = places[0]!.index * total;
     job.step = before + (index + 1) * places.length;

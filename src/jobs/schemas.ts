@@ -1,13 +1,13 @@
 /**
  * @file What clients send and see over the jobs API, as schemas: they validate, they make the OpenAPI document, and
- * their types are the page's. Must not know the queue nor how a picture is painted.
+ * their types are the page's. Must not know the queue nor how an image is generated.
  */
 
 import { z } from "@hono/zod-openapi";
 import { seedPattern } from "../diffusion/seed.js";
 import { wordsSchema } from "../pipeline/read-vocabulary.js";
 
-/** A picture in a request: base64, or a data: URL. Never a path, never an address to fetch. */
+/** An image in a request: base64, or a data: URL. Never a path, never an address to fetch. */
 const image = (what: string) =>
   z
     .string()
@@ -69,7 +69,7 @@ export const generationRequest = z
       .max(100)
       .optional()
       .openapi({ description: "A name from the model's list of schedulers.", example: "dpmpp-2m-karras" }),
-    count: z.int().min(1).max(100).optional().openapi({ description: "How many pictures; 1 if left out." }),
+    count: z.int().min(1).max(100).optional().openapi({ description: "How many images; 1 if left out." }),
     image: image("Image-to-image: begin with this").optional(),
     mask: image(
       "Inpainting: generate `image` anew where this is opaque, or white if it is opaque everywhere",
@@ -93,12 +93,12 @@ export const generationRequest = z
     outputFormat: outputFormat.optional().openapi({ description: "png if left out." }),
     quality: z.int().min(1).max(100).optional().openapi({ description: "Of JPEG and WebP; 95 if left out." }),
     previews: z.boolean().optional().openapi({
-      description: "Send a small picture after every step to those who follow the job's events.",
+      description: "Send a small image after every step to those who follow the job's events.",
     }),
   })
   .openapi("GenerationRequest");
 
-/** What a job is painted with: the request with every default filled in. */
+/** What a job is generated with: the request with every default filled in. */
 export const settings = z
   .strictObject({
     prompt: z.string(),
@@ -108,10 +108,10 @@ export const settings = z
     height: z.int(),
     steps: z.int(),
     guidanceScale: z.number(),
-    seed: z.string().openapi({ description: "Of the first picture, in decimal.", example: "7" }),
+    seed: z.string().openapi({ description: "Of the first image, in decimal.", example: "7" }),
     scheduler: z.string(),
     count: z.int(),
-    strength: z.number().optional().openapi({ description: "Present where the job began with a picture." }),
+    strength: z.number().optional().openapi({ description: "Present where the job began with an image." }),
     masked: z.boolean(),
     lora: z.array(scaledLora).optional().openapi({ description: "Present where LoRAs are added." }),
     clipSkip: z.int().optional(),
@@ -128,7 +128,7 @@ export const jobImage = z
     index: z.int(),
     seed: z
       .string()
-      .openapi({ description: "This picture's own: given alone, it paints this picture again." }),
+      .openapi({ description: "This image's own: given alone, it generates this image again." }),
     width: z.int(),
     height: z.int(),
     mediaType: z.enum(["image/png", "image/jpeg", "image/webp"]),
@@ -154,9 +154,9 @@ export const job = z
   .strictObject({
     id: z.uuid(),
     state: jobState,
-    position: z.int().nullable().openapi({ description: "While queued: 1 is painted next." }),
-    step: z.int().openapi({ description: "Steps done, of all its pictures." }),
-    total: z.int().openapi({ description: "Steps of all its pictures." }),
+    position: z.int().nullable().openapi({ description: "While queued: 1 is generated next." }),
+    step: z.int().openapi({ description: "Steps done, of all its images." }),
+    total: z.int().openapi({ description: "Steps of all its images." }),
     secondsLeft: z
       .number()
       .nullable()
@@ -167,7 +167,7 @@ export const job = z
     settings,
     images: z
       .array(jobImage)
-      .openapi({ description: "Finished pictures; they may come before the job is done." }),
+      .openapi({ description: "Finished images; they may come before the job is done." }),
     warnings: z.array(z.string()).openapi({
       description:
         "What of the request was cut, changed or has no effect; its images' warnings are among them.",
@@ -190,7 +190,7 @@ export const stepEvent = z.strictObject({
 });
 export const previewEvent = z.strictObject({
   job: z.uuid(),
-  /** Which of the job's pictures it shows. */
+  /** Which of the job's images it shows. */
   index: z.int(),
   step: z.int(),
   /** A data: URL. */

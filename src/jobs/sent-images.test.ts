@@ -1,4 +1,4 @@
-/** @file Pictures that clients send: bombs and broken files are refused before they cost anything. */
+/** @file Images that clients send: bombs and broken files are refused before they cost anything. */
 
 import { crc32, deflateSync } from "node:zlib";
 import sharp from "sharp";
@@ -36,7 +36,7 @@ async function refused(bytes: Uint8Array): Promise<string> {
   return (error as InvalidRequest).message;
 }
 
-describe("a picture that is sent", () => {
+describe("an image that is sent", () => {
   it("is taken as PNG, JPEG and WebP, in base64 or a data: URL, with the size it is seen at", async () => {
     const lying = image.clone().withMetadata({ orientation: 6 });
     expect(await sourceFromBytes("image", await lying.jpeg().toBuffer())).toMatchObject({

@@ -10,7 +10,7 @@ import { decodeMask, type MaskOptions } from "../image/mask.js";
 import { pngFrames, withoutPngTexts } from "../image/metadata/png-chunks.js";
 import { mostInputPixels } from "./limits.js";
 
-/** A picture that was found whole; `width` and `height` are those of the upright picture. */
+/** An image that was found whole; `width` and `height` are those of the upright image. */
 export type Source = { bytes: Uint8Array; width: number; height: number };
 
 /** From base64 or a data: URL. `field` is how errors call it. */

@@ -1,4 +1,4 @@
-/** @file Axes: ranges, ticks and numbers as text. Pure; knows no pictures. */
+/** @file Axes: ranges, ticks and numbers as text. Pure; knows no images. */
 
 /** From `low` at 0 to `high` at 1; on a log axis both are positive. */
 export type Scale = { kind: "linear" | "log"; low: number; high: number };

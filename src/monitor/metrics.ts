@@ -23,7 +23,7 @@ const stepRow = z.object({
   task: real.optional(),
   out: real.optional(),
   feat: real.optional(),
-  /** Of an autoencoder's pictures, in dB. */
+  /** Of an autoencoder's images, in dB. */
   psnr: real.optional(),
   lr: real,
   gradNorm: real,
@@ -34,7 +34,7 @@ const stepRow = z.object({
 
 const validationRow = z.object({ step: count, validation: z.record(z.string(), real) });
 
-/** One optimizer step: `step` counts from 1, losses are means over the step's pictures, `time` is ISO 8601. */
+/** One optimizer step: `step` counts from 1, losses are means over the step's images, `time` is ISO 8601. */
 export type StepMetrics = z.infer<typeof stepRow>;
 /** Losses on the validation data, after optimizer step `step`. */
 export type ValidationMetrics = z.infer<typeof validationRow>;

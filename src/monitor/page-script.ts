@@ -182,23 +182,23 @@ function mark(svg, { plot, scale, firstStep, lastStep }, step, value) {
   }
 }
 
-// ---- pictures
+// ---- images
 
 let samples = [];
 let chosen = 0;
 let shownSamples = "";
 const mostInStrip = 24;
 
-const source = (sample, picture) => "samples/" + sample.folder + "/" + picture.file;
+const source = (sample, image) => "samples/" + sample.folder + "/" + image.file;
 const sameRow = (a, b) => a.prompt === b.prompt && String(a.seed) === String(b.seed);
-const pictureOf = (sample, row) => sample.pictures.find((picture) => sameRow(picture, row));
+const pictureOf = (sample, row) => sample.images.find((image) => sameRow(image, row));
 
 function showSamples(list) {
   if (JSON.stringify(list) === shownSamples) return;
   shownSamples = JSON.stringify(list);
   const atEnd = chosen >= samples.length - 1;
   samples = list;
-  $("pictures").hidden = samples.length === 0;
+  $("images").hidden = samples.length === 0;
   if (samples.length === 0) return;
   $("step").max = samples.length - 1;
   drawRows();
@@ -207,8 +207,8 @@ function showSamples(list) {
 
 function drawRows() {
   const rows = [];
-  for (const { pictures } of samples) {
-    for (const picture of pictures) if (!rows.some((row) => sameRow(row, picture))) rows.push(picture);
+  for (const { images } of samples) {
+    for (const image of images) if (!rows.some((row) => sameRow(row, image))) rows.push(image);
   }
   const apart = (samples.length - 1) / (mostInStrip - 1);
   const strip = samples.length <= mostInStrip
@@ -226,9 +226,9 @@ function drawRows() {
 }
 
 function thumb(row, i) {
-  const picture = pictureOf(samples[i], row);
-  if (!picture) return undefined;
-  const image = element("img", { loading: "lazy", alt: "", src: source(samples[i], picture) });
+  const image = pictureOf(samples[i], row);
+  if (!image) return undefined;
+  const image = element("img", { loading: "lazy", alt: "", src: source(samples[i], image) });
   const button = element("button", { type: "button", onclick: () => choose(i) }, image, whole(samples[i].step));
   button.dataset.index = i;
   button.setAttribute("aria-label", "step " + samples[i].step);
@@ -242,11 +242,11 @@ function choose(index) {
   $("step").setAttribute("aria-valuetext", "step " + sample.step);
   $("step-value").textContent = whole(sample.step);
   for (const row of $("rows").children) {
-    const picture = pictureOf(sample, row.sample);
+    const image = pictureOf(sample, row.sample);
     const shown = row.querySelector(".shown");
-    shown.hidden = !picture;
-    if (picture) shown.src = source(sample, picture);
-    shown.alt = row.sample.prompt + ", painted after step " + sample.step;
+    shown.hidden = !image;
+    if (image) shown.src = source(sample, image);
+    shown.alt = row.sample.prompt + ", generated after step " + sample.step;
     for (const button of row.querySelectorAll(".strip button")) {
       const pressed = Number(button.dataset.index) === index;
       button.setAttribute("aria-pressed", String(pressed));

@@ -54,9 +54,9 @@ const body = `<header>
     </div>
     <div id="panels" class="panels"><p class="quiet">No steps yet.</p></div>
   </section>
-  <section id="pictures" aria-labelledby="pictures-title" hidden>
+  <section id="images" aria-labelledby="images-title" hidden>
     <div class="bar">
-      <h2 id="pictures-title">Pictures</h2>
+      <h2 id="images-title">Images</h2>
       <label class="wide">step <input id="step" type="range" min="0" max="0" value="0">
         <output id="step-value" for="step"></output></label>
     </div>

@@ -129,7 +129,7 @@ export class RunWatcher {
   }
 }
 
-/** A run is quiet after ten steps' time without one, but painting pictures may always take two minutes. */
+/** A run is quiet after ten steps' time without one, but generating images may always take two minutes. */
 const patience = { steps: 10, seconds: 120 };
 
 /** How far a run of `planned` steps is, at `now` in ms since 1970. */

@@ -1,4 +1,4 @@
-/** @file The pictures painted while training: `samples/step-000100/{prompts.json,0.png,...}`. Knows no page. */
+/** @file The images generated while training: `samples/step-000100/{prompts.json,0.png,...}`. Knows no page. */
 
 import path from "node:path";
 import { z } from "zod";
@@ -23,13 +23,13 @@ const promptsSchema = z.array(
   }),
 );
 
-/** What `prompts.json` holds: which picture shows which prompt. */
+/** What `prompts.json` holds: which image shows which prompt. */
 export type SamplePrompts = z.infer<typeof promptsSchema>;
 
-/** The pictures after optimizer step `step`; `folder` is the name within `samples`. */
+/** The images after optimizer step `step`; `folder` is the name within `samples`. */
 export type Samples = { step: number; folder: string; images: SamplePrompts };
 
-/** Lists the painted steps, keeping what it has read of folders that have not changed since. */
+/** Lists the generated steps, keeping what it has read of folders that have not changed since. */
 export class SampleList {
   readonly #root: string;
   readonly #known = new Map<string, { modified: number; samples: Samples }>();
@@ -38,7 +38,7 @@ export class SampleList {
     this.#root = path.join(runFolder, samplesFolder);
   }
 
-  /** In order of step. A folder without its `prompts.json`, which is written last, is still being painted. */
+  /** In order of step. A folder without its `prompts.json`, which is written last, is still being generated. */
   async read(): Promise<Samples[]> {
     const names = await ifThere(() => readdir(this.#root));
     const steps = (names ?? []).filter((name) => stepFolder.test(name));
@@ -70,7 +70,7 @@ async function readPrompts(file: string): Promise<SamplePrompts> {
 }
 
 /**
- * The picture that a request's path names, "step-000100/0.png", or undefined. Only names of the two fixed forms
+ * The image that a request's path names, "step-000100/0.png", or undefined. Only names of the two fixed forms
  * are ever joined to the run's folder, so no request reaches another file.
  */
 export function samplePath(runFolder: string, requested: string): string | undefined {

@@ -1,4 +1,4 @@
-/** @file Long series made drawable: smoothing and thinning. Pure; knows no run and no picture. */
+/** @file Long series made drawable: smoothing and thinning. Pure; knows no run and no image. */
 
 /**
  * Exponential moving average, corrected for starting at nothing (Kingma & Ba 2015, §3): every entry is a

@@ -83,7 +83,7 @@ describe("koala watch's server", () => {
     }
   });
 
-  it("tells the run's options, progress and finished pictures", async () => {
+  it("tells the run's options, progress and finished images", async () => {
     const state = (await getJson("/state.json")) as Json;
     expect(state).toMatchObject({ name: path.basename(folder), run: { steps: 10, options: { seed: 7 } } });
     expect(state.progress).toMatchObject({ step: 3, steps: 10, status: "running", secondsLeft: 14 });
@@ -91,7 +91,7 @@ describe("koala watch's server", () => {
     expect(state.samples).toEqual([{ step: 2, folder: "step-000002", pictures: images }]);
   });
 
-  it("gives the curves as panels with numbers, and as a picture", async () => {
+  it("gives the curves as panels with numbers, and as an image", async () => {
     const panels = (await getJson("/curves.json?window=0&scale=log")) as Json[];
     expect(panels.map((p) => p.key)).toEqual(["loss", "gradNorm", "lr", "imagesPerSecond"]);
     expect(panels[0]).toMatchObject({ firstStep: 1, lastStep: 3, scale: { kind: "log" } });
@@ -101,7 +101,7 @@ describe("koala watch's server", () => {
     expect(await svg.text()).toMatch(/^<svg /);
   });
 
-  it("sends a picture once, and then only that it has not changed", async () => {
+  it("sends an image once, and then only that it has not changed", async () => {
     const first = await get("/samples/step-000002/0.png");
     expect(first.headers.get("content-type")).toBe("image/png");
     expect(Buffer.from(await first.arrayBuffer())).toEqual(png);
@@ -110,7 +110,7 @@ describe("koala watch's server", () => {
     expect(second.status).toBe(304);
   });
 
-  it("sends news of an appended row, of new pictures and of a broken file to who listens", async () => {
+  it("sends news of an appended row, of new images and of a broken file to who listens", async () => {
     const stop = new AbortController();
     const response = await get("/events", { signal: stop.signal });
     expect(response.headers.get("content-type")).toContain("text/event-stream");

@@ -137,7 +137,7 @@ function sendPage(response: ServerResponse): void {
   send(response, 200, "text/html", page(nonce));
 }
 
-/** The browser asks again each time, as another run may use the folder, but is sent a picture only once. */
+/** The browser asks again each time, as another run may use the folder, but is sent an image only once. */
 async function sendSample(folder: string, path: string, request: IncomingMessage, response: ServerResponse) {
   const file = samplePath(folder, path.slice("/samples/".length));
   const found = file ? await ifThere(() => stat(file)) : undefined;
@@ -173,7 +173,7 @@ function sendEvents(watcher: RunWatcher, request: IncomingMessage, response: Ser
 
 const panelBox = { x: 0, y: 0, width: 380, height: 210 };
 
-/** A panel for the page: its picture, and the numbers that a pointer or the arrow keys read off it. */
+/** A panel for the page: its image, and the numbers that a pointer or the arrow keys read off it. */
 function drawnPanel(panel: Panel) {
   const { key, title, scale, firstStep, lastStep, training, validation } = panel;
   const { width, height } = panelBox;

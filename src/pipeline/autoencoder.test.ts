@@ -93,7 +93,7 @@ describe("another autoencoder", () => {
       }
     };
     await expect(painted(file)).rejects.toThrow(
-      "taesd_decoder.safetensors: must hold an encoder to begin with a picture, got the decoder alone. " +
+      "taesd_decoder.safetensors: must hold an encoder to begin with an image, got the decoder alone. " +
         "Put taesd_encoder.safetensors beside it, or give a folder that holds both.",
     );
     const encoder = ownFile("encoder", 0);

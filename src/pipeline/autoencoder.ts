@@ -200,7 +200,7 @@ async function inTinyFile(
     const missing = `Put ${other === name ? "the encoder's file" : other} beside it, or give a folder that holds both.`;
     throw new ModelError(
       name,
-      `must hold an encoder to begin with a picture, got the decoder alone. ${missing}`,
+      `must hold an encoder to begin with an image, got the decoder alone. ${missing}`,
     );
   };
   return { ...networks, part, encode };

@@ -80,14 +80,14 @@ export abstract class BasePipeline {
     this.#loadedWith = loadedWith;
   }
 
-  /** What pictures say of this model: its name and fingerprint, without its place. */
+  /** What images say of this model: its name and fingerprint, without its place. */
   async model(): Promise<ModelMetadata> {
     return (this.#model ??= await modelMetadata(this.components, this.#loadedWith));
   }
 
   protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
 
-  /** Paints. Pictures come in the order of the prompts, all of a prompt's pictures together. */
+  /** Generates. Images come in the order of the prompts, all of a prompt's images together. */
   async generate(request: GenerateRequest): Promise<GenerateResult> {
     const run = this.stream(request);
     let next = await run.next();
@@ -105,7 +105,7 @@ export abstract class BasePipeline {
       throw new InvalidRequest(
         "prompt",
         request.prompt,
-        "this pipeline is painting already. Wait for it, or open a second pipeline.",
+        "this pipeline is generating already. Wait for it, or open a second pipeline.",
       );
     this.#busy = true;
     try {
@@ -223,7 +223,7 @@ export abstract class BasePipeline {
     return floatsOf(image);
   }
 
-  /** What the autoencoder makes of a picture; its posterior is sampled by the caller. */
+  /** What the autoencoder makes of an image; its posterior is sampled by the caller. */
   async encodeImage({ data, width, height }: ImageValues): Promise<EncodedImage> {
     const { vae } = this.components;
     await this.#makeRoom(vae.part);

@@ -1,4 +1,4 @@
-/** @file The model that ships inside the package, painted with where no other is named. */
+/** @file The model that ships inside the package, generated with where no other is named. */
 
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";

@@ -1,11 +1,11 @@
-/** @file A finished picture: its pixels, what it came from, and how to write it. */
+/** @file A finished image: its pixels, what it came from, and how to write it. */
 
 import { encodeImage, type ImageFormat, saveImage } from "../image/codec.js";
 import type { RgbImage } from "../image/pixels.js";
 import type { ImageMetadata } from "./metadata/schema.js";
 import { metadataTexts } from "./metadata/write.js";
 
-/** `metadata: false` leaves out what the picture was painted from; `quality` is 1..100, for JPEG and WebP. */
+/** `metadata: false` leaves out what the image was generated from; `quality` is 1..100, for JPEG and WebP. */
 export type SaveOptions = { metadata?: boolean; quality?: number };
 
 export class GeneratedImage implements RgbImage {
@@ -14,7 +14,7 @@ export class GeneratedImage implements RgbImage {
   /** RGB bytes, row by row. */
   readonly data: Uint8Array;
   readonly seed: bigint | undefined;
-  /** What it was painted from, as files hold it. */
+  /** What it was generated from, as files hold it. */
   readonly record: ImageMetadata | undefined;
 
   constructor({ width, height, data }: RgbImage, seed: bigint | undefined, record?: ImageMetadata) {

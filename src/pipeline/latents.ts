@@ -1,5 +1,5 @@
 /**
- * @file Where a generation begins: pure noise, a picture with some noise (image-to-image), or a picture of which only
+ * @file Where a generation begins: pure noise, an image with some noise (image-to-image), or an image of which only
  * the masked part may change (inpainting with a 4-channel U-Net). The order of draws is Diffusers'.
  */
 
@@ -13,7 +13,7 @@ import { fromRgbImage, type RgbImage, toGrey } from "../image/pixels.js";
 import { resizeImage } from "../image/resize.js";
 import type { CheckedRequest } from "./request.js";
 
-/** A picture as a file's path, a file's bytes, or pixels. */
+/** An image as a file's path, a file's bytes, or pixels. */
 export type ImageInput = string | Uint8Array | RgbImage;
 
 /** What stays as it was: after each step it is put back where `mask` is 0. Arrays are those of the latents. */
@@ -28,13 +28,13 @@ export type Start = {
 /** [batch, channels, height, width] of the latents */
 type Shape = readonly [number, number, number, number];
 
-/** A picture as a network reads it: [3, height, width] in -1..1 */
+/** An image as a network reads it: [3, height, width] in -1..1 */
 export type ImageValues = { data: Float32Array; width: number; height: number };
 /** Mean and log-variance, or latents alone, of the autoencoder. */
 export type EncodeImage = (image: ImageValues) => Promise<EncodedImage>;
 export type EncodedImage = { mean: Float32Array; logvar: Float32Array | undefined; scalingFactor: number };
 
-/** Reads the picture at the size that will be painted; without width and height its own, down to a multiple of `factor`. */
+/** Reads the image at the size that will be generated; without width and height its own, down to a multiple of `factor`. */
 export async function readImage(
   source: ImageInput,
   factor: number,
@@ -49,7 +49,7 @@ export async function readImage(
   const resized = resizeImage(image, width ?? fitted(image.width), height ?? fitted(image.height));
   const changed = (asked: number | undefined, own: number, now: number) => asked === undefined && own !== now;
   if (changed(width, image.width, resized.width) || changed(height, image.height, resized.height)) {
-    const sizes = `image: ${image.width}x${image.height} is painted at ${resized.width}x${resized.height}`;
+    const sizes = `image: ${image.width}x${image.height} is generated at ${resized.width}x${resized.height}`;
     warn(`${sizes}, multiples of ${factor}. Give width and height for another size.`);
   }
   return { data: fromRgbImage(resized), width: resized.width, height: resized.height };
@@ -80,7 +80,7 @@ export function startFromNoise(
   return (latents ?? randn(length, generators)).map((v) => v * sigma);
 }
 
-/** Image-to-image and inpainting. `image` is the picture at its size, or latents that were scaled already. */
+/** Image-to-image and inpainting. `image` is the image at its size, or latents that were scaled already. */
 export async function startFromImage(
   scheduler: Scheduler,
   request: CheckedRequest,
@@ -105,7 +105,7 @@ export async function startFromImage(
   if (!inpaints) return { latents, timesteps, inpaint: undefined };
   const { pixels, latent } = await readMask(maskSource, shape, request);
   if (!(image instanceof Float32Array)) {
-    // Diffusers encodes the masked picture too: a 4-channel U-Net does not read it, but its draw moves the generator.
+    // Diffusers encodes the masked image too: a 4-channel U-Net does not read it, but its draw moves the generator.
     await cleanLatents(masked(image, pixels), request, shape, encode, {
       perImage: request.seeds !== undefined,
     });
@@ -156,7 +156,7 @@ export function cutoffTimestep({ config }: Scheduler, share: number): number {
   return roundHalfEven(trained - share * trained);
 }
 
-/** The picture's latents, drawn from the autoencoder's posterior, once per image of the batch. */
+/** The image's latents, drawn from the autoencoder's posterior, once per image of the batch. */
 async function cleanLatents(
   image: ImageValues | Float32Array,
   { generators, batch }: CheckedRequest,
@@ -198,7 +198,7 @@ function repeated(one: Float32Array, length: number): Float32Array {
   return all;
 }
 
-/** White is painted anew, black is kept: grey, at the picture's size, cut at one half; then nearest at the latents'. */
+/** White is generated anew, black is kept: grey, at the image's size, cut at one half; then nearest at the latents'. */
 async function readMask(
   source: ImageInput,
   [batch, channels, h, w]: Shape,
@@ -214,7 +214,7 @@ async function readMask(
   return { pixels, latent };
 }
 
-/** The picture with its masked part at 0, the middle grey. */
+/** The image with its masked part at 0, the middle grey. */
 function masked({ data, ...size }: ImageValues, mask: Float32Array): ImageValues {
   return { ...size, data: data.map((v, i) => (mask[i % mask.length]! < 0.5 ? v : 0)) };
 }

@@ -223,7 +223,7 @@ describe("a LoRA of SDXL on a model that was cut from it", () => {
   });
 });
 
-describe("a picture", () => {
+describe("an image", () => {
   const run = {
     prompt: "a red bicycle beside a yellow wall, long blue shadows",
     negativePrompt: "worst quality, low quality, illustration, low resolution",
@@ -251,7 +251,7 @@ describe("a picture", () => {
     expect(apart(await latents([half]), wanted)).toBeGreaterThan(1e-2);
   });
 
-  it("with a file at scale 0 is the picture without it", async () => {
+  it("with a file at scale 0 is the image without it", async () => {
     expect(await latents([{ file: diffusers, scale: 0 }])).toEqual(await latents([]));
   });
 

@@ -25,7 +25,7 @@ describe("the memory of a run", () => {
     expect(kept).toBeGreaterThan(oneByOne);
   });
 
-  it("counts the autoencoder's other half where a picture is given", () => {
+  it("counts the autoencoder's other half where an image is given", () => {
     const { parts } = estimateMemory(components, { ...square(64), encodes: true });
     expect(parts.map((p) => p.name)).toContain("vae encoder");
   });
@@ -61,9 +61,9 @@ describe("a run that cannot fit is refused", () => {
     );
   });
 
-  it("with one picture instead of many", () => {
+  it("with one image instead of many", () => {
     const available = estimateMemory(components, square(512)).oneByOne - runtimeBytes;
-    expect(refused(square(512, 64), available)).toThrow(/One picture at a time \(512x512\) would fit/);
+    expect(refused(square(512, 64), available)).toThrow(/One image at a time \(512x512\) would fit/);
   });
 
   it("saying so where nothing fits", () => {

@@ -1,5 +1,5 @@
 /**
- * @file What painting takes in memory, part by part, and whether it fits: predicted from configs and the networks'
+ * @file What generating takes in memory, part by part, and whether it fits: predicted from configs and the networks'
  * graphs. Loads nothing. `bench/parts.ts` measures the same.
  */
 
@@ -13,7 +13,7 @@ import type { Component } from "./component.js";
 import type { Components } from "./components.js";
 import { states } from "./text-encoding.js";
 
-/** What is painted at once; `passes` is the rows of one U-Net run, twice `batch` with guidance. */
+/** What is generated at once; `passes` is the rows of one U-Net run, twice `batch` with guidance. */
 export type GenerationSize = {
   width: number;
   height: number;
@@ -47,7 +47,7 @@ export const runtimeBytes = 200e6;
  */
 const [loadShare, steadyShare, perPart] = [1.03, 1.08, 50e6];
 
-/** Predicts what each part takes to paint at `size`. */
+/** Predicts what each part takes to generate at `size`. */
 export function estimateMemory(components: Components, size: GenerationSize): RunBytes {
   const { unet, vae, textEncoders } = components;
   const [height, width] = [size.height / vae.factor, size.width / vae.factor];
@@ -125,17 +125,17 @@ export function refuse(
   );
 }
 
-/** The same size with fewer pictures at once, else the largest of a few smaller sizes. */
+/** The same size with fewer images at once, else the largest of a few smaller sizes. */
 function fittingInstead(components: Components, size: GenerationSize, available: number): string | undefined {
   const fits = (other: GenerationSize) => planMemory(estimateMemory(components, other), available) !== "no";
   const single = { ...size, batch: 1, passes: size.passes / size.batch };
-  if (size.batch > 1 && fits(single)) return `One picture at a time (${size.width}x${size.height})`;
+  if (size.batch > 1 && fits(single)) return `One image at a time (${size.width}x${size.height})`;
   const { factor } = components.vae;
   const scaled = (side: number, share: number) =>
     Math.max(factor, Math.floor((side * share) / factor) * factor);
   for (const share of [0.75, 0.5, 0.375, 0.25]) {
     const other = { ...single, width: scaled(size.width, share), height: scaled(size.height, share) };
-    if (fits(other)) return `${size.batch > 1 ? "One picture of " : ""}${other.width}x${other.height}`;
+    if (fits(other)) return `${size.batch > 1 ? "One image of " : ""}${other.width}x${other.height}`;
   }
   return undefined;
 }

@@ -1,4 +1,4 @@
-/** @file How a model wants to be painted with, where its makers say so: `koala.json`, or the cards of known models. */
+/** @file How a model wants to be generated with, where its makers say so: `koala.json`, or the cards of known models. */
 
 import path from "node:path";
 import { z } from "zod";

@@ -51,7 +51,7 @@ describe("a pipeline", () => {
     await opened("koala-1b-tiny", async (pipe) => expect(pipe).toBeInstanceOf(StableDiffusionXLPipeline));
   });
 
-  it("paints the same bytes from the same seed, others from another seed or prompt", () =>
+  it("generates the same bytes from the same seed, others from another seed or prompt", () =>
     opened("koala-1b-tiny", async (pipe) => {
       const run = async (change: Partial<GenerateRequest>) =>
         (await pipe.generate({ ...bicycle, ...change })).images[0]!.data;
@@ -61,7 +61,7 @@ describe("a pipeline", () => {
       expect(await run({ prompt: "a green boat" })).not.toEqual(first);
     }));
 
-  it("paints picture i of a batch as it paints seed + i alone", () =>
+  it("generates image i of a batch as it generates seed + i alone", () =>
     opened("koala-1b-tiny", async (pipe) => {
       const batch = await pipe.generate({ ...bicycle, numImagesPerPrompt: 3 });
       expect(batch.seeds).toEqual([7n, 8n, 9n]);
@@ -84,7 +84,7 @@ describe("a pipeline", () => {
       }
     }));
 
-  it("stops at an abort no later than the running network call, and paints again afterwards", () =>
+  it("stops at an abort no later than the running network call, and generates again afterwards", () =>
     opened("koala-1b-tiny", async (pipe) => {
       const controller = new AbortController();
       const seen: number[] = [];
@@ -98,7 +98,7 @@ describe("a pipeline", () => {
       expect((await pipe.generate(bicycle)).images).toHaveLength(1);
     }));
 
-  it("shows a picture of where it is going at every step", () =>
+  it("shows an image of where it is going at every step", () =>
     opened("sd2-tiny", async (pipe) => {
       const sizes: number[][] = [];
       for await (const step of pipe.stream({ ...bicycle, width: 72 }))
@@ -109,7 +109,7 @@ describe("a pipeline", () => {
       ]);
     }));
 
-  it("paints a picture at its size down to multiples of 8, and says so; at another size where that is given", () =>
+  it("generates an image at its size down to multiples of 8, and says so; at another size where that is given", () =>
     opened("koala-1b-tiny", async (pipe) => {
       const image = { width: 77, height: 64, data: new Uint8Array(77 * 64 * 3).fill(90) };
       const { width: _, height: __, ...rest } = bicycle;
@@ -120,12 +120,12 @@ describe("a pipeline", () => {
         return { size: [width, height], said };
       };
       const note =
-        "image: 77x64 is painted at 72x64, multiples of 8. Give width and height for another size.";
+        "image: 77x64 is generated at 72x64, multiples of 8. Give width and height for another size.";
       expect(await run({})).toEqual({ size: [72, 64], said: [note] });
       expect(await run({ width: 80 })).toEqual({ size: [80, 64], said: [] });
     }));
 
-  it("of Stable Diffusion 1, whose projections are 1x1 convolutions, paints as with the same weights in matrices", async () => {
+  it("of Stable Diffusion 1, whose projections are 1x1 convolutions, generates as with the same weights in matrices", async () => {
     const parent = await mkdtemp(path.join(tmpdir(), "sd1-"));
     try {
       const at = path.join(parent, "sd1-tiny");

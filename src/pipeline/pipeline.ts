@@ -1,6 +1,6 @@
 /**
  * @file The pipelines under Diffusers' names: what each takes from its text encoders, and how a folder is opened. The
- * work is in `painter.ts`, `denoise.ts` and the schedulers.
+ * work is in `pipeline.ts`, `denoise.ts` and the schedulers.
  */
 
 import type { Engine, Values } from "../engine/engine.js";

@@ -45,10 +45,10 @@ export type GenerateRequest = {
   rng?: "cpu" | "cuda";
   /** Start from these instead of noise: [batch, 4, height / 8, width / 8], before scaling by the scheduler. */
   latents?: Float32Array;
-  /** Image-to-image: begin with this picture. Its size is the result's, rounded down to a multiple of 8, unless
+  /** Image-to-image: begin with this image. Its size is the result's, rounded down to a multiple of 8, unless
    * width and height say another, to which it is stretched. Float32Array: latents, scaled already. */
   image?: ImageInput | Float32Array;
-  /** Inpainting: paint anew where this picture is white, keep `image` where it is black. */
+  /** Inpainting: generate anew where this image is white, keep `image` where it is black. */
   mask?: ImageInput;
   /**
    * How far to move away from `image`: the share of the steps that is run. If left out 0.3 for SDXL models and 0.8 for
@@ -63,7 +63,7 @@ export type GenerateRequest = {
   negativeOriginalSize?: Size2;
   negativeCropsCoordsTopLeft?: Size2;
   negativeTargetSize?: Size2;
-  /** Paint even if it is predicted not to fit into memory. */
+  /** Generate even if it is predicted not to fit into memory. */
   ignoreMemory?: boolean;
   /** "latent" leaves out the decoding. */
   outputType?: "image" | "latent";
@@ -170,7 +170,7 @@ export function checkRequest(request: GenerateRequest, defaults: ModelDefaults):
   };
 }
 
-/** Checks what belongs together with a picture. */
+/** Checks what belongs together with an image. */
 function strengthOf(request: GenerateRequest, own: KindDefaults): number {
   const { image, mask, strength, denoisingStart, denoisingEnd, latents } = request;
   const alone = Object.entries({ mask, strength, denoisingStart }).find(([, value]) => value !== undefined);
@@ -212,7 +212,7 @@ function finite(field: string, value: number): number {
   throw new InvalidRequest(field, value, `must be a finite number, got ${value}.`);
 }
 
-/** A picture's height or width in pixels. */
+/** An image's height or width in pixels. */
 export function side(field: string, value: number, factor: number): number {
   const most = 8192;
   whole(field, value, factor, most);

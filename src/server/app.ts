@@ -104,7 +104,7 @@ export const imagePaths: ReadonlySet<string> = new Set([
   "/sdapi/v1/txt2img",
 ]);
 
-/** Pictures' addresses cannot be guessed, and `<img>` cannot send a key; the page's files hold no secrets. */
+/** Images' addresses cannot be guessed, and `<img>` cannot send a key; the page's files hold no secrets. */
 function isPublic(c: Context, page: Page): boolean {
   if (c.req.method !== "GET" && c.req.method !== "HEAD") return false;
   const { path } = c.req;

@@ -19,7 +19,7 @@ const plain = {
 
 let at: Stage;
 beforeAll(async () => {
-  // What happens to be valid is painted, so it is kept small.
+  // What happens to be valid is generated, so it is kept small.
   at = await stage({ limits: { steps: 1, count: 2, pixels: 64 * 64, queue: 4, bodyBytes: 200_000 } });
 });
 afterAll(() => at.close());

@@ -74,7 +74,7 @@ describe("a foreign name or page", () => {
 });
 
 describe("a key", () => {
-  it("is asked of every route but health, the page and pictures' addresses", async () => {
+  it("is asked of every route but health, the page and images' addresses", async () => {
     for (const path of [
       "/api/models",
       "/api/jobs",

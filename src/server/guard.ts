@@ -19,7 +19,7 @@ export type GuardOptions = {
   key?: string;
 };
 
-/** A page's strict policy; it also keeps a picture or JSON from ever being more than that. */
+/** A page's strict policy; it also keeps an image or JSON from ever being more than that. */
 export const contentSecurityPolicy = [
   "default-src 'self'",
   "script-src 'self'",

@@ -35,7 +35,7 @@ const endless = (): RequestInit => ({
 });
 
 describe("a job", () => {
-  it("is handed in, followed with previews, and its picture fetched with its provenance", async () => {
+  it("is handed in, followed with previews, and its image fetched with its provenance", async () => {
     const answer = await at.post("/api/jobs", { ...quick, count: 2, previews: true });
     expect(answer.status).toBe(202);
     const { id } = job.parse(await answer.json());
@@ -78,7 +78,7 @@ describe("a job", () => {
     expect((await remove(busy.id)).state).toBe("cancelled");
   });
 
-  it("begins with a picture that was painted before, whose size it takes", async () => {
+  it("begins with an image that was generated before, whose size it takes", async () => {
     const first = await submitted({ width: 72 });
     await eventsOf(await at.get(`/api/jobs/${first.id}/events`));
     const bytes = Buffer.from(await (await at.get(`/api/jobs/${first.id}/images/0`)).arrayBuffer());

@@ -57,7 +57,7 @@ const fetchImage = createRoute({
   method: "get",
   path: "/api/jobs/{id}/images/{n}",
   tags,
-  summary: "A finished picture's file.",
+  summary: "A finished image's file.",
   security: [],
   request: { params: imageParams },
   responses: {
@@ -92,9 +92,7 @@ export function jobRoutes({ queue, models: registry, aliases, limits, read: imag
     return c.json(job, 202, { location: `/api/jobs/${job.id}` });
   });
   app.openapi(list, async (c) => c.json({ jobs: (await queue.list()).map(publicJob) }, 200));
-  app.openapi(models, (c) =>
-    c.json({ models: [...registry.values()].map(({ info }) => info), limits }, 200),
-  );
+  app.openapi(models, (c) => c.json({ models: [...registry.values()].map(({ info }) => info), limits }, 200));
   app.openapi(read, async (c) => {
     const { id } = c.req.valid("param");
     return c.json(await found(id, queue.get(id)), 200);

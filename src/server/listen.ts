@@ -15,7 +15,7 @@ export async function listen(app: OpenAPIHono, host: string, port: number): Prom
     fetch: app.fetch,
     hostname: host,
     port,
-    // A request must have arrived within this time; its answer may take as long as painting does.
+    // A request must have arrived within this time; its answer may take as long as generating does.
     serverOptions: { requestTimeout: 120_000, headersTimeout: 30_000 },
   });
   await listening(server, host, port);

@@ -36,9 +36,9 @@ export function makeMetrics({ node = true } = {}): Metrics {
     labelNames: ["state", "model"] as const,
     registers,
   });
-  const pictures = new Counter({ name: "koala_pictures_total", help: "Pictures painted.", registers });
+  const pictures = new Counter({ name: "koala_images_total", help: "Images generated.", registers });
   const painting = new Histogram({
-    name: "koala_job_paint_seconds",
+    name: "koala_job_generation_seconds",
     help: "Time from a job's start to its end.",
     buckets: generationBuckets,
     registers,

@@ -35,7 +35,7 @@ describe("a refused request", () => {
   it("is told without the id that opens an image", async () => {
     await at.get("/api/jobs/4f0c2a4e-6c1b-4b0e-9d0a-3f1f9a1b2c3d/images/0");
     expect(at.refusals.at(-1)).toBe(
-      "GET /api/jobs/:id/images/:n 404 picture: must be one that is there, got another.",
+      "GET /api/jobs/:id/images/:n 404 image: must be one that is there, got another.",
     );
   });
 

@@ -1,4 +1,4 @@
-/** @file The whole server on a socket, painting in its thread: who hangs up, how it stops, what it must not hold up. */
+/** @file The whole server on a socket, generating in its thread: who hangs up, how it stops, what it must not hold up. */
 
 import { cp, mkdtemp, rm, truncate } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -90,7 +90,7 @@ describe("a client that hangs up", () => {
 });
 
 describe("a server", () => {
-  it("answers while it paints", async () => {
+  it("answers while it generates", async () => {
     const { id } = (await (await send("/api/jobs", long)).json()) as Job;
     await until(id, ({ state }) => state === "running");
     for (let i = 0; i < 20; i++) expect((await fetch(`${server.url}/healthz`)).status).toBe(200);

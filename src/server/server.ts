@@ -42,7 +42,7 @@ export type ServeOptions = Omit<GuardOptions, "host"> & {
   onRefused?: (line: string) => void;
 };
 
-/** `own` is what the folders describe; where others paint, their models come and go. */
+/** `own` is what the folders describe; where others generate, their models come and go. */
 export type OpenQueue = (
   own: ModelRegistry,
   options: QueueOptions,
@@ -92,7 +92,7 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
     url: listening.url,
     models: registry,
     close: async (graceSeconds = 30) => {
-      // Still listening: those who wait get their pictures, newcomers are told that it is stopping.
+      // Still listening: those who wait get their images, newcomers are told that it is stopping.
       await queue.close({ graceSeconds });
       await listening.close();
       await read.close();
@@ -113,7 +113,7 @@ function isLoopback(host: string): boolean {
   return isIP(host) === 4 && host.startsWith("127.");
 }
 
-/** The default: jobs in this process, painted in a thread. */
+/** The default: jobs in this process, generated in a thread. */
 const embedded: OpenQueue = async (models, { limits, threads, onEnd, onError }) => {
   const processor = processorThread(models, threads === undefined ? {} : { threads });
   const queue = embeddedQueue(processor, { most: limits.queue, onEnd, onError, onClose: processor.close });

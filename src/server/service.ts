@@ -23,9 +23,9 @@ export type Service = {
   onError: (error: unknown) => void;
 };
 
-/** A finished picture's file; Refused where there is none, or it was forgotten already. */
+/** A finished image's file; Refused where there is none, or it was forgotten already. */
 export async function imageFile(queue: JobQueue, id: string, index: number | undefined) {
   const file = index === undefined ? undefined : await queue.image(id, index);
-  if (!file) throw notFound("picture", `${id}/${index ?? "?"}`);
+  if (!file) throw notFound("image", `${id}/${index ?? "?"}`);
   return file;
 }

@@ -1,4 +1,4 @@
-/** @file The losses of the two autoencoders, as traced graphs of pictures of any size. Knows no data and no optimizer. */
+/** @file The losses of the two autoencoders, as traced graphs of images of any size. Knows no data and no optimizer. */
 
 import { type TinyVaeConfig, tinyDecode, tinyEncode } from "../models/tiny-vae.js";
 import { decode, encode, type VaeConfig } from "../models/vae.js";
@@ -28,7 +28,7 @@ export type AutoencoderLoss = TracedLoss & { latent: Tensor; reconstruction: Ten
 type TinyAutoencoderTerms = { momentWeight?: number; decoderOnly?: boolean; noisy?: boolean };
 
 /**
- * Mean squared error of the decoded picture, and `momentWeight` times how far each latent channel's mean and mean
+ * Mean squared error of the decoded image, and `momentWeight` times how far each latent channel's mean and mean
  * square are from 0 and 1, so that a diffusion model finds latents of the noise's scale. Input `image`: [B, 3, H, W]
  * in -1..1. With `decoderOnly` the latents are an input, `latent`, and only the decoder's weights are trained. With
  * `noisy` the input `noise`, of the latents' shape, is added before they are decoded: what a diffusion model makes of
@@ -64,7 +64,7 @@ function momentError(z: Tensor): Tensor {
 }
 
 /**
- * Mean squared error of the decoded picture plus `klWeight` times the divergence of the latent's distribution from the
+ * Mean squared error of the decoded image plus `klWeight` times the divergence of the latent's distribution from the
  * standard normal one (Rombach et al. 2022, appendix G). Inputs `image`: [B, 3, H, W] in -1..1 and `eps`: [B, C, h, w],
  * the normal numbers behind the latent. No scaling factor.
  */
@@ -92,7 +92,7 @@ export function klAutoencoderLoss(
   };
 }
 
-/** 0.5 (mean^2 + var - 1 - log var), summed over a picture's latent, meaned over the batch. -> [1] */
+/** 0.5 (mean^2 + var - 1 - log var), summed over an image's latent, meaned over the batch. -> [1] */
 function divergence(centre: Tensor, logvar: Tensor, batch: number): Tensor {
   const each = sub(sub(add(mul(centre, centre), exp(logvar)), 1), logvar);
   return reshape(mul(sum(each), 0.5 / batch), [1]);

@@ -73,7 +73,7 @@ it("is not written over another autoencoder, as over the one that it begins as",
 });
 
 describe("an autoencoder in training", () => {
-  it("learns its pictures, and to keep its latents at mean 0 and variance 1", async () => {
+  it("learns its images, and to keep its latents at mean 0 and variance 1", async () => {
     const { first, last } = await run("whole", { latentMomentWeight: 0.1 });
     expect(last.psnr!).toBeGreaterThan(first.psnr! + 3);
     expect(last.moments!).toBeLessThan(0.5 * first.moments!);
@@ -91,7 +91,7 @@ describe("an autoencoder in training", () => {
     }
   });
 
-  it("learns from latents with noise as well, and its pictures are the worse for it", async () => {
+  it("learns from latents with noise as well, and its images are the worse for it", async () => {
     const [clean, noisy] = [await run("clean", {}), await run("noisy", { latentNoise: 0.5 })];
     expect(noisy.last.psnr!).toBeGreaterThan(noisy.first.psnr!);
     expect(noisy.last.psnr!).toBeLessThan(clean.last.psnr!);

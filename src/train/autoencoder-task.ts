@@ -1,4 +1,4 @@
-/** @file Training an `AutoencoderTiny` to give back the pictures it is given: mean squared error in -1..1. */
+/** @file Training an `AutoencoderTiny` to give back the images it is given: mean squared error in -1..1. */
 
 import path from "node:path";
 import { Generator } from "../diffusion/random.js";
@@ -27,10 +27,10 @@ import { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
 import type { TrainingTask } from "./trainer.js";
 
-/** Pictures of one size as bytes in memory, by key. */
+/** Images of one size as bytes in memory, by key. */
 export type ImageSet = ReadonlyMap<string, RgbImage>;
 
-/** Reads all pictures of a data set at one size; what is broken is left out, and `onSkip` told of it. */
+/** Reads all images of a data set at one size; what is broken is left out, and `onSkip` told of it. */
 export async function loadImages(
   source: DataSource,
   { resolution, randomCrop, seed }: TrainingOptions,
@@ -101,7 +101,7 @@ export function autoencoderTask(setup: AutoencoderOptions): TrainingTask {
         into,
       );
       const [total, mse] = [terms.total![0]!, terms.mse![0]!];
-      // A picture spans 2, so that its peak signal-to-noise ratio is 10 log10(4 / error).
+      // An image spans 2, so that its peak signal-to-noise ratio is 10 log10(4 / error).
       const moments = terms.moments && { moments: terms.moments[0]! };
       const psnr = 10 * Math.log10(4 / mse);
       return { terms: { total, psnr, ...moments }, images: batch, next: chosen.next };
@@ -119,7 +119,7 @@ function encoderProgram(weights: WeightSet, config: TinyVaeConfig, engine: Block
   return componentProgram("encoder", "the autoencoder", weights, encode, engine);
 }
 
-/** The pictures of a batch, some of them mirrored: [B, 3, H, W] in -1..1 */
+/** The images of a batch, some of them mirrored: [B, 3, H, W] in -1..1 */
 function imageBatch(keys: readonly string[], number: number, { options, images }: AutoencoderOptions) {
   const { resolution, seed, randomFlip } = options;
   const flips = seeded(seed, "flip", number);

@@ -51,7 +51,7 @@ describe("A batch", () => {
     expect(new Set(all).size).toBe(4);
   });
 
-  it("goes through all pictures once an epoch", async () => {
+  it("goes through all images once an epoch", async () => {
     const first = await make();
     expect(first.next).toEqual({ epoch: 0, batch: 1 });
     const second = await make({}, { position: first.next, batch: 1 });
@@ -114,7 +114,7 @@ describe("Caption dropout", () => {
       ).toBe(cache.empty.promptEmbeds.join());
   });
 
-  it("changes neither noise nor pictures, and what it leaves in is the caption", async () => {
+  it("changes neither noise nor images, and what it leaves in is the caption", async () => {
     const [given, some] = [await make(), await make({ captionDropout: 0.5 })];
     expect(floatsOf(some.inputs.noisy).join()).toBe(floatsOf(given.inputs.noisy).join());
     const size = text(given).length / 3;

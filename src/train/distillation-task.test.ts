@@ -36,7 +36,7 @@ let components: Components;
 let cache: LatentCache;
 beforeAll(async () => {
   components = await loadComponents(golden, { engine });
-  const dataPath = path.join(scratch, "pictures");
+  const dataPath = path.join(scratch, "images");
   await makeTestImages(dataPath, 6);
   const folder = path.join(scratch, "cache");
   await buildCache({ data: await openData(dataPath), dataPath, components, folder, resolution: 64 });
@@ -192,7 +192,7 @@ describe("The gradient of a 700M-shaped student", () => {
 describe("A batch size", () => {
   it("that no bucket can fill is refused with what there is", () => {
     expect(() => checkBatches(cache, 7)).toThrow(
-      /^trainBatchSize: must be at most the pictures of a bucket \("64x64: 6"\), got 7\. Take a smaller batch/,
+      /^trainBatchSize: must be at most the images of a bucket \("64x64: 6"\), got 7\. Take a smaller batch/,
     );
   });
 

@@ -38,7 +38,7 @@ export type DistillationOptions = {
   stored?: TeacherStore;
   description: JsonObject;
   save: TrainingTask["save"];
-  paint?: TrainingTask["paint"];
+  generateSamples?: TrainingTask["generateSamples"];
 };
 
 /** The job; programs are made when a batch of their size comes up. */
@@ -75,7 +75,7 @@ export function distillationTask(setup: DistillationOptions): TrainingTask {
     layout,
     initialise: (weights) => initialise(weights, layout, setup),
     save: setup.save,
-    ...(setup.paint && { paint: setup.paint }),
+    ...(setup.generateSamples && { generateSamples: setup.generateSamples }),
     gradient: async (at, weights, into) => {
       const { inputs, keys, next } = await noisyBatch(cache, schedule, options, at);
       const [batch, , height, width] = inputs.noisy!.shape as [number, number, number, number];
@@ -210,7 +210,7 @@ function scalars(terms: Readonly<Record<string, Float32Array>>): Record<string, 
 export function checkBatches(cache: LatentCache, batchSize: number): void {
   const sizes = [...cache.keysByBucket].map(([bucket, keys]) => `${bucket}: ${keys.length}`);
   if ([...cache.keysByBucket.values()].some((keys) => keys.length >= batchSize)) return;
-  const rule = `must be at most the pictures of a bucket (${listed(sizes)}), got ${batchSize}.`;
+  const rule = `must be at most the images of a bucket (${listed(sizes)}), got ${batchSize}.`;
   throw new InvalidRequest(
     "trainBatchSize",
     batchSize,

@@ -1,4 +1,4 @@
-/** @file The exported folder: complete, ours alone to replace, and painted from. */
+/** @file The exported folder: complete, ours alone to replace, and generated from. */
 
 import {
   cp,
@@ -77,7 +77,7 @@ async function files(output: string): Promise<string[]> {
 }
 
 describe("an exported model", () => {
-  test("has every file of the teacher, the student's U-Net, and paints", async () => {
+  test("has every file of the teacher, the student's U-Net, and generates", async () => {
     await write(folder("complete"), { modelDefaults: { steps: 2, guidance: 3 } });
     expect(await files(folder("complete"))).toEqual(
       [".koala-export.json", "koala.json", ...(await files(teacher))].sort(),
@@ -99,7 +99,7 @@ describe("an exported model", () => {
     expect(new Set(image).size).toBeGreaterThan(10);
   });
 
-  test("is replaced in its trained weights alone, and paints otherwise afterwards", async () => {
+  test("is replaced in its trained weights alone, and generates otherwise afterwards", async () => {
     const output = folder("again");
     await write(output);
     const before = await paint(output);
@@ -231,7 +231,7 @@ describe("in the folder of a run", () => {
   const whole = async () =>
     [".koala-export.json", "checkpoints/state", "run.json", ...(await files(teacher))].sort();
 
-  test("the model stands beside the run's own files, is replaced there, and paints", async () => {
+  test("the model stands beside the run's own files, is replaced there, and generates", async () => {
     await run("run");
     await write(folder("run"));
     expect(await files(folder("run"))).toEqual(await whole());

@@ -48,7 +48,7 @@ export type ExportOptions = {
   textEncoders?: ReadonlyMap<string, Weights>;
   /** Fields of the scheduler's config that differ from the teacher's. */
   scheduler?: JsonObject;
-  /** How to paint with it (steps, guidance): `koala.json`. */
+  /** How to generate with it (steps, guidance): `koala.json`. */
   modelDefaults?: JsonObject;
   dtype?: "float32" | "float16";
   /** Which of the teacher's weight files to take; without it the plain ones, else the only ones there are. */

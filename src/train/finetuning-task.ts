@@ -38,7 +38,7 @@ export type FinetuningOptions = {
   cache: LatentCache;
   description: JsonObject;
   save: TrainingTask["save"];
-  paint?: TrainingTask["paint"];
+  generateSamples?: TrainingTask["generateSamples"];
 };
 
 /** Weights without a file begin as random numbers. Paths are `unet.PATH`, `text_encoder.PATH`, `text_encoder_2.PATH`. */
@@ -65,7 +65,7 @@ export function finetuningTask(setup: FinetuningOptions): TrainingTask {
     layout,
     initialise: (weights) => initialise(weights, layout, shapes, setup),
     save: setup.save,
-    ...(setup.paint && { paint: setup.paint }),
+    ...(setup.generateSamples && { generateSamples: setup.generateSamples }),
     gradient: async (at, weights, into) => {
       const batch = await noisyBatch(cache, schedule, options, at);
       const [rows, , height, width] = batch.inputs.noisy!.shape as [number, number, number, number];

@@ -168,7 +168,7 @@ export function drawNoise(
 /**
  * `torch.randint(0, timesteps, (batch,))`; Diffusers' scripts draw it after the noise, from the same generator. With
  * `noisier` other than 1 the noisier half of the timesteps is drawn that many times as often as the other, which is
- * those scripts' `timestep_bias_strategy` "later" with a portion of 0.5: there the pictures come from the words alone.
+ * those scripts' `timestep_bias_strategy` "later" with a portion of 0.5: there the images come from the words alone.
  */
 export function drawTimesteps(
   schedule: TrainingNoise,

@@ -92,7 +92,7 @@ const schema = z.strictObject({
   checkpointingSteps: count.default(500),
   /** How many checkpoints are kept; null keeps all. */
   checkpointsTotalLimit: count.nullable().default(2),
-  /** Pictures are painted every so many steps; 0 paints none. */
+  /** Images are generated every so many steps; 0 generates none. */
   validationSteps: countOrNone.default(0),
   validationPrompts: z.array(z.string("must be a text"), "must be a list of texts").default([]),
   gradientCheckpointing: flag.default(false),

@@ -82,7 +82,7 @@ export type PlanRow = {
   student: ProgramCost;
   bytes: PlanBytes;
   totals: Readonly<Record<Way, number>>;
-  /** With `memory`: the largest batch of each way; 0 where not even one picture fits. */
+  /** With `memory`: the largest batch of each way; 0 where not even one image fits. */
   largestBatch?: Readonly<Record<Way, number>>;
 };
 

@@ -1,4 +1,4 @@
-/** @file Validation pictures: the same prompts and seeds, painted from the run's model folder as it stands. */
+/** @file Validation images: the same prompts and seeds, generated from the run's model folder as it stands. */
 
 import path from "node:path";
 import type { Engine } from "../engine/engine.js";
@@ -6,7 +6,7 @@ import { makeFolder, writeWhole } from "../files/file-system.js";
 import { modelDefaultsOf } from "../pipeline/model-defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 
-/** Paints each prompt into `samples/step-NNNNNN/` of the run's folder. */
+/** Generates each prompt into `samples/step-NNNNNN/` of the run's folder. */
 export async function generateSamples(
   folder: string,
   step: number,

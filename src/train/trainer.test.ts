@@ -198,7 +198,7 @@ describe("a run that goes on", () => {
     await expect(going).rejects.toThrow(/^model: must stay "matrix" when a run goes on, got "vector"\. /);
   });
 
-  it("may change how often it saves and paints, and on how many threads it runs", async () => {
+  it("may change how often it saves and generates, and on how many threads it runs", async () => {
     cpSync(folder("stopped-3"), folder("freely"), { recursive: true });
     const free = {
       checkpointingSteps: 1,
@@ -238,11 +238,11 @@ describe("a new run", () => {
     );
   });
 
-  it("paints after every so many steps, and saves the model before", async () => {
+  it("generates after every so many steps, and saves the model before", async () => {
     const events: string[] = [];
     const painting = job({
       save: async () => void events.push("save"),
-      paint: async (step) => void events.push(`paint ${step}`),
+      paint: async (step) => void events.push(`generate ${step}`),
     });
     const request = {
       ...everything,
@@ -250,8 +250,8 @@ describe("a new run", () => {
       validationPrompts: ["a boat"],
       checkpointingSteps: 6,
     };
-    await run("painted", request, {}, painting);
-    expect(events).toEqual(["save", "paint 3", "save", "paint 6", "save", "paint 9"]);
+    await run("generated", request, {}, painting);
+    expect(events).toEqual(["save", "generate 3", "save", "generate 6", "save", "generate 9"]);
   });
 
   it("follows the schedule of its learning rate", async () => {

@@ -41,7 +41,7 @@ export interface TrainingTask {
   ): Promise<Computed>;
   /** Writes what `weights` have become as a model folder. */
   save(weights: Float32Array): Promise<void>;
-  /** Paints the validation pictures of this step from the saved folder. */
+  /** Generates the validation images of this step from the saved folder. */
   paint?(step: number): Promise<void>;
 }
 

@@ -18,9 +18,9 @@ import { Stage } from "./preview.js";
 import { cancel, generateNow, takeUp, tasks } from "./tasks.js";
 import { setTheme, type Theme, theme, themes } from "./theme.js";
 
-export type View = "paint" | "grid";
+export type View = "generate" | "grid";
 
-const viewNow = (): View => (location.hash === "#grid" ? "grid" : "paint");
+const viewNow = (): View => (location.hash === "#grid" ? "grid" : "generate");
 export const view = signal<View>(viewNow());
 
 async function begin(): Promise<void> {
@@ -29,7 +29,7 @@ async function begin(): Promise<void> {
   await takeUp();
 }
 
-/** Paints what the view is about. */
+/** Generates what the view is about. */
 export const go = (): void =>
   void (view.value === "grid" ? gridRunning.value || generateGrid() : generateNow());
 
@@ -105,8 +105,8 @@ function Head() {
         <img src="/icon.svg" alt="" width="28" height="28" /> Koala
       </h1>
       <nav aria-label="Views">
-        <a href="#process" aria-current={view.value === "paint" ? "page" : undefined}>
-          Paint
+        <a href="#process" aria-current={view.value === "generate" ? "page" : undefined}>
+          Generate
         </a>
         <a href="#grid" aria-current={view.value === "grid" ? "page" : undefined}>
           Grid

@@ -1,12 +1,12 @@
 /**
- * @file What the page needs of whoever paints. Today that is this server (`http-painter.ts`); one that paints in the
+ * @file What the page needs of whoever generates. Today that is this server (`http-backend.ts`); one that generates in the
  * tab itself can take its place.
  */
 
 import type { GenerationRequest, ModelList, Settings } from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
-/** A finished picture: `seed` paints this one alone again; `warnings` say what of the request was cut or changed. */
+/** A finished image: `seed` generates this one alone again; `warnings` say what of the request was cut or changed. */
 export type FinishedImage = {
   index: number;
   seed: string;
@@ -22,8 +22,8 @@ export type GenerationEvent =
   | { type: "queued"; position: number | null }
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   | { type: "preview"; index: number; url: string }
-  | { type: "picture"; image: FinishedImage }
-  /** The way to the painter is interrupted, or is there again. */
+  | { type: "image"; image: FinishedImage }
+  /** The way to the backend is interrupted, or is there again. */
   | { type: "connection"; lost: boolean };
 
 export interface Backend {
@@ -32,8 +32,8 @@ export interface Backend {
   /** How many tokens each of the texts is to a model. */
   countTokens(model: string, texts: readonly string[], signal: AbortSignal): Promise<readonly TokenCount[]>;
   /**
-   * Paints. Ends when all pictures were given; throws PaintFailure when it cannot be painted, and Stopped when
-   * `signal` fired, which also stops the painter.
+   * Generates. Ends when all images were given; throws PaintFailure when it cannot be generated, and Stopped when
+   * `signal` fired, which also stops the backend.
    */
   paint(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
   /** The same for what an earlier page began; ends at once where nobody knows it any more. */
@@ -58,7 +58,7 @@ export class Stopped extends Error {
   override name = "Stopped" as const;
 }
 
-/** The painter is someone's own: it wants to be told a key, or another one. */
+/** The backend is someone's own: it wants to be told a key, or another one. */
 export class KeyNeeded extends GenerationFailure {
   constructor() {
     super("This server asks for a key. Open the page again and give it.");

@@ -1,4 +1,4 @@
-/** @file Pictures side by side, with what differs between their settings. */
+/** @file Images side by side, with what differs between their settings. */
 
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
@@ -15,7 +15,7 @@ export function Compare() {
   return (
     <Dialog open={comparing} title="Side by side" class="compare">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
-      <section class="columns" tabIndex={0} aria-label="The compared pictures">
+      <section class="columns" tabIndex={0} aria-label="The compared images">
         {chosen.map((image) => (
           <Column
             key={image.id}

@@ -26,7 +26,7 @@ export async function ask(): Promise<boolean> {
 export function Starting({ again }: { again: () => void }) {
   const { value } = start;
   if (value.state === "key") return <KeyForm again={again} />;
-  if (value.state !== "failed") return <p class="starting quiet">Asking the server what it can paint…</p>;
+  if (value.state !== "failed") return <p class="starting quiet">Asking the server what it can generate…</p>;
   return (
     <div class="starting" role="alert">
       <p>{value.message}</p>

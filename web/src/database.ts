@@ -1,15 +1,15 @@
-/** @file What the page keeps in IndexedDB: pictures with their settings, their files, and grids. */
+/** @file What the page keeps in IndexedDB: images with their settings, their files, and grids. */
 
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import type { Axes } from "../../src/grid/axes.js";
 import type { GenerationRequest, Settings } from "../../src/jobs/schemas.js";
 
-/** A picture without its files. */
+/** An image without its files. */
 export type SavedImage = {
   id: string;
   /** Milliseconds since 1970. */
   createdAt: number;
-  /** Its own seed and a count of 1, so that they paint this picture alone. */
+  /** Its own seed and a count of 1, so that they generate this image alone. */
   settings: Settings;
   width: number;
   height: number;
@@ -18,7 +18,7 @@ export type SavedImage = {
   warnings?: readonly string[];
 };
 
-/** The picture itself, and what it began with. */
+/** The image itself, and what it began with. */
 export type SavedFiles = { id: string; file: Blob; image?: Blob; mask?: Blob };
 
 export type SavedCell = { file: Blob; settings: Settings; warnings?: readonly string[] };
@@ -28,7 +28,7 @@ export type SavedGrid = {
   createdAt: number;
   base: GenerationRequest;
   axes: Axes;
-  /** Row by row; null where nothing was painted yet. */
+  /** Row by row; null where nothing was generated yet. */
   cells: (SavedCell | null)[];
 };
 

@@ -1,4 +1,4 @@
-/** @file Settings as rows of names and values, and which of them differ between pictures. */
+/** @file Settings as rows of names and values, and which of them differ between images. */
 
 import type { Settings } from "../../src/jobs/schemas.js";
 

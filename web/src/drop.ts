@@ -1,4 +1,4 @@
-/** @file Pictures dropped on the page: over the beginning they begin a painting, anywhere else their settings are read. */
+/** @file Images dropped on the page: over the beginning they begin a generation, anywhere else their settings are read. */
 
 import { signal } from "@preact/signals";
 import { say } from "./messages.js";
@@ -21,10 +21,10 @@ export function onDrop(event: DragEvent): void {
 
 export async function beginWith(file: File): Promise<void> {
   if (await startFrom(file)) return;
-  say("error", `${file.name} is no picture that this browser reads. Take a PNG, JPEG or WebP.`);
+  say("error", `${file.name} is no image that this browser reads. Take a PNG, JPEG or WebP.`);
 }
 
-/** Fills the form from a picture file, or offers to begin with it. */
+/** Fills the form from an image file, or offers to begin with it. */
 export async function readSettings(file: File): Promise<void> {
   const reading = await readingOf(new Uint8Array(await file.arrayBuffer()));
   if ("problem" in reading) {
@@ -36,5 +36,5 @@ export async function readSettings(file: File): Promise<void> {
   const missing = useSettings(settings) ?? `The settings of ${file.name} were taken over.`;
   say("note", [missing, ...(settings.notes ?? [])].join(" "));
   if (settings.strength !== undefined)
-    say("note", `${file.name} began with a picture. Choose that one as well.`);
+    say("note", `${file.name} began with an image. Choose that one as well.`);
 }

@@ -1,4 +1,4 @@
-/** @file What to paint and how: the prompts, the button, and the settings below them. */
+/** @file What to generate and how: the prompts, the button, and the settings below them. */
 
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
@@ -15,14 +15,14 @@ import { SizeFields } from "./size-fields.js";
 import { failure, tasks } from "./tasks.js";
 import { WordsOfModel } from "./words-of-model.js";
 
-/** `axes` stands above the settings where a grid is painted. */
+/** `axes` stands above the settings where a grid is generated. */
 export function Form({ axes }: { axes: ComponentChildren }) {
   const onSubmit = (event: Event) => {
     event.preventDefault();
     go();
   };
   return (
-    <form class="ask" aria-label="What to paint" onSubmit={onSubmit} noValidate>
+    <form class="ask" aria-label="What to generate" onSubmit={onSubmit} noValidate>
       <Prompts wrong={wrong} />
       <Go />
       {axes}
@@ -48,7 +48,7 @@ function Go() {
         disabled={grid && gridRunning.value}
       >
         <Icon name="spark" />
-        {grid ? "Paint the grid" : queued ? "Paint this next" : "Paint"}
+        {grid ? "Generate the grid" : queued ? "Generate this next" : "Generate"}
         <Keys>{`${/Mac|iP/.test(navigator.userAgent) ? "⌘" : "Ctrl"} ↵`}</Keys>
       </button>
       {problem && <Problem>{problem.message}</Problem>}
@@ -94,10 +94,10 @@ function SettingsFields() {
           onChange={(name) => (scheduler.value = name)}
           invalid={wrong("scheduler")}
         />
-        {view.value === "paint" && (
+        {view.value === "generate" && (
           <NumberField
             id="count"
-            label="Pictures"
+            label="Images"
             value={count}
             min={1}
             max={served.value?.limits.count ?? 100}

@@ -1,4 +1,4 @@
-/** @file The gallery: thumbnails of what was painted, found by words, walked through by arrow keys. */
+/** @file The gallery: thumbnails of what was generated, found by words, walked through by arrow keys. */
 
 import { comparing } from "./compare.js";
 import type { SavedImage } from "./database.js";
@@ -29,9 +29,7 @@ export function Gallery() {
       <div class="bar">
         <h2 id="gallery-title">Gallery</h2>
         <span class="quiet" role="status">
-          {shown.length === all
-            ? `${all} ${all === 1 ? "picture" : "pictures"}`
-            : `${shown.length} of ${all}`}
+          {shown.length === all ? `${all} ${all === 1 ? "image" : "images"}` : `${shown.length} of ${all}`}
         </span>
         <div class="search">
           <Icon name="search" />
@@ -47,7 +45,7 @@ export function Gallery() {
         <CompareBar />
       </div>
       {shown.length === 0 ? (
-        <p class="quiet">{`Nothing was painted with "${search.value}". Other words may find it.`}</p>
+        <p class="quiet">{`Nothing was generated with "${search.value}". Other words may find it.`}</p>
       ) : (
         <ul class="thumbs" onKeyDown={onKey}>
           {shown.map((image) => (

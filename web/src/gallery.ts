@@ -1,4 +1,4 @@
-/** @file The pictures that were painted: kept in IndexedDB, searched, selected, deleted with a way back. */
+/** @file The images that were generated: kept in IndexedDB, searched, selected, deleted with a way back. */
 
 import { computed, signal } from "@preact/signals";
 import type { Settings } from "../../src/jobs/schemas.js";
@@ -41,17 +41,14 @@ export async function openGallery(): Promise<void> {
     const all = await (await database()).getAllFromIndex("images", "createdAt");
     images.value = all.reverse();
   } catch (error) {
-    say(
-      "error",
-      `The gallery cannot be opened (${reason(error)}). Pictures will not be kept: download them.`,
-    );
+    say("error", `The gallery cannot be opened (${reason(error)}). Images will not be kept: download them.`);
   }
   galleryReady.value = true;
 }
 
 /**
- * Keeps a finished picture; where the browser refuses, it is kept until the page is left. A painting that is taken up
- * again after a reload gives its pictures again, under the same ids.
+ * Keeps a finished image; where the browser refuses, it is kept until the page is left. A generation that is taken up
+ * again after a reload gives its images again, under the same ids.
  */
 export async function keep(
   id: string,
@@ -89,7 +86,7 @@ async function store(image: SavedImage, files: SavedFiles): Promise<void> {
     unsaved.delete(image.id);
     void keepStored();
   } catch (error) {
-    say("error", `This picture could not be kept (${reason(error)}). Download it, or delete others first.`);
+    say("error", `This image could not be kept (${reason(error)}). Download it, or delete others first.`);
   }
 }
 
@@ -110,14 +107,14 @@ export async function filesOf(id: string): Promise<SavedFiles | undefined> {
   return unsaved.get(id) ?? (await database()).get("files", id);
 }
 
-/** Shows a picture in the large view. */
+/** Shows an image in the large view. */
 export async function select(id: string | undefined): Promise<void> {
   selectedId.value = id;
   const files = id === undefined ? undefined : await filesOf(id);
   if (selectedId.value === id) selectedFiles.value = files;
 }
 
-/** Deletes pictures; the message offers them back. */
+/** Deletes images; the message offers them back. */
 export async function remove(ids: readonly string[]): Promise<void> {
   const gone = images.value.filter(({ id }) => ids.includes(id));
   const files = await Promise.all(gone.map(({ id }) => filesOf(id)));
@@ -135,11 +132,11 @@ export async function remove(ids: readonly string[]): Promise<void> {
     images.value = [...gone, ...images.value].sort((a, b) => b.createdAt - a.createdAt);
     for (const [i, image] of gone.entries()) if (files[i]) await store(image, files[i]);
   };
-  const what = gone.length === 1 ? "Picture deleted." : `${gone.length} pictures deleted.`;
+  const what = gone.length === 1 ? "Image deleted." : `${gone.length} images deleted.`;
   say("note", what, { label: "Undo", act: undo });
 }
 
-/** The neighbour that takes a deleted picture's place. */
+/** The neighbour that takes a deleted image's place. */
 function nextOf(ids: readonly string[]): string | undefined {
   const shown = found.value;
   const at = shown.findIndex(({ id }) => ids.includes(id));
@@ -150,7 +147,7 @@ export function toggleCompared(id: string): void {
   const chosen = compared.value;
   if (chosen.includes(id)) compared.value = chosen.filter((other) => other !== id);
   else if (chosen.length < mostCompared) compared.value = [...chosen, id];
-  else say("note", `At most ${mostCompared} pictures can be compared. Take one away first.`);
+  else say("note", `At most ${mostCompared} images can be compared. Take one away first.`);
 }
 
 const reason = (error: unknown): string =>

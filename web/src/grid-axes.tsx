@@ -40,7 +40,7 @@ function BeginsWith() {
 function countText(): string {
   try {
     const count = cellsOf(axesNow()).length;
-    return `${count} ${count === 1 ? "picture" : "pictures"}.`;
+    return `${count} ${count === 1 ? "image" : "images"}.`;
   } catch {
     return "Ranges count: 1-6, or 4-20+4.";
   }

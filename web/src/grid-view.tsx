@@ -1,4 +1,4 @@
-/** @file The grid: the table of pictures that fills in. */
+/** @file The grid: the table of images that fills in. */
 
 import { cellSettings, cellsOf } from "../../src/grid/axes.js";
 import { axisLabels, gridCaption } from "../../src/grid/sheet-content.js";
@@ -25,7 +25,7 @@ function NoGrid() {
     <div class="empty">
       <h2>Compare settings in a table</h2>
       <p class="quiet">
-        Choose what varies across and down, then press "Paint the grid". All else stays the same, so what
+        Choose what varies across and down, then press "Generate the grid". All else stays the same, so what
         differs comes from what you varied.
       </p>
     </div>
@@ -47,7 +47,7 @@ function Table({ shown }: { shown: SavedGrid }) {
       </div>
       <Warnings warnings={warningsOf(shown)} />
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
-      <section class="table" tabIndex={0} aria-label="The grid's pictures">
+      <section class="table" tabIndex={0} aria-label="The grid's images">
         <table>
           <thead>
             <tr>
@@ -104,8 +104,8 @@ function GridActions({ shown }: { shown: SavedGrid }) {
     download(await sheetOf(shown), fileName(`grid ${shown.base.prompt}`, String(shown.base.seed ?? "")));
   return (
     <div class="grid-progress">
-      {done < total && <progress max={total} value={done} aria-label="Pictures of the grid" />}
-      <p role="status">{done < total ? `${done} of ${total} pictures` : `All ${total} pictures`}</p>
+      {done < total && <progress max={total} value={done} aria-label="Images of the grid" />}
+      <p role="status">{done < total ? `${done} of ${total} images` : `All ${total} images`}</p>
       <div class="actions">
         {running ? (
           <button type="button" onClick={stopGrid} aria-keyshortcuts="Escape">
@@ -140,7 +140,7 @@ function CellView({ shown, cell, index, label }: CellProps) {
         class="frame"
         viewBox={`0 0 ${width} ${height}`}
         role="img"
-        aria-label={`${label}: not painted yet`}
+        aria-label={`${label}: not generated yet`}
       >
         <rect class="blank" width={width} height={height} />
         {preview && <image href={preview} width={width} height={height} preserveAspectRatio="none" />}

@@ -1,4 +1,4 @@
-/** @file The page's grid: its axes as they are written, the cells as they are painted, kept so that it can go on. */
+/** @file The page's grid: its axes as they are written, the cells as they are generated, kept so that it can go on. */
 
 import { signal } from "@preact/signals";
 import { type Axes, type AxisKind, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
@@ -16,10 +16,10 @@ export const yKind = signal<AxisKind | "none">("guidanceScale");
 export const xText = signal("1, 2, 3");
 export const yText = signal("1, 3.5, 7");
 
-/** The one that is shown: the latest, painted or being painted. */
+/** The one that is shown: the latest, generated or being generated. */
 export const grid = signal<SavedGrid | undefined>(undefined);
 export const gridRunning = signal(false);
-/** By cell, while it is painted. */
+/** By cell, while it is generated. */
 export const cellPreviews = signal<Readonly<Record<number, string>>>({});
 export const gridProblem = signal<{ message: string; field: string | undefined } | undefined>(undefined);
 
@@ -37,11 +37,11 @@ export function axesNow(): Axes {
   return { x, y: { kind: yKind.value, values: valuesOf("y", yKind.value, yText.value) } };
 }
 
-/** Paints a new grid of what the form says. */
+/** Generates a new grid of what the form says. */
 export async function generateGrid(): Promise<void> {
   gridProblem.value = undefined;
   if (prompt.value.trim() === "") {
-    gridProblem.value = { message: "Say first what to paint: a few words are enough.", field: "prompt" };
+    gridProblem.value = { message: "Say first what to generate: a few words are enough.", field: "prompt" };
     document.getElementById("prompt")?.focus();
     return;
   }
@@ -59,7 +59,7 @@ export async function generateGrid(): Promise<void> {
   }
 }
 
-/** Paints the cells that a grid still lacks, two at a time: while one is sent, the other is painted. */
+/** Generates the cells that a grid still lacks, two at a time: while one is sent, the other is generated. */
 export async function goOn(started: SavedGrid): Promise<void> {
   grid.value = started;
   gridProblem.value = undefined;
@@ -92,7 +92,7 @@ async function generateCell(index: number, stop: AbortSignal): Promise<void> {
   for await (const event of backend.paint(request, stop)) {
     if (event.type === "accepted") settings = event.settings;
     if (event.type === "preview") cellPreviews.value = { ...cellPreviews.value, [index]: event.url };
-    if (event.type !== "picture" || grid.value?.id !== id) continue;
+    if (event.type !== "image" || grid.value?.id !== id) continue;
     const { file, warnings } = event.image;
     const painted = { file, settings: settings!, ...(warnings.length > 0 && { warnings }) };
     grid.value = { ...grid.value, cells: grid.value.cells.map((cell, i) => (i === index ? painted : cell)) };

@@ -1,4 +1,4 @@
-/** @file Painting by `koala serve`: its jobs API (docs/api.md), in the types of its own schemas. */
+/** @file Generating by `koala serve`: its jobs API (docs/api.md), in the types of its own schemas. */
 
 import { isOver } from "../../src/jobs/queue.js";
 import type {
@@ -73,7 +73,7 @@ export class HttpBackend implements Backend {
     }
     if (signal.aborted) throw new Stopped();
     const job = last && isOver(last.state) ? last : await this.#job(id);
-    if (!job) throw new GenerationFailure("The server no longer knows this painting. Paint it again.");
+    if (!job) throw new GenerationFailure("The server no longer knows this generating. Generate it again.");
     yield* this.#fetched(job.images, job, seen);
     if (job.state === "cancelled") throw new Stopped();
     if (job.error) {
@@ -83,7 +83,7 @@ export class HttpBackend implements Backend {
       );
     }
     if (job.state !== "done")
-      throw new GenerationFailure("The server stopped telling of this painting. Paint it again.");
+      throw new GenerationFailure("The server stopped telling of this generating. Generate it again.");
   }
 
   async *#told(event: ServerEvent, job: Job | undefined, seen: Set<number>): AsyncGenerator<GenerationEvent> {
@@ -129,7 +129,7 @@ export class HttpBackend implements Backend {
       seen.add(index);
       const warnings = [...new Set([...(job ? warningsOfAll(job) : []), ...own])];
       const file = await (await this.#fetch(new URL(url, location.href).pathname)).blob();
-      yield { type: "picture", image: { index, seed, width, height, file, warnings } };
+      yield { type: "image", image: { index, seed, width, height, file, warnings } };
     }
   }
 

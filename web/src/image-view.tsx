@@ -1,4 +1,4 @@
-/** @file One finished picture with its settings and what can be done with it. */
+/** @file One finished image with its settings and what can be done with it. */
 
 import type { Settings } from "../../src/jobs/schemas.js";
 import type { SavedFiles, SavedImage } from "./database.js";
@@ -17,19 +17,19 @@ export function ImageView({ image: picture, files }: Props) {
   const { settings, width, height, thumbnail } = picture;
   const whole = files?.id === picture.id ? files : undefined;
   return (
-    <figure class="picture">
+    <figure class="image">
       <div class="shown">
         <img
           class="large"
           src={urlOf(whole?.file ?? thumbnail)}
           width={width}
           height={height}
-          alt={settings.prompt || "A picture without a prompt"}
+          alt={settings.prompt || "An image without a prompt"}
         />
         <button
           type="button"
           class="icon"
-          aria-label="Close the picture"
+          aria-label="Close the image"
           title="Close (Esc)"
           onClick={() => void select(undefined)}
         >
@@ -37,7 +37,7 @@ export function ImageView({ image: picture, files }: Props) {
         </button>
       </div>
       <figcaption>
-        <LongText class="painted-prompt" text={settings.prompt} />
+        <LongText class="generated-prompt" text={settings.prompt} />
         <Warnings warnings={picture.warnings ?? []} />
         <Actions image={picture} files={whole} />
         <SettingsList settings={settings} />
@@ -55,7 +55,7 @@ function Actions({ image, files }: Props) {
     say("note", problem ?? "The settings were taken over. The seed is kept.");
   };
   const begin = async () => {
-    if (files && (await startFrom(files.file))) say("note", "The next painting begins with this picture.");
+    if (files && (await startFrom(files.file))) say("note", "The next generation begins with this image.");
     const fields = document.querySelector<HTMLDetailsElement>(".settings");
     if (fields) fields.open = true;
   };

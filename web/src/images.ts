@@ -1,4 +1,4 @@
-/** @file Picture files in a browser: sizes, thumbnails, base64, downloads. */
+/** @file Image files in a browser: sizes, thumbnails, base64, downloads. */
 
 const thumbnailSide = 400;
 
@@ -13,7 +13,7 @@ export async function thumbnailOf(file: Blob): Promise<Blob> {
 const mostStartSide = 2048;
 const sendable = ["image/png", "image/jpeg", "image/webp"];
 
-/** A picture to begin with as the server takes it: a kind it reads, no larger than is of use; undefined for no picture. */
+/** An image to begin with as the server takes it: a kind it reads, no larger than is of use; undefined for no image. */
 export async function preparedImage(file: Blob): Promise<Blob | undefined> {
   const bitmap = await createImageBitmap(file).catch(() => undefined);
   if (!bitmap) return undefined;
@@ -31,7 +31,7 @@ function resized(bitmap: ImageBitmap, scale: number): OffscreenCanvas {
   return canvas;
 }
 
-/** Base64, as requests carry pictures. */
+/** Base64, as requests carry images. */
 export function base64(file: Blob): Promise<string> {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -41,7 +41,7 @@ export function base64(file: Blob): Promise<string> {
   });
 }
 
-/** The size of a picture file, upright; undefined for what is none. */
+/** The size of an image file, upright; undefined for what is none. */
 export async function sizeOf(file: Blob): Promise<{ width: number; height: number } | undefined> {
   const bitmap = await createImageBitmap(file).catch(() => undefined);
   return bitmap && { width: bitmap.width, height: bitmap.height };

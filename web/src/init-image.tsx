@@ -1,4 +1,4 @@
-/** @file The picture that a painting begins with: chosen or dropped, how far to leave it, and what to paint anew. */
+/** @file The image that a generation begins with: chosen or dropped, how far to leave it, and what to generate anew. */
 
 import { beginWith } from "./drop.js";
 import { NumberField } from "./fields.js";
@@ -12,7 +12,7 @@ export function StartFields() {
   const image = startImage.value;
   return (
     <fieldset class="wide start">
-      <legend>Begin with a picture</legend>
+      <legend>Begin with an image</legend>
       {image ? <Chosen image={image} /> : <Choose />}
     </fieldset>
   );
@@ -24,11 +24,11 @@ function Choose() {
       <FileButton
         id="start-file"
         icon="image"
-        label="Choose a picture"
+        label="Choose an image"
         accept="image/png,image/jpeg,image/webp"
         onFile={(file) => void beginWith(file)}
       />
-      <p class="hint">Or drop one here. A part of it can be painted anew.</p>
+      <p class="hint">Or drop one here. A part of it can be generated anew.</p>
     </div>
   );
 }
@@ -42,12 +42,12 @@ function Chosen({ image }: { image: Blob }) {
     <>
       <div class="chosen">
         <div class="layers">
-          <img src={urlOf(image)} alt="What the painting begins with" />
-          {mask.value && <img class="mask" src={urlOf(mask.value)} alt="What is painted anew" />}
+          <img src={urlOf(image)} alt="What the generation begins with" />
+          {mask.value && <img class="mask" src={urlOf(mask.value)} alt="What is generated anew" />}
         </div>
         <div class="actions">
           <button type="button" onClick={() => (maskOpen.value = true)}>
-            <Icon name="brush" /> {mask.value ? "Change the mask" : "Paint a mask"}
+            <Icon name="brush" /> {mask.value ? "Change the mask" : "Generate a mask"}
           </button>
           {mask.value && (
             <button type="button" onClick={() => (mask.value = undefined)}>
@@ -67,7 +67,7 @@ function Chosen({ image }: { image: Blob }) {
         max={1}
         step={0.05}
         slider={1}
-        hint="How far to leave the picture: 1 keeps nothing of it."
+        hint="How far to leave the image: 1 keeps nothing of it."
       />
     </>
   );

@@ -1,10 +1,10 @@
-/** @file The mask that is being painted: strokes on a canvas, with undo. Knows no document beyond its canvas. */
+/** @file The mask that is being drawn: strokes on a canvas, with undo. Knows no document beyond its canvas. */
 
 export type Point = { x: number; y: number };
 export type Brush = { size: number; erase: boolean };
 
 const mostUndo = 20;
-/** How a mask looks over its picture; what counts is where it is opaque. */
+/** How a mask looks over its image; what counts is where it is opaque. */
 export const maskColour = "#e0507a";
 
 export class MaskCanvas {
@@ -21,7 +21,7 @@ export class MaskCanvas {
     return this.#undo.length > 0;
   }
 
-  /** Takes up a mask that was painted before: white where it is painted anew. */
+  /** Takes up a mask that was drawn before: white where it is drawn anew. */
   async load(mask: Blob): Promise<void> {
     const { width, height } = this.canvas;
     this.#context.drawImage(await createImageBitmap(mask), 0, 0, width, height);
@@ -69,7 +69,7 @@ export class MaskCanvas {
     context.globalCompositeOperation = "source-over";
   }
 
-  /** White on black, as the server takes it; undefined where nothing was painted. */
+  /** White on black, as the server takes it; undefined where nothing was drawn. */
   async mask(): Promise<Blob | undefined> {
     const pixels = this.#pixels();
     let any = false;

@@ -1,4 +1,4 @@
-/** @file Painting a mask over a picture: by mouse, finger, pen, or with the arrow keys and the space bar. */
+/** @file Drawing a mask over an image: by mouse, finger, pen, or with the arrow keys and the space bar. */
 
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
@@ -17,7 +17,7 @@ const keyed = signal(false);
 export function MaskEditor() {
   const image = startImage.value;
   return (
-    <Dialog open={maskOpen} title="Paint what shall change" class="mask-editor">
+    <Dialog open={maskOpen} title="Draw what shall change" class="mask-editor">
       {image && <Editor image={image} />}
     </Dialog>
   );
@@ -59,9 +59,7 @@ function Editor({ image }: { image: Blob }) {
         <button type="button" class="primary" onClick={() => void done()}>
           Done
         </button>
-        <p class="hint">
-          What is marked is painted anew. With the keyboard: arrows move, the space bar paints.
-        </p>
+        <p class="hint">What is marked is drawn anew. With the keyboard: arrows move, the space bar draws.</p>
       </div>
     </>
   );
@@ -110,7 +108,7 @@ type SurfaceProps = {
 
 function Surface({ element, painting, size, changed }: SurfaceProps) {
   const last = useRef<Point | undefined>(undefined);
-  /** A hundredth of the picture's shorter side for each unit. */
+  /** A hundredth of the image's shorter side for each unit. */
   const brush = () => ({
     size: (brushSize.value / 100) * Math.min(size.width, size.height),
     erase: erase.value,
@@ -157,7 +155,7 @@ function Surface({ element, painting, size, changed }: SurfaceProps) {
         {...size}
         tabIndex={0}
         role="application"
-        aria-label="Mask. Arrow keys move the brush, the space bar paints."
+        aria-label="Mask. Arrow keys move the brush, the space bar draws."
         onPointerDown={onDown}
         onPointerMove={onMove}
         onPointerUp={changed}

@@ -1,4 +1,4 @@
-/** @file The large view: what is being painted, the picture that is looked at, or where to begin. */
+/** @file The large view: what is being generated, the image that is looked at, or where to begin. */
 
 import type { Settings } from "../../src/jobs/schemas.js";
 import { AboutModel } from "./about-model.js";
@@ -16,7 +16,7 @@ export function Stage() {
   const task = current.value;
   const picture = selected.value;
   return (
-    <section class="stage" aria-label="Picture">
+    <section class="stage" aria-label="Image">
       {picture ? (
         <ImageView image={picture} files={selectedFiles.value} />
       ) : task ? (
@@ -26,7 +26,7 @@ export function Stage() {
       )}
       {picture && task && (
         <button type="button" class="quiet-button" onClick={() => void select(undefined)}>
-          {`Show what is painted now: ${progressText(task)}`}
+          {`Show what is generated now: ${progressText(task)}`}
         </button>
       )}
     </section>
@@ -38,7 +38,7 @@ function PreviewView({ task }: { task: Task }) {
   const size = settings ?? { width: width.value, height: height.value, count: 1 };
   const waiting = tasks.value.length - 1;
   return (
-    <div class="painting">
+    <div class="generating">
       <div class={size.count > 1 ? "frames several" : "frames"}>
         {Array.from({ length: size.count }, (_, index) => (
           <Frame key={index} index={index} url={previews[index]} size={size} />
@@ -55,7 +55,7 @@ function PreviewView({ task }: { task: Task }) {
           </button>
         )}
       </div>
-      <LongText class="quiet painted-prompt" text={task.prompt} />
+      <LongText class="quiet generated-prompt" text={task.prompt} />
     </div>
   );
 }
@@ -68,7 +68,7 @@ function Frame({ index, url, size }: { index: number; url: string | undefined; s
       class="frame"
       viewBox={`0 0 ${size.width} ${size.height}`}
       role="img"
-      aria-label={`Picture ${index + 1}, being painted`}
+      aria-label={`Image ${index + 1}, being generated`}
     >
       <rect class="blank" width={size.width} height={size.height} />
       {url && <image href={url} width={size.width} height={size.height} preserveAspectRatio="none" />}
@@ -84,7 +84,7 @@ function Progress({ task }: { task: Task }) {
       <progress
         max={total || 1}
         value={total === 0 || position !== null ? undefined : step}
-        aria-label="Painting"
+        aria-label="Generating"
       />
       <p>{text}</p>
       <p class="visually-hidden" role="status">
@@ -109,7 +109,7 @@ function progressText({ settings, position, step, total, secondsLeft, lost, stop
 function spoken(task: Task): string {
   const { step, total, position, settings } = task;
   if (!settings || position !== null || step === 0 || total === 0) return progressText(task);
-  return `${Math.floor((4 * step) / total) * 25} percent painted`;
+  return `${Math.floor((4 * step) / total) * 25} percent generated`;
 }
 
 function Empty() {

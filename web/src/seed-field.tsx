@@ -1,11 +1,11 @@
-/** @file The seed: kept, drawn anew for every painting, or drawn once more. */
+/** @file The seed: kept, drawn anew for every generation, or drawn once more. */
 
 import { Icon } from "./icon.js";
 import { drawSeed, seed, seedLocked } from "./settings.js";
 
 export function SeedField({ invalid }: { invalid: boolean }) {
   const locked = seedLocked.value;
-  const lockLabel = locked ? "Seed is kept. Draw a new one for every painting." : "Keep this seed.";
+  const lockLabel = locked ? "Seed is kept. Draw a new one for every generation." : "Keep this seed.";
   return (
     <div class="field wide">
       <label for="seed">Seed</label>
@@ -46,8 +46,8 @@ export function SeedField({ invalid }: { invalid: boolean }) {
       </div>
       <p class="hint" id="seed-hint">
         {locked
-          ? "Kept: the same settings paint the same picture."
-          : "A new one is drawn for every painting."}
+          ? "Kept: the same settings generate the same image."
+          : "A new one is drawn for every generation."}
       </p>
     </div>
   );

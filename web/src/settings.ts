@@ -13,7 +13,7 @@ export const height = signal(512);
 export const steps = signal(10);
 export const guidanceScale = signal(3.5);
 export const seed = signal(drawSeed());
-/** An unlocked seed is drawn anew for every painting. */
+/** An unlocked seed is drawn anew for every generation. */
 export const seedLocked = signal(false);
 export const scheduler = signal("");
 export const count = signal(1);
@@ -25,7 +25,7 @@ export type ChosenLora = Model["loras"][number];
 /** Only such as the model has. */
 export const loras = signal<readonly ChosenLora[]>([]);
 
-/** What image-to-image begins with; the mask is white where it is painted anew. */
+/** What image-to-image begins with; the mask is white where it is generated anew. */
 export const startImage = signal<Blob | undefined>(undefined);
 export const mask = signal<Blob | undefined>(undefined);
 
@@ -113,7 +113,7 @@ export function resetToDefaults({ defaults }: Model): void {
   negativePrompt.value = defaults.negativePrompt ?? "";
 }
 
-/** Fills the form from a picture; says what could not be taken over. */
+/** Fills the form from an image; says what could not be taken over. */
 export function useSettings(from: ReadSettings | Settings): string | undefined {
   const known = served.value?.models.find(({ id, name }) => id === from.model || name === from.model);
   if (known) chooseModel(known.id);
@@ -141,7 +141,7 @@ export function useSettings(from: ReadSettings | Settings): string | undefined {
   return missing.length === 0 ? undefined : `Not here: ${missing.join(" and ")}. The rest was taken over.`;
 }
 
-/** Puts a picture at the beginning, at a size that its shape and the model allow. */
+/** Puts an image at the beginning, at a size that its shape and the model allow. */
 export async function startFrom(file: Blob): Promise<boolean> {
   const image = await preparedImage(file);
   const size = image && (await sizeOf(image));
@@ -154,7 +154,7 @@ export async function startFrom(file: Blob): Promise<boolean> {
   return true;
 }
 
-/** The picture's shape in about the model's number of pixels. */
+/** The image's shape in about the model's number of pixels. */
 function fittedSize(size: { width: number; height: number }): { width: number; height: number } {
   const { defaults, sizeMultiple = 8 } = model.value ?? {};
   const pixels = defaults ? defaults.width * defaults.height : 512 * 512;

@@ -1,4 +1,4 @@
-/** @file Width and height: three shapes of the model's own number of pixels, or any size it can paint. */
+/** @file Width and height: three shapes of the model's own number of pixels, or any size it can generate. */
 
 import { NumberField } from "./fields.js";
 import { Icon } from "./icon.js";

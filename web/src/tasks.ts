@@ -1,4 +1,4 @@
-/** @file What is being painted: one task per press of "Paint", each followed to its end and kept in the gallery. */
+/** @file What is being generated: one task per press of "Generate", each followed to its end and kept in the gallery. */
 
 import { computed, effect, signal } from "@preact/signals";
 import type { Settings } from "../../src/jobs/schemas.js";
@@ -22,14 +22,14 @@ import { forget, remember, takeUnfinished } from "./unfinished.js";
 export type Task = {
   key: number;
   prompt: string;
-  /** Undefined until the painter has taken it. */
+  /** Undefined until the backend has taken it. */
   settings: Settings | undefined;
   position: number | null;
   step: number;
   total: number;
   secondsLeft: number | null;
   lost: boolean;
-  /** By index: where each picture is going. */
+  /** By index: where each image is going. */
   previews: readonly string[];
   stopping: boolean;
   /** Warnings that were given, most of them before it was sent: no message repeats them. */
@@ -42,17 +42,17 @@ export const current = computed(() => tasks.value.find(({ step }) => step > 0) ?
 /** What is wrong with the last request, and with which setting. */
 export const failure = signal<{ message: string; field: string | undefined } | undefined>(undefined);
 
-/** What a painting began with. */
+/** What a generation began with. */
 type Began = { image?: Blob; mask?: Blob };
 
 const controllers = new Map<number, AbortController>();
 let last = 0;
 
-/** Paints what the form says. */
+/** Generates what the form says. */
 export async function generateNow(): Promise<void> {
   failure.value = undefined;
   if (prompt.value.trim() === "") {
-    failure.value = { message: "Say first what to paint: a few words are enough.", field: "prompt" };
+    failure.value = { message: "Say first what to generate: a few words are enough.", field: "prompt" };
     document.getElementById("prompt")?.focus();
     return;
   }
@@ -65,7 +65,7 @@ export async function generateNow(): Promise<void> {
   await followed(key, backend.paint(request, stop), began, () => reveal(".stage"));
 }
 
-/** The tab says how far a painting is, for those who look elsewhere meanwhile. */
+/** The tab says how far a generation is, for those who look elsewhere meanwhile. */
 export function titleTasks(): void {
   effect(() => {
     const { step = 0, total = 0 } = current.value ?? {};
@@ -75,7 +75,7 @@ export function titleTasks(): void {
   });
 }
 
-/** Follows what was being painted when the page was left, and no other tab follows. */
+/** Follows what was being generated when the page was left, and no other tab follows. */
 export async function takeUp(): Promise<void> {
   await Promise.all(
     (await takeUnfinished()).map((id) => {
@@ -133,7 +133,7 @@ async function followed(
         remember(id);
         onAccepted();
       }
-      if (event.type === "picture") {
+      if (event.type === "image") {
         const name = `${id}-${event.image.index}`;
         await kept(key, name, event.image, began);
         first ??= name;
@@ -184,7 +184,7 @@ function sayWarnings(id: string, prompt: string, warnings: readonly string[]): v
 }
 
 function changesBy(
-  event: Exclude<GenerationEvent, { type: "picture" }>,
+  event: Exclude<GenerationEvent, { type: "image" }>,
   previews: Task["previews"],
 ): Partial<Task> {
   switch (event.type) {

@@ -3,7 +3,7 @@
  * can follow them again. Tabs share the list, and a new one must not take what another still follows.
  */
 
-const storageKey = "koala.painting";
+const storageKey = "koala.generating";
 const answerMs = 200;
 
 /** Followed by this tab. */

@@ -178,7 +178,7 @@ export abstract class BaseScheduler implements Scheduler {
     throw new InvalidRequest("prediction_type", type, rule);
   }
 
-  /** Standard normal noise for a step. Throws InvalidRequest without a generator: a seed must decide the picture. */
+  /** Standard normal noise for a step. Throws InvalidRequest without a generator: a seed must decide the image. */
   protected noise(length: number, { generator }: StepOptions): Float32Array {
     if (generator !== undefined) return randn(length, generator);
     throw new InvalidRequest(

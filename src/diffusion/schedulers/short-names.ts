@@ -28,7 +28,7 @@ export const shortNames: Readonly<Record<string, SchedulerChoice>> = {
   tcd: { className: "TCDScheduler", overrides: {} },
 };
 
-/** The short name that comes closest to a scheduler as a picture records it (camelCase or as in a config), if one does. */
+/** The short name that comes closest to a scheduler as an image records it (camelCase or as in a config), if one does. */
 export function shortNameOf(
   className: string,
   config: Readonly<Record<string, unknown>>,

@@ -1,4 +1,4 @@
-/** @file What painting leaves in a user's cache folder. */
+/** @file What generating leaves in a user's cache folder. */
 
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, rm } from "node:fs/promises";

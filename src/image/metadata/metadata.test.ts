@@ -46,7 +46,7 @@ describe.each(formats)("a %s file", (format) => {
     expect(await sharp(bytes).metadata()).not.toHaveProperty("xmp");
   });
 
-  it("cut or with wrong bytes anywhere is read, or refused as a picture", { timeout: 60_000 }, async () => {
+  it("cut or with wrong bytes anywhere is read, or refused as an image", { timeout: 60_000 }, async () => {
     const whole = await encodeImage(image, format, { texts: { parameters: last, record } });
     const random = new Generator(5);
     const at = (below: number) => random.randint(1, { high: below })[0]!;
@@ -187,12 +187,8 @@ describe.each([
 });
 
 it.each([
-  ["a missing file", "/nowhere/picture.png", /^picture: must be a picture that can be read, got .*ENOENT/],
-  [
-    "bytes of no picture",
-    new Uint8Array([1, 2, 3]),
-    /^picture: must be a picture that can be read, got 3 bytes/,
-  ],
+  ["a missing file", "/nowhere/image.png", /^image: must be an image that can be read, got .*ENOENT/],
+  ["bytes of no image", new Uint8Array([1, 2, 3]), /^image: must be an image that can be read, got 3 bytes/],
 ])("%s is refused", async (_, source, message) => {
   await expect(readTexts(source)).rejects.toThrow(message);
 });

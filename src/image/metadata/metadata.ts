@@ -1,5 +1,5 @@
 /**
- * @file What a picture file says of its making, in PNG, JPEG and WebP: the text that other programs read, an exact
+ * @file What an image file says of its making, in PNG, JPEG and WebP: the text that other programs read, an exact
  * record, and IPTC's source type. Must not know what is in either text.
  */
 
@@ -109,6 +109,6 @@ async function readImageFile(file: string): Promise<Uint8Array> {
 
 function unreadable(source: Uint8Array | string, why: string): InvalidRequest {
   const got = typeof source === "string" ? source : `${source.length} bytes`;
-  const rule = `must be a picture that can be read, got ${got}: ${why}`;
-  return new InvalidRequest("picture", got, `${rule}. Check the path.`);
+  const rule = `must be an image that can be read, got ${got}: ${why}`;
+  return new InvalidRequest("image", got, `${rule}. Check the path.`);
 }

@@ -17,7 +17,7 @@ export function xmpPacket(record?: string): string {
 }
 
 const recordElement = "record";
-const ownSpace = 'xmlns:koala="urn:koala-diffusion:picture#"';
+const ownSpace = 'xmlns:koala="urn:koala-diffusion:image#"';
 
 /** The record in a packet: an element as we write it, or an attribute as other programs rewrite it. */
 export function recordInXmp(packet: string): string | undefined {

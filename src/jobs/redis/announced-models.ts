@@ -1,4 +1,4 @@
-/** @file What workers can paint, announced in Redis, and a server's view of it: a registry that changes. */
+/** @file What workers can generate, announced in Redis, and a server's view of it: a registry that changes. */
 
 import type { Redis } from "ioredis";
 import { schedulerFromConfig } from "../../diffusion/schedulers/scheduler.js";

@@ -4,7 +4,7 @@ import { type ConnectionOptions, Queue } from "bullmq";
 import type { Redis } from "ioredis";
 
 /** BullMQ allows no colon in a queue's name, and a model's id may hold anything. */
-export const queueName = (model: string): string => `paint-${encodeURIComponent(model)}`;
+export const queueName = (model: string): string => `generate-${encodeURIComponent(model)}`;
 
 /** Errors that are worth another try are tried this often, after 1 s, 2 s ... */
 const attempts = 3;
@@ -24,7 +24,7 @@ export class BullQueues {
   /** Adds a job; nothing happens where it is there already. The order itself is in the job's record. */
   async add(model: string, id: string): Promise<void> {
     await this.#queue(model).add(
-      "paint",
+      "generate",
       {},
       {
         jobId: id,

@@ -1,6 +1,6 @@
 /**
  * @file Following a job in another process. Steps and previews pass through a channel and may be lost; states and
- * pictures are read from the job's log, for which a message in the channel is only the sign to look.
+ * images are read from the job's log, for which a message in the channel is only the sign to look.
  */
 
 import { Channel } from "../channel.js";

@@ -1,4 +1,4 @@
-/** @file One job that a worker took: painted, given up, handed back or left to another. Must not know how it was taken. */
+/** @file One job that a worker took: generated, given up, handed back or left to another. Must not know how it was taken. */
 
 import type { Job } from "bullmq";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
@@ -17,17 +17,17 @@ export type Context = {
   onError: (error: unknown) => void;
 };
 
-/** A job that is being painted. `controller` may be aborted with "cancelled", "released" (the worker stops) or "lost" (its lock is gone). */
+/** A job that is being generated. `controller` may be aborted with "cancelled", "released" (the worker stops) or "lost" (its lock is gone). */
 export type ProcessingJob = { job: Job; owner: string; request: JobRequest; controller: AbortController };
 
-/** Signs the record; false where there is nothing to paint, and BullMQ then knows it. */
+/** Signs the record; false where there is nothing to generate, and BullMQ then knows it. */
 export async function beginJob({ job, token, request }: Taken, store: JobStore): Promise<boolean> {
   if (request && (await store.begin(job.id!, token)) === "go") return true;
   await settle(job, token, "over");
   return false;
 }
 
-/** Those that are given in one turn of the event loop are painted as one batch, if they can be. */
+/** Those that are given in one turn of the event loop are generated as one batch, if they can be. */
 export async function processJob(sitting: ProcessingJob, context: Context): Promise<Outcome> {
   const { job, owner, request, controller } = sitting;
   const { store } = context;

@@ -56,7 +56,7 @@ export async function redisQueue(url: string, options: RedisOptions = {}): Promi
   return (await redisQueueAndModels(url, new Map(), options)).queue;
 }
 
-/** The queue, and what can be painted: the server's own models and those that workers announce. */
+/** The queue, and what can be generated: the server's own models and those that workers announce. */
 export async function redisQueueAndModels(url: string, own: ModelRegistry, options: RedisOptions = {}) {
   const queue = new RedisQueue(url, own, options);
   await queue.open();

@@ -4,11 +4,11 @@
  *
  * Keys, all below a prefix P (on one Redis: a Cluster would need them in one slot):
  *   P:job:ID            hash: the record           P:waiting, P:waiting:MODEL  sorted by number: who waits
- *   P:job:ID:order      hash: image, mask          P:running                   sorted by number: who is painted
+ *   P:job:ID:order      hash: image, mask          P:running                   sorted by number: who is generated
  *   P:job:ID:images     hash: index -> what it is  P:jobs                      sorted by time: all that are remembered
- *   P:job:ID:file:N     a picture's file           P:worker:ID                 is there while that worker lives
+ *   P:job:ID:file:N     an image's file           P:worker:ID                 is there while that worker lives
  *   P:job:ID:log        stream: states and images  P:workers:MODEL             sorted by time: who lives, by model
- *   P:job:ID:preview    the last message with one  P:models, P:models:seen     what workers can paint
+ *   P:job:ID:preview    the last message with one  P:models, P:models:seen     what workers can generate
  *   P:number            counts jobs                P:shared:NAME               what servers have in common
  * Channels: P:job:ID:live (its followers), P:moves:MODEL (positions changed), P:work:MODEL (a job may be taken),
  *   P:cancel (ids), P:ended (ids), P:models (a model came).
@@ -56,7 +56,7 @@ local function finish(state, failure, seconds)
   for _, part in ipairs({'', ':images', ':log'}) do call('EXPIRE', J .. part, seconds) end
   call('PUBLISH', P .. ':ended', id)
 end
--- What whoever paints may do: 'lost' when the job is another's or over.
+-- What whoever generates may do: 'lost' when the job is another's or over.
 local function verdict(owner)
   if field('owner') ~= owner or field('state') ~= 'running' then return 'lost' end
   if field('cancel') == '1' then return 'cancelled' end
@@ -105,7 +105,7 @@ local last = call('XREVRANGE', J .. ':log', '+', '-', 'COUNT', 1)[1]
 local rank = call('ZRANK', P .. ':waiting:' .. field('model'), id)
 return {record, call('HVALS', J .. ':images'), rank or -1, last and last[1] or '0'}`);
 
-/** owner, most starts, the failure beyond, seconds to keep -> 'go', or 'over' when there is nothing to paint */
+/** owner, most starts, the failure beyond, seconds to keep -> 'go', or 'over' when there is nothing to generate */
 export const begin = script(`
 local state = field('state')
 if not state or isOver(state) then return 'over' end
@@ -127,7 +127,7 @@ else call('SET', J .. ':preview', ARGV[4]) end
 tell(ARGV[4])
 return may`);
 
-/** owner, index, what it is, bytes -> verdict. Painted again, a picture stays what it was. */
+/** owner, index, what it is, bytes -> verdict. Generated again, an image stays what it was. */
 export const image = script(`
 local may = verdict(ARGV[3])
 if may ~= 'go' then return may end

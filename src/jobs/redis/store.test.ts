@@ -60,7 +60,7 @@ describe("a job's record", () => {
   });
   const state = async () => (await store.read(id))!.status.state;
 
-  it("gives back an order as it was, every byte of its pictures too", async () => {
+  it("gives back an order as it was, every byte of its images too", async () => {
     const { image, mask, ...rest } = (await store.request(id))!;
     expect({ ...rest, image: new Uint8Array(image!), mask: new Uint8Array(mask!) }).toEqual(request);
     expect((await store.read(id))!.status.settings).toEqual(request.settings);
@@ -94,7 +94,7 @@ describe("a job's record", () => {
     expect(await state()).toBe("done");
   });
 
-  it("keeps the first of a picture that is painted twice", async () => {
+  it("keeps the first of an image that is generated twice", async () => {
     await store.begin(id, "one/0");
     await store.report(id, "one/0", picture(1));
     await store.begin(id, "two/0");
@@ -137,7 +137,7 @@ describe("a job's record", () => {
     for (const key of keys) expect(await store.redis.ttl(key), key).toBeGreaterThan(3000);
   });
 
-  it("is refused when too many wait, or too many bytes of pictures", async () => {
+  it("is refused when too many wait, or too many bytes of images", async () => {
     expect(await store.submit(randomUUID(), request, { most: 1, mostBytes: 2 ** 20 })).toEqual({
       full: null,
     });

@@ -42,7 +42,7 @@ const mostStarts = 6;
 
 const lost: JobFailure = {
   code: "lost",
-  message: `worker: must live until its job ends, got ${mostStarts} that died painting it. See the workers' logs.`,
+  message: `worker: must live until its job ends, got ${mostStarts} that died generating it. See the workers' logs.`,
 };
 
 export class JobStore {
@@ -149,7 +149,7 @@ export class JobStore {
     return (await this.#run(scripts.begin, id, args)) as "go" | "over";
   }
 
-  /** Passes on what the painter says, if the job is still this owner's. */
+  /** Passes on what the processor says, if the job is still this owner's. */
   async report(id: string, owner: string, event: ProcessorEvent): Promise<Verdict> {
     switch (event.type) {
       case "step": {

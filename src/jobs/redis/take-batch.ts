@@ -1,4 +1,4 @@
-/** @file Which jobs a worker takes at once: those that its painter paints as one batch, and no more than its share. */
+/** @file Which jobs a worker takes at once: those that its processor generates as one batch, and no more than its share. */
 
 import type { Job } from "bullmq";
 import { Batch } from "../batch.js";

@@ -1,8 +1,8 @@
 /**
- * @file A worker: takes jobs of its models from Redis, paints them one batch after the other, tells what happens.
+ * @file A worker: takes jobs of its models from Redis, generates them one batch after the other, tells what happens.
  *
- * Jobs are fetched by hand and not by BullMQ's loop, since one painter serves the queues of several models and must not
- * hold a job of one while it paints another's. BullMQ deals jobs out, holds their locks, and finds those whose worker
+ * Jobs are fetched by hand and not by BullMQ's loop, since one processor serves the queues of several models and must not
+ * hold a job of one while it generates another's. BullMQ deals jobs out, holds their locks, and finds those whose worker
  * died; what a job is and whether it is over is in our records (scripts.ts), which are asked before and after.
  */
 

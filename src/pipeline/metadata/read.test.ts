@@ -1,4 +1,4 @@
-/** @file Requests go through a picture's bytes and come out as they were, on one pipeline kept open. */
+/** @file Requests go through an image's bytes and come out as they were, on one pipeline kept open. */
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -48,13 +48,13 @@ async function painted(request: GenerateRequest, scheduler = own) {
   return (await pipe.generate(request)).images[0]!;
 }
 
-/** Reads the file as a program would that knows nothing else, and paints it. */
+/** Reads the file as a program would that knows nothing else, and generates it. */
 async function generatedAgain(file: string) {
   const { request, scheduler } = await readRequest(file);
   return painted(request, schedulerFromConfig({}, scheduler!.config, scheduler!.className));
 }
 
-describe("a picture painted again from its file has the same bytes", () => {
+describe("an image generated again from its file has the same bytes", () => {
   const named = (name: string) => {
     const { className, overrides } = schedulerNamed(name);
     return schedulerFromConfig(own.config, overrides, className);
@@ -120,7 +120,7 @@ describe("a scheduler", () => {
   });
 });
 
-it("what only the program had is named when the picture is to be painted again", async () => {
+it("what only the program had is named when the image is to be generated again", async () => {
   const file = path.join(folder, "generator.png");
   await (await painted({ ...base, generator: new Generator(7) })).save(file);
   await expect(readRequest(file)).rejects.toThrow(/^generator\.png: generator: was given by a program/);
@@ -210,7 +210,7 @@ describe("of another program's text", () => {
 
   it("a text without settings is refused", async () => {
     await expect(read("just a caption")).rejects.toThrow(
-      /^picture: other\.png: must be an image that holds its settings, got no known program's, but other texts: "parameters"\./,
+      /^image: other\.png: must be an image that holds its settings, got no known program's, but other texts: "parameters"\./,
     );
   });
 });
@@ -261,7 +261,7 @@ describe("a file of another program", () => {
 
   it("whose settings cannot be used is said to be that program's", async () => {
     await expect(readRequest(place("drop-comfy.png"))).rejects.toThrow(
-      /^picture: drop-comfy\.png: must hold settings that can be read, got those of ComfyUI: its prompt was not found: /,
+      /^image: drop-comfy\.png: must hold settings that can be read, got those of ComfyUI: its prompt was not found: /,
     );
     await expect(readRequest(place("jis.jpg"))).rejects.toThrow(/but other texts: "UserComment in JIS"\./);
   });

@@ -1,4 +1,4 @@
-/** @file Where a picture comes from: networks and files by fingerprint, settings by value, never a path. */
+/** @file Where an image comes from: networks and files by fingerprint, settings by value, never a path. */
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -32,7 +32,7 @@ export function versions(): { app: string; onnxruntime: string } {
   return { app: `koala-diffusion ${own.version}`, onnxruntime: String(version) };
 }
 
-/** A loaded model by name and fingerprint. The scheduler is left out: a picture records its own. */
+/** A loaded model by name and fingerprint. The scheduler is left out: an image records its own. */
 export async function modelMetadata(components: Components, loaded: LoadedWith = {}): Promise<ModelMetadata> {
   const { folder, unet, vae, textEncoders } = components;
   const { variant, dtype, loras = [] } = loaded;
@@ -77,7 +77,7 @@ const loraMetadata = async ({ file, scale = 1 }: { file: string; scale?: number 
   scale,
 });
 
-/** A request as it is painted: gives the record of its i-th picture, which can be painted alone. */
+/** A request as it is generated: gives the record of its i-th image, which can be generated alone. */
 export async function imageMetadata(
   request: CheckedRequest,
   model: ModelMetadata,

@@ -34,7 +34,7 @@ async function refused(body: object, path = "txt2img"): Promise<string> {
 }
 
 describe("stable-diffusion-api", () => {
-  it("paints from text with all the fields it always sends, and reads the info", async () => {
+  it("generates from text with all the fields it always sends, and reads the info", async () => {
     const result = await client.txt2img({ ...small, batch_size: 2, negative_prompt: "blurry" });
     expect(result.images).toHaveLength(2);
     expect((await result.image.metadata()).width).toBe(64);
@@ -61,7 +61,7 @@ describe("stable-diffusion-api", () => {
     expect(info.seed).not.toBe(other.seed);
   });
 
-  it("paints from a picture, and inside a mask", async () => {
+  it("generates from an image, and inside a mask", async () => {
     const whole = await client.img2img({ ...small, init_images: [image()], steps: 4 });
     const masked = await client.img2img({
       ...small,
@@ -73,7 +73,7 @@ describe("stable-diffusion-api", () => {
     for (const { images } of [whole, masked]) expect(images).toHaveLength(1);
   });
 
-  it("reads a picture's settings back", async () => {
+  it("reads an image's settings back", async () => {
     const painted = await client.txt2img({ ...small, sampler_name: "DPM++ 2M Karras" });
     const { images } = painted.response.data;
     const info = await jsonOf<{ info: string; parameters: Record<string, string> }>(

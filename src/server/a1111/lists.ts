@@ -41,7 +41,7 @@ export function a1111Lists(models: ModelRegistry): OpenAPIHono {
   // Gradio's id of a process, by which clients notice that a server was started again.
   const started = { app_id: Date.now() };
   for (const path of ["/app_id", "/app_id/"]) app.get(path, (c) => c.json(started));
-  // Asked each time: where workers paint, models come and go.
+  // Asked each time: where workers generate, models come and go.
   app.get("/sdapi/v1/sd-models", (c) => c.json(modelsOf(models)));
   app.get("/sdapi/v1/loras", (c) => c.json(lorasOf(models)));
   app.get("/sdapi/v1/memory", (c) => {

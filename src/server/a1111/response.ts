@@ -1,4 +1,4 @@
-/** @file A painted job as AUTOMATIC1111's clients read it: pictures in base64, and `info` as JSON in a string. */
+/** @file A generated job as AUTOMATIC1111's clients read it: images in base64, and `info` as JSON in a string. */
 
 import { readTexts } from "../../image/metadata/metadata.js";
 import type { ModelRegistry } from "../../jobs/model-registry.js";

@@ -32,14 +32,14 @@ const txt2img = createRoute({
   path: "/sdapi/v1/txt2img",
   tags,
   request: bodyOf(schemas.txt2imgBody),
-  responses: { 200: jsonOf("The pictures.", schemas.imagesAnswer), ...failures },
+  responses: { 200: jsonOf("The images.", schemas.imagesAnswer), ...failures },
 });
 const img2img = createRoute({
   method: "post",
   path: "/sdapi/v1/img2img",
   tags,
   request: bodyOf(schemas.img2imgBody),
-  responses: { 200: jsonOf("The pictures.", schemas.imagesAnswer), ...failures },
+  responses: { 200: jsonOf("The images.", schemas.imagesAnswer), ...failures },
 });
 const progress = createRoute({
   method: "get",
@@ -60,7 +60,7 @@ const pngInfo = createRoute({
   path: "/sdapi/v1/png-info",
   tags,
   request: bodyOf(schemas.pngInfoBody),
-  responses: { 200: jsonOf("What the picture says of its making.", schemas.pngInfoAnswer), ...failures },
+  responses: { 200: jsonOf("What the image says of its making.", schemas.pngInfoAnswer), ...failures },
 });
 const options = createRoute({
   method: "get",

@@ -30,7 +30,7 @@ export class ServerState {
     await this.#queue.share(`${api}:options`, JSON.stringify(globalOptions));
   }
 
-  /** Paints while this API's clients can ask about it. An interrupted job gives what is finished, as A1111 does. */
+  /** Generates while this API's clients can ask about it. An interrupted job gives what is finished, as A1111 does. */
   async paint(request: JobRequest, signal: AbortSignal): Promise<JobStatus> {
     const job = await this.#clients.attend(request, api);
     try {

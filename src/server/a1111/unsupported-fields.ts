@@ -1,6 +1,6 @@
 /**
  * @file AUTOMATIC1111's fields that this server has nothing for. At a value without effect each is accepted; at any
- * other the request is refused by the field's name, so that nobody gets another picture than was asked for without
+ * other the request is refused by the field's name, so that nobody gets another image than was asked for without
  * knowing. Fields of a mask, whose defaults have effects already, are warned of instead.
  */
 

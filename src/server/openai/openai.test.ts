@@ -42,7 +42,7 @@ async function refusal(promise: Promise<unknown>): Promise<InstanceType<typeof O
 }
 
 describe("the openai client", () => {
-  it("paints with our fields at the top level, which the picture's record shows", async () => {
+  it("generates with our fields at the top level, which the image's record shows", async () => {
     const { data } = await client.images.generate({
       ...small,
       ...ours,
@@ -76,7 +76,7 @@ describe("the openai client", () => {
     expect((await sharp(Buffer.from(await file.arrayBuffer())).metadata()).width).toBe(64);
   });
 
-  it("streams partial pictures and then the whole one", async () => {
+  it("streams partial images and then the whole one", async () => {
     const stream = await client.images.generate({
       ...small,
       ...ours,
@@ -130,7 +130,7 @@ describe("the openai client", () => {
     expect(states.at(-1)).toBe("cancelled");
   });
 
-  it("edits a picture, all of it or where a mask is transparent", async () => {
+  it("edits an image, all of it or where a mask is transparent", async () => {
     const image = await toFile(await picture(), "red.png", { type: "image/png" });
     const half = await sharp(await picture(4))
       .composite([

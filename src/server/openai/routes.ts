@@ -1,4 +1,4 @@
-/** @file OpenAI's routes for pictures: generations, edits, models. */
+/** @file OpenAI's routes for images: generations, edits, models. */
 
 import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
@@ -23,13 +23,13 @@ import { streamJob } from "./stream.js";
 
 const failures = { "4XX": jsonOf("Refused; the error says why.", openaiError) };
 const tags = ["OpenAI"];
-const images = { 200: jsonOf("The pictures; with stream, server-sent events.", imagesAnswer), ...failures };
+const images = { 200: jsonOf("The images; with stream, server-sent events.", imagesAnswer), ...failures };
 
 const generations = createRoute({
   method: "post",
   path: "/v1/images/generations",
   tags,
-  summary: "Paint a prompt.",
+  summary: "Generate a prompt.",
   request: { body: { required: true, content: { "application/json": { schema: generationBody } } } },
   responses: images,
 });
@@ -37,7 +37,7 @@ const edits = createRoute({
   method: "post",
   path: "/v1/images/edits",
   tags,
-  summary: "Paint a picture anew by a prompt; with a mask, a part of it.",
+  summary: "Generate an image anew by a prompt; with a mask, a part of it.",
   request: { body: { required: true, content: { "multipart/form-data": { schema: editForm } } } },
   responses: images,
 });
@@ -59,7 +59,7 @@ export function openaiRoutes(service: Service): OpenAPIHono {
     created,
     owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
   });
-  // Asked each time: where workers paint, models come and go. Other names of a model are not listed: whoever chooses
+  // Asked each time: where workers generate, models come and go. Other names of a model are not listed: whoever chooses
   // from the list would see one model several times, and who has a fixed name does not look.
   const listed = () => [...service.models.keys()].map((id) => described(id, id));
   app.openapi(generations, async (c) =>
@@ -94,7 +94,7 @@ async function answer(
   return c.json(await imagesOf(done, service, url ? new URL(c.req.url).origin : undefined), 200);
 }
 
-/** `origin`: give addresses there instead of the pictures themselves. */
+/** `origin`: give addresses there instead of the images themselves. */
 async function imagesOf(
   job: JobStatus,
   { queue }: Service,

@@ -54,7 +54,7 @@ const file = z
 const whole = (most: number, least = 1) => z.coerce.number().int().min(least).max(most).optional();
 const scale = z.coerce.number().min(0).max(100).optional();
 
-/** The same as a multipart form, with the pictures. */
+/** The same as a multipart form, with the images. */
 export const editForm = z
   .strictObject({
     ...texts,
@@ -70,7 +70,7 @@ export const editForm = z
       .min(0)
       .max(1)
       .optional()
-      .openapi({ description: "How far to leave the picture; 0.75, or 0.9999 with a mask, if left out." }),
+      .openapi({ description: "How far to leave the image; 0.75, or 0.9999 with a mask, if left out." }),
     input_fidelity: z.enum(["high", "low"]).optional(),
     n: whole(100),
     output_compression: scale,

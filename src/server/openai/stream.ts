@@ -1,4 +1,4 @@
-/** @file OpenAI's server-sent events: partial pictures from previews, then the finished ones. */
+/** @file OpenAI's server-sent events: partial images from previews, then the finished ones. */
 
 import type { Context } from "hono";
 import { streamSSE } from "hono/streaming";
@@ -58,7 +58,7 @@ const described = ({ settings: { width, height, outputFormat } }: JobStatus) => 
   output_format: outputFormat,
 });
 
-/** Which partial picture a preview is to be sent as, if any: they are spread evenly over the steps. */
+/** Which partial image a preview is to be sent as, if any: they are spread evenly over the steps. */
 function partialsDue({ partials, job }: Streamed): (event: JobEvent) => number | undefined {
   const { count, steps } = job.settings;
   const shown = new Map<number, { steps: number; sent: number }>();

@@ -41,7 +41,7 @@ async function contents(name: string): Promise<Record<string, string>> {
 }
 
 describe("a cache", () => {
-  test("holds every picture and each distinct caption once, and names what was skipped", async () => {
+  test("holds every image and each distinct caption once, and names what was skipped", async () => {
     const told: string[] = [];
     const report = await build("whole", { onSkip: ({ key }) => told.push(key) });
     expect(report).toMatchObject({
@@ -130,7 +130,7 @@ describe("a cache", () => {
       expect(Math.abs(b[i]! - x)).toBeLessThanOrEqual(Math.abs(x) * 2 ** -11 + 2 ** -25);
   });
 
-  test("encodes a golden picture to Diffusers' mean and log-variance", async () => {
+  test("encodes a golden image to Diffusers' mean and log-variance", async () => {
     const golden = await openSafetensors(goldenFolder("stages/koala-1b-tiny.safetensors"));
     const pixels = await golden.readFloats("vae.encode.square.input");
     const { encoded } = await encodeExample(koala, { key: "g", pixels, size: { height: 32, width: 32 } });
@@ -167,7 +167,7 @@ describe("going on", () => {
 
   test("after a death without goodbye, only the rows not yet written are encoded again", async () => {
     const onProgress = ({ stage, done }: { stage: string; done: number }) => {
-      if (stage === "pictures" && done === 5) throw new Error("killed");
+      if (stage === "images" && done === 5) throw new Error("killed");
     };
     await expect(build("killed", { ...small, parkSeconds: 0, onProgress })).rejects.toThrow("killed");
     await writeFile(
@@ -182,7 +182,7 @@ describe("going on", () => {
     expect(await contents("killed")).toEqual(whole);
   });
 
-  test("a finished cache loads no network, and takes up new pictures and captions alone", async () => {
+  test("a finished cache loads no network, and takes up new images and captions alone", async () => {
     const own = folder("growing");
     await makeImageFolder(own);
     await rm(path.join(own, "6.png"));

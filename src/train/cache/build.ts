@@ -1,5 +1,5 @@
 /**
- * @file Encodes a data set once: captions, then pictures, into shards on disk. Stopped anywhere, the next run goes on
+ * @file Encodes a data set once: captions, then images, into shards on disk. Stopped anywhere, the next run goes on
  * where it was; text encoders and autoencoder are never in memory together, and neither afterwards.
  */
 
@@ -29,7 +29,7 @@ export type CacheOptions = TransformOptions &
     /** The teacher's folder, opened. Its U-Net is not used. */
     components: Components;
     folder: string;
-    /** Side of the square that pictures are cut to where there are no buckets. */
+    /** Side of the square that images are cut to where there are no buckets. */
     resolution: number;
     /** Target sizes of several aspect ratios. */
     buckets?: readonly Size[];
@@ -41,7 +41,7 @@ export type CacheOptions = TransformOptions &
     onSkip?: (skipped: Skipped) => void;
   };
 
-export type CacheProgress = { stage: "captions" | "pictures"; done: number; total: number };
+export type CacheProgress = { stage: "captions" | "images"; done: number; total: number };
 
 export type CacheReport = {
   /** Examples that can be trained on. */
@@ -75,7 +75,7 @@ export async function buildCache(options: CacheOptions): Promise<CacheReport> {
   const given = Object.entries({ dtype, shardBytes, parkSeconds }).filter(([, v]) => v !== undefined);
   const shardOptions: ShardOptions = Object.fromEntries(given);
   const texts = await Shards.open(folder, "text", textNote, shardOptions);
-  const images = await Shards.open(folder, "pictures", imageNote, shardOptions);
+  const images = await Shards.open(folder, "images", imageNote, shardOptions);
   try {
     const captions = new Map<string, string>();
     for await (const { key, caption } of data.examples()) captions.set(key, caption);
@@ -132,7 +132,7 @@ async function describe(o: CacheOptions, sizes: readonly Size[]): Promise<CacheD
 }
 
 async function cacheTexts(texts: TextShards, captions: ReadonlyMap<string, string>, o: CacheOptions) {
-  // Nothing to train on is the pictures' error to tell.
+  // Nothing to train on is the images' error to tell.
   const wanted = captions.size > 0 ? [...new Set(["", ...captions.values()])] : [];
   let encoded = 0;
   let cut = 0;
@@ -183,7 +183,7 @@ async function cacheImages(
       timeIds: [...timeIds],
     });
     encoded++;
-    o.onProgress?.({ stage: "pictures", done: done + encoded + skipped.length, total: captions.size });
+    o.onProgress?.({ stage: "images", done: done + encoded + skipped.length, total: captions.size });
   }
   tell();
   await images.finish();

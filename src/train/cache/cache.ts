@@ -1,5 +1,5 @@
 /**
- * @file A finished cache of encoded pictures and captions, read by key. Reads only the bytes that are asked for; must
+ * @file A finished cache of encoded images and captions, read by key. Reads only the bytes that are asked for; must
  * not know the networks that made them.
  */
 

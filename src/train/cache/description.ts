@@ -69,7 +69,7 @@ async function describeNew(folder: string, names: readonly string[], now: CacheD
   await writeWhole(path.join(folder, fileName), text);
 }
 
-const halfWritten = /^(cache\.json|index\.jsonl|(text|pictures)-\w+\.safetensors)\.[-0-9a-f]{36}\.partial$/;
+const halfWritten = /^(cache\.json|index\.jsonl|(text|images)-\w+\.safetensors)\.[-0-9a-f]{36}\.partial$/;
 
 async function clear(folder: string, names: readonly string[]): Promise<void> {
   for (const name of names) if (halfWritten.test(name)) await rm(path.join(folder, name), { force: true });

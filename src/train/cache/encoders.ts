@@ -1,4 +1,4 @@
-/** @file A caption's and a picture's encodings, bit for bit what the pipeline's own networks give. */
+/** @file A caption's and an image's encodings, bit for bit what the pipeline's own networks give. */
 
 import { floats, floatsOf, type Values } from "../../engine/engine.js";
 import { ModelError } from "../../errors.js";

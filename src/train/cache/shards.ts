@@ -1,5 +1,5 @@
 /**
- * @file Rows of tensors by key, gathered into safetensors files of bounded size. Knows neither pictures nor text.
+ * @file Rows of tensors by key, gathered into safetensors files of bounded size. Knows neither images nor text.
  *
  * A shard is written once, whole. Rows that do not fill one yet are kept in a file of their own from time to time, so
  * that a killed process loses seconds of work, and the shards come out the same as if it had never stopped.

@@ -50,11 +50,11 @@ describe("nearestBucket", () => {
     [1080, 1920, "768x1344"], // 16:9 = 1.778, between 1.75 and 1.909
     [3000, 2000, "1216x832"], // 2:3 = 1.4615 against 1.5
     [100, 5000, "512x2048"],
-  ])("of a picture %i high and %i wide is %s", (height, width, name) => {
+  ])("of an image %i high and %i wide is %s", (height, width, name) => {
     expect(bucketName(nearestBucket({ height, width }, aspectBuckets(1024)))).toBe(name);
   });
 
-  test("measures by factor, so that turning the picture turns the bucket", () => {
+  test("measures by factor, so that turning the image turns the bucket", () => {
     const buckets = aspectBuckets(512, { step: 64 });
     for (let height = 300; height < 1200; height += 37) {
       const upright = nearestBucket({ height, width: 500 }, buckets);

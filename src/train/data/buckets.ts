@@ -1,4 +1,4 @@
-/** @file Aspect-ratio buckets and the order of batches. Pure: knows keys and sizes, no pictures, no files. */
+/** @file Aspect-ratio buckets and the order of batches. Pure: knows keys and sizes, no images, no files. */
 
 import { InvalidRequest } from "../../errors.js";
 import { byName } from "./example.js";

@@ -1,4 +1,4 @@
-/** @file Which column of a data set holds the caption, and which the picture: one for all of its examples. */
+/** @file Which column of a data set holds the caption, and which the image: one for all of its examples. */
 
 import { InvalidRequest, listed } from "../../errors.js";
 import { isCaption } from "./caption-choice.js";

@@ -1,11 +1,11 @@
-/** @file What every kind of training data comes down to: pictures with captions. Knows no file format. */
+/** @file What every kind of training data comes down to: images with captions. Knows no file format. */
 
-/** A picture (its file's bytes, not yet decoded) and its caption. */
+/** An image (its file's bytes, not yet decoded) and its caption. */
 export type Example = {
   /** Unique in the data and the same on every machine: a relative path, `shard#member` or `file#row`. */
   readonly key: string;
   readonly caption: string;
-  /** The encoded picture. Only parquet keeps the bytes in memory for as long as the example is held. */
+  /** The encoded image. Only parquet keeps the bytes in memory for as long as the example is held. */
   bytes(): Promise<Uint8Array>;
 };
 
@@ -27,8 +27,8 @@ export type DataOptions = {
   /** Column (or JSON field) with the caption. Default: "text", else "caption", else the only one there is. */
   readonly captionColumn?: string | undefined;
   /**
-   * Parquet: column with the picture's bytes. WebDataset: extension of the picture. A folder's tables: column with the
-   * picture's file name, "file_name" by default.
+   * Parquet: column with the image's bytes. WebDataset: extension of the image. A folder's tables: column with the
+   * image's file name, "file_name" by default.
    */
   readonly imageColumn?: string | undefined;
   /** Where an example has a list of captions, one is drawn by this and the example's key. Default 0. */

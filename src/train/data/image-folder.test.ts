@@ -60,7 +60,7 @@ describe("image folder", () => {
     expect((await read()).found).toEqual([["one/a.png", "x", "A"]]);
   });
 
-  test(".txt files beside the pictures serve where there is no table", async () => {
+  test(".txt files beside the images serve where there is no table", async () => {
     await files({
       "a.b.png": "A",
       "a.b.txt": "\uFEFFa caption\n",
@@ -76,7 +76,7 @@ describe("image folder", () => {
     ]);
   });
 
-  test("absent files, blank captions and pictures without a row are named on each pass", async () => {
+  test("absent files, blank captions and images without a row are named on each pass", async () => {
     await files({
       "a.png": "A",
       "blank.png": "B",
@@ -227,9 +227,9 @@ describe("image folder", () => {
     await expect(read()).rejects.toThrow(/got 2 without \(first: "a.png".*Add a metadata.jsonl/);
   });
 
-  test("a folder without pictures is refused", async () => {
+  test("a folder without images is refused", async () => {
     await files({ "readme.md": "nothing here" });
-    await expect(read()).rejects.toThrow(/got no picture at all/);
+    await expect(read()).rejects.toThrow(/got no image at all/);
   });
 
   test.each([
@@ -241,7 +241,7 @@ describe("image folder", () => {
     [
       "no file_name",
       { "metadata.jsonl": '{"text":"x"}' },
-      /line 1 must name its picture in "file_name", got nothing/,
+      /line 1 must name its image in "file_name", got nothing/,
     ],
     [
       "two rows for one file",

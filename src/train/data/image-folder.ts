@@ -1,4 +1,4 @@
-/** @file Pictures with `metadata.jsonl`, `metadata.csv` or `.txt` captions (Diffusers' imagefolder). */
+/** @file Images with `metadata.jsonl`, `metadata.csv` or `.txt` captions (Diffusers' imagefolder). */
 
 import { posix } from "node:path";
 import { InvalidRequest } from "../../errors.js";
@@ -11,7 +11,7 @@ import { isImageName } from "./image-names.js";
 import { type MetadataRow, metadataRows } from "./metadata.js";
 import { textOf } from "./reading.js";
 
-/** A picture of the folder with its caption, or the text file the caption is read from when it is needed. */
+/** An image of the folder with its caption, or the text file the caption is read from when it is needed. */
 type Entry = { readonly image: DataFile; readonly caption: string | DataFile };
 type Found = { readonly entries: Entry[]; readonly skipped: Skipped[] };
 
@@ -122,7 +122,7 @@ async function captionColumnOf(
 function fileName({ place, values }: MetadataRow, column: string): string {
   const name = values[column];
   if (typeof name === "string" && name !== "") return name;
-  const rule = `${place} must name its picture in "${column}", got ${JSON.stringify(name) ?? "nothing"}.`;
+  const rule = `${place} must name its image in "${column}", got ${JSON.stringify(name) ?? "nothing"}.`;
   throw new InvalidRequest("data", name, `${rule} Add the column, or name another by imageColumn.`);
 }
 
@@ -140,9 +140,9 @@ function refuseTwoTablesInOneFolder(tables: readonly DataFile[]): void {
 
 function noCaption(folder: string, skipped: readonly Skipped[]): InvalidRequest {
   const first = skipped[0] ? ` (first: "${skipped[0].key}" ${skipped[0].reason})` : "";
-  const got = skipped.length > 0 ? `${skipped.length} without${first}` : "no picture at all";
-  const rule = `must hold pictures with captions, got ${got} in "${folder}".`;
+  const got = skipped.length > 0 ? `${skipped.length} without${first}` : "no image at all";
+  const rule = `must hold images with captions, got ${got} in "${folder}".`;
   const remedy =
-    "Add a metadata.jsonl or metadata.csv with the columns file_name and text, or a .txt per picture.";
+    "Add a metadata.jsonl or metadata.csv with the columns file_name and text, or a .txt per image.";
   return new InvalidRequest("data", folder, `${rule} ${remedy}`);
 }

@@ -1,4 +1,4 @@
-/** @file Rows of `metadata.jsonl` and `metadata.csv`, the tables of an image folder. Knows no pictures. */
+/** @file Rows of `metadata.jsonl` and `metadata.csv`, the tables of an image folder. Knows no images. */
 
 import { pipeline, Readable } from "node:stream";
 import { parse } from "csv-parse";

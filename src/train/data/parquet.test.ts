@@ -1,4 +1,4 @@
-/** @file Parquet tables of pictures, written here with hyparquet-writer. */
+/** @file Parquet tables of images, written here with hyparquet-writer. */
 
 import { mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -92,7 +92,7 @@ describe("parquet", () => {
     const { found, skipped } = await read(path);
     expect(found).toEqual([["train.parquet#0", "zero", [0xff, 0xd8, 0x80, 0]]]);
     expect(skipped).toEqual([
-      { key: "train.parquet#1", reason: "has no picture bytes" },
+      { key: "train.parquet#1", reason: "has no image bytes" },
       { key: "train.parquet#2", reason: 'has no caption in "text"' },
     ]);
   });
@@ -157,7 +157,7 @@ describe("parquet", () => {
     await expect(read(folder)).rejects.toThrow(`${join(folder, "a.parquet")}: must be readable, got ENOENT `);
   });
 
-  test("a table with paths in place of pictures is refused", async () => {
+  test("a table with paths in place of images is refused", async () => {
     const columnData = [{ name: "image", data: captions, type: "STRING" as const }];
     const path = await write("t.parquet", { columnData });
     await expect(read(path)).rejects.toThrow(/a fitting column of t\.parquet, which has none/);

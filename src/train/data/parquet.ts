@@ -1,4 +1,4 @@
-/** @file Parquet tables with a column of pictures (binary, or Hugging Face's {bytes, path}) and captions. */
+/** @file Parquet tables with a column of images (binary, or Hugging Face's {bytes, path}) and captions. */
 
 import {
   type AsyncBuffer,
@@ -17,7 +17,7 @@ import { sharedColumn } from "./columns.js";
 import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
 
 type Table = { readonly file: DataFile; readonly buffer: AsyncBuffer; readonly metadata: FileMetaData };
-/** The columns with the picture and the caption. */
+/** The columns with the image and the caption. */
 type Columns = { readonly image: string; readonly caption: string };
 
 /** Opens parquet files, read in the order given, one row group in memory at a time. */
@@ -96,7 +96,7 @@ async function* examplesOf(
         const key = `${table.file.name}#${index++}`;
         const bytes = bytesOf(row[columns.image]);
         const caption = captionOf(row[columns.caption], { key, column: columns.caption, seed });
-        if (!bytes) onSkip({ key, reason: "has no picture bytes" });
+        if (!bytes) onSkip({ key, reason: "has no image bytes" });
         else if ("problem" in caption) onSkip({ key, reason: caption.problem });
         else yield { key, ...caption, bytes: async () => bytes };
       }
@@ -110,7 +110,7 @@ async function rows(
   rowStart: number,
   rowEnd: number,
 ): Promise<Record<string, unknown>[]> {
-  // hyparquet turns unmarked byte arrays into text unless told not to: that would destroy the pictures.
+  // hyparquet turns unmarked byte arrays into text unless told not to: that would destroy the images.
   const reading = { metadata, columns: [image, caption], rowStart, rowEnd, compressors, utf8: false };
   return parquetReadObjects({ file: buffer, ...reading }).catch((error: unknown) => {
     throw broken(file, error);

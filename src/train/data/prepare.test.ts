@@ -1,4 +1,4 @@
-/** @file The whole pass over a folder: buckets, broken pictures, what is done already. */
+/** @file The whole pass over a folder: buckets, broken images, what is done already. */
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -38,7 +38,7 @@ async function prepare(options: Partial<PrepareOptions> = {}) {
 }
 
 describe("prepareExamples", () => {
-  test("puts each picture into its bucket, with its caption and time ids", async () => {
+  test("puts each image into its bucket, with its caption and time ids", async () => {
     await put("square.jpg", await image(200, 200));
     await put("wide.jpg", await image(100, 380));
     const { found, skipped } = await prepare();
@@ -62,9 +62,9 @@ describe("prepareExamples", () => {
     expect(skipped).toEqual([]);
   });
 
-  test("broken, cut off and hopelessly thin pictures are skipped and named", async () => {
+  test("broken, cut off and hopelessly thin images are skipped and named", async () => {
     const good = await image(150, 150);
-    await put("broken.png", "no picture");
+    await put("broken.png", "no image");
     await put("cut.jpg", good.subarray(0, good.length / 2));
     await put("good.jpg", good);
     await put(

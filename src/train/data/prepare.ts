@@ -1,4 +1,4 @@
-/** @file One pass over training data: each picture decoded, put in its bucket and transformed, or skipped. */
+/** @file One pass over training data: each image decoded, put in its bucket and transformed, or skipped. */
 
 import { InvalidRequest } from "../../errors.js";
 import { tooManyOpen } from "../../files/file-errors.js";
@@ -31,7 +31,7 @@ export type PrepareOptions = TransformOptions & {
 };
 
 /**
- * Prepares a source's examples for the given target sizes (one, or aspect-ratio buckets). A broken picture is
+ * Prepares a source's examples for the given target sizes (one, or aspect-ratio buckets). A broken image is
  * skipped and named; `examples` throws InvalidRequest at its end if nothing was usable.
  */
 export function prepareExamples(
@@ -96,6 +96,6 @@ async function decoded(
 function nothingUsable(skipped: readonly Skipped[]): InvalidRequest {
   const first = skipped[0] ? `; first, "${skipped[0].key}" ${skipped[0].reason}` : "";
   const got = `got none (${skipped.length} skipped${first})`;
-  const rule = `must hold at least one readable picture with a caption, ${got}.`;
+  const rule = `must hold at least one readable image with a caption, ${got}.`;
   return new InvalidRequest("data", undefined, `${rule} Check the path and the files.`);
 }

@@ -15,7 +15,7 @@ afterEach(() => rm(folder, { recursive: true }));
 
 async function shard(name: string): Promise<void> {
   const tar = pack();
-  tar.entry({ name: "a.jpg" }, "picture");
+  tar.entry({ name: "a.jpg" }, "image");
   tar.entry({ name: "a.txt" }, `from ${name}`);
   tar.finalize();
   const chunks: Uint8Array[] = [];
@@ -67,15 +67,15 @@ describe("openData", () => {
 
   test("refuses a folder that mixes two kinds of data", async () => {
     await shard("a.tar");
-    await writeFile(join(folder, "b.png"), "picture");
-    await expect(openData(folder)).rejects.toThrow(/one kind of data, got 1 \.tar, 1 pictures/);
+    await writeFile(join(folder, "b.png"), "image");
+    await expect(openData(folder)).rejects.toThrow(/one kind of data, got 1 \.tar, 1 images/);
   });
 
   test("does not see hidden files", async () => {
     await mkdir(join(folder, ".cache"));
     await writeFile(join(folder, ".cache", "x.parquet"), "no parquet");
-    await writeFile(join(folder, "._a.jpg"), "no picture");
-    await writeFile(join(folder, "a.jpg"), "picture");
+    await writeFile(join(folder, "._a.jpg"), "no image");
+    await writeFile(join(folder, "a.jpg"), "image");
     await writeFile(join(folder, "a.txt"), "a caption");
     expect(await keys(folder)).toEqual(["a.jpg"]);
   });

@@ -12,7 +12,7 @@ import { openWebDataset } from "./webdataset.js";
 export type { DataOptions, DataSource, Example, Skipped } from "./example.js";
 
 /**
- * Opens a folder of pictures, tar shards or parquet files, one such file, or a pattern in the last part of
+ * Opens a folder of images, tar shards or parquet files, one such file, or a pattern in the last part of
  * the path ("train-{000..041}.tar", "data/*.parquet"). Throws InvalidRequest if it is none of these.
  */
 export async function openData(path: string, options: DataOptions = {}): Promise<DataSource> {

@@ -1,4 +1,4 @@
-/** @file Decoding, resizing, cropping, mirroring and time ids, on pictures with results in closed form. */
+/** @file Decoding, resizing, cropping, mirroring and time ids, on images with results in closed form. */
 
 import sharp from "sharp";
 import { describe, expect, test } from "vitest";
@@ -9,7 +9,7 @@ const green = [0, 255, 0];
 const blue = [0, 0, 255];
 const yellow = [255, 255, 0];
 
-/** A picture from a function of row and column. */
+/** An image from a function of row and column. */
 function paint(height: number, width: number, colour: (y: number, x: number) => number[]): DecodedImage {
   const rows = Array.from({ length: height }, (_, y) =>
     Array.from({ length: width }, (_, x) => colour(y, x)),
@@ -123,7 +123,7 @@ describe("decodePicture", () => {
     for (const file of [await raw(noise).jpeg().toBuffer(), await raw(noise).png().toBuffer()]) {
       await expect(decodeImage(file.subarray(0, file.length / 2))).rejects.toThrow();
     }
-    await expect(decodeImage(Buffer.from("no picture"))).rejects.toThrow();
+    await expect(decodeImage(Buffer.from("no image"))).rejects.toThrow();
     await expect(decodeImage(new Uint8Array(0))).rejects.toThrow();
   });
 });
@@ -146,7 +146,7 @@ describe("transformPicture", () => {
     expect(wide.timeIds).toEqual([200, 300, 0, 16, 64, 64]);
     const tall = await transformImage(quarters(300, 200), { height: 64, width: 64 }, noChance);
     expect(tall.timeIds).toEqual([300, 200, 16, 0, 64, 64]);
-    // Small pictures are enlarged, and keep their original size in the ids.
+    // Small images are enlarged, and keep their original size in the ids.
     const small = await transformImage(quarters(10, 20), { height: 64, width: 64 }, noChance);
     expect(small.timeIds).toEqual([10, 20, 0, 32, 64, 64]);
   });
@@ -194,13 +194,13 @@ describe("transformPicture", () => {
     expect([0, 56].map((row) => byte(pixels[64 + row]))).toEqual([0, 7]);
   });
 
-  test("mirroring comes before the crop, so that left counts in the mirrored picture", async () => {
+  test("mirroring comes before the crop, so that left counts in the mirrored image", async () => {
     const image = paint(8, 20, (_, x) => [x, 0, 0]);
     const byte = (value: number | undefined) => Math.round((value! + 1) * 127.5);
     const options = { crop: "random", flip: true } as const;
     const mirrored = await transformImage(image, { height: 8, width: 8 }, fixed(0.49, 0, 0.99), options);
     expect(mirrored.timeIds).toEqual([8, 20, 0, 12, 8, 8]);
-    // Column 12 of the mirrored picture is column 19 - 12 = 7 of the original.
+    // Column 12 of the mirrored image is column 19 - 12 = 7 of the original.
     expect([0, 7].map((x) => byte(mirrored.pixels[x]))).toEqual([7, 0]);
     const plain = await transformImage(image, { height: 8, width: 8 }, fixed(0.5, 0, 0.99), options);
     expect([0, 7].map((x) => byte(plain.pixels[x]))).toEqual([12, 19]);

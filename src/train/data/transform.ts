@@ -1,4 +1,4 @@
-/** @file From a picture's file to what the VAE encodes, with SDXL's size and crop conditioning. */
+/** @file From an image's file to what the VAE encodes, with SDXL's size and crop conditioning. */
 
 import sharp from "sharp";
 import { resizeImage } from "../../image/resize.js";
@@ -18,7 +18,7 @@ export type TransformedImage = Size & { readonly pixels: Float32Array; readonly 
 export type Colour = readonly [red: number, green: number, blue: number];
 
 /**
- * Decodes a picture to 8-bit sRGB: EXIF orientation applied, embedded colour profile converted, alpha laid
+ * Decodes an image to 8-bit sRGB: EXIF orientation applied, embedded colour profile converted, alpha laid
  * over `background` (0..255, default white), 16-bit reduced and grey widened. Rejects if the file is broken
  * or cut off.
  */
@@ -40,14 +40,14 @@ export async function decodeImage(
 export type TransformOptions = {
   /** Where the target is cut from what overhangs. Default center. */
   readonly crop?: "center" | "random";
-  /** Mirrors every second picture, by chance. Default false. */
+  /** Mirrors every second image, by chance. Default false. */
   readonly flip?: boolean;
 };
 
 /**
  * Resizes until the target is just covered, mirrors, crops. Filter (its default, Pillow's Lanczos), order, rounding and
  * time ids are those of Diffusers' `train_text_to_image_sdxl.py`: the original size is the one before resizing, the
- * crop's corner is counted in the resized and already mirrored picture. Draws in order: mirror, top, left.
+ * crop's corner is counted in the resized and already mirrored image. Draws in order: mirror, top, left.
  */
 export function transformImage(
   image: DecodedImage,
@@ -69,7 +69,7 @@ export function transformImage(
   };
 }
 
-/** The smallest size of the picture's shape that covers the target; for a square, torchvision's `Resize`. */
+/** The smallest size of the image's shape that covers the target; for a square, torchvision's `Resize`. */
 export function coveringSize(image: Size, target: Size): Size {
   // torchvision truncates the longer side instead of rounding it.
   return target.height * image.width >= target.width * image.height

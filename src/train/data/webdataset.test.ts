@@ -42,25 +42,25 @@ async function read(tar: Buffer, options: DataOptions = {}) {
 describe("WebDataset", () => {
   test("members with one name are one example; .txt goes before .json; folders count", async () => {
     const tar = await tarOf([
-      ["./a/0001.jpg", "picture 1"],
+      ["./a/0001.jpg", "image 1"],
       ["./a/0001.txt", "caption 1\n"],
       ["./a/0001.json", '{"caption":"not this"}'],
       ["a/0002.json", '{"text":"caption 2"}'],
       ["a/0002.cls", "7"],
-      ["a/0002.PNG", "picture 2"],
-      ["b/0001.webp", "picture 3"],
+      ["a/0002.PNG", "image 2"],
+      ["b/0001.webp", "image 3"],
       ["b/0001.json", '{"text":"caption 3","caption":"not this"}'],
     ]);
     const { found, skipped } = await read(tar);
     expect(found).toEqual([
-      ["s.tar#a/0001", "caption 1", "picture 1"],
-      ["s.tar#a/0002", "caption 2", "picture 2"],
-      ["s.tar#b/0001", "caption 3", "picture 3"],
+      ["s.tar#a/0001", "caption 1", "image 1"],
+      ["s.tar#a/0002", "caption 2", "image 2"],
+      ["s.tar#b/0001", "caption 3", "image 3"],
     ]);
     expect(skipped).toEqual([]);
   });
 
-  test("long names and pictures larger than a read are whole", async () => {
+  test("long names and images larger than a read are whole", async () => {
     const name = `${"long/".repeat(40)}0001`;
     const image = Buffer.alloc(300_001, "0123456789abc");
     const tar = await tarOf([
@@ -74,7 +74,7 @@ describe("WebDataset", () => {
 
   test("captionColumn names a JSON field or another text member", async () => {
     const tar = await tarOf([
-      ["1.jpg", "picture"],
+      ["1.jpg", "image"],
       ["1.txt", "short"],
       ["1.llava.txt", "long"],
       ["1.json", '{"synCap":"longer"}'],
@@ -90,7 +90,7 @@ describe("WebDataset", () => {
     const members = (...fields: object[]): Members =>
       fields.flatMap(
         (one, i): Members => [
-          [`${i}.jpg`, "picture"],
+          [`${i}.jpg`, "image"],
           [`${i}.json`, JSON.stringify(one)],
         ],
       );
@@ -117,9 +117,9 @@ describe("WebDataset", () => {
   test("an example without .txt among others with it takes no field but the usual ones", async () => {
     const tar = (field: string) =>
       tarOf([
-        ["1.jpg", "picture"],
+        ["1.jpg", "image"],
         ["1.txt", "a"],
-        ["2.jpg", "picture"],
+        ["2.jpg", "image"],
         ["2.json", `{"${field}":"b"}`],
       ]);
     expect((await read(await tar("license"))).skipped).toEqual([
@@ -131,13 +131,13 @@ describe("WebDataset", () => {
   test("text members may be UTF-16 with a mark; one that is no text is named by its line", async () => {
     const utf16 = (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le");
     const tar = await tarOf([
-      ["1.jpg", "picture"],
+      ["1.jpg", "image"],
       ["1.txt", utf16("a café\r\n")],
-      ["2.jpg", "picture"],
+      ["2.jpg", "image"],
       ["2.json", utf16('{"text":"東京"}').swap16()],
-      ["3.jpg", "picture"],
+      ["3.jpg", "image"],
       ["3.txt", Buffer.from("a\rcaf\xe9", "latin1")],
-      ["4.jpg", "picture"],
+      ["4.jpg", "image"],
       ["4.json", Buffer.from('{"text":"caf\xe9"}', "latin1")],
     ]);
     const { found, skipped } = await read(tar);
@@ -155,32 +155,32 @@ describe("WebDataset", () => {
     await expect(reading).rejects.toThrow(`${join(folder, "gone.tar")}: must be readable, got ENOENT `);
   });
 
-  test("of several pictures imageColumn chooses one, by its extension", async () => {
+  test("of several images imageColumn chooses one, by its extension", async () => {
     const tar = await tarOf([
       ["1.jpg", "photo"],
       ["1.depth.png", "depth"],
       ["1.txt", "caption"],
     ]);
     expect((await read(tar)).skipped).toEqual([
-      { key: "s.tar#1", reason: "has 2 pictures (jpg, depth.png); choose one by imageColumn" },
+      { key: "s.tar#1", reason: "has 2 images (jpg, depth.png); choose one by imageColumn" },
     ]);
     expect((await read(tar, { imageColumn: "depth.png" })).found[0]?.[2]).toBe("depth");
   });
 
-  test("examples without picture, without caption or torn apart are named", async () => {
+  test("examples without image, without caption or torn apart are named", async () => {
     const tar = await tarOf([
-      ["1.txt", "no picture"],
-      ["2.jpg", "picture"],
-      ["3.jpg", "picture"],
+      ["1.txt", "no image"],
+      ["2.jpg", "image"],
+      ["3.jpg", "image"],
       ["3.json", "{broken"],
-      ["4.jpg", "picture"],
+      ["4.jpg", "image"],
       ["4.txt", "good"],
       ["2.txt", "too late"],
     ]);
     const { found, skipped } = await read(tar);
     expect(found.map(([key]) => key)).toEqual(["s.tar#4"]);
     expect(skipped).toEqual([
-      { key: "s.tar#1", reason: "has no picture" },
+      { key: "s.tar#1", reason: "has no image" },
       { key: "s.tar#2", reason: "has no caption" },
       { key: "s.tar#3", reason: "has no caption" },
       { key: "s.tar#2", reason: "has members apart from each other in the shard" },

@@ -11,7 +11,7 @@ import { captionColumns, named, pickColumn, usualColumn } from "./columns.js";
 import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
 import { isImageName } from "./image-names.js";
 
-/** Where a picture lies in its shard; captions are read at once. Keyed by extension. */
+/** Where an image lies in its shard; captions are read at once. Keyed by extension. */
 type Place = { readonly offset: number; readonly size: number };
 type Sample = {
   readonly name: string;
@@ -96,7 +96,7 @@ async function* members(shard: DataFile): AsyncGenerator<Member> {
   }
 }
 
-/** A picture or a text; undefined for members of other kinds. */
+/** An image or a text; undefined for members of other kinds. */
 async function memberOf(entry: Entry): Promise<Member | undefined> {
   // A name ends at the first full stop of its last part: "a/0001.seg.png" is member "seg.png" of "a/0001".
   const parts = /^((?:.*\/)?[^/.][^/.]*)\.([^/]+)$/.exec(entry.header.name.replace(/^\.\//, ""));
@@ -108,13 +108,13 @@ async function memberOf(entry: Entry): Promise<Member | undefined> {
   return { name, extension, content: decodeText(await buffer(entry)) };
 }
 
-/** The picture, or why there is none. */
+/** The image, or why there is none. */
 function imageOf({ images }: Sample, { imageColumn }: DataOptions): Place | string {
   const extension = imageColumn ?? [...images.keys()][0];
   const image = extension === undefined ? undefined : images.get(extension.toLowerCase());
-  if (!image) return imageColumn ? `has no .${imageColumn} member` : "has no picture";
+  if (!image) return imageColumn ? `has no .${imageColumn} member` : "has no image";
   if (!imageColumn && images.size > 1) {
-    return `has ${images.size} pictures (${[...images.keys()].join(", ")}); choose one by imageColumn`;
+    return `has ${images.size} images (${[...images.keys()].join(", ")}); choose one by imageColumn`;
   }
   return image;
 }
