@@ -25,7 +25,7 @@ import { Params, tracing } from "../src/tensor/params.js";
 import { count, input, made, type Tensor } from "../src/tensor/tensor.js";
 import { featurePairs } from "../src/train/features.js";
 import { trainingDevice } from "../src/train/gradient-program.js";
-import { stepInputs, studentTrace, watchedUnet } from "../src/train/step.js";
+import { stepInputs, studentTrace, unetWithFeatures } from "../src/train/step.js";
 import { studentConfig } from "../src/train/student.js";
 
 /** A graph as it is run: with weights as initialisers to infer, as inputs to train. */
@@ -51,7 +51,7 @@ const pairs = featurePairs(student, teacher, "koala");
 function infer(batch: number, pixels: number, device = cpu): Case {
   const size = { batch, height: pixels / 8, width: pixels / 8, tokens: 77 };
   const inputs = stepInputs(teacher, size, { open: true });
-  const { output } = watchedUnet(new Params(tracing()), teacher, inputs, []);
+  const { output } = unetWithFeatures(new Params(tracing()), teacher, inputs, []);
   return { outputs: { output }, device, weights: "initialisers" };
 }
 

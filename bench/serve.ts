@@ -140,16 +140,16 @@ async function measureHealth(url: string): Promise<void> {
     );
   show("idle", await probe(after(3000)));
   const end = after(Number(values.seconds) * 1000);
-  const paint = async () => {
+  const generate = async () => {
     for (let seed = 0; !end(); seed++) await byJob(url, seed);
   };
-  const [took] = await Promise.all([probe(end), paint(), paint()]);
+  const [took] = await Promise.all([probe(end), generate(), generate()]);
   show("while generating", took);
 }
 
 async function measureBatches(pipe: DiffusionPipeline): Promise<void> {
   for (const side of [64, 128, 256, 512]) {
-    const paint = (numImagesPerPrompt: number) =>
+    const generate = (numImagesPerPrompt: number) =>
       pipe.generate({
         prompt,
         width: side,
@@ -159,14 +159,14 @@ async function measureBatches(pipe: DiffusionPipeline): Promise<void> {
         seed: 7,
         numImagesPerPrompt,
       });
-    await paint(1);
-    await paint(4);
+    await generate(1);
+    await generate(4);
     const [singles, batches]: number[][] = [[], []];
     for (let i = 0; i < 7; i++) {
       let sum = 0;
-      for (let k = 0; k < 4; k++) sum += await timed(() => paint(1));
+      for (let k = 0; k < 4; k++) sum += await timed(() => generate(1));
       singles!.push(sum);
-      batches!.push(await timed(() => paint(4)));
+      batches!.push(await timed(() => generate(4)));
     }
     const [one, four] = [quantile(singles!, 0.5), quantile(batches!, 0.5)];
     console.log(

@@ -18,10 +18,10 @@ export type Verdict = {
 export function compare(computed: Computed, golden: Golden): Verdict[] {
   const order = [...computed.keys()].filter((name) => golden.has(name));
   const missing = [...golden.keys()].filter((name) => !computed.has(name));
-  return [...order, ...missing].map((name) => judge(name, computed.get(name), golden.get(name)!));
+  return [...order, ...missing].map((name) => verdictOf(name, computed.get(name), golden.get(name)!));
 }
 
-function judge(name: string, got: Numbers | string | Error | undefined, wanted: Wanted): Verdict {
+function verdictOf(name: string, got: Numbers | string | Error | undefined, wanted: Wanted): Verdict {
   const { bound, numbers, text, skip } = wanted;
   const out = (problem: string): Verdict => ({ name, bound, problem });
   if (got === undefined) return out("is in the golden data, but this build does not compute it");

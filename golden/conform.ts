@@ -1,7 +1,7 @@
 /** @file Runs the sections over a golden folder: computes each row, then opens its golden data, then compares. */
 
 import { compare } from "./compare.js";
-import { distil } from "./distill/distill.js";
+import { distill } from "./distill/distill.js";
 import { random } from "./random.js";
 import { failed, type Result } from "./report.js";
 import { type Context, orFailing, type Row, type Section } from "./row.js";
@@ -17,7 +17,7 @@ export const sections: Readonly<Record<string, Section>> = {
   schedulers,
   stages,
   runs,
-  distil,
+  distil: distill,
 };
 
 /** Compares every row whose "section/name" matches `only`; `onResult` hears of each as it is done. */

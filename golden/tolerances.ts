@@ -33,8 +33,8 @@ export const timesteps = ({ data }: Numbers): Bound =>
  * a network made of it, and a flat part of an image loses digits in the norms: Diffusers' own distance between float32
  * and float64 reaches 1.5e-4 there.
  */
-export function ofRun(name: string, numbers: Numbers, { fromPicture }: { fromPicture: boolean }): Bound {
-  if (name === "initial_latents" && fromPicture) return stage;
+export function ofRun(name: string, numbers: Numbers, { fromRgbImage }: { fromRgbImage: boolean }): Bound {
+  if (name === "initial_latents" && fromRgbImage) return stage;
   if (name === "timesteps" || name === "scheduler_timesteps") return timesteps(numbers);
   if (name === "scheduler_sigmas" || name === "initial_latents") return sigma;
   if (name.endsWith("add_time_ids")) return equal;

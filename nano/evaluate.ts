@@ -24,12 +24,12 @@ export async function evaluate(
   data: Data,
   given: Partial<Sampling> = {},
 ): Promise<Evaluation> {
-  const { paint, sampling, close } = await opened(folder, given);
+  const { paint: generate, sampling, close } = await opened(folder, given);
   const asked = prompts(data, evaluator);
   const answers: Answers[] = [];
   const started = performance.now();
   for (let from = 0; from < asked.length; from += batch) {
-    const images = await paint(
+    const images = await generate(
       asked.slice(from, from + batch).map(({ prompt }) => prompt),
       1_000_000 + from,
     );

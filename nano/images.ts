@@ -12,7 +12,7 @@ export async function opened(folder: string, given: Partial<Sampling> = {}) {
   const { defaults } = await modelDefaultsOf(folder);
   const sampling = { steps: defaults.steps ?? 10, guidanceScale: defaults.guidance ?? 3, ...given };
   const pipeline = await DiffusionPipeline.fromPretrained(folder);
-  const paint = async (prompts: readonly string[], seed: number): Promise<RgbImage[]> => {
+  const generate = async (prompts: readonly string[], seed: number): Promise<RgbImage[]> => {
     const { images } = await pipeline.generate({
       prompt: prompts,
       seed,
@@ -24,7 +24,7 @@ export async function opened(folder: string, given: Partial<Sampling> = {}) {
     });
     return [...images];
   };
-  return { paint, sampling, close: () => pipeline.close() };
+  return { paint: generate, sampling, close: () => pipeline.close() };
 }
 
 /** All prompts, `columns` a row, each from the seed of its number. */
@@ -43,10 +43,10 @@ export async function generateAll(
   prompts: readonly string[],
   atOnce: number,
 ): Promise<RgbImage[]> {
-  const { paint, close } = await opened(folder);
+  const { paint: generate, close } = await opened(folder);
   const images: RgbImage[] = [];
   for (let from = 0; from < prompts.length; from += atOnce)
-    images.push(...(await paint(prompts.slice(from, from + atOnce), from)));
+    images.push(...(await generate(prompts.slice(from, from + atOnce), from)));
   await close();
   return images;
 }

@@ -30,7 +30,7 @@ function copy(): string {
   return folder;
 }
 
-async function paint(folder: string): Promise<Uint8Array> {
+async function generate(folder: string): Promise<Uint8Array> {
   const pipe = await DiffusionPipeline.fromPretrained(folder, { threads: 1 });
   try {
     const { images } = await pipe.generate({
@@ -160,7 +160,7 @@ describe("a broken folder", () => {
   it.each(cases)("%s", async (_, damage, message) => {
     const folder = copy();
     await damage(folder);
-    await expect(paint(folder)).rejects.toThrow(message);
+    await expect(generate(folder)).rejects.toThrow(message);
   });
 });
 
@@ -182,5 +182,5 @@ it("a folder of links, as the Hugging Face cache lays it out, generates what the
   link("text_encoder/model.safetensors", "cccc");
   link("unet/config.json", "dddd");
   expect(realpathSync(path.join(snapshot, weights))).toBe(realpathSync(path.join(blobs, "aaaa")));
-  expect(await paint(snapshot)).toEqual(await paint(model));
+  expect(await generate(snapshot)).toEqual(await generate(model));
 });

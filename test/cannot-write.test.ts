@@ -22,7 +22,7 @@ import { makeTestImages } from "./test-images.js";
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-cannot-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const at = (...names: string[]) => path.join(scratch, ...names);
-const paint = [
+const generate = [
   "generate",
   "a red bicycle",
   "-m",
@@ -57,7 +57,7 @@ function refusal({ code, stderr }: Ended): string {
 
 describe("an output that cannot be written", () => {
   it.each([
-    ["generate", [...paint, "-o", at("file/x.png")]],
+    ["generate", [...generate, "-o", at("file/x.png")]],
     ["grid", ["grid", "a cat", "-m", tinyModel, "-x", "seed=1", "-o", at("file/g")]],
     ["distill", [...distill, "-o", at("file/run")]],
     ["distill's cache", [...distill, "-o", at("run"), "--cache", at("file/cache")]],
@@ -82,13 +82,13 @@ describe("an output that cannot be written", () => {
   });
 
   it("by its name without an ending is a folder that is made", async () => {
-    const { code, stdout } = await limitedKoala([...paint, "-q", "-o", at("images")]);
+    const { code, stdout } = await limitedKoala([...generate, "-q", "-o", at("images")]);
     expect([code, stdout]).toEqual([0, `${at("images/koala-7.png")}\n`]);
   });
 
   it("by the default name is numbered, also of two commands at once", async () => {
     mkdirSync(at("cwd"));
-    const run = () => limitedKoala([...paint, "-q"], { cwd: at("cwd") });
+    const run = () => limitedKoala([...generate, "-q"], { cwd: at("cwd") });
     const ended = [...(await Promise.all([run(), run()])), await run()];
     expect(ended.map(({ stdout }) => stdout.trim()).sort()).toEqual([
       "koala-7-2.png",
@@ -104,7 +104,7 @@ describe("standard output on a full disk", () => {
     ["words", ["words"]],
     ["models list --json", ["models", "list", "--json"]],
     ["compare", ["compare"]],
-    ["generate --json", [...paint, "--json", "-q", "-o", at("full.png")]],
+    ["generate --json", [...generate, "--json", "-q", "-o", at("full.png")]],
   ])("ends %s with one line and exit code 1", async (_, args) => {
     const ended = await limitedKoala(args, { stdout: "/dev/full" });
     expect(refusal(ended)).toBe(
@@ -121,7 +121,7 @@ describe("standard output on a full disk", () => {
 
   it("that only notes go to stops nothing", async () => {
     const shell = "exec 2>/dev/full";
-    const { code } = await limitedKoala([...paint, "-o", at("notes.png")], { shell });
+    const { code } = await limitedKoala([...generate, "-o", at("notes.png")], { shell });
     expect(code).toBe(0);
   });
 });
@@ -135,7 +135,7 @@ describe("a limit of the process", () => {
   it("on the size of files is told in one line", async () => {
     mkdirSync(at("temporary"));
     const limits = { shell: "ulimit -f 8", env: { TMPDIR: at("temporary") } };
-    const told = refusal(await limitedKoala([...paint, "-o", at("large.png")], limits));
+    const told = refusal(await limitedKoala([...generate, "-o", at("large.png")], limits));
     expect(told).toMatch(
       /^\S*large\.png: must be writable, got EFBIG \(file too large\)\. Raise .*ulimit -f/,
     );
@@ -159,11 +159,11 @@ describe("what this user may not read or write", () => {
   });
 
   it.each([
-    ["generate's folder", [...paint, "-o", at("closed/x.png")], "closed", "writable"],
+    ["generate's folder", [...generate, "-o", at("closed/x.png")], "closed", "writable"],
     ["generate's model", ["generate", "a cat", "-m", at("closed-unet")], "closed-unet/unet/", "readable"],
     [
       "generate --image",
-      [...paint, "--image", at("closed.png"), "-o", at("none/")],
+      [...generate, "--image", at("closed.png"), "-o", at("none/")],
       "closed.png",
       "readable",
     ],

@@ -40,7 +40,7 @@ const api = async <T>(path: string, init?: RequestInit) =>
 const lastJob = async (): Promise<Job> => (await api<JobList>("/api/jobs")).jobs[0]!;
 const text = (page: Page, selector: string) => page.locator(selector).innerText();
 
-async function paint(page: Page, prompt: string, settings: Record<string, string> = {}): Promise<void> {
+async function generate(page: Page, prompt: string, settings: Record<string, string> = {}): Promise<void> {
   await page.fill("#prompt", prompt);
   for (const [id, value] of Object.entries({ steps: "4", ...settings })) await page.fill(`#${id}`, value);
   await page.keyboard.press("Control+Enter");
@@ -76,7 +76,7 @@ async function drop(page: Page, selector: string, name: string, bytes: Uint8Arra
 describe("generating", () => {
   it("shows the image while it is generated, then keeps it with its settings", async () => {
     const page = await opened();
-    await paint(page, "a red bicycle", { steps: "150", seed: "7" });
+    await generate(page, "a red bicycle", { steps: "150", seed: "7" });
     await Promise.all([
       page.waitForSelector('.frame image[href^="data:image/jpeg"]'),
       page.waitForSelector("text=/Step \\d+ of 150 · \\d+ s left/"),
@@ -106,7 +106,7 @@ describe("generating", () => {
     const seeds: string[] = [];
     for (const press of ["", "", "[aria-label='Keep this seed']"]) {
       if (press) await page.click(press);
-      await paint(page, "a cat", { steps: "1" });
+      await generate(page, "a cat", { steps: "1" });
       await page.waitForSelector(`.thumb:nth-child(${seeds.length + 1})`);
       await page.waitForSelector(".generating", { state: "detached" });
       seeds.push((await lastJob()).settings.seed);
@@ -119,7 +119,7 @@ describe("generating", () => {
     open = await visit(browser, server.url, phone);
     const { page } = open;
     await page.click(".settings summary");
-    await paint(page, "a red bicycle", { steps: "900" });
+    await generate(page, "a red bicycle", { steps: "900" });
     await page.waitForSelector(".generating .progress >> text=Step");
     const cancel = page.locator(".generating >> text=Cancel");
     const inSight = async () => {
@@ -133,7 +133,7 @@ describe("generating", () => {
 
   it("is cancelled by Escape, and the server stops", async () => {
     const page = await opened();
-    await paint(page, "a cat", { steps: "900", count: "16" });
+    await generate(page, "a cat", { steps: "900", count: "16" });
     await page.waitForSelector(".frame image");
     await page.keyboard.press("Escape");
     await page.waitForSelector("text=Stopped.");
@@ -143,9 +143,9 @@ describe("generating", () => {
 
   it("queues another behind what is generated", async () => {
     const page = await opened();
-    await paint(page, "a cat", { steps: "900", count: "4" });
+    await generate(page, "a cat", { steps: "900", count: "4" });
     await page.waitForSelector(".generating");
-    await paint(page, "a dog", { steps: "1", count: "1" });
+    await generate(page, "a dog", { steps: "1", count: "1" });
     await page.waitForSelector("text=Cancel all 2");
     await page.keyboard.press("Escape");
     await shown(page);
@@ -154,7 +154,7 @@ describe("generating", () => {
 
   it("is found again after the page was left", async () => {
     const page = await opened();
-    await paint(page, "a slow cat", { steps: "150", count: "6" });
+    await generate(page, "a slow cat", { steps: "150", count: "6" });
     await page.waitForSelector(".frame image");
     await page.reload();
     await page.waitForSelector(".thumb:nth-child(6)");
@@ -167,7 +167,7 @@ describe("generating", () => {
     const page = await opened();
     await page.keyboard.press("Control+Enter");
     await page.waitForSelector("text=Say first what to generate");
-    await paint(page, "a cat", { steps: "901" });
+    await generate(page, "a cat", { steps: "901" });
     await page.waitForSelector("text=steps: must be at most 900 on this server, got 901.");
     expect(await page.getAttribute("#steps", "aria-invalid")).toBe("true");
     open!.complaints.splice(0, 1); // Chromium tells of the answer 422
@@ -188,7 +188,7 @@ describe("a server", () => {
       await page.keyboard.press("Enter");
       await page.waitForSelector(next);
     }
-    await paint(page, "a cat", { steps: "2" });
+    await generate(page, "a cat", { steps: "2" });
     await shown(page);
     await page.reload();
     await page.waitForSelector(".thumb");
@@ -199,7 +199,7 @@ describe("a server", () => {
   it("that does not answer is named, and what was asked for is kept", async () => {
     const page = await opened();
     await page.context().setOffline(true);
-    await paint(page, "a cat");
+    await generate(page, "a cat");
     await page.waitForSelector("text=The server does not answer.");
     await page.context().setOffline(false);
     await page.keyboard.press("Control+Enter");
@@ -213,9 +213,9 @@ describe("a server", () => {
 describe("the gallery", () => {
   it("survives a reload, and is searched", async () => {
     const page = await opened();
-    await paint(page, "a red bicycle");
+    await generate(page, "a red bicycle");
     await page.waitForSelector(".thumb");
-    await paint(page, "a green apple");
+    await generate(page, "a green apple");
     await page.waitForSelector(".thumb:nth-child(2)");
     await page.reload();
     await page.waitForSelector(".thumb:nth-child(2)");
@@ -229,9 +229,9 @@ describe("the gallery", () => {
 
   it("gives settings again, compares side by side, downloads, deletes and gives back", async () => {
     const page = await opened();
-    await paint(page, "a red bicycle", { steps: "3", guidance: "2.5" });
+    await generate(page, "a red bicycle", { steps: "3", guidance: "2.5" });
     await page.waitForSelector(".thumb");
-    await paint(page, "a red bicycle", { steps: "5", guidance: "2.5" });
+    await generate(page, "a red bicycle", { steps: "5", guidance: "2.5" });
     await page.waitForSelector(".thumb:nth-child(2)");
     await page.waitForSelector(".generating", { state: "detached" });
     await page.click(".thumb:nth-child(2) .open");
@@ -345,7 +345,7 @@ describe("an image that is dropped", () => {
     await page.click("dialog >> text=Done");
     await page.waitForSelector(".layers .mask");
     await page.fill("#strength", "0.8");
-    await paint(page, "a wall with a door", { steps: "5" });
+    await generate(page, "a wall with a door", { steps: "5" });
     await shown(page);
     const { settings } = await lastJob();
     expect([settings.masked, settings.strength]).toEqual([true, 0.8]);

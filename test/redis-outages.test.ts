@@ -91,7 +91,7 @@ describe("a full Redis", () => {
     const prefix = `test-${randomUUID()}`;
     const given: (ProcessorEvent | undefined)[] = [];
     let wake = () => {};
-    const paint: JobProcessor["process"] = async function* (_, signal) {
+    const generate: JobProcessor["process"] = async function* (_, signal) {
       for (;;) {
         while (given.length === 0) await new Promise<void>((resolve) => (wake = resolve));
         const event = given.shift();
@@ -100,7 +100,7 @@ describe("a full Redis", () => {
       }
     };
     const models = [...registry.values()].map(({ info }) => info);
-    const processor: JobProcessor = { models, process: paint, close: async () => {} };
+    const processor: JobProcessor = { models, process: generate, close: async () => {} };
     const worker = new JobWorker(redis.url, processor, registry, { prefix });
     await worker.start();
     const queue = await redisQueue(redis.url, { prefix });

@@ -67,7 +67,7 @@ export async function stage(options: StageOptions = {}): Promise<Stage> {
   const guard = { host: "127.0.0.1", ...options.guard };
   const app = createApp({
     ...{ models: models, aliases, limits, queue, read: imageTasks, metrics, guard, onError },
-    onRefused: (line) => void refusals.push(line),
+    onRejected: (line) => void refusals.push(line),
     page: options.page ?? new Map(),
   });
   const fetch = async (path: string, init: RequestInit) =>

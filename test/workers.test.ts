@@ -235,12 +235,12 @@ describe("jobs of one shape", () => {
 
 describe("a job that fails", () => {
   const withProcessor = async (
-    paint: JobProcessor["process"],
+    generate: JobProcessor["process"],
     use: (queue: JobQueue) => Promise<void>,
   ): Promise<void> => {
     const prefix = `test-${randomUUID()}`;
     const models = [...registry.values()].map(({ info }) => info);
-    const worker = new JobWorker(redis.url, { models, process: paint, close: async () => {} }, registry, {
+    const worker = new JobWorker(redis.url, { models, process: generate, close: async () => {} }, registry, {
       prefix,
     });
     await worker.start();

@@ -40,7 +40,7 @@ async function take(name: string, options: BrowserContextOptions): Promise<void>
   const page = await context.newPage();
   page.setDefaultTimeout(600_000);
   await page.goto(server.url);
-  for (const [i, prompt] of prompts.entries()) await paint(page, prompt, 2 * i);
+  for (const [i, prompt] of prompts.entries()) await generate(page, prompt, 2 * i);
   await page.evaluate(
     "document.activeElement.blur(); scrollTo(0, 0); document.querySelector('.side').scrollTo(0, 0)",
   );
@@ -51,7 +51,7 @@ async function take(name: string, options: BrowserContextOptions): Promise<void>
 }
 
 /** Generates two of a prompt. */
-async function paint(page: Page, prompt: string, before: number): Promise<void> {
+async function generate(page: Page, prompt: string, before: number): Promise<void> {
   await page.fill("#prompt", prompt);
   if (before === 0) {
     if (await page.locator(".settings:not([open])").count()) await page.click(".settings summary");

@@ -90,7 +90,7 @@ async function computed(
   const layout = layoutOf(loss);
   const weights = new Float32Array(layout.total);
   const stored = await resolveWeights(path.join(set.folder, name));
-  for (const place of layout.places.keys()) layout.view(weights, place).set(await readFloats(stored, place));
+  for (const place of layout.slices.keys()) layout.view(weights, place).set(await readFloats(stored, place));
 
   const found = new Map<string, Numbers>();
   for (const [prefix, total] of Object.entries(gradientsOf)) {
@@ -99,25 +99,26 @@ async function computed(
     const outputs = first ? { ...loss.outputs, ...values } : { total };
     const engine = blockingEngine({ threads: set.context.threads ?? 1 });
     const program = await wholeProgram(engine, { params: loss.params, outputs }, layout);
-    const flat = new Float32Array(layout.total);
+    const parameters = new Float32Array(layout.total);
     const given = first ? inputs : { image };
-    const terms = await program.run(weights, given, flat);
+    const terms = await program.run(weights, given, parameters);
     await program.release();
     if (first) {
       for (const [term, { shape }] of Object.entries(values)) found.set(term, list(terms[term]!, ...shape));
       for (const term of Object.keys(loss.outputs)) found.set(`(${term})`, one(terms[term]![0]!));
     }
-    for (const [place, numbers] of gradientsFrom(layout, flat)) found.set(`${prefix}/${place}`, numbers);
-    found.set(`(norm of ${prefix})`, one(Math.sqrt(squares(flat))));
+    for (const [place, numbers] of gradientsFrom(layout, parameters))
+      found.set(`${prefix}/${place}`, numbers);
+    found.set(`(norm of ${prefix})`, one(Math.sqrt(squares(parameters))));
   }
   return found;
 }
 
 /** From the output backwards. */
-const gradientsFrom = (layout: ParameterBuffer, flat: Float32Array): [string, Numbers][] =>
-  [...layout.places]
+const gradientsFrom = (layout: ParameterBuffer, parameters: Float32Array): [string, Numbers][] =>
+  [...layout.slices]
     .reverse()
-    .map(([place, { shape }]) => [place, { data: layout.view(flat, place), shape }]);
+    .map(([place, { shape }]) => [place, { data: layout.view(parameters, place), shape }]);
 
 async function wanted(
   golden: AutoencoderJson,

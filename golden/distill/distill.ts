@@ -32,7 +32,7 @@ const known = [
   /^(teacher|student-init-.+|vae-kl|vae-tiny)$/,
 ];
 
-export const distil: Section = async (context) => {
+export const distill: Section = async (context) => {
   const set = await distillFolder(context);
   const all = nets(set);
   const rows: Row[] = [];

@@ -12,7 +12,7 @@ import { allTerms, feeds, lossOf, type Nets, type Step, type Student } from "./n
 import { setNamed } from "./student.js";
 
 /** One run of a program; `flat` holds all gradients in the student's layout. */
-export type Pulled = { readonly terms: Readonly<Record<string, number>>; readonly flat: Float32Array };
+export type Pulled = { readonly terms: Readonly<Record<string, number>>; readonly parameters: Float32Array };
 
 /** The parts of the total loss that stand in the golden data by themselves; `feat` is the last two. */
 const parts = ["task", "out", "feat_sa", "feat_lf"] as const;
@@ -43,12 +43,12 @@ export function puller(student: Student, all: Nets): Puller {
   const run = async (step: Step, more: Readonly<Record<string, Values>> = {}, v = false) => {
     const { epsilon, v: velocity } = await all.schedules();
     const taught = await all.taught("step");
-    const flat = new Float32Array(student.layout.total);
+    const parameters = new Float32Array(student.layout.total);
     const schedule = v ? velocity : epsilon;
     const inputs = feeds(step.wanted, await all.batch("step"), taught, { schedule, more });
-    const results = await step.program.run(student.weights(), inputs, flat);
+    const results = await step.program.run(student.weights(), inputs, parameters);
     const terms = Object.entries(results).map(([name, values]) => [name, values[0]!]);
-    return { terms: Object.fromEntries(terms), flat };
+    return { terms: Object.fromEntries(terms), parameters: parameters };
   };
   const byTerm = once(async () => factoredStep(student, all, await size()));
   const factored = async (chosen: readonly Part[], weights?: Float32Array, v = false) => {

@@ -120,7 +120,7 @@ async function loadStudent(
   const any: StepSize = { batch: 1, height: 16, width: 16, tokens: 7 };
   const layout = layoutOf(lossOf(config, pairs("koala"), any, { weights: allTerms }).loss);
   const initial = new Float32Array(layout.total);
-  for (const name of layout.places.keys()) layout.view(initial, name).set(await readFloats(stored, name));
+  for (const name of layout.slices.keys()) layout.view(initial, name).set(await readFloats(stored, name));
   const step = oncePer(async (key) => {
     const [name, size] = JSON.parse(key) as [FeatureSet, StepSize];
     const { loss, wanted } = lossOf(config, pairs(name), size, { weights: allTerms });

@@ -159,35 +159,35 @@ function wantedLosses({ losses, variants, pairs, feature_sets }: StepJson): Gold
   ]);
 }
 
-const length = (flat: ArrayLike<number>): number => {
+const length = (parameters: ArrayLike<number>): number => {
   let sum = 0;
-  for (let i = 0; i < flat.length; i++) sum += flat[i]! ** 2;
+  for (let i = 0; i < parameters.length; i++) sum += parameters[i]! ** 2;
   return Math.sqrt(sum);
 };
 
 /** From the output backwards, where a gradient first goes wrong; then all as one vector, and its length. */
-function everyGradient(layout: ParameterBuffer, { flat }: Pulled): Computed {
-  const each = [...layout.places]
+function everyGradient(layout: ParameterBuffer, { parameters }: Pulled): Computed {
+  const each = [...layout.slices]
     .reverse()
-    .map(([name, { shape }]): [string, Numbers] => [name, { data: layout.view(flat, name), shape }]);
+    .map(([name, { shape }]): [string, Numbers] => [name, { data: layout.view(parameters, name), shape }]);
   return new Map([
     ...each,
-    ["(all)", list(flat)],
-    ["(norm)", one(length(flat))],
+    ["(all)", list(parameters)],
+    ["(norm)", one(length(parameters))],
     ["(count)", one(each.length)],
   ]);
 }
 
 async function wantedGradients(layout: ParameterBuffer, file: GoldenFile, norm: number): Promise<Golden> {
   const wanted = new Map<string, Wanted>();
-  const flat = new Float32Array(layout.total);
+  const parameters = new Float32Array(layout.total);
   for (const name of file.names) {
     const numbers = await file.expected(name);
     wanted.set(name, near.wantedGradient(numbers, norm, near.gradient));
-    if (layout.places.has(name)) layout.view(flat, name).set(numbers.data as Float32Array);
+    if (layout.slices.has(name)) layout.view(parameters, name).set(numbers.data as Float32Array);
   }
   return wanted
-    .set("(all)", { bound: near.gradientVector, numbers: list(flat) })
+    .set("(all)", { bound: near.gradientVector, numbers: list(parameters) })
     .set("(norm)", { bound: near.gradientNorm, numbers: one(norm) })
     .set("(count)", { bound: equal, numbers: one(file.names.length) });
 }
@@ -203,16 +203,16 @@ async function termGradients(
   for (const name of names) {
     const term = name.slice(0, name.indexOf("/"));
     const place = name.slice(term.length + 1);
-    const { flat } = await pull.term(term);
-    const { shape } = layout.places.get(place) ?? { shape: [] };
-    computed.set(name, { data: layout.view(flat, place), shape });
+    const { parameters } = await pull.term(term);
+    const { shape } = layout.slices.get(place) ?? { shape: [] };
+    computed.set(name, { data: layout.view(parameters, place), shape });
   }
   for (const norm of Object.keys(golden.grad_norms)) {
     const pulled = await (norm.startsWith("total") ? pull.total(setOf(norm)) : pull.term(norm));
-    computed.set(`(norm of ${norm})`, one(length(pulled.flat)));
+    computed.set(`(norm of ${norm})`, one(length(pulled.parameters)));
   }
   for (const variant of Object.keys(golden.variants))
-    computed.set(`(norm of ${variant})`, one(length((await pull.variant(variant)).flat)));
+    computed.set(`(norm of ${variant})`, one(length((await pull.variant(variant)).parameters)));
   return computed;
 }
 

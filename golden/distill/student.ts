@@ -9,7 +9,7 @@ import { type FeatureSet, featurePairs, featureSets } from "../../src/train/feat
 import { initialisation, unetWeights } from "../../src/train/initialisation.js";
 import { layerRules, teacherLayer } from "../../src/train/layer-mapping.js";
 import { trainingOptions } from "../../src/train/options.js";
-import { type StepSize, stepInputs, watchedUnet } from "../../src/train/step.js";
+import { type StepSize, stepInputs, unetWithFeatures } from "../../src/train/step.js";
 import { studentConfig, studentNames } from "../../src/train/student.js";
 import { type Computed, list, type Numbers, type Row, type Wanted } from "../row.js";
 import { equal } from "../tolerances.js";
@@ -233,6 +233,6 @@ const lowestDepth = ({ down }: UNetConfig): number => down.at(-1)!.depths?.[0] ?
 function shapesAt(c: UNetConfig, paths: readonly string[], latent: readonly number[]) {
   const [batch, , height, width] = latent as [number, number, number, number];
   const size: StepSize = { batch, height, width, tokens: 77 };
-  const { at } = watchedUnet(new Params(tracing()), c, stepInputs(c, size), paths);
+  const { at } = unetWithFeatures(new Params(tracing()), c, stepInputs(c, size), paths);
   return new Map([...at].map(([path, x]) => [path, x.shape]));
 }

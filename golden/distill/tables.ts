@@ -252,12 +252,12 @@ async function droppedCaptions(file: GoldenFile): Promise<Computed> {
       const given = { promptEmbeds: row(prompts.data, i), pooled: row(pooled.data, i) };
       return dropCaption(rule, given, { text: drop === 1, pooled: drop === 1 }, empty);
     });
-    const flat = (parts: readonly Float32Array[]) => Float32Array.from(parts.flatMap((x) => [...x]));
+    const parameters = (parts: readonly Float32Array[]) => Float32Array.from(parts.flatMap((x) => [...x]));
     computed.set(`${name}/prompt_embeds`, {
-      data: flat(rows.map((r) => r.promptEmbeds)),
+      data: parameters(rows.map((r) => r.promptEmbeds)),
       shape: prompts.shape,
     });
-    computed.set(`${name}/pooled`, { data: flat(rows.map((r) => r.pooled!)), shape: pooled.shape });
+    computed.set(`${name}/pooled`, { data: parameters(rows.map((r) => r.pooled!)), shape: pooled.shape });
   }
   return computed;
 }

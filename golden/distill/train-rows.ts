@@ -91,25 +91,25 @@ function computedOf(
     put("norm_after", Math.sqrt(used.reduce((sum, g) => sum + g * g, 0)));
   }
   for (const name of sumsOf(variant, golden)) {
-    const flat = flatOf(name, run);
-    computed.set(`(l2 of ${name})`, one(Math.sqrt(flat.reduce((sum, x) => sum + x * x, 0))));
-    computed.set(`(sum of ${name})`, one(flat.reduce((sum, x) => sum + x, 0)));
+    const parameters = parametersOf(name, run);
+    computed.set(`(l2 of ${name})`, one(Math.sqrt(parameters.reduce((sum, x) => sum + x * x, 0))));
+    computed.set(`(sum of ${name})`, one(parameters.reduce((sum, x) => sum + x, 0)));
   }
-  const tensor = (flat: Float32Array, place: string): Numbers => ({
-    data: layout.view(flat, place),
-    shape: layout.places.get(place)!.shape,
+  const tensor = (parameters: Float32Array, place: string): Numbers => ({
+    data: layout.view(parameters, place),
+    shape: layout.slices.get(place)!.shape,
   });
   for (const { kind, update, file } of files) {
     const label = `${kind}-step${update}`;
-    const flat = kind === "ema" ? firstOf(run.averages) : run.log[update - 1]!.weights;
-    const known = file.names.filter((name) => layout.places.has(name));
-    for (const name of known) computed.set(`${label} ${name}`, tensor(flat, name));
-    computed.set(`${label} (all)`, joined(known.map((name) => tensor(flat, name))));
-    computed.set(`${label} (count)`, one(layout.places.size));
+    const parameters = kind === "ema" ? firstOf(run.averages) : run.log[update - 1]!.weights;
+    const known = file.names.filter((name) => layout.slices.has(name));
+    for (const name of known) computed.set(`${label} ${name}`, tensor(parameters, name));
+    computed.set(`${label} (all)`, joined(known.map((name) => tensor(parameters, name))));
+    computed.set(`${label} (count)`, one(layout.slices.size));
   }
   const parts = mine.map((name): [string, Numbers] => {
-    const { flat, place } = partOf(name, run);
-    return [name, tensor(flat, place)];
+    const { parameters, place } = partOf(name, run);
+    return [name, tensor(parameters, place)];
   });
   for (const [name, numbers] of parts) computed.set(name, numbers);
   for (const group of groupsOf(mine))
@@ -172,19 +172,22 @@ function boundOf(name: string): Bound {
 }
 
 /** exp_avg/P, exp_avg_sq/P, ema/SETTING/P, VARIANT/weights/P, VARIANT/grad_stepN/P, VARIANT/grad_last/P. */
-function partOf(name: string, { log, state, averages }: Trained): { flat: Float32Array; place: string } {
+function partOf(
+  name: string,
+  { log, state, averages }: Trained,
+): { parameters: Float32Array; place: string } {
   const [first, second, ...rest] = name.split("/") as [string, string, ...string[]];
-  if (first === "exp_avg") return { flat: state.mean, place: second };
-  if (first === "exp_avg_sq") return { flat: state.square, place: second };
+  if (first === "exp_avg") return { parameters: state.mean, place: second };
+  if (first === "exp_avg_sq") return { parameters: state.square, place: second };
   const place = rest.join("/");
-  if (first === "ema") return { flat: averages.get(second)!, place };
-  if (second === "weights") return { flat: state.weights, place };
-  if (second === "grad_last") return { flat: log.at(-1)!.used, place };
+  if (first === "ema") return { parameters: averages.get(second)!, place };
+  if (second === "weights") return { parameters: state.weights, place };
+  if (second === "grad_last") return { parameters: log.at(-1)!.used, place };
   const step = Number(/^grad_step(\d+)$/.exec(second)?.[1] ?? unknown(name));
-  return { flat: log[step - 1]!.used, place };
+  return { parameters: log[step - 1]!.used, place };
 }
 
-function flatOf(name: string, { log, initial, state, averages }: Trained): Float32Array {
+function parametersOf(name: string, { log, initial, state, averages }: Trained): Float32Array {
   const [, kind, update] = /^(|ema_)step(\d+)$/.exec(name) ?? [];
   if (update === undefined) return state.weights;
   if (kind === "ema_") return firstOf(averages);

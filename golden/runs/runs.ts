@@ -49,7 +49,7 @@ async function expectedOf(at: string, outputs: Run["outputs"]): Promise<Golden> 
   const lost = Object.keys(outputs).find((name) => !file.names.includes(name));
   if (lost !== undefined)
     throw new Error(`${path.basename(at)}.safetensors: must hold ${lost}, which its json lists`);
-  const fromPicture = file.names.some((name) => name.startsWith("vae_encode."));
+  const fromRgbImage = file.names.some((name) => name.startsWith("vae_encode."));
   const all: [string, Numbers][] = [];
   for (const name of file.names) {
     const numbers = await file.expected(name);
@@ -60,7 +60,10 @@ async function expectedOf(at: string, outputs: Run["outputs"]): Promise<Golden> 
       all.push([`png[${i}]`, await png(`${at}${i === 0 ? "" : `.${i}`}.png`)]);
   }
   return new Map(
-    all.map(([name, numbers]) => [name, { bound: ofRun(name, numbers, { fromPicture }), numbers }]),
+    all.map(([name, numbers]) => [
+      name,
+      { bound: ofRun(name, numbers, { fromRgbImage: fromRgbImage }), numbers },
+    ]),
   );
 }
 

@@ -26,11 +26,11 @@ export async function tracedRun(
   }
   const { timesteps, sigmas } = pipeline.scheduler;
   const steps: Step[] = [];
-  const painting = pipeline.run(prepared);
-  let next = await painting.next();
+  const running = pipeline.run(prepared);
+  let next = await running.next();
   while (!next.done) {
     steps.push(next.value);
-    next = await painting.next();
+    next = await running.next();
   }
   return new Map<string, Numbers>([
     ...conditionsOf(prepared),
@@ -41,7 +41,7 @@ export async function tracedRun(
     ["initial_latents", list(prepared.latents, ...prepared.shape)],
     ["timesteps", list(steps.map((step) => step.timestep))],
     ...steps.flatMap((step) => stepTensors(step, prepared)),
-    ...(await pictures(pipeline, prepared, next.value)),
+    ...(await files(pipeline, prepared, next.value)),
   ]);
 }
 
@@ -124,7 +124,7 @@ function watchEncoder(pipeline: DiffusionPipeline): Map<string, Numbers> {
 }
 
 /** The last latents, what the autoencoder is given, its image in 0..1 and the bytes that would be saved. */
-async function pictures(
+async function files(
   pipeline: DiffusionPipeline,
   { shape, request }: Prepared,
   { latents, images }: GenerateResult,

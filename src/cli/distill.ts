@@ -67,10 +67,10 @@ export function distillCommand(): Command {
       "after",
       "\nExample:\n  koala distill -t ./sdxl -d ./images -o ./mine --student koala-700m -s 10000\n",
     )
-    .action(distil);
+    .action(distill);
 }
 
-async function distil(flags: Flags): Promise<void> {
+async function distill(flags: Flags): Promise<void> {
   const options = trainingOptions(trainingRequest(flags));
   const teacherConfig = await readJson(path.join(flags.teacher, "unet", "config.json"));
   const named = flags.student.endsWith(".json") ? await readJson(flags.student) : flags.student;
@@ -136,7 +136,7 @@ async function distil(flags: Flags): Promise<void> {
         data: path.basename(data),
       },
       save: (unet) => save(unet),
-      paint: (step) => generateSamples(output, step, options.validationPrompts, engine),
+      generateSamples: (step) => generateSamples(output, step, options.validationPrompts, engine),
     };
     if (flags.phase === "teacher") return await teacherPhase(setup, stored!, progress, signal, say);
     const job = distillationTask(setup);

@@ -33,7 +33,7 @@ beforeAll(async () => {
   await sharp(half, { raw: { ...raw, channels: 1 } })
     .png()
     .toFile(at("mask.png"));
-  await painted("base.png", "a red bicycle", "--seed", "7", "-g", "3.5", "--scheduler", "heun");
+  await generated("base.png", "a red bicycle", "--seed", "7", "-g", "3.5", "--scheduler", "heun");
 });
 
 afterEach(() => void vi.restoreAllMocks());
@@ -55,7 +55,7 @@ async function koala(...words: string[]): Promise<string> {
   return said;
 }
 
-const painted = (output: string, ...words: string[]) =>
+const generated = (output: string, ...words: string[]) =>
   koala("-m", model, ...size, "-o", at(output), ...words);
 
 const seedOf = async (name: string) => ["--seed", String((await readRequest(at(name))).request.seed)];
@@ -88,13 +88,13 @@ describe("--from generates the same file again", () => {
       [hard, "-n", "grün, ugly", "--spacing", "trailing"],
     ],
   ])("%s", async (_, name, words) => {
-    await painted(name, ...words);
+    await generated(name, ...words);
     await koala("--from", at(name), "-q", "-o", at(`again-${name}`));
     expect((await bytesOf(`again-${name}`)).equals(await bytesOf(name))).toBe(true);
   });
 
   it("an image out of the middle of a batch, with its own seed", async () => {
-    await painted("batch.png", "one", "two", "--count", "2", "--seed", "40");
+    await generated("batch.png", "one", "two", "--count", "2", "--seed", "40");
     expect((await readRequest(at("batch-4.png"))).request).toMatchObject({ prompt: "two", seed: 43n });
     await koala("--from", at("batch-4.png"), "-q", "-o", at("fourth.png"));
     expect((await bytesOf("fourth.png")).equals(await bytesOf("batch-4.png"))).toBe(true);
@@ -102,7 +102,7 @@ describe("--from generates the same file again", () => {
 
   it("an inpainted one, whose images are found by their hashes even if they moved", async () => {
     const sources = ["--image", at("begin.png"), "--mask", at("mask.png"), "--strength", "0.9"];
-    await painted("inpainted.png", "x", ...sources);
+    await generated("inpainted.png", "x", ...sources);
     await koala("--from", at("inpainted.png"), "-q", "-o", at("inpainted-2.png"));
     expect((await bytesOf("inpainted-2.png")).equals(await bytesOf("inpainted.png"))).toBe(true);
     await rename(at("begin.png"), at("moved.png"));
@@ -118,12 +118,12 @@ describe("--from generates the same file again", () => {
   });
 
   it("one that goes on from an image generated so far, unless a strength takes its place", async () => {
-    await painted("going.png", "x", "--image", at("begin.png"), "--denoising-start", "0.5");
+    await generated("going.png", "x", "--image", at("begin.png"), "--denoising-start", "0.5");
     await koala("--from", at("going.png"), "-q", "-o", at("going-2.png"));
     expect((await bytesOf("going-2.png")).equals(await bytesOf("going.png"))).toBe(true);
     expect((await readRequest(at("going.png"))).request.denoisingStart).toBe(0.5);
     await koala("--from", at("going.png"), "--strength", "0.9", "-q", "-o", at("going-3.png"));
-    await painted(
+    await generated(
       "strong.png",
       "x",
       "--image",
@@ -144,7 +144,7 @@ describe("--from generates the same file again", () => {
       `${golden}lora/koala-1b-tiny-kohya.safetensors`,
     ];
     const unet = path.join(model, "unet/diffusion_pytorch_model.safetensors");
-    await painted("parts.png", "x", "--vae", path.join(golden, "taesd-tiny"), "--unet", unet, ...loras);
+    await generated("parts.png", "x", "--vae", path.join(golden, "taesd-tiny"), "--unet", unet, ...loras);
     await koala("--from", at("parts.png"), "-q", "-o", at("parts-2.png"));
     expect((await bytesOf("parts-2.png")).equals(await bytesOf("parts.png"))).toBe(true);
   });
@@ -159,11 +159,11 @@ describe("--from generates the same file again", () => {
     const hub = await startHub({ "o/parts": { commits: { [commit]: files }, refs: { main: commit } } });
     vi.stubEnv("HF_HOME", at("hub"));
     vi.stubEnv("HF_ENDPOINT", hub.url);
-    await painted("hub.png", "x", "--vae", "o/parts", "--lora", "o/parts:0.5");
+    await generated("hub.png", "x", "--vae", "o/parts", "--lora", "o/parts:0.5");
     await hub.close();
     await koala("--from", at("hub.png"), "-q", "-o", at("hub-2.png"));
     expect((await bytesOf("hub-2.png")).equals(await bytesOf("hub.png"))).toBe(true);
-    await painted(
+    await generated(
       "files.png",
       "x",
       "--vae",
@@ -215,7 +215,7 @@ describe("beside --from", () => {
       "-o",
       at("other.png"),
     );
-    await painted("direct.png", "a blue one", "-s", "1", "--seed", "9", "-g", "3.5", "--scheduler", "heun");
+    await generated("direct.png", "a blue one", "-s", "1", "--seed", "9", "-g", "3.5", "--scheduler", "heun");
     expect((await bytesOf("other.png")).equals(await bytesOf("direct.png"))).toBe(true);
   });
 
@@ -273,7 +273,7 @@ describe("a written image", () => {
   });
 
   it("of --no-metadata says nothing", async () => {
-    await painted("bare.png", "a secret prompt", "--no-metadata", "-s", "1");
+    await generated("bare.png", "a secret prompt", "--no-metadata", "-s", "1");
     const bytes = await bytesOf("bare.png");
     expect(await readTexts(bytes)).toEqual({});
     for (const word of ["secret", "Steps", "koala", "trainedAlgorithmicMedia", "my-model", "Exif"])
@@ -282,7 +282,7 @@ describe("a written image", () => {
   });
 
   it("has the text that A1111 reads", async () => {
-    await painted("text.png", "a cat, (red:1.2)", "-n", "ugly", "--seed", "5", "--scheduler", "euler-a");
+    await generated("text.png", "a cat, (red:1.2)", "-n", "ugly", "--seed", "5", "--scheduler", "euler-a");
     expect((await readTexts(at("text.png"))).parameters).toMatch(
       /^a cat, \(red:1\.2\)\nNegative prompt: ugly\nSteps: 2, Sampler: Euler a, CFG scale: 5, Seed: 5, Size: 64x96, Model: my-model, RNG: CPU, Version: koala-diffusion \d/,
     );

@@ -34,7 +34,7 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
     if (latest === undefined) throw unknown(option, part.name, part.fingerprint);
     return latest;
   };
-  const picture = async (option: string, own: string | undefined, recorded: ImageMetadata["image"]) => {
+  const source = async (option: string, own: string | undefined, recorded: ImageMetadata["image"]) => {
     if (own === undefined) return recorded && found(option, recorded.name, recorded.sha256);
     if (recorded && (await hashIn(own)) !== recorded.sha256)
       say(`${option}: another image than ${recorded.name ?? "the one generated from"}`);
@@ -52,8 +52,8 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
     unet: given.unet ?? (model?.unet && (await place("--unet", model.unet))),
     vae: given.vae ?? (model?.vae && (await place("--vae", model.vae))),
     lora: given.lora ?? (await loras()),
-    image: await picture("--image", given.image, image),
-    mask: await picture("--mask", given.mask, mask),
+    image: await source("--image", given.image, image),
+    mask: await source("--mask", given.mask, mask),
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Sources;
 }

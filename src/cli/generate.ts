@@ -142,7 +142,7 @@ async function generate(words: string[], given: Options): Promise<void> {
       const first = seedAfter(seed, i * options.count);
       const request = { ...chosen.request, prompt, seed: first, numImagesPerPrompt: options.count, signal };
       const started = performance.now();
-      const images = await paint(pipeline, request, progress);
+      const images = await generateShown(pipeline, request, progress);
       const seconds = (performance.now() - started) / 1000;
       const numbered = { index: i * options.count, seed: first, metadata: options.metadata };
       const { files, failure } = await output.save(images, numbered);
@@ -347,7 +347,7 @@ function savedRequest(
   );
 }
 
-async function paint(pipeline: DiffusionPipeline, request: GenerateRequest, progress: Progress) {
+async function generateShown(pipeline: DiffusionPipeline, request: GenerateRequest, progress: Progress) {
   const run = pipeline.stream(request);
   let [next, started] = [await run.next(), performance.now()];
   let begun = false;

@@ -5,7 +5,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { defaultLimits } from "../jobs/limits.js";
-import { checkUrl, placeOf } from "../jobs/redis/connection.js";
+import { addressOf, checkUrl } from "../jobs/redis/connection.js";
 import { queueOver } from "../jobs/redis/open.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { refusalLog } from "../server/refusals.js";
@@ -101,7 +101,7 @@ async function serve(options: Options): Promise<void> {
   if (port > 65535) throw new InvalidRequest("--port", port, `must be at most 65535, got ${port}.`);
   if (redis !== undefined) checkUrl(redis);
   const onError = redis === undefined ? printError : outageReporter(redis);
-  const onOpen = () => say(pc.dim(`connected to ${placeOf(redis!)}`));
+  const onOpen = () => say(pc.dim(`connected to ${addressOf(redis!)}`));
   const key = options.apiKey ?? process.env.KOALA_API_KEY;
   const server = await serveModels({
     models: await folders(options),
@@ -114,7 +114,7 @@ async function serve(options: Options): Promise<void> {
       allowOrigins: allowOrigin,
       noAuth: !options.auth,
       onError,
-      onRefused: refusalLog((line) => say(`${pc.yellow("refused:")} ${line}`)),
+      onRejected: refusalLog((line) => say(`${pc.yellow("refused:")} ${line}`)),
     },
     ...(key !== undefined && { key }),
     ...(threads !== undefined && { threads }),

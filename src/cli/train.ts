@@ -179,7 +179,7 @@ async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<
         weights: partWeights(job.layout, flat, "unet"),
         textEncoders: new Map(names.map((name) => [name, partWeights(job.layout, flat, name)])),
       }),
-    paint: (step) => generateSamples(output, step, options.validationPrompts, engine),
+    generateSamples: (step) => generateSamples(output, step, options.validationPrompts, engine),
   });
   return job;
 }

@@ -3,7 +3,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { Command, InvalidArgumentError } from "commander";
-import { watchRun } from "../monitor/server.js";
+import { serveMonitor } from "../monitor/server.js";
 import { stopOnInterrupt } from "./terminal.js";
 
 export function watchCommand(): Command {
@@ -21,7 +21,7 @@ export function watchCommand(): Command {
     .option("--open", "open the page in the browser")
     .addHelpText("after", "\nExample:\n  koala watch ./my-student --open\n")
     .action(async (folder: string, options: { port: number; host: string; open?: boolean }) => {
-      const server = await watchRun(folder, options);
+      const server = await serveMonitor(folder, options);
       process.stdout.write(`${server.url}\n`);
       process.stderr.write("Ctrl-C stops watching; the run goes on.\n");
       if (options.open) openInBrowser(server.url);

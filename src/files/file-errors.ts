@@ -24,7 +24,7 @@ export function fileError(error: unknown, use: FileUse, path: string): unknown {
 }
 
 /** A FileError as it is to be told where another path, or another use of it, says more; any other error as it is. */
-export const retold = (error: unknown, use: FileUse, path: string): unknown =>
+export const described = (error: unknown, use: FileUse, path: string): unknown =>
   error instanceof FileError ? fileError(error.cause, use, path) : error;
 
 /** An error that names its path itself, as those of other packages do, as a FileError; any other as it is. */

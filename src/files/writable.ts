@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 import path from "node:path";
-import { retold, systemCode } from "./file-errors.js";
+import { described, systemCode } from "./file-errors.js";
 import { kindOf, makeFolder, rm, rmdir, statfs, writeFile, writeWhole } from "./file-system.js";
 
 /** A block of a disk: what is written into no file may fit on a full one. */
@@ -18,7 +18,7 @@ export async function checkWritable(folder: string): Promise<void> {
     await makeFolder(place);
     await writeFile(file, probe, { flag: "wx", flush: true });
   } catch (error) {
-    throw retold(error, "write", place);
+    throw described(error, "write", place);
   } finally {
     await rm(file, { force: true }).catch(() => undefined);
     // Only an empty folder goes, so one that another program has begun to use stays.

@@ -96,7 +96,10 @@ function cellScale({ columns, rows, cellWidth, cellHeight }: SheetContent): numb
 function wrappedRows(rows: readonly string[], size: number, cellWidth: number) {
   const most = Math.max(8 * size, cellWidth * 0.6);
   const lines = rows.map((label) => wrapped(label, size, most, 4));
-  return { lines, width: Math.ceil(Math.max(0, ...lines.flat().map((line) => textWidth(line, size, true)))) };
+  return {
+    lines,
+    width: Math.ceil(Math.max(0, ...lines.flat().map((line) => textWidth(line, size, true)))),
+  };
 }
 
 function heading(title: string, caption: string, size: number, room: number, margin: number) {

@@ -13,8 +13,8 @@ export function failureOf(thrown: unknown): JobFailure {
   if (error instanceof InvalidRequest)
     return { code: "invalid_request", message: error.message, field: error.field };
   if (error instanceof ModelError)
-    return { code: "model_error", message: placeless(error.message.replaceAll(error.file, ending)) };
-  if (error instanceof EngineError) return { code: "engine_error", message: placeless(error.message) };
+    return { code: "model_error", message: withoutPaths(error.message.replaceAll(error.file, ending)) };
+  if (error instanceof EngineError) return { code: "engine_error", message: withoutPaths(error.message) };
   return {
     code: "internal",
     message: "internal: the job failed, by a fault of the server. Its log says why.",
@@ -28,5 +28,5 @@ export const isForTheLog = (error: unknown): boolean => !(error instanceof Inval
 const ending = (file: string): string => file.split(path.sep).slice(-2).join("/");
 
 /** Other paths are cut to their last name, as in ONNX Runtime's messages. */
-const placeless = (message: string): string =>
+const withoutPaths = (message: string): string =>
   message.replace(/(^|[\s"'([=:])(?:[A-Za-z]:)?[\\/](?:[^\s"'()[\]:\\/]+[\\/])+/g, "$1");

@@ -115,11 +115,11 @@ describe.each([
       const [image] = images(
         await all(processor.process(resolvePartialRequest(wanted, models, defaultLimits), never)),
       );
-      const { image: picture } = await decodeImage(image!.bytes);
+      const { image: file } = await decodeImage(image!.bytes);
       const name = `lora-diffusers-${scale.toFixed(1)}.png`;
       const right = (await decodeImage(path.join(runs, name))).image;
-      expect(picture.data).toHaveLength(right.data.length);
-      const apart = [...picture.data].map((value, i) => Math.abs(value - right.data[i]!));
+      expect(file.data).toHaveLength(right.data.length);
+      const apart = [...file.data].map((value, i) => Math.abs(value - right.data[i]!));
       expect(Math.max(...apart)).toBeLessThanOrEqual(1);
       expect(apart.filter((level) => level > 0).length).toBeLessThan(apart.length / 100);
       const { record } = await readTexts(image!.bytes);

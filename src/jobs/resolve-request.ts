@@ -72,7 +72,7 @@ export function resolvePartialRequest(
     previews: partial.previews ?? false,
     warnings: [...(partial.warnings ?? []), ...warnings],
   };
-  checkOrder(request, model);
+  checkTogether(request, model);
   return request;
 }
 
@@ -150,7 +150,7 @@ function checkLimits({ width, height, steps, count }: Settings, limits: Limits):
 }
 
 /** What the pipeline would refuse, refused now and under the field's name here. */
-function checkOrder(request: JobRequest, model: ServedModel): void {
+function checkTogether(request: JobRequest, model: ServedModel): void {
   const { settings, image, mask } = request;
   const { sizeMultiple, defaults, pipeline } = model.info;
   try {

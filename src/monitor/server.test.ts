@@ -12,7 +12,7 @@ import { page } from "./page.js";
 import { pageScript } from "./page-script.js";
 import { writeRun } from "./run.js";
 import { progress } from "./run-watcher.js";
-import { hostAllowed, type WatchServer, watchRun } from "./server.js";
+import { hostAllowed, type MonitorServer, serveMonitor } from "./server.js";
 
 const png = Buffer.from("89504e470d0a1a0a", "hex");
 const row = (step: number): StepMetrics => ({
@@ -21,24 +21,24 @@ const row = (step: number): StepMetrics => ({
 });
 
 let folder: string;
-let server: WatchServer;
+let server: MonitorServer;
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "koala-watch-"));
   const run = { command: "distill", started: "2026-11-22T10:00:00Z", steps: 10 };
   await writeRun(folder, { ...run, models: { teacher: "sdxl" }, options: { seed: 7 } });
   for (const step of [1, 2, 3]) await appendMetrics(folder, row(step));
-  await paint("step-000002", "a koala");
+  await generate("step-000002", "a koala");
   await mkdir(path.join(folder, "samples/step-000003"));
   await writeFile(path.join(folder, "samples/secret.png"), "secret");
   await writeFile(path.join(folder, "secret.png"), "secret");
-  server = await watchRun(folder, { port: 0, everyMs: 20 });
+  server = await serveMonitor(folder, { port: 0, everyMs: 20 });
 });
 afterAll(async () => {
   await server.close();
   await rm(folder, { recursive: true });
 });
 
-async function paint(step: string, prompt: string): Promise<void> {
+async function generate(step: string, prompt: string): Promise<void> {
   const at = path.join(folder, "samples", step);
   await mkdir(at, { recursive: true });
   await writeFile(path.join(at, "0.png"), png);
@@ -122,12 +122,12 @@ describe("koala watch's server", () => {
     await heard("retry");
     await appendMetrics(folder, row(4));
     await heard('event: metrics\ndata: {"rows":[{"step":4,');
-    await paint("step-000004", "a koala");
+    await generate("step-000004", "a koala");
     await heard('event: samples\ndata: {"steps":[2,4]}');
     await writeFile(path.join(folder, "samples/step-000004/prompts.json"), "{");
     await heard("event: problem");
     expect(((await getJson("/state.json")) as Json).problem).toContain("step-000004/prompts.json");
-    await paint("step-000004", "a koala");
+    await generate("step-000004", "a koala");
     await heard("event: problem\ndata: {}");
     stop.abort();
   });
@@ -185,7 +185,7 @@ describe("koala watch's server", () => {
   });
 
   it("closes while a page is listening", async () => {
-    const other = await watchRun(folder, { port: 0, everyMs: 20 });
+    const other = await serveMonitor(folder, { port: 0, everyMs: 20 });
     const gone = new Promise((resolve) => {
       const listening = request(new URL("/events", other.url), (response) => {
         response.on("error", () => {}).on("close", resolve);
@@ -200,13 +200,13 @@ describe("koala watch's server", () => {
 
   it("says clearly that a folder is no run, and that a port is taken", async () => {
     const none = path.join(folder, "samples");
-    await expect(watchRun(none, { port: 0 })).rejects.toMatchObject({
+    await expect(serveMonitor(none, { port: 0 })).rejects.toMatchObject({
       name: "InvalidRequest",
       field: "folder",
     });
-    await expect(watchRun(none, { port: 0 })).rejects.toThrow(/which has no run\.json/);
+    await expect(serveMonitor(none, { port: 0 })).rejects.toThrow(/which has no run\.json/);
     const taken = Number(new URL(server.url).port);
-    await expect(watchRun(folder, { port: taken })).rejects.toThrow(`port: must be free, got ${taken}`);
+    await expect(serveMonitor(folder, { port: taken })).rejects.toThrow(`port: must be free, got ${taken}`);
   });
 });
 

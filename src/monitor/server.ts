@@ -13,7 +13,7 @@ import type { Panel, PanelOptions } from "./panels.js";
 import { type News, RunWatcher } from "./run-watcher.js";
 import { samplePath } from "./samples.js";
 
-export type WatchOptions = {
+export type MonitorOptions = {
   /** 0 takes any free port. */
   port?: number;
   host?: string;
@@ -21,10 +21,10 @@ export type WatchOptions = {
   everyMs?: number;
 };
 
-export type WatchServer = { url: string; close: () => Promise<void> };
+export type MonitorServer = { url: string; close: () => Promise<void> };
 
 /** Serves the run in `folder` until closed; throws an InvalidRequest if it is no run or the port is taken. */
-export async function watchRun(folder: string, options: WatchOptions = {}): Promise<WatchServer> {
+export async function serveMonitor(folder: string, options: MonitorOptions = {}): Promise<MonitorServer> {
   const { port = 7020, host = "127.0.0.1", everyMs = 1000 } = options;
   const watcher = await RunWatcher.open(folder, { everyMs });
   const server = createServer((request, response) => {

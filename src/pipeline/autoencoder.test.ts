@@ -83,7 +83,7 @@ describe("another autoencoder", () => {
     expect(fromFile).toEqual(await decoded(folder, latents, 8, 8));
 
     const image = { data: new Uint8Array(64 * 64 * 3).fill(90), width: 64, height: 64 };
-    const painted = async (vae: string) => {
+    const generated = async (vae: string) => {
       const pipe = await DiffusionPipeline.fromPretrained(model, { threads: 1, vae });
       try {
         return (await pipe.generate({ prompt: "a boat", image, numInferenceSteps: 4, seed: 3 })).images[0]!
@@ -92,13 +92,13 @@ describe("another autoencoder", () => {
         await pipe.close();
       }
     };
-    await expect(painted(file)).rejects.toThrow(
+    await expect(generated(file)).rejects.toThrow(
       "taesd_decoder.safetensors: must hold an encoder to begin with an image, got the decoder alone. " +
         "Put taesd_encoder.safetensors beside it, or give a folder that holds both.",
     );
     const encoder = ownFile("encoder", 0);
-    expect(await painted(file)).toEqual(await painted(folder));
-    await expect(painted(encoder)).rejects.toThrow(
+    expect(await generated(file)).toEqual(await generated(folder));
+    await expect(generated(encoder)).rejects.toThrow(
       "taesd_encoder.safetensors: must be TAESD's decoder, got the file of its encoder.",
     );
   });

@@ -283,8 +283,8 @@ export abstract class BasePipeline {
     for (let i = 0; i < batch; i++) {
       if (request.signal?.aborted) throw new Cancelled();
       const image = await this.decode(latents.subarray(i * size, (i + 1) * size), h, w);
-      const picture = toRgbImage(image, request.width, request.height);
-      images.push(new GeneratedImage(picture, request.seeds?.[i], records(i)));
+      const pixels = toRgbImage(image, request.width, request.height);
+      images.push(new GeneratedImage(pixels, request.seeds?.[i], records(i)));
     }
     return images;
   }

@@ -55,9 +55,9 @@ export function estimateMemory(components: Components, size: GenerationSize): Ru
   const texts = textEncoders.map(({ part, config }) => {
     return partBytes(part.name, part, states(scope(), config, { rule: "penultimate", batch: size.passes }));
   });
-  const picture = input("image", [{ B: 1 }, 3, { H: size.height }, { W: size.width }]);
+  const encoded = input("image", [{ B: 1 }, 3, { H: size.height }, { W: size.width }]);
   const encoder = size.encodes
-    ? [partBytes("vae encoder", vae.part, { moments: vae.encode(scope(), picture) })]
+    ? [partBytes("vae encoder", vae.part, { moments: vae.encode(scope(), encoded) })]
     : [];
   const out = traceUnet(scope(), unet.config, { batch: size.passes, height, width });
   const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: height }, { W: width }]);

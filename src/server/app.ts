@@ -25,14 +25,14 @@ export type AppOptions = Omit<Service, "clients" | "aliases" | "bodies" | "onErr
     guard: GuardOptions;
     page?: Page;
     /** Told in a line of every request that is refused. */
-    onRefused?: (line: string) => void;
+    onRejected?: (line: string) => void;
   };
 
 export function createApp({
   guard,
   page = new Map(),
   onError = () => {},
-  onRefused = () => {},
+  onRejected = () => {},
   ...rest
 }: AppOptions): OpenAPIHono {
   const bodies = new Bodies(rest.limits, (path) => imagePaths.has(path));
@@ -79,7 +79,7 @@ export function createApp({
   const answer = (c: Context, problem: Problem) => {
     if (problem.bug !== undefined) onError(problem.bug);
     // Nobody is refused who hung up.
-    if (!c.req.raw.signal.aborted) onRefused(refusalLine(c, problem));
+    if (!c.req.raw.signal.aborted) onRejected(refusalLine(c, problem));
     return answerProblem(c, problem);
   };
   app.onError((error, c) => answer(c, problemOf(error)));

@@ -13,13 +13,13 @@ import { JobFailed } from "./problem.js";
 export type OfJob = { id: string; event: JobEvent };
 
 /** Streams of events at once. */
-const mostWatching = 1000;
+const mostStreams = 1000;
 
 /** To tell one of them something takes about 0.03 ms: so long a rest keeps the thread free for others. */
 const restMs = 0.5;
 
 /** So few need no rest. */
-const fewWatching = 20;
+const fewStreams = 20;
 
 const rest = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
@@ -47,7 +47,7 @@ export class ClientTracker {
    * those that a later one replaces, only the last is then told. Busy where there are too many streams already.
    */
   watch(ids: readonly string[], signal: AbortSignal): AsyncGenerator<OfJob, void> {
-    if (this.#watching >= mostWatching) throw new Busy("followers of jobs");
+    if (this.#watching >= mostStreams) throw new Busy("followers of jobs");
     return this.#watch(ids, signal);
   }
 
@@ -58,7 +58,7 @@ export class ClientTracker {
         yield told;
         const { type } = told.event;
         const passes = type === "step" || type === "preview";
-        if (passes && this.#watching > fewWatching) await rest(this.#watching * restMs, signal);
+        if (passes && this.#watching > fewStreams) await rest(this.#watching * restMs, signal);
       }
     } finally {
       this.#watching--;

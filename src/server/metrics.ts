@@ -36,8 +36,8 @@ export function makeMetrics({ node = true } = {}): Metrics {
     labelNames: ["state", "model"] as const,
     registers,
   });
-  const pictures = new Counter({ name: "koala_images_total", help: "Images generated.", registers });
-  const painting = new Histogram({
+  const imageCount = new Counter({ name: "koala_images_total", help: "Images generated.", registers });
+  const generating = new Histogram({
     name: "koala_job_generation_seconds",
     help: "Time from a job's start to its end.",
     buckets: generationBuckets,
@@ -60,10 +60,10 @@ export function makeMetrics({ node = true } = {}): Metrics {
     },
     jobEnded: ({ state, settings, images, createdAt, startedAt, finishedAt }) => {
       jobs.inc({ state, model: settings.model });
-      pictures.inc(images.length);
+      imageCount.inc(images.length);
       if (startedAt === null) return;
       waiting.observe((startedAt - createdAt) / 1000);
-      if (finishedAt !== null) painting.observe((finishedAt - startedAt) / 1000);
+      if (finishedAt !== null) generating.observe((finishedAt - startedAt) / 1000);
     },
     watch: (queue) => {
       new Gauge({

@@ -39,7 +39,7 @@ export type ServeOptions = Omit<GuardOptions, "host"> & {
   openQueue?: OpenQueue;
   onError?: (error: unknown) => void;
   /** Told in a line of every request that is refused. */
-  onRefused?: (line: string) => void;
+  onRejected?: (line: string) => void;
 };
 
 /** `own` is what the folders describe; where others generate, their models come and go. */
@@ -79,7 +79,7 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   const guard = { host, allowHosts, allowOrigins, ...(key !== undefined && !noAuth && { key }) };
   const read = imageThreads();
   const page = await readPage();
-  const told = { onError, ...(options.onRefused && { onRefused: options.onRefused }) };
+  const told = { onError, ...(options.onRejected && { onRefused: options.onRejected }) };
   const app = createApp({ models: registry, aliases, limits, queue, read, metrics, guard, page, ...told });
   let listening: Listening;
   try {

@@ -83,7 +83,7 @@ export function autoencoderTask(setup: AutoencoderOptions): TrainingTask {
     layout,
     initialise: async (weights) => {
       const generator = new Generator(seed);
-      for (const name of layout.places.keys())
+      for (const name of layout.slices.keys())
         layout
           .view(weights, name)
           .set(begun ? await readFloats(begun, name) : randomWeight(name, shapes, generator));

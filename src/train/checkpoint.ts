@@ -6,7 +6,7 @@
 import { randomUUID } from "node:crypto";
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { retold } from "../files/file-errors.js";
+import { described } from "../files/file-errors.js";
 import {
   ifThere,
   kindOf,
@@ -68,11 +68,11 @@ export async function saveCheckpoint(
   try {
     await makeFolder(temporary);
     const tensors = arrays.flatMap((array) => {
-      const flat = state[array];
-      if (!flat) return [];
-      return [...layout.places].map(
+      const parameters = state[array];
+      if (!parameters) return [];
+      return [...layout.slices].map(
         ([key, { shape }]) =>
-          [`${array}/${key}`, { dtype: "F32" as const, shape, data: layout.view(flat, key) }] as const,
+          [`${array}/${key}`, { dtype: "F32" as const, shape, data: layout.view(parameters, key) }] as const,
       );
     });
     await writeSafetensors(path.join(temporary, "state.safetensors"), new Map(tensors));
@@ -81,7 +81,7 @@ export async function saveCheckpoint(
     await rename(temporary, path.join(parent, name(progress.step)));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined); // the first failure is the one to tell
-    throw retold(error, "write", checkpointFolder(folder, progress.step));
+    throw described(error, "write", checkpointFolder(folder, progress.step));
   }
   await removeOld(folder, keep);
 }
@@ -111,8 +111,8 @@ export async function loadCheckpoint(
   const at = checkpointFolder(folder, step);
   const file = await openSafetensors(path.join(at, "state.safetensors"));
   for (const array of arrays) {
-    const flat = state[array];
-    if (flat) await readInto(file, array, layout, flat);
+    const parameters = state[array];
+    if (parameters) await readInto(file, array, layout, parameters);
   }
   return (await readJson(path.join(at, "progress.json"))) as unknown as Progress;
 }
@@ -121,9 +121,9 @@ async function readInto(
   file: SafetensorsFile,
   array: string,
   layout: ParameterBuffer,
-  flat: Float32Array,
+  parameters: Float32Array,
 ): Promise<void> {
-  for (const [key, { shape }] of layout.places) {
+  for (const [key, { shape }] of layout.slices) {
     const found = file.tensors.get(`${array}/${key}`);
     if (found?.shape.join() !== shape.join()) {
       const got = found ? `[${found.shape.join(", ")}]` : "nothing";
@@ -132,6 +132,6 @@ async function readInto(
         `${array}/${key}: must be [${shape.join(", ")}], got ${got}. Was it written by this run?`,
       );
     }
-    layout.view(flat, key).set(await file.readFloats(`${array}/${key}`));
+    layout.view(parameters, key).set(await file.readFloats(`${array}/${key}`));
   }
 }

@@ -55,7 +55,7 @@ export async function parallelProgram(
   const shared = () => new Float32Array(new SharedArrayBuffer(4 * layout.total));
   const weights = shared();
   const program = lowerStep(loss, device);
-  const places = [...layout.places].map(([path, { shape }]) => [path, shape] as const);
+  const places = [...layout.slices].map(([path, { shape }]) => [path, shape] as const);
   const threads = Array.from({ length: parts }, () => {
     const gradient = shared();
     return { gradient, ask: start({ program, places, weights, gradient }) };

@@ -115,7 +115,7 @@ describe("The gradient of a 700M-shaped student", () => {
   it("has exactly the student's tensors, each of them filled and none of them idle", async () => {
     const job = distillationTask(setup(student(), {}));
     const shapes = unetWeights(unetConfig(student()));
-    expect([...job.layout.places].map(([name, { shape }]) => [name, shape])).toEqual([...shapes]);
+    expect([...job.layout.slices].map(([name, { shape }]) => [name, shape])).toEqual([...shapes]);
     const { gradient, images, next } = await gradientOf(job, await weightsOf(job));
     expect(gradient.every(Number.isFinite)).toBe(true);
     for (const name of shapes.keys())
@@ -131,7 +131,7 @@ describe("The gradient of a 700M-shaped student", () => {
     const weights = await weightsOf(job);
     const direction = new Generator(3).normal(weights.length);
     // Each tensor is moved by its own size, so that no layer's curvature drowns the others.
-    for (const name of job.layout.places.keys()) {
+    for (const name of job.layout.slices.keys()) {
       const [w, d] = [job.layout.view(weights, name), job.layout.view(direction, name)];
       const size = Math.hypot(...w) / Math.hypot(...d);
       d.set(d.map((x) => x * size));

@@ -191,7 +191,7 @@ async function initialise(
   const map = initialisation(config, unetConfig(teacher.config), { layers: options.initialLayers });
   const shapes = unetWeights(config);
   const generator = new Generator(options.seed);
-  for (const path of layout.places.keys()) {
+  for (const path of layout.slices.keys()) {
     const source = map.get(path);
     const values =
       source === undefined

@@ -58,7 +58,7 @@ const write = (output: string, change: Partial<ExportOptions> = {}) =>
 const doubled = (weights: Weights): Weights =>
   new Map([...weights].map(([k, { shape, data }]) => [k, { shape, data: data.map((x) => 2 * x) }]));
 
-async function paint(output: string) {
+async function generate(output: string) {
   const pipe = await DiffusionPipeline.fromPretrained(output, { threads: 1 });
   try {
     const request = { prompt: "a red bicycle", width: 64, height: 64, numInferenceSteps: 2, seed: 1 };
@@ -95,20 +95,20 @@ describe("an exported model", () => {
     expect(unet.metadata).toEqual({ format: "pt" });
     expect([...unet.tensors.keys()].sort()).toEqual([...student.weights.keys()].sort());
     for (const [name, { data }] of student.weights) expect(await unet.readFloats(name)).toEqual(data);
-    const image = await paint(folder("complete"));
+    const image = await generate(folder("complete"));
     expect(new Set(image).size).toBeGreaterThan(10);
   });
 
   test("is replaced in its trained weights alone, and generates otherwise afterwards", async () => {
     const output = folder("again");
     await write(output);
-    const before = await paint(output);
+    const before = await generate(output);
     await writeFile(path.join(output, "vae", "note.txt"), "kept");
     const inode = (await stat(path.join(output, "vae", "config.json"))).ino;
     await write(output, { weights: doubled(student.weights) });
     expect((await stat(path.join(output, "vae", "config.json"))).ino).toBe(inode);
     expect(await readFile(path.join(output, "vae", "note.txt"), "utf8")).toBe("kept");
-    expect(await paint(output)).not.toEqual(before);
+    expect(await generate(output)).not.toEqual(before);
     expect((await readdir(at)).filter((name) => name.endsWith(".partial"))).toEqual([]);
   });
 
@@ -135,8 +135,8 @@ describe("an exported model", () => {
   });
 
   test("takes a trained text encoder whose teacher's names have no text_model, as Transformers 5 writes them", async () => {
-    const flat = folder("flat-teacher");
-    await cp(teacher, flat, { recursive: true, dereference: true });
+    const parameters = folder("flat-teacher");
+    await cp(teacher, parameters, { recursive: true, dereference: true });
     const set = await resolveWeights(path.join(teacher, "text_encoder"));
     const [trained, stored] = [new Map<string, Weight>(), new Map<string, TensorData>()];
     for (const [name, { shape }] of set.tensors) {
@@ -145,10 +145,10 @@ describe("an exported model", () => {
       trained.set(name, { shape, data });
       stored.set(name.replace(/^text_model\./, ""), { dtype: "F32", shape, data });
     }
-    await writeFile(path.join(flat, "text_encoder", "model.safetensors"), serialize(stored));
+    await writeFile(path.join(parameters, "text_encoder", "model.safetensors"), serialize(stored));
     const output = folder("of-flat");
-    await write(output, { teacher: flat, textEncoders: new Map([["text_encoder", trained]]) });
-    expect(await paint(output)).toEqual(await paint(folder("complete")));
+    await write(output, { teacher: parameters, textEncoders: new Map([["text_encoder", trained]]) });
+    expect(await generate(output)).toEqual(await generate(folder("complete")));
   });
 
   test("links share the teacher's files where asked for, copies do not", async () => {
@@ -173,7 +173,7 @@ describe("an exported model", () => {
     for (const name of await files(folder("unlinked")))
       expect((await lstat(path.join(folder("unlinked"), name))).isFile()).toBe(true);
     expect(await files(folder("unlinked"))).toEqual([".koala-export.json", ...(await files(teacher))]);
-    expect((await paint(folder("unlinked"))).length).toBe(64 * 64 * 3);
+    expect((await generate(folder("unlinked"))).length).toBe(64 * 64 * 3);
   });
 
   test("takes one variant of the weights, by plain names, and marks absent parts", async () => {
@@ -217,7 +217,7 @@ describe("an exported model", () => {
       "diffusion_pytorch_model-00001-of-00001.safetensors",
       "diffusion_pytorch_model.safetensors.index.json",
     ]);
-    expect((await paint(folder("resharded"))).length).toBe(64 * 64 * 3);
+    expect((await generate(folder("resharded"))).length).toBe(64 * 64 * 3);
   });
 });
 
@@ -235,15 +235,15 @@ describe("in the folder of a run", () => {
     await run("run");
     await write(folder("run"));
     expect(await files(folder("run"))).toEqual(await whole());
-    const before = await paint(folder("run"));
+    const before = await generate(folder("run"));
     await write(folder("run"), { weights: doubled(student.weights) });
     expect(await files(folder("run"))).toEqual(await whole());
-    expect(await paint(folder("run"))).not.toEqual(before);
+    expect(await generate(folder("run"))).not.toEqual(before);
   });
 
   test("a move that was cut off leaves no model, and the next export completes it", async () => {
     await run("cut", [".koala-export.json", "vae/half", ".model.partial/unet/half"]);
-    await expect(paint(folder("cut"))).rejects.toThrow(/must be a Diffusers folder/);
+    await expect(generate(folder("cut"))).rejects.toThrow(/must be a Diffusers folder/);
     await write(folder("cut"));
     expect(await files(folder("cut"))).toEqual(await whole());
   });

@@ -81,10 +81,10 @@ export function finetuningTask(setup: FinetuningOptions): TrainingTask {
 /** The part of a joint run's weights that belongs to one part, under its own paths. */
 export function partWeights(
   layout: ParameterBuffer,
-  flat: Float32Array,
+  parameters: Float32Array,
   part: string,
 ): Map<string, { shape: Shape; data: Float32Array }> {
-  const own = [...layout.tensors(flat)].filter(([path]) => path.startsWith(`${part}.`));
+  const own = [...layout.tensors(parameters)].filter(([path]) => path.startsWith(`${part}.`));
   return new Map(own.map(([path, tensor]) => [path.slice(part.length + 1), tensor]));
 }
 
@@ -194,7 +194,7 @@ async function initialise(
     ...encoders.map((e, i) => [encoderName(i), e.weights] as const),
   ]);
   const generator = new Generator(options.seed);
-  for (const path of layout.places.keys()) {
+  for (const path of layout.slices.keys()) {
     const [part, own] = [path.slice(0, path.indexOf(".")), path.slice(path.indexOf(".") + 1)];
     const file = files.get(part);
     layout

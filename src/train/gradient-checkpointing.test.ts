@@ -121,7 +121,7 @@ it("A U-Net cut at its blocks has the whole program's losses and gradients, to 1
   const norm = (x: Float32Array) => Math.sqrt(x.reduce((sum, g) => sum + g * g, 0));
   const difference = whole.gradient.map((g, i) => g - cut.gradient[i]!);
   expect(norm(difference) / norm(whole.gradient)).toBeLessThan(1e-5);
-  for (const name of layout.places.keys()) {
+  for (const name of layout.slices.keys()) {
     const [d, g] = [layout.view(difference, name), layout.view(whole.gradient, name)];
     const largest = g.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
     // A tensor without influence has gradients of rounding alone, in both.

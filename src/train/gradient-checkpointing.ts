@@ -155,7 +155,7 @@ async function run(
     ...Object.fromEntries(
       [...part.params.values()].map((p) => [
         p,
-        { data: layout.view(weights, p), shape: layout.places.get(p)!.shape },
+        { data: layout.view(weights, p), shape: layout.slices.get(p)!.shape },
       ]),
     ),
     ...Object.fromEntries([...part.reads.values()].map((name) => [name, kept[name]!])),
@@ -182,7 +182,7 @@ async function run(
       if (target === undefined) terms[name] = floatsOf(value);
       else
         addTo(
-          layout.places.has(target) ? layout.view(into, target) : fresh(upstream, target, value),
+          layout.slices.has(target) ? layout.view(into, target) : fresh(upstream, target, value),
           floatsOf(value),
         );
     }

@@ -20,7 +20,7 @@ import { segmentsOf } from "./gradient-checkpointing.js";
 import { trainingDevice } from "./gradient-program.js";
 import { unetWeights } from "./initialisation.js";
 import type { LossWeights } from "./loss.js";
-import { type StepSize, type StudentTrace, stepInputs, studentTrace, watchedUnet } from "./step.js";
+import { type StepSize, type StudentTrace, stepInputs, studentTrace, unetWithFeatures } from "./step.js";
 import { type StudentName, studentConfig } from "./student.js";
 
 export type PlanRequest = {
@@ -189,7 +189,12 @@ const sizeOf = (tensors: Iterable<Tensor>) => [...tensors].reduce((sum, x) => su
 /** As `teacherTrace`, at a size of one's own. */
 function teacherGraph(c: UNetConfig, pairs: Setup["pairs"], size: StepSize): Record<string, Tensor> {
   const paths = new Set(pairs.map((pair) => pair.teacher));
-  const { output, at } = watchedUnet(new Params(tracing()), c, stepInputs(c, size, { open: true }), paths);
+  const { output, at } = unetWithFeatures(
+    new Params(tracing()),
+    c,
+    stepInputs(c, size, { open: true }),
+    paths,
+  );
   return { output, ...Object.fromEntries(at) };
 }
 

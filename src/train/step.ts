@@ -45,15 +45,15 @@ export function stepInputs(c: UNetConfig, size: StepSize, { open = false } = {})
 }
 
 /** A forward pass with the results of the layers at `paths`. */
-export type WatchedUnet = { output: Tensor; at: ReadonlyMap<string, Tensor> };
+export type UnetWithFeatures = { output: Tensor; at: ReadonlyMap<string, Tensor> };
 
 /** Traces the U-Net and keeps what the layers at `paths` give. `p` is the root of the weights. */
-export function watchedUnet(
+export function unetWithFeatures(
   p: Params,
   c: UNetConfig,
   { noisy, timestep, text, pooled, time_ids }: StepInputs,
   paths: Iterable<string>,
-): WatchedUnet {
+): UnetWithFeatures {
   const wanted = new Set(paths);
   const at = new Map<string, Tensor>();
   // A path may be reported more than once (a decoder's residual block and, before it, its input): the last
@@ -78,7 +78,7 @@ export function teacherTrace(
   return (p) => {
     const inputs = stepInputs(c, { batch: 2, height: 16, width: 16, tokens: 77 }, { open: true });
     const paths = new Set(pairs.map((pair) => pair.teacher));
-    const { output, at } = watchedUnet(p, c, inputs, paths);
+    const { output, at } = unetWithFeatures(p, c, inputs, paths);
     return {
       [teacherOut]: output,
       ...Object.fromEntries([...paths].map((path) => [teacherFeature(path), at.get(path)!])),
@@ -121,7 +121,7 @@ export function studentTrace(
   const compared = weights.feat === 0 ? [] : pairs;
   const given = stepInputs(c, size);
   const paths = [...compared.map((pair) => pair.student), ...watch];
-  const { output, at } = watchedUnet(new Params(tracing(params)), c, given, paths);
+  const { output, at } = unetWithFeatures(new Params(tracing(params)), c, given, paths);
 
   const inputs = new Map<string, Tensor>(Object.entries(given));
   const another = (name: string, shape: Shape) => {

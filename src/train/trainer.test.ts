@@ -240,9 +240,9 @@ describe("a new run", () => {
 
   it("generates after every so many steps, and saves the model before", async () => {
     const events: string[] = [];
-    const painting = job({
+    const generating = job({
       save: async () => void events.push("save"),
-      paint: async (step) => void events.push(`generate ${step}`),
+      generateSamples: async (step) => void events.push(`generate ${step}`),
     });
     const request = {
       ...everything,
@@ -250,7 +250,7 @@ describe("a new run", () => {
       validationPrompts: ["a boat"],
       checkpointingSteps: 6,
     };
-    await run("generated", request, {}, painting);
+    await run("generated", request, {}, generating);
     expect(events).toEqual(["save", "generate 3", "save", "generate 6", "save", "generate 9"]);
   });
 

@@ -42,7 +42,7 @@ export interface TrainingTask {
   /** Writes what `weights` have become as a model folder. */
   save(weights: Float32Array): Promise<void>;
   /** Generates the validation images of this step from the saved folder. */
-  paint?(step: number): Promise<void>;
+  generateSamples?(step: number): Promise<void>;
 }
 
 export type Computed = { terms: Readonly<Record<string, number>>; images: number; next: Position };
@@ -139,9 +139,9 @@ async function trainOn(job: TrainingTask, run: RunOptions): Promise<Finished> {
     run.onStep?.(row, options.maxTrainSteps);
     checkFinite({ ...computed.terms, "norm of the gradient": norm }, progress.step);
     if (progress.step % options.checkpointingSteps === 0) await save();
-    if (options.validationSteps > 0 && progress.step % options.validationSteps === 0 && job.paint) {
+    if (options.validationSteps > 0 && progress.step % options.validationSteps === 0 && job.generateSamples) {
       await save();
-      await job.paint(progress.step);
+      await job.generateSamples(progress.step);
     }
   }
   await save();

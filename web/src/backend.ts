@@ -35,7 +35,7 @@ export interface Backend {
    * Generates. Ends when all images were given; throws PaintFailure when it cannot be generated, and Stopped when
    * `signal` fired, which also stops the backend.
    */
-  paint(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
+  generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
   /** The same for what an earlier page began; ends at once where nobody knows it any more. */
   follow(id: string, signal: AbortSignal): AsyncIterable<GenerationEvent>;
 }

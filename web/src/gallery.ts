@@ -52,13 +52,13 @@ export async function openGallery(): Promise<void> {
  */
 export async function keep(
   id: string,
-  painted: FinishedImage,
+  generated: FinishedImage,
   settings: Settings,
   began: { image?: Blob; mask?: Blob } = {},
 ): Promise<void> {
-  const { file, seed, width, height, warnings } = painted;
+  const { file, seed, width, height, warnings } = generated;
   if (images.value.some((image) => image.id === id)) return;
-  const picture: SavedImage = {
+  const saved: SavedImage = {
     id,
     createdAt: Date.now(),
     settings: { ...settings, seed, count: 1 },
@@ -69,8 +69,8 @@ export async function keep(
   };
   const files: SavedFiles = { id, file, ...began };
   unsaved.set(id, files);
-  images.value = [picture, ...images.value];
-  await store(picture, files);
+  images.value = [saved, ...images.value];
+  await store(saved, files);
 }
 
 const unsaved = new Map<string, SavedFiles>();

@@ -89,13 +89,16 @@ async function generateCell(index: number, stop: AbortSignal): Promise<void> {
   const { base, axes, cells, id } = grid.value!;
   const request = cellSettings(base, axes, cellsOf(axes)[index]!);
   let settings: NonNullable<(typeof cells)[number]>["settings"] | undefined;
-  for await (const event of backend.paint(request, stop)) {
+  for await (const event of backend.generate(request, stop)) {
     if (event.type === "accepted") settings = event.settings;
     if (event.type === "preview") cellPreviews.value = { ...cellPreviews.value, [index]: event.url };
     if (event.type !== "image" || grid.value?.id !== id) continue;
     const { file, warnings } = event.image;
-    const painted = { file, settings: settings!, ...(warnings.length > 0 && { warnings }) };
-    grid.value = { ...grid.value, cells: grid.value.cells.map((cell, i) => (i === index ? painted : cell)) };
+    const generated = { file, settings: settings!, ...(warnings.length > 0 && { warnings }) };
+    grid.value = {
+      ...grid.value,
+      cells: grid.value.cells.map((cell, i) => (i === index ? generated : cell)),
+    };
     await (await database()).put("grids", grid.value).catch(() => {});
   }
 }

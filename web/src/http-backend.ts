@@ -43,7 +43,7 @@ export class HttpBackend implements Backend {
     return ((await (await this.#fetch("/api/tokens", init)).json()) as TokenCounts).texts;
   }
 
-  async *paint(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     const response = await this.#fetch("/api/jobs", posted({ ...request, previews: true }));
     const job = (await response.json()) as Job;
     yield { type: "accepted", id: job.id, settings: job.settings };

@@ -13,9 +13,9 @@ import { Warnings } from "./warnings-view.js";
 
 type Props = { image: SavedImage; files: SavedFiles | undefined };
 
-export function ImageView({ image: picture, files }: Props) {
-  const { settings, width, height, thumbnail } = picture;
-  const whole = files?.id === picture.id ? files : undefined;
+export function ImageView({ image: saved, files }: Props) {
+  const { settings, width, height, thumbnail } = saved;
+  const whole = files?.id === saved.id ? files : undefined;
   return (
     <figure class="image">
       <div class="shown">
@@ -38,8 +38,8 @@ export function ImageView({ image: picture, files }: Props) {
       </div>
       <figcaption>
         <LongText class="generated-prompt" text={settings.prompt} />
-        <Warnings warnings={picture.warnings ?? []} />
-        <Actions image={picture} files={whole} />
+        <Warnings warnings={saved.warnings ?? []} />
+        <Actions image={saved} files={whole} />
         <SettingsList settings={settings} />
       </figcaption>
     </figure>

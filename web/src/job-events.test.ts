@@ -53,17 +53,17 @@ async function read(events: AsyncIterable<ServerEvent>, into: ServerEvent["type"
 
 it("jobs that are followed together share a connection, which another job replaces", async () => {
   const { events, connections } = server();
-  const told: Record<string, ServerEvent["type"][]> = { a: [], b: [], c: [] };
-  const reading = ["a", "b"].map((id) => read(events.follow(id, never()), told[id]!));
+  const emitted: Record<string, ServerEvent["type"][]> = { a: [], b: [], c: [] };
+  const reading = ["a", "b"].map((id) => read(events.follow(id, never()), emitted[id]!));
   await soon();
   expect(connections.map(({ ids }) => ids)).toEqual([["a", "b"]]);
   connections[0]!.send("state", state("a", "running"));
   connections[0]!.send("step", { job: "b", step: 1 });
   connections[0]!.send("state", state("a", "done"));
   await soon();
-  expect(told).toEqual({ a: ["state", "state"], b: ["step"], c: [] });
+  expect(emitted).toEqual({ a: ["state", "state"], b: ["step"], c: [] });
 
-  reading.push(read(events.follow("c", never()), told.c!));
+  reading.push(read(events.follow("c", never()), emitted.c!));
   await soon();
   expect(connections.map(({ ids, open }) => [ids, open])).toEqual([
     [["a", "b"], false],
@@ -72,7 +72,7 @@ it("jobs that are followed together share a connection, which another job replac
   connections[1]!.send("gone", { job: "c" });
   connections[1]!.send("state", state("b", "cancelled"));
   await Promise.all(reading);
-  expect(told).toEqual({ a: ["state", "state"], b: ["step", "state"], c: ["gone"] });
+  expect(emitted).toEqual({ a: ["state", "state"], b: ["step", "state"], c: ["gone"] });
   expect(connections[1]!.open).toBe(false);
 });
 
@@ -90,20 +90,20 @@ it("who stops following ends nobody else's connection, the last one ends it", as
 });
 
 it("a connection that another list finds again is told as found", async () => {
-  const told: ServerEvent["type"][] = [];
+  const emitted: ServerEvent["type"][] = [];
   let here = false;
   const events = new JobEvents(async (ids) => {
     if (!here) throw new TypeError("no network");
     const lines = ids.map((id) => `event: state\ndata: ${JSON.stringify(state(id, "done"))}\n\n`);
     return new Response(lines.join(""));
   }, new Visible());
-  const reading = [read(events.follow("a", never()), told)];
+  const reading = [read(events.follow("a", never()), emitted)];
   await soon();
-  expect(told).toEqual(["lost"]);
+  expect(emitted).toEqual(["lost"]);
   here = true;
   reading.push(read(events.follow("b", never()), []));
   await Promise.all(reading);
-  expect(told).toEqual(["lost", "found", "state"]);
+  expect(emitted).toEqual(["lost", "found", "state"]);
 });
 
 it("more jobs than one connection takes follow when others are over", async () => {
@@ -123,8 +123,8 @@ it("more jobs than one connection takes follow when others are over", async () =
 
 it("a tab that nobody sees looks at its jobs and leaves, until it is seen again", async () => {
   const { events, connections, page } = server();
-  const told: Record<string, ServerEvent["type"][]> = { a: [], b: [] };
-  const reading = ["a", "b"].map((id) => read(events.follow(id, never()), told[id]!));
+  const emitted: Record<string, ServerEvent["type"][]> = { a: [], b: [] };
+  const reading = ["a", "b"].map((id) => read(events.follow(id, never()), emitted[id]!));
   await soon();
   page.hide(true);
   await soon();
@@ -140,6 +140,6 @@ it("a tab that nobody sees looks at its jobs and leaves, until it is seen again"
   connections[2]!.send("state", state("a", "done"));
   connections[2]!.send("state", state("b", "done"));
   await Promise.all(reading);
-  expect(told).toEqual({ a: ["state", "state"], b: ["state", "state"] });
+  expect(emitted).toEqual({ a: ["state", "state"], b: ["state", "state"] });
   expect(connections).toHaveLength(3);
 });

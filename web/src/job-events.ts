@@ -74,15 +74,15 @@ export class JobEvents {
   async #connected(): Promise<void> {
     const { signal } = (this.#connection = new AbortController());
     const ids = this.#ids().slice(0, mostFollowed);
-    const untold = new Set(ids);
+    const notEmitted = new Set(ids);
     for await (const event of serverEvents((lastId) => this.#connect(ids, lastId, signal), signal)) {
       if (signal.aborted) return;
       if (event.type === "lost" || event.type === "found") this.#emitAll(event);
       else {
         const job = event.type === "state" ? event.data.id : event.data.job;
         this.#pass(job, event);
-        untold.delete(job);
-        if (this.#page.hidden && untold.size === 0) return pause(lookMs, signal);
+        notEmitted.delete(job);
+        if (this.#page.hidden && notEmitted.size === 0) return pause(lookMs, signal);
       }
     }
     if (!signal.aborted) this.#end(ids);

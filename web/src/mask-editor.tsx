@@ -25,7 +25,7 @@ export function MaskEditor() {
 
 function Editor({ image }: { image: Blob }) {
   const element = useRef<HTMLCanvasElement>(null);
-  const painting = useRef<MaskCanvas | undefined>(undefined);
+  const generating = useRef<MaskCanvas | undefined>(undefined);
   const [size, setSize] = useState<{ width: number; height: number }>();
   const [, redraw] = useState(0);
   useEffect(() => {
@@ -33,25 +33,30 @@ function Editor({ image }: { image: Blob }) {
   }, [image]);
   useEffect(() => {
     if (!size || !element.current) return;
-    painting.current = new MaskCanvas(element.current);
-    if (mask.peek()) void painting.current.load(mask.peek()!);
+    generating.current = new MaskCanvas(element.current);
+    if (mask.peek()) void generating.current.load(mask.peek()!);
   }, [size]);
   const act = (what: (canvas: MaskCanvas) => void) => () => {
-    if (painting.current) what(painting.current);
+    if (generating.current) what(generating.current);
     redraw((n) => n + 1);
   };
   const done = async () => {
-    mask.value = await painting.current?.mask();
+    mask.value = await generating.current?.mask();
     maskOpen.value = false;
   };
   return (
     <>
-      <Tools act={act} canUndo={painting.current?.canUndo ?? false} />
+      <Tools act={act} canUndo={generating.current?.canUndo ?? false} />
       <div class="easel">
         <div class="sheet">
           <img src={urlOf(image)} alt="" draggable={false} />
           {size && (
-            <Surface element={element} size={size} painting={painting} changed={() => redraw((n) => n + 1)} />
+            <Surface
+              element={element}
+              size={size}
+              generating={generating}
+              changed={() => redraw((n) => n + 1)}
+            />
           )}
         </div>
       </div>
@@ -101,12 +106,12 @@ function Tools({ act, canUndo }: { act: Act; canUndo: boolean }) {
 
 type SurfaceProps = {
   element: { current: HTMLCanvasElement | null };
-  painting: { current: MaskCanvas | undefined };
+  generating: { current: MaskCanvas | undefined };
   size: { width: number; height: number };
   changed: () => void;
 };
 
-function Surface({ element, painting, size, changed }: SurfaceProps) {
+function Surface({ element, generating, size, changed }: SurfaceProps) {
   const last = useRef<Point | undefined>(undefined);
   /** A hundredth of the image's shorter side for each unit. */
   const brush = () => ({
@@ -121,12 +126,12 @@ function Surface({ element, painting, size, changed }: SurfaceProps) {
     };
   };
   const stroke = (to: Point) => {
-    painting.current?.stroke(last.current ?? to, to, brush());
+    generating.current?.stroke(last.current ?? to, to, brush());
     last.current = to;
   };
   const onDown = (event: PointerEvent) => {
     element.current!.setPointerCapture(event.pointerId);
-    painting.current?.remember();
+    generating.current?.remember();
     last.current = undefined;
     keyed.value = false;
     stroke(at(event));
@@ -142,9 +147,9 @@ function Surface({ element, painting, size, changed }: SurfaceProps) {
     const { x, y } = cursor.value;
     cursor.value = { x: clamp(x + dx * 0.02), y: clamp(y + dy * 0.02) };
     if (event.key !== " ") return;
-    painting.current?.remember();
+    generating.current?.remember();
     const point = { x: cursor.value.x * size.width, y: cursor.value.y * size.height };
-    painting.current?.stroke(point, point, brush());
+    generating.current?.stroke(point, point, brush());
     changed();
   };
   return (

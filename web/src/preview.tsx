@@ -14,17 +14,17 @@ import { cancel, current, type Task, tasks } from "./tasks.js";
 
 export function Stage() {
   const task = current.value;
-  const picture = selected.value;
+  const saved = selected.value;
   return (
     <section class="stage" aria-label="Image">
-      {picture ? (
-        <ImageView image={picture} files={selectedFiles.value} />
+      {saved ? (
+        <ImageView image={saved} files={selectedFiles.value} />
       ) : task ? (
         <PreviewView task={task} />
       ) : (
         <Empty />
       )}
-      {picture && task && (
+      {saved && task && (
         <button type="button" class="quiet-button" onClick={() => void select(undefined)}>
           {`Show what is generated now: ${progressText(task)}`}
         </button>

@@ -62,7 +62,7 @@ export async function generateNow(): Promise<void> {
   };
   const { signal: stop, key } = begin(prompt.value, warningsShown());
   const request = await requestNow();
-  await followed(key, backend.paint(request, stop), began, () => reveal(".stage"));
+  await followed(key, backend.generate(request, stop), began, () => reveal(".stage"));
 }
 
 /** The tab says how far a generation is, for those who look elsewhere meanwhile. */

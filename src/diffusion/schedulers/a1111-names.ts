@@ -109,10 +109,10 @@ export function a1111Scheduler(
   const found = whole ?? inside?.sampler;
   if (!found) return undefined;
   const given = schedule === undefined ? undefined : a1111Schedule(schedule);
-  const asked = inside?.schedule.label ?? (given === automatic ? found.schedule : given);
-  const settings = asked === undefined ? {} : scheduleOf(spelling(asked))!.settings;
+  const checked = inside?.schedule.label ?? (given === automatic ? found.schedule : given);
+  const settings = checked === undefined ? {} : scheduleOf(spelling(checked))!.settings;
   return {
-    label: asked === undefined ? found.label : `${found.label} ${asked}`,
+    label: checked === undefined ? found.label : `${found.label} ${checked}`,
     className: found.className,
     overrides: { ...found.overrides, ...settings },
   };

@@ -38,7 +38,7 @@ export abstract class DistilledScheduler extends AlphaScheduler {
       timesteps,
       originalInferenceSteps,
       strength = 1,
-    } = this.asked(numInferenceSteps, options, accepts);
+    } = this.checked(numInferenceSteps, options, accepts);
     this.refuseTrainingSchedule(originalInferenceSteps, strength);
     const trained = this.trainedTimesteps(originalInferenceSteps, strength);
     const chosen = timesteps ? this.custom(timesteps, strength) : this.chosen(trained, count, options);

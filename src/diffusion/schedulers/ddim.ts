@@ -35,7 +35,7 @@ export class DDIMScheduler extends AlphaScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.asked(numInferenceSteps, options);
+    const { count } = this.checked(numInferenceSteps, options);
     this.refuseMoreThanTrained(count);
     this.stride = Math.floor(this.settings.numTrainTimesteps / count);
     this.begin(spacedTimesteps(this.settings, count, { rounded: true }));

@@ -33,7 +33,7 @@ export class DDPMScheduler extends AlphaScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count, timesteps } = this.asked(numInferenceSteps, options, ["timesteps"]);
+    const { count, timesteps } = this.checked(numInferenceSteps, options, ["timesteps"]);
     if (timesteps) this.refuseNotDescending(timesteps);
     else this.refuseMoreThanTrained(count);
     this.begin(timesteps ?? spacedTimesteps(this.settings, count, { rounded: true }));

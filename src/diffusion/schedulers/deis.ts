@@ -46,7 +46,7 @@ export class DEISMultistepScheduler extends LambdaScheduler {
 
   /** The final sigma is always the smallest one, never 0: its logarithm is needed. */
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.asked(numInferenceSteps, options);
+    const { count } = this.checked(numInferenceSteps, options);
     const rules = { endsOnSchedule: true, rounds: true, finalSigmasType: "sigma_min" } as const;
     this.beginOnSchedule(solverTimesteps(this.settings, count), count, rules);
     this.values = [];

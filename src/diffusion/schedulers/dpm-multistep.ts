@@ -38,7 +38,7 @@ export class DPMSolverMultistepScheduler extends DpmScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count, timesteps } = this.asked(numInferenceSteps, options, ["timesteps"]);
+    const { count, timesteps } = this.checked(numInferenceSteps, options, ["timesteps"]);
     this.refuseCustom(options);
     const { numTrainTimesteps, betaSchedule, finalSigmasType } = this.settings;
     const end = numTrainTimesteps - this.clippedTimesteps();

@@ -37,7 +37,7 @@ export class DPMSolverSinglestepScheduler extends DpmScheduler {
 
   /** This class has no timestep_spacing: its timesteps are always those of "linspace". */
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count, timesteps } = this.asked(numInferenceSteps, options, ["timesteps"]);
+    const { count, timesteps } = this.checked(numInferenceSteps, options, ["timesteps"]);
     this.refuseCustom(options);
     const { numTrainTimesteps, solverOrder, finalSigmasType } = this.settings;
     const end = numTrainTimesteps - this.clippedTimesteps();

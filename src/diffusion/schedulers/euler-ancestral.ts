@@ -23,8 +23,8 @@ export class EulerAncestralDiscreteScheduler extends SigmaScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.asked(numInferenceSteps, options);
-    const { timesteps, sigmas } = this.rungs(this.settings, count);
+    const { count } = this.checked(numInferenceSteps, options);
+    const { timesteps, sigmas } = this.levels(this.settings, count);
     this.begin(timesteps, [...sigmas, 0]);
   }
 

@@ -34,7 +34,7 @@ export class EulerDiscreteScheduler extends SigmaScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count, timesteps, sigmas } = this.asked(numInferenceSteps, options, ["timesteps", "sigmas"]);
+    const { count, timesteps, sigmas } = this.checked(numInferenceSteps, options, ["timesteps", "sigmas"]);
     if (timesteps && this.isContinuous) {
       const rule = "must not be given with timestep_type continuous and v_prediction. Give sigmas instead.";
       throw new InvalidRequest("timesteps", timesteps, rule);
@@ -84,13 +84,13 @@ export class EulerDiscreteScheduler extends SigmaScheduler {
 
   private spacedSigmas(count: number, custom: readonly number[] | undefined) {
     const { interpolationType, finalSigmasType } = this.settings;
-    const plain = this.rungs(this.settings, count, custom);
-    const rungs =
+    const plain = this.levels(this.settings, count, custom);
+    const levels =
       interpolationType === "linear"
         ? plain
         : this.onSchedule({ ...plain, sigmas: logLinearSigmas(this.logTrained, count) }, count);
     const last = finalSigmasType === "zero" ? 0 : this.trained[0]!;
-    return { timesteps: rungs.timesteps, sigmas: [...rungs.sigmas, last].map(f32) };
+    return { timesteps: levels.timesteps, sigmas: [...levels.sigmas, last].map(f32) };
   }
 }
 

@@ -37,8 +37,8 @@ export class HeunDiscreteScheduler extends SigmaScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const asked = this.asked(numInferenceSteps, options, ["timesteps"]);
-    const { timesteps, sigmas } = this.rungs(this.settings, asked.count, asked.timesteps);
+    const checked = this.checked(numInferenceSteps, options, ["timesteps"]);
+    const { timesteps, sigmas } = this.levels(this.settings, checked.count, checked.timesteps);
     const [first, ...rest] = timesteps.map(f32);
     const [firstSigma, ...otherSigmas] = sigmas;
     this.begin([first!, ...twice(rest)], [firstSigma!, ...twice(otherSigmas), 0]);

@@ -24,7 +24,7 @@ export class KDPM2AncestralDiscreteScheduler extends MidpointScheduler {
   step(output: Float32Array, timestep: number, sample: Float32Array, options: StepOptions = {}): StepResult {
     this.refuseUnlike(output, sample);
     const index = this.place(timestep);
-    const { isSecond } = this.placeOf(index);
+    const { isSecond } = this.stageOf(index);
     const noise = isSecond ? this.noise(sample.length, options) : undefined;
     const result = this.advance(output, sample, index, () => this.downs[index - 1]!);
     if (noise === undefined) return result;

@@ -68,7 +68,7 @@ export abstract class LambdaScheduler extends BaseScheduler {
   }
 
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {
-    const { alpha, sigma } = this.levelAt(this.noisePlace(timestep));
+    const { alpha, sigma } = this.levelAt(this.noiseIndex(timestep));
     return weightedSum([alpha, original], [sigma, noise]);
   }
 
@@ -102,20 +102,20 @@ export abstract class LambdaScheduler extends BaseScheduler {
   /** Sets timesteps (integers) and sigmas; `plain` are the timesteps without a ladder. */
   protected beginOnSchedule(plain: readonly number[], count: number, rules: SigmaScheduleRules): void {
     const { numTrainTimesteps, flowShift, useFlowSigmas } = this.settings;
-    const rungs = this.scheduleSigmas(count);
+    const levels = this.scheduleSigmas(count);
     const last = (own: number) => (rules.finalSigmasType === "zero" ? 0 : own);
     const flow = (sigmas: readonly number[]) => {
       const end = rules.endsOnSchedule ? sigmas[count - 1]! : this.trained[0]!;
       const timesteps = sigmas.map((sigma) => Math.trunc(sigma * numTrainTimesteps));
       this.begin(timesteps, [...sigmas, last(end)]);
     };
-    if (rungs && useFlowSigmas && rules.flowsFromOne && rungs.rounds) {
-      flow(rungs.sigmas.map((sigma) => sigma / (sigma + 1)));
-    } else if (rungs) {
-      const timesteps = rungs.sigmas.map((sigma) => timestepOfSigma(sigma, this.logTrained));
-      const whole = rules.rounds && rungs.rounds ? timesteps.map(roundHalfEven) : timesteps.map(Math.trunc);
-      const end = rules.endsOnSchedule ? rungs.sigmas[count - 1]! : this.trained[0]!;
-      this.begin(whole, [...rungs.sigmas, last(end)]);
+    if (levels && useFlowSigmas && rules.flowsFromOne && levels.rounds) {
+      flow(levels.sigmas.map((sigma) => sigma / (sigma + 1)));
+    } else if (levels) {
+      const timesteps = levels.sigmas.map((sigma) => timestepOfSigma(sigma, this.logTrained));
+      const whole = rules.rounds && levels.rounds ? timesteps.map(roundHalfEven) : timesteps.map(Math.trunc);
+      const end = rules.endsOnSchedule ? levels.sigmas[count - 1]! : this.trained[0]!;
+      this.begin(whole, [...levels.sigmas, last(end)]);
     } else if (useFlowSigmas) {
       const spaced = rules.flowsFromOne ? flowSigmasFromOne : flowSigmas;
       flow(spaced(flowShift ?? 1, numTrainTimesteps, count));

@@ -30,8 +30,8 @@ export class LMSDiscreteScheduler extends SigmaScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.asked(numInferenceSteps, options);
-    const { timesteps, sigmas } = this.rungs(this.settings, count);
+    const { count } = this.checked(numInferenceSteps, options);
+    const { timesteps, sigmas } = this.levels(this.settings, count);
     this.begin(timesteps.map(Math.fround), [...sigmas, 0]);
     this.derivatives = [];
   }

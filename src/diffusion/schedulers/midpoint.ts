@@ -4,7 +4,7 @@ import { f32, roundHalfEven } from "../arithmetic.js";
 import { dividedDifference, weightedSum } from "../vector.js";
 import { commonDefaults, type Settings } from "./config-fields.js";
 import type { StepResult, TimestepOptions } from "./scheduler.js";
-import { type Rungs, SigmaScheduler } from "./sigma-scheduler.js";
+import { type SigmaLevels, SigmaScheduler } from "./sigma-scheduler.js";
 import { sigmaScheduleOf, timestepOfSigma } from "./sigmas.js";
 
 export const midpointDefaults = {
@@ -19,7 +19,7 @@ export const midpointDefaults = {
 } as const satisfies Partial<Settings>;
 
 /** Where one network call stands: its step's sigma, the sigma halfway, and whether it is the halfway call. */
-type Place = { readonly sigma: number; readonly middle: number; readonly isSecond: boolean };
+type Stage = { readonly sigma: number; readonly middle: number; readonly isSecond: boolean };
 
 /** DPM-Solver-2 of Karras et al. (arXiv 2206.00364), algorithm 2 as in k-diffusion's `sample_dpm_2`. */
 export abstract class MidpointScheduler extends SigmaScheduler {
@@ -34,8 +34,8 @@ export abstract class MidpointScheduler extends SigmaScheduler {
   protected abstract middleIndex(index: number, isSecond: boolean): number;
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.asked(numInferenceSteps, options);
-    const { timesteps, sigmas } = this.rounded(this.rungs(this.settings, count));
+    const { count } = this.checked(numInferenceSteps, options);
+    const { timesteps, sigmas } = this.rounded(this.levels(this.settings, count));
     const all = [...sigmas, 0].map(f32);
     const { middles, between } = this.halfway(all);
     const halfTimesteps = between.map((sigma) =>
@@ -48,11 +48,11 @@ export abstract class MidpointScheduler extends SigmaScheduler {
   }
 
   protected override inputSigma(index: number): number {
-    const { sigma, middle, isSecond } = this.placeOf(index);
+    const { sigma, middle, isSecond } = this.stageOf(index);
     return isSecond ? middle : sigma;
   }
 
-  protected placeOf(index: number): Place {
+  protected stageOf(index: number): Stage {
     const isSecond = this.before !== undefined;
     const middle = this.middles[this.middleIndex(index, isSecond)] ?? Number.NaN;
     return { sigma: this.sigma(isSecond ? index - 1 : index), middle, isSecond };
@@ -63,10 +63,10 @@ export abstract class MidpointScheduler extends SigmaScheduler {
     output: Float32Array,
     sample: Float32Array,
     index: number,
-    target: (place: Place) => number,
+    target: (place: Stage) => number,
   ): StepResult {
     const type = this.prediction("epsilon", "v_prediction");
-    const place = this.placeOf(index);
+    const place = this.stageOf(index);
     const level = place.isSecond ? place.middle : place.sigma;
     const clean = this.clean(type, output, sample, level);
     const derivative = dividedDifference(sample, clean, level);
@@ -81,7 +81,7 @@ export abstract class MidpointScheduler extends SigmaScheduler {
   }
 
   /** Karras timesteps are rounded here; the other ladders stay fractional, in float64. */
-  private rounded({ timesteps, sigmas }: Rungs): Rungs {
+  private rounded({ timesteps, sigmas }: SigmaLevels): SigmaLevels {
     return sigmaScheduleOf(this.settings) === "karras"
       ? { sigmas, timesteps: timesteps.map(roundHalfEven) }
       : { timesteps, sigmas };

@@ -46,7 +46,7 @@ export class PNDMScheduler extends AlphaScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.asked(numInferenceSteps, options);
+    const { count } = this.checked(numInferenceSteps, options);
     const { skipPrkSteps, numTrainTimesteps } = this.settings;
     const spaced = spacedTimesteps(this.settings, count, { rounded: true });
     this.stride = Math.floor(numTrainTimesteps / count);

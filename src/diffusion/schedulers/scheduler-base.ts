@@ -11,7 +11,7 @@ import { sigmaScheduleOf } from "./sigmas.js";
 type Fields = Readonly<Record<string, unknown>>;
 
 /** What setTimesteps was asked for, checked: `count` network evaluations of order 1, or custom values. */
-export type Asked = TimestepOptions & { readonly count: number };
+export type CheckedArguments = TimestepOptions & { readonly count: number };
 
 export abstract class BaseScheduler implements Scheduler {
   readonly className: string;
@@ -104,7 +104,7 @@ export abstract class BaseScheduler implements Scheduler {
   }
 
   /** The place addNoise looks at: the current one in inpainting, the first one in image-to-image. */
-  protected noisePlace(timestep: number): number {
+  protected noiseIndex(timestep: number): number {
     if (this.beginIndex === undefined) return this.indexOf(timestep);
     return Math.min(this.stepIndex ?? this.beginIndex, this.timesteps.length);
   }
@@ -126,11 +126,11 @@ export abstract class BaseScheduler implements Scheduler {
   }
 
   /** Checks a call of setTimesteps; `accepts` are the options this class has. Throws InvalidRequest. */
-  protected asked(
+  protected checked(
     count: number | undefined,
     options: TimestepOptions,
     accepts: readonly (keyof TimestepOptions)[] = [],
-  ): Asked {
+  ): CheckedArguments {
     for (const [name, value] of Object.entries(options)) {
       if (value === undefined || accepts.includes(name as keyof TimestepOptions)) continue;
       throw new InvalidRequest(name, value, `is not an option of ${this.className}'s setTimesteps.`);

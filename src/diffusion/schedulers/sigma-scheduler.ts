@@ -12,7 +12,7 @@ import { sigmaSchedule, sigmaScheduleOf, sigmasAt, timestepOfSigma, trainingSigm
 type Fields = Readonly<Record<string, unknown>>;
 
 /** Timesteps and sigmas before they are rounded to float32 and before the final sigma. */
-export type Rungs = { readonly timesteps: readonly number[]; readonly sigmas: readonly number[] };
+export type SigmaLevels = { readonly timesteps: readonly number[]; readonly sigmas: readonly number[] };
 
 export abstract class SigmaScheduler extends BaseScheduler {
   protected readonly trained: Float32Array;
@@ -41,7 +41,7 @@ export abstract class SigmaScheduler extends BaseScheduler {
   }
 
   addNoise(original: Float32Array, noise: Float32Array, timestep: number): Float32Array {
-    return weightedSum([1, original], [this.sigma(this.noisePlace(timestep)), noise]);
+    return weightedSum([1, original], [this.sigma(this.noiseIndex(timestep)), noise]);
   }
 
   protected inputSigma(index: number): number {
@@ -62,13 +62,13 @@ export abstract class SigmaScheduler extends BaseScheduler {
   }
 
   /** Spaced or custom timesteps with their sigmas, or the ladder between the first and last of those sigmas. */
-  protected rungs(settings: Settings, count: number, custom?: readonly number[]): Rungs {
+  protected levels(settings: Settings, count: number, custom?: readonly number[]): SigmaLevels {
     const timesteps = custom?.map(f32) ?? spacedTimesteps(settings, count);
     return this.onSchedule({ timesteps, sigmas: sigmasAt(timesteps, this.trained) }, count);
   }
 
   /** Replaces sigmas by the ladder the config asks for, and timesteps by the ladder's. */
-  protected onSchedule(plain: Rungs, count: number): Rungs {
+  protected onSchedule(plain: SigmaLevels, count: number): SigmaLevels {
     const shape = sigmaScheduleOf(this.settings);
     if (shape === undefined) return plain;
     const { min, max } = this.scheduleEnds(plain.sigmas);

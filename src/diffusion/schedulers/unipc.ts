@@ -47,7 +47,7 @@ export class UniPCMultistepScheduler extends LambdaScheduler {
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.asked(numInferenceSteps, options);
+    const { count } = this.checked(numInferenceSteps, options);
     const { finalSigmasType } = this.settings;
     const plain = solverTimesteps(this.settings, count);
     this.beginOnSchedule(plain, count, {

@@ -3,7 +3,7 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { InvalidRequest } from "../../errors.js";
-import { checkUrl, outageOf, placeOf } from "./connection.js";
+import { addressOf, checkUrl, outageOf } from "./connection.js";
 
 describe("an address of Redis", () => {
   it("may name a user, a password, a port and a database", () => {
@@ -14,7 +14,7 @@ describe("an address of Redis", () => {
       "redis://:secret@[::1]:6379",
     ])
       expect(() => checkUrl(url)).not.toThrow();
-    expect(placeOf("redis://user:secret@redis.example:6380/2")).toBe("redis://redis.example:6380/2");
+    expect(addressOf("redis://user:secret@redis.example:6380/2")).toBe("redis://redis.example:6380/2");
   });
 
   it.each([

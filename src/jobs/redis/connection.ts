@@ -41,7 +41,7 @@ function isEncoded(text: string): boolean {
 }
 
 /** The address without its user and password. */
-export function placeOf(url: string): string {
+export function addressOf(url: string): string {
   const { protocol, host, pathname } = new URL(url);
   return `${protocol}//${host}${pathname}`;
 }

@@ -6,7 +6,7 @@ import { failureOf, isForTheLog } from "../failure.js";
 import type { JobProcessor, JobRequest } from "../processor.js";
 import type { JobFailure } from "../schemas.js";
 import { isFull, outageOf } from "./connection.js";
-import type { JobStore, Verdict } from "./store.js";
+import type { JobStore, RecordCheck } from "./store.js";
 import type { Taken } from "./take-batch.js";
 
 export type Outcome = "done" | "failed" | "cancelled" | "retried" | "released" | "lost" | "over";
@@ -23,24 +23,24 @@ export type ProcessingJob = { job: Job; owner: string; request: JobRequest; cont
 /** Signs the record; false where there is nothing to generate, and BullMQ then knows it. */
 export async function beginJob({ job, token, request }: Taken, store: JobStore): Promise<boolean> {
   if (request && (await store.begin(job.id!, token)) === "go") return true;
-  await settle(job, token, "over");
+  await finish(job, token, "over");
   return false;
 }
 
 /** Those that are given in one turn of the event loop are generated as one batch, if they can be. */
-export async function processJob(sitting: ProcessingJob, context: Context): Promise<Outcome> {
-  const { job, owner, request, controller } = sitting;
+export async function processJob(processing: ProcessingJob, context: Context): Promise<Outcome> {
+  const { job, owner, request, controller } = processing;
   const { store } = context;
   const id = job.id!;
   try {
     for await (const event of context.processor.process(request, controller.signal)) {
-      const verdict = await throughOutage(() => store.report(id, owner, event), controller.signal);
-      if (verdict !== "go") controller.abort(verdict);
+      const outcome = await throughOutage(() => store.report(id, owner, event), controller.signal);
+      if (outcome !== "go") controller.abort(outcome);
     }
     const ended = await throughOutage(() => store.end(id, owner, "done"), controller.signal);
-    return await settle(job, owner, outcome("done", ended));
+    return await finish(job, owner, outcome("done", ended));
   } catch (error) {
-    return failed(sitting, error, context);
+    return failed(processing, error, context);
   }
 }
 
@@ -52,20 +52,20 @@ async function failed({ job, owner, controller }: ProcessingJob, error: unknown,
   if (error instanceof Cancelled && signal.reason === "released") {
     const released = outcome("released", await store.release(id, owner, true));
     if (released === "released") await job.moveToWait(owner);
-    else await settle(job, owner, released);
+    else await finish(job, owner, released);
     return released;
   }
   if (error instanceof Cancelled)
-    return settle(job, owner, outcome("cancelled", await store.end(id, owner, "cancelled")));
+    return finish(job, owner, outcome("cancelled", await store.end(id, owner, "cancelled")));
   if (isForTheLog(error)) onError(error);
   if (!isFinal(error) && job.attemptsMade + 1 < (job.opts.attempts ?? 1)) {
     const retried = outcome("retried", await store.release(id, owner, false));
     if (retried === "retried") await job.moveToFailed(error as Error, owner);
-    else await settle(job, owner, retried);
+    else await finish(job, owner, retried);
     return retried;
   }
   const failure = isFull(error) ? noRoom : failureOf(error);
-  return settle(job, owner, outcome("failed", await store.end(id, owner, "failed", failure)));
+  return finish(job, owner, outcome("failed", await store.end(id, owner, "failed", failure)));
 }
 
 /** What is wrong with the request or the model is so the next time too; for room a job has waited already. */
@@ -96,11 +96,11 @@ async function throughOutage<T>(emit: () => Promise<T>, signal: AbortSignal): Pr
   }
 }
 
-const outcome = <T extends Outcome>(wanted: T, verdict: Verdict): T | "cancelled" | "lost" =>
-  verdict === "go" ? wanted : verdict;
+const outcome = <T extends Outcome>(wanted: T, outcome: RecordCheck): T | "cancelled" | "lost" =>
+  outcome === "go" ? wanted : outcome;
 
 /** The record is right already: BullMQ need not deal the job out again. Where the lock is lost it will, to no effect. */
-async function settle(job: Job, owner: string, outcome: Outcome): Promise<Outcome> {
+async function finish(job: Job, owner: string, outcome: Outcome): Promise<Outcome> {
   if (outcome !== "lost") await job.moveToCompleted(null, owner, false).catch(() => {});
   return outcome;
 }

@@ -18,12 +18,12 @@ import {
 import { AnnouncedModels } from "./announced-models.js";
 import { BullQueues } from "./bull-queues.js";
 import {
+  addressOf,
   connect,
   greet,
   type Listener,
   type Outage,
   outageOf,
-  placeOf,
   refusal,
   Subscriptions,
   silence,
@@ -92,7 +92,7 @@ class RedisQueue implements JobQueue {
     this.#onEnd = onEnd;
     this.#onError = onError;
     this.#redis = connect(url, "answers", onError);
-    this.#place = placeOf(url);
+    this.#place = addressOf(url);
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, options);
     this.models = new AnnouncedModels(this.#store, own);

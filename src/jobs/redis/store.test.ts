@@ -28,7 +28,7 @@ const request: JobRequest = {
   previews: true,
   warnings: ["width: was 65"],
 };
-const picture = (byte: number): ProcessorEvent => ({
+const stored = (byte: number): ProcessorEvent => ({
   type: "image",
   image: {
     index: 0,
@@ -74,7 +74,7 @@ describe("a job's record", () => {
     await store.begin(id, "two/0");
     expect((await store.read(id))!.status).toMatchObject({ state: "running", step: 0 });
     expect(await store.report(id, "one/0", { type: "step", step: 2, total: 2, secondsLeft: 0 })).toBe("lost");
-    expect(await store.report(id, "one/0", picture(1))).toBe("lost");
+    expect(await store.report(id, "one/0", stored(1))).toBe("lost");
     expect(await store.end(id, "one/0", "done")).toBe("lost");
     expect(await store.release(id, "one/0", true)).toBe("lost");
     expect(await state()).toBe("running");
@@ -96,9 +96,9 @@ describe("a job's record", () => {
 
   it("keeps the first of an image that is generated twice", async () => {
     await store.begin(id, "one/0");
-    await store.report(id, "one/0", picture(1));
+    await store.report(id, "one/0", stored(1));
     await store.begin(id, "two/0");
-    await store.report(id, "two/0", picture(2));
+    await store.report(id, "two/0", stored(2));
     expect([...(await store.file(id, 0))!.bytes]).toEqual([1, 255]);
     expect((await store.log(id, "0")).filter(({ entry }) => entry.type === "image")).toHaveLength(1);
     await store.end(id, "two/0", "done");
@@ -130,7 +130,7 @@ describe("a job's record", () => {
 
   it("leaves nothing behind that does not expire", async () => {
     await store.begin(id, "one/0");
-    await store.report(id, "one/0", picture(1));
+    await store.report(id, "one/0", stored(1));
     await store.end(id, "one/0", "done");
     const keys = await store.redis.keys(`${store.key("job", id)}*`);
     expect(keys.length).toBe(4);

@@ -8,7 +8,7 @@ import type { JobFailure, JobState } from "../schemas.js";
 import { isFull } from "./connection.js";
 import * as scripts from "./scripts.js";
 
-export type Verdict = "go" | "cancelled" | "lost";
+export type RecordCheck = "go" | "cancelled" | "lost";
 
 /** A job and the place in its log up to which this is true. */
 export type Snapshot = { status: JobStatus; at: string };
@@ -150,36 +150,36 @@ export class JobStore {
   }
 
   /** Passes on what the processor says, if the job is still this owner's. */
-  async report(id: string, owner: string, event: ProcessorEvent): Promise<Verdict> {
+  async report(id: string, owner: string, event: ProcessorEvent): Promise<RecordCheck> {
     switch (event.type) {
       case "step": {
         const { step, total, secondsLeft } = event;
         const args = [owner, JSON.stringify(event satisfies Live), step, total, secondsLeft ?? ""];
-        return (await this.#run(scripts.report, id, args)) as Verdict;
+        return (await this.#run(scripts.report, id, args)) as RecordCheck;
       }
       case "preview": {
         const { bytes, ...rest } = event;
         const live: Live = { ...rest, base64: Buffer.from(bytes).toString("base64") };
-        return (await this.#run(scripts.report, id, [owner, JSON.stringify(live)])) as Verdict;
+        return (await this.#run(scripts.report, id, [owner, JSON.stringify(live)])) as RecordCheck;
       }
       case "image": {
         const { bytes, ...image } = event.image;
         const args = [owner, image.index, JSON.stringify(image), Buffer.from(bytes)];
-        return (await this.#run(scripts.image, id, args)) as Verdict;
+        return (await this.#run(scripts.image, id, args)) as RecordCheck;
       }
       default:
         return event satisfies never;
     }
   }
 
-  async end(id: string, owner: string, state: JobState, failure?: JobFailure): Promise<Verdict> {
+  async end(id: string, owner: string, state: JobState, failure?: JobFailure): Promise<RecordCheck> {
     const args = [owner, state, failure ? JSON.stringify(failure) : "", this.#keep];
-    return (await this.#run(scripts.end, id, args)) as Verdict;
+    return (await this.#run(scripts.end, id, args)) as RecordCheck;
   }
 
   /** Puts a job back to wait; `innocent` if it is not the job's fault and must not count against it. */
-  async release(id: string, owner: string, innocent: boolean): Promise<Verdict> {
-    return (await this.#run(scripts.release, id, [owner, innocent ? 1 : 0, this.#keep])) as Verdict;
+  async release(id: string, owner: string, innocent: boolean): Promise<RecordCheck> {
+    return (await this.#run(scripts.release, id, [owner, innocent ? 1 : 0, this.#keep])) as RecordCheck;
   }
 
   async cancel(id: string, how = ""): Promise<"gone" | "over" | "running"> {

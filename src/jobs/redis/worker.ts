@@ -15,11 +15,11 @@ import type { JobProcessor } from "../processor.js";
 import { announce, leave, shareOf } from "./announced-models.js";
 import { queueName } from "./bull-queues.js";
 import {
+  addressOf,
   connect,
   greet,
   isFull,
   outageOf,
-  placeOf,
   refusal,
   Subscriptions,
   whenItCan,
@@ -67,7 +67,7 @@ export class JobWorker {
     this.#models = models;
     this.#options = { onJob, onError };
     this.#redis = connect(url, "waits", onError);
-    this.#place = placeOf(url);
+    this.#place = addressOf(url);
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, rest);
     this.#queues = new Map(processor.models.map(({ id }) => [id, this.#worker(id)]));

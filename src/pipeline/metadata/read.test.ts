@@ -43,7 +43,7 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function painted(request: GenerateRequest, scheduler = own) {
+async function generated(request: GenerateRequest, scheduler = own) {
   pipe.scheduler = scheduler;
   return (await pipe.generate(request)).images[0]!;
 }
@@ -51,7 +51,7 @@ async function painted(request: GenerateRequest, scheduler = own) {
 /** Reads the file as a program would that knows nothing else, and generates it. */
 async function generatedAgain(file: string) {
   const { request, scheduler } = await readRequest(file);
-  return painted(request, schedulerFromConfig({}, scheduler!.config, scheduler!.className));
+  return generated(request, schedulerFromConfig({}, scheduler!.config, scheduler!.className));
 }
 
 describe("an image generated again from its file has the same bytes", () => {
@@ -77,7 +77,7 @@ describe("an image generated again from its file has the same bytes", () => {
     ["clip skip", { clipSkip: 1 }],
   ])("with %s", async (_, change, scheduler) => {
     const file = path.join(folder, "change.png");
-    const first = await painted({ ...base, ...change }, scheduler === undefined ? own : named(scheduler));
+    const first = await generated({ ...base, ...change }, scheduler === undefined ? own : named(scheduler));
     await first.save(file);
     const again = await generatedAgain(file);
     expect(await again.encode("png")).toEqual(await first.encode("png"));
@@ -99,7 +99,7 @@ describe("a scheduler", () => {
   it.each(schedulerShortNames)("%s is the same from its record, with the same steps", async (name) => {
     const { className, overrides } = schedulerNamed(name);
     const scheduler = schedulerFromConfig(own.config, overrides, className);
-    const { record } = await painted({ ...base, numInferenceSteps: 1 }, scheduler);
+    const { record } = await generated({ ...base, numInferenceSteps: 1 }, scheduler);
     const again = schedulerFromConfig({}, record!.scheduler.config, record!.scheduler.className);
     for (const one of [scheduler, again]) one.setTimesteps(5);
     expect(again.timesteps).toEqual(scheduler.timesteps);
@@ -122,12 +122,12 @@ describe("a scheduler", () => {
 
 it("what only the program had is named when the image is to be generated again", async () => {
   const file = path.join(folder, "generator.png");
-  await (await painted({ ...base, generator: new Generator(7) })).save(file);
+  await (await generated({ ...base, generator: new Generator(7) })).save(file);
   await expect(readRequest(file)).rejects.toThrow(/^generator\.png: generator: was given by a program/);
 });
 
 it("a record with any of its bytes or values changed is read, or refused by an InvalidRequest", async () => {
-  const { record } = metadataTexts((await painted(base)).record!);
+  const { record } = metadataTexts((await generated(base)).record!);
   const random = new Generator(3);
   const below = (high: number) => random.randint(1, { high })[0]!;
   const values: unknown[] = [null, -1, 1e300, "", [], {}, "x".repeat(9), [[1]], true, { __proto__: 1 }];
@@ -268,7 +268,7 @@ describe("a file of another program", () => {
 });
 
 it("the longest prompt that a JPEG or WebP is said to hold is kept in one, and read again", async () => {
-  const first = await painted({ ...base, numInferenceSteps: 1 });
+  const first = await generated({ ...base, numInferenceSteps: 1 });
   for (const format of ["jpeg", "webp"] as const)
     for (const letter of ["a", "漢"]) {
       let length = 0;

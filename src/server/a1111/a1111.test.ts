@@ -74,8 +74,8 @@ describe("stable-diffusion-api", () => {
   });
 
   it("reads an image's settings back", async () => {
-    const painted = await client.txt2img({ ...small, sampler_name: "DPM++ 2M Karras" });
-    const { images } = painted.response.data;
+    const generated = await client.txt2img({ ...small, sampler_name: "DPM++ 2M Karras" });
+    const { images } = generated.response.data;
     const info = await jsonOf<{ info: string; parameters: Record<string, string> }>(
       at.post("/sdapi/v1/png-info", { image: `data:image/png;base64,${images![0]}` }),
     );
@@ -198,9 +198,9 @@ describe("a request of", () => {
     const sent = JSON.stringify({ ...small, steps: 2, ...body }).replaceAll("<red>", await red());
     const answer = await at.post(`/sdapi/v1/${"init_images" in body ? "img2img" : "txt2img"}`, sent);
     expect(answer.status).toBe(200);
-    const painted = (await answer.json()) as Answer;
-    expect((await sharp(Buffer.from(painted.images[0]!, "base64")).metadata()).format).toBe("png");
-    expect(infoOf(painted).warnings).toEqual(warnings);
+    const generated = (await answer.json()) as Answer;
+    expect((await sharp(Buffer.from(generated.images[0]!, "base64")).metadata()).format).toBe("png");
+    expect(infoOf(generated).warnings).toEqual(warnings);
   });
 
   it.each([

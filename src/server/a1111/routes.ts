@@ -81,7 +81,7 @@ export function a1111Routes(service: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated() });
   const serverState = new ServerState(queue, clients);
   /** The order, and of the body what its answer repeats. */
-  const img2imgOrder = async (body: schemas.Img2img) => {
+  const requestOfImg2img = async (body: schemas.Img2img) => {
     const partial = await img2imgRequest(body, await serverState.globalOptions(), read);
     const request = resolvePartialRequest(partial, models, limits, aliases);
     return {
@@ -98,13 +98,13 @@ export function a1111Routes(service: Service): OpenAPIHono {
       aliases,
     );
     bodies.forget(c);
-    const job = await serverState.paint(request, c.req.raw.signal);
+    const job = await serverState.generate(request, c.req.raw.signal);
     return c.json(await a1111Response(job, queue, body, models), 200);
   });
   app.openapi(img2img, async (c) => {
-    const { order: request, body } = await img2imgOrder(c.req.valid("json"));
+    const { order: request, body } = await requestOfImg2img(c.req.valid("json"));
     bodies.forget(c);
-    const job = await serverState.paint(request, c.req.raw.signal);
+    const job = await serverState.generate(request, c.req.raw.signal);
     return c.json(await a1111Response(job, queue, body, models), 200);
   });
   app.openapi(progress, async (c) =>

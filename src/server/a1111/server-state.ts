@@ -31,7 +31,7 @@ export class ServerState {
   }
 
   /** Generates while this API's clients can ask about it. An interrupted job gives what is finished, as A1111 does. */
-  async paint(request: JobRequest, signal: AbortSignal): Promise<JobStatus> {
+  async generate(request: JobRequest, signal: AbortSignal): Promise<JobStatus> {
     const job = await this.#clients.attend(request, api);
     try {
       return await this.#clients.outcome(job, signal);

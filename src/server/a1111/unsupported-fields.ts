@@ -63,9 +63,9 @@ function isUsualEta(value: unknown, { sampler_name, sampler_index }: Fields): bo
 /** Throws an InvalidRequest that names the first field whose effect is not to be had here. */
 export function refuseEffects(body: Fields): void {
   refuseScripts(valueIn(body, "alwayson_scripts"));
-  for (const [name, inert] of Object.entries(fields)) {
+  for (const [name, isWithoutEffect] of Object.entries(fields)) {
     const value = valueIn(body, name);
-    if (value === null || value === undefined || inert(value, body)) continue;
+    if (value === null || value === undefined || isWithoutEffect(value, body)) continue;
     const rule = `is not supported by this server, got ${describe(value)}. Leave it out, or at its default.`;
     throw new InvalidRequest(name, value, rule);
   }

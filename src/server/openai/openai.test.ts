@@ -27,7 +27,7 @@ const small = { prompt: "a red bicycle", size: "64x64" as const };
 /** Ours, which the client's types do not know and its code passes on. */
 const ours = { seed: 7, steps: 2, guidance_scale: 3.5, negative_prompt: "blurry", scheduler: "dpmpp-2m" };
 const bytesOf = (base64: string | undefined) => new Uint8Array(Buffer.from(base64!, "base64"));
-const picture = (channels: 3 | 4 = 3, side = 64) =>
+const source = (channels: 3 | 4 = 3, side = 64) =>
   sharp({ create: { width: side, height: side, channels, background: { r: 200, g: 30, b: 30, alpha: 1 } } })
     .png()
     .toBuffer();
@@ -131,8 +131,8 @@ describe("the openai client", () => {
   });
 
   it("edits an image, all of it or where a mask is transparent", async () => {
-    const image = await toFile(await picture(), "red.png", { type: "image/png" });
-    const half = await sharp(await picture(4))
+    const image = await toFile(await source(), "red.png", { type: "image/png" });
+    const half = await sharp(await source(4))
       .composite([
         {
           input: { create: { width: 32, height: 64, channels: 4, background: "#0000" } },
@@ -181,7 +181,7 @@ describe("the openai client", () => {
       JSON.parse((await readTexts(bytesOf(data![0]!.b64_json))).record!).model.loras as { scale: number }[];
     const asked = { ...small, ...ours, lora: [{ name: "bicycles" }] };
     expect(await lorasOf(await client.images.generate(asked))).toMatchObject([{ scale: 0.5 }]);
-    const image = await toFile(await picture(), "red.png", { type: "image/png" });
+    const image = await toFile(await source(), "red.png", { type: "image/png" });
     const lora = JSON.stringify([{ name: "bicycles", scale: 1 }]);
     const edit = { prompt: "a green boat", image, steps: 2, lora };
     expect(await lorasOf(await client.images.edit(edit))).toMatchObject([{ scale: 1 }]);
@@ -332,7 +332,7 @@ describe("a request of", () => {
     const form = new FormData();
     for (const [name, value] of Object.entries({ prompt: "a cat", steps: "2", ...one.body }))
       form.append(name, value);
-    const file = new Blob([await picture()], { type: "image/png" });
+    const file = new Blob([await source()], { type: "image/png" });
     for (const name of images) form.append(name, file, "x.png");
     await expectImage(await fetch(`${server.url}/v1/images/edits`, { method: "POST", body: form }), one);
   });

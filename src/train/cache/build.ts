@@ -169,12 +169,12 @@ async function cacheImages(
     ...(flip !== undefined && { flip }),
     ...(background && { background }),
   });
-  const tell = () => {
+  const report = () => {
     for (; told < skipped.length; told++) onSkip(skipped[told]!);
   };
   await checkSignal(o.signal, images);
   for await (const example of examples) {
-    tell();
+    report();
     await checkSignal(o.signal, images);
     const { key, size, timeIds } = example;
     if (captions.get(key) !== example.caption) throw changed(key);
@@ -185,7 +185,7 @@ async function cacheImages(
     encoded++;
     o.onProgress?.({ stage: "images", done: done + encoded + skipped.length, total: captions.size });
   }
-  tell();
+  report();
   await images.finish();
   return { encoded, skipped };
 }

@@ -25,7 +25,7 @@ export type ShardOptions = {
 export type Row = Readonly<Record<string, { data: Float32Array; shape: readonly number[] }>>;
 
 /** Where a row lies: the shard's name and each tensor's place in it. */
-export type Place<Note> = { file: string; tensors: Readonly<Record<string, TensorEntry>>; note: Note };
+export type RowLocation<Note> = { file: string; tensors: Readonly<Record<string, TensorEntry>>; note: Note };
 
 type Waiting<Note> = {
   tensors: Map<string, { shape: readonly number[]; data: ArrayBufferView }>;
@@ -33,7 +33,7 @@ type Waiting<Note> = {
 };
 
 export class Shards<Note> {
-  readonly places = new Map<string, Place<Note>>();
+  readonly places = new Map<string, RowLocation<Note>>();
   readonly #waiting = new Map<string, Waiting<Note>>();
   readonly #folder: string;
   readonly #prefix: string;

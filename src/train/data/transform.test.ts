@@ -10,7 +10,7 @@ const blue = [0, 0, 255];
 const yellow = [255, 255, 0];
 
 /** An image from a function of row and column. */
-function paint(height: number, width: number, colour: (y: number, x: number) => number[]): DecodedImage {
+function generate(height: number, width: number, colour: (y: number, x: number) => number[]): DecodedImage {
   const rows = Array.from({ length: height }, (_, y) =>
     Array.from({ length: width }, (_, x) => colour(y, x)),
   );
@@ -22,7 +22,7 @@ const raw = ({ height, width, data }: DecodedImage, channels: 1 | 2 | 3 | 4 = 3)
 
 /** Four flat quarters: red and green above blue and yellow. */
 function quarters(height: number, width: number): DecodedImage {
-  return paint(height, width, (y, x) =>
+  return generate(height, width, (y, x) =>
     y < height / 2 ? (x < width / 2 ? red : green) : x < width / 2 ? blue : yellow,
   );
 }
@@ -112,14 +112,14 @@ describe("decodePicture", () => {
   test("palettes and CMYK become RGB", async () => {
     const palette = await raw(quarters(8, 8)).png({ palette: true }).toBuffer();
     expect(corners(await decodeImage(palette))).toEqual([red, green, blue, yellow]);
-    const white = paint(8, 8, () => [255, 255, 255]);
+    const white = generate(8, 8, () => [255, 255, 255]);
     const cmyk = await raw(white).toColourspace("cmyk").jpeg().toBuffer();
     expect((await sharp(cmyk).metadata()).space).toBe("cmyk");
     expect(Math.min(...(await decodeImage(cmyk)).data)).toBeGreaterThan(250);
   });
 
   test("a broken file and one that was cut off reject", async () => {
-    const noise = paint(64, 64, (y, x) => [(y * 37 + x * 91) % 256, (y * x) % 256, (y * 11) % 256]);
+    const noise = generate(64, 64, (y, x) => [(y * 37 + x * 91) % 256, (y * x) % 256, (y * 11) % 256]);
     for (const file of [await raw(noise).jpeg().toBuffer(), await raw(noise).png().toBuffer()]) {
       await expect(decodeImage(file.subarray(0, file.length / 2))).rejects.toThrow();
     }
@@ -130,7 +130,7 @@ describe("decodePicture", () => {
 
 describe("transformPicture", () => {
   test("values go from 0..255 to -1..1, one plane per channel", async () => {
-    const image = paint(2, 2, (y, x) => [y === 0 ? 255 : 0, x === 0 ? 51 : 204, 128]);
+    const image = generate(2, 2, (y, x) => [y === 0 ? 255 : 0, x === 0 ? 51 : 204, 128]);
     const { pixels } = await transformImage(image, { height: 2, width: 2 }, noChance);
     expect([...pixels.subarray(0, 8)]).toEqual(
       [1, 1, -1, -1, -0.6, 0.6, -0.6, 0.6].map((v) => expect.closeTo(v, 6)),
@@ -183,7 +183,7 @@ describe("transformPicture", () => {
 
   test("the pixels are those the time ids speak of", async () => {
     // Each pixel tells its own place, so a crop can be read back.
-    const image = paint(8, 20, (y, x) => [x, y, 0]);
+    const image = generate(8, 20, (y, x) => [x, y, 0]);
     const byte = (value: number | undefined) => Math.round((value! + 1) * 127.5);
     const { pixels, timeIds } = await transformImage(image, { height: 8, width: 8 }, fixed(0, 0.5), {
       crop: "random",
@@ -195,7 +195,7 @@ describe("transformPicture", () => {
   });
 
   test("mirroring comes before the crop, so that left counts in the mirrored image", async () => {
-    const image = paint(8, 20, (_, x) => [x, 0, 0]);
+    const image = generate(8, 20, (_, x) => [x, 0, 0]);
     const byte = (value: number | undefined) => Math.round((value! + 1) * 127.5);
     const options = { crop: "random", flip: true } as const;
     const mirrored = await transformImage(image, { height: 8, width: 8 }, fixed(0.49, 0, 0.99), options);
@@ -207,7 +207,7 @@ describe("transformPicture", () => {
   });
 
   test("random crops reach both ends and nothing beyond", async () => {
-    const image = paint(10, 8, (y) => [y, 0, 0]);
+    const image = generate(10, 8, (y) => [y, 0, 0]);
     for (const [draw, top] of [
       [0, 0],
       [0.34, 1],
@@ -234,7 +234,7 @@ describe("transformPicture", () => {
 
   test("resizing is the Lanczos filter of width 3 stretched by the scale, as Pillow's is", async () => {
     // A white line, 1 of 48 columns, shrunk by 3: a new column is lanczos(distance of the centres / 3) / sum.
-    const image = paint(48, 48, (_, x) => (x === 23 ? [255, 255, 255] : [0, 0, 0]));
+    const image = generate(48, 48, (_, x) => (x === 23 ? [255, 255, 255] : [0, 0, 0]));
     const { pixels } = await transformImage(image, { height: 16, width: 16 }, noChance);
     const sinc = (x: number) => (x === 0 ? 1 : Math.sin(Math.PI * x) / (Math.PI * x));
     const lanczos = (x: number) => (Math.abs(x) < 3 ? sinc(x) * sinc(x / 3) : 0);

@@ -12,10 +12,10 @@ import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./exam
 import { isImageName } from "./image-names.js";
 
 /** Where an image lies in its shard; captions are read at once. Keyed by extension. */
-type Place = { readonly offset: number; readonly size: number };
+type MemberLocation = { readonly offset: number; readonly size: number };
 type Sample = {
   readonly name: string;
-  readonly images: Map<string, Place>;
+  readonly images: Map<string, MemberLocation>;
   readonly texts: Map<string, Decoded>;
 };
 
@@ -73,7 +73,11 @@ async function* samples(shard: DataFile): AsyncGenerator<Sample> {
 }
 
 type Entry = ExtractEvents["entry"][1];
-type Member = { readonly name: string; readonly extension: string; readonly content: Place | Decoded };
+type Member = {
+  readonly name: string;
+  readonly extension: string;
+  readonly content: MemberLocation | Decoded;
+};
 
 async function* members(shard: DataFile): AsyncGenerator<Member> {
   const tar = extract();
@@ -103,13 +107,13 @@ async function memberOf(entry: Entry): Promise<Member | undefined> {
   if (!parts) return undefined;
   const name = parts[1]!;
   const extension = parts[2]!.toLowerCase();
-  if (isImageName(`.${extension}`)) return { name, extension, content: placeOf(entry) };
+  if (isImageName(`.${extension}`)) return { name, extension, content: locationOf(entry) };
   if (!/(^|\.)(txt|json)$/.test(extension)) return undefined;
   return { name, extension, content: decodeText(await buffer(entry)) };
 }
 
 /** The image, or why there is none. */
-function imageOf({ images }: Sample, { imageColumn }: DataOptions): Place | string {
+function imageOf({ images }: Sample, { imageColumn }: DataOptions): MemberLocation | string {
   const extension = imageColumn ?? [...images.keys()][0];
   const image = extension === undefined ? undefined : images.get(extension.toLowerCase());
   if (!image) return imageColumn ? `has no .${imageColumn} member` : "has no image";
@@ -163,12 +167,12 @@ function jsonFields(text: string): Record<string, unknown> {
   }
 }
 
-function placeOf(entry: Entry): Place {
+function locationOf(entry: Entry): MemberLocation {
   // tar-stream's offset is that of the header; the body follows the header's one block.
   return { offset: entry.offset + 512, size: entry.header.size };
 }
 
-async function read(shard: DataFile, { offset, size }: Place): Promise<Uint8Array> {
+async function read(shard: DataFile, { offset, size }: MemberLocation): Promise<Uint8Array> {
   return reading(shard.path, shard.path, async (file) => {
     const bytes = new Uint8Array(size);
     const { bytesRead } = await file.read(bytes, 0, size, offset);
