@@ -1,6 +1,6 @@
 /**
  * @file Each part of a model folder in a fresh process: seconds to load and to run, highest and steady memory, and what
- * `koala fit` predicted of it.
+ * `koala memory` predicted of it.
  *
  *     npx tsx bench/parts.ts FOLDER [--sizes 512,768,1024] [--parts text_encoder,unet,vae,...] [--batch 1]
  *

@@ -10,7 +10,7 @@ const turns = 12;
 const prompts = Array.from({ length: 9 }, (_, i) => `a koala, ${i % 2 ? "flat icon" : "line art"}`);
 const [student, teacher] = [await opened(shipped), await opened(snapshot)];
 
-async function seconds({ paint: generate }: typeof student, seed: number): Promise<number> {
+async function seconds({ generate }: typeof student, seed: number): Promise<number> {
   const started = performance.now();
   await generate(prompts, seed);
   return (performance.now() - started) / 1000 / prompts.length;

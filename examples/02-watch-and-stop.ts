@@ -1,6 +1,6 @@
 /** @file Follows a generation step by step, saves its small previews, and stops it half way. */
 
-import { Cancelled, DiffusionPipeline, Painting } from "koala-diffusion";
+import { Cancelled, DiffusionPipeline, GeneratedImage } from "koala-diffusion";
 
 const pipe = await DiffusionPipeline.fromPretrained(
   process.argv[2] ?? "golden/data/pipelines/koala-700m-tiny",
@@ -12,7 +12,7 @@ try {
   for await (const { index, total, preview } of pipe.stream(request)) {
     const [image] = await preview();
     console.log(`step ${index + 1} of ${total}: a preview of ${image!.width} x ${image!.height}`);
-    await new Painting(image!, 7n).save(`out/preview-${index}.png`);
+    await new GeneratedImage(image!, 7n).save(`out/preview-${index}.png`);
     if (index === 4) controller.abort();
   }
 } catch (error) {

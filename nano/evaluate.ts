@@ -24,7 +24,7 @@ export async function evaluate(
   data: Data,
   given: Partial<Sampling> = {},
 ): Promise<Evaluation> {
-  const { paint: generate, sampling, close } = await opened(folder, given);
+  const { generate, sampling, close } = await opened(folder, given);
   const asked = prompts(data, evaluator);
   const answers: Answers[] = [];
   const started = performance.now();

@@ -24,7 +24,7 @@ export async function opened(folder: string, given: Partial<Sampling> = {}) {
     });
     return [...images];
   };
-  return { paint: generate, sampling, close: () => pipeline.close() };
+  return { generate, sampling, close: () => pipeline.close() };
 }
 
 /** All prompts, `columns` a row, each from the seed of its number. */
@@ -43,7 +43,7 @@ export async function generateAll(
   prompts: readonly string[],
   atOnce: number,
 ): Promise<RgbImage[]> {
-  const { paint: generate, close } = await opened(folder);
+  const { generate, close } = await opened(folder);
   const images: RgbImage[] = [];
   for (let from = 0; from < prompts.length; from += atOnce)
     images.push(...(await generate(prompts.slice(from, from + atOnce), from)));

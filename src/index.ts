@@ -5,13 +5,13 @@ export { Generator, type NoiseSource, randn } from "./diffusion/random.js";
 export type { SchedulerConfig, StepOptions, StepResult } from "./diffusion/schedulers/scheduler.js";
 export * from "./diffusion/schedulers/scheduler.js";
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
-export type { RgbImage as Picture } from "./image/pixels.js";
+export type { RgbImage } from "./image/pixels.js";
 export type { GenerateResult, Step } from "./pipeline/base-pipeline.js";
-export { GeneratedImage as Painting, type SaveOptions } from "./pipeline/generated-image.js";
-export type { ImageInput as PictureSource } from "./pipeline/latents.js";
+export { GeneratedImage, type SaveOptions } from "./pipeline/generated-image.js";
+export type { ImageInput } from "./pipeline/latents.js";
 export { metadataProblem } from "./pipeline/metadata/capacity.js";
 export { readRequest, type SavedRequest } from "./pipeline/metadata/read.js";
-export type { ImageMetadata as PictureRecord } from "./pipeline/metadata/schema.js";
+export type { ImageMetadata } from "./pipeline/metadata/schema.js";
 export {
   DiffusionPipeline,
   type LoadOptions,

@@ -33,7 +33,7 @@ export async function makeImageFolder(folder: string): Promise<void> {
   }
 }
 
-/** Options for the images of `makePictures` in `data`, on two buckets. */
+/** Options for the images of `makeTestImages` in `data`, on two buckets. */
 export async function cacheOptions(
   folder: string,
   data: string,

@@ -170,7 +170,7 @@ describe("what this user may not read or write", () => {
     ["generate --from", ["generate", "--from", at("closed.png")], "closed.png", "readable"],
     ["inspect", ["inspect", at("closed/model")], "closed/model/", "readable"],
     ["compare", ["compare", at("closed")], "closed", "readable"],
-    ["fit", ["fit", at("closed-unet")], "closed-unet/unet/", "readable"],
+    ["memory", ["memory", at("closed-unet")], "closed-unet/unet/", "readable"],
     ["serve's model", ["serve", "-m", at("closed-unet"), "--port", "0"], "closed-unet/unet/", "readable"],
     ["watch", ["watch", at("closed")], "closed/run.json", "readable"],
     ["distill's output", [...distill, "-o", at("closed/run")], "closed/run", "writable"],

@@ -52,7 +52,7 @@ export class Evaluator {
       const data = new Float32Array(batchSize * area);
       for (const [i, image] of some.entries()) data.set(image, i * area);
       const shape = [batchSize, 3, evaluatedSize, evaluatedSize];
-      const results = await this.#session.run({ ...this.#weights, picture: { data, shape } });
+      const results = await this.#session.run({ ...this.#weights, image: { data, shape } });
       for (const i of some.keys()) {
         const answer = (q: Question) => largest(rowOf(floatsOf(results[q]), i));
         const style = lookOf(answer("style"));

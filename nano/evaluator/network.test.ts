@@ -31,7 +31,7 @@ describe("a judge that knows nothing", () => {
       { noun: 0, style: 0, background: 0 },
       { noun: 4, style: 2, background: 1 },
     ];
-    const inputs = { picture: image, ...rightAnswers(right, classes) };
+    const inputs = { image, ...rightAnswers(right, classes) };
     const terms = await program.run(weights, inputs, gradient);
     for (const q of questions) expect(terms[q]![0]).toBeCloseTo(Math.log(classes[q]), 4);
     // The bias of an answer rises by how much too little it was expected: 1/2 right of two, expected 1/5.

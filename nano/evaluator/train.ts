@@ -53,7 +53,7 @@ function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): R
   for (const [i, sample] of samples.entries()) image.set(sample.image, i * area);
   const right = samples.map(({ drawing: { noun, style }, background }) => ({ noun, style, background }));
   return {
-    picture: { data: image, shape: [batchSize, 3, evaluatedSize, evaluatedSize] },
+    image: { data: image, shape: [batchSize, 3, evaluatedSize, evaluatedSize] },
     ...rightAnswers(right, classes),
   };
 }

@@ -1,4 +1,4 @@
-/** @file `koala fit`: what a model takes in memory to generate, before anything of it is loaded. */
+/** @file `koala memory`: what a model takes in memory to generate, before anything of it is loaded. */
 
 import { Command, InvalidArgumentError } from "commander";
 import { availableMemory } from "../engine/memory/available.js";
@@ -32,7 +32,7 @@ export type FitRow = RunBytes & Size & { pixels?: number; fits: ReturnType<typeo
 export type MemoryReport = { available: number; batch: number; guidance: boolean; rows: readonly FitRow[] };
 
 export function memoryCommand(): Command {
-  return new Command("fit")
+  return new Command("memory")
     .description(
       "Predict the memory that generating takes, part by part, and whether there is enough. Loads nothing; " +
         "of a model on the Hub it downloads the configs and not the weights, of what is given beside it all.",
@@ -50,7 +50,7 @@ export function memoryCommand(): Command {
     .option("--lora <path[:scale]>", "with this LoRA: the same; may be given again", loraOption)
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  koala fit etri-vilab/koala-lightning-700m --sizes 512,1024\n")
+    .addHelpText("after", "\nExample:\n  koala memory etri-vilab/koala-lightning-700m --sizes 512,1024\n")
     .action(async (model: string | undefined, { json, ...options }: Options) => {
       const found = await fit(modelOrBundled(model, "model"), options);
       process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : table(found));

@@ -31,8 +31,8 @@ it("makes of every golden image, bit for bit, the pixels that Diffusers saved", 
     const unit = (await file.readFloats("image")).subarray(start, start + 3 * pixels);
     // The golden image is [height, width, 3] in 0..1; doubling and subtracting one is exact on its grid.
     const image = Float32Array.from(unit, (_, i) => 2 * unit[3 * (i % pixels) + Math.floor(i / pixels)]! - 1);
-    const { image: picture } = await decodeImage(join(golden, run));
-    expect(Buffer.compare(toRgbImage(image, width, height).data, picture.data), run).toBe(0);
+    const { image: decoded } = await decodeImage(join(golden, run));
+    expect(Buffer.compare(toRgbImage(image, width, height).data, decoded.data), run).toBe(0);
   }
 });
 

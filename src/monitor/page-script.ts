@@ -191,7 +191,7 @@ const mostInStrip = 24;
 
 const source = (sample, image) => "samples/" + sample.folder + "/" + image.file;
 const sameRow = (a, b) => a.prompt === b.prompt && String(a.seed) === String(b.seed);
-const pictureOf = (sample, row) => sample.images.find((image) => sameRow(image, row));
+const imageOf = (sample, row) => sample.images.find((image) => sameRow(image, row));
 
 function showSamples(list) {
   if (JSON.stringify(list) === shownSamples) return;
@@ -226,7 +226,7 @@ function drawRows() {
 }
 
 function thumb(row, i) {
-  const image = pictureOf(samples[i], row);
+  const image = imageOf(samples[i], row);
   if (!image) return undefined;
   const image = element("img", { loading: "lazy", alt: "", src: source(samples[i], image) });
   const button = element("button", { type: "button", onclick: () => choose(i) }, image, whole(samples[i].step));
@@ -242,7 +242,7 @@ function choose(index) {
   $("step").setAttribute("aria-valuetext", "step " + sample.step);
   $("step-value").textContent = whole(sample.step);
   for (const row of $("rows").children) {
-    const image = pictureOf(sample, row.sample);
+    const image = imageOf(sample, row.sample);
     const shown = row.querySelector(".shown");
     shown.hidden = !image;
     if (image) shown.src = source(sample, image);

@@ -88,7 +88,7 @@ describe("koala watch's server", () => {
     expect(state).toMatchObject({ name: path.basename(folder), run: { steps: 10, options: { seed: 7 } } });
     expect(state.progress).toMatchObject({ step: 3, steps: 10, status: "running", secondsLeft: 14 });
     const images = [{ prompt: "a koala", seed: 7, file: "0.png" }];
-    expect(state.samples).toEqual([{ step: 2, folder: "step-000002", pictures: images }]);
+    expect(state.samples).toEqual([{ step: 2, folder: "step-000002", images }]);
   });
 
   it("gives the curves as panels with numbers, and as an image", async () => {

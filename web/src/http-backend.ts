@@ -1,4 +1,4 @@
-/** @file Generating by `koala serve`: its jobs API (docs/api.md), in the types of its own schemas. */
+/** @file Generating by `koala serve`: its jobs API (docs/http-api.md), in the types of its own schemas. */
 
 import { isOver } from "../../src/jobs/queue.js";
 import type {

@@ -47,7 +47,7 @@ describe("a cache", () => {
     expect(report).toMatchObject({
       examples: 6,
       captions: 6,
-      encoded: { pictures: 6, captions: 6 },
+      encoded: { images: 6, captions: 6 },
       skipped: [{ key: "0.png", reason: expect.stringContaining("cannot be read") }],
       cutCaptions: 0,
     });
@@ -178,7 +178,7 @@ describe("going on", () => {
       /must be a finished cache.*Run the same command/,
     );
     const { encoded } = await build("killed", small);
-    expect(encoded).toEqual({ captions: 0, pictures: 2 });
+    expect(encoded).toEqual({ captions: 0, images: 2 });
     expect(await contents("killed")).toEqual(whole);
   });
 
@@ -188,9 +188,9 @@ describe("going on", () => {
     await rm(path.join(own, "6.png"));
     const grow = async () => buildCache(await cacheOptions(folder("grown"), own, koala));
     expect((await grow()).examples).toBe(5);
-    expect((await grow()).encoded).toEqual({ pictures: 0, captions: 0 });
+    expect((await grow()).encoded).toEqual({ images: 0, captions: 0 });
     await makeImageFolder(own);
-    expect(await grow()).toMatchObject({ examples: 6, encoded: { pictures: 1, captions: 1 } });
+    expect(await grow()).toMatchObject({ examples: 6, encoded: { images: 1, captions: 1 } });
     await rm(path.join(own, "1.png"));
     expect((await grow()).examples).toBe(5);
     expect((await openCache(folder("grown"))).keysByBucket.get("40x24")).toEqual(["3.png", "5.png"]);

@@ -32,7 +32,7 @@ async function openFolder(folder: string, options: DataOptions): Promise<DataSou
   const tars = files.filter((file) => file.name.endsWith(".tar"));
   const parquets = files.filter((file) => file.name.endsWith(".parquet"));
   const images = files.filter((file) => isImageName(file.name));
-  const kinds = { ".tar": tars.length, ".parquet": parquets.length, pictures: images.length };
+  const kinds = { ".tar": tars.length, ".parquet": parquets.length, images: images.length };
   const present = Object.entries(kinds).filter(([, count]) => count > 0);
   if (present.length > 1) {
     const got = present.map(([kind, count]) => `${count} ${kind}`).join(", ");

@@ -43,7 +43,7 @@ function fixed(...numbers: number[]): () => number {
   return () => numbers.shift() ?? noChance();
 }
 
-describe("decodePicture", () => {
+describe("decodeImage", () => {
   test.each([
     [1, 8, 12, [red, green, blue, yellow]],
     [2, 8, 12, [green, red, yellow, blue]],
@@ -128,7 +128,7 @@ describe("decodePicture", () => {
   });
 });
 
-describe("transformPicture", () => {
+describe("transformImage", () => {
   test("values go from 0..255 to -1..1, one plane per channel", async () => {
     const image = generate(2, 2, (y, x) => [y === 0 ? 255 : 0, x === 0 ? 51 : 204, 128]);
     const { pixels } = await transformImage(image, { height: 2, width: 2 }, noChance);
