@@ -9,50 +9,40 @@ const source = new URL("../src", import.meta.url).pathname;
 /** What each folder (or file at the top) may import of the others; `errors.ts` is everyone's. */
 const layers: Record<string, readonly string[]> = {
   "errors.ts": [],
-  "text-file.ts": [],
+  "closest.ts": [],
+  files: [],
   tensor: [],
   "nn.ts": ["tensor"],
   models: ["tensor", "nn.ts"],
-  weights: [],
-  hub: ["weights"],
-  engine: ["tensor", "weights"],
+  weights: ["files"],
+  hub: ["files", "weights"],
+  engine: ["tensor", "files", "weights"],
   text: [],
-  diffusion: [],
+  diffusion: ["closest.ts"],
   grid: [],
-  image: ["weights", "grid"],
-  pipeline: ["tensor", "nn.ts", "models", "weights", "hub", "engine", "text", "diffusion", "image"],
-  train: [
-    "tensor",
-    "nn.ts",
-    "models",
-    "weights",
-    "engine",
+  image: ["files", "grid"],
+  pipeline: [
+    ...["tensor", "nn.ts", "models", "files", "weights", "hub", "engine"],
     "text",
-    "text-file.ts",
     "diffusion",
     "image",
-    "pipeline",
   ],
-  serve: ["models", "weights", "hub", "engine", "text", "diffusion", "image", "pipeline"],
+  train: [
+    ...["tensor", "nn.ts", "models", "files", "weights", "engine", "text", "diffusion", "image", "pipeline"],
+    "monitor",
+  ],
+  monitor: ["files"],
+  jobs: ["files", "models", "weights", "engine", "text", "diffusion", "image", "pipeline"],
+  server: ["files", "text", "diffusion", "image", "pipeline", "jobs"],
   cli: [
-    "text-file.ts",
-    "tensor",
-    "models",
-    "weights",
-    "hub",
-    "engine",
-    "diffusion",
-    "grid",
-    "image",
-    "pipeline",
-    "train",
-    "serve",
+    ...["files", "tensor", "models", "weights", "hub", "engine", "diffusion", "grid", "image", "pipeline"],
+    ...["train", "monitor", "jobs", "server"],
   ],
   "index.ts": ["diffusion", "image", "pipeline", "train"],
 };
 
 /** Layers that a browser build may include, and which therefore must not need Node. */
-const everywhere = ["tensor", "nn.ts", "models", "text", "diffusion", "grid", "errors.ts"];
+const everywhere = ["tensor", "nn.ts", "models", "text", "diffusion", "grid", "errors.ts", "closest.ts"];
 
 const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
   (f) => f.endsWith(".ts") && !f.endsWith(".test.ts"),
@@ -75,7 +65,7 @@ describe("imports point downwards", () => {
     for (const target of imports(file).filter((i) => i.startsWith("."))) {
       const other = layerOf(path.relative(source, path.resolve(source, path.dirname(file), target)));
       const name = other.replace(/\.js$/, ".ts");
-      const allowed = [layer, "errors.ts", ...layers[layer]!];
+      const allowed = [layer, "errors.ts", "closest.ts", ...layers[layer]!];
       expect(allowed, `${file} imports ${target}`).toContain(name);
     }
   });
@@ -102,20 +92,25 @@ describe("imports point downwards", () => {
         if (target.startsWith(".") && found) reached.add(found);
         else if (!target.endsWith(".css")) packages.set(target, path.basename(file));
       }
-    for (const shared of ["src/pipeline/vocabulary.ts", "src/image/file-texts.ts"])
+    for (const shared of ["src/pipeline/vocabulary.ts", "src/image/metadata/file-texts.ts"])
       expect([...reached].some((file) => file.endsWith(shared))).toBe(true);
     const own = ["preact", "preact/hooks", "@preact/signals", "idb"];
     expect([...packages].filter(([name]) => !own.includes(name))).toEqual([]);
   });
 
-  it("nothing but weights/files.ts asks the file system, so that all its errors are told with path and remedy", () => {
+  it("nothing but files/file-system.ts asks the file system, so that all its errors are told with path and remedy", () => {
     // The kernel's own files, and what lies in this package.
-    const others = ["cli/program.ts", "engine/available.ts", "pipeline/provenance.ts", "pipeline/shipped.ts"];
+    const others = [
+      "cli/program.ts",
+      "engine/memory/available.ts",
+      "pipeline/metadata/write.ts",
+      "pipeline/bundled-model.ts",
+    ];
     const asking = files.filter((f) =>
       /^import (?!type)[^;]* from "(node:)?fs(\/promises)?"/m.test(
         readFileSync(path.join(source, f), "utf8"),
       ),
     );
-    expect(asking.sort()).toEqual([...others, "weights/files.ts"].sort());
+    expect(asking.sort()).toEqual([...others, "files/file-system.ts"].sort());
   });
 });

@@ -154,7 +154,7 @@ describe("a file that is written", () => {
 
 /** Runs code on the built module under a limit of the shell, and gives what it printed. */
 async function under(shell: string, code: string): Promise<string> {
-  const script = `import * as files from ${JSON.stringify(built("weights/files.js"))};\n${code}`;
+  const script = `import * as files from ${JSON.stringify(built("files/file-system.js"))};\n${code}`;
   const { stdout } = await limited(["--input-type=module", "-e", script], { shell });
   return stdout.trim();
 }

@@ -69,7 +69,7 @@ describe("a name that is taken", () => {
   it("goes to one of several processes that want it at once", async () => {
     mkdirSync(at("race"));
     const script = `
-      const { writeNew } = await import(${JSON.stringify(built("weights/writable.js"))});
+      const { writeNew } = await import(${JSON.stringify(built("files/writable.js"))});
       for (let i = 0; i < 20; i++)
         console.log(await writeNew(${JSON.stringify(at("race/a.png"))}, new Uint8Array(5000).fill(process.pid % 256)));
     `;
@@ -89,7 +89,7 @@ describe("a name that is taken", () => {
   it("is free again where the file cannot be written", async () => {
     mkdirSync(at("failed"));
     const script = `
-      const { writeNew } = await import(${JSON.stringify(built("weights/writable.js"))});
+      const { writeNew } = await import(${JSON.stringify(built("files/writable.js"))});
       await writeNew(${JSON.stringify(at("failed/a.png"))}, new Uint8Array(2 ** 20)).catch((e) => console.log(e.code));
     `;
     const { stdout } = await limited(["--input-type=module", "-e", script], { shell: "ulimit -f 64" });

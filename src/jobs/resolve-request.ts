@@ -10,7 +10,6 @@ import { InvalidRequest } from "../errors.js";
 import { requestKind } from "../pipeline/diffusers-defaults.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
 import { checkRequest } from "../pipeline/request.js";
-import { type ImageTasks, imageTasks } from "../server/image-tasks.js";
 import { familyOf } from "../weights/pipeline-class.js";
 import {
   type Aliases,
@@ -22,7 +21,7 @@ import {
 } from "./model-registry.js";
 import type { JobRequest } from "./processor.js";
 import type { GenerationRequest, Limits, Settings } from "./schemas.js";
-import type { Source } from "./sent-images.js";
+import { type Source, sourceFromText } from "./sent-images.js";
 
 /** Another API's request: its images may be bytes already, and its scheduler one that our names cannot say. */
 export type PartialRequest = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
@@ -35,12 +34,15 @@ export type PartialRequest = Omit<GenerationRequest, "image" | "mask" | "schedul
   warnings?: readonly string[] | undefined;
 };
 
+/** Reads the images of requests, in this thread or in others. */
+type ImageReader = { sourceFromText: (field: string, text: string) => Promise<Source> };
+
 /** Checks and completes a request of our own API; a server gives the threads that read its images. */
 export async function resolveRequest(
   request: GenerationRequest,
   models: ModelRegistry,
   limits: Limits,
-  { aliases, read = imageTasks }: { aliases?: Aliases; read?: Pick<ImageTasks, "sourceFromText"> } = {},
+  { aliases, read = { sourceFromText } }: { aliases?: Aliases; read?: ImageReader } = {},
 ): Promise<JobRequest> {
   const { image, mask, ...rest } = request;
   const source = async (field: string, text: string | undefined) =>

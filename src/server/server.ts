@@ -12,7 +12,7 @@ import {
   openModelRegistry,
 } from "../jobs/model-registry.js";
 import { processorThread } from "../jobs/processor-thread.js";
-import type { JobQueue, JobStatus } from "../jobs/queue.js";
+import type { OpenQueue } from "../jobs/queue.js";
 import type { Limits } from "../jobs/schemas.js";
 import { createApp } from "./app.js";
 import type { GuardOptions } from "./guard.js";
@@ -42,19 +42,6 @@ export type ServeOptions = Omit<GuardOptions, "host"> & {
   onRejected?: (line: string) => void;
 };
 
-/** `own` is what the folders describe; where others generate, their models come and go. */
-export type OpenQueue = (
-  own: ModelRegistry,
-  options: QueueOptions,
-) => Promise<{ queue: JobQueue; models: ModelRegistry }>;
-export type QueueOptions = {
-  limits: Limits;
-  threads?: number;
-  /** Metrics count what is told here. */
-  onEnd: (job: JobStatus) => void;
-  onError: (error: unknown) => void;
-};
-
 export type Serving = {
   url: string;
   models: ModelRegistry;
@@ -79,7 +66,7 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   const guard = { host, allowHosts, allowOrigins, ...(key !== undefined && !noAuth && { key }) };
   const read = imageThreads();
   const page = await readPage();
-  const told = { onError, ...(options.onRejected && { onRefused: options.onRejected }) };
+  const told = { onError, ...(options.onRejected && { onRejected: options.onRejected }) };
   const app = createApp({ models: registry, aliases, limits, queue, read, metrics, guard, page, ...told });
   let listening: Listening;
   try {

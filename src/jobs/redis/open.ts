@@ -1,6 +1,6 @@
 /** @file `koala serve --redis`: jobs go to workers, and so does the choice of models. */
 
-import type { OpenQueue } from "../../server/server.js";
+import type { OpenQueue } from "../queue.js";
 import { redisQueueAndModels } from "./queue.js";
 
 /** `onOpen` is told when Redis was reached for the first time. */

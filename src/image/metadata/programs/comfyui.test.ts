@@ -191,7 +191,7 @@ describe("a graph without a prompt says why", () => {
       program: "ComfyUI",
       problem: "it holds the editor's workflow alone, not the graph that was run",
     });
-    const bytes = await readFile(new URL("../../testdata/drop-comfy.png", import.meta.url));
+    const bytes = await readFile(new URL("../testdata/drop-comfy.png", import.meta.url));
     const { parameters, problem } = settingsIn((await fileTexts(bytes))!)!;
     expect(problem).toBe("its prompt was not found: KSampler (node 3) leads to no text");
     expect(Object.fromEntries(parameters.fields)).toMatchObject({ Steps: "20", Seed: "5", "CFG scale": "8" });
