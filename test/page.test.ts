@@ -318,7 +318,8 @@ describe("an image that is dropped", () => {
 
   it("of another program gives what could be read, and names the rest", async () => {
     const page = await opened();
-    const file = (name: string) => readFile(new URL(`../src/image/testdata/${name}`, import.meta.url));
+    const file = (name: string) =>
+      readFile(new URL(`../src/image/metadata/testdata/${name}`, import.meta.url));
     const values = () =>
       Promise.all(["prompt", "negative", "seed", "steps"].map((id) => page.inputValue(`#${id}`)));
     await drop(page, ".stage", "comfyui.webp", await file("comfyui.webp"));

@@ -228,8 +228,8 @@ function drawRows() {
 function thumb(row, i) {
   const image = imageOf(samples[i], row);
   if (!image) return undefined;
-  const image = element("img", { loading: "lazy", alt: "", src: source(samples[i], image) });
-  const button = element("button", { type: "button", onclick: () => choose(i) }, image, whole(samples[i].step));
+  const thumbnail = element("img", { loading: "lazy", alt: "", src: source(samples[i], image) });
+  const button = element("button", { type: "button", onclick: () => choose(i) }, thumbnail, whole(samples[i].step));
   button.dataset.index = i;
   button.setAttribute("aria-label", "step " + samples[i].step);
   return button;

@@ -2,11 +2,11 @@
 
 import { describe, expect, it } from "vitest";
 import { withPngTexts } from "../../src/image/metadata/png-texts.js";
-import compressed from "../../src/image/testdata/compressed.png?inline";
-import dropComfy from "../../src/image/testdata/drop-comfy.png?inline";
-import fooocus from "../../src/image/testdata/fooocus-ifd0.jpg?inline";
-import noCharset from "../../src/image/testdata/no-charset.jpg?inline";
-import template from "../../src/image/testdata/template-after-steps.png?inline";
+import compressed from "../../src/image/metadata/testdata/compressed.png?inline";
+import dropComfy from "../../src/image/metadata/testdata/drop-comfy.png?inline";
+import fooocus from "../../src/image/metadata/testdata/fooocus-ifd0.jpg?inline";
+import noCharset from "../../src/image/metadata/testdata/no-charset.jpg?inline";
+import template from "../../src/image/metadata/testdata/template-after-steps.png?inline";
 import { readingOf } from "./read-settings.js";
 
 /** The signature and a header chunk of 13 bytes, all zero. */

@@ -216,7 +216,7 @@ describe("of another program's text", () => {
 });
 
 describe("a file of another program", () => {
-  const place = (name: string) => new URL(`../image/testdata/${name}`, import.meta.url).pathname;
+  const place = (name: string) => new URL(`../../image/metadata/testdata/${name}`, import.meta.url).pathname;
 
   it.each([
     "template-after-steps.png",
