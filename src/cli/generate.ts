@@ -2,7 +2,6 @@
 
 import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
-import pc from "picocolors";
 import { schedulerNamed } from "../diffusion/schedulers/names.js";
 import { schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
 import { resolveSeed, seedAfter } from "../diffusion/seed.js";
@@ -18,6 +17,7 @@ import { readRequest, type SavedRequest } from "../pipeline/metadata/read.js";
 import { type ModelDefaults, modelDefaultsOf } from "../pipeline/model-defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
+import { dim } from "./colors.js";
 import { differences, openSeen, rememberSources, sourcesOf } from "./from-image.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { partsShown, resolveShown } from "./models.js";
@@ -118,7 +118,7 @@ const print = (line: string) => void process.stdout.write(`${line}\n`);
 async function generate(words: string[], given: Options): Promise<void> {
   const say = (line: string) => void (given.quiet || process.stderr.write(`${line}\n`));
   const saved = given.from === undefined ? undefined : await readRequest(given.from);
-  for (const note of saved?.notes ?? []) say(pc.dim(note));
+  for (const note of saved?.notes ?? []) say(dim(note));
   const prompts = await gatherPrompts(words, given.prompts, saved?.request.prompt);
   const output = await openOutput(given, prompts.length * given.count);
   const asked: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
@@ -134,7 +134,7 @@ async function generate(words: string[], given: Options): Promise<void> {
     const before = saved ? savedRequest(saved, options, reworded) : {};
     setScheduler(pipeline, options, modelDefaults, saved);
     const chosen = settings(pipeline, options, modelDefaults, before);
-    say(pc.dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
+    say(dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
     const seed = resolveSeed(options.seed ?? saved?.request.seed);
     if (options.metadata) checkRoom(output.file(0, seed), prompts, chosen.request);
     say(`seed ${seed}`);
@@ -165,8 +165,8 @@ async function generate(words: string[], given: Options): Promise<void> {
       const { record } = images[0]!;
       const failed = record && options.metadata ? await rememberSources(record, folder, options) : undefined;
       if (failed)
-        say(pc.dim(`--from will ask for --model: where models are cannot be noted: ${failed.message}`));
-      say(pc.dim(`generated in ${duration(seconds)}`));
+        say(dim(`--from will ask for --model: where models are cannot be noted: ${failed.message}`));
+      say(dim(`generated in ${duration(seconds)}`));
       if (failure) throw failure;
     }
   } finally {

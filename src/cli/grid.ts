@@ -2,7 +2,6 @@
 
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
-import pc from "picocolors";
 import { resolveSeed, seedPattern } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { kindOf, readFile } from "../files/file-system.js";
@@ -13,6 +12,7 @@ import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { requestKind } from "../pipeline/diffusers-defaults.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
+import { dim } from "./colors.js";
 import { generateCells, placed, saveSheet } from "./grid-cells.js";
 import { seedBefore, sheetName, writeManifest } from "./grid-folder.js";
 import { resolveShown } from "./models.js";
@@ -80,7 +80,7 @@ function seedText(value: string): string {
 
 async function grid(prompt: string, options: Options): Promise<void> {
   const { output, quiet = false, y } = options;
-  const say = (line: string) => void (quiet || process.stderr.write(`${pc.dim(line)}\n`));
+  const say = (line: string) => void (quiet || process.stderr.write(`${dim(line)}\n`));
   const axes: Axes = { x: parseAxis("x", options.x), ...(y !== undefined && { y: parseAxis("y", y) }) };
   const folder = await resolveShown(modelOrBundled(options.model), { quiet });
   const models = await openModelRegistry([folder]);

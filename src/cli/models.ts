@@ -2,7 +2,6 @@
 
 import { createInterface } from "node:readline/promises";
 import { Command, Option } from "commander";
-import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import type { BringOptions } from "../hub/bring.js";
 import { type HubModel, hubModel } from "../hub/id.js";
@@ -12,6 +11,7 @@ import { resolvePart } from "../hub/resolve-part.js";
 import type { PartKind } from "../hub/select.js";
 import { cacheFolder } from "../hub/settings.js";
 import type { Lora } from "../pipeline/lora.js";
+import { dim } from "./colors.js";
 import { textTable } from "./table.js";
 import { Progress, size, stopOnInterrupt } from "./terminal.js";
 
@@ -88,7 +88,7 @@ async function shown<T>(name: string, quiet: boolean, bring: (told: BringOptions
   try {
     return await bring({
       signal,
-      onNote: (note) => say(pc.dim(note)),
+      onNote: (note) => say(dim(note)),
       onProgress: ({ done, total }) => {
         if (!first) {
           first = { at: performance.now(), done };

@@ -1,7 +1,7 @@
 /** @file Tells whoever runs a server or a worker of a Redis that does nothing for now. */
 
-import pc from "picocolors";
 import { addressOf, outageOf } from "../jobs/redis/connection.js";
+import { yellow } from "./colors.js";
 import { printError } from "./terminal.js";
 
 const againSeconds = 30;
@@ -15,6 +15,6 @@ export function outageReporter(url: string): (error: unknown) => void {
     const { got } = outage;
     if (told?.got === got && Date.now() - told.at < againSeconds * 1000) return;
     told = { got, at: Date.now() };
-    process.stderr.write(`${pc.yellow("waiting:")} got ${got} at ${addressOf(url)}\n`);
+    process.stderr.write(`${yellow("waiting:")} got ${got} at ${addressOf(url)}\n`);
   };
 }

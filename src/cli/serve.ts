@@ -2,7 +2,6 @@
 
 import { once } from "node:events";
 import { Command, InvalidArgumentError, Option } from "commander";
-import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { defaultLimits } from "../jobs/limits.js";
 import { addressOf, checkUrl } from "../jobs/redis/connection.js";
@@ -10,6 +9,7 @@ import { queueOver } from "../jobs/redis/open.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { refusalLog } from "../server/refusals.js";
 import { serveModels } from "../server/server.js";
+import { dim, yellow } from "./colors.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { resolveShown } from "./models.js";
 import { wholeOption } from "./numbers.js";
@@ -101,7 +101,7 @@ async function serve(options: Options): Promise<void> {
   if (port > 65535) throw new InvalidRequest("--port", port, `must be at most 65535, got ${port}.`);
   if (redis !== undefined) checkUrl(redis);
   const onError = redis === undefined ? printError : outageReporter(redis);
-  const onOpen = () => say(pc.dim(`connected to ${addressOf(redis!)}`));
+  const onOpen = () => say(dim(`connected to ${addressOf(redis!)}`));
   const key = options.apiKey ?? process.env.KOALA_API_KEY;
   const server = await serveModels({
     models: await folders(options),
@@ -114,7 +114,7 @@ async function serve(options: Options): Promise<void> {
       allowOrigins: allowOrigin,
       noAuth: !options.auth,
       onError,
-      onRejected: refusalLog((line) => say(`${pc.yellow("refused:")} ${line}`)),
+      onRejected: refusalLog((line) => say(`${yellow("refused:")} ${line}`)),
     },
     ...(key !== undefined && { key }),
     ...(threads !== undefined && { threads }),
@@ -126,9 +126,7 @@ async function serve(options: Options): Promise<void> {
   );
   process.stdout.write(`${server.url}/\n`);
   const models = [...server.models.keys()].join(", ");
-  say(
-    pc.dim(redis === undefined ? `${models}; loaded when first asked for. Ctrl-C stops.` : overRedis(models)),
-  );
+  say(dim(redis === undefined ? `${models}; loaded when first asked for. Ctrl-C stops.` : overRedis(models)));
   if (!signal.aborted) await once(signal, "abort");
   await server.close(options.grace);
   done();

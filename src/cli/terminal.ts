@@ -1,9 +1,9 @@
 /** @file What every command shares: a progress line on stderr, exit codes, Ctrl-C, and how errors are told. */
 
 import { SingleBar } from "cli-progress";
-import pc from "picocolors";
 import { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "../errors.js";
 import { fileError, namedFileError, systemCode } from "../files/file-errors.js";
+import { cyan, red, yellow } from "./colors.js";
 
 /** 0 done, 1 failed, 2 the command line or a value in it is wrong, 130 stopped by Ctrl-C. */
 export const exitCodes = { failed: 1, usage: 2, stopped: 130 } as const;
@@ -16,7 +16,7 @@ export class Progress {
   constructor({ quiet = false, bytes = false } = {}) {
     if (quiet || !process.stderr.isTTY) return;
     this.#bar = new SingleBar({
-      format: `${pc.cyan("{bar}")} {what} {value}/{total} {left}`,
+      format: `${cyan("{bar}")} {what} {value}/{total} {left}`,
       stream: process.stderr,
       barsize: 24,
       hideCursor: true,
@@ -60,7 +60,7 @@ export function size(bytes: number): string {
 
 /** Says on stderr what was left out or taken otherwise than asked. */
 export const warn = (message: string): void =>
-  void process.stderr.write(`${pc.yellow("warning:")} ${message}\n`);
+  void process.stderr.write(`${yellow("warning:")} ${message}\n`);
 
 /** The same, each message once. */
 export function warnOnce(): (message: string) => void {
@@ -125,7 +125,7 @@ export function report(error: unknown): void {
 
 /** Prints an error in a line, or whole when it is a bug. */
 export function printError(error: unknown): void {
-  process.stderr.write(`${pc.red("error:")} ${errorText(error)}\n`);
+  process.stderr.write(`${red("error:")} ${errorText(error)}\n`);
 }
 
 /** An error of ours or of the system by its message alone, a bug with where it happened. */

@@ -1,6 +1,5 @@
 /** @file What the training commands share: filling the cache, showing progress, finishing. */
 
-import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { checkWritable } from "../files/writable.js";
 import type { StepMetrics } from "../monitor/metrics.js";
@@ -11,6 +10,7 @@ import type { DataOptions, Skipped } from "../train/data/example.js";
 import { openData } from "../train/data/source.js";
 import type { TrainingOptions } from "../train/options.js";
 import type { Finished } from "../train/trainer.js";
+import { yellow } from "./colors.js";
 import { inFlags } from "./flag-names.js";
 import { exitCodes, type Progress } from "./terminal.js";
 
@@ -57,8 +57,8 @@ export async function fillCache({
 
 /** Names the first examples that were left out, and counts all. */
 export function saySkipped(skipped: readonly Skipped[], say: (line: string) => void): void {
-  for (const { key, reason } of skipped.slice(0, 10)) say(pc.yellow(`skipped ${key}: ${inFlags(reason)}`));
-  if (skipped.length > 0) say(pc.yellow(`${skipped.length} skipped in all`));
+  for (const { key, reason } of skipped.slice(0, 10)) say(yellow(`skipped ${key}: ${inFlags(reason)}`));
+  if (skipped.length > 0) say(yellow(`${skipped.length} skipped in all`));
 }
 
 /** Finds out before a run whether its folders can be written to; FileError. */

@@ -1,10 +1,10 @@
 /** @file `koala words`: what the model that ships inside, or another one with a `words.json`, knows. */
 
 import { Command } from "commander";
-import pc from "picocolors";
 import { InvalidRequest } from "../errors.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
+import { bold } from "./colors.js";
 
 type Options = { model?: string; json?: boolean };
 
@@ -31,7 +31,7 @@ async function list({ model, json }: Options): Promise<void> {
     [`${styles.length} drawing styles`, styles.map(spelt)],
     [`${backgrounds.length} backgrounds`, backgrounds],
   ] as const;
-  for (const [title, names] of shown) process.stdout.write(`${pc.bold(title)}\n${wrapped(names)}\n\n`);
+  for (const [title, names] of shown) process.stdout.write(`${bold(title)}\n${wrapped(names)}\n\n`);
   process.stdout.write('A prompt joins them: "a koala, line art, on a yellow background".\n');
 }
 
