@@ -3,7 +3,7 @@
 import { type Bound, type Computed, type Golden, list, type Numbers, type Wanted } from "./row.js";
 
 /** One tensor's comparison; `problem` says why it is out. */
-export type Verdict = {
+export type TensorComparison = {
   readonly name: string;
   readonly bound: Bound;
   /** How far it is, by the bound's own measure. */
@@ -14,16 +14,20 @@ export type Verdict = {
   readonly skipped?: number;
 };
 
-/** Every golden tensor's verdict, in the order of computing; those that were not computed come last. */
-export function compare(computed: Computed, golden: Golden): Verdict[] {
+/** Every golden tensor's comparison, in the order of computing; those that were not computed come last. */
+export function compare(computed: Computed, golden: Golden): TensorComparison[] {
   const order = [...computed.keys()].filter((name) => golden.has(name));
   const missing = [...golden.keys()].filter((name) => !computed.has(name));
-  return [...order, ...missing].map((name) => verdictOf(name, computed.get(name), golden.get(name)!));
+  return [...order, ...missing].map((name) => compareTensor(name, computed.get(name), golden.get(name)!));
 }
 
-function verdictOf(name: string, got: Numbers | string | Error | undefined, wanted: Wanted): Verdict {
+function compareTensor(
+  name: string,
+  got: Numbers | string | Error | undefined,
+  wanted: Wanted,
+): TensorComparison {
   const { bound, numbers, text, skip } = wanted;
-  const out = (problem: string): Verdict => ({ name, bound, problem });
+  const out = (problem: string): TensorComparison => ({ name, bound, problem });
   if (got === undefined) return out("is in the golden data, but this build does not compute it");
   if (bound.kind === "refused") {
     return got instanceof Error ? { name, bound } : out("must be refused, as Diffusers does, got numbers");
@@ -49,35 +53,35 @@ function verdictOf(name: string, got: Numbers | string | Error | undefined, want
   return { ...measured(name, bound, kept(got.data), want), ...(skip && { skipped: skip.size }) };
 }
 
-function measured(name: string, bound: Bound, got: Numbers["data"], want: Numbers["data"]): Verdict {
-  const verdict = { name, bound, distance: relativeDifference(got, want) };
+function measured(name: string, bound: Bound, got: Numbers["data"], want: Numbers["data"]): TensorComparison {
+  const comparison = { name, bound, distance: relativeDifference(got, want) };
   switch (bound.kind) {
     case "equal": {
       const differ = countWhere(got, want, (a, b) => !Object.is(a, b));
       return differ === 0
-        ? verdict
-        : { ...verdict, problem: `must be equal, differs in ${differ} of ${want.length}` };
+        ? comparison
+        : { ...comparison, problem: `must be equal, differs in ${differ} of ${want.length}` };
     }
     case "relative":
-      return within(verdict, bound.most);
+      return within(comparison, bound.most);
     case "each":
-      return within({ ...verdict, distance: largest(differences(got, want, relativeTo)) }, bound.most);
+      return within({ ...comparison, distance: largest(differences(got, want, relativeTo)) }, bound.most);
     case "absolute":
-      return within({ ...verdict, distance: largest(differences(got, want)) }, bound.most);
+      return within({ ...comparison, distance: largest(differences(got, want)) }, bound.most);
     case "vector":
-      return within({ ...verdict, distance: lengthOfDifference(got, want) }, bound.most);
+      return within({ ...comparison, distance: lengthOfDifference(got, want) }, bound.most);
     case "quantile": {
       const sorted = differences(got, want).sort();
       const distance = sorted[Math.ceil(bound.share * sorted.length) - 1]!;
       const worst = sorted.at(-1)!;
-      const verdicts = within({ ...verdict, distance }, bound.most);
-      if (verdicts.problem !== undefined || worst <= bound.worst) return verdicts;
-      return { ...verdicts, problem: `the worst number ${short(worst)} > ${short(bound.worst)}` };
+      const checked = within({ ...comparison, distance }, bound.most);
+      if (checked.problem !== undefined || worst <= bound.worst) return checked;
+      return { ...checked, problem: `the worst number ${short(worst)} > ${short(bound.worst)}` };
     }
     case "psnr": {
       const psnr = psnrOf(got, want);
-      if (psnr >= bound.least) return { ...verdict, psnr };
-      return { ...verdict, psnr, problem: `PSNR ${psnr.toFixed(1)} dB < ${bound.least} dB` };
+      if (psnr >= bound.least) return { ...comparison, psnr };
+      return { ...comparison, psnr, problem: `PSNR ${psnr.toFixed(1)} dB < ${bound.least} dB` };
     }
     case "levels": {
       const far = countWhere(got, want, (a, b) => Math.abs(Number(a) - Number(b)) > 1);
@@ -91,8 +95,10 @@ function measured(name: string, bound: Bound, got: Numbers["data"], want: Number
   }
 }
 
-const within = (verdict: Verdict & { distance: number }, most: number): Verdict =>
-  verdict.distance <= most ? verdict : { ...verdict, problem: `${short(verdict.distance)} > ${short(most)}` };
+const within = (comparison: TensorComparison & { distance: number }, most: number): TensorComparison =>
+  comparison.distance <= most
+    ? comparison
+    : { ...comparison, problem: `${short(comparison.distance)} > ${short(most)}` };
 
 const largest = (numbers: Float64Array) => numbers.reduce((most, x) => Math.max(x, most), 0);
 const relativeTo = (difference: number, wanted: number) => (difference === 0 ? 0 : difference / wanted);

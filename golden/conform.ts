@@ -40,7 +40,7 @@ export async function conform(
 
 /** 0 if something was compared and nothing is out. */
 export function exitCode(results: readonly Result[]): 0 | 1 {
-  const somethingCompared = results.some((r) => r.verdicts.length > 0);
+  const somethingCompared = results.some((r) => r.comparisons.length > 0);
   return somethingCompared && !results.some(failed) ? 0 : 1;
 }
 
@@ -49,9 +49,9 @@ async function compared(row: Row): Promise<Omit<Result, "name">> {
     const computed = await row.compute();
     const golden = await row.expected();
     if (golden.size === 0) throw new Error("its golden data holds nothing to compare");
-    return { verdicts: compare(computed, golden) };
+    return { comparisons: compare(computed, golden) };
   } catch (error) {
-    return { verdicts: [], error: (error as Error).message };
+    return { comparisons: [], error: (error as Error).message };
   }
 }
 

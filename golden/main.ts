@@ -62,7 +62,7 @@ export async function main(args: readonly string[], print: (text: string) => voi
     );
     print(summary(results, (performance.now() - started) / 1000));
     const code = exitCode(results);
-    if (!results.some((r) => r.verdicts.length > 0)) {
+    if (!results.some((r) => r.comparisons.length > 0)) {
       print(`Nothing was compared in ${folder}${only === undefined ? "" : ` with --only ${only}`}.`);
     }
     return code;

@@ -26,7 +26,7 @@ it(
       expect(rows.some((name) => name.startsWith(`distil/${part}`))).toBe(true);
     for (const part of ["step-1b", "step-700m", "train-700m", "vae-kl", "vae-tiny"])
       expect(rows.some((name) => name.startsWith(`distil/${part}`))).toBe(true);
-    expect(results.flatMap((r) => r.verdicts).length).toBeGreaterThan(10_000);
+    expect(results.flatMap((r) => r.comparisons).length).toBeGreaterThan(10_000);
   },
   slow,
 );

@@ -7,7 +7,11 @@ import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { tinyVaeConfig } from "../../src/models/tiny-vae.js";
 import { vaeConfig } from "../../src/models/vae.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
-import { type ImageSize, klAutoencoderLoss, tinyAutoencoderLoss } from "../../src/train/autoencoder-loss.js";
+import {
+  type ImageBatchSize,
+  klAutoencoderLoss,
+  tinyAutoencoderLoss,
+} from "../../src/train/autoencoder-loss.js";
 import { layoutOf, type TracedLoss, wholeProgram } from "../../src/train/gradient-program.js";
 import type { ParameterBuffer } from "../../src/train/parameter-buffer.js";
 import { readFloats, resolveWeights } from "../../src/weights/component.js";
@@ -31,7 +35,7 @@ type Traced = {
   gradientsOf: Readonly<Record<string, Tensor>>;
   values: Readonly<Record<string, Tensor>>;
 };
-type Kind = (config: unknown, size: ImageSize, golden: AutoencoderJson) => Traced;
+type Kind = (config: unknown, size: ImageBatchSize, golden: AutoencoderJson) => Traced;
 
 const kinds: Readonly<Record<string, Kind>> = {
   "vae-kl": (config, size, golden) => {

@@ -6,6 +6,7 @@ import { blockPaths } from "../../src/train/distillation-task.js";
 import { segmentedProgram } from "../../src/train/gradient-checkpointing.js";
 import { wholeProgram } from "../../src/train/gradient-program.js";
 import { minSnrWeights } from "../../src/train/noise.js";
+import type { StepSize } from "../../src/train/step.js";
 import { once, oncePer } from "./folder.js";
 import { pairName } from "./forward.js";
 import { allTerms, feeds, lossOf, type Nets, type Step, type Student } from "./networks.js";
@@ -82,10 +83,8 @@ function unknown(what: string): never {
   throw new Error(`this tool knows no ${what}`);
 }
 
-type Size = Parameters<Student["step"]>[1];
-
 /** The trainer's program of the weighted task loss, with a factor as an input for each part of the total. */
-async function factoredStep(student: Student, all: Nets, size: Size): Promise<Step> {
+async function factoredStep(student: Student, all: Nets, size: StepSize): Promise<Step> {
   const pairs = student.pairs("koala");
   const options = { weights: allTerms, weightedTask: true };
   const { trace, loss, wanted } = lossOf(student.config, pairs, size, options);
@@ -107,7 +106,7 @@ async function factoredStep(student: Student, all: Nets, size: Size): Promise<St
   return { program, wanted: [...wanted, ...parts.map((part) => `factor_${part}`)] };
 }
 
-async function checkpointedStep(student: Student, all: Nets, size: Size): Promise<Step> {
+async function checkpointedStep(student: Student, all: Nets, size: StepSize): Promise<Step> {
   const watch = blockPaths(student.config);
   const { trace, loss, wanted } = lossOf(student.config, student.pairs("koala"), size, {
     weights: allTerms,

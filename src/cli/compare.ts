@@ -4,6 +4,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { InvalidRequest } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
+import type { ImageSize } from "../image/pixels.js";
 import { macs, parameters } from "../models/cost.js";
 import { knownUnets } from "../models/known.js";
 import { traceUnet } from "../models/trace.js";
@@ -14,9 +15,6 @@ import { type Column, markdownTable, textTable } from "./table.js";
 
 /** A U-Net to compare: `config` is its parsed `config.json`, `file` the path that error messages name. */
 export type Candidate = { readonly name: string; readonly config: unknown; readonly file?: string };
-
-/** An image's size in pixels. */
-export type Size = { readonly width: number; readonly height: number };
 
 export type Row = {
   readonly name: string;
@@ -46,7 +44,7 @@ export const published = (): Candidate[] =>
   Object.entries(knownUnets).map(([name, config]) => ({ name, config }));
 
 /** One row per candidate. Throws a ModelError that names the config's field. */
-export function comparison(candidates: readonly Candidate[], sizes: readonly Size[]): Row[] {
+export function comparison(candidates: readonly Candidate[], sizes: readonly ImageSize[]): Row[] {
   const teacher = measure(unetConfig(knownUnets.SDXL), 128, 128).parameters;
   return candidates.map(({ name, config, file }) => {
     const c = unetConfig(config, file);
@@ -81,7 +79,7 @@ function measure(c: UNetConfig, height: number, width: number) {
 
 const collapsed = (depths: readonly number[]) => (new Set(depths).size === 1 ? depths[0]! : depths);
 
-const label = ({ width, height }: Size) => (width === height ? `${width}` : `${width}x${height}`);
+const label = ({ width, height }: ImageSize) => (width === height ? `${width}` : `${width}x${height}`);
 
 /** The rows as text for a terminal, as Markdown, or as JSON with exact numbers; ends in a newline. */
 export function render(rows: readonly Row[], format: Format): string {
@@ -120,7 +118,7 @@ const decimal = (x: number, digits: number): string =>
   x.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 
 /** Reads "1024,512" or "1152x896" (width x height). Throws an InvalidRequest. */
-export function parseSizes(text: string): Size[] {
+export function parseSizes(text: string): ImageSize[] {
   return text.split(",").map((part) => {
     const [, w, h = w] = /^\s*(\d{1,5})(?:x(\d{1,5}))?\s*$/.exec(part) ?? [];
     const size = { width: Number(w), height: Number(h) };

@@ -23,7 +23,7 @@ import { TeacherStore } from "../train/teacher-store.js";
 import { train } from "../train/trainer.js";
 import { printPlan } from "./distillation-plan.js";
 import { numberOption } from "./numbers.js";
-import { Progress, stopOnInterrupt } from "./terminal.js";
+import { ProgressBar, stopOnInterrupt } from "./terminal.js";
 import {
   addDistillationOptions,
   addTrainingOptions,
@@ -107,7 +107,7 @@ async function distill(flags: Flags): Promise<void> {
 
   const say = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
   const { signal, done } = stopOnInterrupt(say);
-  const progress = new Progress({ quiet: flags.quiet === true });
+  const progress = new ProgressBar({ quiet: flags.quiet === true });
   try {
     const engine = blockingEngine({ threads: options.threads });
     const components = await loadComponents(flags.teacher, { engine });
@@ -161,7 +161,7 @@ async function distill(flags: Flags): Promise<void> {
 async function teacherPhase(
   setup: DistillationOptions,
   store: TeacherStore,
-  progress: Progress,
+  progress: ProgressBar,
   signal: AbortSignal,
   say: (line: string) => void,
 ): Promise<void> {

@@ -23,7 +23,7 @@ import { loraOption, lorasUsed } from "./lora.js";
 import { partsShown, resolveShown } from "./models.js";
 import { numberOption } from "./numbers.js";
 import { openOutput } from "./output-files.js";
-import { duration, Progress, stopOnInterrupt, warnOnce } from "./terminal.js";
+import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 type Say = (line: string) => void;
 
@@ -125,7 +125,7 @@ async function generate(words: string[], given: Options): Promise<void> {
   const options: Options = { ...asked, ...(await partsShown(asked, { quiet: given.quiet === true })) };
   const { pipeline, folder } = await opened(options, given, saved, say);
   const { signal, done } = stopOnInterrupt(say);
-  const progress = new Progress({ quiet: options.quiet === true });
+  const progress = new ProgressBar({ quiet: options.quiet === true });
   try {
     const { defaults: modelDefaults, source } = saved?.exact
       ? { defaults: {}, source: "the image" }
@@ -347,7 +347,7 @@ function savedRequest(
   );
 }
 
-async function generateShown(pipeline: DiffusionPipeline, request: GenerateRequest, progress: Progress) {
+async function generateShown(pipeline: DiffusionPipeline, request: GenerateRequest, progress: ProgressBar) {
   const run = pipeline.stream(request);
   let [next, started] = [await run.next(), performance.now()];
   let begun = false;

@@ -19,7 +19,7 @@ import type { GenerationRequest } from "../jobs/schemas.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { cellFile, sheetName } from "./grid-folder.js";
 import { writeOutputs } from "./output-files.js";
-import { Progress, stopOnInterrupt, warnOnce } from "./terminal.js";
+import { ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 /** A cell that is checked and has its place. */
 export type PlacedCell = Cell & { request: JobRequest; file: string };
@@ -53,7 +53,7 @@ export async function generateCells(
   if (cells.length === 0) return;
   const processor = openProcessor(models, threads === undefined ? {} : { threads });
   const { signal, done } = stopOnInterrupt((line) => say(`${line}; the same command goes on`));
-  const progress = new Progress({ quiet });
+  const progress = new ProgressBar({ quiet });
   const total = cells.reduce((sum, { request }) => sum + request.settings.steps, 0);
   const started = performance.now();
   let before = 0;

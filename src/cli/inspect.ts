@@ -6,7 +6,7 @@ import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { kindOf } from "../files/file-system.js";
 import { clipText } from "../models/clip.js";
-import { checkWeights } from "../pipeline/component.js";
+import { checkWeightShapes } from "../pipeline/component.js";
 import { loadComponents } from "../pipeline/components.js";
 import { manifest, type Params } from "../tensor/params.js";
 import { count, input, param } from "../tensor/tensor.js";
@@ -78,7 +78,7 @@ export async function inspect(
 function check(name: string, file: string, weights: WeightSet, trace: (p: Params) => unknown): Finding {
   const wanted = new Map([...manifest(trace)].map(([path, shape]) => [path, param(path, shape)]));
   try {
-    const unexpected = checkWeights(file, wanted, weights);
+    const unexpected = checkWeightShapes(file, wanted, weights);
     return finding(
       name,
       weights,

@@ -3,6 +3,7 @@
 import { Command, InvalidArgumentError } from "commander";
 import { availableMemory } from "../engine/memory/available.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
+import type { ImageSize } from "../image/pixels.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { loadComponents, trainedSize } from "../pipeline/components.js";
 import type { Lora } from "../pipeline/lora.js";
@@ -13,11 +14,9 @@ import { partsShown, resolveShown } from "./models.js";
 import { textTable } from "./table.js";
 import { size, warn } from "./terminal.js";
 
-type Size = { width: number; height: number };
-
 type Options = {
   /** Squares, and the model's own size if that is none, if left out. */
-  sizes?: Size[];
+  sizes?: ImageSize[];
   batch: number;
   guidance: boolean;
   vae?: string;
@@ -28,7 +27,7 @@ type Options = {
 };
 
 /** What one size takes, in bytes; `pixels` is the side of a square. */
-export type FitRow = RunBytes & Size & { pixels?: number; fits: ReturnType<typeof planMemory> };
+export type FitRow = RunBytes & ImageSize & { pixels?: number; fits: ReturnType<typeof planMemory> };
 export type MemoryReport = { available: number; batch: number; guidance: boolean; rows: readonly FitRow[] };
 
 export function memoryCommand(): Command {
@@ -107,9 +106,9 @@ export function table({ available, batch, guidance, rows }: MemoryReport): strin
   return `${title}\n\n${body}`;
 }
 
-const square = (side: number): Size => ({ width: side, height: side });
+const square = (side: number): ImageSize => ({ width: side, height: side });
 
-function sizesOf(value: string): Size[] {
+function sizesOf(value: string): ImageSize[] {
   return value.split(",").map((size) => {
     const [, width, height = width] = /^([1-9]\d*)(?:x([1-9]\d*))?$/.exec(size.trim()) ?? [];
     if (width !== undefined) return { width: Number(width), height: Number(height) };

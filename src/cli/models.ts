@@ -13,7 +13,7 @@ import { cacheFolder } from "../hub/settings.js";
 import type { Lora } from "../pipeline/lora.js";
 import { dim } from "./colors.js";
 import { textTable } from "./table.js";
-import { Progress, size, stopOnInterrupt } from "./terminal.js";
+import { ProgressBar, size, stopOnInterrupt } from "./terminal.js";
 
 /** The command, to be mounted by the program. */
 export function modelsCommand(): Command {
@@ -81,7 +81,7 @@ export async function partsShown(
 }
 
 async function shown<T>(name: string, quiet: boolean, bring: (told: BringOptions) => Promise<T>): Promise<T> {
-  const progress = new Progress({ quiet, bytes: true });
+  const progress = new ProgressBar({ quiet, bytes: true });
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const { signal, done } = stopOnInterrupt(() => say("stopping; what was downloaded is kept"));
   let first: { at: number; done: number } | undefined;

@@ -15,7 +15,7 @@ import { type FittedFactors, fitPreviewFactors } from "../pipeline/preview-facto
 import { isImageName } from "../train/data/image-names.js";
 import { resolveShown } from "./models.js";
 import { wholeOption } from "./numbers.js";
-import { Progress, stopOnInterrupt } from "./terminal.js";
+import { ProgressBar, stopOnInterrupt } from "./terminal.js";
 
 type Options = { data: string; count: number; print?: boolean; quiet?: boolean };
 
@@ -46,7 +46,7 @@ async function run(model: string, { data, count, print = false, quiet = false }:
   if (!print) await checkWritable(folder);
   const pipeline = await DiffusionPipeline.fromPretrained(folder);
   const { signal, done } = stopOnInterrupt(say);
-  const progress = new Progress({ quiet });
+  const progress = new ProgressBar({ quiet });
   try {
     progress.start("fitting", files.length);
     const fitted = await fitPreviewFactors(pipeline, decoded(files, pipeline, progress, signal));
@@ -100,7 +100,7 @@ async function imagesIn(folder: string, most: number): Promise<string[]> {
 async function* decoded(
   files: readonly string[],
   { components }: DiffusionPipeline,
-  progress: Progress,
+  progress: ProgressBar,
   signal: AbortSignal,
 ): AsyncGenerator<RgbImage> {
   const { width, height } = trainedSize(components);

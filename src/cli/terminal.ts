@@ -9,7 +9,7 @@ import { cyan, red, yellow } from "./colors.js";
 export const exitCodes = { failed: 1, usage: 2, stopped: 130 } as const;
 
 /** A line of progress with the time left, where someone is watching; nothing in a pipe. */
-export class Progress {
+export class ProgressBar {
   readonly #bar: SingleBar | undefined;
 
   /** `bytes` shows the numbers as sizes. */

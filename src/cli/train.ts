@@ -20,7 +20,7 @@ import { generateSamples } from "../train/samples.js";
 import { train as run, type TrainingTask } from "../train/trainer.js";
 import { resolveWeights } from "../weights/component.js";
 import { numberOption } from "./numbers.js";
-import { Progress, stopOnInterrupt } from "./terminal.js";
+import { ProgressBar, stopOnInterrupt } from "./terminal.js";
 import { addTrainingOptions, dataOptions, type TrainingFlags, trainingRequest } from "./training-options.js";
 import { checkFolders, fillCache, finish, needed, saySkipped, watcher } from "./training-run.js";
 
@@ -75,7 +75,7 @@ type Running = {
   output: string;
   cacheFolder: string;
   signal: AbortSignal;
-  progress: Progress;
+  progress: ProgressBar;
   say: (line: string) => void;
 };
 
@@ -91,7 +91,7 @@ async function train(flags: Flags): Promise<void> {
   await checkFolders(output, flags.autoencoder === undefined ? cacheFolder : undefined);
   const say = (line: string) => void (flags.quiet || process.stderr.write(`${line}\n`));
   const { signal, done } = stopOnInterrupt(say);
-  const progress = new Progress({ quiet: flags.quiet === true });
+  const progress = new ProgressBar({ quiet: flags.quiet === true });
   const folders = { output, cacheFolder };
   const running = { options, data, dataOptions: dataOptions(flags), ...folders, signal, progress, say };
   const engine = blockingEngine({ threads: options.threads });

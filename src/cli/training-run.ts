@@ -12,7 +12,7 @@ import type { TrainingOptions } from "../train/options.js";
 import type { Finished } from "../train/trainer.js";
 import { yellow } from "./colors.js";
 import { inFlags } from "./flag-names.js";
-import { exitCodes, type Progress } from "./terminal.js";
+import { exitCodes, type ProgressBar } from "./terminal.js";
 
 type Filling = {
   data: string;
@@ -21,7 +21,7 @@ type Filling = {
   components: Awaited<ReturnType<typeof loadComponents>>;
   options: TrainingOptions;
   signal: AbortSignal;
-  progress: Progress;
+  progress: ProgressBar;
   say: (line: string) => void;
 };
 
@@ -73,7 +73,7 @@ export function needed(field: string, value: string | undefined, flag: string): 
 }
 
 /** Shows the two stages of caching one after the other. */
-function shown(progress: Progress): (at: CacheProgress) => void {
+function shown(progress: ProgressBar): (at: CacheProgress) => void {
   let [stage, started] = ["", 0];
   return ({ stage: now, done, total }) => {
     if (now !== stage) {
@@ -87,7 +87,7 @@ function shown(progress: Progress): (at: CacheProgress) => void {
 
 /** A line of progress with the losses, or a JSON line. */
 export function watcher(
-  progress: Progress,
+  progress: ProgressBar,
   { json, quiet }: { json?: boolean; quiet?: boolean },
 ): (row: StepMetrics, last: number) => void {
   let begun = false;

@@ -1,19 +1,19 @@
 /** @file The forward process: betas and their cumulative product, in float32 as Diffusers keeps them. */
 
 import { f32, linspace32 } from "./arithmetic.js";
-import type { Settings } from "./schedulers/config-fields.js";
+import type { SchedulerSettings } from "./schedulers/config-fields.js";
 
 /** The forward process at every training timestep. */
 export type NoiseSchedule = { readonly betas: Float32Array; readonly alphasCumprod: Float32Array };
 
 /** Betas and alpha-bar of a config: beta_schedule, beta_start, beta_end, trained_betas, rescale_betas_zero_snr. */
-export function noiseSchedule(settings: Settings): NoiseSchedule {
+export function noiseSchedule(settings: SchedulerSettings): NoiseSchedule {
   const raw = rawBetas(settings);
   const betas = settings.rescaleBetasZeroSnr ? rescaleZeroTerminalSnr(raw) : raw;
   return { betas, alphasCumprod: cumulativeProduct(betas) };
 }
 
-function rawBetas(settings: Settings): Float32Array {
+function rawBetas(settings: SchedulerSettings): Float32Array {
   const { betaStart, betaEnd, betaSchedule, numTrainTimesteps: count, trainedBetas } = settings;
   if (trainedBetas !== null) return Float32Array.from(trainedBetas);
   switch (betaSchedule) {

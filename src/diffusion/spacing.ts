@@ -1,9 +1,9 @@
 /** @file Which training timesteps are visited (timestep_spacing, steps_offset), descending. Knows no sigmas. */
 
 import { arangeToZero, linspace, roundHalfEven } from "./arithmetic.js";
-import type { Settings } from "./schedulers/config-fields.js";
+import type { SchedulerSettings } from "./schedulers/config-fields.js";
 
-type Spacing = Pick<Settings, "timestepSpacing" | "stepsOffset" | "numTrainTimesteps">;
+type Spacing = Pick<SchedulerSettings, "timestepSpacing" | "stepsOffset" | "numTrainTimesteps">;
 
 /**
  * Timesteps of the schedulers that divide the training range by n: Euler, Heun, KDPM2, LMS (`rounded` false:

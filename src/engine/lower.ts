@@ -4,7 +4,7 @@
  */
 
 import { topological } from "../tensor/order.js";
-import type { Attributes, DType, Op, Padding, Shape, Size, Tensor } from "../tensor/tensor.js";
+import type { Attributes, AxisSize, DType, Op, Padding, Shape, Tensor } from "../tensor/tensor.js";
 import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
 import { channelsLast } from "./rewrite/channels-last.js";
@@ -273,16 +273,16 @@ function shapeOf(
   g: GraphWriter,
   xs: readonly string[],
   ranks: readonly number[],
-  sizes: readonly Size[],
+  sizes: readonly AxisSize[],
 ): string {
-  const kept = (s: Size, axis: number) =>
+  const kept = (s: AxisSize, axis: number) =>
     typeof s !== "number" && s.of === 0 && s.axis === axis && axis < ranks[0]!;
   const plain = sizes.map((s, axis) => (typeof s === "number" ? s : kept(s, axis) ? 0 : undefined));
   if (plain.every((s) => s !== undefined)) return g.ints(...plain);
   const parts = sizes.map((s, axis) => {
     const size = plain[axis];
     if (size !== undefined) return g.ints(size);
-    const { of, axis: source } = s as Exclude<Size, number>;
+    const { of, axis: source } = s as Exclude<AxisSize, number>;
     return shapePart(g, xs[of]!, source, source + 1);
   });
   return g.node("Concat", parts, { axis: 0 });

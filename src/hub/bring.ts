@@ -9,7 +9,7 @@ import { cachedCommit, filesUnder, isWhole, type RepoCache, readRefs, repoCache,
 import { type HubFile, type HubOptions, hubClient } from "./client.js";
 import { type DownloadProgress, fetchFiles } from "./fetch.js";
 import type { HubModel } from "./id.js";
-import { Unreachable } from "./refusal.js";
+import { HubUnreachable } from "./refusal.js";
 import type { Selection } from "./select.js";
 import { type Environment, type HubSettings, hubSettings } from "./settings.js";
 
@@ -51,7 +51,7 @@ export async function bring<S extends Selection>(
   try {
     return await fromHub(model, repo, plan, settings, options);
   } catch (error) {
-    if (!(error instanceof Unreachable)) throw error;
+    if (!(error instanceof HubUnreachable)) throw error;
     const cached = await fromCache(model, repo, plan, "").catch((failure: unknown) => {
       if (failure instanceof FileError) throw failure;
     });

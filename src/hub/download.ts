@@ -22,7 +22,7 @@ import {
 import { isWhole, type RepoCache } from "./cache.js";
 import { type HubClient, type HubFile, RangeIgnored } from "./client.js";
 import type { HubModel } from "./id.js";
-import { reason, Unreachable } from "./refusal.js";
+import { HubUnreachable, reason } from "./refusal.js";
 import { pause } from "./request.js";
 
 export type Download = {
@@ -161,7 +161,7 @@ async function append(partial: string, file: HubFile, download: Download): Promi
         if (error instanceof RangeIgnored || size > file.size) await restart();
         if (failures >= hub.patience.attempts) {
           const rule = `must arrive whole, got ${reason(error)} ${failures} times at byte ${size} of ${file.size}`;
-          throw new Unreachable(`${model.id}/${file.path}`, `${rule}. Try again: what is there is kept.`);
+          throw new HubUnreachable(`${model.id}/${file.path}`, `${rule}. Try again: what is there is kept.`);
         }
         await pause(hub.patience.pause * 2 ** failures, signal);
       }

@@ -6,7 +6,7 @@ import { proxyFor, proxyName, proxyRefusal, proxyStatus } from "./proxy.js";
 import type { HubSettings } from "./settings.js";
 
 /** The network or the server is down: what was downloaded before may serve instead. */
-export class Unreachable extends ModelError {}
+export class HubUnreachable extends ModelError {}
 
 /** The error for an answer that is not a good one. */
 export async function refusal(
@@ -21,11 +21,11 @@ export async function refusal(
   if (status === 404) return new ModelError(model.id, absent(code, said, model, settings));
   const got = `${settings.endpoint} must answer, got status ${status}`;
   if (status === 429)
-    return new Unreachable(model.id, `${got} (too many requests). Wait some minutes, or set HF_TOKEN.`);
+    return new HubUnreachable(model.id, `${got} (too many requests). Wait some minutes, or set HF_TOKEN.`);
   if (status >= 500) {
     const proxy = endpointProxy(settings);
     const whose = proxy ? `The Hub or the proxy ${proxyName(proxy)}` : "The Hub";
-    return new Unreachable(model.id, `${got}. ${whose} has a problem; try again later.`);
+    return new HubUnreachable(model.id, `${got}. ${whose} has a problem; try again later.`);
   }
   return new ModelError(model.id, `${got} for ${new URL(response.url).pathname}. Check HF_ENDPOINT.`);
 }

@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Cancelled } from "../errors.js";
 import type { HubModel } from "./id.js";
-import { refusal, Unreachable, whyUnreachable } from "./refusal.js";
+import { HubUnreachable, refusal, whyUnreachable } from "./refusal.js";
 import type { HubSettings } from "./settings.js";
 
 export type Fetch = typeof fetch;
@@ -18,7 +18,7 @@ type Options = {
   fetch: Fetch;
 };
 
-/** Asks again after network errors, 429 and 5xx; throws Cancelled, Unreachable or the ModelError of `refusal`. */
+/** Asks again after network errors, 429 and 5xx; throws Cancelled, HubUnreachable or the ModelError of `refusal`. */
 export function requester(model: HubModel, settings: HubSettings, options: Options): Fetch {
   const { signal, patience, onNote, fetch } = options;
   return async (input, init = {}) => {
@@ -38,7 +38,7 @@ export function requester(model: HubModel, settings: HubSettings, options: Optio
         await answer.body?.cancel();
         if (answer.status === 429) onNote?.(`the Hub asks to wait ${Math.ceil(wait / 1000)} s`);
       } else if (last) {
-        throw new Unreachable(model.id, whyUnreachable(settings, error));
+        throw new HubUnreachable(model.id, whyUnreachable(settings, error));
       }
       await pause(wait, signal);
     }

@@ -4,6 +4,9 @@ import { EngineError, ShapeError } from "../errors.js";
 /** An 8-bit sRGB image; `data` is [height, width, 3]. */
 export type RgbImage = { width: number; height: number; data: Uint8Array };
 
+/** An image's width and height in pixels. */
+export type ImageSize = { readonly width: number; readonly height: number };
+
 /** A colour, 0..255 each. */
 export type Rgb = readonly [red: number, green: number, blue: number];
 

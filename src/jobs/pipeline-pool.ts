@@ -3,7 +3,7 @@
 import { InvalidRequest } from "../errors.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { loraRule, type ServedModel } from "./model-registry.js";
-import type { Settings } from "./schemas.js";
+import type { GenerationSettings } from "./schemas.js";
 
 export type PipelinePoolOptions = {
   /** Threads of one operation; one per core if left out. */
@@ -11,7 +11,7 @@ export type PipelinePoolOptions = {
 };
 
 /** What is added to a model's weights when they are loaded, so that each choice needs a pipeline of its own. */
-type Added = Settings["lora"];
+type Added = GenerationSettings["lora"];
 
 /** Each scale that is tried needs one, and each has a thread of its own. */
 const mostWithLoras = 4;

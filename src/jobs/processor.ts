@@ -4,14 +4,14 @@
  */
 
 import type { SchedulerChoice } from "../diffusion/schedulers/names.js";
-import type { JobImage, Model, OutputFormat, Settings } from "./schemas.js";
+import type { GenerationSettings, JobImage, Model, OutputFormat } from "./schemas.js";
 
 /**
  * A request that was checked against its model and has every default filled in. Nothing is drawn or decided later: an
  * order that is generated twice gives the same images.
  */
 export type JobRequest = {
-  settings: Settings;
+  settings: GenerationSettings;
   /** What `settings.scheduler` names, overriding the model's own. */
   scheduler: SchedulerChoice;
   /** Files as they were sent, their headers checked: PNG, JPEG or WebP. */

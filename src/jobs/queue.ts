@@ -45,7 +45,7 @@ export type Depth = { queued: number; running: number };
 /** Where jobs wait and are generated. All methods are safe to call at any time until `close`. */
 export interface JobQueue {
   /**
-   * Rejects with Unreachable until the place where jobs wait was reached for the first time. Before that nobody knows
+   * Rejects with QueueUnreachable until the place where jobs wait was reached for the first time. Before that nobody knows
    * what can be asked for.
    */
   opened(): Promise<void>;
@@ -108,7 +108,7 @@ export class Draining extends Error {
 
 /** The place where jobs wait does nothing for now: HTTP 503. */
 export class QueueUnreachable extends Error {
-  override name = "Unreachable" as const;
+  override name = "QueueUnreachable" as const;
 
   /** `got` is what is there instead of one that works. */
   constructor(place: string, got: string) {

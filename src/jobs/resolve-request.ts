@@ -20,7 +20,7 @@ import {
   type ServedModel,
 } from "./model-registry.js";
 import type { JobRequest } from "./processor.js";
-import type { GenerationRequest, Limits, Settings } from "./schemas.js";
+import type { GenerationRequest, GenerationSettings, Limits } from "./schemas.js";
 import { type Source, sourceFromText } from "./sent-images.js";
 
 /** Another API's request: its images may be bytes already, and its scheduler one that our names cannot say. */
@@ -88,7 +88,7 @@ function complete(partial: PartialRequest, model: ServedModel) {
   const strength = partial.strength ?? kind.strength;
   const { width, height, warnings } = sizeOf(partial, info);
   const lora = scaledLoras(partial.lora ?? [], model);
-  const settings: Settings = {
+  const settings: GenerationSettings = {
     prompt: partial.prompt,
     ...(negativePrompt !== undefined && { negativePrompt }),
     ...{ model: info.id, width, height },
@@ -138,7 +138,7 @@ function scaledLoras(asked: NonNullable<GenerationRequest["lora"]>, model: Serve
   });
 }
 
-function checkLimits({ width, height, steps, count }: Settings, limits: Limits): void {
+function checkLimits({ width, height, steps, count }: GenerationSettings, limits: Limits): void {
   if (width * height > limits.pixels) {
     const rule = `must have at most ${limits.pixels} pixels on this server, got ${width} x ${height}.`;
     throw new InvalidRequest("width", width, `${rule} Ask for a smaller image.`);

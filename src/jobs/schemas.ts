@@ -119,7 +119,7 @@ export const settings = z
     outputFormat,
     quality: z.int().optional(),
   })
-  .openapi("Settings");
+  .openapi("GenerationSettings");
 
 export const jobState = z.enum(["queued", "running", "done", "failed", "cancelled"]);
 
@@ -284,7 +284,7 @@ export const problem = z
 
 export type GenerationRequest = z.infer<typeof generationRequest>;
 export type OutputFormat = z.infer<typeof outputFormat>;
-export type Settings = z.infer<typeof settings>;
+export type GenerationSettings = z.infer<typeof settings>;
 export type JobState = z.infer<typeof jobState>;
 export type JobImage = z.infer<typeof jobImage>;
 export type JobFailure = z.infer<typeof jobFailure>;

@@ -6,7 +6,7 @@ import { type Panel, type PanelOptions, panels } from "./panels.js";
 import { type Run, readRun } from "./run.js";
 import { SampleList, type Samples } from "./samples.js";
 
-export type Progress = {
+export type RunProgress = {
   step: number;
   steps: number;
   /** `quiet`: not finished, but no step for much longer than steps take. */
@@ -19,7 +19,7 @@ export type Progress = {
 export type RunState = {
   name: string;
   run: Run;
-  progress: Progress;
+  progress: RunProgress;
   samples: Samples[];
   /** What could not be read, if anything. */
   problem: string | undefined;
@@ -133,7 +133,7 @@ export class RunWatcher {
 const patience = { steps: 10, seconds: 120 };
 
 /** How far a run of `planned` steps is, at `now` in ms since 1970. */
-export function progress(planned: number, rows: readonly StepMetrics[], now: number): Progress {
+export function progress(planned: number, rows: readonly StepMetrics[], now: number): RunProgress {
   const last = rows.at(-1);
   if (!last) return { step: 0, steps: planned, status: "waiting", last, secondsLeft: undefined };
   const { step } = last;

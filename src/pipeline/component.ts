@@ -23,7 +23,7 @@ const notWeights = /(^|\.)position_ids$/;
  * Checks a part's weights against what its network asks for and returns the names that it does not use;
  * ModelError lists what is missing or does not fit.
  */
-export function checkWeights(
+export function checkWeightShapes(
   file: string,
   wanted: ReadonlyMap<string, Tensor>,
   weights: WeightSet,
@@ -73,7 +73,7 @@ export function componentProgram(
 ): Program {
   const wanted = new Map<string, Tensor>();
   const outputs = trace(new Params(tracing(wanted)));
-  checkWeights(file, wanted, weights);
+  checkWeightShapes(file, wanted, weights);
   const folder = commonFolder(weights.files);
   const stored = new Map<string, StoredWeight>();
   for (const name of wanted.keys()) {

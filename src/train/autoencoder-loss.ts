@@ -20,7 +20,7 @@ import {
 import type { TracedLoss } from "./gradient-program.js";
 import { squaredError } from "./loss.js";
 
-export type ImageSize = { batch: number; height: number; width: number };
+export type ImageBatchSize = { batch: number; height: number; width: number };
 
 /** A loss with what the network made on the way. */
 export type AutoencoderLoss = TracedLoss & { latent: Tensor; reconstruction: Tensor };
@@ -36,7 +36,7 @@ type TinyAutoencoderTerms = { momentWeight?: number; decoderOnly?: boolean; nois
  */
 export function tinyAutoencoderLoss(
   c: TinyVaeConfig,
-  { batch, height, width }: ImageSize,
+  { batch, height, width }: ImageBatchSize,
   { momentWeight = 0, decoderOnly = false, noisy = false }: TinyAutoencoderTerms = {},
 ): AutoencoderLoss {
   const params = new Map<string, Tensor>();
@@ -70,7 +70,7 @@ function momentError(z: Tensor): Tensor {
  */
 export function klAutoencoderLoss(
   c: VaeConfig,
-  { batch, height, width }: ImageSize,
+  { batch, height, width }: ImageBatchSize,
   { klWeight = 1e-6 }: { klWeight?: number } = {},
 ): AutoencoderLoss & { moments: Tensor } {
   const params = new Map<string, Tensor>();

@@ -23,7 +23,7 @@ import type { OptimizerState } from "./optimizer.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 
 /** Where a run stands, besides its arrays. */
-export type Progress = {
+export type TrainingProgress = {
   /** Updates done. */
   step: number;
   /** Batches computed, several to an update when gradients are accumulated. */
@@ -61,7 +61,7 @@ export async function saveCheckpoint(
     state,
     progress,
     keep,
-  }: { layout: ParameterBuffer; state: OptimizerState; progress: Progress; keep: number | null },
+  }: { layout: ParameterBuffer; state: OptimizerState; progress: TrainingProgress; keep: number | null },
 ): Promise<void> {
   const parent = path.join(folder, "checkpoints");
   const temporary = path.join(parent, `.writing-${randomUUID()}`);
@@ -107,14 +107,14 @@ export async function loadCheckpoint(
   folder: string,
   step: number,
   { layout, state }: { layout: ParameterBuffer; state: OptimizerState },
-): Promise<Progress> {
+): Promise<TrainingProgress> {
   const at = checkpointFolder(folder, step);
   const file = await openSafetensors(path.join(at, "state.safetensors"));
   for (const array of arrays) {
     const parameters = state[array];
     if (parameters) await readInto(file, array, layout, parameters);
   }
-  return (await readJson(path.join(at, "progress.json"))) as unknown as Progress;
+  return (await readJson(path.join(at, "progress.json"))) as unknown as TrainingProgress;
 }
 
 async function readInto(

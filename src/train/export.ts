@@ -71,7 +71,11 @@ type Plan = Omit<ExportOptions, "weights" | "textEncoders">;
 export async function exportModel(options: ExportOptions): Promise<void> {
   const { weights, output, textEncoders = new Map<string, Weights>() } = options;
   const { folder, config, taken, mark } = await prepare(options, new Set(textEncoders.keys()));
-  checkWeights("the student's U-Net", weights, unetWeights(unetConfig(config, "the student's config.json")));
+  checkTrainedWeights(
+    "the student's U-Net",
+    weights,
+    unetWeights(unetConfig(config, "the student's config.json")),
+  );
   for (const [name, replaced] of textEncoders) await checkEncoder(folder, name, replaced, options.variant);
   const there = await whatIs(output);
   if (there === "nothing") return writeNew(options, config, taken, mark);
@@ -132,7 +136,7 @@ async function withScheduler(files: readonly TakenFile[], fields: JsonObject): P
   return files.map((file) => (file === own ? { to: name, text } : file));
 }
 
-function checkWeights(what: string, weights: Weights, wanted: ReadonlyMap<string, Shape>): void {
+function checkTrainedWeights(what: string, weights: Weights, wanted: ReadonlyMap<string, Shape>): void {
   const missing = [...wanted.keys()].filter((name) => !weights.has(name));
   const unexpected = [...weights.keys()].filter((name) => !wanted.has(name));
   if (missing.length + unexpected.length > 0) {
@@ -161,7 +165,7 @@ async function checkEncoder(
   const shapes = [...tensors]
     .filter(([k]) => !k.endsWith("position_ids"))
     .map(([k, t]) => [k, t.shape] as const);
-  checkWeights(name, weights, new Map(shapes));
+  checkTrainedWeights(name, weights, new Map(shapes));
 }
 
 async function sizes(taken: readonly TakenFile[]): Promise<Record<string, number>> {

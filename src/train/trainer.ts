@@ -16,8 +16,8 @@ import {
   checkpointFolder,
   checkpointSteps,
   loadCheckpoint,
-  type Progress,
   saveCheckpoint,
+  type TrainingProgress,
 } from "./checkpoint.js";
 import type { Position } from "./data/buckets.js";
 import { emaDecay } from "./ema.js";
@@ -102,7 +102,7 @@ async function trainOn(job: TrainingTask, run: RunOptions): Promise<Finished> {
   let kept = (await checkpointSteps(folder)).includes(progress.step) ? progress.step : -1;
   let saved = -1;
   const save = async () => {
-    checkWeights(state.weights, progress.step);
+    checkFiniteWeights(state.weights, progress.step);
     if (kept !== progress.step)
       await saveCheckpoint(folder, {
         layout: job.layout,
@@ -164,7 +164,7 @@ type Accumulated = { terms: Record<string, number>; images: number; batches: num
 async function accumulate(
   job: TrainingTask,
   { gradientAccumulationSteps: times }: TrainingOptions,
-  progress: Progress,
+  progress: TrainingProgress,
   { state, gradient, sum, optimizer, signal }: Arrays,
 ): Promise<Accumulated | undefined> {
   const result: Accumulated = {
@@ -192,7 +192,7 @@ async function begin(
   job: TrainingTask,
   { folder, resume, say = () => {} }: RunOptions,
   state: OptimizerState,
-): Promise<Progress> {
+): Promise<TrainingProgress> {
   const last = (await checkpointSteps(folder)).at(-1);
   if (resume && last !== undefined) {
     say(`going on from step ${last}`);
@@ -286,7 +286,7 @@ const rateOf = (options: TrainingOptions, update: number): number =>
   });
 
 function metrics(
-  progress: Progress,
+  progress: TrainingProgress,
   computed: Accumulated,
   { rate, norm, seconds }: { rate: number; norm: number; seconds: number },
 ): StepMetrics {
@@ -313,7 +313,7 @@ function checkFinite(values: Readonly<Record<string, number>>, step: number): vo
 }
 
 /** What has diverged must not push whole checkpoints out. */
-function checkWeights(weights: Float32Array, step: number): void {
+function checkFiniteWeights(weights: Float32Array, step: number): void {
   for (const x of weights) if (!Number.isFinite(x)) checkFinite({ weights: x }, step);
 }
 

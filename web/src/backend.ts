@@ -3,7 +3,7 @@
  * tab itself can take its place.
  */
 
-import type { GenerationRequest, ModelList, Settings } from "../../src/jobs/schemas.js";
+import type { GenerationRequest, GenerationSettings, ModelList } from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished image: `seed` generates this one alone again; `warnings` say what of the request was cut or changed. */
@@ -18,7 +18,7 @@ export type FinishedImage = {
 
 export type GenerationEvent =
   /** It was taken; `id` can be followed again after a reload. */
-  | { type: "accepted"; id: string; settings: Settings }
+  | { type: "accepted"; id: string; settings: GenerationSettings }
   | { type: "queued"; position: number | null }
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   | { type: "preview"; index: number; url: string }
@@ -66,4 +66,4 @@ export class KeyNeeded extends GenerationFailure {
 }
 
 /** Nobody answers; what was begun may go on. */
-export class Unreachable extends GenerationFailure {}
+export class ServerUnreachable extends GenerationFailure {}

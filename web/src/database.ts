@@ -2,7 +2,7 @@
 
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import type { Axes } from "../../src/grid/axes.js";
-import type { GenerationRequest, Settings } from "../../src/jobs/schemas.js";
+import type { GenerationRequest, GenerationSettings } from "../../src/jobs/schemas.js";
 
 /** An image without its files. */
 export type SavedImage = {
@@ -10,7 +10,7 @@ export type SavedImage = {
   /** Milliseconds since 1970. */
   createdAt: number;
   /** Its own seed and a count of 1, so that they generate this image alone. */
-  settings: Settings;
+  settings: GenerationSettings;
   width: number;
   height: number;
   thumbnail: Blob;
@@ -21,7 +21,7 @@ export type SavedImage = {
 /** The image itself, and what it began with. */
 export type SavedFiles = { id: string; file: Blob; image?: Blob; mask?: Blob };
 
-export type SavedCell = { file: Blob; settings: Settings; warnings?: readonly string[] };
+export type SavedCell = { file: Blob; settings: GenerationSettings; warnings?: readonly string[] };
 
 export type SavedGrid = {
   id: string;

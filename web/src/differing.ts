@@ -1,9 +1,9 @@
 /** @file Settings as rows of names and values, and which of them differ between images. */
 
-import type { Settings } from "../../src/jobs/schemas.js";
+import type { GenerationSettings } from "../../src/jobs/schemas.js";
 
 /** Names and values, as they are shown and compared. */
-export function rowsOf(settings: Settings): (readonly [name: string, value: string])[] {
+export function rowsOf(settings: GenerationSettings): (readonly [name: string, value: string])[] {
   const { negativePrompt, model, lora, width, height, steps, guidanceScale, seed } = settings;
   const { scheduler, strength, masked } = settings;
   return [
@@ -21,7 +21,7 @@ export function rowsOf(settings: Settings): (readonly [name: string, value: stri
 }
 
 /** Names of the settings that are not the same in all. */
-export function differing(all: readonly Settings[]): Set<string> {
+export function differing(all: readonly GenerationSettings[]): Set<string> {
   const rows = all.map((settings) => new Map([["Prompt", settings.prompt], ...rowsOf(settings)]));
   const names = new Set(rows.flatMap((row) => [...row.keys()]));
   return new Set([...names].filter((name) => new Set(rows.map((row) => row.get(name))).size > 1));

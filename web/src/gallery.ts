@@ -1,7 +1,7 @@
 /** @file The images that were generated: kept in IndexedDB, searched, selected, deleted with a way back. */
 
 import { computed, signal } from "@preact/signals";
-import type { Settings } from "../../src/jobs/schemas.js";
+import type { GenerationSettings } from "../../src/jobs/schemas.js";
 import type { FinishedImage } from "./backend.js";
 import { type Database, openDatabase, type SavedFiles, type SavedImage } from "./database.js";
 import { thumbnailOf } from "./images.js";
@@ -28,7 +28,14 @@ export const found = computed(() => {
 
 export const selected = computed(() => images.value.find(({ id }) => id === selectedId.value));
 
-const searchText = ({ prompt, negativePrompt = "", model, scheduler, seed, ...rest }: Settings): string =>
+const searchText = ({
+  prompt,
+  negativePrompt = "",
+  model,
+  scheduler,
+  seed,
+  ...rest
+}: GenerationSettings): string =>
   [prompt, negativePrompt, model, scheduler, `seed ${seed}`, `${rest.width}x${rest.height}`]
     .join("\n")
     .toLowerCase();
@@ -53,7 +60,7 @@ export async function openGallery(): Promise<void> {
 export async function keep(
   id: string,
   generated: FinishedImage,
-  settings: Settings,
+  settings: GenerationSettings,
   began: { image?: Blob; mask?: Blob } = {},
 ): Promise<void> {
   const { file, seed, width, height, warnings } = generated;

@@ -14,8 +14,8 @@ import {
   type GenerationEvent,
   GenerationFailure,
   KeyNeeded,
+  ServerUnreachable,
   Stopped,
-  Unreachable,
 } from "./backend.js";
 import type { ServerEvent } from "./events.js";
 import { JobEvents } from "./job-events.js";
@@ -164,7 +164,7 @@ const posted = (body: object): RequestInit => ({
 });
 
 function unreachable(): never {
-  throw new Unreachable(
+  throw new ServerUnreachable(
     "The server does not answer. Is `koala serve` still running? Start it and try again.",
   );
 }

@@ -1,6 +1,6 @@
 /** @file One finished image with its settings and what can be done with it. */
 
-import type { Settings } from "../../src/jobs/schemas.js";
+import type { GenerationSettings } from "../../src/jobs/schemas.js";
 import type { SavedFiles, SavedImage } from "./database.js";
 import { rowsOf } from "./differing.js";
 import { compared, remove, select, toggleCompared } from "./gallery.js";
@@ -85,7 +85,7 @@ function Actions({ image, files }: Props) {
   );
 }
 
-function SettingsList({ settings }: { settings: Settings }) {
+function SettingsList({ settings }: { settings: GenerationSettings }) {
   return (
     <dl class="facts">
       {rowsOf(settings).map(([name, value]) => (

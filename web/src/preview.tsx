@@ -1,6 +1,6 @@
 /** @file The large view: what is being generated, the image that is looked at, or where to begin. */
 
-import type { Settings } from "../../src/jobs/schemas.js";
+import type { ImageSize } from "../../src/image/pixels.js";
 import { AboutModel } from "./about-model.js";
 import { duration } from "./duration.js";
 import { examplesOf } from "./examples.js";
@@ -44,7 +44,7 @@ function PreviewView({ task }: { task: Task }) {
           <Frame key={index} index={index} url={previews[index]} size={size} />
         ))}
       </div>
-      <Progress task={task} />
+      <TaskProgress task={task} />
       <div class="actions">
         <button type="button" onClick={() => cancel()} disabled={stopping} aria-keyshortcuts="Escape">
           {stopping ? "Stopping…" : "Cancel"} <Keys>Esc</Keys>
@@ -60,9 +60,7 @@ function PreviewView({ task }: { task: Task }) {
   );
 }
 
-type Size = Pick<Settings, "width" | "height">;
-
-function Frame({ index, url, size }: { index: number; url: string | undefined; size: Size }) {
+function Frame({ index, url, size }: { index: number; url: string | undefined; size: ImageSize }) {
   return (
     <svg
       class="frame"
@@ -76,7 +74,7 @@ function Frame({ index, url, size }: { index: number; url: string | undefined; s
   );
 }
 
-function Progress({ task }: { task: Task }) {
+function TaskProgress({ task }: { task: Task }) {
   const { step, total, position } = task;
   const text = progressText(task);
   return (

@@ -1,7 +1,7 @@
 /** @file The form's values: signals that survive a reload, the model's defaults, and the request they make. */
 
 import { computed, effect, type Signal, signal } from "@preact/signals";
-import type { GenerationRequest, Model, ModelList, Settings } from "../../src/jobs/schemas.js";
+import type { GenerationRequest, GenerationSettings, Model, ModelList } from "../../src/jobs/schemas.js";
 import { base64, preparedImage, sizeOf } from "./images.js";
 import type { ReadSettings } from "./read-settings.js";
 
@@ -114,7 +114,7 @@ export function resetToDefaults({ defaults }: Model): void {
 }
 
 /** Fills the form from an image; says what could not be taken over. */
-export function useSettings(from: ReadSettings | Settings): string | undefined {
+export function useSettings(from: ReadSettings | GenerationSettings): string | undefined {
   const known = served.value?.models.find(({ id, name }) => id === from.model || name === from.model);
   if (known) chooseModel(known.id);
   // An image whose prompt could not be read leaves those of the form.

@@ -1,7 +1,7 @@
 /** @file Small decisions of the page: shapes, file names, times, what differs. */
 
 import { describe, expect, it } from "vitest";
-import type { Model, Settings } from "../../src/jobs/schemas.js";
+import type { GenerationSettings, Model } from "../../src/jobs/schemas.js";
 import { differing } from "./differing.js";
 import { duration } from "./duration.js";
 import { fileName } from "./images.js";
@@ -36,7 +36,7 @@ it("a time is told as people tell it", () => {
 });
 
 it("settings that differ are named", () => {
-  const settings: Settings = {
+  const settings: GenerationSettings = {
     prompt: "a",
     model: "m",
     width: 64,

@@ -1,13 +1,13 @@
 /** @file What is being generated: one task per press of "Generate", each followed to its end and kept in the gallery. */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { Settings } from "../../src/jobs/schemas.js";
+import type { GenerationSettings } from "../../src/jobs/schemas.js";
 import {
   type FinishedImage,
   type GenerationEvent,
   GenerationFailure,
+  ServerUnreachable,
   Stopped,
-  Unreachable,
 } from "./backend.js";
 import { keep, select, selectedId } from "./gallery.js";
 import { urlOf } from "./images.js";
@@ -23,7 +23,7 @@ export type Task = {
   key: number;
   prompt: string;
   /** Undefined until the backend has taken it. */
-  settings: Settings | undefined;
+  settings: GenerationSettings | undefined;
   position: number | null;
   step: number;
   total: number;
@@ -140,7 +140,7 @@ async function followed(
       } else update(key, changesBy(event, taskOf(key)?.previews ?? []));
     }
   } catch (error) {
-    settled = !(error instanceof Unreachable);
+    settled = !(error instanceof ServerUnreachable);
     report(error, id === undefined ? undefined : taskOf(key)?.prompt);
   } finally {
     tasks.value = tasks.value.filter((task) => task.key !== key);
@@ -160,7 +160,7 @@ function report(error: unknown, taken: string | undefined): void {
   const ours = error instanceof GenerationFailure;
   const message = ours ? error.message : `internal: ${String(error)}`;
   if (taken === undefined) failure.value = { message, field: ours ? error.field : undefined };
-  else if (error instanceof Unreachable) say("error", message);
+  else if (error instanceof ServerUnreachable) say("error", message);
   else say("error", `"${shortened(taken.trim())}" failed. ${message}`);
 }
 

@@ -102,13 +102,13 @@ const rules = {
 } as const;
 
 /** Every field a scheduler here may read. A scheduler without a field sees the neutral value, whatever the file says. */
-export type Settings = {
+export type SchedulerSettings = {
   readonly [K in keyof typeof rules]: (typeof rules)[K] extends Rule<infer T> ? T : never;
 };
-export type SettingName = keyof Settings;
+export type SettingName = keyof SchedulerSettings;
 
 /** Values without effect, for the fields a scheduler does not have. */
-const neutral: Settings = {
+const neutral: SchedulerSettings = {
   numTrainTimesteps: 1000,
   betaStart: 0.0001,
   betaEnd: 0.02,
@@ -165,7 +165,10 @@ export function checkSetting(name: SettingName, value: unknown, where: string): 
 }
 
 /** Settings of a scheduler: what it was given, over its class defaults, over neutral values. All checked before. */
-export function settingsFrom(defaults: Partial<Settings>, given: Partial<Settings>): Settings {
+export function settingsFrom(
+  defaults: Partial<SchedulerSettings>,
+  given: Partial<SchedulerSettings>,
+): SchedulerSettings {
   return Object.freeze({ ...neutral, ...defaults, ...given });
 }
 
@@ -177,4 +180,4 @@ export const commonDefaults = {
   betaSchedule: "linear",
   trainedBetas: null,
   predictionType: "epsilon",
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;

@@ -2,7 +2,13 @@
 
 import { closest } from "../../closest.js";
 import { InvalidRequest } from "../../errors.js";
-import { checkSetting, isSettingName, type Settings, settingNames, settingsFrom } from "./config-fields.js";
+import {
+  checkSetting,
+  isSettingName,
+  type SchedulerSettings,
+  settingNames,
+  settingsFrom,
+} from "./config-fields.js";
 
 /** camelCase; every key of the file, plus the class defaults, plus `_useDefaultValues`: which keys were defaulted. */
 export type SchedulerConfig = Readonly<Record<string, unknown>>;
@@ -11,11 +17,11 @@ export type SchedulerConfig = Readonly<Record<string, unknown>>;
 export type SchedulerKind = {
   readonly className: string;
   /** The fields Diffusers' constructor takes, with its defaults. Others are carried along without effect. */
-  readonly defaults: Partial<Settings>;
+  readonly defaults: Partial<SchedulerSettings>;
   /** Of "exp" and "sigmoid", the one this class knows besides the three that all know. */
   readonly extraBetaSchedule?: "exp" | "sigmoid";
   /** Values replaced because they belong to a related class (solver_type "bh2" is "midpoint" to DPM-Solver). */
-  readonly adapt?: (settings: Settings) => Partial<Settings>;
+  readonly adapt?: (settings: SchedulerSettings) => Partial<SchedulerSettings>;
 };
 
 const defaulted = "_useDefaultValues";
@@ -36,7 +42,7 @@ export function readConfig(
   kind: SchedulerKind,
   source: Readonly<Record<string, unknown>>,
   overrides: Readonly<Record<string, unknown>>,
-): { config: SchedulerConfig; settings: Settings } {
+): { config: SchedulerConfig; settings: SchedulerSettings } {
   const given = { ...fields(source, fileName(source)), ...fields(overrides, "") };
   refuseUnknown(overrides);
   const own: Record<string, unknown> = {};
@@ -46,10 +52,10 @@ export function readConfig(
     own[name] = value;
   }
   const where = (name: string) => given[name]?.where ?? name;
-  const written = settingsFrom(kind.defaults, own as Partial<Settings>);
+  const written = settingsFrom(kind.defaults, own as Partial<SchedulerSettings>);
   refuseCombination(kind, written, where);
   const replaced = kind.adapt?.(written) ?? {};
-  const settings = settingsFrom(kind.defaults, { ...(own as Partial<Settings>), ...replaced });
+  const settings = settingsFrom(kind.defaults, { ...(own as Partial<SchedulerSettings>), ...replaced });
   const carried = Object.fromEntries(Object.entries(given).map(([name, { value }]) => [name, value]));
   const absent = Object.keys(kind.defaults).filter((name) => !Object.hasOwn(given, name));
   const config = { ...kind.defaults, ...carried, ...replaced, _className: kind.className };
@@ -88,7 +94,11 @@ function refuseUnknown(overrides: Readonly<Record<string, unknown>>): void {
   }
 }
 
-function refuseCombination(kind: SchedulerKind, settings: Settings, where: (name: string) => string): void {
+function refuseCombination(
+  kind: SchedulerKind,
+  settings: SchedulerSettings,
+  where: (name: string) => string,
+): void {
   const { className, extraBetaSchedule } = kind;
   const schedule = settings.betaSchedule;
   const special = schedule === "exp" || schedule === "sigmoid";

@@ -3,7 +3,7 @@
 import { InvalidRequest } from "../../errors.js";
 import { distilledTimesteps } from "../spacing.js";
 import { AlphaScheduler } from "./alpha-scheduler.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { TimestepOptions } from "./scheduler.js";
 
 export const distilledDefaults = {
@@ -22,7 +22,7 @@ export const distilledDefaults = {
   timestepSpacing: "leading",
   timestepScaling: 10,
   rescaleBetasZeroSnr: false,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 export abstract class DistilledScheduler extends AlphaScheduler {
   /** Steps as asked for; fewer timesteps are left of custom ones when strength is below 1. */

@@ -5,7 +5,7 @@ import { noiseOf, predictClean, predictNoise } from "../prediction.js";
 import { spacedTimesteps } from "../spacing.js";
 import { weightedSum } from "../vector.js";
 import { AlphaScheduler } from "./alpha-scheduler.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { limited } from "./threshold.js";
 
@@ -20,7 +20,7 @@ const defaults = {
   sampleMaxValue: 1,
   timestepSpacing: "leading",
   rescaleBetasZeroSnr: false,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** Song et al., "Denoising Diffusion Implicit Models" (arXiv 2010.02502), equations 12 and 16. */
 export class DDIMScheduler extends AlphaScheduler {

@@ -6,7 +6,7 @@ import { predictClean } from "../prediction.js";
 import { spacedTimesteps } from "../spacing.js";
 import { weightedSum } from "../vector.js";
 import { AlphaScheduler } from "./alpha-scheduler.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { limited } from "./threshold.js";
 
@@ -21,7 +21,7 @@ const defaults = {
   timestepSpacing: "leading",
   stepsOffset: 0,
   rescaleBetasZeroSnr: false,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** Ho et al., "Denoising Diffusion Probabilistic Models" (arXiv 2006.11239), equations 6 and 7. */
 export class DDPMScheduler extends AlphaScheduler {

@@ -6,7 +6,7 @@ import { noiseOf } from "../prediction.js";
 import { solverTimesteps } from "../spacing.js";
 import { type Term, weightedSum } from "../vector.js";
 import type { SchedulerKind } from "./config.js";
-import type { Settings } from "./config-fields.js";
+import type { SchedulerSettings } from "./config-fields.js";
 import { dpmUpdate } from "./dpm-solver.js";
 import { LambdaScheduler, solverDefaults } from "./lambda-scheduler.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
@@ -18,7 +18,7 @@ const defaults = {
   lowerOrderFinal: true,
   timestepSpacing: "linspace",
   stepsOffset: 0,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 const kind: SchedulerKind = {
   className: "DEISMultistepScheduler",

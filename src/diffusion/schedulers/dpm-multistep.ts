@@ -3,7 +3,7 @@
 import { f32 } from "../arithmetic.js";
 import { solverTimesteps } from "../spacing.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import type { Settings } from "./config-fields.js";
+import type { SchedulerSettings } from "./config-fields.js";
 import { dpmUpdate } from "./dpm-solver.js";
 import { DpmScheduler, dpmDefaults, dpmKind } from "./dpm-solver-base.js";
 import { lambdaOf } from "./lambda-scheduler.js";
@@ -16,7 +16,7 @@ const defaults = {
   timestepSpacing: "linspace",
   stepsOffset: 0,
   rescaleBetasZeroSnr: false,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 const kind = dpmKind("DPMSolverMultistepScheduler", defaults, [
   "dpmsolver",

@@ -4,13 +4,13 @@ import { InvalidRequest } from "../../errors.js";
 import { f32 } from "../arithmetic.js";
 import { solverTimesteps } from "../spacing.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import type { Settings } from "./config-fields.js";
+import type { SchedulerSettings } from "./config-fields.js";
 import { dpmUpdate } from "./dpm-solver.js";
 import { DpmScheduler, dpmDefaults, dpmKind } from "./dpm-solver-base.js";
 import { lambdaOf } from "./lambda-scheduler.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 
-const defaults = { ...dpmDefaults, lowerOrderFinal: false } as const satisfies Partial<Settings>;
+const defaults = { ...dpmDefaults, lowerOrderFinal: false } as const satisfies Partial<SchedulerSettings>;
 
 const kind = dpmKind("DPMSolverSinglestepScheduler", defaults, [
   "dpmsolver",

@@ -3,7 +3,7 @@
 import { InvalidRequest } from "../../errors.js";
 import { noiseOf, predictNoise } from "../prediction.js";
 import type { SchedulerKind } from "./config.js";
-import type { Settings } from "./config-fields.js";
+import type { SchedulerSettings } from "./config-fields.js";
 import type { Algorithm } from "./dpm-solver.js";
 import { LambdaScheduler, solverDefaults } from "./lambda-scheduler.js";
 
@@ -15,12 +15,12 @@ export const dpmDefaults = {
   finalSigmasType: "zero",
   lambdaMinClipped: Number.NEGATIVE_INFINITY,
   varianceType: null,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** DEIS's algorithm and the solver types of DEIS and UniPC stand for this family's defaults. */
 export function dpmKind(
   className: string,
-  defaults: Partial<Settings>,
+  defaults: Partial<SchedulerSettings>,
   algorithms: readonly Algorithm[],
 ): SchedulerKind {
   const adapt = ({
@@ -28,7 +28,7 @@ export function dpmKind(
     solverType,
     finalSigmasType,
     varianceType,
-  }: Settings): Partial<Settings> => {
+  }: SchedulerSettings): Partial<SchedulerSettings> => {
     if (algorithmType !== "deis" && !algorithms.includes(algorithmType)) {
       const rule = `must be one of ${algorithms.join(", ")} for ${className}, got "${algorithmType}".`;
       throw new InvalidRequest("algorithm_type", algorithmType, rule);

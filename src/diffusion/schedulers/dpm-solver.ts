@@ -4,16 +4,16 @@ import { InvalidRequest } from "../../errors.js";
 import { f32 } from "../arithmetic.js";
 import type { Level } from "../prediction.js";
 import { type Term, weightedSum } from "../vector.js";
-import type { Settings } from "./config-fields.js";
+import type { SchedulerSettings } from "./config-fields.js";
 import { lambdaOf } from "./lambda-scheduler.js";
 
-export type Algorithm = Exclude<Settings["algorithmType"], "deis">;
+export type Algorithm = Exclude<SchedulerSettings["algorithmType"], "deis">;
 
 /** What the factors of one update depend on. */
 export type Update = {
   readonly algorithm: Algorithm;
   /** "heun" or "midpoint"; the third order multistep update has only the former. */
-  readonly solver: Settings["solverType"];
+  readonly solver: SchedulerSettings["solverType"];
   readonly order: number;
   /** The level that `sample` has, and the one the update goes to. */
   readonly from: Level;

@@ -2,7 +2,7 @@
 
 import { f32 } from "../arithmetic.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
 
@@ -11,7 +11,7 @@ const defaults = {
   timestepSpacing: "linspace",
   stepsOffset: 0,
   rescaleBetasZeroSnr: false,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** Crowson's `sample_euler_ancestral` (k-diffusion): Euler with the variance of Ho et al.'s ancestral sampling. */
 export class EulerAncestralDiscreteScheduler extends SigmaScheduler {

@@ -3,7 +3,7 @@
 import { InvalidRequest } from "../../errors.js";
 import { f32, log32 } from "../arithmetic.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
 import { logLinearSigmas, timestepOfSigma } from "./sigmas.js";
@@ -21,7 +21,7 @@ const defaults = {
   stepsOffset: 0,
   rescaleBetasZeroSnr: false,
   finalSigmasType: "zero",
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", algorithm 2 without line 6-8. */
 export class EulerDiscreteScheduler extends SigmaScheduler {

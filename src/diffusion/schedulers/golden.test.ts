@@ -7,7 +7,7 @@ import { noiseSchedule } from "../betas.js";
 import { levelOfAlphaBar, velocity } from "../prediction.js";
 import { Generator } from "../random.js";
 import { camelCase } from "./config.js";
-import { type Settings, settingsFrom } from "./config-fields.js";
+import { type SchedulerSettings, settingsFrom } from "./config-fields.js";
 import { DDPMScheduler, type Scheduler, type StepOptions, schedulerFromConfig } from "./scheduler.js";
 
 type Fields = Record<string, unknown>;
@@ -126,7 +126,7 @@ function joined(arrays: readonly Float32Array[]): Float32Array {
 describe("schedules", () => {
   it("have Diffusers' betas and cumulative products bit for bit, but where the SNR is rescaled", () => {
     for (const { at, betas, alphas_cumprod, ...config } of golden.betas) {
-      const schedule = noiseSchedule(settingsFrom({}, camel(config) as Partial<Settings>));
+      const schedule = noiseSchedule(settingsFrom({}, camel(config) as Partial<SchedulerSettings>));
       const got = at.map((t) => schedule.betas[t]!);
       const products = at.map((t) => schedule.alphasCumprod[t]!);
       const tolerance = config.rescale_betas_zero_snr ? 1e-6 : 1e-7;

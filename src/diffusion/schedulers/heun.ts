@@ -2,7 +2,7 @@
 
 import { f32 } from "../arithmetic.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
 import { limited } from "./threshold.js";
@@ -18,7 +18,7 @@ const defaults = {
   clipSampleRange: 1,
   timestepSpacing: "linspace",
   stepsOffset: 0,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** What the first call of a step leaves for the second. */
 type Halfway = { readonly sample: Float32Array; readonly derivative: Float32Array; readonly dt: number };

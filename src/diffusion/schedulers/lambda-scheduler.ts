@@ -5,7 +5,7 @@ import { f32, log32, roundHalfEven } from "../arithmetic.js";
 import { type Level, predictClean, preservingLevel } from "../prediction.js";
 import { weightedSum } from "../vector.js";
 import type { SchedulerKind } from "./config.js";
-import { commonDefaults, type PredictionType, type Settings } from "./config-fields.js";
+import { commonDefaults, type PredictionType, type SchedulerSettings } from "./config-fields.js";
 import type { TimestepOptions } from "./scheduler.js";
 import { BaseScheduler } from "./scheduler-base.js";
 import {
@@ -35,7 +35,7 @@ export const solverDefaults = {
   flowShift: 1,
   useDynamicShifting: false,
   timeShiftType: "exponential",
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** How the classes of this family differ in their schedules. */
 export type SigmaScheduleRules = {
@@ -43,7 +43,7 @@ export type SigmaScheduleRules = {
   readonly endsOnSchedule: boolean;
   /** Rounds timesteps of Karras and lu sigmas; they are cut off otherwise, like the other ladders'. */
   readonly rounds: boolean;
-  readonly finalSigmasType: Settings["finalSigmasType"];
+  readonly finalSigmasType: SchedulerSettings["finalSigmasType"];
   /** Flow sigmas are counted from 1, and Karras sigmas of a flow bent to below 1: UniPC as of Diffusers 0.42. */
   readonly flowsFromOne?: boolean;
 };

@@ -2,7 +2,7 @@
 
 import { InvalidRequest } from "../../errors.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
 import { sigmaScheduleOf } from "./sigmas.js";
@@ -14,7 +14,7 @@ const defaults = {
   useBetaSigmas: false,
   timestepSpacing: "linspace",
   stepsOffset: 0,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** Linear multistep of k-diffusion's `sample_lms`: the last derivatives' interpolating polynomial, integrated. */
 export class LMSDiscreteScheduler extends SigmaScheduler {

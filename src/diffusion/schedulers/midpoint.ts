@@ -2,7 +2,7 @@
 
 import { f32, roundHalfEven } from "../arithmetic.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepResult, TimestepOptions } from "./scheduler.js";
 import { type SigmaLevels, SigmaScheduler } from "./sigma-scheduler.js";
 import { sigmaScheduleOf, timestepOfSigma } from "./sigmas.js";
@@ -16,7 +16,7 @@ export const midpointDefaults = {
   useBetaSigmas: false,
   timestepSpacing: "linspace",
   stepsOffset: 0,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** Where one network call stands: its step's sigma, the sigma halfway, and whether it is the halfway call. */
 type Stage = { readonly sigma: number; readonly middle: number; readonly isSecond: boolean };

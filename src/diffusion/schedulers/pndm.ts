@@ -6,7 +6,7 @@ import { predictClean, predictNoise } from "../prediction.js";
 import { spacedTimesteps } from "../spacing.js";
 import { type Term, weightedSum } from "../vector.js";
 import { AlphaScheduler } from "./alpha-scheduler.js";
-import { commonDefaults, type Settings } from "./config-fields.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepResult, TimestepOptions } from "./scheduler.js";
 
 const defaults = {
@@ -15,7 +15,7 @@ const defaults = {
   setAlphaToOne: false,
   timestepSpacing: "leading",
   stepsOffset: 0,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 /** Adams-Bashforth weights of the latest outputs, the latest first (Liu et al., equation 12 and its starts). */
 const multistep = [

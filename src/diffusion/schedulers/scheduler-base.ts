@@ -4,7 +4,7 @@ import { InvalidRequest } from "../../errors.js";
 import { type NoiseSchedule, noiseSchedule } from "../betas.js";
 import { randn } from "../random.js";
 import { readConfig, type SchedulerConfig, type SchedulerKind, snakeCase } from "./config.js";
-import type { PredictionType, Settings } from "./config-fields.js";
+import type { PredictionType, SchedulerSettings } from "./config-fields.js";
 import type { Scheduler, StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { sigmaScheduleOf } from "./sigmas.js";
 
@@ -20,7 +20,7 @@ export abstract class BaseScheduler implements Scheduler {
   readonly acceptsEta: boolean = false;
   timesteps: readonly number[];
   sigmas: readonly number[] | undefined = undefined;
-  protected readonly settings: Settings;
+  protected readonly settings: SchedulerSettings;
   protected readonly schedule: NoiseSchedule;
   protected stepIndex: number | undefined = undefined;
   protected beginIndex: number | undefined = undefined;

@@ -5,7 +5,7 @@ import { predictClean } from "../prediction.js";
 import { spacedTimesteps } from "../spacing.js";
 import { weightedSum } from "../vector.js";
 import type { SchedulerKind } from "./config.js";
-import type { PredictionType, Settings } from "./config-fields.js";
+import type { PredictionType, SchedulerSettings } from "./config-fields.js";
 import { BaseScheduler } from "./scheduler-base.js";
 import { sigmaSchedule, sigmaScheduleOf, sigmasAt, timestepOfSigma, trainingSigmas } from "./sigmas.js";
 
@@ -62,7 +62,7 @@ export abstract class SigmaScheduler extends BaseScheduler {
   }
 
   /** Spaced or custom timesteps with their sigmas, or the ladder between the first and last of those sigmas. */
-  protected levels(settings: Settings, count: number, custom?: readonly number[]): SigmaLevels {
+  protected levels(settings: SchedulerSettings, count: number, custom?: readonly number[]): SigmaLevels {
     const timesteps = custom?.map(f32) ?? spacedTimesteps(settings, count);
     return this.onSchedule({ timesteps, sigmas: sigmasAt(timesteps, this.trained) }, count);
   }

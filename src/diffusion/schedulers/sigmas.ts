@@ -2,7 +2,7 @@
 
 import { f32, interpolate, linspace, linspace32, log32 } from "../arithmetic.js";
 import { betaQuantile } from "../beta-quantile.js";
-import type { Settings } from "./config-fields.js";
+import type { SchedulerSettings } from "./config-fields.js";
 
 /** sqrt((1 - alphaBar) / alphaBar) at every training timestep, ascending, float32. */
 export function trainingSigmas(alphasCumprod: Float32Array): Float32Array {
@@ -45,7 +45,7 @@ function betaSpaced(min: number, max: number, count: number): number[] {
 export type SigmaSchedule = "karras" | "exponential" | "beta";
 
 /** Which reshaped ladder a config asks for, if any. */
-export function sigmaScheduleOf(settings: Settings): SigmaSchedule | undefined {
+export function sigmaScheduleOf(settings: SchedulerSettings): SigmaSchedule | undefined {
   if (settings.useKarrasSigmas) return "karras";
   if (settings.useExponentialSigmas) return "exponential";
   return settings.useBetaSigmas ? "beta" : undefined;

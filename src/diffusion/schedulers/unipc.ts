@@ -7,7 +7,7 @@ import { predictNoise } from "../prediction.js";
 import { solverTimesteps } from "../spacing.js";
 import { dividedDifference, type Term, weightedSum } from "../vector.js";
 import type { SchedulerKind } from "./config.js";
-import type { Settings } from "./config-fields.js";
+import type { SchedulerSettings } from "./config-fields.js";
 import { LambdaScheduler, lambdaOf, solverDefaults } from "./lambda-scheduler.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 
@@ -22,7 +22,7 @@ const defaults = {
   stepsOffset: 0,
   finalSigmasType: "zero",
   rescaleBetasZeroSnr: false,
-} as const satisfies Partial<Settings>;
+} as const satisfies Partial<SchedulerSettings>;
 
 const kind: SchedulerKind = {
   className: "UniPCMultistepScheduler",

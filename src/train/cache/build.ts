@@ -7,13 +7,14 @@ import { createHash } from "node:crypto";
 import path from "node:path";
 import { z } from "zod";
 import { Cancelled, InvalidRequest } from "../../errors.js";
+import type { ImageSize } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
 import { openSafetensors } from "../../weights/safetensors-file.js";
 import { bucketName } from "../data/buckets.js";
 import type { DataOptions, DataSource, Skipped } from "../data/example.js";
 import { prepareExamples } from "../data/prepare.js";
 import { seeded } from "../data/seeded.js";
-import type { Colour, Size, TransformOptions } from "../data/transform.js";
+import type { Colour, TransformOptions } from "../data/transform.js";
 import { type CaptionEntry, type ExampleEntry, writeCacheIndex } from "./cache-index.js";
 import { type CacheDescription, claimFolder } from "./description.js";
 import { encodeCaption, encodeExample, release } from "./encoders.js";
@@ -32,7 +33,7 @@ export type CacheOptions = TransformOptions &
     /** Side of the square that images are cut to where there are no buckets. */
     resolution: number;
     /** Target sizes of several aspect ratios. */
-    buckets?: readonly Size[];
+    buckets?: readonly ImageSize[];
     background?: Colour;
     /** Of random crops and flips, which are drawn once and cached. */
     seed?: number;
@@ -96,7 +97,7 @@ export async function buildCache(options: CacheOptions): Promise<CacheReport> {
   }
 }
 
-function targetSizes({ resolution, buckets, components }: CacheOptions): readonly Size[] {
+function targetSizes({ resolution, buckets, components }: CacheOptions): readonly ImageSize[] {
   const sizes = buckets ?? [{ height: resolution, width: resolution }];
   const { factor } = components.vae;
   for (const { height, width } of sizes) {
@@ -109,7 +110,7 @@ function targetSizes({ resolution, buckets, components }: CacheOptions): readonl
   return sizes;
 }
 
-async function describe(o: CacheOptions, sizes: readonly Size[]): Promise<CacheDescription> {
+async function describe(o: CacheOptions, sizes: readonly ImageSize[]): Promise<CacheDescription> {
   const { crop = "center", flip = false, seed = 0, background = [255, 255, 255] } = o;
   const { encodes, latentChannels, scalingFactor, factor } = o.components.vae;
   const dtype = o.dtype ?? "float32";
@@ -151,7 +152,7 @@ async function cacheTexts(texts: TextShards, captions: ReadonlyMap<string, strin
 async function cacheImages(
   images: ImageShards,
   captions: ReadonlyMap<string, string>,
-  sizes: readonly Size[],
+  sizes: readonly ImageSize[],
   o: CacheOptions,
 ) {
   const { data, components, crop, flip, background, seed = 0, onSkip = () => {} } = o;

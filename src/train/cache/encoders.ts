@@ -2,11 +2,11 @@
 
 import { floats, floatsOf, type Values } from "../../engine/engine.js";
 import { ModelError } from "../../errors.js";
+import type { ImageSize } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
 import { encodeTexts, promptTexts, sideBySide } from "../../pipeline/text-encoding.js";
 import { Warnings } from "../../pipeline/warnings.js";
 import { input } from "../../tensor/tensor.js";
-import type { Size } from "../data/transform.js";
 import type { Row } from "./shards.js";
 
 /**
@@ -37,7 +37,7 @@ export async function encodeCaption(
 /** pixels: [3, height, width] in -1..1 -> `encoded`, as the autoencoder gives it: not sampled, not scaled. */
 export async function encodeExample(
   { vae }: Components,
-  { key, pixels, size }: { key: string; pixels: Float32Array; size: Size },
+  { key, pixels, size }: { key: string; pixels: Float32Array; size: ImageSize },
 ): Promise<Row> {
   const session = await vae.part.session("encode", (p) => ({
     encoded: vae.encode(p, input("image", [{ B: 1 }, 3, { H: 64 }, { W: 64 }])),

@@ -1,16 +1,19 @@
 /** @file Aspect-ratio buckets and the order of batches. Pure: knows keys and sizes, no images, no files. */
 
 import { InvalidRequest } from "../../errors.js";
+import type { ImageSize } from "../../image/pixels.js";
 import { byName } from "./example.js";
 import { seeded, shuffled } from "./seeded.js";
-import type { Size } from "./transform.js";
 
 /**
  * Buckets near `resolution`² pixels, tall to wide: sides that are multiples of `step`, from half to twice
  * the resolution, with 90 to 100 % of its area.
  * At 1024 that is the table of SDXL (arXiv 2307.01952, appendix I).
  */
-export function aspectBuckets(resolution: number, { step = 64 }: { readonly step?: number } = {}): Size[] {
+export function aspectBuckets(
+  resolution: number,
+  { step = 64 }: { readonly step?: number } = {},
+): ImageSize[] {
   if (!Number.isInteger(resolution / step) || resolution < step) {
     const nearest = Math.max(step, Math.round(resolution / step) * step);
     const rule = `must be a multiple of ${step} for aspect-ratio buckets, got ${resolution}.`;
@@ -27,10 +30,10 @@ export function aspectBuckets(resolution: number, { step = 64 }: { readonly step
 }
 
 /** The bucket whose aspect ratio is nearest, measured as a factor; of equally near ones the largest. */
-export function nearestBucket(image: Size, buckets: readonly Size[]): Size {
+export function nearestBucket(image: ImageSize, buckets: readonly ImageSize[]): ImageSize {
   const ratio = Math.log(image.width / image.height);
-  const distance = (bucket: Size) => Math.abs(Math.log(bucket.width / bucket.height) - ratio);
-  const nearer = (a: Size, b: Size) => {
+  const distance = (bucket: ImageSize) => Math.abs(Math.log(bucket.width / bucket.height) - ratio);
+  const nearer = (a: ImageSize, b: ImageSize) => {
     const by = distance(a) - distance(b);
     return by < -1e-9 || (by < 1e-9 && a.height * a.width >= b.height * b.width) ? a : b;
   };
@@ -38,7 +41,7 @@ export function nearestBucket(image: Size, buckets: readonly Size[]): Size {
 }
 
 /** A bucket's name: "832x1216" is 832 high and 1216 wide. */
-export function bucketName({ height, width }: Size): string {
+export function bucketName({ height, width }: ImageSize): string {
   return `${height}x${width}`;
 }
 

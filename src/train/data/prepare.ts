@@ -2,16 +2,17 @@
 
 import { InvalidRequest } from "../../errors.js";
 import { tooManyOpen } from "../../files/file-errors.js";
+import type { ImageSize } from "../../image/pixels.js";
 import { nearestBucket } from "./buckets.js";
 import type { DataSource, Example, Skipped } from "./example.js";
-import type { Colour, DecodedImage, Size, TimeIds, TransformOptions } from "./transform.js";
+import type { Colour, DecodedImage, TimeIds, TransformOptions } from "./transform.js";
 import { coveringSize, decodeImage, transformImage } from "./transform.js";
 
 /** An example ready for the encoders: `pixels` is [3, size.height, size.width] in -1..1. */
 export type PreparedExample = {
   readonly key: string;
   readonly caption: string;
-  readonly size: Size;
+  readonly size: ImageSize;
   readonly pixels: Float32Array;
   readonly timeIds: TimeIds;
 };
@@ -36,7 +37,7 @@ export type PrepareOptions = TransformOptions & {
  */
 export function prepareExamples(
   source: DataSource,
-  sizes: readonly Size[],
+  sizes: readonly ImageSize[],
   options: PrepareOptions,
 ): Preparation {
   const skipped: Skipped[] = [];
@@ -45,7 +46,7 @@ export function prepareExamples(
 
 async function* prepared(
   source: DataSource,
-  sizes: readonly Size[],
+  sizes: readonly ImageSize[],
   { background, random, isDone = () => false, ...transform }: PrepareOptions,
   skipped: Skipped[],
 ): AsyncGenerator<PreparedExample> {
@@ -72,7 +73,7 @@ async function* prepared(
 }
 
 /** Whether nearly all would be cropped away; enlarging a thin strip to cover the target also fills memory. */
-function isSliver(image: Size, target: Size): boolean {
+function isSliver(image: ImageSize, target: ImageSize): boolean {
   const { height, width } = coveringSize(image, target);
   return height * width > 64 * target.height * target.width;
 }

@@ -1,19 +1,18 @@
 /** @file From an image's file to what the VAE encodes, with SDXL's size and crop conditioning. */
 
 import sharp from "sharp";
+import type { ImageSize } from "../../image/pixels.js";
 import { resizeImage } from "../../image/resize.js";
 import { below } from "./seeded.js";
 
-export type Size = { readonly height: number; readonly width: number };
-
 /** 8-bit RGB, rows from the top: `data` is [height, width, 3]. */
-export type DecodedImage = Size & { readonly data: Uint8Array };
+export type DecodedImage = ImageSize & { readonly data: Uint8Array };
 
 /** Original height and width, crop's top and left, target height and width. */
 export type TimeIds = readonly [number, number, number, number, number, number];
 
 /** `pixels` is [3, height, width] in -1..1. */
-export type TransformedImage = Size & { readonly pixels: Float32Array; readonly timeIds: TimeIds };
+export type TransformedImage = ImageSize & { readonly pixels: Float32Array; readonly timeIds: TimeIds };
 
 export type Colour = readonly [red: number, green: number, blue: number];
 
@@ -51,7 +50,7 @@ export type TransformOptions = {
  */
 export function transformImage(
   image: DecodedImage,
-  target: Size,
+  target: ImageSize,
   random: () => number,
   { crop = "center", flip = false }: TransformOptions = {},
 ): TransformedImage {
@@ -70,7 +69,7 @@ export function transformImage(
 }
 
 /** The smallest size of the image's shape that covers the target; for a square, torchvision's `Resize`. */
-export function coveringSize(image: Size, target: Size): Size {
+export function coveringSize(image: ImageSize, target: ImageSize): ImageSize {
   // torchvision truncates the longer side instead of rounding it.
   return target.height * image.width >= target.width * image.height
     ? { height: target.height, width: Math.floor((target.height * image.width) / image.height) }
@@ -85,7 +84,7 @@ function halfToEven(spare: number): number {
 
 type Cut = { readonly top: number; readonly left: number; readonly mirrored: boolean };
 
-function cutOut(image: DecodedImage, target: Size, { top, left, mirrored }: Cut): Float32Array {
+function cutOut(image: DecodedImage, target: ImageSize, { top, left, mirrored }: Cut): Float32Array {
   const pixels = new Float32Array(3 * target.height * target.width);
   // In float32 as ToTensor and Normalize(0.5, 0.5) compute it, so that equal bytes give equal bits.
   const values = Float32Array.from({ length: 256 }, (_, byte) => (Math.fround(byte / 255) - 0.5) / 0.5);
