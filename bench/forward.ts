@@ -13,8 +13,8 @@ import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { macs } from "../src/models/cost.js";
 import { traceUnet } from "../src/models/trace.js";
 import { loadComponents, textWidth } from "../src/pipeline/components.js";
+import { constant, input, matmul } from "../src/tensor/operations.js";
 import { Params, tracing } from "../src/tensor/params.js";
-import { constant, input, matmul } from "../src/tensor/tensor.js";
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,

@@ -17,8 +17,9 @@ import { knownTextEncoders, knownUnets, knownVae } from "../src/models/known.js"
 import { traceUnet } from "../src/models/trace.js";
 import { unetConfig } from "../src/models/unet-config.js";
 import { decode, encode, vaeConfig } from "../src/models/vae.js";
+import { input } from "../src/tensor/operations.js";
 import { manifest } from "../src/tensor/params.js";
-import { count, input, type Shape } from "../src/tensor/tensor.js";
+import { count, type Shape } from "../src/tensor/tensor.js";
 import { float32ToFloat16 } from "../src/weights/half.js";
 import { type TensorSource, writeSafetensors } from "../src/weights/safetensors-file.js";
 

@@ -16,7 +16,7 @@ import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { type Components, loadComponents, textWidth } from "../src/pipeline/components.js";
 import { estimateMemory, runtimeBytes } from "../src/pipeline/memory-estimate.js";
 import { states } from "../src/pipeline/text-encoding.js";
-import { input } from "../src/tensor/tensor.js";
+import { input } from "../src/tensor/operations.js";
 
 type Job = { load: () => Promise<Session>; inputs: Record<string, Values> };
 type Measured = {

@@ -1,7 +1,8 @@
 /** @file What is asked of an image or a caption: which noun, which style, which background; and the loss of answers. */
 
 import type { Values } from "../src/engine/engine.js";
-import { add, input, log, mul, reshape, sum, type Tensor } from "../src/tensor/tensor.js";
+import { add, input, log, mul, reshape, sum } from "../src/tensor/operations.js";
+import type { Tensor } from "../src/tensor/tensor.js";
 import { backgroundNames } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";

@@ -1,8 +1,8 @@
 /** @file Layers: functions of a place in the weights and a tensor. B batch, C channels, N tokens, D width. */
 
+import * as t from "./tensor/operations.js";
 import type { Params } from "./tensor/params.js";
 import type { Padding, Tensor } from "./tensor/tensor.js";
-import * as t from "./tensor/tensor.js";
 
 /** x: [..., D] -> [..., out] */
 export function linear(p: Params, x: Tensor, out: number, { bias = true } = {}): Tensor {

@@ -3,7 +3,8 @@
 import { floatsOf, type Values } from "../../src/engine/engine.js";
 import { lower } from "../../src/engine/lower.js";
 import { gradients } from "../../src/tensor/gradient.js";
-import { input, type Tensor } from "../../src/tensor/tensor.js";
+import { input } from "../../src/tensor/operations.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { type FeaturePair, featureSets } from "../../src/train/features.js";
 import { trainingDevice } from "../../src/train/gradient-program.js";
 import { squaredError } from "../../src/train/loss.js";

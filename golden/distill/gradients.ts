@@ -1,7 +1,8 @@
 /** @file Losses and gradients of a step: of the total, of single terms, and of the variants of the task loss. */
 
 import { floats, type Values } from "../../src/engine/engine.js";
-import { add, input, mul, type Tensor } from "../../src/tensor/tensor.js";
+import { add, input, mul } from "../../src/tensor/operations.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { blockPaths } from "../../src/train/distillation-task.js";
 import { segmentedProgram } from "../../src/train/gradient-checkpointing.js";
 import { wholeProgram } from "../../src/train/gradient-program.js";

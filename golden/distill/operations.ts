@@ -4,7 +4,7 @@
  */
 
 import { vjp } from "../../src/tensor/gradient.js";
-import * as t from "../../src/tensor/tensor.js";
+import * as t from "../../src/tensor/operations.js";
 import {
   add,
   constant,
@@ -14,9 +14,9 @@ import {
   relu,
   reshape,
   sub,
-  type Tensor,
   transpose,
-} from "../../src/tensor/tensor.js";
+} from "../../src/tensor/operations.js";
+import { count, type Tensor } from "../../src/tensor/tensor.js";
 
 export type Attributes = {
   [name in
@@ -189,7 +189,7 @@ function power(x: Tensor, exponent: number): Tensor {
 
 const fromStart = (place: number, length: number) => (place < 0 ? place + length : place);
 
-const zeros = (shape: number[]) => constant(new Float32Array(t.count(shape)), shape);
+const zeros = (shape: number[]) => constant(new Float32Array(count(shape)), shape);
 
 function absolute(x: Tensor): Tensor {
   return add(relu(x), relu(t.neg(x)));

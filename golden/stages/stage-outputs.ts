@@ -3,7 +3,8 @@
 import { Generator } from "../../src/diffusion/random.js";
 import { type Engine, floats, floatsOf, type Values } from "../../src/engine/engine.js";
 import { clipText } from "../../src/models/clip.js";
-import { input, type Tensor } from "../../src/tensor/tensor.js";
+import { input } from "../../src/tensor/operations.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import { floatInput, type GoldenFile } from "../read.js";
 import { type Computed, list, type Numbers } from "../row.js";
 import { type AnyVae, type Parts, runOnce, watching } from "./networks.js";

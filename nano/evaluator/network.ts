@@ -3,18 +3,9 @@
  */
 
 import { conv2d, groupNorm, linear } from "../../src/nn.js";
+import { add, concat, input, mean, reshape, silu, softmax } from "../../src/tensor/operations.js";
 import { Params, tracing } from "../../src/tensor/params.js";
-import {
-  add,
-  concat,
-  count,
-  input,
-  mean,
-  reshape,
-  silu,
-  softmax,
-  type Tensor,
-} from "../../src/tensor/tensor.js";
+import { count, type Tensor } from "../../src/tensor/tensor.js";
 import type { TracedLoss } from "../../src/train/gradient-program.js";
 import { type Classes, type Question, questions, rightInputs, surprise } from "../labels.js";
 

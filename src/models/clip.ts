@@ -7,8 +7,9 @@
 import { z } from "zod";
 import { ModelError } from "../errors.js";
 import { embedding, layerNorm, linear } from "../nn.js";
+import { add, argmax, attention, gelu, pick, quickGelu, slice } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
-import { add, argmax, attention, gelu, pick, quickGelu, slice, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { ignored, only, parseConfig, positive, size } from "./config.js";
 
 /** The fields of transformers' `CLIPTextConfig` with its defaults. */

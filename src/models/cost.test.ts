@@ -1,9 +1,10 @@
 /** @file Costs, against closed forms on small graphs and against figures that others' profilers published. */
 
 import { describe, expect, it } from "vitest";
+import * as t from "../tensor/operations.js";
+import { input } from "../tensor/operations.js";
 import { manifest } from "../tensor/params.js";
-import * as t from "../tensor/tensor.js";
-import { input, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { macs, macsByOp, parameters } from "./cost.js";
 import { knownUnets } from "./known.js";
 import { traceUnet, type UnetSize } from "./trace.js";

@@ -1,8 +1,8 @@
 /** @file The networks, traced from the published configs without any weights. */
 
 import { describe, expect, it } from "vitest";
+import { input } from "../tensor/operations.js";
 import { manifest } from "../tensor/params.js";
-import { input } from "../tensor/tensor.js";
 import { clipConfig, clipText } from "./clip.js";
 import { parameters } from "./cost.js";
 import { knownTextEncoders, knownUnets, knownVae } from "./known.js";

@@ -6,8 +6,9 @@
 import { z } from "zod";
 import { ModelError } from "../errors.js";
 import { conv2d } from "../nn.js";
+import { add, div, mul, relu, sub, tanh, upsample } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
-import { add, div, mul, relu, sub, type Tensor, tanh, upsample } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { ignored, only, parseConfig, positive, size, sizes } from "./config.js";
 
 /** The fields of Diffusers' `AutoencoderTiny` (0.35) with its defaults. */

@@ -1,7 +1,8 @@
 /** @file A network traced with inputs of its own: enough to count it, or to lower it. No weights, no numbers. */
 
+import { input } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
-import { input, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { unet } from "./unet.js";
 import type { UNetConfig } from "./unet-config.js";
 

@@ -6,9 +6,10 @@
  */
 
 import { conv2d, groupNorm, layerNorm, linear, perChannel, pixels, sinusoid, tokens } from "../nn.js";
+import * as t from "../tensor/operations.js";
+import { add, chunk, concat, gelu, mul, reshape, resize, silu } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
-import * as t from "../tensor/tensor.js";
-import { add, chunk, concat, gelu, mul, reshape, resize, silu, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import type { Stage, UNetConfig } from "./unet-config.js";
 
 /** What XL adds to the time embedding. */

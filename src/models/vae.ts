@@ -7,8 +7,9 @@
 import { z } from "zod";
 import { ModelError } from "../errors.js";
 import { conv2d, groupNorm, linear, pixels, tokens } from "../nn.js";
+import { add, attention, silu, upsample } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
-import { add, attention, silu, type Tensor, upsample } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { ignored, only, parseConfig, positive, size, sizes } from "./config.js";
 import { resnet } from "./unet.js";
 

@@ -5,7 +5,7 @@ import { type Engine, floats, floatsOf } from "../engine/engine.js";
 import { availableMemory } from "../engine/memory/available.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
-import { input } from "../tensor/tensor.js";
+import { input } from "../tensor/operations.js";
 import type { Component } from "./component.js";
 import { type Components, trainedSize } from "./components.js";
 import { type Embeddings, join } from "./conditioning.js";

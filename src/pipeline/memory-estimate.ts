@@ -6,9 +6,10 @@
 import { arenaBytes } from "../engine/memory/peak.js";
 import { InvalidRequest } from "../errors.js";
 import { traceUnet } from "../models/trace.js";
+import { input } from "../tensor/operations.js";
 import { topological } from "../tensor/order.js";
 import { Params, tracing } from "../tensor/params.js";
-import { count, input, made, type Tensor } from "../tensor/tensor.js";
+import { count, made, type Tensor } from "../tensor/tensor.js";
 import type { Component } from "./component.js";
 import type { Components } from "./components.js";
 import { states } from "./text-encoding.js";

@@ -3,8 +3,9 @@
 import { floatsOf, longs } from "../engine/engine.js";
 import { InvalidRequest } from "../errors.js";
 import { type ClipConfig, clipText, finalNorm } from "../models/clip.js";
+import { input } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
-import { input, type Tensor } from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { cutWarning } from "../text/token-count.js";
 import type { ClipTokenizer } from "../text/tokenizer.js";
 import type { Component } from "./component.js";

@@ -4,7 +4,7 @@ import type { Engine, Session } from "../engine/engine.js";
 import { floats, floatsOf } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
 import { readRange } from "../files/file-system.js";
-import { add, input, matmul } from "../tensor/tensor.js";
+import { add, input, matmul } from "../tensor/operations.js";
 import type { WeightEntry, WeightSet } from "../weights/component.js";
 import { readFloat32 } from "../weights/safetensors-file.js";
 import type { WeightInMemory } from "./component.js";

@@ -6,9 +6,10 @@ import { floats, floatsOf, type Values } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { gradients, vjp } from "./gradient.js";
+import * as t from "./operations.js";
+import { add, constant, mul, param, sum } from "./operations.js";
 import { topological } from "./order.js";
-import * as t from "./tensor.js";
-import { add, constant, mul, type Op, param, type Shape, sum, type Tensor } from "./tensor.js";
+import { count, type Op, type Shape, show, type Tensor } from "./tensor.js";
 
 const engine = blockingEngine({ threads: 1, device: { ...cpu, fusedAttention: false } });
 
@@ -48,7 +49,7 @@ const binary = (of: (a: Tensor, b: Tensor) => Tensor) => [
   ),
 ];
 const ids = (...values: number[]) => constant(BigInt64Array.from(values, BigInt));
-const zeros = (...shape: number[]) => constant(new Float32Array(t.count(shape)), shape);
+const zeros = (...shape: number[]) => constant(new Float32Array(count(shape)), shape);
 const flags = [true, false].flatMap((transposeA) =>
   [true, false].map((transposeB) => ({ transposeA, transposeB })),
 );
@@ -225,17 +226,17 @@ async function derivative(f: (h: number) => Promise<number>, h = 1 / 32): Promis
 const tolerance = 2e-4;
 
 describe.each(Object.entries(checks))("the gradient of %s is its central difference", (op, list) => {
-  it.each(list.map((c) => [c.shapes.map(t.show).join(" "), c] as const))("at %s", async (_, c) => {
+  it.each(list.map((c) => [c.shapes.map(show).join(" "), c] as const))("at %s", async (_, c) => {
     const { shapes, of, positive, leaf = t.input } = c;
     const xs = shapes.map((shape, i) => leaf(`x${i}`, shape));
     const y = of(...xs);
     expect(topological([y]).some((x) => x.op === op)).toBe(true);
-    const upstream = numbers(t.count(y.shape), 50);
+    const upstream = numbers(count(y.shape), 50);
     const pulled = vjp([y], [constant(upstream, y.shape)], xs);
     const outputs = Object.fromEntries(pulled.map((g, i) => [`g${i}`, g!]));
     const session = await engine.load(lower(op, { y, ...outputs }, { device: engine.device }));
 
-    const at = shapes.map((shape, i) => values(t.count(shape), i + 1, positive));
+    const at = shapes.map((shape, i) => values(count(shape), i + 1, positive));
     const run = (points: readonly Float32Array[]) =>
       session.run(Object.fromEntries(points.map((x, i) => [`x${i}`, floats(x, ...shapes[i]!)])));
     const results = await run(at);

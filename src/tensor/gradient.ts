@@ -8,10 +8,24 @@
 
 import { ShapeError } from "../errors.js";
 import { groupNormGradient } from "./group-norm.js";
+import * as t from "./operations.js";
+import {
+  add,
+  div,
+  expand,
+  keep,
+  matmul,
+  mean,
+  mul,
+  neg,
+  pad,
+  reshape,
+  slice,
+  sub,
+  sum,
+} from "./operations.js";
 import { topological } from "./order.js";
-import type { Attributes, Op, Tensor } from "./tensor.js";
-import * as t from "./tensor.js";
-import { add, div, expand, keep, matmul, mean, mul, neg, pad, reshape, slice, sub, sum } from "./tensor.js";
+import { type Attributes, count, made, type Op, sameShape, show, type Tensor } from "./tensor.js";
 
 /** What arrives at `y` -> what goes on to each of its inputs; undefined where nothing does. */
 type Rule<O extends Op> = (
@@ -22,8 +36,8 @@ type Rule<O extends Op> = (
 
 /** The gradient of `loss`, which has one element, in each target; zeros where the loss does not depend on it. */
 export function gradients(loss: Tensor, targets: readonly Tensor[]): Tensor[] {
-  if (t.count(loss.shape) !== 1)
-    throw new ShapeError("", `gradients: the loss must have one element, got ${t.show(loss.shape)}. Sum it.`);
+  if (count(loss.shape) !== 1)
+    throw new ShapeError("", `gradients: the loss must have one element, got ${show(loss.shape)}. Sum it.`);
   const one = t.constant(Float32Array.of(1), loss.shape);
   return vjp([loss], [one], targets).map((g, i) => g ?? expand(t.scalar(0), targets[i]!));
 }
@@ -43,8 +57,8 @@ export function vjp(
 
   const arrived = new Map<Tensor, Tensor[]>();
   const send = (x: Tensor, g: Tensor) => {
-    if (!t.sameShape(x.shape, g.shape))
-      throw new ShapeError("", `${x.op}: its gradient must be ${t.show(x.shape)}, got ${t.show(g.shape)}`);
+    if (!sameShape(x.shape, g.shape))
+      throw new ShapeError("", `${x.op}: its gradient must be ${show(x.shape)}, got ${show(g.shape)}`);
     if (!wanted.has(x)) return;
     const others = arrived.get(x);
     if (others) others.push(g);
@@ -72,7 +86,7 @@ const total = (parts: readonly Tensor[]) => joined(parts) ?? parts.reduce((a, b)
 /** Where all parts come from slices that share out one axis, as those of `chunk`: the pieces put side by side. */
 function joined(parts: readonly Tensor[]): Tensor | undefined {
   const whole = parts[0]!.shape;
-  const pads = parts.filter((p) => t.made("pad", p));
+  const pads = parts.filter((p) => made("pad", p));
   if (pads.length < parts.length) return undefined;
   const axis = whole.findIndex((d, i) => d !== pads[0]!.inputs[0]!.shape[i]);
   pads.sort((a, b) => a.attrs.before[axis]! - b.attrs.before[axis]!);
@@ -177,12 +191,12 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
   resize: (g, _, [x]) => [resizeGradient(g, x)],
   expand: (g, _, [x]) => [shrink(g, x)],
   sum: (g, _, [x]) => [expand(g, x)],
-  mean: (g, y, [x]) => [expand(mul(g, t.count(y.shape) / t.count(x.shape)), x)],
+  mean: (g, y, [x]) => [expand(mul(g, count(y.shape) / count(x.shape)), x)],
   argmax: null,
   gather: (g, _, [table, ids]) => {
     const [rows] = table.shape as [number];
     const chosen = reshape(oneHot(ids!, rows), [-1, rows]);
-    const flat = reshape(g, [t.count(ids!.shape), -1]);
+    const flat = reshape(g, [count(ids!.shape), -1]);
     return [reshape(matmul(chosen, flat, { transposeA: true }), table.shape)];
   },
   pick: (g, _, [x, index]) => {
@@ -200,7 +214,7 @@ function sigmoidLinearSlope(x: Tensor, y: Tensor, alpha: number): Tensor {
 
 /** Undoes broadcasting: the sum over what x was repeated along. */
 function shrink(g: Tensor, { shape }: Tensor): Tensor {
-  if (t.sameShape(g.shape, shape)) return g;
+  if (sameShape(g.shape, shape)) return g;
   const extra = g.rank - shape.length;
   const stretched = (d: number, axis: number) => axis < extra || d !== shape[axis - extra];
   const axes = [...g.shape.keys()].filter((axis) => stretched(g.shape[axis]!, axis));

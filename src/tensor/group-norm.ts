@@ -5,8 +5,8 @@
  * x, g: [B, N, C], N pixels; w, b: [C]. A mean over a group is two small products: [B, 1, C] by [C, groups], and back.
  */
 
+import { add, constant, div, matmul, mean, mul, reshape, scalar, sqrt, sub, sum } from "./operations.js";
 import type { Attributes, Tensor } from "./tensor.js";
-import { add, constant, div, matmul, mean, mul, reshape, scalar, sqrt, sub, sum } from "./tensor.js";
 
 type Norm = Attributes["groupNorm"];
 

@@ -1,7 +1,8 @@
 /** @file Named weights. A model asks for each weight by path and shape; who answers decides what the pass means. */
 
 import { ShapeError } from "../errors.js";
-import { param, type Shape, show, type Tensor } from "./tensor.js";
+import { param } from "./operations.js";
+import { type Shape, show, type Tensor } from "./tensor.js";
 
 /** Answers a request for a weight: writes it down, checks it against a checkpoint, or hands out another tensor. */
 export type Source = (path: string, shape: Shape) => Tensor;

@@ -2,21 +2,9 @@
 
 import { type TinyVaeConfig, tinyDecode, tinyEncode } from "../models/tiny-vae.js";
 import { decode, encode, type VaeConfig } from "../models/vae.js";
+import { add, exp, input, mean, mul, reshape, scalar, slice, step, sub, sum } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
-import {
-  add,
-  exp,
-  input,
-  mean,
-  mul,
-  reshape,
-  scalar,
-  slice,
-  step,
-  sub,
-  sum,
-  type Tensor,
-} from "../tensor/tensor.js";
+import type { Tensor } from "../tensor/tensor.js";
 import type { TracedLoss } from "./gradient-program.js";
 import { squaredError } from "./loss.js";
 

@@ -9,8 +9,9 @@ import { floatsOf } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-engine.js";
 import { vjp } from "../tensor/gradient.js";
+import { constant, input } from "../tensor/operations.js";
 import { topological } from "../tensor/order.js";
-import { constant, input, made, Tensor } from "../tensor/tensor.js";
+import { made, Tensor } from "../tensor/tensor.js";
 import { type GradientProgram, type TracedLoss, trainingDevice } from "./gradient-program.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 

@@ -4,8 +4,9 @@
  * network.
  */
 
-import * as t from "../tensor/tensor.js";
-import { add, mean, mul, reshape, sub, type Tensor } from "../tensor/tensor.js";
+import * as t from "../tensor/operations.js";
+import { add, mean, mul, reshape, sub } from "../tensor/operations.js";
+import { sameShape, show, type Tensor } from "../tensor/tensor.js";
 
 /**
  * The terms' factors. A term with factor 0 is left out: not computed, and what it compares with is not
@@ -80,8 +81,8 @@ function taskLoss(output: Tensor, target: Tensor, weights?: Tensor): Tensor {
 
 /** Not broadcast: a comparison of different shapes is a mistake. */
 function difference(a: Tensor, b: Tensor): Tensor {
-  if (!t.sameShape(a.shape, b.shape))
-    throw new Error(`internal: ${t.show(a.shape)} compared with ${t.show(b.shape)}`);
+  if (!sameShape(a.shape, b.shape))
+    throw new Error(`internal: ${show(a.shape)} compared with ${show(b.shape)}`);
   return sub(a, b);
 }
 

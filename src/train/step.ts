@@ -6,8 +6,9 @@
 
 import { unet } from "../models/unet.js";
 import type { UNetConfig } from "../models/unet-config.js";
+import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
-import { input, type Shape, type Tensor } from "../tensor/tensor.js";
+import type { Shape, Tensor } from "../tensor/tensor.js";
 import type { FeaturePair } from "./features.js";
 import { distillationLoss, type Losses, type LossWeights, lossOutputs } from "./loss.js";
 import { pooledWidth, textWidth } from "./student.js";

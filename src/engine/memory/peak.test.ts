@@ -3,15 +3,16 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import * as t from "../../tensor/tensor.js";
-import { input } from "../../tensor/tensor.js";
+import * as t from "../../tensor/operations.js";
+import { input } from "../../tensor/operations.js";
+import type { Tensor } from "../../tensor/tensor.js";
 import { cpu } from "../device.js";
 import { executionOrder, peakBytes } from "./peak.js";
 
 const unit = 4 * 8 * 8;
 const square = (name: string) => input(name, [8, 8]);
 /** In units of one matrix; no arena, so no holes. */
-const held = (y: t.Tensor) => peakBytes({ y }, { arena: false }).peak / unit;
+const held = (y: Tensor) => peakBytes({ y }, { arena: false }).peak / unit;
 
 describe("the peak of a graph", () => {
   const [a, b] = [square("a"), square("b")];
@@ -27,7 +28,7 @@ describe("the peak of a graph", () => {
   });
 
   it("has two of a chain of products at once, however long it is", () => {
-    const chain = (n: number) => Array.from({ length: n }).reduce<t.Tensor>((x) => t.matmul(x, b), a);
+    const chain = (n: number) => Array.from({ length: n }).reduce<Tensor>((x) => t.matmul(x, b), a);
     expect(held(chain(2))).toBe(2);
     expect(held(chain(9))).toBe(2);
   });
@@ -65,7 +66,7 @@ describe("the peak of a graph", () => {
   });
 
   it("keeps a dead buffer for a later result of its shape, but only where sizes are fixed", () => {
-    const graph = (a: t.Tensor) => {
+    const graph = (a: Tensor) => {
       const early = t.matmul(a, t.constant(new Float32Array(64), [8, 8]));
       const wide = t.matmul(early, input("wide", [8, 80]));
       const wider = t.matmul(wide, input("wider", [80, 8000]));

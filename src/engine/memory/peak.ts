@@ -8,9 +8,10 @@
  * bytes that an allocator without holes shows, this was exact to a tenth (`bench/memory.ts` measures).
  */
 
+import * as t from "../../tensor/operations.js";
+import { constant, keep } from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
-import * as t from "../../tensor/tensor.js";
-import { constant, count, keep, made, type Op, Tensor } from "../../tensor/tensor.js";
+import { count, made, type Op, sameShape, Tensor } from "../../tensor/tensor.js";
 import { cpu, type Device } from "../device.js";
 import { channelsLast } from "../rewrite/channels-last.js";
 import { Arena, type Chunk } from "./arena.js";
@@ -184,7 +185,7 @@ const elementwise: ReadonlySet<Op> = new Set([
 function overwritten(x: Tensor, at: ReadonlyMap<Tensor, Buffer>): Tensor | undefined {
   if (!elementwise.has(x.op)) return undefined;
   const free = (y: Tensor) => at.get(y)!.uses === 1 && !at.get(y)!.leaf;
-  return x.inputs.find((y) => free(y) && t.sameShape(x.shape, y.shape));
+  return x.inputs.find((y) => free(y) && sameShape(x.shape, y.shape));
 }
 
 /** What an operation needs beside its inputs and its result. */

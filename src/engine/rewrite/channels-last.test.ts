@@ -2,8 +2,9 @@
 
 import { describe, expect, it } from "vitest";
 import { vjp } from "../../tensor/gradient.js";
+import * as t from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
-import * as t from "../../tensor/tensor.js";
+import { count, type Padding, type Shape, type Tensor } from "../../tensor/tensor.js";
 import { standard } from "../device.js";
 import { floats, floatsOf } from "../engine.js";
 import { lower } from "../lower.js";
@@ -20,16 +21,16 @@ const numbers = (n: number, seed: number) =>
     return 2 * (wave - Math.floor(wave)) - 1;
   });
 
-type Function = (...xs: t.Tensor[]) => t.Tensor;
+type Function = (...xs: Tensor[]) => Tensor;
 
 /** The largest difference between both lowerings of a function and of its gradients, relative to the largest number. */
-async function difference(shapes: readonly t.Shape[], of: Function): Promise<number> {
+async function difference(shapes: readonly Shape[], of: Function): Promise<number> {
   const xs = shapes.map((shape, i) => t.input(`x${i}`, shape));
   const y = of(...xs);
-  const gradients = vjp([y], [t.constant(numbers(t.count(y.shape), 9), y.shape)], xs);
+  const gradients = vjp([y], [t.constant(numbers(count(y.shape), 9), y.shape)], xs);
   const outputs = { y, ...Object.fromEntries(gradients.map((g, i) => [`g${i}`, g!])) };
   const given = Object.fromEntries(
-    shapes.map((shape, i) => [`x${i}`, floats(numbers(t.count(shape), i), ...shape)]),
+    shapes.map((shape, i) => [`x${i}`, floats(numbers(count(shape), i), ...shape)]),
   );
   const [wanted, got] = await Promise.all(
     [standard, training].map(async (device) => {
@@ -50,11 +51,11 @@ async function difference(shapes: readonly t.Shape[], of: Function): Promise<num
 }
 
 const convolution =
-  (options: { stride?: number; padding?: number | t.Padding }): Function =>
+  (options: { stride?: number; padding?: number | Padding }): Function =>
   (x, w, b) =>
     t.conv2d(x!, w!, b, options);
 
-const convolutions: [string, t.Shape, t.Shape, { stride?: number; padding?: number | t.Padding }][] = [
+const convolutions: [string, Shape, Shape, { stride?: number; padding?: number | Padding }][] = [
   ["tiles of four", [3, 8, 16, 12], [6, 8, 3, 3], { padding: 1 }],
   ["tiles of four that do not fill the image", [5, 16, 7, 9], [12, 16, 3, 3], { padding: 1 }],
   ["tiles of two", [32, 16, 2, 2], [16, 16, 3, 3], { padding: 1 }],
@@ -78,10 +79,10 @@ describe("channels last", () => {
     expect(await difference([x, w, [w[0]!]], convolution(options))).toBeLessThan(1e-5);
   });
 
-  const image: t.Shape = [2, 8, 4, 6];
-  const w: t.Shape = [8, 8, 3, 3];
-  const conv = (x: t.Tensor, w: t.Tensor) => t.conv2d(x, w, undefined, { padding: 1 });
-  const cases: [string, t.Shape[], Function][] = [
+  const image: Shape = [2, 8, 4, 6];
+  const w: Shape = [8, 8, 3, 3];
+  const conv = (x: Tensor, w: Tensor) => t.conv2d(x, w, undefined, { padding: 1 });
+  const cases: [string, Shape[], Function][] = [
     ["normalises groups", [image, [8], [8]], (x, a, b) => t.groupNorm(x!, a!, b!, 4, 1e-5)],
     ["adds what every channel is given", [image, w, [2, 8, 1, 1]], (x, w, v) => t.add(conv(x!, w!), v!)],
     ["scales by a vector of channels", [image, w, [8, 1, 1]], (x, w, v) => t.mul(v!, conv(x!, w!))],

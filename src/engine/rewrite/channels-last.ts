@@ -8,9 +8,10 @@
  */
 
 import { groupNormOf } from "../../tensor/group-norm.js";
+import * as t from "../../tensor/operations.js";
+import { reshape, transpose } from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
-import * as t from "../../tensor/tensor.js";
-import { made, reshape, type Shape, Tensor, transpose } from "../../tensor/tensor.js";
+import { count, made, type Op, type Padding, type Shape, sameShape, Tensor } from "../../tensor/tensor.js";
 import { convolve, convolveAdjoint, convolveKernel, type Geometry, sumOfRows } from "./convolution.js";
 
 /** The same results, computed with channels last. */
@@ -38,8 +39,8 @@ type Forms = {
   readonly images: Set<Tensor>;
 };
 
-const made4 = new Set<t.Op>(["conv2d", "conv2dTranspose", "groupNorm", "resize", "upsample"]);
-const elementwise = new Set<t.Op>([
+const made4 = new Set<Op>(["conv2d", "conv2dTranspose", "groupNorm", "resize", "upsample"]);
+const elementwise = new Set<Op>([
   ...(["add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "erf"] as const),
   ...(["sigmoid", "relu", "step", "silu", "gelu", "quickGelu"] as const),
 ]);
@@ -50,7 +51,7 @@ function isImage({ images }: Forms, x: Tensor): boolean {
   if (pixelsOf(x)) return true;
   if (made("concat", x) || made("slice", x)) return x.attrs.axis < 2 && x.inputs.every((y) => images.has(y));
   if (!elementwise.has(x.op)) return false;
-  const whole = (y: Tensor) => t.sameShape(y.shape, x.shape);
+  const whole = (y: Tensor) => sameShape(y.shape, x.shape);
   return (
     x.inputs.some((y) => whole(y) && images.has(y)) && x.inputs.every((y) => whole(y) || isPerChannel(y))
   );
@@ -58,7 +59,7 @@ function isImage({ images }: Forms, x: Tensor): boolean {
 
 /** What broadcasts over pixels: a number, [C, 1, 1], [1, C, 1, 1] or [B, C, 1, 1]. */
 const isPerChannel = ({ shape }: Tensor) =>
-  t.count(shape) === 1 || (shape.length >= 3 && shape.slice(-2).every((d) => d === 1));
+  count(shape) === 1 || (shape.length >= 3 && shape.slice(-2).every((d) => d === 1));
 
 /** [B, H*W, C] as `pixels` makes an image of it. */
 function pixelsOf(x: Tensor): Tensor | undefined {
@@ -74,7 +75,7 @@ function tokensOf(x: Tensor): Tensor | undefined {
   const [flat] = x.inputs;
   if (!made("transpose", x) || x.attrs.perm.join() !== "0,2,1" || !made("reshape", flat!)) return undefined;
   const image = flat.inputs[0]!;
-  return image.rank === 4 && t.sameShape(flat.shape.slice(0, 2), image.shape.slice(0, 2)) ? image : undefined;
+  return image.rank === 4 && sameShape(flat.shape.slice(0, 2), image.shape.slice(0, 2)) ? image : undefined;
 }
 
 function remember(map: Map<Tensor, Tensor>, x: Tensor, make: () => Tensor): Tensor {
@@ -143,7 +144,7 @@ function lastOf(forms: Forms, x: Tensor): Tensor {
 
 /** An operand of an elementwise operation, so that it broadcasts over [B, H*W, C]. */
 function operand(forms: Forms, y: Tensor, x: Tensor): Tensor {
-  if (t.sameShape(y.shape, x.shape)) return last(forms, y);
+  if (sameShape(y.shape, x.shape)) return last(forms, y);
   const value = plain(forms, y);
   if (y.rank < 3) return value;
   return reshape(value, [...y.shape.slice(0, -3), 1, y.shape.at(-3)!]);
@@ -178,7 +179,7 @@ const geometry = (
   from: Tensor,
   to: Tensor,
   kernel: readonly [number, number],
-  { stride, padding }: { stride: number; padding: t.Padding },
+  { stride, padding }: { stride: number; padding: Padding },
 ): Geometry => ({ batch: from.shape[0]!, from: sizeOf(from), to: sizeOf(to), kernel, stride, padding });
 
 /** x: [B, h*w, C] -> [B, H*W, C], pixel i from pixel floor(i * h / H) in each direction */

@@ -8,19 +8,8 @@
  * window. Rows are brought into place by gathers whose indices are constants of the size traced.
  */
 
-import {
-  constant,
-  count,
-  type Extent,
-  gather,
-  matmul,
-  type Padding,
-  pad,
-  reshape,
-  type Shape,
-  type Tensor,
-  transpose,
-} from "../../tensor/tensor.js";
+import { constant, gather, matmul, pad, reshape, transpose } from "../../tensor/operations.js";
+import { count, type Extent, type Padding, type Shape, type Tensor } from "../../tensor/tensor.js";
 
 /** Which convolution: the sizes of both images, and of the kernel between them. */
 export type Geometry = {

@@ -10,7 +10,7 @@ import { floatsOf } from "../../engine/engine.js";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
 import type { Components } from "../../pipeline/components.js";
 import { DiffusionPipeline } from "../../pipeline/pipeline.js";
-import { input } from "../../tensor/tensor.js";
+import { input } from "../../tensor/operations.js";
 import { openSafetensors } from "../../weights/safetensors-file.js";
 import { prepareExamples } from "../data/prepare.js";
 import { openData } from "../data/source.js";

@@ -6,7 +6,7 @@ import type { ImageSize } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
 import { encodeTexts, promptTexts, sideBySide } from "../../pipeline/text-encoding.js";
 import { Warnings } from "../../pipeline/warnings.js";
-import { input } from "../../tensor/tensor.js";
+import { input } from "../../tensor/operations.js";
 import type { Row } from "./shards.js";
 
 /**
