@@ -3,9 +3,8 @@
  * operation is made here, by what the device can do.
  */
 
-import type { AxisSize } from "../tensor/operations.js";
 import { topological } from "../tensor/order.js";
-import type { Attributes, DType, Op, Padding, Shape, Tensor } from "../tensor/tensor.js";
+import type { Attributes, AxisSize, DType, Op, Padding, Shape, Tensor } from "../tensor/tensor.js";
 import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
 import { channelsLast } from "./rewrite/channels-last.js";

@@ -9,12 +9,12 @@
 import { ShapeError } from "../errors.js";
 import {
   type Attributes,
+  type AxisSize,
   count,
   type DType,
   type Op,
   type Padding,
   type Shape,
-  type Size,
   sameShape,
   show,
   Tensor,

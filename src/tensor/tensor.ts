@@ -7,7 +7,7 @@ export type Shape = readonly number[];
 export type DType = "float32" | "int64";
 
 /** A size in a reshape: a number, -1 (inferred, once), or the size of input `of` along `axis`. */
-export type Size = number | { readonly of: number; readonly axis: number };
+export type AxisSize = number | { readonly of: number; readonly axis: number };
 type None = Record<never, never>;
 /** Zeros around an image: top, left, bottom, right. */
 export type Padding = readonly [number, number, number, number];
@@ -47,7 +47,7 @@ export interface Attributes {
   groupNorm: { readonly groups: number; readonly eps: number };
   layerNorm: { readonly eps: number };
   attention: { readonly heads: number; readonly scale: number; readonly causal: boolean };
-  reshape: { readonly sizes: readonly Size[] };
+  reshape: { readonly sizes: readonly AxisSize[] };
   transpose: { readonly perm: readonly number[] };
   concat: { readonly axis: number };
   slice: { readonly axis: number; readonly start: number; readonly end: number; readonly step: number };
