@@ -1,11 +1,11 @@
-/** @file `npm run golden -- FOLDER`: says whether this build computes what Diffusers computed. */
+/** @file `npm run golden -- FOLDER`: compares what this build computes with what Diffusers computed. */
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { kindOf } from "../src/files/file-system.js";
-import { conform, exitCode, sections } from "./conform.js";
-import { line, summary } from "./report.js";
+import { reportLine, summary } from "./conformance/report.js";
+import { conform, exitCode, sections } from "./conformance/run.js";
 
 const help = `npm run golden -- [FOLDER] [--only PATTERN] [--threads N]
 
@@ -55,14 +55,14 @@ export async function main(args: readonly string[], print: (text: string) => voi
   const engine = workerEngine({ threads });
   try {
     const { only } = values;
-    const onResult = (result: Parameters<typeof line>[0]) => print(line(result));
+    const onResult = (result: Parameters<typeof reportLine>[0]) => print(reportLine(result));
     const results = await conform(
       { folder, engine, threads },
       { onResult, ...(only !== undefined && { only }) },
     );
     print(summary(results, (performance.now() - started) / 1000));
     const code = exitCode(results);
-    if (!results.some((r) => r.comparisons.length > 0)) {
+    if (!results.some((r) => r.tensors.length > 0)) {
       print(`Nothing was compared in ${folder}${only === undefined ? "" : ` with --only ${only}`}.`);
     }
     return code;

@@ -4,9 +4,9 @@ import path from "node:path";
 import { z } from "zod";
 import { CudaGenerator } from "../src/diffusion/philox.js";
 import { Generator, type NoiseDtype, randn } from "../src/diffusion/random.js";
-import { bothOrNeither, openGolden, readGoldenJson } from "./read.js";
-import { list, type Numbers, type Row, type Section } from "./row.js";
-import { cudaNote, equal, normal64 } from "./tolerances.js";
+import { type Check, type Section, type TensorData, tensorData } from "./conformance/check.js";
+import { bothOrNeither, openGolden, readGoldenJson } from "./conformance/golden-file.js";
+import { cudaNote, equal, normal64 } from "./conformance/tolerances.js";
 
 const drawSchema = z.object({
   name: z.string(),
@@ -28,37 +28,40 @@ export const random: Section = async ({ folder }) => {
   const { draws, cuda_note: note } = schema.parse(await readGoldenJson(path.join(folder, "random.json")));
   const file = await openGolden(path.join(folder, "random.safetensors"), () => false);
   const kinds = new Set([...draws.map((d) => kindOf(d.name)), ...file.names.map(kindOf)]);
-  const rows = [...kinds].map((kind): Row => {
+  const rows = [...kinds].map((kind): Check => {
     const mine = draws.filter((d) => kindOf(d.name) === kind);
     const names = new Set([...mine.map((d) => d.name), ...file.names.filter((n) => kindOf(n) === kind)]);
     return {
       name: kind,
       compute: async () => drawAll(mine),
       expected: async () => {
-        const wanted = async (name: string) => ({ bound: boundOf(name), numbers: await file.expected(name) });
+        const expectation = async (name: string) => ({
+          tolerance: toleranceOf(name),
+          numbers: await file.expected(name),
+        });
         return new Map(
-          await Promise.all([...names].map(async (name) => [name, await wanted(name)] as const)),
+          await Promise.all([...names].map(async (name) => [name, await expectation(name)] as const)),
         );
       },
     };
   });
-  return note ? [...rows, cudaRow(note.values)] : rows;
+  return note ? [...rows, cudaCheck(note.values)] : rows;
 };
 
 const kindOf = (name: string) => name.split(".")[0]!;
-const boundOf = (name: string) => (/(^|\.)randn(-float64|64)[._]/.test(name) ? normal64 : equal);
+const toleranceOf = (name: string) => (/(^|\.)randn(-float64|64)[._]/.test(name) ? normal64 : equal);
 
 /** Values of torch.randn(n, device="cuda") with seed 0 that were published. */
-function cudaRow(values: readonly number[]): Row {
+function cudaCheck(values: readonly number[]): Check {
   const n = values.length;
   return {
     name: "cuda_note",
-    compute: async () => new Map([["randn", list(randn(n, new CudaGenerator(0)))]]),
-    expected: async () => new Map([["randn", { bound: cudaNote, numbers: list(values) }]]),
+    compute: async () => new Map([["randn", tensorData(randn(n, new CudaGenerator(0)))]]),
+    expected: async () => new Map([["randn", { tolerance: cudaNote, numbers: tensorData(values) }]]),
   };
 }
 
-function drawAll(draws: readonly Draw[]): Map<string, Numbers> {
+function drawAll(draws: readonly Draw[]): Map<string, TensorData> {
   const sequences = new Map<string, Generator>();
   return new Map(
     draws.map((draw) => {
@@ -66,26 +69,27 @@ function drawAll(draws: readonly Draw[]): Map<string, Numbers> {
       if (draw.draw === undefined) return [draw.name, single(draw, fresh())];
       const generator = sequences.get(draw.seed) ?? fresh();
       sequences.set(draw.seed, generator);
-      return [draw.name, list(inSequence(generator, draw.draw))];
+      return [draw.name, tensorData(inSequence(generator, draw.draw))];
     }),
   );
 }
 
-function single({ name, shape = [], dtype = "float32" }: Draw, generator: Generator): Numbers {
+function single({ name, shape = [], dtype = "float32" }: Draw, generator: Generator): TensorData {
   const n = shape.reduce((a, b) => a * b, 1);
   const kind = kindOf(name);
-  if (kind.startsWith("randn")) return list(normals(generator, n, dtype), ...shape);
-  if (kind.startsWith("rand-")) return list(generator.uniform(n, dtype as NoiseDtype | "float64"), ...shape);
+  if (kind.startsWith("randn")) return tensorData(normals(generator, n, dtype), ...shape);
+  if (kind.startsWith("rand-"))
+    return tensorData(generator.uniform(n, dtype as NoiseDtype | "float64"), ...shape);
   if (kind === "random_") {
     const mask = 2n ** 63n - 1n;
-    return list(
+    return tensorData(
       BigInt64Array.from({ length: n }, () => generator.random64() & mask),
       ...shape,
     );
   }
-  if (kind === "normal_-strided") return list(strided(generator, shape), ...shape);
-  if (kind === "normal_") return list(scaled(name, generator.normal(n)), ...shape);
-  throw new Error(`${name}: this tool does not know the draw "${kind}"`);
+  if (kind === "normal_-strided") return tensorData(strided(generator, shape), ...shape);
+  if (kind === "normal_") return tensorData(scaled(name, generator.normal(n)), ...shape);
+  throw new Error(`${name}: the conformance tool has no draw "${kind}"`);
 }
 
 const normals = (generator: Generator, n: number, dtype: string) =>
@@ -115,5 +119,5 @@ function inSequence(generator: Generator, draw: string): ArrayLike<number> {
   if (kind === "rand64") return generator.uniform(a, "float64");
   if (kind === "randperm") return generator.permutation(a);
   if (kind === "randint") return generator.randint(n, { low: a, high: b });
-  throw new Error(`this tool does not know the draw "${draw}"`);
+  throw new Error(`the conformance tool has no draw "${draw}"`);
 }

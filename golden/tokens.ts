@@ -4,9 +4,15 @@ import path from "node:path";
 import { z } from "zod";
 import { kindOf, readJson, readText } from "../src/files/file-system.js";
 import { type ClipTokenizer, loadTokenizer } from "../src/text/tokenizer.js";
-import { readGoldenJson } from "./read.js";
-import { type Computed, type Golden, list, type Row, type Section } from "./row.js";
-import { equal } from "./tolerances.js";
+import {
+  type Check,
+  type Computed,
+  type Expectations,
+  type Section,
+  tensorData,
+} from "./conformance/check.js";
+import { readGoldenJson } from "./conformance/golden-file.js";
+import { equal } from "./conformance/tolerances.js";
 
 const textSchema = z.object({
   text: z.string(),
@@ -26,8 +32,8 @@ export const tokens: Section = async ({ folder }) => {
   const clip = await tables(path.join(folder, "tokens-clip.json"));
   const beside = path.resolve(folder, "..", "clip");
   return [
-    ...own.map(([name, texts]) => row(name, texts, () => tokenizerIn(path.join(folder, name)))),
-    ...clip.map(([name, texts]) => row(`clip/${name}`, texts, () => clipTokenizer(beside, texts[0]!.pad))),
+    ...own.map(([name, texts]) => check(name, texts, () => tokenizerIn(path.join(folder, name)))),
+    ...clip.map(([name, texts]) => check(`clip/${name}`, texts, () => clipTokenizer(beside, texts[0]!.pad))),
   ];
 };
 
@@ -36,7 +42,7 @@ async function tables(file: string): Promise<[string, Text[]][]> {
   return Object.entries(schema.parse(await readGoldenJson(file)).tokenizers);
 }
 
-function row(name: string, texts: readonly Text[], open: () => Promise<ClipTokenizer>): Row {
+function check(name: string, texts: readonly Text[], open: () => Promise<ClipTokenizer>): Check {
   const inputs = texts.map(({ text, ids }) => ({
     text,
     cutAt: ids.at(-1) === -1 ? ids.length - 1 : undefined,
@@ -44,7 +50,7 @@ function row(name: string, texts: readonly Text[], open: () => Promise<ClipToken
   return {
     name,
     compute: async () => encodeAll(await open(), inputs),
-    expected: async () => wanted(texts),
+    expected: async () => expectations(texts),
   };
 }
 
@@ -58,19 +64,19 @@ function encodeAll(tokenizer: ClipTokenizer, inputs: readonly Input[]): Computed
     const { ids, uncut } = tokenizer.encode(text, { maxLength });
     const shown = cutAt !== undefined && uncut.length > cutAt ? [...uncut.slice(0, cutAt), -1] : uncut;
     return [
-      [label(`${i}: ${text}`, "ids"), list(shown)],
-      [label(`${i}: ${text}`, "padded"), list(ids)],
+      [label(`${i}: ${text}`, "ids"), tensorData(shown)],
+      [label(`${i}: ${text}`, "padded"), tensorData(ids)],
     ] as const;
   });
   return new Map(each.flat());
 }
 
-function wanted(texts: readonly Text[]): Golden {
+function expectations(texts: readonly Text[]): Expectations {
   const each = texts.map(({ text, ids, padded, pad }, i) => {
     const full = [...padded, ...new Array<number>(maxLength - padded.length).fill(pad)];
     return [
-      [label(`${i}: ${text}`, "ids"), { bound: equal, numbers: list(ids) }],
-      [label(`${i}: ${text}`, "padded"), { bound: equal, numbers: list(full) }],
+      [label(`${i}: ${text}`, "ids"), { tolerance: equal, numbers: tensorData(ids) }],
+      [label(`${i}: ${text}`, "padded"), { tolerance: equal, numbers: tensorData(full) }],
     ] as const;
   });
   return new Map(each.flat());

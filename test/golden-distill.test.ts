@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
-import { conform } from "../golden/conform.js";
+import { failed, reportLine } from "../golden/conformance/report.js";
+import { conform } from "../golden/conformance/run.js";
 import { main } from "../golden/main.js";
-import { failed, line } from "../golden/report.js";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { change, replace } from "./change.js";
 
@@ -20,13 +20,13 @@ it(
     const engine = workerEngine({ threads: 1 });
     const results = await conform({ folder: data, engine }, { only: "distil/*" });
     await engine.close();
-    expect(results.filter(failed).map(line)).toEqual([]);
+    expect(results.filter(failed).map(reportLine)).toEqual([]);
     const rows = results.map(({ name }) => name);
     for (const part of ["schedule", "lr", "ema", "captions", "ops", "mapping", "student-init", "features"])
       expect(rows.some((name) => name.startsWith(`distil/${part}`))).toBe(true);
     for (const part of ["step-1b", "step-700m", "train-700m", "vae-kl", "vae-tiny"])
       expect(rows.some((name) => name.startsWith(`distil/${part}`))).toBe(true);
-    expect(results.flatMap((r) => r.comparisons).length).toBeGreaterThan(10_000);
+    expect(results.flatMap((r) => r.tensors).length).toBeGreaterThan(10_000);
   },
   slow,
 );

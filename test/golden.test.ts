@@ -6,10 +6,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { conform } from "../golden/conform.js";
+import { openGolden } from "../golden/conformance/golden-file.js";
+import { failed, reportLine } from "../golden/conformance/report.js";
+import { conform } from "../golden/conformance/run.js";
 import { main } from "../golden/main.js";
-import { openGolden } from "../golden/read.js";
-import { failed, line } from "../golden/report.js";
 import type { Engine } from "../src/engine/engine.js";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { change, replace } from "./change.js";
@@ -28,8 +28,8 @@ describe("this build agrees with Diffusers in", () => {
     "%s",
     async (section) => {
       const results = await conform({ folder: data, engine }, { only: `${section}/*` });
-      expect(results.filter(failed).map(line)).toEqual([]);
-      expect(results.flatMap((r) => r.comparisons).length).toBeGreaterThan(50);
+      expect(results.filter(failed).map(reportLine)).toEqual([]);
+      expect(results.flatMap((r) => r.tensors).length).toBeGreaterThan(50);
     },
     slow,
   );
@@ -187,6 +187,6 @@ describe("npm run golden", () => {
   it("refuses to read an expectation as an input", async () => {
     const file = await openGolden(path.join(data, tiny[1]!), (name) => name.endsWith(".input"));
     expect((await file.input("decode.odd.input")).shape).toHaveLength(4);
-    await expect(file.input("decode.odd.sample")).rejects.toThrow("is no input");
+    await expect(file.input("decode.odd.sample")).rejects.toThrow("is an expectation");
   });
 });

@@ -1,26 +1,28 @@
 /** @file FOLDER/distil: distillation and training, from single operations to the weights after five updates. */
 
-import { failing, orFailing, type Row, type Section } from "../row.js";
-import { autoencoderRows } from "./autoencoders.js";
+import { type Check, failingCheck, orFailingCheck, type Section } from "../conformance/check.js";
+import { autoencoderChecks } from "./autoencoder-checks.js";
 import { type DistillFolder, distillFolder } from "./folder.js";
-import { type Nets, nets } from "./networks.js";
-import { operationRows } from "./ops.js";
-import { stepRows } from "./step.js";
-import { studentRows } from "./student.js";
-import { averageRows, captionRows, rateRows, scheduleRows } from "./tables.js";
-import { trainRows } from "./train-rows.js";
+import { type DistillationNetworks, distillationNetworks } from "./networks.js";
+import { operationChecks } from "./operation-checks.js";
+import { stepChecks } from "./step-checks.js";
+import { studentChecks } from "./student-checks.js";
+import { captionChecks, emaChecks, learningRateChecks, noiseChecks } from "./table-checks.js";
+import { trainingChecks } from "./training-checks.js";
 
 /** Each resting on the ones before: tables, operations, initialisation, features, one step, training. */
-const parts: Readonly<Record<string, (set: DistillFolder, all: Nets) => Row[] | Promise<Row[]>>> = {
-  schedule: scheduleRows,
-  lr: rateRows,
-  ema: averageRows,
-  captions: captionRows,
-  ops: operationRows,
-  students: studentRows,
-  steps: stepRows,
-  training: trainRows,
-  autoencoders: autoencoderRows,
+const parts: Readonly<
+  Record<string, (set: DistillFolder, all: DistillationNetworks) => Check[] | Promise<Check[]>>
+> = {
+  schedule: noiseChecks,
+  lr: learningRateChecks,
+  ema: emaChecks,
+  captions: captionChecks,
+  ops: operationChecks,
+  students: studentChecks,
+  steps: stepChecks,
+  training: trainingChecks,
+  autoencoders: autoencoderChecks,
 };
 
 /** Files that a row reads, or that only describe others. */
@@ -34,11 +36,11 @@ const known = [
 
 export const distill: Section = async (context) => {
   const set = await distillFolder(context);
-  const all = nets(set);
-  const rows: Row[] = [];
+  const all = distillationNetworks(set);
+  const rows: Check[] = [];
   for (const [name, list] of Object.entries(parts))
-    rows.push(...(await orFailing(name, async () => list(set, all))));
+    rows.push(...(await orFailingCheck(name, async () => list(set, all))));
   const others = set.names.filter((name) => !known.some((pattern) => pattern.test(name)));
   if (others.length === 0) return rows;
-  return [...rows, failing("(others)", `this tool does not know what is in ${others.join(", ")}`)];
+  return [...rows, failingCheck("(others)", `this tool does not know what is in ${others.join(", ")}`)];
 };

@@ -3,8 +3,8 @@
 import path from "node:path";
 import { kindOf, readJson } from "../../src/files/file-system.js";
 import type { JsonObject } from "../../src/files/json.js";
-import { type GoldenFile, namesIn, openGolden } from "../read.js";
-import { type Context, list, type Numbers, type Wanted } from "../row.js";
+import { type Context, type Expectation, type TensorData, tensorData } from "../conformance/check.js";
+import { type GoldenFile, namesIn, openGolden } from "../conformance/golden-file.js";
 
 export type DistillFolder = {
   readonly folder: string;
@@ -17,8 +17,8 @@ export async function distillFolder(context: Context): Promise<DistillFolder> {
   return { folder, names: await namesIn(folder), context };
 }
 
-/** What stands for W in names such as `step-W.json`, sorted. */
-export const studentsWith = ({ names }: DistillFolder, kind: string): string[] =>
+/** The ids W of file names such as `step-W.json`, sorted. */
+export const studentIds = ({ names }: DistillFolder, kind: string): string[] =>
   names.flatMap((name) => (name.startsWith(`${kind}-`) && /-(.+)\.json$/.exec(name)?.[1]) || []);
 
 export const json = ({ folder }: DistillFolder, name: string): Promise<JsonObject> =>
@@ -30,24 +30,24 @@ export async function tensorsOf(
   name: string,
   { owner, isInput = () => false }: { owner: string; isInput?: (tensor: string) => boolean },
 ): Promise<GoldenFile> {
-  await mustHave(set, name, owner);
+  await requireFile(set, name, owner);
   return openGolden(path.join(set.folder, name), isInput);
 }
 
 /** Throws if a file or folder that `owner` needs is absent. */
-export async function mustHave({ folder }: DistillFolder, name: string, owner: string): Promise<void> {
+export async function requireFile({ folder }: DistillFolder, name: string, owner: string): Promise<void> {
   if ((await kindOf(path.join(folder, name))) === undefined)
     throw new Error(`inputs absent: ${name} must be beside ${owner}`);
 }
 
-/** Computes when first asked, and never again. */
-export function once<T>(compute: () => Promise<T>): () => Promise<T> {
+/** Computes once, at the first call. */
+export function lazy<T>(compute: () => Promise<T>): () => Promise<T> {
   let result: Promise<T> | undefined;
   return () => (result ??= compute());
 }
 
-/** The same by key. */
-export function oncePer<T>(compute: (key: string) => Promise<T>): (key: string) => Promise<T> {
+/** Computes once per key, at the first call with it. */
+export function lazyByKey<T>(compute: (key: string) => Promise<T>): (key: string) => Promise<T> {
   const results = new Map<string, Promise<T>>();
   return (key) => {
     const found = results.get(key) ?? compute(key);
@@ -56,19 +56,19 @@ export function oncePer<T>(compute: (key: string) => Promise<T>): (key: string) 
   };
 }
 
-export const one = (value: number): Numbers => list([value]);
+export const scalarData = (value: number): TensorData => tensorData([value]);
 
-/** Every tensor of `names` as `PREFIX + NAME`, each within what `bound` says. */
-export async function wantedTensors(
+/** Every tensor of `names` as `PREFIX + NAME`, each within `tolerance(name)`. */
+export async function tensorExpectations(
   file: GoldenFile,
   names: readonly string[],
-  bound: (name: string) => Wanted["bound"],
-): Promise<[string, Wanted][]> {
-  const wanted = async (name: string): Promise<[string, Wanted]> => [
+  tolerance: (name: string) => Expectation["tolerance"],
+): Promise<[string, Expectation][]> {
+  const expected = async (name: string): Promise<[string, Expectation]> => [
     name,
-    { bound: bound(name), numbers: await file.expected(name) },
+    { tolerance: tolerance(name), numbers: await file.expected(name) },
   ];
-  return Promise.all(names.map(wanted));
+  return Promise.all(names.map(expected));
 }
 
 /** `under_score` names of Python as ours. */

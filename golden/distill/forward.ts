@@ -9,8 +9,14 @@ import { type FeaturePair, featureSets } from "../../src/train/features.js";
 import { trainingDevice } from "../../src/train/gradient-program.js";
 import { squaredError } from "../../src/train/loss.js";
 import { teacherFeature } from "../../src/train/step.js";
-import type { Computed, Numbers } from "../row.js";
-import { allTerms, feeds, lossOf, type Nets, type Student } from "./networks.js";
+import type { Computed, TensorData } from "../conformance/check.js";
+import {
+  type DistillationNetworks,
+  programInputs,
+  type Student,
+  studentLoss,
+  unitLossWeights,
+} from "./networks.js";
 
 export type Forward = {
   /** By the names of `step-W.safetensors`. */
@@ -26,14 +32,21 @@ const under = (names: readonly string[], prefix: string): string[] =>
   names.flatMap((name) => (name.startsWith(prefix) ? name.slice(prefix.length) : []));
 
 /** Computes everything in `names`, in one program. */
-export async function forwardPass(student: Student, all: Nets, names: readonly string[]): Promise<Forward> {
+export async function forwardPass(
+  student: Student,
+  all: DistillationNetworks,
+  names: readonly string[],
+): Promise<Forward> {
   const batch = await all.batch("step");
-  const taught = await all.taught("step");
+  const teacherResults = await all.teacherResults("step");
   const pairs = new Map(
     featureSets.flatMap((set) => student.pairs(set)).map((p) => [pairName(p), p] as const),
   );
   const watch = [...under(names, "activation/"), ...[...pairs.values()].map((pair) => pair.student)];
-  const { trace } = lossOf(student.config, student.pairs("koala"), batch.size, { weights: allTerms, watch });
+  const { trace } = studentLoss(student.config, student.pairs("koala"), batch.size, {
+    weights: unitLossWeights,
+    watch,
+  });
   const inputs = new Map(trace.inputs);
   const errorOf = (pair: FeaturePair): Tensor => {
     const ours = trace.at.get(pair.student)!;
@@ -42,9 +55,9 @@ export async function forwardPass(student: Student, all: Nets, names: readonly s
     inputs.set(name, theirs);
     return squaredError(ours, theirs);
   };
-  const places = under(names, "activation_grad/");
-  const placed = (place: string) => (place === "noisy" ? inputs.get(place)! : trace.at.get(place)!);
-  const found = gradients(trace.losses.total, places.map(placed));
+  const paths = under(names, "activation_grad/");
+  const tensorAt = (path: string) => (path === "noisy" ? inputs.get(path)! : trace.at.get(path)!);
+  const found = gradients(trace.losses.total, paths.map(tensorAt));
   const session = await all.engine.load(
     lower(
       "student",
@@ -53,7 +66,7 @@ export async function forwardPass(student: Student, all: Nets, names: readonly s
         student_out: trace.output,
         ...named("at/", trace.at),
         ...named("error/", new Map([...pairs].map(([name, pair]) => [name, errorOf(pair)]))),
-        ...named("activation_grad/", new Map(places.map((place, i) => [place, found[i]!]))),
+        ...named("activation_grad/", new Map(paths.map((path, i) => [path, found[i]!]))),
       },
       { device: trainingDevice },
     ),
@@ -62,11 +75,11 @@ export async function forwardPass(student: Student, all: Nets, names: readonly s
   const weights = student.layout.values(student.weights());
   const results = await session.run({
     ...weights,
-    ...feeds([...inputs.keys()], batch, taught, { schedule }),
+    ...programInputs([...inputs.keys()], batch, teacherResults, { schedule }),
   });
   await session.release();
   return {
-    tensors: new Map([["noisy", batch.inputs.noisy!], ...stored(names, results, taught)]),
+    tensors: new Map([["noisy", batch.inputs.noisy!], ...stored(names, results, teacherResults)]),
     pairs: new Map([...pairs.keys()].map((name) => [name, floatsOf(results[`error/${name}`])[0]!])),
   };
 }
@@ -78,20 +91,20 @@ const named = (prefix: string, tensors: ReadonlyMap<string, Tensor>): Record<str
 function stored(
   names: readonly string[],
   results: Readonly<Record<string, Values>>,
-  taught: Readonly<Record<string, Values>>,
-): [string, Numbers][] {
+  teacherResults: Readonly<Record<string, Values>>,
+): [string, TensorData][] {
   const at = Object.keys(results).flatMap((name) => under([name], "at/"));
   const order = [
-    ...Object.entries(taught),
-    ...at.flatMap((place): [string, Numbers][] =>
-      ["activation", "student_feature"].map((kind) => [`${kind}/${place}`, results[`at/${place}`]!]),
+    ...Object.entries(teacherResults),
+    ...at.flatMap((path): [string, TensorData][] =>
+      ["activation", "student_feature"].map((kind) => [`${kind}/${path}`, results[`at/${path}`]!]),
     ),
     ["student_out", results.student_out!] as const,
-    ...[...at, "noisy"].reverse().flatMap((place): [string, Numbers][] => {
-      const name = `activation_grad/${place}`;
+    ...[...at, "noisy"].reverse().flatMap((path): [string, TensorData][] => {
+      const name = `activation_grad/${path}`;
       return results[name] ? [[name, results[name]]] : [];
     }),
-  ] as [string, Numbers][];
-  const asked = new Set(names);
-  return order.filter(([name]) => asked.has(name));
+  ] as [string, TensorData][];
+  const requested = new Set(names);
+  return order.filter(([name]) => requested.has(name));
 }

@@ -16,12 +16,12 @@ import { addNoise, type TrainingNoise, trainingNoise, trainingTarget } from "../
 import type { ParameterBuffer } from "../../src/train/parameter-buffer.js";
 import { type StepSize, type StudentOptions, studentTrace, teacherTrace } from "../../src/train/step.js";
 import { readFloats, resolveWeights } from "../../src/weights/component.js";
-import { floatInput } from "../read.js";
-import { type DistillFolder, once, oncePer, studentsWith, tensorsOf } from "./folder.js";
-import { storedUnet } from "./student.js";
-import { noiseConfig } from "./tables.js";
+import { floatInput } from "../conformance/golden-file.js";
+import { type DistillFolder, lazy, lazyByKey, studentIds, tensorsOf } from "./folder.js";
+import { storedUnet } from "./student-checks.js";
+import { noiseConfig } from "./table-checks.js";
 
-export const allTerms = { task: 1, out: 1, feat: 1 } as const;
+export const unitLossWeights = { task: 1, out: 1, feat: 1 } as const;
 
 export type Batch = {
   readonly size: StepSize;
@@ -32,11 +32,11 @@ export type Batch = {
   readonly inputs: Readonly<Record<string, Values>>;
 };
 
-/** A loaded step; `wanted` are the names of its inputs besides the weights. */
-export type Step = { readonly program: GradientProgram; readonly wanted: readonly string[] };
+/** A loaded step; `inputNames` are the names of its inputs besides the weights. */
+export type Step = { readonly program: GradientProgram; readonly inputNames: readonly string[] };
 
 export type Student = {
-  readonly which: string;
+  readonly id: string;
   readonly config: UNetConfig;
   readonly layout: ParameterBuffer;
   /** A copy of the initial weights. */
@@ -46,37 +46,37 @@ export type Student = {
   step(set: FeatureSet, size: StepSize): Promise<Step>;
 };
 
-export type Nets = {
+export type DistillationNetworks = {
   readonly engine: BlockingEngine;
   schedules(): Promise<{ epsilon: TrainingNoise; v: TrainingNoise }>;
   /** "step", or the number of a batch of training. */
   batch(name: string): Promise<Batch>;
   /** The teacher's output and its features for every set of every student. */
-  taught(batch: string): Promise<Readonly<Record<string, Values>>>;
-  student(which: string): Promise<Student>;
+  teacherResults(batch: string): Promise<Readonly<Record<string, Values>>>;
+  student(id: string): Promise<Student>;
 };
 
-export function nets(set: DistillFolder): Nets {
+export function distillationNetworks(set: DistillFolder): DistillationNetworks {
   const { engine: shared, threads = 1 } = set.context;
   const engine = blockingEngine({ threads });
-  const teacher = once(() => storedUnet(set, "teacher", "the steps"));
-  const schedules = once(async () => {
+  const teacher = lazy(() => storedUnet(set, "teacher", "the steps"));
+  const schedules = lazy(async () => {
     const config = await noiseConfig(set);
     return { epsilon: trainingNoise(config), v: trainingNoise(config, { target: "v_prediction" }) };
   });
-  const batch = oncePer(async (name) => readBatch(set, name, (await schedules()).epsilon));
-  const student = oncePer(async (which) => loadStudent(set, which, await teacher(), engine));
-  const session = once(async () => {
-    const names = new Set([...studentsWith(set, "step"), ...studentsWith(set, "train")]);
+  const batch = lazyByKey(async (name) => readBatch(set, name, (await schedules()).epsilon));
+  const student = lazyByKey(async (id) => loadStudent(set, id, await teacher(), engine));
+  const session = lazy(async () => {
+    const names = new Set([...studentIds(set, "step"), ...studentIds(set, "train")]);
     const sets = featureSets.filter((name) => name !== "none");
-    const students = await Promise.all([...names].map((which) => student(which)));
+    const students = await Promise.all([...names].map((id) => student(id)));
     const pairs = students.flatMap((s) => sets.flatMap((name) => s.pairs(name)));
     const weights = await resolveWeights(path.join(set.folder, "teacher"));
     const trace = teacherTrace(await teacher(), pairs);
     return shared.load(componentProgram("teacher", "teacher", weights, trace, shared));
   });
-  const taught = oncePer(async (name) => (await session()).run((await batch(name)).inputs));
-  return { engine, schedules, batch, taught, student };
+  const teacherResults = lazyByKey(async (name) => (await session()).run((await batch(name)).inputs));
+  return { engine, schedules, batch, teacherResults: teacherResults, student };
 }
 
 async function readBatch(set: DistillFolder, name: string, schedule: TrainingNoise): Promise<Batch> {
@@ -109,25 +109,25 @@ async function readBatch(set: DistillFolder, name: string, schedule: TrainingNoi
 
 async function loadStudent(
   set: DistillFolder,
-  which: string,
+  id: string,
   teacher: UNetConfig,
   engine: BlockingEngine,
 ): Promise<Student> {
-  const folder = `student-init-${which}`;
+  const folder = `student-init-${id}`;
   const config = await storedUnet(set, folder, "the steps");
   const stored = await resolveWeights(path.join(set.folder, folder));
   const pairs = (name: FeatureSet) => featurePairs(config, teacher, name);
   const any: StepSize = { batch: 1, height: 16, width: 16, tokens: 7 };
-  const layout = layoutOf(lossOf(config, pairs("koala"), any, { weights: allTerms }).loss);
+  const layout = layoutOf(studentLoss(config, pairs("koala"), any, { weights: unitLossWeights }).loss);
   const initial = new Float32Array(layout.total);
   for (const name of layout.slices.keys()) layout.view(initial, name).set(await readFloats(stored, name));
-  const step = oncePer(async (key) => {
+  const step = lazyByKey(async (key) => {
     const [name, size] = JSON.parse(key) as [FeatureSet, StepSize];
-    const { loss, wanted } = lossOf(config, pairs(name), size, { weights: allTerms });
-    return { program: await wholeProgram(engine, loss, layout), wanted };
+    const { loss, inputNames } = studentLoss(config, pairs(name), size, { weights: unitLossWeights });
+    return { program: await wholeProgram(engine, loss, layout), inputNames };
   });
   return {
-    which,
+    id,
     config,
     layout,
     weights: () => initial.slice(),
@@ -137,26 +137,26 @@ async function loadStudent(
 }
 
 /** The student's trace as the trainer hands it to its programs. */
-export function lossOf(
+export function studentLoss(
   config: UNetConfig,
   pairs: readonly FeaturePair[],
   size: StepSize,
   options: StudentOptions,
-): { loss: TracedLoss; wanted: readonly string[]; trace: ReturnType<typeof studentTrace> } {
+): { loss: TracedLoss; inputNames: readonly string[]; trace: ReturnType<typeof studentTrace> } {
   const trace = studentTrace(config, pairs, size, options);
   const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
-  return { loss, wanted: [...trace.inputs.keys()], trace };
+  return { loss, inputNames: [...trace.inputs.keys()], trace };
 }
 
-/** What a student's program asks for, of the batch, the teacher's results and `more`; the target is the schedule's. */
-export function feeds(
-  wanted: readonly string[],
+/** A student program's inputs, taken from the batch, the teacher's results and `more`; the target is the schedule's. */
+export function programInputs(
+  inputNames: readonly string[],
   batch: Batch,
-  taught: Readonly<Record<string, Values>>,
+  teacherResults: Readonly<Record<string, Values>>,
   { schedule, more = {} }: { schedule: TrainingNoise; more?: Readonly<Record<string, Values>> },
 ): Record<string, Values> {
   const { latents, noise, timesteps, inputs } = batch;
   const target = { data: trainingTarget(schedule, latents, noise, timesteps), shape: inputs.noisy!.shape };
-  const given: Readonly<Record<string, Values>> = { ...inputs, ...taught, target, ...more };
-  return Object.fromEntries(wanted.map((name) => [name, given[name]!]));
+  const given: Readonly<Record<string, Values>> = { ...inputs, ...teacherResults, target, ...more };
+  return Object.fromEntries(inputNames.map((name) => [name, given[name]!]));
 }

@@ -187,7 +187,7 @@ function power(x: Tensor, exponent: number): Tensor {
     : add(mul(x, 0), 1);
 }
 
-const fromStart = (place: number, length: number) => (place < 0 ? place + length : place);
+const fromStart = (index: number, length: number) => (index < 0 ? index + length : index);
 
 const zeros = (shape: number[]) => constant(new Float32Array(count(shape)), shape);
 
@@ -236,7 +236,7 @@ function reduction(kind: keyof typeof reductions): Operation {
 /** A case's results by their names in the table: `ID/out`, and `ID/d_INPUT` for the upstream gradient `ID/dout`. */
 export function traceCase(c: Case, isFloat: (input: string) => boolean): Record<string, Tensor> {
   const operation = operations[c.op];
-  if (!operation) throw new Error(`${c.id}: this tool knows no operation "${c.op}"`);
+  if (!operation) throw new Error(`${c.id}: the conformance tool has no operation "${c.op}"`);
   const names = Object.keys(c.inputs);
   const input = (name: string) =>
     t.input(`${c.id}/${name}`, c.inputs[name]!, isFloat(name) ? "float32" : "int64");

@@ -1,16 +1,16 @@
-/** @file How near distillation's numbers must be: the advice of its golden folder's README. */
+/** @file Tolerances of distillation and training, as recommended in the golden folder's README. */
 
-import type { Bound, Numbers, Wanted } from "../row.js";
+import type { Expectation, TensorData, Tolerance } from "../conformance/check.js";
 
-const relative = (most: number): Bound => ({ kind: "relative", most });
-const each = (most: number): Bound => ({ kind: "each", most });
-const absolute = (most: number): Bound => ({ kind: "absolute", most });
+const relative = (most: number): Tolerance => ({ kind: "relative", most });
+const each = (most: number): Tolerance => ({ kind: "each", most });
+const absolute = (most: number): Tolerance => ({ kind: "absolute", most });
 
 export const studentTensor = relative(3e-5);
 export const teacherTensor = relative(1e-4);
 export const gradient = relative(2e-4);
-export const gradientVector: Bound = { kind: "vector", most: 3e-5 };
-/** A vector as near as `gradientVector` asks has a length as near. */
+export const gradientVector: Tolerance = { kind: "vector", most: 3e-5 };
+/** The length of a vector within `gradientVector` is within this. */
 export const gradientNorm = each(3e-5);
 /** The same while training, over weights that differ already. */
 export const laterGradientNorm = each(1e-4);
@@ -29,30 +29,30 @@ export const noiseTable64 = relative(1e-6);
 export const snr64 = each(1e-4);
 /** Double precision on both sides. */
 export const rate = relative(1e-12);
-export const decay: Bound = absolute(1e-14);
+export const decay: Tolerance = absolute(1e-14);
 export const average = relative(2e-6);
 /** Sums over all weights, in double precision. */
 export const weightSum = each(1e-5);
 
-export const weightsAfter1: Bound = { kind: "quantile", share: 0.999, most: 1e-6, worst: 1e-3 };
-export const weightsLater: Bound = { kind: "quantile", share: 0.99, most: 2e-6, worst: 1e-3 };
+export const weightsAfter1: Tolerance = { kind: "quantile", share: 0.999, most: 1e-6, worst: 1e-3 };
+export const weightsLater: Tolerance = { kind: "quantile", share: 0.99, most: 2e-6, worst: 1e-3 };
 /** Adam may move an element whose gradient is near zero by the learning rate, either way. */
 export const weightAtWorst = absolute(1e-3);
 
 export const eachLoss = each(1e-5);
 /** From update 2 on: weights differ already, and `floor`, float32's distance from float64 in that row, says how much. */
-export const laterLoss = (floor: number): Bound => each(Math.max(1e-5, 10 * floor));
+export const laterLoss = (floor: number): Tolerance => each(Math.max(1e-5, 10 * floor));
 
 const operation = relative(1e-5);
 const cancelling = relative(2e-4);
 
 /** `floor` is float32's own distance from float64 in the case, where an operation cancels. */
-export const ofOperation = (op: string, floor: number): Bound =>
+export const operationTolerance = (op: string, floor: number): Tolerance =>
   ["group_norm", "attention"].includes(op) && floor > 2e-6 ? cancelling : operation;
 
 /** Where two networks compute the same, a loss is the square of rounding errors. */
-export const wantedLoss = (value: number, bound: Bound = eachLoss): Wanted => ({
-  bound: value === 0 ? absolute(1e-12) : bound,
+export const lossExpectation = (value: number, tolerance: Tolerance = eachLoss): Expectation => ({
+  tolerance: value === 0 ? absolute(1e-12) : tolerance,
   numbers: { data: [value], shape: [1] },
 });
 
@@ -60,7 +60,7 @@ export const wantedLoss = (value: number, bound: Bound = eachLoss): Wanted => ({
  * A gradient among others whose length together is `norm`. One that is far below the rest is zero in exact arithmetic,
  * such as that of a bias which a norm or a softmax takes away again: rounding noise, to stay as small on our side.
  */
-export function wantedGradient(numbers: Numbers, norm: number, bound: Bound): Wanted {
+export function gradientExpectation(numbers: TensorData, norm: number, tolerance: Tolerance): Expectation {
   const largest = (numbers.data as Float32Array).reduce((most, g) => Math.max(most, Math.abs(g)), 0);
-  return { bound: largest < 1e-6 * norm ? absolute(1e-6 * norm) : bound, numbers };
+  return { tolerance: largest < 1e-6 * norm ? absolute(1e-6 * norm) : tolerance, numbers };
 }

@@ -1,4 +1,4 @@
-/** @file The layout of runs/<pipeline>/<case>.json, and what it asks of our pipeline. */
+/** @file The layout of runs/<pipeline>/<case>.json, and the pipeline and request that it describes. */
 
 import path from "node:path";
 import { z } from "zod";
@@ -9,18 +9,18 @@ import { schedulerFromConfig } from "../../src/diffusion/schedulers/scheduler.js
 import type { Engine } from "../../src/engine/engine.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../../src/pipeline/pipeline.js";
 import type { GenerateRequest } from "../../src/pipeline/request.js";
-import { openGolden } from "../read.js";
-import type { Context } from "../row.js";
+import type { Context } from "../conformance/check.js";
+import { openGolden } from "../conformance/golden-file.js";
 
-const fields = z.record(z.string(), z.unknown());
+const unknownFields = z.record(z.string(), z.unknown());
 
-/** Strict: a key that this tool does not know could change the picture. */
+/** Strict: an unknown key could change the image. */
 export const runSchema = z.strictObject({
   folder: z.string(),
   why: z.string().optional(),
   pipeline: z.string(),
-  scheduler: z.object({ class: z.string(), overrides: fields.default({}) }).optional(),
-  call: fields,
+  scheduler: z.object({ class: z.string(), overrides: unknownFields.default({}) }).optional(),
+  call: unknownFields,
   generator: z.object({
     device: z.enum(["cpu", "cuda"]).default("cpu"),
     seeds: z.array(z.string()).min(1),
@@ -36,10 +36,10 @@ export const runSchema = z.strictObject({
   outputs: z.record(z.string(), z.tuple([z.string(), z.array(z.number())])).default({}),
 });
 export type Run = z.infer<typeof runSchema>;
-/** All of a run that may be known while it is painted. */
+/** The fields of a run that are inputs; the rest are expectations. */
 export type RunInputs = Omit<Run, "outputs">;
 
-const known = [
+const knownArguments = [
   ...["prompt", "prompt2", "negativePrompt", "negativePrompt2", "height", "width", "numInferenceSteps"],
   ...["timesteps", "sigmas", "denoisingEnd", "guidanceScale", "guidanceRescale", "eta", "clipSkip"],
   ...["numImagesPerPrompt", "originalSize", "cropsCoordsTopLeft", "targetSize", "negativeOriginalSize"],
@@ -56,10 +56,10 @@ export async function requestOf(
   const given = Object.entries(call)
     .filter(([, value]) => value !== null)
     .map(([key, value]) => [camelCase(key), value] as const);
-  const unknown = given.find(([key]) => !known.includes(key));
+  const unknown = given.find(([key]) => !knownArguments.includes(key));
   if (unknown) throw new Error(`call.${unknown[0]}: this build has no such argument`);
   const { outputType, image, maskImage, ...rest } = Object.fromEntries(given);
-  // Diffusers' image-to-image pipeline takes its size from the picture and ignores these.
+  // Diffusers' image-to-image pipeline takes its size from the image and ignores these.
   if (pipeline.includes("Img2Img")) for (const ignored of ["width", "height"]) delete rest[ignored];
   return {
     ...(rest as Omit<GenerateRequest, "generator">),
@@ -97,7 +97,7 @@ function generatorOf({ device, seeds, list }: Run["generator"]): NoiseSource | N
 export type OpenPipeline = (run: RunInputs) => Promise<DiffusionPipeline>;
 
 /** Opens each run's pipeline with its scheduler. The networks stay loaded for the next run if it has the same. */
-export function pipelines(context: Context): OpenPipeline {
+export function pipelineOpener(context: Context): OpenPipeline {
   let last: { key: string; pipeline: DiffusionPipeline } | undefined;
   return async (run) => {
     const key = JSON.stringify([run.folder, run.unet_file, run.lora, run.force_zeros_for_empty_prompt]);

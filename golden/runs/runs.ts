@@ -3,32 +3,40 @@
 import path from "node:path";
 import sharp from "sharp";
 import { realFile } from "../../src/files/file-system.js";
-import { apart } from "../compare.js";
-import { namesIn, openGolden, readGoldenJson } from "../read.js";
-import { type Context, type Golden, list, type Numbers, orFailing, type Row, type Section } from "../row.js";
-import { ofRun } from "../tolerances.js";
-import { type OpenPipeline, pipelines, type Run, runSchema } from "./request.js";
+import {
+  type Check,
+  type Context,
+  type Expectations,
+  orFailingCheck,
+  type Section,
+  type TensorData,
+  tensorData,
+} from "../conformance/check.js";
+import { splitFirstAxis } from "../conformance/compare.js";
+import { namesIn, openGolden, readGoldenJson } from "../conformance/golden-file.js";
+import { runTolerance } from "../conformance/tolerances.js";
+import { type OpenPipeline, pipelineOpener, type Run, runSchema } from "./request.js";
 import { tracedRun } from "./traced-run.js";
 
 export const runs: Section = async (context) => {
   const folder = path.join(context.folder, "runs");
-  const open = pipelines(context);
-  const rows: Row[] = [];
+  const open = pipelineOpener(context);
+  const rows: Check[] = [];
   for (const pipeline of await namesIn(folder)) {
     const files = await namesIn(path.join(folder, pipeline));
     const cases = files
       .filter((name) => /\.(json|safetensors)$/.test(name))
       .map((name) => path.parse(name).name);
     for (const name of new Set(cases)) {
-      const row = () => rowOf(`${pipeline}/${name}`, path.join(folder, pipeline, name), open, context);
-      rows.push(...(await orFailing(`${pipeline}/${name}`, async () => [await row()])));
+      const row = () => checkOf(`${pipeline}/${name}`, path.join(folder, pipeline, name), open, context);
+      rows.push(...(await orFailingCheck(`${pipeline}/${name}`, async () => [await row()])));
     }
   }
   return rows;
 };
 
 /** `at` is the path of the run's files without their endings. */
-async function rowOf(name: string, at: string, open: OpenPipeline, context: Context): Promise<Row> {
+async function checkOf(name: string, at: string, open: OpenPipeline, context: Context): Promise<Check> {
   const json = await readGoldenJson(`${at}.json`);
   const parsed = runSchema.safeParse(json);
   if (!parsed.success) {
@@ -39,21 +47,21 @@ async function rowOf(name: string, at: string, open: OpenPipeline, context: Cont
   return {
     name,
     compute: () => tracedRun(inputs, at, open, context),
-    expected: () => expectedOf(at, outputs),
+    expected: () => runExpectations(at, outputs),
   };
 }
 
 /** Every tensor of the run, steps apart, and every image. */
-async function expectedOf(at: string, outputs: Run["outputs"]): Promise<Golden> {
+async function runExpectations(at: string, outputs: Run["outputs"]): Promise<Expectations> {
   const file = await openGolden(`${at}.safetensors`, () => false);
   const lost = Object.keys(outputs).find((name) => !file.names.includes(name));
   if (lost !== undefined)
     throw new Error(`${path.basename(at)}.safetensors: must hold ${lost}, which its json lists`);
   const fromRgbImage = file.names.some((name) => name.startsWith("vae_encode."));
-  const all: [string, Numbers][] = [];
+  const all: [string, TensorData][] = [];
   for (const name of file.names) {
     const numbers = await file.expected(name);
-    if (name.startsWith("steps.")) all.push(...apart(name, numbers));
+    if (name.startsWith("steps.")) all.push(...splitFirstAxis(name, numbers));
     else all.push([name, numbers]);
     if (name !== "image") continue;
     for (let i = 0; i < numbers.shape[0]!; i++)
@@ -62,15 +70,15 @@ async function expectedOf(at: string, outputs: Run["outputs"]): Promise<Golden> 
   return new Map(
     all.map(([name, numbers]) => [
       name,
-      { bound: ofRun(name, numbers, { fromRgbImage: fromRgbImage }), numbers },
+      { tolerance: runTolerance(name, numbers, { fromRgbImage: fromRgbImage }), numbers },
     ]),
   );
 }
 
 /** [height, width, 3] */
-async function png(file: string): Promise<Numbers> {
+async function png(file: string): Promise<TensorData> {
   const { data, info } = await sharp(await realFile(file))
     .raw()
     .toBuffer({ resolveWithObject: true });
-  return list(data, info.height, info.width, info.channels);
+  return tensorData(data, info.height, info.width, info.channels);
 }

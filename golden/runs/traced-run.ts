@@ -4,7 +4,7 @@ import { floats, floatsOf, type Values } from "../../src/engine/engine.js";
 import type { GenerateResult, Prepared, Step } from "../../src/pipeline/base-pipeline.js";
 import type { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
 import { made, type Tensor } from "../../src/tensor/tensor.js";
-import { type Computed, type Context, list, type Numbers } from "../row.js";
+import { type Computed, type Context, type TensorData, tensorData } from "../conformance/check.js";
 import { runOnce } from "../stages/networks.js";
 import { type OpenPipeline, type RunInputs, requestOf } from "./request.js";
 
@@ -16,7 +16,7 @@ export async function tracedRun(
   context: Context,
 ): Promise<Computed> {
   const pipeline = await open(run);
-  const encoded = watchEncoder(pipeline);
+  const encoded = recordEncoder(pipeline);
   const prepared = await pipeline.prepare(await requestOf(run, at, pipeline.components.vae.factor));
   // Diffusers encodes the same image again for each generator of a list; this build once for all of them.
   const again = run.pipeline.includes("Img2Img") && run.generator.list ? run.generator.seeds.length : 1;
@@ -32,23 +32,23 @@ export async function tracedRun(
     steps.push(next.value);
     next = await running.next();
   }
-  return new Map<string, Numbers>([
-    ...conditionsOf(prepared),
+  return new Map<string, TensorData>([
+    ...conditioningTensors(prepared),
     ...encoded,
     ...(await addEmbeddingInput(pipeline, prepared, context)),
-    ["scheduler_timesteps", list(timesteps)],
-    ...(sigmas ? [["scheduler_sigmas", list(sigmas)] as const] : []),
-    ["initial_latents", list(prepared.latents, ...prepared.shape)],
-    ["timesteps", list(steps.map((step) => step.timestep))],
+    ["scheduler_timesteps", tensorData(timesteps)],
+    ...(sigmas ? [["scheduler_sigmas", tensorData(sigmas)] as const] : []),
+    ["initial_latents", tensorData(prepared.latents, ...prepared.shape)],
+    ["timesteps", tensorData(steps.map((step) => step.timestep))],
     ...steps.flatMap((step) => stepTensors(step, prepared)),
-    ...(await files(pipeline, prepared, next.value)),
+    ...(await finalTensors(pipeline, prepared, next.value)),
   ]);
 }
 
-function conditionsOf({ embeddings: e }: Prepared): [string, Numbers][] {
+function conditioningTensors({ embeddings: e }: Prepared): [string, TensorData][] {
   // Diffusers makes one row of ids and repeats it for the batch afterwards.
   const first = (ids: Values | undefined) =>
-    ids && list(floatsOf(ids).slice(0, ids.shape[1]), 1, ids.shape[1]!);
+    ids && tensorData(floatsOf(ids).slice(0, ids.shape[1]), 1, ids.shape[1]!);
   const all = {
     prompt_embeds: e.prompt,
     negative_prompt_embeds: e.negative,
@@ -63,11 +63,11 @@ function conditionsOf({ embeddings: e }: Prepared): [string, Numbers][] {
 /** What the first linear layer of the U-Net's add-embedding sees. */
 async function addEmbeddingInput(
   { components }: DiffusionPipeline,
-  { conditioning: conditions }: Prepared,
+  { conditioning }: Prepared,
   { engine }: Context,
-): Promise<[string, Numbers][]> {
+): Promise<[string, TensorData][]> {
   const { unet } = components;
-  const { text_embeds: text, time_ids: ids } = conditions;
+  const { text_embeds: text, time_ids: ids } = conditioning;
   if (!text || !ids) return [];
   const trace: typeof unet.trace = (p) => ({
     seen: inputOf(unet.trace(p).out!, "add_embedding.linear_1.weight"),
@@ -91,21 +91,21 @@ function inputOf(out: Tensor, weight: string): Tensor {
   throw new Error(`the network does not use ${weight}`);
 }
 
-function stepTensors(step: Step, { shape, inpaint: kept }: Prepared): [string, Numbers][] {
+function stepTensors(step: Step, { shape, inpaint }: Prepared): [string, TensorData][] {
   const { index, latentsIn, modelInput, noisePred, prevSample, latents } = step;
   const all = {
     latents_in: latentsIn,
     model_input: modelInput,
     noise_pred: noisePred,
     latents: prevSample,
-    ...(kept && { latents_blended: latents }),
+    ...(inpaint && { latents_blended: latents }),
   };
-  return Object.entries(all).map(([name, data]) => [`steps.${name}[${index}]`, list(data, ...shape)]);
+  return Object.entries(all).map(([name, data]) => [`steps.${name}[${index}]`, tensorData(data, ...shape)]);
 }
 
 /** Keeps what goes into the autoencoder's encoder and what comes out, each time it is used. */
-function watchEncoder(pipeline: DiffusionPipeline): Map<string, Numbers> {
-  const seen = new Map<string, Numbers>();
+function recordEncoder(pipeline: DiffusionPipeline): Map<string, TensorData> {
+  const seen = new Map<string, TensorData>();
   const encode = pipeline.encodeImage.bind(pipeline);
   pipeline.encodeImage = async (image) => {
     const i = seen.size / 2;
@@ -124,15 +124,15 @@ function watchEncoder(pipeline: DiffusionPipeline): Map<string, Numbers> {
 }
 
 /** The last latents, what the autoencoder is given, its image in 0..1 and the bytes that would be saved. */
-async function files(
+async function finalTensors(
   pipeline: DiffusionPipeline,
   { shape, request }: Prepared,
   { latents, images }: GenerateResult,
-): Promise<[string, Numbers][]> {
+): Promise<[string, TensorData][]> {
   const [batch, channels, h, w] = shape;
   const { height, width } = request;
   const { scalingFactor } = pipeline.components.vae;
-  const final: [string, Numbers] = ["final_latents", floats(latents, ...shape)];
+  const final: [string, TensorData] = ["final_latents", floats(latents, ...shape)];
   if (request.outputType === "latent") return [final];
   const image = new Float32Array(batch * height * width * 3);
   for (let i = 0; i < batch; i++) {
@@ -150,7 +150,7 @@ async function files(
       ),
     ],
     ["image", floats(image, batch, height, width, 3)],
-    ...images.map(({ data }, i): [string, Numbers] => [`png[${i}]`, list(data, height, width, 3)]),
+    ...images.map(({ data }, i): [string, TensorData] => [`png[${i}]`, tensorData(data, height, width, 3)]),
   ];
 }
 

@@ -1,13 +1,13 @@
 /** @file schedulers.json and .safetensors: betas, tables of timesteps and sigmas, trajectories, noising. */
 
 import path from "node:path";
-import { bothOrNeither, openGolden, readGoldenJson } from "../read.js";
-import type { Section } from "../row.js";
-import { addedNoise } from "../tolerances.js";
+import type { Section } from "../conformance/check.js";
+import { bothOrNeither, openGolden, readGoldenJson } from "../conformance/golden-file.js";
+import { addedNoise } from "../conformance/tolerances.js";
 import { byClass } from "./by-class.js";
 import { schema } from "./schema.js";
-import { betaRow, expectedTable, table } from "./tables.js";
-import { expectedTrajectory, noised, trajectory, velocityRow } from "./trajectory.js";
+import { betaCheck, expectedTable, table } from "./tables.js";
+import { addedNoiseValues, expectedTrajectory, trajectory, velocityCheck } from "./trajectory.js";
 
 const isInput = (name: string) => ["noise", "clean", "model_outputs"].includes(name);
 
@@ -23,7 +23,7 @@ export const schedulers: Section = async ({ folder }) => {
     (name) => !isInput(name) && !claimed.has(name) && !claimed.has(name.split(".")[0]!),
   );
   return [
-    ...(betas.length > 0 ? [betaRow(betas)] : []),
+    ...(betas.length > 0 ? [betaCheck(betas)] : []),
     ...byClass("tables", named, table, async (t) => expectedTable(t)),
     ...byClass(
       "trajectories",
@@ -34,9 +34,9 @@ export const schedulers: Section = async ({ folder }) => {
     ...byClass(
       "add_noise",
       noising,
-      (n) => noised(n, file),
-      async ({ id }) => [["", { bound: addedNoise, numbers: await file.expected(id) }]],
+      (n) => addedNoiseValues(n, file),
+      async ({ id }) => [["", { tolerance: addedNoise, numbers: await file.expected(id) }]],
     ),
-    ...(rest.length > 0 ? [velocityRow(rest, named[0]?.config ?? {}, file)] : []),
+    ...(rest.length > 0 ? [velocityCheck(rest, named[0]?.config ?? {}, file)] : []),
   ];
 };

@@ -68,7 +68,7 @@ export type Trajectory = z.infer<typeof trajectorySchema>;
 export type Noising = z.infer<typeof noisingSchema>;
 
 /** An entry in the report: its id, config and call. */
-export function told(entry: {
+export function describe(entry: {
   id: string;
   config?: unknown;
   call?: unknown;

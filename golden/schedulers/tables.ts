@@ -2,23 +2,27 @@
 
 import { camelCase } from "../../src/diffusion/schedulers/config.js";
 import { DDIMScheduler, schedulerFromConfig } from "../../src/diffusion/schedulers/scheduler.js";
-import { list, type Numbers, type Row, type Wanted } from "../row.js";
-import { refused, rescaledBeta, sigma, timesteps } from "../tolerances.js";
-import { orRefusal, type Part } from "./by-class.js";
+import { type Check, type Expectation, type TensorData, tensorData } from "../conformance/check.js";
+import { diffusersError, rescaledBeta, sigma, timestepTolerance } from "../conformance/tolerances.js";
+import { type NamedValue, orInvalidRequest } from "./by-class.js";
 import type { Betas, Table } from "./schema.js";
 
-/** Reaches what Diffusers shows of a scheduler and ours keeps to themselves. */
+/** Exposes what Diffusers shows of a scheduler and this project keeps protected. */
 export class OpenScheduler extends DDIMScheduler {
   get numbers() {
     return { ...this.schedule, last: this.alphaBarBefore(-1) };
   }
 }
 
-export function betaRow(betas: readonly Betas[]): Row {
+export function betaCheck(betas: readonly Betas[]): Check {
   const compute = ({ at, config }: Pick<Betas, "at" | "config">) => {
     const { betas, alphasCumprod, last } = new OpenScheduler(config, {}).numbers;
-    const pick = (all: Float32Array) => list(Float32Array.from(at, (t) => all[t] ?? Number.NaN));
-    return { betas: pick(betas), alphas_cumprod: pick(alphasCumprod), final_alpha_cumprod: list([last]) };
+    const pick = (all: Float32Array) => tensorData(Float32Array.from(at, (t) => all[t] ?? Number.NaN));
+    return {
+      betas: pick(betas),
+      alphas_cumprod: pick(alphasCumprod),
+      final_alpha_cumprod: tensorData([last]),
+    };
   };
   const name = (i: number, what: string) => `betas ${i} ${JSON.stringify(betas[i]!.config)} ${what}`;
   return {
@@ -31,8 +35,9 @@ export function betaRow(betas: readonly Betas[]): Row {
       new Map(
         betas.flatMap(({ expected, config }, i) =>
           Object.entries(expected).map(([what, n]) => {
-            const bound = what === "betas" && config.rescale_betas_zero_snr === true ? rescaledBeta : sigma;
-            return [name(i, what), { bound, numbers: list(n) }] as const;
+            const tolerance =
+              what === "betas" && config.rescale_betas_zero_snr === true ? rescaledBeta : sigma;
+            return [name(i, what), { tolerance, numbers: tensorData(n) }] as const;
           }),
         ),
       ),
@@ -40,13 +45,13 @@ export function betaRow(betas: readonly Betas[]): Row {
 }
 
 export async function table({ scheduler: name, config, call }: Pick<Table, "scheduler" | "config" | "call">) {
-  const made = await orRefusal(() => {
+  const made = await orInvalidRequest(() => {
     const scheduler = schedulerFromConfig(config, {}, name);
     const { numInferenceSteps, ...options } = camel(call);
     const set = () => scheduler.setTimesteps(numInferenceSteps as number | undefined, options);
     set();
     const factors = scheduler.timesteps.map((t, i) => {
-      set(); // forgets the place, so that a timestep that occurs twice is found at its own
+      set(); // resets the step index: a timestep that occurs twice is found at its own index
       scheduler.setBeginIndex(i);
       return scheduler.scaleModelInput(Float32Array.of(1), t)[0]!;
     });
@@ -57,36 +62,39 @@ export async function table({ scheduler: name, config, call }: Pick<Table, "sche
   const { scheduler, factors } = made;
   const { timesteps, sigmas, initNoiseSigma } = scheduler;
   return [
-    ["timesteps", list(timesteps)],
-    ...(sigmas ? [["sigmas", list(sigmas)] as const] : []),
-    ["init_noise_sigma", list([initNoiseSigma])],
-    ["scale_model_input", list(factors)],
-    ["refused", list([])],
-  ] satisfies Part<Numbers>[];
+    ["timesteps", tensorData(timesteps)],
+    ...(sigmas ? [["sigmas", tensorData(sigmas)] as const] : []),
+    ["init_noise_sigma", tensorData([initNoiseSigma])],
+    ["scale_model_input", tensorData(factors)],
+    ["refused", tensorData([])],
+  ] satisfies NamedValue<TensorData>[];
 }
 
-export function expectedTable(t: Table): Part<Wanted>[] {
-  if (t.error !== undefined) return [["refused", { bound: refused }]];
+export function expectedTable(t: Table): NamedValue<Expectation>[] {
+  if (t.error !== undefined) return [["refused", { tolerance: diffusersError }]];
   return [
-    ["timesteps", wantedTimesteps(t.timesteps!, noisePlaces(t))],
-    ...(t.sigmas ? [["sigmas", { bound: sigma, numbers: list(t.sigmas) }] as const] : []),
-    ["init_noise_sigma", { bound: sigma, numbers: list([t.init_noise_sigma!]) }],
+    ["timesteps", expectedTimesteps(t.timesteps!, roundingNoiseIndices(t))],
+    ...(t.sigmas ? [["sigmas", { tolerance: sigma, numbers: tensorData(t.sigmas) }] as const] : []),
+    ["init_noise_sigma", { tolerance: sigma, numbers: tensorData([t.init_noise_sigma!]) }],
     // Absent where all factors are 1.
-    ["scale_model_input", { bound: sigma, numbers: list(t.scale_model_input ?? t.timesteps!.map(() => 1)) }],
+    [
+      "scale_model_input",
+      { tolerance: sigma, numbers: tensorData(t.scale_model_input ?? t.timesteps!.map(() => 1)) },
+    ],
   ];
 }
 
-export function wantedTimesteps(called: readonly number[], noise: readonly number[] = []): Wanted {
-  const numbers = list(called);
+export function expectedTimesteps(called: readonly number[], noise: readonly number[] = []): Expectation {
+  const numbers = tensorData(called);
   const skip = new Set([...noise, ...[...called.keys()].filter((i) => Number.isNaN(called[i]))]);
-  return { bound: timesteps(numbers), numbers, ...(skip.size > 0 && { skip }) };
+  return { tolerance: timestepTolerance(numbers), numbers, ...(skip.size > 0 && { skip }) };
 }
 
 /**
  * KDPM2 ancestral's calls halfway between sigmas a and b that lie far apart: Diffusers takes the difference of their
  * float32 squares, whose relative error is 2^-24 a^2 / b^2 and which may even turn out negative.
  */
-function noisePlaces({ scheduler, timesteps = [], sigmas = [] }: Table): number[] {
+function roundingNoiseIndices({ scheduler, timesteps = [], sigmas = [] }: Table): number[] {
   if (scheduler !== "KDPM2AncestralDiscreteScheduler") return [];
   const halfway = [...timesteps.keys()].filter((i) => i % 2 === 1);
   return halfway.filter((i) => (sigmas[i - 1]! / sigmas[i]!) ** 2 > 512);

@@ -7,13 +7,13 @@ import {
   type StepOptions,
   schedulerFromConfig,
 } from "../../src/diffusion/schedulers/scheduler.js";
-import { apart } from "../compare.js";
-import { floatInput, type GoldenFile } from "../read.js";
-import { list, type Numbers, type Row, type Wanted } from "../row.js";
-import { addedNoise, notFinite, refused, schedulerStep, sigma } from "../tolerances.js";
-import { orRefusal, type Part } from "./by-class.js";
+import { type Check, type Expectation, type TensorData, tensorData } from "../conformance/check.js";
+import { splitFirstAxis } from "../conformance/compare.js";
+import { floatInput, type GoldenFile } from "../conformance/golden-file.js";
+import { addedNoise, diffusersError, notFinite, schedulerStep, sigma } from "../conformance/tolerances.js";
+import { type NamedValue, orInvalidRequest } from "./by-class.js";
 import type { Noising, Trajectory } from "./schema.js";
-import { wantedTimesteps } from "./tables.js";
+import { expectedTimesteps } from "./tables.js";
 
 /** All of a trajectory that may be known while it is computed. */
 export type TrajectoryInputs = Pick<
@@ -47,57 +47,66 @@ export function runTrajectory(
   return { prev, clean, timesteps: scheduler.timesteps, initNoiseSigma: scheduler.initNoiseSigma };
 }
 
-export async function trajectory(t: TrajectoryInputs, file: GoldenFile): Promise<Part<Numbers | Error>[]> {
+export async function trajectory(
+  t: TrajectoryInputs,
+  file: GoldenFile,
+): Promise<NamedValue<TensorData | Error>[]> {
   const noise = await floatInput(file, "noise");
   const outputs = await floatInput(file, "model_outputs");
-  const run = await orRefusal(() => runTrajectory(t, noise, outputs.data));
+  const run = await orInvalidRequest(() => runTrajectory(t, noise, outputs.data));
   if (run instanceof Error) {
     return ["timesteps", "init_noise_sigma", "refused", "notFinite"].map((name) => [name, run] as const);
   }
   const steps = run.prev.flatMap((prev, i) => [
-    [`prev_sample[${i}]`, list(prev, ...noise.shape)] as const,
-    [`pred_original_sample[${i}]`, list(run.clean[i]!, ...noise.shape)] as const,
+    [`prev_sample[${i}]`, tensorData(prev, ...noise.shape)] as const,
+    [`pred_original_sample[${i}]`, tensorData(run.clean[i]!, ...noise.shape)] as const,
   ]);
   return [
-    ["timesteps", list(run.timesteps)],
-    ["init_noise_sigma", list([run.initNoiseSigma])],
+    ["timesteps", tensorData(run.timesteps)],
+    ["init_noise_sigma", tensorData([run.initNoiseSigma])],
     ...steps,
-    ["refused", list([])],
-    ["notFinite", list(Float32Array.from(run.prev.flatMap((x) => [...x])))],
+    ["refused", tensorData([])],
+    ["notFinite", tensorData(Float32Array.from(run.prev.flatMap((x) => [...x])))],
   ];
 }
 
-export async function expectedTrajectory(t: Trajectory, file: GoldenFile): Promise<Part<Wanted>[]> {
-  if (t.error !== undefined) return [["refused", { bound: refused }]];
-  const parts: Part<Wanted>[] = [
-    ["timesteps", wantedTimesteps(t.timesteps!)],
-    ["init_noise_sigma", { bound: sigma, numbers: list([t.init_noise_sigma!]) }],
+export async function expectedTrajectory(
+  t: Trajectory,
+  file: GoldenFile,
+): Promise<NamedValue<Expectation>[]> {
+  if (t.error !== undefined) return [["refused", { tolerance: diffusersError }]];
+  const parts: NamedValue<Expectation>[] = [
+    ["timesteps", expectedTimesteps(t.timesteps!)],
+    ["init_noise_sigma", { tolerance: sigma, numbers: tensorData([t.init_noise_sigma!]) }],
   ];
-  if (t.not_finite) return [...parts, ["notFinite", { bound: notFinite }]];
+  if (t.not_finite) return [...parts, ["notFinite", { tolerance: notFinite }]];
   for (const name of file.names.filter((n) => n.startsWith(`${t.id}.`))) {
-    const steps = apart(name.slice(t.id.length + 1), await file.expected(name));
-    parts.push(...steps.map(([step, numbers]) => [step, { bound: schedulerStep, numbers }] as const));
+    const steps = splitFirstAxis(name.slice(t.id.length + 1), await file.expected(name));
+    parts.push(...steps.map(([step, numbers]) => [step, { tolerance: schedulerStep, numbers }] as const));
   }
   if (parts.length === 2) throw new Error(`trajectory ${t.id} has no tensors in schedulers.safetensors`);
   return parts;
 }
 
-export async function noised(n: Noising, file: GoldenFile): Promise<Part<Numbers | Error>[]> {
+export async function addedNoiseValues(
+  n: Noising,
+  file: GoldenFile,
+): Promise<NamedValue<TensorData | Error>[]> {
   const [clean, noise] = [await floatInput(file, "clean"), await floatInput(file, "noise")];
-  const out = await orRefusal(() => {
+  const out = await orInvalidRequest(() => {
     const scheduler = schedulerFromConfig(n.config, {}, n.scheduler);
     scheduler.setTimesteps(n.num_inference_steps);
-    return list(scheduler.addNoise(clean.data, noise.data, n.timestep), ...clean.shape);
+    return tensorData(scheduler.addNoise(clean.data, noise.data, n.timestep), ...clean.shape);
   });
   return [["", out]];
 }
 
 /** `get_velocity.<timestep>`, under the betas that all tables have. */
-export function velocityRow(
+export function velocityCheck(
   names: readonly string[],
   config: Record<string, unknown>,
   file: GoldenFile,
-): Row {
+): Check {
   const betas = Object.fromEntries(Object.entries(config).filter(([key]) => key.startsWith("beta_")));
   return {
     name: "get_velocity",
@@ -106,14 +115,14 @@ export function velocityRow(
       const scheduler = new DDPMScheduler(betas);
       const known = names.flatMap((name) => /^get_velocity\.(\d+)$/.exec(name)?.[1] ?? []);
       const at = (t: string) =>
-        list(scheduler.getVelocity(clean.data, noise.data, Number(t)), ...clean.shape);
+        tensorData(scheduler.getVelocity(clean.data, noise.data, Number(t)), ...clean.shape);
       return new Map(known.map((t) => [`get_velocity.${t}`, at(t)]));
     },
     expected: async () =>
       new Map(
         await Promise.all(
           names.map(
-            async (name) => [name, { bound: addedNoise, numbers: await file.expected(name) }] as const,
+            async (name) => [name, { tolerance: addedNoise, numbers: await file.expected(name) }] as const,
           ),
         ),
       ),

@@ -12,19 +12,19 @@ import type { TextEncoder } from "../../src/pipeline/text-encoding.js";
 import { Params } from "../../src/tensor/params.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { renamed, resolveWeights } from "../../src/weights/component.js";
-import { namesIn, readGoldenJson } from "../read.js";
-import type { Context } from "../row.js";
+import type { Context } from "../conformance/check.js";
+import { namesIn, readGoldenJson } from "../conformance/golden-file.js";
 
 /** What a network's weights are called and where they lie. */
-export type Weights = Pick<Component, "name" | "file" | "weights">;
-export type AnyVae = Pick<Autoencoder, "latentChannels" | "encode" | "decode"> & {
-  encoder: Weights;
-  decoder: Weights;
+export type NetworkWeights = Pick<Component, "name" | "file" | "weights">;
+export type StageVae = Pick<Autoencoder, "latentChannels" | "encode" | "decode"> & {
+  encoder: NetworkWeights;
+  decoder: NetworkWeights;
 };
-export type Parts = { unet?: Denoiser; textEncoders: readonly TextEncoder[]; vae?: AnyVae };
+export type StageNetworks = { unet?: Denoiser; textEncoders: readonly TextEncoder[]; vae?: StageVae };
 
 /** The networks behind stages/<name>.safetensors; throws what is absent. */
-export async function openParts(name: string, context: Context): Promise<Parts> {
+export async function openNetworks(name: string, context: Context): Promise<StageNetworks> {
   const folder = path.join(context.folder, "pipelines", name);
   const has = async (file: string) => (await kindOf(path.join(folder, file))) === "file";
   if (await has("model_index.json")) return ofPipeline(await loadComponents(folder, context));
@@ -37,17 +37,17 @@ export async function openParts(name: string, context: Context): Promise<Parts> 
   return bareUnet(`${name}/${files[0]!}`, context);
 }
 
-function ofPipeline({ unet, textEncoders, vae }: Components): Parts {
+function ofPipeline({ unet, textEncoders, vae }: Components): StageNetworks {
   return { unet, textEncoders, vae: { ...vae, encoder: vae.part, decoder: vae.part } };
 }
 
-async function bareVae(folder: string): Promise<AnyVae> {
+async function bareVae(folder: string): Promise<StageVae> {
   const json = await readJson(path.join(folder, "config.json"));
   const found = await resolveWeights(folder);
   const named = { name: "vae", file: folder };
   if (json._class_name === "AutoencoderTiny") return tinyVae(json, { ...named, weights: found });
   if (json._class_name !== "AutoencoderKL")
-    throw new Error(`${folder}: this tool knows no ${json._class_name}`);
+    throw new Error(`${folder}: ${json._class_name} is not one of the conformance tool's networks`);
   const c = vaeConfig(json, `${folder}/config.json`);
   const part = { ...named, weights: renamed(found, currentVaeName) };
   return {
@@ -59,7 +59,7 @@ async function bareVae(folder: string): Promise<AnyVae> {
   };
 }
 
-function tinyVae(json: unknown, encoder: Weights, decoder = encoder): AnyVae {
+function tinyVae(json: unknown, encoder: NetworkWeights, decoder = encoder): StageVae {
   const c = tinyVaeConfig(json);
   return {
     latentChannels: c.latentChannels,
@@ -71,8 +71,8 @@ function tinyVae(json: unknown, encoder: Weights, decoder = encoder): AnyVae {
 }
 
 /** TAESD's or TAESDXL's own two files, without a config. */
-export async function publishedTaesd(folder: string): Promise<AnyVae> {
-  const weights = async (side: "encoder" | "decoder"): Promise<Weights> => {
+export async function publishedTaesd(folder: string): Promise<StageVae> {
+  const weights = async (side: "encoder" | "decoder"): Promise<NetworkWeights> => {
     const file = (await namesIn(folder)).find((name) => name.endsWith(`_${side}.safetensors`));
     if (!file) throw new Error(`inputs absent: *_${side}.safetensors must be in ${folder}`);
     const found = await resolveWeights(path.join(folder, file));
@@ -81,8 +81,8 @@ export async function publishedTaesd(folder: string): Promise<AnyVae> {
   return tinyVae({}, await weights("encoder"), await weights("decoder"));
 }
 
-/** A bare U-Net is told whose config it has by the runs that use it, else by the one config that it fits. */
-async function bareUnet(file: string, context: Context): Promise<Parts> {
+/** A bare U-Net file has the config of the runs that use it, or of the one pipeline folder whose shapes it has. */
+async function bareUnet(file: string, context: Context): Promise<StageNetworks> {
   const at = path.join(context.folder, "pipelines", file);
   for (const folder of await foldersOfRuns(file, context)) {
     return { textEncoders: [], unet: (await loadComponents(folder, { ...context, unet: at })).unet };
@@ -119,8 +119,8 @@ function doesFit({ part, trace }: Denoiser, engine: Engine): boolean {
   }
 }
 
-/** Watches a tracing: the last tensor that each place in the weights gave, in the order of computing. */
-export function watching(p: Params): { params: Params; seen: ReadonlyMap<string, Tensor> } {
+/** Watches a tracing: the last tensor of each path in the weights, in the order of computing. */
+export function recordTensors(p: Params): { params: Params; seen: ReadonlyMap<string, Tensor> } {
   const seen = new Map<string, Tensor>();
   const watch = (at: string, x: Tensor) => {
     seen.delete(at);
@@ -131,7 +131,7 @@ export function watching(p: Params): { params: Params; seen: ReadonlyMap<string,
 
 /** Loads a network, runs it once and frees it. */
 export async function runOnce(
-  { name, file, weights }: Weights,
+  { name, file, weights }: NetworkWeights,
   trace: Trace,
   inputs: Readonly<Record<string, Values>>,
   engine: Engine,

@@ -5,14 +5,14 @@ import { type Engine, floats, floatsOf, type Values } from "../../src/engine/eng
 import { clipText } from "../../src/models/clip.js";
 import { input } from "../../src/tensor/operations.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
-import { floatInput, type GoldenFile } from "../read.js";
-import { type Computed, list, type Numbers } from "../row.js";
-import { type AnyVae, type Parts, runOnce, watching } from "./networks.js";
+import { type Computed, type TensorData, tensorData } from "../conformance/check.js";
+import { floatInput, type GoldenFile } from "../conformance/golden-file.js";
+import { recordTensors, runOnce, type StageNetworks, type StageVae } from "./networks.js";
 
 /** `hidden_states.<i>`, `penultimate`, `last_hidden_state`, `pooler_output`, `text_embeds` */
 export async function textStage(
   name: string,
-  parts: Parts,
+  parts: StageNetworks,
   file: GoldenFile,
   engine: Engine,
 ): Promise<Computed> {
@@ -41,7 +41,7 @@ export async function textStage(
 /** Every module's tensor that the file names, by its path, and `sample`. */
 export async function unetStage(
   size: string,
-  parts: Parts,
+  parts: StageNetworks,
   file: GoldenFile,
   engine: Engine,
 ): Promise<Computed> {
@@ -62,9 +62,9 @@ export async function unetStage(
   const results = await runOnce(
     unet.part,
     (p) => {
-      const { params, seen } = watching(p);
+      const { params, seen } = recordTensors(p);
       const { out } = unet.trace(params);
-      return inOrder(order, new Map([...seen, ["out", out!]]), names.add("out"));
+      return inTracedOrder(order, new Map([...seen, ["out", out!]]), names.add("out"));
     },
     inputs,
     engine,
@@ -75,13 +75,13 @@ export async function unetStage(
 /** Mean, log-variance, deviation and a sample of the posterior; a tiny autoencoder's latents. */
 export async function encodeStage(
   prefix: string,
-  parts: Parts,
+  parts: StageNetworks,
   file: GoldenFile,
   engine: Engine,
 ): Promise<Computed> {
   const vae = vaeOf(parts);
   const image = await floatInput(file, `${prefix}input`);
-  const results = await half(prefix, vae, "encode", image, file, engine);
+  const results = await runHalf(prefix, vae, "encode", image, file, engine);
   const out = results.get("out")!;
   results.delete("out");
   const { latentChannels } = vae;
@@ -100,27 +100,27 @@ function seedOf({ metadata }: GoldenFile): bigint {
 /** `sample`, in about -1..1, and `image`, clamped to 0..1 */
 export async function decodeStage(
   prefix: string,
-  parts: Parts,
+  parts: StageNetworks,
   file: GoldenFile,
   engine: Engine,
 ): Promise<Computed> {
   const latents = await floatInput(file, `${prefix}input`);
-  const results = await half(prefix, vaeOf(parts), "decode", latents, file, engine);
+  const results = await runHalf(prefix, vaeOf(parts), "decode", latents, file, engine);
   const out = results.get("out")!;
   results.delete("out");
   const image = floatsOf(out).map((x) => Math.min(Math.max(x / 2 + 0.5, 0), 1));
   return results.set("sample", out).set("image", { data: image, shape: out.shape });
 }
 
-function vaeOf({ vae }: Parts): AnyVae {
+function vaeOf({ vae }: StageNetworks): StageVae {
   if (!vae) throw new Error("inputs absent: there is no autoencoder");
   return vae;
 }
 
 /** One direction of an autoencoder: the inner tensors that the file names, and `out`. */
-async function half(
+async function runHalf(
   prefix: string,
-  vae: AnyVae,
+  vae: StageVae,
   side: "encode" | "decode",
   x: Values,
   file: GoldenFile,
@@ -132,9 +132,9 @@ async function half(
   const results = await runOnce(
     side === "encode" ? vae.encoder : vae.decoder,
     (p) => {
-      const { params, seen } = watching(p);
+      const { params, seen } = recordTensors(p);
       const out = vae[side](params, input("x", [{ B }, C, { H }, { W }]));
-      return inOrder(order, new Map([...seen, ["out", out]]), names.add("out"));
+      return inTracedOrder(order, new Map([...seen, ["out", out]]), names.add("out"));
     },
     { x },
     engine,
@@ -142,15 +142,15 @@ async function half(
   return new Map(order.map((name) => [name, results[name]!]));
 }
 
-/** The traced tensors that are wanted; `order` is told their names in the order of computing. */
-function inOrder(order: string[], seen: ReadonlyMap<string, Tensor>, names: ReadonlySet<string>) {
-  const wanted = [...seen].filter(([name]) => names.has(name));
-  order.splice(0, order.length, ...wanted.map(([name]) => name));
-  return Object.fromEntries(wanted);
+/** The traced tensors of `names`; fills `order` with their names in the order of computing. */
+function inTracedOrder(order: string[], seen: ReadonlyMap<string, Tensor>, names: ReadonlySet<string>) {
+  const selected = [...seen].filter(([name]) => names.has(name));
+  order.splice(0, order.length, ...selected.map(([name]) => name));
+  return Object.fromEntries(selected);
 }
 
 /** Kingma and Welling (arXiv 1312.6114); the log-variance is clamped as Diffusers does. moments: [B, 2C, h, w] */
-function posterior(moments: Values, channels: number, seed: bigint): Record<string, Numbers> {
+function posterior(moments: Values, channels: number, seed: bigint): Record<string, TensorData> {
   const [B, , h, w] = moments.shape as [number, number, number, number];
   const size = channels * h * w;
   const part = (which: 0 | 1) => {
@@ -166,6 +166,6 @@ function posterior(moments: Values, channels: number, seed: bigint): Record<stri
   const std = logvar.map((x) => Math.exp(0.5 * x));
   const noise = new Generator(seed).normal(B * size);
   const sampled = mean.map((m, i) => m + std[i]! * noise[i]!);
-  const shaped = (data: Float32Array) => list(data, B, channels, h, w);
+  const shaped = (data: Float32Array) => tensorData(data, B, channels, h, w);
   return { mean: shaped(mean), logvar: shaped(logvar), std: shaped(std), sampled: shaped(sampled) };
 }

@@ -2,52 +2,62 @@
 
 import path from "node:path";
 import { kindOf } from "../../src/files/file-system.js";
-import { type GoldenFile, namesIn, openGolden } from "../read.js";
-import { type Computed, type Context, failing, orFailing, type Row, type Section } from "../row.js";
-import { stage as bound } from "../tolerances.js";
-import { openParts, type Parts, publishedTaesd } from "./networks.js";
+import {
+  type Check,
+  type Computed,
+  type Context,
+  failingCheck,
+  orFailingCheck,
+  type Section,
+} from "../conformance/check.js";
+import { type GoldenFile, namesIn, openGolden } from "../conformance/golden-file.js";
+import { stageTensor } from "../conformance/tolerances.js";
+import { openNetworks, publishedTaesd, type StageNetworks } from "./networks.js";
 import { decodeStage, encodeStage, textStage, unetStage } from "./stage-outputs.js";
 
 /** Everything that begins with `prefix` belongs to the row. */
-type Found = { prefix: string; compute: (parts: Parts) => Promise<Computed> };
+type Found = { prefix: string; compute: (parts: StageNetworks) => Promise<Computed> };
 
 const isInput = (name: string) => /(^|\.)input(\.|$)|\.input_ids$/.test(name);
 
 export const stages: Section = async (context) => {
   const folder = path.join(context.folder, "stages");
   const files = (await namesIn(folder)).filter((name) => name.endsWith(".safetensors"));
-  const rows: Row[] = [];
+  const rows: Check[] = [];
   for (const file of files) {
     const name = path.basename(file, ".safetensors");
-    const open = () => openParts(name, context);
-    rows.push(...(await orFailing(name, () => rowsOf(name, path.join(folder, file), open, context))));
+    const open = () => openNetworks(name, context);
+    rows.push(...(await orFailingCheck(name, () => checksOf(name, path.join(folder, file), open, context))));
   }
   const taesdxl = path.join(context.folder, "taesdxl.safetensors");
   if (!(await kindOf(taesdxl))) return rows;
   const weights = path.resolve(context.folder, "..", "weights", "taesdxl");
   const open = async () => ({ textEncoders: [], vae: await publishedTaesd(weights) });
-  return [...rows, ...(await orFailing("taesdxl", () => rowsOf("taesdxl", taesdxl, open, context)))];
+  return [...rows, ...(await orFailingCheck("taesdxl", () => checksOf("taesdxl", taesdxl, open, context)))];
 };
 
-async function rowsOf(
+async function checksOf(
   name: string,
   at: string,
-  open: () => Promise<Parts>,
+  open: () => Promise<StageNetworks>,
   context: Context,
-): Promise<Row[]> {
+): Promise<Check[]> {
   const file = await openGolden(at, isInput);
   const found = file.names.flatMap((tensor) => stageOf(tensor, file, context));
   const claimed = (tensor: string) => found.some(({ prefix }) => tensor.startsWith(prefix));
   const rest = file.names.filter((tensor) => !claimed(tensor) && !isInput(tensor));
   const rows = found.map(
-    ({ prefix, compute }): Row => ({
+    ({ prefix, compute }): Check => ({
       name: `${name}/${prefix.replace(/\.$/, "")}`,
       compute: async () => compute(await open()),
       expected: async () => {
         const mine = file.names.filter((tensor) => tensor.startsWith(prefix) && !isInput(tensor));
-        const wanted = async (tensor: string) => ({ bound, numbers: await file.expected(tensor) });
+        const expectation = async (tensor: string) => ({
+          tolerance: stageTensor,
+          numbers: await file.expected(tensor),
+        });
         return new Map(
-          await Promise.all(mine.map(async (t) => [t.slice(prefix.length), await wanted(t)] as const)),
+          await Promise.all(mine.map(async (t) => [t.slice(prefix.length), await expectation(t)] as const)),
         );
       },
     }),
@@ -55,7 +65,10 @@ async function rowsOf(
   if (rest.length === 0) return rows;
   return [
     ...rows,
-    failing(`${name}/(others)`, `inputs absent: there is none for ${rest.length} tensors such as ${rest[0]}`),
+    failingCheck(
+      `${name}/(others)`,
+      `inputs absent: there is none for ${rest.length} tensors such as ${rest[0]}`,
+    ),
   ];
 }
 

@@ -1,14 +1,14 @@
 /** @file Runs the sections over a golden folder: computes each row, then opens its golden data, then compares. */
 
-import { compare } from "./compare.js";
-import { distill } from "./distill/distill.js";
-import { random } from "./random.js";
-import { failed, type Result } from "./report.js";
-import { type Context, orFailing, type Row, type Section } from "./row.js";
-import { runs } from "./runs/runs.js";
-import { schedulers } from "./schedulers/schedulers.js";
-import { stages } from "./stages/stages.js";
-import { tokens } from "./tokens.js";
+import { distill } from "../distill/distill.js";
+import { random } from "../random.js";
+import { runs } from "../runs/runs.js";
+import { schedulers } from "../schedulers/schedulers.js";
+import { stages } from "../stages/stages.js";
+import { tokens } from "../tokens.js";
+import { type Check, type Context, orFailingCheck, type Section } from "./check.js";
+import { compareTensors } from "./compare.js";
+import { type CheckResult, failed } from "./report.js";
 
 /** In the order of the report. */
 export const sections: Readonly<Record<string, Section>> = {
@@ -20,14 +20,14 @@ export const sections: Readonly<Record<string, Section>> = {
   distil: distill,
 };
 
-/** Compares every row whose "section/name" matches `only`; `onResult` hears of each as it is done. */
+/** Compares every row whose "section/name" matches `only`; `onResult` is called with each result as it is done. */
 export async function conform(
   context: Context,
-  { only, onResult = () => {} }: { only?: string; onResult?: (result: Result) => void } = {},
-): Promise<Result[]> {
-  const results: Result[] = [];
+  { only, onResult = () => {} }: { only?: string; onResult?: (result: CheckResult) => void } = {},
+): Promise<CheckResult[]> {
+  const results: CheckResult[] = [];
   for (const [section, rows] of Object.entries(sections)) {
-    for (const row of await orFailing("(listing)", () => rows(context))) {
+    for (const row of await orFailingCheck("(listing)", () => rows(context))) {
       const name = `${section}/${row.name}`;
       if (only !== undefined && !matches(name, only)) continue;
       const result = { name, ...(await compared(row)) };
@@ -39,19 +39,19 @@ export async function conform(
 }
 
 /** 0 if something was compared and nothing is out. */
-export function exitCode(results: readonly Result[]): 0 | 1 {
-  const somethingCompared = results.some((r) => r.comparisons.length > 0);
+export function exitCode(results: readonly CheckResult[]): 0 | 1 {
+  const somethingCompared = results.some((r) => r.tensors.length > 0);
   return somethingCompared && !results.some(failed) ? 0 : 1;
 }
 
-async function compared(row: Row): Promise<Omit<Result, "name">> {
+async function compared(row: Check): Promise<Omit<CheckResult, "name">> {
   try {
     const computed = await row.compute();
     const golden = await row.expected();
     if (golden.size === 0) throw new Error("its golden data holds nothing to compare");
-    return { comparisons: compare(computed, golden) };
+    return { tensors: compareTensors(computed, golden) };
   } catch (error) {
-    return { comparisons: [], error: (error as Error).message };
+    return { tensors: [], error: (error as Error).message };
   }
 }
 

@@ -1,31 +1,31 @@
-/** @file How near each kind of number must be: the golden data's own advice, tightened where the project asks more. */
+/** @file Tolerances of inference: those that the golden data's README recommends, or tighter. */
 
-import type { Bound, Numbers } from "./row.js";
+import type { TensorData, Tolerance } from "./check.js";
 
-const relative = (most: number): Bound => ({ kind: "relative", most });
+const relative = (most: number): Tolerance => ({ kind: "relative", most });
 
-export const equal: Bound = { kind: "equal" };
-export const refused: Bound = { kind: "refused" };
-export const notFinite: Bound = { kind: "notFinite" };
-export const stage = relative(1e-4);
-export const embedding = relative(1e-4);
+export const equal: Tolerance = { kind: "equal" };
+export const diffusersError: Tolerance = { kind: "refused" };
+export const notFinite: Tolerance = { kind: "notFinite" };
+export const stageTensor = relative(1e-4);
+export const textEmbedding = relative(1e-4);
 export const sigma = relative(1e-6);
 /**
- * Betas rescaled to zero terminal SNR go through PyTorch's float32 square root, which is a unit of the last place off in
+ * Betas rescaled to zero terminal SNR go through PyTorch's float32 square root, which is one unit in the last place off in
  * 193 of 1,000 values on one processor and correctly rounded on another.
  */
 export const rescaledBeta = relative(1e-5);
 export const addedNoise = relative(1e-6);
 export const schedulerStep = relative(1e-5);
-export const image: Bound = { kind: "psnr", least: 60 };
-export const imageFile: Bound = { kind: "levels", share: 0.01 };
+export const image: Tolerance = { kind: "psnr", least: 60 };
+export const imageFile: Tolerance = { kind: "levels", share: 0.01 };
 /** Double precision normals pass through the platform's log, sin and cos. */
 export const normal64 = relative(1e-14);
 /** Published with eight decimals, from another machine. */
 export const cudaNote = relative(1e-6);
 
 /** Integer timesteps are equal; fractional ones are as near as the sigmas that they come from. */
-export const timesteps = ({ data }: Numbers): Bound =>
+export const timestepTolerance = ({ data }: TensorData): Tolerance =>
   Array.from(data as ArrayLike<number>).every(Number.isInteger) ? equal : sigma;
 
 /**
@@ -33,12 +33,16 @@ export const timesteps = ({ data }: Numbers): Bound =>
  * a network made of it, and a flat part of an image loses digits in the norms: Diffusers' own distance between float32
  * and float64 reaches 1.5e-4 there.
  */
-export function ofRun(name: string, numbers: Numbers, { fromRgbImage }: { fromRgbImage: boolean }): Bound {
-  if (name === "initial_latents" && fromRgbImage) return stage;
-  if (name === "timesteps" || name === "scheduler_timesteps") return timesteps(numbers);
+export function runTolerance(
+  name: string,
+  numbers: TensorData,
+  { fromRgbImage }: { fromRgbImage: boolean },
+): Tolerance {
+  if (name === "initial_latents" && fromRgbImage) return stageTensor;
+  if (name === "timesteps" || name === "scheduler_timesteps") return timestepTolerance(numbers);
   if (name === "scheduler_sigmas" || name === "initial_latents") return sigma;
   if (name.endsWith("add_time_ids")) return equal;
-  if (name.endsWith("embeds") || name === "add_embedding_input") return embedding;
+  if (name.endsWith("embeds") || name === "add_embedding_input") return textEmbedding;
   if (name === "image") return image;
   if (name.startsWith("png")) return imageFile;
   return relative(name === "steps.noise_pred[0]" ? 1e-4 : 1e-3);

@@ -17,12 +17,18 @@ import {
   trainingTarget,
 } from "../../src/train/noise.js";
 import { AdamW } from "../../src/train/optimizer.js";
-import { floatInput, type GoldenFile } from "../read.js";
-import { type Computed, list, type Numbers, type Row, type Wanted } from "../row.js";
+import {
+  type Check,
+  type Computed,
+  type Expectation,
+  type TensorData,
+  tensorData,
+} from "../conformance/check.js";
+import { floatInput, type GoldenFile } from "../conformance/golden-file.js";
+import { equal } from "../conformance/tolerances.js";
 import { OpenScheduler } from "../schedulers/tables.js";
-import { equal } from "../tolerances.js";
-import { follow } from "./average.js";
-import { camelCased, type DistillFolder, json, tensorsOf, wantedTensors } from "./folder.js";
+import { camelCased, type DistillFolder, json, tensorExpectations, tensorsOf } from "./folder.js";
+import { updateAverage } from "./moving-average.js";
 import * as near from "./tolerances.js";
 
 /** The scheduler config that schedule.json describes in words; SDXL's if there is none. */
@@ -31,12 +37,12 @@ export async function noiseConfig(set: DistillFolder): Promise<JsonObject> {
     ? String((await json(set, "schedule.json")).betas)
     : "linspace(sqrt(0.00085), sqrt(0.012), 1000)^2";
   const found = /^linspace\(sqrt\(([\d.]+)\), sqrt\(([\d.]+)\), (\d+)\)\^2/.exec(words);
-  if (!found) throw new Error(`schedule.json: this tool knows no betas such as "${words}"`);
+  if (!found) throw new Error(`schedule.json: the conformance tool has no betas such as "${words}"`);
   const [start, end, count] = found.slice(1).map(Number);
   return { beta_schedule: "scaled_linear", beta_start: start, beta_end: end, num_train_timesteps: count };
 }
 
-export async function scheduleRows(set: DistillFolder): Promise<Row[]> {
+export async function noiseChecks(set: DistillFolder): Promise<Check[]> {
   if (!set.names.includes("schedule.json")) return [];
   const config = await noiseConfig(set);
   const isInput = (name: string) => ["latents", "noise", "timesteps"].includes(name);
@@ -44,21 +50,21 @@ export async function scheduleRows(set: DistillFolder): Promise<Row[]> {
   const probe = z.record(z.string(), z.number()).parse((await json(set, "schedule.json")).probe ?? {});
   const names = file.names.filter((name) => !isInput(name) && !name.startsWith("draw/"));
   const draws = file.names.filter((name) => name.startsWith("draw/"));
-  const tables: Row = {
+  const tables: Check = {
     name: "schedule/tables",
     compute: () => scheduleTables(config, file, names),
     expected: async () => {
-      const at = Object.entries(probe).map(([t, value]): [string, Wanted] => [
+      const at = Object.entries(probe).map(([t, value]): [string, Expectation] => [
         `probe ${t}`,
-        { bound: near.noiseTable, numbers: list([value]) },
+        { tolerance: near.noiseTable, numbers: tensorData([value]) },
       ]);
-      return new Map([...(await wantedTensors(file, names, scheduleBound)), ...at]);
+      return new Map([...(await tensorExpectations(file, names, scheduleBound)), ...at]);
     },
   };
-  const drawn: Row = {
+  const drawn: Check = {
     name: "schedule/draws",
     compute: async () => drawnNumbers(trainingNoise(config), draws, file),
-    expected: async () => new Map(await wantedTensors(file, draws, () => equal)),
+    expected: async () => new Map(await tensorExpectations(file, draws, () => equal)),
   };
   return draws.length > 0 ? [tables, drawn] : [tables];
 }
@@ -79,22 +85,22 @@ async function scheduleTables(
   const v = trainingNoise(config, { target: "v_prediction" });
   const { alphasCumprod } = epsilon;
   const every = [...alphasCumprod.keys()];
-  const ratios = list(every.map((t) => snr(epsilon, t)));
+  const ratios = tensorData(every.map((t) => snr(epsilon, t)));
   const [latents, noise] = [await floatInput(file, "latents"), await floatInput(file, "noise")];
   const timesteps = Array.from((await file.input("timesteps")).data as BigInt64Array, Number);
-  const weights = names.flatMap((name): [string, Numbers][] => {
+  const weights = names.flatMap((name): [string, TensorData][] => {
     const [, gamma, type, older] =
       /^min_snr_([\d.]+)_(epsilon|v_prediction)(_older_script)?$/.exec(name) ?? [];
     if (gamma === undefined) return [];
     const options = { gamma: Number(gamma), rule: older ? "older" : "current" } as const;
-    return [[name, list(minSnrWeights(type === "epsilon" ? epsilon : v, every, options))]];
+    return [[name, tensorData(minSnrWeights(type === "epsilon" ? epsilon : v, every, options))]];
   });
   const velocity = trainingTarget(v, latents.data, noise.data, timesteps);
-  return new Map<string, Numbers>([
-    ["betas", list(new OpenScheduler(config, {}).numbers.betas)],
-    ["alphas_cumprod", list(alphasCumprod)],
-    ["alphas_cumprod_float64", list(alphasCumprod)],
-    ...every.map((t): [string, Numbers] => [`probe ${t}`, list([alphasCumprod[t]!])]),
+  return new Map<string, TensorData>([
+    ["betas", tensorData(new OpenScheduler(config, {}).numbers.betas)],
+    ["alphas_cumprod", tensorData(alphasCumprod)],
+    ["alphas_cumprod_float64", tensorData(alphasCumprod)],
+    ...every.map((t): [string, TensorData] => [`probe ${t}`, tensorData([alphasCumprod[t]!])]),
     ["snr", ratios],
     ["snr_float64", ratios],
     ...weights,
@@ -106,17 +112,17 @@ async function scheduleTables(
 /** `draw/SEED/stepI/noise` and `/timesteps` in turn from one generator; `draw/SEED/timesteps_alone` from a fresh one. */
 function drawnNumbers(schedule: TrainingNoise, names: readonly string[], file: GoldenFile): Computed {
   const seeds = new Set(names.map((name) => name.split("/")[1]!));
-  const computed = new Map<string, Numbers>();
+  const computed = new Map<string, TensorData>();
   const timesteps = (name: string, generator: Generator) => {
     const [n = 0] = file.shapes.get(name) ?? [];
-    computed.set(name, list(drawTimesteps(schedule, n, generator)));
+    computed.set(name, tensorData(drawTimesteps(schedule, n, generator)));
   };
   for (const seed of seeds) {
     const generator = new Generator(BigInt(seed));
     for (let i = 0; file.shapes.has(`draw/${seed}/step${i}/noise`); i++) {
       const name = `draw/${seed}/step${i}`;
       const shape = file.shapes.get(`${name}/noise`) as [number, number, number, number];
-      computed.set(`${name}/noise`, list(drawNoise(shape, generator), ...shape));
+      computed.set(`${name}/noise`, tensorData(drawNoise(shape, generator), ...shape));
       timesteps(`${name}/timesteps`, generator);
     }
     const alone = `draw/${seed}/timesteps_alone`;
@@ -136,14 +142,14 @@ const rateSchema = z.array(
   }),
 );
 
-export async function rateRows(set: DistillFolder): Promise<Row[]> {
+export async function learningRateChecks(set: DistillFolder): Promise<Check[]> {
   if (!set.names.includes("lr.json")) return [];
   const schedules = rateSchema.parse((await json(set, "lr.json")).schedules);
   const label = ({ used_at_step: _, ...settings }: (typeof schedules)[number]) => JSON.stringify(settings);
   const rates = (s: Omit<(typeof schedules)[number], "used_at_step">, updates: number) =>
     Array.from({ length: updates }, (_, i) =>
       learningRate(i, {
-        schedule: scheduleNamed(s.name),
+        schedule: lrScheduleNamed(s.name),
         learningRate: s.base,
         ...(s.num_warmup_steps !== undefined && { warmupSteps: s.num_warmup_steps }),
         ...(s.num_training_steps !== undefined && { totalSteps: s.num_training_steps }),
@@ -153,21 +159,24 @@ export async function rateRows(set: DistillFolder): Promise<Row[]> {
   return [
     {
       name: "lr",
-      compute: async () => new Map(schedules.map((s) => [label(s), list(rates(s, s.used_at_step.length))])),
+      compute: async () =>
+        new Map(schedules.map((s) => [label(s), tensorData(rates(s, s.used_at_step.length))])),
       expected: async () =>
-        new Map(schedules.map((s) => [label(s), { bound: near.rate, numbers: list(s.used_at_step) }])),
+        new Map(
+          schedules.map((s) => [label(s), { tolerance: near.rate, numbers: tensorData(s.used_at_step) }]),
+        ),
     },
   ];
 }
 
-export function scheduleNamed(name: string): RateSchedule {
+export function lrScheduleNamed(name: string): RateSchedule {
   const found = rateSchedules.find((schedule) => schedule === name);
-  if (!found) throw new Error(`this build knows no learning rate schedule "${name}"`);
+  if (!found) throw new Error(`this build has no learning rate schedule "${name}"`);
   return found;
 }
 
 /** Decays, and averages along a path, through the optimizer's program. */
-export async function averageRows(set: DistillFolder): Promise<Row[]> {
+export async function emaChecks(set: DistillFolder): Promise<Check[]> {
   if (!set.names.includes("ema.json")) return [];
   const { settings, decay_at_step: decays } = z
     .looseObject({
@@ -186,16 +195,21 @@ export async function averageRows(set: DistillFolder): Promise<Row[]> {
         new Map(
           Object.entries(decays).map(([name, { length }]) => [
             name,
-            list(Array.from({ length }, (_, i) => emaDecay(i + 1, options.get(name)))),
+            tensorData(Array.from({ length }, (_, i) => emaDecay(i + 1, options.get(name)))),
           ]),
         ),
       expected: async () =>
-        new Map(Object.entries(decays).map(([name, d]) => [name, { bound: near.decay, numbers: list(d) }])),
+        new Map(
+          Object.entries(decays).map(([name, d]) => [
+            name,
+            { tolerance: near.decay, numbers: tensorData(d) },
+          ]),
+        ),
     },
     {
       name: "ema/averages",
       compute: async () => averages(await floatInput(file, "path"), options),
-      expected: async () => new Map(await wantedTensors(file, names, () => near.average)),
+      expected: async () => new Map(await tensorExpectations(file, names, () => near.average)),
     },
   ];
 }
@@ -208,22 +222,22 @@ async function averages(
   const at = (i: number) => path.data.slice(i * width, (i + 1) * width);
   const adam = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 };
   const optimizer = new AdamW(adam);
-  const computed = new Map<string, Numbers>();
+  const computed = new Map<string, TensorData>();
   for (const [name, options] of settings) {
     const average = at(0);
     const all = new Float32Array((rows - 1) * width);
     for (let update = 1; update < rows; update++) {
-      await follow(optimizer, average, at(update), emaDecay(update, options));
+      await updateAverage(optimizer, average, at(update), emaDecay(update, options));
       all.set(average, (update - 1) * width);
     }
-    computed.set(`ema/${name}`, list(all, rows - 1, width));
+    computed.set(`ema/${name}`, tensorData(all, rows - 1, width));
   }
   return computed;
 }
 
 const dropoutRules: Readonly<Record<string, DropoutRule>> = { empty_string: "empty-string", zeros: "zeros" };
 
-export async function captionRows(set: DistillFolder): Promise<Row[]> {
+export async function captionChecks(set: DistillFolder): Promise<Check[]> {
   if (!set.names.includes("captions.json")) return [];
   const isInput = (name: string) => !name.includes("/");
   const file = await tensorsOf(set, "captions.safetensors", { owner: "captions.json", isInput });
@@ -232,7 +246,7 @@ export async function captionRows(set: DistillFolder): Promise<Row[]> {
     {
       name: "captions",
       compute: () => droppedCaptions(file),
-      expected: async () => new Map(await wantedTensors(file, names, () => equal)),
+      expected: async () => new Map(await tensorExpectations(file, names, () => equal)),
     },
   ];
 }
@@ -246,7 +260,7 @@ async function droppedCaptions(file: GoldenFile): Promise<Computed> {
     const size = all.length / mask.length;
     return all.slice(i * size, (i + 1) * size);
   };
-  const computed = new Map<string, Numbers>();
+  const computed = new Map<string, TensorData>();
   for (const [name, rule] of Object.entries(dropoutRules)) {
     const rows = mask.map((drop, i) => {
       const given = { promptEmbeds: row(prompts.data, i), pooled: row(pooled.data, i) };

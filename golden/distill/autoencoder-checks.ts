@@ -15,9 +15,17 @@ import {
 import { layoutOf, type TracedLoss, wholeProgram } from "../../src/train/gradient-program.js";
 import type { ParameterBuffer } from "../../src/train/parameter-buffer.js";
 import { readFloats, resolveWeights } from "../../src/weights/component.js";
-import { floatInput, type GoldenFile } from "../read.js";
-import { type Computed, type Golden, list, type Numbers, orFailing, type Row, type Wanted } from "../row.js";
-import { type DistillFolder, json, mustHave, once, one, tensorsOf } from "./folder.js";
+import {
+  type Check,
+  type Computed,
+  type Expectation,
+  type Expectations,
+  orFailingCheck,
+  type TensorData,
+  tensorData,
+} from "../conformance/check.js";
+import { floatInput, type GoldenFile } from "../conformance/golden-file.js";
+import { type DistillFolder, json, lazy, requireFile, scalarData, tensorsOf } from "./folder.js";
 import * as near from "./tolerances.js";
 
 const number = z.looseObject({ value: z.number() });
@@ -40,7 +48,7 @@ type Kind = (config: unknown, size: ImageBatchSize, golden: AutoencoderJson) => 
 const kinds: Readonly<Record<string, Kind>> = {
   "vae-kl": (config, size, golden) => {
     const [, weight] = /^mse\(decode\(z\), image\) \+ ([\d.e-]+) \* kl$/.exec(golden.loss) ?? [];
-    if (weight === undefined) throw new Error(`this tool knows no loss such as "${golden.loss}"`);
+    if (weight === undefined) throw new Error(`the conformance tool has no loss such as "${golden.loss}"`);
     const loss = klAutoencoderLoss(vaeConfig(config), size, { klWeight: Number(weight) });
     const { moments, latent, reconstruction, outputs } = loss;
     const gradientsOf = { grad: outputs.total, grad_kl: outputs.kl! };
@@ -53,24 +61,24 @@ const kinds: Readonly<Record<string, Kind>> = {
   },
 };
 
-export async function autoencoderRows(set: DistillFolder): Promise<Row[]> {
-  const rows: Row[] = [];
+export async function autoencoderChecks(set: DistillFolder): Promise<Check[]> {
+  const rows: Check[] = [];
   for (const [name, kind] of Object.entries(kinds)) {
     if (set.names.includes(`${name}.json`))
-      rows.push(...(await orFailing(name, async () => [await rowOf(set, name, kind)])));
+      rows.push(...(await orFailingCheck(name, async () => [await checkOf(set, name, kind)])));
   }
   return rows;
 }
 
-async function rowOf(set: DistillFolder, name: string, kind: Kind): Promise<Row> {
+async function checkOf(set: DistillFolder, name: string, kind: Kind): Promise<Check> {
   const owner = `${name}.json`;
   const isInput = (tensor: string) => ["image", "eps"].includes(tensor);
   const file = await tensorsOf(set, `${name}.safetensors`, { owner, isInput });
-  const golden = once(async () => schema.parse(await json(set, owner)));
+  const golden = lazy(async () => schema.parse(await json(set, owner)));
   return {
     name,
     compute: async () => computed(set, name, kind, await golden(), file),
-    expected: async () => wanted(await golden(), file, isInput),
+    expected: async () => expected(await golden(), file, isInput),
   };
 }
 
@@ -81,7 +89,7 @@ async function computed(
   golden: AutoencoderJson,
   file: GoldenFile,
 ): Promise<Computed> {
-  await mustHave(set, name, `${name}.json`);
+  await requireFile(set, name, `${name}.json`);
   const image = await floatInput(file, "image");
   const [batch, , height, width] = image.shape as [number, number, number, number];
   const { loss, gradientsOf, values } = kind(
@@ -94,9 +102,10 @@ async function computed(
   const layout = layoutOf(loss);
   const weights = new Float32Array(layout.total);
   const stored = await resolveWeights(path.join(set.folder, name));
-  for (const place of layout.slices.keys()) layout.view(weights, place).set(await readFloats(stored, place));
+  for (const parameter of layout.slices.keys())
+    layout.view(weights, parameter).set(await readFloats(stored, parameter));
 
-  const found = new Map<string, Numbers>();
+  const found = new Map<string, TensorData>();
   for (const [prefix, total] of Object.entries(gradientsOf)) {
     // The first loss has all values; another is differentiated by itself.
     const first = total === loss.outputs.total;
@@ -108,28 +117,29 @@ async function computed(
     const terms = await program.run(weights, given, parameters);
     await program.release();
     if (first) {
-      for (const [term, { shape }] of Object.entries(values)) found.set(term, list(terms[term]!, ...shape));
-      for (const term of Object.keys(loss.outputs)) found.set(`(${term})`, one(terms[term]![0]!));
+      for (const [term, { shape }] of Object.entries(values))
+        found.set(term, tensorData(terms[term]!, ...shape));
+      for (const term of Object.keys(loss.outputs)) found.set(`(${term})`, scalarData(terms[term]![0]!));
     }
-    for (const [place, numbers] of gradientsFrom(layout, parameters))
-      found.set(`${prefix}/${place}`, numbers);
-    found.set(`(norm of ${prefix})`, one(Math.sqrt(squares(parameters))));
+    for (const [parameter, numbers] of gradientsFrom(layout, parameters))
+      found.set(`${prefix}/${parameter}`, numbers);
+    found.set(`(norm of ${prefix})`, scalarData(Math.sqrt(squares(parameters))));
   }
   return found;
 }
 
 /** From the output backwards. */
-const gradientsFrom = (layout: ParameterBuffer, parameters: Float32Array): [string, Numbers][] =>
+const gradientsFrom = (layout: ParameterBuffer, parameters: Float32Array): [string, TensorData][] =>
   [...layout.slices]
     .reverse()
-    .map(([place, { shape }]) => [place, { data: layout.view(parameters, place), shape }]);
+    .map(([parameter, { shape }]) => [parameter, { data: layout.view(parameters, parameter), shape }]);
 
-async function wanted(
+async function expected(
   golden: AutoencoderJson,
   file: GoldenFile,
   isInput: (tensor: string) => boolean,
-): Promise<Golden> {
-  const tensors = new Map<string, Numbers>();
+): Promise<Expectations> {
+  const tensors = new Map<string, TensorData>();
   for (const name of file.names.filter((name) => !isInput(name)))
     tensors.set(name, await file.expected(name));
   const prefixOf = (name: string) => name.slice(0, name.indexOf("/") + 1);
@@ -138,14 +148,15 @@ async function wanted(
     return Math.sqrt(mine.reduce((sum, [, { data }]) => sum + squares(data as Float32Array), 0));
   };
   const lengths = new Map([...new Set([...tensors.keys()].map(prefixOf))].map((p) => [p, length(p)]));
-  const all = new Map<string, Wanted>();
+  const all = new Map<string, Expectation>();
   for (const [name, numbers] of tensors) {
     const prefix = prefixOf(name);
-    const wanted = near.wantedGradient(numbers, lengths.get(prefix)!, near.autoencoderGradient);
-    all.set(name, prefix === "" ? { bound: near.autoencoderTensor, numbers } : wanted);
+    const expected = near.gradientExpectation(numbers, lengths.get(prefix)!, near.autoencoderGradient);
+    all.set(name, prefix === "" ? { tolerance: near.autoencoderTensor, numbers } : expected);
   }
-  for (const [term, { value }] of Object.entries(golden.losses)) all.set(`(${term})`, near.wantedLoss(value));
-  const norm = { bound: near.gradientNorm, numbers: one(golden.grad_norm.value) };
+  for (const [term, { value }] of Object.entries(golden.losses))
+    all.set(`(${term})`, near.lossExpectation(value));
+  const norm = { tolerance: near.gradientNorm, numbers: scalarData(golden.grad_norm.value) };
   return all.set("(norm of grad)", norm);
 }
 

@@ -3,7 +3,7 @@
 import type { AdamW } from "../../src/train/optimizer.js";
 
 /** One step of `average` towards `weights`. At a learning rate of 0 an update by nothing leaves the weights as they are. */
-export async function follow(
+export async function updateAverage(
   optimizer: AdamW,
   average: Float32Array,
   weights: Float32Array,

@@ -11,34 +11,40 @@ import { layerRules, teacherLayer } from "../../src/train/layer-mapping.js";
 import { trainingOptions } from "../../src/train/options.js";
 import { type StepSize, stepInputs, unetWithFeatures } from "../../src/train/step.js";
 import { studentConfig, studentNames } from "../../src/train/student.js";
-import { type Computed, list, type Numbers, type Row, type Wanted } from "../row.js";
-import { equal } from "../tolerances.js";
-import { type DistillFolder, json, mustHave, one, studentsWith, tensorsOf } from "./folder.js";
+import {
+  type Check,
+  type Computed,
+  type Expectation,
+  type TensorData,
+  tensorData,
+} from "../conformance/check.js";
+import { equal } from "../conformance/tolerances.js";
+import { type DistillFolder, json, requireFile, scalarData, studentIds, tensorsOf } from "./folder.js";
 
 /** The stored nets of a folder: configs as they lie there. */
 export async function storedUnet(set: DistillFolder, folder: string, owner: string): Promise<UNetConfig> {
-  await mustHave(set, folder, owner);
+  await requireFile(set, folder, owner);
   return unetConfig(await json(set, `${folder}/config.json`), `${folder}/config.json`);
 }
 
 /** The full-size student of W, cut from SDXL. */
-function fullSize(which: string): UNetConfig {
-  const name = studentNames.find((student) => student === `koala-${which}`);
-  if (!name) throw new Error(`this build knows no student "koala-${which}"`);
+function fullSize(id: string): UNetConfig {
+  const name = studentNames.find((student) => student === `koala-${id}`);
+  if (!name) throw new Error(`this build has no student "koala-${id}"`);
   return unetConfig(studentConfig(knownUnets.SDXL, name));
 }
 
-export function studentRows(set: DistillFolder): Row[] {
+export function studentChecks(set: DistillFolder): Check[] {
   const stored = set.names.flatMap((name) => /^student-init-(.+)$/.exec(name)?.[1] ?? []);
   return [
-    ...studentsWith(set, "mapping").map((which) => mappingRow(set, which)),
-    ...stored.map((which) => initRow(set, which)),
-    ...studentsWith(set, "features").map((which) => featuresRow(set, which)),
+    ...studentIds(set, "mapping").map((id) => mappingCheck(set, id)),
+    ...stored.map((id) => initialWeightsCheck(set, id)),
+    ...studentIds(set, "features").map((id) => featurePairsCheck(set, id)),
   ];
 }
 
-const text = (value: string): Wanted => ({ bound: equal, text: value });
-const count = (value: number): Wanted => ({ bound: equal, numbers: one(value) });
+const text = (value: string): Expectation => ({ tolerance: equal, text: value });
+const count = (value: number): Expectation => ({ tolerance: equal, numbers: scalarData(value) });
 
 const mappingSchema = z.looseObject({
   count: z.int(),
@@ -61,16 +67,16 @@ const mappingSchema = z.looseObject({
 type Mapping = z.infer<typeof mappingSchema>;
 type MappingCounts = Omit<Mapping, "tensors" | "misfits_under_plain_same_name_copy">;
 
-const told = (source: string, shape: readonly number[], tiny: readonly number[]) =>
+const describeSource = (source: string, shape: readonly number[], tiny: readonly number[]) =>
   `${source} ${show(shape)} tiny ${show(tiny)}`;
 
-function mappingRow(set: DistillFolder, which: string): Row {
-  const owner = `mapping-${which}.json`;
+function mappingCheck(set: DistillFolder, id: string): Check {
+  const owner = `mapping-${id}.json`;
   return {
-    name: `mapping-${which}`,
+    name: `mapping-${id}`,
     compute: async () => {
-      const tiny = unetWeights(await storedUnet(set, `student-init-${which}`, owner));
-      return mapped(fullSize(which), unetConfig(knownUnets.SDXL), tiny);
+      const tiny = unetWeights(await storedUnet(set, `student-init-${id}`, owner));
+      return computeMapping(fullSize(id), unetConfig(knownUnets.SDXL), tiny);
     },
     expected: async () => {
       const {
@@ -78,20 +84,20 @@ function mappingRow(set: DistillFolder, which: string): Row {
         misfits_under_plain_same_name_copy: misfits,
         ...counts
       } = mappingSchema.parse(await json(set, owner));
-      const rows = tensors.map((row): [string, Wanted] => [
+      const rows = tensors.map((row): [string, Expectation] => [
         row.name,
-        text(told(row.source, row.shape, row.tiny_shape)),
+        text(describeSource(row.source, row.shape, row.tiny_shape)),
       ]);
-      const wanted = Object.entries(counts).flatMap(([name, value]): [string, Wanted][] =>
+      const expected = Object.entries(counts).flatMap(([name, value]): [string, Expectation][] =>
         typeof value === "number" ? [[`(${name})`, count(value)]] : [],
       );
-      return new Map([...rows, ...wanted, ["(misfits)", text(misfits.join())]]);
+      return new Map([...rows, ...expected, ["(misfits)", text(misfits.join())]]);
     },
   };
 }
 
 /** By name: the teacher's tensor, the shape at full size and that of the stored net; and what the table counts. */
-function mapped(
+function computeMapping(
   student: UNetConfig,
   teacher: UNetConfig,
   tiny: ReadonlyMap<string, readonly number[]>,
@@ -100,7 +106,7 @@ function mapped(
   const sources = initialisation(student, teacher);
   const rows = [...sources].map(([name, source]): [string, string] => [
     name,
-    told(source ?? "random", ours.get(name)!, tiny.get(name) ?? []),
+    describeSource(source ?? "random", ours.get(name)!, tiny.get(name) ?? []),
   ]);
   const found = [...sources].filter(([, source]) => source !== undefined);
   const used = new Set(found.map(([, source]) => source));
@@ -114,9 +120,12 @@ function mapped(
     teacher_tensors: theirs.size,
     teacher_tensors_unused: theirs.size - used.size,
   };
-  return new Map<string, Numbers | string>([
+  return new Map<string, TensorData | string>([
     ...rows,
-    ...Object.entries(counts).map(([name, value]): [string, Numbers] => [`(${name})`, one(value as number)]),
+    ...Object.entries(counts).map(([name, value]): [string, TensorData] => [
+      `(${name})`,
+      scalarData(value as number),
+    ]),
     ["(misfits)", misfits.map(([name]) => name).join()],
   ]);
 }
@@ -124,31 +133,32 @@ function mapped(
 const weightFile = "diffusion_pytorch_model.safetensors";
 
 /** The student's config and weights, cut from the teacher's, bit by bit. */
-function initRow(set: DistillFolder, which: string): Row {
-  const owner = `student-init-${which}`;
+function initialWeightsCheck(set: DistillFolder, id: string): Check {
+  const owner = `student-init-${id}`;
   return {
     name: owner,
     compute: async () => {
       const teacher = await storedUnet(set, "teacher", owner);
       const isInput = () => true;
       const file = await tensorsOf(set, `teacher/${weightFile}`, { owner, isInput });
-      const name = studentNames.find((student) => student === `koala-${which}`);
-      if (!name) throw new Error(`this build knows no student "koala-${which}"`);
+      const name = studentNames.find((student) => student === `koala-${id}`);
+      if (!name) throw new Error(`this build has no student "koala-${id}"`);
       const config = unetConfig(studentConfig(await json(set, "teacher/config.json"), name));
-      const computed = new Map<string, Numbers | string>([["(config)", JSON.stringify(config)]]);
+      const computed = new Map<string, TensorData | string>([["(config)", JSON.stringify(config)]]);
       const sources = initialisation(config, teacher);
       for (const [tensor, source] of sources)
         if (source !== undefined) computed.set(tensor, await file.input(source));
-      return computed.set("(count)", one(sources.size));
+      return computed.set("(count)", scalarData(sources.size));
     },
     expected: async () => {
       const file = await tensorsOf(set, `${owner}/${weightFile}`, { owner });
-      const wanted = new Map<string, Wanted>([
+      const expected = new Map<string, Expectation>([
         ["(config)", text(JSON.stringify(await storedUnet(set, owner, owner)))],
         ["(count)", count(file.names.length)],
       ]);
-      for (const name of file.names) wanted.set(name, { bound: equal, numbers: await file.expected(name) });
-      return wanted;
+      for (const name of file.names)
+        expected.set(name, { tolerance: equal, numbers: await file.expected(name) });
+      return expected;
     },
   };
 }
@@ -169,60 +179,60 @@ const featuresSchema = z.looseObject({
   sets: z.record(z.string(), z.array(pairSchema)),
 });
 
-export function setNamed(name: string): FeatureSet {
+export function featureSetNamed(name: string): FeatureSet {
   const found = featureSets.find((set) => set === name);
-  if (!found) throw new Error(`this build knows no feature set "${name}"`);
+  if (!found) throw new Error(`this build has no feature set "${name}"`);
   return found;
 }
 
-const toldPair = ({ stage, student, teacher, shape, tiny_shape }: z.infer<typeof pairSchema>) =>
+const describePair = ({ stage, student, teacher, shape, tiny_shape }: z.infer<typeof pairSchema>) =>
   `${stage}: ${student} <- ${teacher} ${show(shape)} tiny ${show(tiny_shape)}`;
 
-function featuresRow(set: DistillFolder, which: string): Row {
-  const owner = `features-${which}.json`;
+function featurePairsCheck(set: DistillFolder, id: string): Check {
+  const owner = `features-${id}.json`;
   const read = async () => featuresSchema.parse(await json(set, owner));
   return {
-    name: `features-${which}`,
+    name: `features-${id}`,
     compute: async () => {
       const { sets, full_size, tiny, layer_choice } = await read();
-      const [student, teacher] = [fullSize(which), unetConfig(knownUnets.SDXL)];
-      const stored = await storedUnet(set, `student-init-${which}`, owner);
-      const computed = new Map<string, Numbers | string>([["default", trainingOptions().feature]]);
+      const [student, teacher] = [fullSize(id), unetConfig(knownUnets.SDXL)];
+      const stored = await storedUnet(set, `student-init-${id}`, owner);
+      const computed = new Map<string, TensorData | string>([["default", trainingOptions().feature]]);
       const depths = { student: lowestDepth(student), teacher: lowestDepth(teacher) };
       for (const name of Object.keys(layer_choice)) {
         const rule = layerRules.find((rule) => rule === name);
-        if (!rule) throw new Error(`this build knows no layer rule "${name}"`);
+        if (!rule) throw new Error(`this build has no layer rule "${name}"`);
         const layers = Array.from({ length: depths.student }, (_, k) => teacherLayer(rule, k, depths)!);
-        computed.set(`layers ${name}`, list(layers));
+        computed.set(`layers ${name}`, tensorData(layers));
       }
       for (const name of Object.keys(sets)) {
-        const pairs = featurePairs(student, teacher, setNamed(name));
+        const pairs = featurePairs(student, teacher, featureSetNamed(name));
         const paths = pairs.map((pair) => pair.student);
         const [large, small] = [
           shapesAt(student, paths, full_size.latent),
           shapesAt(stored, paths, tiny.latent),
         ];
         const rows = pairs.map((p) =>
-          toldPair({ ...p, shape: [...large.get(p.student)!], tiny_shape: [...small.get(p.student)!] }),
+          describePair({ ...p, shape: [...large.get(p.student)!], tiny_shape: [...small.get(p.student)!] }),
         );
         for (const [i, row] of rows.entries()) computed.set(`${name} ${i}`, row);
-        computed.set(`${name} (count)`, one(pairs.length));
+        computed.set(`${name} (count)`, scalarData(pairs.length));
       }
       return computed;
     },
     expected: async () => {
       const { default: usual, sets, counts, layer_choice } = await read();
       const pairs = Object.entries(sets).flatMap(([name, rows]) =>
-        rows.map((row, i): [string, Wanted] => [`${name} ${i}`, text(toldPair(row))]),
+        rows.map((row, i): [string, Expectation] => [`${name} ${i}`, text(describePair(row))]),
       );
-      return new Map<string, Wanted>([
+      return new Map<string, Expectation>([
         ["default", text(usual)],
-        ...Object.entries(layer_choice).map(([name, layers]): [string, Wanted] => [
+        ...Object.entries(layer_choice).map(([name, layers]): [string, Expectation] => [
           `layers ${name}`,
-          { bound: equal, numbers: list(layers) },
+          { tolerance: equal, numbers: tensorData(layers) },
         ]),
         ...pairs,
-        ...Object.entries(counts).map(([name, n]): [string, Wanted] => [`${name} (count)`, count(n)]),
+        ...Object.entries(counts).map(([name, n]): [string, Expectation] => [`${name} (count)`, count(n)]),
       ]);
     },
   };

@@ -4,11 +4,11 @@ import { z } from "zod";
 import type { Values } from "../../src/engine/engine.js";
 import { lower } from "../../src/engine/lower.js";
 import { trainingDevice } from "../../src/train/gradient-program.js";
-import type { GoldenFile } from "../read.js";
-import type { Computed, Row } from "../row.js";
-import { type DistillFolder, json, tensorsOf, wantedTensors } from "./folder.js";
+import type { Check, Computed } from "../conformance/check.js";
+import type { GoldenFile } from "../conformance/golden-file.js";
+import { type DistillFolder, json, tensorExpectations, tensorsOf } from "./folder.js";
 import { type Case, traceCase } from "./operations.js";
-import { ofOperation } from "./tolerances.js";
+import { operationTolerance } from "./tolerances.js";
 
 const schema = z.object({
   cases: z.array(
@@ -26,7 +26,7 @@ const schema = z.object({
 type Tabled = z.infer<typeof schema>["cases"][number];
 
 /** A row per operation. */
-export async function operationRows(set: DistillFolder): Promise<Row[]> {
+export async function operationChecks(set: DistillFolder): Promise<Check[]> {
   if (!set.names.includes("ops.json")) return [];
   const { cases } = schema.parse(await json(set, "ops.json"));
   const isInput = (name: string) => !/\/(out|d_[^/]+)$/.test(name);
@@ -42,7 +42,9 @@ export async function operationRows(set: DistillFolder): Promise<Row[]> {
       compute: () => computed(op, mine, file, set),
       expected: async () =>
         new Map(
-          await wantedTensors(file, names, (name) => ofOperation(op, floors.get(name.split("/")[0]!) ?? 0)),
+          await tensorExpectations(file, names, (name) =>
+            operationTolerance(op, floors.get(name.split("/")[0]!) ?? 0),
+          ),
         ),
     };
   });

@@ -2,27 +2,27 @@
 
 import { readdir } from "node:fs/promises";
 import path from "node:path";
-import { kindOf, readText } from "../src/files/file-system.js";
-import { type JsonObject, parseJsonObject } from "../src/files/json.js";
-import { openSafetensors } from "../src/weights/safetensors-file.js";
-import type { Numbers } from "./row.js";
+import { kindOf, readText } from "../../src/files/file-system.js";
+import { type JsonObject, parseJsonObject } from "../../src/files/json.js";
+import { openSafetensors } from "../../src/weights/safetensors-file.js";
+import type { TensorData } from "./check.js";
 
-/** A safetensors file of which some tensors are inputs. Names and shapes are known at once, numbers are read when asked for. */
+/** A safetensors file of which some tensors are inputs. Names and shapes are known at once, numbers are read on demand. */
 export type GoldenFile = {
   readonly names: readonly string[];
   readonly shapes: ReadonlyMap<string, readonly number[]>;
   /** Texts in the file's header, such as seeds: inputs. */
   readonly metadata: Readonly<Record<string, string>>;
   /** An input's numbers; refuses a tensor that is an expectation. */
-  input(name: string): Promise<Numbers>;
+  input(name: string): Promise<TensorData>;
   /** An expectation's numbers: to be called when all is computed. */
-  expected(name: string): Promise<Numbers>;
+  expected(name: string): Promise<TensorData>;
 };
 
 /** Opens a file whose inputs are those that `isInput` says. */
 export async function openGolden(file: string, isInput: (name: string) => boolean): Promise<GoldenFile> {
   const opened = await openSafetensors(file);
-  const numbers = async (name: string): Promise<Numbers> => {
+  const numbers = async (name: string): Promise<TensorData> => {
     const entry = opened.tensors.get(name);
     const half = entry?.dtype === "F16" || entry?.dtype === "BF16";
     return {
@@ -35,7 +35,7 @@ export async function openGolden(file: string, isInput: (name: string) => boolea
     shapes: new Map([...opened.tensors].map(([name, { shape }]) => [name, shape])),
     metadata: opened.metadata,
     input: async (name) => {
-      if (!isInput(name)) throw new Error(`internal: ${name} is no input, and was asked for while computing`);
+      if (!isInput(name)) throw new Error(`internal: ${name} is an expectation, read while computing`);
       return numbers(name);
     },
     expected: numbers,

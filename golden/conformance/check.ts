@@ -1,15 +1,18 @@
-/** @file What a section of the conformance tool hands over: rows that compute first and open their golden data after. */
+/** @file The types of the conformance tool: a section lists checks, each computes first and opens its golden data after. */
 
-import type { Engine } from "../src/engine/engine.js";
+import type { Engine } from "../../src/engine/engine.js";
 
 /** A tensor; 64-bit integers may come as BigInt64Array or as plain numbers. */
-export type Numbers = { readonly data: ArrayLike<number> | BigInt64Array; readonly shape: readonly number[] };
+export type TensorData = {
+  readonly data: ArrayLike<number> | BigInt64Array;
+  readonly shape: readonly number[];
+};
 
-/** What this build computed, by name, in the order of computing. An Error is a refusal, a text a decision. */
-export type Computed = ReadonlyMap<string, Numbers | string | Error>;
+/** What this build computed, by name, in the order of computing. An Error is a refusal; a text is compared as it is. */
+export type Computed = ReadonlyMap<string, TensorData | string | Error>;
 
-/** How near is near enough; `tolerances.ts` has the figures. */
-export type Bound =
+/** A measure of distance and its limit; `tolerances.ts` has the figures. */
+export type Tolerance =
   | { readonly kind: "equal" }
   /** max abs difference / max abs golden */
   | { readonly kind: "relative"; readonly most: number }
@@ -29,21 +32,21 @@ export type Bound =
   | { readonly kind: "refused" }
   | { readonly kind: "notFinite" };
 
-export type Wanted = {
-  readonly bound: Bound;
-  readonly numbers?: Numbers;
+export type Expectation = {
+  readonly tolerance: Tolerance;
+  readonly numbers?: TensorData;
   /** For `equal`, in place of numbers. */
   readonly text?: string;
-  /** Places that are not compared, because Diffusers itself gives NaN or rounding noise there; the report counts them. */
+  /** Indices that are not compared, because Diffusers itself gives NaN or rounding noise there; the report counts them. */
   readonly skip?: ReadonlySet<number>;
 };
-export type Golden = ReadonlyMap<string, Wanted>;
+export type Expectations = ReadonlyMap<string, Expectation>;
 
 /** One line of the report. `expected` is called only when `compute` is done. */
-export type Row = {
+export type Check = {
   readonly name: string;
   compute(): Promise<Computed>;
-  expected(): Promise<Golden>;
+  expected(): Promise<Expectations>;
 };
 
 export type Context = {
@@ -55,24 +58,24 @@ export type Context = {
 };
 
 /** Lists what there is to compare, without computing anything. */
-export type Section = (context: Context) => Promise<Row[]>;
+export type Section = (context: Context) => Promise<Check[]>;
 
-/** The rows that `find` lists, or one that fails with the reason why it cannot. */
-export async function orFailing<R>(name: string, find: () => Promise<R[]>): Promise<(R | Row)[]> {
+/** The checks that `find` lists, or one that fails with the error of `find`. */
+export async function orFailingCheck<R>(name: string, find: () => Promise<R[]>): Promise<(R | Check)[]> {
   try {
     return await find();
   } catch (error) {
-    return [failing(name, (error as Error).message)];
+    return [failingCheck(name, (error as Error).message)];
   }
 }
 
-/** A row that fails, saying why. */
-export function failing(name: string, problem: string): Row {
-  const fail = () => Promise.reject(new Error(problem));
+/** A check that fails with this reason. */
+export function failingCheck(name: string, reason: string): Check {
+  const fail = () => Promise.reject(new Error(reason));
   return { name, compute: fail, expected: fail };
 }
 
-export const list = (data: Numbers["data"], ...shape: number[]): Numbers => ({
+export const tensorData = (data: TensorData["data"], ...shape: number[]): TensorData => ({
   data,
   shape: shape.length > 0 ? shape : [data.length],
 });

@@ -4,10 +4,10 @@ import { z } from "zod";
 import { emaDecay } from "../../src/train/ema.js";
 import { learningRate, type RateOptions, rateSchedules } from "../../src/train/lr-schedule.js";
 import { AdamW, type OptimizerState } from "../../src/train/optimizer.js";
-import { follow } from "./average.js";
 import { camelCased } from "./folder.js";
-import { feeds, type Nets, type Student } from "./networks.js";
-import { setNamed } from "./student.js";
+import { updateAverage } from "./moving-average.js";
+import { type DistillationNetworks, programInputs, type Student } from "./networks.js";
+import { featureSetNamed } from "./student-checks.js";
 
 /** `floor` is PyTorch's own distance between float32 and float64. */
 const number = z.looseObject({ value: z.number(), floor: z.number().optional() });
@@ -62,7 +62,7 @@ export type Logged = {
   readonly totals: readonly number[];
   readonly rate: number;
   readonly norm: number;
-  /** After clipping and division, as it stands in the first moment. */
+  /** After clipping and division, as the first moment uses it. */
   readonly used: Float32Array;
   /** The weights after it. */
   readonly weights: Float32Array;
@@ -76,12 +76,12 @@ export type Trained = {
   readonly averages: ReadonlyMap<string, Float32Array>;
 };
 
-/** The variant's updates. What it is told by its name: the feature set, and the schedule where it has a warm-up. */
+/** The variant's updates. Its name gives the feature set, and the schedule where it has a warm-up. */
 export async function trained(
   name: string,
   golden: TrainJson,
   student: Student,
-  all: Nets,
+  all: DistillationNetworks,
 ): Promise<Trained> {
   const variant = golden.variants.get(name)!;
   const { lr, beta1, beta2, eps, weight_decay } = golden.optimizer;
@@ -114,7 +114,7 @@ export async function trained(
     });
     for (const [setting, average] of averages) {
       const options = camelCased(golden.ema.settings[setting]!);
-      await follow(optimizer, average, state.weights, emaDecay(i + 1, options));
+      await updateAverage(optimizer, average, state.weights, emaDecay(i + 1, options));
     }
     const used = state.mean.map((m, j) => (m - beta1 * before[j]!) / (1 - beta1));
     log.push({ terms, totals, rate, norm, used, weights: state.weights.slice() });
@@ -122,7 +122,7 @@ export async function trained(
   return { log, initial, state, averages };
 }
 
-type Parts = { student: Student; all: Nets; optimizer: AdamW };
+type Parts = { student: Student; all: DistillationNetworks; optimizer: AdamW };
 
 /** Gradients of the micro-batches added up, and the means of their losses. */
 async function accumulated(
@@ -137,9 +137,9 @@ async function accumulated(
   const totals: number[] = [];
   for (const [i, name] of batches.entries()) {
     const batch = await all.batch(String(name));
-    const { program, wanted } = await student.step(setNamed(set), batch.size);
+    const { program, inputNames: expected } = await student.step(featureSetNamed(set), batch.size);
     const into = i === 0 ? sum : new Float32Array(weights.length);
-    const given = feeds(wanted, batch, await all.taught(String(name)), { schedule });
+    const given = programInputs(expected, batch, await all.teacherResults(String(name)), { schedule });
     const results = await program.run(weights, given, into);
     if (i > 0) optimizer.accumulate(sum, into);
     for (const term of ["task", "out", "feat", "total"])
@@ -154,6 +154,6 @@ const setOf = (name: string, { features }: TrainJson) => /^features_(.+)_only$/.
 function ratesOf(name: string, { warmup, total }: Variant, learningRate: number): RateOptions {
   if (warmup === undefined) return { learningRate };
   const schedule = rateSchedules.find((schedule) => name.startsWith(`${schedule}_warmup`));
-  if (!schedule) throw new Error(`this build knows no learning rate schedule for "${name}"`);
+  if (!schedule) throw new Error(`this build has no learning rate schedule for "${name}"`);
   return { schedule, learningRate, warmupSteps: warmup, ...(total !== undefined && { totalSteps: total }) };
 }
