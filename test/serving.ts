@@ -1,6 +1,7 @@
 /** @file A server with the tiny model for tests: as a function, or on a socket. */
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
+import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { defaultLimits } from "../src/jobs/limits.js";
 import { type EmbeddedOptions, embeddedQueue } from "../src/jobs/memory-queue.js";
 import {
@@ -100,11 +101,9 @@ export const quick = { prompt: "a red bicycle", width: 64, height: 64, steps: 2,
 
 export type SentEvent = { event: string; data: unknown; id: string | undefined };
 
-/** The server-sent events of an answer. */
+/** The server-sent events of a response, read to its end. */
 export async function eventsOf(response: Response): Promise<SentEvent[]> {
-  const blocks = (await response.text()).split("\n\n").filter((block) => block.startsWith("event:"));
-  return blocks.map((block) => {
-    const line = (name: string) => new RegExp(`^${name}: (.*)$`, "m").exec(block)?.[1];
-    return { event: line("event")!, data: JSON.parse(line("data")!), id: line("id") };
-  });
+  const messages: EventSourceMessage[] = [];
+  createParser({ onEvent: (message) => messages.push(message) }).feed(await response.text());
+  return messages.map(({ event = "message", data, id }) => ({ event, data: JSON.parse(data), id }));
 }

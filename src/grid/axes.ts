@@ -4,10 +4,7 @@
  */
 
 import { InvalidRequest, listed } from "../errors.js";
-import { valuesOf } from "./values.js";
-
-export const axisKinds = ["prompt", "seed", "steps", "guidanceScale", "scheduler"] as const;
-export type AxisKind = (typeof axisKinds)[number];
+import { type AxisKind, axisKinds, valuesOf } from "./values.js";
 
 /** Values as they were written, so that labels read like what was asked for. */
 export type Axis = { kind: AxisKind; values: readonly string[] };

@@ -1,7 +1,10 @@
-/** @file The values of an axis as a user writes them: `1,2,3`, `1-4`, `4-20+4`, `red,"blue, dark"`. Pure. */
+/** @file The settings that can vary in a grid, and lists of their values as users write them: `1,2,3`, `1-4`, `4-20+4`, `red,"blue, dark"`. */
 
 import { InvalidRequest } from "../errors.js";
-import type { AxisKind } from "./axes.js";
+
+export const axisKinds = ["prompt", "seed", "steps", "guidanceScale", "scheduler"] as const;
+/** A setting that can vary along an axis. */
+export type AxisKind = (typeof axisKinds)[number];
 
 /** One of each value, in order; InvalidRequest says what is wrong with one. */
 export function valuesOf(field: string, kind: AxisKind, text: string): string[] {

@@ -1,8 +1,9 @@
-/** @file Server-sent events by `fetch`, which, unlike EventSource, can send a key. Connects again when it is cut off. */
+/** @file Server-sent events by `fetch`, which, unlike EventSource, can send an API key. Reconnects when it is cut off. */
 
+import { type EventSourceMessage, EventSourceParserStream } from "eventsource-parser/stream";
 import type { GoneEvent, ImageEvent, Job, PreviewEvent, StepEvent } from "../../src/jobs/schemas.js";
 
-/** What the server tells, and whether it can be heard. */
+/** The events of the server, and the loss and restoration of the connection. */
 export type ServerEvent =
   | { type: "state"; data: Job }
   | { type: "step"; data: StepEvent }
@@ -14,10 +15,10 @@ export type ServerEvent =
 
 type Connect = (lastId: string | undefined) => Promise<Response>;
 
-const kinds = ["state", "step", "preview", "image", "gone"] as const;
-const pauseMilliseconds = 2000;
+const types = ["state", "step", "preview", "image", "gone"] as const;
+const retryMs = 2000;
 
-/** Ends when the server ends it (a last event called "end", or no content), or when the signal fires. */
+/** Ends after an event with id "end", at a response without content or with an error of the client, or by the signal. */
 export async function* serverEvents(connect: Connect, signal: AbortSignal): AsyncGenerator<ServerEvent> {
   let lastId: string | undefined;
   let lost = false;
@@ -30,51 +31,33 @@ export async function* serverEvents(connect: Connect, signal: AbortSignal): Asyn
       lost = false;
       for await (const { id, event, data } of messages(response.body)) {
         if (id !== undefined) lastId = id;
-        const type = kinds.find((kind) => kind === event);
+        const type = types.find((known) => known === event);
         if (type) yield { type, data: JSON.parse(data) } as ServerEvent;
       }
     }
     if (signal.aborted || lastId === "end") return;
     if (!lost) yield { type: "lost" };
     lost = true;
-    await pause(pauseMilliseconds, signal);
+    await pause(retryMs, signal);
   }
 }
 
-export type EventMessage = { id: string | undefined; event: string; data: string };
-
-/** The messages of a stream, by HTML's grammar of event streams; a broken connection ends it. */
-export async function* messages(body: ReadableStream<Uint8Array>): AsyncGenerator<EventMessage> {
-  const reader = body.getReader();
-  const decoder = new TextDecoder();
-  let rest = "";
+/** The messages of an event stream. A broken connection ends them like a closed one. */
+async function* messages(body: ReadableStream<Uint8Array<ArrayBuffer>>): AsyncGenerator<EventSourceMessage> {
+  const parsed = body.pipeThrough(new TextDecoderStream()).pipeThrough(new EventSourceParserStream());
+  const reader = parsed.getReader();
   try {
     for (;;) {
       const { value, done } = await reader.read().catch(() => ({ value: undefined, done: true }) as const);
-      rest += decoder.decode(value, { stream: !done });
-      const blocks = rest.split(/\r\n\r\n|\n\n|\r\r/);
-      rest = blocks.pop()!;
-      for (const block of blocks) yield message(block);
       if (done) return;
+      yield value;
     }
   } finally {
     void reader.cancel().catch(() => {});
   }
 }
 
-function message(block: string): EventMessage {
-  const found: EventMessage = { id: undefined, event: "message", data: "" };
-  const lines: string[] = [];
-  for (const line of block.split(/\r\n|\n|\r/)) {
-    const [, name, value = ""] = /^([^:]*)(?:: ?(.*))?$/.exec(line) ?? [];
-    if (name === "data") lines.push(value);
-    else if (name === "event") found.event = value;
-    else if (name === "id") found.id = value;
-  }
-  return { ...found, data: lines.join("\n") };
-}
-
-/** Ends sooner when the signal fires. */
+/** Resolves after this time, or when the signal fires. */
 export function pause(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
