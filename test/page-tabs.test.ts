@@ -1,27 +1,13 @@
-/** @file The page with more jobs than a browser has connections, in one tab and in several. */
+/** @file Tests of the page with more jobs than a browser has connections, in one tab and in several. */
 
-import type { Browser, Page } from "playwright-core";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { Page } from "playwright-core";
+import { describe, expect, it } from "vitest";
 import type { JobList } from "../src/jobs/schemas.js";
-import { type Serving, serveModels } from "../src/server/server.js";
-import { openBrowser, visit } from "./browser.js";
-import { tinyModel } from "./serving.js";
+import { setUpPage } from "./page-setup.js";
 
-let browser: Browser;
-let server: Serving;
+const site = setUpPage({ limits: { steps: 900 } });
 
-beforeAll(async () => {
-  [browser, server] = await Promise.all([
-    openBrowser(),
-    serveModels({ models: [tinyModel], port: 0, threads: 1, limits: { steps: 900 } }),
-  ]);
-});
-afterAll(async () => {
-  await browser?.close();
-  await server?.close(0);
-});
-
-const jobs = async () => ((await (await fetch(`${server.url}/api/jobs`)).json()) as JobList).jobs;
+const jobs = async () => (await site.api<JobList>("/api/jobs")).jobs;
 const unfinished = async () =>
   (await jobs()).filter(({ state }) => state === "queued" || state === "running").length;
 
@@ -33,14 +19,14 @@ async function press(page: Page, times: number, prompt: string, steps: number): 
 
 async function anotherTab(page: Page): Promise<Page> {
   const other = await page.context().newPage();
-  await other.goto(server.url);
+  await other.goto(site.server.url);
   await other.waitForSelector("form");
   return other;
 }
 
 describe("nine jobs", () => {
   it("are sent, followed and kept in each of two tabs, over one stream each", async () => {
-    const { page, complaints, close } = await visit(browser, server.url);
+    const page = await site.open();
     let streams = 0;
     page.on("request", (request) => void (streams += request.url().includes("/api/events") ? 1 : 0));
     page.on("requestfailed", (request) => void (streams -= request.url().includes("/api/events") ? 1 : 0));
@@ -57,12 +43,10 @@ describe("nine jobs", () => {
       expect(await tab.locator(".thumb").count()).toBe(9);
     }
     await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
-    await close();
-    expect(complaints).toEqual([]);
   });
 
-  it("are cancelled at once, and another tab's go on", async () => {
-    const { page, complaints, close } = await visit(browser, server.url);
+  it("are cancelled together, without those of another tab", async () => {
+    const page = await site.open();
     await press(page, 9, "a cat", 900);
     await page.waitForSelector("text=Cancel all 9");
     const other = await anotherTab(page);
@@ -74,44 +58,39 @@ describe("nine jobs", () => {
     await page.waitForSelector(".generating", { state: "detached" });
     expect(await other.locator(".thumb").count()).toBe(1);
     await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
-    await close();
-    expect(complaints).toEqual([]);
   });
 
-  it("in each of eight tabs leave a connection for a ninth, since those that nobody sees ask now and then", async () => {
-    const { page, complaints, close } = await visit(browser, server.url);
+  it("in each of eight hidden tabs leave a connection for a ninth, since hidden tabs poll", async () => {
+    const page = await site.open();
     const context = page.context();
     await context.addInitScript(
-      'Object.defineProperty(document, "hidden", { get: () => globalThis.unseen === true })',
+      'Object.defineProperty(document, "hidden", { get: () => globalThis.tabHidden === true })',
     );
     const tabs: Page[] = [];
     for (let i = 0; i < 8; i++) {
       const tab = await anotherTab(page);
       await press(tab, 2, `tab ${i}`, 900);
       await tab.waitForSelector(".generating >> text=Cancel all 2");
-      await tab.evaluate('unseen = true; document.dispatchEvent(new Event("visibilitychange"))');
+      await tab.evaluate('tabHidden = true; document.dispatchEvent(new Event("visibilitychange"))');
       tabs.push(tab);
     }
     const ninth = await anotherTab(page);
-    for (const { id } of await jobs()) await fetch(`${server.url}/api/jobs/${id}`, { method: "DELETE" });
+    for (const { id } of await jobs()) await fetch(`${site.server.url}/api/jobs/${id}`, { method: "DELETE" });
     for (const tab of tabs) await tab.waitForSelector(".generating", { state: "detached" });
     await press(ninth, 1, "a dog", 2);
     await ninth.waitForSelector(".thumb");
-    await close();
-    expect(complaints).toEqual([]);
   });
 
-  it("that a closed tab left are followed by the next one", async () => {
-    const { page, close } = await visit(browser, server.url);
+  it("of a closed tab are followed by the next one", async () => {
+    const page = await site.open();
     const other = await anotherTab(page);
     await press(page, 9, "a cat", 900);
-    const taken = () => page.evaluate('JSON.parse(localStorage.getItem("koala.generating") ?? "[]").length');
-    await expect.poll(taken, { timeout: 15_000 }).toBe(9);
+    const stored = () => page.evaluate('JSON.parse(localStorage.getItem("koala.generating") ?? "[]").length');
+    await expect.poll(stored, { timeout: 15_000 }).toBe(9);
     await page.close();
     await other.reload();
     await other.click("text=Cancel all 9");
     await other.waitForSelector(".generating", { state: "detached" });
     await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
-    await close();
   });
 });
