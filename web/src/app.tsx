@@ -1,43 +1,33 @@
-/** @file The page: its head, the form at the side, and the view beside it. */
+/** @file The whole page: header, form, the view beside it, dialogs and messages. */
 
-import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import { Compare } from "./compare.js";
-import { ask, Starting, start } from "./connecting.js";
+import { ConnectionStatus, connect, connection } from "./connecting.js";
 import { dragging, onDrop } from "./drop.js";
 import { Form } from "./form.js";
 import { openGallery, select, selectedId } from "./gallery.js";
 import { Gallery } from "./gallery-view.js";
 import { GridAxes } from "./grid-axes.js";
 import { GridView } from "./grid-view.js";
-import { generateGrid, gridRunning, openLatestGrid, stopGrid } from "./grids.js";
-import { Icon } from "./icon.js";
+import { gridRunning, openLatestGrid, stopGrid } from "./grids.js";
 import { MaskEditor } from "./mask-editor.js";
 import { Messages } from "./messages-view.js";
-import { Stage } from "./preview.js";
-import { cancel, generateNow, takeUp, tasks } from "./tasks.js";
-import { setTheme, type Theme, theme, themes } from "./theme.js";
+import { Preview } from "./preview.js";
+import { cancel, resumeTasks, tasks } from "./tasks.js";
+import { ThemeButton } from "./theme-button.js";
+import { generate, updateView, view } from "./view.js";
 
-export type View = "generate" | "grid";
-
-const viewNow = (): View => (location.hash === "#grid" ? "grid" : "generate");
-export const view = signal<View>(viewNow());
-
-async function begin(): Promise<void> {
-  if (!(await ask())) return;
+async function start(): Promise<void> {
+  if (!(await connect())) return;
   await Promise.all([openGallery(), openLatestGrid()]);
-  await takeUp();
+  await resumeTasks();
 }
-
-/** Generates what the view is about. */
-export const go = (): void =>
-  void (view.value === "grid" ? gridRunning.value || generateGrid() : generateNow());
 
 function onKey(event: KeyboardEvent): void {
   if (document.querySelector("dialog[open]")) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     event.preventDefault();
-    go();
+    generate();
   } else if (event.key === "Escape" && view.value === "grid" && gridRunning.value) stopGrid();
   else if (event.key === "Escape" && tasks.value.length > 0) cancel();
   else if (event.key === "Escape" && selectedId.value !== undefined) void select(undefined);
@@ -45,30 +35,22 @@ function onKey(event: KeyboardEvent): void {
 
 export function App() {
   useEffect(() => {
-    void begin();
-    const onHash = () => (view.value = viewNow());
-    addEventListener("hashchange", onHash);
-    addEventListener("keydown", onKey);
-    addEventListener("dragover", onDrop);
-    addEventListener("dragleave", onDrop);
-    addEventListener("drop", onDrop);
-    return () => {
-      removeEventListener("hashchange", onHash);
-      removeEventListener("keydown", onKey);
-      removeEventListener("dragover", onDrop);
-      removeEventListener("dragleave", onDrop);
-      removeEventListener("drop", onDrop);
-    };
+    void start();
+    const controller = new AbortController();
+    const { signal } = controller;
+    addEventListener("hashchange", updateView, { signal });
+    addEventListener("keydown", onKey, { signal });
+    for (const type of ["dragover", "dragleave", "drop"] as const) addEventListener(type, onDrop, { signal });
+    return () => controller.abort();
   }, []);
   return (
     <>
-      <Head />
+      <Header />
       <main class={`view ${view.value}${dragging.value ? " dragging" : ""}`}>
-        {start.value.state === "ready" ? <Ready /> : <Starting again={() => void begin()} />}
+        {connection.value.state === "ready" ? <Ready /> : <ConnectionStatus retry={() => void start()} />}
       </main>
-      <footer class="foot quiet">
-        Images from such models are inventions: they are not made for, and must not pass as, true depictions
-        of people or events.
+      <footer class="page-footer quiet">
+        Generated images are not real. Do not present them as true depictions of people or events.
       </footer>
       <Messages />
     </>
@@ -87,7 +69,7 @@ function Ready() {
           <GridView />
         ) : (
           <>
-            <Stage />
+            <Preview />
             <Gallery />
           </>
         )}
@@ -98,14 +80,14 @@ function Ready() {
   );
 }
 
-function Head() {
+function Header() {
   return (
-    <header class="head">
+    <header class="page-header">
       <h1>
         <img src="/icon.svg" alt="" width="28" height="28" /> Koala
       </h1>
       <nav aria-label="Views">
-        <a href="#process" aria-current={view.value === "generate" ? "page" : undefined}>
+        <a href="#generate" aria-current={view.value === "generate" ? "page" : undefined}>
           Generate
         </a>
         <a href="#grid" aria-current={view.value === "grid" ? "page" : undefined}>
@@ -114,19 +96,5 @@ function Head() {
       </nav>
       <ThemeButton />
     </header>
-  );
-}
-
-const themeNames: Readonly<Record<Theme, string>> = { system: "as the system", light: "light", dark: "dark" };
-const themeIcons = { system: "contrast", light: "sun", dark: "moon" } as const;
-
-function ThemeButton() {
-  const now = theme.value;
-  const next = themes[(themes.indexOf(now) + 1) % themes.length]!;
-  const label = `Colours: ${themeNames[now]}. Change to ${themeNames[next]}.`;
-  return (
-    <button type="button" class="icon" aria-label={label} title={label} onClick={() => setTheme(next)}>
-      <Icon name={themeIcons[now]} />
-    </button>
   );
 }

@@ -1,12 +1,12 @@
 /**
- * @file What the page needs of whoever generates. Today that is this server (`http-backend.ts`); one that generates in the
- * tab itself can take its place.
+ * @file The interface through which the page generates images. `http-backend.ts` implements it with the server; a
+ * backend that generates in the browser can implement it too.
  */
 
 import type { GenerationRequest, GenerationSettings, ModelList } from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
-/** A finished image: `seed` generates this one alone again; `warnings` say what of the request was cut or changed. */
+/** A finished image. `seed` alone generates it again; `warnings` say what of the request was cut or changed. */
 export type FinishedImage = {
   index: number;
   seed: string;
@@ -17,53 +17,54 @@ export type FinishedImage = {
 };
 
 export type GenerationEvent =
-  /** It was taken; `id` can be followed again after a reload. */
+  /** The backend has accepted the request; `id` can be followed again after a reload. */
   | { type: "accepted"; id: string; settings: GenerationSettings }
   | { type: "queued"; position: number | null }
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   | { type: "preview"; index: number; url: string }
   | { type: "image"; image: FinishedImage }
-  /** The way to the backend is interrupted, or is there again. */
+  /** The connection to the backend was lost, or is restored. */
   | { type: "connection"; lost: boolean };
 
 export interface Backend {
-  /** Which models there are, and what may be asked for. */
+  /** The models and their limits. */
   models(): Promise<ModelList>;
-  /** How many tokens each of the texts is to a model. */
+  /** The number of tokens of each text, by a model's tokenizers. */
   countTokens(model: string, texts: readonly string[], signal: AbortSignal): Promise<readonly TokenCount[]>;
   /**
-   * Generates. Ends when all images were given; throws PaintFailure when it cannot be generated, and Stopped when
-   * `signal` fired, which also stops the backend.
+   * Generates; ends after the last image. Throws a GenerationFailure if it fails. When `signal` fires, the backend is
+   * stopped too and GenerationCancelled is thrown.
    */
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
-  /** The same for what an earlier page began; ends at once where nobody knows it any more. */
+  /** The same events for a job of an earlier page; ends at once if the job is not known. */
   follow(id: string, signal: AbortSignal): AsyncIterable<GenerationEvent>;
 }
 
-/** Says what is wrong and what to do; `field` is the setting at fault. */
+/** The message says what is wrong and what to do; `field` is the setting at fault. */
 export class GenerationFailure extends Error {
-  override name = "PaintFailure" as const;
+  override name: string = "GenerationFailure";
   readonly field: string | undefined;
-  /** In so many seconds it may go better. */
-  readonly retryAfter: number | undefined;
 
-  constructor(message: string, { field, retryAfter }: { field?: string; retryAfter?: number } = {}) {
+  constructor(message: string, field?: string) {
     super(message);
     this.field = field;
-    this.retryAfter = retryAfter;
   }
 }
 
-export class Stopped extends Error {
-  override name = "Stopped" as const;
+export class GenerationCancelled extends Error {
+  override name = "GenerationCancelled" as const;
 }
 
-/** The backend is someone's own: it wants to be told a key, or another one. */
-export class KeyNeeded extends GenerationFailure {
+/** The server requires an API key, or another one than was given. */
+export class KeyRequired extends GenerationFailure {
+  override name = "KeyRequired" as const;
+
   constructor() {
-    super("This server asks for a key. Open the page again and give it.");
+    super("This server requires an API key. Reload the page and enter it.");
   }
 }
 
-/** Nobody answers; what was begun may go on. */
-export class ServerUnreachable extends GenerationFailure {}
+/** The server does not answer; a job that it accepted may go on. */
+export class ServerUnreachable extends GenerationFailure {
+  override name = "ServerUnreachable" as const;
+}

@@ -1,26 +1,26 @@
-/** @file Images side by side, with what differs between their settings. */
+/** @file The dialog that compares images side by side and marks the settings in which they differ. */
 
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import type { SavedImage } from "./database.js";
 import { Dialog } from "./dialog.js";
-import { differing, rowsOf } from "./differing.js";
 import { compared, filesOf, images } from "./gallery.js";
 import { urlOf } from "./images.js";
+import { differingSettings, settingRows } from "./setting-rows.js";
 
 export const comparing = signal(false);
 
 export function Compare() {
-  const chosen = compared.value.flatMap((id) => images.value.find((image) => image.id === id) ?? []);
+  const shown = compared.value.flatMap((id) => images.value.find((image) => image.id === id) ?? []);
   return (
     <Dialog open={comparing} title="Side by side" class="compare">
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and the keyboard must reach it */}
       <section class="columns" tabIndex={0} aria-label="The compared images">
-        {chosen.map((image) => (
+        {shown.map((image) => (
           <Column
             key={image.id}
             image={image}
-            differing={differing(chosen.map(({ settings }) => settings))}
+            differing={differingSettings(shown.map(({ settings }) => settings))}
           />
         ))}
       </section>
@@ -28,7 +28,7 @@ export function Compare() {
   );
 }
 
-function Column({ image, differing: different }: { image: SavedImage; differing: Set<string> }) {
+function Column({ image, differing }: { image: SavedImage; differing: ReadonlySet<string> }) {
   const { id, settings, thumbnail, width, height } = image;
   const [file, setFile] = useState<Blob>(thumbnail);
   useEffect(() => {
@@ -39,10 +39,10 @@ function Column({ image, differing: different }: { image: SavedImage; differing:
       <img src={urlOf(file)} width={width} height={height} alt={settings.prompt} />
       <figcaption>
         <dl class="facts">
-          {[["Prompt", settings.prompt] as const, ...rowsOf(settings)].map(([name, value]) => (
-            <div key={name} class={different.has(name) ? "differs" : undefined}>
+          {[["Prompt", settings.prompt] as const, ...settingRows(settings)].map(([name, value]) => (
+            <div key={name} class={differing.has(name) ? "differs" : undefined}>
               <dt>{name}</dt>
-              <dd>{different.has(name) ? <mark>{value}</mark> : value}</dd>
+              <dd>{differing.has(name) ? <mark>{value}</mark> : value}</dd>
             </div>
           ))}
         </dl>

@@ -1,54 +1,55 @@
-/** @file Before the page can be used: asking the server for its models, and the visitor for its key. */
+/** @file The connection to the server: its models are fetched first, and an API key is asked for if it requires one. */
 
 import { signal } from "@preact/signals";
-import { KeyNeeded } from "./backend.js";
+import { KeyRequired } from "./backend.js";
 import { key, setKey } from "./key.js";
-import { startSettings } from "./settings.js";
+import { initSettings } from "./settings.js";
 import { backend } from "./this-server.js";
 
-type Start = { state: "loading" | "ready" | "key" } | { state: "failed"; message: string };
-export const start = signal<Start>({ state: "loading" });
+type ConnectionState = { state: "loading" | "ready" | "key" } | { state: "failed"; message: string };
+export const connection = signal<ConnectionState>({ state: "loading" });
 
-/** Whether the page can be used now. */
-export async function ask(): Promise<boolean> {
-  start.value = { state: "loading" };
+/** Fetches the models. Returns whether the page can be used now. */
+export async function connect(): Promise<boolean> {
+  connection.value = { state: "loading" };
   try {
-    startSettings(await backend.models());
-    start.value = { state: "ready" };
+    initSettings(await backend.models());
+    connection.value = { state: "ready" };
     return true;
   } catch (error) {
-    if (error instanceof KeyNeeded) start.value = { state: "key" };
-    else start.value = { state: "failed", message: error instanceof Error ? error.message : String(error) };
+    if (error instanceof KeyRequired) connection.value = { state: "key" };
+    else
+      connection.value = { state: "failed", message: error instanceof Error ? error.message : String(error) };
     return false;
   }
 }
 
-export function Starting({ again }: { again: () => void }) {
-  const { value } = start;
-  if (value.state === "key") return <KeyForm again={again} />;
-  if (value.state !== "failed") return <p class="starting quiet">Asking the server what it can generate…</p>;
+export function ConnectionStatus({ retry }: { retry: () => void }) {
+  const { value } = connection;
+  if (value.state === "key") return <KeyForm retry={retry} />;
+  if (value.state !== "failed") return <p class="connecting quiet">Connecting to the server…</p>;
   return (
-    <div class="starting" role="alert">
+    <div class="connecting" role="alert">
       <p>{value.message}</p>
-      <button type="button" class="primary" onClick={again}>
+      <button type="button" class="primary" onClick={retry}>
         Try again
       </button>
     </div>
   );
 }
 
-function KeyForm({ again }: { again: () => void }) {
-  const refused = key.value !== undefined;
+function KeyForm({ retry }: { retry: () => void }) {
+  const rejected = key.value !== undefined;
   const onSubmit = (event: SubmitEvent) => {
     event.preventDefault();
     const given = new FormData(event.currentTarget as HTMLFormElement).get("key");
     setKey(typeof given === "string" ? given : "");
-    again();
+    retry();
   };
   return (
-    <form class="starting key" onSubmit={onSubmit}>
+    <form class="connecting key" onSubmit={onSubmit}>
       <div class="field">
-        <label for="key">The key of this server</label>
+        <label for="key">API key</label>
         <input
           id="key"
           name="key"
@@ -57,14 +58,14 @@ function KeyForm({ again }: { again: () => void }) {
           required
           aria-describedby="key-hint"
         />
-        <p id="key-hint" class={refused ? "hint problem" : "hint"} role={refused ? "alert" : undefined}>
-          {refused
-            ? "That is another key. Whoever started the server knows it."
-            : "It was given to koala serve as --api-key. It is kept until this tab is closed."}
+        <p id="key-hint" class={rejected ? "hint problem" : "hint"} role={rejected ? "alert" : undefined}>
+          {rejected
+            ? "The server does not accept this key. Ask the person who runs the server."
+            : "This server was started with koala serve --api-key. The key is kept until this tab is closed."}
         </p>
       </div>
       <button type="submit" class="primary">
-        Go on
+        Connect
       </button>
     </form>
   );

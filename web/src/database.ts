@@ -1,4 +1,4 @@
-/** @file What the page keeps in IndexedDB: images with their settings, their files, and grids. */
+/** @file The IndexedDB database of the gallery: images with their settings, their files, and grids. */
 
 import { type DBSchema, type IDBPDatabase, openDB } from "idb";
 import type { Axes } from "../../src/grid/axes.js";
@@ -9,16 +9,16 @@ export type SavedImage = {
   id: string;
   /** Milliseconds since 1970. */
   createdAt: number;
-  /** Its own seed and a count of 1, so that they generate this image alone. */
+  /** With the image's own seed and a count of 1: they generate this image alone. */
   settings: GenerationSettings;
   width: number;
   height: number;
   thumbnail: Blob;
-  /** What of its request was cut, changed or had no effect; absent where nothing was. */
+  /** What of the request was cut, changed or had no effect; absent if nothing was. */
   warnings?: readonly string[];
 };
 
-/** The image itself, and what it began with. */
+/** The image itself, and the init image and mask that it was generated from. */
 export type SavedFiles = { id: string; file: Blob; image?: Blob; mask?: Blob };
 
 export type SavedCell = { file: Blob; settings: GenerationSettings; warnings?: readonly string[] };
@@ -28,7 +28,7 @@ export type SavedGrid = {
   createdAt: number;
   base: GenerationRequest;
   axes: Axes;
-  /** Row by row; null where nothing was generated yet. */
+  /** Row by row; null until generated. */
   cells: (SavedCell | null)[];
 };
 

@@ -1,4 +1,4 @@
-/** @file A dialog over the page: the browser's own, which keeps the focus inside and closes by Escape. */
+/** @file A modal dialog: the browser's `<dialog>`, which keeps the focus inside and closes on Escape. */
 
 import type { Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
@@ -7,7 +7,7 @@ import { Icon } from "./icon.js";
 
 type Props = { open: Signal<boolean>; title: string; class: string; children: ComponentChildren };
 
-/** Its children are made when it opens and gone when it is closed. */
+/** The children are mounted only while it is open. */
 export function Dialog({ open, title, class: kind, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const shown = open.value;

@@ -1,9 +1,9 @@
-/** @file Images dropped on the page: over the beginning they begin a generation, anywhere else their settings are read. */
+/** @file Image files dropped on the page: on the image-to-image fields they become the init image, elsewhere their settings are read. */
 
 import { signal } from "@preact/signals";
-import { say } from "./messages.js";
-import { readingOf } from "./read-settings.js";
-import { startFrom, useSettings } from "./settings.js";
+import { showMessage } from "./messages.js";
+import { readImageSettings } from "./read-settings.js";
+import { applySettings, setInitImage } from "./settings.js";
 
 /** Whether a file is held over the page. */
 export const dragging = signal(false);
@@ -15,26 +15,32 @@ export function onDrop(event: DragEvent): void {
   dragging.value = event.type === "dragover";
   if (event.type !== "drop") return;
   const [file] = event.dataTransfer.files;
-  const toStart = event.target instanceof Element && event.target.closest(".start") !== null;
-  if (file) void (toStart ? beginWith(file) : readSettings(file));
+  const asInitImage = event.target instanceof Element && event.target.closest(".init-image") !== null;
+  if (file) void (asInitImage ? chooseInitImage(file) : readSettings(file));
 }
 
-export async function beginWith(file: File): Promise<void> {
-  if (await startFrom(file)) return;
-  say("error", `${file.name} is no image that this browser reads. Take a PNG, JPEG or WebP.`);
+export async function chooseInitImage(file: File): Promise<void> {
+  if (await setInitImage(file)) return;
+  showMessage(
+    "error",
+    `${file.name} is not an image that this browser can read. Choose a PNG, JPEG or WebP file.`,
+  );
 }
 
-/** Fills the form from an image file, or offers to begin with it. */
+/** Fills the form with the settings in an image file, or offers the image as init image. */
 export async function readSettings(file: File): Promise<void> {
-  const reading = await readingOf(new Uint8Array(await file.arrayBuffer()));
+  const reading = await readImageSettings(new Uint8Array(await file.arrayBuffer()));
   if ("problem" in reading) {
     const text = `${file.name} ${reading.problem}.`;
-    say("error", text, { label: "Begin with it", act: () => beginWith(file) });
+    showMessage("error", text, { label: "Start from this image", act: () => chooseInitImage(file) });
     return;
   }
   const { settings } = reading;
-  const missing = useSettings(settings) ?? `The settings of ${file.name} were taken over.`;
-  say("note", [missing, ...(settings.notes ?? [])].join(" "));
+  const missing = applySettings(settings) ?? `The settings of ${file.name} were applied.`;
+  showMessage("note", [missing, ...(settings.notes ?? [])].join(" "));
   if (settings.strength !== undefined)
-    say("note", `${file.name} began with an image. Choose that one as well.`);
+    showMessage(
+      "note",
+      `${file.name} was generated from another image. To repeat it, choose that image too.`,
+    );
 }

@@ -1,4 +1,4 @@
-/** @file Times as people tell them. */
+/** @file Durations as text. */
 
 /** 75 -> "1 min 15 s" */
 export function duration(seconds: number): string {

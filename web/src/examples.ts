@@ -1,17 +1,17 @@
-/** @file Prompts to begin with: of words that the model knows, where it knows few. */
+/** @file Example prompts; for a model with a vocabulary, made of its words. */
 
 import type { Words } from "../../src/pipeline/vocabulary.js";
-import { phraseOf } from "./join-words.js";
+import { phraseOf } from "./prompt-words.js";
 
-const ofAnyWords = [
+const genericExamples = [
   "a red bicycle beside a yellow wall",
   "a koala asleep in a eucalyptus tree, watercolour",
   "a lighthouse in a storm, oil painting",
 ];
 
-/** Three that have little in common, of pairs of noun and style that training saw. */
+/** Three different ones, of pairs of noun and style that are in the training data. */
 export function examplesOf(words: Words | undefined): readonly string[] {
-  if (!words || words.nouns.length === 0) return ofAnyWords;
+  if (!words || words.nouns.length === 0) return genericExamples;
   const { nouns, styles, backgrounds, heldOut } = words;
   return [0, 1, 2].map((i) => {
     const noun = nouns[Math.floor((i * nouns.length) / 3)]!;

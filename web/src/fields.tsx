@@ -1,4 +1,4 @@
-/** @file The kinds of fields that the forms are made of. */
+/** @file Form fields for numbers and choices, and the message of a problem. */
 
 import type { Signal } from "@preact/signals";
 import type { ComponentChildren } from "preact";
@@ -10,13 +10,12 @@ export type NumberFieldProps = {
   min: number;
   max: number;
   step: number;
-  /** Draws a slider below that goes this far. */
+  /** Adds a slider from `min` to this value. */
   slider?: number;
   hint?: string;
   invalid?: boolean | undefined;
 };
 
-/** A number by keyboard, and by a slider where that helps. */
 export function NumberField({ id, label, value, min, max, step, slider, hint, invalid }: NumberFieldProps) {
   const set = (text: string) => {
     const number = Number(text);

@@ -1,4 +1,4 @@
-/** @file A button that chooses a file, for those who cannot drop one. */
+/** @file A button that opens the file chooser. */
 
 import { Icon, type IconName } from "./icon.js";
 
@@ -15,7 +15,7 @@ export function FileButton({ id, icon, label, accept, onFile }: Props) {
         onChange={({ currentTarget }) => {
           const file = currentTarget.files?.[0];
           if (file) onFile(file);
-          // The same file may be chosen again.
+          // Otherwise choosing the same file again would fire no event.
           currentTarget.value = "";
         }}
       />

@@ -1,32 +1,32 @@
-/** @file What to generate and how: the prompts, the button, and the settings below them. */
+/** @file The form of a request: prompts, the Generate button, and the settings. */
 
 import type { ComponentChildren } from "preact";
 import { useRef } from "preact/hooks";
-import { go, view } from "./app.js";
 import { NumberField, Problem, SelectField } from "./fields.js";
 import { gridProblem, gridRunning } from "./grids.js";
 import { Icon, Keys } from "./icon.js";
-import { StartFields } from "./init-image.js";
+import { InitImageFields } from "./init-image.js";
 import { ModelFields } from "./model-fields.js";
 import { Prompts } from "./prompts.js";
 import { SeedField } from "./seed-field.js";
 import { count, guidanceScale, model, scheduler, served, steps } from "./settings.js";
 import { SizeFields } from "./size-fields.js";
 import { failure, tasks } from "./tasks.js";
-import { WordsOfModel } from "./words-of-model.js";
+import { generate, view } from "./view.js";
+import { VocabularyView } from "./vocabulary-view.js";
 
-/** `axes` stands above the settings where a grid is generated. */
+/** `axes` are the fields of a grid, above the settings. */
 export function Form({ axes }: { axes: ComponentChildren }) {
   const onSubmit = (event: Event) => {
     event.preventDefault();
-    go();
+    generate();
   };
   return (
-    <form class="ask" aria-label="What to generate" onSubmit={onSubmit} noValidate>
+    <form class="request-form" aria-label="What to generate" onSubmit={onSubmit} noValidate>
       <Prompts wrong={wrong} />
-      <Go />
+      <GenerateButton />
       {axes}
-      <WordsOfModel />
+      <VocabularyView />
       <SettingsFields />
     </form>
   );
@@ -35,7 +35,7 @@ export function Form({ axes }: { axes: ComponentChildren }) {
 const problemNow = () => (view.value === "grid" ? gridProblem.value : failure.value);
 const wrong = (field: string): boolean => problemNow()?.field === field;
 
-function Go() {
+function GenerateButton() {
   const grid = view.value === "grid";
   const problem = problemNow();
   const queued = tasks.value.length > 0 && !grid;
@@ -48,7 +48,7 @@ function Go() {
         disabled={grid && gridRunning.value}
       >
         <Icon name="spark" />
-        {grid ? "Generate the grid" : queued ? "Generate this next" : "Generate"}
+        {grid ? "Generate the grid" : queued ? "Add to the queue" : "Generate"}
         <Keys>{`${/Mac|iP/.test(navigator.userAgent) ? "⌘" : "Ctrl"} ↵`}</Keys>
       </button>
       {problem && <Problem>{problem.message}</Problem>}
@@ -106,7 +106,7 @@ function SettingsFields() {
           />
         )}
         <SeedField invalid={wrong("seed")} />
-        <StartFields />
+        <InitImageFields />
       </div>
     </details>
   );

@@ -1,4 +1,4 @@
-/** @file The gallery: thumbnails of what was generated, found by words, walked through by arrow keys. */
+/** @file The gallery: thumbnails with search, selection for comparison, and arrow keys. */
 
 import { comparing } from "./compare.js";
 import type { SavedImage } from "./database.js";
@@ -16,7 +16,7 @@ import {
 import { Icon } from "./icon.js";
 import { urlOf } from "./images.js";
 import { shortened } from "./long-text.js";
-import { ReadButton } from "./read-button.js";
+import { ReadSettingsButton } from "./read-settings-button.js";
 import { reveal } from "./reveal.js";
 import { current } from "./tasks.js";
 
@@ -36,16 +36,16 @@ export function Gallery() {
           <input
             type="search"
             aria-label="Search the gallery"
-            placeholder="words, a model, seed 7"
+            placeholder="Search: words, model, seed 7"
             value={search.value}
             onInput={({ currentTarget }) => (search.value = currentTarget.value)}
           />
         </div>
-        {(selectedId.value !== undefined || current.value) && <ReadButton />}
+        {(selectedId.value !== undefined || current.value) && <ReadSettingsButton />}
         <CompareBar />
       </div>
       {shown.length === 0 ? (
-        <p class="quiet">{`Nothing was generated with "${search.value}". Other words may find it.`}</p>
+        <p class="quiet">{`No image matches "${search.value}".`}</p>
       ) : (
         <ul class="thumbs" onKeyDown={onKey}>
           {shown.map((image) => (
@@ -63,10 +63,10 @@ function CompareBar() {
   return (
     <div class="compare-bar">
       <button type="button" class="primary" disabled={count < 2} onClick={() => (comparing.value = true)}>
-        <Icon name="compare" /> {count < 2 ? "Choose another to compare" : `Compare ${count}`}
+        <Icon name="compare" /> {count < 2 ? "Select another to compare" : `Compare ${count}`}
       </button>
       <button type="button" onClick={() => (compared.value = [])}>
-        None
+        Deselect
       </button>
     </div>
   );
@@ -89,7 +89,7 @@ function Thumb({ image }: { image: SavedImage }) {
         aria-current={selectedId.value === id ? "true" : undefined}
         onClick={() => {
           void select(id);
-          reveal(".stage");
+          reveal(".preview");
         }}
       >
         <img src={urlOf(thumbnail)} width={width} height={height} alt="" loading="lazy" />

@@ -1,22 +1,22 @@
-/** @file The images that were generated: kept in IndexedDB, searched, selected, deleted with a way back. */
+/** @file State of the gallery: the generated images in IndexedDB, search, selection, and deletion with undo. */
 
 import { computed, signal } from "@preact/signals";
 import type { GenerationSettings } from "../../src/jobs/schemas.js";
 import type { FinishedImage } from "./backend.js";
 import { type Database, openDatabase, type SavedFiles, type SavedImage } from "./database.js";
 import { thumbnailOf } from "./images.js";
-import { say } from "./messages.js";
+import { showMessage } from "./messages.js";
 
-/** The latest first. */
+/** Latest first. */
 export const images = signal<readonly SavedImage[]>([]);
 export const galleryReady = signal(false);
 export const search = signal("");
 export const selectedId = signal<string | undefined>(undefined);
 export const selectedFiles = signal<SavedFiles | undefined>(undefined);
-/** Those to be compared, in the order they were chosen. */
+/** Ids of the images to compare, in the order of selection. */
 export const compared = signal<readonly string[]>([]);
 
-export const mostCompared = 4;
+export const maxCompared = 4;
 
 export const found = computed(() => {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -48,20 +48,23 @@ export async function openGallery(): Promise<void> {
     const all = await (await database()).getAllFromIndex("images", "createdAt");
     images.value = all.reverse();
   } catch (error) {
-    say("error", `The gallery cannot be opened (${reason(error)}). Images will not be kept: download them.`);
+    showMessage(
+      "error",
+      `The gallery cannot be opened (${reason(error)}). New images will be lost when this tab is closed: download them.`,
+    );
   }
   galleryReady.value = true;
 }
 
 /**
- * Keeps a finished image; where the browser refuses, it is kept until the page is left. A generation that is taken up
- * again after a reload gives its images again, under the same ids.
+ * Adds a finished image. If the browser cannot store it, it stays until the page is closed. A job that is followed again
+ * after a reload yields its images again, with the same ids.
  */
-export async function keep(
+export async function addToGallery(
   id: string,
   generated: FinishedImage,
   settings: GenerationSettings,
-  began: { image?: Blob; mask?: Blob } = {},
+  initFiles: { image?: Blob; mask?: Blob } = {},
 ): Promise<void> {
   const { file, seed, width, height, warnings } = generated;
   if (images.value.some((image) => image.id === id)) return;
@@ -74,7 +77,7 @@ export async function keep(
     thumbnail: await thumbnailOf(file),
     ...(warnings.length > 0 && { warnings }),
   };
-  const files: SavedFiles = { id, file, ...began };
+  const files: SavedFiles = { id, file, ...initFiles };
   unsaved.set(id, files);
   images.value = [saved, ...images.value];
   await store(saved, files);
@@ -91,22 +94,25 @@ async function store(image: SavedImage, files: SavedFiles): Promise<void> {
       transaction.done,
     ]);
     unsaved.delete(image.id);
-    void keepStored();
+    void requestPersistence();
   } catch (error) {
-    say("error", `This image could not be kept (${reason(error)}). Download it, or delete others first.`);
+    showMessage(
+      "error",
+      `This image could not be stored (${reason(error)}). Download it, or delete other images first.`,
+    );
   }
 }
 
-let asked = false;
+let persistenceRequested = false;
 
 /**
- * Asks the browser, once there is something to lose, not to clear what is kept when it runs short of space. Some ask
- * the visitor; after a no all goes on as before.
+ * Asks the browser, with the first image, not to clear the database when it runs short of space. Some browsers ask the
+ * visitor; whatever the answer, the page works on.
  */
-async function keepStored(): Promise<void> {
-  const { storage } = navigator; // absent where the page came by http from another machine
-  if (asked || !storage?.persist) return;
-  asked = true;
+async function requestPersistence(): Promise<void> {
+  const { storage } = navigator; // absent on pages from another machine by http
+  if (persistenceRequested || !storage?.persist) return;
+  persistenceRequested = true;
   await (async () => (await storage.persisted()) || storage.persist())().catch(() => false);
 }
 
@@ -121,10 +127,10 @@ export async function select(id: string | undefined): Promise<void> {
   if (selectedId.value === id) selectedFiles.value = files;
 }
 
-/** Deletes images; the message offers them back. */
+/** Deletes images; the message offers an undo. */
 export async function remove(ids: readonly string[]): Promise<void> {
-  const gone = images.value.filter(({ id }) => ids.includes(id));
-  const files = await Promise.all(gone.map(({ id }) => filesOf(id)));
+  const removed = images.value.filter(({ id }) => ids.includes(id));
+  const files = await Promise.all(removed.map(({ id }) => filesOf(id)));
   const following = nextOf(ids);
   images.value = images.value.filter(({ id }) => !ids.includes(id));
   compared.value = compared.value.filter((id) => !ids.includes(id));
@@ -136,14 +142,14 @@ export async function remove(ids: readonly string[]): Promise<void> {
   }
   await transaction.done;
   const undo = async () => {
-    images.value = [...gone, ...images.value].sort((a, b) => b.createdAt - a.createdAt);
-    for (const [i, image] of gone.entries()) if (files[i]) await store(image, files[i]);
+    images.value = [...removed, ...images.value].sort((a, b) => b.createdAt - a.createdAt);
+    for (const [i, image] of removed.entries()) if (files[i]) await store(image, files[i]);
   };
-  const what = gone.length === 1 ? "Image deleted." : `${gone.length} images deleted.`;
-  say("note", what, { label: "Undo", act: undo });
+  const what = removed.length === 1 ? "Image deleted." : `${removed.length} images deleted.`;
+  showMessage("note", what, { label: "Undo", act: undo });
 }
 
-/** The neighbour that takes a deleted image's place. */
+/** The image to select after these are deleted. */
 function nextOf(ids: readonly string[]): string | undefined {
   const shown = found.value;
   const at = shown.findIndex(({ id }) => ids.includes(id));
@@ -153,8 +159,8 @@ function nextOf(ids: readonly string[]): string | undefined {
 export function toggleCompared(id: string): void {
   const chosen = compared.value;
   if (chosen.includes(id)) compared.value = chosen.filter((other) => other !== id);
-  else if (chosen.length < mostCompared) compared.value = [...chosen, id];
-  else say("note", `At most ${mostCompared} images can be compared. Take one away first.`);
+  else if (chosen.length < maxCompared) compared.value = [...chosen, id];
+  else showMessage("note", `At most ${maxCompared} images can be compared. Deselect one first.`);
 }
 
 const reason = (error: unknown): string =>

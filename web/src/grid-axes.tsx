@@ -1,11 +1,11 @@
-/** @file Which two settings of a grid vary, and their values. */
+/** @file The fields for the axes of a grid: which two settings vary, and their values. */
 
-import { type AxisKind, axisKinds, axisNames, cellsOf } from "../../src/grid/axes.js";
-import { examples } from "../../src/grid/values.js";
+import { axisNames, cellsOf } from "../../src/grid/axes.js";
+import { type AxisKind, axisKinds, examples } from "../../src/grid/values.js";
 import { SelectField } from "./fields.js";
 import { axesNow, gridProblem, xKind, xText, yKind, yText } from "./grids.js";
 import { urlOf } from "./images.js";
-import { mask, model, startImage, strength } from "./settings.js";
+import { initImage, mask, model, strength } from "./settings.js";
 
 export function GridAxes() {
   return (
@@ -16,22 +16,22 @@ export function GridAxes() {
       <p class="hint" role="status">
         {countText()}
       </p>
-      <BeginsWith />
+      <InitImageNote />
     </fieldset>
   );
 }
 
-/** The form's image counts for a grid too, and its settings may be closed. */
-function BeginsWith() {
-  if (!startImage.value) return null;
+/** The init image of the form applies to a grid too; its own fields may be folded away. */
+function InitImageNote() {
+  if (!initImage.value) return null;
   return (
-    <div class="begins-with">
-      <img src={urlOf(startImage.value)} alt="" />
+    <div class="init-image-note">
+      <img src={urlOf(initImage.value)} alt="" />
       <p class="hint">
-        {`Each of them begins with the chosen image, at strength ${strength.value}${mask.value ? ", within its mask" : ""}.`}
+        {`Every image starts from the chosen image, at strength ${strength.value}${mask.value ? ", within its mask" : ""}.`}
       </p>
-      <button type="button" onClick={() => (startImage.value = mask.value = undefined)}>
-        Begin without
+      <button type="button" onClick={() => (initImage.value = mask.value = undefined)}>
+        Remove the image
       </button>
     </div>
   );
@@ -42,7 +42,7 @@ function countText(): string {
     const count = cellsOf(axesNow()).length;
     return `${count} ${count === 1 ? "image" : "images"}.`;
   } catch {
-    return "Ranges count: 1-6, or 4-20+4.";
+    return "Ranges are allowed too: 1-6, or 4-20+4.";
   }
 }
 
@@ -85,7 +85,7 @@ function AxisFields({ name, kind, text, onText }: AxisProps) {
   );
 }
 
-/** Values to begin with. */
+/** The values shown when a setting is chosen. */
 function suggestion(kind: AxisKind): string {
   const first: Readonly<Record<AxisKind, string>> = {
     prompt: "",

@@ -1,13 +1,13 @@
-/** @file The grid: the table of images that fills in. */
+/** @file The grid as a table of images, with its progress and actions. */
 
 import { cellSettings, cellsOf } from "../../src/grid/axes.js";
 import { axisLabels, gridCaption } from "../../src/grid/sheet-content.js";
 import type { SavedCell, SavedGrid } from "./database.js";
-import { cellPreviews, goOn, grid, gridRunning, removeGrid, stopGrid } from "./grids.js";
+import { cellPreviews, continueGrid, grid, gridRunning, removeGrid, stopGrid } from "./grids.js";
 import { Icon, Keys } from "./icon.js";
 import { download, fileName, urlOf } from "./images.js";
-import { say } from "./messages.js";
-import { useSettings } from "./settings.js";
+import { showMessage } from "./messages.js";
+import { applySettings } from "./settings.js";
 import { sheetOf } from "./sheet.js";
 import { Warnings } from "./warnings-view.js";
 
@@ -25,8 +25,8 @@ function NoGrid() {
     <div class="empty">
       <h2>Compare settings in a table</h2>
       <p class="quiet">
-        Choose what varies across and down, then press "Generate the grid". All else stays the same, so what
-        differs comes from what you varied.
+        Choose which settings vary across and down, then press "Generate the grid". All other settings stay
+        the same, so that you see the effect of these two.
       </p>
     </div>
   );
@@ -46,7 +46,7 @@ function Table({ shown }: { shown: SavedGrid }) {
         <GridActions shown={shown} />
       </div>
       <Warnings warnings={warningsOf(shown)} />
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, also for those without a mouse */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and the keyboard must reach it */}
       <section class="table" tabIndex={0} aria-label="The grid's images">
         <table>
           <thead>
@@ -85,7 +85,7 @@ function Table({ shown }: { shown: SavedGrid }) {
   );
 }
 
-/** Each once, with how many of the images it is about where that is not all. */
+/** Each warning once, with the number of images if it does not concern all of them. */
 function warningsOf({ cells }: SavedGrid): string[] {
   const done = cells.filter((cell) => cell !== null);
   const counts = new Map<string, number>();
@@ -113,8 +113,8 @@ function GridActions({ shown }: { shown: SavedGrid }) {
           </button>
         ) : (
           done < total && (
-            <button type="button" class="primary" onClick={() => void goOn(shown)}>
-              Go on
+            <button type="button" class="primary" onClick={() => void continueGrid(shown)}>
+              Continue
             </button>
           )
         )}
@@ -150,8 +150,8 @@ function CellView({ shown, cell, index, label }: CellProps) {
   const use = () => {
     const { axes, base } = shown;
     const own = cellSettings(base, axes, cellsOf(axes)[index]!);
-    const problem = useSettings({ ...cell.settings, prompt: own.prompt });
-    say("note", problem ?? `The settings of ${label.trim()} were taken over.`);
+    const problem = applySettings({ ...cell.settings, prompt: own.prompt });
+    showMessage("note", problem ?? `The settings of ${label.trim()} were applied.`);
   };
   return (
     <button

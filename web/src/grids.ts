@@ -1,12 +1,12 @@
-/** @file The page's grid: its axes as they are written, the cells as they are generated, kept so that it can go on. */
+/** @file State of the grid view: the axes as entered, and the generated cells, stored so that a grid can be continued. */
 
 import { signal } from "@preact/signals";
-import { type Axes, type AxisKind, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
-import { valuesOf } from "../../src/grid/values.js";
-import { GenerationFailure, Stopped } from "./backend.js";
+import { type Axes, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
+import { type AxisKind, valuesOf } from "../../src/grid/values.js";
+import { GenerationCancelled, GenerationFailure } from "./backend.js";
 import type { SavedGrid } from "./database.js";
 import { database } from "./gallery.js";
-import { say } from "./messages.js";
+import { showMessage } from "./messages.js";
 import { reveal } from "./reveal.js";
 import { drawSeed, prompt, requestNow } from "./settings.js";
 import { backend } from "./this-server.js";
@@ -16,10 +16,10 @@ export const yKind = signal<AxisKind | "none">("guidanceScale");
 export const xText = signal("1, 2, 3");
 export const yText = signal("1, 3.5, 7");
 
-/** The one that is shown: the latest, generated or being generated. */
+/** The grid that is shown: the latest one, running or finished. */
 export const grid = signal<SavedGrid | undefined>(undefined);
 export const gridRunning = signal(false);
-/** By cell, while it is generated. */
+/** By index of the cell. */
 export const cellPreviews = signal<Readonly<Record<number, string>>>({});
 export const gridProblem = signal<{ message: string; field: string | undefined } | undefined>(undefined);
 
@@ -30,18 +30,18 @@ export async function openLatestGrid(): Promise<void> {
   grid.value = all.at(-1);
 }
 
-/** The axes as they are written; InvalidRequest says what is wrong. */
+/** The axes of the form. Throws an InvalidRequest. */
 export function axesNow(): Axes {
   const x = { kind: xKind.value, values: valuesOf("x", xKind.value, xText.value) };
   if (yKind.value === "none") return { x };
   return { x, y: { kind: yKind.value, values: valuesOf("y", yKind.value, yText.value) } };
 }
 
-/** Generates a new grid of what the form says. */
+/** Generates the grid that the form describes. */
 export async function generateGrid(): Promise<void> {
   gridProblem.value = undefined;
   if (prompt.value.trim() === "") {
-    gridProblem.value = { message: "Say first what to generate: a few words are enough.", field: "prompt" };
+    gridProblem.value = { message: "Describe the image first. A few words are enough.", field: "prompt" };
     document.getElementById("prompt")?.focus();
     return;
   }
@@ -52,15 +52,15 @@ export async function generateGrid(): Promise<void> {
     const cells = cellsOf(axes).map(() => null);
     reveal(".grid-view");
     const createdAt = Date.now();
-    // Not randomUUID, which browsers keep from pages that came by http from another machine.
-    await goOn({ id: `${createdAt}-${drawSeed()}`, createdAt, base, axes, cells });
+    // Not randomUUID: browsers offer it only to pages from https or this machine.
+    await continueGrid({ id: `${createdAt}-${drawSeed()}`, createdAt, base, axes, cells });
   } catch (error) {
     gridProblem.value = problemOf(error);
   }
 }
 
-/** Generates the cells that a grid still lacks, two at a time: while one is sent, the other is generated. */
-export async function goOn(started: SavedGrid): Promise<void> {
+/** Generates the missing cells, two at a time, so that the server always has the next one. */
+export async function continueGrid(started: SavedGrid): Promise<void> {
   grid.value = started;
   gridProblem.value = undefined;
   gridRunning.value = true;
@@ -73,7 +73,7 @@ export async function goOn(started: SavedGrid): Promise<void> {
   };
   const ended = await Promise.allSettled([work(), work()].map((half) => half.catch(stopBoth)));
   const failed = ended.find((half) => half.status === "rejected");
-  if (failed && !(failed.reason instanceof Stopped)) gridProblem.value = problemOf(failed.reason);
+  if (failed && !(failed.reason instanceof GenerationCancelled)) gridProblem.value = problemOf(failed.reason);
   cellPreviews.value = {};
   gridRunning.value = false;
 }
@@ -103,18 +103,18 @@ async function generateCell(index: number, stop: AbortSignal): Promise<void> {
   }
 }
 
-/** Deletes the grid that is shown; the message offers it back. */
+/** Deletes the grid that is shown; the message offers an undo. */
 export async function removeGrid(): Promise<void> {
   stopGrid();
-  const gone = grid.value;
-  if (!gone) return;
-  await (await database()).delete("grids", gone.id);
+  const removed = grid.value;
+  if (!removed) return;
+  await (await database()).delete("grids", removed.id);
   await openLatestGrid();
   const undo = async () => {
-    await (await database()).put("grids", gone);
-    grid.value = gone;
+    await (await database()).put("grids", removed);
+    grid.value = removed;
   };
-  say("note", "Grid deleted.", { label: "Undo", act: undo });
+  showMessage("note", "Grid deleted.", { label: "Undo", act: undo });
 }
 
 function problemOf(error: unknown): { message: string; field: string | undefined } {

@@ -1,4 +1,4 @@
-/** @file Generating by `koala serve`: its jobs API (docs/http-api.md), in the types of its own schemas. */
+/** @file The backend of the page: a client of the jobs API of `koala serve` (docs/http-api.md). */
 
 import { isOver } from "../../src/jobs/queue.js";
 import type {
@@ -11,11 +11,11 @@ import type {
 } from "../../src/jobs/schemas.js";
 import {
   type Backend,
+  GenerationCancelled,
   type GenerationEvent,
   GenerationFailure,
-  KeyNeeded,
+  KeyRequired,
   ServerUnreachable,
-  Stopped,
 } from "./backend.js";
 import type { ServerEvent } from "./events.js";
 import { JobEvents } from "./job-events.js";
@@ -29,7 +29,7 @@ export class HttpBackend implements Backend {
     }),
   );
 
-  /** `key` gives what a server that asks for one is sent. */
+  /** `key` returns the API key to send, if any. */
   constructor(key: () => string | undefined = () => undefined) {
     this.#key = key;
   }
@@ -47,17 +47,17 @@ export class HttpBackend implements Backend {
     const response = await this.#fetch("/api/jobs", posted({ ...request, previews: true }));
     const job = (await response.json()) as Job;
     yield { type: "accepted", id: job.id, settings: job.settings };
-    yield* this.#following(job.id, signal);
+    yield* this.#eventsOf(job.id, signal);
   }
 
   async *follow(id: string, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     const job = await this.#job(id);
     if (!job) return;
     yield { type: "accepted", id, settings: job.settings };
-    yield* this.#following(id, signal);
+    yield* this.#eventsOf(id, signal);
   }
 
-  async *#following(id: string, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
+  async *#eventsOf(id: string, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
     const stop = () => void this.#fetch(`/api/jobs/${id}`, { method: "DELETE" }).catch(() => {});
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
@@ -66,33 +66,34 @@ export class HttpBackend implements Backend {
     try {
       for await (const event of this.#events.follow(id, signal)) {
         if (event.type === "state") last = event.data;
-        yield* this.#told(event, last, seen);
+        yield* this.#converted(event, last, seen);
       }
     } finally {
       signal.removeEventListener("abort", stop);
     }
-    if (signal.aborted) throw new Stopped();
+    if (signal.aborted) throw new GenerationCancelled();
     const job = last && isOver(last.state) ? last : await this.#job(id);
-    if (!job) throw new GenerationFailure("The server no longer knows this generating. Generate it again.");
-    yield* this.#fetched(job.images, job, seen);
-    if (job.state === "cancelled") throw new Stopped();
-    if (job.error) {
-      throw new GenerationFailure(
-        job.error.message,
-        job.error.field === undefined ? {} : { field: job.error.field },
-      );
-    }
+    if (!job) throw new GenerationFailure("The server no longer has this job. Generate again.");
+    yield* this.#newImages(job.images, job, seen);
+    if (job.state === "cancelled") throw new GenerationCancelled();
+    if (job.error) throw new GenerationFailure(job.error.message, job.error.field);
     if (job.state !== "done")
-      throw new GenerationFailure("The server stopped telling of this generating. Generate it again.");
+      throw new GenerationFailure(
+        "The server ended the events of this job before its result. Generate again.",
+      );
   }
 
-  async *#told(event: ServerEvent, job: Job | undefined, seen: Set<number>): AsyncGenerator<GenerationEvent> {
+  async *#converted(
+    event: ServerEvent,
+    job: Job | undefined,
+    seen: Set<number>,
+  ): AsyncGenerator<GenerationEvent> {
     switch (event.type) {
       case "state": {
         const { state, position, step, total, secondsLeft, images } = event.data;
         if (state === "queued") yield { type: "queued", position };
         else yield { type: "step", step, total, secondsLeft };
-        yield* this.#fetched(images, event.data, seen);
+        yield* this.#newImages(images, event.data, seen);
         return;
       }
       case "step": {
@@ -106,7 +107,7 @@ export class HttpBackend implements Backend {
         return;
       }
       case "image":
-        yield* this.#fetched([event.data], job, seen);
+        yield* this.#newImages([event.data], job, seen);
         return;
       case "gone":
         return;
@@ -119,7 +120,7 @@ export class HttpBackend implements Backend {
     }
   }
 
-  async *#fetched(
+  async *#newImages(
     images: readonly JobImage[],
     job: Job | undefined,
     seen: Set<number>,
@@ -144,7 +145,7 @@ export class HttpBackend implements Backend {
     return response;
   }
 
-  /** Without the browser's own credentials: it would ask for a name and a password itself. */
+  /** Without the browser's credentials: with them, it would open its own dialog for a name and a password. */
   #send(path: string, init: RequestInit = {}): Promise<Response> {
     const headers = new Headers(init.headers);
     const key = this.#key();
@@ -153,7 +154,7 @@ export class HttpBackend implements Backend {
   }
 }
 
-/** Those that are about no single image of the job. */
+/** The warnings that concern no single image of the job. */
 const warningsOfAll = ({ warnings, images }: Job): string[] =>
   warnings.filter((warning) => !images.some((image) => image.warnings?.includes(warning)));
 
@@ -170,13 +171,10 @@ function unreachable(): never {
 }
 
 async function failureIn(response: Response): Promise<GenerationFailure> {
-  if (response.status === 401) return new KeyNeeded();
-  const seconds = Number(response.headers.get("retry-after"));
-  const retry = seconds > 0 ? { retryAfter: seconds } : {};
+  if (response.status === 401) return new KeyRequired();
   const problem = (await response.json().catch(() => undefined)) as Problem | undefined;
   if (!problem?.error) {
-    return new GenerationFailure(`The server answered ${response.status}. Its log says why.`, retry);
+    return new GenerationFailure(`The server answered ${response.status}. Its log says why.`);
   }
-  const { message, field } = problem.error;
-  return new GenerationFailure(message, { ...retry, ...(field !== undefined && { field }) });
+  return new GenerationFailure(problem.error.message, problem.error.field);
 }

@@ -1,4 +1,4 @@
-/** @file The page's icons, drawn on 24 units with lines. They stand beside words or in labelled buttons. */
+/** @file Icons as SVG paths on 24 × 24 units. Hidden from screen readers: every button has a text or a label. */
 
 const paths = {
   sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM12 2v2M12 20v2M4.9 4.9l1.4 1.4M17.7 17.7l1.4 1.4M2 12h2M20 12h2M4.9 19.1l1.4-1.4M17.7 6.3l1.4-1.4",
@@ -25,13 +25,13 @@ export type IconName = keyof typeof paths;
 
 export function Icon({ name }: { name: IconName }) {
   return (
-    <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" class="drawn">
+    <svg viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" class="glyph">
       <path d={paths[name]} />
     </svg>
   );
 }
 
-/** Which keys do the same as a button; `aria-keyshortcuts` says so to those who do not see it. */
+/** The keyboard shortcut of a button. Hidden from screen readers, which read `aria-keyshortcuts`. */
 export function Keys({ children }: { children: string }) {
   return (
     <span aria-hidden="true">

@@ -1,14 +1,14 @@
-/** @file One finished image with its settings and what can be done with it. */
+/** @file One finished image in the large view, with its settings, warnings and actions. */
 
 import type { GenerationSettings } from "../../src/jobs/schemas.js";
 import type { SavedFiles, SavedImage } from "./database.js";
-import { rowsOf } from "./differing.js";
 import { compared, remove, select, toggleCompared } from "./gallery.js";
 import { Icon } from "./icon.js";
 import { download, fileName, urlOf } from "./images.js";
 import { LongText } from "./long-text.js";
-import { say } from "./messages.js";
-import { mask, startFrom, startImage, useSettings } from "./settings.js";
+import { showMessage } from "./messages.js";
+import { settingRows } from "./setting-rows.js";
+import { applySettings, initImage, mask, setInitImage } from "./settings.js";
 import { Warnings } from "./warnings-view.js";
 
 type Props = { image: SavedImage; files: SavedFiles | undefined };
@@ -49,13 +49,14 @@ export function ImageView({ image: saved, files }: Props) {
 function Actions({ image, files }: Props) {
   const { id, settings } = image;
   const again = () => {
-    const problem = useSettings(settings);
-    startImage.value = files?.image;
+    const problem = applySettings(settings);
+    initImage.value = files?.image;
     mask.value = files?.mask;
-    say("note", problem ?? "The settings were taken over. The seed is kept.");
+    showMessage("note", problem ?? "These settings were applied, with the same seed.");
   };
-  const begin = async () => {
-    if (files && (await startFrom(files.file))) say("note", "The next generation begins with this image.");
+  const startFromIt = async () => {
+    if (files && (await setInitImage(files.file)))
+      showMessage("note", "The next generation starts from this image.");
     const fields = document.querySelector<HTMLDetailsElement>(".settings");
     if (fields) fields.open = true;
   };
@@ -65,8 +66,8 @@ function Actions({ image, files }: Props) {
       <button type="button" onClick={again}>
         <Icon name="again" /> Use these settings
       </button>
-      <button type="button" disabled={!files} onClick={() => void begin()}>
-        <Icon name="image" /> Begin with it
+      <button type="button" disabled={!files} onClick={() => void startFromIt()}>
+        <Icon name="image" /> Start from this image
       </button>
       <button type="button" aria-pressed={chosen} onClick={() => toggleCompared(id)}>
         <Icon name="compare" /> Compare
@@ -88,7 +89,7 @@ function Actions({ image, files }: Props) {
 function SettingsList({ settings }: { settings: GenerationSettings }) {
   return (
     <dl class="facts">
-      {rowsOf(settings).map(([name, value]) => (
+      {settingRows(settings).map(([name, value]) => (
         <div key={name}>
           <dt>{name}</dt>
           <dd>{value}</dd>

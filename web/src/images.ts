@@ -10,15 +10,15 @@ export async function thumbnailOf(file: Blob): Promise<Blob> {
   return resized(bitmap, scale).convertToBlob({ type: "image/webp", quality: 0.85 });
 }
 
-const mostStartSide = 2048;
-const sendable = ["image/png", "image/jpeg", "image/webp"];
+const maxInitImageSide = 2048;
+const acceptedTypes = ["image/png", "image/jpeg", "image/webp"];
 
-/** An image to begin with as the server takes it: a kind it reads, no larger than is of use; undefined for no image. */
+/** An init image as the server accepts it: PNG, JPEG or WebP, no side above 2048; undefined if it is not an image. */
 export async function preparedImage(file: Blob): Promise<Blob | undefined> {
   const bitmap = await createImageBitmap(file).catch(() => undefined);
   if (!bitmap) return undefined;
-  const scale = Math.min(1, mostStartSide / Math.max(bitmap.width, bitmap.height));
-  if (scale === 1 && sendable.includes(file.type)) return file;
+  const scale = Math.min(1, maxInitImageSide / Math.max(bitmap.width, bitmap.height));
+  if (scale === 1 && acceptedTypes.includes(file.type)) return file;
   return resized(bitmap, scale).convertToBlob({ type: "image/png" });
 }
 
@@ -31,7 +31,7 @@ function resized(bitmap: ImageBitmap, scale: number): OffscreenCanvas {
   return canvas;
 }
 
-/** Base64, as requests carry images. */
+/** Base64 without the prefix of a data URL. */
 export function base64(file: Blob): Promise<string> {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -41,7 +41,7 @@ export function base64(file: Blob): Promise<string> {
   });
 }
 
-/** The size of an image file, upright; undefined for what is none. */
+/** The size of an image file, after its EXIF rotation; undefined if it is not an image. */
 export async function sizeOf(file: Blob): Promise<{ width: number; height: number } | undefined> {
   const bitmap = await createImageBitmap(file).catch(() => undefined);
   return bitmap && { width: bitmap.width, height: bitmap.height };
@@ -66,7 +66,7 @@ export function fileName(prompt: string, seed: string): string {
 
 const urls = new WeakMap<Blob, string>();
 
-/** One address for a blob, however often it is drawn; it lives as long as the page. */
+/** An object URL for a blob, the same for every call; valid as long as the page. */
 export function urlOf(blob: Blob): string {
   const known = urls.get(blob);
   if (known !== undefined) return known;

@@ -1,18 +1,18 @@
-/** @file The image that a generation begins with: chosen or dropped, how far to leave it, and what to generate anew. */
+/** @file The fields of image-to-image: the init image, its mask, and the strength. */
 
-import { beginWith } from "./drop.js";
+import { chooseInitImage } from "./drop.js";
 import { NumberField } from "./fields.js";
 import { FileButton } from "./file-button.js";
 import { Icon } from "./icon.js";
 import { urlOf } from "./images.js";
 import { maskOpen } from "./mask-editor.js";
-import { mask, startImage, strength } from "./settings.js";
+import { initImage, mask, strength } from "./settings.js";
 
-export function StartFields() {
-  const image = startImage.value;
+export function InitImageFields() {
+  const image = initImage.value;
   return (
-    <fieldset class="wide start">
-      <legend>Begin with an image</legend>
+    <fieldset class="wide init-image">
+      <legend>Start from an image</legend>
       {image ? <Chosen image={image} /> : <Choose />}
     </fieldset>
   );
@@ -22,40 +22,42 @@ function Choose() {
   return (
     <div class="choose">
       <FileButton
-        id="start-file"
+        id="init-image-file"
         icon="image"
         label="Choose an image"
         accept="image/png,image/jpeg,image/webp"
-        onFile={(file) => void beginWith(file)}
+        onFile={(file) => void chooseInitImage(file)}
       />
-      <p class="hint">Or drop one here. A part of it can be generated anew.</p>
+      <p class="hint">Or drop one here. You can mark the part that should change.</p>
     </div>
   );
 }
 
 function Chosen({ image }: { image: Blob }) {
   const remove = () => {
-    startImage.value = undefined;
+    initImage.value = undefined;
     mask.value = undefined;
   };
   return (
     <>
       <div class="chosen">
         <div class="layers">
-          <img src={urlOf(image)} alt="What the generation begins with" />
-          {mask.value && <img class="mask" src={urlOf(mask.value)} alt="What is generated anew" />}
+          <img src={urlOf(image)} alt="Where the generation starts" />
+          {mask.value && (
+            <img class="mask" src={urlOf(mask.value)} alt="The mask: the part that will change" />
+          )}
         </div>
         <div class="actions">
           <button type="button" onClick={() => (maskOpen.value = true)}>
-            <Icon name="brush" /> {mask.value ? "Change the mask" : "Generate a mask"}
+            <Icon name="brush" /> {mask.value ? "Edit the mask" : "Draw a mask"}
           </button>
           {mask.value && (
             <button type="button" onClick={() => (mask.value = undefined)}>
-              Without mask
+              Remove the mask
             </button>
           )}
           <button type="button" onClick={remove}>
-            <Icon name="close" /> Take it away
+            <Icon name="close" /> Remove the image
           </button>
         </div>
       </div>
@@ -67,7 +69,7 @@ function Chosen({ image }: { image: Blob }) {
         max={1}
         step={0.05}
         slider={1}
-        hint="How far to leave the image: 1 keeps nothing of it."
+        hint="How much may change. At 1, nothing of the image is kept."
       />
     </>
   );

@@ -1,8 +1,7 @@
 /**
- * @file The events of all jobs that this tab follows, over one connection: browsers open six to a server that speaks
- * HTTP/1.1, and images, requests and other tabs need some too. When another job is followed, it connects again with
- * the new list; every connection begins with the state of each job, so nothing is missed in between. A tab that nobody
- * sees asks now and then instead, so that any number of tabs can have jobs.
+ * @file The events of all jobs that this tab follows, over one connection, since browsers open only six to a server
+ * that speaks HTTP/1.1. Following another job reconnects with the new list; every connection begins with the state of
+ * each job, so nothing is missed in between. A hidden tab polls instead, so that any number of tabs can have jobs.
  */
 
 import { Channel } from "../../src/jobs/channel.js";
@@ -10,26 +9,26 @@ import { mostFollowed } from "../../src/jobs/limits.js";
 import { isOver } from "../../src/jobs/queue.js";
 import { pause, type ServerEvent, serverEvents } from "./events.js";
 
-/** Asks the server for the events of these jobs. */
+/** Requests the events of these jobs from the server. */
 export type ConnectJobs = (
   ids: readonly string[],
   lastId: string | undefined,
   signal: AbortSignal,
 ) => Promise<Response>;
 
-/** What is needed of a document. */
+/** The part of `document` that is used. */
 export type Visibility = Pick<Document, "hidden" | "addEventListener">;
 
-/** Between two looks of a tab that nobody sees. */
-const lookMs = 5000;
+/** Between two polls of a hidden tab. */
+const pollMs = 5000;
 
-type Follower = { id: string; events: Channel<ServerEvent> };
+type Subscription = { id: string; events: Channel<ServerEvent> };
 
 export class JobEvents {
   readonly #connect: ConnectJobs;
   readonly #page: Visibility;
-  readonly #subscribers = new Set<Follower>();
-  /** The connection there is, or the one that is tried. */
+  readonly #subscribers = new Set<Subscription>();
+  /** Aborts the current connection or attempt. */
   #connection = new AbortController();
   #running = false;
   #lost = false;
@@ -40,20 +39,20 @@ export class JobEvents {
     page.addEventListener("visibilitychange", () => this.#connection.abort());
   }
 
-  /** A job's events from its state now. Ends when the job is over or not known, and when the signal fires. */
+  /** A job's events, beginning with its current state. Ends when the job is over or unknown, or the signal fires. */
   async *follow(id: string, signal: AbortSignal): AsyncGenerator<ServerEvent, void> {
-    const follower: Follower = { id, events: new Channel() };
-    const leave = () => follower.events.end();
+    const subscription: Subscription = { id, events: new Channel() };
+    const leave = () => subscription.events.end();
     if (signal.aborted) return;
     signal.addEventListener("abort", leave);
-    this.#subscribers.add(follower);
+    this.#subscribers.add(subscription);
     this.#connection.abort();
     void this.#run();
     try {
-      yield* follower.events;
+      yield* subscription.events;
     } finally {
       signal.removeEventListener("abort", leave);
-      this.#subscribers.delete(follower);
+      this.#subscribers.delete(subscription);
       if (this.#subscribers.size === 0) this.#connection.abort();
     }
   }
@@ -62,7 +61,7 @@ export class JobEvents {
     if (this.#running) return;
     this.#running = true;
     try {
-      // A turn later, so that jobs that are followed together are asked for together.
+      // One microtask later, so that jobs that are followed together share the first connection.
       for (await Promise.resolve(); this.#subscribers.size > 0; ) await this.#connected();
     } finally {
       this.#running = false;
@@ -70,19 +69,19 @@ export class JobEvents {
     }
   }
 
-  /** One list of jobs, until all of them are over or another list is wanted. */
+  /** One connection, until all of its jobs are over or the list changes. */
   async #connected(): Promise<void> {
     const { signal } = (this.#connection = new AbortController());
     const ids = this.#ids().slice(0, mostFollowed);
-    const notEmitted = new Set(ids);
+    const withoutEvent = new Set(ids);
     for await (const event of serverEvents((lastId) => this.#connect(ids, lastId, signal), signal)) {
       if (signal.aborted) return;
       if (event.type === "lost" || event.type === "found") this.#emitAll(event);
       else {
         const job = event.type === "state" ? event.data.id : event.data.job;
-        this.#pass(job, event);
-        notEmitted.delete(job);
-        if (this.#page.hidden && notEmitted.size === 0) return pause(lookMs, signal);
+        this.#emit(job, event);
+        withoutEvent.delete(job);
+        if (this.#page.hidden && withoutEvent.size === 0) return pause(pollMs, signal);
       }
     }
     if (!signal.aborted) this.#end(ids);
@@ -97,21 +96,22 @@ export class JobEvents {
     for (const { events } of this.#subscribers) events.push(event);
   }
 
-  #pass(job: string, event: ServerEvent): void {
-    // A connection that was lost may be found by one with another list.
+  #emit(job: string, event: ServerEvent): void {
+    // The first event after a loss may come over a connection with another list.
     if (this.#lost) this.#emitAll({ type: "found" });
-    for (const follower of this.#subscribers) if (follower.id === job) follower.events.push(event);
+    for (const subscription of this.#subscribers)
+      if (subscription.id === job) subscription.events.push(event);
     const over = event.type === "gone" || (event.type === "state" && isOver(event.data.state));
     if (over) this.#end([job]);
   }
 
-  /** Those jobs have nothing more to tell. */
+  /** Ends the subscriptions of jobs that are over. */
   #end(ids: readonly string[]): void {
     const more = this.#ids().length > mostFollowed;
-    for (const follower of this.#subscribers) {
-      if (!ids.includes(follower.id)) continue;
-      follower.events.end();
-      this.#subscribers.delete(follower);
+    for (const subscription of this.#subscribers) {
+      if (!ids.includes(subscription.id)) continue;
+      subscription.events.end();
+      this.#subscribers.delete(subscription);
     }
     if (more) this.#connection.abort();
   }

@@ -1,4 +1,4 @@
-/** @file The server's key, where it asks for one; forgotten when the tab is closed. */
+/** @file The API key that the visitor entered, kept until the tab is closed. */
 
 import { signal } from "@preact/signals";
 

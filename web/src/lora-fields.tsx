@@ -1,9 +1,9 @@
-/** @file Which of the model's LoRAs are added, and how strongly. */
+/** @file The choice of LoRAs and their scales. */
 
 import { Icon } from "./icon.js";
 import { type ChosenLora, loras, model } from "./settings.js";
 
-/** A list to add from, and a row for each that is added; nothing for a model that no LoRA here fits. */
+/** A list to add from and a row for each chosen LoRA; nothing if the server has none for the model. */
 export function LoraFields({ invalid }: { invalid: boolean }) {
   const served = model.value?.loras ?? [];
   const free = served.filter(({ name }) => !loras.value.some((chosen) => chosen.name === name));
@@ -24,7 +24,7 @@ export function LoraFields({ invalid }: { invalid: boolean }) {
             currentTarget.value = "";
           }}
         >
-          <option value="">Add a LoRA …</option>
+          <option value="">Add a LoRA…</option>
           {free.map(({ name }) => (
             <option key={name} value={name}>
               {name}
@@ -34,8 +34,8 @@ export function LoraFields({ invalid }: { invalid: boolean }) {
       )}
       <p class="hint">
         {loras.value.length === 0
-          ? "None is added."
-          : "Each new choice of LoRAs opens the model anew, so its first image takes longer."}
+          ? "No LoRA is added."
+          : "After a change of LoRAs the model is loaded again, so the first image takes longer."}
       </p>
     </fieldset>
   );

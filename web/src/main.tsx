@@ -1,19 +1,22 @@
-/** @file Starts the page. */
+/** @file Entry of the page that `koala serve` shows. */
 
 import { render } from "preact";
 import { App } from "./app.js";
 import "./style/base.css";
+import "./style/layout.css";
 import "./style/form.css";
 import "./style/prompt.css";
-import "./style/stage.css";
+import "./style/preview.css";
 import "./style/gallery.css";
 import "./style/grid.css";
+import "./style/messages.css";
+import "./style/dialog.css";
 import "./style/forced-colors.css";
-import { titleTasks } from "./tasks.js";
+import { showProgressInTitle } from "./tasks.js";
 import { applyTheme } from "./theme.js";
-import { watchTokens } from "./token-counts.js";
+import { countTokensOnChange } from "./token-counts.js";
 
 applyTheme();
-titleTasks();
-watchTokens();
+showProgressInTitle();
+countTokensOnChange();
 render(<App />, document.getElementById("page")!);

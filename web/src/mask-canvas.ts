@@ -1,10 +1,10 @@
-/** @file The mask that is being drawn: strokes on a canvas, with undo. Knows no document beyond its canvas. */
+/** @file A mask drawn as strokes on a canvas, with undo. Independent of the rest of the page. */
 
 export type Point = { x: number; y: number };
 export type Brush = { size: number; erase: boolean };
 
-const mostUndo = 20;
-/** How a mask looks over its image; what counts is where it is opaque. */
+const maxUndo = 20;
+/** Only for display: the mask is where the canvas is opaque. */
 export const maskColour = "#e0507a";
 
 export class MaskCanvas {
@@ -21,7 +21,7 @@ export class MaskCanvas {
     return this.#undo.length > 0;
   }
 
-  /** Takes up a mask that was drawn before: white where it is drawn anew. */
+  /** Continues an earlier mask, white where the image changes. */
   async load(mask: Blob): Promise<void> {
     const { width, height } = this.canvas;
     this.#context.drawImage(await createImageBitmap(mask), 0, 0, width, height);
@@ -31,10 +31,10 @@ export class MaskCanvas {
     this.#tint();
   }
 
-  /** Call before what `undo` takes back. */
-  remember(): void {
+  /** Call before each change that `undo` reverts. */
+  pushUndo(): void {
     this.#undo.push(this.#pixels());
-    if (this.#undo.length > mostUndo) this.#undo.shift();
+    if (this.#undo.length > maxUndo) this.#undo.shift();
   }
 
   undo(): void {
@@ -43,12 +43,12 @@ export class MaskCanvas {
   }
 
   clear(): void {
-    this.remember();
+    this.pushUndo();
     this.#context.clearRect(0, 0, this.canvas.width, this.canvas.height);
   }
 
   invert(): void {
-    this.remember();
+    this.pushUndo();
     const pixels = this.#pixels();
     for (let at = 3; at < pixels.data.length; at += 4) pixels.data[at] = 255 - pixels.data[at]!;
     this.#context.putImageData(pixels, 0, 0);
@@ -69,7 +69,7 @@ export class MaskCanvas {
     context.globalCompositeOperation = "source-over";
   }
 
-  /** White on black, as the server takes it; undefined where nothing was drawn. */
+  /** White on black, as the server expects it; undefined if nothing was drawn. */
   async mask(): Promise<Blob | undefined> {
     const pixels = this.#pixels();
     let any = false;

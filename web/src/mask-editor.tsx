@@ -1,23 +1,23 @@
-/** @file Drawing a mask over an image: by mouse, finger, pen, or with the arrow keys and the space bar. */
+/** @file The dialog for drawing a mask over the init image, with mouse, finger, pen or keyboard. */
 
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { Dialog } from "./dialog.js";
 import { sizeOf, urlOf } from "./images.js";
 import { MaskCanvas, type Point } from "./mask-canvas.js";
-import { mask, startImage } from "./settings.js";
+import { initImage, mask } from "./settings.js";
 
 export const maskOpen = signal(false);
 const brushSize = signal(12);
 const erase = signal(false);
-/** The keyboard's brush, from 0 to 1 across and down. */
+/** Position of the keyboard's brush, as fractions of width and height. */
 const cursor = signal<Point>({ x: 0.5, y: 0.5 });
-const keyed = signal(false);
+const cursorShown = signal(false);
 
 export function MaskEditor() {
-  const image = startImage.value;
+  const image = initImage.value;
   return (
-    <Dialog open={maskOpen} title="Draw what shall change" class="mask-editor">
+    <Dialog open={maskOpen} title="Mark what to change" class="mask-editor">
       {image && <Editor image={image} />}
     </Dialog>
   );
@@ -47,8 +47,8 @@ function Editor({ image }: { image: Blob }) {
   return (
     <>
       <Tools act={act} canUndo={generating.current?.canUndo ?? false} />
-      <div class="easel">
-        <div class="sheet">
+      <div class="mask-area">
+        <div class="mask-layers">
           <img src={urlOf(image)} alt="" draggable={false} />
           {size && (
             <Surface
@@ -64,7 +64,9 @@ function Editor({ image }: { image: Blob }) {
         <button type="button" class="primary" onClick={() => void done()}>
           Done
         </button>
-        <p class="hint">What is marked is drawn anew. With the keyboard: arrows move, the space bar draws.</p>
+        <p class="hint">
+          Only the marked part changes. With the keyboard: arrow keys move the brush, the space bar draws.
+        </p>
       </div>
     </>
   );
@@ -113,7 +115,7 @@ type SurfaceProps = {
 
 function Surface({ element, generating, size, changed }: SurfaceProps) {
   const last = useRef<Point | undefined>(undefined);
-  /** A hundredth of the image's shorter side for each unit. */
+  /** The size is in percent of the shorter side. */
   const brush = () => ({
     size: (brushSize.value / 100) * Math.min(size.width, size.height),
     erase: erase.value,
@@ -131,9 +133,9 @@ function Surface({ element, generating, size, changed }: SurfaceProps) {
   };
   const onDown = (event: PointerEvent) => {
     element.current!.setPointerCapture(event.pointerId);
-    generating.current?.remember();
+    generating.current?.pushUndo();
     last.current = undefined;
-    keyed.value = false;
+    cursorShown.value = false;
     stroke(at(event));
   };
   const onMove = (event: PointerEvent) => {
@@ -143,11 +145,11 @@ function Surface({ element, generating, size, changed }: SurfaceProps) {
     const [dx, dy] = directions[event.key] ?? [0, 0];
     if (dx === 0 && dy === 0 && event.key !== " ") return;
     event.preventDefault();
-    keyed.value = true;
+    cursorShown.value = true;
     const { x, y } = cursor.value;
     cursor.value = { x: clamp(x + dx * 0.02), y: clamp(y + dy * 0.02) };
     if (event.key !== " ") return;
-    generating.current?.remember();
+    generating.current?.pushUndo();
     const point = { x: cursor.value.x * size.width, y: cursor.value.y * size.height };
     generating.current?.stroke(point, point, brush());
     changed();
@@ -166,7 +168,7 @@ function Surface({ element, generating, size, changed }: SurfaceProps) {
         onPointerUp={changed}
         onKeyDown={onKey}
       />
-      {keyed.value && <Cursor size={size} radius={brush().size / 2} />}
+      {cursorShown.value && <Cursor size={size} radius={brush().size / 2} />}
     </>
   );
 }

@@ -1,19 +1,19 @@
-/** @file The messages at the page's foot, read out as they come: the latest, and the others at a press. */
+/** @file The messages at the foot of the page: the latest three, and the others on request. */
 
 import { signal } from "@preact/signals";
 import { Icon } from "./icon.js";
 import { LongText } from "./long-text.js";
 import { dismiss, dismissAll, type Message, messages } from "./messages.js";
 
-const mostShown = 3;
+const maxShown = 3;
 const showAll = signal(false);
 
 export function Messages() {
   const all = messages.value;
-  const hidden = showAll.value ? 0 : Math.max(0, all.length - mostShown);
+  const hidden = showAll.value ? 0 : Math.max(0, all.length - maxShown);
   return (
     <div class="messages">
-      {all.length > mostShown && (
+      {all.length > maxShown && (
         <div class="messages-bar">
           <button type="button" aria-expanded={hidden === 0} onClick={() => (showAll.value = hidden > 0)}>
             {hidden > 0 ? `${hidden} more` : "Show fewer"}

@@ -1,4 +1,4 @@
-/** @file Short messages at the page's foot: what happened, what went wrong, what can be taken back. None is lost. */
+/** @file The list of messages at the page's foot: notes, warnings and errors, each with an optional action such as Undo. */
 
 import { signal } from "@preact/signals";
 
@@ -6,7 +6,7 @@ export type Message = {
   id: number;
   kind: "note" | "warning" | "error";
   text: string;
-  /** How often it was said while it stood there. */
+  /** How often the same text was added while it was shown. */
   times: number;
   action?: { label: string; act: () => void | Promise<void> };
 };
@@ -15,8 +15,8 @@ export const messages = signal<readonly Message[]>([]);
 
 let last = 0;
 
-/** Notes go by themselves once they can have been read; warnings and errors stay until they are dismissed. */
-export function say(kind: Message["kind"], text: string, action?: Message["action"]): void {
+/** Notes disappear after at least 8 s; warnings and errors stay until they are dismissed. */
+export function showMessage(kind: Message["kind"], text: string, action?: Message["action"]): void {
   const id = ++last;
   const before = messages.value.find((message) => message.text === text);
   const message = { id, kind, text, times: (before?.times ?? 0) + 1, ...(action && { action }) };
@@ -32,7 +32,7 @@ export function dismissAll(): void {
   messages.value = [];
 }
 
-/** Nothing goes while someone points at the messages or has gone to them by keys. */
+/** Nothing disappears while the pointer or the focus is on the messages. */
 function expire(id: number, ms: number): void {
   const held = () => document.querySelector(".messages:is(:hover, :focus-within)") !== null;
   setTimeout(() => (held() ? expire(id, 2000) : dismiss(id)), ms);

@@ -1,4 +1,4 @@
-/** @file Which model, and its defaults. and the LoRAs that are added to it. */
+/** @file The choice of the model, its defaults, and its LoRAs. */
 
 import { AboutModel } from "./about-model.js";
 import { SelectField } from "./fields.js";
@@ -21,10 +21,10 @@ export function ModelFields({ wrong }: { wrong: (field: string) => boolean }) {
         <button
           type="button"
           class="quiet-button"
-          title={`From ${now?.advisedBy ?? "the model"}`}
+          title={`Reset the settings to the defaults of ${now?.advisedBy ?? "the model"}`}
           onClick={() => now && resetToDefaults(now)}
         >
-          Its defaults
+          Defaults
         </button>
         <div class="hint">
           <AboutModel />

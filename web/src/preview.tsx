@@ -1,4 +1,4 @@
-/** @file The large view: what is being generated, the image that is looked at, or where to begin. */
+/** @file The large view: the running generation, the selected image, or help for the first image. */
 
 import type { ImageSize } from "../../src/image/pixels.js";
 import { AboutModel } from "./about-model.js";
@@ -8,19 +8,19 @@ import { select, selected, selectedFiles } from "./gallery.js";
 import { Keys } from "./icon.js";
 import { ImageView } from "./image-view.js";
 import { LongText } from "./long-text.js";
-import { ReadButton } from "./read-button.js";
+import { ReadSettingsButton } from "./read-settings-button.js";
 import { height, model, prompt, width } from "./settings.js";
 import { cancel, current, type Task, tasks } from "./tasks.js";
 
-export function Stage() {
+export function Preview() {
   const task = current.value;
   const saved = selected.value;
   return (
-    <section class="stage" aria-label="Image">
+    <section class="preview" aria-label="Image">
       {saved ? (
         <ImageView image={saved} files={selectedFiles.value} />
       ) : task ? (
-        <PreviewView task={task} />
+        <RunningTask task={task} />
       ) : (
         <Empty />
       )}
@@ -33,7 +33,7 @@ export function Stage() {
   );
 }
 
-function PreviewView({ task }: { task: Task }) {
+function RunningTask({ task }: { task: Task }) {
   const { settings, previews, stopping } = task;
   const size = settings ?? { width: width.value, height: height.value, count: 1 };
   const waiting = tasks.value.length - 1;
@@ -86,14 +86,14 @@ function TaskProgress({ task }: { task: Task }) {
       />
       <p>{text}</p>
       <p class="visually-hidden" role="status">
-        {spoken(task)}
+        {announcement(task)}
       </p>
     </div>
   );
 }
 
 function progressText({ settings, position, step, total, secondsLeft, lost, stopping }: Task): string {
-  if (stopping) return "Stopping after the running step";
+  if (stopping) return "Stopping after this step…";
   if (lost) return "The server does not answer. Waiting for it…";
   if (!settings) return "Sending…";
   if (position !== null) return position <= 1 ? "Next in the queue" : `Number ${position} in the queue`;
@@ -104,7 +104,7 @@ function progressText({ settings, position, step, total, secondsLeft, lost, stop
 }
 
 /** Read out at the start and at every quarter, not at every step. */
-function spoken(task: Task): string {
+function announcement(task: Task): string {
   const { step, total, position, settings } = task;
   if (!settings || position !== null || step === 0 || total === 0) return progressText(task);
   return `${Math.floor((4 * step) / total) * 25} percent generated`;
@@ -128,8 +128,8 @@ function Empty() {
           </li>
         ))}
       </ul>
-      <p class="quiet">Or drop a PNG that was made here or elsewhere, to read its settings.</p>
-      <ReadButton />
+      <p class="quiet">Or drop an image file here to read its settings, also if another program made it.</p>
+      <ReadSettingsButton />
     </div>
   );
 }

@@ -1,6 +1,6 @@
 /**
- * @file What of the prompts the model will not make anything of, found while they are typed by the rules that the
- * server warns by: words that it does not know, other programs' syntax, what is cut off or has no effect.
+ * @file Notes on the prompts while they are typed, by the same rules as the server's warnings: unknown words, syntax of
+ * other programs, text beyond the token limit, and prompts without effect.
  */
 
 import { computed } from "@preact/signals";
@@ -36,17 +36,17 @@ function notesOf(field: string, text: string, count: CountedText | undefined): P
   };
 }
 
-/** Of a count that is not of an earlier text. */
+/** Nothing while the count is still that of an earlier text. */
 const cut = (field: string, text: string, count: CountedText | undefined): string[] =>
   count?.cut !== undefined && count.text === text ? [cutWarning(field, count.limit, count.cut)] : [];
 
-/** Without the field's name, under which it stands. */
+/** Without the name of the field, which is above the note. */
 const bare = (warning: string): string => {
   const text = warning.slice(warning.indexOf(": ") + 2);
   return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}`;
 };
 
-/** The warnings that the server will give for the prompts as they are, which the page has shown. */
+/** The warnings that the server will return for these prompts; the page has already shown them as notes. */
 export function warningsShown(): ReadonlySet<string> {
   const { words } = model.value ?? {};
   const of = (field: string, text: string, count: CountedText | undefined) => [

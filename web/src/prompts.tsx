@@ -1,4 +1,4 @@
-/** @file The prompts, and below each what of it the model will not make anything of. */
+/** @file The prompt fields, each with its token count and notes on what the model will ignore. */
 
 import type { Signal } from "@preact/signals";
 import type { TokenCount } from "../../src/text/token-count.js";
@@ -78,24 +78,24 @@ function Count({ id, count }: { id: string; count: TokenCount | undefined }) {
     <span
       id={id}
       class={over ? "count problem" : "count"}
-      title="As the model reads it; the marks of start and end are two of them."
+      title="Counted by the model's tokenizer, with its start and end tokens."
     >
       {count && `${count.tokens} of ${count.limit} tokens`}
     </span>
   );
 }
 
-const mostShown = 8;
+const maxShown = 8;
 
-/** Each word that the model does not know, with those to put in its place. */
+/** Each word outside the model's vocabulary, with similar words to replace it. */
 function Unknown({ words, value }: { words: PromptNotes["unknown"]; value: Signal<string> }) {
   if (words.length === 0) return null;
-  const rest = words.length - mostShown;
+  const rest = words.length - maxShown;
   return (
     <div class="prompt-note unknown">
       <span>Not known to this model:</span>
       <ul>
-        {words.slice(0, mostShown).map(({ word, near }) => (
+        {words.slice(0, maxShown).map(({ word, near }) => (
           <li key={word}>
             <mark>{word}</mark>
             {near.map((name) => (
@@ -103,7 +103,7 @@ function Unknown({ words, value }: { words: PromptNotes["unknown"]; value: Signa
                 key={name}
                 type="button"
                 class="chip"
-                aria-label={`Write ${name} for ${word}`}
+                aria-label={`Replace ${word} with ${name}`}
                 onClick={() => (value.value = replacedWord(value.value, word, name))}
               >
                 {name}
@@ -117,7 +117,7 @@ function Unknown({ words, value }: { words: PromptNotes["unknown"]; value: Signa
   );
 }
 
-/** Every whole `word`, in any case, by another. */
+/** Replaces `word` wherever it stands as a whole word, in any case. */
 function replacedWord(text: string, word: string, by: string): string {
   const parts = text.split(/([\p{L}\p{N}']+)/u);
   return parts.map((part) => (part.toLowerCase() === word ? by : part)).join("");

@@ -1,4 +1,4 @@
-/** @file What the page reads from image files, ours and others'. */
+/** @file Tests of reading settings from image files of this program and others. */
 
 import { describe, expect, it } from "vitest";
 import { withPngTexts } from "../../src/image/metadata/png-texts.js";
@@ -7,17 +7,17 @@ import dropComfy from "../../src/image/metadata/testdata/drop-comfy.png?inline";
 import fooocus from "../../src/image/metadata/testdata/fooocus-ifd0.jpg?inline";
 import noCharset from "../../src/image/metadata/testdata/no-charset.jpg?inline";
 import template from "../../src/image/metadata/testdata/template-after-steps.png?inline";
-import { readingOf } from "./read-settings.js";
+import { readImageSettings } from "./read-settings.js";
 
 /** The signature and a header chunk of 13 bytes, all zero. */
 const head = [137, 80, 78, 71, 13, 10, 26, 10, 0, 0, 0, 13, ...new Uint8Array(21)];
 const png = (texts: Record<string, string>) => withPngTexts(Uint8Array.from(head), texts);
 const settingsOf = async (bytes: Uint8Array) => {
-  const reading = await readingOf(bytes);
+  const reading = await readImageSettings(bytes);
   return "settings" in reading ? reading.settings : expect.fail(reading.problem);
 };
 const problemOf = async (bytes: Uint8Array) => {
-  const reading = await readingOf(bytes);
+  const reading = await readImageSettings(bytes);
   return "problem" in reading ? reading.problem : expect.fail("it was read");
 };
 
@@ -32,8 +32,8 @@ const record = {
   scheduler: { className: "DPMSolverMultistepScheduler", config: { useKarrasSigmas: true } },
 };
 
-describe("a PNG's settings", () => {
-  it("come from our record before the text of other programs", async () => {
+describe("readImageSettings", () => {
+  it("prefers our own metadata to the text of other programs", async () => {
     const texts = { parameters: "another\nSteps: 9, Sampler: DDIM, Seed: 1", koala: JSON.stringify(record) };
     expect(await settingsOf(png(texts))).toEqual({
       prompt: "ein Käfer",
@@ -47,7 +47,7 @@ describe("a PNG's settings", () => {
     });
   });
 
-  it("come from A1111's text where there is no record, or a broken one", async () => {
+  it("reads A1111's text where our own metadata is absent or broken", async () => {
     const parameters =
       "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, CFG scale: 7.5, Seed: 5, Size: 512x768, Model: m";
     for (const koala of [{}, { koala: "{" }, { koala: '{"prompt":5}' }]) {
@@ -61,12 +61,12 @@ describe("a PNG's settings", () => {
         guidanceScale: 7.5,
         seed: "5",
         scheduler: "euler-a",
-        notes: ["Made by AUTOMATIC1111 or a program like it: the image will be similar at best."],
+        notes: ["Made with AUTOMATIC1111 or a program like it: expect a similar image, not the same one."],
       });
     }
   });
 
-  it("name a schedule that the form cannot say, and what else is not taken over", async () => {
+  it("lists a schedule that the form does not have, and other settings that are not applied", async () => {
     const parameters =
       "a (red:1.2) cat\nSteps: 20, Sampler: DPM++ 2M, Schedule type: SGM Uniform, Seed: 18446744073709551615, Clip skip: 2";
     const { notes, ...rest } = await settingsOf(png({ parameters }));
@@ -77,20 +77,20 @@ describe("a PNG's settings", () => {
       scheduler: "dpmpp-2m",
     });
     expect(notes?.slice(1)).toEqual([
-      "Not taken over: Clip skip, Schedule type.",
+      "Not applied: Clip skip, Schedule type.",
       "Not in the file: CFG scale, Size.",
     ]);
   });
 
-  it("have a strength where they began with an image, not where the program enlarged its own", async () => {
+  it("reads the strength of image-to-image, not that of the high-resolution pass", async () => {
     const last = "x\nSteps: 20, Seed: 1, Denoising strength: 0.5";
     expect((await settingsOf(png({ parameters: last }))).strength).toBe(0.5);
     const enlarged = await settingsOf(png({ parameters: `${last}, Hires upscale: 2` }));
     expect(enlarged.strength).toBeUndefined();
-    expect(enlarged.notes).toContain("Not taken over: Denoising strength, Hires upscale.");
+    expect(enlarged.notes).toContain("Not applied: Denoising strength, Hires upscale.");
   });
 
-  it("pass over what has another kind", async () => {
+  it("ignores values of the wrong type", async () => {
     const wrong = { ...record, seed: -1, width: "64", guidanceScale: null, scheduler: [], model: 5 };
     expect(await settingsOf(png({ koala: JSON.stringify(wrong) }))).toEqual({
       prompt: "ein Käfer",
@@ -98,13 +98,24 @@ describe("a PNG's settings", () => {
       steps: 4,
     });
   });
+
+  it("says why there are no settings", async () => {
+    expect(await problemOf(new TextEncoder().encode("no image"))).toBe("is not a PNG, JPEG or WebP file");
+    expect(await problemOf(png({}))).toBe("contains no settings. Many websites and messengers remove them");
+    expect(await problemOf(png({ parameters: "just words", Software: "GIMP" }))).toBe(
+      "contains no settings of a known program, only other texts: parameters, Software",
+    );
+    expect(await problemOf(png({ workflow: "{}" }))).toMatch(
+      /^contains settings of ComfyUI that cannot be used: /,
+    );
+  });
 });
 
-describe("of other programs' files", () => {
+describe("files of other programs", () => {
   const bytesOf = async (address: string) => new Uint8Array(await (await fetch(address)).arrayBuffer());
 
   it.each(Object.entries({ noCharset, fooocus, template, compressed }))(
-    "%s is read as the command reads it",
+    "%s is read like the command line reads it",
     async (_, file) => {
       expect(await settingsOf(await bytesOf(file))).toMatchObject({
         prompt: "a cat",
@@ -116,21 +127,10 @@ describe("of other programs' files", () => {
     },
   );
 
-  it("one without a prompt that can be read gives the rest", async () => {
+  it("without a readable prompt give their other settings", async () => {
     const { prompt, ...rest } = await settingsOf(await bytesOf(dropComfy));
     expect(prompt).toBeUndefined();
     expect(rest).toMatchObject({ steps: 20, guidanceScale: 8, seed: "5", scheduler: "euler" });
     expect(rest.notes?.[1]).toMatch(/^The prompt could not be read: its prompt was not found/);
   });
-});
-
-it("what cannot be read is told apart", async () => {
-  expect(await problemOf(new TextEncoder().encode("no image"))).toBe("is no PNG, JPEG or WebP file");
-  expect(await problemOf(png({}))).toBe("holds no settings: sites and messengers strip them");
-  expect(await problemOf(png({ parameters: "just words", Software: "GIMP" }))).toBe(
-    "holds no settings of a known program, but other texts: parameters, Software",
-  );
-  expect(await problemOf(png({ workflow: "{}" }))).toMatch(
-    /^holds settings of ComfyUI that cannot be used: /,
-  );
 });

@@ -1,4 +1,4 @@
-/** @file What an image file says of its making, as far as the page's form can hold it. */
+/** @file Reads generation settings from image files, of this program and others, into values for the form. */
 
 import { shortNameOf, shortNames } from "../../src/diffusion/schedulers/short-names.js";
 import { isSeed } from "../../src/diffusion/seed.js";
@@ -7,7 +7,7 @@ import { type Found, settingsIn } from "../../src/image/metadata/programs/progra
 import { programSettings } from "../../src/pipeline/metadata/program-settings.js";
 
 export type ReadSettings = {
-  /** Absent where the file's program keeps it in a way that is not read. */
+  /** Absent if the prompt could not be read from the file. */
   prompt?: string;
   negativePrompt?: string;
   model?: string;
@@ -19,26 +19,27 @@ export type ReadSettings = {
   scheduler?: string;
   strength?: number;
   lora?: readonly { name: string; scale: number }[];
-  /** What of another program's settings has no place in the form, in sentences. */
+  /** Sentences on settings of another program that the form does not have. */
   notes?: readonly string[];
 };
 
-/** What was found in a file: settings, or whose they are if they cannot be used, or the names of other texts in it. */
+/** `problem` continues a sentence that begins with the name of the file. */
 export type Reading = { settings: ReadSettings } | { problem: string };
 
-/** Our record counts before the settings of other programs. */
-export async function readingOf(bytes: Uint8Array): Promise<Reading> {
+/** Our own metadata takes precedence over the settings of other programs. */
+export async function readImageSettings(bytes: Uint8Array): Promise<Reading> {
   const texts = await fileTexts(bytes);
-  if (!texts) return { problem: "is no PNG, JPEG or WebP file" };
+  if (!texts) return { problem: "is not a PNG, JPEG or WebP file" };
   const record = texts.get(metadataKeyword);
   const own = record === undefined ? undefined : fromRecord(record);
   if (own) return { settings: own };
   const found = settingsIn(texts);
   if (found && found.parameters.fields.size > 0) return { settings: fromProgram(found) };
-  if (found) return { problem: `holds settings of ${found.program} that cannot be used: ${found.problem}` };
-  if (texts.size === 0) return { problem: "holds no settings: sites and messengers strip them" };
+  if (found)
+    return { problem: `contains settings of ${found.program} that cannot be used: ${found.problem}` };
+  if (texts.size === 0) return { problem: "contains no settings. Many websites and messengers remove them" };
   return {
-    problem: `holds no settings of a known program, but other texts: ${[...texts.keys()].join(", ")}`,
+    problem: `contains no settings of a known program, only other texts: ${[...texts.keys()].join(", ")}`,
   };
 }
 
@@ -71,7 +72,7 @@ function fromRecord(json: string): ReadSettings | undefined {
   });
 }
 
-/** A record names files; a server names LoRAs by them, without the extension. */
+/** Metadata contains file names; servers name LoRAs without the extension. */
 function lorasIn(value: unknown): ReadSettings["lora"] {
   if (!Array.isArray(value)) return undefined;
   return value.filter(isObject).flatMap((lora) => {
@@ -81,13 +82,13 @@ function lorasIn(value: unknown): ReadSettings["lora"] {
 }
 
 function fromProgram({ program, parameters, problem }: Found): ReadSettings {
-  const { prompt, negativePrompt, steps, guidanceScale, seed, size, scheduler, model, strength, ...told } =
+  const { prompt, negativePrompt, steps, guidanceScale, seed, size, scheduler, model, strength, ...others } =
     programSettings(parameters);
   const name = scheduler && shortNameOf(scheduler.className, scheduler.overrides);
-  // A short name may say less than the file, as of the spacing of timesteps.
-  const said = name === undefined ? {} : shortNames[name]!.overrides;
-  const unsaid = Object.keys(scheduler?.overrides ?? {}).some((key) => !Object.hasOwn(said, key));
-  const left = [...told.left, ...(unsaid ? ["Schedule type"] : [])];
+  // A short name may not cover all overrides in the file, such as the timestep spacing.
+  const covered = name === undefined ? {} : shortNames[name]!.overrides;
+  const uncovered = Object.keys(scheduler?.overrides ?? {}).some((key) => !Object.hasOwn(covered, key));
+  const left = [...others.left, ...(uncovered ? ["Schedule type"] : [])];
   const some = (names: readonly string[]) => names.slice(0, 12).join(", ");
   return present({
     prompt: problem === undefined ? prompt : undefined,
@@ -100,10 +101,10 @@ function fromProgram({ program, parameters, problem }: Found): ReadSettings {
     scheduler: name,
     strength,
     notes: [
-      `Made by ${program}: the image will be similar at best.`,
+      `Made with ${program}: expect a similar image, not the same one.`,
       ...(problem === undefined ? [] : [`The prompt could not be read: ${problem}.`]),
-      ...(left.length > 0 ? [`Not taken over: ${some(left)}.`] : []),
-      ...(told.missing.length > 0 ? [`Not in the file: ${some(told.missing)}.`] : []),
+      ...(left.length > 0 ? [`Not applied: ${some(left)}.`] : []),
+      ...(others.missing.length > 0 ? [`Not in the file: ${some(others.missing)}.`] : []),
     ],
   });
 }

@@ -1,11 +1,11 @@
-/** @file Scrolls to what a visitor asked for, where it is out of sight: on a phone the form fills the screen. */
+/** @file Scrolls an element into view: on a phone the form fills the screen, and the result is below it. */
 
 export function reveal(selector: string): void {
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  // A frame later, when it is there at its size.
+  const reducedMotion = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  // In the next frame, when the element has been rendered.
   requestAnimationFrame(() =>
     document
       .querySelector(selector)
-      ?.scrollIntoView({ block: "nearest", behavior: calm ? "auto" : "smooth" }),
+      ?.scrollIntoView({ block: "nearest", behavior: reducedMotion ? "auto" : "smooth" }),
   );
 }

@@ -1,11 +1,11 @@
-/** @file The seed: kept, drawn anew for every generation, or drawn once more. */
+/** @file The seed field: a fixed seed, or a random one for every generation. */
 
 import { Icon } from "./icon.js";
 import { drawSeed, seed, seedLocked } from "./settings.js";
 
 export function SeedField({ invalid }: { invalid: boolean }) {
   const locked = seedLocked.value;
-  const lockLabel = locked ? "Seed is kept. Draw a new one for every generation." : "Keep this seed.";
+  const lockLabel = locked ? "Use a random seed for every generation" : "Keep this seed";
   return (
     <div class="field wide">
       <label for="seed">Seed</label>
@@ -37,8 +37,8 @@ export function SeedField({ invalid }: { invalid: boolean }) {
         <button
           type="button"
           class="icon"
-          aria-label="Draw another seed"
-          title="Draw another seed"
+          aria-label="New random seed"
+          title="New random seed"
           onClick={() => (seed.value = drawSeed())}
         >
           <Icon name="dice" />
@@ -46,8 +46,8 @@ export function SeedField({ invalid }: { invalid: boolean }) {
       </div>
       <p class="hint" id="seed-hint">
         {locked
-          ? "Kept: the same settings generate the same image."
-          : "A new one is drawn for every generation."}
+          ? "Fixed: the same settings generate the same image."
+          : "Random: every generation uses a new seed."}
       </p>
     </div>
   );

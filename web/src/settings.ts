@@ -1,4 +1,4 @@
-/** @file The form's values: signals that survive a reload, the model's defaults, and the request they make. */
+/** @file The values of the form as signals, kept in localStorage; the model's defaults; and the request made of them. */
 
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import type { GenerationRequest, GenerationSettings, Model, ModelList } from "../../src/jobs/schemas.js";
@@ -13,20 +13,20 @@ export const height = signal(512);
 export const steps = signal(10);
 export const guidanceScale = signal(3.5);
 export const seed = signal(drawSeed());
-/** An unlocked seed is drawn anew for every generation. */
+/** Without it, every generation draws a new seed. */
 export const seedLocked = signal(false);
 export const scheduler = signal("");
 export const count = signal(1);
 export const strength = signal(0.6);
-/** Whether the words of a small model are shown: beside the rest where there is room. */
-export const wordsOpen = signal(matchMedia("(min-width: 60rem)").matches);
+/** Whether the vocabulary of a small model is shown: at first only where there is room. */
+export const vocabularyOpen = signal(matchMedia("(min-width: 60rem)").matches);
 
 export type ChosenLora = Model["loras"][number];
-/** Only such as the model has. */
+/** Only LoRAs that the server has for the model. */
 export const loras = signal<readonly ChosenLora[]>([]);
 
-/** What image-to-image begins with; the mask is white where it is generated anew. */
-export const startImage = signal<Blob | undefined>(undefined);
+/** For image-to-image; the mask is white where the image changes. */
+export const initImage = signal<Blob | undefined>(undefined);
 export const mask = signal<Blob | undefined>(undefined);
 
 export const served = signal<ModelList | undefined>(undefined);
@@ -38,7 +38,7 @@ export function drawSeed(): string {
   return String(crypto.getRandomValues(new Uint32Array(1))[0]!);
 }
 
-const kept: Readonly<Record<string, Signal<string> | Signal<number> | Signal<boolean>>> = {
+const storedSignals: Readonly<Record<string, Signal<string> | Signal<number> | Signal<boolean>>> = {
   prompt,
   negativePrompt,
   modelId,
@@ -51,29 +51,31 @@ const kept: Readonly<Record<string, Signal<string> | Signal<number> | Signal<boo
   scheduler,
   count,
   strength,
-  wordsOpen,
+  vocabularyOpen,
 };
 
 const storageKey = "koala.settings";
 
-/** Takes up the last visit's values, or the first model's defaults, and keeps what changes from now on. */
-export function startSettings(list: ModelList): void {
+/** Restores the values of the last visit, or the first model's defaults, and stores every change from now on. */
+export function initSettings(list: ModelList): void {
   served.value = list;
-  const before = remembered();
+  const before = storedSettings();
   const known = list.models.some(({ id }) => id === before.modelId);
   for (const [name, value] of Object.entries(known ? before : {})) {
-    const target = kept[name] as Signal<unknown> | undefined;
+    const target = storedSignals[name] as Signal<unknown> | undefined;
     if (target && typeof target.value === typeof value) target.value = value;
   }
-  loras.value = known ? lorasHere(before.loras).here : [];
+  loras.value = known ? matchLoras(before.loras).here : [];
   if (!known && list.models[0]) chooseModel(list.models[0].id);
   effect(() => {
-    const values = Object.fromEntries(Object.entries(kept).map(([name, { value }]) => [name, value]));
+    const values = Object.fromEntries(
+      Object.entries(storedSignals).map(([name, { value }]) => [name, value]),
+    );
     localStorage.setItem(storageKey, JSON.stringify({ ...values, loras: loras.value }));
   });
 }
 
-function remembered(): Readonly<Record<string, unknown>> {
+function storedSettings(): Readonly<Record<string, unknown>> {
   try {
     const value: unknown = JSON.parse(localStorage.getItem(storageKey) ?? "{}");
     return typeof value === "object" && value !== null ? (value as Record<string, unknown>) : {};
@@ -82,17 +84,17 @@ function remembered(): Readonly<Record<string, unknown>> {
   }
 }
 
-/** A model's own defaults fill in with it. */
+/** Chooses a model and its defaults. */
 export function chooseModel(id: string): void {
   const chosen = served.value?.models.find((model) => model.id === id);
   if (!chosen) return;
   modelId.value = id;
-  loras.value = lorasHere(loras.value).here;
+  loras.value = matchLoras(loras.value).here;
   resetToDefaults(chosen);
 }
 
-/** Which of the LoRAs the model has, and the names of those it has not. */
-function lorasHere(wanted: unknown): { here: ChosenLora[]; missing: string[] } {
+/** The LoRAs that the server has for the model, and the names of the others. */
+function matchLoras(wanted: unknown): { here: ChosenLora[]; missing: string[] } {
   const here: ChosenLora[] = [];
   const missing: string[] = [];
   for (const lora of Array.isArray(wanted) ? wanted : []) {
@@ -113,11 +115,11 @@ export function resetToDefaults({ defaults }: Model): void {
   negativePrompt.value = defaults.negativePrompt ?? "";
 }
 
-/** Fills the form from an image; says what could not be taken over. */
-export function useSettings(from: ReadSettings | GenerationSettings): string | undefined {
+/** Fills the form with the settings of an image. Returns a sentence on what is not available here, if anything. */
+export function applySettings(from: ReadSettings | GenerationSettings): string | undefined {
   const known = served.value?.models.find(({ id, name }) => id === from.model || name === from.model);
   if (known) chooseModel(known.id);
-  // An image whose prompt could not be read leaves those of the form.
+  // Where the prompt could not be read, both prompts of the form are kept.
   negativePrompt.value = from.negativePrompt ?? (from.prompt === undefined ? negativePrompt.value : "");
   prompt.value = from.prompt ?? prompt.value;
   width.value = from.width ?? width.value;
@@ -134,19 +136,21 @@ export function useSettings(from: ReadSettings | GenerationSettings): string | u
     scheduler.value = from.scheduler;
   else if (from.scheduler !== undefined) missing.push(`the scheduler ${from.scheduler}`);
   if (from.model !== undefined && !known) missing.push(`the model ${from.model}`);
-  const chosen = lorasHere(from.lora);
+  const chosen = matchLoras(from.lora);
   loras.value = chosen.here;
   if (chosen.missing.length > 0) missing.push(`the LoRA ${chosen.missing.join(", ")}`);
   count.value = 1;
-  return missing.length === 0 ? undefined : `Not here: ${missing.join(" and ")}. The rest was taken over.`;
+  return missing.length === 0
+    ? undefined
+    : `Not available here: ${missing.join(" and ")}. The other settings were applied.`;
 }
 
-/** Puts an image at the beginning, at a size that its shape and the model allow. */
-export async function startFrom(file: Blob): Promise<boolean> {
+/** Sets the init image, and a size of its shape that fits the model. Returns false if the file is not an image. */
+export async function setInitImage(file: Blob): Promise<boolean> {
   const image = await preparedImage(file);
   const size = image && (await sizeOf(image));
   if (!size) return false;
-  startImage.value = image;
+  initImage.value = image;
   mask.value = undefined;
   const fitted = fittedSize(size);
   width.value = fitted.width;
@@ -154,7 +158,7 @@ export async function startFrom(file: Blob): Promise<boolean> {
   return true;
 }
 
-/** The image's shape in about the model's number of pixels. */
+/** A size of the image's aspect ratio, with about as many pixels as the model's default. */
 function fittedSize(size: { width: number; height: number }): { width: number; height: number } {
   const { defaults, sizeMultiple = 8 } = model.value ?? {};
   const pixels = defaults ? defaults.width * defaults.height : 512 * 512;
@@ -164,11 +168,11 @@ function fittedSize(size: { width: number; height: number }): { width: number; h
   return { width: fit(size.width), height: fit(size.height) };
 }
 
-/** What is asked for; an unlocked seed is drawn here. */
+/** The request that the form describes, with a new seed unless it is locked. */
 export async function requestNow(): Promise<GenerationRequest> {
   if (!seedLocked.value || !/^\d+$/.test(seed.value)) seed.value = drawSeed();
-  const image = startImage.value;
-  // None is another thing than an empty one, which many models encode; but it would mean the model's own default.
+  const image = initImage.value;
+  // Absent, it means the model's default; so an empty one is only sent where there is a default to replace.
   const negative = negativePrompt.value !== "" || model.value?.defaults.negativePrompt !== undefined;
   return {
     prompt: prompt.value,

@@ -1,10 +1,10 @@
-/** @file Sizes to choose from, for the number of pixels that a model was made for. */
+/** @file Preset sizes of about the number of pixels that a model was trained on. */
 
 import type { Model } from "../../src/jobs/schemas.js";
 
 export type Shape = { name: string; width: number; height: number };
 
-/** About as many pixels as the model's default, at 1:1, 3:4 and 4:3. */
+/** About as many pixels as the model's default size, at 1:1, 3:4 and 4:3. */
 export function shapesOf({ defaults, sizeMultiple }: Pick<Model, "defaults" | "sizeMultiple">): Shape[] {
   const side = Math.sqrt(defaults.width * defaults.height);
   // Large models were trained on multiples of 64.

@@ -1,4 +1,4 @@
-/** @file A grid as one PNG with labels, drawn on a canvas, saying inside what it shows. */
+/** @file A grid as one labelled PNG, drawn on a canvas, with its settings in the metadata. */
 
 import { type SheetLayout, sheetColours, sheetLayout } from "../../src/grid/layout.js";
 import { sheetContent, sheetFields } from "../../src/grid/sheet-content.js";

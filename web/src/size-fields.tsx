@@ -1,4 +1,4 @@
-/** @file Width and height: three shapes of the model's own number of pixels, or any size it can generate. */
+/** @file Width and height: three presets, or any size that the model supports. */
 
 import { NumberField } from "./fields.js";
 import { Icon } from "./icon.js";
@@ -42,20 +42,18 @@ function ShapeButton({ name, width: w, height: h }: Shape) {
   );
 }
 
-/** Says what is wrong before the server has to. */
+/** The rules that the server checks too. */
 function SizeHint({ multiple }: { multiple: number }) {
-  const most = served.value?.limits.pixels ?? Number.POSITIVE_INFINITY;
+  const maxPixels = served.value?.limits.pixels ?? Number.POSITIVE_INFINITY;
   const off = [width.value, height.value].find((side) => side % multiple !== 0);
   if (off !== undefined) {
     const below = Math.max(multiple, Math.floor(off / multiple) * multiple);
-    return (
-      <p class="hint problem">{`Sides are multiples of ${multiple}: ${below} or ${below + multiple}.`}</p>
-    );
+    const nearest = `${below} or ${below + multiple}`;
+    return <p class="hint problem">{`Width and height must be multiples of ${multiple}: ${nearest}.`}</p>;
   }
-  if (width.value * height.value <= most) return null;
-  return (
-    <p class="hint problem">{`At most ${Math.floor(Math.sqrt(most))} × ${Math.floor(Math.sqrt(most))} pixels here.`}</p>
-  );
+  if (width.value * height.value <= maxPixels) return null;
+  const side = Math.floor(Math.sqrt(maxPixels));
+  return <p class="hint problem">{`At most ${side} × ${side} pixels on this server.`}</p>;
 }
 
 function swap(): void {

@@ -1,72 +1,72 @@
-/** @file What is being generated: one task per press of "Generate", each followed to its end and kept in the gallery. */
+/** @file The tasks of this tab: one for each press of "Generate", followed until its images are in the gallery. */
 
 import { computed, effect, signal } from "@preact/signals";
 import type { GenerationSettings } from "../../src/jobs/schemas.js";
 import {
   type FinishedImage,
+  GenerationCancelled,
   type GenerationEvent,
   GenerationFailure,
   ServerUnreachable,
-  Stopped,
 } from "./backend.js";
-import { keep, select, selectedId } from "./gallery.js";
+import { addToGallery, select, selectedId } from "./gallery.js";
 import { urlOf } from "./images.js";
 import { shortened } from "./long-text.js";
-import { say } from "./messages.js";
+import { showMessage } from "./messages.js";
 import { warningsShown } from "./prompt-notes.js";
 import { reveal } from "./reveal.js";
-import { mask, prompt, requestNow, startImage } from "./settings.js";
+import { initImage, mask, prompt, requestNow } from "./settings.js";
 import { backend } from "./this-server.js";
-import { forget, remember, takeUnfinished } from "./unfinished.js";
+import { addUnfinished, claimUnfinished, removeUnfinished } from "./unfinished.js";
 
 export type Task = {
   key: number;
   prompt: string;
-  /** Undefined until the backend has taken it. */
+  /** Undefined until the backend has accepted the request. */
   settings: GenerationSettings | undefined;
   position: number | null;
   step: number;
   total: number;
   secondsLeft: number | null;
   lost: boolean;
-  /** By index: where each image is going. */
+  /** The URL of each image's preview, by index. */
   previews: readonly string[];
   stopping: boolean;
-  /** Warnings that were given, most of them before it was sent: no message repeats them. */
+  /** Warnings that were already shown, most of them beside the prompt; no message repeats them. */
   warned: ReadonlySet<string>;
 };
 
 export const tasks = signal<readonly Task[]>([]);
-/** The one in the large view. */
+/** The task in the large view. */
 export const current = computed(() => tasks.value.find(({ step }) => step > 0) ?? tasks.value[0]);
-/** What is wrong with the last request, and with which setting. */
+/** The problem with the last request, and the setting that it concerns. */
 export const failure = signal<{ message: string; field: string | undefined } | undefined>(undefined);
 
-/** What a generation began with. */
-type Began = { image?: Blob; mask?: Blob };
+/** What image-to-image starts from. */
+type InitFiles = { image?: Blob; mask?: Blob };
 
 const controllers = new Map<number, AbortController>();
 let last = 0;
 
-/** Generates what the form says. */
+/** Generates what the form describes. */
 export async function generateNow(): Promise<void> {
   failure.value = undefined;
   if (prompt.value.trim() === "") {
-    failure.value = { message: "Say first what to generate: a few words are enough.", field: "prompt" };
+    failure.value = { message: "Describe the image first. A few words are enough.", field: "prompt" };
     document.getElementById("prompt")?.focus();
     return;
   }
-  const began = {
-    ...(startImage.value && { image: startImage.value }),
+  const initFiles = {
+    ...(initImage.value && { image: initImage.value }),
     ...(mask.value && { mask: mask.value }),
   };
-  const { signal: stop, key } = begin(prompt.value, warningsShown());
+  const { signal: stop, key } = addTask(prompt.value, warningsShown());
   const request = await requestNow();
-  await followed(key, backend.generate(request, stop), began, () => reveal(".stage"));
+  await follow(key, backend.generate(request, stop), initFiles, () => reveal(".preview"));
 }
 
-/** The tab says how far a generation is, for those who look elsewhere meanwhile. */
-export function titleTasks(): void {
+/** Shows the progress in the title, which is visible while another tab is open. */
+export function showProgressInTitle(): void {
   effect(() => {
     const { step = 0, total = 0 } = current.value ?? {};
     document.title = current.value
@@ -75,17 +75,17 @@ export function titleTasks(): void {
   });
 }
 
-/** Follows what was being generated when the page was left, and no other tab follows. */
-export async function takeUp(): Promise<void> {
+/** Follows the unfinished jobs of earlier visits that no other tab follows. */
+export async function resumeTasks(): Promise<void> {
   await Promise.all(
-    (await takeUnfinished()).map((id) => {
-      const { signal: stop, key } = begin("");
-      return followed(key, backend.follow(id, stop), {});
+    (await claimUnfinished()).map((id) => {
+      const { signal: stop, key } = addTask("");
+      return follow(key, backend.follow(id, stop), {});
     }),
   );
 }
 
-/** Cancels what is shown, or everything. */
+/** Cancels the task in the large view, or all tasks. */
 export function cancel(which: "current" | "all" = "current"): void {
   for (const { key } of which === "all"
     ? tasks.value
@@ -95,7 +95,7 @@ export function cancel(which: "current" | "all" = "current"): void {
   }
 }
 
-function begin(text: string, warned: ReadonlySet<string> = new Set()) {
+function addTask(text: string, warned: ReadonlySet<string> = new Set()) {
   const key = ++last;
   const controller = new AbortController();
   controllers.set(key, controller);
@@ -117,54 +117,54 @@ function begin(text: string, warned: ReadonlySet<string> = new Set()) {
   return { key, signal: controller.signal };
 }
 
-async function followed(
+async function follow(
   key: number,
   events: AsyncIterable<GenerationEvent>,
-  began: Began,
+  initFiles: InitFiles,
   onAccepted = () => {},
 ): Promise<void> {
   let id: string | undefined;
   let first: string | undefined;
-  let settled = true;
+  let ended = true;
   try {
     for await (const event of events) {
       if (event.type === "accepted") {
         id = event.id;
-        remember(id);
+        addUnfinished(id);
         onAccepted();
       }
       if (event.type === "image") {
         const name = `${id}-${event.image.index}`;
-        await kept(key, name, event.image, began);
+        await saveImage(key, name, event.image, initFiles);
         first ??= name;
       } else update(key, changesBy(event, taskOf(key)?.previews ?? []));
     }
   } catch (error) {
-    settled = !(error instanceof ServerUnreachable);
+    ended = !(error instanceof ServerUnreachable);
     report(error, id === undefined ? undefined : taskOf(key)?.prompt);
   } finally {
     tasks.value = tasks.value.filter((task) => task.key !== key);
     if (first !== undefined && tasks.value.length === 0 && selectedId.value === undefined) void select(first);
     controllers.delete(key);
-    // What a lost connection hides may go on: the next visit looks for it.
-    if (id !== undefined && settled) forget(id);
+    // Without a connection, the job may still be running: the next visit follows it.
+    if (id !== undefined && ended) removeUnfinished(id);
   }
 }
 
-/** `taken` is the prompt of a job that the server had taken: others are asked for meanwhile, so it is named. */
-function report(error: unknown, taken: string | undefined): void {
-  if (error instanceof Stopped) {
-    say("note", "Stopped.");
+/** `accepted` is the prompt of a job that the server had accepted; others may be running, so the message quotes it. */
+function report(error: unknown, accepted: string | undefined): void {
+  if (error instanceof GenerationCancelled) {
+    showMessage("note", "Stopped.");
     return;
   }
-  const ours = error instanceof GenerationFailure;
-  const message = ours ? error.message : `internal: ${String(error)}`;
-  if (taken === undefined) failure.value = { message, field: ours ? error.field : undefined };
-  else if (error instanceof ServerUnreachable) say("error", message);
-  else say("error", `"${shortened(taken.trim())}" failed. ${message}`);
+  const known = error instanceof GenerationFailure;
+  const message = known ? error.message : `internal: ${String(error)}`;
+  if (accepted === undefined) failure.value = { message, field: known ? error.field : undefined };
+  else if (error instanceof ServerUnreachable) showMessage("error", message);
+  else showMessage("error", `"${shortened(accepted.trim())}" failed. ${message}`);
 }
 
-async function kept(key: number, id: string, image: FinishedImage, began: Began): Promise<void> {
+async function saveImage(key: number, id: string, image: FinishedImage, initFiles: InitFiles): Promise<void> {
   const task = taskOf(key);
   if (!task?.settings) return;
   const warnings = image.warnings.filter((warning) => !task.warned.has(warning));
@@ -172,15 +172,18 @@ async function kept(key: number, id: string, image: FinishedImage, began: Began)
     previews: replaced(task.previews, image.index, urlOf(image.file)),
     warned: new Set([...task.warned, ...warnings]),
   });
-  await keep(id, image, task.settings, began);
-  if (warnings.length > 0) sayWarnings(id, task.settings.prompt, warnings);
+  await addToGallery(id, image, task.settings, initFiles);
+  if (warnings.length > 0) showWarnings(id, task.settings.prompt, warnings);
 }
 
-/** One message for all: they stand with the image. */
-function sayWarnings(id: string, prompt: string, warnings: readonly string[]): void {
+/** One message for all warnings: they are listed with the image. */
+function showWarnings(id: string, prompt: string, warnings: readonly string[]): void {
   const several = `${warnings.length} warnings about "${shortened(prompt.trim())}".`;
-  const show = () => select(id).then(() => reveal(".stage"));
-  say("warning", warnings.length === 1 ? warnings[0]! : several, { label: "Show the image", act: show });
+  const show = () => select(id).then(() => reveal(".preview"));
+  showMessage("warning", warnings.length === 1 ? warnings[0]! : several, {
+    label: "Show the image",
+    act: show,
+  });
 }
 
 function changesBy(

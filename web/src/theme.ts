@@ -1,4 +1,4 @@
-/** @file Light, dark, or as the system says. */
+/** @file The colour theme: light, dark, or the system's. Kept in localStorage. */
 
 import { signal } from "@preact/signals";
 

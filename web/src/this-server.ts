@@ -1,4 +1,4 @@
-/** @file The server that this page asks: its own, with the key that the visitor gave. */
+/** @file The page's backend: the server it was loaded from, with the API key that the visitor entered. */
 
 import type { Backend } from "./backend.js";
 import { HttpBackend } from "./http-backend.js";

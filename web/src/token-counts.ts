@@ -1,20 +1,20 @@
-/** @file How many tokens the prompts are, asked of the server a moment after each change. */
+/** @file Token counts of the prompts, fetched from the server shortly after each change. */
 
 import { effect, signal } from "@preact/signals";
 import type { TokenCount } from "../../src/text/token-count.js";
 import { model, negativePrompt, prompt } from "./settings.js";
 import { backend } from "./this-server.js";
 
-/** The text that was counted, and what it is of the model's limit. */
+/** A count with the text that was counted. */
 export type CountedText = TokenCount & { text: string };
 
-/** The latest counts; undefined where the server does not say. */
+/** The latest counts; undefined if the server did not answer. */
 export const tokenCounts = signal<{ prompt: CountedText; negative: CountedText } | undefined>(undefined);
 
 const pauseMs = 150;
 
-/** Counts from now on, once the model is known. */
-export function watchTokens(): void {
+/** Starts counting on every change. */
+export function countTokensOnChange(): void {
   effect(() => {
     const [id, texts] = [model.value?.id, [prompt.value, negativePrompt.value] as const];
     if (id === undefined) return;
@@ -35,7 +35,7 @@ async function count(id: string, texts: readonly [string, string], signal: Abort
       negative: { text: texts[1], ...ofNegative! },
     };
   } catch {
-    // A count is a help, and what is wrong with the server is said where something is asked of it.
+    // Not worth a message: a problem with the server is reported when something is generated.
     if (!signal.aborted) tokenCounts.value = undefined;
   }
 }

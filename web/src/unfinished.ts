@@ -1,14 +1,14 @@
 /**
- * @file The jobs that this browser waits for, by id: kept until they are over, so that a page that was left or reloaded
- * can follow them again. Tabs share the list, and a new one must not take what another still follows.
+ * @file Ids of unfinished jobs in localStorage, so that a reloaded page can follow them again. All tabs share the list;
+ * a tab asks the others which jobs they follow, and claims the rest.
  */
 
 const storageKey = "koala.generating";
 const answerMs = 200;
 
-/** Followed by this tab. */
+/** Ids of the jobs that this tab follows. */
 const own = new Set<string>();
-/** Not a lock: Web Locks are missing where a server is reached by http from another machine. */
+/** Not Web Locks: browsers offer them only to pages from https or this machine. */
 const tabs = new BroadcastChannel("koala.tabs");
 
 type Message = { ask: true } | { followed: string[] };
@@ -17,27 +17,27 @@ tabs.addEventListener("message", ({ data }: MessageEvent<Message>) => {
   if ("ask" in data && own.size > 0) tabs.postMessage({ followed: [...own] } satisfies Message);
 });
 
-export function remember(id: string): void {
+export function addUnfinished(id: string): void {
   own.add(id);
   store([...new Set([...stored(), id])]);
 }
 
-export function forget(id: string): void {
+export function removeUnfinished(id: string): void {
   own.delete(id);
   store(stored().filter((other) => other !== id));
 }
 
-/** Those that no open tab follows, for this one to follow; `remember` keeps them. */
-export async function takeUnfinished(): Promise<string[]> {
+/** Removes and returns the ids that no open tab follows; `addUnfinished` adds them again. */
+export async function claimUnfinished(): Promise<string[]> {
   const ids = stored();
   if (ids.length === 0) return [];
-  const others = await followedElsewhere();
+  const others = await idsOfOtherTabs();
   const left = ids.filter((id) => !others.has(id) && !own.has(id));
   store(stored().filter((id) => !left.includes(id)));
   return left;
 }
 
-async function followedElsewhere(): Promise<ReadonlySet<string>> {
+async function idsOfOtherTabs(): Promise<ReadonlySet<string>> {
   const found = new Set<string>();
   const note = ({ data }: MessageEvent<Message>) => {
     if ("followed" in data) for (const id of data.followed) found.add(id);

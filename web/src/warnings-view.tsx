@@ -1,4 +1,4 @@
-/** @file What of a request was cut, changed or had no effect, beside the image that it was for. */
+/** @file The list of warnings below an image or a grid. */
 
 import { Icon } from "./icon.js";
 import { LongText } from "./long-text.js";

@@ -1,4 +1,4 @@
-/** @file Puts a word of the model's vocabulary into a prompt as its captions have them: "a koala, line art, on a yellow background". */
+/** @file Adds words of the model's vocabulary to a prompt, in the form of its training captions: "a koala, line art, on a yellow background". */
 
 import { type Words, withArticle } from "../../src/pipeline/vocabulary.js";
 
@@ -6,7 +6,7 @@ export type WordKind = "noun" | "style" | "background";
 
 type Found = { name: string; at: number; end: number };
 
-/** The vocabulary's name of each kind of word that the prompt holds. */
+/** The word of each kind that the prompt contains, by its main name. */
 export function chosenWords(prompt: string, words: Words): Readonly<Record<WordKind, string | undefined>> {
   return {
     noun: foundIn(prompt, "noun", words)?.name,
@@ -15,7 +15,7 @@ export function chosenWords(prompt: string, words: Words): Readonly<Record<WordK
   };
 }
 
-/** The prompt with this word in the place of another of its kind; without it, if it was there. */
+/** The prompt with this word instead of another of its kind; or without this word, if it was there. */
 export function withWord(prompt: string, kind: WordKind, name: string, words: Words): string {
   const found = foundIn(prompt, kind, words);
   const [before, after] = [prompt.slice(0, found?.at), prompt.slice(found?.end)];
@@ -29,7 +29,7 @@ export function withWord(prompt: string, kind: WordKind, name: string, words: Wo
   return joined(joined(prompt.slice(0, end), phrase), prompt.slice(end));
 }
 
-/** As a prompt says it. */
+/** The word with article and preposition, as captions contain it. */
 export function phraseOf(kind: WordKind, name: string): string {
   if (kind === "style") return name;
   return kind === "noun" ? withArticle(name) : `on ${withArticle(name)} background`;
@@ -57,7 +57,7 @@ function foundIn(prompt: string, kind: WordKind, words: Words): Found | undefine
   return { name, at: match.index, end: match.index + match[0].length };
 }
 
-/** Each way of writing a name, and the name. */
+/** Names by each of their spellings. */
 function spellings(kind: WordKind, { nouns, styles, backgrounds }: Words): ReadonlyMap<string, string> {
   if (kind === "background") return new Map(backgrounds.map((name) => [name.toLowerCase(), name]));
   const named = kind === "noun" ? nouns : styles;

@@ -1,8 +1,8 @@
-/** @file The words of a model that knows few, to be clicked into the prompt. */
+/** @file The vocabulary of a small model as buttons that add a word to the prompt. */
 
 import type { Words } from "../../src/pipeline/vocabulary.js";
-import { chosenWords, type WordKind, withWord } from "./join-words.js";
-import { model, prompt, wordsOpen } from "./settings.js";
+import { chosenWords, type WordKind, withWord } from "./prompt-words.js";
+import { model, prompt, vocabularyOpen } from "./settings.js";
 
 const kinds: readonly (readonly [kind: WordKind, title: string, names: (words: Words) => string[]])[] = [
   ["noun", "Nouns", ({ nouns }) => nouns.map(({ name }) => name)],
@@ -10,17 +10,17 @@ const kinds: readonly (readonly [kind: WordKind, title: string, names: (words: W
   ["background", "Backgrounds", ({ backgrounds }) => backgrounds],
 ];
 
-export function WordsOfModel() {
+export function VocabularyView() {
   const words = model.value?.words;
   if (!words) return null;
   const chosen = chosenWords(prompt.value, words);
   return (
     <details
-      class="words"
-      open={wordsOpen.value}
-      onToggle={({ currentTarget }) => (wordsOpen.value = currentTarget.open)}
+      class="vocabulary"
+      open={vocabularyOpen.value}
+      onToggle={({ currentTarget }) => (vocabularyOpen.value = currentTarget.open)}
     >
-      <summary>Words it knows</summary>
+      <summary>Known words</summary>
       {kinds.map(([kind, title, names]) => (
         <WordGroup
           key={kind}
@@ -43,10 +43,10 @@ type GroupProps = {
   words: Words;
 };
 
-/** One stop of the Tab key; arrows go on from there. */
+/** A toolbar: the Tab key stops once, the arrow keys move within it. */
 function WordGroup({ kind, title, names, chosen, words }: GroupProps) {
   if (names.length === 0) return null;
-  const stop = chosen ?? names[0];
+  const tabStop = chosen ?? names[0];
   return (
     <div class="word-group">
       <p id={`${kind}-words`}>{title}</p>
@@ -56,7 +56,7 @@ function WordGroup({ kind, title, names, chosen, words }: GroupProps) {
             key={name}
             type="button"
             class="chip"
-            tabIndex={name === stop ? 0 : -1}
+            tabIndex={name === tabStop ? 0 : -1}
             aria-pressed={name === chosen}
             onClick={() => (prompt.value = withWord(prompt.value, kind, name, words))}
           >

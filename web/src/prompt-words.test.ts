@@ -1,9 +1,9 @@
-/** @file Words of the model put into a prompt. */
+/** @file Tests of adding vocabulary words to a prompt. */
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import type { Words } from "../../src/pipeline/vocabulary.js";
-import { chosenWords, type WordKind, withWord } from "./join-words.js";
+import { chosenWords, type WordKind, withWord } from "./prompt-words.js";
 
 /** Of the model that ships with the package. */
 const words = JSON.parse(

@@ -1,9 +1,8 @@
-/** @file Settings as rows of names and values, and which of them differ between images. */
+/** @file Settings as rows of label and value, and which of them differ between images. */
 
 import type { GenerationSettings } from "../../src/jobs/schemas.js";
 
-/** Names and values, as they are shown and compared. */
-export function rowsOf(settings: GenerationSettings): (readonly [name: string, value: string])[] {
+export function settingRows(settings: GenerationSettings): (readonly [name: string, value: string])[] {
   const { negativePrompt, model, lora, width, height, steps, guidanceScale, seed } = settings;
   const { scheduler, strength, masked } = settings;
   return [
@@ -20,9 +19,9 @@ export function rowsOf(settings: GenerationSettings): (readonly [name: string, v
   ];
 }
 
-/** Names of the settings that are not the same in all. */
-export function differing(all: readonly GenerationSettings[]): Set<string> {
-  const rows = all.map((settings) => new Map([["Prompt", settings.prompt], ...rowsOf(settings)]));
+/** Labels of the settings that are not the same for all images. */
+export function differingSettings(all: readonly GenerationSettings[]): Set<string> {
+  const rows = all.map((settings) => new Map([["Prompt", settings.prompt], ...settingRows(settings)]));
   const names = new Set(rows.flatMap((row) => [...row.keys()]));
   return new Set([...names].filter((name) => new Set(rows.map((row) => row.get(name))).size > 1));
 }
