@@ -1,6 +1,7 @@
 /** @file Compares computed tensors with golden data, each within its tolerance. Must not import models. */
 
 import {
+  type Check,
   type Computed,
   type Expectation,
   type Expectations,
@@ -21,8 +22,28 @@ export type TensorComparison = {
   readonly skipped?: number;
 };
 
+/** A check that was compared, or that failed before it could be. */
+export type CheckResult = {
+  readonly name: string;
+  readonly tensors: readonly TensorComparison[];
+  /** Why nothing could be compared. */
+  readonly error?: string;
+};
+
+/** Computes, then opens the golden data, then compares. */
+export async function runCheck({ name, compute, expected }: Check): Promise<CheckResult> {
+  try {
+    const computed = await compute();
+    const golden = await expected();
+    if (golden.size === 0) throw new Error("its golden data holds nothing to compare");
+    return { name, tensors: compareTensors(computed, golden) };
+  } catch (error) {
+    return { name, tensors: [], error: (error as Error).message };
+  }
+}
+
 /** Every golden tensor's result, in the order of computing; those that were not computed come last. */
-export function compareTensors(computed: Computed, golden: Expectations): TensorComparison[] {
+function compareTensors(computed: Computed, golden: Expectations): TensorComparison[] {
   const order = [...computed.keys()].filter((name) => golden.has(name));
   const missing = [...golden.keys()].filter((name) => !computed.has(name));
   return [...order, ...missing].map((name) => compareTensor(name, computed.get(name), golden.get(name)!));

@@ -1,15 +1,7 @@
 /** @file Formats a conformance run: a line per check and the summary. */
 
 import type { Tolerance } from "./check.js";
-import { type TensorComparison, twoDigits } from "./compare.js";
-
-/** A row that was compared, or that failed before it could be. */
-export type CheckResult = {
-  readonly name: string;
-  readonly tensors: readonly TensorComparison[];
-  /** Why nothing could be compared. */
-  readonly error?: string;
-};
+import { type CheckResult, type TensorComparison, twoDigits } from "./compare.js";
 
 export const failed = ({ error, tensors }: CheckResult): boolean =>
   error !== undefined || tensors.some((v) => v.problem !== undefined);

@@ -1,4 +1,4 @@
-/** @file Runs the sections over a golden folder: computes each row, then opens its golden data, then compares. */
+/** @file Runs the sections over a golden folder: lists their checks and runs each. */
 
 import { distill } from "../distill/distill.js";
 import { random } from "../random.js";
@@ -6,9 +6,9 @@ import { runs } from "../runs/runs.js";
 import { schedulers } from "../schedulers/schedulers.js";
 import { stages } from "../stages/stages.js";
 import { tokens } from "../tokens.js";
-import { type Check, type Context, orFailingCheck, type Section } from "./check.js";
-import { compareTensors } from "./compare.js";
-import { type CheckResult, failed } from "./report.js";
+import { type Context, orFailingCheck, type Section } from "./check.js";
+import { type CheckResult, runCheck } from "./compare.js";
+import { failed } from "./report.js";
 
 /** In the order of the report. */
 export const sections: Readonly<Record<string, Section>> = {
@@ -20,17 +20,17 @@ export const sections: Readonly<Record<string, Section>> = {
   distil: distill,
 };
 
-/** Compares every row whose "section/name" matches `only`; `onResult` is called with each result as it is done. */
+/** Runs every check whose "section/name" matches `only`; `onResult` is called with each result as it is done. */
 export async function conform(
   context: Context,
   { only, onResult = () => {} }: { only?: string; onResult?: (result: CheckResult) => void } = {},
 ): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
-  for (const [section, rows] of Object.entries(sections)) {
-    for (const row of await orFailingCheck("(listing)", () => rows(context))) {
-      const name = `${section}/${row.name}`;
+  for (const [section, list] of Object.entries(sections)) {
+    for (const check of await orFailingCheck("(listing)", () => list(context))) {
+      const name = `${section}/${check.name}`;
       if (only !== undefined && !matches(name, only)) continue;
-      const result = { name, ...(await compared(row)) };
+      const result = { ...(await runCheck(check)), name };
       results.push(result);
       onResult(result);
     }
@@ -42,17 +42,6 @@ export async function conform(
 export function exitCode(results: readonly CheckResult[]): 0 | 1 {
   const somethingCompared = results.some((r) => r.tensors.length > 0);
   return somethingCompared && !results.some(failed) ? 0 : 1;
-}
-
-async function compared(row: Check): Promise<Omit<CheckResult, "name">> {
-  try {
-    const computed = await row.compute();
-    const golden = await row.expected();
-    if (golden.size === 0) throw new Error("its golden data holds nothing to compare");
-    return { tensors: compareTensors(computed, golden) };
-  } catch (error) {
-    return { tensors: [], error: (error as Error).message };
-  }
 }
 
 /** A pattern with * or ? must match the whole name; any other is looked for inside it. */

@@ -10,6 +10,8 @@ export const notFinite: Tolerance = { kind: "notFinite" };
 export const stageTensor = relative(1e-4);
 export const textEmbedding = relative(1e-4);
 export const sigma = relative(1e-6);
+/** Betas and their cumulative products: float32 on both sides, printed with nine digits. */
+export const beta = relative(1e-7);
 /**
  * Betas rescaled to zero terminal SNR go through PyTorch's float32 square root, which is one unit in the last place off in
  * 193 of 1,000 values on one processor and correctly rounded on another.

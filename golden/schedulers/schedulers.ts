@@ -1,7 +1,7 @@
 /** @file schedulers.json and .safetensors: betas, tables of timesteps and sigmas, trajectories, noising. */
 
 import path from "node:path";
-import type { Section } from "../conformance/check.js";
+import type { Check, Context } from "../conformance/check.js";
 import { bothOrNeither, openGolden, readGoldenJson } from "../conformance/golden-file.js";
 import { addedNoise } from "../conformance/tolerances.js";
 import { byClass } from "./by-class.js";
@@ -12,7 +12,7 @@ import { addedNoiseValues, expectedTrajectory, trajectory, velocityCheck } from 
 const isInput = (name: string) => ["noise", "clean", "model_outputs"].includes(name);
 
 /** Rows: the betas; per class of scheduler its tables, its trajectories and its noising; velocities. */
-export const schedulers: Section = async ({ folder }) => {
+export async function schedulers({ folder }: Pick<Context, "folder">): Promise<Check[]> {
   if (!(await bothOrNeither(folder, "schedulers.json", "schedulers.safetensors"))) return [];
   const golden = schema.parse(await readGoldenJson(path.join(folder, "schedulers.json")));
   const file = await openGolden(path.join(folder, "schedulers.safetensors"), isInput);
@@ -39,4 +39,4 @@ export const schedulers: Section = async ({ folder }) => {
     ),
     ...(rest.length > 0 ? [velocityCheck(rest, named[0]?.config ?? {}, file)] : []),
   ];
-};
+}

@@ -3,7 +3,7 @@
 import { camelCase } from "../../src/diffusion/schedulers/config.js";
 import { DDIMScheduler, schedulerFromConfig } from "../../src/diffusion/schedulers/scheduler.js";
 import { type Check, type Expectation, type TensorData, tensorData } from "../conformance/check.js";
-import { diffusersError, rescaledBeta, sigma, timestepTolerance } from "../conformance/tolerances.js";
+import { beta, diffusersError, rescaledBeta, sigma, timestepTolerance } from "../conformance/tolerances.js";
 import { type NamedValue, orInvalidRequest } from "./by-class.js";
 import type { Betas, Table } from "./schema.js";
 
@@ -35,8 +35,8 @@ export function betaCheck(betas: readonly Betas[]): Check {
       new Map(
         betas.flatMap(({ expected, config }, i) =>
           Object.entries(expected).map(([what, n]) => {
-            const tolerance =
-              what === "betas" && config.rescale_betas_zero_snr === true ? rescaledBeta : sigma;
+            const rescaled = what === "betas" ? rescaledBeta : sigma;
+            const tolerance = config.rescale_betas_zero_snr === true ? rescaled : beta;
             return [name(i, what), { tolerance, numbers: tensorData(n) }] as const;
           }),
         ),
