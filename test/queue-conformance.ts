@@ -254,7 +254,7 @@ async function queueImage(queue: JobQueue, request: JobRequest): Promise<Uint8Ar
 }
 
 async function alone(processor: JobProcessor, request: JobRequest): Promise<Uint8Array> {
-  for await (const event of processor.process(request, new AbortController().signal))
-    if (event.type === "image") return new Uint8Array(event.image.bytes);
+  const [events] = processor.process([{ request, signal: new AbortController().signal }]);
+  for await (const event of events!) if (event.type === "image") return new Uint8Array(event.image.bytes);
   return expect.fail("no image came");
 }

@@ -2,15 +2,15 @@
 
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe } from "vitest";
-import { embeddedQueue } from "../src/jobs/memory-queue.js";
+import { memoryQueue } from "../src/jobs/memory-queue.js";
 import { redisQueue } from "../src/jobs/redis/queue.js";
 import { JobWorker } from "../src/jobs/redis/worker.js";
 import { queueConformance } from "./queue-conformance.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 
-describe("the embedded queue", () => {
+describe("the queue in memory", () => {
   queueConformance(async (processor, _, options) => ({
-    queue: embeddedQueue(processor, options),
+    queue: memoryQueue(processor, options),
     close: async () => {},
   }));
 });

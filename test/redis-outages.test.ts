@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest
 import { InvalidRequest } from "../src/errors.js";
 import { type ModelRegistry, openModelRegistry } from "../src/jobs/model-registry.js";
 import { openProcessor } from "../src/jobs/pipeline-processor.js";
-import type { JobProcessor, ProcessorEvent } from "../src/jobs/processor.js";
+import type { BatchJob, JobProcessor, ProcessorEvent } from "../src/jobs/processor.js";
 import { type JobQueue, QueueUnreachable } from "../src/jobs/queue.js";
 import { queueOver } from "../src/jobs/redis/open.js";
 import { redisQueue } from "../src/jobs/redis/queue.js";
@@ -91,7 +91,7 @@ describe("a full Redis", () => {
     const prefix = `test-${randomUUID()}`;
     const given: (ProcessorEvent | undefined)[] = [];
     let wake = () => {};
-    const generate: JobProcessor["process"] = async function* (_, signal) {
+    const generate = async function* ({ signal }: BatchJob) {
       for (;;) {
         while (given.length === 0) await new Promise<void>((resolve) => (wake = resolve));
         const event = given.shift();
@@ -100,7 +100,8 @@ describe("a full Redis", () => {
       }
     };
     const models = [...registry.values()].map(({ info }) => info);
-    const processor: JobProcessor = { models, process: generate, close: async () => {} };
+    const process: JobProcessor["process"] = (batch) => batch.map(generate);
+    const processor: JobProcessor = { models, process, close: async () => {} };
     const worker = new JobWorker(redis.url, processor, registry, { prefix });
     await worker.start();
     const queue = await redisQueue(redis.url, { prefix });

@@ -3,7 +3,7 @@
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { defaultLimits } from "../src/jobs/limits.js";
-import { type EmbeddedOptions, embeddedQueue } from "../src/jobs/memory-queue.js";
+import { type MemoryQueueOptions, memoryQueue } from "../src/jobs/memory-queue.js";
 import {
   type Aliases,
   type ModelRegistry,
@@ -48,7 +48,7 @@ type StageOptions = {
   guard?: Partial<GuardOptions>;
   limits?: Partial<Limits>;
   page?: Page;
-  queue?: EmbeddedOptions;
+  queue?: MemoryQueueOptions;
   aliases?: Aliases;
   loras?: readonly NamedLora[];
 };
@@ -63,7 +63,7 @@ export async function stage(options: StageOptions = {}): Promise<Stage> {
   const onError = (error: unknown) => void errors.push(error);
   const limits = { ...defaultLimits, ...options.limits };
   const ends = { onEnd: metrics.jobEnded, onError, onClose: processor.close };
-  const queue = embeddedQueue(processor, { most: limits.queue, ...ends, ...options.queue });
+  const queue = memoryQueue(processor, { most: limits.queue, ...ends, ...options.queue });
   metrics.watch(queue);
   const guard = { host: "127.0.0.1", ...options.guard };
   const app = createApp({

@@ -6,9 +6,10 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { EngineError } from "../src/errors.js";
+import { Channel } from "../src/jobs/channel.js";
 import { type ModelRegistry, openModelRegistry } from "../src/jobs/model-registry.js";
 import { openProcessor } from "../src/jobs/pipeline-processor.js";
-import type { JobProcessor } from "../src/jobs/processor.js";
+import type { JobProcessor, ProcessorEvent } from "../src/jobs/processor.js";
 import { isOver, type JobEvent, type JobQueue, QueueUnreachable } from "../src/jobs/queue.js";
 import { redisQueue } from "../src/jobs/redis/queue.js";
 import { JobWorker } from "../src/jobs/redis/worker.js";
@@ -201,25 +202,31 @@ describe("an outage of Redis", () => {
   });
 });
 
-describe("jobs of one shape", () => {
-  it("are taken together as long as the next one fits, each with its own image", async () => {
+describe("the batches of a worker", () => {
+  /** A worker that notes the seeds of each batch, and a queue of its own. */
+  async function watched() {
     const prefix = `test-${randomUUID()}`;
     const queue = await redisQueue(redis.url, { prefix });
     const processor = openProcessor(registry, { threads: 1 });
     const batches: string[][] = [];
-    let batch: string[] | undefined;
-    const watched: JobProcessor["process"] = (request, signal) => {
-      if (!batch) {
-        batches.push((batch = []));
-        setImmediate(() => (batch = undefined));
-      }
-      batch.push(request.settings.seed);
-      return processor.process(request, signal);
+    const process: JobProcessor["process"] = (batch) => {
+      batches.push(batch.map(({ request }) => request.settings.seed));
+      return processor.process(batch);
     };
+    const worker = new JobWorker(redis.url, { ...processor, process }, registry, { prefix });
+    const close = async () => {
+      await queue.close({ graceSeconds: 0 });
+      await worker.close();
+      await processor.close();
+    };
+    return { queue, worker, batches, close };
+  }
+
+  it("hold the jobs of one shape as long as the next one fits, each with its own image", async () => {
+    const { queue, worker, batches, close } = await watched();
     const jobs = [];
     for (const [seed, steps] of [1, 1, 1, 2, 1].entries())
       jobs.push(await queue.submit(await tinyRequest(registry, { seed, steps })));
-    const worker = new JobWorker(redis.url, { ...processor, process: watched }, registry, { prefix });
     await worker.start();
     for (const { id, settings } of jobs)
       expect(jobsIn(await followed(queue, id)).at(-1)).toMatchObject({
@@ -227,9 +234,25 @@ describe("jobs of one shape", () => {
         images: [{ seed: settings.seed }],
       });
     expect(batches).toEqual([["0", "1", "2"], ["3"], ["4"]]);
-    await queue.close({ graceSeconds: 0 });
-    await worker.close();
-    await processor.close();
+    await close();
+  });
+
+  it("hold 8 equal jobs that wait, in each of 12 rounds", { timeout: 60_000 }, async () => {
+    const { queue, worker, batches, close } = await watched();
+    await worker.start();
+    const seeds = [...Array(8).keys()].map(String);
+    for (let round = 0; round < 12; round++) {
+      const other = await tinyRequest(registry, { width: 72, height: 72, steps: 150, seed: 100 });
+      const running = await queue.submit(other);
+      await firstStep(queue, running.id);
+      const jobs = [];
+      for (const seed of seeds)
+        jobs.push(await queue.submit(await tinyRequest(registry, { seed: Number(seed), steps: 1 })));
+      await queue.cancel(running.id);
+      await Promise.all(jobs.map(({ id }) => followed(queue, id)));
+    }
+    expect(batches).toEqual(Array.from({ length: 12 }, () => [["100"], seeds]).flat());
+    await close();
   });
 });
 
@@ -250,13 +273,18 @@ describe("a job that fails", () => {
     await worker.close();
   };
 
+  const outOfMemory: JobProcessor["process"] = (batch) =>
+    batch.map(() => {
+      const events = new Channel<ProcessorEvent>();
+      events.end({ error: new EngineError("unet", new Error("out of memory")) });
+      return events;
+    });
+
   it("for the machine's sake is tried again, and done", async () => {
     const processor = openProcessor(registry, { threads: 1 });
     let tries = 0;
-    const failsOnce: JobProcessor["process"] = async function* (request, signal) {
-      if (tries++ === 0) throw new EngineError("unet", new Error("out of memory"));
-      yield* processor.process(request, signal);
-    };
+    const failsOnce: JobProcessor["process"] = (batch) =>
+      (tries++ === 0 ? outOfMemory : processor.process)(batch);
     await withProcessor(failsOnce, async (queue) => {
       const { id } = await queue.submit(await tinyRequest(registry, { steps: 1 }));
       const states = jobsIn(await followed(queue, id)).map(({ state }) => state);
@@ -268,10 +296,9 @@ describe("a job that fails", () => {
 
   it("every time says why after the third", async () => {
     let tries = 0;
-    // biome-ignore lint/correctness/useYield: it fails before it has anything to give
-    const fails: JobProcessor["process"] = async function* () {
+    const fails: JobProcessor["process"] = (batch) => {
       tries++;
-      throw new EngineError("unet", new Error("out of memory"));
+      return outOfMemory(batch);
     };
     await withProcessor(fails, async (queue) => {
       const { id } = await queue.submit(await tinyRequest(registry, { steps: 1 }));

@@ -62,7 +62,8 @@ export async function generateCells(
     progress.start("generating", total);
     for (const [i, { request, file }] of cells.entries()) {
       if (signal.aborted) throw new Cancelled("the grid");
-      for await (const event of processor.process(request, signal)) {
+      const [events] = processor.process([{ request, signal }]);
+      for await (const event of events!) {
         if (event.type === "image") {
           await write(path.join(output, file), event.image.bytes);
           event.image.warnings?.forEach(warn);

@@ -1,30 +1,30 @@
 /**
- * @file Which orders can be generated as one batch, and how many images at once. Measured (docs/log.md): batches of
- * small images take half to two thirds of the time of singles, those of large ones save little and delay the first.
+ * @file Which jobs share a batch, and how many images are generated at once. Measured (docs/log.md): batches of small
+ * images take half to two thirds of the time of single ones, those of large ones save little and delay the first.
  */
 
 import type { JobRequest } from "./processor.js";
 
-/** Of all the images of a batch. */
-const batchPixels = 2 ** 18;
-const mostPixelsAtOnce = 16;
+/** Pixels of all the images of a batch. */
+const mostBatchPixels = 2 ** 18;
+const mostBatchImages = 16;
 
 /** How many images of this size are generated at once. */
 export function imagesAtOnce({ width, height }: JobRequest["settings"]): number {
-  return Math.max(1, Math.min(mostPixelsAtOnce, Math.floor(batchPixels / (width * height))));
+  return Math.max(1, Math.min(mostBatchImages, Math.floor(mostBatchPixels / (width * height))));
 }
 
-/** Orders with the same key may share a batch; undefined for one that may not. */
+/** Jobs of the same key may share a batch; undefined for a job that may not. */
 function batchKey({ settings, scheduler, image }: JobRequest): string | undefined {
   if (image || imagesAtOnce(settings) === 1) return undefined;
   const { model, lora, width, height, steps, guidanceScale, clipSkip, rng, negativePrompt } = settings;
-  // Without any negative prompt SDXL is told zeros, which is not what an empty one gives.
-  const negative = negativePrompt !== undefined;
-  const shape = [width, height, steps, guidanceScale, clipSkip, rng, negative, scheduler];
+  // Without a negative prompt SDXL is conditioned on zeros, with an empty one on the text encoder's output.
+  const hasNegative = negativePrompt !== undefined;
+  const shape = [width, height, steps, guidanceScale, clipSkip, rng, hasNegative, scheduler];
   return JSON.stringify([model, lora, ...shape]);
 }
 
-/** Whose batch it is, and how many images it still has room for. */
+/** A batch that begins with one job, and how many images it still has room for. */
 export class Batch {
   readonly #key: string | undefined;
   #room: number;
@@ -38,8 +38,8 @@ export class Batch {
     return this.#key === undefined || this.#room <= 0;
   }
 
-  /** Whether an order may share it and finds room, which it then takes. */
-  takes(request: JobRequest): boolean {
+  /** Adds a job if it may share the batch and finds room; returns whether it does. */
+  add(request: JobRequest): boolean {
     const { count } = request.settings;
     if (this.full || count > this.#room || batchKey(request) !== this.#key) return false;
     this.#room -= count;
@@ -47,9 +47,9 @@ export class Batch {
   }
 }
 
-/** The first that waits, and those behind it that may share its batch, up to what is generated at once. */
-export function takeTogether<T>(waiting: readonly T[], jobRequestOf: (one: T) => JobRequest): T[] {
+/** The first of the waiting jobs, and those behind it that share its batch. */
+export function nextBatch<T>(waiting: readonly T[], requestOf: (job: T) => JobRequest): T[] {
   const [first, ...others] = waiting;
-  const batch = new Batch(jobRequestOf(first!));
-  return [first!, ...others.filter((one) => batch.takes(jobRequestOf(one)))];
+  const batch = new Batch(requestOf(first!));
+  return [first!, ...others.filter((job) => batch.add(requestOf(job)))];
 }

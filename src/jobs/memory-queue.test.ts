@@ -1,9 +1,9 @@
-/** @file What the embedded queue alone promises; test/queue-conformance.ts has what every queue does. */
+/** @file The queue in memory: batches, its end, forgetting. test/queue-conformance.ts has what every queue does. */
 
 import { afterAll, beforeAll, expect, it } from "vitest";
 import { followed, jobsIn, tinyRequest } from "../../test/queue-conformance.js";
 import { tinyModel } from "../../test/serving.js";
-import { embeddedQueue } from "./memory-queue.js";
+import { memoryQueue } from "./memory-queue.js";
 import { type ModelRegistry, openModelRegistry } from "./model-registry.js";
 import { openProcessor } from "./pipeline-processor.js";
 import type { JobProcessor } from "./processor.js";
@@ -16,23 +16,37 @@ beforeAll(async () => {
 });
 afterAll(() => processor.close());
 
-it("generates what waits in one shape together, and each gets its own image", async () => {
-  const queue = embeddedQueue(processor);
-  const jobs = [];
-  for (const seed of [1, 2, 3]) jobs.push(await queue.submit(await tinyRequest(models, { seed })));
+it("generates in one batch 8 equal jobs, in each of 12 rounds", async () => {
+  const batches: string[][] = [];
+  const process: JobProcessor["process"] = (batch) => {
+    batches.push(batch.map(({ request }) => request.settings.seed));
+    return processor.process(batch);
+  };
+  const queue = memoryQueue({ ...processor, process });
+  const seeds = [...Array(8).keys()].map(String);
+  for (let round = 0; round < 12; round++) {
+    const jobs = [];
+    for (const seed of seeds)
+      jobs.push(await queue.submit(await tinyRequest(models, { seed: Number(seed), steps: 1 })));
+    const ends = await Promise.all(jobs.map(async ({ id }) => jobsIn(await followed(queue, id)).at(-1)!));
+    expect(ends.map(({ state, images }) => [state, images[0]!.seed])).toEqual(
+      seeds.map((seed) => ["done", seed]),
+    );
+  }
+  expect(batches).toEqual(Array.from({ length: 12 }, () => seeds));
+  await queue.close();
+});
+
+it("begins all jobs of a batch at once", async () => {
+  const queue = memoryQueue(processor);
+  for (const seed of [1, 2, 3]) await queue.submit(await tinyRequest(models, { seed }));
   await new Promise((resolve) => setImmediate(resolve));
   expect(await queue.depth()).toEqual({ queued: 0, running: 3 });
-  const ends = await Promise.all(jobs.map(async ({ id }) => jobsIn(await followed(queue, id)).at(-1)!));
-  expect(ends.map(({ state, images }) => [state, images[0]!.seed])).toEqual([
-    ["done", "1"],
-    ["done", "2"],
-    ["done", "3"],
-  ]);
   await queue.close();
 });
 
 it("finishes what runs within the grace when closed, and cancels the rest", async () => {
-  const queue = embeddedQueue(processor);
+  const queue = memoryQueue(processor);
   const one = await queue.submit(await tinyRequest(models, { steps: 4 }));
   const two = await queue.submit(await tinyRequest(models, { width: 72, height: 72, steps: 100 }));
   for await (const event of queue.events(one.id)) if (event.type === "step") break;
@@ -42,7 +56,7 @@ it("finishes what runs within the grace when closed, and cancels the rest", asyn
 });
 
 it("forgets the oldest images when they take more memory than they may", async () => {
-  const queue = embeddedQueue(processor, { keepBytes: 20_000 });
+  const queue = memoryQueue(processor, { keepBytes: 20_000 });
   const ids = [];
   for (const seed of [1, 2, 3]) {
     const { id } = await queue.submit(await tinyRequest(models, { seed }));

@@ -1,24 +1,25 @@
-/** @file The queue inside the server's process: jobs and images in memory, forgotten an hour after their end. */
+/** @file The job queue in the server's memory; jobs and their images are forgotten an hour after their end. */
 
 import { randomUUID } from "node:crypto";
 import { Cancelled } from "../errors.js";
-import { takeTogether } from "./batch.js";
+import { nextBatch } from "./batch.js";
 import { failureOf, isForTheLog } from "./failure.js";
 import { mostListed, mostWaitingBytes } from "./limits.js";
 import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 import { type Depth, Draining, isOver, type JobQueue, type JobStatus, QueueFull } from "./queue.js";
 import { Subscribers } from "./subscribers.js";
 
-export type EmbeddedOptions = {
+export type MemoryQueueOptions = {
   /** Jobs that may wait. */
   most?: number;
   /** How long an ended job is remembered, and how many bytes of images. */
   keepMs?: number;
   keepBytes?: number;
-  /** Told of every job that ended, and of errors that are not the request's. */
+  /** Called with every job that ended. */
   onEnd?: (job: JobStatus) => void;
+  /** Called with errors that are not the request's. */
   onError?: (error: unknown) => void;
-  /** Called when it is closed: the processor is nobody else's. */
+  /** Called when it is closed, as to close a processor that is this queue's own. */
   onClose?: () => Promise<void>;
 };
 
@@ -31,13 +32,13 @@ type Entry = {
   preview?: Uint8Array;
 };
 
-export function embeddedQueue(processor: JobProcessor, options: EmbeddedOptions = {}): JobQueue {
-  return new EmbeddedQueue(processor, options);
+export function memoryQueue(processor: JobProcessor, options: MemoryQueueOptions = {}): JobQueue {
+  return new MemoryQueue(processor, options);
 }
 
-class EmbeddedQueue implements JobQueue {
+class MemoryQueue implements JobQueue {
   readonly #processor: JobProcessor;
-  readonly #options: Required<EmbeddedOptions>;
+  readonly #options: Required<MemoryQueueOptions>;
   /** In the order of submission. */
   readonly #jobs = new Map<string, Entry>();
   readonly #shared = new Map<string, string>();
@@ -46,11 +47,11 @@ class EmbeddedQueue implements JobQueue {
   #work: Promise<void> | undefined;
   #closing = false;
 
-  constructor(processor: JobProcessor, options: EmbeddedOptions) {
+  constructor(processor: JobProcessor, options: MemoryQueueOptions) {
     this.#processor = processor;
-    const remembered = { keepMs: 3_600_000, keepBytes: 2 ** 29 };
-    const deaf = { onEnd: () => {}, onError: () => {}, onClose: async () => {} };
-    this.#options = { most: 64, ...remembered, ...deaf, ...options };
+    const limits = { most: 64, keepMs: 3_600_000, keepBytes: 2 ** 29 };
+    const callbacks = { onEnd: () => {}, onError: () => {}, onClose: async () => {} };
+    this.#options = { ...limits, ...callbacks, ...options };
   }
 
   async opened(): Promise<void> {}
@@ -78,7 +79,7 @@ class EmbeddedQueue implements JobQueue {
       error: null,
     };
     const [controller, subscribers, files] = [new AbortController(), new Subscribers(), new Map()];
-    const entry: Entry = { status, request: request, controller, subscribers: subscribers, files };
+    const entry: Entry = { status, request, controller, subscribers, files };
     this.#jobs.set(status.id, entry);
     this.#waiting.push(entry);
     this.#work ??= this.#runAll();
@@ -149,11 +150,11 @@ class EmbeddedQueue implements JobQueue {
   async close({ graceSeconds = 30 }: { graceSeconds?: number } = {}): Promise<void> {
     this.#closing = true;
     for (const { status } of [...this.#waiting]) await this.cancel(status.id);
-    const hurry = setTimeout(() => {
+    const timer = setTimeout(() => {
       for (const { controller } of this.#running) controller.abort();
     }, graceSeconds * 1000);
     await this.#work;
-    clearTimeout(hurry);
+    clearTimeout(timer);
     await this.#options.onClose();
   }
 
@@ -165,26 +166,32 @@ class EmbeddedQueue implements JobQueue {
     throw new QueueFull(most, this.#running[0]?.status.secondsLeft);
   }
 
-  /** One group after the other, each generated as one batch. */
+  /** One batch after the other. */
   async #runAll(): Promise<void> {
-    // A turn later, so that what is submitted together can be generated together.
+    // Jobs that are submitted in one turn of the event loop can then share a batch.
     await new Promise((resolve) => setImmediate(resolve));
     while (this.#waiting.length > 0) {
-      const group = takeTogether(this.#waiting, ({ request }) => request);
-      this.#waiting = this.#waiting.filter((entry) => !group.includes(entry));
-      this.#running = group;
+      const batch = nextBatch(this.#waiting, ({ request }) => request);
+      this.#waiting = this.#waiting.filter((entry) => !batch.includes(entry));
+      this.#running = batch;
       this.#renumber();
-      await Promise.all(this.#running.map((entry) => this.#run(entry)));
+      await this.#runBatch(batch);
       this.#running = [];
     }
     this.#work = undefined;
   }
 
-  async #run(entry: Entry): Promise<void> {
-    this.#change(entry, { state: "running", position: null, startedAt: Date.now() });
+  async #runBatch(batch: readonly Entry[]): Promise<void> {
+    for (const entry of batch)
+      this.#change(entry, { state: "running", position: null, startedAt: Date.now() });
+    const jobs = batch.map(({ request, controller }) => ({ request, signal: controller.signal }));
+    const streams = this.#processor.process(jobs);
+    await Promise.all(batch.map((entry, i) => this.#follow(entry, streams[i]!)));
+  }
+
+  async #follow(entry: Entry, events: AsyncIterable<ProcessorEvent>): Promise<void> {
     try {
-      for await (const event of this.#processor.process(entry.request, entry.controller.signal))
-        this.#take(entry, event);
+      for await (const event of events) this.#take(entry, event);
       this.#end(entry, { state: "done" });
     } catch (error) {
       if (error instanceof Cancelled) return this.#end(entry, { state: "cancelled" });

@@ -1,84 +1,92 @@
-/** @file Pipelines that are opened at first use and kept, as long as memory has room for them beside a new one. */
+/** @file Open pipelines, kept as long as memory has room for them beside the one that generates. */
 
 import { InvalidRequest } from "../errors.js";
-import { DiffusionPipeline } from "../pipeline/pipeline.js";
+import type { GenerationSize } from "../pipeline/memory-estimate.js";
+import { DiffusionPipeline, type LoadOptions } from "../pipeline/pipeline.js";
 import { loraRule, type ServedModel } from "./model-registry.js";
+import type { JobRequest } from "./processor.js";
 import type { GenerationSettings } from "./schemas.js";
 
-export type PipelinePoolOptions = {
-  /** Threads of one operation; one per core if left out. */
-  threads?: number;
-};
+export type PipelinePoolOptions = Pick<LoadOptions, "threads" | "engine">;
 
-/** What is added to a model's weights when they are loaded, so that each choice needs a pipeline of its own. */
-type Added = GenerationSettings["lora"];
+type OpenPipeline = { pipeline: DiffusionPipeline; hasLoras: boolean };
 
-/** Each scale that is tried needs one, and each has a thread of its own. */
+/** Each LoRA scale that is tried needs a pipeline of its own, each with a thread. */
 const mostWithLoras = 4;
 
 export class PipelinePool {
   readonly #options: PipelinePoolOptions;
-  /** By model and LoRAs, the one that was used last at the end. */
-  readonly #open = new Map<string, { pipeline: DiffusionPipeline; bytes: number; plain: boolean }>();
+  /** By model and LoRAs, the least recently used first. */
+  readonly #open = new Map<string, OpenPipeline>();
 
   constructor(options: PipelinePoolOptions = {}) {
     this.#options = options;
   }
 
-  async pipeline(model: ServedModel, lora?: Added): Promise<DiffusionPipeline> {
-    const key = keyOf(model, lora);
-    const kept = this.#open.get(key);
-    if (kept) {
-      this.#open.delete(key);
-      this.#open.set(key, kept);
-      return kept.pipeline;
-    }
-    const { folder, bytes } = model;
-    const loras = lorasOf(model, lora);
-    const plain = loras.length === 0;
-    if (!plain) await this.#dropOldLoras();
-    await this.#makeRoom(bytes);
-    const pipeline = await DiffusionPipeline.fromPretrained(folder, { ...this.#options, loras });
-    this.#open.set(key, { pipeline, bytes, plain });
-    return pipeline;
+  /**
+   * The pipeline for `images` images of a request, opened if need be. Closes others, the least recently used first, as
+   * long as this one would not fit into memory with all its components loaded.
+   */
+  async pipeline(model: ServedModel, request: JobRequest, images: number): Promise<DiffusionPipeline> {
+    const key = keyOf(model, request.settings.lora);
+    const found = this.#open.get(key) ?? (await this.#openPipeline(model, request.settings.lora));
+    this.#open.delete(key);
+    this.#open.set(key, found);
+    await this.#makeRoom(key, found.pipeline, sizeOf(request, images));
+    return found.pipeline;
   }
 
   /** Closes a pipeline whose engine failed: the next one is opened anew. */
-  async discard(model: ServedModel, lora?: Added): Promise<void> {
+  async discard(model: ServedModel, lora?: GenerationSettings["lora"]): Promise<void> {
     const key = keyOf(model, lora);
-    if (this.#open.has(key)) await this.#drop(key);
+    if (this.#open.has(key)) await this.#close(key);
   }
 
   async close(): Promise<void> {
-    for (const key of [...this.#open.keys()]) await this.#drop(key);
+    for (const key of [...this.#open.keys()]) await this.#close(key);
   }
 
-  /** A pipeline keeps its parts loaded while twice their weights fit, so as much is left free. */
-  async #makeRoom(bytes: number): Promise<void> {
-    for (const key of [...this.#open.keys()]) {
-      if (process.availableMemory() > 2 * bytes) return;
-      await this.#drop(key);
+  async #openPipeline(model: ServedModel, lora: GenerationSettings["lora"]): Promise<OpenPipeline> {
+    const loras = lorasOf(model, lora);
+    const hasLoras = loras.length > 0;
+    if (hasLoras) await this.#closeOldLoras();
+    const pipeline = await DiffusionPipeline.fromPretrained(model.folder, { ...this.#options, loras });
+    return { pipeline, hasLoras };
+  }
+
+  async #makeRoom(key: string, pipeline: DiffusionPipeline, size: GenerationSize): Promise<void> {
+    const others = [...this.#open.keys()].filter((other) => other !== key);
+    for (const other of others) {
+      if (pipeline.planMemory(size) === "kept") return;
+      await this.#close(other);
     }
   }
 
-  /** Leaves a place for one more. */
-  async #dropOldLoras(): Promise<void> {
-    const keys = [...this.#open].flatMap(([key, { plain }]) => (plain ? [] : [key]));
-    for (const key of keys.slice(0, Math.max(0, keys.length - mostWithLoras + 1))) await this.#drop(key);
+  /** Leaves room for one more pipeline with LoRAs. */
+  async #closeOldLoras(): Promise<void> {
+    const keys = [...this.#open].flatMap(([key, { hasLoras }]) => (hasLoras ? [key] : []));
+    for (const key of keys.slice(0, Math.max(0, keys.length - mostWithLoras + 1))) await this.#close(key);
   }
 
-  async #drop(key: string): Promise<void> {
+  async #close(key: string): Promise<void> {
     const { pipeline } = this.#open.get(key)!;
     this.#open.delete(key);
-    // Of a pipeline whose thread is gone there is nothing to release.
+    // A pipeline whose thread has ended has nothing to release.
     await pipeline.close().catch(() => {});
   }
 }
 
-const keyOf = ({ info }: ServedModel, lora: Added = []): string => JSON.stringify([info.id, lora]);
+const keyOf = ({ info }: ServedModel, lora: GenerationSettings["lora"] = []): string =>
+  JSON.stringify([info.id, lora]);
 
-/** The files of an order's LoRAs; InvalidRequest where this worker lacks one that another announced. */
-function lorasOf(model: ServedModel, lora: Added = []) {
+function sizeOf({ settings, image }: JobRequest, images: number): GenerationSize {
+  const { width, height, guidanceScale } = settings;
+  const passes = guidanceScale > 1 ? 2 * images : images;
+  return { width, height, batch: images, passes, encodes: image !== undefined };
+}
+
+/** The files of a job's LoRAs; InvalidRequest where this worker lacks one that another announced. */
+function lorasOf(model: ServedModel, lora: GenerationSettings["lora"] = []) {
   return lora.map(({ name, scale }) => {
     const found = model.loras.get(name);
     if (!found) throw new InvalidRequest("lora", name, loraRule(model, name));

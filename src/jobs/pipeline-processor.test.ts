@@ -1,9 +1,11 @@
-/** @file What a processor promises to queues, in this process and in a thread of its own alike. */
+/** @file Processors, in this process and in a thread: batches, events, cancellation, errors. */
 
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tinyModel as folder, tinyLora } from "../../test/serving.js";
 import { withWords } from "../../test/vocabulary-model.js";
+import type { Engine } from "../engine/engine.js";
+import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { decodeImage } from "../image/codec.js";
 import { readTexts } from "../image/metadata/metadata.js";
@@ -11,29 +13,48 @@ import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { defaultLimits } from "./limits.js";
 import { type ModelRegistry, openModelRegistry } from "./model-registry.js";
 import { openProcessor } from "./pipeline-processor.js";
-import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
+import type { BatchJob, JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 import { processorThread } from "./processor-thread.js";
 import { resolvePartialRequest, resolveRequest } from "./resolve-request.js";
 import type { GenerationRequest } from "./schemas.js";
 
 const runs = new URL("../../golden/data/runs/koala-1b-tiny", import.meta.url).pathname;
-const never = new AbortController().signal;
 let models: ModelRegistry;
 beforeAll(async () => {
   models = await openModelRegistry([folder], [{ name: "bicycles", ...tinyLora }]);
 });
 
-const order = (change: Partial<GenerationRequest> = {}): Promise<JobRequest> =>
+const jobRequest = (change: Partial<GenerationRequest> = {}): Promise<JobRequest> =>
   resolveRequest(
     { prompt: "a red bicycle", steps: 2, guidanceScale: 3.5, seed: 7, ...change },
     models,
     defaultLimits,
   );
 
-async function all(events: AsyncIterable<ProcessorEvent>): Promise<ProcessorEvent[]> {
+const job = (request: JobRequest, signal = new AbortController().signal): BatchJob => ({ request, signal });
+
+async function collect(events: AsyncIterable<ProcessorEvent>): Promise<ProcessorEvent[]> {
   const seen: ProcessorEvent[] = [];
   for await (const event of events) seen.push(event);
   return seen;
+}
+
+/** The events of each job of one batch. */
+const generateBatch = (processor: JobProcessor, requests: readonly JobRequest[]) =>
+  Promise.all(processor.process(requests.map((request) => job(request))).map(collect));
+
+const generateOne = async (processor: JobProcessor, request: JobRequest) =>
+  (await generateBatch(processor, [request]))[0]!;
+
+/** The jobs, by index, whose events arrive, in the order of arrival. */
+async function stepOrder(processor: JobProcessor, requests: readonly JobRequest[]): Promise<number[]> {
+  const order: number[] = [];
+  const streams = processor.process(requests.map((request) => job(request)));
+  const follow = async (events: AsyncIterable<ProcessorEvent>, i: number) => {
+    for await (const { type } of events) if (type === "step") order.push(i);
+  };
+  await Promise.all(streams.map(follow));
+  return order;
 }
 
 const images = (events: readonly ProcessorEvent[]) =>
@@ -49,8 +70,8 @@ describe.each([
   });
   afterAll(() => processor.close());
 
-  it("tells each step and gives the images last, as the pipeline alone generates them", async () => {
-    const events = await all(processor.process(await order({ count: 2 }), never));
+  it("emits each step and the images last, as the pipeline alone generates them", async () => {
+    const events = await generateOne(processor, await jobRequest({ count: 2 }));
     expect(events.map(({ type }) => type)).toEqual(["step", "step", "image", "image"]);
     expect(events[1]).toMatchObject({ step: 4, total: 4 });
     const pipe = await DiffusionPipeline.fromPretrained(folder, { threads: 1 });
@@ -61,28 +82,35 @@ describe.each([
     await pipe.close();
   });
 
-  it("generates orders of one shape together, each with its own prompt, seed and previews", async () => {
-    const [one, two] = [await order(), await order({ prompt: "a green boat", seed: 9, previews: true })];
-    const together = await Promise.all([
-      all(processor.process(one, never)),
-      all(processor.process(two, never)),
-    ]);
+  it("generates a batch of jobs, each with its own prompt, seed and previews", async () => {
+    const requests = [
+      await jobRequest(),
+      await jobRequest({ prompt: "a green boat", seed: 9, previews: true }),
+    ];
+    const together = await generateBatch(processor, requests);
     expect(together.map((events) => events.map(({ type }) => type))).toEqual([
       ["step", "step", "image"],
       ["step", "preview", "step", "preview", "image"],
     ]);
-    for (const [i, each] of [one, two].entries()) {
-      const alone = images(await all(processor.process(each, never)));
-      expect(images(together[i]!)).toEqual(alone);
-    }
+    for (const [i, request] of requests.entries())
+      expect(images(together[i]!)).toEqual(images(await generateOne(processor, request)));
   });
 
-  it("stops a cancelled order by the end of the running call and goes on with the others of its batch", async () => {
+  it("runs each step once for all jobs of a batch, in 12 batches of 8", async () => {
+    const seeds = [...Array(8).keys()];
+    const requests = await Promise.all(seeds.map((seed) => jobRequest({ seed })));
+    for (let round = 0; round < 12; round++)
+      expect(await stepOrder(processor, requests)).toEqual([...seeds, ...seeds]);
+  });
+
+  it("stops a cancelled job by the end of the running call and goes on with the others of its batch", async () => {
     const controller = new AbortController();
-    const other = order({ steps: 6, seed: 1 }).then((o) => all(processor.process(o, never)));
+    const requests = [await jobRequest({ steps: 6 }), await jobRequest({ steps: 6, seed: 1 })];
+    const streams = processor.process([job(requests[0]!, controller.signal), job(requests[1]!)]);
+    const other = collect(streams[1]!);
     const seen: string[] = [];
     const cancelled = async () => {
-      for await (const { type } of processor.process(await order({ steps: 6 }), controller.signal)) {
+      for await (const { type } of streams[0]!) {
         seen.push(type);
         controller.abort();
       }
@@ -92,14 +120,15 @@ describe.each([
     expect(images(await other)).toHaveLength(1);
   });
 
-  it("tells with the image what of a prompt was cut off", async () => {
-    const [image] = images(await all(processor.process(await order({ prompt: "red ".repeat(200) }), never)));
+  it("gives with the image what of a prompt was cut off", async () => {
+    const long = await jobRequest({ prompt: "red ".repeat(200) });
+    const [image] = images(await generateOne(processor, long));
     expect(image!.warnings!.join()).toMatch(/^prompt: only \d+ tokens reach the model/);
-    const [short] = images(await all(processor.process(await order(), never)));
+    const [short] = images(await generateOne(processor, await jobRequest()));
     expect(short).not.toHaveProperty("warnings");
   });
 
-  it("adds to each order the LoRAs that it asks for, as Diffusers does", async () => {
+  it("adds the LoRAs of each job, as Diffusers does", async () => {
     const request = {
       prompt: "a red bicycle beside a yellow wall, long blue shadows",
       negativePrompt: "worst quality, low quality, illustration, low resolution",
@@ -109,12 +138,10 @@ describe.each([
         overrides: { timestep_spacing: "trailing" },
       },
     };
-    // Handed in together: orders of one shape share a batch, but for their LoRAs.
-    const together = [1, 0.5].map(async (scale) => {
-      const wanted = { ...request, lora: [{ name: "bicycles", scale }] };
-      const [image] = images(
-        await all(processor.process(resolvePartialRequest(wanted, models, defaultLimits), never)),
-      );
+    const generated = [1, 0.5].map(async (scale) => {
+      const withLora = { ...request, lora: [{ name: "bicycles", scale }] };
+      const resolved = resolvePartialRequest(withLora, models, defaultLimits);
+      const [image] = images(await generateOne(processor, resolved));
       const { image: file } = await decodeImage(image!.bytes);
       const name = `lora-diffusers-${scale.toFixed(1)}.png`;
       const right = (await decodeImage(path.join(runs, name))).image;
@@ -127,41 +154,85 @@ describe.each([
         { name: path.basename(tinyLora.file), sha256: expect.stringMatching(/^sha256:/), scale },
       ]);
     });
-    await Promise.all(together);
+    await Promise.all(generated);
   });
 
   it("throws the pipeline's errors under their own class", async () => {
-    const wrong = await order();
-    const broken = { ...wrong, scheduler: { className: "NoScheduler", overrides: {} } };
-    const failed = all(processor.process(broken, never));
+    const request = await jobRequest();
+    const broken = { ...request, scheduler: { className: "NoScheduler", overrides: {} } };
+    const failed = generateOne(processor, broken);
     await expect(failed).rejects.toThrow(/^className: "NoScheduler" is not one of/);
     await expect(failed).rejects.toBeInstanceOf(InvalidRequest);
-    expect(images(await all(processor.process(wrong, never)))).toHaveLength(1);
+    expect(images(await generateOne(processor, request))).toHaveLength(1);
   });
 });
 
-it("a processor's thread that ended is started again for the next order", async () => {
-  const processor = processorThread(models, { threads: 1 });
-  for (let i = 0; i < 2; i++) {
-    expect(images(await all(processor.process(await order(), never)))).toHaveLength(1);
+describe("a batch", () => {
+  it("of 8 jobs calls the U-Net once a step", async () => {
+    const { engine, calls } = countingEngine();
+    const processor = openProcessor(models, { engine });
+    const seeds = [...Array(8).keys()];
+    const requests = await Promise.all(seeds.map((seed) => jobRequest({ seed, steps: 3 })));
+    const generated = await generateBatch(processor, requests);
+    expect(generated.map((events) => images(events)[0]!.seed)).toEqual(seeds.map(String));
+    expect(calls.get("unet")).toBe(3);
     await processor.close();
-  }
+  });
+
+  it("of a job with more images than are generated at once calls it for each part", async () => {
+    const { engine, calls } = countingEngine();
+    const processor = openProcessor(models, { engine });
+    // 2^18 pixels at once: 3 of 256 x 320.
+    const request = await jobRequest({ width: 256, height: 320, steps: 1, count: 5 });
+    expect(images(await generateOne(processor, request))).toHaveLength(5);
+    expect(calls.get("unet")).toBe(2);
+    await processor.close();
+  });
 });
 
-it("a model of few words tells each image which of its own prompt's are not known", async () => {
-  const model = await withWords(["bicycle"]);
-  const worded = await openModelRegistry([model.folder]);
-  const processor = processorThread(worded, { threads: 1 });
-  const prompts = ["a bicycle", "a zeppelin", "a bicicle"];
-  const warnings = prompts.map(async (prompt) => {
-    const wanted = await resolveRequest({ prompt, steps: 1, seed: 7 }, worded, defaultLimits);
-    return images(await all(processor.process(wanted, never)))[0]!.warnings?.join();
+/** Counts the runs of each network. */
+function countingEngine(): { engine: Engine; calls: Map<string, number> } {
+  const inner = blockingEngine({ threads: 1 });
+  const calls = new Map<string, number>();
+  const engine: Engine = {
+    device: inner.device,
+    load: async (program) => {
+      const session = await inner.load(program);
+      const run: typeof session.run = (inputs) => {
+        calls.set(program.name, (calls.get(program.name) ?? 0) + 1);
+        return session.run(inputs);
+      };
+      return { run, release: () => session.release() };
+    },
+    close: () => inner.close(),
+  };
+  return { engine, calls };
+}
+
+describe("a processor's thread", () => {
+  it("that ended is started again for the next batch", async () => {
+    const processor = processorThread(models, { threads: 1 });
+    for (let i = 0; i < 2; i++) {
+      expect(images(await generateOne(processor, await jobRequest()))).toHaveLength(1);
+      await processor.close();
+    }
   });
-  expect(await Promise.all(warnings)).toEqual([
-    undefined,
-    expect.stringMatching(/^"zeppelin" is not a word this model knows\. `koala words`/),
-    expect.stringMatching(/^"bicicle" is not a word this model knows\. Near it: "bicycle"/),
-  ]);
-  await processor.close();
-  await model.remove();
+
+  it("warns of the words of each prompt that a model of few words does not know", async () => {
+    const model = await withWords(["bicycle"]);
+    const worded = await openModelRegistry([model.folder]);
+    const processor = processorThread(worded, { threads: 1 });
+    const prompts = ["a bicycle", "a zeppelin", "a bicicle"];
+    const requests = prompts.map((prompt) =>
+      resolveRequest({ prompt, steps: 1, seed: 7 }, worded, defaultLimits),
+    );
+    const generated = await generateBatch(processor, await Promise.all(requests));
+    expect(generated.map((events) => images(events)[0]!.warnings?.join())).toEqual([
+      undefined,
+      expect.stringMatching(/^"zeppelin" is not a word this model knows\. `koala words`/),
+      expect.stringMatching(/^"bicicle" is not a word this model knows\. Near it: "bicycle"/),
+    ]);
+    await processor.close();
+    await model.remove();
+  });
 });

@@ -1,9 +1,10 @@
-/** @file Generates orders with the pipelines of the served models, those of one shape together. Must not know queues or HTTP. */
+/** @file Generates batches of jobs with the pipelines of the served models. Must not import queues or HTTP. */
 
 import { seedAfter } from "../diffusion/seed.js";
 import { Cancelled, EngineError } from "../errors.js";
+import type { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
-import { imagesAtOnce, takeTogether } from "./batch.js";
+import { imagesAtOnce } from "./batch.js";
 import { Channel } from "./channel.js";
 import { type ModelRegistry, modelNamed, type ServedModel } from "./model-registry.js";
 import { PipelinePool, type PipelinePoolOptions } from "./pipeline-pool.js";
@@ -12,112 +13,106 @@ import { requestedScheduler } from "./resolve-request.js";
 import {
   type BatchItem,
   dropCancelled,
+  jobsOf,
   type RunningJob,
-  report,
   sendImages,
   sendPreviews,
+  sendStep,
 } from "./running-job.js";
 import { StepTimer } from "./step-timer.js";
 
-/** A processor in this process, whose networks run in a thread of their own. */
+/** A processor in this process; the networks run in a thread of each pipeline unless an engine is given. */
 export function openProcessor(models: ModelRegistry, options: PipelinePoolOptions = {}): JobProcessor {
-  const pool = new PipelinePool(options);
-  const timer = new StepTimer();
-  const waiting: RunningJob[] = [];
-  let working: Promise<void> | undefined;
+  const context = { pool: new PipelinePool(options), timer: new StepTimer() };
+  let closed = false;
+  let last: Promise<void> = Promise.resolve();
 
-  const work = async () => {
-    while (waiting.length > 0) {
-      const group = takeTogether(waiting, ({ request }) => request);
-      for (const job of group) waiting.splice(waiting.indexOf(job), 1);
-      try {
-        const model = modelNamed(models, group[0]!.request.settings.model);
-        await processGroup(group, model, pool, timer).catch(async (error) => {
-          if (error instanceof EngineError) await pool.discard(model, group[0]!.request.settings.lora);
-          throw error;
-        });
-        for (const { events } of group) events.end();
-      } catch (error) {
-        for (const { events } of group) events.end({ error });
-      }
+  const run = async (batch: readonly RunningJob[]) => {
+    try {
+      if (closed) throw new Cancelled();
+      await generateBatch(batch, modelNamed(models, batch[0]!.request.settings.model), context);
+      for (const { events } of batch) events.end();
+    } catch (error) {
+      for (const { events } of batch) events.end({ error });
     }
-    working = undefined;
   };
 
   return {
     models: [...models.values()].map(({ info }) => info),
-    process: (request, signal) => {
-      const { steps, count } = request.settings;
-      const events = new Channel<ProcessorEvent>();
-      waiting.push({ request: request, signal, events, step: 0, total: steps * count });
-      // Orders that are given in one turn of the event loop find each other.
-      working ??= new Promise((resolve) => setImmediate(resolve)).then(work);
-      return events;
+    process: (jobs) => {
+      const batch = jobs.map((job) => ({ ...job, events: new Channel<ProcessorEvent>() }));
+      last = last.then(() => run(batch));
+      return batch.map(({ events }) => events);
     },
     close: async () => {
-      for (const { events } of waiting.splice(0)) events.end({ error: new Cancelled() });
-      await working;
-      await pool.close();
+      closed = true;
+      await last;
+      await context.pool.close();
     },
   };
 }
 
-async function processGroup(
-  group: readonly RunningJob[],
+type Context = { pool: PipelinePool; timer: StepTimer };
+
+/** All images of the batch, as many at once as `imagesAtOnce` allows. */
+async function generateBatch(
+  batch: readonly RunningJob[],
   model: ServedModel,
-  pool: PipelinePool,
-  timer: StepTimer,
+  context: Context,
 ): Promise<void> {
-  const places = group.flatMap((job) =>
+  const items = batch.flatMap((job) =>
     Array.from({ length: job.request.settings.count }, (_, index) => ({ job, index })),
   );
-  const atOnce = imagesAtOnce(group[0]!.request.settings);
-  for (let at = 0; at < places.length; at += atOnce) {
-    const batch = places.slice(at, at + atOnce).filter(({ job }) => !dropCancelled(job));
-    if (batch.length > 0) await generateBatch(batch, model, pool, timer);
+  const { settings } = batch[0]!.request;
+  const atOnce = imagesAtOnce(settings);
+  try {
+    for (let start = 0; start < items.length; start += atOnce) {
+      const some = items.slice(start, start + atOnce).filter(({ job }) => !dropCancelled(job));
+      if (some.length > 0) await generateItems(some, model, context);
+    }
+  } catch (error) {
+    if (error instanceof EngineError) await context.pool.discard(model, settings.lora);
+    throw error;
   }
 }
 
-async function generateBatch(
-  batch: readonly BatchItem[],
+/** Images that share each call of the U-Net. */
+async function generateItems(
+  items: readonly BatchItem[],
   model: ServedModel,
-  pool: PipelinePool,
-  timer: StepTimer,
+  { pool, timer }: Context,
 ): Promise<void> {
-  const jobs = [...new Set(batch.map(({ job }) => job))];
+  const jobs = jobsOf(items);
   const { request } = jobs[0]!;
   const { width, height, guidanceScale } = request.settings;
-  const pipeline = await pool.pipeline(model, request.settings.lora);
+  const pipeline = await pool.pipeline(model, request, items.length);
   pipeline.scheduler = requestedScheduler(request, model);
-  const signal = allAborted(jobs.map((job) => job.signal));
-  const run = pipeline.stream(requestOf(batch, signal));
-  const timing = timer.begin(JSON.stringify([model.info.id, width, height, guidanceScale > 1, batch.length]));
+  const run = pipeline.stream(requestOf(items, allAborted(jobs.map((job) => job.signal))));
+  const timing = timer.begin(JSON.stringify([model.info.id, width, height, guidanceScale > 1, items.length]));
   let next = await nextOf(run, jobs);
   while (!next.done) {
     timing.step();
-    report(batch, next.value, timing);
-    if (batch.some(({ job }) => job.request.previews)) await sendPreviews(batch, next.value);
+    sendStep(items, next.value, timing);
+    await sendPreviews(items, next.value);
     next = await nextOf(run, jobs);
   }
-  await sendImages(batch, next.value.images);
+  await sendImages(items, next.value.images);
 }
 
-type Run = ReturnType<Awaited<ReturnType<PipelinePool["pipeline"]>>["stream"]>;
-
-/** The next step; afterwards orders that were cancelled while it ran are told. */
-async function nextOf(run: Run, jobs: readonly RunningJob[]) {
+/** The next step; afterwards the jobs that were cancelled while it ran are ended. */
+async function nextOf(run: ReturnType<DiffusionPipeline["stream"]>, jobs: readonly RunningJob[]) {
   const next = await run.next();
   jobs.forEach(dropCancelled);
   return next;
 }
 
-function requestOf(batch: readonly BatchItem[], signal: AbortSignal): GenerateRequest {
-  const { settings, image, mask } = batch[0]!.job.request;
+function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRequest {
+  const { settings, image, mask } = items[0]!.job.request;
   const { clipSkip, strength } = settings;
   const texts = (read: (settings: JobRequest["settings"]) => string) =>
-    batch.map(({ job }) => read(job.request.settings));
+    items.map(({ job }) => read(job.request.settings));
   const shared: Omit<GenerateRequest, "prompt"> = {
-    seed: batch.map(({ job, index }) => seedAfter(BigInt(job.request.settings.seed), index)),
+    seed: items.map(({ job, index }) => seedAfter(BigInt(job.request.settings.seed), index)),
     width: settings.width,
     height: settings.height,
     numInferenceSteps: settings.steps,
@@ -128,16 +123,20 @@ function requestOf(batch: readonly BatchItem[], signal: AbortSignal): GenerateRe
     ...(mask && { mask }),
     ...(image && strength !== undefined && { strength }),
     signal,
-    onWarning: () => {}, // told with each image
+    onWarning: () => {}, // each image has its own
   };
   const negatives = texts(({ negativePrompt = "" }) => negativePrompt);
-  const told = settings.negativePrompt !== undefined;
+  const hasNegative = settings.negativePrompt !== undefined;
   // A text that is generated several times is encoded once.
-  if (new Set(batch.map(({ job }) => job)).size === 1) {
-    const negative = told ? { negativePrompt: negatives[0]! } : {};
-    return { ...shared, prompt: settings.prompt, ...negative, numImagesPerPrompt: batch.length };
+  if (jobsOf(items).length === 1) {
+    const negative = hasNegative ? { negativePrompt: negatives[0]! } : {};
+    return { ...shared, prompt: settings.prompt, ...negative, numImagesPerPrompt: items.length };
   }
-  return { ...shared, prompt: texts(({ prompt }) => prompt), ...(told && { negativePrompt: negatives }) };
+  return {
+    ...shared,
+    prompt: texts(({ prompt }) => prompt),
+    ...(hasNegative && { negativePrompt: negatives }),
+  };
 }
 
 /** Fires when every one of them has. */

@@ -1,33 +1,28 @@
-/** @file What runs in the processor's thread: messages in, a processor's events out. */
+/** @file The processor's thread: generates batches for `processor-thread.ts`. */
 
-import { parentPort, workerData } from "node:worker_threads";
-import { openModelRegistry } from "./model-registry.js";
+import { type PlainError, plainError } from "../plain-error.js";
+import { type Call, serveThread, threadData } from "../threads.js";
+import { type NamedLora, openModelRegistry } from "./model-registry.js";
 import { openProcessor } from "./pipeline-processor.js";
-import { plainError } from "./plain-error.js";
-import type { JobProcessor, JobRequest } from "./processor.js";
-import type { FromThread, ThreadData, ToThread } from "./processor-thread.js";
+import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 
-const port = parentPort!;
-const { folders, loras, options } = workerData as ThreadData;
+export type ProcessorThreadData = {
+  folders: readonly string[];
+  loras: readonly NamedLora[];
+  options: { threads?: number };
+};
+
+/** What happens to one job of a batch, by its index there. */
+export type BatchEvent = { job: number } & (
+  | { type: "event"; event: ProcessorEvent }
+  | { type: "done" }
+  | { type: "failed"; error: PlainError }
+);
+
+const { folders, loras, options } = threadData<ProcessorThreadData>();
 let opened: Promise<JobProcessor> | undefined;
-void processor().catch(() => {}); // told to whoever asks for an image
-const controllers = new Map<number, AbortController>();
-const emit = (message: FromThread) => port.postMessage(message);
 
-port.on("message", (message: ToThread) => {
-  switch (message.kind) {
-    case "process":
-      return void process(message.id, message.request);
-    case "cancel":
-      return controllers.get(message.id)?.abort();
-    case "close":
-      return void close();
-    default:
-      message satisfies never;
-  }
-});
-
-/** Opened once; where a folder cannot be read, anew for the next order. */
+/** Opened once; where a folder cannot be read, anew for the next batch. */
 function processor(): Promise<JobProcessor> {
   opened ??= openModelRegistry(folders, loras)
     .then((models) => openProcessor(models, options))
@@ -38,22 +33,26 @@ function processor(): Promise<JobProcessor> {
   return opened;
 }
 
-async function process(id: number, request: JobRequest): Promise<void> {
-  const controller = new AbortController();
-  controllers.set(id, controller);
-  try {
+const methods = {
+  /** Ends when every job of the batch has ended. A signal for each cancels it. */
+  process: async (requests: readonly JobRequest[], { signals, emit }: Call<BatchEvent>): Promise<void> => {
     const { process } = await processor();
-    for await (const event of process(request, controller.signal)) emit({ kind: "event", id, event });
-    emit({ kind: "end", id });
-  } catch (error) {
-    emit({ kind: "end", id, error: plainError(error) });
-  } finally {
-    controllers.delete(id);
-  }
-}
+    const streams = process(requests.map((request, i) => ({ request, signal: signals[i]! })));
+    const follow = async (stream: AsyncIterable<ProcessorEvent>, job: number) => {
+      try {
+        for await (const event of stream) emit({ job, type: "event", event });
+        emit({ job, type: "done" });
+      } catch (error) {
+        emit({ job, type: "failed", error: plainError(error) });
+      }
+    };
+    await Promise.all(streams.map(follow));
+  },
+};
 
-async function close(): Promise<void> {
-  for (const controller of controllers.values()) controller.abort();
+export type ProcessorMethods = typeof methods;
+
+processor().catch(() => {}); // thrown by the first batch
+serveThread(methods, async () => {
   await opened?.then(({ close }) => close()).catch(() => {});
-  port.close();
-}
+});

@@ -1,50 +1,56 @@
 /**
- * @file What a queue needs of whoever generates: an order in, events out. The embedded queue calls it in the server's
- * process, `koala worker` in its own. Orders and events are plain data and bytes, so that they can cross processes.
+ * @file What a queue needs of a processor: a batch of job requests goes in, events come out. The queue in memory calls
+ * it in the server's process, `koala worker` in its own. Requests and events are plain data and bytes, so that they can
+ * cross threads and processes.
  */
 
 import type { SchedulerChoice } from "../diffusion/schedulers/names.js";
 import type { GenerationSettings, JobImage, Model, OutputFormat } from "./schemas.js";
 
 /**
- * A request that was checked against its model and has every default filled in. Nothing is drawn or decided later: an
- * order that is generated twice gives the same images.
+ * A request that was checked against its model and has every default and the seed filled in: generated twice, it gives
+ * the same images.
  */
 export type JobRequest = {
   settings: GenerationSettings;
   /** What `settings.scheduler` names, overriding the model's own. */
   scheduler: SchedulerChoice;
-  /** Files as they were sent, their headers checked: PNG, JPEG or WebP. */
+  /** Files as the client sent them, their headers checked: PNG, JPEG or WebP. */
   image?: Uint8Array;
   mask?: Uint8Array;
-  /** Whether anyone may want `preview` events. */
+  /** Whether `preview` events are made. */
   previews: boolean;
-  /** What of the client's request was changed before it became this; told with the job, not in its images. */
+  /** What of the client's request was changed before it became this; part of the job, not of its images. */
   warnings: readonly string[];
 };
 
 export type MediaType = JobImage["mediaType"];
 
-/** A finished image: a whole file, with its provenance inside. */
+/** A finished image: a whole file, with its metadata inside. */
 export type FinishedImage = Omit<JobImage, "url"> & { bytes: Uint8Array };
 
 export type ProcessorEvent =
-  /** After every call of the U-Net. `step` and `total` count the steps of all the order's images. */
+  /** After every call of the U-Net. `step` and `total` count the steps of all the job's images. */
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
-  /** A small image of where image `index` is going. */
+  /** A small image of the prediction for image `index`. */
   | { type: "preview"; index: number; step: number; mediaType: "image/jpeg" | "image/png"; bytes: Uint8Array }
   | { type: "image"; image: FinishedImage };
 
-/**
- * Generates an order. Ends when all images were given; throws Cancelled no later than the end of the network call that
- * runs when the signal fires, and otherwise one of our errors (`failureOf` in failure.ts says what clients are told).
- */
-export type ProcessRequest = (request: JobRequest, signal: AbortSignal) => AsyncIterable<ProcessorEvent>;
+/** A job of a batch; the signal cancels this job alone. */
+export type BatchJob = { request: JobRequest; signal: AbortSignal };
 
-/** Models that are loaded at first use and kept. Generates one order at a time: a second one waits for the first. */
+/**
+ * Starts generating one batch: jobs whose images can share U-Net calls, which the queue decides (batch.ts). Returns a
+ * stream of events for each job, in the order of the batch. A stream ends when all images of its job were given; it
+ * throws Cancelled no later than the end of the U-Net call that runs when its signal fires, and otherwise one of the
+ * classes of errors.ts (`failureOf` in failure.ts says what clients read).
+ */
+export type ProcessBatch = (batch: readonly BatchJob[]) => readonly AsyncIterable<ProcessorEvent>[];
+
+/** Opened models, loaded at first use. Generates one batch at a time: a second one waits for the first. */
 export interface JobProcessor {
   readonly models: readonly Model[];
-  readonly process: ProcessRequest;
+  readonly process: ProcessBatch;
   close(): Promise<void>;
 }
 

@@ -1,67 +1,79 @@
-/** @file Orders that are being generated, and what their listeners are told on the way. */
+/** @file Jobs of the batch that runs, and the events that each of them is sent. */
 
 import { Cancelled } from "../errors.js";
 import { encodeImage } from "../image/codec.js";
 import type { Step } from "../pipeline/base-pipeline.js";
 import type { GeneratedImage } from "../pipeline/generated-image.js";
 import type { Channel } from "./channel.js";
-import { type JobRequest, mediaTypes, type ProcessorEvent } from "./processor.js";
+import { type BatchJob, mediaTypes, type ProcessorEvent } from "./processor.js";
 import type { StepTiming } from "./step-timer.js";
 
-/** An order that is being generated, and who hears of it. */
-export type RunningJob = {
-  request: JobRequest;
-  signal: AbortSignal;
-  events: Channel<ProcessorEvent>;
-  /** Network calls done and to do, of all its images. */
-  step: number;
-  total: number;
-};
+/** A job that runs, and the channel of its events. */
+export type RunningJob = BatchJob & { events: Channel<ProcessorEvent> };
 
-/** One image of one order. */
+/** One image of one job. */
 export type BatchItem = { job: RunningJob; index: number };
 
-/** Tells a cancelled order's listener so, once; the others of its batch go on. */
+/** Ends the events of a cancelled job, while the others of its batch go on; returns whether it is cancelled. */
 export function dropCancelled({ signal, events }: RunningJob): boolean {
   if (signal.aborted) events.end({ error: new Cancelled() });
   return signal.aborted;
 }
 
-export function report(batch: readonly BatchItem[], { index, total }: Step, timing: StepTiming): void {
-  for (const job of new Set(batch.map((place) => place.job))) {
-    const places = batch.filter((place) => place.job === job);
+/** Sends the jobs of `items` a step of their U-Net call. */
+export function sendStep(items: readonly BatchItem[], step: Step, timing: StepTiming): void {
+  const { index, total } = step;
+  for (const job of jobsOf(items)) {
+    const own = imagesOf(job, items);
     const { count } = job.request.settings;
-    // Known only now: an image to begin with shortens it, some schedulers call the network twice a step.
-    job.total = total * count;
-    const before = places[0]!.index * total;
-    job.step = before + (index + 1) * places.length;
-    const batches = Math.ceil((count - places[0]!.index - places.length) / places.length);
-    const secondsLeft = timing.left(total - index - 1 + batches * total);
-    job.events.push({ type: "step", step: job.step, total: job.total, secondsLeft });
+    const laterCalls = Math.ceil((count - own[0]!.index - own.length) / own.length);
+    job.events.push({
+      type: "step",
+      step: stepsDone(job, items, step),
+      // Of the run, not of the request: strength shortens it, some schedulers call the network twice a step.
+      total: total * count,
+      secondsLeft: timing.left(total - index - 1 + laterCalls * total),
+    });
   }
 }
 
-export async function sendPreviews(batch: readonly BatchItem[], step: Step): Promise<void> {
+export async function sendPreviews(items: readonly BatchItem[], step: Step): Promise<void> {
+  if (!items.some(({ job }) => job.request.previews)) return;
   const images = await step.preview();
-  for (const [i, { job, index }] of batch.entries()) {
+  for (const [i, { job, index }] of items.entries()) {
     if (!job.request.previews || job.signal.aborted) continue;
     const bytes = await encodeImage(images[i]!, "jpeg", { quality: 85 });
-    job.events.push({ type: "preview", index, step: job.step, mediaType: "image/jpeg", bytes });
+    const done = stepsDone(job, items, step);
+    job.events.push({ type: "preview", index, step: done, mediaType: "image/jpeg", bytes });
   }
+}
+
+const imagesOf = (job: RunningJob, items: readonly BatchItem[]): readonly BatchItem[] =>
+  items.filter((item) => item.job === job);
+
+/** Steps of all of a job's images, those of earlier U-Net calls among them. */
+function stepsDone(job: RunningJob, items: readonly BatchItem[], { index, total }: Step): number {
+  const own = imagesOf(job, items);
+  return own[0]!.index * total + (index + 1) * own.length;
 }
 
 export async function sendImages(
-  batch: readonly BatchItem[],
+  items: readonly BatchItem[],
   images: readonly GeneratedImage[],
 ): Promise<void> {
-  for (const [i, { job, index }] of batch.entries()) {
+  for (const [i, { job, index }] of items.entries()) {
     if (dropCancelled(job)) continue;
     const { outputFormat, quality } = job.request.settings;
     const { width, height, seed, warnings } = images[i]!;
     const bytes = await images[i]!.encode(outputFormat, quality === undefined ? {} : { quality });
     const mediaType = mediaTypes[outputFormat];
-    const told = warnings.length > 0 ? { warnings: [...warnings] } : {};
-    const image = { index, seed: String(seed), width, height, mediaType, ...told, bytes };
+    const withWarnings = warnings.length > 0 && { warnings: [...warnings] };
+    const image = { index, seed: String(seed), width, height, mediaType, ...withWarnings, bytes };
     job.events.push({ type: "image", image });
   }
 }
+
+/** The jobs of a batch's images, each once. */
+export const jobsOf = (items: readonly BatchItem[]): readonly RunningJob[] => [
+  ...new Set(items.map(({ job }) => job)),
+];

@@ -294,18 +294,28 @@ export abstract class BasePipeline {
     return [...textEncoders.map((e) => e.part), unet.part, vae.part];
   }
 
+  /** Whether a generation of this size fits into the memory that is left: with all components loaded, one by one, or not. */
+  planMemory(size: GenerationSize): ReturnType<typeof planMemory> {
+    const { bytes, available } = this.#memory(size);
+    return planMemory(bytes, available);
+  }
+
   /** Decides whether all parts stay loaded; throws if not even one after the other would fit. */
   #planMemory(request: CheckedRequest, encodes: boolean): void {
     const { width, height, batch, guided, ignoreMemory } = request;
     const size: GenerationSize = { width, height, batch, passes: guided ? 2 * batch : batch, encodes };
-    const key = JSON.stringify(size);
-    if (this.#planned?.key !== key) this.#planned = { key, bytes: estimateMemory(this.components, size) };
-    const { bytes } = this.#planned;
-    const held = this.#parts().reduce((sum, part) => sum + (part.isLoaded ? part.bytes : 0), 0);
-    const available = availableMemory() + held;
+    const { bytes, available } = this.#memory(size);
     const fits = planMemory(bytes, available);
     if (fits === "no" && !ignoreMemory) refuse(this.components, size, bytes, available);
     this.#keeps = fits === "kept";
+  }
+
+  /** What the generation takes, and what it may take: the memory of its own loaded components is free for it. */
+  #memory(size: GenerationSize) {
+    const key = JSON.stringify(size);
+    if (this.#planned?.key !== key) this.#planned = { key, bytes: estimateMemory(this.components, size) };
+    const held = this.#parts().reduce((sum, part) => sum + (part.isLoaded ? part.bytes : 0), 0);
+    return { bytes: this.#planned.bytes, available: availableMemory() + held };
   }
 
   /** Frees the other parts before `next` is loaded if they cannot all stay. */

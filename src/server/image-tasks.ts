@@ -1,6 +1,6 @@
 /**
- * @file All that reads an image of a request: decodes, inflates, takes it apart. A server runs these in threads of
- * their own (image-threads.ts), since each may take seconds and hundreds of megabytes.
+ * @file The functions that read an image of a request: decode it, inflate its texts, take a mask from it. A server runs
+ * them in threads (image-threads.ts), since each may take seconds and hundreds of megabytes.
  */
 
 import { maskSource, sourceFromBytes, sourceFromText } from "../jobs/sent-images.js";

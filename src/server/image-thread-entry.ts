@@ -1,24 +1,25 @@
-/** @file What runs in a thread that reads images: one task after the other, each answered before the next comes. */
+/** @file A thread that runs the image tasks of requests for `image-threads.ts`. */
 
-import { parentPort } from "node:worker_threads";
-import { plainError } from "../jobs/plain-error.js";
-import { imageTasks } from "./image-tasks.js";
-import type { FromImageThread, ToImageThread } from "./image-threads.js";
+import { type Call, serveThread } from "../threads.js";
+import { type ImageTasks, imageTasks } from "./image-tasks.js";
 
-const port = parentPort!;
-
-port.on("message", async ({ task, args }: ToImageThread) => {
-  const run = imageTasks[task] as (...args: readonly unknown[]) => Promise<unknown>;
-  try {
+const methods = {
+  run: async (
+    { task, args }: { task: keyof ImageTasks; args: readonly unknown[] },
+    { transfer }: Call,
+  ): Promise<unknown> => {
+    const run = imageTasks[task] as (...args: readonly unknown[]) => Promise<unknown>;
     const result = await run(...args);
-    port.postMessage({ result } satisfies FromImageThread, transferred(result));
-  } catch (error) {
-    port.postMessage({ error: plainError(error) } satisfies FromImageThread);
-  }
-});
+    transfer(fileBuffers(result));
+    return result;
+  },
+};
 
-/** A file goes back without a copy. */
-function transferred(result: unknown): ArrayBuffer[] {
+export type ImageThreadMethods = typeof methods;
+
+serveThread(methods);
+
+function fileBuffers(result: unknown): ArrayBuffer[] {
   const bytes = typeof result === "object" && result !== null && "bytes" in result ? result.bytes : undefined;
   return bytes instanceof Uint8Array && bytes.buffer instanceof ArrayBuffer ? [bytes.buffer] : [];
 }

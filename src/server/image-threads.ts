@@ -1,17 +1,13 @@
 /**
- * @file Images of requests are read in a few threads, one image in each at a time: never on the thread that answers,
- * and never more at once than there is memory for. Others wait in a line that has an end.
+ * @file A pool of threads that read the images of requests, one image in each at a time, so that decoding neither blocks
+ * answers nor takes more memory than a few images need. Further images wait in a bounded queue.
  */
 
-import { SHARE_ENV, Worker } from "node:worker_threads";
 import { Busy, InvalidRequest } from "../errors.js";
-import { errorFrom, type PlainError } from "../jobs/plain-error.js";
 import { Draining } from "../jobs/queue.js";
+import { Thread } from "../threads.js";
 import { type ImageTasks, imageTasks } from "./image-tasks.js";
-
-type Task = keyof ImageTasks;
-export type ToImageThread = { task: Task; args: readonly unknown[] };
-export type FromImageThread = { result: unknown } | { error: PlainError };
+import type { ImageThreadMethods } from "./image-thread-entry.js";
 
 export type ImageThreads = ImageTasks & { close(): Promise<void> };
 
@@ -21,31 +17,29 @@ export type ImageThreadsOptions = {
   most?: number;
   /** How long a task may take. */
   seconds?: number;
-  /** A thread that had nothing to do for so long ends, and its memory with it. */
+  /** A thread without a task for this long ends, which frees its memory. */
   idleSeconds?: number;
 };
 
-/** Node runs no TypeScript, so the thread is the built one even when this file is not. */
-const entry = import.meta.url.endsWith(".ts")
-  ? new URL("../../dist/server/image-thread-entry.js", import.meta.url)
-  : new URL("./image-thread-entry.js", import.meta.url);
-
-/** JavaScript's own memory of a thread: the largest body as text, and as long a text inside an image. */
+/** JavaScript memory of a thread: the largest body as text, and as long a text inside an image. */
 const resourceLimits = { maxOldGenerationSizeMb: 256 };
 
-/** The tasks of `imageTasks`, each run in a thread. Busy where too many wait, InvalidRequest for one that takes too much. */
+/** The tasks of `imageTasks`, run in threads. Busy where too many wait, InvalidRequest for one that takes too much. */
 export function imageThreads(options: ImageThreadsOptions = {}): ImageThreads {
   const pool = new Pool(options);
-  const tasks = Object.keys(imageTasks) as Task[];
-  const calls = tasks.map((task) => [task, (...args: readonly unknown[]) => pool.run(task, args)] as const);
+  const tasks = Object.keys(imageTasks) as (keyof ImageTasks)[];
+  const calls = tasks.map(
+    (task) => [task, (...args: readonly unknown[]) => pool.run({ task, args })] as const,
+  );
   return { ...(Object.fromEntries(calls) as unknown as ImageTasks), close: () => pool.close() };
 }
 
-type Outcome = { resolve: (result: unknown) => void; reject: (error: unknown) => void };
+type Task = { task: keyof ImageTasks; args: readonly unknown[] };
+type WaitingTask = { input: Task; resolve: (result: unknown) => void; reject: (error: unknown) => void };
 
 class Pool {
   readonly #options: Required<ImageThreadsOptions>;
-  readonly #waiting: (ToImageThread & Outcome)[] = [];
+  readonly #waiting: WaitingTask[] = [];
   readonly #threads = new Set<ImageThread>();
   #closed = false;
 
@@ -53,12 +47,12 @@ class Pool {
     this.#options = { threads: 2, most: 64, seconds: 30, idleSeconds: 10, ...options };
   }
 
-  run(task: Task, args: readonly unknown[]): Promise<unknown> {
+  run(input: Task): Promise<unknown> {
     if (this.#closed) return Promise.reject(new Draining());
     if (this.#waiting.length >= this.#options.most) return Promise.reject(new Busy("images to read"));
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ task, args, resolve, reject });
-      this.#deal();
+      this.#waiting.push({ input, resolve, reject });
+      this.#startNext();
     });
   }
 
@@ -68,80 +62,76 @@ class Pool {
     await Promise.all([...this.#threads].map((thread) => thread.end()));
   }
 
-  #deal(): void {
-    while (this.#waiting.length > 0) {
-      const thread = [...this.#threads].find(({ free }) => free) ?? this.#another();
-      if (!thread) return;
-      const { task, args, ...outcome } = this.#waiting.shift()!;
-      thread.run({ task, args }, outcome);
-    }
+  #startNext(): void {
+    if (this.#waiting.length === 0) return;
+    const thread = [...this.#threads].find(({ free }) => free) ?? this.#newThread();
+    if (!thread) return;
+    const { input, resolve, reject } = this.#waiting.shift()!;
+    thread
+      .run(input)
+      .then(resolve, (error: unknown) => reject(this.#closed ? new Draining() : error))
+      .finally(() => this.#startNext());
   }
 
-  #another(): ImageThread | undefined {
+  #newThread(): ImageThread | undefined {
     const { threads, seconds, idleSeconds } = this.#options;
     if (this.#threads.size >= threads) return undefined;
-    const thread = new ImageThread(seconds, idleSeconds, (over) => {
-      if (over) this.#threads.delete(thread);
-      this.#deal();
-    });
+    const thread = new ImageThread(seconds, idleSeconds, () => this.#threads.delete(thread));
     this.#threads.add(thread);
     return thread;
   }
 }
 
 class ImageThread {
-  readonly #worker = new Worker(entry, { env: SHARE_ENV, resourceLimits });
+  readonly #thread: Thread<ImageThreadMethods>;
   readonly #taskSeconds: number;
-  #outcome: Outcome | undefined;
-  #failure: unknown;
-  #timer: NodeJS.Timeout | undefined;
-  #ending = false;
+  readonly #idleSeconds: number;
+  readonly #onEnd: () => void;
+  #busy = false;
+  #idle: NodeJS.Timeout | undefined;
 
-  /** `changed` is called when it is free again, or over. */
-  constructor(taskSeconds: number, idleSeconds: number, changed: (over: boolean) => void) {
-    this.#taskSeconds = taskSeconds;
-    this.#worker.on("message", (message: FromImageThread) => {
-      if ("error" in message) this.#settle("reject", errorFrom(message.error));
-      else this.#settle("resolve", message.result);
-      this.#endAfter(idleSeconds);
-      changed(false);
-    });
-    this.#worker.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "ERR_WORKER_OUT_OF_MEMORY") this.#failure = error;
-    });
-    this.#worker.on("exit", () => {
-      clearTimeout(this.#timer);
-      this.#settle("reject", this.#failure ?? tooMuch(taskSeconds));
-      changed(true);
-    });
+  constructor(taskSeconds: number, idleSeconds: number, onEnd: () => void) {
+    const entry = new URL("./image-thread-entry.js", import.meta.url);
+    this.#thread = new Thread(entry, { name: "image", resourceLimits });
+    [this.#taskSeconds, this.#idleSeconds, this.#onEnd] = [taskSeconds, idleSeconds, onEnd];
   }
 
   get free(): boolean {
-    return this.#outcome === undefined && !this.#ending;
+    return !this.#busy && !this.#thread.ended;
   }
 
-  run(message: ToImageThread, outcome: Outcome): void {
-    this.#outcome = outcome;
-    this.#endAfter(this.#taskSeconds);
-    this.#worker.postMessage(message);
+  async run(input: Task): Promise<unknown> {
+    clearTimeout(this.#idle);
+    this.#busy = true;
+    let isLate = false;
+    const timer = endAfter(this.#taskSeconds, () => {
+      isLate = true;
+      void this.end();
+    });
+    try {
+      return await this.#thread.call("run", input);
+    } catch (error) {
+      throw isLate || isOutOfMemory(error) ? tooMuch(this.#taskSeconds) : error;
+    } finally {
+      clearTimeout(timer);
+      this.#busy = false;
+      if (this.#thread.ended) this.#onEnd();
+      else this.#idle = endAfter(this.#idleSeconds, () => void this.end());
+    }
   }
 
   async end(): Promise<void> {
-    this.#ending = true;
-    await this.#worker.terminate();
-  }
-
-  #settle(how: "resolve" | "reject", value: unknown): void {
-    const outcome = this.#outcome;
-    this.#outcome = undefined;
-    outcome?.[how](value);
-  }
-
-  #endAfter(seconds: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => void this.end(), seconds * 1000).unref();
+    clearTimeout(this.#idle);
+    await this.#thread.terminate();
+    this.#onEnd();
   }
 }
+
+const endAfter = (seconds: number, end: () => void): NodeJS.Timeout =>
+  setTimeout(end, seconds * 1000).unref();
+
+const isOutOfMemory = (error: unknown): boolean =>
+  (error as NodeJS.ErrnoException).code === "ERR_WORKER_OUT_OF_MEMORY";
 
 function tooMuch(seconds: number): InvalidRequest {
   const most = `${seconds} s and ${resourceLimits.maxOldGenerationSizeMb} MB`;

@@ -3,7 +3,7 @@
 import { isIP } from "node:net";
 import { InvalidRequest } from "../errors.js";
 import { defaultLimits } from "../jobs/limits.js";
-import { embeddedQueue } from "../jobs/memory-queue.js";
+import { memoryQueue } from "../jobs/memory-queue.js";
 import {
   type Aliases,
   checkAliases,
@@ -103,6 +103,6 @@ function isLoopback(host: string): boolean {
 /** The default: jobs in this process, generated in a thread. */
 const embedded: OpenQueue = async (models, { limits, threads, onEnd, onError }) => {
   const processor = processorThread(models, threads === undefined ? {} : { threads });
-  const queue = embeddedQueue(processor, { most: limits.queue, onEnd, onError, onClose: processor.close });
+  const queue = memoryQueue(processor, { most: limits.queue, onEnd, onError, onClose: processor.close });
   return { queue, models: models };
 };

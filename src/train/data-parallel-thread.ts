@@ -1,26 +1,38 @@
-/** @file A thread of `parallel.ts`: losses and gradients of its share of every batch. Started only as a worker. */
+/** @file A thread of `data-parallel.ts`: losses and gradients of its share of every batch. */
 
-import { parentPort, workerData } from "node:worker_threads";
+import type { Values } from "../engine/engine.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
-import type { Share, ShareAnswer, ShareRequest } from "./data-parallel.js";
-import { loadStep } from "./gradient-program.js";
+import { serveThread, threadData } from "../threads.js";
+import { type LoweredStep, loadStep } from "./gradient-program.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
 
-const { program, places, weights, gradient } = workerData as Share;
+/** What a thread is started with. `weights` and `gradient` are shared with it. */
+export type ShareData = {
+  program: LoweredStep;
+  places: readonly (readonly [path: string, shape: readonly number[]])[];
+  weights: Float32Array;
+  gradient: Float32Array;
+};
+
+const { program, places, weights, gradient } = threadData<ShareData>();
 /** ONNX Runtime takes no shared memory. */
 const own = { weights: new Float32Array(weights.length), gradient: new Float32Array(weights.length) };
-const step = loadStep(blockingEngine({ threads: 1 }), program, new ParameterBuffer(places));
-const answer = (message: ShareAnswer) => parentPort!.postMessage(message);
-const refuse = (error: unknown) => answer({ error: error instanceof Error ? error.message : String(error) });
+const loading = loadStep(blockingEngine({ threads: 1 }), program, new ParameterBuffer(places));
+loading.catch(() => {}); // thrown by `load`
 
-step.then(() => answer({ ready: true }), refuse);
-parentPort!.on("message", async (inputs: ShareRequest) => {
-  try {
+const methods = {
+  /** Waits until the program is loaded. */
+  load: async (_: undefined): Promise<void> => void (await loading),
+  /** Returns the terms of the loss, once the gradient is written. */
+  run: async (inputs: Record<string, Values>): Promise<Record<string, Float32Array>> => {
+    const step = await loading;
     own.weights.set(weights);
-    const terms = await (await step).run(own.weights, inputs, own.gradient);
+    const terms = await step.run(own.weights, inputs, own.gradient);
     gradient.set(own.gradient);
-    answer({ terms });
-  } catch (error) {
-    refuse(error);
-  }
-});
+    return terms;
+  },
+};
+
+export type ShareMethods = typeof methods;
+
+serveThread(methods);

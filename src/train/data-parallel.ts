@@ -3,34 +3,14 @@
  * a program of its own on one core. Most operations of a small network are too small to divide between cores.
  */
 
-import { SHARE_ENV, Worker } from "node:worker_threads";
 import type { Device } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
 import type { BlockingEngine } from "../engine/ort/blocking-engine.js";
 import { EngineError } from "../errors.js";
-import {
-  type GradientProgram,
-  type LoweredStep,
-  lowerStep,
-  type TracedLoss,
-  wholeProgram,
-} from "./gradient-program.js";
+import { Thread } from "../threads.js";
+import type { ShareData, ShareMethods } from "./data-parallel-thread.js";
+import { type GradientProgram, lowerStep, type TracedLoss, wholeProgram } from "./gradient-program.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
-
-/** What a thread is started with. `weights` and `gradient` are shared with it. */
-export type Share = {
-  program: LoweredStep;
-  places: readonly (readonly [path: string, shape: readonly number[]])[];
-  weights: Float32Array;
-  gradient: Float32Array;
-};
-/** Inputs of one run; the answer is its terms, once the gradient is written. */
-export type ShareRequest = Record<string, Values>;
-export type ShareAnswer = { ready: true } | { terms: Record<string, Float32Array> } | { error: string };
-
-const entry = import.meta.url.endsWith(".ts")
-  ? new URL("../../dist/train/data-parallel-thread.js", import.meta.url)
-  : new URL("./data-parallel-thread.js", import.meta.url);
 
 /** A step in so many shares, which for one is the whole batch in this thread. */
 export const stepProgram = (
@@ -58,13 +38,13 @@ export async function parallelProgram(
   const places = [...layout.slices].map(([path, { shape }]) => [path, shape] as const);
   const threads = Array.from({ length: parts }, () => {
     const gradient = shared();
-    return { gradient, ask: start({ program, places, weights, gradient }) };
+    return { gradient, share: startShare({ program, places, weights, gradient }) };
   });
-  await Promise.all(threads.map(({ ask }) => ask.ready));
+  await Promise.all(threads.map(({ share }) => share.load()));
   return {
     run: async (given, inputs, into) => {
       weights.set(given);
-      const answers = await Promise.all(threads.map(({ ask }, i) => ask.run(rows(inputs, i, parts))));
+      const answers = await Promise.all(threads.map(({ share }, i) => share.run(rows(inputs, i, parts))));
       averaged(
         threads.map(({ gradient }) => gradient),
         into,
@@ -72,36 +52,20 @@ export async function parallelProgram(
       const names = Object.keys(answers[0]!);
       return Object.fromEntries(names.map((name) => [name, mean(answers.map((terms) => terms[name]!))]));
     },
-    release: async () => void (await Promise.all(threads.map(({ ask }) => ask.stop()))),
+    release: async () => void (await Promise.all(threads.map(({ share }) => share.stop()))),
   };
 }
 
-function start(share: Share) {
-  const worker = new Worker(entry, { workerData: share, env: SHARE_ENV });
-  worker.unref();
-  let waiting: { resolve: (answer: ShareAnswer) => void; reject: (error: Error) => void } | undefined;
-  const next = () =>
-    new Promise<ShareAnswer>((resolve, reject) => {
-      worker.ref();
-      waiting = { resolve, reject };
-    });
-  const fail = (error: Error) => waiting?.reject(new EngineError("student", error));
-  worker.on("message", (answer: ShareAnswer) => {
-    worker.unref();
-    if ("error" in answer) fail(new Error(answer.error));
-    else waiting?.resolve(answer);
-  });
-  worker.on("error", fail);
-  worker.on("exit", (code) => fail(new Error(`a training thread ended with code ${code}`)));
+function startShare(data: ShareData) {
+  const entry = new URL("./data-parallel-thread.js", import.meta.url);
+  const thread = new Thread<ShareMethods>(entry, { name: "training", data });
+  const named = (error: unknown): never => {
+    throw error instanceof EngineError ? error : new EngineError("student", error);
+  };
   return {
-    ready: next(),
-    run: async (inputs: ShareRequest) => {
-      const answer = next();
-      worker.postMessage(inputs);
-      const { terms } = (await answer) as { terms: Record<string, Float32Array> };
-      return terms;
-    },
-    stop: () => worker.terminate(),
+    load: () => thread.call("load", undefined).catch(named),
+    run: (inputs: Record<string, Values>) => thread.call("run", inputs).catch(named),
+    stop: () => thread.terminate(),
   };
 }
 

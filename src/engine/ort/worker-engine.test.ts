@@ -1,40 +1,32 @@
-/** @file When an engine's thread is ended. */
+/** @file An engine in a thread of its own: the end of the thread, in a process of its own that a fault would end. */
 
-import { expect, it, vi } from "vitest";
-import { startId, workerEngine } from "./worker-engine.js";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { describe, expect, it } from "vitest";
+import { EngineError } from "../../errors.js";
+import { workerEngine } from "./worker-engine.js";
 
-const { Thread } = await vi.hoisted(async () => {
-  const { EventEmitter } = await import("node:events");
-  class Thread extends EventEmitter {
-    static last: Thread;
-    ended = false;
-    constructor() {
-      super();
-      Thread.last = this;
-    }
-    ref() {}
-    unref() {}
-    terminate = async () => void (this.ended = true);
-  }
-  return { Thread };
-});
+const built = new URL("../../../dist/engine/ort/worker-engine.js", import.meta.url).href;
 
-vi.mock("node:worker_threads", () => ({ Worker: Thread, SHARE_ENV: Symbol() }));
+describe("an engine in a thread", () => {
+  it("can be closed while the thread loads ONNX Runtime", async () => {
+    const code = `
+      import { workerEngine } from ${JSON.stringify(built)};
+      for (let ms = 0; ms < 100; ms += 10) {
+        const engine = workerEngine();
+        await new Promise((resolve) => setTimeout(resolve, ms));
+        await engine.close();
+      }
+      console.log("all closed");`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["--input-type=module", "-e", code]);
+    expect(stdout).toBe("all closed\n");
+  });
 
-const soon = () => new Promise((resolve) => setImmediate(resolve));
-
-it("not while it loads ONNX Runtime, which would end the process", async () => {
-  const closed = workerEngine().close();
-  await soon();
-  expect(Thread.last.ended).toBe(false);
-  Thread.last.emit("message", { id: startId });
-  await closed;
-  expect(Thread.last.ended).toBe(true);
-});
-
-it("at once where it could not load it", async () => {
-  const engine = workerEngine();
-  Thread.last.emit("error", new Error("no such library"));
-  await engine.close();
-  expect(Thread.last.ended).toBe(true);
+  it("throws EngineErrors that name the program once it is closed", async () => {
+    const engine = workerEngine();
+    await engine.close();
+    const program = { name: "unet", model: new Uint8Array(0) };
+    await expect(engine.load(program)).rejects.toBeInstanceOf(EngineError);
+    await expect(engine.load(program)).rejects.toThrow(/^unet: internal: the engine thread was called after/);
+  });
 });

@@ -1,38 +1,31 @@
-/** @file The thread that computes: answers `node.ts` with an engine of its own. Started only as a worker. */
+/** @file The engine's thread: runs programs for `worker-engine.ts` with a blocking engine of its own. */
 
-import { parentPort, workerData } from "node:worker_threads";
-import type { Session } from "../engine.js";
+import { type Call, serveThread, threadData } from "../../threads.js";
+import type { Session, Values } from "../engine.js";
+import type { Program } from "../lower.js";
 import { blockingEngine, type EngineOptions } from "./blocking-engine.js";
-import { type Request, type Response, startId } from "./worker-engine.js";
 
-const engine = blockingEngine({ spinning: true, plansMemory: false, ...(workerData as EngineOptions) });
+const engine = blockingEngine({ spinning: true, plansMemory: false, ...threadData<EngineOptions>() });
 const sessions = new Map<number, Session>();
 
-async function answer(request: Request): Promise<Response["result"]> {
-  switch (request.kind) {
-    case "load":
-      sessions.set(request.session, await engine.load(request.program));
-      return undefined;
-    case "run":
-      return sessions.get(request.session)!.run(request.inputs);
-    case "release":
-      await sessions.get(request.session)?.release();
-      sessions.delete(request.session);
-      return undefined;
-    default:
-      return request satisfies never;
-  }
-}
+const methods = {
+  load: async ({ session, program }: { session: number; program: Program }) => {
+    sessions.set(session, await engine.load(program));
+  },
+  run: async (
+    { session, inputs }: { session: number; inputs: Readonly<Record<string, Values>> },
+    { transfer }: Call,
+  ) => {
+    const results = await sessions.get(session)!.run(inputs);
+    transfer(Object.values(results).map(({ data }) => data.buffer as ArrayBuffer));
+    return results;
+  },
+  release: async (session: number) => {
+    await sessions.get(session)?.release();
+    sessions.delete(session);
+  },
+};
 
-parentPort!.on("message", async (request: Request) => {
-  try {
-    const result = await answer(request);
-    const buffers = Object.values(result ?? {}).map((v) => v.data.buffer as ArrayBuffer);
-    parentPort!.postMessage({ id: request.id, result } satisfies Response, buffers);
-  } catch (error) {
-    const { message } = error as Error;
-    parentPort!.postMessage({ id: request.id, error: message } satisfies Response);
-  }
-});
+export type EngineMethods = typeof methods;
 
-parentPort!.postMessage({ id: startId } satisfies Response);
+serveThread(methods);

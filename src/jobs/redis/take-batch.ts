@@ -1,31 +1,32 @@
-/** @file Which jobs a worker takes at once: those that its processor generates as one batch, and no more than its share. */
+/** @file Takes a batch of jobs from BullMQ: the first that waits and those behind it that may share its batch. */
 
 import type { Job } from "bullmq";
 import { Batch } from "../batch.js";
 import type { JobRequest } from "../processor.js";
 
-/** `order` is absent where the job is over already. */
-export type Taken = { job: Job; token: string; request: JobRequest | undefined };
+/** A job and the token of its lock; `request` is absent where the job is over already. */
+export type TakenJob = { job: Job; token: string; request: JobRequest | undefined };
 
-export async function takeGroup(
-  take: () => Promise<Taken | undefined>,
+/** `share` is how many jobs this worker may take, so that other workers get some. */
+export async function takeBatch(
+  take: () => Promise<TakenJob | undefined>,
   share: () => Promise<number>,
-): Promise<Taken[]> {
+): Promise<TakenJob[]> {
   const first = await take();
   if (!first) return [];
-  const group = [first];
-  if (!first.request) return group;
+  const taken = [first];
+  if (!first.request) return taken;
   const batch = new Batch(first.request);
   const most = batch.full ? 1 : await share();
-  while (!batch.full && group.length < most) {
+  while (!batch.full && taken.length < most) {
     const next = await take();
     if (!next) break;
-    if (next.request && !batch.takes(next.request)) {
+    if (next.request && !batch.add(next.request)) {
       // To the front, where it came from.
       await next.job.moveToWait(next.token);
       break;
     }
-    group.push(next);
+    taken.push(next);
   }
-  return group;
+  return taken;
 }

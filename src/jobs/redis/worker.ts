@@ -24,9 +24,9 @@ import {
   Subscriptions,
   whenItCan,
 } from "./connection.js";
-import { beginJob, type Outcome, processJob } from "./process-job.js";
+import { beginJob, type Outcome, reportJob, type WorkerJob } from "./process-job.js";
 import { JobStore, type StoreOptions } from "./store.js";
-import { type Taken, takeGroup } from "./take-batch.js";
+import { type TakenJob, takeBatch } from "./take-batch.js";
 
 export type WorkerOptions = StoreOptions & {
   onJob?: (id: string, outcome: Outcome) => void;
@@ -142,40 +142,47 @@ export class JobWorker {
     let any = false;
     for (const [model, queue] of this.#queues) {
       if (this.#stopping.signal.aborted) return any;
-      const group = await takeGroup(
+      const taken = await takeBatch(
         () => this.#take(queue),
         () => shareOf(this.#store, model),
       );
-      any ||= group.length > 0;
-      await this.#process(group);
+      any ||= taken.length > 0;
+      await this.#process(taken);
     }
     return any;
   }
 
-  async #take(queue: Worker): Promise<Taken | undefined> {
+  async #take(queue: Worker): Promise<TakenJob | undefined> {
     const token = `${this.id}/${this.#takes++}`;
     const job: Job | undefined = await queue.getNextJob(token, { block: false });
     return job && { job, token, request: await this.#store.request(job.id!) };
   }
 
-  async #process(group: readonly Taken[]): Promise<void> {
-    const held = group.map((taken) => ({ ...taken, controller: this.#hold(taken) }));
+  async #process(taken: readonly TakenJob[]): Promise<void> {
+    const held = taken.map((job) => ({ ...job, controller: this.#hold(job) }));
     try {
-      const begun = await Promise.all(held.map((taken) => beginJob(taken, this.#store)));
-      const context = { store: this.#store, processor: this.#processor, onError: this.#options.onError };
-      const finished = held.map(async ({ job, token, request, controller }, i) => {
-        const processing = { job, owner: token, request: request!, controller };
-        this.#options.onJob(job.id!, begun[i] ? await processJob(processing, context) : "over");
-      });
-      for (const result of await Promise.allSettled(finished))
-        if (result.status === "rejected") this.#options.onError(result.reason);
+      const begun = await Promise.all(held.map((job) => beginJob(job, this.#store)));
+      for (const [i, { job }] of held.entries()) if (!begun[i]) this.#options.onJob(job.id!, "over");
+      await this.#processBatch(held.filter((_, i) => begun[i]));
     } finally {
       for (const { job } of held) this.#let(job.id!);
     }
   }
 
+  async #processBatch(batch: readonly WorkerJob[]): Promise<void> {
+    if (batch.length === 0) return;
+    const { onJob, onError } = this.#options;
+    const jobs = batch.map(({ request, controller }) => ({ request: request!, signal: controller.signal }));
+    const streams = this.#processor.process(jobs);
+    const reports = batch.map(async (job, i) => {
+      onJob(job.job.id!, await reportJob(job, streams[i]!, { store: this.#store, onError }));
+    });
+    for (const result of await Promise.allSettled(reports))
+      if (result.status === "rejected") onError(result.reason);
+  }
+
   /** Keeps a job's lock until it is let go. */
-  #hold({ job, token }: Taken): AbortController {
+  #hold({ job, token }: TakenJob): AbortController {
     const controller = new AbortController();
     const renewal = setInterval(() => void this.#renew(job, token, controller), (lockSeconds * 1000) / 4);
     this.#held.set(job.id!, { controller, renewal });
