@@ -1,5 +1,6 @@
 /** @file What a network costs, counted from its traced graph: weights and multiplications. Runs nothing. */
 
+import type { OpsOfKind } from "../tensor/kinds.js";
 import { type Attributes, count, type Op, type Shape, type Tensor } from "../tensor/tensor.js";
 
 /** Number of weights in what `manifest` lists. */
@@ -35,10 +36,9 @@ export function macsByOp(outputs: readonly Tensor[]): Map<Op, number> {
 type Rule<O extends Op> = (t: Tensor<O>, attrs: Attributes[O]) => number;
 
 const macsOf = <O extends Op>(t: Tensor<O>): number =>
-  (rules[t.op] as Rule<O> | undefined)?.(t, t.attrs) ?? 0;
+  (rules as { readonly [P in Op]?: Rule<P> })[t.op]?.(t, t.attrs) ?? 0;
 
-/** Every operation that multiplies and accumulates. */
-const rules: { [O in Op]?: Rule<O> } = {
+const rules: { readonly [O in OpsOfKind<{ computes: "products" }>]: Rule<O> } = {
   matmul: (t, { transposeA }) => count(t.shape) * t.inputs[0]!.shape.at(transposeA ? -2 : -1)!,
   conv2d: (t) => count(t.shape) * count(t.inputs[1]!.shape.slice(1)),
   conv2dTranspose: ({ inputs: [g, w] }) => count(g!.shape) * count(w!.shape.slice(1)),
