@@ -7,7 +7,7 @@ import { topological } from "../tensor/order.js";
 import type { Attributes, AxisSize, DType, Op, Padding, Shape, Tensor } from "../tensor/tensor.js";
 import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
-import { channelsLast } from "./rewrite/channels-last.js";
+import { deviceGraph } from "./rewrite/device-graph.js";
 
 /** A weight's value: a place in a file, from where ONNX Runtime reads it, or its bytes. */
 export type StoredWeight = { dtype: ElementType; shape: Shape } & (
@@ -48,7 +48,7 @@ export function lower(
   const memory = new Map<string, Uint8Array<ArrayBuffer>>();
   const context: Context = { g, device, weights, memory };
   const values = new Map<Tensor, string>();
-  const graph = device.channelsLast ? channelsLast(outputs) : outputs;
+  const graph = deviceGraph(outputs, device);
   for (const t of topological(Object.values(graph))) {
     values.set(
       t,
@@ -183,10 +183,8 @@ const rules: { [O in Op]: Rule<O> } = {
   },
   layerNorm: ({ g }, _, xs, { eps }) =>
     g.node("LayerNormalization", xs, { axis: -1, epsilon: { float: eps } }),
-  attention: (c, t, xs, attrs) => {
-    if (!c.device.fusedAttention || attrs.causal) return composedAttention(c, t, xs, attrs);
-    return c.g.contrib("MultiHeadAttention", xs, { num_heads: attrs.heads, scale: { float: attrs.scale } });
-  },
+  attention: ({ g }, _, xs, { heads, scale }) =>
+    g.contrib("MultiHeadAttention", xs, { num_heads: heads, scale: { float: scale } }),
   reshape: ({ g }, t, xs, { sizes }) =>
     g.node("Reshape", [
       xs[0]!,
@@ -240,29 +238,6 @@ function flippedConv(g: GraphWriter, [x, w]: string[], kernel: Shape, padding: P
     kernel_shape: kernel,
     pads: padding.map((d, i) => kernel[i % 2]! - 1 - d),
   });
-}
-
-function composedAttention(
-  c: Context,
-  t: Tensor<"attention">,
-  xs: string[],
-  attrs: Attributes["attention"],
-): string {
-  const { g } = c;
-  const { heads, scale, causal } = attrs;
-  const [, N, D] = t.shape as [number, number, number];
-  const split = (x: string, perm: readonly number[]) =>
-    g.node("Transpose", [g.node("Reshape", [x, g.ints(0, 0, heads, D / heads)])], { perm });
-  const q = g.node("Mul", [split(xs[0]!, [0, 2, 1, 3]), g.constant(Float32Array.of(scale), [])]); // [B, heads, N, D / heads]
-  let scores = g.node("MatMul", [q, split(xs[1]!, [0, 2, 3, 1])]); // [B, heads, N, M]
-  if (causal) scores = g.node("Add", [scores, g.constant(causalMask(N), [N, N])]);
-  const mixed = g.node("MatMul", [g.node("Softmax", [scores], { axis: -1 }), split(xs[2]!, [0, 2, 1, 3])]);
-  return g.node("Reshape", [g.node("Transpose", [mixed], { perm: [0, 2, 1, 3] }), g.ints(0, 0, D)]);
-}
-
-/** Zero on and below the diagonal, and so low above it that nothing is left after a softmax. */
-function causalMask(n: number): Float32Array {
-  return Float32Array.from({ length: n * n }, (_, i) => (i % n > Math.floor(i / n) ? -3.4e38 : 0));
 }
 
 const shapePart = (g: GraphWriter, x: string, start: number, end: number) =>

@@ -7,23 +7,10 @@
  */
 
 import { ShapeError } from "../errors.js";
+import { attentionGradient } from "./attention.js";
 import { groupNormGradient } from "./group-norm.js";
 import * as t from "./operations.js";
-import {
-  add,
-  div,
-  expand,
-  keep,
-  matmul,
-  mean,
-  mul,
-  neg,
-  pad,
-  reshape,
-  slice,
-  sub,
-  sum,
-} from "./operations.js";
+import { add, div, expand, matmul, mean, mul, neg, pad, reshape, slice, sub, sum } from "./operations.js";
 import { topological } from "./order.js";
 import { type Attributes, count, made, type Op, sameShape, show, type Tensor } from "./tensor.js";
 
@@ -167,7 +154,7 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
     const dx = mul(rstd, sub(sub(mul(g, w!), weighted(g)), mul(normed, weighted(product))));
     return [dx, shrink(product, w!), shrink(g, w!)];
   },
-  attention: (g, y, [q, k, v]) => attentionGradient(g, y, q, k!, v!),
+  attention: (g, y, [q, k, v]) => attentionGradient(g, y, [q, k!, v!], y.attrs),
   reshape: (g, _, [x]) => [reshape(g, x.shape)],
   transpose: (g, y) => [
     t.transpose(
@@ -254,39 +241,6 @@ function imageNormGradient(g: Tensor, x: Tensor, w: Tensor, attrs: Attributes["g
   const [dx, dw, db] = groupNormGradient(pixels(g), pixels(x), w, attrs) as [Tensor, Tensor, Tensor];
   return [reshape(t.transpose(dx, [0, 2, 1]), x.shape), dw, db];
 }
-
-/** softmax(q kᵀ scale) v computed again, with the very nodes that lowering writes, which ONNX Runtime then merges. */
-function attentionGradient(
-  g: Tensor,
-  y: Tensor<"attention">,
-  q: Tensor,
-  k: Tensor,
-  v: Tensor,
-): readonly Tensor[] {
-  const { heads, scale, causal } = y.attrs;
-  const [, N, D] = y.shape as [number, number, number];
-  const split = (x: Tensor, perm: readonly number[] = [0, 2, 1, 3]) =>
-    t.transpose(reshape(x, [keep, keep, heads, D / heads]), perm); // [B, heads, N, D / heads]
-  const merge = (x: Tensor) => reshape(t.transpose(x, [0, 2, 1, 3]), [keep, keep, D]);
-  const scaled = mul(split(q), scale);
-  const scores = matmul(scaled, split(k, [0, 2, 3, 1])); // [B, heads, N, M]
-  const weights = t.softmax(causal ? add(scores, causalMask(N)) : scores);
-  const arriving = split(g);
-  // sum_m(weights dweights) equals sum_d(dy y), a sum over one head's width instead of all keys (Dao et al. 2022, B.2).
-  const along = sum(mul(arriving, split(y)), [3]);
-  const dscores = mul(weights, sub(matmul(arriving, split(v), { transposeB: true }), along));
-  return [
-    merge(mul(matmul(dscores, split(k)), scale)),
-    merge(matmul(dscores, scaled, { transposeA: true })),
-    merge(matmul(weights, arriving, { transposeA: true })),
-  ];
-}
-
-const causalMask = (n: number) =>
-  t.constant(
-    Float32Array.from({ length: n * n }, (_, i) => (i % n > Math.floor(i / n) ? -3.4e38 : 0)),
-    [n, n],
-  );
 
 /** Puts g back where it was cut out of x, zeros between (for a step beyond 1) and around it. */
 function sliceGradient(g: Tensor, x: Tensor, { axis, start, step }: Attributes["slice"]): Tensor {

@@ -6,8 +6,10 @@
 import proto from "onnx-proto";
 import { cpu, type Device } from "../engine/device.js";
 import { lower } from "../engine/lower.js";
-import { executed, peakBytes } from "../engine/memory/peak.js";
+import { peakBytes } from "../engine/memory/peak.js";
 import { channelsLast } from "../engine/rewrite/channels-last.js";
+import { eliminateCommonSubexpressions } from "../engine/rewrite/common-subexpressions.js";
+import { deviceGraph } from "../engine/rewrite/device-graph.js";
 import type { JsonObject } from "../files/json.js";
 import { macs, parameters } from "../models/cost.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
@@ -158,7 +160,7 @@ function programs({
     operations: topological(Object.values(graph)).filter((x) => x.inputs.length > 0).length,
     nodes: nodesOf(lower("planned", lowered, { device: on }).model),
     // Of the graph as traced: Winograd's fewer products would not compare with others' counts.
-    gmac: macs(executed(Object.values(graph), on)) / 1e9,
+    gmac: macs(Object.values(eliminateCommonSubexpressions(deviceGraph(graph, on)))) / 1e9,
   });
   return { teacher: cost(teacher, teaching, teaching, cpu), student: cost(student, step, computed, device) };
 }

@@ -1,46 +1,41 @@
 /**
- * @file The graph as ONNX Runtime's CPU provider rewrites it around convolutions: images whose channels lie in blocks,
- * and copies into and out of that order. For predicting memory: such a copy is written as a transposition that moves
- * nothing. Runs nothing, lowers nothing.
- *
- * The rules are those of `core/optimizer/nchwc_transformer.cc`.
+ * @file The graph as ONNX Runtime's CPU provider rewrites it around convolutions (`core/optimizer/nchwc_transformer.cc`):
+ * images with their channels in blocks (NCHWc), and copies into and out of that layout. For estimating memory: such a
+ * copy is written as a transpose that moves nothing.
  */
 
-import { made, type Shape, Tensor } from "../../tensor/tensor.js";
+import { made, type Shape, Tensor, withInputs } from "../../tensor/tensor.js";
 
-/** Channels in a block: 16 with AVX-512, where it matters 8 without. */
+/** Channels in a block: 16 with AVX-512, 8 without. */
 const block = 16;
 
-export type Blocked = {
+export type NchwcGraph = {
   roots: readonly Tensor[];
-  /** Each node's number: where ONNX Runtime has a choice it goes to the higher one first. */
+  /** Each node's index: of several nodes ONNX Runtime executes the one with the highest index first. */
   index: ReadonlyMap<Tensor, number>;
 };
 
 /** Rewrites the graph behind `roots`; `steps` are its tensors in the order in which they would run. */
-export function blocked(steps: readonly Tensor[], roots: readonly Tensor[]): Blocked {
+export function nchwcGraph(steps: readonly Tensor[], roots: readonly Tensor[]): NchwcGraph {
   const index = new Map<Tensor, number>();
   const create = (x: Tensor): Tensor => {
     index.set(x, steps.length + index.size);
     return x;
   };
-  /** Each step in the usual order, made in blocks, and copied into blocks. */
-  const [plain, native, copied] = [
-    new Map<Tensor, Tensor>(),
-    new Map<Tensor, Tensor>(),
-    new Map<Tensor, Tensor>(),
-  ];
-  /** Whose sizes shape inference does not know: all that comes after an image grew. */
+  const plain = new Map<Tensor, Tensor>(); // in NCHW
+  const native = new Map<Tensor, Tensor>(); // computed in NCHWc
+  const copied = new Map<Tensor, Tensor>(); // copied into NCHWc
+  /** Tensors whose sizes shape inference does not know: those computed from an upsampled image. */
   const unsized = new Set<Tensor>();
-  const usual = (x: Tensor): Tensor => {
+  const inNchw = (x: Tensor): Tensor => {
     const known = plain.get(x) ?? create(copy(native.get(x)!, x.shape));
     if (unsized.has(x) || (native.has(x) && unsized.has(native.get(x)!))) unsized.add(known);
     plain.set(x, known);
     return known;
   };
-  const image = (x: Tensor): Tensor => {
-    if (x.shape[1]! < block) return native.get(x) ?? usual(x);
-    const known = native.get(x) ?? copied.get(x) ?? create(copy(usual(x), padded(x.shape)));
+  const inBlocks = (x: Tensor): Tensor => {
+    if (x.shape[1]! < block) return native.get(x) ?? inNchw(x);
+    const known = native.get(x) ?? copied.get(x) ?? create(copy(inNchw(x), padded(x.shape)));
     if (known.inputs.some((y) => unsized.has(y))) unsized.add(known);
     if (!native.has(x)) copied.set(x, known);
     return known;
@@ -49,20 +44,21 @@ export function blocked(steps: readonly Tensor[], roots: readonly Tensor[]): Blo
     const [first, ...others] = x.inputs;
     const convolves = made("conv2d", x);
     if (convolves || (staysInBlocks(x) && x.inputs.every((y) => native.has(y)))) {
-      const inputs = convolves ? [image(first!), ...others.map(usual)] : x.inputs.map((y) => native.get(y)!);
+      const inputs = convolves
+        ? [inBlocks(first!), ...others.map(inNchw)]
+        : x.inputs.map((y) => native.get(y)!);
       const own = create(new Tensor(x.op, inputs, padded(x.shape), x.attrs, x.dtype));
       native.set(x, own);
       if (inputs.some((y) => unsized.has(y)) || made("upsample", x)) unsized.add(own);
       continue;
     }
-    const inputs = x.inputs.map(usual);
-    const same = inputs.every((y, j) => y === x.inputs[j]);
-    const own = same ? x : new Tensor(x.op, inputs, x.shape, x.attrs, x.dtype);
+    const inputs = x.inputs.map(inNchw);
+    const own = withInputs(x, inputs);
     index.set(own, i);
     plain.set(x, own);
     if (inputs.some((y) => unsized.has(y)) || made("upsample", x)) unsized.add(own);
     if (made("groupNorm", x) && unsized.has(own)) {
-      // Its scale and its shift are operations of their own, which cannot write over what they read.
+      // Scale and shift are operations of their own, which cannot write over their inputs.
       const scaled = new Tensor("transpose", [own, inputs[0]!], x.shape, { perm: [0, 1, 2, 3] }, x.dtype);
       index.set(scaled, i + 0.3);
       const shifted = copy(scaled, x.shape);
@@ -71,7 +67,7 @@ export function blocked(steps: readonly Tensor[], roots: readonly Tensor[]): Blo
       unsized.add(shifted);
     }
   }
-  return { roots: roots.map(usual), index };
+  return { roots: roots.map(inNchw), index };
 }
 
 const staysInBlocks = (x: Tensor): boolean =>

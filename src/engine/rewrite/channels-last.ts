@@ -8,28 +8,25 @@
  */
 
 import { groupNormOf } from "../../tensor/group-norm.js";
+import { type OpsOfKind, operationKind } from "../../tensor/kinds.js";
 import * as t from "../../tensor/operations.js";
 import { reshape, transpose } from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
-import { count, made, type Op, type Padding, type Shape, sameShape, Tensor } from "../../tensor/tensor.js";
+import { count, made, type Padding, sameShape, Tensor, withInputs } from "../../tensor/tensor.js";
 import { convolve, convolveAdjoint, convolveKernel, type Geometry, sumOfRows } from "./convolution.js";
+import type { Graph } from "./graph.js";
 
 /** The same results, computed with channels last. */
-export function channelsLast<Name extends string>(
-  outputs: Readonly<Record<Name, Tensor>>,
-): Record<Name, Tensor> {
-  const roots: Tensor[] = Object.values(outputs);
+export function channelsLast<G extends Graph>(outputs: G): G {
   const forms: Forms = { plain: new Map(), last: new Map(), images: new Set() };
   // Inputs first, so that what a form is made of is always there and nothing recurses deeply.
-  for (const x of topological(roots)) {
+  for (const x of topological(Object.values(outputs))) {
     if (isImage(forms, x)) {
       forms.images.add(x);
       last(forms, x);
     } else plain(forms, x);
   }
-  return Object.fromEntries(
-    Object.entries<Tensor>(outputs).map(([name, x]) => [name, plain(forms, x)]),
-  ) as Record<Name, Tensor>;
+  return Object.fromEntries(Object.entries(outputs).map(([name, x]) => [name, plain(forms, x)])) as G;
 }
 
 type Forms = {
@@ -39,18 +36,12 @@ type Forms = {
   readonly images: Set<Tensor>;
 };
 
-const made4 = new Set<Op>(["conv2d", "conv2dTranspose", "groupNorm", "resize", "upsample"]);
-const elementwise = new Set<Op>([
-  ...(["add", "sub", "mul", "div", "neg", "exp", "log", "sqrt", "sin", "cos", "tanh", "erf"] as const),
-  ...(["sigmoid", "relu", "step", "silu", "gelu", "quickGelu"] as const),
-]);
-
 function isImage({ images }: Forms, x: Tensor): boolean {
   if (x.rank !== 4) return false;
-  if (made4.has(x.op)) return true;
+  if (isImageOp(x)) return true;
   if (pixelsOf(x)) return true;
   if (made("concat", x) || made("slice", x)) return x.attrs.axis < 2 && x.inputs.every((y) => images.has(y));
-  if (!elementwise.has(x.op)) return false;
+  if (operationKind(x).computes !== "elementwise") return false;
   const whole = (y: Tensor) => sameShape(y.shape, x.shape);
   return (
     x.inputs.some((y) => whole(y) && images.has(y)) && x.inputs.every((y) => whole(y) || isPerChannel(y))
@@ -84,11 +75,6 @@ function remember(map: Map<Tensor, Tensor>, x: Tensor, make: () => Tensor): Tens
   return known;
 }
 
-const again = (x: Tensor, inputs: readonly Tensor[], shape: Shape = x.shape, attrs = x.attrs) =>
-  new Tensor(x.op, inputs, shape, attrs, x.dtype);
-
-const unchanged = (x: Tensor, inputs: readonly Tensor[]) => inputs.every((y, i) => y === x.inputs[i]);
-
 /** x as it was traced. */
 function plain(forms: Forms, x: Tensor): Tensor {
   return remember(forms.plain, x, () => {
@@ -100,7 +86,7 @@ function plain(forms: Forms, x: Tensor): Tensor {
     if ((made("sum", x) || made("mean", x)) && forms.images.has(x.inputs[0]!)) return reduced(forms, x);
     const inputs = x.inputs.map((y) => plain(forms, y));
     if (made("sum", x) && overRows(x)) return reshape(sumOfRows(pixelRows(inputs[0]!)), x.shape);
-    return unchanged(x, inputs) ? x : again(x, inputs);
+    return withInputs(x, inputs);
   });
 }
 
@@ -112,34 +98,46 @@ function last(forms: Forms, x: Tensor): Tensor {
   });
 }
 
+type ImageOp = OpsOfKind<{ image: true }>;
+type Rule<O extends ImageOp> = (forms: Forms, x: Tensor<O>, inputs: readonly Tensor[]) => Tensor;
+
+const isImageOp = (x: Tensor): x is Tensor<ImageOp> => operationKind(x).image === true;
+
+const enlarged = (forms: Forms, x: Tensor, [image]: readonly Tensor[]) =>
+  nearest(last(forms, image!), sizeOf(image!), sizeOf(x));
+
+/** The operations on images, each with its channels last: [B, H*W, C] */
+const rules: { readonly [O in ImageOp]: Rule<O> } = {
+  conv2d: (forms, x, [image, w, b]) => {
+    const y = convolve(last(forms, image!), plain(forms, w!), geometry(image!, x, sizeOf(w!), x.attrs));
+    return b ? t.add(y, plain(forms, b)) : y;
+  },
+  conv2dTranspose: (forms, x, [g, w]) =>
+    convolveAdjoint(last(forms, g!), plain(forms, w!), geometry(x, g!, sizeOf(w!), x.attrs)),
+  groupNorm: (forms, x, [image, w, b]) =>
+    groupNormOf(last(forms, image!), plain(forms, w!), plain(forms, b!), x.attrs),
+  resize: enlarged,
+  upsample: enlarged,
+};
+
+const imageOf = <O extends ImageOp>(forms: Forms, x: Tensor<O>): Tensor =>
+  (rules[x.op] as Rule<O>)(forms, x, x.inputs);
+
 function lastOf(forms: Forms, x: Tensor): Tensor {
-  const [B, C, H, W] = x.shape as [number, number, number, number];
-  const shape = [B, H * W, C];
-  const [a, b, c] = x.inputs as [Tensor, Tensor, Tensor];
-  const source = pixelsOf(x);
-  if (source) return plain(forms, source);
-  if (made("conv2d", x)) {
-    const y = convolve(last(forms, a), plain(forms, b), geometry(a, x, sizeOf(b), x.attrs));
-    return c ? t.add(y, plain(forms, c)) : y;
+  const tokens = pixelsOf(x);
+  if (tokens) return plain(forms, tokens);
+  if (isImageOp(x)) return imageOf(forms, x);
+  if (made("concat", x)) {
+    const images = x.inputs.map((y) => last(forms, y));
+    return t.concat(images, 2 * x.attrs.axis);
   }
-  if (made("conv2dTranspose", x))
-    return convolveAdjoint(last(forms, a), plain(forms, b), geometry(x, a, sizeOf(b), x.attrs));
-  if (made("groupNorm", x)) return groupNormOf(last(forms, a), plain(forms, b), plain(forms, c), x.attrs);
-  if (made("resize", x) || made("upsample", x)) return nearest(last(forms, a), sizeOf(a), sizeOf(x));
-  if (made("concat", x))
-    return t.concat(
-      x.inputs.map((y) => last(forms, y)),
-      x.attrs.axis * 2,
-    );
   if (made("slice", x)) {
     const { axis, start, end, step } = x.attrs;
-    return t.slice(last(forms, a), axis * 2, start, end, step);
+    return t.slice(last(forms, x.inputs[0]!), 2 * axis, start, end, step);
   }
-  return again(
-    x,
-    x.inputs.map((y) => operand(forms, y, x)),
-    shape,
-  );
+  const [B, C, H, W] = x.shape as [number, number, number, number];
+  const operands = x.inputs.map((y) => operand(forms, y, x));
+  return new Tensor(x.op, operands, [B, H * W, C], x.attrs, x.dtype);
 }
 
 /** An operand of an elementwise operation, so that it broadcasts over [B, H*W, C]. */
@@ -155,7 +153,7 @@ function reduced(forms: Forms, x: Tensor<"sum"> | Tensor<"mean">): Tensor {
   const { axes } = x.attrs;
   const [image] = x.inputs as [Tensor];
   const both = axes.includes(2) && axes.includes(3);
-  if (!both) return again(x, [plain(forms, image)]);
+  if (!both) return withInputs<"sum" | "mean">(x, [plain(forms, image)]);
   if (x.op === "sum" && axes.join() === "0,2,3")
     return reshape(sumOfRows(pixelRows(last(forms, image))), x.shape);
   const places = [...(axes.includes(0) ? [0] : []), 1, ...(axes.includes(1) ? [2] : [])];
