@@ -3,18 +3,14 @@
 import path from "node:path";
 import type { Engine, Session } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
-import type { ElementType } from "../engine/onnx.js";
 import { listed, ModelError } from "../errors.js";
 import { Params, tracing } from "../tensor/params.js";
 import { count, show, type Tensor } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";
-import { changedWeights, type WeightChanges } from "./weight-changes.js";
+import { changedWeights, type WeightChanges, type WeightInMemory } from "./weight-changes.js";
 
 /** Traces a network: its results by name. */
 export type Trace = (p: Params) => Record<string, Tensor>;
-
-/** A weight in memory, in the place of what its file holds. */
-export type WeightInMemory = { dtype: ElementType; data: Uint8Array<ArrayBuffer> };
 
 /** Tensors that old files hold and that are no weights. */
 const notWeights = /(^|\.)position_ids$/;

@@ -3,17 +3,20 @@
 import type { Engine, Session } from "../engine/engine.js";
 import { floats, floatsOf } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
+import type { ElementType } from "../engine/onnx.js";
 import { readRange } from "../files/file-system.js";
 import { add, input, matmul } from "../tensor/operations.js";
 import type { WeightEntry, WeightSet } from "../weights/component.js";
 import { readFloat32 } from "../weights/safetensors-file.js";
-import type { WeightInMemory } from "./component.js";
 
 /** Adds `scale * up @ down`; up: [out, rank], down: [rank, the rest of the weight], trailing sizes of 1 or not. */
 export type LowRank = { down: WeightEntry; up: WeightEntry; scale: number };
 
 /** What is added to each weight that changes, by its name. */
 export type WeightChanges = ReadonlyMap<string, readonly LowRank[]>;
+
+/** A weight in memory, instead of what its file holds. */
+export type WeightInMemory = { dtype: ElementType; data: Uint8Array<ArrayBuffer> };
 
 /**
  * The weights of a part in memory: those that change as float32, all others as they are stored. All, because ONNX

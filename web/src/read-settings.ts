@@ -3,7 +3,8 @@
 import { shortNameOf, shortNames } from "../../src/diffusion/schedulers/short-names.js";
 import { isSeed } from "../../src/diffusion/seed.js";
 import { fileTexts, metadataKeyword } from "../../src/image/metadata/file-texts.js";
-import { type Found, settingsIn } from "../../src/image/metadata/programs/programs.js";
+import type { FoundSettings } from "../../src/image/metadata/programs/found-settings.js";
+import { settingsIn } from "../../src/image/metadata/programs/programs.js";
 import { programSettings } from "../../src/pipeline/metadata/program-settings.js";
 
 export type ReadSettings = {
@@ -81,7 +82,7 @@ function lorasIn(value: unknown): ReadSettings["lora"] {
   });
 }
 
-function fromProgram({ program, parameters, problem }: Found): ReadSettings {
+function fromProgram({ program, parameters, problem }: FoundSettings): ReadSettings {
   const { prompt, negativePrompt, steps, guidanceScale, seed, size, scheduler, model, strength, ...others } =
     programSettings(parameters);
   const name = scheduler && shortNameOf(scheduler.className, scheduler.overrides);

@@ -5,7 +5,8 @@ import { schedulerFromConfig } from "../../diffusion/schedulers/scheduler.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import { metadataKeyword, type Texts } from "../../image/metadata/file-texts.js";
 import { readFileTexts } from "../../image/metadata/metadata.js";
-import { type Found, settingsIn } from "../../image/metadata/programs/programs.js";
+import type { FoundSettings } from "../../image/metadata/programs/found-settings.js";
+import { settingsIn } from "../../image/metadata/programs/programs.js";
 import type { GenerateRequest } from "../request.js";
 import { programSettings } from "./program-settings.js";
 import { type ImageMetadata, type ModelMetadata, parseMetadata, printable } from "./schema.js";
@@ -37,7 +38,7 @@ export async function readRequest(file: string): Promise<SavedRequest> {
   throw new InvalidRequest("image", name, `${name}: ${found ? unreadable(found) : absent(texts)}`);
 }
 
-const unreadable = ({ program, problem }: Found): string =>
+const unreadable = ({ program, problem }: FoundSettings): string =>
   `must hold settings that can be read, got those of ${program}: ${problem}. Give them yourself.`;
 
 /** Texts that are no settings show that nothing was stripped from the file. */
@@ -91,7 +92,7 @@ function named<T>(file: string, check: () => T): T {
   }
 }
 
-function fromProgram({ program, parameters }: Found, file: string): SavedRequest {
+function fromProgram({ program, parameters }: FoundSettings, file: string): SavedRequest {
   const settings = programSettings(parameters);
   const { prompt, negativePrompt, steps, guidanceScale, seed, size, scheduler, model, rng } = settings;
   const { left, missing, strength } = settings;

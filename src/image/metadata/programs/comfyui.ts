@@ -3,8 +3,8 @@
  * `inputs`, an input being a value or a link `[id, output]`), read as far as its standard nodes go. Pure.
  */
 
+import type { FoundSettings } from "./found-settings.js";
 import { at, isObject, type Json, modelName, objectIn, present, scalar } from "./json.js";
-import type { Found } from "./programs.js";
 
 type Node = { id: string; kind: string; inputs: Json };
 type Graph = ReadonlyMap<string, Node>;
@@ -20,7 +20,7 @@ const plain = new Set([
 const mostLinks = 64;
 
 /** From `prompt` as a text or an object, or from an object that is the graph itself; undefined if it is none of these. */
-export function fromComfyui(object: Json): Found | undefined {
+export function fromComfyui(object: Json): FoundSettings | undefined {
   const { prompt, workflow } = object;
   const graph = graphOf(typeof prompt === "string" ? objectIn(prompt) : prompt) ?? graphOf(object);
   if (graph) return read(graph);
@@ -37,13 +37,13 @@ function graphOf(value: unknown): Graph | undefined {
   return nodes.length > 0 ? new Map(nodes) : undefined;
 }
 
-const nothing = (problem: string): Found => ({
+const nothing = (problem: string): FoundSettings => ({
   program,
   parameters: { prompt: "", negativePrompt: undefined, fields: new Map() },
   problem,
 });
 
-function read(graph: Graph): Found {
+function read(graph: Graph): FoundSettings {
   const all = [...graph.values()].filter(({ kind }) => samplers.includes(kind));
   const begin = all.filter(({ inputs }) =>
     emptyLatents.includes(linked(graph, inputs.latent_image)?.kind ?? ""),

@@ -5,17 +5,10 @@
 
 import { type Parameters, parseParameters } from "../parameters.js";
 import { fromComfyui } from "./comfyui.js";
+import type { FoundSettings } from "./found-settings.js";
 import { fromDream, fromSdMetadata } from "./invokeai.js";
 import { at, isObject, type Json, modelName, objectIn, present, scalar, textOf } from "./json.js";
 import { type JsonProgram, jsonPrograms } from "./table.js";
-
-export type Found = {
-  program: string;
-  /** What could be read; settings that A1111 has no name for are among `fields` under the program's own. */
-  parameters: Parameters;
-  /** Why there is no prompt, where none could be read. */
-  problem?: string;
-};
 
 /** The names of texts that hold settings by themselves, the plainest first. */
 const carriers = ["parameters", "UserComment", "XPComment", "Description", "Comment", "Model"];
@@ -33,7 +26,7 @@ const spread = [
 export const wantedTexts: readonly string[] = [...carriers, ...invokeai, ...spread];
 
 /** The settings in an image's texts by their names; undefined where none of them is a known program's. */
-export function settingsIn(texts: ReadonlyMap<string, string>): Found | undefined {
+export function settingsIn(texts: ReadonlyMap<string, string>): FoundSettings | undefined {
   const own = (name: string) => texts.get(name) ?? "";
   for (const name of [...carriers, ...invokeai]) {
     const object = objectIn(own(name));
@@ -46,14 +39,14 @@ export function settingsIn(texts: ReadonlyMap<string, string>): Found | undefine
 }
 
 /** A1111's grammar takes any three `name: value` for settings, as a caption may have them: elsewhere, steps are asked for. */
-function fromText(text: string, name: string): Found | undefined {
+function fromText(text: string, name: string): FoundSettings | undefined {
   const parameters = parseParameters(text);
   const { fields } = parameters;
   if (fields.size === 0 || (name !== "parameters" && !fields.has("Steps"))) return undefined;
   return { program: writerOf(fields), parameters };
 }
 
-function fromObject(object: Json): Found | undefined {
+function fromObject(object: Json): FoundSettings | undefined {
   const sdMetadata = fromSdMetadata(object);
   if (sdMetadata) return { program: "InvokeAI", parameters: sdMetadata };
   for (const program of jsonPrograms) {
