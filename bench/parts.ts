@@ -15,8 +15,8 @@ import { floats, longs, type Session, type Values } from "../src/engine/engine.j
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { type Components, loadComponents, textWidth } from "../src/pipeline/components.js";
 import { estimateMemory, runtimeBytes } from "../src/pipeline/memory-estimate.js";
+import { decoderTrace, encoderTrace } from "../src/pipeline/run-autoencoder.js";
 import { states } from "../src/pipeline/text-encoding.js";
-import { input } from "../src/tensor/operations.js";
 
 type Job = { load: () => Promise<Session>; inputs: Record<string, Values> };
 type Measured = {
@@ -48,13 +48,11 @@ function job({ unet, vae, textEncoders }: Components, name: string, side: number
     return { load: () => unet.part.session("unet", unet.trace), inputs };
   }
   if (name === "vae") {
-    const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: 8 }, { W: 8 }]);
-    const load = () => vae.part.session("decode", (p) => ({ image: vae.decode(p, latents) }));
+    const load = () => vae.part.session("decode", decoderTrace(vae));
     return { load, inputs: { latents: wave(1, vae.latentChannels, side, side) } };
   }
   if (name === "vae encoder") {
-    const image = input("image", [{ B: 1 }, 3, { H: 64 }, { W: 64 }]);
-    const load = () => vae.part.session("encode", (p) => ({ moments: vae.encode(p, image) }));
+    const load = () => vae.part.session("encode", encoderTrace(vae));
     return { load, inputs: { image: wave(1, 3, vae.factor * side, vae.factor * side) } };
   }
   const found = textEncoders.find(({ part }) => part.name === name);

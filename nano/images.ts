@@ -3,15 +3,15 @@
 import sharp from "sharp";
 import type { RgbImage } from "../src/image/pixels.js";
 import { DiffusionPipeline } from "../src/index.js";
-import { modelDefaultsOf } from "../src/pipeline/model-defaults.js";
+import { requestDefaults } from "../src/pipeline/model-defaults.js";
 
 export type Sampling = { steps: number; guidanceScale: number };
 
 /** A model that generates as its `koala.json` advises, or as told. */
 export async function opened(folder: string, given: Partial<Sampling> = {}) {
-  const { defaults } = await modelDefaultsOf(folder);
-  const sampling = { steps: defaults.steps ?? 10, guidanceScale: defaults.guidance ?? 3, ...given };
   const pipeline = await DiffusionPipeline.fromPretrained(folder);
+  const { numInferenceSteps, guidanceScale } = requestDefaults(pipeline.components, "textToImage");
+  const sampling = { steps: numInferenceSteps, guidanceScale, ...given };
   const generate = async (prompts: readonly string[], seed: number): Promise<RgbImage[]> => {
     const { images } = await pipeline.generate({
       prompt: prompts,

@@ -109,16 +109,12 @@ function recordEncoder(pipeline: DiffusionPipeline): Map<string, TensorData> {
   const encode = pipeline.encodeImage.bind(pipeline);
   pipeline.encodeImage = async (image) => {
     const i = seen.size / 2;
-    const result = await encode(image);
-    const { latentChannels, factor } = pipeline.components.vae;
+    const moments = await encode(image);
+    const { factor } = pipeline.components.vae;
     const [h, w] = [image.height / factor, image.width / factor];
     seen.set(`vae_encode.${i}.image`, floats(image.data, 1, 3, image.height, image.width));
-    const moments = Float32Array.from([...result.mean, ...(result.logvar ?? [])]);
-    seen.set(
-      `vae_encode.${i}.moments`,
-      floats(moments, 1, result.logvar ? 2 * latentChannels : latentChannels, h, w),
-    );
-    return result;
+    seen.set(`vae_encode.${i}.moments`, floats(moments, 1, moments.length / (h * w), h, w));
+    return moments;
   };
   return seen;
 }

@@ -10,13 +10,13 @@ import { readFile, systemCode } from "../files/file-system.js";
 import { decodeText } from "../files/text-file.js";
 import { formatOf } from "../image/codec.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
-import { diffusersDefaults, requestKind } from "../pipeline/diffusers-defaults.js";
 import type { Lora } from "../pipeline/lora.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
 import { readRequest, type SavedRequest } from "../pipeline/metadata/read.js";
-import { type ModelDefaults, modelDefaultsOf } from "../pipeline/model-defaults.js";
+import { requestDefaults } from "../pipeline/model-defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
+import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
 import { differences, openSeen, rememberSources, sourcesOf } from "./from-image.js";
 import { loraOption, lorasUsed } from "./lora.js";
@@ -127,13 +127,11 @@ async function generate(words: string[], given: Options): Promise<void> {
   const { signal, done } = stopOnInterrupt(say);
   const progress = new ProgressBar({ quiet: options.quiet === true });
   try {
-    const { defaults: modelDefaults, source } = saved?.exact
-      ? { defaults: {}, source: "the image" }
-      : await modelDefaultsOf(folder);
+    const source = saved?.exact ? "the image" : pipeline.components.defaults.source;
     const reworded = words.length > 0 || given.prompts !== undefined;
     const before = saved ? savedRequest(saved, options, reworded) : {};
-    setScheduler(pipeline, options, modelDefaults, saved);
-    const chosen = settings(pipeline, options, modelDefaults, before);
+    setScheduler(pipeline, options, saved);
+    const chosen = settings(pipeline, options, before, saved?.exact === true);
     say(dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
     const seed = resolveSeed(options.seed ?? saved?.request.seed);
     if (options.metadata) checkRoom(output.file(0, seed), prompts, chosen.request);
@@ -252,22 +250,20 @@ const loadOptions = ({ variant, vae, unet, lora, threads }: Options) => ({
   ...(lora !== undefined && { loras: lora }),
 });
 
-/** What was asked for, what the image says, what the model's makers advise, and Diffusers' defaults, in that order. */
+/** The options, else the request in the image, else the model's defaults. */
 function settings(
   pipeline: DiffusionPipeline,
   options: Options,
-  modelDefaults: ModelDefaults,
   before: Omit<Partial<GenerateRequest>, "prompt" | "seed">,
+  isExact: boolean,
 ) {
-  const sources = { image: options.image ?? before.image, mask: options.mask ?? before.mask };
-  const kind = requestKind(sources);
-  const own = diffusersDefaults[pipeline.components.family][kind];
-  const steps = options.steps ?? before.numInferenceSteps ?? modelDefaults.steps ?? own.steps;
-  const guidance = options.guidance ?? before.guidanceScale ?? modelDefaults.guidance ?? own.guidanceScale;
-  const advised = options.image === undefined ? modelDefaults : {}; // an image brings its own size
-  const width = options.width ?? before.width ?? advised.width;
-  const height = options.height ?? before.height ?? advised.height;
-  const negative = options.negative ?? before.negativePrompt ?? modelDefaults.negative;
+  const kind = requestKind({ image: options.image ?? before.image, mask: options.mask ?? before.mask });
+  const defaults = requestDefaults(pipeline.components, kind);
+  const steps = options.steps ?? before.numInferenceSteps ?? defaults.numInferenceSteps;
+  const guidance = options.guidance ?? before.guidanceScale ?? defaults.guidanceScale;
+  const { width = before.width, height = before.height } = options;
+  const negative =
+    options.negative ?? before.negativePrompt ?? (isExact ? undefined : defaults.negativePrompt);
   const rng = options.rng ?? before.rng;
   const { className, config } = pipeline.scheduler;
   const rule = config.timestepSpacing;
@@ -290,7 +286,7 @@ function settings(
   const given = [options.steps, options.guidance, options.strength, options.scheduler, options.spacing].some(
     (v) => v !== undefined,
   );
-  const strength = options.strength ?? before.strength ?? own.strength;
+  const strength = options.strength ?? before.strength ?? defaults.strength;
   const share = kind === "textToImage" ? "" : `, strength ${strength}`;
   const summary = `${steps} steps, guidance ${guidance}${share}, ${className.replace("Scheduler", "")}${rule ? ` (${rule})` : ""}`;
   return {
@@ -309,12 +305,7 @@ function settings(
 }
 
 /** Of an image that another program generated, only what differs from the model's own scheduler is known. */
-function setScheduler(
-  pipeline: DiffusionPipeline,
-  options: Options,
-  modelDefaults: ModelDefaults,
-  saved?: SavedRequest,
-) {
+function setScheduler(pipeline: DiffusionPipeline, options: Options, saved?: SavedRequest) {
   const choice = options.scheduler === undefined ? undefined : schedulerNamed(options.scheduler);
   const spacing = options.spacing === undefined ? {} : { timestep_spacing: options.spacing };
   const own =
@@ -324,7 +315,7 @@ function setScheduler(
   const differing = saved?.exact || choice ? undefined : saved?.scheduler;
   pipeline.scheduler = schedulerFromConfig(
     own.config,
-    { ...modelDefaults.scheduler, ...differing?.config, ...choice?.overrides, ...spacing },
+    { ...differing?.config, ...choice?.overrides, ...spacing },
     choice?.className ?? differing?.className ?? own.className,
   );
 }

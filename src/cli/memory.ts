@@ -5,10 +5,10 @@ import { availableMemory } from "../engine/memory/available.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import type { ImageSize } from "../image/pixels.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
-import { loadComponents, trainedSize } from "../pipeline/components.js";
+import { side } from "../pipeline/check-request.js";
+import { loadComponents } from "../pipeline/components.js";
 import type { Lora } from "../pipeline/lora.js";
 import { estimateMemory, planMemory, type RunBytes } from "../pipeline/memory-estimate.js";
-import { side } from "../pipeline/request.js";
 import { loraOption } from "./lora.js";
 import { partsShown, resolveShown } from "./models.js";
 import { textTable } from "./table.js";
@@ -74,7 +74,7 @@ export async function fit(model: string, options: Omit<Options, "json">): Promis
   for (const warning of components.warnings) warn(warning);
   const available = availableMemory();
   const passes = guidance ? 2 * batch : batch;
-  const own = trainedSize(components);
+  const own = components.trainedSize;
   const usual = [...[512, 768, 1024].map(square), ...(own.width === own.height ? [] : [own])];
   const rows = (options.sizes ?? usual).map(({ width, height }): FitRow => {
     for (const pixels of [width, height]) side("--sizes", pixels, components.vae.factor);

@@ -9,7 +9,6 @@ import { cacheFolder } from "../hub/settings.js";
 import { decodeImage } from "../image/codec.js";
 import type { RgbImage } from "../image/pixels.js";
 import { resizeImage } from "../image/resize.js";
-import { trainedSize } from "../pipeline/components.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { type FittedFactors, fitPreviewFactors } from "../pipeline/preview-factors.js";
 import { isImageName } from "../train/data/image-names.js";
@@ -103,7 +102,7 @@ async function* decoded(
   progress: ProgressBar,
   signal: AbortSignal,
 ): AsyncGenerator<RgbImage> {
-  const { width, height } = trainedSize(components);
+  const { width, height } = components.trainedSize;
   const started = performance.now();
   for (const [i, file] of files.entries()) {
     if (signal.aborted) throw new Cancelled("the fit");

@@ -1,8 +1,34 @@
-/** @file From what an autoencoder gave to the latents that are trained on. */
+/** @file Latents as the U-Net reads them, from what an autoencoder's encoder gives. */
 
 import type { NoiseSource } from "./random.js";
 
 const { fround } = Math;
+
+/** What an encoder gives: `AutoencoderKL` mean and log-variance of a posterior, `AutoencoderTiny` latents. */
+export type EncoderOutput = {
+  encodes: "moments" | "latents";
+  /** The autoencoder's `scaling_factor`: the U-Net's latents are its own times this. */
+  scalingFactor: number;
+};
+
+/**
+ * encoded: [B, 2C, h, w] or [B, C, h, w] -> scaled latents [B, C, h, w]. Moments are sampled; latents draw nothing from
+ * `source`.
+ */
+export function sampleLatents(
+  encoded: Float32Array,
+  { encodes, scalingFactor }: EncoderOutput,
+  batch: number,
+  source: NoiseSource,
+): Float32Array {
+  const latents = encodes === "moments" ? samplePosterior(encoded, batch, source) : encoded;
+  return scaled(latents, scalingFactor);
+}
+
+/** The posterior's mean of one image, scaled: [2C, h, w] or [C, h, w] -> [C, h, w] */
+export function meanLatents(encoded: Float32Array, { encodes, scalingFactor }: EncoderOutput): Float32Array {
+  return scaled(encodes === "moments" ? encoded.subarray(0, encoded.length / 2) : encoded, scalingFactor);
+}
 
 /**
  * moments: [B, 2C, h, w], mean before log-variance -> a sample of the normal distribution they describe,

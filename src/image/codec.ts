@@ -8,6 +8,9 @@ import { withoutPngTexts } from "./metadata/png-chunks.js";
 import { isPng } from "./metadata/png-texts.js";
 import { overBackground, type Rgb, type RgbImage } from "./pixels.js";
 
+/** An image as a file's path, a file's bytes, or pixels. */
+export type ImageInput = string | Uint8Array | RgbImage;
+
 export type ImageFormat = "png" | "jpeg" | "webp";
 
 /** An image read from a file; `alpha` is [height, width], present where the file had one. */
@@ -68,7 +71,7 @@ export async function decodeImage(
   });
   const { data, alpha } = overBackground(rgba, background);
   const image = { width: info.width, height: info.height, data };
-  return hasAlpha ? { image: image, alpha, format } : { image: image, format };
+  return hasAlpha ? { image, alpha, format } : { image, format };
 }
 
 /** The format that a path's ending asks for; InvalidRequest about `field` for an unknown one. */

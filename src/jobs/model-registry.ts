@@ -6,11 +6,11 @@ import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/sch
 import { cpu } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
-import { adaptableNetworks, type Components, loadComponents, trainedSize } from "../pipeline/components.js";
-import { diffusersDefaults, type Kind, type KindDefaults } from "../pipeline/diffusers-defaults.js";
+import { adaptableNetworks, type Components, loadComponents } from "../pipeline/components.js";
 import { type Lora, loraChanges } from "../pipeline/lora.js";
-import { hubId, type ModelDefaults, modelDefaultsOf } from "../pipeline/model-defaults.js";
+import { hubId, requestDefaults } from "../pipeline/model-defaults.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
+import type { RequestKind } from "../pipeline/request-kind.js";
 import type { TokenLimit } from "../text/token-count.js";
 import type { Model } from "./schemas.js";
 
@@ -130,9 +130,7 @@ export function loraRule({ info: { id, loras } }: ServedModel, name: string): st
 
 async function describeModel(folder: string, loras: readonly NamedLora[]): Promise<ServedModel> {
   const components = await loadComponents(folder, { engine: idle });
-  const { defaults: modelDefaults, source } = await modelDefaultsOf(folder);
-  const own = components.scheduler;
-  const scheduler = schedulerFromConfig(own.config, modelDefaults.scheduler ?? {}, own.className);
+  const { scheduler } = components;
   const names = schedulerChoices(scheduler);
   const planMemory = await fittingLoras(loras, components);
   const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder));
@@ -142,8 +140,8 @@ async function describeModel(folder: string, loras: readonly NamedLora[]): Promi
     name: id.slice(id.indexOf("/") + 1),
     pipeline: components.folder.className,
     sizeMultiple: components.vae.factor,
-    advisedBy: source,
-    ...defaultsOf(components, modelDefaults, scheduler),
+    advisedBy: components.defaults.source,
+    ...defaultsOf(components),
     schedulers: [...names.keys()],
     loras: planMemory.map(({ name, scale }) => ({ name, scale })),
     ...(words && { words }),
@@ -170,28 +168,27 @@ async function fittingLoras(loras: readonly NamedLora[], components: Components)
   return planMemory;
 }
 
-/** What the model's makers advise, else Diffusers' own, for each kind of request. */
-function defaultsOf(components: Components, modelDefaults: ModelDefaults, scheduler: Scheduler) {
-  const { textToImage, imageToImage, inpainting } = diffusersDefaults[components.family];
-  const guidanceOf = (kind: KindDefaults) => modelDefaults.guidance ?? kind.guidanceScale;
-  const fromImage = (kind: KindDefaults) => ({ guidanceScale: guidanceOf(kind), strength: kind.strength });
-  const trained = trainedSize(components);
+/** The model's defaults for each kind of request. */
+function defaultsOf(components: Components) {
+  const { numInferenceSteps: steps, ...own } = requestDefaults(components, "textToImage");
+  const { width, height, guidanceScale, negativePrompt } = own;
+  const fromImage = (kind: RequestKind) => {
+    const { guidanceScale, strength } = requestDefaults(components, kind);
+    return { guidanceScale, strength };
+  };
   return {
     defaults: {
-      width: modelDefaults.width ?? trained.width,
-      height: modelDefaults.height ?? trained.height,
-      steps: modelDefaults.steps ?? textToImage.steps,
-      guidanceScale: guidanceOf(textToImage),
-      ...(modelDefaults.negative !== undefined && { negativePrompt: modelDefaults.negative }),
-      scheduler: ownName(scheduler),
+      ...{ width, height, steps, guidanceScale },
+      ...(negativePrompt !== undefined && { negativePrompt }),
+      scheduler: ownName(components.scheduler),
     },
-    imageToImage: fromImage(imageToImage),
-    inpainting: fromImage(inpainting),
+    imageToImage: fromImage("imageToImage"),
+    inpainting: fromImage("inpainting"),
   };
 }
 
 /** What a model's card says of requests of one kind. */
-export const kindDefaults = (info: Model, kind: Kind): { guidanceScale: number; strength?: number } =>
+export const kindDefaults = (info: Model, kind: RequestKind): { guidanceScale: number; strength?: number } =>
   kind === "textToImage" ? info.defaults : info[kind];
 
 /** The name that means the model's own scheduler unchanged. */

@@ -7,10 +7,9 @@ import { type SchedulerChoice, schedulerNamed } from "../diffusion/schedulers/na
 import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
 import { resolveSeed } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
-import { requestKind } from "../pipeline/diffusers-defaults.js";
+import { checkRequest } from "../pipeline/check-request.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
-import { checkRequest } from "../pipeline/request.js";
-import { familyOf } from "../weights/pipeline-class.js";
+import { requestKind } from "../pipeline/request-kind.js";
 import {
   type Aliases,
   kindDefaults,
@@ -154,21 +153,18 @@ function checkLimits({ width, height, steps, count }: GenerationSettings, limits
 /** What the pipeline would refuse, refused now and under the field's name here. */
 function checkTogether(request: JobRequest, model: ServedModel): void {
   const { settings, image, mask } = request;
-  const { sizeMultiple, defaults, pipeline } = model.info;
+  const { width, height, steps: numInferenceSteps, guidanceScale } = settings;
+  const complete = { width, height, numInferenceSteps, guidanceScale, strength: 1 };
+  const { strength } = settings;
+  const sources = {
+    ...(image && { image }),
+    ...(mask && { mask }),
+    ...(strength !== undefined && { strength }),
+  };
   try {
     checkRequest(
-      {
-        prompt: settings.prompt,
-        width: settings.width,
-        height: settings.height,
-        numInferenceSteps: settings.steps,
-        guidanceScale: settings.guidanceScale,
-        seed: BigInt(settings.seed),
-        ...(image && { image }),
-        ...(mask && { mask }),
-        ...(settings.strength !== undefined && { strength: settings.strength }),
-      },
-      { ...defaults, family: familyOf(pipeline), vaeFactor: sizeMultiple },
+      { prompt: settings.prompt, width, height, seed: BigInt(settings.seed), ...sources },
+      { defaults: complete, factor: model.info.sizeMultiple },
     );
     requestedScheduler(request, model).setTimesteps(settings.steps);
   } catch (error) {
@@ -179,9 +175,8 @@ function checkTogether(request: JobRequest, model: ServedModel): void {
     const rule = `the metadata ${problem} Shorten the prompts, or ask for png.`;
     throw new InvalidRequest("outputFormat", settings.outputFormat, rule);
   }
-  const { strength, steps } = settings;
-  if (image && Math.floor(steps * strength!) < 1) {
-    const rule = `must leave a step to run, got ${strength} of ${steps} steps. Raise it, or take more steps.`;
+  if (image && Math.floor(numInferenceSteps * strength!) < 1) {
+    const rule = `must leave a step to run, got ${strength} of ${numInferenceSteps} steps. Raise it, or take more steps.`;
     throw new InvalidRequest("strength", strength, rule);
   }
 }

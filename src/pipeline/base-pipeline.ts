@@ -1,34 +1,30 @@
 /** @file The work that every pipeline shares: prepare a request, run the loop, decode, keep the parts in memory. */
 
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
-import { type Engine, floats, floatsOf } from "../engine/engine.js";
+import { type Engine, floatsOf } from "../engine/engine.js";
 import { availableMemory } from "../engine/memory/available.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
-import { input } from "../tensor/operations.js";
+import { checkRequest } from "./check-request.js";
 import type { Component } from "./component.js";
-import { type Components, trainedSize } from "./components.js";
+import type { Components } from "./components.js";
 import { type Embeddings, join } from "./conditioning.js";
 import { type Conditioning, type DenoiseStep, denoise } from "./denoise.js";
 import { GeneratedImage } from "./generated-image.js";
-import {
-  cutoffTimestep,
-  type EncodedImage,
-  type ImageValues,
-  type InpaintState,
-  readImage,
-  startFromImage,
-  startFromNoise,
-} from "./latents.js";
+import { type ImageValues, readImage, readMask } from "./input-image.js";
+import { checkLatents, type InpaintState, type LatentShape, prepareLatents } from "./latents.js";
 import { estimateMemory, type GenerationSize, planMemory, refuse } from "./memory-estimate.js";
 import type { ImageMetadata, ModelMetadata } from "./metadata/schema.js";
 import { imageMetadata, type LoadedWith, modelMetadata } from "./metadata/write.js";
-import { modelDefaultsOf } from "./model-defaults.js";
+import { requestDefaults } from "./model-defaults.js";
 import { type PreviewMethod, previewMethod, previews } from "./preview.js";
 import { warnOfPrompts } from "./prompt-warnings.js";
 import { readVocabulary } from "./read-vocabulary.js";
-import { type CheckedRequest, checkRequest, type GenerateRequest } from "./request.js";
-import { type Encoded, encodeTexts, type PromptText, type StateRule } from "./text-encoding.js";
+import type { AcceptedRequest, CheckedRequest, GenerateRequest } from "./request.js";
+import { requestKind } from "./request-kind.js";
+import { decodeLatents, encodePixels } from "./run-autoencoder.js";
+import { checkClipSkip, type Encoded, encodeTexts, type PromptText, stateRules } from "./text-encoding.js";
+import { requestTimesteps } from "./timesteps.js";
 import type { Words } from "./vocabulary.js";
 
 /** One step of a running generation; `preview` makes small images of where it is going, one per image. */
@@ -52,9 +48,9 @@ export type Prepared = {
   conditioning: Conditioning;
   timesteps: readonly number[];
   latents: Float32Array;
-  /** Inpainting: what is put back after every step. */
+  /** Inpainting: the known region, restored after every step. */
   inpaint: InpaintState | undefined;
-  shape: readonly [number, number, number, number];
+  shape: LatentShape;
 };
 
 /** What every pipeline shares. `scheduler` may be replaced between two generations. */
@@ -65,7 +61,7 @@ export abstract class BasePipeline {
   readonly #ownsEngine: boolean;
   readonly #loadedWith: LoadedWith;
   #model: ModelMetadata | undefined;
-  #words: Promise<Words | undefined> | undefined;
+  #vocabulary: Promise<Words | undefined> | undefined;
   #preview: Promise<PreviewMethod> | undefined;
   #busy = false;
   /** Whether parts stay loaded: decided by each request. */
@@ -83,6 +79,13 @@ export abstract class BasePipeline {
   /** What images say of this model: its name and fingerprint, without its place. */
   async model(): Promise<ModelMetadata> {
     return (this.#model ??= await modelMetadata(this.components, this.#loadedWith));
+  }
+
+  /** Checks what depends on the class and the text encoders of the model; InvalidRequest. */
+  protected checkForModel({ clipSkip }: AcceptedRequest): void {
+    if (clipSkip === undefined) return;
+    for (const { config } of this.components.textEncoders)
+      checkClipSkip(config, stateRules[this.components.family], clipSkip);
   }
 
   protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
@@ -116,124 +119,78 @@ export abstract class BasePipeline {
     }
   }
 
-  /** Checks the request, encodes its prompts, sets the schedule and draws the starting noise. */
+  /** Checks the request, reads its images, encodes its prompts, sets the schedule and makes the first latents. */
   async prepare(request: GenerateRequest): Promise<Prepared> {
-    const { unet, vae } = this.components;
-    const { image: given, width, height } = request;
-    const sizes: string[] = [];
-    const warn = (message: string) => void sizes.push(message);
-    const image =
-      given === undefined || given instanceof Float32Array
-        ? given
-        : await readImage(given, vae.factor, { width, height, warn });
-    const { width: ownWidth, height: ownHeight } =
-      image === undefined || image instanceof Float32Array ? trainedSize(this.components) : image;
-    const asked = checkRequest(request, {
-      width: ownWidth,
-      height: ownHeight,
-      family: this.components.family,
-      vaeFactor: vae.factor,
-    });
+    const { unet, vae, warnings } = this.components;
+    const defaults = requestDefaults(this.components, requestKind(request));
+    const accepted = checkRequest(request, { defaults, factor: vae.factor });
+    this.checkForModel(accepted);
     // Diffusers counts custom timesteps or sigmas as the number of steps, of which strength takes its share.
-    const checked = { ...asked, numInferenceSteps: this.#schedule(asked) };
-    const { warnings } = checked;
-    for (const message of [...this.components.warnings, ...sizes]) warnings.add(message);
-    if (checked.eta !== 0 && !this.scheduler.acceptsEta)
-      warnings.add(`eta: has no effect with ${this.scheduler.className}, got ${checked.eta}`);
-    this.#words ??= readVocabulary(this.components.folder.path);
-    warnOfPrompts(checked, await this.#words);
-    if (checked.signal?.aborted) throw new Cancelled();
+    const scheduled = { ...accepted, numInferenceSteps: this.#schedule(accepted) };
+    const timesteps = requestTimesteps(this.scheduler, scheduled);
+    for (const message of warnings) accepted.warnings.add(message);
+    const { checked, image, mask } = await readInputs(scheduled, vae.factor);
+    const size = [checked.height / vae.factor, checked.width / vae.factor] as const;
+    const shape = [checked.batch, unet.config.inChannels, ...size] as const;
+    checkLatents(checked, shape);
+    await this.#warn(checked);
+    checkAborted(checked);
     this.#planMemory(checked, image !== undefined && !(image instanceof Float32Array));
     const embeddings = await this.embed(checked);
-    if (checked.signal?.aborted) throw new Cancelled();
-    const shape = [
-      checked.batch,
-      unet.config.inChannels,
-      checked.height / vae.factor,
-      checked.width / vae.factor,
-    ] as const;
-    const start =
-      image === undefined
-        ? {
-            latents: startFromNoise(this.scheduler, checked, shape),
-            timesteps: this.scheduler.timesteps,
-            inpaint: undefined,
-          }
-        : await startFromImage(this.scheduler, checked, shape, image, (image) => this.encodeImage(image));
-    return {
-      request: checked,
-      embeddings,
-      conditioning: join(embeddings, checked.guided),
-      timesteps: until(start.timesteps, checked.denoisingEnd, this.scheduler),
-      latents: start.latents,
-      inpaint: start.inpaint,
-      shape,
-    };
+    checkAborted(checked);
+    const encoder = { output: vae, encode: (pixels: ImageValues) => this.encodeImage(pixels) };
+    const { latents, inpaint } = await prepareLatents(checked, {
+      ...{ scheduler: this.scheduler, timesteps, shape, image, mask, encoder },
+    });
+    const conditioning = join(embeddings, checked.guided);
+    return { request: checked, embeddings, conditioning, timesteps, latents, inpaint, shape };
+  }
+
+  /** Adds what of the request has no effect. */
+  async #warn(request: CheckedRequest): Promise<void> {
+    const { warnings, eta } = request;
+    if (eta !== 0 && !this.scheduler.acceptsEta)
+      warnings.add(`eta: has no effect with ${this.scheduler.className}, got ${eta}`);
+    this.#vocabulary ??= readVocabulary(this.components.folder.path);
+    warnOfPrompts(request, await this.#vocabulary);
   }
 
   /** Runs the loop and decodes. */
-  async *run({
-    request,
-    conditioning,
-    timesteps,
-    latents,
-    inpaint,
-    shape,
-  }: Prepared): AsyncGenerator<Step, GenerateResult> {
+  async *run(prepared: Prepared): AsyncGenerator<Step, GenerateResult> {
+    const { request, latents, shape } = prepared;
     const { unet, vae } = this.components;
-    const records =
+    const metadata =
       request.outputType === "latent"
         ? undefined
         : await imageMetadata(request, await this.model(), this.scheduler);
     const session = await unet.part.session("unet", unet.trace);
-    if (request.signal?.aborted) throw new Cancelled();
-    const loop = denoise(
-      { session, scheduler: this.scheduler, conditioning: conditioning, timesteps, inpaint: inpaint, shape },
-      latents,
-      request,
-    );
-    this.#preview ??= modelDefaultsOf(this.components.folder.path).then(({ defaults: modelDefaults }) =>
-      previewMethod(this.components, modelDefaults),
-    );
+    checkAborted(request);
+    this.#preview ??= previewMethod(this.components);
     const method = await this.#preview;
     const decode = (latents: Float32Array, h: number, w: number) => this.decode(latents, h, w);
+    const loop = denoise({ ...prepared, session, scheduler: this.scheduler }, latents, request);
     let step = await loop.next();
     while (!step.done) {
       const { predOriginalSample } = step.value;
-      yield {
-        ...step.value,
-        preview: () => previews(predOriginalSample, shape, method, decode),
-      };
+      yield { ...step.value, preview: () => previews(predOriginalSample, shape, method, decode) };
       step = await loop.next();
     }
     await this.#makeRoom(vae.part);
     const final = step.value;
-    const images = records ? await this.#decodeAll(final, shape, request, records) : [];
+    const images = metadata ? await this.#decodeAll(final, shape, request, metadata) : [];
     return { images, latents: final, seeds: request.seeds, warnings: request.warnings.all };
   }
 
   /** latents: [1, 4, h, w] as the loop leaves them -> [3, 8h, 8w] in about -1..1 */
   async decode(latents: Float32Array, height: number, width: number): Promise<Float32Array> {
-    const { vae } = this.components;
-    const session = await vae.part.session("decode", (p) => ({
-      image: vae.decode(p, input("latents", [{ B: 1 }, vae.latentChannels, { H: 8 }, { W: 8 }])),
-    }));
-    const unscaled = latents.map((v) => v / vae.scalingFactor);
-    const { image } = await session.run({ latents: floats(unscaled, 1, vae.latentChannels, height, width) });
-    return floatsOf(image);
+    return decodeLatents(this.components.vae, latents, { height, width });
   }
 
-  /** What the autoencoder makes of an image; its posterior is sampled by the caller. */
-  async encodeImage({ data, width, height }: ImageValues): Promise<EncodedImage> {
+  /** What the autoencoder's encoder gives for an image, neither sampled nor scaled. */
+  async encodeImage(image: ImageValues): Promise<Float32Array> {
     const { vae } = this.components;
     await this.#makeRoom(vae.part);
-    const session = await vae.part.session("encode", (p) => ({
-      moments: vae.encode(p, input("image", [{ B: 1 }, 3, { H: 64 }, { W: 64 }])),
-    }));
-    const moments = floatsOf((await session.run({ image: floats(data, 1, 3, height, width) })).moments);
-    const size = vae.latentChannels * (height / vae.factor) * (width / vae.factor);
-    const logvar = moments.length > size ? moments.subarray(size) : undefined;
-    return { mean: moments.subarray(0, size), logvar, scalingFactor: vae.scalingFactor };
+    return floatsOf(await encodePixels(vae, image));
   }
 
   /** Frees the weights and ends the engine's thread, unless the caller brought the engine. */
@@ -244,11 +201,11 @@ export abstract class BasePipeline {
 
   /** Encodes all texts with each text encoder; both pipelines take from the results what they need. */
   protected async encode(
-    rule: StateRule,
     texts: readonly (readonly PromptText[])[],
     request: CheckedRequest,
   ): Promise<Encoded[]> {
     const { clipSkip, warnings } = request;
+    const rule = stateRules[this.components.family];
     const encoded: Encoded[] = [];
     for (const [i, encoder] of this.components.textEncoders.entries()) {
       await this.#makeRoom(encoder.part);
@@ -265,7 +222,7 @@ export abstract class BasePipeline {
   }
 
   /** Sets the schedule; returns the number of steps. */
-  #schedule({ numInferenceSteps, timesteps, sigmas }: CheckedRequest): number {
+  #schedule({ numInferenceSteps, timesteps, sigmas }: AcceptedRequest): number {
     const custom = timesteps ? { timesteps } : sigmas ? { sigmas } : undefined;
     this.scheduler.setTimesteps(custom ? undefined : numInferenceSteps, custom);
     return custom ? this.scheduler.timesteps.length : numInferenceSteps;
@@ -281,7 +238,7 @@ export abstract class BasePipeline {
     const size = channels * h * w;
     const images: GeneratedImage[] = [];
     for (let i = 0; i < batch; i++) {
-      if (request.signal?.aborted) throw new Cancelled();
+      checkAborted(request);
       const image = await this.decode(latents.subarray(i * size, (i + 1) * size), h, w);
       const pixels = toRgbImage(image, request.width, request.height);
       images.push(new GeneratedImage(pixels, request.seeds?.[i], records(i)));
@@ -325,13 +282,20 @@ export abstract class BasePipeline {
   }
 }
 
-/** The timesteps down to `denoisingEnd`, a fraction of the training range. */
-function until(
-  timesteps: readonly number[],
-  denoisingEnd: number | undefined,
-  scheduler: Scheduler,
-): readonly number[] {
-  if (denoisingEnd === undefined || denoisingEnd >= 1) return timesteps;
-  const cutoff = cutoffTimestep(scheduler, denoisingEnd);
-  return timesteps.slice(0, timesteps.filter((t) => t >= cutoff).length);
+/** The request at its size, and the images that it begins with. */
+async function readInputs(accepted: AcceptedRequest, factor: number) {
+  const { image: source, mask: maskSource, width, height, warnings } = accepted;
+  const warn = (message: string) => warnings.add(message);
+  const image =
+    source === undefined || source instanceof Float32Array
+      ? source
+      : await readImage(source, factor, { width, height, warn });
+  const size = image === undefined || image instanceof Float32Array ? { width, height } : image;
+  const checked: CheckedRequest = { ...accepted, width: size.width!, height: size.height! };
+  const mask = maskSource === undefined ? undefined : await readMask(maskSource, checked);
+  return { checked, image, mask };
+}
+
+function checkAborted({ signal }: { signal?: AbortSignal }): void {
+  if (signal?.aborted) throw new Cancelled();
 }

@@ -8,7 +8,7 @@ import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { resolveWeights, type WeightEntry } from "../weights/component.js";
 import { serialize, type TensorData } from "../weights/safetensors.js";
 import { openSafetensors, readFloat32 } from "../weights/safetensors-file.js";
-import { type ComponentOptions, type Components, loadComponents, trainedSize } from "./components.js";
+import { type ComponentOptions, type Components, loadComponents } from "./components.js";
 import { layerNames } from "./lora.js";
 import { DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
 
@@ -146,7 +146,7 @@ describe("the size of a request without one", () => {
     return folder;
   };
   const sizeOf = async (change: object) =>
-    trainedSize(await loadComponents(unet(change), { engine: blockingEngine({ threads: 1 }) }));
+    (await loadComponents(unet(change), { engine: blockingEngine({ threads: 1 }) })).trainedSize;
 
   it("is sample_size, of which a pair is height and width", async () => {
     expect(await sizeOf({ sample_size: [24, 40] })).toEqual({ height: 192, width: 320 });

@@ -19,6 +19,7 @@ import { type Autoencoder, loadVae } from "./autoencoder.js";
 import { Component, type Trace } from "./component.js";
 import { expectPart, label, openReplacement, type WeightOptions, weightsIn } from "./component-files.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
+import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
 import type { TextEncoder } from "./text-encoding.js";
 
 export type Denoiser = {
@@ -35,7 +36,12 @@ export type Components = {
   unet: Denoiser;
   vae: Autoencoder;
   textEncoders: readonly TextEncoder[];
+  /** The folder's own, with what is recommended for the model. */
   scheduler: Scheduler;
+  /** What is recommended for the model. */
+  defaults: SourcedDefaults;
+  /** The size in pixels that the model was trained at. */
+  trainedSize: { width: number; height: number };
   /** What the networks are changed by when they are loaded. */
   loras: readonly Lora[];
   /** What of the options was taken otherwise than it says, or left out. */
@@ -65,13 +71,18 @@ export async function loadComponents(at: string, options: ComponentOptions): Pro
   const family = familyOfIndex(folder);
   const encoders = folder.parts.has("text_encoder_2") ? ["text_encoder", "text_encoder_2"] : ["text_encoder"];
   const warnings: string[] = [];
+  const defaults = await readModelDefaults(folder.path);
+  const unet = await loadUnet(folder, family, options);
+  const vae = await loadVae(folder, options);
   const components = {
     folder,
     family,
-    unet: await loadUnet(folder, family, options),
-    vae: await loadVae(folder, options),
+    unet,
+    vae,
     textEncoders: await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options))),
-    scheduler: await loadScheduler(folder, family),
+    scheduler: defaultScheduler(await loadScheduler(folder, family), defaults),
+    defaults,
+    trainedSize: trainedSize(unet.config, vae.factor),
     loras: options.loras ?? [],
     warnings,
   };
@@ -172,13 +183,10 @@ function mendedUnet(json: JsonObject): JsonObject {
   return isOld && typeof size === "number" && size < 64 ? { ...json, sample_size: 64 } : json;
 }
 
-/** The size in pixels that the model was trained at, which a request without an image and a size gets. */
-export function trainedSize({ unet, vae }: Pick<Components, "unet" | "vae">): {
-  height: number;
-  width: number;
-} {
-  const { height, width } = unet.config.sampleSize ?? { height: 64, width: 64 };
-  return { height: height * vae.factor, width: width * vae.factor };
+/** Diffusers' pipelines take a `sample_size` of 64 where the config has none. */
+function trainedSize({ sampleSize }: UNetConfig, factor: number): Components["trainedSize"] {
+  const { height, width } = sampleSize ?? { height: 64, width: 64 };
+  return { height: height * factor, width: width * factor };
 }
 
 /** The width of text that the cross-attentions read. */

@@ -2,8 +2,8 @@
 
 import type { Values } from "../engine/engine.js";
 import type { Conditioning } from "./denoise.js";
-import { requestKind } from "./diffusers-defaults.js";
 import type { CheckedRequest } from "./request.js";
+import { requestKind } from "./request-kind.js";
 
 /** Before the halves are joined. */
 export type Embeddings = {

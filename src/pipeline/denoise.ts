@@ -4,7 +4,7 @@ import { guide, rescaleGuided } from "../diffusion/guidance.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { floats, floatsOf, type Session, type Values } from "../engine/engine.js";
 import { Cancelled, EngineError } from "../errors.js";
-import { type InpaintState, putBack } from "./latents.js";
+import { blendKnown, type InpaintState } from "./latents.js";
 import type { CheckedRequest } from "./request.js";
 
 /** What the U-Net is told besides the latent; with guidance the unconditional half of the batch comes first. */
@@ -62,7 +62,7 @@ export async function* denoise(
     const { prevSample, predOriginalSample } = scheduler.step(noisePred, timestep, latents, options);
     checkFinite(prevSample, index, timesteps.length);
     const latentsIn = latents;
-    latents = inpaint ? putBack(scheduler, inpaint, prevSample, timesteps[index + 1]) : prevSample;
+    latents = inpaint ? blendKnown(scheduler, inpaint, prevSample, timesteps[index + 1]) : prevSample;
     yield {
       index,
       total: timesteps.length,

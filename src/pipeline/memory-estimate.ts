@@ -12,7 +12,7 @@ import { Params, tracing } from "../tensor/params.js";
 import { count, made, type Tensor } from "../tensor/tensor.js";
 import type { Component } from "./component.js";
 import type { Components } from "./components.js";
-import { states } from "./text-encoding.js";
+import { stateRules, states } from "./text-encoding.js";
 
 /** What is generated at once; `passes` is the rows of one U-Net run, twice `batch` with guidance. */
 export type GenerationSize = {
@@ -50,15 +50,19 @@ const [loadShare, steadyShare, perPart] = [1.03, 1.08, 50e6];
 
 /** Predicts what each part takes to generate at `size`. */
 export function estimateMemory(components: Components, size: GenerationSize): RunBytes {
-  const { unet, vae, textEncoders } = components;
+  const { family, unet, vae, textEncoders } = components;
   const [height, width] = [size.height / vae.factor, size.width / vae.factor];
   const scope = () => new Params(tracing());
   const texts = textEncoders.map(({ part, config }) => {
-    return partBytes(part.name, part, states(scope(), config, { rule: "penultimate", batch: size.passes }));
+    return partBytes(
+      part.name,
+      part,
+      states(scope(), config, { rule: stateRules[family], batch: size.passes }),
+    );
   });
-  const encoded = input("image", [{ B: 1 }, 3, { H: size.height }, { W: size.width }]);
+  const pixels = input("image", [{ B: 1 }, 3, { H: size.height }, { W: size.width }]);
   const encoder = size.encodes
-    ? [partBytes("vae encoder", vae.part, { moments: vae.encode(scope(), encoded) })]
+    ? [partBytes("vae encoder", vae.part, { encoded: vae.encode(scope(), pixels) })]
     : [];
   const out = traceUnet(scope(), unet.config, { batch: size.passes, height, width });
   const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: height }, { W: width }]);

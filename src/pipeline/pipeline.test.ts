@@ -175,6 +175,23 @@ describe("a pipeline", () => {
       expect(await warnings({ image, strength: 0.5, ...sizes })).toEqual([]);
     }));
 
+  it("takes what the model's koala.json recommends where a request leaves it out", async () => {
+    const parent = await mkdtemp(path.join(tmpdir(), "defaults-"));
+    const at = path.join(parent, "koala-tiny");
+    await cp(folder("koala-1b-tiny"), at, { recursive: true, dereference: true });
+    const scheduler = { timestep_spacing: "trailing" };
+    const defaults = { steps: 4, guidance: 1, width: 72, height: 64, scheduler };
+    await writeFile(path.join(at, "koala.json"), JSON.stringify(defaults));
+    await opened(at, async (pipe) => {
+      const { request, timesteps } = await pipe.prepare({ prompt: "a red bicycle", seed: 7 });
+      expect(request).toMatchObject({ numInferenceSteps: 4, guidanceScale: 1, width: 72, height: 64 });
+      expect(timesteps).toEqual([999, 749, 499, 249]);
+      const given = await pipe.prepare({ ...bicycle, numInferenceSteps: 3 });
+      expect(given.request).toMatchObject({ numInferenceSteps: 3, guidanceScale: 3.5, width: 64 });
+    });
+    await rm(parent, { recursive: true });
+  });
+
   it("records as many steps as there are custom timesteps", () =>
     opened("koala-1b-tiny", async (pipe) => {
       const { images } = await pipe.generate({ ...bicycle, timesteps: [900, 500, 100] });
@@ -257,6 +274,26 @@ describe("a request is refused by the field's name", () => {
       "a width between multiples of 8",
       { width: 500 },
       /width: must be a multiple of 8, got 500. Nearest: 496 or 504/,
+    ],
+    [
+      "a width, before an image that is not there is read",
+      { image: "/nowhere/image.png", strength: 0.5, width: -8 },
+      /^width: must be a whole number from 8 to 8192, got -8/,
+    ],
+    [
+      "layers to skip, before an image that is not there is read",
+      { image: "/nowhere/image.png", clipSkip: 99 },
+      /^clipSkip: must be a whole number from 0 to/,
+    ],
+    [
+      "an image that is none",
+      { image: { width: 8, height: 8, data: new Uint8Array(3) } },
+      /^image: data must hold 3 bytes for each of 8 x 8 pixels, got 3/,
+    ],
+    [
+      "a size condition of one number",
+      { originalSize: [64] as never },
+      /^originalSize: must be two numbers, vertical and horizontal, got \[64\]/,
     ],
     ["no height", { height: 0 }, /height: must be a whole number/],
     ["no steps", { numInferenceSteps: 0 }, /numInferenceSteps/],

@@ -12,7 +12,7 @@ import { BasePipeline } from "./base-pipeline.js";
 import { type ComponentOptions, type Components, loadComponents, textWidth } from "./components.js";
 import { type Embeddings, perImage, timeIds } from "./conditioning.js";
 import type { LoadedWith } from "./metadata/write.js";
-import type { CheckedRequest } from "./request.js";
+import type { AcceptedRequest, CheckedRequest } from "./request.js";
 import { promptTexts, sideBySide } from "./text-encoding.js";
 
 export type LoadOptions = Omit<ComponentOptions, "engine"> &
@@ -67,7 +67,6 @@ export class StableDiffusionXLPipeline extends DiffusionPipeline {
     const negatives = encodeNegative ? (request.negativePrompts ?? prompts.map(() => "")) : [];
     const negatives2 = encodeNegative ? (request.negativePrompts2 ?? negatives) : [];
     const [first, second] = await this.encode(
-      "penultimate",
       [
         [...promptTexts("prompt", prompts), ...promptTexts("negative prompt", negatives)],
         [
@@ -115,12 +114,16 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
     );
   }
 
+  protected override checkForModel(request: AcceptedRequest): void {
+    refuseXlOnly(request);
+    super.checkForModel(request);
+  }
+
   protected override async embed(request: CheckedRequest): Promise<Embeddings> {
     const { prompts, guided, perPrompt } = request;
-    refuseXlOnly(request);
     const negatives = guided ? (request.negativePrompts ?? prompts.map(() => "")) : [];
     const texts = [...promptTexts("prompt", prompts), ...promptTexts("negative prompt", negatives)];
-    const [encoded] = await this.encode("normed", [texts], request);
+    const [encoded] = await this.encode([texts], request);
     const { skipped, plain, tokens, width } = encoded!;
     const n = prompts.length;
     return {
@@ -173,7 +176,7 @@ function expectClass<T extends DiffusionPipeline>(
 }
 
 /** Arguments that only SDXL's pipeline has in Diffusers. */
-function refuseXlOnly(request: CheckedRequest): void {
+function refuseXlOnly(request: AcceptedRequest): void {
   const fields = [
     "prompt2",
     "negativePrompt2",

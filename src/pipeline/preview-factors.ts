@@ -1,5 +1,6 @@
 /** @file Fits a model's preview factors: RGB of decoded images by the latents that they are decoded from. */
 
+import { meanLatents } from "../diffusion/posterior.js";
 import { ModelError } from "../errors.js";
 import { fromRgbImage, type Rgb, type RgbImage } from "../image/pixels.js";
 import type { LatentRgb } from "../image/preview.js";
@@ -22,8 +23,8 @@ export async function fitPreviewFactors(
   for await (const image of images) {
     const [h, w] = [image.height / factor, image.width / factor];
     const { width, height } = image;
-    const { mean, scalingFactor } = await pipeline.encodeImage({ data: fromRgbImage(image), width, height });
-    const latents = mean.map((v) => v * scalingFactor);
+    const encoded = await pipeline.encodeImage({ data: fromRgbImage(image), width, height });
+    const latents = meanLatents(encoded, pipeline.components.vae);
     const pixels = await pipeline.decode(latents, h, w);
     const colours = blockMeans(pixels, { h, w, factor });
     for (let i = 0; i < h * w; i++) {

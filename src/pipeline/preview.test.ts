@@ -41,14 +41,14 @@ describe("previews are made", () => {
   it("by the factors of koala.json", async () => {
     const model = await changed("own", "koala.json", { preview: { factors } });
     await opened({ model }, async ({ components }) => {
-      const method = await previewMethod(components, { preview: { factors } });
+      const method = await previewMethod(components);
       expect(method).toEqual({ by: "factors", latentRgb: { factors, bias: [0, 0, 0] } });
     });
   });
 
   it("by an AutoencoderTiny, whole images of it", () =>
     opened({ vae: path.join(golden, "taesd-tiny") }, async (pipeline) => {
-      expect(await previewMethod(pipeline.components, {})).toEqual({ by: "decoder" });
+      expect(await previewMethod(pipeline.components)).toEqual({ by: "decoder" });
       const request = { prompt: "x", seed: 7, width: 64, height: 72, numInferenceSteps: 1 };
       for await (const step of pipeline.stream(request)) {
         const [image] = await step.preview();
@@ -63,9 +63,10 @@ describe("previews are made", () => {
         part: () => ({ config: async () => ({ _class_name: "AutoencoderKL", ...topology, ...fields }) }),
       },
       vae: { latentChannels: 4, encodes: "moments" },
+      defaults: {},
     });
     const by = async (fields: object) => {
-      const method = await previewMethod(config(fields) as never, {});
+      const method = await previewMethod(config(fields) as never);
       return method.by === "factors" ? method.latentRgb : undefined;
     };
     expect(await by({ scaling_factor: 0.13025 })).toBe(knownLatentRgb.sdxl);

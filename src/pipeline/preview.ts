@@ -11,7 +11,6 @@ import {
   shrinkLatents,
 } from "../image/preview.js";
 import type { Components } from "./components.js";
-import type { ModelDefaults } from "./model-defaults.js";
 
 /** Factors give a pixel per latent; the decoder of an `AutoencoderTiny` gives all pixels, in little time. */
 export type PreviewMethod = { by: "factors"; latentRgb: LatentRgb } | { by: "decoder" };
@@ -26,10 +25,11 @@ type Decode = (latents: Float32Array, h: number, w: number) => Promise<Float32Ar
  * A model's own factors (`koala.json`), else its `AutoencoderTiny`, else the published factors where its autoencoder
  * is known by topology and scaling factor, else grey: another autoencoder's factors would give false colours.
  */
-export async function previewMethod(
-  { folder, vae }: Pick<Components, "folder" | "vae">,
-  { preview }: ModelDefaults,
-): Promise<PreviewMethod> {
+export async function previewMethod({
+  folder,
+  vae,
+  defaults: { preview },
+}: Pick<Components, "folder" | "vae" | "defaults">): Promise<PreviewMethod> {
   if (preview && preview.factors.length === vae.latentChannels)
     return { by: "factors", latentRgb: { bias: [0, 0, 0], ...preview } };
   if (vae.encodes === "latents") return { by: "decoder" };

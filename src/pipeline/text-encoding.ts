@@ -8,14 +8,17 @@ import type { Params } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { cutWarning } from "../text/token-count.js";
 import type { ClipTokenizer } from "../text/tokenizer.js";
+import type { Family } from "../weights/pipeline-class.js";
 import type { Component } from "./component.js";
 import type { Warnings } from "./warnings.js";
 
 /** A text encoder with the tokenizer that belongs to it. */
 export type TextEncoder = { part: Component; config: ClipConfig; tokenizer: ClipTokenizer };
 
-/** Which state of an encoder the U-Net reads: SDXL the last but one, SD the last, normalised. */
+/** Which state of an encoder the U-Net reads: the last but one, or the last, normalised. */
 export type StateRule = "penultimate" | "normed";
+
+export const stateRules: Readonly<Record<Family, StateRule>> = { sdxl: "penultimate", sd: "normed" };
 
 export type Encoded = {
   /** One [N, D] per text, with `clipSkip` layers skipped. */
@@ -41,7 +44,6 @@ export async function encodeTexts(
   texts: readonly PromptText[],
   { rule, clipSkip = 0, warnings }: { rule: StateRule; clipSkip?: number; warnings: Warnings },
 ): Promise<Encoded> {
-  checkClipSkip(config, rule, clipSkip);
   const N = config.maxTokens;
   const rows = texts.map(({ text, field, prompt }) => {
     const { ids, truncated } = tokenizer.encode(text, { maxLength: N });
@@ -77,7 +79,7 @@ export function sideBySide(a: Encoded, left: Float32Array, b: Encoded, right: Fl
   return out;
 }
 
-/** What is asked of a text encoder; traced with `batch` texts, for any number of them. */
+/** The states of a text encoder that are read; traced with `batch` texts, for any number of them. */
 export function states(
   p: Params,
   config: ClipConfig,
@@ -92,7 +94,8 @@ export function states(
   return { skipped: state(clipSkip), plain: state(0), pooled: textEmbeds ?? pooled };
 }
 
-function checkClipSkip(config: ClipConfig, rule: StateRule, clipSkip: number): void {
+/** InvalidRequest for more layers to leave out than an encoder has. */
+export function checkClipSkip(config: ClipConfig, rule: StateRule, clipSkip: number): void {
   const most = rule === "penultimate" ? config.layers - 1 : config.layers;
   if (!Number.isInteger(clipSkip) || clipSkip < 0 || clipSkip > most) {
     throw new InvalidRequest(

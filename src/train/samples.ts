@@ -3,7 +3,6 @@
 import path from "node:path";
 import type { Engine } from "../engine/engine.js";
 import { makeFolder, writeWhole } from "../files/file-system.js";
-import { modelDefaultsOf } from "../pipeline/model-defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 
 /** Generates each prompt into `samples/step-NNNNNN/` of the run's folder. */
@@ -16,16 +15,10 @@ export async function generateSamples(
   const at = path.join(folder, "samples", `step-${String(step).padStart(6, "0")}`);
   await makeFolder(at);
   const pipeline = await DiffusionPipeline.fromPretrained(folder, { engine });
-  const { defaults: modelDefaults } = await modelDefaultsOf(folder);
   const rows: { prompt: string; seed: number; file: string }[] = [];
   try {
     for (const [seed, prompt] of prompts.entries()) {
-      const { images } = await pipeline.generate({
-        prompt,
-        seed,
-        numInferenceSteps: modelDefaults.steps ?? 20,
-        ...(modelDefaults.guidance !== undefined && { guidanceScale: modelDefaults.guidance }),
-      });
+      const { images } = await pipeline.generate({ prompt, seed });
       const file = `${seed}.png`;
       await images[0]!.save(path.join(at, file));
       rows.push({ prompt, seed, file });

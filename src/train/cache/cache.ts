@@ -4,7 +4,7 @@
  */
 
 import path from "node:path";
-import { samplePosterior, scaled } from "../../diffusion/posterior.js";
+import { sampleLatents } from "../../diffusion/posterior.js";
 import type { NoiseSource } from "../../diffusion/random.js";
 import { InvalidRequest, listed, ModelError, ShapeError } from "../../errors.js";
 import { kindOf, reading, readRange } from "../../files/file-system.js";
@@ -82,13 +82,10 @@ export async function openCache(folder: string): Promise<LatentCache> {
 }
 
 function latents(rows: readonly Float32Array[], [, h, w]: Encoded, description: CacheDescription) {
-  const { encodes, latentChannels, scalingFactor } = description;
+  const { latentChannels } = description;
   const encoded = new Float32Array(rows.length * rows[0]!.length);
   for (const [i, row] of rows.entries()) encoded.set(row, i * row.length);
-  const sample = (source: NoiseSource) => {
-    const unscaled = encodes === "moments" ? samplePosterior(encoded, rows.length, source) : encoded;
-    return scaled(unscaled, scalingFactor);
-  };
+  const sample = (source: NoiseSource) => sampleLatents(encoded, description, rows.length, source);
   return { encoded, latentShape: [latentChannels, h, w] as const, sample };
 }
 

@@ -1,12 +1,12 @@
 /** @file A caption's and an image's encodings, bit for bit what the pipeline's own networks give. */
 
-import { floats, floatsOf, type Values } from "../../engine/engine.js";
+import { floatsOf } from "../../engine/engine.js";
 import { ModelError } from "../../errors.js";
 import type { ImageSize } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
-import { encodeTexts, promptTexts, sideBySide } from "../../pipeline/text-encoding.js";
+import { encodePixels } from "../../pipeline/run-autoencoder.js";
+import { encodeTexts, promptTexts, sideBySide, stateRules } from "../../pipeline/text-encoding.js";
 import { Warnings } from "../../pipeline/warnings.js";
-import { input } from "../../tensor/operations.js";
 import type { Row } from "./shards.js";
 
 /**
@@ -19,7 +19,7 @@ export async function encodeCaption(
   onCut: () => void,
 ): Promise<Row> {
   const [first, second] = textEncoders;
-  const rule = family === "sdxl" ? "penultimate" : "normed";
+  const rule = stateRules[family];
   // One caption a run: the result must not depend on which captions happen to be encoded together.
   const texts = promptTexts("caption", [caption]);
   const warnings = new Warnings(onCut);
@@ -39,11 +39,7 @@ export async function encodeExample(
   { vae }: Components,
   { key, pixels, size }: { key: string; pixels: Float32Array; size: ImageSize },
 ): Promise<Row> {
-  const session = await vae.part.session("encode", (p) => ({
-    encoded: vae.encode(p, input("image", [{ B: 1 }, 3, { H: 64 }, { W: 64 }])),
-  }));
-  const image = floats(pixels, 1, 3, size.height, size.width);
-  const encoded = (await session.run({ image })).encoded as Values;
+  const encoded = await encodePixels(vae, { data: pixels, ...size });
   return finite(key, { encoded: { data: floatsOf(encoded), shape: encoded.shape.slice(1) } });
 }
 

@@ -1,0 +1,203 @@
+/** @file Checks a request and fills in the model's defaults. Reads no file: what is wrong is said before any work. */
+
+import { CudaGenerator } from "../diffusion/philox.js";
+import { Generator } from "../diffusion/random.js";
+import { resolveSeed, type Seed, seedAfter } from "../diffusion/seed.js";
+import { InvalidRequest } from "../errors.js";
+import type { RequestDefaults } from "./model-defaults.js";
+import type { AcceptedRequest, GenerateRequest } from "./request.js";
+import { Warnings } from "./warnings.js";
+
+/** `factor`: pixels per latent pixel, of which width and height are multiples. */
+export type RequestModel = { defaults: Omit<RequestDefaults, "negativePrompt">; factor: number };
+
+/** Checks a request against a model's defaults; throws an InvalidRequest that names the field. */
+export function checkRequest(request: GenerateRequest, { defaults, factor }: RequestModel): AcceptedRequest {
+  const texts = checkPrompts(request);
+  const perPrompt = whole("numImagesPerPrompt", request.numImagesPerPrompt ?? 1, 1, 1024);
+  const batch = texts.prompts.length * perPrompt;
+  const guidanceScale = finite("guidanceScale", request.guidanceScale ?? defaults.guidanceScale);
+  oneOf("rng", request.rng, ["cpu", "cuda"]);
+  oneOf("outputType", request.outputType, ["image", "latent"]);
+  checkSchedule(request);
+  checkInputs(request);
+  checkSizeConditions(request);
+  return {
+    ...request,
+    ...texts,
+    height: checkedSide("height", request, defaults, factor),
+    width: checkedSide("width", request, defaults, factor),
+    numInferenceSteps: whole(
+      "numInferenceSteps",
+      request.numInferenceSteps ?? defaults.numInferenceSteps,
+      1,
+      1000,
+    ),
+    guidanceScale,
+    guidanceRescale: finite("guidanceRescale", request.guidanceRescale ?? 0),
+    perPrompt,
+    batch,
+    guided: guidanceScale > 1,
+    strength: checkedStrength(request.strength ?? defaults.strength),
+    eta: finite("eta", request.eta ?? 0),
+    ...noiseSources(request, batch),
+    warnings: new Warnings(request.onWarning),
+  };
+}
+
+type Texts = Pick<AcceptedRequest, "prompts" | "prompts2" | "negativePrompts" | "negativePrompts2">;
+
+function checkPrompts(request: GenerateRequest): Texts {
+  const prompts = textList("prompt", request.prompt);
+  const perPrompt = (field: "prompt2" | "negativePrompt" | "negativePrompt2") => {
+    const value = request[field];
+    if (value === undefined) return undefined;
+    const list = textList(field, value);
+    if (list.length === prompts.length) return list;
+    if (list.length === 1) return prompts.map(() => list[0]!);
+    const rule = `must be one text or ${prompts.length}, one per prompt, got ${list.length}.`;
+    throw new InvalidRequest(field, value, rule);
+  };
+  const negativePrompts = perPrompt("negativePrompt");
+  return {
+    prompts,
+    prompts2: perPrompt("prompt2") ?? prompts,
+    negativePrompts,
+    negativePrompts2: perPrompt("negativePrompt2") ?? negativePrompts,
+  };
+}
+
+/** Which share of the schedule is run. */
+function checkSchedule({ timesteps, sigmas, denoisingStart, denoisingEnd }: GenerateRequest): void {
+  if (timesteps && sigmas)
+    throw new InvalidRequest("sigmas", sigmas, "cannot be given together with timesteps. Leave one out.");
+  if (denoisingEnd !== undefined && !(denoisingEnd > 0 && denoisingEnd <= 1)) {
+    const rule = `must be above 0 and at most 1, got ${denoisingEnd}.`;
+    throw new InvalidRequest("denoisingEnd", denoisingEnd, rule);
+  }
+  if (denoisingStart !== undefined && !(denoisingStart > 0 && denoisingStart < (denoisingEnd ?? 1))) {
+    const most = denoisingEnd === undefined ? "1" : "denoisingEnd";
+    const rule = `must be above 0 and below ${most}, got ${denoisingStart}.`;
+    throw new InvalidRequest("denoisingStart", denoisingStart, rule);
+  }
+}
+
+/** What a generation begins with: an image, latents or noise. */
+function checkInputs({ image, mask, strength, denoisingStart, latents }: GenerateRequest): void {
+  const alone = Object.entries({ mask, strength, denoisingStart }).find(([, value]) => value !== undefined);
+  if (image === undefined && alone)
+    throw new InvalidRequest(alone[0], alone[1], "needs an image to begin with. Give image as well.");
+  if (image !== undefined && latents)
+    throw new InvalidRequest("latents", latents, "cannot be given together with image. Leave one out.");
+  if (latents && !latents.every(Number.isFinite))
+    throw new InvalidRequest("latents", latents, "must be finite, got NaN or infinity.");
+  if (image !== undefined && !(image instanceof Float32Array)) checkImage("image", image);
+  if (mask !== undefined) checkImage("mask", mask);
+}
+
+/** A path, bytes, or pixels of the right number. */
+function checkImage(field: string, value: unknown): void {
+  if (typeof value === "string" || value instanceof Uint8Array) return;
+  const { width, height, data } = (value ?? {}) as Record<string, unknown>;
+  if (!(data instanceof Uint8Array) || typeof width !== "number" || typeof height !== "number") {
+    const got = value === null ? "null" : typeof value;
+    const rule = "must be a path, the bytes of an image file, or { width, height, data } with bytes of RGB";
+    throw new InvalidRequest(field, value, `${rule}, got ${got}.`);
+  }
+  if (width > 0 && height > 0 && data.length === 3 * width * height) return;
+  const rule = `data must hold 3 bytes for each of ${width} x ${height} pixels, got ${data.length}.`;
+  throw new InvalidRequest(field, value, rule);
+}
+
+function checkSizeConditions(request: GenerateRequest): void {
+  const fields = ["originalSize", "cropsCoordsTopLeft", "targetSize"] as const;
+  const negative = ["negativeOriginalSize", "negativeCropsCoordsTopLeft", "negativeTargetSize"] as const;
+  for (const field of [...fields, ...negative]) {
+    const value: unknown = request[field];
+    if (value === undefined) continue;
+    if (Array.isArray(value) && value.length === 2 && value.every(Number.isFinite)) continue;
+    const got = JSON.stringify(value) ?? typeof value;
+    throw new InvalidRequest(field, value, `must be two numbers, vertical and horizontal, got ${got}.`);
+  }
+}
+
+/** The side that is given, else the image's own, which is not known yet, else the model's. */
+function checkedSide(
+  field: "width" | "height",
+  request: GenerateRequest,
+  defaults: { width: number; height: number },
+  factor: number,
+): number | undefined {
+  const own = request.image === undefined || request.image instanceof Float32Array;
+  const value = request[field] ?? (own ? defaults[field] : undefined);
+  return value === undefined ? undefined : side(field, value, factor);
+}
+
+/** An image's height or width in pixels. */
+export function side(field: string, value: number, factor: number): number {
+  const most = 8192;
+  whole(field, value, factor, most);
+  if (value % factor === 0) return value;
+  const below = Math.floor(value / factor) * factor;
+  const nearest = `Nearest: ${below} or ${below + factor}.`;
+  throw new InvalidRequest(field, value, `must be a multiple of ${factor}, got ${value}. ${nearest}`);
+}
+
+function checkedStrength(value: number): number {
+  if (value >= 0 && value <= 1) return value;
+  throw new InvalidRequest("strength", value, `must be from 0 to 1, got ${value}.`);
+}
+
+/** The generators as they are given, or made from the seeds, one per image. */
+function noiseSources(
+  { generator, seed, rng = "cpu" }: GenerateRequest,
+  batch: number,
+): Pick<AcceptedRequest, "seeds" | "generators"> {
+  if (generator === undefined) {
+    const seeds = seedsOf(seed, batch);
+    const make = (one: bigint) => (rng === "cpu" ? new Generator(one) : new CudaGenerator(one));
+    return { seeds, generators: seeds.map(make) };
+  }
+  if (Array.isArray(generator) && generator.length !== batch) {
+    const rule = `must be one generator or ${batch}, one per image, got ${generator.length}.`;
+    throw new InvalidRequest("generator", generator, rule);
+  }
+  return { seeds: undefined, generators: generator };
+}
+
+function seedsOf(seed: Seed | readonly Seed[] | undefined, count: number): bigint[] {
+  if (typeof seed === "object") {
+    if (seed.length === count) return seed.map(resolveSeed);
+    const rule = `must be one seed or ${count}, one per image, got ${seed.length}.`;
+    throw new InvalidRequest("seed", seed, rule);
+  }
+  const first = resolveSeed(seed);
+  return Array.from({ length: count }, (_, i) => seedAfter(first, i));
+}
+
+function textList(field: string, value: unknown): readonly string[] {
+  const list: readonly unknown[] = Array.isArray(value) ? value : [value];
+  if (list.length === 0)
+    throw new InvalidRequest(field, value, "must hold at least one text, got an empty list.");
+  for (const text of list) {
+    if (typeof text !== "string")
+      throw new InvalidRequest(field, value, `must be text, got ${JSON.stringify(text) ?? typeof text}.`);
+  }
+  return list as readonly string[];
+}
+
+function whole(field: string, value: number, least: number, most: number): number {
+  if (Number.isInteger(value) && value >= least && value <= most) return value;
+  throw new InvalidRequest(field, value, `must be a whole number from ${least} to ${most}, got ${value}.`);
+}
+
+function finite(field: string, value: number): number {
+  if (Number.isFinite(value)) return value;
+  throw new InvalidRequest(field, value, `must be a finite number, got ${value}.`);
+}
+
+function oneOf(field: string, value: string | undefined, choices: readonly string[]): void {
+  if (value === undefined || choices.includes(value)) return;
+  const rule = `must be ${choices.map((choice) => `"${choice}"`).join(" or ")}, got ${JSON.stringify(value)}.`;
+  throw new InvalidRequest(field, value, rule);
+}
