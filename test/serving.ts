@@ -2,6 +2,8 @@
 
 import type { OpenAPIHono } from "@hono/zod-openapi";
 import { createParser, type EventSourceMessage } from "eventsource-parser";
+import { type Listening, listen } from "../src/http/listen.js";
+import type { PageFiles } from "../src/http/page-files.js";
 import { defaultLimits } from "../src/jobs/limits.js";
 import { type MemoryQueueOptions, memoryQueue } from "../src/jobs/memory-queue.js";
 import {
@@ -18,9 +20,7 @@ import type { GenerationRequest, Limits } from "../src/jobs/schemas.js";
 import { createApp } from "../src/server/app.js";
 import type { GuardOptions } from "../src/server/guard.js";
 import { imageTasks } from "../src/server/image-tasks.js";
-import { type Listening, listen } from "../src/server/listen.js";
 import { makeMetrics } from "../src/server/metrics.js";
-import type { Page } from "../src/server/page.js";
 
 const pipelines = new URL("../golden/data/pipelines", import.meta.url).pathname;
 export const tinyModel = `${pipelines}/koala-1b-tiny`;
@@ -47,7 +47,7 @@ export type Stage = {
 type StageOptions = {
   guard?: Partial<GuardOptions>;
   limits?: Partial<Limits>;
-  page?: Page;
+  page?: PageFiles;
   queue?: MemoryQueueOptions;
   aliases?: Aliases;
   loras?: readonly NamedLora[];

@@ -2,6 +2,8 @@
 
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
+import { type PageFiles, pageRoutes } from "../http/page-files.js";
+import { securityHeaders } from "../http/security-headers.js";
 import type { JobQueue } from "../jobs/queue.js";
 import { versions } from "../pipeline/metadata/write.js";
 import { a1111Problem } from "./a1111/problem.js";
@@ -10,11 +12,10 @@ import { Bodies } from "./body.js";
 import { ClientTracker } from "./client-tracker.js";
 import { describeOthers } from "./described-routes.js";
 import { eventRoutes } from "./event-routes.js";
-import { type GuardOptions, keyRequired, ownVisitors, protectedAnswer } from "./guard.js";
+import { type GuardOptions, keyRequired, ownVisitors } from "./guard.js";
 import { jobRoutes } from "./job-routes.js";
 import { openaiProblem } from "./openai/problem.js";
 import { openaiRoutes } from "./openai/routes.js";
-import { type Page, pageRoutes } from "./page.js";
 import { type Problem, problemOf } from "./problem.js";
 import { refusalLine } from "./refusals.js";
 import type { Service } from "./service.js";
@@ -23,7 +24,7 @@ import { tokenRoutes } from "./token-routes.js";
 export type AppOptions = Omit<Service, "clients" | "aliases" | "bodies" | "onError"> &
   Partial<Pick<Service, "aliases" | "onError">> & {
     guard: GuardOptions;
-    page?: Page;
+    page?: PageFiles;
     /** Told in a line of every request that is refused. */
     onRejected?: (line: string) => void;
   };
@@ -45,7 +46,7 @@ export function createApp({
   };
   const { metrics, queue } = service;
   const app = new OpenAPIHono();
-  app.use(protectedAnswer, metrics.middleware, ownVisitors(guard));
+  app.use(securityHeaders, metrics.middleware, ownVisitors(guard));
   if (guard.key !== undefined) app.use(keyRequired(guard.key, (c) => isPublic(c, page)));
   for (const path of ["/api/*", "/v1/*", "/sdapi/*"]) app.use(path, whenOpened(queue));
   app.use(bodies.middleware);
@@ -76,6 +77,7 @@ export function createApp({
   let document: object | undefined;
   app.get("/openapi.json", (c) => c.json((document ??= app.getOpenAPI31Document(about))));
   app.route("/", pageRoutes(page));
+  if (!page.has("/")) app.get("/", (c) => c.text("koala serves an API here: /openapi.json describes it.\n"));
   const answer = (c: Context, problem: Problem) => {
     if (problem.bug !== undefined) onError(problem.bug);
     // Nobody is refused who hung up.
@@ -105,7 +107,7 @@ export const imagePaths: ReadonlySet<string> = new Set([
 ]);
 
 /** Images' addresses cannot be guessed, and `<img>` cannot send a key; the page's files hold no secrets. */
-function isPublic(c: Context, page: Page): boolean {
+function isPublic(c: Context, page: PageFiles): boolean {
   if (c.req.method !== "GET" && c.req.method !== "HEAD") return false;
   const { path } = c.req;
   return (

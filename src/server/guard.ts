@@ -4,49 +4,15 @@
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
-import { isIP } from "node:net";
 import type { Context, MiddlewareHandler } from "hono";
+import { hostAllowed, type OwnHosts } from "../http/own-host.js";
 import { HttpError } from "./problem.js";
 
-export type GuardOptions = {
-  /** The address that is listened on. */
-  host: string;
-  /** Further names under which this server is reached, as behind a proxy. */
-  allowHosts?: readonly string[];
+export type GuardOptions = OwnHosts & {
   /** Origins of pages that may use the API from another site: CORS, which is otherwise off. */
   allowOrigins?: readonly string[];
   /** Asked of everyone if set. */
   key?: string;
-};
-
-/** A page's strict policy; it also keeps an image or JSON from ever being more than that. */
-export const contentSecurityPolicy = [
-  "default-src 'self'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data: blob:",
-  "connect-src 'self'",
-  "object-src 'none'",
-  "base-uri 'none'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join("; ");
-
-const protection: Readonly<Record<string, string>> = {
-  "content-security-policy": contentSecurityPolicy,
-  "cross-origin-opener-policy": "same-origin",
-  "cross-origin-resource-policy": "same-origin",
-  "referrer-policy": "no-referrer",
-  "x-content-type-options": "nosniff",
-  "x-frame-options": "DENY",
-  "permissions-policy": "camera=(), microphone=(), geolocation=()",
-};
-
-/** Headers on every answer, whatever becomes of the request. */
-export const protectedAnswer: MiddlewareHandler = async (c, next) => {
-  await next();
-  for (const [name, value] of Object.entries(protection)) c.res.headers.set(name, value);
-  if (!c.res.headers.has("cache-control")) c.res.headers.set("cache-control", "no-store");
 };
 
 /** Refuses foreign hosts and origins, and answers the preflights of allowed ones. */
@@ -107,17 +73,6 @@ function keyGiven(header: string | undefined): string | undefined {
 }
 
 const hostOf = (c: Context): string => c.req.header("host") ?? new URL(c.req.url).host;
-
-/** Whether a Host header names this server. A rebound name cannot: the browser sends the name it knows. */
-export function hostAllowed(header: string, { host, allowHosts = [] }: GuardOptions): boolean {
-  const name = /^(\[[0-9a-f:.]+\]|[^:[\]]+)(?::\d+)?$/i.exec(header)?.[1]?.toLowerCase();
-  if (name === undefined) return false;
-  const bare = name.replace(/^\[|\]$/g, "");
-  const known = ["localhost", "127.0.0.1", "::1", host, ...allowHosts];
-  if (known.some((other) => other.toLowerCase() === bare)) return true;
-  // Listening on every address, the server does not know which one it was reached by; none can be rebound.
-  return ["0.0.0.0", "::"].includes(host) && isIP(bare) !== 0;
-}
 
 /** By `Origin`, or where browsers leave it out by `Sec-Fetch-Site`; typing or following an address is nobody's page. */
 function isForeign(c: Context, origin: string | undefined, host: string): boolean {

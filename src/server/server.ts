@@ -2,6 +2,8 @@
 
 import { isIP } from "node:net";
 import { InvalidRequest } from "../errors.js";
+import { type Listening, listen } from "../http/listen.js";
+import { readPageFiles } from "../http/page-files.js";
 import { defaultLimits } from "../jobs/limits.js";
 import { memoryQueue } from "../jobs/memory-queue.js";
 import {
@@ -17,9 +19,7 @@ import type { Limits } from "../jobs/schemas.js";
 import { createApp } from "./app.js";
 import type { GuardOptions } from "./guard.js";
 import { imageThreads } from "./image-threads.js";
-import { type Listening, listen } from "./listen.js";
 import { makeMetrics } from "./metrics.js";
-import { readPage } from "./page.js";
 
 export type ServeOptions = Omit<GuardOptions, "host"> & {
   /** Model folders; the first is the default. */
@@ -65,7 +65,7 @@ export async function serveModels(options: ServeOptions): Promise<Serving> {
   const { allowHosts = [], allowOrigins = [] } = options;
   const guard = { host, allowHosts, allowOrigins, ...(key !== undefined && !noAuth && { key }) };
   const read = imageThreads();
-  const page = await readPage();
+  const page = await readPageFiles("index.html");
   const told = { onError, ...(options.onRejected && { onRejected: options.onRejected }) };
   const app = createApp({ models: registry, aliases, limits, queue, read, metrics, guard, page, ...told });
   let listening: Listening;

@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { StableDiffusionApi } from "stable-diffusion-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Stage, stage, tinyLora } from "../../../test/serving.js";
-import type { Listening } from "../listen.js";
+import type { Listening } from "../../http/listen.js";
 
 let at: Stage;
 let server: Listening;

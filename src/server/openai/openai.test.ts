@@ -4,8 +4,8 @@ import OpenAI, { toFile } from "openai";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Stage, stage, tinyLora } from "../../../test/serving.js";
+import type { Listening } from "../../http/listen.js";
 import { readTexts } from "../../image/metadata/metadata.js";
-import type { Listening } from "../listen.js";
 
 let at: Stage;
 let server: Listening;

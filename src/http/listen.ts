@@ -1,21 +1,22 @@
-/** @file The app on a socket. */
+/** @file A Hono app as an HTTP server on an address and port. */
 
 import { once } from "node:events";
 import type { Server } from "node:http";
 import { type AddressInfo, isIP } from "node:net";
 import { type ServerType, serve } from "@hono/node-server";
-import type { OpenAPIHono } from "@hono/zod-openapi";
 import { InvalidRequest } from "../errors.js";
+
+type App = { fetch: (request: Request) => Response | Promise<Response> };
 
 export type Listening = { url: string; close: () => Promise<void> };
 
-/** Listens until closed; port 0 takes any free one. InvalidRequest if the address cannot be had. */
-export async function listen(app: OpenAPIHono, host: string, port: number): Promise<Listening> {
+/** Listens until closed; port 0 takes any free port. Throws an InvalidRequest if the address cannot be used. */
+export async function listen(app: App, host: string, port: number): Promise<Listening> {
   const server = serve({
     fetch: app.fetch,
     hostname: host,
     port,
-    // A request must have arrived within this time; its answer may take as long as generating does.
+    // Limits for receiving a request; its response may take as long as generating does.
     serverOptions: { requestTimeout: 120_000, headersTimeout: 30_000 },
   });
   await listening(server, host, port);
@@ -26,10 +27,10 @@ export async function listen(app: OpenAPIHono, host: string, port: number): Prom
       const closed = once(server, "close");
       server.close();
       (server as Server).closeIdleConnections();
-      // Answers that are on their way get a moment to arrive.
-      const hurry = setTimeout(() => (server as Server).closeAllConnections(), 1000);
+      // Running responses get a moment to finish.
+      const timer = setTimeout(() => (server as Server).closeAllConnections(), 1000);
       await closed;
-      clearTimeout(hurry);
+      clearTimeout(timer);
     },
   };
 }
