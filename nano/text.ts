@@ -15,7 +15,7 @@ import { Params, tracing } from "../src/tensor/params.js";
 import type { Tensor } from "../src/tensor/tensor.js";
 import type { ClipTokenizer } from "../src/text/tokenizer.js";
 import { below, seeded } from "../src/train/data/seeded.js";
-import { partWeights } from "../src/train/finetuning-task.js";
+import { componentWeights } from "../src/train/finetuning-task.js";
 import type { TracedLoss } from "../src/train/gradient-program.js";
 import { trainingOptions } from "../src/train/options.js";
 import { train } from "../src/train/trainer.js";
@@ -49,13 +49,13 @@ export async function teachText(data: Data, model: string, folder: string, steps
     begin: async (layout, weights) => {
       for (const name of encoders) {
         const file = await openSafetensors(fileOf(name));
-        for (const key of partWeights(layout, weights, name).keys())
+        for (const key of componentWeights(layout, weights, name).keys())
           layout.view(weights, `${name}.${key}`).set(await file.readFloats(key));
       }
     },
     save: async (layout, weights) => {
       for (const name of encoders) {
-        const tensors = [...partWeights(layout, weights, name)].map(
+        const tensors = [...componentWeights(layout, weights, name)].map(
           ([key, t]) => [key, { dtype: "F32" as const, ...t }] as const,
         );
         await writeSafetensors(fileOf(name), new Map(tensors));

@@ -6,9 +6,9 @@ import { floats, type Values } from "../src/engine/engine.js";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { unetConfig } from "../src/models/unet-config.js";
 import { count } from "../src/tensor/tensor.js";
-import { blockPaths } from "../src/train/distillation-task.js";
-import { segmentedProgram } from "../src/train/gradient-checkpointing.js";
+import { checkpointedProgram } from "../src/train/gradient-checkpointing.js";
 import { layoutOf, wholeProgram } from "../src/train/gradient-program.js";
+import { stagePaths } from "../src/train/layer-mapping.js";
 import { studentTrace } from "../src/train/step.js";
 
 // Many pixels and few channels: activations weigh far more than weights.
@@ -30,7 +30,7 @@ const size = { batch: 6, height: 96, width: 96, tokens: 8 };
 const memory = (field: "VmHWM" | "VmRSS") =>
   1024 * Number(new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync("/proc/self/status", "utf8"))?.[1]);
 
-const watch = blockPaths(config);
+const watch = stagePaths(config);
 const trace = studentTrace(config, [], size, { weights: { task: 1, out: 0, feat: 0 }, watch });
 const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
 const layout = layoutOf(loss);
@@ -47,7 +47,7 @@ const engine = blockingEngine({ threads: 1 });
 const borders = watch.map((path) => trace.at.get(path)!);
 const program =
   process.argv[2] === "cut"
-    ? await segmentedProgram(engine, loss, layout, borders)
+    ? await checkpointedProgram(engine, loss, layout, borders)
     : await wholeProgram(engine, loss, layout);
 const loaded = memory("VmRSS");
 const { total } = await program.run(weights, inputs, new Float32Array(layout.total));

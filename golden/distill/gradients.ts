@@ -3,9 +3,9 @@
 import { floats, type Values } from "../../src/engine/engine.js";
 import { add, input, mul } from "../../src/tensor/operations.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
-import { blockPaths } from "../../src/train/distillation-task.js";
-import { segmentedProgram } from "../../src/train/gradient-checkpointing.js";
+import { checkpointedProgram } from "../../src/train/gradient-checkpointing.js";
 import { wholeProgram } from "../../src/train/gradient-program.js";
+import { stagePaths } from "../../src/train/layer-mapping.js";
 import { minSnrWeights } from "../../src/train/noise.js";
 import type { StepSize } from "../../src/train/step.js";
 import { lazy, lazyByKey } from "./folder.js";
@@ -121,11 +121,11 @@ async function factoredStep(student: Student, all: DistillationNetworks, size: S
 }
 
 async function checkpointedStep(student: Student, all: DistillationNetworks, size: StepSize): Promise<Step> {
-  const watch = blockPaths(student.config);
+  const watch = stagePaths(student.config);
   const { trace, loss, inputNames } = studentLoss(student.config, student.pairs("koala"), size, {
     weights: unitLossWeights,
     watch,
   });
   const borders = watch.map((path) => trace.at.get(path)!);
-  return { program: await segmentedProgram(all.engine, loss, student.layout, borders), inputNames };
+  return { program: await checkpointedProgram(all.engine, loss, student.layout, borders), inputNames };
 }

@@ -5,7 +5,7 @@ import { Generator } from "../../src/diffusion/random.js";
 import type { JsonObject } from "../../src/files/json.js";
 import { type DropoutRule, dropCaption } from "../../src/train/data/captions.js";
 import { emaDecay } from "../../src/train/ema.js";
-import { learningRate, type RateSchedule, rateSchedules } from "../../src/train/lr-schedule.js";
+import { type LrSchedule, learningRate, lrSchedules } from "../../src/train/lr-schedule.js";
 import {
   addNoise,
   drawNoise,
@@ -169,8 +169,8 @@ export async function learningRateChecks(set: DistillFolder): Promise<Check[]> {
   ];
 }
 
-export function lrScheduleNamed(name: string): RateSchedule {
-  const found = rateSchedules.find((schedule) => schedule === name);
+export function lrScheduleNamed(name: string): LrSchedule {
+  const found = lrSchedules.find((schedule) => schedule === name);
   if (!found) throw new Error(`this build has no learning rate schedule "${name}"`);
   return found;
 }

@@ -2,7 +2,7 @@
 
 import { z } from "zod";
 import { emaDecay } from "../../src/train/ema.js";
-import { learningRate, type RateOptions, rateSchedules } from "../../src/train/lr-schedule.js";
+import { type LrScheduleOptions, learningRate, lrSchedules } from "../../src/train/lr-schedule.js";
 import { AdamW, type OptimizerState } from "../../src/train/optimizer.js";
 import { camelCased } from "./folder.js";
 import { updateAverage } from "./moving-average.js";
@@ -151,9 +151,9 @@ async function accumulated(
 
 const setOf = (name: string, { features }: TrainJson) => /^features_(.+)_only$/.exec(name)?.[1] ?? features;
 
-function ratesOf(name: string, { warmup, total }: Variant, learningRate: number): RateOptions {
+function ratesOf(name: string, { warmup, total }: Variant, learningRate: number): LrScheduleOptions {
   if (warmup === undefined) return { learningRate };
-  const schedule = rateSchedules.find((schedule) => name.startsWith(`${schedule}_warmup`));
+  const schedule = lrSchedules.find((schedule) => name.startsWith(`${schedule}_warmup`));
   if (!schedule) throw new Error(`this build has no learning rate schedule for "${name}"`);
   return { schedule, learningRate, warmupSteps: warmup, ...(total !== undefined && { totalSteps: total }) };
 }

@@ -1,6 +1,6 @@
 /** @file Prints what a distillation takes: `koala distill --plan`. */
 
-import { type Plan, type PlanBytes, type PlanRow, ways } from "../train/plan.js";
+import { type DistillationPlan, type PlanBytes, type PlanRow, ways } from "../train/plan.js";
 import { type Cells, type Column, textTable } from "./table.js";
 import { size } from "./terminal.js";
 
@@ -19,7 +19,7 @@ const bytes: Readonly<Record<keyof PlanBytes, string>> = {
 };
 
 /** The plan as text for a terminal: a column for each resolution. */
-export function planTable({ rows, memory }: Plan): string {
+export function planTable({ rows, memory }: DistillationPlan): string {
   const columns: Column[] = [
     { title: "" },
     ...rows.map((row) => ({ title: `${row.resolution} px, batch ${row.batch}`, numeric: true })),
@@ -51,6 +51,6 @@ export function planTable({ rows, memory }: Plan): string {
 }
 
 /** Writes the plan to standard output, as a table or as JSON. */
-export function printPlan(plan: Plan, { json = false } = {}): void {
+export function printPlan(plan: DistillationPlan, { json = false } = {}): void {
   process.stdout.write(json ? `${JSON.stringify(plan, undefined, 2)}\n` : planTable(plan));
 }

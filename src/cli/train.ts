@@ -10,10 +10,10 @@ import { unetConfig } from "../models/unet-config.js";
 import { loadComponents } from "../pipeline/components.js";
 import { autoencoderTask, checkAutoencoderOutput, loadImages } from "../train/autoencoder-task.js";
 import { openCache } from "../train/cache/cache.js";
-import { type DataOptions, openData, type Skipped } from "../train/data/source.js";
+import { type DataOptions, openData, type SkippedExample } from "../train/data/source.js";
 import { checkBatches } from "../train/distillation-task.js";
 import { checkExport, exportModel } from "../train/export.js";
-import { encoderName, finetuningTask, partWeights } from "../train/finetuning-task.js";
+import { componentWeights, finetuningTask, textEncoderName } from "../train/finetuning-task.js";
 import { schedulerFields, trainingNoise } from "../train/noise.js";
 import { type TrainingOptions, trainingOptions } from "../train/options.js";
 import { generateSamples } from "../train/samples.js";
@@ -130,11 +130,11 @@ async function vaeJob(
   const config = tinyVaeConfig(json, file);
   await checkAutoencoderOutput(output);
   const weights = folder && !flags.fromScratch ? { weights: await resolveWeights(file) } : {};
-  const skipped: Skipped[] = [];
+  const skipped: SkippedExample[] = [];
   const images = await loadImages(await openData(data, dataOptions), options, (one) => skipped.push(one));
   saySkipped(skipped, say);
   const description = { command: "train", autoencoder: path.basename(file), data: path.basename(data) };
-  return autoencoderTask({ engine, options, config, json, ...weights, images: images, output, description });
+  return autoencoderTask({ engine, options, config, json, ...weights, images, output, description });
 }
 
 async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<TrainingTask> {
@@ -142,7 +142,7 @@ async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<
   const model = needed("model", flags.model, "--model FOLDER, whose other parts the result takes over");
   const unetJson = await readJson(flags.unet ?? path.join(model, "unet", "config.json"));
   const components = await loadComponents(model, { engine });
-  const names = flags.textEncoders ? components.textEncoders.map((_, i) => encoderName(i)) : [];
+  const names = flags.textEncoders ? components.textEncoders.map((_, i) => textEncoderName(i)) : [];
   const plan = { teacher: model, unetConfig: unetJson, scheduler: schedulerFields(options), output };
   await checkExport(plan, new Set(names));
   await fillCache({ ...running, components });
@@ -176,8 +176,8 @@ async function unetJob(flags: Flags, running: Running, engine: Engine): Promise<
     save: (flat) =>
       exportModel({
         ...plan,
-        weights: partWeights(job.layout, flat, "unet"),
-        textEncoders: new Map(names.map((name) => [name, partWeights(job.layout, flat, name)])),
+        weights: componentWeights(job.layout, flat, "unet"),
+        textEncoders: new Map(names.map((name) => [name, componentWeights(job.layout, flat, name)])),
       }),
     generateSamples: (step) => generateSamples(output, step, options.validationPrompts, engine),
   });

@@ -4,7 +4,7 @@ import { type Command, Option } from "commander";
 import type { DataOptions } from "../train/data/example.js";
 import { featureSets } from "../train/features.js";
 import { layerRules } from "../train/layer-mapping.js";
-import { rateSchedules } from "../train/lr-schedule.js";
+import { lrSchedules } from "../train/lr-schedule.js";
 import { parseFeature, parseLoss, type TrainingRequest } from "../train/options.js";
 import { numberOption } from "./numbers.js";
 
@@ -40,7 +40,7 @@ export function addTrainingOptions(command: Command): Command {
     .option("--accumulate <n>", "batches in an update", numberOption)
     .option("-s, --steps <n>", "updates", numberOption)
     .option("--lr <rate>", "learning rate", numberOption)
-    .addOption(new Option("--lr-schedule <name>", "how the rate goes").choices([...rateSchedules]))
+    .addOption(new Option("--lr-schedule <name>", "how the rate goes").choices([...lrSchedules]))
     .option("--warmup <n>", "updates until the rate is reached", numberOption)
     .option("--weight-decay <n>", "AdamW's", numberOption)
     .option("--max-grad-norm <n>", "clip the gradient at this norm; 0 does not", numberOption)
@@ -92,7 +92,7 @@ export type TrainingFlags = {
   accumulate?: number;
   steps?: number;
   lr?: number;
-  lrSchedule?: (typeof rateSchedules)[number];
+  lrSchedule?: (typeof lrSchedules)[number];
   warmup?: number;
   weightDecay?: number;
   maxGradNorm?: number;

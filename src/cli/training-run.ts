@@ -6,7 +6,7 @@ import type { StepMetrics } from "../monitor/metrics.js";
 import type { loadComponents } from "../pipeline/components.js";
 import { buildCache, type CacheProgress } from "../train/cache/build.js";
 import { aspectBuckets } from "../train/data/buckets.js";
-import type { DataOptions, Skipped } from "../train/data/example.js";
+import type { DataOptions, SkippedExample } from "../train/data/example.js";
 import { openData } from "../train/data/source.js";
 import type { TrainingOptions } from "../train/options.js";
 import type { Finished } from "../train/trainer.js";
@@ -56,7 +56,7 @@ export async function fillCache({
 }
 
 /** Names the first examples that were left out, and counts all. */
-export function saySkipped(skipped: readonly Skipped[], say: (line: string) => void): void {
+export function saySkipped(skipped: readonly SkippedExample[], say: (line: string) => void): void {
   for (const { key, reason } of skipped.slice(0, 10)) say(yellow(`skipped ${key}: ${inFlags(reason)}`));
   if (skipped.length > 0) say(yellow(`${skipped.length} skipped in all`));
 }

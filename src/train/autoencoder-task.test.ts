@@ -50,7 +50,7 @@ async function run(name: string, request: object, from?: string) {
     config,
     json,
     ...weights,
-    images: images,
+    images,
     output,
     description: {},
   });

@@ -20,7 +20,7 @@ import { tinyAutoencoderLoss } from "./autoencoder-loss.js";
 import { batchesFrom } from "./data/buckets.js";
 import { prepareExamples } from "./data/prepare.js";
 import { below, seeded } from "./data/seeded.js";
-import type { DataSource, Skipped } from "./data/source.js";
+import type { DataSource, SkippedExample } from "./data/source.js";
 import { stepProgram } from "./data-parallel.js";
 import { type GradientProgram, trainingDevice } from "./gradient-program.js";
 import type { TrainingOptions } from "./options.js";
@@ -35,7 +35,7 @@ export type ImageSet = ReadonlyMap<string, RgbImage>;
 export async function loadImages(
   source: DataSource,
   { resolution, randomCrop, seed }: TrainingOptions,
-  onSkip: (skipped: Skipped) => void,
+  onSkip: (skipped: SkippedExample) => void,
 ): Promise<ImageSet> {
   const size = { height: resolution, width: resolution };
   const crop = randomCrop ? "random" : "center";

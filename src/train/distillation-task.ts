@@ -15,9 +15,10 @@ import { noisyBatch } from "./batches.js";
 import type { LatentCache } from "./cache/cache.js";
 import { parallelRun, stepProgram } from "./data-parallel.js";
 import { featurePairs } from "./features.js";
-import { segmentedProgram } from "./gradient-checkpointing.js";
+import { checkpointedProgram } from "./gradient-checkpointing.js";
 import type { GradientProgram } from "./gradient-program.js";
 import { initialisation, unetWeights } from "./initialisation.js";
+import { stagePaths } from "./layer-mapping.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
@@ -157,13 +158,13 @@ async function studentProgram(
   { loss: weights, snrGamma, gradientCheckpointing, dataParallel: parts }: TrainingOptions,
   layout: ParameterBuffer,
 ): Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }> {
-  const watch = gradientCheckpointing ? blockPaths(student) : [];
+  const watch = gradientCheckpointing ? stagePaths(student) : [];
   const share = { ...size, batch: size.batch / parts };
   const trace = studentTrace(student, pairs, share, { weights, weightedTask: snrGamma !== null, watch });
   const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
   const inputs = new Set(trace.inputs.keys());
   const program = gradientCheckpointing
-    ? await segmentedProgram(
+    ? await checkpointedProgram(
         engine,
         loss,
         layout,
@@ -172,13 +173,6 @@ async function studentProgram(
     : await stepProgram(engine, loss, layout, parts);
   return { program, inputs };
 }
-
-/** The stages of a U-Net, in the order they are computed: where gradient checkpointing cuts. */
-export const blockPaths = (c: ReturnType<typeof unetConfig>): string[] => [
-  ...c.down.map((_, i) => `down_blocks.${i}`),
-  ...(c.mid ? ["mid_block"] : []),
-  ...c.up.map((_, i) => `up_blocks.${i}`),
-];
 
 /** Section 4.1: the student begins as the teacher's layers at the same places. */
 async function initialise(

@@ -18,9 +18,9 @@ import { readFloats, type WeightSet } from "../weights/component.js";
 import { type NoisyBatch, noisyBatch } from "./batches.js";
 import type { LatentCache } from "./cache/cache.js";
 import { stepProgram } from "./data-parallel.js";
-import { blockPaths } from "./distillation-task.js";
-import { segmentedProgram } from "./gradient-checkpointing.js";
+import { checkpointedProgram } from "./gradient-checkpointing.js";
 import type { GradientProgram, TracedLoss } from "./gradient-program.js";
+import { stagePaths } from "./layer-mapping.js";
 import { distillationLoss, lossOutputs } from "./loss.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
@@ -80,7 +80,7 @@ export function finetuningTask(setup: FinetuningOptions): TrainingTask {
 }
 
 /** The part of a joint run's weights that belongs to one part, under its own paths. */
-export function partWeights(
+export function componentWeights(
   layout: ParameterBuffer,
   parameters: Float32Array,
   part: string,
@@ -89,7 +89,7 @@ export function partWeights(
   return new Map(own.map(([path, tensor]) => [path.slice(part.length + 1), tensor]));
 }
 
-export const encoderName = (i: number): string => (i === 0 ? "text_encoder" : `text_encoder_${i + 1}`);
+export const textEncoderName = (i: number): string => (i === 0 ? "text_encoder" : `text_encoder_${i + 1}`);
 const idsOf = (i: number) => (i === 0 ? "ids" : `ids_${i + 1}`);
 
 type FinetuningTrace = TracedLoss & { inputs: ReadonlyMap<string, Tensor>; at: ReadonlyMap<string, Tensor> };
@@ -138,7 +138,7 @@ function embed(
 ): { text: Tensor; pooled: Tensor | undefined } {
   for (const name of ["text", "pooled"]) inputs.delete(name);
   const encoded = encoders.map((c, i) =>
-    clipText(root.at(encoderName(i)), c, another(idsOf(i), [batch, c.maxTokens], "int64")),
+    clipText(root.at(textEncoderName(i)), c, another(idsOf(i), [batch, c.maxTokens], "int64")),
   );
   const states = encoded.map(({ hidden, last }) => (encoders.length > 1 ? hidden.at(-2)! : last));
   const text = mul(states.length > 1 ? concat(states, 2) : states[0]!, another("text_kept", [batch, 1, 1]));
@@ -180,8 +180,8 @@ async function makeProgram(
   const inputs = new Set(trace.inputs.keys());
   if (!options.gradientCheckpointing)
     return { program: await stepProgram(engine, trace, layout, parts), inputs };
-  const borders = blockPaths(c).map((path) => trace.at.get(`unet.${path}`)!);
-  return { program: await segmentedProgram(engine, trace, layout, borders), inputs };
+  const borders = stagePaths(c).map((path) => trace.at.get(`unet.${path}`)!);
+  return { program: await checkpointedProgram(engine, trace, layout, borders), inputs };
 }
 
 async function initialise(
@@ -192,7 +192,7 @@ async function initialise(
 ): Promise<void> {
   const files = new Map<string, WeightSet | undefined>([
     ["unet", unet.weights],
-    ...encoders.map((e, i) => [encoderName(i), e.weights] as const),
+    ...encoders.map((e, i) => [textEncoderName(i), e.weights] as const),
   ]);
   const generator = new Generator(options.seed);
   for (const path of layout.slices.keys()) {

@@ -9,9 +9,9 @@ import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { unetConfig } from "../models/unet-config.js";
 import { input, mean, mul, param, reshape } from "../tensor/operations.js";
 import { count, type Tensor } from "../tensor/tensor.js";
-import { blockPaths } from "./distillation-task.js";
-import { segmentedProgram, segmentsOf } from "./gradient-checkpointing.js";
+import { checkpointedProgram, segmentsOf } from "./gradient-checkpointing.js";
 import { type GradientProgram, layoutOf, type TracedLoss, wholeProgram } from "./gradient-program.js";
+import { stagePaths } from "./layer-mapping.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 import { studentTrace } from "./step.js";
 
@@ -71,7 +71,7 @@ describe("A graph cut at borders", () => {
       Float32Array,
     ];
     const weights = Float32Array.of(...a, ...b);
-    const program = await segmentedProgram(engine, loss, layout, borders);
+    const program = await checkpointedProgram(engine, loss, layout, borders);
     const { gradient, terms } = await results(program, layout, { x: floats(x, 2, 3) }, weights);
     // third = x² a³ b; its square's mean by a is 6 x⁴ a⁵ b² / 6, by b 2 x⁴ a⁶ b / 6.
     for (let i = 0; i < 6; i++) {
@@ -101,7 +101,7 @@ it("A U-Net cut at its blocks has the whole program's losses and gradients, to 1
   const features = ["down_blocks.0", "mid_block", "up_blocks.2"];
   const pairs = features.map((path) => ({ stage: path, student: path, teacher: path }));
   const size = { batch: 2, height: 16, width: 12, tokens: 5 };
-  const watch = blockPaths(config);
+  const watch = stagePaths(config);
   const trace = studentTrace(config, pairs, size, { weights: { task: 1, out: 1, feat: 1 }, watch });
   const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
   const layout = layoutOf(loss);
@@ -114,7 +114,12 @@ it("A U-Net cut at its blocks has the whole program's losses and gradients, to 1
   const borders = watch.map((path) => trace.at.get(path)!);
 
   const whole = await results(await wholeProgram(engine, loss, layout), layout, inputs, weights);
-  const cut = await results(await segmentedProgram(engine, loss, layout, borders), layout, inputs, weights);
+  const cut = await results(
+    await checkpointedProgram(engine, loss, layout, borders),
+    layout,
+    inputs,
+    weights,
+  );
   expect(Object.keys(cut.terms).sort()).toEqual(Object.keys(whole.terms).sort());
   for (const [name, values] of Object.entries(whole.terms))
     for (const [i, x] of values.entries())

@@ -61,7 +61,7 @@ type Part = {
 };
 
 /** The same results as `wholeProgram`, with less kept in memory and each part's forward pass computed twice. */
-export async function segmentedProgram(
+export async function checkpointedProgram(
   engine: BlockingEngine,
   loss: TracedLoss,
   layout: ParameterBuffer,

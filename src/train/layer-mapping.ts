@@ -78,3 +78,10 @@ function pair(
   });
   return { name, path, student, teacher, blocks };
 }
+
+/** The paths of a U-Net's stages, in the order in which they are computed: where gradient checkpointing cuts. */
+export const stagePaths = ({ down, mid, up }: UNetConfig): string[] => [
+  ...down.map((_, i) => `down_blocks.${i}`),
+  ...(mid ? ["mid_block"] : []),
+  ...up.map((_, i) => `up_blocks.${i}`),
+];

@@ -2,10 +2,10 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { learningRate, type RateSchedule } from "./lr-schedule.js";
+import { type LrSchedule, learningRate } from "./lr-schedule.js";
 
 type Row = {
-  name: RateSchedule;
+  name: LrSchedule;
   base: number;
   num_warmup_steps?: number;
   num_training_steps?: number;

@@ -1,6 +1,6 @@
 /** @file Learning rates, as Diffusers' `get_scheduler` gives them. Pure; knows no optimizer. */
 
-export const rateSchedules = [
+export const lrSchedules = [
   "constant",
   "constant_with_warmup",
   "linear",
@@ -8,10 +8,10 @@ export const rateSchedules = [
   "cosine_with_restarts",
   "polynomial",
 ] as const;
-export type RateSchedule = (typeof rateSchedules)[number];
+export type LrSchedule = (typeof lrSchedules)[number];
 
-export type RateOptions = {
-  schedule?: RateSchedule;
+export type LrScheduleOptions = {
+  schedule?: LrSchedule;
   /** The rate at the top. */
   learningRate: number;
   /** Updates over which the rate rises from 0, which is the first update's. `constant` has none. */
@@ -29,7 +29,7 @@ const [polynomialEnd, polynomialPower] = [1e-7, 1];
  * The learning rate of update `update`, counted from 0. Beyond the end `cosine` rises again, as Diffusers'
  * does.
  */
-export function learningRate(update: number, options: RateOptions): number {
+export function learningRate(update: number, options: LrScheduleOptions): number {
   const { schedule = "constant", learningRate: top, warmupSteps = 0, totalSteps, cycles = 1 } = options;
   if (schedule === "constant") return top;
   if (update < warmupSteps) return top * (update / Math.max(1, warmupSteps));

@@ -9,7 +9,7 @@ import { InvalidRequest, listed } from "../errors.js";
 import { type FeatureSet, featureSets } from "./features.js";
 import { layerRules } from "./layer-mapping.js";
 import type { LossWeights } from "./loss.js";
-import { rateSchedules } from "./lr-schedule.js";
+import { lrSchedules } from "./lr-schedule.js";
 import { snrRules, targetTypes } from "./noise.js";
 
 const oneOf = <const T extends readonly string[]>(values: T) =>
@@ -75,7 +75,7 @@ const schema = z.strictObject({
   gradientAccumulationSteps: count.default(1),
   maxTrainSteps: count.default(10_000),
   learningRate: number.default(1e-5),
-  lrScheduler: oneOf(rateSchedules).default("constant"),
+  lrScheduler: oneOf(lrSchedules).default("constant"),
   lrWarmupSteps: countOrNone.default(0),
   lrNumCycles: count.default(1),
   adamBeta1: momentum.default(0.9),

@@ -5,18 +5,18 @@ import { describe, expect, it } from "vitest";
 import { planTable } from "../cli/distillation-plan.js";
 import type { JsonObject } from "../files/json.js";
 import { knownUnets } from "../models/known.js";
-import { distillationPlan, type Plan, type PlanRequest, ways } from "./plan.js";
+import { type DistillationPlan, type DistillationPlanRequest, distillationPlan, ways } from "./plan.js";
 
 const teacher = JSON.parse(
   readFileSync(new URL("../../golden/data/distil/teacher/config.json", import.meta.url), "utf8"),
 ) as JsonObject;
-const tiny = (request: Partial<PlanRequest> = {}): Plan =>
+const tiny = (request: Partial<DistillationPlanRequest> = {}): DistillationPlan =>
   distillationPlan({ teacher, student: "koala-700m", resolutions: [64, 128], ...request });
 
 describe("a plan of SDXL and KOALA-700M", () => {
   const small = { resolutions: [128], student: "koala-700m" } as const;
   const plan = distillationPlan({ teacher: knownUnets.SDXL as unknown as JsonObject, ...small });
-  const [row] = plan.rows as [Plan["rows"][number]];
+  const [row] = plan.rows as [DistillationPlan["rows"][number]];
 
   it("has the published numbers of parameters", () => {
     expect(row.teacher.parameters).toBe(2_567_463_684);
@@ -38,7 +38,7 @@ describe("a plan of SDXL and KOALA-700M", () => {
 
 describe("a plan", () => {
   const { rows } = tiny({ memory: 2e9 });
-  const [low, high] = rows as [Plan["rows"][number], Plan["rows"][number]];
+  const [low, high] = rows as [DistillationPlan["rows"][number], DistillationPlan["rows"][number]];
 
   it("takes more work and memory at twice the resolution, and the same weights", () => {
     expect(high.student.gmac / low.student.gmac).toBeGreaterThan(3);
@@ -63,7 +63,8 @@ describe("a plan", () => {
   });
 
   it("names as largest a batch that takes about the memory there is", () => {
-    const at = (request: Partial<PlanRequest>) => tiny({ resolutions: [64], ...request }).rows[0]!;
+    const at = (request: Partial<DistillationPlanRequest>) =>
+      tiny({ resolutions: [64], ...request }).rows[0]!;
     const memory = 1.001 * at({ batch: 4 }).totals["two phases: student"];
     // A line through two batches: a graph that is computed otherwise at another size bends it a little.
     expect([3, 4, 5]).toContain(at({ memory }).largestBatch!["two phases: student"]);

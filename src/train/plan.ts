@@ -22,11 +22,12 @@ import { type FeatureSet, featurePairs } from "./features.js";
 import { segmentsOf } from "./gradient-checkpointing.js";
 import { trainingDevice } from "./gradient-program.js";
 import { unetWeights } from "./initialisation.js";
+import { stagePaths } from "./layer-mapping.js";
 import type { LossWeights } from "./loss.js";
 import { type StepSize, type StudentTrace, stepInputs, studentTrace, unetWithFeatures } from "./step.js";
 import { type StudentName, studentConfig } from "./student.js";
 
-export type PlanRequest = {
+export type DistillationPlanRequest = {
   /** Parsed `unet/config.json`. */
   teacher: JsonObject;
   student: StudentName | JsonObject;
@@ -89,14 +90,14 @@ export type PlanRow = {
   largestBatch?: Readonly<Record<Way, number>>;
 };
 
-export type Plan = { memory: number | undefined; rows: readonly PlanRow[] };
+export type DistillationPlan = { memory: number | undefined; rows: readonly PlanRow[] };
 
 /** Node, ONNX Runtime and the loaded programs: an estimate. */
 const runtime = 300e6;
 const tokens = 77;
 
 /** Traces both networks at each resolution; throws as `studentConfig` and `featurePairs` do. */
-export function distillationPlan(request: PlanRequest): Plan {
+export function distillationPlan(request: DistillationPlanRequest): DistillationPlan {
   const { teacher, feature = "koala", batch = 1, resolutions = [512, 1024], memory } = request;
   const theirs = unetConfig(teacher);
   const mine = unetConfig(studentConfig(teacher, request.student));
@@ -210,15 +211,8 @@ function wholeStep({ params, losses, outputs }: StudentTrace): Record<string, Te
   };
 }
 
-/** Where gradient checkpointing cuts: after each stage. */
-const stagePaths = (c: UNetConfig): string[] => [
-  ...c.down.map((_, i) => `down_blocks.${i}`),
-  ...(c.mid ? ["mid_block"] : []),
-  ...c.up.map((_, i) => `up_blocks.${i}`),
-];
-
 /**
- * As `segmentedProgram` runs: what crosses the borders is kept (or, later, its gradient), and one part at a time is
+ * As `checkpointedProgram` runs: what crosses the borders is kept (or, later, its gradient), and one part at a time is
  * computed forward and backward, without an arena; its gradients are new arrays before they are added up.
  */
 function checkpointedPeak({ at, outputs, losses, params }: StudentTrace, watch: readonly string[]): number {

@@ -11,7 +11,7 @@ import type { ImageSize } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
 import { openSafetensors } from "../../weights/safetensors-file.js";
 import { bucketName } from "../data/buckets.js";
-import type { DataOptions, DataSource, Skipped } from "../data/example.js";
+import type { DataOptions, DataSource, SkippedExample } from "../data/example.js";
 import { prepareExamples } from "../data/prepare.js";
 import { seeded } from "../data/seeded.js";
 import type { Colour, TransformOptions } from "../data/transform.js";
@@ -39,7 +39,7 @@ export type CacheOptions = TransformOptions &
     seed?: number;
     signal?: AbortSignal;
     onProgress?: (progress: CacheProgress) => void;
-    onSkip?: (skipped: Skipped) => void;
+    onSkip?: (skipped: SkippedExample) => void;
   };
 
 export type CacheProgress = { stage: "captions" | "images"; done: number; total: number };
@@ -51,7 +51,7 @@ export type CacheReport = {
   captions: number;
   /** How many of both this run encoded; the others were there. */
   encoded: { images: number; captions: number };
-  skipped: readonly Skipped[];
+  skipped: readonly SkippedExample[];
   /** Captions of this run that did not fit into the text encoder and were cut. */
   cutCaptions: number;
 };

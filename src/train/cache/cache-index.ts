@@ -46,7 +46,7 @@ export type CacheIndex = z.output<typeof head> & {
 
 const fileName = "index.jsonl";
 
-/** Writes the catalogue beside and renames it: from then on the cache counts as finished. */
+/** Writes the index beside and renames it: from then on the cache counts as finished. */
 export async function writeCacheIndex(
   folder: string,
   { captions, examples, ...rest }: CacheIndex,

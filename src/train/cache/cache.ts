@@ -45,11 +45,11 @@ export type LatentCache = {
 /** Opens a finished cache and checks that its files are whole; InvalidRequest, or a ModelError naming the file. */
 export async function openCache(folder: string): Promise<LatentCache> {
   const description = await readDescription(folder);
-  const models = await readCacheIndex(folder);
-  await checkSizes(folder, models);
-  const { tokens, width, pooled } = models;
-  const examples = new Map(models.examples.map((entry) => [entry.key, entry]));
-  const captions = new Map(models.captions.map((entry) => [entry.caption, entry]));
+  const index = await readCacheIndex(folder);
+  await checkSizes(folder, index);
+  const { tokens, width, pooled } = index;
+  const examples = new Map(index.examples.map((entry) => [entry.key, entry]));
+  const captions = new Map(index.captions.map((entry) => [entry.caption, entry]));
   const floats = async (file: string, offset: number, shape: Shape) => {
     const dtype = description.dtype === "float16" ? "F16" : "F32";
     const bytes = count(shape) * dtypeSizes[dtype];
@@ -62,9 +62,9 @@ export async function openCache(folder: string): Promise<LatentCache> {
   return {
     folder,
     description,
-    keysByBucket: byBucket(models.examples),
+    keysByBucket: byBucket(index.examples),
     textShape: [tokens, width],
-    empty: await embeddings(models.captions[0]!),
+    empty: await embeddings(index.captions[0]!),
     zeros: {
       promptEmbeds: new Float32Array(tokens * width),
       ...(pooled !== null && { pooled: new Float32Array(pooled) }),

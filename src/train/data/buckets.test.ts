@@ -1,7 +1,14 @@
 /** @file Buckets against SDXL's table; the order of batches, and going on in the middle of it. */
 
 import { describe, expect, test } from "vitest";
-import { aspectBuckets, batchesFrom, bucketName, nearestBucket, order, unfilledBuckets } from "./buckets.js";
+import {
+  aspectBuckets,
+  batchesFrom,
+  bucketName,
+  epochBatches,
+  nearestBucket,
+  unfilledBuckets,
+} from "./buckets.js";
 
 describe("aspectBuckets", () => {
   test("at 1024 are the table of SDXL's appendix I", () => {
@@ -80,9 +87,9 @@ const data = new Map([
   ["384x640", names("wide", 3)],
 ]);
 
-describe("order", () => {
+describe("epochBatches", () => {
   test("batches hold one bucket only, are full, and hold no example twice", () => {
-    const batches = order(0, 1, data, 4);
+    const batches = epochBatches(0, 1, data, 4);
     expect(batches.map((batch) => batch.bucket).sort()).toEqual(["512x512", "512x512", "640x384"]);
     for (const { bucket, keys } of batches) {
       expect(keys).toHaveLength(4);
@@ -92,7 +99,7 @@ describe("order", () => {
   });
 
   test("with the last batches kept every example comes exactly once", () => {
-    const batches = order(3, 1, data, 4, { last: "keep" });
+    const batches = epochBatches(3, 1, data, 4, { last: "keep" });
     expect(batches.map((batch) => batch.keys.length).sort()).toEqual([2, 3, 3, 4, 4, 4]);
     expect(batches.flatMap((batch) => batch.keys).sort()).toEqual([...data.values()].flat().sort());
   });
@@ -101,16 +108,16 @@ describe("order", () => {
     const reversed = new Map(
       [...data].reverse().map(([bucket, keys]) => [bucket, keys.toReversed()] as const),
     );
-    expect(order(2, 7, reversed, 2)).toEqual(order(2, 7, data, 2));
-    expect(order(3, 7, data, 2)).not.toEqual(order(2, 7, data, 2));
-    expect(order(2, 8, data, 2)).not.toEqual(order(2, 7, data, 2));
+    expect(epochBatches(2, 7, reversed, 2)).toEqual(epochBatches(2, 7, data, 2));
+    expect(epochBatches(3, 7, data, 2)).not.toEqual(epochBatches(2, 7, data, 2));
+    expect(epochBatches(2, 8, data, 2)).not.toEqual(epochBatches(2, 7, data, 2));
   });
 
   test("every place of the order is equally likely for every example", () => {
     const few = new Map([["b", names("k", 4)]]);
     const counts = Array.from({ length: 4 }, () => [0, 0, 0, 0]);
     for (let epoch = 0; epoch < 2000; epoch++) {
-      const places = order(epoch, 5, few, 1).entries();
+      const places = epochBatches(epoch, 5, few, 1).entries();
       for (const [place, { keys }] of places) counts[Number(keys[0]![1])]![place]! += 1;
     }
     // 500 expected in each of the 16 fields, standard deviation 19; 5 of these.
@@ -118,9 +125,11 @@ describe("order", () => {
   });
 
   test("is refused where no bucket fills a batch, and names those that never do", () => {
-    expect(() => order(0, 1, data, 16)).toThrow(/batchSize: must be at most .* 11, got 16\. Take smaller/);
+    expect(() => epochBatches(0, 1, data, 16)).toThrow(
+      /batchSize: must be at most .* 11, got 16\. Take smaller/,
+    );
     expect(unfilledBuckets(data, 4)).toEqual(["384x640"]);
-    expect(order(0, 1, data, 16, { last: "keep" })).toHaveLength(3);
+    expect(epochBatches(0, 1, data, 16, { last: "keep" })).toHaveLength(3);
   });
 });
 
@@ -135,6 +144,8 @@ describe("batchesFrom", () => {
       expect(take(whole[stop - 1]!.next, 30 - stop)).toEqual(whole.slice(stop));
     }
     expect(whole[8]!.next).toEqual({ epoch: 1, batch: 0 });
-    expect(whole.slice(0, 9)).toEqual(order(0, 9, data, 2).map((batch) => expect.objectContaining(batch)));
+    expect(whole.slice(0, 9)).toEqual(
+      epochBatches(0, 9, data, 2).map((batch) => expect.objectContaining(batch)),
+    );
   });
 });

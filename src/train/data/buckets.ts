@@ -20,9 +20,9 @@ export function aspectBuckets(
     throw new InvalidRequest("resolution", resolution, `${rule} Nearest: ${nearest}.`);
   }
   const sides = Array.from({ length: (2 * resolution) / step }, (_, i) => (i + 1) * step);
-  const planMemory = sides.filter((side) => side >= resolution / 2);
-  return planMemory
-    .flatMap((height) => planMemory.map((width) => ({ height, width })))
+  const fitting = sides.filter((side) => side >= resolution / 2);
+  return fitting
+    .flatMap((height) => fitting.map((width) => ({ height, width })))
     .filter(
       ({ height, width }) => height * width <= resolution ** 2 && height * width >= 0.9 * resolution ** 2,
     )
@@ -48,7 +48,7 @@ export function bucketName({ height, width }: ImageSize): string {
 /** Examples of one bucket that are trained on together. */
 export type Batch = { readonly bucket: string; readonly keys: readonly string[] };
 
-export type OrderOptions = {
+export type EpochOptions = {
   /** A bucket's last, smaller batch: dropped (default; other examples each epoch) or kept. */
   readonly last?: "drop" | "keep";
 };
@@ -57,12 +57,12 @@ export type OrderOptions = {
  * The batches of an epoch. Depends on nothing but its arguments (not on the order of keys or buckets), so
  * training goes on from any batch by asking again. Throws InvalidRequest if no bucket fills a batch.
  */
-export function order(
+export function epochBatches(
   epoch: number,
   seed: number,
   keysByBucket: ReadonlyMap<string, readonly string[]>,
   batchSize: number,
-  { last = "drop" }: OrderOptions = {},
+  { last = "drop" }: EpochOptions = {},
 ): Batch[] {
   const batches: Batch[] = [];
   for (const bucket of [...keysByBucket.keys()].sort(byName)) {
@@ -86,11 +86,11 @@ export function* batchesFrom(
     seed: number,
     keysByBucket: ReadonlyMap<string, readonly string[]>,
     batchSize: number,
-    options?: OrderOptions,
+    options?: EpochOptions,
   ]
 ): Generator<Batch & { readonly next: Position }> {
   for (let at = batch; ; epoch++, at = 0) {
-    const batches = order(epoch, seed, keysByBucket, batchSize, options);
+    const batches = epochBatches(epoch, seed, keysByBucket, batchSize, options);
     for (; at < batches.length; at++) {
       const next = at + 1 < batches.length ? { epoch, batch: at + 1 } : { epoch: epoch + 1, batch: 0 };
       yield { ...batches[at]!, next };

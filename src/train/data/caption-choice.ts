@@ -5,7 +5,7 @@ import { below, seeded } from "./seeded.js";
 export type Caption = { readonly caption: string } | { readonly problem: string };
 
 /** Where a caption stands, for the reason why there is none, and what a draw depends on. */
-export type CaptionPlace = {
+export type CaptionContext = {
   readonly key: string;
   readonly column?: string | undefined;
   readonly seed?: number | undefined;
@@ -15,7 +15,7 @@ export type CaptionPlace = {
  * Of a list one caption is drawn by seed and key. Diffusers' `train_text_to_image_sdxl.py` draws one for each image too
  * (`encode_prompt`), once, before its embeddings are cached.
  */
-export function captionOf(value: unknown, { key, column, seed = 0 }: CaptionPlace): Caption {
+export function captionOf(value: unknown, { key, column, seed = 0 }: CaptionContext): Caption {
   const texts: readonly unknown[] = Array.isArray(value) ? value : [value];
   const given = texts.filter((one) => one !== undefined && one !== null);
   const other = given.find((one) => typeof one !== "string");

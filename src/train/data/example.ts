@@ -10,14 +10,14 @@ export type Example = {
 };
 
 /** An example left out, and why. */
-export type Skipped = { readonly key: string; readonly reason: string };
+export type SkippedExample = { readonly key: string; readonly reason: string };
 
 export type DataSource = {
   readonly kind: "imagefolder" | "webdataset" | "parquet";
   /** How many examples there are at most (some may yet be skipped); undefined where only reading tells. */
   readonly count: number | undefined;
   /** All examples, in the same order each time. `onSkip` hears of each one that is left out, each time. */
-  examples(onSkip?: (skipped: Skipped) => void): AsyncIterable<Example>;
+  examples(onSkip?: (skipped: SkippedExample) => void): AsyncIterable<Example>;
 };
 
 /** A file of a data set: where it is, and the name it has in keys. */

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type DataOptions, openData, type Skipped } from "./source.js";
+import { type DataOptions, openData, type SkippedExample } from "./source.js";
 
 let folder: string;
 beforeEach(async () => {
@@ -25,7 +25,7 @@ const captions = (found: readonly [string, string, string][]) =>
 
 async function read(options: DataOptions = {}) {
   const source = await openData(folder, options);
-  const skipped: Skipped[] = [];
+  const skipped: SkippedExample[] = [];
   const found: [string, string, string][] = [];
   for await (const { key, caption, bytes } of source.examples((one) => skipped.push(one))) {
     found.push([key, caption, Buffer.from(await bytes()).toString()]);
@@ -99,7 +99,7 @@ describe("image folder", () => {
       { key: "null.png", reason: 'has no caption in "text"' },
       { key: "rowless.png", reason: "is not named in any metadata.jsonl or metadata.csv" },
     ]);
-    const again: Skipped[] = [];
+    const again: SkippedExample[] = [];
     for await (const _ of source.examples((one) => again.push(one)));
     expect(again).toEqual(skipped);
   });

@@ -5,7 +5,7 @@ import { InvalidRequest } from "../../errors.js";
 import { readFile } from "../../files/file-system.js";
 import { type Caption, captionOf } from "./caption-choice.js";
 import { captionColumns, named, pickColumn } from "./columns.js";
-import type { Example, Skipped } from "./example.js";
+import type { Example, SkippedExample } from "./example.js";
 import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
 import { isImageName } from "./image-names.js";
 import { type MetadataRow, metadataRows } from "./metadata.js";
@@ -13,7 +13,7 @@ import { textOf } from "./reading.js";
 
 /** An image of the folder with its caption, or the text file the caption is read from when it is needed. */
 type Entry = { readonly image: DataFile; readonly caption: string | DataFile };
-type Found = { readonly entries: Entry[]; readonly skipped: Skipped[] };
+type Found = { readonly entries: Entry[]; readonly skipped: SkippedExample[] };
 
 /** Opens a folder from the list of its files. Throws InvalidRequest if nothing in it has a caption. */
 export async function openImageFolder(
@@ -35,8 +35,8 @@ export async function openImageFolder(
 
 async function* examplesOf(
   entries: readonly Entry[],
-  skipped: readonly Skipped[],
-  onSkip: (skipped: Skipped) => void,
+  skipped: readonly SkippedExample[],
+  onSkip: (skipped: SkippedExample) => void,
 ): AsyncGenerator<Example> {
   skipped.forEach(onSkip);
   for (const { image, caption: source } of entries) {
@@ -62,7 +62,7 @@ function fromTextFiles(
   const found: Found = { entries: [], skipped: [] };
   for (const image of files.filter((file) => isImageName(file.name))) {
     const caption = byPath.get(image.name.replace(/\.[^.]+$/, ".txt"));
-    if (caption) found.entries.push({ image: image, caption });
+    if (caption) found.entries.push({ image, caption });
     else found.skipped.push({ key: image.name, reason: "has no .txt file of the same name beside it" });
   }
   return found;
@@ -83,7 +83,7 @@ async function fromTables(
   refuseTwoTablesInOneFolder(tables);
   const byPath = new Map(files.map((file) => [file.name, file]));
   const entries = new Map<string, Entry>();
-  const skipped = new Map<string, Skipped>();
+  const skipped = new Map<string, SkippedExample>();
   let column: string | undefined;
   for (const table of tables) {
     for await (const row of metadataRows(table)) {
@@ -96,7 +96,7 @@ async function fromTables(
       const caption = captionOf(row.values[column], { key, column, seed });
       if (!image) skipped.set(key, { key, reason: `is absent, but named in ${row.place}` });
       else if ("problem" in caption) skipped.set(key, { key, reason: caption.problem });
-      else entries.set(key, { image: image, ...caption });
+      else entries.set(key, { image, ...caption });
     }
   }
   for (const { name } of files.filter((file) => isImageName(file.name))) {
@@ -138,7 +138,7 @@ function refuseTwoTablesInOneFolder(tables: readonly DataFile[]): void {
   throw new InvalidRequest("data", twice, rule);
 }
 
-function noCaption(folder: string, skipped: readonly Skipped[]): InvalidRequest {
+function noCaption(folder: string, skipped: readonly SkippedExample[]): InvalidRequest {
   const first = skipped[0] ? ` (first: "${skipped[0].key}" ${skipped[0].reason})` : "";
   const got = skipped.length > 0 ? `${skipped.length} without${first}` : "no image at all";
   const rule = `must hold images with captions, got ${got} in "${folder}".`;

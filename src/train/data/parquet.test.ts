@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { SchemaElement } from "hyparquet";
 import { parquetWriteBuffer } from "hyparquet-writer";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { type DataOptions, openData, type Skipped } from "./source.js";
+import { type DataOptions, openData, type SkippedExample } from "./source.js";
 
 let folder: string;
 beforeEach(async () => {
@@ -16,7 +16,7 @@ afterEach(() => rm(folder, { recursive: true }));
 
 async function read(path: string, options: DataOptions = {}) {
   const source = await openData(path, options);
-  const skipped: Skipped[] = [];
+  const skipped: SkippedExample[] = [];
   const found: [string, string, number[]][] = [];
   for await (const { key, caption, bytes } of source.examples((one) => skipped.push(one))) {
     found.push([key, caption, [...(await bytes())]]);

@@ -14,7 +14,7 @@ import { FileError, InvalidRequest } from "../../errors.js";
 import { fileError } from "../../files/file-errors.js";
 import { captionOf } from "./caption-choice.js";
 import { sharedColumn } from "./columns.js";
-import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
+import type { DataFile, DataOptions, DataSource, Example, SkippedExample } from "./example.js";
 
 type Table = { readonly file: DataFile; readonly buffer: AsyncBuffer; readonly metadata: FileMetaData };
 /** The columns with the image and the caption. */
@@ -45,14 +45,14 @@ async function openTable(file: DataFile): Promise<Table> {
 }
 
 function columnsOf(tables: readonly Table[], { imageColumn, captionColumn }: DataOptions): Columns {
-  const planMemory = (fits: (column: SchemaTree) => boolean) =>
+  const fitting = (fits: (column: SchemaTree) => boolean) =>
     tables.map(({ file, metadata }) => ({
       name: file.name,
       columns: names(parquetSchema(metadata).children, fits),
     }));
   return {
-    image: sharedColumn("imageColumn", planMemory(holdsBytes), imageColumn),
-    caption: sharedColumn("captionColumn", planMemory(holdsTexts), captionColumn),
+    image: sharedColumn("imageColumn", fitting(holdsBytes), imageColumn),
+    caption: sharedColumn("captionColumn", fitting(holdsTexts), captionColumn),
   };
 }
 
@@ -87,7 +87,7 @@ async function* examplesOf(
   tables: readonly Table[],
   columns: Columns,
   seed: number | undefined,
-  onSkip: (skipped: Skipped) => void,
+  onSkip: (skipped: SkippedExample) => void,
 ): AsyncGenerator<Example> {
   for (const table of tables) {
     let index = 0;

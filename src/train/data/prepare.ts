@@ -4,7 +4,7 @@ import { InvalidRequest } from "../../errors.js";
 import { tooManyOpen } from "../../files/file-errors.js";
 import type { ImageSize } from "../../image/pixels.js";
 import { nearestBucket } from "./buckets.js";
-import type { DataSource, Example, Skipped } from "./example.js";
+import type { DataSource, Example, SkippedExample } from "./example.js";
 import type { Colour, DecodedImage, TimeIds, TransformOptions } from "./transform.js";
 import { coveringSize, decodeImage, transformImage } from "./transform.js";
 
@@ -20,7 +20,7 @@ export type PreparedExample = {
 export type Preparation = {
   readonly examples: AsyncIterable<PreparedExample>;
   /** What was left out so far, with reasons; complete once `examples` has ended. */
-  readonly skipped: readonly Skipped[];
+  readonly skipped: readonly SkippedExample[];
 };
 
 export type PrepareOptions = TransformOptions & {
@@ -40,7 +40,7 @@ export function prepareExamples(
   sizes: readonly ImageSize[],
   options: PrepareOptions,
 ): Preparation {
-  const skipped: Skipped[] = [];
+  const skipped: SkippedExample[] = [];
   return { examples: prepared(source, sizes, options, skipped), skipped };
 }
 
@@ -48,7 +48,7 @@ async function* prepared(
   source: DataSource,
   sizes: readonly ImageSize[],
   { background, random, isDone = () => false, ...transform }: PrepareOptions,
-  skipped: Skipped[],
+  skipped: SkippedExample[],
 ): AsyncGenerator<PreparedExample> {
   let usable = 0;
   for await (const example of source.examples((one) => skipped.push(one))) {
@@ -81,7 +81,7 @@ function isSliver(image: ImageSize, target: ImageSize): boolean {
 async function decoded(
   example: Example,
   background: Colour | undefined,
-  skipped: Skipped[],
+  skipped: SkippedExample[],
 ): Promise<DecodedImage | undefined> {
   try {
     return await decodeImage(await example.bytes(), background ? { background } : {});
@@ -94,7 +94,7 @@ async function decoded(
   }
 }
 
-function nothingUsable(skipped: readonly Skipped[]): InvalidRequest {
+function nothingUsable(skipped: readonly SkippedExample[]): InvalidRequest {
   const first = skipped[0] ? `; first, "${skipped[0].key}" ${skipped[0].reason}` : "";
   const got = `got none (${skipped.length} skipped${first})`;
   const rule = `must hold at least one readable image with a caption, ${got}.`;

@@ -9,7 +9,7 @@ import { isImageName } from "./image-names.js";
 import { openParquet } from "./parquet.js";
 import { openWebDataset } from "./webdataset.js";
 
-export type { DataOptions, DataSource, Example, Skipped } from "./example.js";
+export type { DataOptions, DataSource, Example, SkippedExample } from "./example.js";
 
 /**
  * Opens a folder of images, tar shards or parquet files, one such file, or a pattern in the last part of

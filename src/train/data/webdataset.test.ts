@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack } from "tar-stream";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { DataOptions, Example, Skipped } from "./example.js";
+import type { DataOptions, Example, SkippedExample } from "./example.js";
 import { openWebDataset } from "./webdataset.js";
 
 let folder: string;
@@ -29,7 +29,7 @@ async function read(tar: Buffer, options: DataOptions = {}) {
   const path = join(folder, "s.tar");
   await writeFile(path, tar);
   const examples: Example[] = [];
-  const skipped: Skipped[] = [];
+  const skipped: SkippedExample[] = [];
   const source = openWebDataset([{ name: "s.tar", path }], options);
   for await (const example of source.examples((one) => skipped.push(one))) examples.push(example);
   // Read after the shard was left behind: an example must not depend on where the reader stands.

@@ -8,7 +8,7 @@ import { reading, readStream } from "../../files/file-system.js";
 import { type Decoded, decodeText } from "../../files/text-file.js";
 import { type Caption, captionOf } from "./caption-choice.js";
 import { captionColumns, named, pickColumn, usualColumn } from "./columns.js";
-import type { DataFile, DataOptions, DataSource, Example, Skipped } from "./example.js";
+import type { DataFile, DataOptions, DataSource, Example, SkippedExample } from "./example.js";
 import { isImageName } from "./image-names.js";
 
 /** Where an image lies in its shard; captions are read at once. Keyed by extension. */
@@ -38,7 +38,7 @@ export function openWebDataset(shards: readonly DataFile[], options: DataOptions
 async function* examplesOf(
   shards: readonly DataFile[],
   reading: Reading,
-  onSkip: (skipped: Skipped) => void,
+  onSkip: (skipped: SkippedExample) => void,
 ): AsyncGenerator<Example> {
   for (const shard of shards) {
     const seen = new Set<string>();
