@@ -1,12 +1,11 @@
-/** @file `metrics.jsonl` of a run: one JSON object per optimizer step or validation. Knows no trainer, no page. */
+/** @file `metrics.jsonl` of a training run: one JSON object per optimizer step or validation. */
 
 import type { FileHandle } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { ModelError } from "../errors.js";
 import { appending, ifThere, reading } from "../files/file-system.js";
-
-export const metricsFile = "metrics.jsonl";
+import { metricsFile } from "./run-folder.js";
 
 /** JSON has no NaN and no Infinity: both are written as null, and a diverged run must still be readable. */
 const real = z

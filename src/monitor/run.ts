@@ -1,11 +1,10 @@
-/** @file A run folder's `run.json`: what was started, with which options. Knows no trainer and no page. */
+/** @file `run.json` of a training run: the command, its models and its options. */
 
 import path from "node:path";
 import { z } from "zod";
 import { InvalidRequest, ModelError } from "../errors.js";
-import { ifThere, readFile, writeWhole } from "../files/file-system.js";
-
-export const runFile = "run.json";
+import { ifThere, kindOf, readFile, writeWhole } from "../files/file-system.js";
+import { runFile } from "./run-folder.js";
 
 const runSchema = z.object({
   /** `distill` or `train`. */
@@ -20,12 +19,16 @@ const runSchema = z.object({
 
 export type Run = z.infer<typeof runSchema>;
 
-/** Writes `run.json` beside and renames it, so that no reader meets half of it. */
+/** Whether a folder holds a run. */
+export const hasRun = async (folder: string): Promise<boolean> =>
+  (await kindOf(path.join(folder, runFile))) !== undefined;
+
+/** Writes `run.json` whole or not at all. */
 export async function writeRun(folder: string, run: Run): Promise<void> {
   await writeWhole(path.join(folder, runFile), `${JSON.stringify(run, undefined, 2)}\n`);
 }
 
-/** Throws an InvalidRequest if `folder` holds no run, a ModelError if its `run.json` is broken. */
+/** Reads `run.json`; InvalidRequest if `folder` holds no run, ModelError if the file is broken. */
 export async function readRun(folder: string): Promise<Run> {
   const file = path.join(folder, runFile);
   const text = await ifThere(() => readFile(file, "utf8"));

@@ -1,18 +1,16 @@
-/** @file The images generated while training: `samples/step-000100/{prompts.json,0.png,...}`. Knows no page. */
+/** @file The validation images of a training run: `samples/step-000100/{prompts.json,0.png,...}`. */
 
 import path from "node:path";
 import { z } from "zod";
 import { ModelError } from "../errors.js";
-import { ifThere, readdir, readFile, stat } from "../files/file-system.js";
+import { ifThere, readdir, readFile, stat, writeWhole } from "../files/file-system.js";
+import { promptsFile, samplesFolder, stepFolder, stepOf } from "./run-folder.js";
 
-export const samplesFolder = "samples";
-export const promptsFile = "prompts.json";
-
-const stepFolder = /^step-(\d{6,12})$/;
 const imageFile = /^\d{1,6}\.png$/;
 
-/** Step 100 -> "step-000100" */
-export const sampleFolder = (step: number): string => `step-${String(step).padStart(6, "0")}`;
+/** The folder of the validation images after optimizer step `step`. */
+export const sampleFolder = (runFolder: string, step: number): string =>
+  path.join(runFolder, samplesFolder, stepFolder(step));
 
 const promptsSchema = z.array(
   z.object({
@@ -25,6 +23,11 @@ const promptsSchema = z.array(
 
 /** What `prompts.json` holds: which image shows which prompt. */
 export type SamplePrompts = z.infer<typeof promptsSchema>;
+
+/** Writes `prompts.json` into a folder of validation images, which are complete from then on. */
+export async function writePrompts(folder: string, prompts: SamplePrompts): Promise<void> {
+  await writeWhole(path.join(folder, promptsFile), `${JSON.stringify(prompts, undefined, 2)}\n`);
+}
 
 /** The images after optimizer step `step`; `folder` is the name within `samples`. */
 export type Samples = { step: number; folder: string; images: SamplePrompts };
@@ -41,7 +44,7 @@ export class SampleList {
   /** In order of step. A folder without its `prompts.json`, which is written last, is still being generated. */
   async read(): Promise<Samples[]> {
     const names = await ifThere(() => readdir(this.#root));
-    const steps = (names ?? []).filter((name) => stepFolder.test(name));
+    const steps = (names ?? []).filter((name) => stepOf(name) !== undefined);
     const found = await Promise.all(steps.map((name) => this.#step(name)));
     return found.filter((samples) => samples !== undefined).sort((a, b) => a.step - b.step);
   }
@@ -52,8 +55,7 @@ export class SampleList {
     if (modified === undefined) return undefined;
     const known = this.#known.get(folder);
     if (known?.modified === modified) return known.samples;
-    const step = Number(stepFolder.exec(folder)![1]);
-    const samples = { step, folder, images: await readPrompts(file) };
+    const samples = { step: stepOf(folder)!, folder, images: await readPrompts(file) };
     this.#known.set(folder, { modified, samples });
     return samples;
   }
@@ -75,6 +77,6 @@ async function readPrompts(file: string): Promise<SamplePrompts> {
  */
 export function samplePath(runFolder: string, requested: string): string | undefined {
   const [folder = "", file = "", ...more] = requested.split("/");
-  if (more.length > 0 || !stepFolder.test(folder) || !imageFile.test(file)) return undefined;
+  if (more.length > 0 || stepOf(folder) === undefined || !imageFile.test(file)) return undefined;
   return path.join(runFolder, samplesFolder, folder, file);
 }

@@ -1,4 +1,4 @@
-/** @file Training an `AutoencoderTiny` to give back the images it is given: mean squared error in -1..1. */
+/** @file Training of an `AutoencoderTiny` to reconstruct images, as a training task. */
 
 import path from "node:path";
 import { Generator } from "../diffusion/random.js";
@@ -9,7 +9,7 @@ import { kindOf, makeFolder, readdir, writeWhole } from "../files/file-system.js
 import type { JsonObject } from "../files/json.js";
 import { fromRgbImage, type RgbImage, toRgbImage } from "../image/pixels.js";
 import { type TinyVaeConfig, tinyEncode } from "../models/tiny-vae.js";
-import { runFile } from "../monitor/run.js";
+import { runFile } from "../monitor/run-folder.js";
 import { componentProgram } from "../pipeline/component.js";
 import { input } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
@@ -31,7 +31,7 @@ import type { TrainingTask } from "./trainer.js";
 /** Images of one size as bytes in memory, by key. */
 export type ImageSet = ReadonlyMap<string, RgbImage>;
 
-/** Reads all images of a data set at one size; what is broken is left out, and `onSkip` told of it. */
+/** Reads all images of a data set at one size; a broken one is left out and passed to `onSkip`. */
 export async function loadImages(
   source: DataSource,
   { resolution, randomCrop, seed }: TrainingOptions,
@@ -50,22 +50,22 @@ export async function loadImages(
 /** With few channels on many pixels ONNX Runtime's own Conv was 1.3 to 1.5 times as fast as products over the batch. */
 const channelsFirst = { ...trainingDevice, channelsLast: false };
 
-export type AutoencoderOptions = {
+export type AutoencoderSetup = {
   engine: BlockingEngine;
   options: TrainingOptions;
   config: TinyVaeConfig;
   json: JsonObject;
-  /** What training begins with; random if left out. */
+  /** Initial weights; random if left out. */
   weights?: WeightSet;
   images: ImageSet;
   output: string;
   description: JsonObject;
 };
 
-export function autoencoderTask(setup: AutoencoderOptions): TrainingTask {
-  const { engine, options, config, images, weights: begun } = setup;
+export function autoencoderTask(setup: AutoencoderSetup): TrainingTask {
+  const { engine, options, config, images, weights: initial } = setup;
   const { trainBatchSize: batch, resolution, seed, dataParallel: parts, decoderOnly } = options;
-  if (decoderOnly && !begun) {
+  if (decoderOnly && !initial) {
     const rule = "needs the encoder that it is to fit, got an autoencoder without weights. Name its folder.";
     throw new InvalidRequest("decoderOnly", true, rule);
   }
@@ -87,12 +87,12 @@ export function autoencoderTask(setup: AutoencoderOptions): TrainingTask {
       for (const name of layout.slices.keys())
         layout
           .view(weights, name)
-          .set(begun ? await readFloats(begun, name) : randomWeight(name, shapes, generator));
+          .set(initial ? await readFloats(initial, name) : randomWeight(name, shapes, generator));
     },
     gradient: async ({ position, batch: number }, weights, into) => {
       const chosen = batchesFrom(position, seed, keys, batch).next().value!;
       const image = imageBatch(chosen.keys, number, setup);
-      if (decoderOnly) encoder ??= engine.load(encoderProgram(begun!, config, engine));
+      if (decoderOnly) encoder ??= engine.load(encoderProgram(initial!, config, engine));
       const latent = encoder && (await (await encoder).run({ image })).latent!;
       const noise = noisy && latentErrors(latentShape, latentNoise, seed, number);
       program ??= stepProgram(engine, trace, layout, parts, channelsFirst);
@@ -106,6 +106,10 @@ export function autoencoderTask(setup: AutoencoderOptions): TrainingTask {
       const moments = terms.moments && { moments: terms.moments[0]! };
       const psnr = 10 * Math.log10(4 / mse);
       return { terms: { total, psnr, ...moments }, images: batch, next: chosen.next };
+    },
+    release: async () => {
+      await (await program)?.release();
+      await (await encoder)?.release();
     },
     save: async (weights) => saveAutoencoder(setup, layout.tensors(weights)),
   };
@@ -121,7 +125,7 @@ function encoderProgram(weights: WeightSet, config: TinyVaeConfig, engine: Block
 }
 
 /** The images of a batch, some of them mirrored: [B, 3, H, W] in -1..1 */
-function imageBatch(keys: readonly string[], number: number, { options, images }: AutoencoderOptions) {
+function imageBatch(keys: readonly string[], number: number, { options, images }: AutoencoderSetup) {
   const { resolution, seed, randomFlip } = options;
   const flips = seeded(seed, "flip", number);
   const size = 3 * resolution ** 2;
@@ -161,7 +165,7 @@ export async function checkAutoencoderOutput(output: string): Promise<void> {
 
 /** Writes what was trained, and of what was not the weights that the run began with. */
 async function saveAutoencoder(
-  { output, json, weights }: AutoencoderOptions,
+  { output, json, weights }: AutoencoderSetup,
   trained: ReadonlyMap<string, { shape: Shape; data: Float32Array }>,
 ): Promise<void> {
   await makeFolder(output);

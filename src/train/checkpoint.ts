@@ -17,12 +17,13 @@ import {
   rm,
   writeWhole,
 } from "../files/file-system.js";
+import { checkpointsFolder, stepFolder, stepOf } from "../monitor/run-folder.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
 import type { Position } from "./data/buckets.js";
 import type { OptimizerState } from "./optimizer.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 
-/** Where a run stands, besides its arrays. */
+/** The position of a run: with `OptimizerState`, all that a checkpoint holds. */
 export type TrainingProgress = {
   /** Updates done. */
   step: number;
@@ -31,25 +32,25 @@ export type TrainingProgress = {
   position: Position;
 };
 
-const name = (step: number) => `step-${String(step).padStart(6, "0")}`;
-
-/** Where the checkpoint of this step lies. */
+/** The folder of the checkpoint of this step. */
 export const checkpointFolder = (folder: string, step: number): string =>
-  path.join(folder, "checkpoints", name(step));
+  path.join(folder, checkpointsFolder, stepFolder(step));
 
-const pattern = /^step-(\d{6,})$/;
+/** Folders that are not whole: being written, or being removed. */
+const temporaryFolder = () => `.writing-${randomUUID()}`;
+
+/** Whether a killed process left a folder of this name unfinished. */
+export const unfinishedCheckpoint = (name: string): boolean => /^\.writing-[0-9a-f-]+$/.test(name);
+
 const arrays = ["weights", "mean", "square", "average"] as const;
 
 /** The steps of the checkpoints in a run's folder, oldest first. */
 export async function checkpointSteps(folder: string): Promise<number[]> {
-  const names = (await ifThere(() => readdir(path.join(folder, "checkpoints")))) ?? [];
-  return names
-    .flatMap((n) => pattern.exec(n)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => a - b);
+  const names = (await ifThere(() => readdir(path.join(folder, checkpointsFolder)))) ?? [];
+  return names.flatMap((name) => stepOf(name) ?? []).sort((a, b) => a - b);
 }
 
-/** What a checkpoint takes on disk, but for a few names and numbers. */
+/** Bytes of a checkpoint on disk, without the few of names and numbers. */
 export const checkpointBytes = ({ total }: ParameterBuffer, { ema }: { ema: boolean }): number =>
   4 * total * (arrays.length - (ema ? 0 : 1));
 
@@ -63,8 +64,8 @@ export async function saveCheckpoint(
     keep,
   }: { layout: ParameterBuffer; state: OptimizerState; progress: TrainingProgress; keep: number | null },
 ): Promise<void> {
-  const parent = path.join(folder, "checkpoints");
-  const temporary = path.join(parent, `.writing-${randomUUID()}`);
+  const parent = path.join(folder, checkpointsFolder);
+  const temporary = path.join(parent, temporaryFolder());
   try {
     await makeFolder(temporary);
     const tensors = arrays.flatMap((array) => {
@@ -77,8 +78,8 @@ export async function saveCheckpoint(
     });
     await writeSafetensors(path.join(temporary, "state.safetensors"), new Map(tensors));
     await writeWhole(path.join(temporary, "progress.json"), `${JSON.stringify(progress)}\n`);
-    await discard(parent, name(progress.step));
-    await rename(temporary, path.join(parent, name(progress.step)));
+    await discard(parent, stepFolder(progress.step));
+    await rename(temporary, path.join(parent, stepFolder(progress.step)));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined); // the first failure is the one to tell
     throw described(error, "write", checkpointFolder(folder, progress.step));
@@ -87,9 +88,9 @@ export async function saveCheckpoint(
 }
 
 async function removeOld(folder: string, keep: number | null): Promise<void> {
-  const parent = path.join(folder, "checkpoints");
-  const old = keep === null ? [] : (await checkpointSteps(folder)).slice(0, -keep).map(name);
-  const left = (await readdir(parent)).filter((n) => n.startsWith(".writing-"));
+  const parent = path.join(folder, checkpointsFolder);
+  const old = keep === null ? [] : (await checkpointSteps(folder)).slice(0, -keep).map(stepFolder);
+  const left = (await readdir(parent)).filter(unfinishedCheckpoint);
   for (const n of left) await rm(path.join(parent, n), { recursive: true, force: true });
   for (const n of old) await discard(parent, n);
 }
@@ -97,7 +98,7 @@ async function removeOld(folder: string, keep: number | null): Promise<void> {
 /** Takes the name away first: a removal that is cut short must not leave half a checkpoint under it. */
 async function discard(parent: string, name: string): Promise<void> {
   if (!(await kindOf(path.join(parent, name)))) return;
-  const aside = path.join(parent, `.writing-${randomUUID()}`);
+  const aside = path.join(parent, temporaryFolder());
   await rename(path.join(parent, name), aside);
   await rm(aside, { recursive: true, force: true });
 }

@@ -23,7 +23,7 @@ import {
 import type { JsonObject } from "../files/json.js";
 import { clipName } from "../models/clip.js";
 import { unetConfig } from "../models/unet-config.js";
-import { runFile } from "../monitor/run.js";
+import { runFile } from "../monitor/run-folder.js";
 import { type Shape, sameShape, show } from "../tensor/tensor.js";
 import { renamed, resolveWeights } from "../weights/component.js";
 import { fromFloat32 } from "../weights/dtype.js";
@@ -58,6 +58,8 @@ export type ExportOptions = {
 /** Tells our folders from others, and what was taken over: each file's bytes. */
 const markName = ".koala-export.json";
 const indexName = "model_index.json";
+/** In a run's folder: the model that is being written. */
+export const unfinishedModel = ".model.partial";
 type Mark = { version: 1; taken: Readonly<Record<string, number>> };
 
 /** What an export writes besides the trained weights. */
@@ -217,7 +219,7 @@ async function writeIntoRun(
   mark: Mark,
 ): Promise<void> {
   const { output } = options;
-  const beside = path.join(output, ".model.partial");
+  const beside = path.join(output, unfinishedModel);
   await rm(beside, { recursive: true, force: true });
   await writeModel(beside, options, config, taken, mark);
   const names = (await readdir(beside)).filter((name) => name !== markName && name !== indexName);

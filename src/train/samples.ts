@@ -1,21 +1,22 @@
-/** @file Validation images: the same prompts and seeds, generated from the run's model folder as it stands. */
+/** @file Validation images: generated with the same prompts and seeds from the model that a run has saved last. */
 
 import path from "node:path";
 import type { Engine } from "../engine/engine.js";
-import { makeFolder, writeWhole } from "../files/file-system.js";
+import { makeFolder } from "../files/file-system.js";
+import { type SamplePrompts, sampleFolder, writePrompts } from "../monitor/samples.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 
-/** Generates each prompt into `samples/step-NNNNNN/` of the run's folder. */
+/** Generates an image of each prompt, the seeds being 0, 1, 2 and so on. `folder` is the run's. */
 export async function generateSamples(
   folder: string,
   step: number,
   prompts: readonly string[],
   engine: Engine,
 ): Promise<void> {
-  const at = path.join(folder, "samples", `step-${String(step).padStart(6, "0")}`);
+  const at = sampleFolder(folder, step);
   await makeFolder(at);
   const pipeline = await DiffusionPipeline.fromPretrained(folder, { engine });
-  const rows: { prompt: string; seed: number; file: string }[] = [];
+  const rows: SamplePrompts = [];
   try {
     for (const [seed, prompt] of prompts.entries()) {
       const { images } = await pipeline.generate({ prompt, seed });
@@ -26,5 +27,5 @@ export async function generateSamples(
   } finally {
     await pipeline.close();
   }
-  await writeWhole(path.join(at, "prompts.json"), `${JSON.stringify(rows, undefined, 2)}\n`);
+  await writePrompts(at, rows);
 }
