@@ -3,6 +3,7 @@
 import { Generator } from "../src/diffusion/random.js";
 import type { Values } from "../src/engine/engine.js";
 import type { BlockingEngine } from "../src/engine/ort/blocking-engine.js";
+import type { TrainingEvent } from "../src/train/events.js";
 import { layoutOf, type TracedLoss, wholeProgram } from "../src/train/gradient-program.js";
 import type { ParameterBuffer } from "../src/train/parameter-buffer.js";
 import { randomWeights } from "../src/train/random-weights.js";
@@ -36,12 +37,12 @@ export async function classifierJob(engine: BlockingEngine, c: Classifier): Prom
       return { terms, images: c.batchSize, next: { ...position, batch: position.batch + 1 } };
     },
     save: (weights) => c.save(layout, weights),
+    release: () => program.release(),
   };
 }
 
-/** Says now and then how far a run of so many steps is. */
-export const steadily =
-  (steps: number) =>
-  ({ step, loss }: { step: number; loss?: number }): void => {
-    if (step % 50 === 0) console.log(`step ${step} of ${steps}: loss ${loss?.toFixed(3)}`);
-  };
+/** Prints the loss of every fiftieth step. */
+export function printLoss(event: TrainingEvent): void {
+  if (event.type !== "step" || event.metrics.step % 50 !== 0) return;
+  console.log(`step ${event.metrics.step} of ${event.steps}: loss ${event.metrics.loss.toFixed(3)}`);
+}

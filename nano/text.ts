@@ -20,7 +20,7 @@ import type { TracedLoss } from "../src/train/gradient-program.js";
 import { trainingOptions } from "../src/train/options.js";
 import { train } from "../src/train/trainer.js";
 import { openSafetensors, writeSafetensors } from "../src/weights/safetensors-file.js";
-import { classifierJob, steadily } from "./classifier.js";
+import { classifierJob, printLoss } from "./classifier.js";
 import { backgroundNames, caption } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
@@ -70,7 +70,7 @@ export async function teachText(data: Data, model: string, folder: string, steps
     lrWarmupSteps: 20,
     checkpointingSteps: steps,
   });
-  await train(job, { folder, options, resume: false, onStep: steadily(steps) });
+  await train(job, { folder, options, resume: false, onEvent: printLoss });
 }
 
 /**

@@ -45,6 +45,7 @@ const layers: Record<string, readonly string[]> = {
     ...["train", "monitor", "jobs", "server"],
   ],
   "index.ts": ["diffusion", "image", "pipeline", "train"],
+  "train.ts": ["files", "monitor", "train"],
 };
 
 /** Layers that a browser build may include, and which therefore must not need Node. */

@@ -7,7 +7,7 @@ import type { BlockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { trainingOptions } from "../../src/train/options.js";
 import { train } from "../../src/train/trainer.js";
 import { writeSafetensors } from "../../src/weights/safetensors-file.js";
-import { classifierJob, steadily } from "../classifier.js";
+import { classifierJob, printLoss } from "../classifier.js";
 import { type Classes, rightAnswers } from "../labels.js";
 import { evaluatedSize, evaluatorLoss } from "./network.js";
 import { type Drawing, sampleBatch } from "./samples.js";
@@ -43,7 +43,7 @@ export async function trainEvaluator(
       await writeSafetensors(path.join(folder, "judge.safetensors"), new Map(tensors));
     },
   });
-  await train(job, { folder, resume, options, onStep: steadily(steps) });
+  await train(job, { folder, resume, options, onEvent: printLoss });
 }
 
 function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): Record<string, Values> {

@@ -1,4 +1,4 @@
-/** @file Errors and notes of library functions as whoever typed a command reads them. */
+/** @file Errors and notes of library functions as the command line prints them. */
 
 import { describe, expect, test } from "vitest";
 import { InvalidRequest, ModelError } from "../errors.js";
@@ -49,9 +49,10 @@ describe("an error about an option", () => {
     expect(onCommandLine(given, trainCommand())).toMatchObject({ message: "--lr: must be a number." });
   });
 
-  test("of another kind stays the same", () => {
-    const error = new ModelError("learningRate.json", "learningRate is absent.");
+  test("of a file names flags as well, and its path stays", () => {
+    const error = new ModelError("learningRate.json", "learningRate is absent; set `seed` or `other`.");
     expect(onCommandLine(error, trainCommand())).toBe(error);
+    expect(error.message).toBe("learningRate.json: --lr is absent; set --seed or `other`.");
   });
 });
 

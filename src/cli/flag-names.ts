@@ -1,18 +1,12 @@
 /**
- * @file What the command line calls the options of the library. Library functions name options as their callers write
- * them, `learningRate`; whoever typed a command reads `--lr`.
+ * @file The library's option names as flags. Errors of library functions name options as in code, `learningRate`; on the
+ * command line they read `--lr`.
  */
 
 import type { Command } from "commander";
-import { InvalidRequest } from "../errors.js";
+import { InvalidRequest, ModelError } from "../errors.js";
 import type { GenerateRequest } from "../pipeline/request.js";
-import type { DataOptions } from "../train/data/example.js";
-import { trainingFlags } from "./training-options.js";
-
-const dataFlags = {
-  captionColumn: "captionColumn",
-  imageColumn: "imageColumn",
-} satisfies Partial<Record<keyof DataOptions, string>>;
+import { runFlags, trainingFlags } from "./training-options.js";
 
 const generationFlags = {
   numInferenceSteps: "steps",
@@ -26,24 +20,34 @@ const generationFlags = {
 /** Flags by the library's option, both in camelCase. An option that is no row has a flag of its own name, or none. */
 const flags: Readonly<Record<string, string | undefined>> = {
   ...trainingFlags,
-  ...dataFlags,
+  ...runFlags,
   ...generationFlags,
 };
 
 /** "lrSchedule" -> "--lr-schedule" */
 const spelt = (flag: string): string => `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 
-/** A sentence of the library with its options as flags. */
+/** A sentence of the library with its options as flags: those of several words, and those in backticks. */
 export function inFlags(text: string): string {
-  // "seed" and "loss" are words of English too, and stay.
+  // "seed" and "loss" are words of English too, and stay where they are not in backticks.
   const names = Object.keys(flags).filter((name) => flags[name] && /[A-Z]/.test(name));
-  // Within quotes stand words of the user's own, and a path may hold anything.
-  const mention = new RegExp(`"[^"]*"|(?<![\\w./\\\\-])(?:${names.join("|")})(?![\\w/\\\\-]|\\.\\w)`, "g");
-  return text.replace(mention, (found) => (found.startsWith('"') ? found : spelt(flags[found]!)));
+  // Quoted text is the user's own, and a path may hold anything.
+  const mention = new RegExp(
+    `"[^"]*"|\`\\w+\`|(?<![\\w./\\\\-])(?:${names.join("|")})(?![\\w/\\\\-]|\\.\\w)`,
+    "g",
+  );
+  return text.replace(mention, (found) => {
+    const flag = flags[found.replaceAll("`", "")];
+    return found.startsWith('"') || flag === undefined ? found : spelt(flag);
+  });
 }
 
-/** The error as `command` is to report it: another one where an InvalidRequest is about options of the command. */
+/** The error as `command` is to report it, with options as flags. */
 export function onCommandLine(error: unknown, command: Command | undefined): unknown {
+  if (error instanceof ModelError) {
+    const { length } = error.file;
+    error.message = error.message.slice(0, length) + inFlags(error.message.slice(length));
+  }
   if (!(error instanceof InvalidRequest)) return error;
   const { field, value, message } = error;
   const [option] = field.split(".") as [string];

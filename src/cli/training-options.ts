@@ -1,11 +1,16 @@
-/** @file The flags that every training command has, and what they mean to `trainingOptions`. */
+/** @file The flags that every training command has, and the options of the training functions that they set. */
 
 import { type Command, Option } from "commander";
-import type { DataOptions } from "../train/data/example.js";
-import { featureSets } from "../train/features.js";
-import { layerRules } from "../train/layer-mapping.js";
-import { lrSchedules } from "../train/lr-schedule.js";
-import { parseFeature, parseLoss, type TrainingRequest } from "../train/options.js";
+import { closest } from "../closest.js";
+import { InvalidRequest, listed } from "../errors.js";
+import { type DropoutRule, dropoutRules } from "../train/data/captions.js";
+import { type FeatureSet, featureSets } from "../train/features.js";
+import { type LayerRule, layerRules } from "../train/layer-mapping.js";
+import type { LossWeights } from "../train/loss.js";
+import { type LrSchedule, lrSchedules } from "../train/lr-schedule.js";
+import { type TargetType, targetTypes } from "../train/noise.js";
+import type { TrainingRequest } from "../train/options.js";
+import type { CachedRunOptions } from "../train/run-options.js";
 import { numberOption } from "./numbers.js";
 
 const list = (value: string, before: string[] | undefined) => [...(before ?? []), value];
@@ -23,13 +28,10 @@ export function addTrainingOptions(command: Command): Command {
     .option("--random-crop", "crop at random in place of the centre")
     .option("--random-flip", "mirror half of the images")
     .option("--caption-dropout <share>", "share of captions left out", numberOption)
-    .addOption(
-      new Option("--dropout-rule <rule>", "what takes their place").choices(["zeros", "empty-string"]),
-    )
+    .addOption(new Option("--dropout-rule <rule>", "what takes their place").choices([...dropoutRules]))
     .addOption(
       new Option("--prediction <type>", "what the network predicts (default: as the model)").choices([
-        "epsilon",
-        "v_prediction",
+        ...targetTypes,
       ]),
     )
     .option("--zero-snr", "rescale the schedule so that its last step is pure noise")
@@ -79,8 +81,8 @@ export type TrainingFlags = {
   randomCrop?: boolean;
   randomFlip?: boolean;
   captionDropout?: number;
-  dropoutRule?: "zeros" | "empty-string";
-  prediction?: "epsilon" | "v_prediction";
+  dropoutRule?: DropoutRule;
+  prediction?: TargetType;
   zeroSnr?: boolean;
   snrGamma?: number;
   noiseOffset?: number;
@@ -92,7 +94,7 @@ export type TrainingFlags = {
   accumulate?: number;
   steps?: number;
   lr?: number;
-  lrSchedule?: (typeof lrSchedules)[number];
+  lrSchedule?: LrSchedule;
   warmup?: number;
   weightDecay?: number;
   maxGradNorm?: number;
@@ -109,9 +111,9 @@ export type TrainingFlags = {
   resume?: boolean;
   json?: boolean;
   quiet?: boolean;
-  feature?: TrainingRequest["feature"];
-  loss?: TrainingRequest["loss"];
-  layers?: TrainingRequest["initialLayers"];
+  feature?: FeatureSet;
+  loss?: LossWeights;
+  layers?: LayerRule;
 };
 
 /** The flag that sets each of the trainer's options; some have none. */
@@ -157,7 +159,7 @@ export const trainingFlags = {
   threads: "threads",
 } as const satisfies Record<keyof TrainingRequest, keyof TrainingFlags | undefined>;
 
-/** What the flags ask for, in the trainer's names; what was not said is left out. */
+/** The settings that the flags give. */
 export function trainingRequest(flags: TrainingFlags): TrainingRequest {
   const { lrSchedule, warmup, maxGradNorm, ema } = flags;
   const values: Record<string, unknown> = {
@@ -173,7 +175,63 @@ export function trainingRequest(flags: TrainingFlags): TrainingRequest {
   ) as TrainingRequest;
 }
 
-/** How the data is to be read. */
-export function dataOptions({ captionColumn, imageColumn, seed }: TrainingFlags): DataOptions {
-  return { captionColumn, imageColumn, seed };
+/** How the data is read, and where latents are kept. */
+export function runOptions({
+  captionColumn,
+  imageColumn,
+  cache,
+}: TrainingFlags): Pick<CachedRunOptions, "captionColumn" | "imageColumn" | "cacheFolder"> {
+  return {
+    ...(captionColumn !== undefined && { captionColumn }),
+    ...(imageColumn !== undefined && { imageColumn }),
+    ...(cache !== undefined && { cacheFolder: cache }),
+  };
+}
+
+/** The flag that sets each option of a run that has another name. */
+export const runFlags = {
+  captionColumn: "captionColumn",
+  imageColumn: "imageColumn",
+  cacheFolder: "cache",
+  teacherCache: "teacherCache",
+  resume: "resume",
+} as const satisfies Record<string, string>;
+
+const terms: LossWeights = { task: 1, out: 1, feat: 1 };
+
+/**
+ * Parses `--loss task=1,out=0.5`: a term that is not named keeps 1, and 0 leaves it out. Throws
+ * InvalidRequest.
+ */
+export function parseLoss(text: string): LossWeights {
+  const refuse = (rule: string): never => {
+    throw new InvalidRequest("--loss", text, rule);
+  };
+  const given = new Map<string, number>();
+  for (const one of text.split(",")) {
+    const [, name, value] = /^\s*([^=]*?)\s*=\s*(.*?)\s*$/.exec(one) ?? [];
+    if (name === undefined || value === undefined) {
+      return refuse(`must be written as "task=1,out=1,feat=1", got "${text}".`);
+    }
+    if (!Object.hasOwn(terms, name)) {
+      const near = closest(name, Object.keys(terms));
+      refuse(`must name task, out or feat, got "${name}".${near ? ` Did you mean "${near}"?` : ""}`);
+    }
+    if (given.has(name)) refuse(`must name each term once, got "${name}" twice.`);
+    const factor = value === "" ? Number.NaN : Number(value);
+    if (!(factor >= 0 && factor < Infinity))
+      refuse(`${name} must be a number of at least 0, got "${value}".`);
+    given.set(name, factor);
+  }
+  return { ...terms, ...Object.fromEntries(given) };
+}
+
+/** Parses `--feature sa-top` or `sa_top`. Throws InvalidRequest. */
+export function parseFeature(text: string): FeatureSet {
+  const name = text.trim().replaceAll("-", "_");
+  const found = featureSets.find((set) => set === name);
+  if (found) return found;
+  const near = closest(name, featureSets);
+  const rule = `must be one of ${listed([...featureSets], 20)}, got "${text}".`;
+  throw new InvalidRequest("--feature", text, near ? `${rule} Did you mean "${near}"?` : rule);
 }

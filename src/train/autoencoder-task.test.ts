@@ -9,6 +9,7 @@ import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { readFloats, resolveWeights } from "../weights/component.js";
 import { autoencoderTask, checkAutoencoderOutput } from "./autoencoder-task.js";
+import type { TrainingEvent } from "./events.js";
 import { trainingOptions } from "./options.js";
 import { train } from "./trainer.js";
 
@@ -55,8 +56,9 @@ async function run(name: string, request: object, from?: string) {
     description: {},
   });
   const rows: Record<string, number>[] = [];
-  const onStep = (row: object) => void rows.push(row as Record<string, number>);
-  await train(job, { folder: output, options, resume: false, onStep });
+  const onEvent = (event: TrainingEvent) =>
+    void (event.type === "step" && rows.push(event.metrics as unknown as Record<string, number>));
+  await train(job, { folder: output, options, resume: false, onEvent });
   return { first: rows[0]!, last: rows.at(-1)!, weights: await resolveWeights(output) };
 }
 

@@ -18,16 +18,17 @@ import { noisyBatch } from "./batches.js";
 import { buildCache } from "./cache/build.js";
 import { type LatentCache, openCache } from "./cache/cache.js";
 import { openData } from "./data/source.js";
-import { checkBatches, type DistillationOptions, distillationTask } from "./distillation-task.js";
+import { type DistillationSetup, distillationTask } from "./distillation-task.js";
 import { unetWeights } from "./initialisation.js";
 import { trainingNoise } from "./noise.js";
 import { type TrainingRequest, trainingOptions } from "./options.js";
+import { checkBatches } from "./run-options.js";
 import { teacherTrace } from "./step.js";
 import { studentConfig } from "./student.js";
-import type { Computed, TrainingTask } from "./trainer.js";
+import type { BatchLoss, TrainingTask } from "./trainer.js";
 
 const engine = blockingEngine({ threads: 1 });
-const scratch = mkdtempSync(path.join(tmpdir(), "koala-distil-"));
+const scratch = mkdtempSync(path.join(tmpdir(), "koala-distill-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const golden = new URL("../../golden/data/pipelines/sdxl-tiny", import.meta.url).pathname;
 
@@ -45,7 +46,7 @@ beforeAll(async () => {
 
 const at = { position: { epoch: 0, batch: 0 }, batch: 0 };
 
-function setup(student: JsonObject, request: TrainingRequest): DistillationOptions {
+function setup(student: JsonObject, request: TrainingRequest): DistillationSetup {
   const options = trainingOptions({ trainBatchSize: 2, ...request });
   const { weights, file } = components.unet.part;
   const { predictionType } = options;
@@ -59,10 +60,11 @@ function setup(student: JsonObject, request: TrainingRequest): DistillationOptio
       predictionType ? { target: predictionType } : {},
     ),
     cache,
-    description: { command: "distill" },
-    save: async () => {},
   };
 }
+
+const taskOf = (setup: DistillationSetup): TrainingTask =>
+  distillationTask(setup, { description: { command: "distill" }, save: async () => {} });
 
 async function weightsOf(job: TrainingTask): Promise<Float32Array> {
   const weights = new Float32Array(job.layout.total);
@@ -73,7 +75,7 @@ async function weightsOf(job: TrainingTask): Promise<Float32Array> {
 const gradientOf = async (
   job: TrainingTask,
   weights: Float32Array,
-): Promise<Computed & { gradient: Float32Array }> => {
+): Promise<BatchLoss & { gradient: Float32Array }> => {
   const gradient = new Float32Array(weights.length).fill(Number.NaN);
   return { ...(await job.gradient(at, weights, gradient)), gradient };
 };
@@ -83,7 +85,7 @@ describe("A student equal to its teacher", () => {
     "has no output and no feature loss, and the teacher's task loss (%s)",
     async (predictionType) => {
       const given = setup(teacherConfig, { predictionType });
-      const job = distillationTask(given);
+      const job = taskOf(given);
       const { terms } = await gradientOf(job, await weightsOf(job));
       expect(terms.out).toBeLessThan(1e-11);
       expect(terms.feat).toBeLessThan(1e-11);
@@ -113,7 +115,7 @@ describe("The gradient of a 700M-shaped student", () => {
   const student = () => studentConfig(teacherConfig, "koala-700m");
 
   it("has exactly the student's tensors, each of them filled and none of them idle", async () => {
-    const job = distillationTask(setup(student(), {}));
+    const job = taskOf(setup(student(), {}));
     const shapes = unetWeights(unetConfig(student()));
     expect([...job.layout.slices].map(([name, { shape }]) => [name, shape])).toEqual([...shapes]);
     const { gradient, images, next } = await gradientOf(job, await weightsOf(job));
@@ -127,7 +129,7 @@ describe("The gradient of a 700M-shaped student", () => {
   });
 
   it("is that of the losses with the teacher held still", async () => {
-    const job = distillationTask(setup(student(), {}));
+    const job = taskOf(setup(student(), {}));
     const weights = await weightsOf(job);
     const direction = new Generator(3).normal(weights.length);
     // Each tensor is moved by its own size, so that no layer's curvature drowns the others.
@@ -152,7 +154,7 @@ describe("The gradient of a 700M-shaped student", () => {
 
   it("leaves the teacher's weights and the student's as they were", async () => {
     const given = setup(student(), {});
-    const job = distillationTask(given);
+    const job = taskOf(given);
     const weights = await weightsOf(job);
     const before = weights.slice();
     const name = "mid_block.resnets.0.conv1.weight";
@@ -169,8 +171,8 @@ describe("The gradient of a 700M-shaped student", () => {
   it("asks for no teacher where only the task is learnt", async () => {
     const given = setup(student(), { loss: { task: 1, out: 0, feat: 0 } });
     const absent = { ...given, teacher: { ...given.teacher, weights: undefined as never } };
-    const job = distillationTask(absent);
-    const weights = await weightsOf(distillationTask(given));
+    const job = taskOf(absent);
+    const weights = await weightsOf(taskOf(given));
     const { terms } = await gradientOf(job, weights);
     expect(Object.keys(terms).sort()).toEqual(["task", "total"]);
     expect(terms.total).toBe(terms.task);
@@ -178,7 +180,7 @@ describe("The gradient of a 700M-shaped student", () => {
 
   it("with gradient checkpointing is the same within rounding", async () => {
     const [plain, checkpointed] = [{}, { gradientCheckpointing: true }].map((o) =>
-      distillationTask(setup(student(), o)),
+      taskOf(setup(student(), o)),
     );
     const weights = await weightsOf(plain!);
     const [a, b] = [await gradientOf(plain!, weights), await gradientOf(checkpointed!, weights)];

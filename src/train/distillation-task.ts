@@ -1,22 +1,19 @@
-/** @file KOALA's distillation as a job: a frozen teacher's predictions and features teach a smaller student. */
+/** @file KOALA's distillation as a training task: a student learns a frozen teacher's predictions and features. */
 
 import { Generator } from "../diffusion/random.js";
-import type { Engine, Values } from "../engine/engine.js";
+import type { Engine, Session, Values } from "../engine/engine.js";
 import type { Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-engine.js";
 import { workerEngine } from "../engine/ort/worker-engine.js";
-import { InvalidRequest, listed } from "../errors.js";
 import type { JsonObject } from "../files/json.js";
-import { unetConfig } from "../models/unet-config.js";
+import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 import { componentProgram } from "../pipeline/component.js";
-import type { WeightSet } from "../weights/component.js";
-import { readFloats } from "../weights/component.js";
+import { readFloats, type WeightSet } from "../weights/component.js";
 import { noisyBatch } from "./batches.js";
 import type { LatentCache } from "./cache/cache.js";
 import { parallelRun, stepProgram } from "./data-parallel.js";
-import { featurePairs } from "./features.js";
+import { type FeaturePair, featurePairs } from "./features.js";
 import { checkpointedProgram } from "./gradient-checkpointing.js";
-import type { GradientProgram } from "./gradient-program.js";
 import { initialisation, unetWeights } from "./initialisation.js";
 import { stagePaths } from "./layer-mapping.js";
 import type { TrainingNoise } from "./noise.js";
@@ -24,10 +21,12 @@ import type { TrainingOptions } from "./options.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
 import { type StepSize, studentTrace, teacherFeature, teacherOut, teacherTrace } from "./step.js";
+import { type StepProgram, StepPrograms } from "./step-programs.js";
 import type { TeacherStore } from "./teacher-store.js";
 import type { TrainingTask } from "./trainer.js";
 
-export type DistillationOptions = {
+/** The networks and the data of a distillation. */
+export type DistillationSetup = {
   engine: BlockingEngine;
   options: TrainingOptions;
   /** The teacher's and the student's parsed `unet/config.json`. */
@@ -35,16 +34,19 @@ export type DistillationOptions = {
   student: JsonObject;
   schedule: TrainingNoise;
   cache: LatentCache;
-  /** The teacher's results on disk, in place of the teacher itself. */
-  stored?: TeacherStore;
-  description: JsonObject;
-  save: TrainingTask["save"];
-  generateSamples?: TrainingTask["generateSamples"];
 };
 
-/** The job; programs are made when a batch of their size comes up. */
-export function distillationTask(setup: DistillationOptions): TrainingTask {
-  const { engine, options, schedule, cache, stored } = setup;
+export type DistillationTaskOptions = Pick<TrainingTask, "description" | "save" | "generateSamples"> & {
+  /** The teacher's results on disk, in place of the teacher itself. */
+  stored?: TeacherStore | undefined;
+};
+
+/** A program is made when the first batch of its size is reached. */
+export function distillationTask(
+  setup: DistillationSetup,
+  { stored, ...task }: DistillationTaskOptions,
+): TrainingTask {
+  const { options, schedule, cache } = setup;
   const [teacher, student] = [
     unetConfig(setup.teacher.config, "teacher unet/config.json"),
     unetConfig(setup.student, "student config"),
@@ -55,52 +57,42 @@ export function distillationTask(setup: DistillationOptions): TrainingTask {
     ...new Set(pairs.map((pair) => teacherFeature(pair.teacher))),
   ];
   const layout = new ParameterBuffer(unetWeights(student));
-  const programs = new Map<string, Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }>>();
-  let teaching: ReturnType<typeof teacherRun> | undefined;
+  const programs = new StepPrograms((size) => studentProgram(setup, student, pairs, size, layout));
+  let teacherNetwork: ReturnType<typeof loadTeacher> | undefined;
 
-  const programOf = (size: StepSize) => {
-    const key = Object.values(size).join("x");
-    const made = programs.get(key) ?? studentProgram(engine, student, pairs, size, options, layout);
-    programs.set(key, made);
-    return made;
-  };
-  const teach = async (batch: number, inputs: Record<string, Values>): Promise<Record<string, Values>> => {
+  const teacherResults = async (batch: number, inputs: Record<string, Values>) => {
     if (compared.length === 0) return {};
     const given = teacherInputs(inputs);
     if (stored) return stored.read(batch, given, compared);
-    teaching ??= teacherRun(setup);
-    return (await teaching)(given);
+    teacherNetwork ??= loadTeacher(setup);
+    return (await teacherNetwork).run(given);
   };
   return {
-    description: setup.description,
+    ...task,
     layout,
     initialise: (weights) => initialise(weights, layout, setup),
-    save: setup.save,
-    ...(setup.generateSamples && { generateSamples: setup.generateSamples }),
+    release: async () => {
+      await programs.release();
+      await (await teacherNetwork)?.release();
+    },
     gradient: async (at, weights, into) => {
       const { inputs, keys, next } = await noisyBatch(cache, schedule, options, at);
       const [batch, , height, width] = inputs.noisy!.shape as [number, number, number, number];
-      const { program, inputs: wanted } = await programOf({
-        batch,
-        height,
-        width,
-        tokens: inputs.text!.shape[1]!,
-      });
-      const all = { ...inputs, ...(await teach(at.batch, inputs)) };
-      const given = Object.fromEntries(Object.entries(all).filter(([name]) => wanted.has(name)));
+      const program = await programs.of({ batch, height, width, tokens: inputs.text!.shape[1]! });
+      const given = { ...inputs, ...(await teacherResults(at.batch, inputs)) };
       const terms = await program.run(weights, given, into);
       return { terms: scalars(terms), images: keys.length, next };
     },
   };
 }
 
-/** Runs the teacher alone over the first `batches` batches and leaves its results on disk. */
+/** Runs the teacher alone over the first `batches` batches and writes its results to disk. */
 export async function storeTeacher(
-  setup: DistillationOptions,
+  setup: DistillationSetup,
   store: TeacherStore,
   batches: number,
   onBatch: (done: number) => void,
-  signal?: AbortSignal,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
   const { schedule, cache, options } = setup;
   const session = await teacherProgram(setup);
@@ -115,26 +107,27 @@ export async function storeTeacher(
   await session.release();
 }
 
-const teacherProgram = (setup: DistillationOptions): Promise<BlockingSession> =>
+const teacherProgram = (setup: DistillationSetup): Promise<BlockingSession> =>
   setup.engine.load(loweredTeacher(setup, setup.engine), {
     keepsMemory: !setup.options.gradientCheckpointing,
   });
 
-function loweredTeacher({ teacher, student, options }: DistillationOptions, engine: Engine): Program {
+function loweredTeacher({ teacher, student, options }: DistillationSetup, engine: Engine): Program {
   const config = unetConfig(teacher.config);
   const pairs = options.loss.feat === 0 ? [] : featurePairs(unetConfig(student), config, options.feature);
   return componentProgram("teacher", teacher.file, teacher.weights, teacherTrace(config, pairs), engine);
 }
 
 /** The teacher on as many threads as the student. */
-async function teacherRun(setup: DistillationOptions) {
+async function loadTeacher(setup: DistillationSetup): Promise<Session> {
   const { dataParallel: parts } = setup.options;
-  if (parts === 1) {
-    const session = await teacherProgram(setup);
-    return (inputs: Record<string, Values>) => session.run(inputs);
-  }
+  if (parts === 1) return teacherProgram(setup);
   const engines = Array.from({ length: parts }, () => workerEngine({ threads: 1, spinning: false }));
-  return parallelRun(await Promise.all(engines.map((engine) => engine.load(loweredTeacher(setup, engine)))));
+  const sessions = engines.map((engine) => engine.load(loweredTeacher(setup, engine)));
+  return {
+    run: parallelRun(await Promise.all(sessions)),
+    release: async () => void (await Promise.all(engines.map((engine) => engine.close()))),
+  };
 }
 
 const teacherInputs = ({
@@ -151,18 +144,18 @@ const teacherInputs = ({
 });
 
 async function studentProgram(
-  engine: BlockingEngine,
-  student: ReturnType<typeof unetConfig>,
-  pairs: ReturnType<typeof featurePairs>,
+  { engine, options }: DistillationSetup,
+  student: UNetConfig,
+  pairs: readonly FeaturePair[],
   size: StepSize,
-  { loss: weights, snrGamma, gradientCheckpointing, dataParallel: parts }: TrainingOptions,
   layout: ParameterBuffer,
-): Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }> {
+): Promise<StepProgram> {
+  const { loss: weights, snrGamma, gradientCheckpointing, dataParallel: parts } = options;
   const watch = gradientCheckpointing ? stagePaths(student) : [];
   const share = { ...size, batch: size.batch / parts };
   const trace = studentTrace(student, pairs, share, { weights, weightedTask: snrGamma !== null, watch });
   const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
-  const inputs = new Set(trace.inputs.keys());
+  const inputs = [...trace.inputs.keys()];
   const program = gradientCheckpointing
     ? await checkpointedProgram(
         engine,
@@ -174,13 +167,12 @@ async function studentProgram(
   return { program, inputs };
 }
 
-/** Section 4.1: the student begins as the teacher's layers at the same places. */
+/** KOALA, section 4.1: the student begins as the teacher's layers of the same paths. */
 async function initialise(
   weights: Float32Array,
   layout: ParameterBuffer,
-  setup: DistillationOptions,
+  { teacher, student, options }: DistillationSetup,
 ): Promise<void> {
-  const { teacher, student, options } = setup;
   const config = unetConfig(student);
   const map = initialisation(config, unetConfig(teacher.config), { layers: options.initialLayers });
   const shapes = unetWeights(config);
@@ -198,16 +190,4 @@ async function initialise(
 function scalars(terms: Readonly<Record<string, Float32Array>>): Record<string, number> {
   const single = Object.entries(terms).filter(([, value]) => value.length === 1);
   return Object.fromEntries(single.map(([name, value]) => [name, value[0]!]));
-}
-
-/** Refuses data that can never fill a batch, before anything is computed. */
-export function checkBatches(cache: LatentCache, batchSize: number): void {
-  const sizes = [...cache.keysByBucket].map(([bucket, keys]) => `${bucket}: ${keys.length}`);
-  if ([...cache.keysByBucket.values()].some((keys) => keys.length >= batchSize)) return;
-  const rule = `must be at most the images of a bucket (${listed(sizes)}), got ${batchSize}.`;
-  throw new InvalidRequest(
-    "trainBatchSize",
-    batchSize,
-    `${rule} Take a smaller batch, or accumulate gradients.`,
-  );
 }

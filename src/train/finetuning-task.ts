@@ -1,12 +1,8 @@
-/**
- * @file Training a U-Net by the task loss alone, by itself or together with its text encoders: how a teacher is made,
- * or a model fine-tuned.
- */
+/** @file Training of a U-Net by the task loss, with or without its text encoders, as a training task. */
 
 import { Generator } from "../diffusion/random.js";
 import { longs, type Values } from "../engine/engine.js";
 import type { BlockingEngine } from "../engine/ort/blocking-engine.js";
-import type { JsonObject } from "../files/json.js";
 import { type ClipConfig, clipText } from "../models/clip.js";
 import { unet } from "../models/unet.js";
 import type { UNetConfig } from "../models/unet-config.js";
@@ -19,7 +15,7 @@ import { type NoisyBatch, noisyBatch } from "./batches.js";
 import type { LatentCache } from "./cache/cache.js";
 import { stepProgram } from "./data-parallel.js";
 import { checkpointedProgram } from "./gradient-checkpointing.js";
-import type { GradientProgram, TracedLoss } from "./gradient-program.js";
+import type { TracedLoss } from "./gradient-program.js";
 import { stagePaths } from "./layer-mapping.js";
 import { distillationLoss, lossOutputs } from "./loss.js";
 import type { TrainingNoise } from "./noise.js";
@@ -27,9 +23,10 @@ import type { TrainingOptions } from "./options.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
 import { type StepInputs, type StepSize, stepInputs } from "./step.js";
+import { type StepProgram, StepPrograms } from "./step-programs.js";
 import type { TrainingTask } from "./trainer.js";
 
-export type FinetuningOptions = {
+export type FinetuningSetup = Pick<TrainingTask, "description" | "save" | "generateSamples"> & {
   engine: BlockingEngine;
   options: TrainingOptions;
   unet: { config: UNetConfig; weights: WeightSet | undefined };
@@ -37,14 +34,11 @@ export type FinetuningOptions = {
   encoders: readonly (TextEncoder & { weights: WeightSet | undefined })[];
   schedule: TrainingNoise;
   cache: LatentCache;
-  description: JsonObject;
-  save: TrainingTask["save"];
-  generateSamples?: TrainingTask["generateSamples"];
 };
 
 /** Weights without a file begin as random numbers. Paths are `unet.PATH`, `text_encoder.PATH`, `text_encoder_2.PATH`. */
-export function finetuningTask(setup: FinetuningOptions): TrainingTask {
-  const { engine, options, schedule, cache, encoders } = setup;
+export function finetuningTask(setup: FinetuningSetup): TrainingTask {
+  const { engine, options, schedule, cache, encoders, description, save, generateSamples } = setup;
   const configs = encoders.map(({ config }) => config);
   const tiny = { batch: 1, height: 8, width: 8, tokens: cache.textShape[0] };
   const shapes = new Map(
@@ -54,39 +48,35 @@ export function finetuningTask(setup: FinetuningOptions): TrainingTask {
     ]),
   );
   const layout = new ParameterBuffer(shapes);
-  const programs = new Map<string, Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }>>();
-  const programOf = (size: StepSize) => {
-    const key = Object.values(size).join("x");
-    const found = programs.get(key) ?? makeProgram(engine, setup.unet.config, configs, size, options, layout);
-    programs.set(key, found);
-    return found;
-  };
+  const programs = new StepPrograms((size) =>
+    makeProgram(engine, setup.unet.config, configs, size, options, layout),
+  );
   return {
-    description: setup.description,
+    description,
+    save,
+    ...(generateSamples && { generateSamples }),
     layout,
     initialise: (weights) => initialise(weights, layout, shapes, setup),
-    save: setup.save,
-    ...(setup.generateSamples && { generateSamples: setup.generateSamples }),
+    release: () => programs.release(),
     gradient: async (at, weights, into) => {
       const batch = await noisyBatch(cache, schedule, options, at);
       const [rows, , height, width] = batch.inputs.noisy!.shape as [number, number, number, number];
-      const { program, inputs } = await programOf({ batch: rows, height, width, tokens: cache.textShape[0] });
-      const all = { ...batch.inputs, ...tokensOf(encoders, batch, options) };
-      const given = Object.fromEntries(Object.entries(all).filter(([name]) => inputs.has(name)));
+      const program = await programs.of({ batch: rows, height, width, tokens: cache.textShape[0] });
+      const given = { ...batch.inputs, ...tokensOf(encoders, batch, options) };
       const terms = await program.run(weights, given, into);
       return { terms: { total: terms.total![0]!, task: terms.task![0]! }, images: rows, next: batch.next };
     },
   };
 }
 
-/** The part of a joint run's weights that belongs to one part, under its own paths. */
+/** The weights of one component among those of a run, under the component's own paths. */
 export function componentWeights(
   layout: ParameterBuffer,
   parameters: Float32Array,
-  part: string,
+  component: string,
 ): Map<string, { shape: Shape; data: Float32Array }> {
-  const own = [...layout.tensors(parameters)].filter(([path]) => path.startsWith(`${part}.`));
-  return new Map(own.map(([path, tensor]) => [path.slice(part.length + 1), tensor]));
+  const own = [...layout.tensors(parameters)].filter(([path]) => path.startsWith(`${component}.`));
+  return new Map(own.map(([path, tensor]) => [path.slice(component.length + 1), tensor]));
 }
 
 export const textEncoderName = (i: number): string => (i === 0 ? "text_encoder" : `text_encoder_${i + 1}`);
@@ -148,7 +138,7 @@ function embed(
 }
 
 function tokensOf(
-  encoders: FinetuningOptions["encoders"],
+  encoders: FinetuningSetup["encoders"],
   { words, dropped }: NoisyBatch,
   { captionDropoutRule }: TrainingOptions,
 ): Record<string, Values> {
@@ -174,10 +164,10 @@ async function makeProgram(
   size: StepSize,
   options: TrainingOptions,
   layout: ParameterBuffer,
-): Promise<{ program: GradientProgram; inputs: ReadonlySet<string> }> {
+): Promise<StepProgram> {
   const { dataParallel: parts } = options;
   const trace = finetuningTrace(c, encoders, { ...size, batch: size.batch / parts }, options);
-  const inputs = new Set(trace.inputs.keys());
+  const inputs = [...trace.inputs.keys()];
   if (!options.gradientCheckpointing)
     return { program: await stepProgram(engine, trace, layout, parts), inputs };
   const borders = stagePaths(c).map((path) => trace.at.get(`unet.${path}`)!);
@@ -188,7 +178,7 @@ async function initialise(
   weights: Float32Array,
   layout: ParameterBuffer,
   shapes: ReadonlyMap<string, Shape>,
-  { unet, encoders, options }: FinetuningOptions,
+  { unet, encoders, options }: FinetuningSetup,
 ): Promise<void> {
   const files = new Map<string, WeightSet | undefined>([
     ["unet", unet.weights],

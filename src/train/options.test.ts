@@ -2,7 +2,7 @@
 
 import { describe, expect, it } from "vitest";
 import { InvalidRequest } from "../errors.js";
-import { parseFeature, parseLoss, trainingOptions } from "./options.js";
+import { trainingOptions } from "./options.js";
 
 describe("training options", () => {
   it("are by default the paper's: KOALA's features, 1 : 1 : 1, AdamW at a constant 1e-5", () => {
@@ -57,40 +57,5 @@ describe("training options", () => {
   ])("are refused by name: %s", (_, request, message) => {
     expect(() => trainingOptions(request)).toThrow(InvalidRequest);
     expect(() => trainingOptions(request)).toThrow(message);
-  });
-});
-
-describe("--loss", () => {
-  it.each([
-    ["task=1,out=1,feat=1", { task: 1, out: 1, feat: 1 }],
-    ["out=0.5, feat=0", { task: 1, out: 0.5, feat: 0 }],
-    ["feat=1e-2", { task: 1, out: 1, feat: 0.01 }],
-  ])("%s", (text, weights) => {
-    expect(parseLoss(text)).toEqual(weights);
-  });
-
-  it.each([
-    ["task", '--loss: must be written as "task=1,out=1,feat=1", got "task".'],
-    ["", '--loss: must be written as "task=1,out=1,feat=1", got "".'],
-    ["feats=1", '--loss: must name task, out or feat, got "feats". Did you mean "feat"?'],
-    ["task=", '--loss: task must be a number of at least 0, got "".'],
-    ["task=-1", '--loss: task must be a number of at least 0, got "-1".'],
-    ["task=1,task=2", '--loss: must name each term once, got "task" twice.'],
-    ["toString=1", /^--loss: must name task, out or feat, got "toString"/],
-  ])("refuses %j", (text, message) => {
-    expect(() => parseLoss(text)).toThrow(message);
-  });
-});
-
-describe("--feature", () => {
-  it("takes the names with hyphens too", () => {
-    expect(parseFeature("sa-and-lf-all")).toBe("sa_and_lf_all");
-    expect(parseFeature("koala")).toBe("koala");
-  });
-
-  it("refuses other names", () => {
-    expect(() => parseFeature("koalas")).toThrow(
-      /^--feature: must be one of .*, got "koalas". Did you mean "koala"\?$/,
-    );
   });
 });

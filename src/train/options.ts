@@ -1,16 +1,15 @@
-/**
- * @file The settings of a training run: names (Diffusers' flags in camelCase), defaults, checks. Reads no
- * files.
- */
+/** @file The settings of a training run: types, defaults and checks. */
 
 import { z } from "zod";
 import { closest } from "../closest.js";
 import { InvalidRequest, listed } from "../errors.js";
+import { type DropoutRule, dropoutRules } from "./data/captions.js";
+import type { EmaOptions } from "./ema.js";
 import { type FeatureSet, featureSets } from "./features.js";
-import { layerRules } from "./layer-mapping.js";
+import { type LayerRule, layerRules } from "./layer-mapping.js";
 import type { LossWeights } from "./loss.js";
-import { lrSchedules } from "./lr-schedule.js";
-import { snrRules, targetTypes } from "./noise.js";
+import { type LrSchedule, lrSchedules } from "./lr-schedule.js";
+import { type SnrRule, snrRules, type TargetType, targetTypes } from "./noise.js";
 
 const oneOf = <const T extends readonly string[]>(values: T) =>
   z.enum(values, `must be one of ${listed([...values], 20)}`);
@@ -24,6 +23,108 @@ const momentum = share.lt(1, "must be a number from 0 to 1, below 1");
 const flag = z.boolean("must be true or false");
 const pixels = count.multipleOf(8, "must be a multiple of 8");
 
+/** Settings of a training run: names as in Diffusers' training scripts, in camelCase. Steps count updates of the weights. */
+export type TrainingRequest = {
+  /**
+   * Which of the teacher's transformer layers the student begins as (KOALA, appendix B.4). Default "bottom". Of
+   * distillation alone.
+   */
+  initialLayers?: LayerRule;
+  /** Which features of the teacher the student learns (KOALA, section 3.1.2). Default "koala". Of distillation alone. */
+  feature?: FeatureSet;
+  /**
+   * Factors of the terms of the loss, each 0 or above (KOALA, section 3.1.2); 0 leaves a term out. Default 1 each. Of
+   * distillation alone.
+   */
+  loss?: Partial<LossWeights>;
+
+  /** What the network predicts. Default null: what the scheduler's config of the teacher or model says. */
+  predictionType?: TargetType | null;
+  /** Makes the last timestep pure noise (Lin et al. 2024, algorithm 1). Default false. */
+  rescaleBetasZeroSnr?: boolean;
+  /** Gamma of the min-SNR weights of the task loss (Hang et al. 2023), above 0; 5 is usual. Default null: no weights. */
+  snrGamma?: number | null;
+  /** The min-SNR weights of Diffusers' scripts as they are now, or as they were for v-prediction. Default "current". */
+  snrRule?: SnrRule;
+  /** Shifts each channel's noise by this times a normal number (Guttenberg 2023), 0 or above; 0.1 is usual. Default 0. */
+  noiseOffset?: number;
+  /** How many times as often the noisier half of the timesteps is drawn as the other half, above 0. Default 1. */
+  timestepBias?: number;
+
+  /** Height and width that images are resized and cropped to, in pixels, a multiple of 8. Default 512. */
+  resolution?: number;
+  /** Buckets of several aspect ratios and about `resolution` squared pixels, in place of squares. Default false. */
+  aspectRatioBuckets?: boolean;
+  /** Crops at random in place of the centre. Default false. */
+  randomCrop?: boolean;
+  /** Mirrors half of the images. Default false. */
+  randomFlip?: boolean;
+  /** Share of captions dropped while training, 0 to 1, for classifier-free guidance; 0.1 is usual. Default 0. */
+  captionDropout?: number;
+  /** What replaces a dropped caption's embeddings; SDXL's guidance uses zeros without a negative prompt. Default "zeros". */
+  captionDropoutRule?: DropoutRule;
+
+  /**
+   * Weight of a loss that holds the latent channels at mean 0 and variance 1, 0 or above; 0.02 is usual. Default 0. Of an
+   * autoencoder alone.
+   */
+  latentMomentWeight?: number;
+  /** Standard deviation of noise added to latents before they are decoded, 0 or above. Default 0. Of an autoencoder alone. */
+  latentNoise?: number;
+  /** Trains the decoder alone, so that models of its latents stay valid. Default false. Of an autoencoder alone. */
+  decoderOnly?: boolean;
+
+  /** Images in a batch, a whole number above 0. Default 8. */
+  trainBatchSize?: number;
+  /** Batches whose gradients one update averages, a whole number above 0. Default 1. */
+  gradientAccumulationSteps?: number;
+  /** Updates of the whole run, a whole number above 0. Default 10,000. */
+  maxTrainSteps?: number;
+  /** Learning rate after the warm-up, 0 or above. Default 1e-5 (KOALA, section 4.1). */
+  learningRate?: number;
+  /** How the learning rate changes, as in Diffusers' `get_scheduler`. Default "constant". */
+  lrScheduler?: LrSchedule;
+  /** Updates over which the learning rate rises from 0, fewer than `maxTrainSteps`. Default 0. */
+  lrWarmupSteps?: number;
+  /** Cycles of "cosine_with_restarts", a whole number above 0. Default 1. */
+  lrNumCycles?: number;
+  /** AdamW's decay of the first moment, 0 or above and below 1. Default 0.9. */
+  adamBeta1?: number;
+  /** AdamW's decay of the second moment, 0 or above and below 1. Default 0.999. */
+  adamBeta2?: number;
+  /** AdamW's decoupled weight decay, 0 or above (Loshchilov and Hutter 2019). Default 0.01. */
+  adamWeightDecay?: number;
+  /** AdamW's epsilon, above 0. Default 1e-8. */
+  adamEpsilon?: number;
+  /** Norm at which the gradient is clipped, above 0; null does not clip. Default 1. */
+  maxGradNorm?: number | null;
+  /** Keeps and saves an exponential moving average of the weights; {} takes its defaults. Default null: none. */
+  ema?: EmaOptions | null;
+
+  /** Seed of everything random, a whole number of at least 0. Default 0. */
+  seed?: number;
+  /** Updates between checkpoints, a whole number above 0. Default 500. */
+  checkpointingSteps?: number;
+  /** How many checkpoints are kept; null keeps all. Default 2. */
+  checkpointsTotalLimit?: number | null;
+  /** Updates between validation images; 0 generates none. Default 0. */
+  validationSteps?: number;
+  /** Prompts of the validation images. Default none. */
+  validationPrompts?: readonly string[];
+  /** Recomputes activations in the backward pass: less memory, more time. Default false. */
+  gradientCheckpointing?: boolean;
+  /** Equal shares of a batch, each computed by a thread of its own on one core; divides `trainBatchSize`. Default 1. */
+  dataParallel?: number;
+  /** Threads of one operation; 0 takes one per core. Default 0. */
+  threads?: number;
+};
+
+/** Every setting of a run, as `run.json` keeps them. */
+export type TrainingOptions = Omit<Required<TrainingRequest>, "loss" | "ema"> & {
+  loss: LossWeights;
+  ema: Required<EmaOptions> | null;
+};
+
 const ema = z.strictObject({
   decay: part.default(0.9999),
   minDecay: part.default(0),
@@ -31,44 +132,32 @@ const ema = z.strictObject({
   useEmaWarmup: flag.default(false),
   invGamma: above.default(1),
   power: above.default(2 / 3),
-});
+} satisfies Record<keyof EmaOptions, z.ZodType>);
 
-/**
- * Steps count updates of the weights. Defaults: the paper's (section 4.1) where it has them, else Diffusers'.
- */
+/** Defaults: the paper's (section 4.1) where it has them, else Diffusers'. */
 const schema = z.strictObject({
-  /** Which of the teacher's layers the student begins as. */
   initialLayers: oneOf(layerRules).default("bottom"),
   feature: oneOf(featureSets).default("koala"),
   loss: z
     .strictObject({ task: number.default(1), out: number.default(1), feat: number.default(1) })
     .default({ task: 1, out: 1, feat: 1 }),
 
-  /** What the network predicts; null takes it from the teacher's scheduler. */
   predictionType: oneOf(targetTypes).nullable().default(null),
   rescaleBetasZeroSnr: flag.default(false),
-  /** Min-SNR weights of the task loss; null is without. 5 is the usual value. */
   snrGamma: above.nullable().default(null),
   snrRule: oneOf(snrRules).default("current"),
   noiseOffset: number.default(0),
-  /** How many times as often the noisier half of the timesteps is drawn as the other. */
   timestepBias: above.default(1),
 
   resolution: pixels.default(512),
-  /** Buckets of several aspect ratios in place of squares. */
   aspectRatioBuckets: flag.default(false),
   randomCrop: flag.default(false),
   randomFlip: flag.default(false),
-  /** Share of captions left out while training. */
   captionDropout: part.default(0),
-  /** What takes their place. SDXL's guidance uses zeros where there is no negative prompt. */
-  captionDropoutRule: oneOf(["zeros", "empty-string"]).default("zeros"),
+  captionDropoutRule: oneOf(dropoutRules).default("zeros"),
 
-  /** Of an autoencoder alone: how strongly its latent channels are drawn to mean 0 and variance 1. */
   latentMomentWeight: number.default(0),
-  /** Of an autoencoder alone: standard deviation of the normal numbers that its decoder finds added to latents. */
   latentNoise: number.default(0),
-  /** Of an autoencoder alone: train its decoder, so that models of its latents stay as they are. */
   decoderOnly: flag.default(false),
 
   trainBatchSize: count.default(8),
@@ -82,32 +171,20 @@ const schema = z.strictObject({
   adamBeta2: momentum.default(0.999),
   adamWeightDecay: number.default(1e-2),
   adamEpsilon: above.default(1e-8),
-  /** The largest norm of the gradient; null does not clip. */
   maxGradNorm: above.nullable().default(1),
-  /** A moving average of the weights; null is without, {} takes the defaults. */
   ema: ema.nullable().default(null),
 
   seed: z.int("must be a whole number").min(0, "must be a whole number of at least 0").default(0),
-  /** A checkpoint every so many steps. */
   checkpointingSteps: count.default(500),
-  /** How many checkpoints are kept; null keeps all. */
   checkpointsTotalLimit: count.nullable().default(2),
-  /** Images are generated every so many steps; 0 generates none. */
   validationSteps: countOrNone.default(0),
   validationPrompts: z.array(z.string("must be a text"), "must be a list of texts").default([]),
   gradientCheckpointing: flag.default(false),
-  /** Into how many shares a batch is cut, each computed by a thread of its own on one core. */
   dataParallel: count.default(1),
-  /** Threads of one operation; 0 takes one per core. */
   threads: countOrNone.default(0),
-});
+} satisfies Record<keyof TrainingRequest, z.ZodType>);
 
-/** Every setting of a run, as it is kept in its checkpoints. */
-export type TrainingOptions = z.output<typeof schema>;
-/** What a caller may leave out. */
-export type TrainingRequest = z.input<typeof schema>;
-
-/** Fills in defaults and checks; throws InvalidRequest naming the field. */
+/** Fills in defaults and checks; InvalidRequest names the field. */
 export function trainingOptions(request: unknown = {}): TrainingOptions {
   const parsed = schema.safeParse(request);
   if (!parsed.success) throw refusal(parsed.error.issues[0]!, request);
@@ -153,51 +230,18 @@ function refusal(issue: z.core.$ZodIssue, request: unknown): InvalidRequest {
   const field = issue.path.join(".");
   if (issue.code === "unrecognized_keys") {
     const [key] = issue.keys as [string];
-    const place = [...issue.path, key];
-    const near = closest(key, Object.keys(field === "" ? schema.shape : field === "ema" ? ema.shape : terms));
+    const name = [...issue.path, key];
+    const near = closest(key, namesIn(field));
     const hint = near ? ` Did you mean "${near}"?` : "";
-    return new InvalidRequest(place.join("."), at(place), `is not a setting of training.${hint}`);
+    return new InvalidRequest(name.join("."), at(name), `is not a setting of training.${hint}`);
   }
   const value = at(issue.path);
   const rule = issue.message.startsWith("must") ? issue.message : `must be an object (${issue.message})`;
   return new InvalidRequest(field || "options", value, `${rule}, got ${JSON.stringify(value) ?? "nothing"}.`);
 }
 
-const terms: LossWeights = { task: 1, out: 1, feat: 1 };
-
-/**
- * Parses `--loss task=1,out=0.5`: a term that is not named keeps 1, and 0 leaves it out. Throws
- * InvalidRequest.
- */
-export function parseLoss(text: string): LossWeights {
-  const refuse = (rule: string): never => {
-    throw new InvalidRequest("--loss", text, rule);
-  };
-  const given = new Map<string, number>();
-  for (const one of text.split(",")) {
-    const [, name, value] = /^\s*([^=]*?)\s*=\s*(.*?)\s*$/.exec(one) ?? [];
-    if (name === undefined || value === undefined) {
-      return refuse(`must be written as "task=1,out=1,feat=1", got "${text}".`);
-    }
-    if (!Object.hasOwn(terms, name)) {
-      const near = closest(name, Object.keys(terms));
-      refuse(`must name task, out or feat, got "${name}".${near ? ` Did you mean "${near}"?` : ""}`);
-    }
-    if (given.has(name)) refuse(`must name each term once, got "${name}" twice.`);
-    const factor = value === "" ? Number.NaN : Number(value);
-    if (!(factor >= 0 && factor < Infinity))
-      refuse(`${name} must be a number of at least 0, got "${value}".`);
-    given.set(name, factor);
-  }
-  return { ...terms, ...Object.fromEntries(given) };
-}
-
-/** Parses `--feature sa-top` or `sa_top`. Throws InvalidRequest. */
-export function parseFeature(text: string): FeatureSet {
-  const name = text.trim().replaceAll("-", "_");
-  const found = featureSets.find((set) => set === name);
-  if (found) return found;
-  const near = closest(name, featureSets);
-  const rule = `must be one of ${listed([...featureSets], 20)}, got "${text}".`;
-  throw new InvalidRequest("--feature", text, near ? `${rule} Did you mean "${near}"?` : rule);
+/** The settings of a run, or those inside the setting `field`. */
+function namesIn(field: string): string[] {
+  if (field === "") return Object.keys(schema.shape);
+  return field === "ema" ? Object.keys(ema.shape) : ["task", "out", "feat"];
 }

@@ -1,11 +1,27 @@
-/** @file The student's config: an edit of the teacher's, or a file checked against it. Knows no weights. */
+/** @file The student's U-Net config: an edit of the teacher's, or a config that is checked against the teacher's. */
 
-import { ModelError } from "../errors.js";
+import { closest } from "../closest.js";
+import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 
 export const studentNames = ["koala-700m", "koala-1b"] as const;
 export type StudentName = (typeof studentNames)[number];
+
+/** A student: one of KOALA's, cut from the teacher; the path of a U-Net's config.json; or such a config. */
+export type Student = StudentName | (string & {}) | JsonObject;
+
+/** The name of a student, or the config in its file; InvalidRequest for another name. */
+export async function readStudent(student: Student): Promise<StudentName | JsonObject> {
+  if (typeof student !== "string") return student;
+  if (student.endsWith(".json")) return readJson(student);
+  const known = studentNames.find((name) => name === student);
+  if (known) return known;
+  const near = closest(student, studentNames);
+  const rule = `must be ${listed(studentNames)} or the path of a config.json, got "${student}".`;
+  throw new InvalidRequest("student", student, near ? `${rule} Did you mean "${near}"?` : rule);
+}
 
 type Files = { teacherFile?: string; studentFile?: string };
 

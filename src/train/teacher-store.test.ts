@@ -53,7 +53,7 @@ describe("Results are refused", () => {
   it("that lack a feature, by its name", async () => {
     const reading = store.read(0, given, ["teacher_out", "teacher_feature/b"]);
     await expect(reading).rejects.toThrow(
-      /got nothing for "teacher_feature\/b"\. Let the teacher run with the same --feature\./,
+      /got nothing for "teacher_feature\/b"\. Let the teacher run with the same `feature`\./,
     );
   });
 

@@ -55,7 +55,7 @@ export class TeacherStore {
     const missing = names.filter((name) => !file.tensors.has(name));
     if (missing.length > 0) {
       const rule = `must hold what the losses compare with, got nothing for ${listed(missing, 2)}.`;
-      throw new ModelError(file.path, `${rule} Let the teacher run with the same --feature.`, { missing });
+      throw new ModelError(file.path, `${rule} Let the teacher run with the same \`feature\`.`, { missing });
     }
     const results: Record<string, Values> = {};
     for (const name of names)
@@ -70,7 +70,7 @@ export class TeacherStore {
 
 function checkOrigin(file: SafetensorsFile, inputs: Readonly<Record<string, Values>>): void {
   if (file.metadata.inputs === digest(inputs)) return;
-  const remedy = "Use the same data, seed, batch size and options, or another --teacher-cache.";
+  const remedy = "Use the same data, seed, batch size and options, or another teacherCache.";
   throw new ModelError(file.path, `was computed from another batch. ${remedy}`);
 }
 

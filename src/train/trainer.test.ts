@@ -1,4 +1,4 @@
-/** @file The training loop on a job of one matrix, whose gradient depends on the weights and on the batch. */
+/** @file The training loop on a task of two tensors, whose gradient depends on the weights and on the batch. */
 
 import {
   cpSync,
@@ -19,16 +19,17 @@ import { readMetrics } from "../monitor/metrics.js";
 import { readRun } from "../monitor/run.js";
 import { checkpointSteps } from "./checkpoint.js";
 import { seeded } from "./data/seeded.js";
+import type { TrainingEvent, TrainingResult } from "./events.js";
 import { type TrainingRequest, trainingOptions } from "./options.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
-import { type Finished, type RunOptions, type TrainingTask, train } from "./trainer.js";
+import { type RunOptions, type TrainingTask, train } from "./trainer.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-trainer-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const folder = (name: string) => path.join(scratch, name);
 
-/** Three batches to an epoch; `calls` lists the batches that were asked for. */
-function job(change: Partial<TrainingTask> = {}): TrainingTask & { calls: number[]; saved: number[][] } {
+/** Three batches to an epoch; `calls` lists the numbers of the batches. */
+function task(change: Partial<TrainingTask> = {}): TrainingTask & { calls: number[]; saved: number[][] } {
   const layout = new ParameterBuffer([
     ["a", [3, 4]],
     ["b", [5]],
@@ -53,6 +54,7 @@ function job(change: Partial<TrainingTask> = {}): TrainingTask & { calls: number
       return { terms: { total: loss, task: loss }, images: 2, next };
     },
     save: async (weights) => void saved.push([...weights]),
+    release: async () => {},
     ...change,
   };
 }
@@ -72,8 +74,8 @@ const run = (
   to: string,
   request: TrainingRequest,
   change: Partial<RunOptions> = {},
-  of = job(),
-): Promise<Finished> =>
+  of = task(),
+): Promise<TrainingResult> =>
   train(of, { folder: folder(to), options: trainingOptions(request), resume: false, ...change });
 
 const state = (of: string, step: number) =>
@@ -90,8 +92,9 @@ describe("a run that goes on", () => {
     for (let stop = 1; stop < 9; stop++) {
       const name = `stopped-${stop}`;
       const controller = new AbortController();
-      const onStep = ({ step }: { step: number }) => void (step === stop && controller.abort());
-      const first = await run(name, everything, { signal: controller.signal, onStep });
+      const onEvent = (event: TrainingEvent) =>
+        void (event.type === "step" && event.metrics.step === stop && controller.abort());
+      const first = await run(name, everything, { signal: controller.signal, onEvent });
       expect(first).toEqual({ step: stop, stopped: true });
       expect(await run(name, everything, { resume: true })).toEqual({ step: 9, stopped: false });
       expect(state(name, 9), `stopped at ${stop}`).toEqual(state("whole", 9));
@@ -102,7 +105,7 @@ describe("a run that goes on", () => {
 
   it("drops a half accumulated update when it is stopped, and repeats its batches", async () => {
     const controller = new AbortController();
-    const stopped = job();
+    const stopped = task();
     const { gradient } = stopped;
     const interrupted: TrainingTask = {
       ...stopped,
@@ -114,7 +117,7 @@ describe("a run that goes on", () => {
     const first = await run("half", everything, { signal: controller.signal }, interrupted as typeof stopped);
     expect(first).toEqual({ step: 3, stopped: true });
     expect(stopped.calls).toEqual([0, 1, 2, 3, 4, 5, 6]);
-    const again = job();
+    const again = task();
     await run("half", everything, { resume: true }, again);
     expect(again.calls).toEqual([6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17]);
     expect(state("half", 9)).toEqual(state("whole", 9));
@@ -128,7 +131,7 @@ describe("a run that goes on", () => {
   });
 
   it("repeats what came after the last checkpoint if it was killed, and its metrics tell one history", async () => {
-    const dying = job();
+    const dying = task();
     const { gradient } = dying;
     const killed: TrainingTask = {
       ...dying,
@@ -137,10 +140,10 @@ describe("a run that goes on", () => {
     };
     await expect(run("killed", everything, {}, killed as typeof dying)).rejects.toThrow("killed");
     expect(await checkpointSteps(folder("killed"))).toEqual([4]);
-    const again = job();
-    const said: string[] = [];
-    await run("killed", everything, { resume: true, say: (line) => said.push(line) }, again);
-    expect(said).toEqual(["going on from step 4"]);
+    const again = task();
+    const events: TrainingEvent[] = [];
+    await run("killed", everything, { resume: true, onEvent: (event) => events.push(event) }, again);
+    expect(events[0]).toEqual({ type: "begin", step: 4, resumed: true });
     expect(again.calls[0]).toBe(8);
     expect(state("killed", 9)).toEqual(state("whole", 9));
     expect((await readMetrics(folder("killed"))).map(({ step }) => step)).toEqual([
@@ -150,11 +153,11 @@ describe("a run that goes on", () => {
 
   it("writes the model again if it was killed between the last checkpoint and the model", async () => {
     const failing = { save: () => Promise.reject(new Error("killed")) };
-    await expect(run("unsaved", { ...everything, checkpointingSteps: 9 }, {}, job(failing))).rejects.toThrow(
+    await expect(run("unsaved", { ...everything, checkpointingSteps: 9 }, {}, task(failing))).rejects.toThrow(
       "killed",
     );
     expect(await checkpointSteps(folder("unsaved"))).toEqual([9]);
-    const again = job();
+    const again = task();
     await run("unsaved", { ...everything, checkpointingSteps: 9 }, { resume: true }, again);
     expect(again.calls).toEqual([]);
     expect(again.saved.length).toBe(1);
@@ -162,7 +165,7 @@ describe("a run that goes on", () => {
   });
 
   it("saves the moving average, not the weights, where there is one", async () => {
-    const [with_, without] = [job(), job()];
+    const [with_, without] = [task(), task()];
     await run("average", { ...everything, checkpointingSteps: 9 }, {}, with_);
     await run("no-average", { ...everything, checkpointingSteps: 9, ema: null }, {}, without);
     expect(with_.saved.length).toBe(1);
@@ -193,7 +196,7 @@ describe("a run that goes on", () => {
   });
 
   it("is refused with another model, by its role", async () => {
-    const other = job({ description: { command: "train", model: "vector", data: "none" } });
+    const other = task({ description: { command: "train", model: "vector", data: "none" } });
     const going = run("whole", everything, { resume: true }, other);
     await expect(going).rejects.toThrow(/^model: must stay "matrix" when a run goes on, got "vector"\. /);
   });
@@ -214,14 +217,14 @@ describe("a run that goes on", () => {
 describe("a new run", () => {
   it("is refused in a folder with a run in it", async () => {
     await expect(run("whole", everything)).rejects.toThrow(
-      /^output: must be a new folder, got one with a run in it\. Add --resume to go on, or choose another\.$/,
+      /^output: must be a new folder, got one with a run in it\. Add `resume` to go on, or choose another\.$/,
     );
   });
 
-  it("asked to resume where nothing is says that it begins anew", async () => {
-    const said: string[] = [];
-    await run("fresh", everything, { resume: true, say: (line) => said.push(line) });
-    expect(said).toEqual(["no checkpoint yet: beginning anew"]);
+  it("that is to be resumed where no checkpoint is begins anew", async () => {
+    const events: TrainingEvent[] = [];
+    await run("fresh", everything, { resume: true, onEvent: (event) => events.push(event) });
+    expect(events[0]).toEqual({ type: "begin", step: 0, resumed: false });
     expect(state("fresh", 9)).toEqual(state("whole", 9));
   });
 
@@ -240,7 +243,7 @@ describe("a new run", () => {
 
   it("generates after every so many steps, and saves the model before", async () => {
     const events: string[] = [];
-    const generating = job({
+    const generating = task({
       save: async () => void events.push("save"),
       generateSamples: async (step) => void events.push(`generate ${step}`),
     });
@@ -265,7 +268,7 @@ describe("a new run", () => {
 
 describe("a run that diverges", () => {
   const from = (batch: number, value: number): Partial<TrainingTask> => {
-    const { gradient } = job();
+    const { gradient } = task();
     return {
       gradient: async (at, weights, into) => {
         const computed = await gradient(at, weights, into);
@@ -287,7 +290,7 @@ describe("a run that diverges", () => {
       const message = new RegExp(
         `^total: must be finite, got ${x} at step 6\\. .*the last checkpoint is whole\\.$`,
       );
-      await expect(run(name, plain, {}, job(from(5, x)))).rejects.toThrow(message);
+      await expect(run(name, plain, {}, task(from(5, x)))).rejects.toThrow(message);
       expect(await checkpointSteps(folder(name))).toEqual([5]);
       await run(name, plain, { resume: true });
       await run("straight", { ...plain, checkpointsTotalLimit: null }, { resume: true });
@@ -299,8 +302,8 @@ describe("a run that diverges", () => {
   );
 
   it("to a gradient that is not finite is stopped before it is saved", async () => {
-    const { gradient } = job();
-    const broken = job({
+    const { gradient } = task();
+    const broken = task({
       gradient: async (at, weights, into) => {
         const computed = await gradient(at, weights, into);
         if (at.batch === 3) into[7] = Number.NaN;
@@ -337,7 +340,7 @@ it("What a killed run left half written is not taken for a checkpoint, and goes"
 
 describe("a disk", () => {
   it("without room for one checkpoint and the model is refused before anything is computed", async () => {
-    const large = job({ layout: new ParameterBuffer([["a", [2 ** 25, 2 ** 25]]]) });
+    const large = task({ layout: new ParameterBuffer([["a", [2 ** 25, 2 ** 25]]]) });
     const rule =
       /^output: must have 18014398\.51 GB of free disk for a checkpoint and the model, got [\d.]+ GB/;
     await expect(run("new/large", { maxTrainSteps: 1 }, {}, large)).rejects.toThrow(rule);
@@ -347,11 +350,11 @@ describe("a disk", () => {
 
   it("that takes no more of the model is told with the checkpoint that is whole", async () => {
     writeFileSync(folder("in-the-way"), "");
-    const full = job({ save: () => writeWhole(folder("in-the-way/unet.json"), "{}") });
+    const full = task({ save: () => writeWhole(folder("in-the-way/unet.json"), "{}") });
     const failed = run("no-model", { maxTrainSteps: 3, checkpointingSteps: 2 }, {}, full);
     await expect(failed).rejects.toThrow(FileError);
     await expect(failed).rejects.toThrow(
-      `with --resume the same command goes on from ${folder("no-model/checkpoints/step-000002")}, which is whole.`,
+      `with \`resume\` it goes on from ${folder("no-model/checkpoints/step-000002")}, which is whole.`,
     );
     await run("no-model", { maxTrainSteps: 3, checkpointingSteps: 2 }, { resume: true });
     await run("model-too", { maxTrainSteps: 3, checkpointingSteps: 2 });
@@ -359,10 +362,11 @@ describe("a disk", () => {
   });
 
   it("that takes nothing of the first checkpoint is told so", async () => {
-    const blocked = job();
-    const onStep = () => writeFileSync(folder("no-checkpoint/checkpoints"), "a file in its place");
-    await expect(run("no-checkpoint", { maxTrainSteps: 1 }, { onStep }, blocked)).rejects.toThrow(
-      /step-000001: must be writable, got ENOTDIR .* before its first checkpoint; with --resume the same command/,
+    const blocked = task();
+    const onEvent = ({ type }: TrainingEvent) =>
+      void (type === "step" && writeFileSync(folder("no-checkpoint/checkpoints"), "a file in its place"));
+    await expect(run("no-checkpoint", { maxTrainSteps: 1 }, { onEvent }, blocked)).rejects.toThrow(
+      /step-000001: must be writable, got ENOTDIR .* before its first checkpoint; with `resume` it begins again/,
     );
   });
 });

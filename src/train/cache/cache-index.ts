@@ -65,7 +65,11 @@ export async function readCacheIndex(folder: string): Promise<CacheIndex> {
   const file = path.join(folder, fileName);
   if ((await kindOf(file)) === undefined) {
     const rule = `must be a finished cache, got "${folder}" without ${fileName}.`;
-    throw new InvalidRequest("cache", folder, `${rule} Run the same command again: it goes on where it was.`);
+    throw new InvalidRequest(
+      "cacheFolder",
+      folder,
+      `${rule} Run the same command again: it goes on where it was.`,
+    );
   }
   const lines = (await readText(file)).split("\n");
   const parse = <T>(schema: z.ZodType<T>, number: number): T => {

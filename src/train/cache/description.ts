@@ -30,7 +30,11 @@ const fileName = "cache.json";
 export async function readDescription(folder: string): Promise<CacheDescription> {
   const file = path.join(folder, fileName);
   if ((await kindOf(file)) === undefined) {
-    throw new InvalidRequest("cache", folder, `must be a cache folder, got "${folder}" without ${fileName}.`);
+    throw new InvalidRequest(
+      "cacheFolder",
+      folder,
+      `must be a cache folder, got "${folder}" without ${fileName}.`,
+    );
   }
   return parseConfig(schema, await readJson(file), file);
 }
@@ -41,7 +45,7 @@ export async function readDescription(folder: string): Promise<CacheDescription>
  */
 export async function claimFolder(folder: string, now: CacheDescription): Promise<void> {
   if ((await kindOf(folder)) === "file") {
-    throw new InvalidRequest("cache", folder, `must be a folder, got the file "${folder}".`);
+    throw new InvalidRequest("cacheFolder", folder, `must be a folder, got the file "${folder}".`);
   }
   await makeFolder(folder);
   const names = await readdir(folder);
@@ -52,8 +56,8 @@ export async function claimFolder(folder: string, now: CacheDescription): Promis
   if (found.length > 0 || JSON.stringify(form) !== JSON.stringify(formNow)) {
     const rule = "must have been made from the same models, data and settings";
     const got = `got "${folder}", made with ${found.join(", ") || "another autoencoder"}`;
-    const remedy = "Choose another --cache folder, or delete this one.";
-    throw new InvalidRequest("cache", folder, `${rule}, ${got}. ${remedy}`);
+    const remedy = "Choose another cacheFolder, or delete this one.";
+    throw new InvalidRequest("cacheFolder", folder, `${rule}, ${got}. ${remedy}`);
   }
   await clear(folder, names);
 }
@@ -62,7 +66,7 @@ async function describeNew(folder: string, names: readonly string[], now: CacheD
   const foreign = names.filter((name) => !halfWritten.test(name));
   if (foreign.length > 0) {
     const rule = `must be a cache or an empty folder, got "${folder}" with ${listed(foreign)}.`;
-    throw new InvalidRequest("cache", folder, `${rule} Choose another --cache folder.`);
+    throw new InvalidRequest("cacheFolder", folder, `${rule} Choose another cacheFolder.`);
   }
   await clear(folder, names);
   const text = `${JSON.stringify(now, undefined, 2)}\n`;

@@ -1,4 +1,4 @@
-/** @file Caption dropout: which captions are dropped, and what takes their place. Knows no encoder. */
+/** @file Caption dropout: which captions are dropped, and what replaces their embeddings. Independent of the encoders. */
 
 import { ShapeError } from "../../errors.js";
 
@@ -7,7 +7,8 @@ import { ShapeError } from "../../errors.js";
  * "zeros": Stability's code (`ucg_rate`) puts zeros, with one draw for each of the two embeddings; zeros are
  * also what SDXL's guidance uses when there is no negative prompt.
  */
-export type DropoutRule = "empty-string" | "zeros";
+export const dropoutRules = ["zeros", "empty-string"] as const;
+export type DropoutRule = (typeof dropoutRules)[number];
 
 export type Dropped = { readonly text: boolean; readonly pooled: boolean };
 

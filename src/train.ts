@@ -1,0 +1,40 @@
+/** @file `koala-diffusion/train`: distillation, fine-tuning and training, as functions. */
+
+export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
+export type { JsonObject } from "./files/json.js";
+export type { StepMetrics } from "./monitor/metrics.js";
+export { type DropoutRule, dropoutRules } from "./train/data/captions.js";
+export type { SkippedExample } from "./train/data/example.js";
+export {
+  type DistillOptions,
+  distill,
+  type PrecomputeTeacherOptions,
+  precomputeTeacher,
+} from "./train/distill.js";
+export type { EmaOptions } from "./train/ema.js";
+export type { TrainingEvent, TrainingResult } from "./train/events.js";
+export { type FeatureSet, featureSets } from "./train/features.js";
+export { type FinetuneOptions, finetune } from "./train/finetune.js";
+export { type LayerRule, layerRules } from "./train/layer-mapping.js";
+export type { LossWeights } from "./train/loss.js";
+export { type LrSchedule, lrSchedules } from "./train/lr-schedule.js";
+export { type SnrRule, snrRules, type TargetType, targetTypes } from "./train/noise.js";
+export type { TrainingRequest } from "./train/options.js";
+export {
+  type DistillationPlan,
+  type DistillationPlanRequest,
+  distillationPlan,
+  type PlanBytes,
+  type PlanRow,
+  type ProgramCost,
+  type Way,
+} from "./train/plan.js";
+export type {
+  AutoencoderSetting,
+  CachedRunOptions,
+  DiffusionSetting,
+  DistillationSetting,
+  TrainingRunOptions,
+} from "./train/run-options.js";
+export { type Student, type StudentName, studentNames } from "./train/student.js";
+export { type TrainAutoencoderOptions, trainAutoencoder } from "./train/train-autoencoder.js";

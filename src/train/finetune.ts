@@ -1,0 +1,103 @@
+/** @file Training of a U-Net by the task loss, new or fine-tuned, from folders to a model folder. */
+
+import path from "node:path";
+import { blockingEngine } from "../engine/ort/blocking-engine.js";
+import { readJson } from "../files/file-system.js";
+import type { JsonObject } from "../files/json.js";
+import { unetConfig } from "../models/unet-config.js";
+import { loadComponents } from "../pipeline/components.js";
+import type { TrainingResult } from "./events.js";
+import { checkExport, exportModel } from "./export.js";
+import { componentWeights, finetuningTask, textEncoderName } from "./finetuning-task.js";
+import { schedulerFields } from "./noise.js";
+import type { TrainingRequest } from "./options.js";
+import {
+  type AutoencoderSetting,
+  autoencoderSettings,
+  type CachedRunOptions,
+  checkFolders,
+  type DistillationSetting,
+  distillationSettings,
+  openRunCache,
+  resolveRun,
+  runNoise,
+} from "./run-options.js";
+import { generateSamples } from "./samples.js";
+import { train } from "./trainer.js";
+
+export type FinetuneOptions = CachedRunOptions &
+  Omit<TrainingRequest, AutoencoderSetting | DistillationSetting> & {
+    /** Model folder to begin with, in Diffusers' layout. What is not trained becomes part of the result. */
+    model: string;
+    /** A U-Net of another shape in place of the model's, with random weights: its config.json, or the config. */
+    unet?: string | JsonObject;
+    /** Trains the text encoders too. Default false: their embeddings are computed once. */
+    textEncoders?: boolean;
+    /** Begins what is trained with random weights. Default false. */
+    fromScratch?: boolean;
+  };
+
+/** Settings of distillation that make it training by the task loss alone. */
+const taskLossAlone: TrainingRequest = { feature: "none", loss: { task: 1, out: 0, feat: 0 } };
+
+/**
+ * Trains a U-Net by the error of its prediction (Ho et al. 2020), with or without its text encoders. `output` becomes a
+ * complete model folder; it is saved at every checkpoint, at the end and when the signal fires. InvalidRequest by the
+ * option's name, ModelError and FileError by the file's; Cancelled when the signal fires before training begins.
+ */
+export async function finetune({
+  model,
+  unet,
+  textEncoders: trainEncoders = false,
+  fromScratch = false,
+  ...rest
+}: FinetuneOptions): Promise<TrainingResult> {
+  const run = resolveRun(rest, [...autoencoderSettings, ...distillationSettings], taskLossAlone);
+  const { options, output, resume, signal, onEvent } = run;
+  await checkFolders(output, run.cacheFolder);
+  const engine = blockingEngine({ threads: options.threads });
+  const { json, file } = await readUnet(model, unet);
+  const components = await loadComponents(model, { engine });
+  const trained = trainEncoders ? components.textEncoders : [];
+  const names = trained.map((_, i) => textEncoderName(i));
+  const exported = { teacher: model, unetConfig: json, scheduler: schedulerFields(options), output };
+  await checkExport(exported, new Set(names));
+  const cache = await openRunCache(run, components);
+
+  const initial = <T>(weights: T) => (fromScratch ? undefined : weights);
+  const task = finetuningTask({
+    engine,
+    options,
+    unet: {
+      config: unetConfig(json, file),
+      weights: unet === undefined ? initial(components.unet.part.weights) : undefined,
+    },
+    encoders: trained.map((encoder) => ({ ...encoder, weights: initial(encoder.part.weights) })),
+    schedule: runNoise(components, options),
+    cache,
+    description: {
+      command: "train",
+      model: path.basename(model),
+      data: path.basename(run.data),
+      textEncoders: trainEncoders,
+    },
+    save: (weights) =>
+      exportModel({
+        ...exported,
+        weights: componentWeights(task.layout, weights, "unet"),
+        textEncoders: new Map(names.map((name) => [name, componentWeights(task.layout, weights, name)])),
+      }),
+    generateSamples: (step) => generateSamples(output, step, options.validationPrompts, engine),
+  });
+  return train(task, { folder: output, options, resume, signal, onEvent });
+}
+
+/** The config of the U-Net to be trained, and its name in errors. */
+async function readUnet(
+  model: string,
+  unet: string | JsonObject | undefined,
+): Promise<{ json: JsonObject; file: string }> {
+  if (typeof unet === "object") return { json: unet, file: "unet" };
+  const json = await readJson(unet ?? path.join(model, "unet", "config.json"));
+  return { json, file: unet ?? "unet/config.json" };
+}
