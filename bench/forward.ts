@@ -45,8 +45,8 @@ const packed = await engine.load(
 const square = floats(new Float32Array(n * n).fill(0.5), n, n);
 
 const { unet } = await loadComponents(folder, { engine });
-const load = await seconds(() => unet.part.session("unet", unet.trace));
-const session = await unet.part.session("unet", unet.trace);
+const load = await seconds(() => unet.component.session("unet", unet.trace));
+const session = await unet.component.session("unet", unet.trace);
 
 const side = Number(values.pixels) / 8;
 const { added, inChannels } = unet.config;

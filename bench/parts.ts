@@ -45,20 +45,20 @@ function job({ unet, vae, textEncoders }: Components, name: string, side: number
       encoder_hidden_states: wave(rows, 77, textWidth(unet.config)),
       ...(added && { text_embeds: wave(rows, added.input - 6 * added.sinusoid), time_ids: wave(rows, 6) }),
     };
-    return { load: () => unet.part.session("unet", unet.trace), inputs };
+    return { load: () => unet.component.session("unet", unet.trace), inputs };
   }
   if (name === "vae") {
-    const load = () => vae.part.session("decode", decoderTrace(vae));
+    const load = () => vae.component.session("decode", decoderTrace(vae));
     return { load, inputs: { latents: wave(1, vae.latentChannels, side, side) } };
   }
   if (name === "vae encoder") {
-    const load = () => vae.part.session("encode", encoderTrace(vae));
+    const load = () => vae.component.session("encode", encoderTrace(vae));
     return { load, inputs: { image: wave(1, 3, vae.factor * side, vae.factor * side) } };
   }
-  const found = textEncoders.find(({ part }) => part.name === name);
+  const found = textEncoders.find(({ component }) => component.name === name);
   if (!found) throw new Error(`${name} is no part of this folder`);
-  const { part, config } = found;
-  const load = () => part.session("text", (p) => states(p, config, { rule: "penultimate" }));
+  const { component, config } = found;
+  const load = () => component.session("text", (p) => states(p, config, { rule: "penultimate" }));
   const ids = Array.from({ length: rows * config.maxTokens }, (_, i) => i);
   return { load, inputs: { ids: longs(ids, rows, config.maxTokens) } };
 }
@@ -67,8 +67,8 @@ async function measure(folder: string, name: string, pixels: number, rows: numbe
   const engine = workerEngine();
   const components = await loadComponents(folder, { engine });
   const size = { width: pixels, height: pixels, batch: 1, passes: rows, encodes: true };
-  const { parts } = estimateMemory(components, size);
-  const predicted = runtimeBytes + parts.find((p) => p.name === name)!.peak;
+  const { components: estimated } = estimateMemory(components, size);
+  const predicted = runtimeBytes + estimated.find((p) => p.name === name)!.peak;
   const { load, inputs } = job(components, name, pixels / components.vae.factor, rows);
   const started = performance.now();
   const session = await load();

@@ -136,8 +136,10 @@ async function heldOutErrors(work: string, model: string) {
   const schedule = trainingNoise(models[0]!.scheduler.config as never);
   const options = trainingOptions({ trainBatchSize: batchSize, resolution: 128, seed: 1_000_000 });
   const passes = await Promise.all(
-    models.map(({ unet: { part, config } }) =>
-      engine.load(componentProgram("unet", part.file, part.weights, teacherTrace(config, []), engine)),
+    models.map(({ unet: { component, config } }) =>
+      engine.load(
+        componentProgram("unet", component.file, component.weights, teacherTrace(config, []), engine),
+      ),
     ),
   );
   const images = [...cache.keysByBucket.values()].flat().length;

@@ -72,7 +72,7 @@ async function addEmbeddingInput(
   const trace: typeof unet.trace = (p) => ({
     seen: inputOf(unet.trace(p).out!, "add_embedding.linear_1.weight"),
   });
-  const { seen } = await runOnce(unet.part, trace, { text_embeds: text, time_ids: ids }, engine);
+  const { seen } = await runOnce(unet.component, trace, { text_embeds: text, time_ids: ids }, engine);
   return [["add_embedding_input", seen!]];
 }
 

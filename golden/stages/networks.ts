@@ -38,7 +38,7 @@ export async function openNetworks(name: string, context: Context): Promise<Stag
 }
 
 function ofPipeline({ unet, textEncoders, vae }: Components): StageNetworks {
-  return { unet, textEncoders, vae: { ...vae, encoder: vae.part, decoder: vae.part } };
+  return { unet, textEncoders, vae: { ...vae, encoder: vae.component, decoder: vae.component } };
 }
 
 async function bareVae(folder: string): Promise<StageVae> {
@@ -110,9 +110,9 @@ async function foldersOfRuns(file: string, { folder }: Context): Promise<string[
   return found;
 }
 
-function doesFit({ part, trace }: Denoiser, engine: Engine): boolean {
+function doesFit({ component, trace }: Denoiser, engine: Engine): boolean {
   try {
-    componentProgram(part.name, part.file, part.weights, trace, engine);
+    componentProgram(component.name, component.file, component.weights, trace, engine);
     return true;
   } catch {
     return false;

@@ -16,7 +16,7 @@ export async function textStage(
   file: GoldenFile,
   engine: Engine,
 ): Promise<Computed> {
-  const encoder = parts.textEncoders.find(({ part }) => part.name === name);
+  const encoder = parts.textEncoders.find(({ component }) => component.name === name);
   if (!encoder) throw new Error(`inputs absent: the pipeline has no ${name}`);
   const { data, shape } = await file.input(`${name}.input_ids`);
   const ids: Values = { data: BigInt64Array.from(Array.from(data as ArrayLike<bigint>), BigInt), shape };
@@ -33,7 +33,7 @@ export async function textStage(
       ...(textEmbeds && { text_embeds: textEmbeds }),
     };
   };
-  const results = await runOnce(encoder.part, trace, { ids }, engine);
+  const results = await runOnce(encoder.component, trace, { ids }, engine);
   const penultimate = results[`hidden_states.${encoder.config.layers - 1}`]!;
   return new Map([...Object.entries(results), ["penultimate", penultimate]]);
 }
@@ -60,7 +60,7 @@ export async function unetStage(
   }
   const order: string[] = [];
   const results = await runOnce(
-    unet.part,
+    unet.component,
     (p) => {
       const { params, seen } = recordTensors(p);
       const { out } = unet.trace(params);

@@ -6,7 +6,7 @@ import type { SavedRequest } from "../pipeline/metadata/read.js";
 import type { ImageMetadata, ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline, type LoadOptions } from "../pipeline/pipeline.js";
 import { fileHash } from "../weights/fingerprint.js";
-import { placesOf, remember } from "./known-models.js";
+import { pathsOf, remember } from "./known-models.js";
 
 /** The options that name models and files. */
 export type Sources = {
@@ -25,12 +25,12 @@ type Say = (line: string) => void;
 export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): Promise<Sources> {
   const { model, image, mask } = saved;
   const found = async (option: string, name: string | undefined, hash: string) => {
-    for (const place of await placesOf(hash)) if ((await hashIn(place)) === hash) return place;
+    for (const place of await pathsOf(hash)) if ((await hashIn(place)) === hash) return place;
     throw unknown(option, name ?? "pixels that a program had", hash);
   };
   /** Of unet and vae the fingerprint is compared when they are loaded. */
   const place = async (option: string, part: { name: string; fingerprint: string }) => {
-    const [latest] = await placesOf(part.fingerprint);
+    const [latest] = await pathsOf(part.fingerprint);
     if (latest === undefined) throw unknown(option, part.name, part.fingerprint);
     return latest;
   };
@@ -64,7 +64,7 @@ export async function openSeen(
   { replaced, ...load }: LoadOptions & { replaced: boolean },
 ): Promise<{ pipeline: DiffusionPipeline; folder: string }> {
   const { model } = saved;
-  for (const folder of model?.fingerprint ? await placesOf(model.fingerprint) : []) {
+  for (const folder of model?.fingerprint ? await pathsOf(model.fingerprint) : []) {
     const pipeline = await opened(folder, load, replaced);
     if (!pipeline) continue;
     if (replaced || differences(saved, await pipeline.model()).length === 0) return { pipeline, folder };

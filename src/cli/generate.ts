@@ -20,7 +20,7 @@ import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
 import { differences, openSeen, rememberSources, sourcesOf } from "./from-image.js";
 import { loraOption, lorasUsed } from "./lora.js";
-import { partsShown, resolveShown } from "./models.js";
+import { downloadComponents, downloadModel } from "./models.js";
 import { numberOption } from "./numbers.js";
 import { openOutput } from "./output-files.js";
 import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
@@ -122,7 +122,10 @@ async function generate(words: string[], given: Options): Promise<void> {
   const prompts = await gatherPrompts(words, given.prompts, saved?.request.prompt);
   const output = await openOutput(given, prompts.length * given.count);
   const asked: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
-  const options: Options = { ...asked, ...(await partsShown(asked, { quiet: given.quiet === true })) };
+  const options: Options = {
+    ...asked,
+    ...(await downloadComponents(asked, { quiet: given.quiet === true })),
+  };
   const { pipeline, folder } = await opened(options, given, saved, say);
   const { signal, done } = stopOnInterrupt(say);
   const progress = new ProgressBar({ quiet: options.quiet === true });
@@ -160,7 +163,7 @@ async function generate(words: string[], given: Options): Promise<void> {
           options.json ? JSON.stringify({ ...record, warnings, seconds: seconds / images.length }) : file,
         );
       }
-      const { record } = images[0]!;
+      const { metadata: record } = images[0]!;
       const failed = record && options.metadata ? await rememberSources(record, folder, options) : undefined;
       if (failed)
         say(dim(`--from will ask for --model: where models are cannot be noted: ${failed.message}`));
@@ -196,7 +199,7 @@ async function opened(options: Options, given: Options, saved: SavedRequest | un
   if (options.model === undefined) {
     if (saved) return openSeen(saved, { ...load, replaced: Boolean(given.unet ?? given.vae ?? given.lora) });
   }
-  const folder = await resolveShown(modelOrBundled(options.model), hubOptions(options));
+  const folder = await downloadModel(modelOrBundled(options.model), hubOptions(options));
   const pipeline = await DiffusionPipeline.fromPretrained(folder, load);
   const other = saved ? differences(saved, await pipeline.model()) : [];
   if (other.length > 0) say(`not what the image was generated with: ${other.join(", ")}`);

@@ -15,7 +15,7 @@ import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
 import { generateCells, placed, saveSheet } from "./grid-cells.js";
 import { seedBefore, sheetName, writeManifest } from "./grid-folder.js";
-import { resolveShown } from "./models.js";
+import { downloadModel } from "./models.js";
 import { numberOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
 
@@ -82,7 +82,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const { output, quiet = false, y } = options;
   const say = (line: string) => void (quiet || process.stderr.write(`${dim(line)}\n`));
   const axes: Axes = { x: parseAxis("x", options.x), ...(y !== undefined && { y: parseAxis("y", y) }) };
-  const folder = await resolveShown(modelOrBundled(options.model), { quiet });
+  const folder = await downloadModel(modelOrBundled(options.model), { quiet });
   const models = await openModelRegistry([folder]);
   const model = await recordOf(folder);
   const before = await seedBefore(output, prompt, model);

@@ -62,13 +62,13 @@ export async function inspect(
     ...options,
   });
   const findings = [
-    ...textEncoders.map(({ part, config }) =>
-      check(part.name, part.file, part.weights, (p) =>
+    ...textEncoders.map(({ component, config }) =>
+      check(component.name, component.file, component.weights, (p) =>
         clipText(p, config, input("ids", [1, config.maxTokens], "int64")),
       ),
     ),
-    check("unet", unet.part.file, unet.part.weights, unet.trace),
-    check("vae", vae.part.file, vae.part.weights, (p) => [
+    check("unet", unet.component.file, unet.component.weights, unet.trace),
+    check("vae", vae.component.file, vae.component.weights, (p) => [
       vae.encode(p, input("image", [1, 3, 64, 64])),
       vae.decode(p, input("latents", [1, vae.latentChannels, 8, 8])),
     ]),

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
-import { placesOf, registryFile, remember } from "./known-models.js";
+import { pathsOf, registryFile, remember } from "./known-models.js";
 
 let folder: string;
 let file: string;
@@ -22,8 +22,8 @@ it("is models.json of the user's cache", () => {
 
 it("gives the places of a fingerprint that still are, the latest first, and none of another", async () => {
   for (const place of ["a", "gone", "b", "a"]) await remember([["f", at(place)]], file);
-  expect(await placesOf("f", file)).toEqual([at("a"), at("b")]);
-  expect(await placesOf("other", file)).toEqual([]);
+  expect(await pathsOf("f", file)).toEqual([at("a"), at("b")]);
+  expect(await pathsOf("other", file)).toEqual([]);
 });
 
 it("is left alone where nothing is new, and holds no half-written file beside it", async () => {
@@ -39,8 +39,8 @@ it("keeps 8 places of 2000 fingerprints, the latest", async () => {
     Array.from({ length: 2001 }, (_, i) => [`f${i}`, at("a")] as const),
     file,
   );
-  expect(await placesOf("f0", file)).toEqual([]);
-  expect(await placesOf("f1", file)).toEqual([at("a")]);
+  expect(await pathsOf("f0", file)).toEqual([]);
+  expect(await pathsOf("f1", file)).toEqual([at("a")]);
   for (let i = 0; i < 9; i++) await remember([["f1", at(`place-${i}`)]], file);
   expect(JSON.parse(await readFile(file, "utf8")).seen.f1).toEqual(
     [8, 7, 6, 5, 4, 3, 2, 1].map((i) => at(`place-${i}`)),
@@ -52,9 +52,9 @@ it.each(["", "{", "[]", '{"format":2,"seen":{}}', '{"format":1,"seen":{"f":[1]}}
   async (text) => {
     await mkdir(path.dirname(file), { recursive: true });
     await writeFile(file, text);
-    expect(await placesOf("f", file)).toEqual([]);
+    expect(await pathsOf("f", file)).toEqual([]);
     await remember([["f", at("a")]], file);
-    expect(await placesOf("f", file)).toEqual([at("a")]);
+    expect(await pathsOf("f", file)).toEqual([at("a")]);
   },
 );
 

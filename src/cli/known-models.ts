@@ -18,7 +18,7 @@ export const registryFile = (environment: Environment = process.env): string =>
   path.join(environment.XDG_CACHE_HOME || path.join(homedir(), ".cache"), "koala", "models.json");
 
 /** The places where something with this fingerprint was seen and something still is, the latest first. */
-export async function placesOf(fingerprint: string, file = registryFile()): Promise<string[]> {
+export async function pathsOf(fingerprint: string, file = registryFile()): Promise<string[]> {
   const places = (await seen(file)).get(fingerprint) ?? [];
   const kinds = await Promise.all(places.map((place) => kindOf(place).catch(() => undefined)));
   return places.filter((_, i) => kinds[i] !== undefined);

@@ -10,7 +10,7 @@ import { kindOf, readdir } from "../files/file-system.js";
 import type { NamedLora } from "../jobs/model-registry.js";
 import type { Lora } from "../pipeline/lora.js";
 import { componentName } from "../pipeline/metadata/write.js";
-import { partsShown } from "./models.js";
+import { downloadComponents } from "./models.js";
 
 /** Adds one value of the option. What follows the last colon is the scale if it is a number; else the name goes on. */
 export function loraOption(value: string, before: readonly Required<Lora>[] = []): Required<Lora>[] {
@@ -52,7 +52,7 @@ export async function namedLoras(given: readonly ServedLora[]): Promise<NamedLor
 
 async function inFolder({ name, file, scale }: ServedLora): Promise<NamedLora[]> {
   if ((await kindOf(file)) !== "folder") {
-    const { lora } = await partsShown({ lora: [{ file, scale }] });
+    const { lora } = await downloadComponents({ lora: [{ file, scale }] });
     return [{ name: name ?? path.parse(file).name, file: lora![0]!.file, scale }];
   }
   if (name !== undefined) {

@@ -64,7 +64,8 @@ test("without a model it is the one inside", async () => {
 test("another autoencoder, another U-Net and LoRAs are counted", async () => {
   const base = `${golden}koala-1b-tiny`;
   const partsOf = async (...args: string[]) =>
-    (JSON.parse(await printedOf(base, "--sizes", "64", "--json", ...args)) as MemoryReport).rows[0]!.parts;
+    (JSON.parse(await printedOf(base, "--sizes", "64", "--json", ...args)) as MemoryReport).rows[0]!
+      .components;
   const peak = (parts: Awaited<ReturnType<typeof partsOf>>, name: string) =>
     parts.find((part) => part.name === name)!.peak;
   const plain = await partsOf();

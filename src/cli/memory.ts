@@ -10,7 +10,7 @@ import { loadComponents } from "../pipeline/components.js";
 import type { Lora } from "../pipeline/lora.js";
 import { estimateMemory, planMemory, type RunBytes } from "../pipeline/memory-estimate.js";
 import { loraOption } from "./lora.js";
-import { partsShown, resolveShown } from "./models.js";
+import { downloadComponents, downloadModel } from "./models.js";
 import { textTable } from "./table.js";
 import { size, warn } from "./terminal.js";
 
@@ -27,8 +27,13 @@ type Options = {
 };
 
 /** What one size takes, in bytes; `pixels` is the side of a square. */
-export type FitRow = RunBytes & ImageSize & { pixels?: number; fits: ReturnType<typeof planMemory> };
-export type MemoryReport = { available: number; batch: number; guidance: boolean; rows: readonly FitRow[] };
+export type MemoryRow = RunBytes & ImageSize & { pixels?: number; fits: ReturnType<typeof planMemory> };
+export type MemoryReport = {
+  available: number;
+  batch: number;
+  guidance: boolean;
+  rows: readonly MemoryRow[];
+};
 
 export function memoryCommand(): Command {
   return new Command("memory")
@@ -51,16 +56,16 @@ export function memoryCommand(): Command {
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  koala memory etri-vilab/koala-lightning-700m --sizes 512,1024\n")
     .action(async (model: string | undefined, { json, ...options }: Options) => {
-      const found = await fit(modelOrBundled(model, "model"), options);
+      const found = await memoryReport(modelOrBundled(model, "model"), options);
       process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : table(found));
     });
 }
 
 /** Reads the model's configs, and of files that are given beside it the headers; never weights. */
-export async function fit(model: string, options: Omit<Options, "json">): Promise<MemoryReport> {
+export async function memoryReport(model: string, options: Omit<Options, "json">): Promise<MemoryReport> {
   const { batch, guidance, revision } = options;
-  const { vae, unet, lora } = await partsShown(options);
-  const folder = await resolveShown(model, {
+  const { vae, unet, lora } = await downloadComponents(options);
+  const folder = await downloadModel(model, {
     configsOnly: true,
     ...(revision !== undefined && { revision }),
   });
@@ -76,7 +81,7 @@ export async function fit(model: string, options: Omit<Options, "json">): Promis
   const passes = guidance ? 2 * batch : batch;
   const own = components.trainedSize;
   const usual = [...[512, 768, 1024].map(square), ...(own.width === own.height ? [] : [own])];
-  const rows = (options.sizes ?? usual).map(({ width, height }): FitRow => {
+  const rows = (options.sizes ?? usual).map(({ width, height }): MemoryRow => {
     for (const pixels of [width, height]) side("--sizes", pixels, components.vae.factor);
     const bytes = estimateMemory(components, { width, height, batch, passes, encodes: false });
     const pixels = width === height ? { pixels: width } : {};
@@ -94,7 +99,10 @@ export function table({ available, batch, guidance, rows }: MemoryReport): strin
       return { title, numeric: true };
     }),
   ];
-  const parts = rows[0]!.parts.map(({ name }, i) => [name, ...rows.map((row) => size(row.parts[i]!.peak))]);
+  const parts = rows[0]!.components.map(({ name }, i) => [
+    name,
+    ...rows.map((row) => size(row.components[i]!.peak)),
+  ]);
   const fits = { kept: "yes", "one by one": "one by one", no: "no" } as const;
   const body = textTable(columns, [
     ...parts,

@@ -32,7 +32,7 @@ export function modelsCommand(): Command {
     .addOption(new Option("--dtype <name>", "precision to take").choices(["float32", "float16"]))
     .option("-q, --quiet", "no progress, no notes")
     .action(async (id: string, { quiet = false, ...options }: ResolveOptions & { quiet?: boolean }) => {
-      process.stdout.write(`${await resolveShown(id, { ...options, quiet })}\n`);
+      process.stdout.write(`${await downloadModel(id, { ...options, quiet })}\n`);
     });
   const remove = new Command("remove")
     .description("Delete a model, or one revision of it, and what no other revision needs.")
@@ -54,23 +54,23 @@ export function modelsCommand(): Command {
 }
 
 /** A model's folder, downloaded if need be, with a line of progress on stderr; Ctrl-C keeps what is there. */
-export async function resolveShown(
+export async function downloadModel(
   model: string,
   { quiet = false, ...options }: ResolveOptions & { quiet?: boolean } = {},
 ): Promise<string> {
-  return shown(model, quiet, (told) => resolveModel(model, { ...told, ...options }));
+  return withProgress(model, quiet, (told) => resolveModel(model, { ...told, ...options }));
 }
 
 /** The options that name what stands in for parts of a model, or is added to it. */
-export type PartOptions = { unet?: string; vae?: string; lora?: Required<Lora>[] };
+export type ComponentOptions = { unet?: string; vae?: string; lora?: Required<Lora>[] };
 
 /** The same options with paths in the place of names on the Hub, downloaded if need be as models are. */
-export async function partsShown(
-  { unet, vae, lora }: PartOptions,
+export async function downloadComponents(
+  { unet, vae, lora }: ComponentOptions,
   { quiet = false }: { quiet?: boolean } = {},
-): Promise<PartOptions> {
+): Promise<ComponentOptions> {
   const part = (kind: PartKind, name: string) =>
-    shown(name, quiet, (told) => resolvePart(kind, name, { ...told, field: `--${kind}` }));
+    withProgress(name, quiet, (told) => resolvePart(kind, name, { ...told, field: `--${kind}` }));
   const loras: Required<Lora>[] = [];
   for (const { file, scale } of lora ?? []) loras.push({ file: await part("lora", file), scale });
   return {
@@ -80,7 +80,11 @@ export async function partsShown(
   };
 }
 
-async function shown<T>(name: string, quiet: boolean, bring: (told: BringOptions) => Promise<T>): Promise<T> {
+async function withProgress<T>(
+  name: string,
+  quiet: boolean,
+  bring: (told: BringOptions) => Promise<T>,
+): Promise<T> {
   const progress = new ProgressBar({ quiet, bytes: true });
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const { signal, done } = stopOnInterrupt(() => say("stopping; what was downloaded is kept"));

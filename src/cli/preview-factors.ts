@@ -12,7 +12,7 @@ import { resizeImage } from "../image/resize.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { type FittedFactors, fitPreviewFactors } from "../pipeline/preview-factors.js";
 import { isImageName } from "../train/data/image-names.js";
-import { resolveShown } from "./models.js";
+import { downloadModel } from "./models.js";
 import { wholeOption } from "./numbers.js";
 import { ProgressBar, stopOnInterrupt } from "./terminal.js";
 
@@ -36,7 +36,7 @@ export function previewFactorsCommand(): Command {
 async function run(model: string, { data, count, print = false, quiet = false }: Options): Promise<void> {
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const files = await imagesIn(data, count);
-  const folder = await resolveShown(model, { quiet });
+  const folder = await downloadModel(model, { quiet });
   const shared = path.resolve(folder).startsWith(path.join(cacheFolder(), path.sep));
   if (shared && !print) {
     const rule = "must be given for a model in the Hub's cache, which other programs share, got none";

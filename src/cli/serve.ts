@@ -11,7 +11,7 @@ import { refusalLog } from "../server/refusals.js";
 import { serveModels } from "../server/server.js";
 import { dim, yellow } from "./colors.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
-import { resolveShown } from "./models.js";
+import { downloadModel } from "./models.js";
 import { wholeOption } from "./numbers.js";
 import { outageReporter } from "./outages.js";
 import { printError, stopOnInterrupt } from "./terminal.js";
@@ -149,7 +149,7 @@ export async function folders({
   redis,
   quiet = false,
 }: Pick<Options, "model" | "redis" | "quiet">): Promise<string[]> {
-  if (model.length > 0) return Promise.all(model.map((name) => resolveShown(name, { quiet })));
+  if (model.length > 0) return Promise.all(model.map((name) => downloadModel(name, { quiet })));
   if (redis !== undefined) return [];
   return [modelOrBundled(undefined)];
 }

@@ -216,7 +216,10 @@ function canMake(own: Scheduler, { className, overrides }: SchedulerChoice): boo
 }
 
 function bytesOf({ unet, vae, textEncoders }: Components): number {
-  return [unet.part, vae.part, ...textEncoders.map(({ part }) => part)].reduce((sum, p) => sum + p.bytes, 0);
+  return [unet.component, vae.component, ...textEncoders.map(({ component }) => component)].reduce(
+    (sum, p) => sum + p.bytes,
+    0,
+  );
 }
 
 function limitsOf({ textEncoders }: Components): () => Promise<readonly TokenLimit[]> {

@@ -5,7 +5,7 @@
 
 import { z } from "@hono/zod-openapi";
 import { seedPattern } from "../diffusion/seed.js";
-import { wordsSchema } from "../pipeline/read-vocabulary.js";
+import { vocabularySchema } from "../pipeline/read-vocabulary.js";
 
 /** An image in a request: base64, or a data: URL. Never a path, never an address to fetch. */
 const image = (what: string) =>
@@ -235,7 +235,7 @@ export const model = z
     inpainting: fromImage("`image` and `mask`"),
     schedulers: z.array(z.string()),
     loras: z.array(scaledLora).openapi({ description: "What fits it, with the scale that is the default." }),
-    words: wordsSchema.optional().openapi({
+    words: vocabularySchema.optional().openapi({
       description:
         "Of a model that knows few words: which. A prompt joins a noun, a style and a background: " +
         '"a koala, line art, on a yellow background". heldOut: pairs "noun/set" that training never saw.',

@@ -15,7 +15,7 @@ import { renamed, resolveWeights, type WeightSet } from "../weights/component.js
 import type { ModelFolder } from "../weights/folder.js";
 import { Component } from "./component.js";
 import {
-  expectPart,
+  expectComponent,
   label,
   openReplacement,
   type Replacement,
@@ -25,7 +25,7 @@ import {
 
 /** An autoencoder of either kind, behind one pair of functions. */
 export type Autoencoder = {
-  part: Component;
+  component: Component;
   /** Its `config.json`. */
   config: JsonObject;
   /** What `encode` gives. */
@@ -39,7 +39,7 @@ export type Autoencoder = {
   decode: (p: Params, latents: Tensor) => Tensor;
 };
 
-type Networks = Omit<Autoencoder, "part">;
+type Networks = Omit<Autoencoder, "component">;
 type VaeOptions = WeightOptions & { engine: Engine; vae?: string };
 
 const kinds = ["AutoencoderKL", "AutoencoderTiny"];
@@ -48,15 +48,15 @@ const kinds = ["AutoencoderKL", "AutoencoderTiny"];
 export async function loadVae(folder: ModelFolder, options: VaeOptions): Promise<Autoencoder> {
   const { vae: replaced, engine, configsOnly = false } = options;
   if (replaced === undefined) {
-    const own = expectPart(folder, "vae", kinds);
+    const own = expectComponent(folder, "vae", kinds);
     const config = { json: await own.config(), file: "vae/config.json" };
     return inFolder(own.path, "vae", config, options, own.className);
   }
   const found = await openReplacement(replaced, "vae", kinds);
   if (found.kind === "file") return inFile(found, folder, engine);
-  const file = path.join(found.place, "config.json");
+  const file = path.join(found.location, "config.json");
   const config = found.config ?? { json: await readJson(file), file };
-  return inFolder(found.place, replaced, config, { engine, configsOnly });
+  return inFolder(found.location, replaced, config, { engine, configsOnly });
 }
 
 async function inFolder(
@@ -69,7 +69,10 @@ async function inFolder(
   const networks = networksOf(json, file, json._class_name ?? className);
   const rename = networks.encodes === "moments" ? currentVaeName : (same: string) => same;
   const weights = renamed(await weightsIn(directory, options, autoencoding(networks)), rename);
-  return { ...networks, part: new Component("vae", label(name, weights.files), weights, options.engine) };
+  return {
+    ...networks,
+    component: new Component("vae", label(name, weights.files), weights, options.engine),
+  };
 }
 
 /** The networks that a config describes; its errors name `file`. */
@@ -116,18 +119,18 @@ const autoencoding =
 
 /** One file: whose it is, its names tell. */
 async function inFile(found: Replacement, folder: ModelFolder, engine: Engine): Promise<Autoencoder> {
-  const { place, config } = found;
-  const weights = await resolveWeights(place);
+  const { location, config } = found;
+  const weights = await resolveWeights(location);
   const names = [...weights.tensors.keys()];
   const beside = (className: string) => (config?.json._class_name === className ? config : undefined);
   if (names.some((name) => /^(\d+|(en|de)coder\.layers)\./.test(name)))
-    return inTinyFile(place, weights, beside("AutoencoderTiny"), engine);
+    return inTinyFile(location, weights, beside("AutoencoderTiny"), engine);
   const rename = vaeNames(names);
   if (rename)
-    return inFullFile(place, diffusersWeights(weights, rename), beside("AutoencoderKL"), folder, engine);
+    return inFullFile(location, diffusersWeights(weights, rename), beside("AutoencoderKL"), folder, engine);
   const rule =
     "must be the weights of an AutoencoderKL (in Diffusers' names or the original ones) or of TAESD";
-  throw new ModelError(path.basename(place), `${rule}, got ${listed(names, 3)}. Give another file.`);
+  throw new ModelError(path.basename(location), `${rule}, got ${listed(names, 3)}. Give another file.`);
 }
 
 /** The weights under Diffusers' names and in its shapes. */
@@ -143,15 +146,15 @@ function diffusersWeights(given: WeightSet, rename: (name: string) => string | u
 }
 
 async function inFullFile(
-  place: string,
+  location: string,
   weights: WeightSet,
   beside: Replacement["config"],
   folder: ModelFolder,
   engine: Engine,
 ): Promise<Autoencoder> {
-  const name = path.basename(place);
+  const name = path.basename(location);
   const { json, file } = beside ?? { json: await configFor(name, weights, folder), file: name };
-  return { ...full(json, file), part: new Component("vae", name, weights, engine) };
+  return { ...full(json, file), component: new Component("vae", name, weights, engine) };
 }
 
 /**
@@ -160,7 +163,7 @@ async function inFullFile(
  * is the model's, whose latents the file is meant to decode.
  */
 async function configFor(name: string, { tensors }: WeightSet, folder: ModelFolder): Promise<JsonObject> {
-  const own = folder.part("vae");
+  const own = folder.component("vae");
   const json = await own.config();
   const className = json._class_name ?? own.className;
   if (className !== "AutoencoderKL") {
@@ -179,24 +182,25 @@ async function configFor(name: string, { tensors }: WeightSet, folder: ModelFold
  * to begin with needs, is taken from beside it.
  */
 async function inTinyFile(
-  place: string,
+  location: string,
   given: WeightSet,
   beside: Replacement["config"],
   engine: Engine,
 ): Promise<Autoencoder> {
-  const name = path.basename(place);
+  const name = path.basename(location);
   if (given.tensors.has("0.weight")) {
     const remedy = "Give the decoder's: the encoder's is found beside it.";
     throw new ModelError(name, `must be TAESD's decoder, got the file of its encoder. ${remedy}`);
   }
   const decoder = renamed(given, (old) => currentTinyName(old, "decoder"));
   const other = name.replace("decoder", "encoder");
-  const encoderFile = path.join(path.dirname(place), other);
+  const encoderFile = path.join(path.dirname(location), other);
   const paired = other !== name && (await kindOf(encoderFile)) === "file";
   const weights = paired ? joined(await taesdEncoder(encoderFile), decoder) : decoder;
   const networks = beside ? tiny(beside.json, beside.file) : tiny({}, "AutoencoderTiny's defaults");
-  const part = new Component("vae", name, weights, engine);
-  if ([...weights.tensors.keys()].some((key) => key.startsWith("encoder."))) return { ...networks, part };
+  const component = new Component("vae", name, weights, engine);
+  if ([...weights.tensors.keys()].some((key) => key.startsWith("encoder.")))
+    return { ...networks, component: component };
   const encode = () => {
     const missing = `Put ${other === name ? "the encoder's file" : other} beside it, or give a folder that holds both.`;
     throw new ModelError(
@@ -204,7 +208,7 @@ async function inTinyFile(
       `must hold an encoder to begin with an image, got the decoder alone. ${missing}`,
     );
   };
-  return { ...networks, part, encode };
+  return { ...networks, component: component, encode };
 }
 
 const taesdEncoder = async (file: string) =>

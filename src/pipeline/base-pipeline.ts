@@ -1,4 +1,4 @@
-/** @file The work that every pipeline shares: prepare a request, run the loop, decode, keep the parts in memory. */
+/** @file What all pipelines share: preparing a request, the denoising loop, decoding, and which components stay loaded. */
 
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { type Engine, floatsOf } from "../engine/engine.js";
@@ -27,7 +27,7 @@ import { checkClipSkip, type Encoded, encodeTexts, type PromptText, stateRules }
 import { requestTimesteps } from "./timesteps.js";
 import type { Words } from "./vocabulary.js";
 
-/** One step of a running generation; `preview` makes small images of where it is going, one per image. */
+/** A denoising step; `preview` makes small images of the clean latents that it predicts, one per image. */
 export type Step = DenoiseStep & { preview: () => Promise<readonly RgbImage[]> };
 
 export type GenerateResult = {
@@ -36,11 +36,11 @@ export type GenerateResult = {
   latents: Float32Array;
   /** The seed of each image, where seeds and not generators were given. */
   seeds: readonly bigint[] | undefined;
-  /** What of the request was cut, changed or has no effect; `images[i].warnings` has those about that image. */
+  /** What of the request was cut, changed or without effect; `images[i].warnings` has those about that image. */
   warnings: readonly string[];
 };
 
-/** Everything that is known before the first network call of the loop. */
+/** A request with everything that is computed before the first step. */
 export type Prepared = {
   request: CheckedRequest;
   /** The text embeddings before the halves are joined, [batch, N, D] and [batch, P]. */
@@ -53,7 +53,7 @@ export type Prepared = {
   shape: LatentShape;
 };
 
-/** What every pipeline shares. `scheduler` may be replaced between two generations. */
+/** A pipeline of any class. `scheduler` may be replaced between two generations. */
 export abstract class BasePipeline {
   scheduler: Scheduler;
   readonly components: Components;
@@ -64,7 +64,7 @@ export abstract class BasePipeline {
   #vocabulary: Promise<Words | undefined> | undefined;
   #preview: Promise<PreviewMethod> | undefined;
   #busy = false;
-  /** Whether parts stay loaded: decided by each request. */
+  /** Whether all components stay loaded: decided by each request. */
   #keeps = true;
   #planned: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
 
@@ -76,7 +76,7 @@ export abstract class BasePipeline {
     this.#loadedWith = loadedWith;
   }
 
-  /** What images say of this model: its name and fingerprint, without its place. */
+  /** The model as images record it: its name and fingerprint, never its path. */
   async model(): Promise<ModelMetadata> {
     return (this.#model ??= await modelMetadata(this.components, this.#loadedWith));
   }
@@ -90,7 +90,7 @@ export abstract class BasePipeline {
 
   protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
 
-  /** Generates. Images come in the order of the prompts, all of a prompt's images together. */
+  /** Generates images, in the order of the prompts, all of a prompt's images together. */
   async generate(request: GenerateRequest): Promise<GenerateResult> {
     const run = this.stream(request);
     let next = await run.next();
@@ -163,7 +163,7 @@ export abstract class BasePipeline {
       request.outputType === "latent"
         ? undefined
         : await imageMetadata(request, await this.model(), this.scheduler);
-    const session = await unet.part.session("unet", unet.trace);
+    const session = await unet.component.session("unet", unet.trace);
     checkAborted(request);
     this.#preview ??= previewMethod(this.components);
     const method = await this.#preview;
@@ -175,7 +175,7 @@ export abstract class BasePipeline {
       yield { ...step.value, preview: () => previews(predOriginalSample, shape, method, decode) };
       step = await loop.next();
     }
-    await this.#makeRoom(vae.part);
+    await this.#makeRoom(vae.component);
     const final = step.value;
     const images = metadata ? await this.#decodeAll(final, shape, request, metadata) : [];
     return { images, latents: final, seeds: request.seeds, warnings: request.warnings.all };
@@ -189,17 +189,17 @@ export abstract class BasePipeline {
   /** What the autoencoder's encoder gives for an image, neither sampled nor scaled. */
   async encodeImage(image: ImageValues): Promise<Float32Array> {
     const { vae } = this.components;
-    await this.#makeRoom(vae.part);
+    await this.#makeRoom(vae.component);
     return floatsOf(await encodePixels(vae, image));
   }
 
   /** Frees the weights and ends the engine's thread, unless the caller brought the engine. */
   async close(): Promise<void> {
-    for (const part of this.#parts()) await part.release();
+    for (const component of this.#loadable()) await component.release();
     if (this.#ownsEngine) await this.#engine.close();
   }
 
-  /** Encodes all texts with each text encoder; both pipelines take from the results what they need. */
+  /** Encodes texts with each text encoder. */
   protected async encode(
     texts: readonly (readonly PromptText[])[],
     request: CheckedRequest,
@@ -208,7 +208,7 @@ export abstract class BasePipeline {
     const rule = stateRules[this.components.family];
     const encoded: Encoded[] = [];
     for (const [i, encoder] of this.components.textEncoders.entries()) {
-      await this.#makeRoom(encoder.part);
+      await this.#makeRoom(encoder.component);
       encoded.push(
         await encodeTexts(encoder, texts[i]!, {
           rule,
@@ -217,7 +217,7 @@ export abstract class BasePipeline {
         }),
       );
     }
-    await this.#makeRoom(this.components.unet.part);
+    await this.#makeRoom(this.components.unet.component);
     return encoded;
   }
 
@@ -232,7 +232,7 @@ export abstract class BasePipeline {
     latents: Float32Array,
     shape: Prepared["shape"],
     request: CheckedRequest,
-    records: (index: number) => ImageMetadata,
+    metadata: (index: number) => ImageMetadata,
   ): Promise<GeneratedImage[]> {
     const [batch, channels, h, w] = shape;
     const size = channels * h * w;
@@ -241,14 +241,14 @@ export abstract class BasePipeline {
       checkAborted(request);
       const image = await this.decode(latents.subarray(i * size, (i + 1) * size), h, w);
       const pixels = toRgbImage(image, request.width, request.height);
-      images.push(new GeneratedImage(pixels, request.seeds?.[i], records(i)));
+      images.push(new GeneratedImage(pixels, request.seeds?.[i], metadata(i)));
     }
     return images;
   }
 
-  #parts(): Component[] {
+  #loadable(): Component[] {
     const { textEncoders, unet, vae } = this.components;
-    return [...textEncoders.map((e) => e.part), unet.part, vae.part];
+    return [...textEncoders.map((e) => e.component), unet.component, vae.component];
   }
 
   /** Whether a generation of this size fits into the memory that is left: with all components loaded, one by one, or not. */
@@ -257,7 +257,7 @@ export abstract class BasePipeline {
     return planMemory(bytes, available);
   }
 
-  /** Decides whether all parts stay loaded; throws if not even one after the other would fit. */
+  /** Decides whether all components stay loaded; throws if not even one after the other would fit. */
   #planMemory(request: CheckedRequest, encodes: boolean): void {
     const { width, height, batch, guided, ignoreMemory } = request;
     const size: GenerationSize = { width, height, batch, passes: guided ? 2 * batch : batch, encodes };
@@ -271,14 +271,17 @@ export abstract class BasePipeline {
   #memory(size: GenerationSize) {
     const key = JSON.stringify(size);
     if (this.#planned?.key !== key) this.#planned = { key, bytes: estimateMemory(this.components, size) };
-    const held = this.#parts().reduce((sum, part) => sum + (part.isLoaded ? part.bytes : 0), 0);
+    const held = this.#loadable().reduce(
+      (sum, component) => sum + (component.isLoaded ? component.bytes : 0),
+      0,
+    );
     return { bytes: this.#planned.bytes, available: availableMemory() + held };
   }
 
-  /** Frees the other parts before `next` is loaded if they cannot all stay. */
+  /** Frees the other components before `next` is loaded if they cannot all stay. */
   async #makeRoom(next: Component): Promise<void> {
     if (this.#keeps) return;
-    for (const part of this.#parts()) if (part !== next) await part.release();
+    for (const component of this.#loadable()) if (component !== next) await component.release();
   }
 }
 

@@ -1,4 +1,4 @@
-/** @file The files of one part: those in its folder of the model, or those of the place that stands in for it. */
+/** @file The files of a component: those in the model's folder, or those that replace them. */
 
 import path from "node:path";
 import { ModelError } from "../errors.js";
@@ -9,17 +9,17 @@ import { resolveWeights, type WeightEntry, type WeightSet } from "../weights/com
 import type { ModelFolder, ModelPart } from "../weights/folder.js";
 
 export type WeightOptions = {
-  /** File variant such as "fp16", for every part that has it; without it the plain files, else the only variant. */
+  /** File variant such as "fp16", for every component that has it; without it the plain files, else the only variant. */
   variant?: string;
-  /** Which stored precision to take where a part has both; arithmetic on the CPU is float32 either way. */
+  /** The stored precision to take where a component has both; arithmetic on the CPU is float32 either way. */
   dtype?: "float32" | "float16";
-  /** Describes the folder's weights by its configs alone: enough to predict with, not to run. */
+  /** Describes the folder's weights by its configs alone: enough to estimate memory, not to run. */
   configsOnly?: boolean;
 };
 
-/** The part of that name, which must be of one of these classes. */
-export function expectPart(folder: ModelFolder, name: string, classes: readonly string[]): ModelPart {
-  const found = folder.part(name);
+/** The component of that name, which must be of one of these classes. */
+export function expectComponent(folder: ModelFolder, name: string, classes: readonly string[]): ModelPart {
+  const found = folder.component(name);
   if (classes.includes(found.className)) return found;
   throw new ModelError(
     "model_index.json",
@@ -27,7 +27,7 @@ export function expectPart(folder: ModelFolder, name: string, classes: readonly 
   );
 }
 
-/** The weights in a part's directory, by the variant that the options ask for; `trace` is the network they are of. */
+/** The weights in a component's directory, of the variant in the options; `trace` is their network. */
 export async function weightsIn(
   directory: string,
   { variant, dtype, configsOnly }: WeightOptions,
@@ -39,7 +39,7 @@ export async function weightsIn(
   return resolveWeights(directory, half ? { variant: "fp16" } : {});
 }
 
-/** What a network asks for, as weights that lie nowhere. */
+/** The weights of a network by name and shape, without files. */
 function described(trace: (p: Params) => unknown): WeightSet {
   const tensors = new Map<string, WeightEntry>();
   for (const [name, shape] of manifest(trace))
@@ -47,36 +47,36 @@ function described(trace: (p: Params) => unknown): WeightSet {
   return { tensors, files: [], totalBytes: 0 };
 }
 
-/** What errors call a part: its file in its folder. */
-export const label = (part: string, files: readonly string[]): string =>
+/** What errors call a component: its file in its folder. */
+export const label = (component: string, files: readonly string[]): string =>
   files.length === 0
-    ? part
+    ? component
     : files.length === 1
-      ? `${part}/${path.basename(files[0]!)}`
-      : `${part} (${files.length} shards)`;
+      ? `${component}/${path.basename(files[0]!)}`
+      : `${component} (${files.length} shards)`;
 
-/** What stands in for a part: a folder, or one file of weights. `config` is the config.json in it, or beside it. */
+/** What replaces a component: a folder, or one file of weights. `config` is the config.json in it, or beside it. */
 export type Replacement = {
   kind: "file" | "folder";
-  place: string;
+  location: string;
   config: { json: JsonObject; file: string } | undefined;
 };
 
 /**
- * Opens what stands in for `part`; of a whole model, the folder of that part. Its config.json must name one of these
+ * Opens what replaces `component`; of a whole model, the folder of that component. Its config.json must name one of these
  * classes; that of another class beside a file is not the file's. ModelError.
  */
 export async function openReplacement(
-  at: string,
-  part: "unet" | "vae",
+  given: string,
+  component: "unet" | "vae",
   classes: readonly string[],
 ): Promise<Replacement> {
-  const kind = await kindOf(at);
-  if (kind === undefined) await realFile(at); // tells what is wrong, as an error
-  const inside = path.join(at, part);
-  if (kind === "folder" && (await kindOf(path.join(at, "model_index.json"))) && (await kindOf(inside)))
-    return openReplacement(inside, part, classes);
-  const file = path.join(kind === "folder" ? at : path.dirname(at), "config.json");
+  const kind = await kindOf(given);
+  if (kind === undefined) await realFile(given); // throws an error that says what is wrong
+  const inside = path.join(given, component);
+  if (kind === "folder" && (await kindOf(path.join(given, "model_index.json"))) && (await kindOf(inside)))
+    return openReplacement(inside, component, classes);
+  const file = path.join(kind === "folder" ? given : path.dirname(given), "config.json");
   const json = (await kindOf(file)) === "file" ? await readJson(file) : undefined;
   const className = json?._class_name;
   if (kind === "folder" && json && !classes.includes(String(className))) {
@@ -84,5 +84,5 @@ export async function openReplacement(
     throw new ModelError(file, `_class_name: must be ${classes.join(" or ")}, got ${got}.`);
   }
   const config = json && classes.includes(String(className)) ? { json, file } : undefined;
-  return { kind: kind!, place: at, config };
+  return { kind: kind!, location: given, config };
 }

@@ -1,4 +1,4 @@
-/** @file One network of a model folder: its weights checked against its config, its program traced, its session. */
+/** @file A component of a model: one network, its weights checked against its config, traced, and loaded as a session. */
 
 import path from "node:path";
 import type { Engine, Session } from "../engine/engine.js";
@@ -12,11 +12,11 @@ import { changedWeights, type WeightChanges, type WeightInMemory } from "./weigh
 /** Traces a network: its results by name. */
 export type Trace = (p: Params) => Record<string, Tensor>;
 
-/** Tensors that old files hold and that are no weights. */
+/** Tensors in old files that are no weights. */
 const notWeights = /(^|\.)position_ids$/;
 
 /**
- * Checks a part's weights against what its network asks for and returns the names that it does not use;
+ * Checks a component's weights against those of its network and returns the names that the network does not use;
  * ModelError lists what is missing or does not fit.
  */
 export function checkWeightShapes(
@@ -57,7 +57,7 @@ export function checkWeightShapes(
 }
 
 /**
- * The program of a network, its weights left where they lie unless `held` holds them. `file` is how errors call them.
+ * The program of a network, whose weights stay in their files unless `held` has them. Errors call the file `file`.
  */
 export function componentProgram(
   name: string,
@@ -74,8 +74,8 @@ export function componentProgram(
   const stored = new Map<string, StoredWeight>();
   for (const name of wanted.keys()) {
     const { file, dtype, shape, offset, length } = weights.tensors.get(name)!;
-    const place = { location: path.relative(folder, file), dtype, shape, offset, length };
-    stored.set(name, held ? { ...held.get(name)!, shape } : place);
+    const range = { location: path.relative(folder, file), dtype, shape, offset, length };
+    stored.set(name, held ? { ...held.get(name)!, shape } : range);
   }
   return lower(name, outputs, { device: engine.device, weights: stored, folder });
 }
@@ -88,7 +88,7 @@ function commonFolder(files: readonly string[]): string {
   return folder;
 }
 
-/** A network that is loaded when first used and freed when told to. */
+/** A network that is loaded at its first use and freed by `release`. */
 export class Component {
   readonly name: string;
   readonly file: string;
@@ -112,7 +112,7 @@ export class Component {
     this.changes = changes;
   }
 
-  /** The same network, whose weights are changed each time they are loaded. */
+  /** The same network with changes that are added to its weights each time they are loaded. */
   changed(changes: WeightChanges): Component {
     return new Component(this.name, this.file, this.weights, this.#engine, changes);
   }
@@ -126,7 +126,7 @@ export class Component {
     return this.#session !== undefined;
   }
 
-  /** The loaded program; `key` tells programs of the same part apart, and only one of them stays loaded. */
+  /** The session of a program; `key` tells programs of the same component apart, of which one stays loaded. */
   async session(key: string, trace: Trace): Promise<Session> {
     if (this.#session?.key !== key) {
       await this.release();

@@ -178,8 +178,8 @@ describe("a variant", () => {
 
   it("is taken of the parts that have it, and the plain files of the others, which is told", async () => {
     const { unet, vae, warnings } = await load(mixed(), { variant: "bf16" });
-    expect(unet.part.file).toBe("unet/diffusion_pytorch_model.bf16.safetensors");
-    expect(vae.part.file).toBe("vae/diffusion_pytorch_model.safetensors");
+    expect(unet.component.file).toBe("unet/diffusion_pytorch_model.bf16.safetensors");
+    expect(vae.component.file).toBe("vae/diffusion_pytorch_model.safetensors");
     expect(warnings).toEqual([
       'variant: text_encoder, text_encoder_2, vae have none called "bf16", so their plain files are used',
     ]);
@@ -191,7 +191,7 @@ describe("a variant", () => {
 
   it("of no part is refused, and so is a part that has neither it nor plain files", async () => {
     await expect(load(model, { variant: "fp16" })).rejects.toThrow(
-      /koala-1b-tiny: must hold variant "fp16" of a part, got plain files alone\. Leave the variant out/,
+      /koala-1b-tiny: must hold variant "fp16" of a component, got plain files alone\. Leave the variant out/,
     );
     await expect(load(mixed(), { variant: "ema" })).rejects.toThrow(
       /unet: must hold variant "ema" or plain files, got variant "bf16" and variant "fp16"\./,

@@ -1,4 +1,4 @@
-/** @file A diffusers folder becomes parts that can run: configs read, weights found, nothing loaded yet. */
+/** @file Opens the components of a diffusers folder: reads the configs and finds the weights, loads nothing. */
 
 import path from "node:path";
 import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
@@ -17,16 +17,16 @@ import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.
 import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-class.js";
 import { type Autoencoder, loadVae } from "./autoencoder.js";
 import { Component, type Trace } from "./component.js";
-import { expectPart, label, openReplacement, type WeightOptions, weightsIn } from "./component-files.js";
+import { expectComponent, label, openReplacement, type WeightOptions, weightsIn } from "./component-files.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
 import type { TextEncoder } from "./text-encoding.js";
 
 export type Denoiser = {
-  part: Component;
+  component: Component;
   config: UNetConfig;
   trace: Trace;
-  /** The config.json that came with a U-Net that stands in for the folder's, and its place. */
+  /** The config.json of a U-Net that replaces the folder's, and its path. */
   replaced?: { json: JsonObject; file: string };
 };
 
@@ -42,9 +42,9 @@ export type Components = {
   defaults: SourcedDefaults;
   /** The size in pixels that the model was trained at. */
   trainedSize: { width: number; height: number };
-  /** What the networks are changed by when they are loaded. */
+  /** Added to the weights when they are loaded. */
   loras: readonly Lora[];
-  /** What of the options was taken otherwise than it says, or left out. */
+  /** What of the options was changed or left out. */
   warnings: readonly string[];
 };
 
@@ -58,7 +58,7 @@ export type ComponentOptions = WeightOptions & {
   /**
    * Another autoencoder: a folder with its config.json, the folder of a whole model, or a file: of an AutoencoderKL in
    * Diffusers' names or the original ones, or TAESD's decoder, with the encoder's beside it. A file without a config.json
-   * beside it decodes with the scaling factor of the model's own autoencoder, which it stands in for.
+   * beside it decodes with the scaling factor of the model's own autoencoder, which it replaces.
    */
   vae?: string;
   /** Added to the weights of U-Net and text encoders, all of them together. */
@@ -66,8 +66,8 @@ export type ComponentOptions = WeightOptions & {
 };
 
 /** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
-export async function loadComponents(at: string, options: ComponentOptions): Promise<Components> {
-  const folder = await openFolder(at);
+export async function loadComponents(directory: string, options: ComponentOptions): Promise<Components> {
+  const folder = await openFolder(directory);
   const family = familyOfIndex(folder);
   const encoders = folder.parts.has("text_encoder_2") ? ["text_encoder", "text_encoder_2"] : ["text_encoder"];
   const warnings: string[] = [];
@@ -91,38 +91,38 @@ export async function loadComponents(at: string, options: ComponentOptions): Pro
   return components.loras.length > 0 ? withLoras(components, warnings) : components;
 }
 
-/** The U-Net must read and give what the autoencoder does, by its config and by its weights. */
+/** The U-Net must have the autoencoder's channels, by its config and by its weights. */
 function checkChannels({ unet, vae }: Components, { vae: other }: ComponentOptions): void {
   const wanted = vae.latentChannels;
   const { inChannels, outChannels } = unet.config;
   if (other !== undefined && inChannels === outChannels && inChannels !== wanted) {
     const rule = `latent_channels: must be ${inChannels}, the U-Net's in_channels, got ${wanted}`;
-    throw new ModelError(vae.part.file, `${rule}. Use an autoencoder that was made for this model.`);
+    throw new ModelError(vae.component.file, `${rule}. Use an autoencoder that was made for this model.`);
   }
-  const { tensors } = unet.part.weights;
+  const { tensors } = unet.component.weights;
   const file = unet.replaced?.file ?? "unet/config.json";
   const found = [
     ["in_channels", inChannels, file],
     ["out_channels", outChannels, file],
-    ["in_channels", tensors.get("conv_in.weight")?.shape[1] ?? wanted, unet.part.file],
-    ["out_channels", tensors.get("conv_out.weight")?.shape[0] ?? wanted, unet.part.file],
+    ["in_channels", tensors.get("conv_in.weight")?.shape[1] ?? wanted, unet.component.file],
+    ["out_channels", tensors.get("conv_out.weight")?.shape[0] ?? wanted, unet.component.file],
   ] as const;
   const wrong = found.find(([, channels]) => channels !== wanted);
   if (wrong) throw new ModelError(wrong[2], channelProblem(wrong[0], wrong[1], wanted));
 }
 
-/** The variant must be one part's; the others are plain, as Diffusers takes them, which is told. */
+/** One component at least must have the variant; the plain files of the others are used, as in Diffusers, with a warning. */
 function checkVariant(components: Components, options: ComponentOptions, warnings: string[]): void {
   const { variant, configsOnly, unet, vae } = options;
   if (variant === undefined || configsOnly) return;
-  const parts = [
-    ...components.textEncoders.map(({ part }) => part),
-    ...(unet === undefined ? [components.unet.part] : []),
-    ...(vae === undefined ? [components.vae.part] : []),
+  const loaded = [
+    ...components.textEncoders.map(({ component }) => component),
+    ...(unet === undefined ? [components.unet.component] : []),
+    ...(vae === undefined ? [components.vae.component] : []),
   ];
-  const plain = parts.filter(({ weights }) => weights.variant !== variant).map(({ name }) => name);
-  if (plain.length === parts.length) {
-    const rule = `must hold variant "${variant}" of a part, got plain files alone`;
+  const plain = loaded.filter(({ weights }) => weights.variant !== variant).map(({ name }) => name);
+  if (plain.length === loaded.length) {
+    const rule = `must hold variant "${variant}" of a component, got plain files alone`;
     throw new ModelError(components.folder.path, `${rule}. Leave the variant out, or download it.`);
   }
   if (plain.length > 0)
@@ -133,8 +133,8 @@ function checkVariant(components: Components, options: ComponentOptions, warning
 
 /** The networks that LoRAs may change. */
 export const adaptableNetworks = ({ unet, textEncoders }: Components): Adaptable[] => [
-  { name: "unet", weights: unet.part.weights, config: unet.config },
-  ...textEncoders.map(({ part: { name, weights } }) => ({ name, weights })),
+  { name: "unet", weights: unet.component.weights, config: unet.config },
+  ...textEncoders.map(({ component: { name, weights } }) => ({ name, weights })),
 ];
 
 async function withLoras(components: Components, warnings: string[]): Promise<Components> {
@@ -142,42 +142,42 @@ async function withLoras(components: Components, warnings: string[]): Promise<Co
   const changes = await loraChanges(loras, adaptableNetworks(components), (message) =>
     warnings.push(message),
   );
-  const changed = <T extends { part: Component }>(owner: T): T => ({
+  const changed = <T extends { component: Component }>(owner: T): T => ({
     ...owner,
-    part: owner.part.changed(changes.get(owner.part.name)!),
+    component: owner.component.changed(changes.get(owner.component.name)!),
   });
   return { ...components, unet: changed(unet), textEncoders: textEncoders.map(changed) };
 }
 
 async function loadScheduler(folder: ModelFolder, family: Family): Promise<Scheduler> {
-  const { className, config } = folder.part("scheduler");
+  const { className, config } = folder.component("scheduler");
   const json = await config();
   const scheduler = schedulerFromConfig(json, {}, json._class_name === undefined ? className : undefined);
   if (family !== "sd") return scheduler;
-  // Diffusers' SD pipeline mends two settings of old files when it is made.
+  // Diffusers' SD pipeline corrects two settings of old files.
   const { stepsOffset, clipSample } = scheduler.config;
-  const mended = {
+  const corrected = {
     ...(stepsOffset !== undefined && stepsOffset !== 1 && { steps_offset: 1 }),
     ...(clipSample === true && { clip_sample: false }),
   };
-  return Object.keys(mended).length > 0 ? schedulerFromConfig(scheduler.config, mended) : scheduler;
+  return Object.keys(corrected).length > 0 ? schedulerFromConfig(scheduler.config, corrected) : scheduler;
 }
 
 async function loadUnet(folder: ModelFolder, family: Family, options: ComponentOptions): Promise<Denoiser> {
   const classes = ["UNet2DConditionModel"];
-  const own = expectPart(folder, "unet", classes);
+  const own = expectComponent(folder, "unet", classes);
   const other = options.unet === undefined ? undefined : await openReplacement(options.unet, "unet", classes);
   const { json, file } = other?.config ?? { json: await own.config(), file: "unet/config.json" };
-  const config = unetConfig(family === "sd" ? mendedUnet(json) : json, file);
+  const config = unetConfig(family === "sd" ? correctedUnet(json) : json, file);
   const trace = (p: Params) => ({ out: traceUnet(p, config) });
-  const weights = await (other ? resolveWeights(other.place) : weightsIn(own.path, options, trace));
-  const called = other ? path.basename(other.place) : label("unet", weights.files);
-  const part = new Component("unet", called, weights, options.engine);
-  return { part, config, trace, ...(other?.config && { replaced: other.config }) };
+  const weights = await (other ? resolveWeights(other.location) : weightsIn(own.path, options, trace));
+  const weightsFile = other ? path.basename(other.location) : label("unet", weights.files);
+  const component = new Component("unet", weightsFile, weights, options.engine);
+  return { component: component, config, trace, ...(other?.config && { replaced: other.config }) };
 }
 
-/** Diffusers' SD pipeline takes a sample size below 64 for a mistake in configs written before version 0.9. */
-function mendedUnet(json: JsonObject): JsonObject {
+/** Diffusers' SD pipeline corrects a sample size below 64 in configs written before version 0.9. */
+function correctedUnet(json: JsonObject): JsonObject {
   const { _diffusers_version: version, sample_size: size } = json;
   const isOld = typeof version === "string" && /^0\.[0-8](\.|$)/.test(version);
   return isOld && typeof size === "number" && size < 64 ? { ...json, sample_size: 64 } : json;
@@ -197,21 +197,21 @@ async function loadTextEncoder(
   name: string,
   options: ComponentOptions,
 ): Promise<TextEncoder> {
-  const found = expectPart(folder, name, ["CLIPTextModel", "CLIPTextModelWithProjection"]);
+  const found = expectComponent(folder, name, ["CLIPTextModel", "CLIPTextModelWithProjection"]);
   const projected = found.className === "CLIPTextModelWithProjection";
   const config = clipConfig(await found.config(), { projected, file: `${name}/config.json` });
   const ids = input("ids", [1, config.maxTokens], "int64");
   const weights = renamed(await weightsIn(found.path, options, (p) => clipText(p, config, ids)), clipName);
-  const part = new Component(name, label(name, weights.files), weights, options.engine);
+  const component = new Component(name, label(name, weights.files), weights, options.engine);
   const beside = name.replace("text_encoder", "tokenizer");
   return {
-    part,
+    component: component,
     config,
-    tokenizer: await readTokenizer(expectPart(folder, beside, ["CLIPTokenizer", "CLIPTokenizerFast"])),
+    tokenizer: await readTokenizer(expectComponent(folder, beside, ["CLIPTokenizer", "CLIPTokenizerFast"])),
   };
 }
 
-/** Reads whichever files of a tokenizer are there; the tokenizer says what it lacks. */
+/** Reads the files of a tokenizer that are there; the tokenizer says which are missing. */
 async function readTokenizer({ path: directory }: ModelPart): Promise<ClipTokenizer> {
   const at = (name: string) => path.join(directory, name);
   const json = async (name: string) => ((await kindOf(at(name))) ? readJson(at(name)) : undefined);

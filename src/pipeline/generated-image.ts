@@ -15,19 +15,19 @@ export class GeneratedImage implements RgbImage {
   readonly data: Uint8Array;
   readonly seed: bigint | undefined;
   /** What it was generated from, as files hold it. */
-  readonly record: ImageMetadata | undefined;
+  readonly metadata: ImageMetadata | undefined;
 
-  constructor({ width, height, data }: RgbImage, seed: bigint | undefined, record?: ImageMetadata) {
+  constructor({ width, height, data }: RgbImage, seed: bigint | undefined, metadata?: ImageMetadata) {
     this.width = width;
     this.height = height;
     this.data = data;
     this.seed = seed;
-    this.record = record;
+    this.metadata = metadata;
   }
 
   /** What of its request was cut, changed or has no effect. */
   get warnings(): readonly string[] {
-    return this.record?.warnings ?? [];
+    return this.metadata?.warnings ?? [];
   }
 
   /** Writes a .png, .jpg or .webp file, whole or not at all, with its record inside. */
@@ -40,6 +40,6 @@ export class GeneratedImage implements RgbImage {
   }
 
   #inside({ metadata = true, quality }: SaveOptions) {
-    return { quality, texts: metadata && this.record ? metadataTexts(this.record) : undefined };
+    return { quality, texts: metadata && this.metadata ? metadataTexts(this.metadata) : undefined };
   }
 }

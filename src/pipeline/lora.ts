@@ -43,9 +43,9 @@ export async function loraChanges(
       );
     }
     const opened = await openLora(file);
-    const planMemory = fittingLayers(file, opened, networks);
-    warnOfUnused(file, opened, planMemory, warn);
-    for (const [layer, name] of planMemory) {
+    const fitting = fittingLayers(file, opened, networks);
+    warnOfUnused(file, opened, fitting, warn);
+    for (const [layer, name] of fitting) {
       checkShapes(file, layer, name, sets.get(layer.part)!.tensors.get(name)!.shape);
       if (scale === 0) continue;
       const ofNetwork = changes.get(layer.part)!;
@@ -64,9 +64,9 @@ function fittingLayers(
   { layers, unknown }: LoraFile,
   networks: readonly Adaptable[],
 ): FittingLayers {
-  const planMemory = new Map(networks.flatMap((network) => bestFit(layers, network)));
-  const unfitting = [...unknown, ...(planMemory.size === 0 ? layers.map(({ key }) => key) : [])];
-  if (unfitting.length === 0) return planMemory;
+  const fitting = new Map(networks.flatMap((network) => bestFit(layers, network)));
+  const unfitting = [...unknown, ...(fitting.size === 0 ? layers.map(({ key }) => key) : [])];
+  if (unfitting.length === 0) return fitting;
   const problem = `${unfitting.length} keys, of ${layers.length} layers, fit nothing in this model: ${listed(unfitting, 3)}`;
   throw new ModelError(file, `${problem}. Use a LoRA that was trained for this model.`, {
     unexpected: unfitting,
@@ -94,11 +94,11 @@ function bestFit(layers: readonly LoraLayer[], network: Adaptable): Fit {
 function warnOfUnused(
   file: string,
   { layers, embeddings }: LoraFile,
-  planMemory: FittingLayers,
+  fitting: FittingLayers,
   warn: (message: string) => void,
 ): void {
   const name = path.basename(file);
-  const absent = layers.filter((layer) => !planMemory.has(layer)).map(({ key }) => key);
+  const absent = layers.filter((layer) => !fitting.has(layer)).map(({ key }) => key);
   if (absent.length > 0) {
     const which = `${absent.length} of its ${layers.length} layers are not in this model and were left out`;
     warn(`${name}: ${which}: ${listed(absent, 2)}; it was trained for another model`);

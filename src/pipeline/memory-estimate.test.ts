@@ -19,20 +19,20 @@ const square = (pixels: number, batch = 1): GenerationSize => ({
 
 describe("the memory of a run", () => {
   it("has each part, and between one after the other and all at once", () => {
-    const { parts, kept, oneByOne } = estimateMemory(components, square(64));
-    expect(parts.map((p) => p.name)).toEqual(["text_encoder", "text_encoder_2", "unet", "vae"]);
-    expect(oneByOne).toBe(runtimeBytes + Math.max(...parts.map((p) => p.peak)));
+    const { components: each, kept, oneByOne } = estimateMemory(components, square(64));
+    expect(each.map((p) => p.name)).toEqual(["text_encoder", "text_encoder_2", "unet", "vae"]);
+    expect(oneByOne).toBe(runtimeBytes + Math.max(...each.map((p) => p.peak)));
     expect(kept).toBeGreaterThan(oneByOne);
   });
 
   it("counts the autoencoder's other half where an image is given", () => {
-    const { parts } = estimateMemory(components, { ...square(64), encodes: true });
-    expect(parts.map((p) => p.name)).toContain("vae encoder");
+    const { components: each } = estimateMemory(components, { ...square(64), encodes: true });
+    expect(each.map((p) => p.name)).toContain("vae encoder");
   });
 
   it("grows with pixels in the autoencoder and with the batch in the U-Net, weights do not", () => {
     const at = (size: GenerationSize) =>
-      new Map(estimateMemory(components, size).parts.map((p) => [p.name, p]));
+      new Map(estimateMemory(components, size).components.map((p) => [p.name, p]));
     const [small, large, more] = [at(square(256)), at(square(1024)), at(square(256, 4))];
     expect(large.get("vae")!.run).toBeGreaterThan(12 * small.get("vae")!.run);
     expect(more.get("unet")!.run).toBeGreaterThan(3 * small.get("unet")!.run);
@@ -81,7 +81,7 @@ describe("a run that cannot fit is refused", () => {
     };
     await expect(pipe.generate(request)).rejects.toThrow(InvalidRequest);
     await expect(pipe.generate(request)).rejects.toMatchObject({ field: "memory" });
-    expect(pipe.components.textEncoders[0]!.part.isLoaded).toBe(false);
+    expect(pipe.components.textEncoders[0]!.component.isLoaded).toBe(false);
     const fine = { ...request, width: 64, height: 64, numImagesPerPrompt: 1, ignoreMemory: true };
     expect((await pipe.generate(fine)).images).toHaveLength(1);
     await pipe.close();

@@ -1,6 +1,6 @@
 /**
- * @file What generating takes in memory, part by part, and whether it fits: predicted from configs and the networks'
- * graphs. Loads nothing. `bench/parts.ts` measures the same.
+ * @file Estimates the memory of a generation, component by component, and whether it fits: from configs and the
+ * networks' graphs. Loads nothing. `bench/parts.ts` measures the same.
  */
 
 import { arenaBytes } from "../engine/memory/peak.js";
@@ -14,7 +14,7 @@ import type { Component } from "./component.js";
 import type { Components } from "./components.js";
 import { stateRules, states } from "./text-encoding.js";
 
-/** What is generated at once; `passes` is the rows of one U-Net run, twice `batch` with guidance. */
+/** A batch; `passes` is the rows of one U-Net run, twice `batch` with guidance; `encodes` if it begins with an image. */
 export type GenerationSize = {
   width: number;
   height: number;
@@ -23,8 +23,8 @@ export type GenerationSize = {
   encodes: boolean;
 };
 
-/** Bytes of one part in a process of its own, less what the process takes without it. */
-export type PartBytes = {
+/** Bytes of one component in a process of its own, less what the process takes without it. */
+export type ComponentBytes = {
   name: string;
   /** Highest while it is loaded. */
   load: number;
@@ -36,8 +36,8 @@ export type PartBytes = {
   peak: number;
 };
 
-/** Bytes of a run, with what the process takes by itself; `kept` if all parts stay loaded. */
-export type RunBytes = { parts: readonly PartBytes[]; kept: number; oneByOne: number };
+/** Bytes of a run, with what the process takes by itself; `kept` if all components stay loaded. */
+export type RunBytes = { components: readonly ComponentBytes[]; kept: number; oneByOne: number };
 
 /** Node, ONNX Runtime and the worker before anything is loaded, as measured. */
 export const runtimeBytes = 200e6;
@@ -46,62 +46,64 @@ export const runtimeBytes = 200e6;
  * Measured beyond float32 weights: a share and a sum for the graph and what the allocator holds; while it is loaded, a second
  * copy of every convolution's kernel, because ONNX Runtime rearranges all of them before it frees the first.
  */
-const [loadShare, steadyShare, perPart] = [1.03, 1.08, 50e6];
+const [loadShare, steadyShare, perComponent] = [1.03, 1.08, 50e6];
 
-/** Predicts what each part takes to generate at `size`. */
+/** Estimates what each component takes to generate at `size`. */
 export function estimateMemory(components: Components, size: GenerationSize): RunBytes {
   const { family, unet, vae, textEncoders } = components;
   const [height, width] = [size.height / vae.factor, size.width / vae.factor];
   const scope = () => new Params(tracing());
-  const texts = textEncoders.map(({ part, config }) => {
-    return partBytes(
-      part.name,
-      part,
+  const texts = textEncoders.map(({ component, config }) => {
+    return componentBytes(
+      component.name,
+      component,
       states(scope(), config, { rule: stateRules[family], batch: size.passes }),
     );
   });
   const pixels = input("image", [{ B: 1 }, 3, { H: size.height }, { W: size.width }]);
   const encoder = size.encodes
-    ? [partBytes("vae encoder", vae.part, { encoded: vae.encode(scope(), pixels) })]
+    ? [componentBytes("vae encoder", vae.component, { encoded: vae.encode(scope(), pixels) })]
     : [];
   const out = traceUnet(scope(), unet.config, { batch: size.passes, height, width });
   const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: height }, { W: width }]);
   const image = vae.decode(scope(), latents);
-  const parts = [
+  const each = [
     ...texts,
     ...encoder,
-    partBytes("unet", unet.part, { out }),
-    partBytes("vae", vae.part, { image }),
+    componentBytes("unet", unet.component, { out }),
+    componentBytes("vae", vae.component, { image }),
   ];
   return {
-    parts,
-    kept: runtimeBytes + keptPeak(parts),
-    oneByOne: runtimeBytes + Math.max(...parts.map((p) => p.peak)),
+    components: each,
+    kept: runtimeBytes + keptPeak(each),
+    oneByOne: runtimeBytes + Math.max(...each.map((p) => p.peak)),
   };
 }
 
-function partBytes(name: string, part: Component, outputs: Record<string, Tensor>): PartBytes {
+function componentBytes(name: string, component: Component, outputs: Record<string, Tensor>): ComponentBytes {
   const params = topological(Object.values(outputs)).filter((x) => made("param", x));
   const size = (some: readonly Tensor[]) => some.reduce((sum, x) => sum + 4 * count(x.shape), 0);
   const weights = size(params);
   // With a LoRA all weights are given from memory, of which ONNX Runtime makes a copy.
-  const given = part.changes.size > 0 ? weights : 0;
-  const load = Math.round(loadShare * weights + size(params.filter((x) => x.rank === 4)) + perPart + given);
-  const [loaded, run] = [Math.round(steadyShare * weights + perPart), arenaBytes(outputs)];
+  const given = component.changes.size > 0 ? weights : 0;
+  const load = Math.round(
+    loadShare * weights + size(params.filter((x) => x.rank === 4)) + perComponent + given,
+  );
+  const [loaded, run] = [Math.round(steadyShare * weights + perComponent), arenaBytes(outputs)];
   return { name, load, loaded, run, peak: Math.max(load, loaded + run) };
 }
 
-/** Parts are loaded one after the other, and each keeps what its run took. */
-function keptPeak(parts: readonly PartBytes[]): number {
+/** Components are loaded one after the other, and each keeps what its run took. */
+function keptPeak(components: readonly ComponentBytes[]): number {
   let [held, peak] = [0, 0];
-  for (const part of parts) {
-    peak = Math.max(peak, held + part.peak);
-    if (part.name !== "vae encoder") held += part.loaded + part.run; // the decoder takes its place
+  for (const component of components) {
+    peak = Math.max(peak, held + component.peak);
+    if (component.name !== "vae encoder") held += component.loaded + component.run; // the decoder takes its place
   }
   return peak;
 }
 
-/** Whether it fits with all parts loaded, with one at a time, or not at all. `available` is what a process may still take. */
+/** Whether it fits with all components loaded, with one at a time, or not at all. `available`: bytes that a process may still take. */
 export function planMemory({ kept, oneByOne }: RunBytes, available: number): "kept" | "one by one" | "no" {
   if (kept - runtimeBytes <= available) return "kept";
   return oneByOne - runtimeBytes <= available ? "one by one" : "no";
@@ -115,7 +117,7 @@ export function refuse(
   available: number,
 ): never {
   const { width, height, batch } = size;
-  const largest = bytes.parts.reduce((a, b) => (b.peak > a.peak ? b : a));
+  const largest = bytes.components.reduce((a, b) => (b.peak > a.peak ? b : a));
   const gb = (n: number) => `${(n / 1e9).toFixed(2)} GB`;
   const needs = `${batch} of ${width}x${height} pixels takes ${gb(largest.peak)} (${largest.name})`;
   const smaller = fittingInstead(components, size, available);

@@ -195,7 +195,7 @@ describe("a pipeline", () => {
   it("records as many steps as there are custom timesteps", () =>
     opened("koala-1b-tiny", async (pipe) => {
       const { images } = await pipe.generate({ ...bicycle, timesteps: [900, 500, 100] });
-      expect(images[0]!.record).toMatchObject({ timesteps: [900, 500, 100], numInferenceSteps: 3 });
+      expect(images[0]!.metadata).toMatchObject({ timesteps: [900, 500, 100], numInferenceSteps: 3 });
     }));
 
   it("quotes what a long prompt loses", () =>
@@ -372,6 +372,6 @@ it("what was left out when it was opened is told with every generation", () =>
     for (let i = 0; i < 2; i++) {
       const { warnings, images } = await pipe.generate({ ...bicycle, onWarning() {} });
       expect(warnings).toEqual(components.warnings);
-      expect(images[0]!.record!.warnings).toEqual(components.warnings);
+      expect(images[0]!.metadata!.warnings).toEqual(components.warnings);
     }
   }));

@@ -33,7 +33,7 @@ export async function previewMethod({
   if (preview && preview.factors.length === vae.latentChannels)
     return { by: "factors", latentRgb: { bias: [0, 0, 0], ...preview } };
   if (vae.encodes === "latents") return { by: "decoder" };
-  const known = knownAutoencoder(await folder.part("vae").config());
+  const known = knownAutoencoder(await folder.component("vae").config());
   return { by: "factors", latentRgb: known ? knownLatentRgb[known] : greyLatentRgb(vae.latentChannels) };
 }
 

@@ -10,7 +10,7 @@ import { parseConfig } from "../models/config.js";
 import type { Words } from "./vocabulary.js";
 
 const named = z.object({ name: z.string(), aliases: z.array(z.string()).default([]) });
-export const wordsSchema = z.object({
+export const vocabularySchema = z.object({
   nouns: z.array(named),
   styles: z.array(named.extend({ set: z.string().optional() })),
   backgrounds: z.array(z.string()),
@@ -21,5 +21,5 @@ export const wordsSchema = z.object({
 export async function readVocabulary(folder: string): Promise<Words | undefined> {
   const file = path.join(folder, "words.json");
   if ((await kindOf(file)) !== "file") return undefined;
-  return parseConfig(wordsSchema, await readJson(file), "words.json");
+  return parseConfig(vocabularySchema, await readJson(file), "words.json");
 }

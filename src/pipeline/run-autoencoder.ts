@@ -18,7 +18,7 @@ export const decoderTrace = (vae: Pick<Autoencoder, "decode" | "latentChannels">
 
 /** One image as the encoder gives it: neither sampled nor scaled. */
 export async function encodePixels(vae: Autoencoder, { data, width, height }: ImageValues): Promise<Values> {
-  const session = await vae.part.session("encode", encoderTrace(vae));
+  const session = await vae.component.session("encode", encoderTrace(vae));
   const { encoded } = await session.run({ image: floats(data, 1, 3, height, width) });
   return encoded as Values;
 }
@@ -29,7 +29,7 @@ export async function decodeLatents(
   latents: Float32Array,
   { height, width }: { height: number; width: number },
 ): Promise<Float32Array> {
-  const session = await vae.part.session("decode", decoderTrace(vae));
+  const session = await vae.component.session("decode", decoderTrace(vae));
   const unscaled = latents.map((v) => v / vae.scalingFactor);
   const { image } = await session.run({ latents: floats(unscaled, 1, vae.latentChannels, height, width) });
   return floatsOf(image);

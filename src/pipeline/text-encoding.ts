@@ -13,7 +13,7 @@ import type { Component } from "./component.js";
 import type { Warnings } from "./warnings.js";
 
 /** A text encoder with the tokenizer that belongs to it. */
-export type TextEncoder = { part: Component; config: ClipConfig; tokenizer: ClipTokenizer };
+export type TextEncoder = { component: Component; config: ClipConfig; tokenizer: ClipTokenizer };
 
 /** Which state of an encoder the U-Net reads: the last but one, or the last, normalised. */
 export type StateRule = "penultimate" | "normed";
@@ -40,7 +40,7 @@ export const promptTexts = (field: string, texts: readonly string[]): PromptText
 
 /** Encodes `texts` in one run. Warns of each text that had to be cut, quoting what was lost. */
 export async function encodeTexts(
-  { part, config, tokenizer }: TextEncoder,
+  { component, config, tokenizer }: TextEncoder,
   texts: readonly PromptText[],
   { rule, clipSkip = 0, warnings }: { rule: StateRule; clipSkip?: number; warnings: Warnings },
 ): Promise<Encoded> {
@@ -50,7 +50,9 @@ export async function encodeTexts(
     if (truncated !== undefined) warnings.add(cutWarning(field, N, truncated), prompt);
     return ids;
   });
-  const session = await part.session(`${rule}-${clipSkip}`, (p) => states(p, config, { rule, clipSkip }));
+  const session = await component.session(`${rule}-${clipSkip}`, (p) =>
+    states(p, config, { rule, clipSkip }),
+  );
   const ids = longs(
     rows.flatMap((row) => [...row]),
     texts.length,

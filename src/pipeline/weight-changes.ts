@@ -1,4 +1,4 @@
-/** @file Weights that are changed while they are loaded: products of low rank are added to them in float32. */
+/** @file Adds low-rank products, such as LoRAs, to weights while they are loaded, in float32. */
 
 import type { Engine, Session } from "../engine/engine.js";
 import { floats, floatsOf } from "../engine/engine.js";
@@ -19,8 +19,8 @@ export type WeightChanges = ReadonlyMap<string, readonly LowRank[]>;
 export type WeightInMemory = { dtype: ElementType; data: Uint8Array<ArrayBuffer> };
 
 /**
- * The weights of a part in memory: those that change as float32, all others as they are stored. All, because ONNX
- * Runtime looks into no file for a weight as soon as one is given from memory.
+ * The weights of a component in memory: those that change as float32, all others as they are stored. All, because ONNX
+ * Runtime reads no weight from a file once one is given from memory.
  */
 export async function changedWeights(
   { tensors }: WeightSet,

@@ -129,7 +129,7 @@ async function openSetup(run: TrainingRun, networks: Networks): Promise<Distilla
   const engine = blockingEngine({ threads: run.options.threads });
   const components: Components = await loadComponents(networks.teacher, { engine });
   const cache = await openRunCache(run, components);
-  const { weights, file } = components.unet.part;
+  const { weights, file } = components.unet.component;
   return {
     engine,
     options: run.options,

@@ -48,7 +48,7 @@ const at = { position: { epoch: 0, batch: 0 }, batch: 0 };
 
 function setup(student: JsonObject, request: TrainingRequest): DistillationSetup {
   const options = trainingOptions({ trainBatchSize: 2, ...request });
-  const { weights, file } = components.unet.part;
+  const { weights, file } = components.unet.component;
   const { predictionType } = options;
   return {
     engine,

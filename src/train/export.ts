@@ -121,7 +121,7 @@ function refuseForeign(output: string, there: readonly string[], parts: readonly
 
 /** Diffusers wants the class; a config of one's own may come without. */
 async function studentConfigFile(folder: ModelFolder, given: JsonObject): Promise<JsonObject> {
-  const { _class_name, _diffusers_version } = await folder.part("unet").config();
+  const { _class_name, _diffusers_version } = await folder.component("unet").config();
   const { _name_or_path: _, ...own } = given;
   return {
     _class_name: _class_name ?? "UNet2DConditionModel",
@@ -162,7 +162,7 @@ async function checkEncoder(
   weights: Weights,
   variant: string | undefined,
 ): Promise<void> {
-  const { path: at } = folder.part(name);
+  const { path: at } = folder.component(name);
   const { tensors } = renamed(await resolveWeights(at, variant === undefined ? {} : { variant }), clipName);
   const shapes = [...tensors]
     .filter(([k]) => !k.endsWith("position_ids"))

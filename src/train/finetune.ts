@@ -70,9 +70,9 @@ export async function finetune({
     options,
     unet: {
       config: unetConfig(json, file),
-      weights: unet === undefined ? initial(components.unet.part.weights) : undefined,
+      weights: unet === undefined ? initial(components.unet.component.weights) : undefined,
     },
-    encoders: trained.map((encoder) => ({ ...encoder, weights: initial(encoder.part.weights) })),
+    encoders: trained.map((encoder) => ({ ...encoder, weights: initial(encoder.component.weights) })),
     schedule: runNoise(components, options),
     cache,
     description: {

@@ -23,9 +23,9 @@ it("opens each golden pipeline, with the class and config of each part", async (
     const folder = await openFolder(join(pipelines, name));
     expect(folder.className).toBe("StableDiffusionXLPipeline");
     expect([...folder.parts.keys()].sort()).toEqual(sdxl);
-    expect(await folder.part("unet").config()).toMatchObject({ _class_name: "UNet2DConditionModel" });
-    expect(await folder.part("scheduler").config()).toHaveProperty("num_train_timesteps", 1000);
-    expect(await folder.part("tokenizer").config()).toHaveProperty("model_max_length", 77);
+    expect(await folder.component("unet").config()).toMatchObject({ _class_name: "UNet2DConditionModel" });
+    expect(await folder.component("scheduler").config()).toHaveProperty("num_train_timesteps", 1000);
+    expect(await folder.component("tokenizer").config()).toHaveProperty("model_max_length", 77);
   }
   const { className, settings, parts } = await openFolder(join(pipelines, "sd2-tiny"));
   expect(className).toBe("StableDiffusionPipeline");
@@ -45,7 +45,7 @@ it("names every folder that model_index.json promises and that is absent", async
 it("does without the parts that no pipeline here reads, and says so when one is asked for", async () => {
   const index = { _class_name: "X", safety_checker: ["a", "b"], feature_extractor: [null, null] };
   const folder = await openFolder(made({ "model_index.json": index }));
-  expect(() => folder.part("safety_checker")).toThrow(/must name the part "safety_checker"/);
+  expect(() => folder.component("safety_checker")).toThrow(/must name the part "safety_checker"/);
 });
 
 it.each<[string, Record<string, unknown>, RegExp]>([

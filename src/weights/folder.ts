@@ -22,7 +22,7 @@ export type ModelFolder = {
   className: string;
   settings: JsonObject;
   parts: ReadonlyMap<string, ModelPart>;
-  part(name: string): ModelPart;
+  component(name: string): ModelPart;
 };
 
 const indexName = "model_index.json";
@@ -46,7 +46,13 @@ export async function openFolder(path: string): Promise<ModelFolder> {
     const problem = `must name the part "${name}", got ${listed([...present.keys()], 10)}`;
     throw new ModelError(file, `${problem}. Use a model that has it.`, { missing: [name] });
   };
-  return { path: root, className: index.className, settings: index.settings, parts: present, part };
+  return {
+    path: root,
+    className: index.className,
+    settings: index.settings,
+    parts: present,
+    component: part,
+  };
 }
 
 async function presentParts(root: string, index: ModelIndex): Promise<Map<string, ModelPart>> {

@@ -81,7 +81,7 @@ describe("an image generated again from its file has the same bytes", () => {
     await first.save(file);
     const again = await generatedAgain(file);
     expect(await again.encode("png")).toEqual(await first.encode("png"));
-    expect(again.record).toEqual(first.record);
+    expect(again.metadata).toEqual(first.metadata);
   });
 
   it("one of a batch of two prompts, without the other's", async () => {
@@ -90,7 +90,7 @@ describe("an image generated again from its file has the same bytes", () => {
     const request = { ...base, prompt: ["one", "a secret"], negativePrompt: ["ugly", "hidden"] };
     const { images } = await pipe.generate(request);
     await images[0]!.save(file);
-    expect(JSON.stringify(images[0]!.record)).not.toMatch(/secret|hidden/);
+    expect(JSON.stringify(images[0]!.metadata)).not.toMatch(/secret|hidden/);
     expect(await (await generatedAgain(file)).encode("webp")).toEqual(await images[0]!.encode("webp"));
   });
 });
@@ -99,7 +99,7 @@ describe("a scheduler", () => {
   it.each(schedulerShortNames)("%s is the same from its record, with the same steps", async (name) => {
     const { className, overrides } = schedulerNamed(name);
     const scheduler = schedulerFromConfig(own.config, overrides, className);
-    const { record } = await generated({ ...base, numInferenceSteps: 1 }, scheduler);
+    const { metadata: record } = await generated({ ...base, numInferenceSteps: 1 }, scheduler);
     const again = schedulerFromConfig({}, record!.scheduler.config, record!.scheduler.className);
     for (const one of [scheduler, again]) one.setTimesteps(5);
     expect(again.timesteps).toEqual(scheduler.timesteps);
@@ -127,7 +127,7 @@ it("what only the program had is named when the image is to be generated again",
 });
 
 it("a record with any of its bytes or values changed is read, or refused by an InvalidRequest", async () => {
-  const { record } = metadataTexts((await generated(base)).record!);
+  const { record } = metadataTexts((await generated(base)).metadata!);
   const random = new Generator(3);
   const below = (high: number) => random.randint(1, { high })[0]!;
   const values: unknown[] = [null, -1, 1e300, "", [], {}, "x".repeat(9), [[1]], true, { __proto__: 1 }];
@@ -275,7 +275,7 @@ it("the longest prompt that a JPEG or WebP is said to hold is kept in one, and r
       for (let step = 2 ** 16; step >= 1; step /= 2)
         if (!metadataProblem(format, { prompt: letter.repeat(length + step) })) length += step;
       expect(length).toBeGreaterThan(9000);
-      const record = { ...first.record!, prompt: letter.repeat(length) };
+      const record = { ...first.metadata!, prompt: letter.repeat(length) };
       const file = path.join(folder, `long.${format}`);
       await new GeneratedImage(first, 7n, record).save(file);
       expect((await readRequest(file)).request.prompt).toHaveLength(length);

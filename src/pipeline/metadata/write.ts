@@ -38,12 +38,12 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
   const { variant, dtype, loras = [] } = loaded;
   const id = hubId(folder.path);
   const revision = /[\\/]snapshots[\\/]([0-9a-f]{40})(?:[\\/]|$)/.exec(folder.path)?.[1];
-  const marks: unknown[] = [folder.className, folder.settings, await folder.part("unet").config()];
-  if (loaded.unet === undefined) marks.push(await weightMarks(unet.part.weights));
-  if (loaded.vae === undefined) marks.push(vae.config, await weightMarks(vae.part.weights));
-  for (const { part } of textEncoders) {
-    const tokenizer = folder.part(part.name.replace("text_encoder", "tokenizer"));
-    marks.push(await folder.part(part.name).config(), await weightMarks(part.weights));
+  const marks: unknown[] = [folder.className, folder.settings, await folder.component("unet").config()];
+  if (loaded.unet === undefined) marks.push(await weightMarks(unet.component.weights));
+  if (loaded.vae === undefined) marks.push(vae.config, await weightMarks(vae.component.weights));
+  for (const { component } of textEncoders) {
+    const tokenizer = folder.component(component.name.replace("text_encoder", "tokenizer"));
+    marks.push(await folder.component(component.name).config(), await weightMarks(component.weights));
     marks.push(await textMarks(tokenizer.path));
   }
   const replaced = async (file: string | undefined, of: unknown) =>
@@ -58,11 +58,13 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
     dtype,
     unet: await replaced(
       loaded.unet,
-      weightMarks(unet.part.weights).then((marks) => (unet.replaced ? [unet.replaced.json, marks] : marks)),
+      weightMarks(unet.component.weights).then((marks) =>
+        unet.replaced ? [unet.replaced.json, marks] : marks,
+      ),
     ),
     vae: await replaced(
       loaded.vae,
-      weightMarks(vae.part.weights).then((weights) => [vae.config, weights]),
+      weightMarks(vae.component.weights).then((weights) => [vae.config, weights]),
     ),
     loras: loras.length > 0 ? await Promise.all(loras.map(loraMetadata)) : undefined,
   });

@@ -65,7 +65,7 @@ describe("a cache", () => {
     const { examples } = prepareExamples(await openData(data), [{ height: 40, width: 24 }], {
       random: () => Math.random,
     });
-    const session = await koala.vae.part.session("direct", (p) => ({
+    const session = await koala.vae.component.session("direct", (p) => ({
       out: koala.vae.encode(p, input("image", [1, 3, { height: 8 }, { width: 8 }])),
     }));
     const keys = new Set(cache.keysByBucket.get("40x24"));
@@ -78,7 +78,7 @@ describe("a cache", () => {
       expect(read.timeIds).toEqual([timeIds]);
     }
     expect(keys.size).toBe(0);
-    await koala.vae.part.release();
+    await koala.vae.component.release();
   });
 
   test.each(["koala-1b-tiny", "sd2-tiny"])(

@@ -48,7 +48,7 @@ export async function release(
   { textEncoders, vae }: Components,
   which: "textEncoders" | "vae",
 ): Promise<void> {
-  const parts = which === "vae" ? [vae.part] : textEncoders.map(({ part }) => part);
+  const parts = which === "vae" ? [vae.component] : textEncoders.map(({ component }) => component);
   for (const part of parts) await part.release();
 }
 

@@ -13,11 +13,11 @@ export async function networkFingerprint({
   textEncoders,
 }: Components): Promise<Record<string, string>> {
   const found: Record<string, string> = { pipeline: folder.className };
-  found.vae = hashOf([vae.config, await weightMarks(vae.part.weights)]);
-  for (const { part, config } of textEncoders) {
-    found[part.name] = hashOf([config, await weightMarks(part.weights)]);
-    const tokenizer = part.name.replace("text_encoder", "tokenizer");
-    found[tokenizer] = hashOf(await textMarks(folder.part(tokenizer).path));
+  found.vae = hashOf([vae.config, await weightMarks(vae.component.weights)]);
+  for (const { component, config } of textEncoders) {
+    found[component.name] = hashOf([config, await weightMarks(component.weights)]);
+    const tokenizer = component.name.replace("text_encoder", "tokenizer");
+    found[tokenizer] = hashOf(await textMarks(folder.component(tokenizer).path));
   }
   return found;
 }
