@@ -12,7 +12,8 @@ import { lower } from "../src/engine/lower.js";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { macs } from "../src/models/cost.js";
 import { traceUnet } from "../src/models/trace.js";
-import { loadComponents, textWidth } from "../src/pipeline/components.js";
+import { textWidth } from "../src/models/unet-config.js";
+import { loadComponents } from "../src/pipeline/components.js";
 import { constant, input, matmul } from "../src/tensor/operations.js";
 import { Params, tracing } from "../src/tensor/params.js";
 

@@ -17,6 +17,7 @@ import { lower, type StoredWeight } from "../src/engine/lower.js";
 import { peakBytes } from "../src/engine/memory/peak.js";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { knownVae } from "../src/models/known.js";
+import { unetInputs } from "../src/models/trace.js";
 import { unetConfig } from "../src/models/unet-config.js";
 import { decode, vaeConfig } from "../src/models/vae.js";
 import { gradients } from "../src/tensor/gradient.js";
@@ -26,7 +27,7 @@ import { Params, tracing } from "../src/tensor/params.js";
 import { count, made, type Tensor } from "../src/tensor/tensor.js";
 import { featurePairs } from "../src/train/features.js";
 import { trainingDevice } from "../src/train/gradient-program.js";
-import { stepInputs, studentTrace, unetWithFeatures } from "../src/train/step.js";
+import { studentTrace, unetWithFeatures } from "../src/train/step.js";
 import { studentConfig } from "../src/train/student.js";
 
 /** A graph as it is run: with weights as initialisers to infer, as inputs to train. */
@@ -51,7 +52,7 @@ const pairs = featurePairs(student, teacher, "koala");
 
 function infer(batch: number, pixels: number, device = cpu): Case {
   const size = { batch, height: pixels / 8, width: pixels / 8, tokens: 77 };
-  const inputs = stepInputs(teacher, size, { open: true });
+  const inputs = unetInputs(teacher, size);
   const { output } = unetWithFeatures(new Params(tracing()), teacher, inputs, []);
   return { outputs: { output }, device, weights: "initialisers" };
 }

@@ -13,7 +13,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { floats, longs, type Session, type Values } from "../src/engine/engine.js";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
-import { type Components, loadComponents, textWidth } from "../src/pipeline/components.js";
+import { pooledWidth, textWidth } from "../src/models/unet-config.js";
+import { type Components, loadComponents } from "../src/pipeline/components.js";
 import { estimateMemory, runtimeBytes } from "../src/pipeline/memory-estimate.js";
 import { decoderTrace, encoderTrace } from "../src/pipeline/run-autoencoder.js";
 import { states } from "../src/pipeline/text-encoding.js";
@@ -38,12 +39,12 @@ const wave = (...shape: number[]) =>
 
 function job({ unet, vae, textEncoders }: Components, name: string, side: number, rows: number): Job {
   if (name === "unet") {
-    const { added, inChannels } = unet.config;
+    const pooled = pooledWidth(unet.config);
     const inputs = {
-      sample: wave(rows, inChannels, side, side),
+      sample: wave(rows, unet.config.inChannels, side, side),
       timestep: wave(rows),
       encoder_hidden_states: wave(rows, 77, textWidth(unet.config)),
-      ...(added && { text_embeds: wave(rows, added.input - 6 * added.sinusoid), time_ids: wave(rows, 6) }),
+      ...(pooled !== undefined && { text_embeds: wave(rows, pooled), time_ids: wave(rows, 6) }),
     };
     return { load: () => unet.component.session("unet", unet.trace), inputs };
   }

@@ -56,7 +56,7 @@ export async function forwardPass(
     return squaredError(ours, theirs);
   };
   const paths = under(names, "activation_grad/");
-  const tensorAt = (path: string) => (path === "noisy" ? inputs.get(path)! : trace.at.get(path)!);
+  const tensorAt = (path: string) => (path === "noisy" ? inputs.get("sample")! : trace.at.get(path)!);
   const found = gradients(trace.losses.total, paths.map(tensorAt));
   const session = await all.engine.load(
     lower(
@@ -79,7 +79,7 @@ export async function forwardPass(
   });
   await session.release();
   return {
-    tensors: new Map([["noisy", batch.inputs.noisy!], ...stored(names, results, teacherResults)]),
+    tensors: new Map([["noisy", batch.inputs.sample!], ...stored(names, results, teacherResults)]),
     pairs: new Map([...pairs.keys()].map((name) => [name, floatsOf(results[`error/${name}`])[0]!])),
   };
 }

@@ -28,7 +28,7 @@ export type Batch = {
   readonly latents: Float32Array;
   readonly noise: Float32Array;
   readonly timesteps: readonly number[];
-  /** What both networks are given, by the names of `stepInputs`. */
+  /** What both networks are given, by the names of `unetInputs`. */
   readonly inputs: Readonly<Record<string, Values>>;
 };
 
@@ -99,10 +99,10 @@ async function readBatch(set: DistillFolder, name: string, schedule: TrainingNoi
     noise,
     timesteps,
     inputs: {
-      noisy: { data: addNoise(schedule, latents.data, noise, timesteps), shape: latents.shape },
+      sample: { data: addNoise(schedule, latents.data, noise, timesteps), shape: latents.shape },
       timestep: floats(Float32Array.from(timesteps), size),
-      text,
-      ...(pooled && { pooled: await values("pooled"), time_ids: await values("time_ids") }),
+      encoder_hidden_states: text,
+      ...(pooled && { text_embeds: await values("pooled"), time_ids: await values("time_ids") }),
     },
   };
 }
@@ -156,7 +156,7 @@ export function programInputs(
   { schedule, more = {} }: { schedule: TrainingNoise; more?: Readonly<Record<string, Values>> },
 ): Record<string, Values> {
   const { latents, noise, timesteps, inputs } = batch;
-  const target = { data: trainingTarget(schedule, latents, noise, timesteps), shape: inputs.noisy!.shape };
+  const target = { data: trainingTarget(schedule, latents, noise, timesteps), shape: inputs.sample!.shape };
   const given: Readonly<Record<string, Values>> = { ...inputs, ...teacherResults, target, ...more };
   return Object.fromEntries(inputNames.map((name) => [name, given[name]!]));
 }

@@ -2,6 +2,7 @@
 
 import { z } from "zod";
 import { knownUnets } from "../../src/models/known.js";
+import { unetInputs } from "../../src/models/trace.js";
 import { type UNetConfig, unetConfig } from "../../src/models/unet-config.js";
 import { Params, tracing } from "../../src/tensor/params.js";
 import { show } from "../../src/tensor/tensor.js";
@@ -9,7 +10,7 @@ import { type FeatureSet, featurePairs, featureSets } from "../../src/train/feat
 import { initialisation, unetWeights } from "../../src/train/initialisation.js";
 import { layerRules, teacherLayer } from "../../src/train/layer-mapping.js";
 import { trainingOptions } from "../../src/train/options.js";
-import { type StepSize, stepInputs, unetWithFeatures } from "../../src/train/step.js";
+import { type StepSize, unetWithFeatures } from "../../src/train/step.js";
 import { studentConfig, studentNames } from "../../src/train/student.js";
 import {
   type Check,
@@ -243,6 +244,6 @@ const lowestDepth = ({ down }: UNetConfig): number => down.at(-1)!.depths?.[0] ?
 function shapesAt(c: UNetConfig, paths: readonly string[], latent: readonly number[]) {
   const [batch, , height, width] = latent as [number, number, number, number];
   const size: StepSize = { batch, height, width, tokens: 77 };
-  const { at } = unetWithFeatures(new Params(tracing()), c, stepInputs(c, size), paths);
+  const { at } = unetWithFeatures(new Params(tracing()), c, unetInputs(c, size), paths);
   return new Map([...at].map(([path, x]) => [path, x.shape]));
 }

@@ -10,7 +10,7 @@ import { knownUnets } from "./known.js";
 import { traceUnet, type UnetSize } from "./trace.js";
 import { unetConfig } from "./unet-config.js";
 
-function traced(json: unknown, size: UnetSize = {}) {
+function traced(json: unknown, size: Partial<UnetSize> = {}) {
   let output: Tensor | undefined;
   const weights = manifest((p) => {
     output = traceUnet(p, unetConfig(json), size);

@@ -1,31 +1,39 @@
-/** @file A network traced with inputs of its own: enough to count it, or to lower it. No weights, no numbers. */
+/** @file The U-Net traced with inputs of its own, which are named as in Diffusers. No weights, no numbers. */
 
 import { input } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
-import type { Tensor } from "../tensor/tensor.js";
-import { unet } from "./unet.js";
-import type { UNetConfig } from "./unet-config.js";
+import { made, type Tensor } from "../tensor/tensor.js";
+import { type UnetInputs, unet } from "./unet.js";
+import { pooledWidth, textWidth, type UNetConfig } from "./unet-config.js";
 
 /** `height` and `width` in latent pixels (an eighth of the image's), `tokens` of text (77 per CLIP window). */
-export type UnetSize = { batch?: number; height?: number; width?: number; tokens?: number };
+export type UnetSize = { batch: number; height: number; width: number; tokens: number };
 
-/**
- * Traces one forward pass of the U-Net. Its inputs are named as Diffusers names them; batch, latent height and width,
- * and text tokens are left open.
- */
-export function traceUnet(
-  p: Params,
-  c: UNetConfig,
-  { batch = 1, height = 64, width = 64, tokens = 77 }: UnetSize = {},
-): Tensor {
-  const attending = [...c.down, ...(c.mid ? [c.mid] : []), ...c.up].find((stage) => stage.depths);
-  const textWidth = (attending ?? c.down[0]!).textWidth;
-  const sample = input("sample", [{ batch }, c.inChannels, { height }, { width }]);
-  const timestep = input("timestep", [{ batch }]);
-  const text = input("encoder_hidden_states", [{ batch }, { tokens }, textWidth]);
-  const added = c.added && {
-    textEmbeds: input("text_embeds", [{ batch }, c.added.input - 6 * c.added.sinusoid]),
-    timeIds: input("time_ids", [{ batch }, 6]),
+/** New inputs for a U-Net. All four sizes may differ from run to run, unless they are `fixed`. */
+export function unetInputs(c: UNetConfig, size: UnetSize, { fixed = false } = {}): UnetInputs {
+  const sizeOf = (name: keyof UnetSize) => (fixed ? size[name] : { [name]: size[name] });
+  const batch = sizeOf("batch");
+  const pooled = pooledWidth(c);
+  return {
+    sample: input("sample", [batch, c.inChannels, sizeOf("height"), sizeOf("width")]),
+    timestep: input("timestep", [batch]),
+    encoderHiddenStates: input("encoder_hidden_states", [batch, sizeOf("tokens"), textWidth(c)]),
+    ...(pooled !== undefined && {
+      addedCondKwargs: {
+        textEmbeds: input("text_embeds", [batch, pooled]),
+        timeIds: input("time_ids", [batch, 6]),
+      },
+    }),
   };
-  return unet(p, c, sample, timestep, text, added);
+}
+
+/** What `unetInputs` made, by the names under which a program takes them. */
+export function inputsByName({ addedCondKwargs, ...inputs }: UnetInputs): Map<string, Tensor> {
+  const all: Tensor[] = Object.values({ ...inputs, ...addedCondKwargs });
+  return new Map(all.flatMap((x) => (made("input", x) ? [[x.attrs.name, x] as const] : [])));
+}
+
+/** One forward pass of the U-Net: the prediction. */
+export function traceUnet(p: Params, c: UNetConfig, size: Partial<UnetSize> = {}): Tensor {
+  return unet(p, c, unetInputs(c, { batch: 1, height: 64, width: 64, tokens: 77, ...size }));
 }

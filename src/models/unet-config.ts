@@ -101,6 +101,16 @@ export type UNetConfig = {
   time: { cosFirst: boolean; shift: number };
 };
 
+/** Width of the text embeddings that the cross-attentions read. */
+export function textWidth({ down, mid, up }: UNetConfig): number {
+  const stages = [...down, ...(mid ? [mid] : []), ...up];
+  return (stages.find((stage) => stage.depths) ?? stages[0]!).textWidth;
+}
+
+/** Width of SDXL's pooled text embedding; undefined for a U-Net without it. */
+export const pooledWidth = ({ added }: UNetConfig): number | undefined =>
+  added && added.input - 6 * added.sinusoid;
+
 /** Reads the parsed `config.json`; throws a ModelError that names the field. */
 export function unetConfig(json: unknown, file = "unet/config.json"): UNetConfig {
   const c = parseConfig(schema, json, file);

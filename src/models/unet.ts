@@ -12,27 +12,32 @@ import type { Params } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
 import type { Stage, UNetConfig } from "./unet-config.js";
 
-/** What XL adds to the time embedding. */
-export type AddedConditions = {
+/** The arguments of Diffusers' `UNet2DConditionModel`. */
+export type UnetInputs = {
+  /** Noisy latents: [B, 4, H, W] */
+  sample: Tensor;
+  /** [B] */
+  timestep: Tensor;
+  /** Text embeddings: [B, N, D] */
+  encoderHiddenStates: Tensor;
+  /** SDXL's additions to the time embedding. */
+  addedCondKwargs?: AddedCondKwargs;
+};
+
+export type AddedCondKwargs = {
   /** The pooled text embedding: [B, P] */
   textEmbeds: Tensor;
   /** Original size, crop and target size, each (height, width): [B, 6] */
   timeIds: Tensor;
 };
 
-/** x: [B, 4, H, W], timestep: [B], text: [B, N, D] -> the prediction: [B, 4, H, W] */
-export function unet(
-  p: Params,
-  c: UNetConfig,
-  x: Tensor,
-  timestep: Tensor,
-  text: Tensor,
-  added?: AddedConditions,
-): Tensor {
-  const temb = silu(timeEmbedding(p, c, timestep, added)); // [B, E]
+/** -> the prediction: [B, 4, H, W] */
+export function unet(p: Params, c: UNetConfig, inputs: UnetInputs): Tensor {
+  const { sample, timestep, encoderHiddenStates: text, addedCondKwargs } = inputs;
+  const temb = silu(timeEmbedding(p, c, timestep, addedCondKwargs)); // [B, E]
 
-  const sample = c.centerInput ? t.sub(mul(x, 2), 1) : x;
-  let h = conv2d(p.at("conv_in"), sample, c.down[0]!.channels);
+  const x = c.centerInput ? t.sub(mul(sample, 2), 1) : sample;
+  let h = conv2d(p.at("conv_in"), x, c.down[0]!.channels);
   const skips = [h];
 
   for (const [i, stage] of c.down.entries())
@@ -47,7 +52,7 @@ export function unet(
 }
 
 /** timestep: [B] -> [B, E] */
-function timeEmbedding(p: Params, c: UNetConfig, timestep: Tensor, added?: AddedConditions): Tensor {
+function timeEmbedding(p: Params, c: UNetConfig, timestep: Tensor, added?: AddedCondKwargs): Tensor {
   const wave = p.at("time_proj").layer(() => sinusoid(timestep, c.down[0]!.channels, c.time));
   const temb = mlp(p.at("time_embedding"), wave, c.timeWidth);
   if (!c.added) return temb;

@@ -189,9 +189,6 @@ function trainedSize({ sampleSize }: UNetConfig, factor: number): Components["tr
   return { height: height * factor, width: width * factor };
 }
 
-/** The width of text that the cross-attentions read. */
-export const textWidth = (c: UNetConfig): number => c.up.at(-1)!.textWidth;
-
 async function loadTextEncoder(
   folder: ModelFolder,
   name: string,

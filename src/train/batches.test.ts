@@ -41,7 +41,7 @@ describe("A batch", () => {
       bits(await make({ captionDropout: 0.5, noiseOffset: 0.1 }, later)),
     );
     const noisy = async (...[request, at]: Parameters<typeof make>) =>
-      floatsOf((await make(request, at)).inputs.noisy).join();
+      floatsOf((await make(request, at)).inputs.sample).join();
     const all = [
       await noisy(),
       await noisy({ seed: 1 }),
@@ -61,8 +61,8 @@ describe("A batch", () => {
 
   it("has for v the target that its own noise and latents give", async () => {
     const [e, w] = [await make(), await make({}, start, v)];
-    expect(floatsOf(w.inputs.noisy).join()).toBe(floatsOf(e.inputs.noisy).join());
-    const [noisy, noise, velocity] = [e.inputs.noisy, e.inputs.target, w.inputs.target].map((x) =>
+    expect(floatsOf(w.inputs.sample).join()).toBe(floatsOf(e.inputs.sample).join());
+    const [noisy, noise, velocity] = [e.inputs.sample, e.inputs.target, w.inputs.target].map((x) =>
       floatsOf(x),
     );
     const timesteps = floatsOf(e.inputs.timestep);
@@ -98,12 +98,12 @@ describe("A batch", () => {
 });
 
 describe("Caption dropout", () => {
-  const text = ({ inputs }: NoisyBatch) => floatsOf(inputs.text);
+  const text = ({ inputs }: NoisyBatch) => floatsOf(inputs.encoder_hidden_states);
 
   it("of 1 leaves every caption out: zeros, or the encoding of nothing", async () => {
     const zeros = await make({ captionDropout: 1 });
     expect(text(zeros).every((x) => x === 0)).toBe(true);
-    expect(floatsOf(zeros.inputs.pooled).every((x) => x === 0)).toBe(true);
+    expect(floatsOf(zeros.inputs.text_embeds).every((x) => x === 0)).toBe(true);
     const empty = await make({ captionDropout: 1, captionDropoutRule: "empty-string" });
     const size = cache.empty.promptEmbeds.length;
     for (let i = 0; i < 3; i++)
@@ -116,7 +116,7 @@ describe("Caption dropout", () => {
 
   it("changes neither noise nor images, and what it leaves in is the caption", async () => {
     const [given, some] = [await make(), await make({ captionDropout: 0.5 })];
-    expect(floatsOf(some.inputs.noisy).join()).toBe(floatsOf(given.inputs.noisy).join());
+    expect(floatsOf(some.inputs.sample).join()).toBe(floatsOf(given.inputs.sample).join());
     const size = text(given).length / 3;
     const row = (b: NoisyBatch, i: number) => text(b).subarray(i * size, (i + 1) * size);
     for (let i = 0; i < 3; i++) {

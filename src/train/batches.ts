@@ -23,7 +23,7 @@ export type NoisyBatch = {
   /** The captions, and which of them were dropped. */
   words: readonly string[];
   dropped: readonly Dropped[];
-  /** `noisy`, `timestep`, `text`, `pooled`, `time_ids`, `target`, `task_weights`: whatever this run uses. */
+  /** Those of `unetInputs` by name, `target`, `task_weights`: whatever this run uses. */
   inputs: Record<string, Values>;
   keys: readonly string[];
   next: Position;
@@ -61,7 +61,7 @@ export async function noisyBatch(
     words: read.words,
     dropped,
     inputs: {
-      noisy: { data: addNoise(schedule, latents, noise, timesteps), shape },
+      sample: { data: addNoise(schedule, latents, noise, timesteps), shape },
       target: { data: trainingTarget(schedule, latents, noise, timesteps), shape },
       timestep: floats(Float32Array.from(timesteps), keys.length),
       ...conditions(read, cache, options, dropped),
@@ -85,7 +85,7 @@ function conditions(
   });
   const [tokens, width] = cache.textShape;
   const text = {
-    text: joined(
+    encoder_hidden_states: joined(
       rows.map((r) => r.promptEmbeds),
       tokens,
       width,
@@ -95,7 +95,7 @@ function conditions(
   const pooled = rows.map((r) => r.pooled!);
   return {
     ...text,
-    pooled: joined(pooled, pooled[0]!.length),
+    text_embeds: joined(pooled, pooled[0]!.length),
     time_ids: joined(
       read.timeIds.map((ids) => Float32Array.from(ids)),
       6,

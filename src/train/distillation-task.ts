@@ -77,8 +77,13 @@ export function distillationTask(
     },
     gradient: async (at, weights, into) => {
       const { inputs, keys, next } = await noisyBatch(cache, schedule, options, at);
-      const [batch, , height, width] = inputs.noisy!.shape as [number, number, number, number];
-      const program = await programs.of({ batch, height, width, tokens: inputs.text!.shape[1]! });
+      const [batch, , height, width] = inputs.sample!.shape as [number, number, number, number];
+      const program = await programs.of({
+        batch,
+        height,
+        width,
+        tokens: inputs.encoder_hidden_states!.shape[1]!,
+      });
       const given = { ...inputs, ...(await teacherResults(at.batch, inputs)) };
       const terms = await program.run(weights, given, into);
       return { terms: scalars(terms), images: keys.length, next };
@@ -130,18 +135,8 @@ async function loadTeacher(setup: DistillationSetup): Promise<Session> {
   };
 }
 
-const teacherInputs = ({
-  noisy,
-  timestep,
-  text,
-  pooled,
-  time_ids,
-}: Record<string, Values>): Record<string, Values> => ({
-  noisy: noisy!,
-  timestep: timestep!,
-  text: text!,
-  ...(pooled && { pooled, time_ids: time_ids! }),
-});
+const teacherInputs = ({ target, task_weights, ...inputs }: Record<string, Values>): Record<string, Values> =>
+  inputs;
 
 async function studentProgram(
   { engine, options }: DistillationSetup,

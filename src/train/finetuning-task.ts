@@ -4,7 +4,8 @@ import { Generator } from "../diffusion/random.js";
 import { longs, type Values } from "../engine/engine.js";
 import type { BlockingEngine } from "../engine/ort/blocking-engine.js";
 import { type ClipConfig, clipText } from "../models/clip.js";
-import { unet } from "../models/unet.js";
+import { inputsByName, unetInputs } from "../models/trace.js";
+import { type UnetInputs, unet } from "../models/unet.js";
 import type { UNetConfig } from "../models/unet-config.js";
 import type { TextEncoder } from "../pipeline/text-encoding.js";
 import { concat, input, mul } from "../tensor/operations.js";
@@ -22,7 +23,7 @@ import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
-import { type StepInputs, type StepSize, stepInputs } from "./step.js";
+import type { StepSize } from "./step.js";
 import { type StepProgram, StepPrograms } from "./step-programs.js";
 import type { TrainingTask } from "./trainer.js";
 
@@ -60,7 +61,7 @@ export function finetuningTask(setup: FinetuningSetup): TrainingTask {
     release: () => programs.release(),
     gradient: async (at, weights, into) => {
       const batch = await noisyBatch(cache, schedule, options, at);
-      const [rows, , height, width] = batch.inputs.noisy!.shape as [number, number, number, number];
+      const [rows, , height, width] = batch.inputs.sample!.shape as [number, number, number, number];
       const program = await programs.of({ batch: rows, height, width, tokens: cache.textShape[0] });
       const given = { ...batch.inputs, ...tokensOf(encoders, batch, options) };
       const terms = await program.run(weights, given, into);
@@ -94,18 +95,15 @@ function finetuningTrace(
   const params = new Map<string, Tensor>();
   const at = new Map<string, Tensor>();
   const root = new Params(tracing(params), { watch: (path, x) => void at.set(path, x) });
-  const given = stepInputs(c, size);
-  const inputs = new Map<string, Tensor>(Object.entries(given));
+  const given = unetInputs(c, size, { fixed: true });
+  const inputs = inputsByName(given);
   const another = (name: string, shape: Shape, dtype: "float32" | "int64" = "float32") => {
     const made = input(name, shape, dtype);
     inputs.set(name, made);
     return made;
   };
-  const { noisy, timestep, time_ids, ...fixed } = given;
-  const { text, pooled } =
-    encoders.length === 0 ? fixed : embed(root, encoders, size, given, inputs, another);
-  const added = pooled && time_ids && { textEmbeds: pooled, timeIds: time_ids };
-  const output = unet(root.at("unet"), c, noisy, timestep, text, added);
+  const embedded = encoders.length === 0 ? {} : embed(root, encoders, size, given, inputs, another);
+  const output = unet(root.at("unet"), c, { ...given, ...embedded });
   const losses = distillationLoss({
     output,
     target: another("target", output.shape),
@@ -122,19 +120,22 @@ function embed(
   root: Params,
   encoders: readonly ClipConfig[],
   { batch }: StepSize,
-  { pooled }: StepInputs,
+  { addedCondKwargs: added }: UnetInputs,
   inputs: Map<string, Tensor>,
   another: Another,
-): { text: Tensor; pooled: Tensor | undefined } {
-  for (const name of ["text", "pooled"]) inputs.delete(name);
+): Pick<UnetInputs, "encoderHiddenStates" | "addedCondKwargs"> {
+  for (const name of ["encoder_hidden_states", "text_embeds"]) inputs.delete(name);
   const encoded = encoders.map((c, i) =>
     clipText(root.at(textEncoderName(i)), c, another(idsOf(i), [batch, c.maxTokens], "int64")),
   );
   const states = encoded.map(({ hidden, last }) => (encoders.length > 1 ? hidden.at(-2)! : last));
-  const text = mul(states.length > 1 ? concat(states, 2) : states[0]!, another("text_kept", [batch, 1, 1]));
-  if (!pooled) return { text, pooled: undefined };
+  const text = states.length > 1 ? concat(states, 2) : states[0]!;
+  const encoderHiddenStates = mul(text, another("text_kept", [batch, 1, 1]));
+  if (!added) return { encoderHiddenStates };
   const projected = encoded.at(-1)!;
-  return { text, pooled: mul(projected.textEmbeds ?? projected.pooled, another("pooled_kept", [batch, 1])) };
+  const pooled = projected.textEmbeds ?? projected.pooled;
+  const textEmbeds = mul(pooled, another("pooled_kept", [batch, 1]));
+  return { encoderHiddenStates, addedCondKwargs: { ...added, textEmbeds } };
 }
 
 function tokensOf(

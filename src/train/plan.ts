@@ -12,6 +12,7 @@ import { eliminateCommonSubexpressions } from "../engine/rewrite/common-subexpre
 import { deviceGraph } from "../engine/rewrite/device-graph.js";
 import type { JsonObject } from "../files/json.js";
 import { macs, parameters } from "../models/cost.js";
+import { unetInputs } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 import { gradients, vjp } from "../tensor/gradient.js";
 import { constant, input } from "../tensor/operations.js";
@@ -24,7 +25,7 @@ import { trainingDevice } from "./gradient-program.js";
 import { unetWeights } from "./initialisation.js";
 import { stagePaths } from "./layer-mapping.js";
 import type { LossWeights } from "./loss.js";
-import { type StepSize, type StudentTrace, stepInputs, studentTrace, unetWithFeatures } from "./step.js";
+import { type StepSize, type StudentTrace, studentTrace, unetWithFeatures } from "./step.js";
 import { type StudentName, studentConfig } from "./student.js";
 
 export type DistillationPlanRequest = {
@@ -193,12 +194,7 @@ const sizeOf = (tensors: Iterable<Tensor>) => [...tensors].reduce((sum, x) => su
 /** As `teacherTrace`, at a size of one's own. */
 function teacherGraph(c: UNetConfig, pairs: Setup["pairs"], size: StepSize): Record<string, Tensor> {
   const paths = new Set(pairs.map((pair) => pair.teacher));
-  const { output, at } = unetWithFeatures(
-    new Params(tracing()),
-    c,
-    stepInputs(c, size, { open: true }),
-    paths,
-  );
+  const { output, at } = unetWithFeatures(new Params(tracing()), c, unetInputs(c, size), paths);
   return { output, ...Object.fromEntries(at) };
 }
 

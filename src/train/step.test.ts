@@ -30,10 +30,10 @@ const betas = { beta_schedule: "scaled_linear", beta_start: 0.00085, beta_end: 0
 const epsilon = trainingNoise(betas);
 const v = trainingNoise(betas, { target: "v_prediction" });
 const batch: Record<string, Values> = {
-  noisy: floats(addNoise(epsilon, latents, noise, timesteps), 3, 4, 16, 12),
+  sample: floats(addNoise(epsilon, latents, noise, timesteps), 3, 4, 16, 12),
   timestep: floats(Float32Array.from(timesteps), 3),
-  text: floats(await inputs.readFloats("prompt_embeds"), 3, 7, 20),
-  pooled: floats(await inputs.readFloats("pooled"), 3, 12),
+  encoder_hidden_states: floats(await inputs.readFloats("prompt_embeds"), 3, 7, 20),
+  text_embeds: floats(await inputs.readFloats("pooled"), 3, 12),
   time_ids: floats(await inputs.readFloats("time_ids"), 3, 6),
 };
 const targetOf = (schedule: typeof v) =>
@@ -119,7 +119,7 @@ describe.each(["1b", "700m"])("a step of %s", (which) => {
   const loss = (results: Record<string, Values>, name: string) => floatsOf(results[name])[0];
 
   it("has the golden noisy latents", async () => {
-    expectClose(floatsOf(batch.noisy), await file.readFloats("noisy"), 2e-6, "noisy");
+    expectClose(floatsOf(batch.sample), await file.readFloats("noisy"), 2e-6, "noisy");
   });
 
   it("has the teacher's output and features", async () => {
@@ -257,7 +257,14 @@ describe("a step", () => {
 
   it("needs no teacher without out and feat", () => {
     const trace = studentTrace(config, koala, size, { weights: { task: 1, out: 0, feat: 0 } });
-    expect([...trace.inputs.keys()]).toEqual(["noisy", "timestep", "text", "pooled", "time_ids", "target"]);
+    expect([...trace.inputs.keys()]).toEqual([
+      "sample",
+      "timestep",
+      "encoder_hidden_states",
+      "text_embeds",
+      "time_ids",
+      "target",
+    ]);
     expect(Object.keys(trace.outputs)).toEqual(["total", "task"]);
   });
 

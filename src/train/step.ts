@@ -4,46 +4,20 @@
  * back into it.
  */
 
-import { unet } from "../models/unet.js";
+import { inputsByName, type UnetSize, unetInputs } from "../models/trace.js";
+import { type UnetInputs, unet } from "../models/unet.js";
 import type { UNetConfig } from "../models/unet-config.js";
 import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
 import type { Shape, Tensor } from "../tensor/tensor.js";
 import type { FeaturePair } from "./features.js";
 import { distillationLoss, type Losses, type LossWeights, lossOutputs } from "./loss.js";
-import { pooledWidth, textWidth } from "./student.js";
 
-/** `height` and `width` in latent pixels; `tokens` of text. */
-export type StepSize = { batch: number; height: number; width: number; tokens: number };
-
-/** What both networks are given. timestep: [B] as float32; the rest as in `unet`. */
-export type StepInputs = {
-  noisy: Tensor;
-  timestep: Tensor;
-  text: Tensor;
-  pooled?: Tensor;
-  time_ids?: Tensor;
-};
+export type StepSize = UnetSize;
 
 /** The teacher's results, and the student's inputs: its prediction, and a feature by the teacher's path. */
 export const teacherOut = "teacher_out";
 export const teacherFeature = (path: string): string => `teacher_feature/${path}`;
-
-/** Inputs of the names above. `open` leaves all four sizes to the run; a student's program has them fixed. */
-export function stepInputs(c: UNetConfig, size: StepSize, { open = false } = {}): StepInputs {
-  const named = (name: keyof StepSize) => (open ? { [name]: size[name] } : size[name]);
-  const batch = named("batch");
-  const pooled = pooledWidth(c);
-  return {
-    noisy: input("noisy", [batch, c.inChannels, named("height"), named("width")]),
-    timestep: input("timestep", [batch]),
-    text: input("text", [batch, named("tokens"), textWidth(c)]),
-    ...(pooled !== undefined && {
-      pooled: input("pooled", [batch, pooled]),
-      time_ids: input("time_ids", [batch, 6]),
-    }),
-  };
-}
 
 /** A forward pass with the results of the layers at `paths`. */
 export type UnetWithFeatures = { output: Tensor; at: ReadonlyMap<string, Tensor> };
@@ -52,7 +26,7 @@ export type UnetWithFeatures = { output: Tensor; at: ReadonlyMap<string, Tensor>
 export function unetWithFeatures(
   p: Params,
   c: UNetConfig,
-  { noisy, timestep, text, pooled, time_ids }: StepInputs,
+  inputs: UnetInputs,
   paths: Iterable<string>,
 ): UnetWithFeatures {
   const wanted = new Set(paths);
@@ -61,8 +35,7 @@ export function unetWithFeatures(
   // one is it.
   const watch = (path: string, x: Tensor) => void (wanted.has(path) && at.set(path, x));
   const root = new Params((path, shape) => p.get(path, shape), { watch });
-  const added = pooled && time_ids && { textEmbeds: pooled, timeIds: time_ids };
-  const output = unet(root, c, noisy, timestep, text, added);
+  const output = unet(root, c, inputs);
   const absent = [...wanted].find((path) => !at.has(path));
   if (absent !== undefined) throw new Error(`internal: the U-Net has no layer ${absent}`);
   return { output, at };
@@ -77,7 +50,7 @@ export function teacherTrace(
   pairs: readonly FeaturePair[],
 ): (p: Params) => Record<string, Tensor> {
   return (p) => {
-    const inputs = stepInputs(c, { batch: 2, height: 16, width: 16, tokens: 77 }, { open: true });
+    const inputs = unetInputs(c, { batch: 2, height: 16, width: 16, tokens: 77 });
     const paths = new Set(pairs.map((pair) => pair.teacher));
     const { output, at } = unetWithFeatures(p, c, inputs, paths);
     return {
@@ -109,7 +82,7 @@ export type StudentTrace = {
 };
 
 /**
- * Traces the student's pass and its losses at a fixed size. Inputs: those of `stepInputs`, `target`,
+ * Traces the student's pass and its losses at a fixed size. Inputs: those of `unetInputs`, `target`,
  * `task_weights`, and of the teacher's results those that the losses compare with.
  */
 export function studentTrace(
@@ -120,11 +93,11 @@ export function studentTrace(
 ): StudentTrace {
   const params = new Map<string, Tensor>();
   const compared = weights.feat === 0 ? [] : pairs;
-  const given = stepInputs(c, size);
+  const given = unetInputs(c, size, { fixed: true });
   const paths = [...compared.map((pair) => pair.student), ...watch];
   const { output, at } = unetWithFeatures(new Params(tracing(params)), c, given, paths);
 
-  const inputs = new Map<string, Tensor>(Object.entries(given));
+  const inputs = inputsByName(given);
   const another = (name: string, shape: Shape) => {
     const made = inputs.get(name) ?? input(name, shape);
     inputs.set(name, made);

@@ -4,7 +4,7 @@ import { closest } from "../closest.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
-import { type UNetConfig, unetConfig } from "../models/unet-config.js";
+import { pooledWidth, textWidth, type UNetConfig, unetConfig } from "../models/unet-config.js";
 
 export const studentNames = ["koala-700m", "koala-1b"] as const;
 export type StudentName = (typeof studentNames)[number];
@@ -110,13 +110,3 @@ function checkSameInterface(student: UNetConfig, teacher: UNetConfig, file: stri
   const field = "projection_class_embeddings_input_dim less 6 times addition_time_embed_dim";
   compare(field, pooledWidth(student), pooledWidth(teacher));
 }
-
-/** Width of the text embeddings that a U-Net attends to. */
-export function textWidth({ down, mid, up }: UNetConfig): number {
-  const stages = [...down, ...(mid ? [mid] : []), ...up];
-  return (stages.find((stage) => stage.depths) ?? stages[0]!).textWidth;
-}
-
-/** Width of SDXL's pooled text embedding; undefined for a U-Net without it. */
-export const pooledWidth = ({ added }: UNetConfig): number | undefined =>
-  added && added.input - 6 * added.sinusoid;

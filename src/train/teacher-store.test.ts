@@ -12,7 +12,10 @@ const scratch = mkdtempSync(path.join(tmpdir(), "koala-teacher-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
 const store = new TeacherStore(path.join(scratch, "taught"));
 
-const given = { noisy: floats(Float32Array.of(1, 2), 2), text: floats(Float32Array.of(3, 4), 1, 2) };
+const given = {
+  sample: floats(Float32Array.of(1, 2), 2),
+  encoder_hidden_states: floats(Float32Array.of(3, 4), 1, 2),
+};
 const results = {
   teacher_out: floats(Float32Array.of(-0, 1e-40, 5), 3),
   "teacher_feature/a": floats(Float32Array.of(7), 1),
@@ -32,10 +35,13 @@ it("What was written is read again bit for bit, and only what is asked for", asy
 
 describe("Results are refused", () => {
   const others: [string, Record<string, Values>][] = [
-    ["of other latents", { ...given, noisy: floats(Float32Array.of(1, 2.5), 2) }],
-    ["of another caption", { ...given, text: floats(Float32Array.of(3, 0), 1, 2) }],
-    ["of the same numbers in another shape", { ...given, text: floats(Float32Array.of(3, 4), 2, 1) }],
-    ["without a condition", { noisy: given.noisy }],
+    ["of other latents", { ...given, sample: floats(Float32Array.of(1, 2.5), 2) }],
+    ["of another caption", { ...given, encoder_hidden_states: floats(Float32Array.of(3, 0), 1, 2) }],
+    [
+      "of the same numbers in another shape",
+      { ...given, encoder_hidden_states: floats(Float32Array.of(3, 4), 2, 1) },
+    ],
+    ["without a condition", { sample: given.sample }],
   ];
   it.each(others)("%s", async (_, inputs) => {
     const message = /batch-000000\.safetensors: was computed from another batch\. Use the same data, seed/;
