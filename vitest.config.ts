@@ -2,11 +2,18 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["src/**/*.test.ts", "web/**/*.test.ts", "nano/**/*.test.ts", "test/**/*.test.ts"],
     testTimeout: 60_000,
     pool: "forks",
     // By default one less than there are cores: on two, half of them would wait.
     maxWorkers: "100%",
     reporters: ["default", "./test/reporter.ts"],
+    projects: [
+      {
+        extends: true,
+        // `npm run test:quick`: no processes, servers or browsers; see CONTRIBUTING.md.
+        test: { name: "unit", include: ["{src,web,nano}/**/*.test.ts"], exclude: ["nano/node_modules"] },
+      },
+      { extends: true, test: { name: "integration", include: ["test/**/*.test.ts"] } },
+    ],
   },
 });

@@ -121,3 +121,19 @@ describe("imports point downwards", () => {
     expect(asking.sort()).toEqual([...others, "files/file-system.ts"].sort());
   });
 });
+
+describe("tests beside the source", () => {
+  const root = new URL("..", import.meta.url).pathname;
+  const tests = ["src", "web/src", "nano"].flatMap((folder) =>
+    readdirSync(path.join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter((file) => file.endsWith(".test.ts") && !file.includes("node_modules"))
+      .map((file) => path.join(folder, file)),
+  );
+
+  it("start no processes, servers or browsers: those that do are in test", () => {
+    const starts =
+      /from "node:(child_process|net|https?)"|from ".*\/(hub|proxy|redis)-server\.js"|from ".*\/browser\.js"|\.listen\(/;
+    expect(tests.length).toBeGreaterThan(80);
+    expect(tests.filter((file) => starts.test(readFileSync(path.join(root, file), "utf8")))).toEqual([]);
+  });
+});

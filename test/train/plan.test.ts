@@ -2,10 +2,15 @@
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { planTable } from "../cli/distillation-plan.js";
-import type { JsonObject } from "../files/json.js";
-import { knownUnets } from "../models/known.js";
-import { type DistillationPlan, type DistillationPlanRequest, distillationPlan, ways } from "./plan.js";
+import { planTable } from "../../src/cli/distillation-plan.js";
+import type { JsonObject } from "../../src/files/json.js";
+import { knownUnets } from "../../src/models/known.js";
+import {
+  type DistillationPlan,
+  type DistillationPlanRequest,
+  distillationPlan,
+  ways,
+} from "../../src/train/plan.js";
 
 const teacher = JSON.parse(
   readFileSync(new URL("../../golden/data/distil/teacher/config.json", import.meta.url), "utf8"),

@@ -3,8 +3,8 @@
 import sharp from "sharp";
 import { StableDiffusionApi } from "stable-diffusion-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Stage, stage, tinyLora } from "../../../test/serving.js";
-import type { Listening } from "../../http/listen.js";
+import type { Listening } from "../../../src/http/listen.js";
+import { type Stage, stage, tinyLora } from "../../serving.js";
 
 let at: Stage;
 let server: Listening;

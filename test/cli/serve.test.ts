@@ -8,8 +8,8 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { quick, tinyLora, tinyModel } from "../../test/serving.js";
-import type { ModelList } from "../jobs/schemas.js";
+import type { ModelList } from "../../src/jobs/schemas.js";
+import { quick, tinyLora, tinyModel } from "../serving.js";
 
 const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
 

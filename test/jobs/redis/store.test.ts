@@ -2,10 +2,10 @@
 
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { startRedis } from "../../../test/redis-server.js";
-import type { JobRequest, ProcessorEvent } from "../processor.js";
-import { connect } from "./connection.js";
-import { JobStore } from "./store.js";
+import type { JobRequest, ProcessorEvent } from "../../../src/jobs/processor.js";
+import { connect } from "../../../src/jobs/redis/connection.js";
+import { JobStore } from "../../../src/jobs/redis/store.js";
+import { startRedis } from "../../redis-server.js";
 
 const request: JobRequest = {
   settings: {

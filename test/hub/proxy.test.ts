@@ -6,11 +6,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
-import { type HubServer, startHub } from "../../test/hub-server.js";
-import { certificate, type ProxyServer, startProxy } from "../../test/proxy-server.js";
-import { InvalidRequest } from "../errors.js";
-import { proxiesOf } from "./proxy.js";
-import { resolvePart } from "./resolve-part.js";
+import { InvalidRequest } from "../../src/errors.js";
+import { proxiesOf } from "../../src/hub/proxy.js";
+import { resolvePart } from "../../src/hub/resolve-part.js";
+import { type HubServer, startHub } from "../hub-server.js";
+import { certificate, type ProxyServer, startProxy } from "../proxy-server.js";
 
 const lora = Buffer.from("a LoRA");
 const commit = "a".repeat(40);
@@ -54,7 +54,7 @@ describe("a download", () => {
     const authority = path.join(home, "authority.pem");
     await writeFile(authority, certificate);
     const script = `
-      import { resolvePart } from ${JSON.stringify(new URL("./resolve-part.ts", import.meta.url).href)};
+      import { resolvePart } from ${JSON.stringify(new URL("../../src/hub/resolve-part.ts", import.meta.url).href)};
       process.stdout.write(await resolvePart("lora", "o/lcm"));`;
     const { stdout } = await promisify(execFile)(
       process.execPath,

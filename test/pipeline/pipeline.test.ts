@@ -4,12 +4,16 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
-import { withWords } from "../../test/vocabulary-model.js";
-import { Generator } from "../diffusion/random.js";
-import { EulerDiscreteScheduler } from "../diffusion/schedulers/scheduler.js";
-import { Cancelled, InvalidRequest } from "../errors.js";
-import { DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
-import type { GenerateRequest } from "./request.js";
+import { Generator } from "../../src/diffusion/random.js";
+import { EulerDiscreteScheduler } from "../../src/diffusion/schedulers/scheduler.js";
+import { Cancelled, InvalidRequest } from "../../src/errors.js";
+import {
+  DiffusionPipeline,
+  StableDiffusionPipeline,
+  StableDiffusionXLPipeline,
+} from "../../src/pipeline/pipeline.js";
+import type { GenerateRequest } from "../../src/pipeline/request.js";
+import { withWords } from "../vocabulary-model.js";
 
 const golden = new URL("../../golden/data/pipelines", import.meta.url).pathname;
 const folder = (name: string) => path.resolve(golden, name);

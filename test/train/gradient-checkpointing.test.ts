@@ -3,17 +3,22 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { Generator } from "../diffusion/random.js";
-import { floats, type Values } from "../engine/engine.js";
-import { blockingEngine } from "../engine/ort/blocking-engine.js";
-import { unetConfig } from "../models/unet-config.js";
-import { input, mean, mul, param, reshape } from "../tensor/operations.js";
-import { count, type Tensor } from "../tensor/tensor.js";
-import { checkpointedProgram, segmentsOf } from "./gradient-checkpointing.js";
-import { type GradientProgram, layoutOf, type TracedLoss, wholeProgram } from "./gradient-program.js";
-import { stagePaths } from "./layer-mapping.js";
-import type { ParameterBuffer } from "./parameter-buffer.js";
-import { studentTrace } from "./step.js";
+import { Generator } from "../../src/diffusion/random.js";
+import { floats, type Values } from "../../src/engine/engine.js";
+import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import { unetConfig } from "../../src/models/unet-config.js";
+import { input, mean, mul, param, reshape } from "../../src/tensor/operations.js";
+import { count, type Tensor } from "../../src/tensor/tensor.js";
+import { checkpointedProgram, segmentsOf } from "../../src/train/gradient-checkpointing.js";
+import {
+  type GradientProgram,
+  layoutOf,
+  type TracedLoss,
+  wholeProgram,
+} from "../../src/train/gradient-program.js";
+import { stagePaths } from "../../src/train/layer-mapping.js";
+import type { ParameterBuffer } from "../../src/train/parameter-buffer.js";
+import { studentTrace } from "../../src/train/step.js";
 
 const engine = blockingEngine({ threads: 1 });
 
@@ -137,7 +142,7 @@ it("A U-Net cut at its blocks has the whole program's losses and gradients, to 1
 });
 
 it("Cut at its blocks, a U-Net's step has a peak of less than two thirds", { timeout: 120_000 }, async () => {
-  const script = new URL("../../test/distill-peak.ts", import.meta.url).pathname;
+  const script = new URL("../distill-peak.ts", import.meta.url).pathname;
   const peak = async (way: string) => {
     const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", script, way]);
     return JSON.parse(stdout) as { peak: number; loaded: number; total: number };

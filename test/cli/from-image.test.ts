@@ -4,12 +4,12 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import sharp from "sharp";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
-import { filesIn, startHub } from "../../test/hub-server.js";
-import { readTexts } from "../image/metadata/metadata.js";
-import { withPngTexts } from "../image/metadata/png-texts.js";
-import { readRequest } from "../pipeline/metadata/read.js";
-import { DiffusionPipeline } from "../pipeline/pipeline.js";
-import { generateCommand } from "./generate.js";
+import { generateCommand } from "../../src/cli/generate.js";
+import { readTexts } from "../../src/image/metadata/metadata.js";
+import { withPngTexts } from "../../src/image/metadata/png-texts.js";
+import { readRequest } from "../../src/pipeline/metadata/read.js";
+import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
+import { filesIn, startHub } from "../hub-server.js";
 
 const golden = fileURLToPath(new URL("../../golden/data/pipelines/", import.meta.url));
 const source = path.join(golden, "koala-1b-tiny");

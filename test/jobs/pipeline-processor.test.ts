@@ -2,21 +2,21 @@
 
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { tinyModel as folder, tinyLora } from "../../test/serving.js";
-import { withWords } from "../../test/vocabulary-model.js";
-import type { Engine } from "../engine/engine.js";
-import { blockingEngine } from "../engine/ort/blocking-engine.js";
-import { Cancelled, InvalidRequest } from "../errors.js";
-import { decodeImage } from "../image/codec.js";
-import { readTexts } from "../image/metadata/metadata.js";
-import { DiffusionPipeline } from "../pipeline/pipeline.js";
-import { defaultLimits } from "./limits.js";
-import { type ModelRegistry, openModelRegistry } from "./model-registry.js";
-import { openProcessor } from "./pipeline-processor.js";
-import type { BatchJob, JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
-import { processorThread } from "./processor-thread.js";
-import { resolvePartialRequest, resolveRequest } from "./resolve-request.js";
-import type { GenerationRequest } from "./schemas.js";
+import type { Engine } from "../../src/engine/engine.js";
+import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import { Cancelled, InvalidRequest } from "../../src/errors.js";
+import { decodeImage } from "../../src/image/codec.js";
+import { readTexts } from "../../src/image/metadata/metadata.js";
+import { defaultLimits } from "../../src/jobs/limits.js";
+import { type ModelRegistry, openModelRegistry } from "../../src/jobs/model-registry.js";
+import { openProcessor } from "../../src/jobs/pipeline-processor.js";
+import type { BatchJob, JobProcessor, JobRequest, ProcessorEvent } from "../../src/jobs/processor.js";
+import { processorThread } from "../../src/jobs/processor-thread.js";
+import { resolvePartialRequest, resolveRequest } from "../../src/jobs/resolve-request.js";
+import type { GenerationRequest } from "../../src/jobs/schemas.js";
+import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
+import { tinyModel as folder, tinyLora } from "../serving.js";
+import { withWords } from "../vocabulary-model.js";
 
 const runs = new URL("../../golden/data/runs/koala-1b-tiny", import.meta.url).pathname;
 let models: ModelRegistry;

@@ -3,11 +3,11 @@
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
-import * as t from "../../tensor/operations.js";
-import { input } from "../../tensor/operations.js";
-import type { Tensor } from "../../tensor/tensor.js";
-import { cpu } from "../device.js";
-import { peakBytes } from "./peak.js";
+import { cpu } from "../../../src/engine/device.js";
+import { peakBytes } from "../../../src/engine/memory/peak.js";
+import * as t from "../../../src/tensor/operations.js";
+import { input } from "../../../src/tensor/operations.js";
+import type { Tensor } from "../../../src/tensor/tensor.js";
 
 const unit = 4 * 8 * 8;
 const square = (name: string) => input(name, [8, 8]);

@@ -6,13 +6,13 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Files, filesIn, gitHash, type HubServer, sha256, startHub } from "../../test/hub-server.js";
-import { limitedKoala } from "../../test/limited.js";
-import { Cancelled, FileError, ModelError } from "../errors.js";
-import { resolveWeights } from "../weights/component.js";
-import { openFolder } from "../weights/folder.js";
-import { filesUnder, readRefs, repoCache } from "./cache.js";
-import { type ResolveOptions, resolveModel } from "./resolve.js";
+import { Cancelled, FileError, ModelError } from "../../src/errors.js";
+import { filesUnder, readRefs, repoCache } from "../../src/hub/cache.js";
+import { type ResolveOptions, resolveModel } from "../../src/hub/resolve.js";
+import { resolveWeights } from "../../src/weights/component.js";
+import { openFolder } from "../../src/weights/folder.js";
+import { type Files, filesIn, gitHash, type HubServer, sha256, startHub } from "../hub-server.js";
+import { limitedKoala } from "../limited.js";
 
 const golden = fileURLToPath(new URL("../../golden/data/pipelines/", import.meta.url));
 const half = filesIn(`${golden}koala-700m-tiny`);
@@ -420,7 +420,7 @@ test("two processes at once download each file once between them", async () => {
   // Half a second of silence, so that the second finds the first at work.
   hub.faults.push({ path: unet, silent: 1000 });
   const script = `
-    import { resolveModel } from ${JSON.stringify(new URL("./resolve.ts", import.meta.url).href)};
+    import { resolveModel } from ${JSON.stringify(new URL("../../src/hub/resolve.ts", import.meta.url).href)};
     process.stdout.write(await resolveModel("koala/plain", { patience: { pause: 1, stall: 500 } }));`;
   const run = () =>
     promisify(execFile)(process.execPath, ["--import", "tsx", "--input-type=module", "-e", script], {

@@ -3,9 +3,9 @@
 import OpenAI, { toFile } from "openai";
 import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Stage, stage, tinyLora } from "../../../test/serving.js";
-import type { Listening } from "../../http/listen.js";
-import { readTexts } from "../../image/metadata/metadata.js";
+import type { Listening } from "../../../src/http/listen.js";
+import { readTexts } from "../../../src/image/metadata/metadata.js";
+import { type Stage, stage, tinyLora } from "../../serving.js";
 
 let at: Stage;
 let server: Listening;

@@ -5,10 +5,10 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { quick, tinyModel } from "../../test/serving.js";
-import { InvalidRequest, ModelError } from "../errors.js";
-import type { Job } from "../jobs/schemas.js";
-import { type Serving, serveModels } from "./server.js";
+import { InvalidRequest, ModelError } from "../../src/errors.js";
+import type { Job } from "../../src/jobs/schemas.js";
+import { type Serving, serveModels } from "../../src/server/server.js";
+import { quick, tinyModel } from "../serving.js";
 
 let server: Serving;
 beforeAll(async () => {

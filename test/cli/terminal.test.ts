@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { access } from "node:fs/promises";
 import { type AddressInfo, connect, createServer } from "node:net";
 import { expect, it } from "vitest";
-import { EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "../errors.js";
-import { errorText } from "./terminal.js";
+import { errorText } from "../../src/cli/terminal.js";
+import { EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "../../src/errors.js";
 
 const thrown = (work: Promise<unknown>) => work.then(String, (error: unknown) => error);
 

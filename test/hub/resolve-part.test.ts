@@ -5,11 +5,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { type Files, filesIn, type HubServer, startHub } from "../../test/hub-server.js";
-import { ModelError } from "../errors.js";
-import { cachedName, filesUnder, repoCache } from "./cache.js";
-import { type ResolvePartOptions, resolvePart } from "./resolve-part.js";
-import type { PartKind } from "./select.js";
+import { ModelError } from "../../src/errors.js";
+import { cachedName, filesUnder, repoCache } from "../../src/hub/cache.js";
+import { type ResolvePartOptions, resolvePart } from "../../src/hub/resolve-part.js";
+import type { PartKind } from "../../src/hub/select.js";
+import { type Files, filesIn, type HubServer, startHub } from "../hub-server.js";
 
 const golden = fileURLToPath(new URL("../../golden/data/pipelines/", import.meta.url));
 const commit = "a".repeat(40);

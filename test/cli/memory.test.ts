@@ -2,8 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, expect, test, vi } from "vitest";
-import { filesIn, startHub } from "../../test/hub-server.js";
-import { type MemoryReport, memoryCommand } from "./memory.js";
+import { type MemoryReport, memoryCommand } from "../../src/cli/memory.js";
+import { filesIn, startHub } from "../hub-server.js";
 
 const golden = new URL("../../golden/data/pipelines/", import.meta.url).pathname;
 const folder = `${golden}koala-700m-tiny`;

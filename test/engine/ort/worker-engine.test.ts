@@ -3,8 +3,8 @@
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import { EngineError } from "../../errors.js";
-import { workerEngine } from "./worker-engine.js";
+import { workerEngine } from "../../../src/engine/ort/worker-engine.js";
+import { EngineError } from "../../../src/errors.js";
 
 const built = new URL("../../../dist/engine/ort/worker-engine.js", import.meta.url).href;
 

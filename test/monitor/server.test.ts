@@ -7,12 +7,12 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Script } from "node:vm";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { appendMetrics, type StepMetrics } from "./metrics.js";
-import { page } from "./page.js";
-import { pageScript } from "./page-script.js";
-import { writeRun } from "./run.js";
-import { progress } from "./run-watcher.js";
-import { hostAllowed, type MonitorServer, serveMonitor } from "./server.js";
+import { appendMetrics, type StepMetrics } from "../../src/monitor/metrics.js";
+import { page } from "../../src/monitor/page.js";
+import { pageScript } from "../../src/monitor/page-script.js";
+import { writeRun } from "../../src/monitor/run.js";
+import { progress } from "../../src/monitor/run-watcher.js";
+import { hostAllowed, type MonitorServer, serveMonitor } from "../../src/monitor/server.js";
 
 const png = Buffer.from("89504e470d0a1a0a", "hex");
 const row = (step: number): StepMetrics => ({

@@ -3,9 +3,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { filesIn, type HubServer, inLfs, sha256, startHub } from "../../test/hub-server.js";
-import { InvalidRequest } from "../errors.js";
-import { modelsCommand } from "./models.js";
+import { modelsCommand } from "../../src/cli/models.js";
+import { InvalidRequest } from "../../src/errors.js";
+import { filesIn, type HubServer, inLfs, sha256, startHub } from "../hub-server.js";
 
 const golden = fileURLToPath(new URL("../../golden/data/pipelines/", import.meta.url));
 const files = filesIn(`${golden}koala-700m-tiny`);
