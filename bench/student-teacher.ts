@@ -3,12 +3,12 @@
  * `npx tsx bench/student-teacher.ts`, after a build.
  */
 
-import { opened } from "../nano/images.js";
+import { openModel } from "../nano/images.js";
 import { shipped, snapshot } from "../nano/stages.js";
 
 const turns = 12;
 const prompts = Array.from({ length: 9 }, (_, i) => `a koala, ${i % 2 ? "flat icon" : "line art"}`);
-const [student, teacher] = [await opened(shipped), await opened(snapshot)];
+const [student, teacher] = [await openModel(shipped), await openModel(snapshot)];
 
 async function seconds({ generate }: typeof student, seed: number): Promise<number> {
   const started = performance.now();

@@ -1,6 +1,6 @@
 /**
- * @file `npm run nano -- ablation`: the paper's comparisons at the small model's scale. Each run distils a student of the
- * same teacher for the same number of steps; a run that is measured is not made again, so that sessions may share them.
+ * @file `npm run nano -- ablation`: the paper's comparisons at the small model's scale. Each run distills a student of the
+ * same teacher for the same number of steps; a run that was measured before is not repeated.
  */
 
 import { existsSync } from "node:fs";
@@ -16,9 +16,12 @@ import { noisyBatch } from "../src/train/batches.js";
 import { buildCache } from "../src/train/cache/build.js";
 import { openCache } from "../src/train/cache/cache.js";
 import { openData } from "../src/train/data/source.js";
+import type { FeatureSet } from "../src/train/features.js";
+import type { LossWeights } from "../src/train/loss.js";
 import { trainingNoise } from "../src/train/noise.js";
 import { trainingOptions } from "../src/train/options.js";
 import { teacherOut, teacherTrace } from "../src/train/step.js";
+import type { StudentName } from "../src/train/student.js";
 import { worded } from "./data/captions.js";
 import { among, readData, writeNouns } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
@@ -27,48 +30,49 @@ import type { Evaluator } from "./evaluator/evaluator.js";
 import { generateAll, writeImages } from "./images.js";
 import { ablationStage } from "./stages.js";
 
-export type Run = {
+/** The options of a run that differ from the others'. */
+export type AblationRun = {
   name: string;
-  student: "koala-700m" | "koala-1b";
-  feature: string;
-  loss: string;
+  student: StudentName;
+  feature: FeatureSet;
+  loss: LossWeights;
   seed: number;
 };
 
 /**
- * Weights with which every kind of feature is the same share of the loss after fifty steps (0.27, as much as the output's
- * term). The teacher's features differ in size: with one weight for all, those of the residual blocks are the whole loss.
+ * The weights that make the term of every kind of feature equal after fifty steps (0.27, as much as the output's term).
+ * The teacher's features differ in size: with one weight for all, those of the residual blocks are the whole loss.
  */
 const featureWeights = { sa: 0.005, ca: 0.00125, res: 0.000017, ffn: 0.0023, lf: 0.000025 } as const;
 type Kind = keyof typeof featureWeights;
 
-const withFeature = (kind: Kind, feature: string, other: Partial<Run> = {}): Run => ({
+const withFeature = (kind: Kind, feature: FeatureSet, other: Partial<AblationRun> = {}): AblationRun => ({
   name: feature,
   student: "koala-700m",
   feature,
-  loss: `task=1,out=1,feat=${featureWeights[kind]}`,
+  loss: { task: 1, out: 1, feat: featureWeights[kind] },
   seed: 0,
   ...other,
 });
-const withoutFeature = (name: string, out: 0 | 1): Run =>
-  withFeature("sa", "none", { name, loss: `task=1,out=${out},feat=0` });
+const withoutFeature = (name: string, out: 0 | 1): AblationRun =>
+  withFeature("sa", "none", { name, loss: { task: 1, out, feat: 0 } });
 
 /** The paper's comparisons of features, layers and topologies; `sa` and the next best are repeated afterwards. */
-export const runs: readonly Run[] = [
+export const runs: readonly AblationRun[] = [
   withoutFeature("none", 0),
   withoutFeature("out", 1),
   ...(Object.keys(featureWeights) as Kind[]).map((kind) => withFeature(kind, kind)),
-  ...["sa_interleaved", "sa_top"].map((feature) => withFeature("sa", feature)),
+  ...(["sa_interleaved", "sa_top"] as const).map((feature) => withFeature("sa", feature)),
   withFeature("sa", "sa", { name: "sa-1b", student: "koala-1b" }),
   ...otherSeeds(withFeature("sa", "sa")),
 ];
 
-function otherSeeds(run: Run): Run[] {
+function otherSeeds(run: AblationRun): AblationRun[] {
   return [1, 2].map((seed) => ({ ...run, name: `${run.name}-seed${seed}`, seed }));
 }
 
-/** Runs with other seeds of what came next to `sa`. */
-export function repeats(feature: string): Run[] {
+/** The run of `feature` with other seeds. */
+export function repeats(feature: string): AblationRun[] {
   const best = runs.find(({ name }) => name === feature);
   if (best === undefined)
     throw new Error(`ablation: must be one of ${runs.map(({ name }) => name).join(", ")}, got "${feature}".`);
@@ -84,7 +88,7 @@ function reduced() {
   );
 }
 
-type Measured = Run & {
+type Measured = AblationRun & {
   steps: number;
   /** Mean squared errors of predicted velocities on the pairs that training never saw. */
   heldOutLoss: number;
@@ -100,23 +104,28 @@ async function measured(): Promise<Measured[]> {
 
 const steps = 400;
 
-/** Makes and measures what is missing of `list`. */
-export async function ablate(work: string, evaluator: Evaluator, list: readonly Run[] = runs): Promise<void> {
+/** Trains and measures those of `list` that have not been measured. */
+export async function ablate(
+  work: string,
+  evaluator: Evaluator,
+  signal: AbortSignal,
+  list: readonly AblationRun[] = runs,
+): Promise<void> {
   const images = path.join(work, "ablation", "nouns");
   if (!existsSync(path.join(images, "metadata.jsonl"))) await writeNouns(reduced(), images, () => {});
   const known = new Set((await measured()).map(({ name }) => name));
   for (const r of list.filter(({ name }) => !known.has(name))) {
     console.log(`ablation: ${r.name}`);
-    const args = ["--student", r.student, "--feature", r.feature, "--loss", r.loss, "--seed", String(r.seed)];
-    const stage = ablationStage(work, r.name, steps, args);
-    if (!stage.done()) await stage.run();
-    if (!stage.done()) throw new Error(`ablation: ${r.name} was stopped; the same command goes on`);
+    const { name, ...options } = r;
+    const stage = ablationStage(work, name, steps, options);
+    if (!(await stage.done())) await stage.run(signal);
+    if (!(await stage.done())) throw new Error(`ablation: ${r.name} was stopped; the same command goes on`);
     await measure(r, work, evaluator);
   }
 }
 
-/** Keeps one run's figures beside those before it. */
-async function measure(r: Run, work: string, evaluator: Evaluator): Promise<void> {
+/** Adds a run's figures to those of the runs before. */
+async function measure(r: AblationRun, work: string, evaluator: Evaluator): Promise<void> {
   const model = path.join(work, "ablation", r.name);
   const errors = await heldOutErrors(work, model);
   const scores = await evaluate(model, evaluator, reduced());
@@ -149,11 +158,11 @@ async function heldOutErrors(work: string, model: string) {
   for (let batch = 0; batch < count; batch++) {
     const { inputs, next } = await noisyBatch(cache, schedule, options, { position, batch });
     const { target, task_weights, ...given } = inputs;
-    const [taught, made] = await Promise.all(
+    const [fromTeacher, fromStudent] = await Promise.all(
       passes.map(async (pass) => (await pass.run(given))[teacherOut]!.data as Float32Array),
     );
-    heldOutLoss += squared(made!, target!.data as Float32Array) / count;
-    againstTeacher += squared(made!, taught!) / count;
+    heldOutLoss += squared(fromStudent!, target!.data as Float32Array) / count;
+    againstTeacher += squared(fromStudent!, fromTeacher!) / count;
     position = next;
   }
   await Promise.all(passes.map((pass) => pass.release()));
@@ -185,7 +194,7 @@ function squared(a: Float32Array, b: Float32Array): number {
   return sum / a.length;
 }
 
-/** The figures of every run as the document's table. */
+/** The figures of every run as the table of docs/ablation.md. */
 export async function ablationTable(): Promise<string> {
   const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   const rows = (await measured()).map(({ name, student, heldOutLoss, againstTeacher, scores }) =>

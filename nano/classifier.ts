@@ -1,4 +1,4 @@
-/** @file The training of a network that answers the questions: what judge and text encoders share. */
+/** @file Training of a classifier of labels, as the evaluator and the text encoders are: a training task. */
 
 import { Generator } from "../src/diffusion/random.js";
 import type { Values } from "../src/engine/engine.js";
@@ -13,14 +13,14 @@ type Classifier = {
   network: string;
   batchSize: number;
   loss: TracedLoss;
-  /** What batch number `batch` of the run is given. */
+  /** The inputs of batch number `batch` of the run. */
   inputsOf: (batch: number) => Record<string, Values>;
-  /** Weights that do not begin as random numbers. */
-  begin?: (layout: ParameterBuffer, weights: Float32Array) => Promise<void>;
+  /** Replaces those initial weights that are not random. */
+  initialise?: (layout: ParameterBuffer, weights: Float32Array) => Promise<void>;
   save: (layout: ParameterBuffer, weights: Float32Array) => Promise<void>;
 };
 
-export async function classifierJob(engine: BlockingEngine, c: Classifier): Promise<TrainingTask> {
+export async function classifierTask(engine: BlockingEngine, c: Classifier): Promise<TrainingTask> {
   const layout = layoutOf(c.loss);
   const shapes = new Map([...c.loss.params].map(([name, t]) => [name, t.shape]));
   const program = await wholeProgram(engine, c.loss, layout);
@@ -29,7 +29,7 @@ export async function classifierJob(engine: BlockingEngine, c: Classifier): Prom
     layout,
     initialise: async (weights) => {
       weights.set(randomWeights(layout, shapes, new Generator(0)));
-      await c.begin?.(layout, weights);
+      await c.initialise?.(layout, weights);
     },
     gradient: async ({ position, batch }, weights, into) => {
       const results = await program.run(weights, c.inputsOf(batch), into);

@@ -1,6 +1,6 @@
 /**
- * @file What the judge makes of a model's images: every pair of noun and style, from seeds that no training saw, the
- * pairs that training never saw apart from the others.
+ * @file The evaluation of a model: the evaluator's accuracy on images of every pair of noun and style, with seeds and, as
+ * a group of their own, pairs that were never trained on.
  */
 
 import { below, seeded } from "../src/train/data/seeded.js";
@@ -10,10 +10,10 @@ import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
 import { accuracy, type Evaluator, shrunk } from "./evaluator/evaluator.js";
 import { lookOf } from "./evaluator/samples.js";
-import { opened, type Sampling } from "./images.js";
-import type { Answers, Question } from "./labels.js";
+import { openModel, type Sampling } from "./images.js";
+import type { Label, Labelled } from "./labels.js";
 
-export type Score = Record<Question, number> & { images: number };
+export type Score = Record<Label, number> & { images: number };
 export type Evaluation = { sampling: Sampling; trained: Score; heldOut: Score; secondsPerImage: number };
 
 const batch = 9;
@@ -24,40 +24,35 @@ export async function evaluate(
   data: Data,
   given: Partial<Sampling> = {},
 ): Promise<Evaluation> {
-  const { generate, sampling, close } = await opened(folder, given);
-  const asked = prompts(data, evaluator);
-  const answers: Answers[] = [];
+  const { generate, sampling, close } = await openModel(folder, given);
+  const prompts = promptsOf(data, evaluator);
+  const predicted: Labelled[] = [];
   const started = performance.now();
-  for (let from = 0; from < asked.length; from += batch) {
+  for (let from = 0; from < prompts.length; from += batch) {
     const images = await generate(
-      asked.slice(from, from + batch).map(({ prompt }) => prompt),
+      prompts.slice(from, from + batch).map(({ prompt }) => prompt),
       1_000_000 + from,
     );
-    answers.push(...(await evaluator.answers(await Promise.all(images.map(shrunk)))));
+    predicted.push(...(await evaluator.predict(await Promise.all(images.map(shrunk)))));
   }
   const seconds = (performance.now() - started) / 1000;
   await close();
   const scored = (held: boolean): Score => {
-    const at = [...asked.keys()].filter((i) => asked[i]!.held === held);
-    const right = at.map((i) => asked[i]!.right);
-    return {
-      ...accuracy(
-        at.map((i) => answers[i]!),
-        right,
-      ),
-      images: at.length,
-    };
+    const chosen = [...prompts.keys()].filter((i) => prompts[i]!.held === held);
+    const targets = chosen.map((i) => prompts[i]!.target);
+    const found = chosen.map((i) => predicted[i]!);
+    return { ...accuracy(found, targets), images: chosen.length };
   };
   return {
     sampling,
     trained: scored(false),
     heldOut: scored(true),
-    secondsPerImage: seconds / asked.length,
+    secondsPerImage: seconds / prompts.length,
   };
 }
 
 /** One prompt for each pair, half of them on white. */
-function prompts({ nouns, held }: Data, evaluator: Evaluator) {
+function promptsOf({ nouns, held }: Data, evaluator: Evaluator) {
   const pairs = nouns.flatMap((noun) => {
     const n = evaluator.nouns.indexOf(noun.name);
     return styles.map((style, s) => ({ noun, n, style, s }));
@@ -68,7 +63,7 @@ function prompts({ nouns, held }: Data, evaluator: Evaluator) {
     const behind = background === 0 ? "" : `, on a ${backgroundNames[background]} background`;
     return {
       prompt: `${worded(noun.name, style)}${behind}`,
-      right: { noun: n, style: lookOf(s), background },
+      target: { noun: n, style: lookOf(s), background },
       held: held.has(pairOf(noun.name, style)),
     };
   });

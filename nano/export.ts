@@ -1,6 +1,6 @@
 /**
- * @file The trained folder as it ships: weights in float16, only what loading needs, and beside it `koala.json` (how to
- * generate with it), `words.json` (what it knows), its card and its notices.
+ * @file Export of the trained folder as it ships: weights in float16, only what loading needs, and beside it `koala.json`
+ * (its defaults), `words.json` (its vocabulary), its card and its notices.
  */
 
 import { cp, mkdir, rename, rm, symlink, writeFile } from "node:fs/promises";
@@ -25,7 +25,7 @@ const texts = [
   ...["tokenizer", "tokenizer_2"].flatMap((part) => tokenizer.map((name) => `${part}/${name}`)),
 ];
 
-/** What `koala generate` takes where the user says nothing. */
+/** Defaults of the model, as `koala generate` takes them from its koala.json. */
 const defaults = { steps: 10, guidance: 2, width: 128, height: 128 };
 
 type Folders = { model: string; vae: string; to: string };
@@ -61,12 +61,12 @@ export async function writeSnapshot(folders: Folders, text: string, reached: obj
   });
 }
 
-/** The judge and its accuracy, as the repository keeps them. */
+/** Writes the evaluator and its accuracy as the repository keeps them. */
 export async function writeEvaluator(from: string, to: string): Promise<void> {
   await replaced(to, async (beside) => {
     await mkdir(beside, { recursive: true });
     await cp(path.join(from, "accuracy.json"), path.join(beside, "accuracy.json"));
-    await halve(path.join(from, "judge.safetensors"), path.join(beside, "judge.safetensors"));
+    await halve(path.join(from, "evaluator.safetensors"), path.join(beside, "evaluator.safetensors"));
   });
 }
 

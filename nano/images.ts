@@ -1,4 +1,4 @@
-/** @file Images of a model in numbers, and many of them on one sheet. */
+/** @file Generates many images of a model, and puts them on one sheet. */
 
 import sharp from "sharp";
 import type { RgbImage } from "../src/image/pixels.js";
@@ -7,8 +7,8 @@ import { requestDefaults } from "../src/pipeline/model-defaults.js";
 
 export type Sampling = { steps: number; guidanceScale: number };
 
-/** A model that generates as its `koala.json` advises, or as told. */
-export async function opened(folder: string, given: Partial<Sampling> = {}) {
+/** Opens a model to generate with its defaults, or with the settings given. */
+export async function openModel(folder: string, given: Partial<Sampling> = {}) {
   const pipeline = await DiffusionPipeline.fromPretrained(folder);
   const { numInferenceSteps, guidanceScale } = requestDefaults(pipeline.components, "textToImage");
   const sampling = { steps: numInferenceSteps, guidanceScale, ...given };
@@ -27,7 +27,7 @@ export async function opened(folder: string, given: Partial<Sampling> = {}) {
   return { generate, sampling, close: () => pipeline.close() };
 }
 
-/** All prompts, `columns` a row, each from the seed of its number. */
+/** Generates all prompts onto one sheet, `columns` a row, the seed being the prompt's number. */
 export async function writeSheet(
   folder: string,
   prompts: readonly string[],
@@ -37,13 +37,13 @@ export async function writeSheet(
   await writeImages(await generateAll(folder, prompts, columns), columns, file);
 }
 
-/** Each prompt's image, from the seed of its number; so many at once. */
+/** Generates an image of each prompt, the seed being its number, in batches of `atOnce`. */
 export async function generateAll(
   folder: string,
   prompts: readonly string[],
   atOnce: number,
 ): Promise<RgbImage[]> {
-  const { generate, close } = await opened(folder);
+  const { generate, close } = await openModel(folder);
   const images: RgbImage[] = [];
   for (let from = 0; from < prompts.length; from += atOnce)
     images.push(...(await generate(prompts.slice(from, from + atOnce), from)));
@@ -51,7 +51,7 @@ export async function generateAll(
   return images;
 }
 
-/** Images of 128 px beside and below one another. */
+/** Writes images of 128 px beside and below one another. */
 export async function writeImages(images: readonly RgbImage[], columns: number, file: string): Promise<void> {
   const rows = Math.ceil(images.length / columns);
   const sheet = sharp({

@@ -1,6 +1,6 @@
 /**
- * @file The folder that the teacher's training begins with: every config, the vocabulary, the trained autoencoder, and
- * text encoders and U-Net with random weights.
+ * @file The model folder that the teacher's training begins with: configs, vocabulary, the trained autoencoder, and text
+ * encoders and U-Net with random weights.
  */
 
 import { cp, mkdir, readFile, writeFile } from "node:fs/promises";
@@ -17,17 +17,17 @@ import { writeSafetensors } from "../src/weights/safetensors-file.js";
 import * as configs from "./configs.js";
 import { learnVocabulary } from "./tokenizer.js";
 
-/** Above it a word is two tokens; every word of the captions is one long before. */
+/** The most merges of the vocabulary; every word of the captions is one token with fewer. */
 const mostMerges = 1200;
 
 /**
- * Of the random numbers in the text encoders' tables. CLIP begins with 0.02, beside which what the attention adds, much
- * the same for every prompt, drowns the words: that takes a large training to mend.
+ * The standard deviation of the text encoders' embedding tables. With CLIP's 0.02, what the attention adds, nearly the
+ * same for every prompt, outweighs the words, which only a large training corrects.
  */
 const tableDeviation = 1;
 
 /** `images` is the folder of the U-Nets' training images, `vae` that of the autoencoder. */
-export async function writeTemplate(
+export async function writeInitialModel(
   folder: string,
   { images, vae }: { images: string; vae: string },
 ): Promise<void> {

@@ -1,197 +1,301 @@
-/** @file The stages that make the small model, in order; each says when it is done. Training is `koala`'s own. */
+/** @file The stages that make the small model, in order; each says when it is done. */
 
 import { spawn } from "node:child_process";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { cp } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { checkpointSteps } from "../src/train/checkpoint.js";
+import {
+  type DistillOptions,
+  distill,
+  finetune,
+  type TrainingRunOptions,
+  trainAutoencoder,
+} from "../src/train.js";
+import { printLoss } from "./classifier.js";
 import { readData, shippedData, writeEvery, writeNouns } from "./data/dataset.js";
 import { makeEvaluator } from "./evaluator/make.js";
 import { exportModel } from "./export.js";
-import { writeTemplate } from "./initial-model.js";
-import { teachText } from "./text.js";
+import { writeInitialModel } from "./initial-model.js";
+import { trainTextEncoders } from "./text.js";
 
-export type Stage = { name: string; about: string; done: () => boolean; run: () => Promise<void> };
+export type Stage = {
+  name: string;
+  about: string;
+  done: () => boolean | Promise<boolean>;
+  /** A signal stops a stage that trains, which saves what it has. */
+  run: (signal: AbortSignal) => Promise<unknown>;
+};
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const here = (name: string) => path.join(root, "nano", name);
 export const shipped = path.join(root, "models", "nano");
-const bundledDefaults = path.join(shipped, "koala.json");
-/** What earlier sessions left of the teacher, text encoders and autoencoder included: training goes on from there. */
+const shippedDefaults = path.join(shipped, "koala.json");
+/** The teacher of earlier sessions with its text encoders and autoencoder: training goes on from there. */
 export const snapshot = here("snapshots/teacher");
 export const snapshotText = here("snapshots/text");
-const begun = () => existsSync(path.join(snapshot, "model_index.json"));
+const hasSnapshot = () => existsSync(path.join(snapshot, "model_index.json"));
+
+/** A path in the folder of all work. */
+type Work = (...names: string[]) => string;
 
 export function stages(work: string): Stage[] {
-  const at = (...names: string[]) => path.join(work, ...names);
-  return [
-    {
-      name: "packages",
-      about: "the drawings, from npm",
-      done: () => existsSync(here("node_modules/emojibase-data")),
-      run: () => command("npm", ["ci", "--prefix", here("")]),
-    },
-    {
-      name: "images",
-      about: "every drawing on a background, and the chosen nouns with captions",
-      done: () => existsSync(at("asked", "metadata.jsonl")),
-      run: async () => {
-        const data = readData();
-        await writeEvery(data, at("every"), counted("drawings"));
-        await writeNouns(data, at("nouns"), counted("images"));
-        await writeNouns(shippedData(data), at("asked"), counted("images"));
-      },
-    },
-    {
-      name: "judge",
-      about: "a classifier of noun, style and background, on real renderings",
-      done: () => existsSync(at("judge", "accuracy.json")),
-      run: () => makeEvaluator(at("judge")),
-    },
-    {
-      name: "autoencoder",
-      about: "from every drawing",
-      ...trainingUnless(begun, path.join(snapshot, "vae"), at("autoencoder"), 2600, [
-        ...["train", "--autoencoder", here("configs/vae.json"), "-d", at("every", "train"), ...images],
-        ...["--random-flip", "--lr", "2e-3", "--warmup", "50", "--latent-moments", "0.02"],
-      ]),
-    },
-    {
-      name: "latents",
-      about:
-        "the autoencoder again, from the nouns, decoding what a diffusion model generates: latents with noise",
-      ...trainingUnless(begun, path.join(snapshot, "vae"), at("vae"), 1300, [
-        ...["train", "--autoencoder", at("autoencoder"), "-d", at("nouns"), ...images],
-        ...["--lr", "1.5e-3", "--warmup", "50", "--latent-moments", "0.02", "--latent-noise", "0.2"],
-      ]),
-    },
-    {
-      name: "template",
-      about: "the vocabulary, and networks with random weights, or the snapshot's",
-      done: () => existsSync(at("template", "model_index.json")),
-      run: () =>
-        begun()
-          ? cp(snapshot, at("template"), { recursive: true, dereference: true })
-          : writeTemplate(at("template"), { images: at("nouns"), vae: at("vae") }),
-    },
-    {
-      name: "text",
-      about: "the text encoders, which learn to tell words apart before there are images",
-      done: () => begun() || existsSync(at("text", "checkpoints")),
-      run: () => teachText(readData(), at("template"), at("text"), 1200),
-    },
-    {
-      name: "joint",
-      about: "a U-Net of SDXL's topology with its text encoders",
-      ...trainingUnless(begun, at("template"), at("joint"), 2500, [
-        ...["train", "-m", at("template"), "--text-encoders", "-d", at("nouns"), ...unets],
-        ...["--timestep-bias", "3", "--lr", "1.2e-3", "--lr-schedule", "cosine", "--warmup", "50"],
-        ...["--ema", "0.998"],
-      ]),
-    },
-    {
-      name: "teacher",
-      about: "the U-Net alone, its text encoders as they are",
-      ...training(at("teacher"), 4400, [
-        ...["train", "-m", at("joint"), "-d", at("nouns"), ...unets],
-        ...["--timestep-bias", "3", "--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "20"],
-        ...["--ema", "0.998"],
-      ]),
-    },
-    {
-      name: "student",
-      about: "a U-Net of KOALA-700M's topology, cut from the teacher and distilled",
-      ...training(at("student"), 3000, [
-        ...["distill", "-t", at("teacher"), "--student", "koala-700m", "-d", at("nouns"), ...unets],
-        ...["--loss", "task=1,out=1,feat=0.005", "--timestep-bias", "2", ...studentRates],
-        ...["--ema", "0.998"],
-      ]),
-    },
-    {
-      name: "finish",
-      about: "the student on the nouns that it ships with, by the task alone",
-      ...training(at("finish"), 3600, [
-        ...["train", "-m", at("student"), "-d", at("asked"), ...unets, ...studentRates],
-        ...["--timestep-bias", "2", "--ema", "0.998"],
-      ]),
-    },
-    {
-      name: "export",
-      about: "models/nano, in half precision, with its card",
-      done: () => existsSync(bundledDefaults),
-      run: () => exportModel({ model: at("finish"), vae: at("vae"), to: shipped }),
-    },
-    {
-      name: "previews",
-      about: "the colours of its previews, fitted to its autoencoder",
-      done: () =>
-        existsSync(bundledDefaults) && "preview" in JSON.parse(readFileSync(bundledDefaults, "utf8")),
-      run: () => koala(["preview-factors", shipped, "-d", at("asked"), "-c", "400"]),
-    },
-  ];
+  const at: Work = (...names) => path.join(work, ...names);
+  return [...dataStages(at), ...autoencoderStages(at), ...teacherStages(at), ...studentStages(at)];
 }
 
-const images = [
-  ...["--resolution", "128", "-b", "8", "--lr-schedule", "cosine", "--weight-decay", "0"],
-  ...["--checkpoint-every", "250"],
+const dataStages = (at: Work): Stage[] => [
+  {
+    name: "packages",
+    about: "the drawings, from npm",
+    done: () => existsSync(here("node_modules/emojibase-data")),
+    run: () => command("npm", ["ci", "--prefix", here("")]),
+  },
+  {
+    name: "images",
+    about: "every drawing on a background, and the chosen nouns with captions",
+    done: () => existsSync(at("prompted", "metadata.jsonl")),
+    run: async () => {
+      const data = readData();
+      await writeEvery(data, at("every"), counted("drawings"));
+      await writeNouns(data, at("nouns"), counted("images"));
+      await writeNouns(shippedData(data), at("prompted"), counted("images"));
+    },
+  },
+  {
+    name: "evaluator",
+    about: "a classifier of noun, style and background, on real renderings",
+    done: () => existsSync(at("evaluator", "accuracy.json")),
+    run: (signal) => makeEvaluator(at("evaluator"), signal),
+  },
 ];
-const unets = [
-  ...["--resolution", "128", "-b", "32", "--data-parallel", "2", "--caption-dropout", "0.1"],
-  ...["--prediction", "v_prediction", "--zero-snr", "--checkpoint-every", "250"],
+
+const autoencoderOptions = {
+  resolution: 128,
+  trainBatchSize: 8,
+  lrScheduler: "cosine",
+  lrWarmupSteps: 50,
+  adamWeightDecay: 0,
+  checkpointingSteps: 250,
+  latentMomentWeight: 0.02,
+} as const;
+
+const autoencoderStages = (at: Work): Stage[] => [
+  {
+    name: "autoencoder",
+    about: "from every drawing",
+    ...fromSnapshot("vae", at("autoencoder"), 2600, (run) =>
+      trainAutoencoder({
+        ...autoencoderOptions,
+        ...run,
+        autoencoder: here("configs/vae.json"),
+        data: at("every", "train"),
+        randomFlip: true,
+        learningRate: 2e-3,
+      }),
+    ),
+  },
+  {
+    name: "latents",
+    about: "the autoencoder again, from the nouns, with noise in the latents as a diffusion model leaves it",
+    ...fromSnapshot("vae", at("vae"), 1300, (run) =>
+      trainAutoencoder({
+        ...autoencoderOptions,
+        ...run,
+        autoencoder: at("autoencoder"),
+        data: at("nouns"),
+        learningRate: 1.5e-3,
+        latentNoise: 0.2,
+      }),
+    ),
+  },
 ];
-const studentRates = ["--lr", "1e-3", "--lr-schedule", "cosine", "--warmup", "50"];
 
-/** A run of `koala` that goes on from its last checkpoint. */
-function training(output: string, steps: number, args: readonly string[]): Pick<Stage, "done" | "run"> {
-  const checkpoints = path.join(output, "checkpoints");
-  const begun = () => existsSync(checkpoints) && readdirSync(checkpoints).length > 0;
-  return {
-    done: () => begun() && readdirSync(checkpoints).some((name) => Number(/\d+/.exec(name)?.[0]) === steps),
-    run: () => koala([...args, "-o", output, "-s", String(steps), ...(begun() ? ["--resume"] : [])]),
-  };
-}
+const unetOptions = {
+  resolution: 128,
+  trainBatchSize: 32,
+  dataParallel: 2,
+  captionDropout: 0.1,
+  predictionType: "v_prediction",
+  rescaleBetasZeroSnr: true,
+  lrScheduler: "cosine",
+  checkpointingSteps: 250,
+} as const;
 
-/** As `training`, but where there is a snapshot its folder is taken over instead. */
-function trainingUnless(
-  kept: () => boolean,
-  from: string,
+const teacherStages = (at: Work): Stage[] => [
+  {
+    name: "initial-model",
+    about: "the vocabulary, and networks with random weights, or the snapshot's",
+    done: () => existsSync(at("initial-model", "model_index.json")),
+    run: () =>
+      hasSnapshot()
+        ? cp(snapshot, at("initial-model"), { recursive: true, dereference: true })
+        : writeInitialModel(at("initial-model"), { images: at("nouns"), vae: at("vae") }),
+  },
+  {
+    name: "text",
+    about: "the text encoders, which learn to tell words apart before there are images",
+    done: () => hasSnapshot() || existsSync(at("text", "checkpoints")),
+    run: () => trainTextEncoders(readData(), at("initial-model"), at("text"), 1200),
+  },
+  {
+    name: "finetune",
+    about: "a U-Net of SDXL's topology with its text encoders",
+    ...fromSnapshot("", at("finetune"), 2500, (run) =>
+      finetune({
+        ...unetOptions,
+        ...run,
+        model: at("initial-model"),
+        textEncoders: true,
+        data: at("nouns"),
+        timestepBias: 3,
+        learningRate: 1.2e-3,
+        lrWarmupSteps: 50,
+        ema: { decay: 0.998 },
+      }),
+    ),
+  },
+  {
+    name: "teacher",
+    about: "the U-Net alone, its text encoders as they are",
+    ...training(at("teacher"), 4400, (run) =>
+      finetune({
+        ...unetOptions,
+        ...run,
+        model: at("finetune"),
+        data: at("nouns"),
+        timestepBias: 3,
+        learningRate: 1e-3,
+        lrWarmupSteps: 20,
+        ema: { decay: 0.998 },
+      }),
+    ),
+  },
+];
+
+const studentOptions = { ...unetOptions, learningRate: 1e-3, lrWarmupSteps: 50 } as const;
+
+const studentStages = (at: Work): Stage[] => [
+  {
+    name: "student",
+    about: "a U-Net of KOALA-700M's topology, cut from the teacher and distilled",
+    ...training(at("student"), 3000, (run) =>
+      distill({
+        ...studentOptions,
+        ...run,
+        teacher: at("teacher"),
+        student: "koala-700m",
+        data: at("nouns"),
+        loss: { feat: 0.005 },
+        timestepBias: 2,
+        ema: { decay: 0.998 },
+      }),
+    ),
+  },
+  {
+    name: "finish",
+    about: "the student on the nouns that it ships with, by the task alone",
+    ...training(at("finish"), 3600, (run) =>
+      finetune({
+        ...studentOptions,
+        ...run,
+        model: at("student"),
+        data: at("prompted"),
+        timestepBias: 2,
+        ema: { decay: 0.998 },
+      }),
+    ),
+  },
+  {
+    name: "export",
+    about: "models/nano, in half precision, with its card",
+    done: () => existsSync(shippedDefaults),
+    run: () => exportModel({ model: at("finish"), vae: at("vae"), to: shipped }),
+  },
+  {
+    name: "previews",
+    about: "the colours of its previews, fitted to its autoencoder",
+    done: () => existsSync(shippedDefaults) && "preview" in JSON.parse(readFileSync(shippedDefaults, "utf8")),
+    run: () => {
+      const koala = path.join(root, "dist", "cli", "main.js");
+      return command(process.execPath, [
+        koala,
+        "preview-factors",
+        shipped,
+        "-d",
+        at("prompted"),
+        "-c",
+        "400",
+      ]);
+    },
+  },
+];
+
+type Run = Pick<TrainingRunOptions, "output" | "resume" | "signal" | "onEvent"> & { maxTrainSteps: number };
+
+/** A training run of so many steps, which goes on from its last checkpoint. */
+function training(
   output: string,
-  steps: number,
-  args: readonly string[],
+  maxTrainSteps: number,
+  start: (run: Run) => Promise<unknown>,
 ): Pick<Stage, "done" | "run"> {
-  const own = training(output, steps, args);
   return {
-    done: () => own.done() || (kept() && existsSync(output)),
-    run: () => (kept() ? cp(from, output, { recursive: true, dereference: true }) : own.run()),
+    done: async () => (await checkpointSteps(output)).includes(maxTrainSteps),
+    run: async (signal) => {
+      const resume = (await checkpointSteps(output)).length > 0;
+      return start({ output, maxTrainSteps, resume, signal, onEvent: printLoss });
+    },
   };
 }
 
-/** A student for the ablation: the same as `student` in everything that `args` does not say, and shorter. */
-export const ablationStage = (work: string, name: string, steps: number, args: readonly string[]) =>
-  training(path.join(work, "ablation", name), steps, [
-    ...["distill", "-t", path.join(work, "teacher"), "-d", path.join(work, "ablation", "nouns"), ...unets],
-    ...["--cache", path.join(work, "ablation", "cache"), ...studentRates, "--ema", "0.99", ...args],
-  ]);
+/** As `training`, but where there is a snapshot a folder of it is copied instead. */
+function fromSnapshot(
+  part: string,
+  output: string,
+  maxTrainSteps: number,
+  start: (run: Run) => Promise<unknown>,
+): Pick<Stage, "done" | "run"> {
+  const own = training(output, maxTrainSteps, start);
+  const copy = () => cp(path.join(snapshot, part), output, { recursive: true, dereference: true });
+  return {
+    done: async () => (await own.done()) || (hasSnapshot() && existsSync(output)),
+    run: (signal) => (hasSnapshot() ? copy() : own.run(signal)),
+  };
+}
 
-const koala = (args: readonly string[]) =>
-  command(process.execPath, [path.join(root, "dist", "cli", "main.js"), ...args]);
+/** A student for the ablation: the stage `student` with other options, and shorter. */
+export function ablationStage(
+  work: string,
+  name: string,
+  maxTrainSteps: number,
+  options: Pick<DistillOptions, "student" | "feature" | "loss" | "seed">,
+): Pick<Stage, "done" | "run"> {
+  const at: Work = (...names) => path.join(work, ...names);
+  return training(at("ablation", name), maxTrainSteps, (run) =>
+    distill({
+      ...studentOptions,
+      ...run,
+      ...options,
+      teacher: at("teacher"),
+      data: at("ablation", "nouns"),
+      cacheFolder: at("ablation", "cache"),
+      ema: { decay: 0.99 },
+    }),
+  );
+}
 
-/** Runs to its end on the screen, at low priority; Ctrl-C reaches it as well, and it then saves. */
+/** Runs a program to its end on the screen, at low priority. */
 async function command(program: string, args: readonly string[]): Promise<void> {
   const code = await new Promise<number | null>((resolve, reject) => {
     const child = spawn("nice", ["-n", "10", program, ...args], { stdio: "inherit" });
-    const wait = () => {};
-    process.on("SIGINT", wait);
     child.on("error", reject);
-    child.on("exit", (status) => {
-      process.off("SIGINT", wait);
-      resolve(status);
-    });
+    child.on("exit", resolve);
   });
   if (code !== 0) throw new Error(`${path.basename(program)} ${args[0]}: ended with code ${code}`);
 }
 
-/** Says now and then how far a stage is. */
+/** Prints every thousandth number of images. */
 const counted = (what: string) => (done: number) => {
   if (done % 1000 === 0) console.log(`${done} ${what}`);
 };

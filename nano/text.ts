@@ -1,7 +1,7 @@
 /**
- * @file The text encoders before any image: they learn to tell nouns, styles and backgrounds apart in captions, as
- * SDXL's knew language before its U-Net did. Without it the U-Net's training, through which little of a word comes
- * back, needs thousands of steps to separate one noun from another.
+ * @file Training of the text encoders before any image: to classify nouns, styles and backgrounds of captions, as SDXL's
+ * were trained on language before its U-Net was. Without it the U-Net's training needs thousands of steps to separate
+ * one noun from another.
  */
 
 import path from "node:path";
@@ -20,18 +20,23 @@ import type { TracedLoss } from "../src/train/gradient-program.js";
 import { trainingOptions } from "../src/train/options.js";
 import { train } from "../src/train/trainer.js";
 import { openSafetensors, writeSafetensors } from "../src/weights/safetensors-file.js";
-import { classifierJob, printLoss } from "./classifier.js";
+import { classifierTask, printLoss } from "./classifier.js";
 import { backgroundNames, caption } from "./data/captions.js";
 import type { Data } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { pairOf } from "./data/nouns.js";
-import { type Classes, classesOf, questions, rightAnswers, rightInputs, surprise } from "./labels.js";
+import { type Classes, classesOf, crossEntropy, labels, targetInputs, targetValues } from "./labels.js";
 
 const encoders = ["text_encoder", "text_encoder_2"];
 const batchSize = 64;
 
 /** Trains the text encoders of `model`, in place; the run lies in `folder`. */
-export async function teachText(data: Data, model: string, folder: string, steps: number): Promise<void> {
+export async function trainTextEncoders(
+  data: Data,
+  model: string,
+  folder: string,
+  steps: number,
+): Promise<void> {
   const engine = blockingEngine();
   const { textEncoders } = await loadComponents(model, { engine });
   const classes = classesOf(data);
@@ -41,12 +46,12 @@ export async function teachText(data: Data, model: string, folder: string, steps
     batchSize,
   );
   const fileOf = (name: string) => path.join(model, name, "model.safetensors");
-  const job = await classifierJob(engine, {
+  const task = await classifierTask(engine, {
     network: "text encoders",
     batchSize,
     loss,
     inputsOf: (batch) => inputsOf(data, textEncoders[0]!.tokenizer, classes, batch),
-    begin: async (layout, weights) => {
+    initialise: async (layout, weights) => {
       for (const name of encoders) {
         const file = await openSafetensors(fileOf(name));
         for (const key of componentWeights(layout, weights, name).keys())
@@ -70,12 +75,12 @@ export async function teachText(data: Data, model: string, folder: string, steps
     lrWarmupSteps: 20,
     checkpointingSteps: steps,
   });
-  await train(job, { folder, options, resume: false, onEvent: printLoss });
+  await train(task, { folder, options, resume: false, onEvent: printLoss });
 }
 
 /**
- * What is in a caption must be told from the mean of what the U-Net's attention sees, and from the pooled embedding
- * alone: both carry the words from the first step of its training on.
+ * The sum of the cross-entropies of each label, predicted from the mean of the hidden states that the U-Net attends to, and
+ * from the pooled embedding alone.
  */
 function textLoss(configs: readonly ClipConfig[], classes: Classes, batch: number): TracedLoss {
   const params = new Map<string, Tensor>();
@@ -87,11 +92,11 @@ function textLoss(configs: readonly ClipConfig[], classes: Classes, batch: numbe
     1,
   );
   const seen = { states, pooled: encoded.at(-1)!.textEmbeds! };
-  const right = rightInputs(classes, batch);
+  const targets = targetInputs(classes, batch);
   const losses = Object.entries(seen).flatMap(([from, features]) =>
-    questions.map((question) => {
-      const given = softmax(linear(root.at("heads", from, question), features, classes[question]));
-      return [`${from}_${question}`, surprise(right[question], given)] as const;
+    labels.map((label) => {
+      const given = softmax(linear(root.at("heads", from, label), features, classes[label]));
+      return [`${from}_${label}`, crossEntropy(targets[label], given)] as const;
     }),
   );
   const total = losses.map(([, loss]) => loss).reduce((a, b) => add(a, b));
@@ -116,5 +121,5 @@ function inputsOf(
     }
   });
   const ids = drawn.flatMap((d) => [...d.ids]);
-  return { ids: longs(ids, batchSize, ids.length / batchSize), ...rightAnswers(drawn, classes) };
+  return { ids: longs(ids, batchSize, ids.length / batchSize), ...targetValues(drawn, classes) };
 }

@@ -1,5 +1,5 @@
 /**
- * @file The two folders of pictures that the small model is trained on, with captions, as `koala train` takes them:
+ * @file The two folders of images that the small model is trained on, with captions, as `koala train` takes them:
  * `every` drawing for the autoencoder, and the chosen nouns for the U-Nets. The same seed gives the same bytes.
  */
 
@@ -9,11 +9,11 @@ import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
 import { type Background, backgroundNames, backgrounds, caption } from "./captions.js";
 import { type Concept, type Drawing, readConcepts, type Style, styles } from "./emoji.js";
-import { asked, chooseNouns, heldOut as heldOutOf, type Noun, pairOf } from "./nouns.js";
+import { chooseNouns, heldOut as heldOutOf, type Noun, pairOf, prompted } from "./nouns.js";
 import { laidOn, render, size } from "./render.js";
 
 const seed = 0;
-/** Pictures of a pair of noun and style: this many on white, and on as many other colours as `coloured`. */
+/** Images of a pair of noun and style: this many on white, and on as many other colours as `coloured`. */
 const [onWhite, coloured] = [3, 5];
 
 export type Data = {
@@ -36,7 +36,7 @@ export function among(nouns: readonly Noun[], { held, concepts }: Data): Data {
 }
 
 /** What the student that ships ends with. */
-export const shippedData = (data: Data): Data => among(asked(data.nouns), data);
+export const shippedData = (data: Data): Data => among(prompted(data.nouns), data);
 
 export const drawingOf = ({ concepts }: Data, noun: Noun, style: Style): Drawing =>
   concepts.get(noun.code)!.drawings.get(style)!;
@@ -47,7 +47,7 @@ export const forMeasuring = (concept: Concept, nouns: ReadonlySet<string>): bool
 
 const other = backgroundNames.filter((name) => name !== "white");
 
-/** One picture per drawing of every concept, half of them on white; those of `forMeasuring` in a folder of their own. */
+/** One image per drawing of every concept, half of them on white; those of `forMeasuring` in a folder of their own. */
 export async function writeEvery(data: Data, folder: string, onImage: (done: number) => void): Promise<void> {
   const codes = new Set(data.nouns.map((noun) => noun.code));
   const held = new Set(
@@ -72,7 +72,7 @@ export async function writeEvery(data: Data, folder: string, onImage: (done: num
   for (const set of Object.values(sets)) await set.end();
 }
 
-/** The pictures of all pairs that are not held out; or of those alone that are. */
+/** The images of all pairs that are not held out; or of those alone that are. */
 export async function writeNouns(
   data: Data,
   folder: string,

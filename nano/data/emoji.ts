@@ -7,7 +7,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** The sets, in the order in which the pictures are numbered. */
+/** The sets, in the order in which the images are numbered. */
 export const styles = [
   "noto",
   "noto-v1",
@@ -21,7 +21,7 @@ export const styles = [
 ] as const;
 export type Style = (typeof styles)[number];
 
-/** What a set holds for a concept: an SVG document, or a picture file. */
+/** What a set holds for a concept: an SVG document, or a image file. */
 export type Drawing = { svg: string } | { file: string };
 
 export type Concept = {
@@ -61,7 +61,7 @@ const slug = (name: string) =>
     .replace(/[^a-z0-9]+/g, "-")
     .replace(/^-|-$/g, "");
 
-/** Where Iconify keeps a set; Fluent's 3D pictures are a package of their own. */
+/** Where Iconify keeps a set; Fluent's 3D images are a package of their own. */
 const iconify: Partial<Record<Style, string>> = {
   noto: "noto",
   "noto-v1": "noto-v1",

@@ -4,7 +4,7 @@
  *
  * 1. A noun is a concept of the five groups of things below that all nine sets draw.
  * 2. Its label has at most two words, and none of those in `unclear`: phases, halves and states of another noun, which
- *    at 128 pixels are the same picture.
+ *    at 128 pixels are the same image.
  * 3. Of concepts that share their label's last word ("cow face", "rat face"), or whose label is contained in another's
  *    alias, the first in Unicode's order is taken.
  * 4. The twelve of `first`; then in turns from each subgroup, in Unicode's order within it, until there are `count`.
@@ -73,7 +73,7 @@ export const fortyPrompts = (): string[] =>
     .split("\n");
 
 /** Those that the forty prompts ask for, by name or alias. */
-export function asked(nouns: readonly Noun[]): Noun[] {
+export function prompted(nouns: readonly Noun[]): Noun[] {
   const parts = new Set(
     fortyPrompts().flatMap((prompt) => prompt.split(", ").map((part) => part.replace(/^an? /, ""))),
   );

@@ -1,4 +1,4 @@
-/** @file A trained judge answers: which noun, style and background it sees in images, and how often that is right. */
+/** @file The trained evaluator: predicts the noun, style and background of images, and its accuracy. */
 
 import sharp from "sharp";
 import { floatsOf, type Values } from "../../src/engine/engine.js";
@@ -10,9 +10,9 @@ import { Params, tracing } from "../../src/tensor/params.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { openSafetensors } from "../../src/weights/safetensors-file.js";
 import type { Data } from "../data/dataset.js";
-import { type Answers, classesOf, type Question } from "../labels.js";
+import { classesOf, type Label, type Labelled } from "../labels.js";
 import { evaluatedSize, evaluator } from "./network.js";
-import { type Drawing, keptSamples, lookOf } from "./samples.js";
+import { type Drawing, heldOutSamples, lookOf } from "./samples.js";
 
 type Weights = Readonly<Record<string, Values>>;
 
@@ -21,7 +21,7 @@ const batchSize = 32;
 export class Evaluator {
   readonly #session: BlockingSession;
   readonly #weights: Weights;
-  /** The nouns that it can tell apart, which it answers by their numbers here. */
+  /** The nouns that it can tell apart, by the index of their class. */
   readonly nouns: readonly string[];
 
   private constructor(session: BlockingSession, weights: Weights, nouns: readonly string[]) {
@@ -39,15 +39,15 @@ export class Evaluator {
       name,
       { data: await weights.readFloats(name), shape },
     ]);
-    const session = await engine.load(lower("judge", outputs));
+    const session = await engine.load(lower("evaluator", outputs));
     const nouns = data.nouns.map(({ name }) => name);
     return new Evaluator(session, Object.fromEntries(await Promise.all(read)), nouns);
   }
 
-  /** images: [3, 64, 64] in -1..1 each. Of styles with one look the first is answered. */
-  async answers(images: readonly Float32Array[]): Promise<Answers[]> {
+  /** images: [3, 64, 64] in -1..1 each. Of styles with one look the first is predicted. */
+  async predict(images: readonly Float32Array[]): Promise<Labelled[]> {
     const area = 3 * evaluatedSize ** 2;
-    const all: Answers[] = [];
+    const all: Labelled[] = [];
     for (let from = 0; from < images.length; from += batchSize) {
       const some = images.slice(from, from + batchSize);
       const data = new Float32Array(batchSize * area);
@@ -55,9 +55,9 @@ export class Evaluator {
       const shape = [batchSize, 3, evaluatedSize, evaluatedSize];
       const results = await this.#session.run({ ...this.#weights, image: { data, shape } });
       for (const i of some.keys()) {
-        const answer = (q: Question) => largest(rowOf(floatsOf(results[q]), i));
-        const style = lookOf(answer("style"));
-        all.push({ noun: answer("noun"), style, background: answer("background") });
+        const classOf = (label: Label) => largest(rowOf(floatsOf(results[label]), i));
+        const style = lookOf(classOf("style"));
+        all.push({ noun: classOf("noun"), style, background: classOf("background") });
       }
     }
     return all;
@@ -69,29 +69,32 @@ const rowOf = (rows: Float32Array, i: number) =>
 
 const largest = (row: Float32Array) => row.indexOf(Math.max(...row));
 
-/** An image of any size as the judge sees it. */
+/** An image of any size as the evaluator's input. */
 export async function shrunk({ data, width, height }: RgbImage): Promise<Float32Array> {
   const raw = { width, height, channels: 3 } as const;
   const small = sharp(data, { raw }).resize(evaluatedSize, evaluatedSize, { kernel: "cubic" }).removeAlpha();
   return fromRgbImage({ data: await small.raw().toBuffer(), width: evaluatedSize, height: evaluatedSize });
 }
 
-/** The share of right answers to each question. */
-export function accuracy(given: readonly Answers[], right: readonly Answers[]): Record<Question, number> {
-  const share = (q: Question) =>
-    given.filter((answer, i) => answer[q] === right[i]![q]).length / given.length;
+/** The share of right predictions of each label. */
+export function accuracy(
+  predicted: readonly Labelled[],
+  targets: readonly Labelled[],
+): Record<Label, number> {
+  const share = (label: Label) =>
+    predicted.filter((one, i) => one[label] === targets[i]![label]).length / predicted.length;
   return { noun: share("noun"), style: share("style"), background: share("background") };
 }
 
-/** How the judge does on renderings that it was not trained on. */
-export async function keptAccuracy(
+/** The accuracy on renderings that were not trained on. */
+export async function heldOutAccuracy(
   evaluator: Evaluator,
   drawings: readonly Drawing[],
-): Promise<Record<Question, number>> {
-  const shown = keptSamples(drawings);
-  const given = await evaluator.answers(shown.map(({ image }) => image));
+): Promise<Record<Label, number>> {
+  const shown = heldOutSamples(drawings);
+  const predicted = await evaluator.predict(shown.map(({ image }) => image));
   return accuracy(
-    given,
+    predicted,
     shown.map(({ drawing: { noun, style }, background }) => ({ noun, style: lookOf(style), background })),
   );
 }

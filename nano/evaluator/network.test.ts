@@ -1,24 +1,24 @@
-/** @file The judge's loss against its closed form. */
+/** @file The evaluator's loss against its closed form. */
 
 import { describe, expect, it } from "vitest";
 import { Generator } from "../../src/diffusion/random.js";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { layoutOf, wholeProgram } from "../../src/train/gradient-program.js";
 import { randomWeight } from "../../src/train/random-weights.js";
-import { questions, rightAnswers } from "../labels.js";
+import { labels, targetValues } from "../labels.js";
 import { evaluatedSize, evaluatorLoss } from "./network.js";
 
 const classes = { noun: 5, style: 3, background: 2 };
 
-describe("a judge that knows nothing", () => {
-  it("is as surprised as a guess among all answers, and learns from it", async () => {
+describe("an evaluator without training", () => {
+  it("has the loss of a uniform guess among all classes, and its gradient", async () => {
     const loss = evaluatorLoss(classes, 2);
     const layout = layoutOf(loss);
     const shapes = new Map([...loss.params].map(([name, { shape }]) => [name, shape]));
     const generator = new Generator(1);
     const weights = new Float32Array(layout.total);
     for (const name of shapes.keys())
-      if (!questions.some((q) => name.startsWith(q)))
+      if (!labels.some((q) => name.startsWith(q)))
         layout.view(weights, name).set(randomWeight(name, shapes, generator));
     const program = await wholeProgram(blockingEngine({ threads: 1 }), loss, layout);
     const image = {
@@ -31,9 +31,9 @@ describe("a judge that knows nothing", () => {
       { noun: 0, style: 0, background: 0 },
       { noun: 4, style: 2, background: 1 },
     ];
-    const inputs = { image, ...rightAnswers(right, classes) };
+    const inputs = { image, ...targetValues(right, classes) };
     const terms = await program.run(weights, inputs, gradient);
-    for (const q of questions) expect(terms[q]![0]).toBeCloseTo(Math.log(classes[q]), 4);
+    for (const q of labels) expect(terms[q]![0]).toBeCloseTo(Math.log(classes[q]), 4);
     // The bias of an answer rises by how much too little it was expected: 1/2 right of two, expected 1/5.
     expect([...layout.view(gradient, "noun.bias")].map((g) => Number(g.toFixed(4)))).toEqual([
       -0.3, 0.2, 0.2, 0.2, -0.3,

@@ -1,5 +1,6 @@
 /**
- * @file The judge: a small residual network that names the noun, the style and the background of an image. B batch.
+ * @file The evaluator: a small residual network that classifies the noun, the style and the background of an image.
+ * B batch.
  */
 
 import { conv2d, groupNorm, linear } from "../../src/nn.js";
@@ -7,14 +8,14 @@ import { add, concat, input, mean, reshape, silu, softmax } from "../../src/tens
 import { Params, tracing } from "../../src/tensor/params.js";
 import { count, type Tensor } from "../../src/tensor/tensor.js";
 import type { TracedLoss } from "../../src/train/gradient-program.js";
-import { type Classes, type Question, questions, rightInputs, surprise } from "../labels.js";
+import { type Classes, crossEntropy, type Label, labels, targetInputs } from "../labels.js";
 
-/** Height and width of the images it is shown. */
+/** Height and width of its images, in pixels. */
 export const evaluatedSize = 64;
 const stages = [32, 64, 128, 192];
 
-/** image: [B, 3, 64, 64] in -1..1 -> the probability of every answer to each question: [B, n] */
-export function evaluator(p: Params, classes: Classes, image: Tensor): Record<Question, Tensor> {
+/** image: [B, 3, 64, 64] in -1..1 -> the probability of every class of each label: [B, classes] */
+export function evaluator(p: Params, classes: Classes, image: Tensor): Record<Label, Tensor> {
   const B = image.shape[0]!;
   let h = image;
   const textures: Tensor[] = [];
@@ -23,14 +24,13 @@ export function evaluator(p: Params, classes: Classes, image: Tensor): Record<Qu
     h = block(p.at("blocks", i), h);
     textures.push(reshape(mean(norm(p.at("norms", i), h), [2, 3]), [B, width]));
   }
-  // Not their mean: the images to judge lie as the renderings do, and where a feature is says much.
-  const places = reshape(norm(p.at("norm"), h), [B, count(h.shape.slice(1))]);
-  const answer = (question: Question, features: Tensor) =>
-    softmax(linear(p.at(question), features, classes[question]));
+  // Not their mean: the images to evaluate are laid out as the renderings are, so a feature's position says much.
+  const positions = reshape(norm(p.at("norm"), h), [B, count(h.shape.slice(1))]);
+  const classify = (label: Label, features: Tensor) => softmax(linear(p.at(label), features, classes[label]));
   return {
-    noun: answer("noun", places),
-    style: answer("style", concat([...textures, places], 1)),
-    background: answer("background", places),
+    noun: classify("noun", positions),
+    style: classify("style", concat([...textures, positions], 1)),
+    background: classify("background", positions),
   };
 }
 
@@ -42,16 +42,16 @@ function block(p: Params, x: Tensor): Tensor {
   return add(x, conv2d(p.at("conv2"), norm(p.at("norm2"), h), C));
 }
 
-/** The cross-entropies, added up. Inputs: `image`, and the right answers. */
+/** The sum of the cross-entropies. Inputs: `image`, and the targets. */
 export function evaluatorLoss(classes: Classes, batch: number): TracedLoss {
   const params = new Map<string, Tensor>();
-  const answers = evaluator(
+  const probabilities = evaluator(
     new Params(tracing(params)),
     classes,
     input("image", [batch, 3, evaluatedSize, evaluatedSize]),
   );
-  const right = rightInputs(classes, batch);
-  const losses = questions.map((q) => [q, surprise(right[q], answers[q])] as const);
+  const targets = targetInputs(classes, batch);
+  const losses = labels.map((label) => [label, crossEntropy(targets[label], probabilities[label])] as const);
   const total = losses.map(([, loss]) => loss).reduce((a, b) => add(a, b));
   return { params, outputs: { total, ...Object.fromEntries(losses) } };
 }

@@ -1,6 +1,6 @@
 /**
- * @file What the judge is shown: real renderings on coloured backgrounds, moved, scaled, blurred and made noisy at
- * random. It is never shown a generated image.
+ * @file The evaluator's training data: real renderings on coloured backgrounds, moved, scaled, blurred and made noisy at
+ * random, and no generated image.
  */
 
 import sharp from "sharp";
@@ -12,20 +12,23 @@ import { pairOf } from "../data/nouns.js";
 import { render, size } from "../data/render.js";
 import { evaluatedSize as side } from "./network.js";
 
-/** A drawing, and the numbers of the backgrounds on which it is not shown in training. */
+/** A drawing, and the numbers of the backgrounds that are held out from its training. */
 export type Drawing = {
   noun: number;
   style: number;
-  kept: readonly number[];
+  heldOut: readonly number[];
   /** RGBA in 0..1, the colours multiplied by alpha: 4 x side x side. */
   pixels: Float32Array;
 };
-const keptBackgrounds = 2;
+const heldOutBackgrounds = 2;
+
+/** The first word of every seed: what the evaluator in `nano/snapshots` was trained with. */
+const seedWord = "judge";
 
 /**
  * The style that a style's images look like. Fluent's glossy and 3D sets are the same artwork, exported as vectors and
- * as pixels: of their 416 held-out renderings each a judge that is to tell them apart calls more than a third the other,
- * and so would a person. They count as one look.
+ * as pixels: an evaluator that is trained to tell them apart takes more than a third of their 416 held-out renderings each
+ * for the other. They count as one look.
  */
 export const lookOf = (style: number): number =>
   styles[style] === "fluent-emoji-3d" ? styles.indexOf("fluent-emoji") : style;
@@ -40,9 +43,9 @@ export async function renderAll(data: Data): Promise<Drawing[]> {
         kernel: "cubic",
       });
       const pixels = premultiplied(await small.raw().toBuffer());
-      const draw = seeded(0, "judge keeps", pairOf(name, styleName));
-      const kept = shuffled([...backgroundNames.keys()], draw).slice(0, keptBackgrounds);
-      all.push({ noun, style, kept, pixels });
+      const draw = seeded(0, `${seedWord} keeps`, pairOf(name, styleName));
+      const heldOut = shuffled([...backgroundNames.keys()], draw).slice(0, heldOutBackgrounds);
+      all.push({ noun, style, heldOut, pixels });
     }
   return all;
 }
@@ -118,20 +121,20 @@ export type Sample = { drawing: Drawing; background: number; image: Float32Array
 
 /** Batch number `batch` of a run. */
 export function sampleBatch(drawings: readonly Drawing[], size: number, batch: number): Sample[] {
-  const draw = seeded(0, "judge", batch);
+  const draw = seeded(0, seedWord, batch);
   return Array.from({ length: size }, () => {
     const drawing = drawings[below(drawings.length, draw)]!;
-    const shown = [...backgroundNames.keys()].filter((i) => !drawing.kept.includes(i));
+    const shown = [...backgroundNames.keys()].filter((i) => !drawing.heldOut.includes(i));
     const background = shown[below(shown.length, draw)]!;
     return { drawing, background, image: augmented(drawing, background, draw) };
   });
 }
 
-/** Renderings that training never shows: every drawing on the backgrounds kept from it, as it is and augmented. */
-export function keptSamples(drawings: readonly Drawing[]): Sample[] {
-  const draw = seeded(0, "judge kept");
+/** Held-out renderings: every drawing on its held-out backgrounds, as it is and augmented. */
+export function heldOutSamples(drawings: readonly Drawing[]): Sample[] {
+  const draw = seeded(0, `${seedWord} kept`);
   return drawings.flatMap((drawing) =>
-    drawing.kept.flatMap((background) => [
+    drawing.heldOut.flatMap((background) => [
       { drawing, background, image: plain(drawing, backgroundNames[background]!) },
       { drawing, background, image: augmented(drawing, background, draw) },
     ]),

@@ -1,14 +1,15 @@
-/** @file The judge's training: our own trainer, on real renderings. */
+/** @file Training of the evaluator on real renderings. */
 
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import type { Values } from "../../src/engine/engine.js";
 import type { BlockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import type { TrainingResult } from "../../src/train/events.js";
 import { trainingOptions } from "../../src/train/options.js";
 import { train } from "../../src/train/trainer.js";
 import { writeSafetensors } from "../../src/weights/safetensors-file.js";
-import { classifierJob, printLoss } from "../classifier.js";
-import { type Classes, rightAnswers } from "../labels.js";
+import { classifierTask, printLoss } from "../classifier.js";
+import { type Classes, targetValues } from "../labels.js";
 import { evaluatedSize, evaluatorLoss } from "./network.js";
 import { type Drawing, sampleBatch } from "./samples.js";
 
@@ -18,8 +19,8 @@ export async function trainEvaluator(
   engine: BlockingEngine,
   drawings: readonly Drawing[],
   classes: Classes,
-  { folder, steps, resume }: { folder: string; steps: number; resume: boolean },
-): Promise<void> {
+  { folder, steps, resume, signal }: { folder: string; steps: number; resume: boolean; signal: AbortSignal },
+): Promise<TrainingResult> {
   const options = trainingOptions({
     trainBatchSize: batchSize,
     maxTrainSteps: steps,
@@ -30,8 +31,8 @@ export async function trainEvaluator(
     ema: { decay: 0.99 },
     checkpointingSteps: 200,
   });
-  const job = await classifierJob(engine, {
-    network: "judge",
+  const task = await classifierTask(engine, {
+    network: "evaluator",
     batchSize,
     loss: evaluatorLoss(classes, batchSize),
     inputsOf: (batch) => inputsOf(drawings, classes, batch),
@@ -40,10 +41,10 @@ export async function trainEvaluator(
       const tensors = [...layout.tensors(weights)].map(
         ([name, t]) => [name, { dtype: "F32" as const, ...t }] as const,
       );
-      await writeSafetensors(path.join(folder, "judge.safetensors"), new Map(tensors));
+      await writeSafetensors(path.join(folder, "evaluator.safetensors"), new Map(tensors));
     },
   });
-  await train(job, { folder, resume, options, onEvent: printLoss });
+  return train(task, { folder, resume, options, signal, onEvent: printLoss });
 }
 
 function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): Record<string, Values> {
@@ -51,9 +52,9 @@ function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): R
   const image = new Float32Array(batchSize * area);
   const samples = sampleBatch(shown, batchSize, batch);
   for (const [i, sample] of samples.entries()) image.set(sample.image, i * area);
-  const right = samples.map(({ drawing: { noun, style }, background }) => ({ noun, style, background }));
+  const targets = samples.map(({ drawing: { noun, style }, background }) => ({ noun, style, background }));
   return {
     image: { data: image, shape: [batchSize, 3, evaluatedSize, evaluatedSize] },
-    ...rightAnswers(right, classes),
+    ...targetValues(targets, classes),
   };
 }
