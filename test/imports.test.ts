@@ -6,10 +6,11 @@ import { describe, expect, it } from "vitest";
 
 const source = new URL("../src", import.meta.url).pathname;
 
-/** What each folder (or file at the top) may import of the others; `errors.ts` is everyone's. */
+/** What each folder (or file at the top) may import of the others; `errors.ts`, `closest.ts` and `validation.ts` are everyone's. */
 const layers: Record<string, readonly string[]> = {
   "errors.ts": [],
   "closest.ts": [],
+  "validation.ts": ["files"],
   files: [],
   "plain-error.ts": ["files"],
   "threads.ts": ["plain-error.ts"],
@@ -49,7 +50,10 @@ const layers: Record<string, readonly string[]> = {
 };
 
 /** Layers that a browser build may include, and which therefore must not need Node. */
-const everywhere = ["tensor", "nn.ts", "models", "text", "diffusion", "grid", "errors.ts", "closest.ts"];
+const everywhere = [
+  ...["tensor", "nn.ts", "models", "text", "diffusion", "grid"],
+  ...["errors.ts", "closest.ts", "validation.ts"],
+];
 
 const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
   (f) => f.endsWith(".ts") && !f.endsWith(".test.ts"),
@@ -72,7 +76,7 @@ describe("imports point downwards", () => {
     for (const target of imports(file).filter((i) => i.startsWith("."))) {
       const other = layerOf(path.relative(source, path.resolve(source, path.dirname(file), target)));
       const name = other.replace(/\.js$/, ".ts");
-      const allowed = [layer, "errors.ts", "closest.ts", ...layers[layer]!];
+      const allowed = [layer, "errors.ts", "closest.ts", "validation.ts", ...layers[layer]!];
       expect(allowed, `${file} imports ${target}`).toContain(name);
     }
   });

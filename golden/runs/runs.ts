@@ -3,6 +3,7 @@
 import path from "node:path";
 import sharp from "sharp";
 import { realFile } from "../../src/files/file-system.js";
+import { schemaProblem } from "../../src/validation.js";
 import {
   type Check,
   type Context,
@@ -40,8 +41,8 @@ async function checkOf(name: string, at: string, open: OpenPipeline, context: Co
   const json = await readGoldenJson(`${at}.json`);
   const parsed = runSchema.safeParse(json);
   if (!parsed.success) {
-    const { path: at = [], message } = parsed.error.issues[0]!;
-    throw new Error(`its request is not understood: ${[...at, message].join(": ")}`);
+    const { field, rule } = schemaProblem(parsed.error, json);
+    throw new Error(`its request is not understood: ${field}: ${rule}`);
   }
   const { outputs, ...inputs } = parsed.data;
   return {

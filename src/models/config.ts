@@ -1,7 +1,8 @@
-/** @file Reads a part's `config.json`: known fields with Diffusers' defaults, everything else refused by name. */
+/** @file Reads a component's `config.json`: known fields with Diffusers' defaults, everything else refused by name. */
 
 import { z } from "zod";
 import { ModelError } from "../errors.js";
+import { schemaProblem } from "../validation.js";
 
 /** A field of which we implement only these values; any other would change the result and is refused. */
 export const only = (...values: readonly (string | number | boolean | null)[]) =>
@@ -37,15 +38,8 @@ export function parseConfig<T extends z.ZodObject>(schema: T, json: unknown, fil
   }
   const parsed = schema.safeParse(Object.fromEntries(entries));
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  const value = issue.path.reduce<unknown>(
-    (at, key) => (at as Record<PropertyKey, unknown> | undefined)?.[key],
-    json,
-  );
-  throw new ModelError(
-    file,
-    `${issue.path.join(".")}: ${issue.message}, got ${JSON.stringify(value) ?? "nothing"}.`,
-  );
+  const { field, rule } = schemaProblem(parsed.error, json, { schema });
+  throw new ModelError(file, `${field}: ${rule}`);
 }
 
 export const size = z

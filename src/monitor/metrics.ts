@@ -5,6 +5,7 @@ import path from "node:path";
 import { z } from "zod";
 import { ModelError } from "../errors.js";
 import { appending, ifThere, reading } from "../files/file-system.js";
+import { schemaProblem } from "../validation.js";
 import { metricsFile } from "./run-folder.js";
 
 /** JSON has no NaN and no Infinity: both are written as null, and a diverged run must still be readable. */
@@ -181,8 +182,8 @@ function parseRow(text: string, where: string): Metrics {
   const validation = typeof value === "object" && value !== null && "validation" in value;
   const { data, error } = (validation ? validationRow : stepRow).safeParse(value);
   if (data) return data;
-  const { path: at, message } = error.issues[0]!;
-  throw new ModelError(where, `${at.join(".") || "row"}: ${message}, got ${quoted(text)}. Remove that line.`);
+  const { field, rule } = schemaProblem(error, value);
+  throw new ModelError(where, `${field || "row"}: ${rule} Remove that line.`);
 }
 
 function quoted(text: string): string {

@@ -4,6 +4,7 @@ import path from "node:path";
 import { z } from "zod";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { ifThere, kindOf, readFile, writeWhole } from "../files/file-system.js";
+import { schemaProblem } from "../validation.js";
 import { runFile } from "./run-folder.js";
 
 const runSchema = z.object({
@@ -44,8 +45,6 @@ export async function readRun(folder: string): Promise<Run> {
   }
   const { data, error } = runSchema.safeParse(value);
   if (data) return data;
-  throw new ModelError(
-    file,
-    error.issues.map((i) => `${i.path.join(".") || "run"}: ${i.message}`).join("; "),
-  );
+  const { field, rule } = schemaProblem(error, value);
+  throw new ModelError(file, `${field || "run"}: ${rule}`);
 }

@@ -4,6 +4,7 @@ import path from "node:path";
 import { z } from "zod";
 import { ModelError } from "../errors.js";
 import { ifThere, readdir, readFile, stat, writeWhole } from "../files/file-system.js";
+import { schemaProblem } from "../validation.js";
 import { promptsFile, samplesFolder, stepFolder, stepOf } from "./run-folder.js";
 
 const imageFile = /^\d{1,6}\.png$/;
@@ -63,12 +64,16 @@ export class SampleList {
 
 async function readPrompts(file: string): Promise<SamplePrompts> {
   const text = await readFile(file, "utf8");
+  let value: unknown;
   try {
-    return promptsSchema.parse(JSON.parse(text));
+    value = JSON.parse(text);
   } catch (error) {
-    const problem = error instanceof z.ZodError ? error.issues[0]!.message : (error as Error).message;
-    throw new ModelError(file, `must be a list of {prompt, seed, file}, got one where: ${problem}.`);
+    throw new ModelError(file, `must be JSON, got ${(error as Error).message}.`);
   }
+  const { data, error } = promptsSchema.safeParse(value);
+  if (data) return data;
+  const { field, rule } = schemaProblem(error, value);
+  throw new ModelError(file, `${field || "the list"}: ${rule}`);
 }
 
 /**

@@ -6,8 +6,7 @@ import { invalidRequest } from "./invalid.js";
 
 /** `schema` is the body's, whose fields are suggested for a misspelt one. */
 export function validated(schema?: z.ZodObject): Hook<unknown, Env, string, unknown> {
-  const known = schema ? Object.keys(schema.shape) : [];
   return (result) => {
-    if (!result.success) throw invalidRequest(result.error, (result as { data?: unknown }).data, known);
+    if (!result.success) throw invalidRequest(result.error, (result as { data?: unknown }).data, schema);
   };
 }

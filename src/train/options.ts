@@ -1,8 +1,8 @@
 /** @file The settings of a training run: types, defaults and checks. */
 
 import { z } from "zod";
-import { closest } from "../closest.js";
 import { InvalidRequest, listed } from "../errors.js";
+import { schemaProblem } from "../validation.js";
 import { type DropoutRule, dropoutRules } from "./data/captions.js";
 import type { EmaOptions } from "./ema.js";
 import { type FeatureSet, featureSets } from "./features.js";
@@ -187,7 +187,7 @@ const schema = z.strictObject({
 /** Fills in defaults and checks; InvalidRequest names the field. */
 export function trainingOptions(request: unknown = {}): TrainingOptions {
   const parsed = schema.safeParse(request);
-  if (!parsed.success) throw refusal(parsed.error.issues[0]!, request);
+  if (!parsed.success) throw refusal(parsed.error, request);
   checkTogether(parsed.data);
   return parsed.data;
 }
@@ -224,24 +224,8 @@ function checkTogether(o: TrainingOptions): void {
   }
 }
 
-function refusal(issue: z.core.$ZodIssue, request: unknown): InvalidRequest {
-  const at = (path: readonly PropertyKey[]) =>
-    path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], request);
-  const field = issue.path.join(".");
-  if (issue.code === "unrecognized_keys") {
-    const [key] = issue.keys as [string];
-    const name = [...issue.path, key];
-    const near = closest(key, namesIn(field));
-    const hint = near ? ` Did you mean "${near}"?` : "";
-    return new InvalidRequest(name.join("."), at(name), `is not a setting of training.${hint}`);
-  }
-  const value = at(issue.path);
-  const rule = issue.message.startsWith("must") ? issue.message : `must be an object (${issue.message})`;
-  return new InvalidRequest(field || "options", value, `${rule}, got ${JSON.stringify(value) ?? "nothing"}.`);
-}
-
-/** The settings of a run, or those inside the setting `field`. */
-function namesIn(field: string): string[] {
-  if (field === "") return Object.keys(schema.shape);
-  return field === "ema" ? Object.keys(ema.shape) : ["task", "out", "feat"];
+function refusal(error: z.core.$ZodError, request: unknown): InvalidRequest {
+  const unknown = "is not a setting of training";
+  const { field, value, rule } = schemaProblem(error, request, { schema, unknown });
+  return new InvalidRequest(field || "options", value, rule);
 }
