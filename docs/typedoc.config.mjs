@@ -1,0 +1,24 @@
+/** @file What `npm run docs` builds into out/site: a reference of every entry point of package.json, and the guides. */
+
+import { readFileSync } from "node:fs";
+import { OptionDefaults } from "typedoc";
+
+const { exports } = JSON.parse(readFileSync(new URL("../package.json", import.meta.url), "utf8"));
+
+/** @type {Partial<import("typedoc").TypeDocOptions>} */
+export default {
+  name: "koala-diffusion",
+  tsconfig: "../tsconfig.build.json",
+  entryPoints: Object.values(exports).flatMap(({ types }) =>
+    types ? [types.replace("./dist/", "../src/").replace(".d.ts", ".ts")] : [],
+  ),
+  blockTags: [...OptionDefaults.blockTags, "@file"],
+  readme: "../README.md",
+  projectDocuments: ["../ARCHITECTURE.md", "numerics.md", "training.md", "http-api.md"],
+  out: "../out/site",
+  includeVersion: true,
+  excludePrivate: true,
+  excludeInternal: true,
+  treatWarningsAsErrors: true,
+  validation: { notExported: true, invalidLink: true, notDocumented: false },
+};
