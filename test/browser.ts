@@ -1,4 +1,4 @@
-/** @file Debian's Chromium for tests of the page, and what must hold of every page that was open in it. */
+/** @file Chromium of the system for tests of the pages, and visits that record every error of a page. */
 
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
@@ -27,16 +27,17 @@ export const phone = {
 
 export type Visit = {
   page: Page;
-  /** What must stay empty: errors of scripts, of the policy, and requests to anyone else. */
+  /** Errors of scripts and of the policy, and requests to other servers; must stay empty. */
   complaints: string[];
   close(): Promise<void>;
 };
 
-/** Opens the page as a visitor who was never here; `expected` are complaints that a test causes. */
+/** Opens a page as a new visitor, and waits for the element `ready`. */
 export async function visit(
   browser: Browser,
   url: string,
   options: BrowserContextOptions = desktop,
+  ready = "form",
 ): Promise<Visit> {
   const context = await browser.newContext({ reducedMotion: "reduce", ...options });
   const page = await context.newPage();
@@ -47,11 +48,11 @@ export async function visit(
     if (message.type() === "error") complaints.push(message.text());
   });
   page.on("request", (request) => {
-    const asked = request.url();
-    if (!asked.startsWith(new URL(url).origin) && !/^(blob|data):/.test(asked))
-      complaints.push(`asked ${asked}`);
+    const requested = request.url();
+    if (!requested.startsWith(new URL(url).origin) && !/^(blob|data):/.test(requested))
+      complaints.push(`requested ${requested}`);
   });
   await page.goto(url);
-  await page.waitForSelector("form");
+  await page.waitForSelector(ready);
   return { page, complaints, close: () => context.close() };
 }

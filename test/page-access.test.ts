@@ -1,30 +1,14 @@
 /** @file Accessibility tests of the page with axe-core, in light, dark and forced colours, on desktop, zoomed and phone. */
 
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
-import type { AxeResults } from "axe-core";
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
 import { modelOrBundled } from "../src/pipeline/bundled-model.js";
+import { axeViolations, overflow } from "./accessibility.js";
 import { desktop, phone } from "./browser.js";
 import { generate, setUpPage } from "./page-setup.js";
 import { tinyModel } from "./serving.js";
 
 const site = setUpPage({ models: [tinyModel, modelOrBundled(undefined)] });
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-
-/** The page forbids injected scripts by its policy, so axe is evaluated through the debugger. */
-async function violations(page: Page): Promise<string[]> {
-  await page.evaluate(axe);
-  const { violations, passes } = (await page.evaluate("axe.run(document)")) as AxeResults;
-  expect(passes.length).toBeGreaterThan(15);
-  return violations.flatMap(({ id, nodes }) =>
-    nodes.map(({ html, failureSummary }) => `${id}: ${html}\n${failureSummary}`),
-  );
-}
-
-const overflow = async (page: Page) =>
-  Number(await page.evaluate("document.documentElement.scrollWidth - window.innerWidth"));
 
 /** Opens a `<details>` if it is closed. */
 async function unfold(page: Page, selector: string): Promise<void> {
@@ -129,7 +113,7 @@ describe.each([
     const found: string[] = [];
     for (const [view, reach] of views) {
       await reach(page);
-      found.push(...(await violations(page)).map((violation) => `${view}: ${violation}`));
+      found.push(...(await axeViolations(page)).map((violation) => `${view}: ${violation}`));
       if ((await overflow(page)) > 0) found.push(`${view}: wider than the screen`);
     }
     expect(found).toEqual([]);

@@ -1,4 +1,4 @@
-/** @file Builds the page into `dist/web`, for a Content-Security-Policy that allows this server's files only. */
+/** @file Builds the pages of `koala serve` (index.html) and `koala watch` (monitor.html) into `dist/web`. */
 
 import { defineConfig } from "vite";
 
@@ -10,8 +10,9 @@ export default defineConfig({
     outDir: "../dist/web",
     emptyOutDir: true,
     target: "es2022",
-    // Every script is one that the policy allows: a file of this server.
+    // The servers' Content-Security-Policy allows files only, nothing inline.
     assetsInlineLimit: 0,
     modulePreload: false,
+    rollupOptions: { input: ["index.html", "monitor.html"].map((page) => `${import.meta.dirname}/${page}`) },
   },
 });

@@ -1,10 +1,12 @@
-/** @file Axes: ranges, ticks and numbers as text. Pure; knows no images. */
+/** @file Axes of charts: ranges, ticks, and numbers as short text. */
 
 /** From `low` at 0 to `high` at 1; on a log axis both are positive. */
 export type Scale = { kind: "linear" | "log"; low: number; high: number };
-export type ScaleChoice = "auto" | "linear" | "log";
+/** `auto` takes a log axis for what spans more than a factor of 10. */
+export const scaleChoices = ["auto", "linear", "log"] as const;
+export type ScaleChoice = (typeof scaleChoices)[number];
 
-/** A loss that falls by more than this over a run is drawn on a log axis. */
+/** Values that span more than this factor are drawn on a log axis. */
 const logRatio = 10;
 
 /** The axis that series share (values not finite are ignored): log only where all are positive. */
@@ -32,7 +34,7 @@ export function scaleFor(
   return { kind: "linear", low: positive ? Math.max(0, low - room) : low - room, high: high + room };
 }
 
-/** Where a value lies, 0 to 1; NaN where the axis has no place for it. */
+/** The position of a value from 0 to 1; NaN for a value that the axis cannot show. */
 export function position({ kind, low, high }: Scale, value: number): number {
   if (kind === "linear") return (value - low) / (high - low);
   return value > 0 ? Math.log(value / low) / Math.log(high / low) : Number.NaN;

@@ -1,4 +1,4 @@
-/** @file What a run's curves are: one panel per loss, and the rate, the gradient norm and the speed. Pure. */
+/** @file The charts of a run: one panel for each loss, the gradient norm, the learning rate and the speed. */
 
 import { type Scale, type ScaleChoice, scaleFor } from "./axis.js";
 import { isValidation, type Metrics, type StepMetrics } from "./metrics.js";
@@ -6,7 +6,7 @@ import { extremes, factorFor, smoothed } from "./series.js";
 
 export type Point = { step: number; value: number; smooth: number };
 
-/** One small chart: the training series, and the same number on the validation data where it was measured. */
+/** One chart: a training series, and the same quantity on the validation data where it was measured. */
 export type Panel = {
   key: string;
   title: string;
@@ -20,16 +20,15 @@ export type Panel = {
 };
 
 export type PanelOptions = {
-  /** How far the smoothing looks back, as a share of the steps. */
+  /** How far the moving average looks back, as a share of the steps. */
   window?: number;
-  /** `auto` takes a log axis for what spans more than a factor of 10. */
   scale?: ScaleChoice;
-  /** The most points of a series. */
+  /** Maximum number of points in a series. */
   most?: number;
 };
 
 type Key = Exclude<keyof StepMetrics, "step" | "epoch" | "time" | "secondsPerStep">;
-/** `exact` is set by a rule, not measured: smoothing would only misstate it. */
+/** `exact` values follow a schedule instead of being measured, and are not smoothed. */
 type Chart = { key: Key; title: string; fromZero?: boolean; exact?: boolean; linear?: boolean };
 
 const charts: readonly Chart[] = [
@@ -37,14 +36,14 @@ const charts: readonly Chart[] = [
   { key: "task", title: "task loss" },
   { key: "out", title: "output loss" },
   { key: "feat", title: "feature loss" },
-  // Decibels are a logarithm already.
+  // Decibels are already logarithmic.
   { key: "psnr", title: "PSNR, dB", linear: true },
   { key: "gradNorm", title: "gradient norm" },
   { key: "lr", title: "learning rate", fromZero: true, exact: true },
   { key: "imagesPerSecond", title: "images per second", fromZero: true },
 ];
 
-/** The panels that these rows (in order of step) have values for. */
+/** The panels for which these rows, in order of step, have values. */
 export function panels(metrics: readonly Metrics[], options: PanelOptions = {}): Panel[] {
   const steps = metrics.filter((row): row is StepMetrics => !isValidation(row));
   const validations = metrics.filter(isValidation);
@@ -67,7 +66,7 @@ export function panels(metrics: readonly Metrics[], options: PanelOptions = {}):
     .map((chart) => panel({ ...span, ...chart }, options));
 }
 
-/** Two plain arrays, as a long run has hundreds of thousands of steps and is drawn every second. */
+/** Plain arrays for speed: a long run has hundreds of thousands of steps and is drawn every second. */
 type Column = { steps: number[]; values: number[] };
 
 function column(rows: readonly StepMetrics[], key: Key): Column {

@@ -1,4 +1,4 @@
-/** @file One run, watched: its state, and news as its files grow. Knows no HTTP and no page. */
+/** @file The state of one run read from its files, with events when they change. Independent of HTTP and the page. */
 
 import path from "node:path";
 import { type Metrics, MetricsTail, type StepMetrics } from "./metrics.js";
@@ -9,10 +9,10 @@ import { SampleList, type Samples } from "./samples.js";
 export type RunProgress = {
   step: number;
   steps: number;
-  /** `quiet`: not finished, but no step for much longer than steps take. */
+  /** `quiet`: not finished, but without a step for much longer than a step takes. */
   status: "waiting" | "running" | "quiet" | "finished";
   last: StepMetrics | undefined;
-  /** At the mean pace of the latest steps; undefined before the first and after the last. */
+  /** By the mean duration of the latest steps; undefined before the first and after the last. */
   secondsLeft: number | undefined;
 };
 
@@ -25,18 +25,18 @@ export type RunState = {
   problem: string | undefined;
 };
 
-export type News =
+export type RunEvent =
   | { event: "metrics"; rows: Metrics[] }
   | { event: "samples"; steps: number[] }
   | { event: "problem"; message: string | undefined };
 
-/** Reads a run's files, and looks again every `everyMs` while anyone listens. */
+/** Reads the files of a run, and again every `everyMs` while there are subscribers. */
 export class RunWatcher {
   readonly folder: string;
   readonly #everyMs: number;
   readonly #tail: MetricsTail;
   readonly #list: SampleList;
-  readonly #listeners = new Set<(news: News) => void>();
+  readonly #listeners = new Set<(event: RunEvent) => void>();
   #run: Run;
   #samples: Samples[] = [];
   #problem: string | undefined;
@@ -58,7 +58,7 @@ export class RunWatcher {
     return watcher;
   }
 
-  /** Reads what is new; callers at the same time share one reading. */
+  /** Reads what is new. Concurrent calls share one reading. */
   refresh(): Promise<void> {
     this.#reading ??= this.#read().finally(() => {
       this.#reading = undefined;
@@ -84,8 +84,8 @@ export class RunWatcher {
     return this.#tail.rows();
   }
 
-  /** Calls `listener` with all news until the returned function is called. */
-  subscribe(listener: (news: News) => void): () => void {
+  /** Calls `listener` with every event until the returned function is called. */
+  subscribe(listener: (event: RunEvent) => void): () => void {
     this.#listeners.add(listener);
     this.#timer ??= setInterval(() => void this.refresh(), this.#everyMs);
     return () => {
@@ -96,11 +96,11 @@ export class RunWatcher {
     };
   }
 
-  /** A file that is broken now may be whole a moment later, so it is told, and watching goes on. */
+  /** A file that is broken now may be complete a moment later, so a problem is reported and reading continues. */
   async #read(): Promise<void> {
     const problems: string[] = [];
-    for (const part of [() => this.#readRun(), () => this.#readRows(), () => this.#readSamples()]) {
-      await part().catch((error: Error) => problems.push(error.message));
+    for (const read of [() => this.#readRun(), () => this.#readRows(), () => this.#readSamples()]) {
+      await read().catch((error: Error) => problems.push(error.message));
     }
     const problem = problems.join("\n") || undefined;
     if (problem === this.#problem) return;
@@ -124,24 +124,24 @@ export class RunWatcher {
     if (!same) this.#emit({ event: "samples", steps: this.#samples.map(({ step }) => step) });
   }
 
-  #emit(news: News): void {
-    for (const listener of this.#listeners) listener(news);
+  #emit(event: RunEvent): void {
+    for (const listener of this.#listeners) listener(event);
   }
 }
 
-/** A run is quiet after ten steps' time without one, but generating images may always take two minutes. */
-const patience = { steps: 10, seconds: 120 };
+/** A run is quiet after the duration of ten steps, but not before two minutes, which generating images may take. */
+const quietAfter = { steps: 10, seconds: 120 };
 
-/** How far a run of `planned` steps is, at `now` in ms since 1970. */
+/** Progress of a run of `planned` steps, at `now` in ms since 1970. */
 export function progress(planned: number, rows: readonly StepMetrics[], now: number): RunProgress {
   const last = rows.at(-1);
   if (!last) return { step: 0, steps: planned, status: "waiting", last, secondsLeft: undefined };
   const { step } = last;
   if (step >= planned) return { step, steps: planned, status: "finished", last, secondsLeft: undefined };
-  const paces = rows.slice(-50).map((row) => row.secondsPerStep);
-  const pace = paces.reduce((sum, seconds) => sum + seconds, 0) / paces.length;
+  const durations = rows.slice(-50).map((row) => row.secondsPerStep);
+  const stepSeconds = durations.reduce((sum, seconds) => sum + seconds, 0) / durations.length;
   const silence = (now - Date.parse(last.time)) / 1000;
-  const quiet = silence > Math.max(patience.seconds, patience.steps * pace);
+  const quiet = silence > Math.max(quietAfter.seconds, quietAfter.steps * stepSeconds);
   const status = quiet ? "quiet" : "running";
-  return { step, steps: planned, status, last, secondsLeft: (planned - step) * pace };
+  return { step, steps: planned, status, last, secondsLeft: (planned - step) * stepSeconds };
 }

@@ -1,9 +1,9 @@
-/** @file Long series made drawable: smoothing and thinning. Pure; knows no run and no image. */
+/** @file Smoothing and thinning of long series for charts. */
 
 /**
- * Exponential moving average, corrected for starting at nothing (Kingma & Ba 2015, §3): every entry is a
- * weighted mean of the values so far, `factor` the weight ratio of neighbours, in [0, 1).
- * A value that is not finite gives NaN in its place and leaves the mean alone.
+ * Exponential moving average with bias correction (Kingma & Ba 2015, §3): every entry is a weighted mean of the values
+ * so far; `factor`, in [0, 1), is the ratio of the weights of neighbours. A value that is not finite gives NaN and does
+ * not change the mean.
  */
 export function smoothed(values: readonly number[], factor: number): number[] {
   let mean = 0;
@@ -16,12 +16,12 @@ export function smoothed(values: readonly number[], factor: number): number[] {
   });
 }
 
-/** The factor at which a moving average looks back about `window` values. */
+/** The factor of a moving average over about `window` values. */
 export const factorFor = (window: number): number => (window <= 1 ? 0 : 1 - 1 / window);
 
 /**
- * Which of `values` to draw so that no spike and no gap is lost: indices in order, at most `most` (>= 8) of
- * them; always the first and the last, and of each stretch the smallest, the largest and one that is not finite.
+ * Indices of at most `most` (>= 8) of the values, chosen so that a chart shows every spike and gap: the first, the last,
+ * and of each stretch the smallest, the largest and one that is not finite.
  */
 export function extremes(values: readonly number[], most: number): number[] {
   if (values.length <= most) return values.map((_, i) => i);

@@ -34,8 +34,9 @@ describe("fileName", () => {
 });
 
 describe("duration", () => {
-  it("is rounded to seconds or minutes", () => {
+  it("is rounded to seconds, or to minutes from ten minutes on", () => {
     expect([0.2, 8, 75, 700].map(duration)).toEqual(["1 s", "8 s", "1 min 15 s", "12 min"]);
+    expect([3570, 3600, 7500].map(duration)).toEqual(["1 h 0 min", "1 h 0 min", "2 h 5 min"]);
   });
 });
 
