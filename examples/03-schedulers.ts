@@ -11,7 +11,7 @@ import {
 const pipe = await DiffusionPipeline.fromPretrained(process.argv[2] ?? "golden/data/pipelines/koala-1b-tiny");
 const { config } = pipe.scheduler;
 
-const trailing = { timestepSpacing: "trailing" };
+const trailing = { timestepSpacing: "trailing" } as const;
 
 for (const scheduler of [
   EulerDiscreteScheduler.fromConfig(config, trailing),

@@ -1,9 +1,5 @@
 /** @file The library, under the names Diffusers' users know. */
 
-export { CudaGenerator } from "./diffusion/philox.js";
-export { Generator, type NoiseSource, randn } from "./diffusion/random.js";
-export type { SchedulerConfig, StepOptions, StepResult } from "./diffusion/schedulers/scheduler.js";
-export * from "./diffusion/schedulers/scheduler.js";
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { ImageInput } from "./image/codec.js";
 export type { RgbImage } from "./image/pixels.js";
@@ -19,3 +15,4 @@ export {
   StableDiffusionXLPipeline,
 } from "./pipeline/pipeline.js";
 export type { GenerateRequest } from "./pipeline/request.js";
+export * from "./schedulers.js";

@@ -5,8 +5,9 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, it } from "vitest";
 import { Generator } from "../src/diffusion/random.js";
-import { camelCase } from "../src/diffusion/schedulers/config.js";
-import { type Scheduler, schedulerFromConfig } from "../src/diffusion/schedulers/scheduler.js";
+import { camelCase } from "../src/diffusion/schedulers/field-names.js";
+import { schedulerFromConfig } from "../src/diffusion/schedulers/registry.js";
+import type { Scheduler } from "../src/diffusion/schedulers/scheduler.js";
 import { DiffusionPipeline } from "../src/pipeline/pipeline.js";
 import type { GenerateRequest } from "../src/pipeline/request.js";
 

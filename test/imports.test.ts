@@ -45,7 +45,8 @@ const layers: Record<string, readonly string[]> = {
     ...["files", "tensor", "models", "weights", "hub", "engine", "diffusion", "grid", "image", "pipeline"],
     ...["train", "monitor", "jobs", "server"],
   ],
-  "index.ts": ["diffusion", "image", "pipeline", "train"],
+  "schedulers.ts": ["diffusion"],
+  "index.ts": ["schedulers.ts", "image", "pipeline", "train"],
   "train.ts": ["files", "monitor", "train"],
 };
 

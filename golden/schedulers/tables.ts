@@ -1,7 +1,8 @@
 /** @file Betas, and tables of timesteps, sigmas and input scales. */
 
-import { camelCase } from "../../src/diffusion/schedulers/config.js";
-import { DDIMScheduler, schedulerFromConfig } from "../../src/diffusion/schedulers/scheduler.js";
+import { DDIMScheduler } from "../../src/diffusion/schedulers/ddim.js";
+import { camelCase } from "../../src/diffusion/schedulers/field-names.js";
+import { schedulerFromConfig } from "../../src/diffusion/schedulers/registry.js";
 import { type Check, type Expectation, type TensorData, tensorData } from "../conformance/check.js";
 import { beta, diffusersError, rescaledBeta, sigma, timestepTolerance } from "../conformance/tolerances.js";
 import { type NamedValue, orInvalidRequest } from "./by-class.js";
@@ -10,7 +11,7 @@ import type { Betas, Table } from "./schema.js";
 /** Exposes what Diffusers shows of a scheduler and this project keeps protected. */
 export class OpenScheduler extends DDIMScheduler {
   get numbers() {
-    return { ...this.schedule, last: this.alphaBarBefore(-1) };
+    return { ...this.noiseSchedule, last: this.alphaBarBefore(-1) };
   }
 }
 

@@ -1,12 +1,10 @@
 /** @file Schedulers at work: trajectories under saved model outputs, noising, velocities. */
 
 import { Generator } from "../../src/diffusion/random.js";
-import { camelCase } from "../../src/diffusion/schedulers/config.js";
-import {
-  DDPMScheduler,
-  type StepOptions,
-  schedulerFromConfig,
-} from "../../src/diffusion/schedulers/scheduler.js";
+import { DDPMScheduler } from "../../src/diffusion/schedulers/ddpm.js";
+import { camelCase } from "../../src/diffusion/schedulers/field-names.js";
+import { schedulerFromConfig } from "../../src/diffusion/schedulers/registry.js";
+import type { StepOptions } from "../../src/diffusion/schedulers/scheduler.js";
 import { type Check, type Expectation, type TensorData, tensorData } from "../conformance/check.js";
 import { splitFirstAxis } from "../conformance/compare.js";
 import { floatInput, type GoldenFile } from "../conformance/golden-file.js";

@@ -2,8 +2,7 @@
 
 import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { schedulerNamed } from "../diffusion/schedulers/names.js";
-import { schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
+import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/registry.js";
 import { resolveSeed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { readFile, systemCode } from "../files/file-system.js";

@@ -1,4 +1,4 @@
-/** @file Number conventions of NumPy and PyTorch on which schedules depend to the last bit. Knows no scheduler. */
+/** @file Rounding, linspace and interpolation as NumPy and PyTorch compute them, to the last bit. */
 
 /** Rounds to float32, as every operation on a float32 tensor does. */
 export const f32 = Math.fround;

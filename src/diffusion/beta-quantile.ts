@@ -1,4 +1,4 @@
-/** @file The quantile function of the symmetric beta distribution with both shapes 0.6. Knows nothing of noise. */
+/** @file The quantile function of the symmetric beta distribution with both shapes 0.6. */
 
 const shape = 0.6;
 const completeBeta = 1.4891922488128171 ** 2 / 0.9181687423997607; // gamma(0.6)^2 / gamma(1.2)

@@ -1,19 +1,29 @@
 /** @file The forward process: betas and their cumulative product, in float32 as Diffusers keeps them. */
 
 import { f32, linspace32 } from "./arithmetic.js";
-import type { SchedulerSettings } from "./schedulers/config-fields.js";
 
-/** The forward process at every training timestep. */
+export const betaSchedules = ["linear", "scaled_linear", "squaredcos_cap_v2", "exp", "sigmoid"] as const;
+
+/** The fields of a scheduler's config that decide its betas. */
+export type BetaSettings = {
+  readonly numTrainTimesteps: number;
+  readonly betaStart: number;
+  readonly betaEnd: number;
+  readonly betaSchedule: (typeof betaSchedules)[number];
+  readonly trainedBetas: readonly number[] | null;
+  readonly rescaleBetasZeroSnr: boolean;
+};
+
+/** Betas and alpha-bar (the cumulative product of 1 - beta) at every training timestep, float32. */
 export type NoiseSchedule = { readonly betas: Float32Array; readonly alphasCumprod: Float32Array };
 
-/** Betas and alpha-bar of a config: beta_schedule, beta_start, beta_end, trained_betas, rescale_betas_zero_snr. */
-export function noiseSchedule(settings: SchedulerSettings): NoiseSchedule {
+export function noiseSchedule(settings: BetaSettings): NoiseSchedule {
   const raw = rawBetas(settings);
   const betas = settings.rescaleBetasZeroSnr ? rescaleZeroTerminalSnr(raw) : raw;
   return { betas, alphasCumprod: cumulativeProduct(betas) };
 }
 
-function rawBetas(settings: SchedulerSettings): Float32Array {
+function rawBetas(settings: BetaSettings): Float32Array {
   const { betaStart, betaEnd, betaSchedule, numTrainTimesteps: count, trainedBetas } = settings;
   if (trainedBetas !== null) return Float32Array.from(trainedBetas);
   switch (betaSchedule) {

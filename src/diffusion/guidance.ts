@@ -1,4 +1,4 @@
-/** @file Classifier-free guidance: one prediction out of a conditional and an unconditional one. */
+/** @file Classifier-free guidance: one prediction from a conditional and an unconditional one. */
 
 /** Ho and Salimans 2022 (https://arxiv.org/abs/2207.12598): u + scale (c - u), in float32. */
 export function guide(unconditional: Float32Array, conditional: Float32Array, scale: number): Float32Array {

@@ -6,8 +6,8 @@ export function solve(matrix: readonly (readonly number[])[], right: readonly nu
   const n = rows.length;
   for (let column = 0; column < n; column++) {
     const pivot = rows.slice(column).reduce((best, row) => (largerAt(column, row, best) ? row : best));
-    const place = rows.indexOf(pivot);
-    [rows[column], rows[place]] = [pivot, rows[column]!];
+    const index = rows.indexOf(pivot);
+    [rows[column], rows[index]] = [pivot, rows[column]!];
     for (const row of rows.slice(column + 1)) {
       const factor = row[column]! / pivot[column]!;
       for (let k = column; k <= n; k++) row[k]! -= factor * pivot[k]!;

@@ -1,4 +1,4 @@
-/** @file Normal numbers as PyTorch draws them on CUDA, in any process. Must not know GPUs or tensors. */
+/** @file PyTorch's CUDA random numbers (Philox), computed without a GPU. */
 
 import { InvalidRequest } from "../errors.js";
 import {
@@ -12,17 +12,20 @@ import {
 
 const blockSize = 256;
 
+/** The GPU whose numbers CudaGenerator computes; the default is an A100. */
 export interface CudaDevice {
+  /** Streaming multiprocessors; default 108. */
   multiprocessors?: number;
+  /** Resident threads of each; default 2048. */
   threadsPerMultiprocessor?: number;
 }
 
 /**
  * PyTorch's CUDA generator: Philox4x32-10 (Salmon et al. 2011) through cuRAND's `curand_normal4`.
  *
- * Near, not equal: the GPU's fast log and sine are not ours (about 1e-6). Up to 256 numbers per resident
- * block every thread gives one number and the GPU does not matter; above, its size does: the default is an
- * A100 (108 multiprocessors of 2048 threads: 221,184 numbers). Source: PyTorch's DistributionTemplates.h.
+ * Equal to about 1e-6, since the GPU's fast logarithm and sine are approximations. Up to one number for each
+ * resident thread of the GPU (221,184 on an A100) the numbers are the same on all GPUs; above, they depend on
+ * the one given. Source: PyTorch's DistributionTemplates.h.
  */
 export class CudaGenerator implements NoiseSource {
   #seed: bigint;
@@ -36,7 +39,7 @@ export class CudaGenerator implements NoiseSource {
     this.#seed = wrapSeed(seed);
     this.#maxBlocks = multiprocessors * Math.floor(threadsPerMultiprocessor / blockSize);
     if (!Number.isInteger(this.#maxBlocks) || this.#maxBlocks < 1) {
-      const rule = `must be a whole number of at least 1, got ${multiprocessors}.`;
+      const rule = `must be an integer above 0, got ${multiprocessors}.`;
       throw new InvalidRequest("multiprocessors", multiprocessors, rule);
     }
   }
@@ -74,8 +77,8 @@ export class CudaGenerator implements NoiseSource {
       for (let thread = 0; thread < threads; thread++) {
         const four = this.#normal4(thread, this.#offset / 4 + pass);
         for (let i = 0; i < 4; i++) {
-          const at = thread + threads * (4 * pass + i);
-          if (at < length) x[at] = round(four[i]!);
+          const index = thread + threads * (4 * pass + i);
+          if (index < length) x[index] = round(four[i]!);
         }
       }
     }

@@ -1,13 +1,43 @@
-/** @file Latents as the U-Net reads them, from what an autoencoder's encoder gives. */
+/** @file Gaussian posteriors: the forward process's at a step, and an autoencoder's, from which latents are sampled. */
 
+import { f32 } from "./arithmetic.js";
 import type { NoiseSource } from "./random.js";
+import { weightedSum } from "./vector.js";
 
-const { fround } = Math;
+/**
+ * Variance of q(x_to | x_from, x_0), from alpha-bar at the two timesteps, in float32: Ho et al., "Denoising Diffusion
+ * Probabilistic Models" (arXiv 2006.11239), equation 7.
+ */
+export function posteriorVariance(from: number, to: number): number {
+  return f32(f32(f32(1 - to) / f32(1 - from)) * f32(1 - f32(from / to)));
+}
+
+/** Mean of q(x_to | x_from, x_0), of the same equation: `clean` is x_0, `sample` is x_from. */
+export function posteriorMean(
+  clean: Float32Array,
+  sample: Float32Array,
+  { from, to }: { from: number; to: number },
+): Float32Array {
+  const [alpha, noise] = [f32(from / to), f32(1 - from)];
+  const cleanFactor = (Math.sqrt(to) * f32(1 - alpha)) / noise;
+  const sampleFactor = (Math.sqrt(alpha) * f32(1 - to)) / noise;
+  return weightedSum([cleanFactor, clean], [sampleFactor, sample]);
+}
+
+/**
+ * The same for samples that are clean + sigma * noise: `down` is the sigma that a deterministic step goes to, `up` the
+ * deviation of the noise added afterwards, up^2 + down^2 = to^2. In float64: Diffusers takes the difference of float32
+ * squares, which between distant sigmas keeps no digit and may be negative.
+ */
+export function ancestralSigmas(from: number, to: number): { up: number; down: number } {
+  const down = (to * to) / from;
+  return { up: Math.sqrt(to * to - down * down), down };
+}
 
 /** What an encoder gives: `AutoencoderKL` mean and log-variance of a posterior, `AutoencoderTiny` latents. */
 export type EncoderOutput = {
   encodes: "moments" | "latents";
-  /** The autoencoder's `scaling_factor`: the U-Net's latents are its own times this. */
+  /** scaling_factor of the autoencoder's config: the U-Net reads latents times this. */
   scalingFactor: number;
 };
 
@@ -21,8 +51,7 @@ export function sampleLatents(
   batch: number,
   source: NoiseSource,
 ): Float32Array {
-  const latents = encodes === "moments" ? samplePosterior(encoded, batch, source) : encoded;
-  return scaled(latents, scalingFactor);
+  return scaled(encodes === "moments" ? samplePosterior(encoded, batch, source) : encoded, scalingFactor);
 }
 
 /** The posterior's mean of one image, scaled: [2C, h, w] or [C, h, w] -> [C, h, w] */
@@ -31,9 +60,9 @@ export function meanLatents(encoded: Float32Array, { encodes, scalingFactor }: E
 }
 
 /**
- * moments: [B, 2C, h, w], mean before log-variance -> a sample of the normal distribution they describe,
- * [B, C, h, w]. One draw for the whole batch; the log-variance is held to -30..20, and each step is rounded to
- * float32, as Diffusers' `DiagonalGaussianDistribution` does.
+ * moments: [B, 2C, h, w], mean before log-variance -> a sample of the normal distribution that they describe,
+ * [B, C, h, w]. One draw for the whole batch; the log-variance is clamped to -30..20, and each operation is rounded to
+ * float32, as in Diffusers' `DiagonalGaussianDistribution`.
  */
 export function samplePosterior(moments: Float32Array, batch: number, source: NoiseSource): Float32Array {
   const size = moments.length / (2 * batch);
@@ -41,11 +70,10 @@ export function samplePosterior(moments: Float32Array, batch: number, source: No
   return noise.map((n, i) => {
     const mean = (i % size) + 2 * size * Math.floor(i / size);
     const logvar = Math.min(Math.max(moments[mean + size]!, -30), 20);
-    const std = fround(Math.exp(fround(0.5 * logvar)));
-    return moments[mean]! + fround(std * n);
+    const std = f32(Math.exp(f32(0.5 * logvar)));
+    return moments[mean]! + f32(std * n);
   });
 }
 
-/** latents times the autoencoder's `scaling_factor`, which is what the U-Net sees. */
-export const scaled = (latents: Float32Array, scalingFactor: number): Float32Array =>
-  latents.map((x) => x * fround(scalingFactor));
+const scaled = (latents: Float32Array, scalingFactor: number): Float32Array =>
+  latents.map((x) => x * f32(scalingFactor));

@@ -1,8 +1,21 @@
-/** @file What a network's output says about the clean sample and the noise. Knows no schedule and no scheduler. */
+/** @file Prediction types: the clean sample and the noise from a network's output. Must not import schedulers. */
 
 import { f32 } from "./arithmetic.js";
-import type { PredictionType } from "./schedulers/config-fields.js";
 import { weightedSum } from "./vector.js";
+
+export const predictionTypes = [
+  "epsilon",
+  "v_prediction",
+  "sample",
+  "original_sample",
+  "flow_prediction",
+] as const;
+
+/**
+ * What a network predicts (prediction_type): the noise, the velocity, the clean sample (two names), or the velocity
+ * of flow matching.
+ */
+export type PredictionType = (typeof predictionTypes)[number];
 
 /** Noisy sample = alpha * clean + sigma * noise. alpha is 1 where variance explodes; else alpha^2 + sigma^2 = 1. */
 export type Level = { readonly alpha: number; readonly sigma: number };

@@ -1,33 +1,45 @@
-/** @file Random numbers equal to PyTorch's CPU generator. Must not know tensors, engines or pipelines. */
+/** @file PyTorch's CPU random numbers (mt19937), bit for bit, and the interface of all generators. */
 
 import { InvalidRequest } from "../errors.js";
 
+/** The dtype in which normal numbers are drawn, as an argument of `torch.randn`. */
 export type NoiseDtype = "float32" | "float16" | "bfloat16";
 
-/** Anything that gives standard normal numbers: this file's `Generator`, or philox.ts's `CudaGenerator`. */
+/** A generator of standard normal numbers: `Generator` (CPU) or `CudaGenerator`. */
 export interface NoiseSource {
   /** `length` normal numbers of PyTorch's `randn` in that dtype, each exactly representable in it. */
   normal(length: number, dtype?: NoiseDtype): Float32Array;
+  /** A generator that continues with the same numbers. */
   clone(): NoiseSource;
-  /** Plain JSON. Assigning it continues the sequence exactly where it was read. */
+  /** Plain JSON. Assigning it continues the sequence where it was read. */
   get state(): NoiseState;
   set state(value: NoiseState);
 }
 
+/** The state of a generator of either kind. */
 export type NoiseState = MersenneState | PhiloxState;
+
+/** The state of a `Generator`. */
 export interface MersenneState {
   readonly kind: "mt19937";
+  /** mt19937's 624 words of 32 bits. */
   readonly words: readonly number[];
+  /** Index of the next word, 0 to 624. */
   readonly next: number;
+  /** The second number of the last pair of scalar normal numbers, if it was not drawn yet. */
   readonly kept: number | null;
 }
+
+/** The state of a `CudaGenerator`. */
 export interface PhiloxState {
   readonly kind: "philox";
+  /** 0 to 2^64 - 1, in decimal. */
   readonly seed: string;
+  /** How many numbers every thread has drawn. */
   readonly offset: number;
 }
 
-/** Standard normal float32[length]; each generator of a list draws its share, and the shares are joined. */
+/** Standard normal numbers, float32[length]. Each generator of a list draws an equal part of them, in order. */
 export function randn(
   length: number,
   generator: NoiseSource | readonly NoiseSource[],

@@ -1,4 +1,4 @@
-/** @file Seeds mean what they mean to `torch.manual_seed`, but for -1. */
+/** @file Seeds are those of `torch.manual_seed`, except -1. */
 
 import { describe, expect, it } from "vitest";
 import { InvalidRequest } from "../errors.js";
@@ -24,16 +24,16 @@ describe("a seed", () => {
     expect(randn(4, new Generator(-2))).toEqual(randn(4, new Generator(resolveSeed(-2))));
   });
 
-  it("is refused beyond 64 bits, and where it is no whole number", () => {
+  it("is refused beyond 64 bits, and where it is not an integer", () => {
     for (const seed of [largest + 1n, -(2n ** 63n) - 1n, 0.5, 2 ** 53, Number.NaN])
       expect(() => resolveSeed(seed)).toThrow(InvalidRequest);
     expect(() => resolveSeed(2n ** 64n)).toThrow(
       /^seed: must be from -9223372036854775808 to 18446744073709551615, got 18446744073709551616/,
     );
   });
-});
 
-it("after the largest seed comes 0", () => {
-  expect(seedAfter(largest, 0)).toBe(largest);
-  expect(seedAfter(largest, 2)).toBe(1n);
+  it("after the largest is 0", () => {
+    expect(seedAfter(largest, 0)).toBe(largest);
+    expect(seedAfter(largest, 2)).toBe(1n);
+  });
 });

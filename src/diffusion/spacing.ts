@@ -1,16 +1,22 @@
-/** @file Which training timesteps are visited (timestep_spacing, steps_offset), descending. Knows no sigmas. */
+/** @file Which training timesteps are visited (timestep_spacing, steps_offset), descending. */
 
 import { arangeToZero, linspace, roundHalfEven } from "./arithmetic.js";
-import type { SchedulerSettings } from "./schedulers/config-fields.js";
 
-type Spacing = Pick<SchedulerSettings, "timestepSpacing" | "stepsOffset" | "numTrainTimesteps">;
+export const timestepSpacings = ["linspace", "leading", "trailing"] as const;
+
+/** The fields of a scheduler's config that decide its timesteps. */
+export type SpacingSettings = {
+  readonly timestepSpacing: (typeof timestepSpacings)[number];
+  readonly stepsOffset: number;
+  readonly numTrainTimesteps: number;
+};
 
 /**
  * Timesteps of the schedulers that divide the training range by n: Euler, Heun, KDPM2, LMS (`rounded` false:
  * "linspace" is fractional), DDIM, DDPM and PNDM (`rounded` true). Lin et al., "Common Diffusion Noise Schedules
  * and Sample Steps are Flawed", table 2.
  */
-export function spacedTimesteps(spacing: Spacing, count: number, { rounded = false } = {}): number[] {
+export function spacedTimesteps(spacing: SpacingSettings, count: number, { rounded = false } = {}): number[] {
   const { timestepSpacing, stepsOffset, numTrainTimesteps } = spacing;
   switch (timestepSpacing) {
     case "linspace": {
@@ -31,7 +37,11 @@ export function spacedTimesteps(spacing: Spacing, count: number, { rounded = fal
  * Timesteps of DPM-Solver, UniPC and DEIS, which divide by n + 1 and leave the last point out. `end` is below
  * num_train_timesteps when lambda_min_clipped cuts off the noisiest part.
  */
-export function solverTimesteps(spacing: Spacing, count: number, end = spacing.numTrainTimesteps): number[] {
+export function solverTimesteps(
+  spacing: SpacingSettings,
+  count: number,
+  end = spacing.numTrainTimesteps,
+): number[] {
   const { timestepSpacing, stepsOffset, numTrainTimesteps } = spacing;
   switch (timestepSpacing) {
     case "linspace":
@@ -49,13 +59,13 @@ export function solverTimesteps(spacing: Spacing, count: number, end = spacing.n
   return timestepSpacing satisfies never;
 }
 
-/** One value more than asked for is possible where the division is inexact; Diffusers has it too. */
+/** Where the division is inexact there may be one value more than the number of steps, as in Diffusers. */
 function trailing(end: number, ratio: number): number[] {
   return arangeToZero(end, ratio).map((t) => roundHalfEven(t) - 1);
 }
 
 /** Every `skip`-th timestep of the schedule a consistency model was distilled on, from the noisiest (LCM, TCD). */
-export function distilledTimesteps(trained: readonly number[], count: number): number[] {
+export function consistencyTimesteps(trained: readonly number[], count: number): number[] {
   const step = trained.length / count;
   return Array.from({ length: count }, (_, i) => trained[trained.length - 1 - Math.floor(i * step)]!);
 }

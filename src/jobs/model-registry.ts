@@ -1,8 +1,13 @@
 /** @file The models that are served, as their folders describe them: configs read and checked, weights left alone. */
 
 import path from "node:path";
-import { type SchedulerChoice, schedulerNamed, schedulerShortNames } from "../diffusion/schedulers/names.js";
-import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
+import {
+  schedulerFromConfig,
+  schedulerNamed,
+  schedulerShortNames,
+} from "../diffusion/schedulers/registry.js";
+import type { SchedulerChoice } from "../diffusion/schedulers/sampler-names.js";
+import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { cpu } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";

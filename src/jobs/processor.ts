@@ -4,7 +4,7 @@
  * cross threads and processes.
  */
 
-import type { SchedulerChoice } from "../diffusion/schedulers/names.js";
+import type { SchedulerChoice } from "../diffusion/schedulers/sampler-names.js";
 import type { GenerationSettings, JobImage, Model, OutputFormat } from "./schemas.js";
 
 /**

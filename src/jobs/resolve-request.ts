@@ -3,8 +3,9 @@
  * seed filled in. What is wrong with a request is said here, before it waits in a queue.
  */
 
-import { type SchedulerChoice, schedulerNamed } from "../diffusion/schedulers/names.js";
-import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
+import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/registry.js";
+import type { SchedulerChoice } from "../diffusion/schedulers/sampler-names.js";
+import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { resolveSeed } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { checkRequest } from "../pipeline/check-request.js";

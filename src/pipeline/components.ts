@@ -1,7 +1,8 @@
 /** @file Opens the components of a diffusers folder: reads the configs and finds the weights, loads nothing. */
 
 import path from "node:path";
-import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
+import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
+import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import type { Engine } from "../engine/engine.js";
 import { ModelError } from "../errors.js";
 import { kindOf, readJson, readText } from "../files/file-system.js";

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { Generator } from "../diffusion/random.js";
-import { EulerDiscreteScheduler } from "../diffusion/schedulers/scheduler.js";
+import { EulerDiscreteScheduler } from "../diffusion/schedulers/euler.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { sgmNames } from "../models/sgm.js";
 import { traceUnet } from "../models/trace.js";

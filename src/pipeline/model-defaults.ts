@@ -6,7 +6,8 @@
 
 import path from "node:path";
 import { z } from "zod";
-import { type Scheduler, schedulerFromConfig } from "../diffusion/schedulers/scheduler.js";
+import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
+import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
 import type { Rgb } from "../image/pixels.js";

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { Generator } from "../../src/diffusion/random.js";
-import { EulerDiscreteScheduler } from "../../src/diffusion/schedulers/scheduler.js";
+import { EulerDiscreteScheduler } from "../../src/diffusion/schedulers/euler.js";
 import { Cancelled, InvalidRequest } from "../../src/errors.js";
 import {
   DiffusionPipeline,

@@ -1,6 +1,6 @@
 /** @file Reads generation settings from image files, of this program and others, into values for the form. */
 
-import { shortNameOf, shortNames } from "../../src/diffusion/schedulers/short-names.js";
+import { shortNameOf, shortNames } from "../../src/diffusion/schedulers/sampler-names.js";
 import { isSeed } from "../../src/diffusion/seed.js";
 import { fileTexts, metadataKeyword } from "../../src/image/metadata/file-texts.js";
 import type { FoundSettings } from "../../src/image/metadata/programs/found-settings.js";

@@ -1,17 +1,16 @@
-/** @file Other programs' names of samplers and schedules. */
+/** @file Other programs' names of samplers and schedules, against the lists in those programs. */
 
 import { describe, expect, it } from "vitest";
-import { a1111Names, a1111Samplers, a1111Schedule, a1111Scheduler, knowsSchedule } from "./a1111-names.js";
-import { schedulerNamed } from "./names.js";
-import { schedulerFromConfig } from "./scheduler.js";
+import { a1111Names, a1111Samplers, a1111Schedule, a1111Scheduler, isKnownSchedule } from "./a1111-names.js";
+import { schedulerFromConfig, schedulerNamed } from "./registry.js";
 
-/** Without its label. */
-const chosen = (sampler: string, schedule?: string) => {
+/** The scheduler of a name, without its label. */
+const choiceOf = (sampler: string, schedule?: string) => {
   const { label: _, ...choice } = a1111Scheduler(sampler, schedule) ?? { label: "" };
   return choice;
 };
 
-describe("a sampler of other programs is A1111's", () => {
+describe("a sampler of another program is A1111's", () => {
   // KSAMPLER_NAMES of ComfyUI, SCHEDULER_MAP of InvokeAI, aliases of A1111's k-diffusion samplers (which NovelAI and
   // InvokeAI 2 write), sample_method_str of stable-diffusion.cpp, Draw Things' list, our short names.
   it.each([
@@ -74,11 +73,11 @@ describe("a schedule", () => {
     expect(a1111Scheduler(sampler)).not.toEqual(a1111Scheduler(sampler, schedule));
   });
 
-  it("of a name that is not known is told from one that leaves the model's own", () => {
+  it("is unknown, or leaves the choice to the model", () => {
     for (const name of ["kl_optimal", "polyexponential", "align_your_steps", "AYS", "turbo", "toString"])
-      expect(knowsSchedule(name), name).toBe(false);
+      expect(isKnownSchedule(name), name).toBe(false);
     for (const name of ["native", "default"]) {
-      expect(knowsSchedule(name)).toBe(true);
+      expect(isKnownSchedule(name)).toBe(true);
       expect(a1111Scheduler("DPM++ 2M", name)).toEqual(a1111Scheduler("DPM++ 2M"));
     }
   });
@@ -95,7 +94,7 @@ describe("a schedule", () => {
     expect([...scheduler.timesteps]).toEqual(timesteps);
   });
 
-  it("can be had with every sampler", () => {
+  it("can be combined with every sampler", () => {
     for (const sampler of a1111Samplers)
       for (const schedule of [
         "karras",
@@ -115,52 +114,54 @@ describe("a schedule", () => {
   });
 });
 
-it.each([
-  // Aliases of A1111's modules/sd_samplers_kdiffusion.py, old and new.
-  ["k_euler_a", "euler-a"],
-  ["k_euler_ancestral", "euler-a"],
-  ["euler_a", "euler-a"],
-  ["EULER A", "euler-a"],
-  ["k_euler", "euler"],
-  ["k_lms", "lms"],
-  ["k_heun", "heun"],
-  ["k_dpm_2", "dpm2"],
-  ["k_dpm_2_a", "dpm2-a"],
-  ["k_dpmpp_2m", "dpmpp-2m"],
-  ["k_dpmpp_2m_ka", "dpmpp-2m-karras"],
-  ["k_dpmpp_2m_sde_ka", "dpmpp-2m-sde-karras"],
-  ["DPM++ 2M SDE Karras", "dpmpp-2m-sde-karras"],
-  ["dpm++ 2m", "dpmpp-2m"],
-  ["unipc", "unipc"],
-  ["plms", "pndm"],
-])("%s is %s", (sampler, name) => expect(chosen(sampler)).toEqual(schedulerNamed(name)));
+describe("a name in A1111", () => {
+  it.each([
+    // Aliases of A1111's modules/sd_samplers_kdiffusion.py, old and new.
+    ["k_euler_a", "euler-a"],
+    ["k_euler_ancestral", "euler-a"],
+    ["euler_a", "euler-a"],
+    ["EULER A", "euler-a"],
+    ["k_euler", "euler"],
+    ["k_lms", "lms"],
+    ["k_heun", "heun"],
+    ["k_dpm_2", "dpm2"],
+    ["k_dpm_2_a", "dpm2-a"],
+    ["k_dpmpp_2m", "dpmpp-2m"],
+    ["k_dpmpp_2m_ka", "dpmpp-2m-karras"],
+    ["k_dpmpp_2m_sde_ka", "dpmpp-2m-sde-karras"],
+    ["DPM++ 2M SDE Karras", "dpmpp-2m-sde-karras"],
+    ["dpm++ 2m", "dpmpp-2m"],
+    ["unipc", "unipc"],
+    ["plms", "pndm"],
+  ])("%s is our %s", (sampler, name) => expect(choiceOf(sampler)).toEqual(schedulerNamed(name)));
 
-it.each([
-  "DPM++ SDE",
-  "DPM++ 2S a",
-  "DPM++ 3M SDE",
-  "DPM fast",
-  "DPM adaptive",
-  "Restart",
-  "Euler A Turbo",
-  "",
-])("%s is none of them", (sampler) => expect(a1111Scheduler(sampler)).toBeUndefined());
+  it.each([
+    "DPM++ SDE",
+    "DPM++ 2S a",
+    "DPM++ 3M SDE",
+    "DPM fast",
+    "DPM adaptive",
+    "Restart",
+    "Euler A Turbo",
+    "",
+  ])("%s is not one of them", (sampler) => expect(a1111Scheduler(sampler)).toBeUndefined());
 
-it("takes a schedule from the sampler's name, in all its spellings, before the field's", () => {
-  for (const name of ["DPM++ 2M SGM Uniform", "DPM++ 2M SGMUniform", "dpmpp_2m_sgm_uniform"])
-    expect(a1111Scheduler(name, "Karras")).toEqual(a1111Scheduler("DPM++ 2M", "sgm_uniform"));
-  expect(a1111Schedule("align_your_steps")).toBeUndefined();
-});
+  it("takes a schedule from the sampler's name, in all its spellings, before the field's", () => {
+    for (const name of ["DPM++ 2M SGM Uniform", "DPM++ 2M SGMUniform", "dpmpp_2m_sgm_uniform"])
+      expect(a1111Scheduler(name, "Karras")).toEqual(a1111Scheduler("DPM++ 2M", "sgm_uniform"));
+    expect(a1111Schedule("align_your_steps")).toBeUndefined();
+  });
 
-it('gives each sampler its own schedule for "Automatic", as A1111 since 1.9, and none where none is said', () => {
-  expect(chosen("DPM++ 2M", "Automatic")).toEqual(schedulerNamed("dpmpp-2m-karras"));
-  expect(a1111Scheduler("DPM++ 2M SDE", "automatic")?.label).toBe("DPM++ 2M SDE Exponential");
-  expect(chosen("Euler", "Automatic")).toEqual(schedulerNamed("euler"));
-  expect(chosen("DPM++ 2M")).toEqual(schedulerNamed("dpmpp-2m"));
-});
+  it('gives each sampler its own schedule for "Automatic", as A1111 since 1.9, and none where no schedule is given', () => {
+    expect(choiceOf("DPM++ 2M", "Automatic")).toEqual(schedulerNamed("dpmpp-2m-karras"));
+    expect(a1111Scheduler("DPM++ 2M SDE", "automatic")?.label).toBe("DPM++ 2M SDE Exponential");
+    expect(choiceOf("Euler", "Automatic")).toEqual(schedulerNamed("euler"));
+    expect(choiceOf("DPM++ 2M")).toEqual(schedulerNamed("dpmpp-2m"));
+  });
 
-it("calls a scheduler what leads back to it", () => {
-  const heun = a1111Scheduler("DPM++ 2M SDE Heun", "Karras")!;
-  const made = schedulerFromConfig({}, heun.overrides, heun.className);
-  expect(a1111Names(made)).toEqual({ sampler: "DPM++ 2M SDE Heun", schedule: "Karras" });
+  it("gives a scheduler the name that it is found by", () => {
+    const heun = a1111Scheduler("DPM++ 2M SDE Heun", "Karras")!;
+    const made = schedulerFromConfig({}, heun.overrides, heun.className);
+    expect(a1111Names(made)).toEqual({ sampler: "DPM++ 2M SDE Heun", schedule: "Karras" });
+  });
 });

@@ -1,9 +1,9 @@
-/** @file The schedulers that look alpha-bar up by training timestep (DDPM's own parametrisation): noising, lookup. */
+/** @file The base class of schedulers that read alpha-bar at training timesteps: DDIM, DDPM, PNDM, LCM, TCD. */
 
 import { InvalidRequest } from "../../errors.js";
 import { type Level, levelOfAlphaBar, velocity } from "../prediction.js";
 import { weightedSum } from "../vector.js";
-import { BaseScheduler } from "./scheduler-base.js";
+import { BaseScheduler } from "./base-scheduler.js";
 
 export abstract class AlphaScheduler extends BaseScheduler {
   readonly initNoiseSigma = 1;
@@ -17,7 +17,7 @@ export abstract class AlphaScheduler extends BaseScheduler {
     return weightedSum([alpha, original], [sigma, noise]);
   }
 
-  /** The target of a v-prediction network: alpha * noise - sigma * sample. */
+  /** The target of a v-prediction network: alpha * noise - sigma * sample. All float32[N * C * H * W]. */
   getVelocity(sample: Float32Array, noise: Float32Array, timestep: number): Float32Array {
     return velocity(sample, noise, this.level(timestep));
   }
@@ -26,11 +26,11 @@ export abstract class AlphaScheduler extends BaseScheduler {
     return levelOfAlphaBar(this.alphaBar(timestep));
   }
 
-  /** Alpha-bar at a training timestep. Throws InvalidRequest outside of training. */
+  /** Alpha-bar at a training timestep. Throws InvalidRequest for any other timestep. */
   protected alphaBar(timestep: number): number {
-    const value = this.schedule.alphasCumprod[timestep];
+    const value = this.noiseSchedule.alphasCumprod[timestep];
     if (value !== undefined) return value;
-    const last = this.schedule.alphasCumprod.length - 1;
+    const last = this.noiseSchedule.alphasCumprod.length - 1;
     throw new InvalidRequest("timestep", timestep, `must be an integer from 0 to ${last}, got ${timestep}.`);
   }
 

@@ -1,17 +1,11 @@
-/** @file The fields of scheduler_config.json that any of the schedulers reads: names, types, values. Knows no algorithm. */
+/** @file The fields of scheduler_config.json that any scheduler reads: meaning, allowed values, neutral value. */
 
 import { InvalidRequest, listed } from "../../errors.js";
+import { betaSchedules } from "../betas.js";
+import { predictionTypes } from "../prediction.js";
+import { timestepSpacings } from "../spacing.js";
 
-export const predictionTypes = [
-  "epsilon",
-  "v_prediction",
-  "sample",
-  "original_sample",
-  "flow_prediction",
-] as const;
-export type PredictionType = (typeof predictionTypes)[number];
-
-const variances = [
+const varianceTypes = [
   "fixed_small",
   "fixed_small_log",
   "fixed_large",
@@ -19,8 +13,8 @@ const variances = [
   "learned",
   "learned_range",
 ] as const;
-const algorithms = ["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "deis"] as const;
-const solvers = ["midpoint", "heun", "logrho", "bh1", "bh2"] as const;
+const algorithmTypes = ["dpmsolver", "dpmsolver++", "sde-dpmsolver", "sde-dpmsolver++", "deis"] as const;
+const solverTypes = ["midpoint", "heun", "logrho", "bh1", "bh2"] as const;
 
 /** What a value must be, in words, and whether it is. */
 type Rule<T> = { readonly text: string; readonly holds: (value: unknown) => value is T };
@@ -57,114 +51,119 @@ const integers = rule<readonly number[]>(
 );
 const nothing = rule<null>("must be null (a second solver inside UniPC is not supported)", (v) => v === null);
 
-const rules = {
-  numTrainTimesteps: count,
-  betaStart: number,
-  betaEnd: number,
-  betaSchedule: oneOf(["linear", "scaled_linear", "squaredcos_cap_v2", "exp", "sigmoid"]),
-  trainedBetas: orNull(numbers),
-  predictionType: oneOf(predictionTypes),
-  interpolationType: oneOf(["linear", "log_linear"]),
-  useKarrasSigmas: looseFlag,
-  useExponentialSigmas: looseFlag,
-  useBetaSigmas: looseFlag,
-  useLuLambdas: looseFlag,
-  useFlowSigmas: looseFlag,
-  flowShift: orNull(positive),
-  sigmaMin: orNull(positive),
-  sigmaMax: orNull(positive),
-  timestepSpacing: oneOf(["linspace", "leading", "trailing"]),
-  timestepType: oneOf(["discrete", "continuous"]),
-  stepsOffset: integer,
-  rescaleBetasZeroSnr: flag,
-  finalSigmasType: oneOf(["zero", "sigma_min"]),
-  clipSample: looseFlag,
-  clipSampleRange: positive,
-  thresholding: flag,
-  dynamicThresholdingRatio: share,
-  sampleMaxValue: positive,
-  setAlphaToOne: flag,
-  skipPrkSteps: flag,
-  varianceType: orNull(oneOf(variances)),
-  solverOrder,
-  algorithmType: oneOf(algorithms),
-  solverType: oneOf(solvers),
-  lowerOrderFinal: flag,
-  eulerAtFinal: flag,
-  lambdaMinClipped: bound,
-  predictX0: flag,
-  disableCorrector: integers,
-  solverP: nothing,
-  originalInferenceSteps: count,
-  timestepScaling: number,
-  useDynamicShifting: flag,
-  timeShiftType: oneOf(["exponential", "linear"]),
+/** A field's rule, and the value that has no effect, for the schedulers without this field. */
+type Field<T> = Rule<T> & { readonly neutral: T };
+
+const field = <T>(allowed: Rule<T>, neutral: NoInfer<T>): Field<T> => ({ ...allowed, neutral });
+
+const fields = {
+  /** How many timesteps the model was trained with. */
+  numTrainTimesteps: field(count, 1000),
+  /** The first beta: variance that the forward process adds at timestep 0. */
+  betaStart: field(number, 0.0001),
+  /** The last beta. */
+  betaEnd: field(number, 0.02),
+  /** How betas go from the first to the last. */
+  betaSchedule: field(oneOf(betaSchedules), "linear"),
+  /** All betas, in place of beta_schedule. */
+  trainedBetas: field(orNull(numbers), null),
+  /** What the network predicts. */
+  predictionType: field(oneOf(predictionTypes), "epsilon"),
+  /** Euler: how sigmas between training timesteps are interpolated. */
+  interpolationType: field(oneOf(["linear", "log_linear"]), "linear"),
+  /** Sigmas spaced as in Karras et al. (arXiv 2206.00364), equation 5. */
+  useKarrasSigmas: field(looseFlag, false),
+  /** Sigmas spaced evenly in their logarithm. */
+  useExponentialSigmas: field(looseFlag, false),
+  /** Sigmas at quantiles of a beta distribution (Lee et al., arXiv 2407.12173). */
+  useBetaSigmas: field(looseFlag, false),
+  /** DPM-Solver: sigmas spaced evenly in lambda (Lu et al., arXiv 2211.01095). */
+  useLuLambdas: field(looseFlag, false),
+  /** DPM-Solver, UniPC, DEIS: sigmas of flow matching, from 1 to 0. */
+  useFlowSigmas: field(looseFlag, false),
+  /** How far flow matching's sigmas are shifted towards 1; 1 leaves them even. */
+  flowShift: field(orNull(positive), 1),
+  /** The lowest sigma of a Karras, exponential or beta schedule; null takes the training schedule's. */
+  sigmaMin: field(orNull(positive), null),
+  /** The highest sigma of a Karras, exponential or beta schedule; null takes the training schedule's. */
+  sigmaMax: field(orNull(positive), null),
+  /** Which training timesteps are visited (Lin et al., arXiv 2305.08891, table 2). */
+  timestepSpacing: field(oneOf(timestepSpacings), "linspace"),
+  /** Euler: "continuous" calls a v-prediction network with log(sigma) / 4. */
+  timestepType: field(oneOf(["discrete", "continuous"]), "discrete"),
+  /** Added to timesteps with "leading" spacing. */
+  stepsOffset: field(integer, 0),
+  /** Rescales betas so that the last timestep is pure noise (Lin et al., arXiv 2305.08891, algorithm 1). */
+  rescaleBetasZeroSnr: field(flag, false),
+  /** Whether the last step goes to sigma 0 or to the lowest sigma of training. */
+  finalSigmasType: field(oneOf(["zero", "sigma_min"]), "zero"),
+  /** Clips the predicted clean sample to -clip_sample_range..clip_sample_range. */
+  clipSample: field(looseFlag, false),
+  /** Largest absolute value of a clipped clean sample. */
+  clipSampleRange: field(positive, 1),
+  /** Dynamic thresholding of the predicted clean sample (Saharia et al., arXiv 2205.11487). */
+  thresholding: field(flag, false),
+  /** Thresholding: the quantile of absolute values that becomes the bound. */
+  dynamicThresholdingRatio: field(share, 0.995),
+  /** Thresholding: the largest bound. */
+  sampleMaxValue: field(positive, 1),
+  /** Whether alpha-bar before timestep 0 is 1, or that of timestep 0. */
+  setAlphaToOne: field(flag, true),
+  /** PNDM: begin without Runge-Kutta steps. */
+  skipPrkSteps: field(flag, false),
+  /** DDPM: variance of the noise that a step adds. */
+  varianceType: field(orNull(oneOf(varianceTypes)), null),
+  /** DPM-Solver, UniPC, DEIS: order of the solver, 1 to 3. */
+  solverOrder: field(solverOrder, 2),
+  /** DPM-Solver: "++" integrates the clean sample instead of the noise, "sde" adds noise. */
+  algorithmType: field(oneOf(algorithmTypes), "dpmsolver++"),
+  /** The second-order formula of a solver. */
+  solverType: field(oneOf(solverTypes), "midpoint"),
+  /** Lowers the order in the last steps. */
+  lowerOrderFinal: field(flag, false),
+  /** DPM-Solver: the last step is of first order. */
+  eulerAtFinal: field(flag, false),
+  /** DPM-Solver: leaves timesteps with a lower log(alpha / sigma) out. */
+  lambdaMinClipped: field(bound, Number.NEGATIVE_INFINITY),
+  /** UniPC: integrates the clean sample instead of the noise. */
+  predictX0: field(flag, true),
+  /** UniPC: indices of steps without the corrector. */
+  disableCorrector: field(integers, []),
+  /** UniPC: a second solver as its predictor; not supported. */
+  solverP: field(nothing, null),
+  /** LCM, TCD: how many steps the model was distilled on. */
+  originalInferenceSteps: field(count, 50),
+  /** LCM: factor of timesteps in its boundary condition. */
+  timestepScaling: field(number, 10),
+  /** Without effect, as in Diffusers where `set_timesteps` gets no `mu`. */
+  useDynamicShifting: field(flag, false),
+  /** Without effect, like use_dynamic_shifting. */
+  timeShiftType: field(oneOf(["exponential", "linear"]), "exponential"),
 } as const;
 
-/** Every field a scheduler here may read. A scheduler without a field sees the neutral value, whatever the file says. */
+/** Every field that a scheduler may read, as a scheduler uses them: fields that its class does not have are neutral. */
 export type SchedulerSettings = {
-  readonly [K in keyof typeof rules]: (typeof rules)[K] extends Rule<infer T> ? T : never;
+  readonly [K in keyof typeof fields]: (typeof fields)[K] extends Rule<infer T> ? T : never;
 };
 export type SettingName = keyof SchedulerSettings;
 
-/** Values without effect, for the fields a scheduler does not have. */
-const neutral: SchedulerSettings = {
-  numTrainTimesteps: 1000,
-  betaStart: 0.0001,
-  betaEnd: 0.02,
-  betaSchedule: "linear",
-  trainedBetas: null,
-  predictionType: "epsilon",
-  interpolationType: "linear",
-  useKarrasSigmas: false,
-  useExponentialSigmas: false,
-  useBetaSigmas: false,
-  useLuLambdas: false,
-  useFlowSigmas: false,
-  flowShift: 1,
-  sigmaMin: null,
-  sigmaMax: null,
-  timestepSpacing: "linspace",
-  timestepType: "discrete",
-  stepsOffset: 0,
-  rescaleBetasZeroSnr: false,
-  finalSigmasType: "zero",
-  clipSample: false,
-  clipSampleRange: 1,
-  thresholding: false,
-  dynamicThresholdingRatio: 0.995,
-  sampleMaxValue: 1,
-  setAlphaToOne: true,
-  skipPrkSteps: false,
-  varianceType: null,
-  solverOrder: 2,
-  algorithmType: "dpmsolver++",
-  solverType: "midpoint",
-  lowerOrderFinal: false,
-  eulerAtFinal: false,
-  lambdaMinClipped: Number.NEGATIVE_INFINITY,
-  predictX0: true,
-  disableCorrector: [],
-  solverP: null,
-  originalInferenceSteps: 50,
-  timestepScaling: 10,
-  useDynamicShifting: false,
-  timeShiftType: "exponential",
-};
+export const settingNames = Object.keys(fields) as readonly SettingName[];
+
+const neutral = Object.fromEntries(
+  settingNames.map((name) => [name, fields[name].neutral]),
+) as SchedulerSettings;
 
 export function isSettingName(name: string): name is SettingName {
-  return Object.hasOwn(rules, name);
+  return Object.hasOwn(fields, name);
 }
 
-export const settingNames = Object.keys(rules) as readonly SettingName[];
-
-/** Checks one field; `where` is how its owner wrote it. Throws InvalidRequest. */
+/** Checks one field; `where` is the field as the config spells it. Throws InvalidRequest. */
 export function checkSetting(name: SettingName, value: unknown, where: string): void {
-  const { text, holds } = rules[name];
+  const { text, holds } = fields[name];
   if (!holds(value)) throw new InvalidRequest(where, value, `${text}, got ${JSON.stringify(value)}.`);
 }
 
-/** Settings of a scheduler: what it was given, over its class defaults, over neutral values. All checked before. */
+/** A scheduler's settings: checked fields of its config, over its class's defaults, over neutral values. */
 export function settingsFrom(
   defaults: Partial<SchedulerSettings>,
   given: Partial<SchedulerSettings>,

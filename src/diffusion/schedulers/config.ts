@@ -1,7 +1,7 @@
-/** @file Reads a scheduler's config from a file's snake_case or another scheduler's camelCase. Knows no algorithm. */
+/** @file Reads a scheduler's config: a file's snake_case or another scheduler's camelCase, checked field by field. */
 
 import { closest } from "../../closest.js";
-import { InvalidRequest } from "../../errors.js";
+import { InvalidRequest, listed } from "../../errors.js";
 import {
   checkSetting,
   isSettingName,
@@ -9,42 +9,44 @@ import {
   settingNames,
   settingsFrom,
 } from "./config-fields.js";
+import { camelCase, snakeCase } from "./field-names.js";
 
-/** camelCase; every key of the file, plus the class defaults, plus `_useDefaultValues`: which keys were defaulted. */
+/**
+ * Fields of a scheduler_config.json as a caller gives them: in camelCase or in the file's snake_case. Fields that the
+ * class does not have are kept in its `config` and have no effect.
+ */
+export type SchedulerFields = Readonly<Partial<SchedulerSettings> & Record<string, unknown>>;
+
+/**
+ * A scheduler's config in camelCase: every field that it was made from, its class's defaults, and
+ * `_useDefaultValues`, the names of the fields that were left out.
+ */
 export type SchedulerConfig = Readonly<Record<string, unknown>>;
 
-/** What sets a class of schedulers apart before it computes anything. */
+/** How a class of schedulers reads its config. */
 export type SchedulerKind = {
   readonly className: string;
-  /** The fields Diffusers' constructor takes, with its defaults. Others are carried along without effect. */
+  /** The fields of Diffusers' constructor, with its defaults. */
   readonly defaults: Partial<SchedulerSettings>;
-  /** Of "exp" and "sigmoid", the one this class knows besides the three that all know. */
+  /** Of "exp" and "sigmoid", the one that this class has besides the three that all have. */
   readonly extraBetaSchedule?: "exp" | "sigmoid";
-  /** Values replaced because they belong to a related class (solver_type "bh2" is "midpoint" to DPM-Solver). */
+  /** Replaces values of related classes (solver_type "bh2" is "midpoint" to DPM-Solver), or refuses them. */
   readonly adapt?: (settings: SchedulerSettings) => Partial<SchedulerSettings>;
 };
 
 const defaulted = "_useDefaultValues";
 
-export function camelCase(key: string): string {
-  return key.replace(/(?<=.)_([a-z0-9])/g, (_, letter: string) => letter.toUpperCase());
-}
-
-export function snakeCase(key: string): string {
-  return key.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-}
-
 /**
- * Diffusers' `from_config`: own fields are read, unknown ones carried along, and fields that the other scheduler
- * only had by default take this class's defaults. Throws InvalidRequest naming the field.
+ * Diffusers' `from_config`: fields of this class are read, others kept, and fields that the other scheduler
+ * had by default take this class's defaults. Throws InvalidRequest that names the field.
  */
 export function readConfig(
   kind: SchedulerKind,
-  source: Readonly<Record<string, unknown>>,
-  overrides: Readonly<Record<string, unknown>>,
+  source: SchedulerFields,
+  overrides: SchedulerFields,
 ): { config: SchedulerConfig; settings: SchedulerSettings } {
   const given = { ...fields(source, fileName(source)), ...fields(overrides, "") };
-  refuseUnknown(overrides);
+  checkOverrides(overrides);
   const own: Record<string, unknown> = {};
   for (const [name, { value, where }] of Object.entries(given)) {
     if (!isSettingName(name) || !isRead(kind, name)) continue;
@@ -52,9 +54,9 @@ export function readConfig(
     own[name] = value;
   }
   const where = (name: string) => given[name]?.where ?? name;
-  const written = settingsFrom(kind.defaults, own as Partial<SchedulerSettings>);
-  refuseCombination(kind, written, where);
-  const replaced = kind.adapt?.(written) ?? {};
+  const requested = settingsFrom(kind.defaults, own as Partial<SchedulerSettings>);
+  checkCombination(kind, requested, where);
+  const replaced = kind.adapt?.(requested) ?? {};
   const settings = settingsFrom(kind.defaults, { ...(own as Partial<SchedulerSettings>), ...replaced });
   const carried = Object.fromEntries(Object.entries(given).map(([name, { value }]) => [name, value]));
   const absent = Object.keys(kind.defaults).filter((name) => !Object.hasOwn(given, name));
@@ -64,8 +66,8 @@ export function readConfig(
 
 type Field = { readonly value: unknown; readonly where: string };
 
-/** camelCase name -> value, with the name as its owner wrote it; without the fields that were only defaults. */
-function fields(source: Readonly<Record<string, unknown>>, file: string): Record<string, Field> {
+/** camelCase name -> value, and the name as it was spelt; without the fields that were defaults. */
+function fields(source: SchedulerFields, file: string): Record<string, Field> {
   const skipped = source[defaulted] ?? source._use_default_values;
   const names = new Set(Array.isArray(skipped) ? skipped.map((name) => camelCase(String(name))) : []);
   const entries = Object.entries(source)
@@ -74,18 +76,18 @@ function fields(source: Readonly<Record<string, unknown>>, file: string): Record
   return Object.fromEntries(entries);
 }
 
-/** A config that lists its defaults comes from a scheduler, one that does not from a file. */
-function fileName(source: Readonly<Record<string, unknown>>): string {
+/** A config that lists its defaults comes from a scheduler, any other from a file. */
+function fileName(source: SchedulerFields): string {
   return defaulted in source ? "" : "scheduler/scheduler_config.json: ";
 }
 
-/** Diffusers looks for sigma_min and sigma_max in the whole config, also where the class has no such field. */
+/** Diffusers reads sigma_min and sigma_max from the whole config, also where the class has no such field. */
 function isRead(kind: SchedulerKind, name: string): boolean {
   return Object.hasOwn(kind.defaults, name) || name === "sigmaMin" || name === "sigmaMax";
 }
 
-/** A file may carry what it likes; an override nobody knows is a misspelling. */
-function refuseUnknown(overrides: Readonly<Record<string, unknown>>): void {
+/** A file may have any field; an override that no scheduler has is misspelt. */
+function checkOverrides(overrides: SchedulerFields): void {
   for (const key of Object.keys(overrides)) {
     if (key.startsWith("_") || isSettingName(camelCase(key))) continue;
     const near = closest(camelCase(key), settingNames);
@@ -94,17 +96,22 @@ function refuseUnknown(overrides: Readonly<Record<string, unknown>>): void {
   }
 }
 
-function refuseCombination(
+function checkCombination(
   kind: SchedulerKind,
   settings: SchedulerSettings,
   where: (name: string) => string,
 ): void {
   const { className, extraBetaSchedule } = kind;
-  const schedule = settings.betaSchedule;
-  const special = schedule === "exp" || schedule === "sigmoid";
-  if (special && schedule !== extraBetaSchedule && settings.trainedBetas === null) {
-    const rule = `must be one that ${className} knows, got "${schedule}". Use "linear", "scaled_linear" or "squaredcos_cap_v2".`;
-    throw new InvalidRequest(where("betaSchedule"), schedule, rule);
+  const { betaSchedule, trainedBetas } = settings;
+  const allowed = [
+    "linear",
+    "scaled_linear",
+    "squaredcos_cap_v2",
+    ...(extraBetaSchedule ? [extraBetaSchedule] : []),
+  ];
+  if (trainedBetas === null && !allowed.includes(betaSchedule)) {
+    const rule = `must be one of ${listed(allowed)} for ${className}, got "${betaSchedule}".`;
+    throw new InvalidRequest(where("betaSchedule"), betaSchedule, rule);
   }
   const sigmaSchedules = (["useKarrasSigmas", "useExponentialSigmas", "useBetaSigmas"] as const).filter(
     (name) => settings[name],

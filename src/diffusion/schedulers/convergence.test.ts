@@ -1,14 +1,12 @@
 /** @file Orders of convergence on Gaussian data, for which the ideal denoiser and the end of the ODE are known. */
 
 import { describe, expect, it } from "vitest";
-import {
-  DPMSolverMultistepScheduler,
-  EulerDiscreteScheduler,
-  HeunDiscreteScheduler,
-  KDPM2DiscreteScheduler,
-  type Scheduler,
-  UniPCMultistepScheduler,
-} from "./scheduler.js";
+import { DPMSolverMultistepScheduler } from "./dpm-multistep.js";
+import { EulerDiscreteScheduler } from "./euler.js";
+import { HeunDiscreteScheduler } from "./heun.js";
+import { KDPM2DiscreteScheduler } from "./kdpm2.js";
+import type { Scheduler } from "./scheduler.js";
+import { UniPCMultistepScheduler } from "./unipc.js";
 
 const deviation = 0.5;
 const process = {

@@ -1,11 +1,11 @@
-/** @file DEIS: multistep exponential integrator with log-rho polynomials. */
+/** @file The DEIS scheduler: a multistep exponential integrator with polynomials in log rho. */
 
 import { InvalidRequest } from "../../errors.js";
 import { f32, log32 } from "../arithmetic.js";
 import { noiseOf } from "../prediction.js";
 import { solverTimesteps } from "../spacing.js";
 import { type Term, weightedSum } from "../vector.js";
-import type { SchedulerKind } from "./config.js";
+import type { SchedulerFields, SchedulerKind } from "./config.js";
 import type { SchedulerSettings } from "./config-fields.js";
 import { dpmUpdate } from "./dpm-solver.js";
 import { LambdaScheduler, solverDefaults } from "./lambda-scheduler.js";
@@ -35,29 +35,26 @@ const kind: SchedulerKind = {
 /** Zhang and Chen, "Fast Sampling of Diffusion Models with Exponential Integrator" (arXiv 2204.13902), tAB-DEIS. */
 export class DEISMultistepScheduler extends LambdaScheduler {
   /** Predicted noises, the latest first. */
-  private values: readonly Float32Array[] = [];
+  #values: readonly Float32Array[] = [];
 
-  constructor(
-    source: Readonly<Record<string, unknown>> = {},
-    overrides: Readonly<Record<string, unknown>> = {},
-  ) {
+  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
     super(kind, source, overrides);
   }
 
   /** The final sigma is always the smallest one, never 0: its logarithm is needed. */
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.checked(numInferenceSteps, options);
+    const { count } = this.checkArguments(numInferenceSteps, options);
     const rules = { endsOnSchedule: true, rounds: true, finalSigmasType: "sigma_min" } as const;
-    this.beginOnSchedule(solverTimesteps(this.settings, count), count, rules);
-    this.values = [];
+    this.setSigmaSchedule(solverTimesteps(this.settings, count), count, rules);
+    this.#values = [];
   }
 
   step(output: Float32Array, timestep: number, sample: Float32Array, options: StepOptions = {}): StepResult {
-    this.refuseUnset();
-    this.refuseUnlike(output, sample);
-    const type = this.prediction("epsilon", "v_prediction", "sample", "flow_prediction");
-    const index = this.place(timestep);
-    const clean = this.cleanAt(index, type, output, sample, options.batch);
+    this.checkHasTimesteps();
+    this.checkSameLength(output, sample);
+    const type = this.predictionType("epsilon", "v_prediction", "sample", "flow_prediction");
+    const index = this.stepIndexFor(timestep);
+    const clean = this.predictCleanAt(index, type, output, sample, options.batch);
     const level = this.levelAt(index);
     // A flow network's noise is scaled by the schedule's own sigma, also where the levels preserve variance.
     const noise = noiseOf(
@@ -65,14 +62,15 @@ export class DEISMultistepScheduler extends LambdaScheduler {
       sample,
       type === "flow_prediction" ? { ...level, sigma: this.sigma(index) } : level,
     );
-    this.values = [noise, ...this.values].slice(0, this.settings.solverOrder);
-    const order = Math.min(this.values.length, this.highestOrder(index));
-    const prevSample = order === 1 ? this.firstOrder(index, sample) : this.higherOrder(index, order, sample);
+    this.#values = [noise, ...this.#values].slice(0, this.settings.solverOrder);
+    const order = Math.min(this.#values.length, this.#highestOrder(index));
+    const prevSample =
+      order === 1 ? this.#firstOrder(index, sample) : this.#higherOrder(index, order, sample);
     this.stepIndex = index + 1;
     return { prevSample, predOriginalSample: clean };
   }
 
-  private highestOrder(index: number): number {
+  #highestOrder(index: number): number {
     const { solverOrder, lowerOrderFinal } = this.settings;
     const left = this.timesteps.length - index;
     if (!lowerOrderFinal || this.timesteps.length >= 15) return solverOrder;
@@ -80,14 +78,14 @@ export class DEISMultistepScheduler extends LambdaScheduler {
   }
 
   /** At first order DEIS is DPM-Solver-1, that is DDIM. */
-  private firstOrder(index: number, sample: Float32Array): Float32Array {
+  #firstOrder(index: number, sample: Float32Array): Float32Array {
     const [from, to] = [this.levelAt(index), this.levelAt(index + 1)];
     const update = { algorithm: "dpmsolver", solver: "midpoint", order: 1, from, to } as const;
-    return dpmUpdate(update, sample, [this.values[0]!], undefined);
+    return dpmUpdate(update, sample, [this.#values[0]!], undefined);
   }
 
   /** Integrates the Lagrange polynomials in log rho = log(sigma / alpha) from the current rho to the next. */
-  private higherOrder(index: number, order: number, sample: Float32Array): Float32Array {
+  #higherOrder(index: number, order: number, sample: Float32Array): Float32Array {
     const [from, to] = [this.levelAt(index), this.levelAt(index + 1)];
     const rho = (k: number) => {
       const { alpha, sigma } = this.levelAt(k);
@@ -97,7 +95,7 @@ export class DEISMultistepScheduler extends LambdaScheduler {
     const terms = nodes.map((node, k): Term => {
       const others = nodes.filter((_, j) => j !== k);
       const factor = f32(integral(rho(index + 1), node, others) - integral(rho(index), node, others));
-      return [factor, this.values[k]!];
+      return [factor, this.#values[k]!];
     });
     return weightedSum([1 / from.alpha, sample], ...terms).map((x) => to.alpha * x);
   }

@@ -1,11 +1,12 @@
-/** @file DPM-Solver and DPM-Solver++ as multistep methods, deterministic and stochastic. */
+/** @file The multistep DPM-Solver scheduler, DPM-Solver and DPM-Solver++, deterministic and stochastic. */
 
 import { f32 } from "../arithmetic.js";
 import { solverTimesteps } from "../spacing.js";
 import { dividedDifference, weightedSum } from "../vector.js";
+import type { SchedulerFields } from "./config.js";
 import type { SchedulerSettings } from "./config-fields.js";
+import { DpmScheduler, dpmDefaults, dpmKind } from "./dpm-scheduler.js";
 import { dpmUpdate } from "./dpm-solver.js";
-import { DpmScheduler, dpmDefaults, dpmKind } from "./dpm-solver-base.js";
 import { lambdaOf } from "./lambda-scheduler.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 
@@ -28,45 +29,42 @@ const kind = dpmKind("DPMSolverMultistepScheduler", defaults, [
 /** Lu et al., "DPM-Solver++: Fast Solver for Guided Sampling" (arXiv 2211.01095), algorithm 2 and appendix B. */
 export class DPMSolverMultistepScheduler extends DpmScheduler {
   /** Values of the model, the latest first. */
-  private values: readonly Float32Array[] = [];
+  #values: readonly Float32Array[] = [];
 
-  constructor(
-    source: Readonly<Record<string, unknown>> = {},
-    overrides: Readonly<Record<string, unknown>> = {},
-  ) {
+  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
     super(kind, source, overrides);
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count, timesteps } = this.checked(numInferenceSteps, options, ["timesteps"]);
-    this.refuseCustom(options);
+    const { count, timesteps } = this.checkArguments(numInferenceSteps, options, ["timesteps"]);
+    this.checkCustomTimesteps(options);
     const { numTrainTimesteps, betaSchedule, finalSigmasType } = this.settings;
     const end = numTrainTimesteps - this.clippedTimesteps();
     const plain = timesteps ?? solverTimesteps(this.settings, count, end);
     const rounds = betaSchedule !== "squaredcos_cap_v2";
-    this.beginOnSchedule(plain, count, { endsOnSchedule: false, rounds, finalSigmasType });
-    this.values = [];
+    this.setSigmaSchedule(plain, count, { endsOnSchedule: false, rounds, finalSigmasType });
+    this.#values = [];
   }
 
   step(output: Float32Array, timestep: number, sample: Float32Array, options: StepOptions = {}): StepResult {
-    this.refuseUnset();
-    this.refuseUnlike(output, sample);
-    const index = this.place(timestep);
+    this.checkHasTimesteps();
+    this.checkSameLength(output, sample);
+    const index = this.stepIndexFor(timestep);
     const { clean, value } = this.modelValue(index, output, sample, options.batch);
-    const noise = this.algorithm.startsWith("sde") ? this.noise(sample.length, options) : undefined;
+    const noise = this.algorithm.startsWith("sde") ? this.drawNoise(sample.length, options) : undefined;
     const { solverOrder, solverType: solver } = this.settings;
-    const values = [value, ...this.values].slice(0, solverOrder);
-    const order = Math.min(values.length, this.highestOrder(index));
+    const values = [value, ...this.#values].slice(0, solverOrder);
+    const order = Math.min(values.length, this.#highestOrder(index));
     const [from, to] = [this.levelAt(index), this.levelAt(index + 1)];
     const update = { algorithm: this.algorithm, solver, order, from, to };
-    const prevSample = dpmUpdate(update, sample, this.differences(index, order, values), noise);
-    this.values = values;
+    const prevSample = dpmUpdate(update, sample, this.#differences(index, order, values), noise);
+    this.#values = values;
     this.stepIndex = index + 1;
     return { prevSample, predOriginalSample: clean };
   }
 
   /** Few steps end at low order (lower_order_final), and a step to sigma 0 is possible at first order only. */
-  private highestOrder(index: number): number {
+  #highestOrder(index: number): number {
     const { solverOrder, lowerOrderFinal, eulerAtFinal, finalSigmasType } = this.settings;
     const left = this.timesteps.length - index;
     const isFew = lowerOrderFinal && this.timesteps.length < 15;
@@ -75,7 +73,7 @@ export class DPMSolverMultistepScheduler extends DpmScheduler {
   }
 
   /** Divided differences at the current lambda, in units of the coming step. */
-  private differences(index: number, order: number, values: readonly Float32Array[]): Float32Array[] {
+  #differences(index: number, order: number, values: readonly Float32Array[]): Float32Array[] {
     const [m0, m1, m2] = values;
     if (order === 1) return [m0!];
     const lambda = [1, 0, -1, -2].slice(0, order + 1).map((k) => lambdaOf(this.levelAt(index + k)));

@@ -1,12 +1,13 @@
-/** @file DPM-Solver and DPM-Solver++ as singlestep methods: orders 1, 2, 3 in turn from one origin. */
+/** @file The singlestep DPM-Solver scheduler: calls of order 1, 2 and 3 in turn, from the same sample. */
 
 import { InvalidRequest } from "../../errors.js";
 import { f32 } from "../arithmetic.js";
 import { solverTimesteps } from "../spacing.js";
 import { dividedDifference, weightedSum } from "../vector.js";
+import type { SchedulerFields } from "./config.js";
 import type { SchedulerSettings } from "./config-fields.js";
+import { DpmScheduler, dpmDefaults, dpmKind } from "./dpm-scheduler.js";
 import { dpmUpdate } from "./dpm-solver.js";
-import { DpmScheduler, dpmDefaults, dpmKind } from "./dpm-solver-base.js";
 import { lambdaOf } from "./lambda-scheduler.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 
@@ -20,39 +21,36 @@ const kind = dpmKind("DPMSolverSinglestepScheduler", defaults, [
 
 /** Lu et al., "DPM-Solver" (arXiv 2206.00927), algorithms 1 and 2, and "DPM-Solver++", algorithm 1. */
 export class DPMSolverSinglestepScheduler extends DpmScheduler {
-  private values: readonly Float32Array[] = [];
-  private orders: readonly number[] = [];
-  /** The sample from which the running round of orders started. */
-  private origin: Float32Array | undefined = undefined;
-  /** lower_order_final, once a number of steps has needed it. */
-  private endsLow: boolean;
+  #values: readonly Float32Array[] = [];
+  #orders: readonly number[] = [];
+  /** The sample at which the current round of orders began. */
+  #origin: Float32Array | undefined = undefined;
+  /** lower_order_final, or true once a number of steps has needed it. */
+  #endsLow: boolean;
 
-  constructor(
-    source: Readonly<Record<string, unknown>> = {},
-    overrides: Readonly<Record<string, unknown>> = {},
-  ) {
+  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
     super(kind, source, overrides);
-    this.endsLow = this.settings.lowerOrderFinal;
+    this.#endsLow = this.settings.lowerOrderFinal;
   }
 
-  /** This class has no timestep_spacing: its timesteps are always those of "linspace". */
+  /** This class has no timestep_spacing: timesteps are always spaced as "linspace". */
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count, timesteps } = this.checked(numInferenceSteps, options, ["timesteps"]);
-    this.refuseCustom(options);
+    const { count, timesteps } = this.checkArguments(numInferenceSteps, options, ["timesteps"]);
+    this.checkCustomTimesteps(options);
     const { numTrainTimesteps, solverOrder, finalSigmasType } = this.settings;
     const end = numTrainTimesteps - this.clippedTimesteps();
     const plain = timesteps ?? solverTimesteps(this.settings, count, end);
-    this.beginOnSchedule(plain, count, { endsOnSchedule: false, rounds: true, finalSigmasType });
-    // Diffusers switches it on for good, where the rounds do not fit or the last step goes to sigma 0.
-    this.endsLow ||= count % solverOrder !== 0 || finalSigmasType === "zero";
-    this.orders = ordersOf(count, solverOrder, this.endsLow, finalSigmasType === "zero");
-    this.values = [];
-    this.origin = undefined;
+    this.setSigmaSchedule(plain, count, { endsOnSchedule: false, rounds: true, finalSigmasType });
+    // Diffusers switches it on for all later calls where the rounds do not fit or the last step goes to sigma 0.
+    this.#endsLow ||= count % solverOrder !== 0 || finalSigmasType === "zero";
+    this.#orders = ordersOf(count, solverOrder, this.#endsLow, finalSigmasType === "zero");
+    this.#values = [];
+    this.#origin = undefined;
   }
 
   step(output: Float32Array, timestep: number, sample: Float32Array, options: StepOptions = {}): StepResult {
-    this.refuseUnset();
-    this.refuseUnlike(output, sample);
+    this.checkHasTimesteps();
+    this.checkSameLength(output, sample);
     const { solverOrder, solverType: solver, thresholding } = this.settings;
     if (thresholding && this.algorithm === "dpmsolver") {
       throw new InvalidRequest(
@@ -61,22 +59,22 @@ export class DPMSolverSinglestepScheduler extends DpmScheduler {
         `must be false with algorithm_type "dpmsolver", got true.`,
       );
     }
-    const index = this.place(timestep);
+    const index = this.stepIndexFor(timestep);
     const { clean, value } = this.modelValue(index, output, sample, options.batch);
-    const noise = this.algorithm.startsWith("sde") ? this.noise(sample.length, options) : undefined;
-    this.values = [value, ...this.values].slice(0, solverOrder);
-    const order = Math.min(this.orders[index] ?? 1, this.values.length);
-    if (order === 1) this.origin = sample;
+    const noise = this.algorithm.startsWith("sde") ? this.drawNoise(sample.length, options) : undefined;
+    this.#values = [value, ...this.#values].slice(0, solverOrder);
+    const order = Math.min(this.#orders[index] ?? 1, this.#values.length);
+    if (order === 1) this.#origin = sample;
     const [from, to] = [this.levelAt(index - order + 1), this.levelAt(index + 1)];
     const update = { algorithm: this.algorithm, solver, order, from, to };
-    const prevSample = dpmUpdate(update, this.origin!, this.differences(index, order), noise);
+    const prevSample = dpmUpdate(update, this.#origin!, this.#differences(index, order), noise);
     this.stepIndex = index + 1;
     return { prevSample, predOriginalSample: clean };
   }
 
   /** Divided differences at the origin's lambda, in units of the whole round. */
-  private differences(index: number, order: number): Float32Array[] {
-    const [m0, m1, m2] = this.values;
+  #differences(index: number, order: number): Float32Array[] {
+    const [m0, m1, m2] = this.#values;
     if (order === 1) return [m0!];
     const lambda = [1, 0, -1, -2].slice(0, order + 1).map((k) => lambdaOf(this.levelAt(index + k)));
     const start = lambda[order]!;

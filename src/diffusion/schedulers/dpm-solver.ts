@@ -1,4 +1,4 @@
-/** @file The update formulas of DPM-Solver and DPM-Solver++, deterministic and stochastic. Knows no schedule. */
+/** @file The update formulas of DPM-Solver and DPM-Solver++, deterministic and stochastic. */
 
 import { InvalidRequest } from "../../errors.js";
 import { f32 } from "../arithmetic.js";

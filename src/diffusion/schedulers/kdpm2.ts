@@ -1,24 +1,21 @@
-/** @file KDPM2: second order by a network call halfway between two sigmas. */
+/** @file The KDPM2 scheduler: second order by a network call halfway between two sigmas. */
 
-import type { SchedulerKind } from "./config.js";
-import { betweenSigmas, MidpointScheduler, midpointDefaults } from "./midpoint.js";
+import type { SchedulerFields, SchedulerKind } from "./config.js";
+import { betweenSigmas, MidpointScheduler, midpointDefaults } from "./midpoint-scheduler.js";
 import type { StepResult } from "./scheduler.js";
 
 const kind: SchedulerKind = { className: "KDPM2DiscreteScheduler", defaults: midpointDefaults };
 
 /** DPM-Solver-2 (Karras et al., arXiv 2206.00364, appendix; Lu et al., arXiv 2206.00927), without added noise. */
 export class KDPM2DiscreteScheduler extends MidpointScheduler {
-  constructor(
-    source: Readonly<Record<string, unknown>> = {},
-    overrides: Readonly<Record<string, unknown>> = {},
-  ) {
+  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
     super(kind, source, overrides);
     this.setTimesteps(this.settings.numTrainTimesteps);
   }
 
   step(output: Float32Array, timestep: number, sample: Float32Array): StepResult {
-    this.refuseUnlike(output, sample);
-    const index = this.place(timestep);
+    this.checkSameLength(output, sample);
+    const index = this.stepIndexFor(timestep);
     return this.advance(output, sample, index, () => this.sigma(index));
   }
 

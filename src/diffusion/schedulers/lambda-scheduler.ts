@@ -1,14 +1,16 @@
-/** @file The exponential integrators in lambda = log(alpha / sigma) (DPM-Solver, UniPC, DEIS): schedule, levels, noising. */
+/** @file The base class of exponential integrators in lambda = log(alpha / sigma): DPM-Solver, UniPC, DEIS. */
 
 import { InvalidRequest } from "../../errors.js";
 import { f32, log32, roundHalfEven } from "../arithmetic.js";
-import { type Level, predictClean, preservingLevel } from "../prediction.js";
+import { type Level, type PredictionType, predictClean, preservingLevel } from "../prediction.js";
 import { weightedSum } from "../vector.js";
-import type { SchedulerKind } from "./config.js";
-import { commonDefaults, type PredictionType, type SchedulerSettings } from "./config-fields.js";
+import { BaseScheduler } from "./base-scheduler.js";
+import { clipSample } from "./clip-sample.js";
+import type { SchedulerFields, SchedulerKind } from "./config.js";
+import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { TimestepOptions } from "./scheduler.js";
-import { BaseScheduler } from "./scheduler-base.js";
 import {
+  finiteAlphas,
   flowSigmas,
   flowSigmasFromOne,
   luLambdas,
@@ -18,9 +20,6 @@ import {
   timestepOfSigma,
   trainingSigmas,
 } from "./sigmas.js";
-import { limited } from "./threshold.js";
-
-type Fields = Readonly<Record<string, unknown>>;
 
 export const solverDefaults = {
   ...commonDefaults,
@@ -37,30 +36,30 @@ export const solverDefaults = {
   timeShiftType: "exponential",
 } as const satisfies Partial<SchedulerSettings>;
 
-/** How the classes of this family differ in their schedules. */
+/** How the schedules of this family's classes differ. */
 export type SigmaScheduleRules = {
-  /** "sigma_min" means the ladder's own last sigma, not the training schedule's. */
+  /** Whether final_sigmas_type "sigma_min" means the last sigma of the schedule, or the lowest one of training. */
   readonly endsOnSchedule: boolean;
-  /** Rounds timesteps of Karras and lu sigmas; they are cut off otherwise, like the other ladders'. */
+  /** Whether timesteps of Karras and lu sigmas are rounded; other ones are cut off to integers. */
   readonly rounds: boolean;
   readonly finalSigmasType: SchedulerSettings["finalSigmasType"];
-  /** Flow sigmas are counted from 1, and Karras sigmas of a flow bent to below 1: UniPC as of Diffusers 0.42. */
+  /** Whether flow sigmas begin at 1 and Karras sigmas of a flow are mapped to below 1: UniPC as of Diffusers 0.42. */
   readonly flowsFromOne?: boolean;
 };
 
 export abstract class LambdaScheduler extends BaseScheduler {
   readonly initNoiseSigma = 1;
-  protected readonly trained: Float32Array;
-  private readonly logTrained: Float32Array;
+  /** Alpha-bar, sigma and log sigma at every training timestep, float32. */
+  readonly #alphas: Float32Array;
+  readonly #trainingSigmas: Float32Array;
+  readonly #logTrainingSigmas: Float32Array;
 
-  constructor(kind: SchedulerKind, source: Fields, overrides: Fields) {
+  constructor(kind: SchedulerKind, source: SchedulerFields, overrides: SchedulerFields) {
     super(kind, source, overrides);
-    const { alphasCumprod } = this.schedule;
-    // A terminal alpha-bar of 0 would make sigma infinite; Diffusers puts the smallest float16 there.
-    if (this.settings.rescaleBetasZeroSnr) alphasCumprod[alphasCumprod.length - 1] = 2 ** -24;
-    this.trained = trainingSigmas(alphasCumprod);
-    this.logTrained = this.trained.map(log32);
-    this.sigmas = Array.from(this.trained);
+    this.#alphas = finiteAlphas(this.settings, this.noiseSchedule);
+    this.#trainingSigmas = trainingSigmas(this.#alphas);
+    this.#logTrainingSigmas = this.#trainingSigmas.map(log32);
+    this.sigmas = Array.from(this.#trainingSigmas);
   }
 
   scaleModelInput(sample: Float32Array): Float32Array {
@@ -72,9 +71,9 @@ export abstract class LambdaScheduler extends BaseScheduler {
     return weightedSum([alpha, original], [sigma, noise]);
   }
 
-  /** A timestep that is not of the schedule counts as its last. */
-  protected override indexOf(timestep: number): number {
-    return this.timesteps.includes(timestep) ? super.indexOf(timestep) : this.timesteps.length - 1;
+  /** For a timestep that is not in the schedule, its last index. */
+  protected override indexForTimestep(timestep: number): number {
+    return this.timesteps.includes(timestep) ? super.indexForTimestep(timestep) : this.timesteps.length - 1;
   }
 
   protected sigma(index: number): number {
@@ -87,61 +86,65 @@ export abstract class LambdaScheduler extends BaseScheduler {
   }
 
   /** The clean sample at `index`, thresholded if the config says so. */
-  protected cleanAt(
+  protected predictCleanAt(
     index: number,
     type: PredictionType,
     output: Float32Array,
     sample: Float32Array,
     batch: number | undefined,
   ): Float32Array {
-    // A flow's sigma is the schedule's own, also where the levels preserve variance.
+    // A flow network's output is scaled by the schedule's sigma, also where the levels preserve variance.
     const level = type === "flow_prediction" ? { alpha: 1, sigma: this.sigma(index) } : this.levelAt(index);
-    return limited(predictClean(type, output, sample, level), this.settings, batch);
+    return clipSample(predictClean(type, output, sample, level), this.settings, batch);
   }
 
-  /** Sets timesteps (integers) and sigmas; `plain` are the timesteps without a ladder. */
-  protected beginOnSchedule(plain: readonly number[], count: number, rules: SigmaScheduleRules): void {
+  /** Sets integer timesteps and sigmas; `plain` are the timesteps of a config without a sigma schedule. */
+  protected setSigmaSchedule(plain: readonly number[], count: number, rules: SigmaScheduleRules): void {
     const { numTrainTimesteps, flowShift, useFlowSigmas } = this.settings;
-    const levels = this.scheduleSigmas(count);
+    const schedule = this.#scheduleSigmas(count);
     const last = (own: number) => (rules.finalSigmasType === "zero" ? 0 : own);
     const flow = (sigmas: readonly number[]) => {
-      const end = rules.endsOnSchedule ? sigmas[count - 1]! : this.trained[0]!;
+      const end = rules.endsOnSchedule ? sigmas[count - 1]! : this.#trainingSigmas[0]!;
       const timesteps = sigmas.map((sigma) => Math.trunc(sigma * numTrainTimesteps));
-      this.begin(timesteps, [...sigmas, last(end)]);
+      this.setSchedule(timesteps, [...sigmas, last(end)]);
     };
-    if (levels && useFlowSigmas && rules.flowsFromOne && levels.rounds) {
-      flow(levels.sigmas.map((sigma) => sigma / (sigma + 1)));
-    } else if (levels) {
-      const timesteps = levels.sigmas.map((sigma) => timestepOfSigma(sigma, this.logTrained));
-      const whole = rules.rounds && levels.rounds ? timesteps.map(roundHalfEven) : timesteps.map(Math.trunc);
-      const end = rules.endsOnSchedule ? levels.sigmas[count - 1]! : this.trained[0]!;
-      this.begin(whole, [...levels.sigmas, last(end)]);
+    if (schedule && useFlowSigmas && rules.flowsFromOne && schedule.rounds) {
+      flow(schedule.sigmas.map((sigma) => sigma / (sigma + 1)));
+    } else if (schedule) {
+      const timesteps = schedule.sigmas.map((sigma) => timestepOfSigma(sigma, this.#logTrainingSigmas));
+      const whole =
+        rules.rounds && schedule.rounds ? timesteps.map(roundHalfEven) : timesteps.map(Math.trunc);
+      const end = rules.endsOnSchedule ? schedule.sigmas[count - 1]! : this.#trainingSigmas[0]!;
+      this.setSchedule(whole, [...schedule.sigmas, last(end)]);
     } else if (useFlowSigmas) {
       const spaced = rules.flowsFromOne ? flowSigmasFromOne : flowSigmas;
       flow(spaced(flowShift ?? 1, numTrainTimesteps, count));
     } else {
-      this.begin(plain, [...sigmasAt(plain, this.trained), last(this.trained[0]!)]);
+      this.setSchedule(plain, [...sigmasAt(plain, this.#trainingSigmas), last(this.#trainingSigmas[0]!)]);
     }
   }
 
-  /** The ladder over the whole training range, unless sigma_min and sigma_max narrow it. */
-  private scheduleSigmas(count: number): { sigmas: number[]; rounds: boolean } | undefined {
-    const shape = sigmaScheduleOf(this.settings);
-    const [first, last] = [this.trained[0]!, this.trained[this.trained.length - 1]!];
-    if (shape !== "karras" && this.settings.useLuLambdas) {
-      const [logMin, logMax] = [this.logTrained[0]!, this.logTrained[this.logTrained.length - 1]!];
+  /** The config's sigma schedule over the range of training, or from sigma_min to sigma_max. */
+  #scheduleSigmas(count: number): { sigmas: number[]; rounds: boolean } | undefined {
+    const schedule = sigmaScheduleOf(this.settings);
+    const [first, last] = [this.#trainingSigmas[0]!, this.#trainingSigmas[this.#trainingSigmas.length - 1]!];
+    if (schedule !== "karras" && this.settings.useLuLambdas) {
+      const [logMin, logMax] = [
+        this.#logTrainingSigmas[0]!,
+        this.#logTrainingSigmas[this.#logTrainingSigmas.length - 1]!,
+      ];
       return { sigmas: luLambdas(logMin, logMax, count), rounds: true };
     }
-    if (shape === undefined) return undefined;
+    if (schedule === undefined) return undefined;
     const { sigmaMin, sigmaMax } = this.settings;
     return {
-      sigmas: sigmaSchedule(shape, sigmaMin ?? first, sigmaMax ?? last, count),
-      rounds: shape === "karras",
+      sigmas: sigmaSchedule(schedule, sigmaMin ?? first, sigmaMax ?? last, count),
+      rounds: schedule === "karras",
     };
   }
 
-  /** Custom timesteps of a solver: integers, and none with a config that spaces sigmas itself. */
-  protected refuseCustom({ timesteps }: TimestepOptions): void {
+  /** Custom timesteps must be integers, and exclude a config that has a sigma schedule. */
+  protected checkCustomTimesteps({ timesteps }: TimestepOptions): void {
     if (timesteps === undefined) return;
     const { useLuLambdas, useFlowSigmas } = this.settings;
     if (useLuLambdas || useFlowSigmas) {
@@ -152,10 +155,10 @@ export abstract class LambdaScheduler extends BaseScheduler {
     throw new InvalidRequest("timesteps", timesteps, `must be integers, got ${JSON.stringify(timesteps)}.`);
   }
 
-  /** How many of the noisiest training timesteps lambda_min_clipped cuts off. */
+  /** How many of the noisiest training timesteps lambda_min_clipped leaves out. */
   protected clippedTimesteps(): number {
     const bound = f32(this.settings.lambdaMinClipped);
-    const lambdas = this.schedule.alphasCumprod.toReversed().map((alphaBar) => {
+    const lambdas = this.#alphas.toReversed().map((alphaBar) => {
       const [alpha, sigma] = [f32(Math.sqrt(alphaBar)), f32(Math.sqrt(f32(1 - alphaBar)))];
       return f32(Math.log(alpha)) - f32(Math.log(sigma));
     });

@@ -1,7 +1,8 @@
-/** @file LMS: Adams-Bashforth on the probability-flow ODE, over unevenly spaced sigmas. */
+/** @file The LMS scheduler: Adams-Bashforth on the probability-flow ODE, over unevenly spaced sigmas. */
 
 import { InvalidRequest } from "../../errors.js";
 import { dividedDifference, weightedSum } from "../vector.js";
+import type { SchedulerFields } from "./config.js";
 import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
@@ -19,52 +20,49 @@ const defaults = {
 /** Linear multistep of k-diffusion's `sample_lms`: the last derivatives' interpolating polynomial, integrated. */
 export class LMSDiscreteScheduler extends SigmaScheduler {
   /** The latest first. */
-  private derivatives: readonly Float32Array[] = [];
+  #derivatives: readonly Float32Array[] = [];
 
-  constructor(
-    source: Readonly<Record<string, unknown>> = {},
-    overrides: Readonly<Record<string, unknown>> = {},
-  ) {
+  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
     super({ className: "LMSDiscreteScheduler", defaults }, source, overrides);
     this.setTimesteps(this.settings.numTrainTimesteps);
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.checked(numInferenceSteps, options);
-    const { timesteps, sigmas } = this.levels(this.settings, count);
-    this.begin(timesteps.map(Math.fround), [...sigmas, 0]);
-    this.derivatives = [];
+    const { count } = this.checkArguments(numInferenceSteps, options);
+    const { timesteps, sigmas } = this.spacedSigmas(count);
+    this.setSchedule(timesteps.map(Math.fround), [...sigmas, 0]);
+    this.#derivatives = [];
   }
 
   step(output: Float32Array, timestep: number, sample: Float32Array, options: StepOptions = {}): StepResult {
-    this.refuseUnlike(output, sample);
+    this.checkSameLength(output, sample);
     const { order = 4 } = options;
     if (![1, 2, 3, 4].includes(order)) {
       throw new InvalidRequest("order", order, `must be 1, 2, 3 or 4, got ${order}.`);
     }
-    const type = this.prediction("epsilon", "v_prediction", "sample");
-    const index = this.place(timestep);
+    const type = this.predictionType("epsilon", "v_prediction", "sample");
+    const index = this.stepIndexFor(timestep);
     const sigma = this.sigma(index);
-    const clean = this.clean(type, output, sample, sigma);
+    const clean = this.predictClean(type, output, sample, sigma);
     const derivative = dividedDifference(sample, clean, sigma);
-    this.derivatives = [derivative, ...this.derivatives].slice(0, order);
-    // Begun in the middle, fewer derivatives exist than the order that the place allows; Diffusers keeps the order.
+    this.#derivatives = [derivative, ...this.#derivatives].slice(0, order);
+    // After setBeginIndex fewer derivatives exist than the index allows; Diffusers keeps the order.
     const used = Math.min(index + 1, order);
-    const terms = this.derivatives
+    const terms = this.#derivatives
       .slice(0, used)
-      .map((d, k) => [this.coefficient(used, index, k), d] as const);
+      .map((d, k) => [this.#coefficient(used, index, k), d] as const);
     this.stepIndex = index + 1;
     return { prevSample: weightedSum([1, sample], [1, weightedSum(...terms)]), predOriginalSample: clean };
   }
 
-  /** Karras sigmas ignore sigma_min and sigma_max here, the other ladders do not. */
-  protected override scheduleEnds(sigmas: readonly number[]): { min: number; max: number } {
-    if (sigmaScheduleOf(this.settings) !== "karras") return super.scheduleEnds(sigmas);
+  /** Karras sigmas ignore sigma_min and sigma_max here; the other sigma schedules use them. */
+  protected override sigmaRange(sigmas: readonly number[]): { min: number; max: number } {
+    if (sigmaScheduleOf(this.settings) !== "karras") return super.sigmaRange(sigmas);
     return { min: sigmas[sigmas.length - 1]!, max: sigmas[0]! };
   }
 
   /** The integral over the step of the Lagrange polynomial that is 1 at `current`; two Gauss points suit degree 3. */
-  private coefficient(order: number, index: number, current: number): number {
+  #coefficient(order: number, index: number, current: number): number {
     const lagrange = (sigma: number) => {
       let product = 1;
       for (let k = 0; k < order; k++) {

@@ -1,4 +1,4 @@
-/** @file PNDM and PLMS: Runge-Kutta steps to warm up (unless skipped), then a linear multistep of four. */
+/** @file The PNDM scheduler (PLMS): Runge-Kutta steps first (unless skipped), then a linear multistep of four outputs. */
 
 import { InvalidRequest } from "../../errors.js";
 import { f32 } from "../arithmetic.js";
@@ -6,6 +6,7 @@ import { predictClean, predictNoise } from "../prediction.js";
 import { spacedTimesteps } from "../spacing.js";
 import { type Term, weightedSum } from "../vector.js";
 import { AlphaScheduler } from "./alpha-scheduler.js";
+import type { SchedulerFields } from "./config.js";
 import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepResult, TimestepOptions } from "./scheduler.js";
 
@@ -29,92 +30,94 @@ const rungeKutta = [1 / 6, 1 / 3, 1 / 3, 1 / 6] as const;
 
 /** Liu et al., "Pseudo Numerical Methods for Diffusion Models on Manifolds" (arXiv 2202.09778), algorithm 2. */
 export class PNDMScheduler extends AlphaScheduler {
-  private stride = 1;
-  private counter = 0;
-  private warmup: readonly number[] = [];
+  #stride = 1;
+  #counter = 0;
+  #warmup: readonly number[] = [];
   /** Network outputs, the latest first. */
-  private outputs: readonly Float32Array[] = [];
-  /** Weighted outputs of the running Runge-Kutta step. */
-  private slopes: readonly Term[] = [];
-  private origin: Float32Array | undefined = undefined;
+  #outputs: readonly Float32Array[] = [];
+  /** Weighted outputs of the current Runge-Kutta step. */
+  #slopes: readonly Term[] = [];
+  #origin: Float32Array | undefined = undefined;
 
-  constructor(
-    source: Readonly<Record<string, unknown>> = {},
-    overrides: Readonly<Record<string, unknown>> = {},
-  ) {
+  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
     super({ className: "PNDMScheduler", defaults }, source, overrides);
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.checked(numInferenceSteps, options);
+    const { count } = this.checkArguments(numInferenceSteps, options);
     const { skipPrkSteps, numTrainTimesteps } = this.settings;
     const spaced = spacedTimesteps(this.settings, count, { rounded: true });
-    this.stride = Math.floor(numTrainTimesteps / count);
+    this.#stride = Math.floor(numTrainTimesteps / count);
     if (!skipPrkSteps && count < 4) {
       const rule = `must be at least 4 for PNDMScheduler with skip_prk_steps false, got ${count}.`;
       throw new InvalidRequest("numInferenceSteps", count, rule);
     }
-    this.warmup = skipPrkSteps ? [] : rungeKuttaTimesteps(spaced, Math.floor(this.stride / 2));
+    this.#warmup = skipPrkSteps ? [] : rungeKuttaTimesteps(spaced, Math.floor(this.#stride / 2));
     const [first, second, ...rest] = spaced;
     const plain = second === undefined ? [first!] : [first!, second, second, ...rest];
-    this.begin(skipPrkSteps ? plain : [...this.warmup, ...spaced.slice(3)]);
-    this.counter = 0;
-    this.outputs = [];
-    this.slopes = [];
-    this.origin = undefined;
+    this.setSchedule(skipPrkSteps ? plain : [...this.#warmup, ...spaced.slice(3)]);
+    this.#counter = 0;
+    this.#outputs = [];
+    this.#slopes = [];
+    this.#origin = undefined;
   }
 
   step(output: Float32Array, timestep: number, sample: Float32Array): StepResult {
-    this.refuseUnset();
-    this.refuseUnlike(output, sample);
-    const type = this.prediction("epsilon", "v_prediction");
+    this.checkHasTimesteps();
+    this.checkSameLength(output, sample);
+    const type = this.predictionType("epsilon", "v_prediction");
     const predOriginalSample = predictClean(type, output, sample, this.level(timestep));
-    const isWarmup = this.counter < this.warmup.length;
+    const isWarmup = this.#counter < this.#warmup.length;
     const prevSample = isWarmup
-      ? this.warmupStep(output, timestep, sample)
-      : this.multistepStep(output, timestep, sample);
-    this.counter += 1;
+      ? this.#warmupStep(output, timestep, sample)
+      : this.#multistepStep(output, timestep, sample);
+    this.#counter += 1;
     return { prevSample, predOriginalSample };
   }
 
   /** Four calls from the same origin: its slope, twice halfway, and at the end. */
-  private warmupStep(output: Float32Array, timestep: number, sample: Float32Array): Float32Array {
-    const call = this.counter % 4;
-    const from = this.warmup[this.counter - call]!;
-    const to = timestep - (this.counter % 2 === 0 ? Math.floor(this.stride / 2) : 0);
+  #warmupStep(output: Float32Array, timestep: number, sample: Float32Array): Float32Array {
+    const call = this.#counter % 4;
+    const from = this.#warmup[this.#counter - call]!;
+    const to = timestep - (this.#counter % 2 === 0 ? Math.floor(this.#stride / 2) : 0);
     if (call === 0) {
-      this.outputs = [output, ...this.outputs].slice(0, 4);
-      this.origin = sample;
-      this.slopes = [];
+      this.#outputs = [output, ...this.#outputs].slice(0, 4);
+      this.#origin = sample;
+      this.#slopes = [];
     }
-    this.slopes = [...this.slopes, [rungeKutta[call]!, output]];
-    return this.transfer(this.origin ?? sample, from, to, call === 3 ? weightedSum(...this.slopes) : output);
+    this.#slopes = [...this.#slopes, [rungeKutta[call]!, output]];
+    return this.#transfer(
+      this.#origin ?? sample,
+      from,
+      to,
+      call === 3 ? weightedSum(...this.#slopes) : output,
+    );
   }
 
-  private multistepStep(output: Float32Array, timestep: number, sample: Float32Array): Float32Array {
-    if (!this.settings.skipPrkSteps && this.outputs.length < 3) {
+  #multistepStep(output: Float32Array, timestep: number, sample: Float32Array): Float32Array {
+    if (!this.settings.skipPrkSteps && this.#outputs.length < 3) {
       throw new InvalidRequest(
         "timestep",
         timestep,
         "must come after the Runge-Kutta steps. Begin at the first.",
       );
     }
-    if (this.counter === 1) {
+    if (this.#counter === 1) {
       // The second call repeats the first step with the mean of both ends' outputs.
-      const [before] = this.outputs;
+      const [before] = this.#outputs;
       const mean = weightedSum([0.5, output], [0.5, before!]);
-      return this.transfer(this.origin!, timestep + this.stride, timestep, mean);
+      return this.#transfer(this.#origin!, timestep + this.#stride, timestep, mean);
     }
-    if (this.counter === 0) this.origin = sample;
-    this.outputs = [output, ...this.outputs].slice(0, 4);
-    const weights = multistep[this.outputs.length - 1]!;
-    const slope = weightedSum(...this.outputs.map((e, i): Term => [weights[i]!, e]));
-    return this.transfer(sample, timestep, timestep - this.stride, slope);
+    if (this.#counter === 0) this.#origin = sample;
+    this.#outputs = [output, ...this.#outputs].slice(0, 4);
+    const weights = multistep[this.#outputs.length - 1]!;
+    const slope = weightedSum(...this.#outputs.map((e, i): Term => [weights[i]!, e]));
+    return this.#transfer(sample, timestep, timestep - this.#stride, slope);
   }
 
   /** Equation 11 of the paper: DDIM's step, written so that it needs no division by sigma. */
-  private transfer(sample: Float32Array, from: number, to: number, output: Float32Array): Float32Array {
-    const type = this.prediction("epsilon", "v_prediction");
+  #transfer(sample: Float32Array, from: number, to: number, output: Float32Array): Float32Array {
+    const type = this.predictionType("epsilon", "v_prediction");
     const [alphaFrom, alphaTo] = [this.alphaBar(from), this.alphaBarBefore(to)];
     const noise = predictNoise(type, output, sample, this.level(from));
     const divisor =

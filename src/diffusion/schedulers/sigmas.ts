@@ -1,8 +1,20 @@
-/** @file Noise levels: sigma of alpha-bar, the reshaped ladders (Karras, exponential, beta, lu, flow), and back to t. */
+/** @file Sigma schedules (Karras, exponential, beta, lu, flow), sigma at training timesteps, and the timestep of a sigma. */
 
 import { f32, interpolate, linspace, linspace32, log32 } from "../arithmetic.js";
 import { betaQuantile } from "../beta-quantile.js";
+import type { NoiseSchedule } from "../betas.js";
 import type { SchedulerSettings } from "./config-fields.js";
+
+/**
+ * Alpha-bar with which all sigmas are finite: rescaling to zero terminal SNR makes the last one 0, which Diffusers
+ * replaces by the smallest float16.
+ */
+export function finiteAlphas(
+  { rescaleBetasZeroSnr }: SchedulerSettings,
+  { alphasCumprod }: NoiseSchedule,
+): Float32Array {
+  return rescaleBetasZeroSnr ? alphasCumprod.with(-1, 2 ** -24) : alphasCumprod;
+}
 
 /** sqrt((1 - alphaBar) / alphaBar) at every training timestep, ascending, float32. */
 export function trainingSigmas(alphasCumprod: Float32Array): Float32Array {
@@ -42,9 +54,10 @@ function betaSpaced(min: number, max: number, count: number): number[] {
   return linspace(0, 1, count).map((share) => min + betaQuantile(1 - share) * (max - min));
 }
 
+/** How sigmas are spaced: use_karras_sigmas, use_exponential_sigmas or use_beta_sigmas. */
 export type SigmaSchedule = "karras" | "exponential" | "beta";
 
-/** Which reshaped ladder a config asks for, if any. */
+/** The sigma schedule of a config; undefined for the sigmas of evenly spaced timesteps. */
 export function sigmaScheduleOf(settings: SchedulerSettings): SigmaSchedule | undefined {
   if (settings.useKarrasSigmas) return "karras";
   if (settings.useExponentialSigmas) return "exponential";
@@ -52,8 +65,8 @@ export function sigmaScheduleOf(settings: SchedulerSettings): SigmaSchedule | un
 }
 
 /** `count` sigmas from `max` down to `min`. */
-export function sigmaSchedule(shape: SigmaSchedule, min: number, max: number, count: number): number[] {
-  switch (shape) {
+export function sigmaSchedule(schedule: SigmaSchedule, min: number, max: number, count: number): number[] {
+  switch (schedule) {
     case "karras":
       return karras(min, max, count);
     case "exponential":
@@ -61,7 +74,7 @@ export function sigmaSchedule(shape: SigmaSchedule, min: number, max: number, co
     case "beta":
       return betaSpaced(min, max, count);
   }
-  return shape satisfies never;
+  return schedule satisfies never;
 }
 
 /** Lu et al., "DPM-Solver++", section 5: log sigmas spaced evenly (use_lu_lambdas). */
@@ -76,7 +89,7 @@ export function flowSigmas(shift: number, numTrainTimesteps: number, count: numb
   return shifted.reverse().slice(0, -1);
 }
 
-/** The same counted from 1, which UniPC keeps a hair below for its logarithm. */
+/** The same, beginning at 1 instead of ending at 0 (UniPC); a first sigma of 1 is 1 - 1e-6, as its logarithm is needed. */
 export function flowSigmasFromOne(shift: number, numTrainTimesteps: number, count: number): number[] {
   const even = linspace(1, 1 / numTrainTimesteps, count + 1).slice(0, -1);
   const shifted = even.map((sigma) => (shift * sigma) / (1 + (shift - 1) * sigma));

@@ -1,7 +1,7 @@
 /** @file What workers can generate, announced in Redis, and a server's view of it: a registry that changes. */
 
 import type { Redis } from "ioredis";
-import { schedulerFromConfig } from "../../diffusion/schedulers/scheduler.js";
+import { schedulerFromConfig } from "../../diffusion/schedulers/registry.js";
 import type { ModelRegistry, ServedModel } from "../model-registry.js";
 import type { Model } from "../schemas.js";
 import { type Subscriptions, whenItCan } from "./connection.js";

@@ -1,7 +1,7 @@
 /** @file What another program's settings mean here. The page has it as well, so it must not know Node. */
 
-import { a1111Scheduler, knowsSchedule } from "../../diffusion/schedulers/a1111-names.js";
-import type { SchedulerChoice } from "../../diffusion/schedulers/short-names.js";
+import { a1111Scheduler, isKnownSchedule } from "../../diffusion/schedulers/a1111-names.js";
+import type { SchedulerChoice } from "../../diffusion/schedulers/sampler-names.js";
 import { isSeed } from "../../diffusion/seed.js";
 import type { Parameters } from "../../image/metadata/parameters.js";
 
@@ -46,7 +46,7 @@ export function programSettings({ prompt, negativePrompt, fields }: Parameters):
     return undefined;
   };
   const enlarged = [...fields.keys()].some((name) => /^(Hires|Second pass)/.test(name));
-  const schedule = take("Schedule type", (value) => (knowsSchedule(value) ? value : undefined));
+  const schedule = take("Schedule type", (value) => (isKnownSchedule(value) ? value : undefined));
   const settings = {
     prompt,
     negativePrompt,

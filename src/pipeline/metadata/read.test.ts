@@ -6,8 +6,13 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Generator } from "../../diffusion/random.js";
 import { a1111Names, a1111Scheduler } from "../../diffusion/schedulers/a1111-names.js";
-import { schedulerNamed, schedulerShortNames } from "../../diffusion/schedulers/names.js";
-import { type Scheduler, schedulerFromConfig, schedulerNames } from "../../diffusion/schedulers/scheduler.js";
+import {
+  schedulerFromConfig,
+  schedulerNamed,
+  schedulerNames,
+  schedulerShortNames,
+} from "../../diffusion/schedulers/registry.js";
+import type { Scheduler } from "../../diffusion/schedulers/scheduler.js";
 import { InvalidRequest } from "../../errors.js";
 import { encodeImage } from "../../image/codec.js";
 import { withPngTexts } from "../../image/metadata/png-texts.js";

@@ -1,7 +1,7 @@
 /** @file An image file becomes a request again: exactly from our record, as far as it goes from other programs' settings. */
 
 import path from "node:path";
-import { schedulerFromConfig } from "../../diffusion/schedulers/scheduler.js";
+import { schedulerFromConfig } from "../../diffusion/schedulers/registry.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import { metadataKeyword, type Texts } from "../../image/metadata/file-texts.js";
 import { readFileTexts } from "../../image/metadata/metadata.js";

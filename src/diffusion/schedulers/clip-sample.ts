@@ -1,17 +1,17 @@
-/** @file Keeps a predicted clean sample in range: clip_sample, or dynamic thresholding. */
+/** @file Clips a predicted clean sample: clip_sample, or dynamic thresholding. */
 
 import { InvalidRequest } from "../../errors.js";
 import { f32, lerp32 } from "../arithmetic.js";
 import type { SchedulerSettings } from "./config-fields.js";
 
 /** Clips float32[batch * size] as the config says; thresholding comes before clip_sample, as in Diffusers. */
-export function limited(clean: Float32Array, settings: SchedulerSettings, batch = 1): Float32Array {
+export function clipSample(clean: Float32Array, settings: SchedulerSettings, batch = 1): Float32Array {
   if (settings.thresholding) return dynamicThreshold(clean, settings, batch);
   const range = settings.clipSampleRange;
   return settings.clipSample ? clean.map((x) => Math.min(Math.max(x, -range), range)) : clean;
 }
 
-/** Saharia et al., "Photorealistic Text-to-Image Diffusion Models" (Imagen), section 2.3, for each sample apart. */
+/** Saharia et al., "Photorealistic Text-to-Image Diffusion Models" (Imagen), section 2.3, for each sample by itself. */
 function dynamicThreshold(clean: Float32Array, settings: SchedulerSettings, batch: number): Float32Array {
   if (!Number.isSafeInteger(batch) || batch < 1 || clean.length % batch !== 0) {
     throw new InvalidRequest(

@@ -1,18 +1,18 @@
-/** @file How schedulers are made from configs, and what they refuse. */
+/** @file Schedulers are made from configs by class name; configs and calls that a class cannot do are refused. */
 
 import { describe, expect, it } from "vitest";
 import { InvalidRequest } from "../../errors.js";
-import {
-  DDIMScheduler,
-  DDPMScheduler,
-  EulerAncestralDiscreteScheduler,
-  EulerDiscreteScheduler,
-  HeunDiscreteScheduler,
-  LCMScheduler,
-  PNDMScheduler,
-  schedulerFromConfig,
-  schedulerNames,
-} from "./scheduler.js";
+import * as library from "../../schedulers.js";
+import { a1111Names, a1111Samplers } from "./a1111-names.js";
+import { DDIMScheduler } from "./ddim.js";
+import { DDPMScheduler } from "./ddpm.js";
+import { EulerDiscreteScheduler } from "./euler.js";
+import { EulerAncestralDiscreteScheduler } from "./euler-ancestral.js";
+import { HeunDiscreteScheduler } from "./heun.js";
+import { LCMScheduler } from "./lcm.js";
+import { PNDMScheduler } from "./pndm.js";
+import { schedulerFromConfig, schedulerNamed, schedulerNames } from "./registry.js";
+import { shortNameOf } from "./sampler-names.js";
 
 /** stabilityai/stable-diffusion-xl-base-1.0, scheduler/scheduler_config.json. */
 const sdxl = {
@@ -35,7 +35,7 @@ const sdxl = {
 };
 
 describe("a scheduler made from a config", () => {
-  it("carries every key over in camelCase, also those its class does not know", () => {
+  it("keeps every field of the file in camelCase, also those that its class does not have", () => {
     const { config } = schedulerFromConfig({ ...sdxl, my_key: [1] });
     expect(config).toMatchObject({
       clipSample: false,
@@ -46,7 +46,7 @@ describe("a scheduler made from a config", () => {
     expect(config).toMatchObject({ _className: "EulerDiscreteScheduler", finalSigmasType: "zero" });
   });
 
-  it("hands to another class what the file said, and leaves that class its own defaults", () => {
+  it("gives another class the fields of the file, and leaves that class its own defaults", () => {
     const euler = EulerDiscreteScheduler.fromConfig(sdxl);
     expect(DDIMScheduler.fromConfig(euler.config).config).toMatchObject({
       clipSample: false,
@@ -93,16 +93,16 @@ describe("a config is refused by the field", () => {
       { num_train_timesteps: "1000" },
       /num_train_timesteps: must be an integer above 0, got "1000"/,
     ],
-    ["a number that is none", { beta_end: Number.NaN }, /beta_end: must be a number/],
+    ["a number that is NaN", { beta_end: Number.NaN }, /beta_end: must be a number/],
     [
-      "two ladders at once",
+      "two sigma schedules at once",
       { use_karras_sigmas: true, use_beta_sigmas: true },
       /use_karras_sigmas and use_beta_sigmas/,
     ],
     [
-      "another class's betas",
+      "a beta schedule of another class",
       { beta_schedule: "sigmoid" },
-      /beta_schedule: must be one that EulerDiscreteScheduler knows/,
+      /beta_schedule: must be one of .* for EulerDiscreteScheduler, got "sigmoid"/,
     ],
     ["a missing class", { _class_name: undefined }, /_class_name: must be one of "EulerDiscreteScheduler"/],
     ["an unknown class", { _class_name: "EulerDiscretScheduler" }, /Did you mean "EulerDiscreteScheduler"\?/],
@@ -132,7 +132,7 @@ describe("a config is refused by the field", () => {
 describe("a call is refused", () => {
   const euler = () => EulerDiscreteScheduler.fromConfig(sdxl);
 
-  it("for a number of steps that is none", () => {
+  it("for a number of steps that is not an integer above 0", () => {
     for (const name of schedulerNames) {
       const scheduler = schedulerFromConfig(sdxl, {}, name);
       for (const n of [0, -1, 2.5, Number.NaN, undefined]) {
@@ -206,7 +206,7 @@ describe("UniPC's flow sigmas are Diffusers 0.42.1's", () => {
 });
 
 describe("image-to-image", () => {
-  it("begins at the index it was given and noises to that timestep", () => {
+  it("begins at the index of setBeginIndex, and addNoise adds noise of that timestep", () => {
     const scheduler = EulerDiscreteScheduler.fromConfig(sdxl);
     scheduler.setTimesteps(10);
     scheduler.setBeginIndex(6);
@@ -215,5 +215,28 @@ describe("image-to-image", () => {
     const zero = Float32Array.of(0);
     expect(scheduler.step(zero, scheduler.timesteps[6]!, noised).prevSample).toEqual(noised);
     expect(() => scheduler.setBeginIndex(10)).toThrow(/beginIndex: must be an integer from 0 to 9/);
+  });
+});
+
+describe("the registry", () => {
+  it("is all that src/schedulers.ts exports of schedulers", () => {
+    const exported = Object.keys(library).filter((name) => name.endsWith("Scheduler"));
+    expect(exported.sort()).toEqual([...schedulerNames].sort());
+  });
+
+  it.each(schedulerNames)("makes %s, which has a short name and a name for A1111's clients", (name) => {
+    const { className, config } = schedulerFromConfig(sdxl, {}, name);
+    expect(className).toBe(name);
+    expect(shortNameOf(name, config)).toBeDefined();
+    expect(a1111Samplers).toContain(a1111Names({ className, config }).sampler);
+  });
+
+  it("finds a scheduler by short name and by class name, and suggests the nearest name", () => {
+    expect(schedulerNamed("dpmpp-2m-karras")).toEqual({
+      className: "DPMSolverMultistepScheduler",
+      overrides: { use_karras_sigmas: true },
+    });
+    expect(schedulerNamed("DDIMScheduler")).toEqual({ className: "DDIMScheduler", overrides: {} });
+    expect(() => schedulerNamed("dpm++-2m")).toThrow(/^scheduler: must be one of "euler", .*"dpmpp-2m"\?$/);
   });
 });

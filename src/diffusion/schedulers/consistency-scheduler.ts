@@ -1,12 +1,12 @@
-/** @file What LCM and TCD share: the few timesteps of the schedule a consistency model was distilled on. */
+/** @file The base class of LCM and TCD: few of the timesteps on which a consistency model was distilled. */
 
 import { InvalidRequest } from "../../errors.js";
-import { distilledTimesteps } from "../spacing.js";
+import { consistencyTimesteps } from "../spacing.js";
 import { AlphaScheduler } from "./alpha-scheduler.js";
 import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { TimestepOptions } from "./scheduler.js";
 
-export const distilledDefaults = {
+export const consistencyDefaults = {
   ...commonDefaults,
   betaStart: 0.00085,
   betaEnd: 0.012,
@@ -24,12 +24,12 @@ export const distilledDefaults = {
   rescaleBetasZeroSnr: false,
 } as const satisfies Partial<SchedulerSettings>;
 
-export abstract class DistilledScheduler extends AlphaScheduler {
-  /** Steps as asked for; fewer timesteps are left of custom ones when strength is below 1. */
+export abstract class ConsistencyScheduler extends AlphaScheduler {
+  /** The requested number of steps; with custom timesteps and strength below 1 there are fewer timesteps. */
   protected numInferenceSteps = 0;
 
-  /** The timesteps of the distilled schedule, ascending; `originalSteps` is the option, if given. */
-  protected abstract trainedTimesteps(originalSteps: number | undefined, strength: number): number[];
+  /** The timesteps that the model was distilled on, ascending; `originalSteps` is the option, if given. */
+  protected abstract trainingTimesteps(originalSteps: number | undefined, strength: number): number[];
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
     const accepts = ["timesteps", "originalInferenceSteps", "strength"] as const;
@@ -38,32 +38,34 @@ export abstract class DistilledScheduler extends AlphaScheduler {
       timesteps,
       originalInferenceSteps,
       strength = 1,
-    } = this.checked(numInferenceSteps, options, accepts);
-    this.refuseTrainingSchedule(originalInferenceSteps, strength);
-    const trained = this.trainedTimesteps(originalInferenceSteps, strength);
-    const chosen = timesteps ? this.custom(timesteps, strength) : this.chosen(trained, count, options);
+    } = this.checkArguments(numInferenceSteps, options, accepts);
+    this.#checkTrainingSchedule(originalInferenceSteps, strength);
+    const trained = this.trainingTimesteps(originalInferenceSteps, strength);
+    const spacedTimesteps = timesteps
+      ? this.#customTimesteps(timesteps, strength)
+      : this.#spacedTimesteps(trained, count, options);
     this.numInferenceSteps = count;
-    this.begin(chosen);
+    this.setSchedule(spacedTimesteps);
   }
 
-  private custom(timesteps: readonly number[], strength: number): readonly number[] {
-    this.refuseNotDescending(timesteps);
+  #customTimesteps(timesteps: readonly number[], strength: number): readonly number[] {
+    this.checkDescending(timesteps);
     const used = Math.min(Math.trunc(timesteps.length * strength), timesteps.length);
     return timesteps.slice(timesteps.length - used);
   }
 
-  private chosen(trained: readonly number[], count: number, options: TimestepOptions): number[] {
+  #spacedTimesteps(trained: readonly number[], count: number, options: TimestepOptions): number[] {
     const original = options.originalInferenceSteps ?? this.settings.originalInferenceSteps;
-    this.refuseMoreThanTrained(count);
+    this.checkAtMostTrained(count);
     const most = Math.min(trained.length, original);
     if (count > most) {
       const rule = `must be at most ${most} (original_inference_steps times strength), got ${count}.`;
       throw new InvalidRequest("numInferenceSteps", count, rule);
     }
-    return distilledTimesteps(trained, count);
+    return consistencyTimesteps(trained, count);
   }
 
-  private refuseTrainingSchedule(original: number | undefined, strength: number): void {
+  #checkTrainingSchedule(original: number | undefined, strength: number): void {
     if (original !== undefined && (!Number.isSafeInteger(original) || original < 1)) {
       throw new InvalidRequest(
         "originalInferenceSteps",
@@ -77,7 +79,7 @@ export abstract class DistilledScheduler extends AlphaScheduler {
   }
 
   /** Every k-th training timestep, k = num_train_timesteps / original, up to the share `strength`. */
-  protected everyKth(original: number, strength: number): number[] {
+  protected everyKthTimestep(original: number, strength: number): number[] {
     const { numTrainTimesteps } = this.settings;
     if (original > numTrainTimesteps) {
       const rule = `must be at most ${numTrainTimesteps} (num_train_timesteps), got ${original}.`;

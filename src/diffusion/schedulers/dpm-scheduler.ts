@@ -1,8 +1,8 @@
-/** @file What the multistep and singlestep DPM-Solvers share: config, and the model's value they integrate. */
+/** @file The base class of the multistep and singlestep DPM-Solvers: config, and the value that they integrate. */
 
 import { InvalidRequest } from "../../errors.js";
 import { noiseOf, predictNoise } from "../prediction.js";
-import type { SchedulerKind } from "./config.js";
+import type { SchedulerFields, SchedulerKind } from "./config.js";
 import type { SchedulerSettings } from "./config-fields.js";
 import type { Algorithm } from "./dpm-solver.js";
 import { LambdaScheduler, solverDefaults } from "./lambda-scheduler.js";
@@ -17,7 +17,7 @@ export const dpmDefaults = {
   varianceType: null,
 } as const satisfies Partial<SchedulerSettings>;
 
-/** DEIS's algorithm and the solver types of DEIS and UniPC stand for this family's defaults. */
+/** The algorithm of DEIS and the solver types of DEIS and UniPC are replaced by this family's defaults. */
 export function dpmKind(
   className: string,
   defaults: Partial<SchedulerSettings>,
@@ -52,17 +52,13 @@ export function dpmKind(
 export abstract class DpmScheduler extends LambdaScheduler {
   protected readonly algorithm: Algorithm;
 
-  constructor(
-    kind: SchedulerKind,
-    source: Readonly<Record<string, unknown>>,
-    overrides: Readonly<Record<string, unknown>>,
-  ) {
+  constructor(kind: SchedulerKind, source: SchedulerFields, overrides: SchedulerFields) {
     super(kind, source, overrides);
     const { algorithmType } = this.settings;
     this.algorithm = algorithmType === "deis" ? "dpmsolver++" : algorithmType;
   }
 
-  /** The clean sample, and what the algorithm integrates: that (the ++ ones) or the noise. */
+  /** The clean sample, and the value that the algorithm integrates: the clean sample ("++") or the noise. */
   protected modelValue(
     index: number,
     output: Float32Array,
@@ -71,12 +67,12 @@ export abstract class DpmScheduler extends LambdaScheduler {
   ): { clean: Float32Array; value: Float32Array } {
     const usual = ["epsilon", "v_prediction", "sample"] as const;
     if (this.algorithm.endsWith("++")) {
-      const type = this.prediction(...usual, "flow_prediction");
-      const clean = this.cleanAt(index, type, output, sample, batch);
+      const type = this.predictionType(...usual, "flow_prediction");
+      const clean = this.predictCleanAt(index, type, output, sample, batch);
       return { clean, value: clean };
     }
-    const type = this.prediction(...usual);
-    const clean = this.cleanAt(index, type, output, sample, batch);
+    const type = this.predictionType(...usual);
+    const clean = this.predictCleanAt(index, type, output, sample, batch);
     const level = this.levelAt(index);
     const { thresholding } = this.settings;
     return {

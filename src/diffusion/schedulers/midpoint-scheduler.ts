@@ -1,10 +1,10 @@
-/** @file What the two KDPM2 schedulers share: a network call halfway (in log sigma) between two sigmas. */
+/** @file The base class of the two KDPM2 schedulers: a network call halfway (in log sigma) between two sigmas. */
 
 import { f32, roundHalfEven } from "../arithmetic.js";
 import { dividedDifference, weightedSum } from "../vector.js";
 import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepResult, TimestepOptions } from "./scheduler.js";
-import { type SigmaLevels, SigmaScheduler } from "./sigma-scheduler.js";
+import { SigmaScheduler, type SpacedSigmas } from "./sigma-scheduler.js";
 import { sigmaScheduleOf, timestepOfSigma } from "./sigmas.js";
 
 export const midpointDefaults = {
@@ -18,42 +18,42 @@ export const midpointDefaults = {
   stepsOffset: 0,
 } as const satisfies Partial<SchedulerSettings>;
 
-/** Where one network call stands: its step's sigma, the sigma halfway, and whether it is the halfway call. */
-type Stage = { readonly sigma: number; readonly middle: number; readonly isSecond: boolean };
+/** One network call: its step's sigma, the sigma halfway, and whether it is the second call, at the sigma halfway. */
+type Call = { readonly sigma: number; readonly middle: number; readonly isSecond: boolean };
 
 /** DPM-Solver-2 of Karras et al. (arXiv 2206.00364), algorithm 2 as in k-diffusion's `sample_dpm_2`. */
 export abstract class MidpointScheduler extends SigmaScheduler {
   override readonly order = 2;
   /** Sigma halfway, laid out like `sigmas`: the first once, the others twice. */
   protected middles: readonly number[] = [];
-  private before: Float32Array | undefined = undefined;
+  #before: Float32Array | undefined = undefined;
 
-  /** Where a step from sigmas[k] is halfway, for each k; the timesteps between are those of `between`. */
+  /** The sigma halfway of a step from sigmas[k], for each k; `between` are those whose timesteps are called. */
   protected abstract halfway(sigmas: readonly number[]): { middles: number[]; between: readonly number[] };
-  /** The place in `middles` of the call at `index`. */
+  /** The index in `middles` of the call at `index`. */
   protected abstract middleIndex(index: number, isSecond: boolean): number;
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
-    const { count } = this.checked(numInferenceSteps, options);
-    const { timesteps, sigmas } = this.rounded(this.levels(this.settings, count));
+    const { count } = this.checkArguments(numInferenceSteps, options);
+    const { timesteps, sigmas } = this.#rounded(this.spacedSigmas(count));
     const all = [...sigmas, 0].map(f32);
     const { middles, between } = this.halfway(all);
     const halfTimesteps = between.map((sigma) =>
-      f32(timestepOfSigma(sigma, this.logTrained, { single: true })),
+      f32(timestepOfSigma(sigma, this.logTrainingSigmas, { single: true })),
     );
     const [first, ...rest] = timesteps;
-    this.begin([first!, ...rest.flatMap((t, i) => [halfTimesteps[i]!, t])], doubled(all));
+    this.setSchedule([first!, ...rest.flatMap((t, i) => [halfTimesteps[i]!, t])], doubled(all));
     this.middles = doubled(middles);
-    this.before = undefined;
+    this.#before = undefined;
   }
 
   protected override inputSigma(index: number): number {
-    const { sigma, middle, isSecond } = this.stageOf(index);
+    const { sigma, middle, isSecond } = this.callAt(index);
     return isSecond ? middle : sigma;
   }
 
-  protected stageOf(index: number): Stage {
-    const isSecond = this.before !== undefined;
+  protected callAt(index: number): Call {
+    const isSecond = this.#before !== undefined;
     const middle = this.middles[this.middleIndex(index, isSecond)] ?? Number.NaN;
     return { sigma: this.sigma(isSecond ? index - 1 : index), middle, isSecond };
   }
@@ -63,25 +63,25 @@ export abstract class MidpointScheduler extends SigmaScheduler {
     output: Float32Array,
     sample: Float32Array,
     index: number,
-    target: (place: Stage) => number,
+    target: (call: Call) => number,
   ): StepResult {
-    const type = this.prediction("epsilon", "v_prediction");
-    const place = this.stageOf(index);
-    const level = place.isSecond ? place.middle : place.sigma;
-    const clean = this.clean(type, output, sample, level);
+    const type = this.predictionType("epsilon", "v_prediction");
+    const call = this.callAt(index);
+    const level = call.isSecond ? call.middle : call.sigma;
+    const clean = this.predictClean(type, output, sample, level);
     const derivative = dividedDifference(sample, clean, level);
-    const origin = this.before ?? sample;
-    this.before = place.isSecond ? undefined : sample;
+    const origin = this.#before ?? sample;
+    this.#before = call.isSecond ? undefined : sample;
     this.stepIndex = index + 1;
-    const to = place.isSecond ? target(place) : place.middle;
+    const to = call.isSecond ? target(call) : call.middle;
     return {
-      prevSample: weightedSum([1, origin], [f32(to - place.sigma), derivative]),
+      prevSample: weightedSum([1, origin], [f32(to - call.sigma), derivative]),
       predOriginalSample: clean,
     };
   }
 
-  /** Karras timesteps are rounded here; the other ladders stay fractional, in float64. */
-  private rounded({ timesteps, sigmas }: SigmaLevels): SigmaLevels {
+  /** Karras timesteps are rounded here; those of other sigma schedules stay fractional, in float64. */
+  #rounded({ timesteps, sigmas }: SpacedSigmas): SpacedSigmas {
     return sigmaScheduleOf(this.settings) === "karras"
       ? { sigmas, timesteps: timesteps.map(roundHalfEven) }
       : { timesteps, sigmas };
