@@ -60,18 +60,20 @@ export async function decodeImage(
   // The limit is checked below, on the header, with a message of our own.
   const pixels = source instanceof Uint8Array && isPng(source) ? withoutPngTexts(source) : source;
   const opened = () => sharp(pixels, { failOn: "error", limitInputPixels: false });
-  const { width, height, hasAlpha, format } = await readable(source, field, () => opened().metadata());
+  const { width, height, format } = await readable(source, field, () => opened().metadata());
   if (width * height > maxPixels) {
     const rule = `must have at most ${maxPixels} pixels, got ${width} x ${height}. Make it smaller first.`;
     throw new InvalidRequest(field, width * height, rule);
   }
-  const { data: rgba, info } = await readable(source, field, () => {
-    const upright = opened().autoOrient().toColourspace("srgb").ensureAlpha();
+  const { data: bytes, info } = await readable(source, field, () => {
+    const upright = opened().autoOrient().toColourspace("srgb");
     return upright.raw({ depth: "uchar" }).toBuffer({ resolveWithObject: true });
   });
-  const { data, alpha } = overBackground(rgba, background);
-  const image = { width: info.width, height: info.height, data };
-  return hasAlpha ? { image, alpha, format } : { image, format };
+  const decoded = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length);
+  const size = { width: info.width, height: info.height };
+  if (info.channels === 3) return { image: { ...size, data: decoded }, format };
+  const { data, alpha } = overBackground(decoded, background);
+  return { image: { ...size, data }, alpha, format };
 }
 
 /** The format that a path's ending asks for; InvalidRequest about `field` for an unknown one. */

@@ -48,7 +48,7 @@ describe("a cache", () => {
       examples: 6,
       captions: 6,
       encoded: { images: 6, captions: 6 },
-      skipped: [{ key: "0.png", reason: expect.stringContaining("cannot be read") }],
+      skipped: [{ key: "0.png", reason: expect.stringContaining("must be an image that can be read") }],
       cutCaptions: 0,
     });
     expect(told).toEqual(["0.png"]);
@@ -209,7 +209,7 @@ describe("a cache is refused", () => {
     });
     await expect(other).rejects.toThrow(InvalidRequest);
     await expect(other).rejects.toThrow(
-      /resolution 32 \(now 64\), buckets 40x24 24x40 \(now 64x64\), flip false \(now true\), seed none \(now 3\)\. Choose another --cache folder, or delete/,
+      /resolution 32 \(now 64\), buckets 40x24 24x40 \(now 64x64\), flip false \(now true\), seed none \(now 3\)\. Choose another cacheFolder, or delete/,
     );
   });
 

@@ -7,14 +7,14 @@ import { createHash } from "node:crypto";
 import path from "node:path";
 import { z } from "zod";
 import { Cancelled, InvalidRequest } from "../../errors.js";
-import type { ImageSize } from "../../image/pixels.js";
+import type { ImageSize, Rgb } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
 import { openSafetensors } from "../../weights/safetensors-file.js";
 import { bucketName } from "../data/buckets.js";
 import type { DataOptions, DataSource, SkippedExample } from "../data/example.js";
 import { prepareExamples } from "../data/prepare.js";
 import { seeded } from "../data/seeded.js";
-import type { Colour, TransformOptions } from "../data/transform.js";
+import type { TransformOptions } from "../data/transform.js";
 import { type CaptionEntry, type ExampleEntry, writeCacheIndex } from "./cache-index.js";
 import { type CacheDescription, claimFolder } from "./description.js";
 import { encodeCaption, encodeExample, release } from "./encoders.js";
@@ -34,7 +34,7 @@ export type CacheOptions = TransformOptions &
     resolution: number;
     /** Target sizes of several aspect ratios. */
     buckets?: readonly ImageSize[];
-    background?: Colour;
+    background?: Rgb;
     /** Of random crops and flips, which are drawn once and cached. */
     seed?: number;
     signal?: AbortSignal;

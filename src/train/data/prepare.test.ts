@@ -76,8 +76,11 @@ describe("prepareExamples", () => {
     const { found, skipped } = await prepare();
     expect(found.map(({ key }) => key)).toEqual(["good.jpg"]);
     expect(skipped).toEqual([
-      { key: "broken.png", reason: expect.stringMatching(/^cannot be read: .*unsupported image format/) },
-      { key: "cut.jpg", reason: expect.stringMatching(/^cannot be read: /) },
+      {
+        key: "broken.png",
+        reason: expect.stringMatching(/^must be an image that can be read .*unsupported image format/),
+      },
+      { key: "cut.jpg", reason: expect.stringMatching(/^must be an image that can be read /) },
       { key: "thin.png", reason: "20000x1 pixels are too narrow: a crop keeps less than 1/64" },
     ]);
   });
@@ -86,7 +89,7 @@ describe("prepareExamples", () => {
     await put("a.jpg", "broken");
     await put("b.jpg", "broken");
     await expect(prepare()).rejects.toThrow(
-      /got none \(2 skipped; first, "a.jpg" cannot be read: .*Check the path/,
+      /got none \(2 skipped; first, "a.jpg" must be an image that can be read .*Check the path/,
     );
   });
 

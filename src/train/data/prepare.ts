@@ -1,12 +1,15 @@
-/** @file One pass over training data: each image decoded, put in its bucket and transformed, or skipped. */
+/** @file Prepares training data: decodes each image, assigns its bucket and transforms it, or skips it with a reason. */
 
 import { InvalidRequest } from "../../errors.js";
 import { tooManyOpen } from "../../files/file-errors.js";
-import type { ImageSize } from "../../image/pixels.js";
+import { decodeImage } from "../../image/codec.js";
+import type { ImageSize, Rgb, RgbImage } from "../../image/pixels.js";
 import { nearestBucket } from "./buckets.js";
 import type { DataSource, Example, SkippedExample } from "./example.js";
-import type { Colour, DecodedImage, TimeIds, TransformOptions } from "./transform.js";
-import { coveringSize, decodeImage, transformImage } from "./transform.js";
+import { coveringSize, type TimeIds, type TransformOptions, transformImage } from "./transform.js";
+
+/** The largest image that is decoded: libvips' own limit. Photographs and scans may be far larger than a request's. */
+const maxPixels = 0x3fff ** 2;
 
 /** An example ready for the encoders: `pixels` is [3, size.height, size.width] in -1..1. */
 export type PreparedExample = {
@@ -24,7 +27,8 @@ export type Preparation = {
 };
 
 export type PrepareOptions = TransformOptions & {
-  readonly background?: Colour;
+  /** Colour behind transparent pixels. Default white. */
+  readonly background?: Rgb;
   /** The random numbers for one example: `(key) => seeded(seed, "crop", epoch, key)`. */
   readonly random: (key: string) => () => number;
   /** Leaves an example out before it is read (it is cached already). It counts as usable. */
@@ -80,18 +84,23 @@ function isSliver(image: ImageSize, target: ImageSize): boolean {
 
 async function decoded(
   example: Example,
-  background: Colour | undefined,
+  background: Rgb | undefined,
   skipped: SkippedExample[],
-): Promise<DecodedImage | undefined> {
+): Promise<RgbImage | undefined> {
   try {
-    return await decodeImage(await example.bytes(), background ? { background } : {});
+    const bytes = await example.bytes();
+    return (await decodeImage(bytes, { ...(background && { background }), maxPixels })).image;
   } catch (error) {
     // Not this file's fault, but the process's or the machine's.
     if (tooManyOpen(error)) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    skipped.push({ key: example.key, reason: `cannot be read: ${reason}` });
+    skipped.push({ key: example.key, reason: reasonOf(error) });
     return undefined;
   }
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof InvalidRequest) return error.message.slice(error.field.length + 2);
+  return `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
 }
 
 function nothingUsable(skipped: readonly SkippedExample[]): InvalidRequest {

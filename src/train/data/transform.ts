@@ -1,12 +1,8 @@
-/** @file From an image's file to what the VAE encodes, with SDXL's size and crop conditioning. */
+/** @file Resizing, mirroring and cropping of training images, with SDXL's size and crop conditioning. */
 
-import sharp from "sharp";
-import type { ImageSize } from "../../image/pixels.js";
+import type { ImageSize, RgbImage } from "../../image/pixels.js";
 import { resizeImage } from "../../image/resize.js";
 import { below } from "./seeded.js";
-
-/** 8-bit RGB, rows from the top: `data` is [height, width, 3]. */
-export type DecodedImage = ImageSize & { readonly data: Uint8Array };
 
 /** Original height and width, crop's top and left, target height and width. */
 export type TimeIds = readonly [number, number, number, number, number, number];
@@ -14,32 +10,10 @@ export type TimeIds = readonly [number, number, number, number, number, number];
 /** `pixels` is [3, height, width] in -1..1. */
 export type TransformedImage = ImageSize & { readonly pixels: Float32Array; readonly timeIds: TimeIds };
 
-export type Colour = readonly [red: number, green: number, blue: number];
-
-/**
- * Decodes an image to 8-bit sRGB: EXIF orientation applied, embedded colour profile converted, alpha laid
- * over `background` (0..255, default white), 16-bit reduced and grey widened. Rejects if the file is broken
- * or cut off.
- */
-export async function decodeImage(
-  bytes: Uint8Array,
-  { background = [255, 255, 255] }: { readonly background?: Colour } = {},
-): Promise<DecodedImage> {
-  const [r, g, b] = background;
-  const { data, info } = await sharp(bytes, { failOn: "error" })
-    .autoOrient()
-    .flatten({ background: { r, g, b } })
-    .toColourspace("srgb")
-    .raw({ depth: "uchar" })
-    .toBuffer({ resolveWithObject: true });
-  if (info.channels !== 3) throw new Error(`internal: decoded to ${info.channels} channels`);
-  return { data, height: info.height, width: info.width };
-}
-
 export type TransformOptions = {
-  /** Where the target is cut from what overhangs. Default center. */
+  /** Which part of an image that is larger than the target is kept. Default center. */
   readonly crop?: "center" | "random";
-  /** Mirrors every second image, by chance. Default false. */
+  /** Mirrors half of the images at random. Default false. */
   readonly flip?: boolean;
 };
 
@@ -49,7 +23,7 @@ export type TransformOptions = {
  * crop's corner is counted in the resized and already mirrored image. Draws in order: mirror, top, left.
  */
 export function transformImage(
-  image: DecodedImage,
+  image: RgbImage,
   target: ImageSize,
   random: () => number,
   { crop = "center", flip = false }: TransformOptions = {},
@@ -84,7 +58,7 @@ function halfToEven(spare: number): number {
 
 type Cut = { readonly top: number; readonly left: number; readonly mirrored: boolean };
 
-function cutOut(image: DecodedImage, target: ImageSize, { top, left, mirrored }: Cut): Float32Array {
+function cutOut(image: RgbImage, target: ImageSize, { top, left, mirrored }: Cut): Float32Array {
   const pixels = new Float32Array(3 * target.height * target.width);
   // In float32 as ToTensor and Normalize(0.5, 0.5) compute it, so that equal bytes give equal bits.
   const values = Float32Array.from({ length: 256 }, (_, byte) => (Math.fround(byte / 255) - 0.5) / 0.5);
