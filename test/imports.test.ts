@@ -40,7 +40,8 @@ const layers: Record<string, readonly string[]> = {
     ...["files", "models", "weights", "engine", "text", "diffusion", "image", "pipeline"],
     ...["plain-error.ts", "threads.ts"],
   ],
-  server: ["files", "http", "text", "diffusion", "image", "pipeline", "jobs", "threads.ts"],
+  server: ["files", "http", "hub", "text", "diffusion", "image", "pipeline", "jobs", "threads.ts"],
+  "server.ts": ["server", "jobs"],
   cli: [
     ...["files", "tensor", "models", "weights", "hub", "engine", "diffusion", "grid", "image", "pipeline"],
     ...["train", "monitor", "jobs", "server"],

@@ -1,7 +1,7 @@
 /** @file Tests of generating on the page, in Chromium against a real server: previews, queue, cancelling, problems. */
 
 import { describe, expect, it } from "vitest";
-import { serveModels } from "../src/server/server.js";
+import { serve } from "../src/server/serve.js";
 import { phone } from "./browser.js";
 import { generate, imageShown, setUpPage, textOf } from "./page-setup.js";
 import { tinyModel } from "./serving.js";
@@ -111,7 +111,7 @@ describe("generating", () => {
 describe("a server", () => {
   it("with an API key is usable after the right key was entered", async () => {
     const key = "a-key-of-some-length";
-    const guarded = await serveModels({ models: [tinyModel], port: 0, threads: 1, key });
+    const guarded = await serve({ models: [tinyModel], port: 0, threads: 1, apiKey: key });
     const page = await site.open(undefined, guarded.url);
     for (const [given, next] of [
       ["another-key", "text=The server does not accept this key."],
@@ -126,7 +126,7 @@ describe("a server", () => {
     await page.reload();
     await page.waitForSelector(".thumb");
     site.complaints.splice(0, 2); // Chromium logs the responses 401
-    await guarded.close(0);
+    await guarded.close({ graceSeconds: 0 });
   });
 
   it("that does not answer is reported, and the form keeps its values", async () => {

@@ -3,14 +3,14 @@
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { Job, JobList } from "../src/jobs/schemas.js";
-import { type Serving, serveModels } from "../src/server/server.js";
+import { type RunningServer, serve } from "../src/server/serve.js";
 import { openBrowser, type Visit, visit } from "./browser.js";
 import { tinyModel } from "./serving.js";
 
-type ServeOptions = Partial<Parameters<typeof serveModels>[0]>;
+type ServeOptions = Partial<Parameters<typeof serve>[0]>;
 
 export type PageSetup = {
-  readonly server: Serving;
+  readonly server: RunningServer;
   /** The errors that Chromium logged during the running test; must be empty at its end. */
   readonly complaints: string[];
   /** Opens the page as a new visitor, until the end of the test; `url` is another server's. */
@@ -22,12 +22,12 @@ export type PageSetup = {
 /** Registers hooks that start a browser and a server of the tiny model before the tests of a file. */
 export function setUpPage(options: ServeOptions = {}): PageSetup {
   let browser: Browser;
-  let server: Serving;
+  let server: RunningServer;
   let visits: Visit[] = [];
   beforeAll(async () => {
     [browser, server] = await Promise.all([
       openBrowser(),
-      serveModels({ models: [tinyModel], port: 0, threads: 1, ...options }),
+      serve({ models: [tinyModel], port: 0, threads: 1, ...options }),
     ]);
   });
   afterEach(async () => {
@@ -38,7 +38,7 @@ export function setUpPage(options: ServeOptions = {}): PageSetup {
   });
   afterAll(async () => {
     await browser?.close();
-    await server?.close(0);
+    await server?.close({ graceSeconds: 0 });
   });
   const api = async <T>(path: string, init?: RequestInit) =>
     (await (await fetch(new URL(path, server.url), init)).json()) as T;

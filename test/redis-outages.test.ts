@@ -9,11 +9,10 @@ import { type ModelRegistry, openModelRegistry } from "../src/jobs/model-registr
 import { openProcessor } from "../src/jobs/pipeline-processor.js";
 import type { BatchJob, JobProcessor, ProcessorEvent } from "../src/jobs/processor.js";
 import { type JobQueue, QueueUnreachable } from "../src/jobs/queue.js";
-import { queueOver } from "../src/jobs/redis/open.js";
 import { redisQueue } from "../src/jobs/redis/queue.js";
 import { JobStore } from "../src/jobs/redis/store.js";
 import { JobWorker } from "../src/jobs/redis/worker.js";
-import { type Serving, serveModels } from "../src/server/server.js";
+import { type RunningServer, serve } from "../src/server/serve.js";
 import { followed, jobsIn, tinyRequest } from "./queue-conformance.js";
 import { freePort, type RedisServer, startRedis } from "./redis-server.js";
 import { tinyModel } from "./serving.js";
@@ -41,10 +40,10 @@ async function empty(): Promise<void> {
   await admin.del("foreign");
 }
 
-const serve = (url: string, onOpen?: () => void): Promise<Serving> =>
-  serveModels({ models: [], port: 0, openQueue: queueOver(url, onOpen), onError: () => {} });
+const serveOver = (url: string, onOpen?: () => void): Promise<RunningServer> =>
+  serve({ models: [], port: 0, redis: url, ...(onOpen && { onConnect: onOpen }), onError: () => {} });
 
-const ask = async (server: Serving, path: string, body?: object) => {
+const ask = async (server: RunningServer, path: string, body?: object) => {
   const answer = await fetch(server.url + path, {
     ...(body && {
       method: "POST",
@@ -57,7 +56,7 @@ const ask = async (server: Serving, path: string, body?: object) => {
 
 describe("a full Redis", () => {
   it("is told with 503 and when to come again, by every API and by /healthz", async () => {
-    const server = await serve(redis.url);
+    const server = await serveOver(redis.url);
     const processor = openProcessor(registry, { threads: 1 });
     const worker = new JobWorker(redis.url, processor, registry);
     await worker.start();
@@ -83,7 +82,7 @@ describe("a full Redis", () => {
     ).toBe(200);
     await worker.close();
     await processor.close();
-    await server.close(0);
+    await server.close({ graceSeconds: 0 });
   });
 
   /** A queue and a worker whose jobs' events are given one by one. */
@@ -229,7 +228,7 @@ describe("a server that starts before its Redis", () => {
   it("says so at every address, and takes jobs when it comes", async () => {
     const port = await freePort();
     let opened = 0;
-    const server = await serve(`redis://user:hunter2@127.0.0.1:${port}`, () => opened++);
+    const server = await serveOver(`redis://user:hunter2@127.0.0.1:${port}`, () => opened++);
     for (const [path, body] of [
       ["/api/models", undefined],
       ["/api/jobs", { prompt: "x" }],
@@ -251,7 +250,7 @@ describe("a server that starts before its Redis", () => {
     await vi.waitFor(async () => expect((await ask(server, "/api/models")).status).toBe(200), 20_000);
     expect(opened).toBe(1);
     expect((await ask(server, "/healthz")).status).toBe(200);
-    await server.close(0);
+    await server.close({ graceSeconds: 0 });
     await late.stop();
   });
 });
@@ -265,7 +264,7 @@ describe("a Redis that will not have this server", () => {
       [`redis://:hunter2@127.0.0.1:${locked.port}/99`, /has no such database/],
     ] as const) {
       const processor: JobProcessor = { models: [], process: () => expect.fail(), close: async () => {} };
-      for (const start of [() => serve(url), () => new JobWorker(url, processor, new Map()).start()]) {
+      for (const start of [() => serveOver(url), () => new JobWorker(url, processor, new Map()).start()]) {
         const refused: unknown = await start().then(
           () => expect.fail(url),
           (error: unknown) => error,

@@ -3,35 +3,38 @@
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { outageOf } from "../src/jobs/redis/connection.js";
-import { queueOver } from "../src/jobs/redis/open.js";
 import type { Job, JobList, ModelList } from "../src/jobs/schemas.js";
-import { type Serving, serveModels } from "../src/server/server.js";
+import { type RunningServer, serve } from "../src/server/serve.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 import { eventsOf, tinyLora, tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 let redis: RedisServer;
-let servers: Serving[];
+let servers: RunningServer[];
 let worker: WorkerProcess | undefined;
 beforeAll(async () => {
   redis = await startRedis();
-  servers = await Promise.all([0, 1].map(() => serve(redis.url)));
+  servers = await Promise.all([0, 1].map(() => serveOver(redis.url)));
 });
 afterAll(async () => {
-  await Promise.all(servers.map(({ close }) => close(0)));
+  await Promise.all(servers.map(({ close }) => close({ graceSeconds: 0 })));
   await worker?.kill("SIGKILL");
   await redis.stop();
 });
 
-const serve = (url: string): Promise<Serving> =>
-  serveModels({
+const serveOver = (url: string): Promise<RunningServer> =>
+  serve({
     models: [],
     port: 0,
-    openQueue: queueOver(url),
+    redis: url,
     onError: (error) => outageOf(error) ?? console.error(error),
   });
 
-const ask = async <T>(server: Serving, path: string, body?: object): Promise<{ status: number; body: T }> => {
+const ask = async <T>(
+  server: RunningServer,
+  path: string,
+  body?: object,
+): Promise<{ status: number; body: T }> => {
   const answer = await fetch(`${server.url}${path}`, {
     ...(body && {
       method: "POST",
@@ -67,7 +70,7 @@ describe("two servers over one Redis", () => {
       expect(body.models.map(({ id }) => id)).toEqual(["koala-1b-tiny"]);
     }, 20_000);
     const loras = [{ name: "bicycles", ...tinyLora, scale: 0.5 }];
-    const local = await serveModels({ models: [tinyModel], loras, port: 0 });
+    const local = await serve({ models: [tinyModel], loras, port: 0 });
     const [there, here] = [await ask(servers[1]!, "/api/models"), await ask(local, "/api/models")];
     expect(there).toEqual(here);
     for (const wrong of [{ scheduler: "eular" }, { lora: [{ name: "boats" }] }]) {
@@ -78,7 +81,7 @@ describe("two servers over one Redis", () => {
     const counted = await ask(servers[1]!, "/api/tokens", texts);
     expect(counted).toEqual(await ask(local, "/api/tokens", texts));
     expect(counted.body).toMatchObject({ texts: [{ tokens: 8, limit: 77 }, { limit: 77 }] });
-    await local.close(0);
+    await local.close({ graceSeconds: 0 });
   });
 
   it("both know a job that one of them took, stream it and give its image", async () => {
@@ -140,7 +143,8 @@ describe("two servers over one Redis", () => {
     const [one, two] = [servers[0]!, servers[1]!];
     type Progress = { progress: number; current_image: string | null; state: Record<string, unknown> };
     const long = { prompt: "a red bicycle", width: 72, height: 72, steps: 150 };
-    const progress = async (server: Serving) => (await ask<Progress>(server, "/sdapi/v1/progress")).body;
+    const progress = async (server: RunningServer) =>
+      (await ask<Progress>(server, "/sdapi/v1/progress")).body;
     for (const [seed, how, flag] of [
       ["12", "interrupt", "interrupted"],
       ["14", "skip", "skipped"],
@@ -180,11 +184,11 @@ describe("two servers over one Redis", () => {
 
   it("answer 503 while Redis is away, and tell it in /healthz", async () => {
     const other = await startRedis();
-    const server = await serve(other.url);
+    const server = await serveOver(other.url);
     await other.stop();
     expect((await ask(server, "/api/jobs")).status).toBe(503);
     expect((await ask(server, "/healthz")).status).toBe(503);
     expect((await fetch(`${server.url}/metrics`)).status).toBe(200);
-    await server.close(0);
+    await server.close({ graceSeconds: 0 });
   });
 });

@@ -7,7 +7,7 @@ import { writeFile } from "node:fs/promises";
 import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import sharp from "sharp";
 import { modelOrBundled } from "../src/pipeline/bundled-model.js";
-import { serveModels } from "../src/server/server.js";
+import { serve } from "../src/server/serve.js";
 
 const prompts = [
   "a sunflower, glossy icon, on a blue background",
@@ -23,7 +23,7 @@ const views: readonly (readonly [name: string, options: BrowserContextOptions])[
 ];
 
 const [model] = process.argv.slice(2);
-const server = await serveModels({ models: [modelOrBundled(model)], port: 0 });
+const server = await serve({ models: [modelOrBundled(model)], port: 0 });
 const browser = await chromium.launch({
   executablePath: "/usr/bin/chromium",
   args: ["--headless", "--no-sandbox", "--disable-gpu"],
@@ -32,7 +32,7 @@ try {
   for (const [name, options] of views) await take(name, options);
 } finally {
   await browser.close();
-  await server.close(0);
+  await server.close({ graceSeconds: 0 });
 }
 
 async function take(name: string, options: BrowserContextOptions): Promise<void> {

@@ -7,6 +7,7 @@ import { distillCommand } from "./distill.js";
 import { inFlags, onCommandLine } from "./flag-names.js";
 import { generateCommand } from "./generate.js";
 import { inspectCommand } from "./inspect.js";
+import { serveCommand } from "./serve.js";
 import { trainCommand } from "./train.js";
 import { trainingFlags } from "./training-options.js";
 
@@ -78,5 +79,6 @@ describe("a sentence", () => {
     const generation = ["numInferenceSteps", "guidanceScale", "negativePrompt", "numImagesPerPrompt"];
     for (const name of [...generation, "denoisingStart", "clipSkip"])
       expect(flagsOf(generateCommand())).toContain(inFlags(name));
+    for (const name of ["apiKey", "noAuth"]) expect(flagsOf(serveCommand())).toContain(inFlags(name));
   });
 });

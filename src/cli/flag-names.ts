@@ -6,6 +6,7 @@
 import type { Command } from "commander";
 import { InvalidRequest, ModelError } from "../errors.js";
 import type { GenerateRequest } from "../pipeline/request.js";
+import type { ServeOptions } from "../server/serve.js";
 import { runFlags, trainingFlags } from "./training-options.js";
 
 const generationFlags = {
@@ -17,11 +18,20 @@ const generationFlags = {
   clipSkip: "clipSkip",
 } satisfies Partial<Record<keyof GenerateRequest, string>>;
 
+const serverFlags = {
+  models: "model",
+  aliases: "alias",
+  loras: "lora",
+  apiKey: "apiKey",
+  noAuth: "noAuth",
+} satisfies Partial<Record<keyof ServeOptions, string>>;
+
 /** Flags by the library's option, both in camelCase. An option that is no row has a flag of its own name, or none. */
 const flags: Readonly<Record<string, string | undefined>> = {
   ...trainingFlags,
   ...runFlags,
   ...generationFlags,
+  ...serverFlags,
 };
 
 /** "lrSchedule" -> "--lr-schedule" */

@@ -1,14 +1,11 @@
-/** @file `koala serve`: the API and the page, with the models kept loaded. */
+/** @file `koala serve`: reads its options, starts a server, prints its address and notes. */
 
 import { once } from "node:events";
 import { Command, InvalidArgumentError, Option } from "commander";
-import { InvalidRequest } from "../errors.js";
 import { defaultLimits } from "../jobs/limits.js";
 import { addressOf, checkUrl } from "../jobs/redis/connection.js";
-import { queueOver } from "../jobs/redis/open.js";
-import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { refusalLog } from "../server/refusals.js";
-import { serveModels } from "../server/server.js";
+import { type RunningServer, type ServeOptions, serve } from "../server/serve.js";
 import { dim, yellow } from "./colors.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { downloadModel } from "./models.js";
@@ -26,6 +23,7 @@ type Options = {
   auth: boolean;
   allowHost: string[];
   allowOrigin: string[];
+  trustProxy?: boolean;
   threads?: number;
   redis?: string;
   maxQueue: number;
@@ -40,7 +38,7 @@ type Options = {
 /** Shared with the worker. As a variable it is not shown by a list of processes, password and all. */
 export const redisOption = (what: string) => new Option("--redis <url>", what).env("KOALA_REDIS");
 
-/** An option that may be given several times; `none` says what it means to leave it out. */
+/** An option that may be given several times; `none` describes its absence. */
 const severalOption = (flags: string, what: string, none: string) =>
   new Option(flags, what)
     .argParser((value: string, before: string[]) => [...before, value])
@@ -48,7 +46,7 @@ const severalOption = (flags: string, what: string, none: string) =>
 
 /** Shared with the worker. */
 export const modelsOption = () =>
-  severalOption("-m, --model <model>", "folder or Hub id; may be given again", "the model inside");
+  severalOption("-m, --model <model>", "folder or Hub id; may be given again", "the bundled model");
 
 /** Shared with the worker. */
 export const lorasOption = () =>
@@ -63,6 +61,7 @@ function aliasOption(value: string, before: Options["alias"]): Options["alias"] 
   if (before.some(([other]) => other === alias)) throw new InvalidArgumentError(`"${alias}" is given twice.`);
   return [...before, [alias, model]];
 }
+
 const megabyte = 2 ** 20;
 
 export function serveCommand(): Command {
@@ -83,6 +82,7 @@ export function serveCommand(): Command {
     .option("--no-auth", "let others on the network in without a key")
     .addOption(severalOption("--allow-host <name>", "another name of this server, as behind a proxy", "none"))
     .addOption(severalOption("--allow-origin <origin>", "let pages of this site use the API", "none"))
+    .option("--trust-proxy", "believe X-Forwarded-Proto and -Host, which the proxy must overwrite")
     .option("--threads <n>", "default: one per core", wholeOption)
     .option("--max-queue <n>", "jobs that may wait", wholeOption, queue)
     .option("--max-pixels <n>", "width x height of an image", wholeOption, pixels)
@@ -92,48 +92,48 @@ export function serveCommand(): Command {
     .option("--grace <seconds>", "time to finish at Ctrl-C", wholeOption, 30)
     .option("-q, --quiet", "no notes, not even of refused requests")
     .addHelpText("after", "\nExample:\n  koala serve --model ./koala-lightning-700m --port 7860\n")
-    .action(serve);
+    .action(runServer);
 }
 
-async function serve(options: Options): Promise<void> {
-  const say = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
-  const { host, port, allowHost, allowOrigin, threads, redis } = options;
-  if (port > 65535) throw new InvalidRequest("--port", port, `must be at most 65535, got ${port}.`);
+async function runServer(options: Options): Promise<void> {
+  const print = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
+  const { redis, grace } = options;
   if (redis !== undefined) checkUrl(redis);
-  const onError = redis === undefined ? printError : outageReporter(redis);
-  const onOpen = () => say(dim(`connected to ${addressOf(redis!)}`));
-  const key = options.apiKey ?? process.env.KOALA_API_KEY;
-  const server = await serveModels({
+  const server = await serve({
     models: await folders(options),
-    aliases: new Map(options.alias),
     loras: await namedLoras(options.lora),
-    ...{
-      host,
-      port,
-      allowHosts: allowHost,
-      allowOrigins: allowOrigin,
-      noAuth: !options.auth,
-      onError,
-      onRejected: refusalLog((line) => say(`${yellow("refused:")} ${line}`)),
-    },
-    ...(key !== undefined && { key }),
-    ...(threads !== undefined && { threads }),
-    ...(redis !== undefined && { openQueue: queueOver(redis, onOpen) }),
+    ...networkOptions(options),
+    ...(redis !== undefined && { redis, onConnect: () => print(dim(`connected to ${addressOf(redis)}`)) }),
     limits: limitsOf(options),
+    onError: redis === undefined ? printError : outageReporter(redis),
+    onRejected: refusalLog((line) => print(`${yellow("refused:")} ${line}`)),
   });
   const { signal, done } = stopOnInterrupt(() =>
-    say(`\nstopping: ${options.grace} s for what runs (Ctrl-C again to leave at once)`),
+    print(`\nstopping: ${grace} s for running jobs (Ctrl-C again to end at once)`),
   );
   process.stdout.write(`${server.url}/\n`);
-  const models = [...server.models.keys()].join(", ");
-  say(dim(redis === undefined ? `${models}; loaded when first asked for. Ctrl-C stops.` : overRedis(models)));
+  print(dim(readyNote(server, redis !== undefined)));
   if (!signal.aborted) await once(signal, "abort");
-  await server.close(options.grace);
+  await server.close({ graceSeconds: grace });
   done();
 }
 
-const overRedis = (models: string): string =>
-  `${models || "no worker has come yet"}; generated by workers. Ctrl-C stops.`;
+function networkOptions(options: Options): ServeOptions {
+  const { host, port, auth, allowHost, allowOrigin, trustProxy = false, threads } = options;
+  const apiKey = options.apiKey ?? process.env.KOALA_API_KEY;
+  return {
+    ...{ host, port, noAuth: !auth, allowHosts: allowHost, allowOrigins: allowOrigin, trustProxy },
+    aliases: Object.fromEntries(options.alias),
+    ...(apiKey !== undefined && { apiKey }),
+    ...(threads !== undefined && { threads }),
+  };
+}
+
+function readyNote({ models }: RunningServer, withRedis: boolean): string {
+  const ids = models.map(({ id }) => id).join(", ");
+  if (withRedis) return `${ids || "no worker has come yet"}; generated by workers. Ctrl-C stops.`;
+  return `${ids}; loaded at first use. Ctrl-C stops.`;
+}
 
 const limitsOf = (options: Options) => ({
   queue: options.maxQueue,
@@ -143,13 +143,6 @@ const limitsOf = (options: Options) => ({
   bodyBytes: options.maxBody * megabyte,
 });
 
-/** The folders of the models that are named, or else what workers announce, or the one that ships with this package. */
-export async function folders({
-  model,
-  redis,
-  quiet = false,
-}: Pick<Options, "model" | "redis" | "quiet">): Promise<string[]> {
-  if (model.length > 0) return Promise.all(model.map((name) => downloadModel(name, { quiet })));
-  if (redis !== undefined) return [];
-  return [modelOrBundled(undefined)];
-}
+/** The folders of the named models, downloaded if need be. Shared with the worker. */
+export const folders = ({ model, quiet = false }: Pick<Options, "model" | "quiet">): Promise<string[]> =>
+  Promise.all(model.map((name) => downloadModel(name, { quiet })));

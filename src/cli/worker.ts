@@ -5,9 +5,10 @@ import { openModelRegistry } from "../jobs/model-registry.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import { checkUrl } from "../jobs/redis/connection.js";
 import { JobWorker } from "../jobs/redis/worker.js";
+import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { wholeOption } from "./numbers.js";
-import { outageReporter } from "./outages.js";
+import { outageReporter, whenFilesOpen } from "./outages.js";
 import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
 import { stopOnInterrupt } from "./terminal.js";
 
@@ -34,7 +35,7 @@ export function workerCommand(): Command {
       wholeOption,
       30,
     )
-    .option("-q, --quiet", "say nothing but errors")
+    .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", help)
     .action(work);
 }
@@ -49,18 +50,21 @@ Example:
 
 async function work({ redis, model, lora, threads, grace, quiet = false }: Options): Promise<void> {
   checkUrl(redis);
-  const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
-  const models = await openModelRegistry(await folders({ model, quiet }), await namedLoras(lora));
+  const print = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
+  const names = model.length > 0 ? model : [modelOrBundled(undefined)];
+  const models = await whenFilesOpen(async () =>
+    openModelRegistry(await folders({ model: names, quiet }), await namedLoras(lora)),
+  );
   const { signal, done } = stopOnInterrupt(() =>
-    say(`stopping: ${grace} s for the running job, then another worker gets it (again to leave at once)`),
+    print(`stopping: ${grace} s for the running job, then another worker gets it (again to end at once)`),
   );
   const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   const processor = processorThread(models, threads === undefined ? {} : { threads });
   const worker = new JobWorker(redis, processor, models, {
-    onJob: (id, outcome) => say(`${id} ${outcome}`),
+    onJob: (id, outcome) => print(`${id} ${outcome}`),
     onError: outageReporter(redis),
   });
-  const started = worker.start().then(() => say(`generating ${[...models.keys()].join(", ")}`));
+  const started = worker.start().then(() => print(`generating ${[...models.keys()].join(", ")}`));
   await Promise.race([started.then(() => stopped), stopped]);
   await Promise.race([worker.close({ graceSeconds: grace }), late(grace + 5)]);
   await processor.close();

@@ -40,10 +40,14 @@ async function listening(server: ServerType, host: string, port: number): Promis
   await once(server, "listening").catch((error: NodeJS.ErrnoException) => {
     if (error.code === "EADDRINUSE" || error.code === "EACCES") {
       const why = error.code === "EACCES" ? "this user may not open" : "another program uses";
-      throw new InvalidRequest("--port", port, `must be free, got ${port}, which ${why}. Try --port 0.`);
+      throw new InvalidRequest(
+        "port",
+        port,
+        `must be free, got ${port}, which ${why}. Port 0 is any free one.`,
+      );
     }
     if (error.code === "EADDRNOTAVAIL" || error.code === "ENOTFOUND") {
-      throw new InvalidRequest("--host", host, `must be an address of this machine, got "${host}".`);
+      throw new InvalidRequest("host", host, `must be an address of this machine, got "${host}".`);
     }
     throw error;
   });

@@ -16,7 +16,7 @@ const protection = secureHeaders({
     formAction: ["'none'"],
     frameAncestors: ["'none'"],
   },
-  permissionsPolicy: { camera: false, microphone: false, geolocation: false },
+  permissionsPolicy: { camera: [], microphone: [], geolocation: [] },
   xFrameOptions: "DENY",
   // Whether a name is reached by https only is decided where TLS ends, not here.
   strictTransportSecurity: false,

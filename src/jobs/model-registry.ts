@@ -52,7 +52,7 @@ export async function openModelRegistry(
     const { id } = model.info;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
-      throw new InvalidRequest("--model", folder, rule);
+      throw new InvalidRequest("models", folder, rule);
     }
     models.set(id, model);
   }
@@ -66,7 +66,7 @@ async function refuseUnused(lora: NamedLora, folder: string | undefined): Promis
   if (folder !== undefined)
     await loraChanges([lora], adaptableNetworks(await loadComponents(folder, { engine: idle })), () => {});
   const rule = `must fit a model that is given here, got "${lora.name}" without one. Give it to koala worker.`;
-  throw new InvalidRequest("--lora", lora.name, rule);
+  throw new InvalidRequest("loras", lora.name, rule);
 }
 
 /** Other names of served models, for clients that ask for fixed ones. */
@@ -108,12 +108,12 @@ export function checkAliases(aliases: Aliases, models: ModelRegistry, given: boo
   for (const [alias, id] of aliases) {
     if (models.has(alias)) {
       const rule = `must be a name that no model has, got "${alias}". Leave it out, or name the folder otherwise.`;
-      throw new InvalidRequest("--alias", alias, rule);
+      throw new InvalidRequest("aliases", alias, rule);
     }
     if (!given || models.has(id)) continue;
     const known = listed([...models.keys()], 20);
     throw new InvalidRequest(
-      "--alias",
+      "aliases",
       id,
       `must be NAME=MODEL with a model of ${known}, got "${alias}=${id}".`,
     );

@@ -3,9 +3,8 @@
  * which. Must not know HTTP.
  */
 
-import type { ModelRegistry } from "./model-registry.js";
 import type { FinishedImage, JobRequest, MediaType } from "./processor.js";
-import type { JobFailure, JobState, Limits } from "./schemas.js";
+import type { JobFailure, JobState } from "./schemas.js";
 
 /** A job without the bytes of its images. Plain data. */
 export type JobStatus = {
@@ -123,16 +122,3 @@ export const jobWarnings = ({ warnings, images }: Pick<JobStatus, "warnings" | "
 
 export const isOver = (state: JobState): boolean =>
   state === "done" || state === "failed" || state === "cancelled";
-
-/** `own` is what the folders describe; where others generate, their models come and go. */
-export type OpenQueue = (
-  own: ModelRegistry,
-  options: QueueOptions,
-) => Promise<{ queue: JobQueue; models: ModelRegistry }>;
-export type QueueOptions = {
-  limits: Limits;
-  threads?: number;
-  /** Metrics count what is told here. */
-  onEnd: (job: JobStatus) => void;
-  onError: (error: unknown) => void;
-};

@@ -127,10 +127,10 @@ describe("a model's names", () => {
     const check = (alias: string, id: string, given = true) =>
       checkAliases(new Map([[alias, id]]), registry, given);
     expect(() => check("koala-1b-tiny", "koala-1b-tiny")).toThrow(
-      /^--alias: must be a name that no model has/,
+      /^aliases: must be a name that no model has/,
     );
     expect(() => check("fast", "other")).toThrow(
-      '--alias: must be NAME=MODEL with a model of "koala-1b-tiny"',
+      'aliases: must be NAME=MODEL with a model of "koala-1b-tiny"',
     );
     check("fast", "other", false);
     check("fast", "koala-1b-tiny");
@@ -143,5 +143,5 @@ it("a LoRA must fit one of the models", async () => {
   const both = await openModelRegistry([sd2, tinyModel], [lora]);
   expect([...both.values()].map(({ info }) => info.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);
   await expect(openModelRegistry([sd2], [lora])).rejects.toThrow(ModelError);
-  await expect(openModelRegistry([], [lora])).rejects.toThrow(/^--lora: must fit a model that is given here/);
+  await expect(openModelRegistry([], [lora])).rejects.toThrow(/^loras: must fit a model that is given here/);
 });

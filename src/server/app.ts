@@ -12,7 +12,7 @@ import { Bodies } from "./body.js";
 import { ClientTracker } from "./client-tracker.js";
 import { describeOthers } from "./described-routes.js";
 import { eventRoutes } from "./event-routes.js";
-import { type GuardOptions, keyRequired, ownVisitors } from "./guard.js";
+import { allowedOrigins, type GuardOptions, rejectForeign, requireKey } from "./guard.js";
 import { jobRoutes } from "./job-routes.js";
 import { openaiProblem } from "./openai/problem.js";
 import { openaiRoutes } from "./openai/routes.js";
@@ -21,11 +21,11 @@ import { refusalLine } from "./refusals.js";
 import type { Service } from "./service.js";
 import { tokenRoutes } from "./token-routes.js";
 
-export type AppOptions = Omit<Service, "clients" | "aliases" | "bodies" | "onError"> &
+export type AppOptions = Omit<Service, "clients" | "aliases" | "bodies" | "trustProxy" | "onError"> &
   Partial<Pick<Service, "aliases" | "onError">> & {
     guard: GuardOptions;
     page?: PageFiles;
-    /** Told in a line of every request that is refused. */
+    /** Called with a line for the log about every request that is refused. */
     onRejected?: (line: string) => void;
   };
 
@@ -39,6 +39,7 @@ export function createApp({
   const bodies = new Bodies(rest.limits, (path) => imagePaths.has(path));
   const service: Service = {
     aliases: new Map(),
+    trustProxy: guard.trustProxy ?? false,
     ...rest,
     onError,
     bodies,
@@ -46,8 +47,9 @@ export function createApp({
   };
   const { metrics, queue } = service;
   const app = new OpenAPIHono();
-  app.use(securityHeaders, metrics.middleware, ownVisitors(guard));
-  if (guard.key !== undefined) app.use(keyRequired(guard.key, (c) => isPublic(c, page)));
+  app.use(securityHeaders, metrics.middleware, rejectForeign(guard));
+  if (guard.allowOrigins?.length) app.use(allowedOrigins(guard.allowOrigins));
+  if (guard.key !== undefined) app.use(requireKey(guard.key, (c) => isPublic(c, page)));
   for (const path of ["/api/*", "/v1/*", "/sdapi/*"]) app.use(path, whenOpened(queue));
   app.use(bodies.middleware);
   app.route("/", jobRoutes(service));

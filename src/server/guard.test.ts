@@ -1,9 +1,11 @@
-/** @file Who is let in: hosts, origins, keys, and what every answer carries. */
+/** @file Hosts, origins and keys that are let in, CORS, and the headers of every answer. */
 
+import { once } from "node:events";
+import { type IncomingMessage, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { type Stage, stage } from "../../test/serving.js";
 import type { PageFiles } from "../http/page-files.js";
-import { checkBinding } from "./server.js";
+import { checkBinding } from "./serve.js";
 
 const file = (text: string, type: string) => ({
   bytes: new TextEncoder().encode(text),
@@ -23,6 +25,20 @@ beforeAll(async () => {
   locked = await stage({ page, guard: { key: "secret" } });
 });
 afterAll(() => Promise.all([open.close(), locked.close()]));
+
+/** An answer as it comes over a socket; `fetch` sets some of these headers itself. */
+async function raw(server: Stage, method: string, path: string, headers: Record<string, string> = {}) {
+  const listening = await server.listen();
+  try {
+    const asked = request(new URL(path, listening.url), { method, headers }).end();
+    const [answer] = (await once(asked, "response")) as [IncomingMessage];
+    answer.resume();
+    await once(answer, "end");
+    return { status: answer.statusCode, headers: answer.headers };
+  } finally {
+    await listening.close();
+  }
+}
 
 const statusOf = async (response: Promise<Response>) => (await response).status;
 
@@ -49,21 +65,57 @@ describe("a foreign name or page", () => {
     expect(await statusOf(open.get("/", { "sec-fetch-site": "same-origin" }))).toBe(200);
   });
 
-  it("is let in where it was allowed by name, with CORS; nobody else gets any CORS header", async () => {
-    const origin = "https://friend.example";
-    const answer = await open.get("/api/models", { origin });
-    expect(answer.headers.get("access-control-allow-origin")).toBe(origin);
-    const preflight = await open.app.request("http://localhost/api/jobs", {
-      method: "OPTIONS",
-      headers: { origin },
+  it("is let in where it was allowed by name", async () => {
+    expect(await statusOf(open.get("/api/models", { origin: "https://friend.example" }))).toBe(200);
+  });
+});
+
+describe("CORS", () => {
+  const friend = { origin: "https://friend.example" };
+  it("lets pages of allowed origins ask before they send, and read answers, refusals too", async () => {
+    const preflight = await raw(open, "OPTIONS", "/api/jobs", {
+      ...friend,
+      "access-control-request-method": "POST",
+      "access-control-request-headers": "content-type",
     });
-    expect([preflight.status, preflight.headers.get("access-control-allow-headers")]).toEqual([
-      204,
-      "authorization, content-type, last-event-id",
-    ]);
-    expect((await open.get("/api/models")).headers.get("access-control-allow-origin")).toBeNull();
-    const other = { method: "OPTIONS", headers: { origin: "https://evil.example" } };
-    expect((await open.app.request("http://localhost/api/jobs", other)).status).toBe(403);
+    expect(preflight).toMatchObject({
+      status: 204,
+      headers: {
+        "access-control-allow-origin": "https://friend.example",
+        "access-control-allow-methods": "GET,HEAD,POST,DELETE",
+        "access-control-allow-headers": "authorization,content-type,last-event-id",
+        "access-control-max-age": "600",
+        vary: expect.stringMatching(/\borigin\b/i),
+      },
+    });
+    for (const [path, status] of [
+      ["/api/models", 200],
+      ["/api/jobs/none", 404],
+      ["/nowhere", 404],
+    ] as const)
+      expect(await raw(open, "GET", path, friend)).toMatchObject({
+        status,
+        headers: {
+          "access-control-allow-origin": "https://friend.example",
+          "access-control-expose-headers": "location,retry-after",
+          vary: expect.stringMatching(/\borigin\b/i),
+        },
+      });
+  });
+
+  it("names no origin to other pages, and is off where none is allowed", async () => {
+    const other = { origin: "https://evil.example" };
+    for (const [server, headers] of [
+      [open, {}],
+      [open, other],
+      [locked, friend],
+    ] as const)
+      for (const method of ["OPTIONS", "GET"]) {
+        const answer = await raw(server, method, "/api/models", headers);
+        expect(answer.headers["access-control-allow-origin"]).toBeUndefined();
+      }
+    expect((await raw(open, "OPTIONS", "/api/jobs", other)).status).toBe(403);
+    expect((await raw(locked, "OPTIONS", "/api/jobs", friend)).status).toBe(403);
   });
 });
 
@@ -98,27 +150,39 @@ describe("a key", () => {
   });
 
   it("is required to listen where others can reach, unless that is said to be meant", () => {
-    expect(() => checkBinding("0.0.0.0", undefined)).toThrow(/--api-key/);
-    expect(() => checkBinding("192.168.1.5", undefined)).toThrow(/--no-auth/);
-    expect(() => checkBinding("127.0.0.1.evil.example", undefined)).toThrow();
-    expect(() => checkBinding("0.0.0.0", "")).toThrow(/empty/);
-    expect(() => checkBinding("0.0.0.0", "key")).not.toThrow();
+    for (const host of ["0.0.0.0", "192.168.1.5", "127.0.0.1.evil.example"])
+      expect(() => checkBinding(host, 0, undefined)).toThrow(/^host: .* Set apiKey, or noAuth\.$/);
+    expect(() => checkBinding("0.0.0.0", 0, "")).toThrow(/^apiKey: must not be empty/);
+    expect(() => checkBinding("0.0.0.0", 0, "key")).not.toThrow();
     for (const host of ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
-      expect(() => checkBinding(host, undefined)).not.toThrow();
+      expect(() => checkBinding(host, 0, undefined)).not.toThrow();
+    for (const port of [-1, 1.5, 65536])
+      expect(() => checkBinding("::1", port, undefined)).toThrow(/^port: must be a whole number/);
   });
 });
 
 describe("every answer", () => {
-  it("carries the policy and is not cached, refusals too", async () => {
-    for (const answer of [await open.get("/"), await open.get("/none"), await locked.get("/v1/models")]) {
-      expect(answer.headers.get("content-security-policy")).toBe(
-        "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; " +
+  it("has the security headers and is not cached, refusals too", async () => {
+    for (const [server, path] of [
+      [open, "/"],
+      [open, "/healthz"],
+      [open, "/nowhere"],
+      [locked, "/v1/models"],
+    ] as const)
+      expect((await raw(server, "GET", path)).headers, path).toMatchObject({
+        "content-security-policy":
+          "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; " +
           "object-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-      );
-      expect(answer.headers.get("x-content-type-options")).toBe("nosniff");
-      expect(answer.headers.get("cross-origin-resource-policy")).toBe("same-origin");
-    }
-    expect((await open.get("/healthz")).headers.get("cache-control")).toBe("no-store");
+        "cross-origin-opener-policy": "same-origin",
+        "cross-origin-resource-policy": "same-origin",
+        "permissions-policy": "camera=(), microphone=(), geolocation=()",
+        "referrer-policy": "no-referrer",
+        "x-content-type-options": "nosniff",
+        "x-frame-options": "DENY",
+      });
+    const { headers } = await raw(open, "GET", "/healthz");
+    expect(headers["cache-control"]).toBe("no-store");
+    expect(headers["strict-transport-security"]).toBeUndefined();
   });
 
   it("of the page comes from its table, and from nowhere else", async () => {

@@ -1,4 +1,4 @@
-/** @file What the routes of every API are given. */
+/** @file What the routes of all APIs use: models, limits, the queue, the clients. */
 
 import type { Aliases, ModelRegistry } from "../jobs/model-registry.js";
 import type { JobQueue } from "../jobs/queue.js";
@@ -19,11 +19,13 @@ export type Service = {
   /** Reads the images of requests. */
   read: ImageTasks;
   metrics: Metrics;
-  /** Told of what is a bug. */
+  /** Whether a proxy's X-Forwarded headers say where clients reach this server. */
+  trustProxy: boolean;
+  /** Called with bugs, for the log. */
   onError: (error: unknown) => void;
 };
 
-/** A finished image's file; Refused where there is none, or it was forgotten already. */
+/** A finished image's file; HttpError where there is none, or it was forgotten already. */
 export async function imageFile(queue: JobQueue, id: string, index: number | undefined) {
   const file = index === undefined ? undefined : await queue.image(id, index);
   if (!file) throw notFound("image", `${id}/${index ?? "?"}`);

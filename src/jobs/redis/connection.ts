@@ -20,7 +20,7 @@ export function connect(url: string, patience: Patience, onError: (error: Error)
 export function checkUrl(url: string): void {
   const refuse = (got: string, remedy: string) => {
     const rule = `must be an address such as redis://127.0.0.1:6379, got ${got}. ${remedy}`;
-    throw new InvalidRequest("--redis", undefined, rule);
+    throw new InvalidRequest("redis", undefined, rule);
   };
   const encode = "Write letters of a password such as @ : / ? # % as %40 %3A %2F %3F %23 %25.";
   if (!/^rediss?:\/\//i.test(url)) refuse("another beginning", "It begins with redis:// or rediss://.");
@@ -60,6 +60,11 @@ const outages: readonly (Outage & { pattern: RegExp })[] = [
   { pattern: /\bOOM command not allowed/, kind: "full", got: "a Redis that is full (maxmemory)" },
   { pattern: /\bMISCONF\b/, kind: "later", got: "a Redis that cannot write to its disk (MISCONF)" },
   { pattern: /\bREADONLY\b/, kind: "later", got: "a replica, which takes no writes (READONLY)" },
+  {
+    pattern: /\b(EMFILE|ENFILE)\b/,
+    kind: "later",
+    got: "no connection, as too many files are open (EMFILE)",
+  },
   { pattern: /\bLOADING\b/, kind: "later", got: "a Redis that still reads its data (LOADING)" },
   { pattern: /\bBUSY\b/, kind: "later", got: "a Redis that is held up by a script (BUSY)" },
   { pattern: /max number of clients/, kind: "later", got: "a Redis that has as many clients as it takes" },
@@ -90,7 +95,7 @@ export function outageOf(error: unknown): Outage | undefined {
 
 /** For whoever starts with the address of a Redis that will not have it. */
 export function refusal(place: string, { got }: Outage): InvalidRequest {
-  return new InvalidRequest("--redis", place, `must take jobs at ${place}, got ${got}. Correct the address.`);
+  return new InvalidRequest("redis", place, `must take jobs at ${place}, got ${got}. Correct the address.`);
 }
 
 /** The first command: whether Redis will have this client, and has its database, which ioredis would take for 0. */

@@ -6,6 +6,7 @@ import { findModel } from "../../jobs/model-registry.js";
 import { type JobStatus, jobWarnings } from "../../jobs/queue.js";
 import { resolvePartialRequest } from "../../jobs/resolve-request.js";
 import { jsonOf } from "../described-routes.js";
+import { publicOrigin } from "../forwarded.js";
 import { notFound } from "../problem.js";
 import { imageFile, type Service } from "../service.js";
 import { validated } from "../validated.js";
@@ -91,7 +92,7 @@ async function answer(
   // The answer's type covers JSON alone.
   if (stream) return streamJob(c, { queue, clients: clients, onError, job, partials, kind }) as never;
   const done = await clients.outcome(job, c.req.raw.signal);
-  return c.json(await imagesOf(done, service, url ? new URL(c.req.url).origin : undefined), 200);
+  return c.json(await imagesOf(done, service, url ? publicOrigin(c, service.trustProxy) : undefined), 200);
 }
 
 /** `origin`: give addresses there instead of the images themselves. */

@@ -1,4 +1,4 @@
-/** @file The whole server on a socket, generating in its thread: who hangs up, how it stops, what it must not hold up. */
+/** @file The whole server on a socket, generating in its thread: clients that hang up, its start and its end. */
 
 import { cp, mkdtemp, rm, truncate } from "node:fs/promises";
 import { createServer } from "node:net";
@@ -7,14 +7,14 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { InvalidRequest, ModelError } from "../../src/errors.js";
 import type { Job } from "../../src/jobs/schemas.js";
-import { type Serving, serveModels } from "../../src/server/server.js";
+import { type RunningServer, serve } from "../../src/server.js";
 import { quick, tinyModel } from "../serving.js";
 
-let server: Serving;
+let server: RunningServer;
 beforeAll(async () => {
-  server = await serveModels({ models: [tinyModel], port: 0, threads: 1 });
+  server = await serve({ models: [tinyModel], port: 0, threads: 1 });
 });
-afterAll(() => server.close(0));
+afterAll(() => server.close({ graceSeconds: 0 }));
 
 const long = { ...quick, width: 72, height: 72, steps: 150 };
 const send = (path: string, body: object, signal?: AbortSignal) =>
@@ -99,7 +99,7 @@ describe("a server", () => {
   });
 
   it("lets what runs finish when it is stopped, and tells those who wait", async () => {
-    const other = await serveModels({ models: [tinyModel], port: 0, threads: 1 });
+    const other = await serve({ models: [tinyModel], port: 0, threads: 1 });
     const post = (path: string, body: object) =>
       fetch(other.url + path, {
         method: "POST",
@@ -112,11 +112,22 @@ describe("a server", () => {
     const second = post("/v1/images/generations", { prompt: "x", size: "72x64", steps: 30 });
     for (let waits = 0; waits === 0; )
       waits = ((await (await fetch(`${other.url}/healthz`)).json()) as { queued: number }).queued;
-    const closed = other.close(60);
+    const closed = other.close({ graceSeconds: 60 });
     expect((await first).status).toBe(200);
     expect((await second).status).toBe(503);
     await closed;
     await expect(fetch(other.url)).rejects.toThrow();
+  });
+
+  it("serves the bundled model where none is named, and ends with its block", async () => {
+    let url = "";
+    {
+      await using bundled = await serve({ port: 0, aliases: { "gpt-image-1": "nano" } });
+      ({ url } = bundled);
+      expect(bundled.models.map(({ id }) => id)).toEqual(["nano"]);
+      expect((await fetch(`${url}/v1/models/gpt-image-1`)).status).toBe(200);
+    }
+    await expect(fetch(url)).rejects.toThrow();
   });
 
   it("tells clients nothing of where a model lies that broke after the start, and the log all of it", async () => {
@@ -124,7 +135,7 @@ describe("a server", () => {
     await cp(tinyModel, folder, { recursive: true, dereference: true });
     const errors: unknown[] = [];
     const onError = (error: unknown) => errors.push(error);
-    const other = await serveModels({ models: [folder], port: 0, threads: 1, onError });
+    const other = await serve({ models: [folder], port: 0, threads: 1, onError });
     const weights = path.join(folder, "unet", "diffusion_pytorch_model.safetensors");
     await truncate(weights, 5000);
     const ask = () =>
@@ -141,7 +152,7 @@ describe("a server", () => {
     expect(errors.map(String).join()).toContain(folder);
     await cp(path.join(tinyModel, "unet", path.basename(weights)), weights);
     expect((await ask()).status).toBe(200);
-    await other.close(0);
+    await other.close({ graceSeconds: 0 });
     await rm(path.dirname(folder), { recursive: true });
   });
 
@@ -149,12 +160,11 @@ describe("a server", () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => taken.once("listening", resolve));
     const { port } = taken.address() as { port: number };
-    await expect(serveModels({ models: [tinyModel], port })).rejects.toThrow(/--port: must be free/);
+    await expect(serve({ models: [tinyModel], port })).rejects.toThrow(/^port: must be free/);
     taken.close();
-    await expect(serveModels({ models: ["/nowhere"], port: 0 })).rejects.toBeInstanceOf(ModelError);
-    await expect(serveModels({ models: [tinyModel, tinyModel], port: 0 })).rejects.toBeInstanceOf(
-      InvalidRequest,
-    );
-    await expect(serveModels({ models: [tinyModel], port: 0, host: "0.0.0.0" })).rejects.toThrow(/--api-key/);
+    await expect(serve({ models: ["/nowhere"], port: 0 })).rejects.toThrow(/^model: must be a folder/);
+    await expect(serve({ models: [tmpdir()], port: 0 })).rejects.toBeInstanceOf(ModelError);
+    await expect(serve({ models: [tinyModel, tinyModel], port: 0 })).rejects.toBeInstanceOf(InvalidRequest);
+    await expect(serve({ models: [tinyModel], port: 0, host: "0.0.0.0" })).rejects.toThrow(/Set apiKey/);
   });
 });

@@ -1,0 +1,9 @@
+/**
+ * @file The server as a library, `koala-diffusion/server`: what `koala serve` starts, from a program.
+ *
+ *     await using server = await serve({ models: ["./koala-lightning-700m"], port: 0 });
+ *     console.log(server.url);
+ */
+
+export type { Limits, Model as ModelInfo } from "./jobs/schemas.js";
+export { type RunningServer, type ServedLora, type ServeOptions, serve } from "./server/serve.js";

@@ -1,0 +1,168 @@
+/** @file A server from its start to its end: models described, a queue, the app, a socket. */
+
+import { isIP } from "node:net";
+import { InvalidRequest } from "../errors.js";
+import { type Listening, listen } from "../http/listen.js";
+import { readPageFiles } from "../http/page-files.js";
+import { resolveModel } from "../hub/resolve.js";
+import { defaultLimits } from "../jobs/limits.js";
+import { memoryQueue } from "../jobs/memory-queue.js";
+import {
+  type Aliases,
+  checkAliases,
+  type ModelRegistry,
+  type NamedLora,
+  openModelRegistry,
+} from "../jobs/model-registry.js";
+import { processorThread } from "../jobs/processor-thread.js";
+import type { JobQueue, JobStatus } from "../jobs/queue.js";
+import { redisQueueAndModels } from "../jobs/redis/queue.js";
+import type { Limits, Model } from "../jobs/schemas.js";
+import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { createApp } from "./app.js";
+import { imageThreads } from "./image-threads.js";
+import { makeMetrics } from "./metrics.js";
+
+/** A LoRA that requests may name; `scale`, 1 if left out, is what it is added with where they give none. */
+export type ServedLora = { name: string; file: string; scale?: number };
+
+export type ServeOptions = {
+  /**
+   * Model folders, or names on the Hub, which are downloaded if need be; the first is the default of requests. If left
+   * out: the bundled model, or with `redis` those that workers announce.
+   */
+  models?: readonly string[];
+  /** Further names of models: `{ "gpt-image-1": "nano" }`. The first model also has the names of OpenAI's. */
+  aliases?: Readonly<Record<string, string>>;
+  /** LoRAs that requests may name; each must fit one of the models. */
+  loras?: readonly ServedLora[];
+  /** Address of a Redis whose workers (`koala worker`) generate, instead of this process: "redis://127.0.0.1:6379". */
+  redis?: string;
+  /** Address to listen on, by default 127.0.0.1. One that others can reach needs `apiKey` or `noAuth`. */
+  host?: string;
+  /** Port to listen on, by default 7860; 0 is any free one. */
+  port?: number;
+  /** Key that clients must send, as `Authorization: Bearer KEY`. */
+  apiKey?: string;
+  /** Lets in clients without a key, also from other machines. */
+  noAuth?: boolean;
+  /** Further host names under which clients reach this server, as behind a proxy. */
+  allowHosts?: readonly string[];
+  /** Origins whose pages may use the API (CORS): "https://app.example". */
+  allowOrigins?: readonly string[];
+  /**
+   * Believes X-Forwarded-Proto and X-Forwarded-Host, so that addresses in answers are those of a proxy that ends TLS.
+   * Only behind one that overwrites both, since any client can send them.
+   */
+  trustProxy?: boolean;
+  /** Threads of one operation, by default one per core. */
+  threads?: number;
+  /** What one request may take; the defaults suit one person's machine. */
+  limits?: Partial<Limits>;
+  /** Called with every error that is not a request's, for a log. */
+  onError?: (error: unknown) => void;
+  /** Called with a line for a log about every request that is refused. Has no keys, prompts or images. */
+  onRejected?: (line: string) => void;
+  /** Called when `redis` was reached for the first time. */
+  onConnect?: () => void;
+};
+
+/** A server that listens. */
+export interface RunningServer extends AsyncDisposable {
+  /** "http://127.0.0.1:7860" */
+  readonly url: string;
+  /** The models that requests can name now; the first is their default. */
+  readonly models: readonly Model[];
+  /**
+   * Takes no more jobs, waits up to `graceSeconds` (by default 30) for those that run, and ends. Without `redis` waiting
+   * jobs are cancelled; with it, workers generate them.
+   */
+  close(options?: { graceSeconds?: number }): Promise<void>;
+}
+
+/**
+ * Serves models over HTTP: the page, the jobs API, and those of OpenAI and AUTOMATIC1111. Loads a model when it is first
+ * asked for. Throws an InvalidRequest for options that cannot be had or would open the machine to others, a ModelError
+ * for a broken model.
+ */
+export async function serve(options: ServeOptions = {}): Promise<RunningServer> {
+  const { host = "127.0.0.1", port = 7860, apiKey, noAuth = false, redis } = options;
+  checkBinding(host, port, noAuth ? "none" : apiKey);
+  const limits = { ...defaultLimits, ...options.limits };
+  const { onError = () => {}, onRejected = () => {} } = options;
+  const aliases = new Map(Object.entries(options.aliases ?? {}));
+  const own = await openModels(options);
+  checkAliases(aliases, own, redis === undefined);
+  const metrics = makeMetrics();
+  const { queue, models } = await openQueue(own, limits, options, metrics.jobEnded);
+  metrics.watch(queue);
+  const { allowHosts = [], allowOrigins = [], trustProxy = false } = options;
+  const key = noAuth ? undefined : apiKey;
+  const guard = { host, allowHosts, allowOrigins, trustProxy, ...(key !== undefined && { key }) };
+  const read = imageThreads();
+  const page = await readPageFiles("index.html");
+  const service = { models, aliases: aliases as Aliases, limits, queue, read, metrics };
+  const app = createApp({ ...service, guard, page, onError, onRejected });
+  let listening: Listening;
+  try {
+    listening = await listen(app, host, port);
+  } catch (error) {
+    await queue.close({ graceSeconds: 0 });
+    throw error;
+  }
+  const close = async (graceSeconds = 30) => {
+    // Still listening: clients that wait get their images, others are refused as it stops.
+    await queue.close({ graceSeconds });
+    await listening.close();
+    await read.close();
+  };
+  let closing: Promise<void> | undefined;
+  const closeOnce = (graceSeconds?: number) => (closing ??= close(graceSeconds));
+  return {
+    url: listening.url,
+    get models() {
+      return [...models.values()].map(({ info }) => info);
+    },
+    close: ({ graceSeconds } = {}) => closeOnce(graceSeconds),
+    [Symbol.asyncDispose]: () => closeOnce(),
+  };
+}
+
+async function openModels({ models = [], loras = [], redis }: ServeOptions): Promise<ModelRegistry> {
+  const names = models.length > 0 || redis !== undefined ? models : [modelOrBundled(undefined, "models")];
+  const folders = await Promise.all(names.map((name) => resolveModel(name)));
+  return openModelRegistry(
+    folders,
+    loras.map(({ scale = 1, ...lora }): NamedLora => ({ ...lora, scale })),
+  );
+}
+
+/** Where jobs wait: in this process, with a processor of its own, or on Redis. */
+async function openQueue(
+  own: ModelRegistry,
+  { queue: most }: Limits,
+  { redis, threads, onError = () => {}, onConnect = () => {} }: ServeOptions,
+  onEnd: (job: JobStatus) => void,
+): Promise<{ queue: JobQueue; models: ModelRegistry }> {
+  if (redis !== undefined)
+    return redisQueueAndModels(redis, own, { most, onOpen: onConnect, onEnd, onError });
+  const processor = processorThread(own, threads === undefined ? {} : { threads });
+  const queue = memoryQueue(processor, { most, onEnd, onError, onClose: processor.close });
+  return { queue, models: own };
+}
+
+/** Throws an InvalidRequest for a server that others could reach without a key. */
+export function checkBinding(host: string, port: number, apiKey: string | undefined): void {
+  if (!Number.isInteger(port) || port < 0 || port > 65535)
+    throw new InvalidRequest("port", port, `must be a whole number from 0 to 65535, got ${port}.`);
+  if (apiKey === "")
+    throw new InvalidRequest("apiKey", apiKey, "must not be empty. Give a long random text.");
+  if (isLoopback(host) || apiKey !== undefined) return;
+  const rule = `must be 127.0.0.1 or another address of this machine alone, got ${host}, which others can reach.`;
+  throw new InvalidRequest("host", host, `${rule} Set apiKey, or noAuth.`);
+}
+
+function isLoopback(host: string): boolean {
+  if (host === "localhost" || host === "::1") return true;
+  return isIP(host) === 4 && host.startsWith("127.");
+}
