@@ -1,20 +1,40 @@
-/** @file Tells whoever runs a server or a worker of a Redis that does nothing for now. */
+/** @file What `koala serve` and `koala worker` print and do while Redis or the system refuses them for a time. */
 
+import { tooManyOpen } from "../files/file-errors.js";
 import { addressOf, outageOf } from "../jobs/redis/connection.js";
 import { yellow } from "./colors.js";
 import { printError } from "./terminal.js";
 
 const againSeconds = 30;
 
-/** Prints errors; outages, which every connection notes at every attempt, once in a while. */
+/** Prints errors; of outages, which every connection reports at every attempt, each kind once in 30 seconds. */
 export function outageReporter(url: string): (error: unknown) => void {
-  let told: { got: string; at: number } | undefined;
+  let last: { got: string; time: number } | undefined;
   return (error) => {
     const outage = outageOf(error);
     if (!outage) return printError(error);
     const { got } = outage;
-    if (told?.got === got && Date.now() - told.at < againSeconds * 1000) return;
-    told = { got, at: Date.now() };
+    if (last?.got === got && Date.now() - last.time < againSeconds * 1000) return;
+    last = { got, time: Date.now() };
     process.stderr.write(`${yellow("waiting:")} got ${got} at ${addressOf(url)}\n`);
   };
+}
+
+/**
+ * Repeats `open` while it fails because too many files are open, in this process or on the machine, up to `seconds`: a
+ * worker that its supervisor starts beside others must not end for that.
+ */
+export async function whenFilesOpen<T>(
+  open: () => Promise<T>,
+  { seconds = 30, pauseMs = 1000 }: { seconds?: number; pauseMs?: number } = {},
+): Promise<T> {
+  const end = Date.now() + seconds * 1000;
+  for (;;) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!tooManyOpen(error) || Date.now() >= end) throw error;
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+  }
 }

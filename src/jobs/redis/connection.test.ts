@@ -37,7 +37,7 @@ describe("an address of Redis", () => {
       error = thrown;
     }
     expect(error).toBeInstanceOf(InvalidRequest);
-    expect(String(error)).toMatch(/^InvalidRequest: --redis: must be an address such as redis:\/\/127/);
+    expect(String(error)).toMatch(/^InvalidRequest: redis: must be an address such as redis:\/\/127/);
     expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("hunter2");
   });
 });
@@ -57,6 +57,7 @@ describe("what Redis says", () => {
       /disk/,
     ],
     ["READONLY You can't write against a read only replica.", "later", /replica/],
+    ["connect EMFILE 127.0.0.1:6379 - Local (undefined:undefined)", "later", /too many files are open/],
     ["LOADING Redis is loading the dataset in memory", "later", /reads its data/],
     ["BUSY Redis is busy running a script. You can only call SCRIPT KILL", "later", /script/],
     ["ERR max number of clients reached", "later", /clients/],

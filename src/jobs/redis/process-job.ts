@@ -2,6 +2,7 @@
 
 import type { Job } from "bullmq";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
+import { tooManyOpen } from "../../files/file-errors.js";
 import { failureOf, isForTheLog } from "../failure.js";
 import type { ProcessorEvent } from "../processor.js";
 import type { JobFailure } from "../schemas.js";
@@ -73,7 +74,7 @@ async function failed({ job, token, controller }: WorkerJob, error: unknown, con
 
 /** Whether another try would fail as well. */
 const isFinal = (error: unknown): boolean =>
-  error instanceof InvalidRequest || error instanceof ModelError || isFull(error);
+  error instanceof InvalidRequest || (error instanceof ModelError && !tooManyOpen(error)) || isFull(error);
 
 const noRoom: JobFailure = {
   code: "unavailable",
