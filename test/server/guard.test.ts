@@ -3,9 +3,9 @@
 import { once } from "node:events";
 import { type IncomingMessage, request } from "node:http";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Stage, stage } from "../../test/serving.js";
-import type { PageFiles } from "../http/page-files.js";
-import { checkBinding } from "./serve.js";
+import type { PageFiles } from "../../src/http/page-files.js";
+import { checkBinding } from "../../src/server/serve.js";
+import { type Stage, stage } from "../serving.js";
 
 const file = (text: string, type: string) => ({
   bytes: new TextEncoder().encode(text),
