@@ -4,7 +4,7 @@
  */
 
 /** Tokens of a prompt, start and end included. */
-export const maxTokens = 24;
+const maxTokens = 24;
 const [firstWidth, secondWidth, added] = [64, 96, 32];
 
 export const modelIndex = {

@@ -13,7 +13,7 @@ import { lookOf } from "./evaluator/samples.js";
 import { openModel, type Sampling } from "./images.js";
 import type { Label, Labelled } from "./labels.js";
 
-export type Score = Record<Label, number> & { images: number };
+type Score = Record<Label, number> & { images: number };
 export type Evaluation = { sampling: Sampling; trained: Score; heldOut: Score; secondsPerImage: number };
 
 const batch = 9;

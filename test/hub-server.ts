@@ -19,7 +19,7 @@ export type Repo = {
   gated?: boolean;
 };
 
-export type Asked = {
+type Asked = {
   method: string;
   path: string;
   range: string | undefined;
@@ -31,7 +31,7 @@ export type Asked = {
  * What to do in place of the next good answers for paths that end in `path`, once each: cut after some bytes, fall
  * silent after some bytes, answer with a status, or send other bytes. `before` runs first.
  */
-export type Fault = { path: string; before?: () => void } & (
+type Fault = { path: string; before?: () => void } & (
   | { cut: number }
   | { silent: number }
   | { status: number; headers?: Record<string, string> }

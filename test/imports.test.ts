@@ -138,7 +138,7 @@ describe("tests beside the source", () => {
 
   it("start no processes, servers or browsers: those that do are in test", () => {
     const starts =
-      /from "node:(child_process|net|https?)"|from ".*\/(hub|proxy|redis)-server\.js"|from ".*\/browser\.js"|\.listen\(/;
+      /from "node:(child_process|net|https?)"|from ".*\/(hub-server|proxy-server|redis-server|limited|browser)\.js"|\.listen\(/;
     expect(tests.length).toBeGreaterThan(80);
     expect(tests.filter((file) => starts.test(readFileSync(path.join(root, file), "utf8")))).toEqual([]);
   });

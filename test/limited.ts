@@ -5,7 +5,7 @@ import { closeSync, openSync } from "node:fs";
 import path from "node:path";
 
 /** The command that users start. */
-export const main = new URL("../dist/cli/main.js", import.meta.url).pathname;
+const main = new URL("../dist/cli/main.js", import.meta.url).pathname;
 
 /** A module as it was built: "weights/files.js". */
 export const built = (name: string): string => path.join(new URL("../dist/", import.meta.url).pathname, name);

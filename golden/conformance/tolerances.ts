@@ -8,7 +8,7 @@ export const equal: Tolerance = { kind: "equal" };
 export const diffusersError: Tolerance = { kind: "refused" };
 export const notFinite: Tolerance = { kind: "notFinite" };
 export const stageTensor = relative(1e-4);
-export const textEmbedding = relative(1e-4);
+const textEmbedding = relative(1e-4);
 export const sigma = relative(1e-6);
 /** Betas and their cumulative products: float32 on both sides, printed with nine digits. */
 export const beta = relative(1e-7);
@@ -19,8 +19,8 @@ export const beta = relative(1e-7);
 export const rescaledBeta = relative(1e-5);
 export const addedNoise = relative(1e-6);
 export const schedulerStep = relative(1e-5);
-export const image: Tolerance = { kind: "psnr", least: 60 };
-export const imageFile: Tolerance = { kind: "levels", share: 0.01 };
+const image: Tolerance = { kind: "psnr", least: 60 };
+const imageFile: Tolerance = { kind: "levels", share: 0.01 };
 /** Double precision normals pass through the platform's log, sin and cos. */
 export const normal64 = relative(1e-14);
 /** Published with eight decimals, from another machine. */

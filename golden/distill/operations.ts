@@ -18,7 +18,7 @@ import {
 } from "../../src/tensor/operations.js";
 import { count, type Tensor } from "../../src/tensor/tensor.js";
 
-export type Attributes = {
+type Attributes = {
   [name in
     | "stride"
     | "padding"

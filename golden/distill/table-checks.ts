@@ -169,7 +169,7 @@ export async function learningRateChecks(set: DistillFolder): Promise<Check[]> {
   ];
 }
 
-export function lrScheduleNamed(name: string): LrSchedule {
+function lrScheduleNamed(name: string): LrSchedule {
   const found = lrSchedules.find((schedule) => schedule === name);
   if (!found) throw new Error(`this build has no learning rate schedule "${name}"`);
   return found;

@@ -30,7 +30,7 @@ const variantSchema = z.looseObject({
   warmup: z.int().optional(),
   total: z.int().optional(),
 });
-export type Variant = z.infer<typeof variantSchema>;
+type Variant = z.infer<typeof variantSchema>;
 
 export const trainSchema = z
   .looseObject({
@@ -57,7 +57,7 @@ export const trainSchema = z
 export type TrainJson = z.infer<typeof trainSchema>;
 
 /** One update as the trainer logs it, with the gradient that the optimizer used. */
-export type Logged = {
+type Logged = {
   readonly terms: Readonly<Record<string, number>>;
   readonly totals: readonly number[];
   readonly rate: number;

@@ -20,7 +20,7 @@ export type TrajectoryInputs = Pick<
 >;
 
 /** Starts at noise * initNoiseSigma; step i is given model output i. noise: [B, C, H, W] */
-export function runTrajectory(
+function runTrajectory(
   { scheduler: name, config, num_inference_steps: count, step, generator_seed: seed }: TrajectoryInputs,
   noise: { data: Float32Array; shape: readonly number[] },
   outputs: Float32Array,

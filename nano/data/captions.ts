@@ -56,14 +56,3 @@ export function caption(noun: Noun, style: Style, background: Background, draw: 
 
 /** The usual way of saying it, on white. */
 export const worded = (noun: string, style: Style): string => `${withArticle(noun)}, ${styleNames[style][0]}`;
-
-/** The words of every caption that can be made of `nouns`. */
-export function vocabulary(nouns: readonly Noun[]): Set<string> {
-  const texts = [
-    ...nouns.flatMap((noun) => [noun.name, ...noun.aliases]),
-    ...Object.values(styleNames).flat(),
-    ...Object.keys(backgrounds),
-    "a an on background",
-  ];
-  return new Set(texts.flatMap((text) => text.split(/[ -]/)));
-}

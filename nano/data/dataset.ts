@@ -42,7 +42,7 @@ export const drawingOf = ({ concepts }: Data, noun: Noun, style: Style): Drawing
   concepts.get(noun.code)!.drawings.get(style)!;
 
 /** Every twentieth concept is kept from the autoencoder, to measure it by. */
-export const forMeasuring = (concept: Concept, nouns: ReadonlySet<string>): boolean =>
+const forMeasuring = (concept: Concept, nouns: ReadonlySet<string>): boolean =>
   !nouns.has(concept.code) && concept.order % 20 === 0;
 
 const other = backgroundNames.filter((name) => name !== "white");

@@ -16,8 +16,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { type Concept, type Style, styles } from "./emoji.js";
 
-export const groups = ["animals & nature", "food & drink", "travel & places", "activities", "objects"];
-export const count = 104;
+const groups = ["animals & nature", "food & drink", "travel & places", "activities", "objects"];
+const count = 104;
 /** What a newcomer is likely to ask for. */
 export const first =
   "koala, cat, panda, elephant, penguin, red apple, strawberry, sunflower, mushroom, automobile, castle, crown".split(

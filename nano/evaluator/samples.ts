@@ -62,7 +62,7 @@ function premultiplied(rgba: Uint8Array): Float32Array {
 }
 
 /** A drawing as it is, on a background: [3, side, side] in -1..1 */
-export function plain({ pixels }: Drawing, background: Background): Float32Array {
+function plain({ pixels }: Drawing, background: Background): Float32Array {
   const area = side * side;
   const out = new Float32Array(3 * area);
   for (const [c, level] of backgrounds[background].entries())

@@ -36,7 +36,7 @@ export type Row = {
   readonly work: readonly { readonly size: string; readonly macs: number }[];
 };
 
-export const formats = ["table", "markdown", "json"] as const;
+const formats = ["table", "markdown", "json"] as const;
 export type Format = (typeof formats)[number];
 
 /** The U-Nets of the paper's table (Lee et al. 2024, table 2, and BK-SDXL of section 3.1.1). */

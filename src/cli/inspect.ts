@@ -16,7 +16,7 @@ import { textTable } from "./table.js";
 import { exitCodes, warn } from "./terminal.js";
 
 /** One network of a folder; `problem` says what is missing or does not fit, if anything. */
-export type Finding = {
+type Finding = {
   part: string;
   tensors: number;
   parameters: number;
@@ -44,7 +44,7 @@ export function inspectCommand(): Command {
 }
 
 /** Reads configs and headers, never the weights; throws a ModelError if nothing here can be read. */
-export async function inspect(
+async function inspect(
   at: string,
   options: { variant?: string } = {},
 ): Promise<{ title: string; findings: Finding[]; warnings: readonly string[] }> {

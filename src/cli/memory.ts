@@ -27,7 +27,7 @@ type Options = {
 };
 
 /** What one size takes, in bytes; `pixels` is the side of a square. */
-export type MemoryRow = RunBytes & ImageSize & { pixels?: number; fits: ReturnType<typeof planMemory> };
+type MemoryRow = RunBytes & ImageSize & { pixels?: number; fits: ReturnType<typeof planMemory> };
 export type MemoryReport = {
   available: number;
   batch: number;
@@ -62,7 +62,7 @@ export function memoryCommand(): Command {
 }
 
 /** Reads the model's configs, and of files that are given beside it the headers; never weights. */
-export async function memoryReport(model: string, options: Omit<Options, "json">): Promise<MemoryReport> {
+async function memoryReport(model: string, options: Omit<Options, "json">): Promise<MemoryReport> {
   const { batch, guidance, revision } = options;
   const { vae, unet, lora } = await downloadComponents(options);
   const folder = await downloadModel(model, {
@@ -91,7 +91,7 @@ export async function memoryReport(model: string, options: Omit<Options, "json">
 }
 
 /** A column for each size; what is not the process's own is in the parts. */
-export function table({ available, batch, guidance, rows }: MemoryReport): string {
+function table({ available, batch, guidance, rows }: MemoryReport): string {
   const columns = [
     { title: "peak" },
     ...rows.map(({ width, height }) => {

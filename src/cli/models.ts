@@ -110,7 +110,7 @@ async function withProgress<T>(
 }
 
 /** One row per downloaded revision; ends in a newline. */
-export function table(models: readonly CachedModel[], now: Date): string {
+function table(models: readonly CachedModel[], now: Date): string {
   if (models.length === 0)
     return "No models downloaded yet. Try: koala models download etri-vilab/koala-lightning-700m\n";
   const columns = [

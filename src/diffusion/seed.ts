@@ -5,7 +5,7 @@ import { InvalidRequest } from "../errors.js";
 export type Seed = number | bigint;
 
 /** A seed of 32 bits, which is all that PyTorch's CPU generator keeps. */
-export const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
+const randomSeed = (): number => crypto.getRandomValues(new Uint32Array(1))[0]!;
 
 const [least, most] = [-(2n ** 63n), 2n ** 64n - 1n];
 

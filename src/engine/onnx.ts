@@ -6,7 +6,7 @@ import proto from "onnx-proto";
 const { onnx } = proto; // a CommonJS module: no named imports in Node
 
 /** ONNX's numbers for element types. */
-export const elementType = {
+const elementType = {
   F32: 1,
   U8: 2,
   I8: 3,

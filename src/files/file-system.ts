@@ -33,7 +33,7 @@ function told<F extends (...args: never[]) => Promise<unknown>>(call: F, use: Fi
   return asked as unknown as F;
 }
 
-export const lstat = told(system.lstat, "read");
+const lstat = told(system.lstat, "read");
 export const readdir = told(system.readdir, "read");
 export const readFile = told(system.readFile, "read");
 export const readlink = told(system.readlink, "read");

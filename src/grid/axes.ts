@@ -25,7 +25,7 @@ export type Varied = {
 export type Cell = { column: number; row: number };
 
 /** More cells than anyone looks at are a slip of the keyboard. */
-export const mostCells = 400;
+const mostCells = 400;
 
 const otherNames: Readonly<Record<string, AxisKind>> = { words: "prompt", guidance: "guidanceScale" };
 

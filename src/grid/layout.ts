@@ -13,7 +13,7 @@ export type SheetText = {
   anchor: "start" | "middle" | "end";
 };
 
-export type SheetCell = { column: number; row: number; x: number; y: number; width: number; height: number };
+type SheetCell = { column: number; row: number; x: number; y: number; width: number; height: number };
 export type SheetLayout = { width: number; height: number; texts: SheetText[]; cells: SheetCell[] };
 
 export type SheetContent = {

@@ -73,7 +73,7 @@ async function refuseUnused(lora: NamedLora, folder: string | undefined): Promis
 export type Aliases = ReadonlyMap<string, string>;
 
 /** Names that OpenAI's clients send without being told to. The first model answers to those that nothing else has. */
-export const openaiModels: readonly string[] = ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini"];
+const openaiModels: readonly string[] = ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini"];
 
 /** The model of that id, alias or name of OpenAI's; without a name the first. */
 export function findModel(
@@ -204,7 +204,7 @@ const ownName = ({ className }: Scheduler): string =>
   }) ?? className;
 
 /** The schedulers that this model's settings allow, the model's own first. */
-export function schedulerChoices(own: Scheduler): ReadonlyMap<string, SchedulerChoice> {
+function schedulerChoices(own: Scheduler): ReadonlyMap<string, SchedulerChoice> {
   const names = new Set([ownName(own), ...schedulerShortNames]);
   const choices = [...names].map((name) => [name, schedulerNamed(name)] as const);
   return new Map(choices.filter(([, choice]) => canMake(own, choice)));

@@ -22,7 +22,7 @@ const wholeSeed = "must be a whole number, in text beyond 2^53, or -1 to draw on
 /** A seed as JSON: -1 draws one. Its range of 64 bits is checked when the request is completed. */
 export const seedField = z.union([z.int(), z.string().regex(seedPattern, wholeSeed)], wholeSeed);
 
-export const outputFormat = z.enum(["png", "jpeg", "webp"]);
+const outputFormat = z.enum(["png", "jpeg", "webp"]);
 
 const loraName = z.string().min(1).max(200).openapi({ example: "pixel-art" });
 const loraScale = z.number().min(-10).max(10);
@@ -99,7 +99,7 @@ export const generationRequest = z
   .openapi("GenerationRequest");
 
 /** What a job is generated with: the request with every default filled in. */
-export const settings = z
+const settings = z
   .strictObject({
     prompt: z.string(),
     negativePrompt: z.string().optional(),
@@ -121,9 +121,9 @@ export const settings = z
   })
   .openapi("GenerationSettings");
 
-export const jobState = z.enum(["queued", "running", "done", "failed", "cancelled"]);
+const jobState = z.enum(["queued", "running", "done", "failed", "cancelled"]);
 
-export const jobImage = z
+const jobImage = z
   .strictObject({
     index: z.int(),
     seed: z
@@ -142,7 +142,7 @@ export const jobImage = z
   })
   .openapi("JobImage");
 
-export const jobFailure = z
+const jobFailure = z
   .strictObject({
     code: z.enum(["invalid_request", "model_error", "engine_error", "lost", "unavailable", "internal"]),
     message: z.string(),
@@ -200,7 +200,7 @@ export const imageEvent = jobImage.extend({ job: z.uuid() });
 /** The job is not known here: it never was, or is forgotten. */
 export const goneEvent = z.strictObject({ job: z.string() });
 
-export const limits = z
+const limits = z
   .strictObject({
     bodyBytes: z.int(),
     pixels: z.int().openapi({ description: "Most of width x height." }),
@@ -216,7 +216,7 @@ const fromImage = (what: string) =>
     .strictObject({ guidanceScale: z.number(), strength: z.number() })
     .openapi({ description: `What a request with ${what} gets where it leaves these out.` });
 
-export const model = z
+const model = z
   .strictObject({
     id: z.string(),
     name: z.string(),

@@ -24,7 +24,7 @@ export type UnetInputs = {
   addedCondKwargs?: AddedCondKwargs;
 };
 
-export type AddedCondKwargs = {
+type AddedCondKwargs = {
   /** The pooled text embedding: [B, P] */
   textEmbeds: Tensor;
   /** Original size, crop and target size, each (height, width): [B, 6] */

@@ -17,7 +17,7 @@ export type InpaintState = { latents: Float32Array; noise: Float32Array; mask: F
 export type LatentShape = readonly [batch: number, channels: number, height: number, width: number];
 
 /** The autoencoder that encodes images. */
-export type Encoder = {
+type Encoder = {
   output: EncoderOutput;
   /** image -> the encoder's output, of one image */
   encode: (image: ImageValues) => Promise<Float32Array>;

@@ -24,7 +24,7 @@ export type GenerationSize = {
 };
 
 /** Bytes of one component in a process of its own, less what the process takes without it. */
-export type ComponentBytes = {
+type ComponentBytes = {
   name: string;
   /** Highest while it is loaded. */
   load: number;

@@ -29,7 +29,7 @@ const products = { computes: "products" } as const;
 const statistics = { computes: "statistics" } as const;
 const copy = { computes: "copy" } as const;
 
-export const kinds = {
+const kinds = {
   input: given,
   param: given,
   constant: given,

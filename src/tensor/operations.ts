@@ -50,7 +50,7 @@ export const scalar = (value: number): Tensor => constant(Float32Array.of(value)
 // Elementwise
 
 /** NumPy's rule: sizes are equal or one of them is 1, compared from the last axis. */
-export function broadcast(op: Op, a: Shape, b: Shape): Shape {
+function broadcast(op: Op, a: Shape, b: Shape): Shape {
   const n = Math.max(a.length, b.length);
   return Array.from({ length: n }, (_, i) => {
     const x = a[i - n + a.length] ?? 1;

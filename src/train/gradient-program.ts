@@ -76,7 +76,7 @@ export const wholeProgram = (
   device?: Device,
 ): Promise<GradientProgram> => loadStep(engine, lowerStep(loss, device), layout);
 
-export const termsOf = (
+const termsOf = (
   results: Readonly<Record<string, Values>>,
   names: readonly string[],
 ): Record<string, Float32Array> => Object.fromEntries(names.map((name) => [name, floatsOf(results[name])]));

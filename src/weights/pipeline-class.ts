@@ -44,7 +44,7 @@ const remedies: readonly (readonly [RegExp, string])[] = [
 const otherwise = "Use KOALA, SDXL or Stable Diffusion 1 or 2.";
 
 /** The family of a model by the class that its model_index.json names; ModelError for any other class. */
-export function familyOf(className: string): Family {
+function familyOf(className: string): Family {
   const family = Object.hasOwn(families, className) ? families[className] : undefined;
   if (family) return family;
   const rule =

@@ -3,8 +3,6 @@ import { listed, ModelError } from "../errors.js";
 import { describe, isObject, type JsonObject, parseJsonObject } from "../files/json.js";
 import { dtypeSizes, isStoredDtype, type StoredDtype } from "./dtype.js";
 
-export type { StoredDtype } from "./dtype.js";
-
 /** Where a tensor lies: `offset` counts from the start of the file, `length` is in bytes. */
 export type TensorEntry = { dtype: StoredDtype; shape: number[]; offset: number; length: number };
 export type Header = { tensors: Map<string, TensorEntry>; metadata: Record<string, string> };

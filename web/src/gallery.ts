@@ -16,7 +16,7 @@ export const selectedFiles = signal<SavedFiles | undefined>(undefined);
 /** Ids of the images to compare, in the order of selection. */
 export const compared = signal<readonly string[]>([]);
 
-export const maxCompared = 4;
+const maxCompared = 4;
 
 export const found = computed(() => {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);

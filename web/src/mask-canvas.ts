@@ -5,7 +5,7 @@ export type Brush = { size: number; erase: boolean };
 
 const maxUndo = 20;
 /** Only for display: the mask is where the canvas is opaque. */
-export const maskColour = "#e0507a";
+const maskColour = "#e0507a";
 
 export class MaskCanvas {
   readonly canvas: HTMLCanvasElement;

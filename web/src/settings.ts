@@ -7,7 +7,7 @@ import type { ReadSettings } from "./read-settings.js";
 
 export const prompt = signal("");
 export const negativePrompt = signal("");
-export const modelId = signal("");
+const modelId = signal("");
 export const width = signal(512);
 export const height = signal(512);
 export const steps = signal(10);

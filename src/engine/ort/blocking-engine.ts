@@ -35,7 +35,7 @@ export interface BlockingSession extends Session {
   ): Promise<Record<string, Values>>;
 }
 
-export type LoadOptions = {
+type LoadOptions = {
   /**
    * Whether a program keeps the memory of its run for the next one, which is fastest. Of programs that take turns each
    * would keep its own peak, all of them at once.

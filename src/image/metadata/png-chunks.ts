@@ -7,7 +7,7 @@ const signatureLength = 8;
 const texts: readonly string[] = ["tEXt", "zTXt", "iTXt"];
 
 /** The chunks of a file that begins with PNG's signature, as far as they are whole. */
-export function* pngChunks(png: Uint8Array): Generator<PngChunk, void> {
+function* pngChunks(png: Uint8Array): Generator<PngChunk, void> {
   const view = new DataView(png.buffer, png.byteOffset, png.byteLength);
   for (let start = signatureLength; start + 12 <= png.length; ) {
     const data = start + 8;

@@ -16,7 +16,7 @@ type Announcement = {
 };
 
 /** A worker is alive for this long after it last said so. */
-export const aliveSeconds = 12;
+const aliveSeconds = 12;
 
 /** Without any worker a model's jobs are still taken for this long: workers are restarted, machines too. */
 const knownMs = 3_600_000;

@@ -118,7 +118,7 @@ export async function whenItCan<T>(work: () => Promise<T>, onOutage: (error: unk
 export const isFull = (error: unknown): boolean => outageOf(error)?.kind === "full";
 
 /** A message of a channel, parsed once for all who listen. */
-export class Message {
+class Message {
   readonly text: string;
   #value: unknown;
 

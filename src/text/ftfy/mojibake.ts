@@ -126,7 +126,7 @@ function utf8Lookalike(pages: Codepage[]): RegExp {
 }
 
 /** Whether characters stand side by side that hardly do in intended text. */
-export function isBad(text: string): boolean {
+function isBad(text: string): boolean {
   return badness.test(text);
 }
 

@@ -42,7 +42,7 @@ export type CacheOptions = TransformOptions &
     onSkip?: (skipped: SkippedExample) => void;
   };
 
-export type CacheProgress = { stage: "captions" | "images"; done: number; total: number };
+type CacheProgress = { stage: "captions" | "images"; done: number; total: number };
 
 export type CacheReport = {
   /** Examples that can be trained on. */

@@ -5,7 +5,7 @@ import { at, isObject, type Json, objectIn, textOf } from "./json.js";
 /**
  * Paths of keys, `|` between alternatives, of which the first that is there counts, and `,` between width and height.
  */
-export type Keys = {
+type Keys = {
   prompt: string;
   negative: string;
   steps: string;

@@ -14,9 +14,8 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { afterAll, describe, expect, it } from "vitest";
-import { built, limited } from "../../test/limited.js";
-import { FileError } from "../errors.js";
-import { fileError, namedFileError, systemCode } from "./file-errors.js";
+import { FileError } from "../../src/errors.js";
+import { fileError, namedFileError, systemCode } from "../../src/files/file-errors.js";
 import {
   appending,
   copyFile,
@@ -33,7 +32,8 @@ import {
   unfinished,
   writeBeside,
   writeWhole,
-} from "./file-system.js";
+} from "../../src/files/file-system.js";
+import { built, limited } from "../limited.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-files-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
