@@ -114,107 +114,114 @@ export const pooledWidth = ({ added }: UNetConfig): number | undefined =>
 /** Reads the parsed `config.json`; throws a ModelError that names the field. */
 export function unetConfig(json: unknown, file = "unet/config.json"): UNetConfig {
   const c = parseConfig(schema, json, file);
-  const levels = c.block_out_channels.length;
-  const refuse = (field: string, problem: string): never => {
-    throw new ModelError(file, `${field}: ${problem}`);
-  };
-  const list = <T>(field: string, value: T | readonly T[]): readonly T[] => {
-    const values = Array.isArray(value)
-      ? (value as readonly T[])
-      : Array.from({ length: levels }, () => value as T);
-    if (values.length !== levels)
-      refuse(field, `must have ${levels} entries, as block_out_channels has, got ${values.length}.`);
-    return values;
-  };
-  const down = list("down_block_types", c.down_block_types);
-  const up = list("up_block_types", c.up_block_types);
-  const heads = list("attention_head_dim", c.attention_head_dim);
-  const widths = list("cross_attention_dim", c.cross_attention_dim);
-  const layers = list("layers_per_block", c.layers_per_block);
-  const depths = list("transformer_layers_per_block", c.transformer_layers_per_block);
-  const mirrored = [...depths].reverse();
-  if (c.reverse_transformer_layers_per_block == null && depths.some(Array.isArray)) {
-    refuse(
-      "reverse_transformer_layers_per_block",
-      "must be given when transformer_layers_per_block is nested.",
-    );
-  }
-  const upward = list(
-    "reverse_transformer_layers_per_block",
-    c.reverse_transformer_layers_per_block ?? mirrored,
-  );
-
-  const stage = (
-    field: string,
-    i: number,
-    attends: boolean,
-    depth: number | readonly number[],
-    resnets: number,
-  ): Stage => {
-    const perLayer = typeof depth === "number" ? Array.from({ length: resnets }, () => depth) : depth;
-    const channels = c.block_out_channels[i]!;
-    if (attends && perLayer.length !== resnets)
-      refuse(field, `must give ${resnets} depths for stage ${i}, got ${perLayer.length}.`);
-    if (attends && channels % heads[i]! !== 0)
-      refuse("attention_head_dim", `${heads[i]} heads do not divide ${channels} channels.`);
-    if (channels % c.norm_num_groups !== 0)
-      refuse("norm_num_groups", `must divide ${channels} channels, got ${c.norm_num_groups}.`);
-    return {
-      channels,
-      heads: heads[i]!,
-      textWidth: widths[i]!,
-      depths: attends ? perLayer : undefined,
-      resnets,
-    };
-  };
-  const last = levels - 1;
-  const lowest = depths[last]!;
-  const added = c.addition_embed_type === "text_time";
-  if (added && !(c.addition_time_embed_dim && c.projection_class_embeddings_input_dim)) {
-    refuse(
-      "addition_embed_type",
-      '"text_time" needs addition_time_embed_dim and projection_class_embeddings_input_dim.',
-    );
-  }
   return {
     inChannels: c.in_channels,
     outChannels: c.out_channels,
-    sampleSize: sampleSize(c.sample_size),
+    sampleSize: sampleSize(c),
     centerInput: c.center_input_sample,
-    down: down.map((type, i) =>
-      stage("transformer_layers_per_block", i, type === "CrossAttnDownBlock2D", depths[i]!, layers[i]!),
-    ),
-    mid:
-      c.mid_block_type === null
-        ? undefined
-        : stage(
-            "transformer_layers_per_block",
-            last,
-            true,
-            [typeof lowest === "number" ? lowest : lowest[0]!],
-            1,
-          ),
-    up: up.map((type, i) =>
-      stage(
-        "reverse_transformer_layers_per_block",
-        last - i,
-        type === "CrossAttnUpBlock2D",
-        upward[i]!,
-        layers[last - i]! + 1,
-      ),
-    ),
+    ...stages(c, file),
     timeWidth: c.time_embedding_dim ?? 4 * c.block_out_channels[0]!,
-    added: added
-      ? { sinusoid: c.addition_time_embed_dim!, input: c.projection_class_embeddings_input_dim! }
-      : undefined,
+    added: addedEmbedding(c, file),
     norm: { groups: c.norm_num_groups, eps: c.norm_eps },
     linearProjection: c.use_linear_projection,
     time: { cosFirst: c.flip_sin_to_cos, shift: c.freq_shift },
   };
 }
 
-function sampleSize(given: number | [number, number] | null | undefined): UNetConfig["sampleSize"] {
+type Fields = z.output<typeof schema>;
+
+const refuse = (file: string, field: keyof Fields, problem: string): never => {
+  throw new ModelError(file, `${field}: ${problem}`);
+};
+
+function sampleSize({ sample_size: given }: Fields): UNetConfig["sampleSize"] {
   if (given === null || given === undefined) return undefined;
   const [height, width] = typeof given === "number" ? [given, given] : given;
   return { height, width };
+}
+
+function addedEmbedding(c: Fields, file: string): UNetConfig["added"] {
+  if (c.addition_embed_type !== "text_time") return undefined;
+  const [sinusoid, input] = [c.addition_time_embed_dim, c.projection_class_embeddings_input_dim];
+  if (sinusoid && input) return { sinusoid, input };
+  const rule = '"text_time" needs addition_time_embed_dim and projection_class_embeddings_input_dim.';
+  return refuse(file, "addition_embed_type", rule);
+}
+
+/** The stages on the way down, in the middle, and on the way up, which goes through the levels backwards. */
+function stages(c: Fields, file: string): Pick<UNetConfig, "down" | "mid" | "up"> {
+  const list = <T>(field: keyof Fields, value: T | readonly T[]) => perLevel(c, file, field, value);
+  const [downTypes, upTypes] = [
+    list("down_block_types", c.down_block_types),
+    list("up_block_types", c.up_block_types),
+  ];
+  const heads = list("attention_head_dim", c.attention_head_dim);
+  const widths = list("cross_attention_dim", c.cross_attention_dim);
+  const layers = list("layers_per_block", c.layers_per_block);
+  const depths = list("transformer_layers_per_block", c.transformer_layers_per_block);
+  const upDepths = reversedDepths(c, file, depths);
+  const last = c.block_out_channels.length - 1;
+  const lowest = depths[last]!;
+  const midDepth = typeof lowest === "number" ? lowest : lowest[0]!;
+  const stage = (level: number, resnets: number, depth: Depth | undefined, field: DepthField): Stage => {
+    const channels = c.block_out_channels[level]!;
+    const shape = { channels, heads: heads[level]!, textWidth: widths[level]!, resnets };
+    return checkedStage(c, file, { ...shape, level, depth, field });
+  };
+  return {
+    down: downTypes.map((type, i) => {
+      const depth = type === "CrossAttnDownBlock2D" ? depths[i]! : undefined;
+      return stage(i, layers[i]!, depth, "transformer_layers_per_block");
+    }),
+    mid: c.mid_block_type === null ? undefined : stage(last, 1, midDepth, "transformer_layers_per_block"),
+    up: upTypes.map((type, i) => {
+      const depth = type === "CrossAttnUpBlock2D" ? upDepths[i]! : undefined;
+      return stage(last - i, layers[last - i]! + 1, depth, "reverse_transformer_layers_per_block");
+    }),
+  };
+}
+
+/** The layers of every transformer of a stage, or of each. */
+type Depth = number | readonly number[];
+type DepthField = "transformer_layers_per_block" | "reverse_transformer_layers_per_block";
+
+/** The value of each level of a field that may give one for all. */
+function perLevel<T>(
+  { block_out_channels: { length: levels } }: Fields,
+  file: string,
+  field: keyof Fields,
+  value: T | readonly T[],
+): readonly T[] {
+  if (!Array.isArray(value)) return Array.from({ length: levels }, () => value as T);
+  if (value.length !== levels)
+    refuse(file, field, `must have ${levels} entries, as block_out_channels has, got ${value.length}.`);
+  return value;
+}
+
+/** The depths on the way up: given, or those of the way down backwards. */
+function reversedDepths(c: Fields, file: string, depths: readonly Depth[]): readonly Depth[] {
+  const field = "reverse_transformer_layers_per_block";
+  const given = c[field];
+  if (given !== null && given !== undefined) return perLevel<Depth>(c, file, field, given);
+  if (depths.some(Array.isArray))
+    refuse(file, field, "must be given when transformer_layers_per_block is nested.");
+  return depths.toReversed();
+}
+
+type StageFields = Omit<Stage, "depths"> & { level: number; depth: Depth | undefined; field: DepthField };
+
+function checkedStage(
+  { norm_num_groups: groups }: Fields,
+  file: string,
+  { level, depth, field, ...stage }: StageFields,
+): Stage {
+  const { channels, heads, resnets } = stage;
+  const depths = typeof depth === "number" ? Array.from({ length: resnets }, () => depth) : depth;
+  if (depths && depths.length !== resnets)
+    refuse(file, field, `must give ${resnets} depths for stage ${level}, got ${depths.length}.`);
+  if (depths && channels % heads !== 0)
+    refuse(file, "attention_head_dim", `${heads} heads do not divide ${channels} channels.`);
+  if (channels % groups !== 0)
+    refuse(file, "norm_num_groups", `must divide ${channels} channels, got ${groups}.`);
+  return { ...stage, depths };
 }
