@@ -1,4 +1,7 @@
-/** @file Layers: functions of a place in the weights and a tensor. B batch, C channels, N tokens, D width. */
+/**
+ * @file The layers that networks are made of, as functions of their weights (`Params`) and a tensor. B batch, C channels,
+ * N tokens, D width.
+ */
 
 import * as t from "./tensor/operations.js";
 import type { Params } from "./tensor/params.js";

@@ -1,6 +1,6 @@
-/** @file What a device can do. Lowering asks here before it chooses between two ways to write an operation. */
+/** @file Devices and what they support: what lowering chooses by where an operation can be written in two ways. */
 
-/** Operators outside the ONNX standard that a device computes, compared with the standard ones before trusted. */
+/** The operators outside the ONNX standard that a device supports, each compared with the standard ones by tests. */
 export type Device = {
   readonly name: "cpu";
   /** `com.microsoft.MultiHeadAttention`: attention without its matrix of scores. */
@@ -9,7 +9,7 @@ export type Device = {
   readonly fusedMatmul: boolean;
   /** `com.microsoft.QuickGelu`: x sigmoid(alpha x) in one pass. */
   readonly fusedSilu: boolean;
-  /** Whether images keep their channels last, with convolutions as products over the batch: `channels-last.ts`. */
+  /** Whether programs are rewritten for training, with channels last: `rewrite/channels-last.ts`. */
   readonly channelsLast: boolean;
 };
 
@@ -22,7 +22,7 @@ export const cpu: Device = {
   channelsLast: false,
 };
 
-/** Only what the ONNX standard defines: what any provider has, and what the fused operators are compared with. */
+/** The ONNX standard alone, which any execution provider supports: what the fused operators are compared with. */
 export const standard: Device = {
   name: "cpu",
   fusedAttention: false,

@@ -1,17 +1,17 @@
-/** @file What it means to run a program, whoever does it: Node's worker thread, this thread, or a browser. */
+/** @file The interface of engines, which load and run programs: in the calling thread or in a worker thread. */
 
 import type { Shape } from "../tensor/tensor.js";
 import type { Device } from "./device.js";
 import type { Program } from "./lower.js";
 
-/** Numbers with their shape, row by row. */
+/** A tensor's elements in row-major order, and its shape. */
 export type Values = { readonly data: Float32Array | BigInt64Array; readonly shape: Shape };
 
 /** A loaded program. */
 export interface Session {
-  /** Computes all results. Float32 inputs and outputs by name; throws an EngineError. */
+  /** Computes all results from the inputs, both by name; throws an EngineError. */
   run(inputs: Readonly<Record<string, Values>>): Promise<Record<string, Values>>;
-  /** Frees its memory; the session must not be used afterwards. */
+  /** Frees its memory; it must not be used afterwards. */
   release(): Promise<void>;
 }
 
@@ -28,9 +28,8 @@ export const longs = (data: Iterable<number>, ...shape: number[]): Values => ({
   shape,
 });
 
-/** The float32 numbers of a result. */
+/** The elements of a float32 result. */
 export function floatsOf(values: Values | undefined): Float32Array {
-  if (!(values?.data instanceof Float32Array))
-    throw new Error("internal: this result has no float32 numbers");
+  if (!(values?.data instanceof Float32Array)) throw new Error("internal: this result is not float32");
   return values.data;
 }

@@ -1,4 +1,4 @@
-/** @file What lowering promises: one program for every size, and the same numbers on every device it knows. */
+/** @file Lowering: one program for every size, and the same results on every device. */
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -7,14 +7,13 @@ import { knownUnets } from "../models/known.js";
 import { traceUnet } from "../models/trace.js";
 import { unetConfig } from "../models/unet-config.js";
 import { decode, encode, vaeConfig } from "../models/vae.js";
-import { input, matmul } from "../tensor/operations.js";
+import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { cpu, standard } from "./device.js";
 import { floats, floatsOf, type Values } from "./engine.js";
 import { lower } from "./lower.js";
 import { blockingEngine } from "./ort/blocking-engine.js";
-import { workerEngine } from "./ort/worker-engine.js";
 
 const tiny = (name: string) =>
   unetConfig(
@@ -31,7 +30,7 @@ describe("tracing at two sizes lowers to the same bytes", () => {
     expect(Buffer.compare(at(1, 64, 64, 77), at(2, 37, 101, 154))).toBe(0);
   });
 
-  it("AutoencoderKL, both ways", () => {
+  it("AutoencoderKL, encoder and decoder", () => {
     const c = vaeConfig({
       block_out_channels: [8, 16],
       down_block_types: Array(2).fill("DownEncoderBlock2D"),
@@ -50,7 +49,7 @@ describe("tracing at two sizes lowers to the same bytes", () => {
   });
 });
 
-/** Random inputs and weights for everything that the graph behind `out` reads. */
+/** Random weights, and the given inputs. */
 function feeds(weights: ReadonlyMap<string, Tensor>, inputs: Record<string, Values>): Record<string, Values> {
   const generator = new Generator(11);
   const drawn = [...weights].map(([path, { shape }]) => {
@@ -61,58 +60,27 @@ function feeds(weights: ReadonlyMap<string, Tensor>, inputs: Record<string, Valu
   return { ...Object.fromEntries(drawn), ...inputs };
 }
 
-it("the fused operators agree with plain ONNX on a whole U-Net to 1e-5", async () => {
-  const c = tiny("koala-1b-tiny");
-  const weights = new Map<string, Tensor>();
-  const out = traceUnet(new Params(tracing(weights)), c, { batch: 1, height: 9, width: 13, tokens: 77 });
-  const generator = new Generator(3);
-  const inputs = feeds(weights, {
-    sample: floats(generator.normal(4 * 9 * 13), 1, 4, 9, 13),
-    timestep: floats(Float32Array.of(501), 1),
-    encoder_hidden_states: floats(generator.normal(77 * 72), 1, 77, 72),
-    text_embeds: floats(generator.normal(24), 1, 24),
-    time_ids: floats(Float32Array.of(72, 104, 0, 0, 72, 104), 1, 6),
-  });
-  const engine = blockingEngine({ threads: 1 });
-  const [fused, plain] = await Promise.all(
-    [cpu, standard].map(async (device) =>
-      floatsOf((await (await engine.load(lower("unet", { out }, { device }))).run(inputs)).out),
-    ),
-  );
-  const largest = Math.max(...plain!.map(Math.abs));
-  const apart = Math.max(...plain!.map((v, i) => Math.abs(v - fused![i]!)));
-  expect(apart / largest).toBeLessThan(1e-5);
-});
-
-describe("the engine in a worker thread", () => {
-  const square = () => {
-    const x = input("x", [{ n: 1 }, { m: 1 }]);
-    return lower("square", { y: matmul(x, x) });
-  };
-
-  it("leaves this thread free while it computes", async () => {
-    const engine = workerEngine({ threads: 1 });
-    const session = await engine.load(square());
-    const n = 1500;
-    let ticks = 0;
-    const timer = setInterval(() => ticks++, 5);
-    await session.run({ x: floats(new Float32Array(n * n).fill(1), n, n) });
-    clearInterval(timer);
-    expect(ticks).toBeGreaterThan(5);
-    await engine.close();
-  });
-
-  it("names the program that failed", async () => {
-    const engine = workerEngine();
-    const session = await engine.load(square());
-    await expect(session.run({ x: floats(new Float32Array(6), 2, 3) })).rejects.toThrow(/^square: /);
-    await engine.close();
-  });
-
-  it("refuses work once it is closed", async () => {
-    const engine = workerEngine();
-    await engine.load(square());
-    await engine.close();
-    await expect(engine.load(square())).rejects.toThrow(/thread ended/);
+describe("fused operators", () => {
+  it("agree with the ONNX standard's on a whole U-Net to 1e-5", async () => {
+    const c = tiny("koala-1b-tiny");
+    const weights = new Map<string, Tensor>();
+    const out = traceUnet(new Params(tracing(weights)), c, { batch: 1, height: 9, width: 13, tokens: 77 });
+    const generator = new Generator(3);
+    const inputs = feeds(weights, {
+      sample: floats(generator.normal(4 * 9 * 13), 1, 4, 9, 13),
+      timestep: floats(Float32Array.of(501), 1),
+      encoder_hidden_states: floats(generator.normal(77 * 72), 1, 77, 72),
+      text_embeds: floats(generator.normal(24), 1, 24),
+      time_ids: floats(Float32Array.of(72, 104, 0, 0, 72, 104), 1, 6),
+    });
+    const engine = blockingEngine({ threads: 1 });
+    const [fused, plain] = await Promise.all(
+      [cpu, standard].map(async (device) =>
+        floatsOf((await (await engine.load(lower("unet", { out }, { device }))).run(inputs)).out),
+      ),
+    );
+    const largest = Math.max(...plain!.map(Math.abs));
+    const apart = Math.max(...plain!.map((v, i) => Math.abs(v - fused![i]!)));
+    expect(apart / largest).toBeLessThan(1e-5);
   });
 });

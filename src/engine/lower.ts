@@ -1,6 +1,6 @@
 /**
- * @file Lowers a traced graph to ONNX: one rule per operation. Every choice between two ways to compute the same
- * operation is made here, by what the device can do.
+ * @file Lowers a traced graph to an ONNX model, by one rule per operation. Of two ways to write an operation it chooses
+ * by what the device supports.
  */
 
 import { topological } from "../tensor/order.js";
@@ -9,7 +9,7 @@ import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
 import { deviceGraph } from "./rewrite/device-graph.js";
 
-/** A weight's value: a place in a file, from where ONNX Runtime reads it, or its bytes. */
+/** A weight's value: where in a file ONNX Runtime reads it, or its bytes. */
 export type StoredWeight = { dtype: ElementType; shape: Shape } & (
   | External
   | { data: Uint8Array<ArrayBuffer> }
@@ -21,7 +21,7 @@ export type Program = {
   readonly model: Uint8Array;
   /** The real directory that the weights' locations are relative to. */
   readonly folder?: string;
-  /** Weights' bytes by location. An engine may take them over: such a program is loaded once. */
+  /** Weights' bytes by location. An engine may transfer them to another thread, so such a program is loaded once. */
   readonly memory?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
 };
 
@@ -35,7 +35,7 @@ export type LowerOptions = {
   folder?: string;
 };
 
-/** Writes the graph behind `outputs` as a program whose results have those names. */
+/** Writes the graph of `outputs` as a program whose results have those names. */
 export function lower(
   name: string,
   outputs: Readonly<Record<string, Tensor>>,
@@ -161,15 +161,15 @@ const rules: { [O in Op]: Rule<O> } = {
     });
   },
   conv2dKernel: ({ g }, t, [dy, x], { stride, padding, kernel }) => {
-    // Images and channels change places: what the kernel met is the image, and the gradient is the kernel.
-    const turned = [x!, dy!].map((v) => g.node("Transpose", [v], { perm: [1, 0, 2, 3] }));
-    const met = g.node("Conv", turned, {
+    // With the axes of batch and channels exchanged it is a convolution of x, with dy as the kernel.
+    const exchanged = [x!, dy!].map((v) => g.node("Transpose", [v], { perm: [1, 0, 2, 3] }));
+    const full = g.node("Conv", exchanged, {
       kernel_shape: t.inputs[0]!.shape.slice(2),
       dilations: [stride, stride],
       pads: padding,
     });
-    // A stride may leave pixels over at the edge, which no window reached.
-    const cut = g.node("Slice", [met, g.ints(0, 0), g.ints(...kernel), g.ints(2, 3)]);
+    // With a stride, pixels at the edge may belong to no window.
+    const cut = g.node("Slice", [full, g.ints(0, 0), g.ints(...kernel), g.ints(2, 3)]);
     return g.node("Transpose", [cut], { perm: [1, 0, 2, 3] });
   },
   groupNorm: ({ g }, t, [x, w, b], { groups, eps }) => {
@@ -228,10 +228,10 @@ function sigmoidLinear({ g, device }: Context, x: string, alpha: number): string
   return g.node("Mul", [x, g.node("Sigmoid", [scaled])]);
 }
 
-/** From here on a convolution beats ConvTranspose though its kernel must be rearranged; at 16x16 it is the reverse. */
+/** From here on Conv is faster than ConvTranspose although its kernel must be rearranged; at 16x16 it is slower. */
 const largeImage = 32 * 32;
 
-/** The adjoint of a convolution with stride 1: a convolution with the kernel turned around, its channels exchanged. */
+/** The adjoint of a convolution with stride 1: a convolution with the kernel flipped and its channels exchanged. */
 function flippedConv(g: GraphWriter, [x, w]: string[], kernel: Shape, padding: Padding): string {
   const flipped = g.node("Slice", [w!, g.ints(-1, -1), g.ints(-1e6, -1e6), g.ints(2, 3), g.ints(-1, -1)]);
   return g.node("Conv", [x!, g.node("Transpose", [flipped], { perm: [1, 0, 2, 3] })], {

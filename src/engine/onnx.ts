@@ -1,4 +1,4 @@
-/** @file Writes one ONNX graph, node by node. Knows the format; knows nothing of tensors or networks. */
+/** @file Writes one ONNX model, node by node. Independent of tensors and networks. */
 
 import type { onnx as Onnx } from "onnx-proto";
 import proto from "onnx-proto";
@@ -20,13 +20,13 @@ const elementType = {
 } as const;
 export type ElementType = keyof typeof elementType;
 
-/** A value's place inside a file beside the model. */
+/** Where a value lies in a file beside the model. */
 export type External = { location: string; offset: number; length: number };
 export type Attribute = number | string | readonly number[] | { float: number };
 
 const opset = 21;
 
-/** Collects the parts of a graph; values are named by strings. */
+/** Collects nodes, inputs and initialisers of a graph; a value is its name. */
 export class GraphWriter {
   readonly #nodes: Onnx.INodeProto[] = [];
   readonly #inputs: Onnx.IValueInfoProto[] = [];
@@ -54,7 +54,7 @@ export class GraphWriter {
     return output;
   }
 
-  /** Operators that ONNX Runtime adds to the standard. */
+  /** As `node`, for an operator that ONNX Runtime adds to the standard. */
   contrib(opType: string, inputs: readonly string[], attributes: Record<string, Attribute> = {}): string {
     return this.node(opType, inputs, attributes, "com.microsoft");
   }
@@ -64,7 +64,7 @@ export class GraphWriter {
     return name;
   }
 
-  /** A weight that ONNX Runtime reads from `external` by itself. */
+  /** A weight that ONNX Runtime reads from a file. */
   weight(name: string, type: ElementType, dims: readonly number[], external: External): string {
     this.#initializers.push({
       name,
@@ -76,7 +76,7 @@ export class GraphWriter {
     return name;
   }
 
-  /** A small constant inside the model; equal ones are written once. */
+  /** A constant inside the model; equal ones are written once. */
   constant(data: Float32Array | BigInt64Array, dims: readonly number[] = [data.length]): string {
     const dataType = elementType[data instanceof BigInt64Array ? "I64" : "F32"];
     const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -94,16 +94,17 @@ export class GraphWriter {
     return this.constant(BigInt64Array.from(values, BigInt));
   }
 
-  /** The finished model. A result is written where it is named: copied only if it is an input, or a result twice. */
+  /** The encoded model. A node that computes a result is given its name; a copy is needed only of an input or of a
+   * result with two names. */
   encode(
     name: string,
     outputs: readonly { name: string; value: string; type: ElementType; rank: number }[],
   ): Uint8Array {
     const renamed = new Map<string, string>();
-    const made = new Set(this.#nodes.flatMap((node) => node.output ?? []));
+    const computed = new Set(this.#nodes.flatMap((node) => node.output ?? []));
     const copies: Onnx.INodeProto[] = [];
     for (const { name, value } of outputs) {
-      if (made.has(value) && !renamed.has(value)) renamed.set(value, name);
+      if (computed.has(value) && !renamed.has(value)) renamed.set(value, name);
       else copies.push({ opType: "Identity", name: `output_${name}`, input: [value], output: [name] });
     }
     const current = (value: string) => renamed.get(value) ?? value;

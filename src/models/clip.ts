@@ -1,5 +1,5 @@
 /**
- * @file The text encoders of Stable Diffusion: CLIP ViT-L/14 (1, XL), OpenCLIP ViT-H (2) and ViT-bigG (XL).
+ * @file The text encoders of Stable Diffusion: CLIP ViT-L/14 (1 and XL), OpenCLIP ViT-H (2) and ViT-bigG (XL).
  *
  * Weight paths are those of `text_encoder/model.safetensors`. B batch, N tokens, D width.
  */
@@ -26,7 +26,7 @@ const schema = z.object({
   layer_norm_eps: positive.default(1e-5),
   model_type: only("clip_text_model"),
   eos_token_id: z.int("must be a token id").default(49407),
-  /** Of no effect when the weights are given and nothing is dropped out. */
+  /** Without effect on a forward pass with given weights. */
   attention_dropout: ignored,
   dropout: ignored,
   initializer_factor: ignored,
@@ -64,10 +64,10 @@ export function clipConfig(
     );
   }
   if (c.eos_token_id !== 2 && c.eos_token_id !== c.vocab_size - 1) {
-    const rule = `must be 2 (the old files' mark for "the highest id") or ${c.vocab_size - 1}, the highest id`;
+    const rule = `must be ${c.vocab_size - 1}, the highest id, or 2, which in old files stands for it`;
     throw new ModelError(
       file,
-      `eos_token_id: ${rule}, got ${c.eos_token_id}. Pooling elsewhere is not implemented.`,
+      `eos_token_id: ${rule}, got ${c.eos_token_id}. Pooling at another token is not implemented.`,
     );
   }
   return {
@@ -94,7 +94,7 @@ export type Encoding = {
   textEmbeds: Tensor | undefined;
 };
 
-/** ids: [B, N] -> every state that a pipeline may ask for */
+/** ids: [B, N] -> every state that a pipeline may need */
 export function clipText(p: Params, c: ClipConfig, ids: Tensor): Encoding {
   const text = p.at("text_model");
   const embed = text.at("embeddings");
@@ -135,12 +135,12 @@ function attend(p: Params, c: ClipConfig, x: Tensor): Tensor {
 }
 
 /**
- * The path of a tensor in a file of Transformers 5.6 or later, whose `CLIPTextModel` is no longer wrapped into a
- * `text_model`; `CLIPTextModelWithProjection` still is. A file of either kind may hold either spelling.
+ * The path of a tensor by the name that it has in a file. In files of Transformers 5.6 or later `CLIPTextModel` has no
+ * prefix `text_model`; `CLIPTextModelWithProjection` still has. Either class is read under either name.
  */
 export const clipName = (name: string): string =>
   /^(embeddings|encoder|final_layer_norm)\./.test(name) ? `text_model.${name}` : name;
 
-/** The other spelling of a path in `text_model`. */
+/** The name of a path without the prefix `text_model`. */
 export const flatClipName = (name: string): string | undefined =>
   name.startsWith("text_model.") ? name.slice("text_model.".length) : undefined;

@@ -1,10 +1,10 @@
-/** @file Reads a component's `config.json`: known fields with Diffusers' defaults, everything else refused by name. */
+/** @file Reads a component's `config.json`: known fields with Diffusers' defaults; any other is refused by name. */
 
 import { z } from "zod";
 import { ModelError } from "../errors.js";
 import { schemaProblem } from "../validation.js";
 
-/** A field of which we implement only these values; any other would change the result and is refused. */
+/** A field of which only these values are implemented; any other would change the result and is refused. */
 export const only = (...values: readonly (string | number | boolean | null)[]) =>
   z
     .unknown()
@@ -14,12 +14,12 @@ export const only = (...values: readonly (string | number | boolean | null)[]) =
     })
     .optional();
 
-/** A field that changes nothing here, such as a training setting. */
+/** A field without effect here, such as a training setting. */
 export const ignored = z.unknown().optional();
 
 /**
- * Parses `json` by `schema`. Keys that begin with `_` are notes of the writer. An unknown key is refused unless it is
- * null or false, which is how newer Diffusers versions write options that are off.
+ * Parses `json` by `schema`. Keys that begin with `_` are metadata and not read. An unknown key is refused unless it is
+ * null or false, as newer Diffusers versions write options that are off.
  */
 export function parseConfig<T extends z.ZodObject>(schema: T, json: unknown, file: string): z.output<T> {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
@@ -33,7 +33,7 @@ export function parseConfig<T extends z.ZodObject>(schema: T, json: unknown, fil
     const value = JSON.stringify(unknown[1]);
     throw new ModelError(
       file,
-      `${unknown[0]}: is not a field this build knows, got ${value}. It may change the result, so it is not ignored.`,
+      `${unknown[0]}: is not a supported field, got ${value}. It may change the result, so it is not ignored.`,
     );
   }
   const parsed = schema.safeParse(Object.fromEntries(entries));

@@ -1,4 +1,4 @@
-/** @file Costs, against closed forms on small graphs and against figures that others' profilers published. */
+/** @file Counts of multiplications and weights, against closed forms and figures of other profilers. */
 
 import { describe, expect, it } from "vitest";
 import * as t from "../tensor/operations.js";
@@ -30,7 +30,7 @@ describe("macs", () => {
     [true, false, [3, 2], [3, 5]],
     [false, true, [2, 3], [5, 3]],
     [true, true, [3, 2], [5, 3]],
-  ])("of a product do not depend on how its factors lie: %s, %s", (transposeA, transposeB, a, b) => {
+  ])("of a product do not depend on which factor is transposed: %s, %s", (transposeA, transposeB, a, b) => {
     expect(macs([t.matmul(input("a", a), input("b", b), { transposeA, transposeB })])).toBe(2 * 3 * 5);
   });
 
@@ -67,7 +67,7 @@ describe("a U-Net's macs", () => {
 
   // github.com/Nota-NetsPresso/BK-SDM/issues/53. thop sees no attention product and adds 4 per layerNorm element:
   // 5 encoder and decoder blocks on each of three levels and one in the middle, with three norms each.
-  it("are thop's of Stable Diffusion 1.4 at 512 pixels to the last digit, by thop's rules", () => {
+  it("of Stable Diffusion 1.4 at 512 pixels are thop's to the last digit, by thop's rules", () => {
     const { output, weights } = traced({ cross_attention_dim: 768 }, { height: 64, width: 64 });
     const counted = macsByOp([output]);
     const norms = 3 * (5 * (64 ** 2 * 320 + 32 ** 2 * 640 + 16 ** 2 * 1280) + 8 ** 2 * 1280);
@@ -81,14 +81,16 @@ describe("a U-Net's macs", () => {
   });
 });
 
-it("parameters adds up the elements of all weights", () => {
-  expect(
-    parameters(
-      new Map([
-        ["a", [2, 3]],
-        ["b", []],
-        ["c", [5]],
-      ]),
-    ),
-  ).toBe(6 + 1 + 5);
+describe("parameters", () => {
+  it("adds up the elements of all weights", () => {
+    expect(
+      parameters(
+        new Map([
+          ["a", [2, 3]],
+          ["b", []],
+          ["c", [5]],
+        ]),
+      ),
+    ).toBe(6 + 1 + 5);
+  });
 });

@@ -1,4 +1,4 @@
-/** @file What a network costs, counted from its traced graph: weights and multiplications. Runs nothing. */
+/** @file Counts a network's weights and multiply-accumulates from its traced graph. */
 
 import type { OpsOfKind } from "../tensor/kinds.js";
 import { type Attributes, count, type Op, type Shape, type Tensor } from "../tensor/tensor.js";
@@ -12,9 +12,9 @@ export function parameters(manifest: ReadonlyMap<string, Shape>): number {
 
 /**
  * Multiply-accumulates of one run of the graph behind `outputs`: matrix products, convolutions and both products of
- * attention (queries by keys, weights by values). Normalisations and activations count nothing. Products with padding
- * and with masked keys count, because they are computed. Profilers that count modules (thop) leave attention's
- * products out: take `attention` off `macsByOp` to compare.
+ * attention (queries by keys, weights by values). Normalisations and activations are not counted. Products with padding
+ * and with masked keys are, because they are computed. Profilers that count modules (thop) leave attention's
+ * products out: subtract `attention` of `macsByOp` to compare.
  */
 export function macs(outputs: readonly Tensor[]): number {
   return [...macsByOp(outputs).values()].reduce((a, b) => a + b, 0);
@@ -23,7 +23,7 @@ export function macs(outputs: readonly Tensor[]): number {
 /** The multiply-accumulates of `macs`, by kind of operation. */
 export function macsByOp(outputs: readonly Tensor[]): Map<Op, number> {
   const totals = new Map<Op, number>();
-  // A Set hands out what is added while it is walked, so this visits each tensor of the graph once.
+  // Iterating a Set includes what is added meanwhile, so this visits each tensor of the graph once.
   const graph = new Set(outputs);
   for (const t of graph) {
     for (const x of t.inputs) graph.add(x);

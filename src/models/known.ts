@@ -1,6 +1,6 @@
 /**
- * @file The published models' configs, as far as they differ from Diffusers' defaults: what is needed to count and
- * compare them without a download. Nothing here decides how a model runs; that is its own `config.json`.
+ * @file Configs of published models, as far as they differ from Diffusers' defaults, for counting and comparing them
+ * without a download. How a model runs is decided by its own `config.json` alone.
  */
 
 /** Stable Diffusion 2 (`stabilityai/stable-diffusion-2`, `unet/config.json`). */
@@ -27,14 +27,14 @@ const sdxl = {
   use_linear_projection: true,
 };
 
-/** KOALA's first cut: the second of every pair of layers goes (paper, section 3.1.1). */
+/** KOALA's first step: the second of every pair of layers is removed (paper, section 3.1.1). */
 const bkSdxl = { ...sdxl, layers_per_block: 1 };
-/** Fewer transformer layers at the lowest resolution as well. */
+/** With fewer transformer layers at the lowest resolution. */
 const koala1b = { ...bkSdxl, transformer_layers_per_block: [0, 2, 6] };
-/** And no middle block. */
+/** With fewer still, and no middle block. */
 const koala700m = { ...bkSdxl, transformer_layers_per_block: [0, 2, 5], mid_block_type: null };
 
-/** The U-Nets of the paper's table, by the name used there. */
+/** The U-Nets of the paper's table, by their names there. */
 export const knownUnets = {
   "SD 2": sd2,
   SDXL: sdxl,

@@ -1,12 +1,12 @@
 /**
- * @file `AutoencoderKL` in one file under its original names (CompVis' ldm, Stability's sgm): the paths that Diffusers
- * gives these tensors, and the config that their shapes tell. Knows names and shapes only.
+ * @file `AutoencoderKL` in one file with its original tensor names (CompVis' ldm, Stability's sgm): the names of these
+ * tensors in Diffusers, and the config that can be inferred from their shapes. Independent of the network.
  */
 
-/** Where the autoencoder stands in a file of a whole model. */
+/** Prefixes of the autoencoder's tensors, the first two in a file of a whole model. */
 const prefixes = ["first_stage_model.", "vae.", ""];
 
-/** In the middle attention. */
+/** Diffusers' names in the middle attention. */
 const inAttention: Readonly<Record<string, string>> = {
   norm: "group_norm",
   q: "to_q",
@@ -15,7 +15,7 @@ const inAttention: Readonly<Record<string, string>> = {
   proj_out: "to_out.0",
 };
 
-/** What maps these names of a file to Diffusers'; undefined where none of them is of an `AutoencoderKL`. */
+/** Maps names of a file with these names to Diffusers'; undefined if it holds no `AutoencoderKL`. */
 export function vaeNames(names: readonly string[]): ((name: string) => string | undefined) | undefined {
   const prefix = prefixes.find((start) => names.includes(`${start}decoder.conv_in.weight`));
   if (prefix === undefined) return undefined;
@@ -27,7 +27,7 @@ export function vaeNames(names: readonly string[]): ((name: string) => string | 
       : undefined;
 }
 
-/** Leaves a name of Diffusers' as it is. The decoder's stages are counted from the image, Diffusers' from the latents. */
+/** Does not change a name of Diffusers'. The decoder's stages are counted from the image, Diffusers' from the latents. */
 function diffusersName(name: string, stages: number): string {
   return name
     .replace(/^decoder\.up\.(\d+)\./, (_, i: string) => `decoder.up_blocks.${stages - 1 - Number(i)}.`)
@@ -50,8 +50,8 @@ export function vaeShape(name: string, shape: readonly number[]): number[] {
 }
 
 /**
- * The fields of `config.json` that these tensors, by Diffusers' names, tell; undefined where the decoder is not whole
- * enough. They do not tell `scaling_factor` and `norm_num_groups`.
+ * The fields of `config.json` that follow from the shapes of these tensors, by Diffusers' names; undefined if tensors of
+ * the decoder are missing. `scaling_factor` and `norm_num_groups` do not follow from shapes.
  */
 export function inferredVaeConfig(
   tensors: ReadonlyMap<string, { shape: readonly number[] }>,

@@ -1,4 +1,4 @@
-/** @file The networks, traced from the published configs without any weights. */
+/** @file The networks, traced from the published configs without weights: parameter counts and refused configs. */
 
 import { describe, expect, it } from "vitest";
 import { input } from "../tensor/operations.js";
@@ -36,16 +36,18 @@ describe("the text encoder's weights have the published count", () => {
   });
 });
 
-it("AutoencoderKL has 83,653,863 parameters", () => {
-  const c = vaeConfig(knownVae);
-  const weights = manifest((p) => {
-    encode(p, c, input("image", [1, 3, 64, 64]));
-    decode(p, c, input("latents", [1, 4, 8, 8]));
+describe("the autoencoder", () => {
+  it("has 83,653,863 parameters", () => {
+    const c = vaeConfig(knownVae);
+    const weights = manifest((p) => {
+      encode(p, c, input("image", [1, 3, 64, 64]));
+      decode(p, c, input("latents", [1, 4, 8, 8]));
+    });
+    expect(parameters(weights)).toBe(83_653_863);
   });
-  expect(parameters(weights)).toBe(83_653_863);
 });
 
-describe("a config that asks for what is not implemented is refused by the field's name", () => {
+describe("a config with a value that is not implemented is refused by the field's name", () => {
   const refused = [
     ["act_fn", "gelu"],
     ["resnet_time_scale_shift", "scale_shift"],

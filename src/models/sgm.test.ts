@@ -1,4 +1,4 @@
-/** @file sgm's names, as published in Stability's configs and in files that kohya's scripts write. */
+/** @file The names of layers in sgm, as in Stability's configs and in files that kohya's scripts write. */
 
 import { describe, expect, it } from "vitest";
 import { knownUnets } from "./known.js";

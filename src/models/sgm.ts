@@ -1,11 +1,11 @@
 /**
- * @file The names that Stability's own code (sgm, "original" checkpoints) gives to a U-Net's layers: blocks are counted
- * through, where Diffusers counts stages. Knows names only.
+ * @file The names of a U-Net's layers in Stability's own code (sgm, "original" checkpoints), which numbers all blocks
+ * consecutively, where Diffusers numbers stages. Independent of weights.
  */
 
 import type { UNetConfig } from "./unet-config.js";
 
-/** Inside a residual block. */
+/** sgm's names inside a residual block. */
 const inResnet: Readonly<Record<string, string>> = {
   norm1: "in_layers.0",
   conv1: "in_layers.2",
@@ -15,7 +15,7 @@ const inResnet: Readonly<Record<string, string>> = {
   conv_shortcut: "skip_connection",
 };
 
-/** Layers that stand alone. */
+/** sgm's names of layers outside of blocks. */
 const single: Readonly<Record<string, string>> = {
   "time_embedding.linear_1": "time_embed.0",
   "time_embedding.linear_2": "time_embed.2",
@@ -40,7 +40,7 @@ export function sgmNames(c: UNetConfig): (path: string) => string | undefined {
   };
 }
 
-/** Where each residual block, transformer and sampler is. */
+/** sgm's path of each residual block, transformer and sampler. */
 function sgmBlocks(c: UNetConfig): Map<string, string> {
   const at = new Map<string, string>();
   let n = 1; // input block 0 is conv_in

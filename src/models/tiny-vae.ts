@@ -1,6 +1,6 @@
 /**
- * @file `AutoencoderTiny` (TAESD, TAESDXL, https://github.com/madebyollin/taesd): a small, fast autoencoder that
- * speaks the latents of the large one. Weight paths are Diffusers'; `currentTinyName` maps TAESD's own files.
+ * @file `AutoencoderTiny` (TAESD, TAESDXL, https://github.com/madebyollin/taesd): a small, fast autoencoder for
+ * the latents of `AutoencoderKL`. Weight paths are Diffusers'; `currentTinyName` maps TAESD's own files.
  */
 
 import { z } from "zod";
@@ -28,7 +28,7 @@ const schema = z.object({
   force_upcast: ignored,
   scaling_factor: positive.default(1),
   shift_factor: only(0, null),
-  /** Written by Diffusers' constructor, always the encoder's widths. */
+  /** Written by Diffusers' constructor; always the encoder's widths. */
   block_out_channels: ignored,
 });
 
@@ -111,13 +111,13 @@ function block(p: Params, x: Tensor): Tensor {
   });
 }
 
-/** Counts through an `nn.Sequential`. */
+/** The next layer of an `nn.Sequential` with each call. */
 function sequence(p: Params): () => Params {
   let i = 0;
   return () => p.at(i++);
 }
 
-/** Diffusers' name of a tensor in TAESD's own files, whose decoder counts its weightless clamp as layer 0. */
+/** Diffusers' name of a tensor in TAESD's own files, whose decoder has a clamp without weights as layer 0. */
 export function currentTinyName(name: string, side: "encoder" | "decoder"): string {
   const [, index, rest] = /^(\d+)(\..*)$/.exec(name) ?? [];
   if (index === undefined) return name;

@@ -1,4 +1,4 @@
-/** @file `unet/config.json` of SD 1, SD 2, SDXL, SSD-1B, BK-SDXL and KOALA, brought to one list of stages. */
+/** @file Reads a U-Net's `config.json` (SD 1, SD 2, SDXL, SSD-1B, BK-SDXL, KOALA) into a list of stages. */
 
 import { z } from "zod";
 import { ModelError } from "../errors.js";
@@ -51,7 +51,7 @@ const schema = z.object({
   addition_embed_type: only(null, "text_time"),
   addition_time_embed_dim: size.nullish(),
   num_class_embeds: only(null),
-  /** Casts attention to float32, which is where we compute it. */
+  /** Casts attention to float32, in which everything is computed here. */
   upcast_attention: ignored,
   resnet_time_scale_shift: only("default"),
   resnet_skip_time_act: only(false),
@@ -78,7 +78,7 @@ export type Stage = {
   /** Number of heads (Diffusers calls it `attention_head_dim`). */
   heads: number;
   textWidth: number;
-  /** Transformer layers after each residual block, one entry per residual block; none for a stage without attention. */
+  /** Transformer layers after each residual block; undefined for a stage without attention. */
   depths: readonly number[] | undefined;
   resnets: number;
 };
@@ -93,10 +93,10 @@ export type UNetConfig = {
   mid: Stage | undefined;
   up: readonly Stage[];
   timeWidth: number;
-  /** SDXL's conditions: width of the sinusoid of each size number, and of the whole input. */
+  /** SDXL's added embedding: width of the sinusoid of each of the six time ids, and of the whole input. */
   added: { sinusoid: number; input: number } | undefined;
   norm: { groups: number; eps: number };
-  /** Project into the transformers with a matrix (2, XL) rather than a 1x1 convolution (1). */
+  /** Whether transformers project with a matrix (SD 2, XL) rather than a 1x1 convolution (SD 1). */
   linearProjection: boolean;
   time: { cosFirst: boolean; shift: number };
 };

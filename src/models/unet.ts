@@ -1,5 +1,5 @@
 /**
- * @file The conditional U-Net of Stable Diffusion 1, 2 and XL and of KOALA: predicts the noise in a latent.
+ * @file The conditional U-Net of Stable Diffusion 1, 2 and XL and of KOALA: predicts the noise in latents.
  *
  * Weight paths are those of `unet/diffusion_pytorch_model.safetensors` in the diffusers layout.
  * B batch, C channels, H and W latent pixels, N text tokens, D text width, E time-embedding width.
@@ -56,7 +56,7 @@ function timeEmbedding(p: Params, c: UNetConfig, timestep: Tensor, added?: Added
   const wave = p.at("time_proj").layer(() => sinusoid(timestep, c.down[0]!.channels, c.time));
   const temb = mlp(p.at("time_embedding"), wave, c.timeWidth);
   if (!c.added) return temb;
-  if (!added) throw new Error("internal: this U-Net needs textEmbeds and timeIds");
+  if (!added) throw new Error("internal: this U-Net needs addedCondKwargs");
   const ids = reshape(added.timeIds, [-1]);
   const waves = p.at("add_time_proj").layer(() => sinusoid(ids, c.added!.sinusoid, c.time)); // [B * 6, sinusoid]
   const sizes = reshape(waves, [t.dim(added.timeIds, 0), 6 * c.added.sinusoid]);
@@ -66,7 +66,7 @@ function timeEmbedding(p: Params, c: UNetConfig, timestep: Tensor, added?: Added
 const mlp = (p: Params, x: Tensor, out: number) =>
   p.layer(() => linear(p.at("linear_2"), silu(linear(p.at("linear_1"), x, out)), out));
 
-/** Pushes what the way up will want onto `skips`. */
+/** Pushes its results onto `skips`, from which the way up takes them. */
 function down(
   p: Params,
   c: UNetConfig,
@@ -101,7 +101,7 @@ function middle(p: Params, c: UNetConfig, stage: Stage, x: Tensor, temb: Tensor,
   });
 }
 
-/** Takes its skips from the end of `skips`; whoever is last there is the size to grow to. */
+/** Takes its skips from the end of `skips`, and upsamples to the size of the next one there. */
 function up(
   p: Params,
   c: UNetConfig,

@@ -1,5 +1,6 @@
 /**
- * @file The autoencoder of Stable Diffusion, `AutoencoderKL`: images to latents and back, eight pixels to one.
+ * @file The autoencoder of Stable Diffusion, `AutoencoderKL`: encodes images to latents of an eighth of their size, and
+ * decodes them.
  *
  * Weight paths are those of `vae/diffusion_pytorch_model.safetensors` in the diffusers layout.
  */
@@ -33,7 +34,7 @@ const schema = z.object({
   shift_factor: only(null),
   latents_mean: only(null),
   latents_std: only(null),
-  /** Decodes in float32, which is where we compute. */
+  /** Decodes in float32, in which everything is computed here. */
   force_upcast: ignored,
   use_quant_conv: z.boolean().default(true),
   use_post_quant_conv: z.boolean().default(true),
@@ -84,7 +85,7 @@ export function vaeConfig(json: unknown, file = "vae/config.json"): VaeConfig {
 /** The autoencoder's norms have a smaller epsilon than the U-Net's. */
 const norm = (c: VaeConfig) => ({ groups: c.groups, eps: 1e-6 });
 
-/** image: [B, 3, 8h, 8w] in -1..1 -> mean and log-variance of the latent, one after the other: [B, 2 * 4, h, w] */
+/** image: [B, 3, 8h, 8w] in -1..1 -> mean and log-variance of the latents, concatenated: [B, 2 * 4, h, w] */
 export function encode(p: Params, c: VaeConfig, image: Tensor): Tensor {
   const e = p.at("encoder");
   let h = conv2d(e.at("conv_in"), image, c.channels[0]!);
@@ -150,7 +151,7 @@ function attend(p: Params, c: VaeConfig, x: Tensor): Tensor {
   });
 }
 
-/** Names of the middle attention in files from before Diffusers 0.18, and what they are called now. */
+/** Names in the middle attention before Diffusers 0.18, and their present names. */
 const oldNames = new Map([
   ["query", "to_q"],
   ["key", "to_k"],

@@ -1,4 +1,4 @@
-/** @file Every rule against central differences, and what reverse mode promises about the graph it writes. */
+/** @file Gradients: every rule against central differences, and the graphs that reverse mode makes. */
 
 import { describe, expect, it } from "vitest";
 import { cpu } from "../engine/device.js";
@@ -55,8 +55,8 @@ const flags = [true, false].flatMap((transposeA) =>
 );
 const product = (a: Shape, b: Shape) =>
   flags.map((f) => {
-    const turned = (s: Shape, on: boolean) => (on ? [...s.slice(0, -2), s.at(-1)!, s.at(-2)!] : s);
-    return check([turned(a, f.transposeA), turned(b, f.transposeB)], (x, y) => t.matmul(x, y, f));
+    const transposed = (s: Shape, on: boolean) => (on ? [...s.slice(0, -2), s.at(-1)!, s.at(-2)!] : s);
+    return check([transposed(a, f.transposeA), transposed(b, f.transposeB)], (x, y) => t.matmul(x, y, f));
   });
 
 const checks: Record<Op, readonly Check[]> = {
@@ -126,7 +126,7 @@ const checks: Record<Op, readonly Check[]> = {
         (g, w) => t.conv2dTranspose(g!, w!, { stride: 2, padding: [1, 1, 1, 1], size: [height, 4] }),
       ),
     ),
-    // From 32 x 32 on it is lowered as a convolution; the padding shows a kernel turned the wrong way.
+    // From 32 x 32 on it is lowered as a convolution; the padding reveals a kernel that is flipped wrongly.
     check(
       [
         [1, 3, 32, 33],
@@ -200,7 +200,7 @@ const checks: Record<Op, readonly Check[]> = {
   cast: unary((x) => mul(x, t.cast(t.cast(add(mul(x, 0.3), 2.5), "int64"), "float32"))),
 };
 
-/** Numbers between -1 and 1 that repeat from run to run, another row of them for each seed. */
+/** Numbers between -1 and 1, the same in every run for a seed. */
 const numbers = (n: number, seed: number) =>
   Float32Array.from({ length: n }, (_, i) => {
     const wave = Math.sin(12.9898 * (i + 1) + 78.233 * seed) * 43758.5453;
@@ -259,7 +259,7 @@ describe("reverse mode", () => {
   const x = t.input("x", [2]);
   const given = { x: floats(Float32Array.of(2, -3), 2) };
 
-  it("adds up what arrives over every path", async () => {
+  it("adds up the gradients of all paths", async () => {
     const [g] = gradients(sum(add(mul(x, x), mul(x, 5))), [x]);
     expect((await computed({ g: g! }, given))("g")).toEqual([9, -1]);
   });
@@ -271,7 +271,7 @@ describe("reverse mode", () => {
     expect(result("g")).toEqual([0, 0, 0, 0]);
   });
 
-  it("reaches a target inside the graph and another behind it", async () => {
+  it("differentiates by a tensor inside the graph and by one that it depends on", async () => {
     const inner = mul(x, 3);
     const [dInner, dx] = gradients(sum(mul(inner, inner)), [inner, x]);
     const result = await computed({ dInner: dInner!, dx: dx! }, given);
@@ -287,7 +287,7 @@ describe("reverse mode", () => {
     expect((await computed({ second: second! }, given))("second")).toEqual([12, -18]);
   });
 
-  it("computes nothing that no target needs", () => {
+  it("computes only what a target needs", () => {
     const image = t.input("image", [1, 2, 4, 4]);
     const kernel = param("kernel", [2, 2, 3, 3]);
     const teacher = t.conv2d(t.silu(image), param("teacher", [2, 2, 3, 3]), undefined, { padding: 1 });
@@ -298,7 +298,7 @@ describe("reverse mode", () => {
     expect(graph.filter((x) => x.op === "conv2dKernel").length).toBe(1);
   });
 
-  it("joins the gradients of chunks instead of adding them up among zeros", () => {
+  it("concatenates the gradients of chunks instead of padding and adding them", () => {
     const [a, b] = t.chunk(x, 2, 0) as [Tensor, Tensor];
     const [g] = gradients(sum(mul(a, t.exp(b))), [x]);
     const graph = topological([g!]).map((x) => x.op);
@@ -306,17 +306,21 @@ describe("reverse mode", () => {
     expect(graph).not.toContain("pad");
   });
 
-  it("goes through fifty thousand operations in a row", () => {
+  it("differentiates a chain of fifty thousand operations", () => {
     let y = x;
     for (let i = 0; i < 50_000; i++) y = t.sin(y);
     expect(topological(gradients(sum(y), [x])).length).toBeGreaterThan(150_000);
   });
+});
 
-  it("refuses a loss of several elements", () => {
+describe("reverse mode refuses", () => {
+  const x = t.input("x", [2]);
+
+  it("a loss of several elements", () => {
     expect(() => gradients(x, [x])).toThrow("gradients: the loss must have one element, got [2]. Sum it.");
   });
 
-  it("refuses an upstream gradient of another shape", () => {
+  it("an upstream gradient of another shape", () => {
     expect(() => vjp([x], [t.input("g", [3])], [x])).toThrow("input: its gradient must be [2], got [3]");
   });
 });

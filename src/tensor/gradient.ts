@@ -1,9 +1,9 @@
 /**
  * @file Reverse-mode differentiation of a traced graph: a rule per operation. The result is a graph of the same
- * operations, so it is lowered, run and differentiated like any other. Must not know how a graph is run.
+ * operations, so it is lowered, run and differentiated like any other. Independent of engines.
  *
- * Training traces at fixed sizes, so unlike a model a rule may use the sizes it sees as numbers. A rule may also
- * describe more than is wanted: what no result needs is never lowered.
+ * Training traces at fixed sizes, so unlike a network a rule may use sizes as numbers. A rule may also compute more than
+ * is needed: only what a result depends on is lowered.
  */
 
 import { ShapeError } from "../errors.js";
@@ -14,7 +14,7 @@ import { add, div, expand, matmul, mean, mul, neg, pad, reshape, slice, sub, sum
 import { topological } from "./order.js";
 import { type Attributes, count, made, type Op, sameShape, show, type Tensor } from "./tensor.js";
 
-/** What arrives at `y` -> what goes on to each of its inputs; undefined where nothing does. */
+/** The gradient in `y` -> the gradient in each of its inputs, or undefined. */
 type Rule<O extends Op> = (
   g: Tensor,
   y: Tensor<O>,
@@ -39,27 +39,27 @@ export function vjp(
   targets: readonly Tensor[],
 ): (Tensor | undefined)[] {
   const order = topological(outputs);
-  const wanted = new Set(targets.filter((x) => x.dtype === "float32"));
-  for (const y of order) if (rules[y.op] && y.inputs.some((x) => wanted.has(x))) wanted.add(y);
+  const needed = new Set(targets.filter((x) => x.dtype === "float32"));
+  for (const y of order) if (rules[y.op] && y.inputs.some((x) => needed.has(x))) needed.add(y);
 
-  const arrived = new Map<Tensor, Tensor[]>();
+  const received = new Map<Tensor, Tensor[]>();
   const send = (x: Tensor, g: Tensor) => {
     if (!sameShape(x.shape, g.shape))
       throw new ShapeError("", `${x.op}: its gradient must be ${show(x.shape)}, got ${show(g.shape)}`);
-    if (!wanted.has(x)) return;
-    const others = arrived.get(x);
+    if (!needed.has(x)) return;
+    const others = received.get(x);
     if (others) others.push(g);
-    else arrived.set(x, [g]);
+    else received.set(x, [g]);
   };
   for (const [i, y] of outputs.entries()) send(y, upstream[i]!);
 
   const complete = new Map<Tensor, Tensor>();
   for (const y of order.reverse()) {
-    const parts = arrived.get(y);
+    const parts = received.get(y);
     if (!parts) continue;
     const g = total(parts);
     complete.set(y, g);
-    if (!y.inputs.some((x) => wanted.has(x))) continue;
+    if (!y.inputs.some((x) => needed.has(x))) continue;
     for (const [i, part] of applied(y, g).entries()) if (part) send(y.inputs[i]!, part);
   }
   return targets.map((x) => complete.get(x));
@@ -70,7 +70,7 @@ const applied = <O extends Op>(y: Tensor<O>, g: Tensor) =>
 
 const total = (parts: readonly Tensor[]) => joined(parts) ?? parts.reduce((a, b) => add(a, b));
 
-/** Where all parts come from slices that share out one axis, as those of `chunk`: the pieces put side by side. */
+/** The concatenation, if the parts are gradients of slices that cover one axis, as those of `chunk`; else undefined. */
 function joined(parts: readonly Tensor[]): Tensor | undefined {
   const whole = parts[0]!.shape;
   const pads = parts.filter((p) => made("pad", p));
@@ -87,14 +87,14 @@ function joined(parts: readonly Tensor[]): Tensor | undefined {
   return end === whole[axis] ? t.concat(pieces, axis) : undefined;
 }
 
-/** Of an operation that takes each element by itself: its slope, from x and from its own result y. */
+/** The rule of an elementwise operation of one input, by its derivative, a function of x and of its result y. */
 const elementwise =
-  (slope: (x: Tensor, y: Tensor) => Tensor) =>
-  (g: Tensor, y: Tensor, [x]: readonly [Tensor, ...Tensor[]]) => [mul(g, slope(x, y))];
+  (derivative: (x: Tensor, y: Tensor) => Tensor) =>
+  (g: Tensor, y: Tensor, [x]: readonly [Tensor, ...Tensor[]]) => [mul(g, derivative(x, y))];
 
 const oneMinus = (x: Tensor) => sub(t.scalar(1), x);
 
-/** One rule per operation; null where nothing flows: leaves, steps, and results that are whole numbers. */
+/** One rule per operation; null where the gradient is zero or undefined: leaves, steps, and results of type int64. */
 const rules: { readonly [O in Op]: Rule<O> | null } = {
   input: null,
   param: null,
@@ -117,13 +117,13 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
   sigmoid: elementwise((_, y) => mul(y, oneMinus(y))),
   relu: elementwise((x) => t.step(x)),
   step: null,
-  silu: elementwise((x, y) => sigmoidLinearSlope(x, y, 1)),
+  silu: elementwise((x, y) => sigmoidLinearDerivative(x, y, 1)),
   gelu: elementwise((x) => {
     const distribution = mul(add(t.erf(mul(x, Math.SQRT1_2)), 1), 0.5);
     const density = mul(t.exp(mul(mul(x, x), -0.5)), 1 / Math.sqrt(2 * Math.PI));
     return add(distribution, mul(x, density));
   }),
-  quickGelu: elementwise((x, y) => sigmoidLinearSlope(x, y, 1.702)),
+  quickGelu: elementwise((x, y) => sigmoidLinearDerivative(x, y, 1.702)),
   softmax: (g, y) => [mul(y, sub(g, sum(mul(g, y), [y.rank - 1])))],
   matmul: (g, y, [a, b]) => matmulGradient(g, a, b!, y.attrs),
   conv2d: (g, y, [x, w, b]) => {
@@ -193,13 +193,13 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
   cast: null,
 };
 
-/** The slope of y = x s with s = sigmoid(alpha x): s + alpha y (1 - s) */
-function sigmoidLinearSlope(x: Tensor, y: Tensor, alpha: number): Tensor {
+/** The derivative of y = x s with s = sigmoid(alpha x): s + alpha y (1 - s) */
+function sigmoidLinearDerivative(x: Tensor, y: Tensor, alpha: number): Tensor {
   const s = t.sigmoid(alpha === 1 ? x : mul(x, alpha));
   return add(s, mul(alpha === 1 ? y : mul(y, alpha), oneMinus(s)));
 }
 
-/** Undoes broadcasting: the sum over what x was repeated along. */
+/** Undoes broadcasting: the sum over the axes along which x was repeated. */
 function shrink(g: Tensor, { shape }: Tensor): Tensor {
   if (sameShape(g.shape, shape)) return g;
   const extra = g.rank - shape.length;
@@ -235,7 +235,7 @@ function normalised(x: Tensor, axes: readonly number[], eps: number): { normed: 
   return { normed: mul(centred, rstd), rstd };
 }
 
-/** The norm of pixels with their channels last, which a lowering may hold them in throughout. */
+/** GroupNorm's gradient with channels last, the layout of a training program (`channels-last.ts`). */
 function imageNormGradient(g: Tensor, x: Tensor, w: Tensor, attrs: Attributes["groupNorm"]): Tensor[] {
   const pixels = (v: Tensor) => t.transpose(reshape(v, [v.shape[0]!, v.shape[1]!, -1]), [0, 2, 1]);
   const [dx, dw, db] = groupNormGradient(pixels(g), pixels(x), w, attrs) as [Tensor, Tensor, Tensor];

@@ -1,6 +1,6 @@
 /**
- * @file GroupNorm and its gradient composed of other operations, for pixels with their channels last. Forward and
- * backward pass are made of the same nodes, so one program computes the statistics once.
+ * @file GroupNorm and its gradient composed of other operations, for images with their channels last. Forward and
+ * backward pass are made of the same nodes, which ONNX Runtime merges, so one program computes the statistics once.
  *
  * x, g: [B, N, C], N pixels; w, b: [C]. A mean over a group is two small products: [B, 1, C] by [C, groups], and back.
  */

@@ -191,7 +191,7 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, heads: number, { caus
 
 /** In `reshape`: the size that x has along the same axis. */
 export const keep = "keep" as const;
-/** In `reshape`: the size of `like` along `axis`, whatever it is at run time. */
+/** In `reshape`: the size of `like` along `axis` at run time. */
 export const dim = (like: Tensor, axis: number): { like: Tensor; axis: number } => ({ like, axis });
 
 /** The same elements in another shape. */
@@ -214,7 +214,7 @@ export function reshape(x: Tensor, to: readonly (number | typeof keep | ReturnTy
 
 export function transpose(x: Tensor, perm: readonly number[]): Tensor {
   if (perm.length !== x.rank)
-    refuse("transpose", `${show(x.shape)} has ${x.rank} axes, ${show(perm)} names others`);
+    refuse("transpose", `${show(perm)} does not permute the ${x.rank} axes of ${show(x.shape)}`);
   return new Tensor(
     "transpose",
     [x],
@@ -271,15 +271,15 @@ export function resize(x: Tensor, like: Tensor): Tensor {
   return new Tensor("resize", [x, like], [x.shape[0]!, x.shape[1]!, like.shape[2]!, like.shape[3]!], {});
 }
 
-/** x stretched to the shape of `like` by NumPy's broadcasting. */
+/** x broadcast to the shape of `like`. */
 export function expand(x: Tensor, like: Tensor): Tensor {
   const shape = broadcast("expand", x.shape, like.shape);
   if (!sameShape(shape, like.shape))
-    refuse("expand", `${show(x.shape)} does not stretch to ${show(like.shape)}`);
+    refuse("expand", `${show(x.shape)} does not broadcast to ${show(like.shape)}`);
   return new Tensor("expand", [x, like], like.shape, {}, x.dtype);
 }
 
-// Reductions: the reduced axes stay, with size 1
+// Reductions: the reduced axes are kept with size 1
 
 const reduced = (x: Tensor, axes: readonly number[]) => x.shape.map((d, i) => (axes.includes(i) ? 1 : d));
 const every = (x: Tensor) => x.shape.map((_, i) => i);
@@ -288,7 +288,7 @@ export const sum = (x: Tensor, axes: readonly number[] = every(x)): Tensor =>
 export const mean = (x: Tensor, axes: readonly number[] = every(x)): Tensor =>
   new Tensor("mean", [x], reduced(x, axes), { axes });
 
-/** The first index of the largest value along `axis`, which disappears. */
+/** The first index of the largest value along `axis`, which is removed. */
 export const argmax = (x: Tensor, axis: number): Tensor =>
   new Tensor(
     "argmax",

@@ -1,8 +1,8 @@
-/** @file The order in which a traced graph is computed. Must not know what the operations mean. */
+/** @file Topological order of a traced graph. Independent of what the operations are. */
 
 import type { Tensor } from "./tensor.js";
 
-/** Every tensor behind `roots`, each after what it is made of. */
+/** Every tensor that `roots` depend on and `roots` themselves, each after its inputs. */
 export function topological(roots: readonly Tensor[]): Tensor[] {
   const order: Tensor[] = [];
   const state = new Map<Tensor, "open" | "done">();

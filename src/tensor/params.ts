@@ -1,13 +1,16 @@
-/** @file Named weights. A model asks for each weight by path and shape; who answers decides what the pass means. */
+/**
+ * @file A network's weights by the paths of its checkpoint. A network gets each weight by path and shape from a source,
+ * which decides what the pass is for: tracing, listing the weights, sharing them.
+ */
 
 import { ShapeError } from "../errors.js";
 import { param } from "./operations.js";
 import { type Shape, show, type Tensor } from "./tensor.js";
 
-/** Answers a request for a weight: writes it down, checks it against a checkpoint, or hands out another tensor. */
+/** Gives the weight at a path. */
 export type Source = (path: string, shape: Shape) => Tensor;
 
-/** A place in the tree of weights, such as `down_blocks.0.resnets.1`. Paths are those of the checkpoint. */
+/** The weights below a path, such as `down_blocks.0.resnets.1`. */
 export class Params {
   readonly path: string;
   readonly #source: Source;
@@ -31,7 +34,7 @@ export class Params {
     return this.#source(this.path ? `${this.path}.${name}` : name, shape);
   }
 
-  /** Runs a layer's body: an error of shapes inside names this place, and whoever watches sees the result. */
+  /** Runs a layer's body: a ShapeError inside gets this path, and `watch` is called with the result. */
   layer(body: () => Tensor): Tensor {
     try {
       const x = body();
@@ -44,12 +47,12 @@ export class Params {
   }
 }
 
-/** Hands out one `param` per path, and refuses a path that is asked for in two shapes. */
+/** A source that makes one `param` per path and refuses two shapes of one path. */
 export function tracing(seen = new Map<string, Tensor>()): Source {
   return (path, shape) => {
     const known = seen.get(path);
     if (known && known.shape.join() !== shape.join()) {
-      throw new ShapeError(path, `internal: asked for as ${show(known.shape)} and as ${show(shape)}`);
+      throw new ShapeError(path, `internal: requested as ${show(known.shape)} and as ${show(shape)}`);
     }
     const tensor = known ?? param(path, shape);
     seen.set(path, tensor);
@@ -57,7 +60,7 @@ export function tracing(seen = new Map<string, Tensor>()): Source {
   };
 }
 
-/** What a model asks for, without any weights: the list behind counts, initial values and load checks. */
+/** Paths and shapes of all weights of a network, by tracing it: for counts, initial values and load checks. */
 export function manifest(model: (p: Params) => unknown): Map<string, Shape> {
   const seen = new Map<string, Tensor>();
   model(new Params(tracing(seen)));

@@ -1,18 +1,18 @@
 /**
- * @file ONNX Runtime's memory arena, replayed without memory: which addresses a sequence of allocations touches. Knows
- * sizes only.
+ * @file A simulation of ONNX Runtime's memory arena: which addresses a sequence of allocations touches. Allocates
+ * nothing.
  *
- * The rules are `core/framework/bfc_arena.cc` with its defaults: pieces in bins by powers of two, the smallest that is
- * large enough, split if half of it or 128 MB would be left over; regions whose size doubles up to 1 GB; free neighbours
- * become one.
+ * The rules are those of `core/framework/bfc_arena.cc` with its defaults: the smallest free chunk that is large enough,
+ * split if half of it or 128 MB would be left over; regions whose size doubles up to 1 GB; adjacent free chunks are
+ * merged.
  */
 
 const unit = 256;
-const mega = 2 ** 20;
-const mostDead = 128 * mega;
-const largestRegion = 1024 * mega;
+const MiB = 2 ** 20;
+const mostUnused = 128 * MiB;
+const largestRegion = 1024 * MiB;
 
-/** A piece of a region; neighbours of the same region are linked. */
+/** A part of a region, linked to the chunks before and after it. */
 export type Chunk = {
   region: number;
   start: number;
@@ -23,10 +23,10 @@ export type Chunk = {
 };
 
 export class Arena {
-  #nextRegion = mega;
+  #nextRegion = MiB;
   #regions = 0;
   readonly #free = new Set<Chunk>();
-  /** What was ever handed out, by region: [start, end]. */
+  /** What was ever allocated, by region: [start, end]. */
   readonly #used = new Map<number, [number, number][]>();
 
   take(bytes: number): Chunk {
@@ -34,7 +34,7 @@ export class Arena {
     const chunk = this.#smallest(size) ?? this.#extend(size);
     this.#free.delete(chunk);
     chunk.free = false;
-    if (chunk.size >= 2 * size || chunk.size - size >= mostDead) this.#split(chunk, size);
+    if (chunk.size >= 2 * size || chunk.size - size >= mostUnused) this.#split(chunk, size);
     const used = this.#used.get(chunk.region)!;
     used.push([chunk.start, chunk.start + size]);
     return chunk;
@@ -47,7 +47,7 @@ export class Arena {
     this.#free.add(joined);
   }
 
-  /** Bytes of all addresses that were ever handed out: what the operating system had to provide. */
+  /** Bytes of all addresses that were ever allocated: what the operating system had to provide. */
   get touched(): number {
     return [...this.#used.values()].reduce((sum, spans) => sum + covered(spans), 0);
   }

@@ -1,4 +1,4 @@
-/** @file How much memory this process may still take: what the machine has left, and what its cgroups allow. */
+/** @file The memory that this process may still allocate: what the machine has available, within its cgroups' limits. */
 
 import { readFileSync } from "node:fs";
 import path from "node:path";
@@ -14,7 +14,7 @@ const readText: Read = (file) => {
   }
 };
 
-/** Bytes that can be taken without swapping. Pages of files count as free, because the kernel gives them up. */
+/** Bytes that can be allocated without swapping. The page cache counts as free, because the kernel reclaims it. */
 export function availableMemory(read: Read = readText): number {
   const kilobytes = /^MemAvailable:\s+(\d+) kB/m.exec(read("/proc/meminfo") ?? "")?.[1];
   if (kilobytes === undefined) return process.availableMemory();

@@ -1,29 +1,29 @@
-/** @file ONNX Runtime in this thread. A run blocks the thread until it is done; `node.ts` moves it to another. */
+/** @file ONNX Runtime in the calling thread, which a run blocks; `worker-engine.ts` runs it in another. */
 
 import * as ort from "onnxruntime-node";
 import { EngineError } from "../../errors.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session, Values } from "../engine.js";
 import type { Program } from "../lower.js";
-import { silenceTelemetry } from "./telemetry.js";
+import { disableTelemetry } from "./telemetry.js";
 
 export type EngineOptions = {
-  /** Threads of one operation; 0 leaves it to ONNX Runtime, which takes one per core. */
+  /** Threads of one operation; 0 is ONNX Runtime's default, one per core. */
   threads?: number;
   device?: Device;
   /**
-   * Whether threads wait for the next operation in a busy loop. That is fastest for one program on idle cores; the
-   * programs of a training step, each with threads of its own, take the cores from one another.
+   * Whether threads wait for the next operation in a busy loop. That is fastest for one program on idle cores, and slow
+   * for several programs with threads of their own, such as those of a training step.
    */
   spinning?: boolean;
   /**
-   * Whether memory is planned for whole runs. With open sizes that is done after the first run, and the second takes its
-   * memory anew beside what the first took.
+   * Whether memory is planned for whole runs. With open sizes that is done after the first run, and the second allocates
+   * its memory beside that of the first.
    */
   plansMemory?: boolean;
 };
 
-/** A session that can also write into memory of the caller's, without a copy. */
+/** A session that can also write results into the caller's memory, without a copy. */
 export interface BlockingSession extends Session {
   /**
    * As `run`, with results written into the arrays of `outputs`; those not named there are new. An output may only
@@ -37,8 +37,8 @@ export interface BlockingSession extends Session {
 
 type LoadOptions = {
   /**
-   * Whether a program keeps the memory of its run for the next one, which is fastest. Of programs that take turns each
-   * would keep its own peak, all of them at once.
+   * Whether a program keeps the memory of a run for the next one, which is fastest. Of several programs each keeps its
+   * own peak.
    */
   keepsMemory?: boolean;
 };
@@ -50,7 +50,7 @@ export interface BlockingEngine extends Engine {
 /** An engine that computes in the calling thread. */
 export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
   const { threads = 0, device = cpu, spinning = false, plansMemory = true } = options;
-  silenceTelemetry();
+  disableTelemetry();
   return {
     device,
     load: (program, { keepsMemory = true } = {}) =>

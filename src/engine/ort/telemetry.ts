@@ -1,12 +1,12 @@
 /**
- * @file Keeps ONNX Runtime from recording its use: unless told not to, 1.30 keeps a device id and events for its makers
- * in the user's cache folder.
+ * @file Turns ONNX Runtime's telemetry off. By default 1.30 writes a device id and events for Microsoft into the user's
+ * cache folder.
  */
 
 /**
- * To be called before the first session, in the process's main thread or in one that shares its environment: a thread
- * with a copy does not reach the native library. Whoever sets the variable is left their choice.
+ * To be called before the first session, in the main thread or in a thread that shares its environment: the native
+ * library does not see a thread's copy. A value that the user has set is kept.
  */
-export function silenceTelemetry(): void {
+export function disableTelemetry(): void {
   process.env.ORT_DISABLE_TELEMETRY ??= "1";
 }

@@ -1,4 +1,4 @@
-/** @file An engine in a worker thread, so that progress, Ctrl-C and other requests answer while it computes. */
+/** @file ONNX Runtime in a worker thread, so that the calling thread is free while a program runs. */
 
 import { EngineError } from "../../errors.js";
 import { Thread } from "../../threads.js";
@@ -6,12 +6,12 @@ import { cpu } from "../device.js";
 import type { Engine, Session } from "../engine.js";
 import type { Program } from "../lower.js";
 import type { EngineOptions } from "./blocking-engine.js";
-import { silenceTelemetry } from "./telemetry.js";
+import { disableTelemetry } from "./telemetry.js";
 import type { EngineMethods } from "./worker-thread.js";
 
 /** Starts the thread. `close` ends it as soon as a running operation is done. */
 export function workerEngine(options: EngineOptions = {}): Engine {
-  silenceTelemetry();
+  disableTelemetry();
   const entry = new URL("./worker-thread.js", import.meta.url);
   const thread = new Thread<EngineMethods>(entry, { name: "engine", data: options });
   let sessions = 0;

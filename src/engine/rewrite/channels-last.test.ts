@@ -1,4 +1,4 @@
-/** @file Training's lowering gives what the ONNX standard's operators give, for every way it may choose. */
+/** @file Graphs with channels last against the ONNX standard's operators, for every kind of convolution. */
 
 import { describe, expect, it } from "vitest";
 import { vjp } from "../../tensor/gradient.js";
@@ -14,7 +14,7 @@ import { channelsLast } from "./channels-last.js";
 const engine = blockingEngine({ threads: 1 });
 const training = { ...standard, channelsLast: true };
 
-/** Even over [-1, 1]. */
+/** Uniform in [-1, 1]. */
 const numbers = (n: number, seed: number) =>
   Float32Array.from({ length: n }, (_, i) => {
     const wave = Math.sin((i + 1) * 12.9898 + seed * 78.233) * 43758.5453;
@@ -84,17 +84,17 @@ describe("channels last", () => {
   const conv = (x: Tensor, w: Tensor) => t.conv2d(x, w, undefined, { padding: 1 });
   const cases: [string, Shape[], Function][] = [
     ["normalises groups", [image, [8], [8]], (x, a, b) => t.groupNorm(x!, a!, b!, 4, 1e-5)],
-    ["adds what every channel is given", [image, w, [2, 8, 1, 1]], (x, w, v) => t.add(conv(x!, w!), v!)],
+    ["adds a vector per channel", [image, w, [2, 8, 1, 1]], (x, w, v) => t.add(conv(x!, w!), v!)],
     ["scales by a vector of channels", [image, w, [8, 1, 1]], (x, w, v) => t.mul(v!, conv(x!, w!))],
     ["multiplies by a number", [image, w], (x, w) => t.mul(t.silu(conv(x!, w!)), 3)],
-    ["adds what every pixel is given", [image, w, [4, 6]], (x, w, v) => t.add(conv(x!, w!), v!)],
+    ["adds an image without channels", [image, w, [4, 6]], (x, w, v) => t.add(conv(x!, w!), v!)],
     [
-      "joins and cuts channels",
+      "concatenates and slices channels",
       [image, w],
       (x, w) => t.slice(t.concat([conv(x!, w!), x!, conv(x!, w!)], 1), 1, 4, 20),
     ],
     [
-      "joins and cuts rows of pixels",
+      "concatenates and slices rows of pixels",
       [image, w],
       (x, w) => t.slice(t.concat([conv(x!, w!), conv(x!, w!)], 2), 3, 1, 5),
     ],
@@ -108,7 +108,11 @@ describe("channels last", () => {
     ["sums each image's channels", [image, w], (x, w) => t.sum(conv(x!, w!), [2, 3])],
     ["takes the mean of everything", [image, w], (x, w) => t.mean(conv(x!, w!))],
     ["sums rows", [image, w], (x, w) => t.sum(conv(x!, w!), [3])],
-    ["gives its images back", [image, w], (x, w) => t.transpose(conv(x!, w!), [0, 1, 3, 2])],
+    [
+      "returns its images in their traced shape",
+      [image, w],
+      (x, w) => t.transpose(conv(x!, w!), [0, 1, 3, 2]),
+    ],
   ];
   it.each(cases)("%s", async (_, shapes, of) => {
     expect(await difference(shapes, of)).toBeLessThan(1e-5);

@@ -1,10 +1,10 @@
 /**
- * @file Rewrites a traced graph for training: images keep their channels last, as tokens do, so that nothing is
+ * @file Rewrites a traced graph for training: images have their channels last, as tokens do, so that nothing is
  * transposed between a convolution and a transformer, and convolutions become matrix products over the batch
- * (`convolution.ts`). The results are the same to rounding. Fixes the sizes traced into the graph, so it is for
+ * (`convolution.ts`). The results are the same to rounding. The traced sizes become constants of the graph, so it is for
  * programs that run at one size.
  *
- * An image x: [B, C, H, W] has two forms: `plain`, and `last`: [B, H*W, C]. Each is made when it is first asked for.
+ * An image has two forms: `plain`, [B, C, H, W], and `last`, [B, H*W, C]. Each is made when it is first needed.
  */
 
 import { groupNormOf } from "../../tensor/group-norm.js";
@@ -19,7 +19,7 @@ import type { Graph } from "./graph.js";
 /** The same results, computed with channels last. */
 export function channelsLast<G extends Graph>(outputs: G): G {
   const forms: Forms = { plain: new Map(), last: new Map(), images: new Set() };
-  // Inputs first, so that what a form is made of is always there and nothing recurses deeply.
+  // In topological order, so that the forms of an operation's inputs exist and the recursion is shallow.
   for (const x of topological(Object.values(outputs))) {
     if (isImage(forms, x)) {
       forms.images.add(x);
@@ -32,7 +32,7 @@ export function channelsLast<G extends Graph>(outputs: G): G {
 type Forms = {
   readonly plain: Map<Tensor, Tensor>;
   readonly last: Map<Tensor, Tensor>;
-  /** What is computed with its channels last; its plain form is a transpose of that. */
+  /** Tensors that are computed with channels last; their plain form is a transpose of that. */
   readonly images: Set<Tensor>;
 };
 
@@ -48,20 +48,20 @@ function isImage({ images }: Forms, x: Tensor): boolean {
   );
 }
 
-/** What broadcasts over pixels: a number, [C, 1, 1], [1, C, 1, 1] or [B, C, 1, 1]. */
+/** Whether it broadcasts over pixels: one element, [C, 1, 1], [1, C, 1, 1] or [B, C, 1, 1]. */
 const isPerChannel = ({ shape }: Tensor) =>
   count(shape) === 1 || (shape.length >= 3 && shape.slice(-2).every((d) => d === 1));
 
-/** [B, H*W, C] as `pixels` makes an image of it. */
+/** The tokens [B, H*W, C] that `pixels` (`nn.ts`) reshaped to the image x; undefined for other tensors. */
 function pixelsOf(x: Tensor): Tensor | undefined {
-  const [turned] = x.inputs;
-  if (!made("reshape", x) || x.rank !== 4 || !turned || !made("transpose", turned)) return undefined;
+  const [transposed] = x.inputs;
+  if (!made("reshape", x) || x.rank !== 4 || !transposed || !made("transpose", transposed)) return undefined;
   const [B, C] = x.shape;
-  const turns = turned.attrs.perm.join() === "0,2,1" && turned.shape[0] === B && turned.shape[1] === C;
-  return turns ? turned.inputs[0]! : undefined;
+  const { attrs, shape, inputs } = transposed;
+  return attrs.perm.join() === "0,2,1" && shape[0] === B && shape[1] === C ? inputs[0]! : undefined;
 }
 
-/** The image that `tokens` makes [B, H*W, C] of. */
+/** The image that `tokens` (`nn.ts`) reshaped to x: [B, H*W, C]; undefined for other tensors. */
 function tokensOf(x: Tensor): Tensor | undefined {
   const [flat] = x.inputs;
   if (!made("transpose", x) || x.attrs.perm.join() !== "0,2,1" || !made("reshape", flat!)) return undefined;
@@ -75,7 +75,7 @@ function remember(map: Map<Tensor, Tensor>, x: Tensor, make: () => Tensor): Tens
   return known;
 }
 
-/** x as it was traced. */
+/** x in its traced shape. */
 function plain(forms: Forms, x: Tensor): Tensor {
   return remember(forms.plain, x, () => {
     const [B, C, H, W] = x.shape as [number, number, number, number];
@@ -148,7 +148,7 @@ function operand(forms: Forms, y: Tensor, x: Tensor): Tensor {
   return reshape(value, [...y.shape.slice(0, -3), 1, y.shape.at(-3)!]);
 }
 
-/** Sums and means over both directions of an image; over one of them, or over no whole pixel, as they were traced. */
+/** A sum or mean of an image: with channels last if it is over both H and W, else of its plain form. */
 function reduced(forms: Forms, x: Tensor<"sum"> | Tensor<"mean">): Tensor {
   const { axes } = x.attrs;
   const [image] = x.inputs as [Tensor];
@@ -156,12 +156,12 @@ function reduced(forms: Forms, x: Tensor<"sum"> | Tensor<"mean">): Tensor {
   if (!both) return withInputs<"sum" | "mean">(x, [plain(forms, image)]);
   if (x.op === "sum" && axes.join() === "0,2,3")
     return reshape(sumOfRows(pixelRows(last(forms, image))), x.shape);
-  const places = [...(axes.includes(0) ? [0] : []), 1, ...(axes.includes(1) ? [2] : [])];
-  const small = x.op === "sum" ? t.sum(last(forms, image), places) : t.mean(last(forms, image), places);
+  const axesLast = [...(axes.includes(0) ? [0] : []), 1, ...(axes.includes(1) ? [2] : [])];
+  const small = x.op === "sum" ? t.sum(last(forms, image), axesLast) : t.mean(last(forms, image), axesLast);
   return reshape(small, x.shape);
 }
 
-/** Sums over everything but the last axis, as the gradient of a bias is. */
+/** Whether it sums over all axes but the last, as the gradient of a bias does. */
 const overRows = ({ attrs: { axes }, inputs: [x] }: Tensor<"sum">) =>
   x!.rank > 1 && x!.shape.at(-1)! > 1 && axes.length === x!.rank - 1 && !axes.includes(x!.rank - 1);
 const pixelRows = (x: Tensor) => reshape(x, [-1, x.shape.at(-1)!]);
@@ -184,9 +184,9 @@ const geometry = (
 function nearest(x: Tensor, [h, w]: readonly [number, number], [H, W]: readonly [number, number]): Tensor {
   const [B, , C] = x.shape as [number, number, number];
   const at = (i: number) => {
-    const [image, place] = [Math.floor(i / (H * W)), i % (H * W)];
-    const y = Math.floor((Math.floor(place / W) * h) / H);
-    return BigInt((image * h + y) * w + Math.floor(((place % W) * w) / W));
+    const [image, pixel] = [Math.floor(i / (H * W)), i % (H * W)];
+    const y = Math.floor((Math.floor(pixel / W) * h) / H);
+    return BigInt((image * h + y) * w + Math.floor(((pixel % W) * w) / W));
   };
   const ids = BigInt64Array.from({ length: B * H * W }, (_, i) => at(i));
   return t.gather(reshape(x, [B * h * w, C]), t.constant(ids, [B, H * W]));

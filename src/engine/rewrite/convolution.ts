@@ -1,17 +1,17 @@
 /**
- * @file Convolutions as matrix products over a whole batch: what training computes instead of ONNX's Conv, which
- * takes one small product per image, and for the gradient of a kernel has nothing at all.
+ * @file Convolutions as matrix products over a whole batch, for training: ONNX's Conv computes one small product per
+ * image, and has no operator for the gradient of a kernel.
  *
  * Images are [B, H*W, C] here. A 3x3 kernel at stride 1 is computed by Winograd's F(m x m, 3x3) (Lavin and Gray 2016,
  * https://arxiv.org/abs/1509.09308): (m + 2)² products of small tiles stand for 9 m² of pixels. The result's error
- * grows from 4e-7 to 3e-6 with m = 4. Whatever that does not fit, or does not pay for, meets its kernel window by
- * window. Rows are brought into place by gathers whose indices are constants of the size traced.
+ * grows from 4e-7 to 3e-6 with m = 4. Other convolutions, and those for which it would be slower, are computed from
+ * windows (im2col). Rows are gathered by indices that are constants of the traced size.
  */
 
 import { constant, gather, matmul, pad, reshape, transpose } from "../../tensor/operations.js";
 import { count, type Extent, type Padding, type Shape, type Tensor } from "../../tensor/tensor.js";
 
-/** Which convolution: the sizes of both images, and of the kernel between them. */
+/** The sizes of a convolution's images (`from` its input, `to` its output) and kernel. */
 export type Geometry = {
   batch: number;
   from: Extent;
@@ -40,12 +40,12 @@ export function convolveKernel(g: Tensor, x: Tensor, geometry: Geometry): Tensor
   const [O, C] = [g.shape[2]!, x.shape[2]!];
   const m = tileSize(geometry, geometry.to, C, O);
   if (m) return winogradKernel(g, x, m, geometry);
-  const met = pointwise(geometry) ? rows(x) : windows(x, geometry);
-  return reshape(matmul(rows(g), met, { transposeA: true }), [O, C, ...geometry.kernel]);
+  const pixels = pointwise(geometry) ? rows(x) : windows(x, geometry);
+  return reshape(matmul(rows(g), pixels, { transposeA: true }), [O, C, ...geometry.kernel]);
 }
 
-/** The number of a row for each place of `shape`. */
-const places = (shape: Shape, at: (i: number) => number) =>
+/** Row indices: a constant of `shape`. */
+const indices = (shape: Shape, at: (i: number) => number) =>
   constant(
     BigInt64Array.from({ length: count(shape) }, (_, i) => BigInt(at(i))),
     shape,
@@ -56,28 +56,28 @@ const pointwise = ({ kernel: [kh, kw], stride, padding }: Geometry) =>
 const matrix = (w: Tensor) => reshape(w, [w.shape[0]!, -1]);
 /** [B, N, C] -> [B*N, C] */
 const rows = (x: Tensor) => reshape(x, [-1, x.shape.at(-1)!]);
-/** The same with one row of zeros behind, which stands for everything outside the image. */
-const framed = (x: Tensor) => pad(rows(x), [0, 0], [1, 0]);
+/** The same and a row of zeros, which stands for every pixel outside the image. */
+const withZeroRow = (x: Tensor) => pad(rows(x), [0, 0], [1, 0]);
 const pixel =
   (batch: number, [height, width]: Extent) =>
   (image: number, y: number, x: number) =>
     y < 0 || x < 0 || y >= height || x >= width ? batch * height * width : (image * height + y) * width + x;
 
-// Window by window
+// Windows
 
-/** What each place of the kernel meets. x: [B, from, C] -> [B*to, C*kh*kw], the order of a kernel's own numbers */
+/** The pixels under the kernel for each output pixel. x: [B, from, C] -> [B*to, C*kh*kw], in the kernel's own order */
 function windows(x: Tensor, geometry: Geometry): Tensor {
   const { batch, from, to, kernel, stride, padding } = geometry;
   const [area, taps] = [to[0] * to[1], kernel[0] * kernel[1]];
   const row = pixel(batch, from);
-  const ids = places([batch * area, taps], (i) => {
+  const ids = indices([batch * area, taps], (i) => {
     const [at, tap] = [Math.floor(i / taps), i % taps];
-    const [image, place] = [Math.floor(at / area), at % area];
-    const top = Math.floor(place / to[1]) * stride - padding[0];
-    const left = (place % to[1]) * stride - padding[1];
+    const [image, position] = [Math.floor(at / area), at % area];
+    const top = Math.floor(position / to[1]) * stride - padding[0];
+    const left = (position % to[1]) * stride - padding[1];
     return row(image, top + Math.floor(tap / kernel[1]), left + (tap % kernel[1]));
   });
-  return reshape(transpose(gather(framed(x), ids), [0, 2, 1]), [batch * area, -1]);
+  return reshape(transpose(gather(withZeroRow(x), ids), [0, 2, 1]), [batch * area, -1]);
 }
 
 function windowed(x: Tensor, w: Tensor, geometry: Geometry): Tensor {
@@ -86,28 +86,28 @@ function windowed(x: Tensor, w: Tensor, geometry: Geometry): Tensor {
 }
 
 /**
- * Every pixel collects what the windows that met it send back: of each `stride` places of a kernel, in both
- * directions, only one can have met it.
+ * Each input pixel sums the gradients of the windows that contain it: in each direction, one of every `stride` positions
+ * of the kernel can have covered it.
  */
 function windowedAdjoint(g: Tensor, w: Tensor, geometry: Geometry): Tensor {
   const { batch, from, to, kernel, stride, padding } = geometry;
   const [C, taps] = [w.shape[1]!, kernel[0] * kernel[1]];
-  const sent = transpose(reshape(matmul(rows(g), matrix(w)), [-1, C, taps]), [0, 2, 1]); // [B*to, taps, C]
+  const gradients = transpose(reshape(matmul(rows(g), matrix(w)), [-1, C, taps]), [0, 2, 1]); // [B*to, taps, C]
   const pixels = batch * from[0] * from[1];
-  const nothing = batch * to[0] * to[1] * taps;
+  const zeroRow = batch * to[0] * to[1] * taps;
   const [down, across] = [Math.ceil(kernel[0] / stride), Math.ceil(kernel[1] / stride)];
-  const ids = places([down * across, pixels], (i) => {
-    const [met, at] = [Math.floor(i / pixels), i % pixels];
-    const [image, place] = [Math.floor(at / (from[0] * from[1])), at % (from[0] * from[1])];
-    const y = Math.floor(place / from[1]) + padding[0];
-    const x = (place % from[1]) + padding[1];
-    const row = (y % stride) + Math.floor(met / across) * stride;
-    const column = (x % stride) + (met % across) * stride;
-    if (row >= kernel[0] || column >= kernel[1]) return nothing;
+  const ids = indices([down * across, pixels], (i) => {
+    const [candidate, at] = [Math.floor(i / pixels), i % pixels];
+    const [image, position] = [Math.floor(at / (from[0] * from[1])), at % (from[0] * from[1])];
+    const y = Math.floor(position / from[1]) + padding[0];
+    const x = (position % from[1]) + padding[1];
+    const row = (y % stride) + Math.floor(candidate / across) * stride;
+    const column = (x % stride) + (candidate % across) * stride;
+    if (row >= kernel[0] || column >= kernel[1]) return zeroRow;
     const window = pixel(batch, to)(image, (y - row) / stride, (x - column) / stride);
-    return Math.min(window * taps + row * kernel[1] + column, nothing);
+    return Math.min(window * taps + row * kernel[1] + column, zeroRow);
   });
-  return reshape(sumOfRows(gather(framed(sent), ids)), [batch, -1, C]);
+  return reshape(sumOfRows(gather(withZeroRow(gradients), ids)), [batch, -1, C]);
 }
 
 /** The sum over the first axis, as a product with ones: ONNX Runtime's ReduceSum takes several times as long. */
@@ -118,7 +118,7 @@ export function sumOfRows(x: Tensor): Tensor {
 
 // Winograd
 
-/** Of F(m, 3): B transforms tiles of m + 2 pixels, G the kernel, A gives m results back. */
+/** The matrices of F(m, 3): B transforms tiles of m + 2 pixels, G the kernel, A the products into m results. */
 const transforms = {
   2: {
     B: [
@@ -166,9 +166,9 @@ const transforms = {
 type TileSize = keyof typeof transforms;
 
 /**
- * The cheapest way to compute this convolution, in multiplications; undefined is window by window. Transforms count
- * more than they multiply, because they are bound by memory; a kernel's counts most, which leaves wide layers of few
- * pixels (1280 channels at 4x4) without a transformed kernel four times its size.
+ * The tile size with the fewest multiplications; undefined if windows take fewer. Transforms count more than they
+ * multiply, because they are bound by memory, that of the kernel most: wide layers of few pixels (1280 channels at 4x4)
+ * are not worth a transformed kernel of four times its size.
  */
 function tileSize(
   { batch, kernel, stride, padding }: Geometry,
@@ -192,7 +192,7 @@ function both(matrix: readonly (readonly number[])[]): Tensor {
   return constant(Float32Array.from(rows.flat()), [rows.length, rows[0]!.length]);
 }
 
-/** A matrix of numbers times the first axis of x: [n, ...] -> [n', ...] */
+/** A constant matrix times the first axis of x: [n, ...] -> [n', ...] */
 function transformed(by: Tensor, x: Tensor, { transposeA = false } = {}): Tensor {
   const y = matmul(by, reshape(x, [x.shape[0]!, -1]), { transposeA });
   return reshape(y, [y.shape[0]!, ...x.shape.slice(1)]);
@@ -213,22 +213,22 @@ function tiles(
   const [down, across] = tiled(m, to);
   const all = batch * down * across;
   const row = pixel(batch, from);
-  const ids = places([size * size, all], (i) => {
+  const ids = indices([size * size, all], (i) => {
     const [tap, at] = [Math.floor(i / all), i % all];
     const [image, tile] = [Math.floor(at / (down * across)), at % (down * across)];
     const y = Math.floor(tile / across) * m - top + Math.floor(tap / size);
     return row(image, y, (tile % across) * m - left + (tap % size));
   });
-  return gather(framed(x), ids);
+  return gather(withZeroRow(x), ids);
 }
 
 /** Transformed tiles back to pixels. [(m + 2)², tiles, C] -> [B, to, C] */
 function pixelsOf(y: Tensor, m: TileSize, batch: number, to: Extent): Tensor {
   const [down, across] = tiled(m, to);
   const all = batch * down * across;
-  const ids = places([batch, to[0] * to[1]], (i) => {
-    const [image, place] = [Math.floor(i / (to[0] * to[1])), i % (to[0] * to[1])];
-    const [row, column] = [Math.floor(place / to[1]), place % to[1]];
+  const ids = indices([batch, to[0] * to[1]], (i) => {
+    const [image, position] = [Math.floor(i / (to[0] * to[1])), i % (to[0] * to[1])];
+    const [row, column] = [Math.floor(position / to[1]), position % to[1]];
     const tile = (image * down + Math.floor(row / m)) * across + Math.floor(column / m);
     return ((row % m) * m + (column % m)) * all + tile;
   });
@@ -247,23 +247,23 @@ function kernelOf(w: Tensor, m: TileSize, { flipped = false } = {}): Tensor {
 }
 
 function winograd(x: Tensor, w: Tensor, m: TileSize, { batch, from, to, padding }: Geometry): Tensor {
-  const met = tilesOf(x, m, batch, from, to, [padding[0], padding[1]]);
-  return pixelsOf(matmul(met, kernelOf(w, m), { transposeB: true }), m, batch, to);
+  const inputTiles = tilesOf(x, m, batch, from, to, [padding[0], padding[1]]);
+  return pixelsOf(matmul(inputTiles, kernelOf(w, m), { transposeB: true }), m, batch, to);
 }
 
-/** A convolution itself, with the kernel turned around. */
+/** It is a convolution too, with the kernel flipped. */
 function winogradAdjoint(g: Tensor, w: Tensor, m: TileSize, { batch, from, to, padding }: Geometry): Tensor {
-  const met = tilesOf(g, m, batch, to, from, [2 - padding[0], 2 - padding[1]]);
-  return pixelsOf(matmul(met, kernelOf(w, m, { flipped: true })), m, batch, from);
+  const inputTiles = tilesOf(g, m, batch, to, from, [2 - padding[0], 2 - padding[1]]);
+  return pixelsOf(matmul(inputTiles, kernelOf(w, m, { flipped: true })), m, batch, from);
 }
 
-/** The forward pass's tiles again, and everything else of it backwards. */
+/** The products of the transformed tiles of x and g, by the transposed transforms. */
 function winogradKernel(g: Tensor, x: Tensor, m: TileSize, { batch, from, to, padding }: Geometry): Tensor {
-  const met = tilesOf(x, m, batch, from, to, [padding[0], padding[1]]);
-  const sent = transformed(both(transforms[m].A), tiles(g, m, m, batch, to, to, [0, 0]), {
+  const inputTiles = tilesOf(x, m, batch, from, to, [padding[0], padding[1]]);
+  const gradientTiles = transformed(both(transforms[m].A), tiles(g, m, m, batch, to, to, [0, 0]), {
     transposeA: true,
   });
-  const dw = matmul(sent, met, { transposeA: true }); // [(m + 2)², O, C]
+  const dw = matmul(gradientTiles, inputTiles, { transposeA: true }); // [(m + 2)², O, C]
   const [O, C] = [g.shape[2]!, x.shape[2]!];
   const back = matmul(reshape(dw, [dw.shape[0]!, O * C]), both(transforms[m].G), { transposeA: true });
   return reshape(back, [O, C, 3, 3]);

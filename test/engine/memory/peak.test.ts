@@ -1,4 +1,4 @@
-/** @file Predicted memory: graphs whose buffers can be counted by hand, and one that is measured in another process. */
+/** @file Estimated memory: of graphs whose buffers can be counted by hand, and of one that is measured in a process. */
 
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
@@ -27,17 +27,17 @@ describe("the peak of a graph", () => {
     });
   });
 
-  it("has two of a chain of products at once, however long it is", () => {
+  it("holds two results of a chain of products at once, of any length", () => {
     const chain = (n: number) => Array.from({ length: n }).reduce<Tensor>((x) => t.matmul(x, b), a);
     expect(held(chain(2))).toBe(2);
     expect(held(chain(9))).toBe(2);
   });
 
-  it("does not grow by reshapes, nor by operations on single elements", () => {
+  it("does not grow by reshapes or elementwise operations", () => {
     expect(held(t.matmul(t.reshape(t.exp(t.neg(product)), [8, 8]), b))).toBe(2);
   });
 
-  it("keeps what is read again", () => {
+  it("holds what is read again", () => {
     const again = t.add(t.matmul(t.matmul(t.exp(product), b), b), product);
     expect(held(again)).toBe(3);
   });
@@ -46,7 +46,7 @@ describe("the peak of a graph", () => {
     expect(held(t.matmul(t.exp(a), b))).toBe(2);
   });
 
-  it("counts the scores of attention only where they are written out", () => {
+  it("counts the scores of attention only where it is composed", () => {
     const q = input("q", [1, 512, 8]);
     const attention = t.attention(q, q, q, 1);
     const scores = 4 * 512 * 512;
@@ -59,13 +59,18 @@ describe("the peak of a graph", () => {
   it("computes equal operations once", () => {
     expect(held(t.matmul(t.matmul(a, b), t.matmul(a, b)))).toBe(2);
   });
+});
 
-  it("leaves out results in the caller's memory, and counts the copy that comes back", () => {
+describe("the buffers of a program", () => {
+  const [a, b] = [square("a"), square("b")];
+  const product = t.matmul(a, b);
+
+  it("leave out results in the caller's memory, and count the copy that is returned", () => {
     const given = peakBytes({ product, sum: t.add(product, b) }, { arena: false, given: new Set(["sum"]) });
     expect(given).toMatchObject({ peak: unit, returned: unit, resident: 3 * unit });
   });
 
-  it("keeps a dead buffer for a later result of its shape, but only where sizes are fixed", () => {
+  it("are kept when dead for a later result of its shape, but only where sizes are fixed", () => {
     const graph = (a: Tensor) => {
       const early = t.matmul(a, t.constant(new Float32Array(64), [8, 8]));
       const wide = t.matmul(early, input("wide", [8, 80]));
@@ -81,7 +86,7 @@ describe("the peak of a graph", () => {
 
 const linux = process.platform === "linux";
 describe.skipIf(!linux)("measured in a fresh process", () => {
-  it("a step of training takes what was predicted, within a quarter", () => {
+  it("a training step takes what was predicted, within a quarter", () => {
     const script = fileURLToPath(new URL("../../../bench/memory.ts", import.meta.url));
     const args = ["--expose-gc", "--import", "tsx", script, "--json", "--case", "step, 1 x 256 px"];
     const { predicted, measured } = JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" }));
