@@ -5,14 +5,14 @@ import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { Generator } from "../diffusion/random.js";
-import { vaeNames } from "../models/ldm-vae.js";
-import { tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
-import { input } from "../tensor/operations.js";
-import { manifest } from "../tensor/params.js";
-import { serialize, type TensorData } from "../weights/safetensors.js";
-import { openSafetensors } from "../weights/safetensors-file.js";
-import { DiffusionPipeline } from "./pipeline.js";
+import { Generator } from "../../src/diffusion/random.js";
+import { vaeNames } from "../../src/models/ldm-vae.js";
+import { tinyDecode, tinyEncode, tinyVaeConfig } from "../../src/models/tiny-vae.js";
+import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
+import { input } from "../../src/tensor/operations.js";
+import { manifest } from "../../src/tensor/params.js";
+import { serialize, type TensorData } from "../../src/weights/safetensors.js";
+import { openSafetensors } from "../../src/weights/safetensors-file.js";
 
 const golden = new URL("../../golden/data", import.meta.url).pathname;
 const model = path.join(golden, "pipelines/koala-1b-tiny");
@@ -131,7 +131,7 @@ describe("one file of an AutoencoderKL", () => {
   /** The same weights as sdxl_vae.safetensors has them: names by Diffusers' conversion, attention as 1x1 convolutions. */
   async function original(name: string, prefix = "", more: Record<string, TensorData> = {}): Promise<string> {
     const names: Record<string, string> = JSON.parse(
-      await readFile(new URL("../../test/vae-names.json", import.meta.url), "utf8"),
+      await readFile(new URL("../vae-names.json", import.meta.url), "utf8"),
     );
     const stored = await openSafetensors(weights);
     const tensors = new Map(Object.entries(more));
@@ -148,7 +148,7 @@ describe("one file of an AutoencoderKL", () => {
 
   it("is found by every name that Diffusers' conversion gives", async () => {
     const names: Record<string, string> = JSON.parse(
-      await readFile(new URL("../../test/vae-names.json", import.meta.url), "utf8"),
+      await readFile(new URL("../vae-names.json", import.meta.url), "utf8"),
     );
     const rename = vaeNames(Object.keys(names))!;
     expect(Object.fromEntries(Object.keys(names).map((name) => [name, rename(name)]))).toEqual(names);

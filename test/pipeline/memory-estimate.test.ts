@@ -1,11 +1,17 @@
 /** @file What is predicted of the tiny models' memory, and what is refused for it. */
 
 import { describe, expect, it } from "vitest";
-import { blockingEngine } from "../engine/ort/blocking-engine.js";
-import { InvalidRequest } from "../errors.js";
-import { loadComponents } from "./components.js";
-import { estimateMemory, type GenerationSize, planMemory, refuse, runtimeBytes } from "./memory-estimate.js";
-import { DiffusionPipeline } from "./pipeline.js";
+import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import { InvalidRequest } from "../../src/errors.js";
+import { loadComponents } from "../../src/pipeline/components.js";
+import {
+  estimateMemory,
+  type GenerationSize,
+  planMemory,
+  refuse,
+  runtimeBytes,
+} from "../../src/pipeline/memory-estimate.js";
+import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
 
 const folder = (name: string) => new URL(`../../golden/data/pipelines/${name}`, import.meta.url).pathname;
 const components = await loadComponents(folder("koala-1b-tiny"), { engine: blockingEngine() });

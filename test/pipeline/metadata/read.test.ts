@@ -4,25 +4,25 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { Generator } from "../../diffusion/random.js";
-import { a1111Names, a1111Scheduler } from "../../diffusion/schedulers/a1111-names.js";
+import { Generator } from "../../../src/diffusion/random.js";
+import { a1111Names, a1111Scheduler } from "../../../src/diffusion/schedulers/a1111-names.js";
 import {
   schedulerFromConfig,
   schedulerNamed,
   schedulerNames,
   schedulerShortNames,
-} from "../../diffusion/schedulers/registry.js";
-import type { Scheduler } from "../../diffusion/schedulers/scheduler.js";
-import { InvalidRequest } from "../../errors.js";
-import { encodeImage } from "../../image/codec.js";
-import { withPngTexts } from "../../image/metadata/png-texts.js";
-import { GeneratedImage } from "../generated-image.js";
-import { type DiffusionPipeline, StableDiffusionXLPipeline } from "../pipeline.js";
-import type { GenerateRequest } from "../request.js";
-import { metadataProblem } from "./capacity.js";
-import { readRequest } from "./read.js";
-import { parseMetadata } from "./schema.js";
-import { metadataTexts } from "./write.js";
+} from "../../../src/diffusion/schedulers/registry.js";
+import type { Scheduler } from "../../../src/diffusion/schedulers/scheduler.js";
+import { InvalidRequest } from "../../../src/errors.js";
+import { encodeImage } from "../../../src/image/codec.js";
+import { withPngTexts } from "../../../src/image/metadata/png-texts.js";
+import { GeneratedImage } from "../../../src/pipeline/generated-image.js";
+import { metadataProblem } from "../../../src/pipeline/metadata/capacity.js";
+import { readRequest } from "../../../src/pipeline/metadata/read.js";
+import { parseMetadata } from "../../../src/pipeline/metadata/schema.js";
+import { metadataTexts } from "../../../src/pipeline/metadata/write.js";
+import { type DiffusionPipeline, StableDiffusionXLPipeline } from "../../../src/pipeline/pipeline.js";
+import type { GenerateRequest } from "../../../src/pipeline/request.js";
 
 const model = new URL("../../../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
 const base: GenerateRequest = {
@@ -221,7 +221,8 @@ describe("of another program's text", () => {
 });
 
 describe("a file of another program", () => {
-  const place = (name: string) => new URL(`../../image/metadata/testdata/${name}`, import.meta.url).pathname;
+  const place = (name: string) =>
+    new URL(`../../../src/image/metadata/testdata/${name}`, import.meta.url).pathname;
 
   it.each([
     "template-after-steps.png",

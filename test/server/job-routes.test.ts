@@ -1,14 +1,14 @@
 /** @file The jobs API, without a socket. */
 
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
-import { eventsOf, quick, type Stage, stage } from "../../test/serving.js";
-import { readTexts } from "../image/metadata/metadata.js";
-import { defaultLimits } from "../jobs/limits.js";
-import type { JobQueue } from "../jobs/queue.js";
-import { generationRequest, type Job, job, jobList, modelList } from "../jobs/schemas.js";
-import { createApp } from "./app.js";
-import { imageTasks } from "./image-tasks.js";
-import { makeMetrics } from "./metrics.js";
+import { readTexts } from "../../src/image/metadata/metadata.js";
+import { defaultLimits } from "../../src/jobs/limits.js";
+import type { JobQueue } from "../../src/jobs/queue.js";
+import { generationRequest, type Job, job, jobList, modelList } from "../../src/jobs/schemas.js";
+import { createApp } from "../../src/server/app.js";
+import { imageTasks } from "../../src/server/image-tasks.js";
+import { makeMetrics } from "../../src/server/metrics.js";
+import { eventsOf, quick, type Stage, stage } from "../serving.js";
 
 let at: Stage;
 beforeAll(async () => {

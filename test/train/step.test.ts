@@ -4,17 +4,17 @@
 
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { floats, floatsOf, type Session, type Values } from "../engine/engine.js";
-import { lower } from "../engine/lower.js";
-import { blockingEngine } from "../engine/ort/blocking-engine.js";
-import { unetConfig } from "../models/unet-config.js";
-import { componentProgram } from "../pipeline/component.js";
-import { count, made } from "../tensor/tensor.js";
-import { resolveWeights } from "../weights/component.js";
-import { openSafetensors, type SafetensorsFile } from "../weights/safetensors-file.js";
-import { type FeaturePair, type FeatureSet, featurePairs, featureSets } from "./features.js";
-import { addNoise, minSnrWeights, trainingNoise, trainingTarget } from "./noise.js";
-import { type StudentOptions, type StudentTrace, studentTrace, teacherTrace } from "./step.js";
+import { floats, floatsOf, type Session, type Values } from "../../src/engine/engine.js";
+import { lower } from "../../src/engine/lower.js";
+import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import { unetConfig } from "../../src/models/unet-config.js";
+import { componentProgram } from "../../src/pipeline/component.js";
+import { count, made } from "../../src/tensor/tensor.js";
+import { type FeaturePair, type FeatureSet, featurePairs, featureSets } from "../../src/train/features.js";
+import { addNoise, minSnrWeights, trainingNoise, trainingTarget } from "../../src/train/noise.js";
+import { type StudentOptions, type StudentTrace, studentTrace, teacherTrace } from "../../src/train/step.js";
+import { resolveWeights } from "../../src/weights/component.js";
+import { openSafetensors, type SafetensorsFile } from "../../src/weights/safetensors-file.js";
 
 const golden = new URL("../../golden/data/distil/", import.meta.url).pathname;
 const json = (name: string) => JSON.parse(readFileSync(`${golden}${name}`, "utf8"));

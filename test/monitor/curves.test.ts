@@ -1,8 +1,8 @@
 /** @file The SVG of the curves: well-formed, complete, harmless. */
 
 import { describe, expect, it } from "vitest";
-import { curvesSvg } from "./curves.js";
-import type { Metrics, StepMetrics } from "./metrics.js";
+import { curvesSvg } from "../../src/monitor/curves.js";
+import type { Metrics, StepMetrics } from "../../src/monitor/metrics.js";
 
 /** Parses strict XML as far as our SVG uses it, into its elements; throws where it is not well-formed. */
 function elements(xml: string): { name: string; attributes: Record<string, string> }[] {

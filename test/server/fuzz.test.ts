@@ -2,8 +2,8 @@
 
 import sharp from "sharp";
 import { afterAll, beforeAll, expect, it } from "vitest";
-import { type Document, malformed, rng } from "../../test/malformed.js";
-import { type Stage, stage } from "../../test/serving.js";
+import { type Document, malformed, rng } from "../malformed.js";
+import { type Stage, stage } from "../serving.js";
 
 const count = 2000;
 const seed = 20_261_125;

@@ -2,11 +2,11 @@
 
 import { Hono } from "hono";
 import { describe, expect, it } from "vitest";
-import { stage } from "../../test/serving.js";
-import { bodiesAtOnce, plainBodyBytes } from "../jobs/limits.js";
-import { imagePaths } from "./app.js";
-import { Bodies, type BodyTimes } from "./body.js";
-import { problemOf } from "./problem.js";
+import { bodiesAtOnce, plainBodyBytes } from "../../src/jobs/limits.js";
+import { imagePaths } from "../../src/server/app.js";
+import { Bodies, type BodyTimes } from "../../src/server/body.js";
+import { problemOf } from "../../src/server/problem.js";
+import { stage } from "../serving.js";
 
 const most = 2 ** 20;
 
