@@ -41,8 +41,8 @@ type Fault = { path: string; before?: () => void } & (
 
 export type HubServer = {
   url: string;
-  asked: Asked[];
-  /** The paths of files whose bytes were asked for. */
+  requests: Asked[];
+  /** The paths of files whose bytes were requested. */
   downloads(): string[];
   faults: Fault[];
   repos: Record<string, Repo>;
@@ -51,16 +51,16 @@ export type HubServer = {
 
 /** Starts the Hub on one port and, as its files in LFS live elsewhere, their server on another. */
 export async function startHub(repos: Record<string, Repo>): Promise<HubServer> {
-  const state = { asked: [] as Asked[], faults: [] as Fault[], repos };
+  const state = { requests: [] as Asked[], faults: [] as Fault[], repos };
   const blobs = new Map<string, Buffer>();
   const cdn = createServer((request, response) => {
-    record(state.asked, request, true);
+    record(state.requests, request, true);
     const { pathname, searchParams } = new URL(request.url!, "http://cdn");
     send(request, response, blobs.get(pathname)!, `/${searchParams.get("file")}`, state.faults);
   });
   const cdnUrl = await listening(cdn);
   const hub = createServer((request, response) => {
-    record(state.asked, request, false);
+    record(state.requests, request, false);
     answer(request, response, { ...state, cdnUrl, blobs });
   });
   const url = await listening(hub);
@@ -72,7 +72,7 @@ export async function startHub(repos: Record<string, Repo>): Promise<HubServer> 
     }
   };
   const downloads = () =>
-    state.asked.filter((a) => a.method === "GET" && a.path.includes("/resolve/")).map(fileOf);
+    state.requests.filter((a) => a.method === "GET" && a.path.includes("/resolve/")).map(fileOf);
   return Object.assign(state, { url, downloads, close });
 }
 
@@ -84,9 +84,9 @@ async function listening(server: ReturnType<typeof createServer>): Promise<strin
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
 }
 
-function record(asked: Asked[], { method, url, headers }: IncomingMessage, cdn: boolean): void {
+function record(requests: Asked[], { method, url, headers }: IncomingMessage, cdn: boolean): void {
   const token = headers.authorization?.replace("Bearer ", "");
-  asked.push({ method: method!, path: decodeURIComponent(url!), range: headers.range, token, cdn });
+  requests.push({ method: method!, path: decodeURIComponent(url!), range: headers.range, token, cdn });
 }
 
 type State = { repos: Record<string, Repo>; faults: Fault[]; cdnUrl: string; blobs: Map<string, Buffer> };

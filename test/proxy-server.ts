@@ -12,9 +12,9 @@ export type ProxyServer = {
   /** Without a user. */
   url: string;
   /** "GET http://hub.invalid/..." or "CONNECT hub.invalid:443", with what was given to be let in. */
-  asked: { what: string; authorization: string | undefined }[];
+  requests: { what: string; authorization: string | undefined }[];
   /** Answers every request with this status while it is set. */
-  refusal: number | undefined;
+  refusedStatus: number | undefined;
   close(): Promise<void>;
 };
 
@@ -26,12 +26,12 @@ export async function startProxy(hubUrl: string): Promise<ProxyServer> {
   );
   const tlsPort = await listening(tls);
   const proxy = createServer();
-  const state = { asked: [] as ProxyServer["asked"], refusal: undefined as number | undefined };
+  const state = { requests: [] as ProxyServer["requests"], refusedStatus: undefined as number | undefined };
   const record = (what: string, headers: { "proxy-authorization"?: string | undefined }) =>
-    state.asked.push({ what, authorization: headers["proxy-authorization"] });
+    state.requests.push({ what, authorization: headers["proxy-authorization"] });
   proxy.on("request", (request, response: ServerResponse) => {
     record(`${request.method} ${request.url}`, request.headers);
-    if (state.refusal) return void response.writeHead(state.refusal).end();
+    if (state.refusedStatus) return void response.writeHead(state.refusedStatus).end();
     const { method, headers } = request;
     const path = request.url!.replace(/^http:\/\/[^/]+/, "");
     const passed = ask({ host: "127.0.0.1", port: hubPort, path, method, headers }, (answer) => {
@@ -42,7 +42,7 @@ export async function startProxy(hubUrl: string): Promise<ProxyServer> {
   });
   proxy.on("connect", (request, socket: Socket) => {
     record(`CONNECT ${request.url}`, request.headers);
-    if (state.refusal) return void socket.end(`HTTP/1.1 ${state.refusal} Refused\r\n\r\n`);
+    if (state.refusedStatus) return void socket.end(`HTTP/1.1 ${state.refusedStatus} Refused\r\n\r\n`);
     socket.write("HTTP/1.1 200 Connected\r\n\r\n");
     joined(socket, connect(tlsPort, "127.0.0.1"));
   });

@@ -3,13 +3,13 @@
 import { createInterface } from "node:readline/promises";
 import { Command, Option } from "commander";
 import { InvalidRequest } from "../errors.js";
-import type { BringOptions } from "../hub/bring.js";
-import { type HubModel, hubModel } from "../hub/id.js";
 import { type CachedModel, cachedModels, removal } from "../hub/inventory.js";
+import { type HubModel, hubModel } from "../hub/name.js";
 import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
-import { resolvePart } from "../hub/resolve-part.js";
-import type { PartKind } from "../hub/select.js";
+import { resolveComponent } from "../hub/resolve-component.js";
+import type { ComponentKind } from "../hub/select.js";
 import { cacheFolder } from "../hub/settings.js";
+import type { SnapshotOptions } from "../hub/snapshot.js";
 import type { Lora } from "../pipeline/lora.js";
 import { dim } from "./colors.js";
 import { textTable } from "./table.js";
@@ -69,8 +69,8 @@ export async function downloadComponents(
   { unet, vae, lora }: ComponentOptions,
   { quiet = false }: { quiet?: boolean } = {},
 ): Promise<ComponentOptions> {
-  const part = (kind: PartKind, name: string) =>
-    withProgress(name, quiet, (told) => resolvePart(kind, name, { ...told, field: `--${kind}` }));
+  const part = (kind: ComponentKind, name: string) =>
+    withProgress(name, quiet, (told) => resolveComponent(kind, name, { ...told, field: `--${kind}` }));
   const loras: Required<Lora>[] = [];
   for (const { file, scale } of lora ?? []) loras.push({ file: await part("lora", file), scale });
   return {
@@ -83,7 +83,7 @@ export async function downloadComponents(
 async function withProgress<T>(
   name: string,
   quiet: boolean,
-  bring: (told: BringOptions) => Promise<T>,
+  bring: (told: SnapshotOptions) => Promise<T>,
 ): Promise<T> {
   const progress = new ProgressBar({ quiet, bytes: true });
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));

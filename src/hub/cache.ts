@@ -1,6 +1,6 @@
 /**
  * @file The Hugging Face cache on disk: `models--owner--name/{blobs,refs,snapshots}` and `.locks` beside them, as
- * Python's huggingface_hub lays it out, so that each reads what the other downloaded. Knows no network.
+ * Python's huggingface_hub lays it out, so that each reads what the other downloaded. Must not use the network.
  */
 
 import path from "node:path";
@@ -18,9 +18,9 @@ import {
   unfinished,
   writeWhole,
 } from "../files/file-system.js";
-import { isCommit } from "./id.js";
+import { isCommit } from "./name.js";
 
-/** The places of one model; `snapshot` is the folder that a pipeline opens. */
+/** The folders of one model; `snapshot` is the folder that a pipeline opens. */
 export type RepoCache = {
   id: string;
   root: string;
@@ -35,7 +35,7 @@ export type RepoCache = {
 
 export const repoPrefix = "models--";
 
-/** Where `id` lies in the cache; touches nothing. */
+/** The folders of `id` in the cache; reads and makes none. */
 export function repoCache(cache: string, id: string): RepoCache {
   const name = repoPrefix + id.replaceAll("/", "--");
   const root = path.join(cache, name);
@@ -52,7 +52,7 @@ export function repoCache(cache: string, id: string): RepoCache {
   };
 }
 
-/** What a path in the cache is called on the Hub, `owner/name[/path]`; undefined for a path that is not in one. */
+/** The name on the Hub, `owner/name[/path]`, of a path in a cache; undefined for any other path. */
 export function cachedName(at: string): string | undefined {
   const steps = path.resolve(at).split(path.sep);
   const root = steps.findLastIndex((step) => step.startsWith(repoPrefix));
@@ -60,18 +60,18 @@ export function cachedName(at: string): string | undefined {
   return [steps[root]!.slice(repoPrefix.length).replace("--", "/"), ...steps.slice(root + 3)].join("/");
 }
 
-/** The commit that a revision meant when it was last downloaded; undefined where it never was. */
+/** The commit of a revision at its last download; undefined where it was not downloaded. */
 export async function cachedCommit(repo: RepoCache, revision: string): Promise<string | undefined> {
   if (isCommit(revision)) return revision;
   return ifThere(async () => (await readFile(path.join(repo.refs, revision), "utf8")).trim());
 }
 
-/** Writes down which commit a branch or tag meant; a commit needs no ref. */
+/** Writes the commit of a branch or tag; a commit needs no ref. */
 export async function writeRef(repo: RepoCache, revision: string, commit: string): Promise<void> {
   if (revision === commit || (await cachedCommit(repo, revision)) === commit) return;
   const file = path.join(repo.refs, revision);
   await makeFolder(path.dirname(file));
-  // No line break at the end: Python takes the whole file for the commit.
+  // No line break at the end: Python reads the whole file as the commit.
   await writeWhole(file, commit);
 }
 
@@ -100,7 +100,7 @@ export async function isWhole(file: string, size: number): Promise<boolean> {
   return found?.isFile() === true && found.size === size;
 }
 
-/** Makes `snapshots/<commit>/<file>` lead to the blob, by a relative link so that the cache may be moved. */
+/** Links `snapshots/<commit>/<file>` to the blob; the link is relative, so that the cache may be moved. */
 export async function linkBlob(repo: RepoCache, commit: string, file: string, etag: string): Promise<void> {
   const pointer = path.join(repo.snapshot(commit), ...file.split("/"));
   const blob = repo.blob(etag);
@@ -113,7 +113,7 @@ export async function linkBlob(repo: RepoCache, commit: string, file: string, et
   } catch (error) {
     // Another process has just made it.
     if (systemCode(error) === "EEXIST") return;
-    // Windows lets only some users make symbolic links; Python copies there, a hard link costs no disk.
+    // Windows lets only some users make symbolic links. Python copies the file then; a hard link needs no disk space.
     if (systemCode(error) !== "EPERM") throw error;
     await link(blob, pointer);
   }

@@ -1,13 +1,13 @@
 /**
- * @file Asks the Hub: which commit a revision is, which files it has, and their bytes from any offset. Knows nothing of
- * the cache.
+ * @file Client of the Hub's HTTP API: the commit of a revision, its files, and their bytes from any offset. Must not
+ * import the cache.
  */
 
 import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
 import { ModelError } from "../errors.js";
-import type { HubModel } from "./id.js";
+import type { HubModel } from "./name.js";
 import { proxyFetch } from "./proxy.js";
-import { type Fetch, type Patience, requester } from "./request.js";
+import { type Fetch, type RetryOptions, requester } from "./request.js";
 import type { HubSettings } from "./settings.js";
 
 /** `etag` is the sha256 of a file in LFS, and git's sha1 of any other. */
@@ -15,14 +15,14 @@ export type HubFile = { path: string; size: number; etag: string };
 
 export type HubOptions = {
   signal?: AbortSignal | undefined;
-  /** Told in a line what takes longer than expected, or is not as expected. */
+  /** Called with one line for each delay and each unexpected state. */
   onNote?: ((note: string) => void) | undefined;
-  patience?: Partial<Patience> | undefined;
+  retry?: Partial<RetryOptions> | undefined;
 };
 
 export type HubClient = {
-  patience: Patience;
-  /** The commit that a revision is now. */
+  retry: RetryOptions;
+  /** The current commit of a revision. */
   commit(model: HubModel): Promise<string>;
   files(model: HubModel, commit: string): Promise<HubFile[]>;
   /** The file's bytes from `offset` on; RangeIgnored where the server will only send all of it. */
@@ -43,46 +43,51 @@ export function hubClient(settings: HubSettings, options: HubOptions = {}): HubC
   const { endpoint } = settings;
   const { signal, onNote } = options;
   const fetch = proxyFetch(settings.proxies);
-  const patience = { attempts: 5, pause: 1000, stall: 30_000, ...options.patience };
-  // Without a network, what lies in the cache should not be waited for long.
-  const brief = { ...patience, attempts: 2 };
-  const asking = (model: HubModel) => requester(model, settings, { signal, onNote, patience: brief, fetch });
+  const retry = { attempts: 5, pause: 1000, stall: 30_000, ...options.retry };
+  // Without a network the cache is used: no long wait before that.
+  const brief = { ...retry, attempts: 2 };
+  const apiRequest = (model: HubModel) => requester(model, settings, { signal, onNote, retry: brief, fetch });
   return {
-    patience,
-    commit: (model) => askCommit(model, endpoint, asking(model)),
-    files: (model, commit) => askFiles(model, commit, endpoint, asking(model)),
+    retry,
+    commit: (model) => fetchCommit(model, endpoint, apiRequest(model)),
+    files: (model, commit) => fetchFileList(model, commit, endpoint, apiRequest(model)),
     read: (model, commit, file, offset, signal) => {
-      const request = requester(model, settings, { signal, onNote, patience, fetch });
-      return readBytes({ model, commit, file, endpoint, offset, stall: patience.stall }, request);
+      const request = requester(model, settings, { signal, onNote, retry, fetch });
+      return readBytes({ model, commit, file, endpoint, offset, stall: retry.stall }, request);
     },
   };
 }
 
-async function askCommit({ id, revision }: HubModel, hubUrl: string, ask: Fetch): Promise<string> {
-  const { sha } = await understood(id, hubUrl, () =>
-    modelInfo({ name: id, revision, hubUrl, fetch: ask, additionalFields: ["sha"] }),
+async function fetchCommit({ id, revision }: HubModel, hubUrl: string, fetch: Fetch): Promise<string> {
+  const { sha } = await parsed(id, hubUrl, () =>
+    modelInfo({ name: id, revision, hubUrl, fetch, additionalFields: ["sha"] }),
   );
   if (typeof sha === "string" && /^[0-9a-f]{40}$/.test(sha)) return sha;
   throw new ModelError(id, `${hubUrl} must name a commit, got ${JSON.stringify(sha)}. ${notHub}`);
 }
 
-async function askFiles({ id }: HubModel, commit: string, hubUrl: string, ask: Fetch): Promise<HubFile[]> {
-  return understood(id, hubUrl, async () => {
+async function fetchFileList(
+  { id }: HubModel,
+  commit: string,
+  hubUrl: string,
+  fetch: Fetch,
+): Promise<HubFile[]> {
+  return parsed(id, hubUrl, async () => {
     const files: HubFile[] = [];
     for await (const entry of listFiles({
       repo: id,
       revision: commit,
       recursive: true,
       hubUrl,
-      fetch: ask,
+      fetch,
     })) {
       const { type, path, size, oid, lfs } = entry;
       if (type !== "file") continue;
       const etag = lfs?.oid ?? oid;
-      // It becomes a file's name.
+      // The hash becomes a file's name.
       if (etag === undefined || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(etag)) {
         const got = JSON.stringify(etag);
-        throw new ModelError(`${id}/${path}`, `${hubUrl} must tell the file's hash, got ${got}. ${notHub}`);
+        throw new ModelError(`${id}/${path}`, `${hubUrl} must give the file's hash, got ${got}. ${notHub}`);
       }
       files.push({ path, size: lfs?.size ?? size, etag });
     }
@@ -90,9 +95,9 @@ async function askFiles({ id }: HubModel, commit: string, hubUrl: string, ask: F
   });
 }
 
-async function understood<T>(id: string, endpoint: string, ask: () => Promise<T>): Promise<T> {
+async function parsed<T>(id: string, endpoint: string, fetch: () => Promise<T>): Promise<T> {
   try {
-    return await ask();
+    return await fetch();
   } catch (error) {
     if (!(error instanceof SyntaxError)) throw error;
     throw new ModelError(id, `${endpoint} must answer in JSON, got something else. ${notHub}`);
@@ -110,14 +115,14 @@ type Reading = {
   stall: number;
 };
 
-async function* readBytes({ model, commit, file, endpoint, offset, stall }: Reading, ask: Fetch) {
+async function* readBytes({ model, commit, file, endpoint, offset, stall }: Reading, fetch: Fetch) {
   const stalled = new AbortController();
   let timer: NodeJS.Timeout | undefined;
   // The library's stream passes on only an error's message, so the error itself is kept here.
   let failure: unknown;
   const get: Fetch = async (url, init) => {
     try {
-      const response = await ask(url, { ...init, signal: stalled.signal });
+      const response = await fetch(url, { ...init, signal: stalled.signal });
       if (offset > 0 && response.status !== 206) throw new RangeIgnored();
       timer = setTimeout(() => stalled.abort(new Error(`no byte in ${stall / 1000} s`)), stall);
       return response;
@@ -127,7 +132,7 @@ async function* readBytes({ model, commit, file, endpoint, offset, stall }: Read
     }
   };
   const path = file.path.split("/").map(encodeURIComponent).join("/");
-  // Given the size and the address, the library asks for nothing but the bytes.
+  // With the size and the URL given, the library makes no other request.
   const downloadInfo = { ...file, url: `${endpoint}/${model.id}/resolve/${commit}/${path}` };
   const at = { repo: model.id, path: file.path, revision: commit, hubUrl: endpoint };
   try {
@@ -140,7 +145,7 @@ async function* readBytes({ model, commit, file, endpoint, offset, stall }: Read
     throw failure ?? error;
   } finally {
     clearTimeout(timer);
-    // Lets go of the connection where the reader left early.
+    // Closes the connection where the reader stopped early.
     stalled.abort();
   }
 }

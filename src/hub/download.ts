@@ -1,6 +1,6 @@
 /**
- * @file Brings one file of the Hub into the cache's blobs: from the byte where it broke off, by one process at a time,
- * and only if its hash is right.
+ * @file Downloads one file of the Hub into the cache's blobs: resumed at the byte where it stopped, by one process at a
+ * time, and kept only if its hash is right.
  */
 
 import { createHash } from "node:crypto";
@@ -21,9 +21,9 @@ import {
 } from "../files/file-system.js";
 import { isWhole, type RepoCache } from "./cache.js";
 import { type HubClient, type HubFile, RangeIgnored } from "./client.js";
-import type { HubModel } from "./id.js";
-import { HubUnreachable, reason } from "./refusal.js";
+import type { HubModel } from "./name.js";
 import { pause } from "./request.js";
+import { HubUnreachable, reason } from "./response-errors.js";
 
 export type Download = {
   hub: HubClient;
@@ -31,12 +31,12 @@ export type Download = {
   commit: string;
   repo: RepoCache;
   signal: AbortSignal;
-  /** How many bytes of the file are there. */
+  /** Called with the number of bytes of the file on disk. */
   onBytes: (done: number) => void;
   onNote?: ((note: string) => void) | undefined;
 };
 
-/** Downloads `file` unless its blob is there; what is there of it after a failure is kept. ModelError, Cancelled. */
+/** Downloads `file` unless its blob exists; a partial file is kept after a failure. ModelError, Cancelled. */
 export async function downloadBlob(file: HubFile, download: Download): Promise<void> {
   const { repo, signal, onBytes } = download;
   const blob = repo.blob(file.etag);
@@ -44,9 +44,9 @@ export async function downloadBlob(file: HubFile, download: Download): Promise<v
     await makeFolder(repo.blobs);
     await makeFolder(repo.locks);
     const lost = new AbortController();
-    const release = await hold(file, download, (error) => lost.abort(error));
+    const release = await acquireLock(file, download, (error) => lost.abort(error));
     try {
-      // The process that held the lock before may have brought it.
+      // The process that held the lock before may have downloaded it.
       if (!(await isWhole(blob, file.size))) {
         await complete(file, { ...download, signal: AbortSignal.any([signal, lost.signal]) });
       }
@@ -63,10 +63,10 @@ export async function downloadBlob(file: HubFile, download: Download): Promise<v
 }
 
 /**
- * Waits for this file's lock. Python locks `<etag>.lock` with flock, which Node cannot; a lock of our own beside it
- * keeps our processes apart, and `own` keeps us apart from Python.
+ * Waits for this file's lock. Python locks `<etag>.lock` with flock, which Node does not have: this lock excludes only
+ * processes of this library, and `claimPartial` those of Python.
  */
-async function hold(
+async function acquireLock(
   file: HubFile,
   { repo, signal, onNote }: Download,
   onCompromised: (error: Error) => void,
@@ -85,12 +85,12 @@ async function hold(
 
 async function complete(file: HubFile, download: Download): Promise<void> {
   const { repo } = download;
-  const partial = await own(repo.blob(file.etag));
+  const partial = await claimPartial(repo.blob(file.etag));
   try {
     const resumed = await append(partial, file, download);
     let wrong = await wrongHash(partial, file);
     if (wrong && resumed) {
-      download.onNote?.(`${file.path}: what was there of it was damaged; downloading it anew`);
+      download.onNote?.(`${file.path}: the partial file was damaged; downloading it again`);
       await rm(partial);
       await append(partial, file, download);
       wrong = await wrongHash(partial, file);
@@ -104,37 +104,37 @@ async function complete(file: HubFile, download: Download): Promise<void> {
     }
     await rename(partial, repo.blob(file.etag));
   } catch (error) {
-    await giveBack(repo.blob(file.etag)).catch(() => undefined); // the first failure is the one to tell
+    await releasePartial(repo.blob(file.etag)).catch(() => undefined); // the first failure is reported
     throw explained(error, file, repo);
   }
 }
 
-const shared = (blob: string): string => `${blob}.incomplete`;
-const ours = (blob: string): string => `${blob}.koala.incomplete`;
+const sharedPartial = (blob: string): string => `${blob}.incomplete`;
+const ownPartial = (blob: string): string => `${blob}.koala.incomplete`;
 
 /**
- * The partial file, under a name that no other program writes to: two of them appending to Python's `.incomplete` would
- * garble it. One that another program is writing is left to it.
+ * The partial file, under a name that no other program writes to: two that append to Python's `.incomplete` would
+ * corrupt it. A partial file that another program is writing is not touched.
  */
-async function own(blob: string): Promise<string> {
-  const there = await ifThere(() => stat(shared(blob)));
-  if (!there || (await ifThere(() => stat(ours(blob))))) return ours(blob);
+async function claimPartial(blob: string): Promise<string> {
+  const there = await ifThere(() => stat(sharedPartial(blob)));
+  if (!there || (await ifThere(() => stat(ownPartial(blob))))) return ownPartial(blob);
   if (Date.now() - there.mtimeMs < 10_000) {
     await pause(1000, undefined);
-    const now = await ifThere(() => stat(shared(blob)));
-    if (now?.size !== there.size) return ours(blob);
+    const now = await ifThere(() => stat(sharedPartial(blob)));
+    if (now?.size !== there.size) return ownPartial(blob);
   }
-  await ifThere(() => rename(shared(blob), ours(blob)));
-  return ours(blob);
+  await ifThere(() => rename(sharedPartial(blob), ownPartial(blob)));
+  return ownPartial(blob);
 }
 
-/** Leaves the partial file where Python's client looks for it too. */
-async function giveBack(blob: string): Promise<void> {
-  if (await ifThere(() => stat(shared(blob)))) return;
-  await ifThere(() => rename(ours(blob), shared(blob)));
+/** Renames the partial file to the name that Python's client looks for. */
+async function releasePartial(blob: string): Promise<void> {
+  if (await ifThere(() => stat(sharedPartial(blob)))) return;
+  await ifThere(() => rename(ownPartial(blob), sharedPartial(blob)));
 }
 
-/** Appends what is missing, asking again as long as something comes; whether anything was there before. */
+/** Appends the missing bytes, retrying while any arrive; returns whether the file had bytes before. */
 async function append(partial: string, file: HubFile, download: Download): Promise<boolean> {
   const { hub, model, commit, signal, onBytes } = download;
   return appending(partial, async (handle) => {
@@ -154,33 +154,36 @@ async function append(partial: string, file: HubFile, download: Download): Promi
         if (size > file.size) throw new Error("more bytes than it should have");
       } catch (error) {
         if (signal.aborted) throw new Cancelled("the download");
-        // Not the network's but the disk's.
+        // An error of the disk, not of the network.
         if (error instanceof ModelError || systemCode(error)) throw error;
         failures = size > furthest ? 0 : failures + 1;
         furthest = Math.max(furthest, size);
         if (error instanceof RangeIgnored || size > file.size) await restart();
-        if (failures >= hub.patience.attempts) {
+        if (failures >= hub.retry.attempts) {
           const rule = `must arrive whole, got ${reason(error)} ${failures} times at byte ${size} of ${file.size}`;
-          throw new HubUnreachable(`${model.id}/${file.path}`, `${rule}. Try again: what is there is kept.`);
+          throw new HubUnreachable(
+            `${model.id}/${file.path}`,
+            `${rule}. Try again: the partial file is kept.`,
+          );
         }
-        await pause(hub.patience.pause * 2 ** failures, signal);
+        await pause(hub.retry.pause * 2 ** failures, signal);
       }
     }
     return resumed;
   });
 }
 
-/** The file's hash where it is not what the Hub says; undefined where it is. */
+/** The file's hash where it differs from the Hub's; undefined where it is equal. */
 async function wrongHash(partial: string, { etag, size }: HubFile): Promise<string | undefined> {
   const hash = createHash(etag.length === 64 ? "sha256" : "sha1");
-  // A file outside LFS is named by git's hash of it.
+  // The etag of a file outside LFS is its hash in git.
   if (etag.length === 40) hash.update(`blob ${size}\0`);
   await pipeline(readStream(partial), hash);
   const got = hash.digest("hex");
   return got === etag ? undefined : got;
 }
 
-/** The system's error as one about this file. */
+/** A system error as one about this file. */
 function explained(error: unknown, file: HubFile, repo: RepoCache): unknown {
   const code = systemCode(error);
   if (!code) return error;
@@ -189,7 +192,7 @@ function explained(error: unknown, file: HubFile, repo: RepoCache): unknown {
     return new FileError(where, code, diskFull(repo.root, file.size), error);
   }
   const rule = `must be written to ${repo.root}, got ${code}. ${remedyFor(code, "write")}`;
-  return new FileError(where, code, `${rule} HF_HOME names the place.`, error);
+  return new FileError(where, code, `${rule} HF_HOME chooses another folder.`, error);
 }
 
 /** The message for a disk without room for `bytes` more. */

@@ -8,17 +8,17 @@ import { isWhole, linkBlob, type RepoCache } from "./cache.js";
 import type { HubFile } from "./client.js";
 import { type Download, diskFull, downloadBlob } from "./download.js";
 
-/** Bytes of all the files that must be downloaded, of which `done` are there; `file` is the one that grew. */
+/** Bytes of all files to download, of which `done` are on disk; `file` is the one that grew. */
 export type DownloadProgress = { file: string; done: number; total: number };
 
 export type FetchOptions = Omit<Download, "onBytes"> & {
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
 };
 
-// Small files cost a round trip each; more at a time would strain the Hub.
-const atOnce = 4;
+// Small files cost a round trip each; more at a time would load the Hub.
+const concurrency = 4;
 
-/** Downloads what is not there, each blob once whatever its paths, and links all of it. ModelError, Cancelled. */
+/** Downloads the files that are not in the cache, each blob once, and links all of them. ModelError, Cancelled. */
 export async function fetchFiles(files: readonly HubFile[], options: FetchOptions): Promise<void> {
   const { repo, commit } = options;
   await makeFolder(repo.snapshot(commit));
@@ -69,7 +69,7 @@ async function inParallel(given: AbortSignal, work: (signal: AbortSignal) => Pro
       errors.push(error);
       failed.abort();
     });
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  await Promise.all(Array.from({ length: concurrency }, worker));
   if (errors.length) throw errors[0];
 }
 

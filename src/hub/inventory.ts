@@ -1,4 +1,4 @@
-/** @file What Diffusers models the Hub's cache holds, and how to be rid of one. Other models in it are left alone. */
+/** @file Lists and removes the Diffusers models in the Hub's cache. Other models in it are not touched. */
 
 import path from "node:path";
 import { FileError, InvalidRequest, listed, ModelError } from "../errors.js";
@@ -11,14 +11,14 @@ import { missingFrom } from "./resolve.js";
 export type CachedModel = {
   id: string;
   commit: string;
-  /** The branches and tags that meant this commit when they were downloaded. */
+  /** The branches and tags of this commit when they were downloaded. */
   revisions: string[];
   folder: string;
   pipeline: string;
   parts: string[];
   bytes: number;
   lastUsed: Date | undefined;
-  /** What is absent or broken, if anything. */
+  /** What is missing or broken, if anything. */
   problem: string | undefined;
 };
 
@@ -34,13 +34,13 @@ export async function cachedModels(cache: string): Promise<CachedModel[]> {
       for (const commit of await commitsIn(repo)) models.push(...(await cachedModel(repo, commit)));
     } catch (error) {
       if (!(error instanceof FileError)) throw error;
-      models.push(unreadable(repo, error)); // one of another user must not hide the others
+      models.push(unreadable(repo, error)); // a model of another user must not hide the others
     }
   }
   return models;
 }
 
-/** What may be a model, since nobody can look. */
+/** An entry for a folder that cannot be read. */
 const unreadable = ({ id, root }: RepoCache, { message }: FileError): CachedModel => ({
   id,
   commit: "",
@@ -63,9 +63,7 @@ async function cachedModel(repo: RepoCache, commit: string): Promise<CachedModel
   const stats = (await Promise.all(blobs.map((blob) => ifThere(() => stat(blob))))).filter(
     (s) => s !== undefined,
   );
-  const revisions = (await readRefs(repo))
-    .filter(([, meant]) => meant === commit)
-    .map(([revision]) => revision);
+  const revisions = (await readRefs(repo)).filter(([, at]) => at === commit).map(([revision]) => revision);
   return [
     {
       id: repo.id,
@@ -103,13 +101,13 @@ async function blobsOf(repo: RepoCache, commit: string): Promise<string[]> {
   return [...new Set(targets)];
 }
 
-/** Where a link leads whose file is absent. */
+/** The target of a link whose file is missing. */
 const target = async (file: string) =>
   path.resolve(path.dirname(file), (await ifThere(() => readlink(file))) ?? "");
 
 export type Removal = { models: CachedModel[]; bytes: number; remove(): Promise<void> };
 
-/** What removing a model, or one revision of it, would free; nothing is removed before `remove`. InvalidRequest. */
+/** The models and bytes that removing `id`, or one revision of it, frees; `remove` removes them. InvalidRequest. */
 export async function removal(cache: string, id: string, revision?: string): Promise<Removal> {
   const all = (await cachedModels(cache)).filter((model) => model.id === id);
   const models = all.filter(
@@ -149,7 +147,7 @@ async function orphans(
   return [...blobs].filter((blob) => !used.has(blob));
 }
 
-/** Links before blobs, so that a removal cut short leaves none that leads nowhere. */
+/** Links before blobs, so that an interrupted removal leaves no link without its file. */
 async function removeRevisions(repo: RepoCache, commits: ReadonlySet<string>, blobs: readonly string[]) {
   for (const commit of commits) await rm(repo.snapshot(commit), { recursive: true, force: true });
   for (const [revision, commit] of await readRefs(repo)) {

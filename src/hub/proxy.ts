@@ -1,6 +1,6 @@
 /**
- * @file The proxies that HTTP_PROXY, HTTPS_PROXY and NO_PROXY name, for our own downloads alone: the `fetch` of the
- * process stays as it is, and does them where no proxy is named.
+ * @file Proxies from HTTP_PROXY, HTTPS_PROXY and NO_PROXY, for this library's downloads alone: the process's global
+ * `fetch` is not changed, and is used where no proxy is set.
  */
 
 import { InvalidRequest } from "../errors.js";
@@ -8,13 +8,13 @@ import { InvalidRequest } from "../errors.js";
 type Environment = Readonly<Record<string, string | undefined>>;
 type Fetch = typeof fetch;
 
-/** `variable` is where it was named. */
+/** `variable` is the environment variable that it is from. */
 export type Proxy = { variable: string; url: URL };
 
-/** Of https addresses too if only `http` is named. `none` is the hosts that are asked directly. */
+/** `http` is used for https URLs too if `https` is not set; `none` are the hosts that are reached directly. */
 export type Proxies = { http?: Proxy; https?: Proxy; none: string };
 
-/** Small letters win, as for curl and Python. This machine itself is never asked through a proxy. InvalidRequest. */
+/** Lowercase variables take precedence, as in curl and Python; localhost is always reached directly. InvalidRequest. */
 export function proxiesOf(environment: Environment): Proxies {
   const named = (name: string) => (environment[name.toLowerCase()] ? name.toLowerCase() : name);
   const proxy = (name: string): Proxy | undefined => {
@@ -31,7 +31,7 @@ export function proxiesOf(environment: Environment): Proxies {
   };
 }
 
-/** Without a scheme it is http, as for curl and Python. A value that is wrong is not shown: it may hold a password. */
+/** Without a scheme it is http, as in curl and Python. A wrong value is not shown: it may hold a password. */
 function proxyUrl(variable: string, value: string): URL {
   const text = value.includes("://") ? value : `http://${value}`;
   const url = URL.canParse(text) ? new URL(text) : undefined;
@@ -44,13 +44,13 @@ function proxyUrl(variable: string, value: string): URL {
   );
 }
 
-/** A `fetch` that goes through the proxies. */
+/** A `fetch` through the proxies. */
 export function proxyFetch({ http, https, none }: Proxies): Fetch {
   if (!http && !https) return (input, init) => fetch(input, init);
   const open = async (): Promise<Fetch> => {
     const { EnvHttpProxyAgent, fetch } = await import("undici");
     const dispatcher = new EnvHttpProxyAgent({
-      // Given as text, so that the process's own variables are not looked up.
+      // As text, so that undici does not read the process's environment.
       httpProxy: http?.url.href ?? "",
       httpsProxy: https?.url.href ?? "",
       noProxy: none,
@@ -64,7 +64,7 @@ export function proxyFetch({ http, https, none }: Proxies): Fetch {
   return async (input, init) => (await (opened ??= open()))(input, init);
 }
 
-/** The proxy of addresses like `url`, unless NO_PROXY leaves its host out. */
+/** The proxy for `url`, unless NO_PROXY excludes its host. */
 export function proxyFor(url: string, { http, https }: Proxies): Proxy | undefined {
   return url.startsWith("https:") ? (https ?? http) : http;
 }
@@ -72,15 +72,15 @@ export function proxyFor(url: string, { http, https }: Proxies): Proxy | undefin
 /** "http://host:3128 (HTTPS_PROXY)", without user and password. */
 export const proxyName = ({ variable, url }: Proxy): string => `${url.protocol}//${url.host} (${variable})`;
 
-/** With which status a proxy refused, where that is what a `fetch` failed of. */
+/** The status with which a proxy refused a connection, if a `fetch` failed because of that. */
 export function proxyStatus(error: unknown): number | undefined {
   if (!(error instanceof Error)) return undefined;
   const status = /^Proxy (?:response|Authentication Required) \((\d{3})\)/.exec(error.message)?.[1];
   return status === undefined ? proxyStatus(error.cause) : Number(status);
 }
 
-/** What is wrong with a proxy that refused, and what to do. */
-export function proxyRefusal(endpoint: string, proxy: Proxy, status: number): string {
+/** The problem and remedy for the status of a proxy. */
+export function proxyProblem(endpoint: string, proxy: Proxy, status: number): string {
   const rule = `${endpoint} must be reached, got status ${status} of the proxy ${proxyName(proxy)}`;
   if (status !== 407) return `${rule}. Ask who runs it, or name the host in NO_PROXY.`;
   const { protocol, host, username } = proxy.url;

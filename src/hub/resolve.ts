@@ -1,33 +1,39 @@
-/** @file A model's name becomes a folder: one that is there, or the needed files of a Hub repository in the cache. */
+/** @file Resolves a model's name to a folder: a local one, or a Hub repository's snapshot in the cache. */
 
 import { listed, ModelError } from "../errors.js";
 import { kindOf } from "../files/file-system.js";
 import { type ModelIndex, modelIndex } from "../weights/index-file.js";
 import { channelProblem, familyOfIndex } from "../weights/pipeline-class.js";
-import { type BringOptions, bring, chosenIn, type Listing, type Plan } from "./bring.js";
-import { hubModel, isHubId } from "./id.js";
+import { hubModel, isHubId } from "./name.js";
 import { type Selection, selectFiles, type WeightChoice } from "./select.js";
+import {
+  ensureSnapshot,
+  type Listing,
+  type SelectionPlan,
+  type SnapshotOptions,
+  selectIn,
+} from "./snapshot.js";
 
 export type ResolveOptions = WeightChoice &
-  BringOptions & {
-    /** Branch, tag or commit; "main" where neither this nor the name says. */
+  SnapshotOptions & {
+    /** Branch, tag or commit; "main" where neither this nor the name gives one. */
     revision?: string | undefined;
-    /** Brings everything but the weights: what a prediction needs. */
+    /** Downloads all but the weights, which is enough to estimate memory. */
     configsOnly?: boolean | undefined;
   };
 
 /**
- * The folder of a model: `model` itself where it is a path that exists, else that of the Hub's `owner/name[@revision]`
- * in the cache, downloaded as far as it is not there. InvalidRequest, ModelError, Cancelled.
+ * The folder of a model: `model` itself where that path exists, otherwise the snapshot in the cache of the Hub's
+ * `owner/name[@revision]`, of which missing files are downloaded. InvalidRequest, ModelError, Cancelled.
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
-  if (await kindHere(model)) return model;
+  if (await pathKind(model)) return model;
   const named = hubModel(model, options.revision);
-  return (await bring(named, modelPlan(named.id, options), options)).snapshot;
+  return (await ensureSnapshot(named, modelPlan(named.id, options), options)).folder;
 }
 
-/** What a name is as a path; where the system refuses to look, a Hub id is still one. */
-export async function kindHere(name: string): Promise<"file" | "folder" | undefined> {
+/** The kind of a path; undefined for a Hub id that cannot be looked up as a path. */
+export async function pathKind(name: string): Promise<"file" | "folder" | undefined> {
   try {
     return await kindOf(name);
   } catch (error) {
@@ -36,31 +42,31 @@ export async function kindHere(name: string): Promise<"file" | "folder" | undefi
   }
 }
 
-/** What a folder lacks of what a pipeline needs. */
+/** The files of a pipeline that a snapshot lacks. */
 export const missingFrom = async (snapshot: string): Promise<string[]> =>
-  (await chosenIn(snapshot, modelPlan(snapshot))).missing;
+  (await selectIn(snapshot, modelPlan(snapshot))).missing;
 
 const indexName = "model_index.json";
 
-function modelPlan(id: string, { configsOnly, ...choice }: ResolveOptions = {}): Plan {
+function modelPlan(id: string, { configsOnly, ...choice }: ResolveOptions = {}): SelectionPlan {
   const isConfig = (file: string) => !file.endsWith(".safetensors");
   const choose = async (listing: Listing): Promise<Selection> => {
     const json = await listing.read(indexName);
     if (json === undefined) return { files: [], indexes: [], missing: [indexName] };
     const index = modelIndex(json, indexName);
-    if (listing.whole) refuseOther(id, index);
+    if (listing.complete) refuseOther(id, index);
     const selection = selectFiles(index, listing.names, { ...choice, has: listing.has });
-    if (listing.whole && selection.missing.length === 0) await refuseChannels(listing);
+    if (listing.complete && selection.missing.length === 0) await refuseChannels(listing);
     if (!configsOnly) return selection;
     const { files, missing } = selection;
     return {
       files: files.filter(isConfig),
       indexes: [],
-      missing: listing.whole ? missing : missing.filter(isConfig),
+      missing: listing.complete ? missing : missing.filter(isConfig),
     };
   };
   return {
-    choose,
+    select: choose,
     refuse: (missing, names) => new ModelError(id, incomplete(missing, names), { missing: [...missing] }),
   };
 }
@@ -78,11 +84,11 @@ function notDiffusers(names: readonly string[]): string {
   const rule = `must be a Diffusers model with ${indexName}`;
   const checkpoint = names.find((name) => /^[^/]+\.(safetensors|ckpt)$/.test(name));
   if (checkpoint)
-    return `${rule}, got the single file ${listed([checkpoint])}. Look for the same model as Diffusers has it.`;
+    return `${rule}, got the single file ${listed([checkpoint])}. Look for the same model in Diffusers' format.`;
   return `${rule}, got ${names.length ? listed(names) : "no files"}. Use a text-to-image model that has one.`;
 }
 
-/** Refuses other architectures before gigabytes of them are downloaded. */
+/** Refuses other architectures before their weights are downloaded. */
 function refuseOther(id: string, index: ModelIndex): void {
   const unet = index.parts.get("unet")?.className;
   if (unet !== "UNet2DConditionModel") {
@@ -92,11 +98,11 @@ function refuseOther(id: string, index: ModelIndex): void {
   familyOfIndex(index);
 }
 
-/** The same of U-Nets that read more than the latents. */
+/** Refuses U-Nets that read more than the latents, before their weights are downloaded. */
 async function refuseChannels({ read }: Listing): Promise<void> {
   const [unet, vae] = [await read("unet/config.json"), await read("vae/config.json")];
-  const wanted = vae?.latent_channels ?? 4;
+  const expected = vae?.latent_channels ?? 4;
   const got = unet?.in_channels ?? 4;
-  if (typeof got === "number" && typeof wanted === "number" && got !== wanted)
-    throw new ModelError("unet/config.json", channelProblem("in_channels", got, wanted));
+  if (typeof got === "number" && typeof expected === "number" && got !== expected)
+    throw new ModelError("unet/config.json", channelProblem("in_channels", got, expected));
 }

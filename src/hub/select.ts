@@ -1,4 +1,4 @@
-/** @file Which files of a Hub repository a pipeline, or one part of it, needs. Pure: names in, names out. */
+/** @file Selects the files of a Hub repository that a pipeline, or one component, needs, by their names alone. */
 
 import path from "node:path";
 
@@ -12,21 +12,21 @@ import {
   weightFiles,
 } from "../weights/file-names.js";
 import type { ModelIndex } from "../weights/index-file.js";
-import type { HubPlace } from "./id.js";
+import type { HubPath } from "./name.js";
 
 export type WeightChoice = {
-  /** File variant such as "fp16", for every part that has it; the others' plain files are taken. */
+  /** File variant such as "fp16", for every component that has it; of the others the plain files. */
   variant?: string | undefined;
-  /** "float32" takes the plain files; otherwise the fp16 variant, where a part has it. */
+  /** "float32" selects the plain files; otherwise the fp16 variant, where a component has it. */
   dtype?: "float32" | "float16" | undefined;
 };
 
-/** `indexes` name the shards that are needed besides; `missing` is what the pipeline cannot do without. */
+/** `indexes` list shards that are needed too; `missing` are needed files that do not exist. */
 export type Selection = { files: string[]; indexes: string[]; missing: string[] };
 
 /**
- * Chooses every part's configs and one set of its weights, out of `paths`. With neither variant nor dtype asked, weights
- * of which `has` says that they are there already are preferred. ModelError where the choice cannot be made.
+ * Selects every component's configs and one set of its weights from `paths`. Without variant and dtype, weights that
+ * are on disk already (`has`) are preferred. ModelError where no variant can be selected.
  */
 export function selectFiles(
   index: ModelIndex,
@@ -34,7 +34,7 @@ export function selectFiles(
   { has = () => false, ...choice }: WeightChoice & { has?: (path: string) => boolean } = {},
 ): Selection {
   const selection: Selection = { files: [], indexes: [], missing: [] };
-  const [there, chosen]: [string[], string[]] = [[], []];
+  const [available, chosen]: [string[], string[]] = [[], []];
   for (const root of ["model_index.json", "koala.json"]) if (paths.includes(root)) selection.files.push(root);
   for (const [part, { className }] of index.parts) {
     if (unreadParts.includes(part)) continue;
@@ -44,7 +44,7 @@ export function selectFiles(
     selection.missing.push(...absentConfigs(className, texts).map((name) => `${part}/${name}`));
     if (/(Scheduler|Tokenizer|TokenizerFast)$/.test(className)) continue;
     const weights = chooseWeights(part, names, { has: (name) => has(`${part}/${name}`), ...choice });
-    there.push(...weightFiles(names).map((file) => file.variant));
+    available.push(...weightFiles(names).map((file) => file.variant));
     if (!weights) selection.missing.push(`${part}/*.safetensors`);
     else {
       chosen.push(weights.variant);
@@ -53,7 +53,7 @@ export function selectFiles(
   }
   const { variant } = choice;
   if (variant !== undefined && !chosen.includes(variant))
-    refuse("weights", there, `must hold variant "${variant}" of a part`);
+    refuse("weights", available, `must hold variant "${variant}" of a part`);
   return selection;
 }
 
@@ -69,9 +69,9 @@ type Choosing = WeightChoice & { has: (name: string) => boolean };
 function chooseWeights(part: string, names: readonly string[], { variant, dtype, has }: Choosing) {
   const found = weightFiles(names);
   const of = (wanted: string) => found.find((file) => file.variant === wanted);
-  const there = found.map((file) => file.variant);
+  const available = found.map((file) => file.variant);
   if (variant !== undefined)
-    return of(variant) ?? of("") ?? refuse(part, there, `must hold variant "${variant}" or plain files`);
+    return of(variant) ?? of("") ?? refuse(part, available, `must hold variant "${variant}" or plain files`);
   if (dtype === undefined) {
     const whole = found.filter((file) => setOf(file, names).every(has));
     const ready = whole.find((file) => file.variant === "") ?? whole[0];
@@ -79,32 +79,32 @@ function chooseWeights(part: string, names: readonly string[], { variant, dtype,
   }
   const preferred = dtype === "float32" ? of("") : (of("fp16") ?? of(""));
   if (preferred || found.length === 0) return preferred;
-  if (new Set(there).size === 1) return found[0];
-  return refuse(part, there, "has several variants");
+  if (new Set(available).size === 1) return found[0];
+  return refuse(part, available, "has several variants");
 }
 
-function refuse(where: string, there: readonly string[], rule: string): undefined {
-  if (there.length === 0) return undefined;
-  const variants = [...new Set(there.map((variant) => variant || "plain"))];
+function refuse(where: string, available: readonly string[], rule: string): undefined {
+  if (available.length === 0) return undefined;
+  const variants = [...new Set(available.map((variant) => variant || "plain"))];
   throw new ModelError(where, `${rule}, got ${listed(variants)}. Name one of them as the variant.`);
 }
 
-/** What a repository may hold in place of a pipeline's own; a LoRA is added to it. */
-export type PartKind = "unet" | "vae" | "lora";
+/** A component that replaces a pipeline's, or a LoRA. */
+export type ComponentKind = "unet" | "vae" | "lora";
 
-/** `place` is the file or folder to open, "" for the repository itself. */
-export type PlacedSelection = Selection & { place: string };
+/** `path` is the file or folder to open, "" for the repository itself. */
+export type ComponentSelection = Selection & { path: string };
 
 /**
- * Chooses what is needed of one part, at `inside` or where Diffusers looks for it: at the root of a repository that holds
- * the part alone, in the part's folder of a whole model, under the LoRA's usual name.
+ * Selects the files of one component, at `inside` or where Diffusers looks for them: at the root of a repository with
+ * this component alone, in the component's folder of a model, or under the LoRA's usual name.
  */
-export function selectPart(
-  kind: PartKind,
-  { id, inside }: Pick<HubPlace, "id" | "inside">,
+export function selectComponent(
+  kind: ComponentKind,
+  { id, inside }: Pick<HubPath, "id" | "inside">,
   paths: readonly string[],
   choice: Choosing,
-): PlacedSelection {
+): ComponentSelection {
   if (isWeights(inside)) return selectFile(kind, inside, paths);
   if (kind === "lora") return selectLora(id, inside, paths);
   const within = (folder: string, name: string) => (folder ? `${folder}/${name}` : name);
@@ -117,39 +117,39 @@ export function selectPart(
     const config = names.includes("config.json") ? [at("config.json")] : [];
     const missing = kind === "vae" && config.length === 0 ? [at("config.json")] : [];
     return weights.indexed
-      ? { place: folder, files: config, indexes: [at(weights.name)], missing }
-      : { place: folder, files: [...config, at(weights.name)], indexes: [], missing };
+      ? { path: folder, files: config, indexes: [at(weights.name)], missing }
+      : { path: folder, files: [...config, at(weights.name)], indexes: [], missing };
   }
   const missing = [within(inside, "diffusion_pytorch_model.safetensors")];
-  return { place: inside, files: [], indexes: [], missing };
+  return { path: inside, files: [], indexes: [], missing };
 }
 
-/** A file, with what is read beside it: a config, and the encoder to TAESD's decoder. */
-function selectFile(kind: PartKind, file: string, paths: readonly string[]): PlacedSelection {
+/** A file, with those that are read beside it: a config, and the encoder to TAESD's decoder. */
+function selectFile(kind: ComponentKind, file: string, paths: readonly string[]): ComponentSelection {
   const beside = (name: string) => path.posix.join(path.posix.dirname(file), name);
   const encoder = path.posix.basename(file).replace("decoder", "encoder");
   const others = new Set((kind === "lora" ? ["adapter_config.json"] : ["config.json", encoder]).map(beside));
   others.delete(file);
   const missing = paths.includes(file) ? [] : [file];
   return {
-    place: file,
+    path: file,
     files: [file, ...[...others].filter((p) => paths.includes(p))],
     indexes: [],
     missing,
   };
 }
 
-function selectLora(id: string, inside: string, paths: readonly string[]): PlacedSelection {
+function selectLora(id: string, inside: string, paths: readonly string[]): ComponentSelection {
   const start = inside && `${inside}/`;
   const found = loraFiles(paths.filter((p) => p.startsWith(start)));
   if (found.length === 1) return selectFile("lora", found[0]!, paths);
   if (found.length === 0)
-    return { place: inside, files: [], indexes: [], missing: [`${start}pytorch_lora_weights.safetensors`] };
-  const rule = `must be told which LoRA, got ${found.length}: ${listed(found)}`;
+    return { path: inside, files: [], indexes: [], missing: [`${start}pytorch_lora_weights.safetensors`] };
+  const rule = `must name one LoRA, got ${found.length}: ${listed(found)}`;
   throw new ModelError(id, `${rule}. Name one, as in ${id}/${found[0]}.`);
 }
 
-/** A set's files as far as names tell: the file, or an index and its shards. */
+/** The files of a set of weights by their names: one file, or an index and its shards. */
 function setOf({ name, stem, variant, indexed }: WeightFile, names: readonly string[]): string[] {
   const start = variant ? `${stem}.${variant}-` : `${stem}-`;
   const shards = names.filter((n) => n.startsWith(start) && isShard(n));

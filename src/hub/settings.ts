@@ -1,9 +1,10 @@
-/** @file Where the Hub is, how it is reached, where its cache lies and who asks, by Python's environment variables. */
+/** @file The Hub's endpoint, proxies, cache folder and token, from the environment variables of Python's client. */
 
 import { homedir } from "node:os";
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { readFile, systemCode } from "../files/file-system.js";
+import { ifThere, readFile, systemCode } from "../files/file-system.js";
+import { decodeText } from "../files/text-file.js";
 import { type Proxies, proxiesOf } from "./proxy.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -14,7 +15,7 @@ export type HubSettings = {
   /** The folder that holds `models--owner--name`. */
   cache: string;
   token: string | undefined;
-  /** Nothing may be asked of the network. */
+  /** No requests are made. */
   offline: boolean;
   proxies: Proxies;
 };
@@ -51,17 +52,17 @@ function givenToken(environment: Environment): string | undefined {
   return clean(environment.HF_TOKEN) ?? clean(environment.HUGGING_FACE_HUB_TOKEN);
 }
 
+/** The token file's text, in UTF-8 or UTF-16; undefined where there is no file. */
 async function storedToken(file: string): Promise<string | undefined> {
-  try {
-    return clean(await readFile(fromHome(file), "utf8"));
-  } catch (error) {
-    if (systemCode(error) === "ENOENT") return undefined;
-    throw new ModelError(
-      file,
-      `the Hub's token cannot be read (${systemCode(error)}). Set HF_TOKEN instead.`,
-    );
-  }
+  const bytes = await ifThere(() => readFile(fromHome(file))).catch((error: unknown) => {
+    const problem = `must hold the Hub's token, got ${systemCode(error)}. Set HF_TOKEN instead.`;
+    throw new ModelError(file, problem);
+  });
+  if (bytes === undefined) return undefined;
+  const decoded = decodeText(bytes);
+  if ("fault" in decoded) throw new ModelError(file, decoded.fault);
+  return clean(decoded.text);
 }
 
-// A line break from a file would break the header.
+// A line break is not allowed in a header.
 const clean = (token: string | undefined): string | undefined => token?.replace(/\s+/g, "") || undefined;

@@ -7,7 +7,7 @@ import type { Engine, Values } from "../engine/engine.js";
 import { workerEngine } from "../engine/ort/worker-engine.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
-import { resolveParts } from "../hub/resolve-part.js";
+import { resolveComponents } from "../hub/resolve-component.js";
 import { textWidth } from "../models/unet-config.js";
 import { BasePipeline } from "./base-pipeline.js";
 import { type ComponentOptions, type Components, loadComponents } from "./components.js";
@@ -36,7 +36,7 @@ export abstract class DiffusionPipeline extends BasePipeline {
     try {
       const at = await resolveModel(model, options);
       const { onProgress, signal, dtype } = options;
-      const load = { ...options, ...(await resolveParts(options, { onProgress, signal, dtype })) };
+      const load = { ...options, ...(await resolveComponents(options, { onProgress, signal, dtype })) };
       const components = await loadComponents(at, { ...load, engine });
       return make(components, engine, options.engine === undefined, load);
     } catch (error) {

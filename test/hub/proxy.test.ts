@@ -1,14 +1,14 @@
-/** @file Downloads through the proxies that the environment names: what they are asked, and what their refusals say. */
+/** @file Downloads through the proxies of the environment, and the errors where a proxy refuses. */
 
 import { execFile } from "node:child_process";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { InvalidRequest } from "../../src/errors.js";
 import { proxiesOf } from "../../src/hub/proxy.js";
-import { resolvePart } from "../../src/hub/resolve-part.js";
+import { resolveComponent } from "../../src/hub/resolve-component.js";
 import { type HubServer, startHub } from "../hub-server.js";
 import { certificate, type ProxyServer, startProxy } from "../proxy-server.js";
 
@@ -34,15 +34,15 @@ afterEach(async () => {
 });
 
 const resolve = (environment: Record<string, string>) =>
-  resolvePart("lora", "o/lcm", {
+  resolveComponent("lora", "o/lcm", {
     environment: { HF_HOME: home, HF_ENDPOINT: "http://hub.invalid", ...environment },
-    patience: { pause: 1, stall: 2000 },
+    retry: { pause: 1, stall: 2000 },
   });
 
 describe("a download", () => {
-  test.each(["HTTP_PROXY", "http_proxy"])("of an http address goes through %s", async (variable) => {
+  it.each(["HTTP_PROXY", "http_proxy"])("of an http address goes through %s", async (variable) => {
     expect(await readFile(await resolve({ [variable]: proxy.url }))).toEqual(lora);
-    const kinds = proxy.asked.map(({ what }) => what.replace(/\?.*/, ""));
+    const kinds = proxy.requests.map(({ what }) => what.replace(/\?.*/, ""));
     expect(kinds).toEqual([
       "GET http://hub.invalid/api/models/o/lcm/revision/main",
       `GET http://hub.invalid/api/models/o/lcm/tree/${commit}`,
@@ -50,12 +50,12 @@ describe("a download", () => {
     ]);
   });
 
-  test("of an https address goes through a tunnel, with the user that HTTPS_PROXY names", async () => {
+  it("of an https address goes through a tunnel, with the user of HTTPS_PROXY", async () => {
     const authority = path.join(home, "authority.pem");
     await writeFile(authority, certificate);
     const script = `
-      import { resolvePart } from ${JSON.stringify(new URL("../../src/hub/resolve-part.ts", import.meta.url).href)};
-      process.stdout.write(await resolvePart("lora", "o/lcm"));`;
+      import { resolveComponent } from ${JSON.stringify(new URL("../../src/hub/resolve-component.ts", import.meta.url).href)};
+      process.stdout.write(await resolveComponent("lora", "o/lcm"));`;
     const { stdout } = await promisify(execFile)(
       process.execPath,
       ["--import", "tsx", "--input-type=module", "-e", script],
@@ -70,12 +70,12 @@ describe("a download", () => {
       },
     );
     expect(await readFile(stdout)).toEqual(lora);
-    expect(new Set(proxy.asked.map(({ what }) => what))).toEqual(new Set(["CONNECT hub.invalid:443"]));
+    expect(new Set(proxy.requests.map(({ what }) => what))).toEqual(new Set(["CONNECT hub.invalid:443"]));
     const basic = `Basic ${Buffer.from("some one:p@ss").toString("base64")}`;
-    expect(new Set(proxy.asked.map(({ authorization }) => authorization))).toEqual(new Set([basic]));
+    expect(new Set(proxy.requests.map(({ authorization }) => authorization))).toEqual(new Set([basic]));
   });
 
-  test("of this machine's own servers goes to none, nor does one of a host that NO_PROXY names", async () => {
+  it("of localhost, and of a host in NO_PROXY, goes through no proxy", async () => {
     await resolve({ HTTP_PROXY: proxy.url, HF_ENDPOINT: hub.url });
     await resolve({ HTTP_PROXY: proxy.url, HF_ENDPOINT: hub.url.replace("127.0.0.1", "localhost") });
     for (const NO_PROXY of ["hub.invalid", ".invalid", "*"]) {
@@ -84,17 +84,17 @@ describe("a download", () => {
       );
       expect(error).toMatch(/http:\/\/hub\.invalid must be reached, got (ENOTFOUND|EAI_AGAIN)/);
     }
-    expect(proxy.asked).toEqual([]);
+    expect(proxy.requests).toEqual([]);
   });
 
-  test("leaves the process's own fetch as it is", async () => {
+  it("does not change the process's global fetch", async () => {
     vi.stubEnv("HTTP_PROXY", proxy.url);
     const before = globalThis.fetch;
     await resolve({ HTTP_PROXY: proxy.url });
-    proxy.asked.length = 0;
+    proxy.requests.length = 0;
     expect(globalThis.fetch).toBe(before);
     await expect(fetch("http://hub.invalid/")).rejects.toThrow();
-    expect(proxy.asked).toEqual([]);
+    expect(proxy.requests).toEqual([]);
   });
 });
 
@@ -102,8 +102,8 @@ describe("a proxy", () => {
   const secret = () => proxy.url.replace("//", "//me:secret@");
   const host = () => new URL(proxy.url).host;
 
-  test("that asks for a user is named with its variable, and how to name one", async () => {
-    proxy.refusal = 407;
+  it("that needs a user is named with its variable and the remedy", async () => {
+    proxy.refusedStatus = 407;
     for (const [variable, endpoint] of [
       ["HTTP_PROXY", "http://hub.invalid"],
       ["https_proxy", "https://hub.invalid"],
@@ -115,21 +115,21 @@ describe("a proxy", () => {
     }
   });
 
-  test("that refuses the user, or anything else, is named without the password", async () => {
-    proxy.refusal = 407;
-    const told = async (HF_ENDPOINT: string) =>
+  it("that refuses the user, or the request, is named without the password", async () => {
+    proxy.refusedStatus = 407;
+    const messageOf = async (HF_ENDPOINT: string) =>
       String(await resolve({ HTTPS_PROXY: secret(), HF_ENDPOINT }).catch(String));
-    expect(await told("https://hub.invalid")).toContain(
+    expect(await messageOf("https://hub.invalid")).toContain(
       `of the proxy http://${host()} (HTTPS_PROXY), which refuses the user and password given there. Correct them.`,
     );
-    proxy.refusal = 403;
-    const message = await told("https://hub.invalid");
+    proxy.refusedStatus = 403;
+    const message = await messageOf("https://hub.invalid");
     expect(message).toContain(`got status 403 of the proxy http://${host()} (HTTPS_PROXY). Ask who runs it`);
     expect(message).not.toContain("secret");
   });
 
-  test("that is down, or answers in the Hub's place, is something to check", async () => {
-    proxy.refusal = 502;
+  it("that is down, or answers instead of the Hub, is named", async () => {
+    proxy.refusedStatus = 502;
     await expect(resolve({ HTTP_PROXY: secret() })).rejects.toThrow(
       `got status 502. The Hub or the proxy http://${host()} (HTTP_PROXY) has a problem`,
     );
@@ -139,14 +139,14 @@ describe("a proxy", () => {
     );
   });
 
-  test("is what the environment's variable says, small letters first, http where no scheme is given", () => {
+  it("is read from the environment, lowercase variables first, http where no scheme is given", () => {
     const named = proxiesOf({ HTTP_PROXY: "http://a:1", http_proxy: "b:2", HTTPS_PROXY: "" });
     expect(named.http).toEqual({ variable: "http_proxy", url: new URL("http://b:2") });
     expect(named.https).toBeUndefined();
     expect(proxiesOf({ no_proxy: " * " }).none).toBe("*");
   });
 
-  test.each(["ftp://me:secret@host", "http://", "http://me:secret@host:port"])("%s is refused", (value) => {
+  it.each(["ftp://me:secret@host", "http://", "http://me:secret@host:port"])("%s is refused", (value) => {
     const read = () => proxiesOf({ HTTPS_PROXY: value });
     expect(read).toThrow(InvalidRequest);
     expect(read).toThrow(/^HTTPS_PROXY: must be the URL of an HTTP or SOCKS5 proxy(?!.*secret)/);

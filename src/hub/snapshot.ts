@@ -1,4 +1,4 @@
-/** @file Files of a repository brought into the cache from the Hub, or taken as they lie there where it is out of reach. */
+/** @file Downloads the selected files of a repository into the cache; without the Hub, uses those in the cache. */
 
 import path from "node:path";
 import { Cancelled, FileError, listed, ModelError } from "../errors.js";
@@ -8,43 +8,43 @@ import { shardIndex } from "../weights/index-file.js";
 import { cachedCommit, filesUnder, isWhole, type RepoCache, readRefs, repoCache, writeRef } from "./cache.js";
 import { type HubFile, type HubOptions, hubClient } from "./client.js";
 import { type DownloadProgress, fetchFiles } from "./fetch.js";
-import type { HubModel } from "./id.js";
-import { HubUnreachable } from "./refusal.js";
+import type { HubModel } from "./name.js";
+import { HubUnreachable } from "./response-errors.js";
 import type { Selection } from "./select.js";
 import { type Environment, type HubSettings, hubSettings } from "./settings.js";
 
-export type BringOptions = HubOptions & {
+export type SnapshotOptions = HubOptions & {
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
   environment?: Environment | undefined;
 };
 
-/** What lies in a repository. */
+/** The files of a repository. */
 export type Listing = {
   names: readonly string[];
-  /** Whether it was asked of the Hub; else it is only what lies in the cache. */
-  whole: boolean;
-  /** Which files are on disk already. */
+  /** Whether this is the Hub's list; otherwise it is of the files in the cache. */
+  complete: boolean;
+  /** Whether a file is on disk already. */
   has: (name: string) => boolean;
-  /** A JSON file, brought if need be; undefined where there is none. */
+  /** A JSON file, downloaded if it is not in the cache; undefined where there is none. */
   read: (name: string) => Promise<JsonObject | undefined>;
 };
 
-/** What is wanted of a repository. */
-export type Plan<S extends Selection = Selection> = {
-  choose: (listing: Listing) => Promise<S>;
-  /** The error for a repository that lacks what is wanted. */
+/** Which files of a repository are needed. */
+export type SelectionPlan<S extends Selection = Selection> = {
+  select: (listing: Listing) => Promise<S>;
+  /** The error for a repository that lacks some of them. */
   refuse: (missing: readonly string[], names: readonly string[]) => ModelError;
 };
 
-/** What was chosen, and the snapshot folder that holds it. */
-export type Brought<S extends Selection = Selection> = { snapshot: string; chosen: S };
+/** The selected files, and the snapshot folder that holds them. */
+export type Snapshot<S extends Selection = Selection> = { folder: string; selection: S };
 
-/** Brings what `plan` chooses, downloaded as far as it is not there. ModelError, Cancelled. */
-export async function bring<S extends Selection>(
+/** A snapshot with the files that `plan` selects; downloads those that are not in the cache. ModelError, Cancelled. */
+export async function ensureSnapshot<S extends Selection>(
   model: HubModel,
-  plan: Plan<S>,
-  options: BringOptions,
-): Promise<Brought<S>> {
+  plan: SelectionPlan<S>,
+  options: SnapshotOptions,
+): Promise<Snapshot<S>> {
   const settings = await hubSettings(options.environment);
   const repo = repoCache(settings.cache, model.id);
   if (settings.offline) return fromCache(model, repo, plan, "HF_HUB_OFFLINE is set. Unset it to download.");
@@ -61,77 +61,79 @@ export async function bring<S extends Selection>(
   }
 }
 
-/** The snapshot that a revision was when last downloaded; ModelError names what it lacks. */
+/** The snapshot of a revision as of its last download. ModelError names the files that it lacks. */
 async function fromCache<S extends Selection>(
   model: HubModel,
   repo: RepoCache,
-  plan: Plan<S>,
+  plan: SelectionPlan<S>,
   remedy: string,
-): Promise<Brought<S>> {
+): Promise<Snapshot<S>> {
   const commit = await cachedCommit(repo, model.revision);
-  const snapshot = commit === undefined ? undefined : repo.snapshot(commit);
+  const folder = commit === undefined ? undefined : repo.snapshot(commit);
   const where = `${model.id}@${model.revision}`;
-  if (snapshot === undefined || (await kindOf(snapshot)) !== "folder") {
+  if (folder === undefined || (await kindOf(folder)) !== "folder") {
     const others = (await readRefs(repo)).map(([revision]) => revision);
     const got = others.length ? `only ${listed(others)}` : "nothing of this model";
     throw new ModelError(where, `must be in the cache ${path.dirname(repo.root)}, got ${got}. ${remedy}`);
   }
-  const { chosen, missing } = await chosenIn(snapshot, plan);
-  if (missing.length === 0) return { snapshot, chosen };
+  const { selection, missing } = await selectIn(folder, plan);
+  if (missing.length === 0) return { folder: folder, selection: selection };
   const problem = `must be whole in the cache ${repo.root}, missing ${listed(missing)}. ${remedy}`;
   throw new ModelError(where, problem, { missing });
 }
 
-/** What `plan` chooses of what lies in a snapshot, and what that lacks. */
-export async function chosenIn<S extends Selection>(
-  snapshot: string,
-  plan: Plan<S>,
-): Promise<{ chosen: S; missing: string[] }> {
-  const links = await filesUnder(snapshot);
-  const kinds = await Promise.all(links.map((file) => kindOf(path.join(snapshot, file))));
+/** The files that `plan` selects in a snapshot, and those that are missing there. */
+export async function selectIn<S extends Selection>(
+  folder: string,
+  plan: SelectionPlan<S>,
+): Promise<{ selection: S; missing: string[] }> {
+  const links = await filesUnder(folder);
+  const kinds = await Promise.all(links.map((file) => kindOf(path.join(folder, file))));
   const names = links.filter((_, i) => kinds[i] === "file");
-  const read = async (name: string) =>
-    names.includes(name) ? readJson(path.join(snapshot, name)) : undefined;
-  const chosen = await plan.choose({ names, whole: false, has: () => true, read });
-  const shards = (await Promise.all(chosen.indexes.map((index) => shardsOf(snapshot, index)))).flat();
-  return { chosen, missing: [...chosen.missing, ...shards.filter((shard) => !names.includes(shard))] };
+  const read = async (name: string) => (names.includes(name) ? readJson(path.join(folder, name)) : undefined);
+  const selection = await plan.select({ names, complete: false, has: () => true, read });
+  const shards = (await Promise.all(selection.indexes.map((index) => shardsOf(folder, index)))).flat();
+  return {
+    selection: selection,
+    missing: [...selection.missing, ...shards.filter((shard) => !names.includes(shard))],
+  };
 }
 
 async function fromHub<S extends Selection>(
   model: HubModel,
   repo: RepoCache,
-  plan: Plan<S>,
+  plan: SelectionPlan<S>,
   settings: HubSettings,
-  options: BringOptions,
-): Promise<Brought<S>> {
+  options: SnapshotOptions,
+): Promise<Snapshot<S>> {
   const { signal = new AbortController().signal, onNote, onProgress } = options;
   if (signal.aborted) throw new Cancelled("the download");
   const hub = hubClient(settings, options);
   const commit = await hub.commit(model);
   const files = new Map((await hub.files(model, commit)).map((file) => [file.path, file]));
   const names = [...files.keys()];
-  const snapshot = repo.snapshot(commit);
+  const folder = repo.snapshot(commit);
   const fetchAll = async (paths: readonly string[], progress?: typeof onProgress) => {
     const wanted = paths.map((path) => listedFile(model, files, path));
     await fetchFiles(wanted, { hub, model, commit, repo, signal, onNote, onProgress: progress });
   };
-  const there = await presentFiles(repo, snapshot, [...files.values()]);
+  const there = await presentFiles(repo, folder, [...files.values()]);
   const read = async (name: string) => {
     if (!files.has(name)) return undefined;
     await fetchAll([name]);
-    return readJson(path.join(snapshot, name));
+    return readJson(path.join(folder, name));
   };
-  const chosen = await plan.choose({ names, whole: true, has: (name) => there.has(name), read });
-  if (chosen.missing.length > 0) throw plan.refuse(chosen.missing, names);
-  await fetchAll(chosen.indexes);
-  const shards = (await Promise.all(chosen.indexes.map((at) => shardsOf(snapshot, at)))).flat();
-  await fetchAll([...chosen.files, ...shards], onProgress);
+  const selection = await plan.select({ names, complete: true, has: (name) => there.has(name), read });
+  if (selection.missing.length > 0) throw plan.refuse(selection.missing, names);
+  await fetchAll(selection.indexes);
+  const shards = (await Promise.all(selection.indexes.map((at) => shardsOf(folder, at)))).flat();
+  await fetchAll([...selection.files, ...shards], onProgress);
   await writeRef(repo, model.revision, commit);
-  return { snapshot, chosen };
+  return { folder: folder, selection: selection };
 }
 
-async function shardsOf(snapshot: string, index: string): Promise<string[]> {
-  const file = path.join(snapshot, index);
+async function shardsOf(folder: string, index: string): Promise<string[]> {
+  const file = path.join(folder, index);
   const shards = new Set(shardIndex(await readJson(file), file).values());
   return [...shards].map((shard) => path.posix.join(path.posix.dirname(index), shard));
 }
@@ -147,12 +149,12 @@ function listedFile({ id }: HubModel, files: ReadonlyMap<string, HubFile>, path:
 
 async function presentFiles(
   repo: RepoCache,
-  snapshot: string,
+  folder: string,
   files: readonly HubFile[],
 ): Promise<Set<string>> {
   const present = new Set<string>();
   for (const file of files) {
-    const places = [path.join(snapshot, file.path), repo.blob(file.etag)];
+    const places = [path.join(folder, file.path), repo.blob(file.etag)];
     for (const place of places) if (await isWhole(place, file.size)) present.add(file.path);
   }
   return present;

@@ -1,24 +1,24 @@
-/** @file What the Hub's refusals mean, and what to do about each. */
+/** @file The errors for the Hub's responses, and for none, each with its remedy. */
 
 import { ModelError } from "../errors.js";
-import type { HubModel } from "./id.js";
-import { proxyFor, proxyName, proxyRefusal, proxyStatus } from "./proxy.js";
+import type { HubModel } from "./name.js";
+import { proxyFor, proxyName, proxyProblem, proxyStatus } from "./proxy.js";
 import type { HubSettings } from "./settings.js";
 
-/** The network or the server is down: what was downloaded before may serve instead. */
+/** The network or the server is down: files in the cache may be used instead. */
 export class HubUnreachable extends ModelError {}
 
-/** The error for an answer that is not a good one. */
-export async function refusal(
+/** The error for a response without status 2xx. */
+export async function responseError(
   response: Response,
   model: HubModel,
   settings: HubSettings,
 ): Promise<ModelError> {
   const { status } = response;
-  const said = `${response.headers.get("x-error-message") ?? ""} ${await response.text().catch(() => "")}`;
+  const text = `${response.headers.get("x-error-message") ?? ""} ${await response.text().catch(() => "")}`;
   const code = response.headers.get("x-error-code") ?? "";
-  if (status === 401 || status === 403) return new ModelError(model.id, denied(code, said, model, settings));
-  if (status === 404) return new ModelError(model.id, absent(code, said, model, settings));
+  if (status === 401 || status === 403) return new ModelError(model.id, denied(code, text, model, settings));
+  if (status === 404) return new ModelError(model.id, absent(code, text, model, settings));
   const got = `${settings.endpoint} must answer, got status ${status}`;
   if (status === 429)
     return new HubUnreachable(model.id, `${got} (too many requests). Wait some minutes, or set HF_TOKEN.`);
@@ -30,44 +30,44 @@ export async function refusal(
   return new ModelError(model.id, `${got} for ${new URL(response.url).pathname}. Check HF_ENDPOINT.`);
 }
 
-function denied(code: string, said: string, { id }: HubModel, { endpoint, token }: HubSettings): string {
+function denied(code: string, text: string, { id }: HubModel, { endpoint, token }: HubSettings): string {
   const page = `${endpoint}/${id}`;
-  if (code === "GatedRepo" || /gated|access to model/i.test(said)) {
+  if (code === "GatedRepo" || /gated|access to model/i.test(text)) {
     return token
       ? `is gated, and your token's account must be granted access. Ask for it at ${page}.`
       : `is gated: a token must be given. Accept its terms at ${page}, then ${getToken(endpoint)}.`;
   }
-  if (token && /invalid|expired|credentials/i.test(said)) {
+  if (token && /invalid|expired|credentials/i.test(text)) {
     return `the Hub refused the token. Make a new one, ${getToken(endpoint)}.`;
   }
-  return absent(code, said, { id, revision: "main" }, { endpoint, token });
+  return absent(code, text, { id, revision: "main" }, { endpoint, token });
 }
 
 function absent(
   code: string,
-  said: string,
+  text: string,
   { id, revision }: HubModel,
   { endpoint, token }: Pick<HubSettings, "endpoint" | "token">,
 ) {
-  if (code === "RevisionNotFound" || /invalid rev/i.test(said)) {
-    return `must have the revision "${revision}", got none such. Its branches and tags: ${endpoint}/${id}/tree/main.`;
+  if (code === "RevisionNotFound" || /invalid rev/i.test(text)) {
+    return `must have the revision "${revision}", got none of that name. Its branches and tags: ${endpoint}/${id}/tree/main.`;
   }
   if (code === "EntryNotFound") {
     return `a file that ${endpoint} lists must be there, got status 404. Try again later.`;
   }
   const access = token ? "check that your token may read it" : getToken(endpoint);
-  return `must be a model at ${endpoint}, got none such, or a private one. Check owner and name; if private, ${access}.`;
+  return `must be a model at ${endpoint}, got none, or a private one. Check owner and name; if private, ${access}.`;
 }
 
 const getToken = (endpoint: string): string =>
   `set HF_TOKEN to a token from ${endpoint}/settings/tokens, or log in with "hf auth login"`;
 
-/** Why no answer came. */
-export function whyUnreachable(settings: HubSettings, error: unknown): string {
+/** The problem and remedy where no response came. */
+export function unreachableReason(settings: HubSettings, error: unknown): string {
   const { endpoint } = settings;
   const proxy = endpointProxy(settings);
   const status = proxyStatus(error);
-  if (proxy && status !== undefined) return proxyRefusal(endpoint, proxy, status);
+  if (proxy && status !== undefined) return proxyProblem(endpoint, proxy, status);
   const what = proxy ? `the network and the proxy ${proxyName(proxy)}` : "the network";
   const remedy = `Check ${what}; with HF_HUB_OFFLINE=1 only the cache is used.`;
   return `${endpoint} must be reached, got ${reason(error)}. ${remedy}`;
@@ -75,7 +75,7 @@ export function whyUnreachable(settings: HubSettings, error: unknown): string {
 
 const endpointProxy = ({ endpoint, proxies }: HubSettings) => proxyFor(endpoint, proxies);
 
-/** What `fetch` failed of: the system's code where there is one. */
+/** Why `fetch` failed: the system's error code, or a message. */
 export function reason(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   if (error.cause instanceof Error) return reason(error.cause);

@@ -11,7 +11,7 @@ const id = /^[\w][\w.-]*\/[\w][\w.-]*$/;
 // A revision becomes a path under refs/.
 const ref = /^[\w][\w.+-]*(\/[\w][\w.+-]*)*$/;
 
-/** Reads `owner/name[@revision]`; the revision is "main" where neither place names one. InvalidRequest. */
+/** Reads `owner/name[@revision]`; the revision is "main" where neither argument gives one. InvalidRequest. */
 export function hubModel(model: string, revision?: string): HubModel {
   const [name, ...rest] = model.split("@");
   const inName = rest.length > 0 ? rest.join("@") : undefined;
@@ -26,19 +26,19 @@ export function hubModel(model: string, revision?: string): HubModel {
 }
 
 /** A file or a folder of a repository; `inside` is "" for all of it. */
-export type HubPlace = HubModel & { inside: string };
+export type HubPath = HubModel & { inside: string };
 
-// Hugging Face's file system names them so too; a branch with a slash is written with %2F.
+// The syntax of Hugging Face's file system; a slash in a branch is written as %2F.
 const place =
   /^(?<id>[^/@]+\/[^/@]+)(?:@(?<revision>refs\/(?:pr|convert)\/[^/]+|[^/]+))?(?:\/(?<inside>.+))?$/;
 
 /** Reads `owner/name[@revision][/path]`, as the value of `field`. InvalidRequest. */
-export function hubPlace(field: string, name: string): HubPlace {
+export function hubPath(field: string, name: string): HubPath {
   const { id: repository = "", revision = "main", inside = "" } = place.exec(name)?.groups ?? {};
-  // "loras/pixel.safetensors" is a file that is not there.
+  // "loras/pixel.safetensors" is a local file that does not exist.
   if (!isId(repository) || isWeights(repository) || (inside !== "" && !isInside(inside))) {
     const got = `got ${JSON.stringify(name)}`;
-    throw new InvalidRequest(field, name, `${placeRule}, ${got}. ${placeRemedy(name)}`);
+    throw new InvalidRequest(field, name, `${pathRule}, ${got}. ${pathRemedy(name)}`);
   }
   return { id: repository, revision: checkedRevision(revision.replace(/%2f/gi, "/")), inside };
 }
@@ -58,9 +58,9 @@ export const isHubId = (model: string): boolean => id.test(model.split("@")[0]!)
 export const isCommit = (revision: string): boolean => /^[0-9a-f]{40}$/.test(revision);
 
 const rule = "must be a folder that exists, or a Hub id owner/name[@revision]";
-const placeRule = "must be a file or folder that exists, or on the Hub owner/name[@revision][/file]";
+const pathRule = "must be a file or folder that exists, or on the Hub owner/name[@revision][/file]";
 
-function placeRemedy(name: string): string {
+function pathRemedy(name: string): string {
   const url = /^https?:\/\/[^/]+\/([\w.-]+\/[\w.-]+)(?:\/(?:blob|resolve|tree)\/([^/]+)(\/[^?]+)?)?/.exec(
     name,
   );

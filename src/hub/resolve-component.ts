@@ -1,0 +1,94 @@
+/** @file Resolves the name of a U-Net, autoencoder or LoRA to a path: a local one, or one in the Hub's cache. */
+
+import path from "node:path";
+import { FileError, listed, ModelError } from "../errors.js";
+import { isPickle, loraFiles } from "../weights/file-names.js";
+import { refusePickle } from "../weights/safetensors-file.js";
+import { filesUnder } from "./cache.js";
+import { type HubPath, hubPath } from "./name.js";
+import { pathKind } from "./resolve.js";
+import { type ComponentKind, type ComponentSelection, selectComponent, type WeightChoice } from "./select.js";
+import { ensureSnapshot, type SelectionPlan, type SnapshotOptions } from "./snapshot.js";
+
+export type ResolveComponentOptions = SnapshotOptions &
+  Pick<WeightChoice, "dtype"> & {
+    /** The name of the value in errors. */
+    field?: string | undefined;
+  };
+
+/**
+ * The path of a component: `name` itself where that path exists (for a folder with one LoRA, that file), otherwise the
+ * path in the cache of the Hub's `owner/name[@revision][/file]`, of which missing files are downloaded. InvalidRequest,
+ * ModelError, Cancelled.
+ */
+export async function resolveComponent(
+  kind: ComponentKind,
+  name: string,
+  { field = kind, ...options }: ResolveComponentOptions = {},
+): Promise<string> {
+  const there = await pathKind(name);
+  if (there === "folder" && kind === "lora") return path.join(name, loraIn(name, await filesUnder(name)));
+  if (there !== undefined) return name;
+  const hubName = hubPath(field, name);
+  refusePickle(name);
+  try {
+    const { folder: snapshot, selection } = await ensureSnapshot(
+      hubName,
+      componentPlan(kind, hubName, options.dtype),
+      options,
+    );
+    return path.join(snapshot, selection.path);
+  } catch (error) {
+    if (!(error instanceof ModelError) || error instanceof FileError) throw error;
+    throw new ModelError(name, `no such file here; on the Hub, ${error.message}`);
+  }
+}
+
+function loraIn(folder: string, names: readonly string[]): string {
+  const found = loraFiles(names);
+  if (found.length === 1) return found[0]!;
+  const got = found.length === 0 ? `got ${listed(names) || "an empty folder"}` : `got ${listed(found)}`;
+  throw new ModelError(folder, `must hold one LoRA, ${got}. Pass the path of the file itself.`);
+}
+
+function componentPlan(
+  kind: ComponentKind,
+  place: HubPath,
+  dtype: WeightChoice["dtype"],
+): SelectionPlan<ComponentSelection> {
+  return {
+    select: async ({ names, has }) => selectComponent(kind, place, names, { dtype, has }),
+    refuse: (missing, names) =>
+      new ModelError(place.id, absent(place.id, missing, names), { missing: [...missing] }),
+  };
+}
+
+function absent(id: string, missing: readonly string[], names: readonly string[]): string {
+  const safe = names.filter((name) => name.endsWith(".safetensors"));
+  const rule = `must hold ${listed(missing)}`;
+  if (safe.length > 0) return `${rule}, got ${listed(safe)}. Name one, as in ${id}/${safe[0]}.`;
+  const got = names.some(isPickle) ? "weights that can run code when read" : listed(names) || "no files";
+  return `${rule}, got ${got}. Use a repository that has safetensors.`;
+}
+
+/** Names of components that replace a pipeline's, and of its LoRAs, as options of `fromPretrained`. */
+export type ComponentNames = {
+  unet?: string;
+  vae?: string;
+  loras?: readonly { file: string; scale?: number }[];
+};
+
+/** The same, with paths in place of names on the Hub. */
+export async function resolveComponents(
+  { unet, vae, loras }: ComponentNames,
+  options: ResolveComponentOptions = {},
+): Promise<ComponentNames> {
+  const files: { file: string; scale?: number }[] = [];
+  for (const lora of loras ?? [])
+    files.push({ ...lora, file: await resolveComponent("lora", lora.file, { ...options, field: "loras" }) });
+  return {
+    ...(unet !== undefined && { unet: await resolveComponent("unet", unet, options) }),
+    ...(vae !== undefined && { vae: await resolveComponent("vae", vae, options) }),
+    ...(loras !== undefined && { loras: files }),
+  };
+}
