@@ -47,7 +47,7 @@ describe("an image that is dropped", () => {
       page,
       ".preview",
       "plain.png",
-      await readFile(new URL("../docs/images/page-phone.png", import.meta.url)),
+      await readFile(new URL("../docs/images/page.png", import.meta.url)),
     );
     const message = await page.waitForSelector(".message");
     expect(await message.innerText()).toContain("plain.png contains no settings");

@@ -23,8 +23,8 @@ describe("a first visit", () => {
   it("shows what the model is, how to use another, a notice on misuse, and examples from its vocabulary", async () => {
     expect(await text(".empty .about")).toBe(
       "nano is a small model for 128 × 128 pixels. It knows 37 nouns, 9 drawing styles and 10 backgrounds, " +
-        "and nothing else. To generate anything else, start koala serve --model " +
-        "etri-vilab/koala-lightning-700m, or name another model's folder or Hub id.",
+        "and nothing else. For anything else, serve a larger model by its Hub id or folder: " +
+        "koala serve --model etri-vilab/koala-lightning-700m",
     );
     expect(await text(".page-footer")).toContain("true depictions of people or events");
     const examples = await page.locator(".example").allInnerTexts();

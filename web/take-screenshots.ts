@@ -1,80 +1,77 @@
 /**
- * @file Takes the documentation's images of the page: `npx tsx web/take-images.ts`, after a build, with the model
- * inside, or `npx tsx web/take-images.ts MODEL`. Needs Debian's Chromium.
+ * @file Takes the documentation's screenshots after a build: `npx tsx web/take-screenshots.ts [RUN]`, that of
+ * `koala watch` only with the folder of a training run.
  */
 
 import { writeFile } from "node:fs/promises";
-import { type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
+import { serveMonitor } from "../src/monitor/server.js";
 import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { serve } from "../src/server/serve.js";
+import { openBrowser } from "../test/browser.js";
 
 const prompts = [
   "a sunflower, glossy icon, on a blue background",
   "a penguin, flat icon",
   "a red apple, flat icon",
-  "a koala, line art",
+  "a koala, 3d render, on a blue background",
 ];
+const maxBytes = 300_000;
 
-const phone = { viewport: { width: 390, height: 844 }, deviceScaleFactor: 2, isMobile: true, hasTouch: true };
-const views: readonly (readonly [name: string, options: BrowserContextOptions])[] = [
-  ["page-desktop", { viewport: { width: 1280, height: 860 }, colorScheme: "light" }],
-  ["page-phone", { ...phone, colorScheme: "dark" }],
-];
-
-const [model] = process.argv.slice(2);
-const server = await serve({ models: [modelOrBundled(model)], port: 0 });
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--headless", "--no-sandbox", "--disable-gpu"],
-});
+const [run] = process.argv.slice(2);
+const browser = await openBrowser();
 try {
-  for (const [name, options] of views) await take(name, options);
+  await takePage(browser);
+  if (run !== undefined) await takeMonitor(browser, run);
 } finally {
   await browser.close();
-  await server.close({ graceSeconds: 0 });
 }
 
-async function take(name: string, options: BrowserContextOptions): Promise<void> {
-  const context = await browser.newContext(options);
-  const page = await context.newPage();
-  page.setDefaultTimeout(600_000);
-  await page.goto(server.url);
-  for (const [i, prompt] of prompts.entries()) await generate(page, prompt, 2 * i);
+async function takePage(browser: Browser): Promise<void> {
+  const server = await serve({ models: [modelOrBundled(undefined)], port: 0 });
+  const page = await open(browser, server.url, 880);
+  await page.fill("#count", "2");
+  for (const [i, prompt] of prompts.entries()) {
+    await page.fill("#prompt", prompt);
+    await page.keyboard.press("Control+Enter");
+    await page.waitForSelector(`.thumb:nth-child(${2 * i + 2})`);
+    await page.waitForSelector(".generating", { state: "detached" });
+  }
   await page.evaluate(
     "document.activeElement.blur(); scrollTo(0, 0); document.querySelector('.side').scrollTo(0, 0)",
   );
+  await save(page, "page");
+  await server.close(0);
+}
+
+async function takeMonitor(browser: Browser, folder: string): Promise<void> {
+  const server = await serveMonitor(folder, { port: 0 });
+  const page = await open(browser, server.url, 1000);
+  await page.waitForSelector(".sample img");
+  await save(page, "monitor");
+  await page.close();
+  await server.close();
+}
+
+async function open(browser: Browser, url: string, height: number): Promise<Page> {
+  const page = await browser.newPage({ viewport: { width: 1280, height }, colorScheme: "light" });
+  page.setDefaultTimeout(600_000);
+  await page.goto(url);
+  return page;
+}
+
+async function save(page: Page, name: string): Promise<void> {
   await page.waitForTimeout(500);
   const file = new URL(`../docs/images/${name}.png`, import.meta.url);
-  await writeFile(file, await small(await page.screenshot()));
-  await context.close();
+  await writeFile(file, await reduced(await page.screenshot()));
 }
 
-/** Generates two of a prompt. */
-async function generate(page: Page, prompt: string, before: number): Promise<void> {
-  await page.fill("#prompt", prompt);
-  if (before === 0) {
-    if (await page.locator(".settings:not([open])").count()) await page.click(".settings summary");
-    await page.fill("#count", "2");
-    if (await page.locator(".settings[open]").count()) await page.click(".settings summary");
-    if ((page.viewportSize()?.width ?? 0) > 960) await page.click(".settings summary");
-  }
-  await page.keyboard.press("Control+Enter");
-  await page.waitForSelector(`.thumb:nth-child(${before + 2})`);
-  await page.waitForSelector(".generating", { state: "detached" });
-}
-
-/** Below 300 kB, as it lies in the repository. */
-async function small(png: Buffer): Promise<Buffer> {
+/** In as many colours as fit into the limit. */
+async function reduced(png: Buffer): Promise<Buffer> {
   for (const colours of [256, 128, 64, 32]) {
-    const reduced = await sharp(png).png({ palette: true, colours, effort: 10 }).toBuffer();
-    if (reduced.length < 300_000) return reduced;
+    const smaller = await sharp(png).png({ palette: true, colours, effort: 10 }).toBuffer();
+    if (smaller.length < maxBytes) return smaller;
   }
-  const { width } = await sharp(png).metadata();
-  return small(
-    await sharp(png)
-      .resize(Math.round(width * 0.8))
-      .png()
-      .toBuffer(),
-  );
+  throw new Error(`take-screenshots: must be below ${maxBytes} bytes, got more with 32 colours.`);
 }

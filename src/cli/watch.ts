@@ -1,4 +1,4 @@
-/** @file `koala watch`: a training run's curves and images as a local page. */
+/** @file The command `koala watch`: shows a training run on a local page. */
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -8,14 +8,12 @@ import { stopOnInterrupt } from "./terminal.js";
 
 export function watchCommand(): Command {
   return new Command("watch")
-    .description(
-      "Show a training run, live or finished: curves, progress and the images generated on the way.",
-    )
+    .description("Show a training run, running or finished: its progress, curves and sample images.")
     .argument("<folder>", "output folder of koala distill or koala train")
     .option("--port <n>", "port of the page; 0 takes any free one", port, 7020)
     .option(
       "--host <address>",
-      "address to listen on; any other than the default is seen by others",
+      "address to listen on; by another than the default, others can reach the page",
       "127.0.0.1",
     )
     .option("--open", "open the page in the browser")
@@ -23,7 +21,7 @@ export function watchCommand(): Command {
     .action(async (folder: string, options: { port: number; host: string; open?: boolean }) => {
       const server = await serveMonitor(folder, options);
       process.stdout.write(`${server.url}\n`);
-      process.stderr.write("Ctrl-C stops watching; the run goes on.\n");
+      process.stderr.write("Ctrl-C stops this server. The training is not affected.\n");
       if (options.open) openInBrowser(server.url);
       const { signal, done } = stopOnInterrupt(() => process.stderr.write("\n"));
       if (!signal.aborted) await once(signal, "abort");
@@ -37,13 +35,13 @@ function port(text: string): number {
   return Number(text);
 }
 
-/** The address is already printed, so a machine without a browser loses nothing but the comfort. */
+/** A failure is only reported, since the address is already printed. */
 function openInBrowser(url: string): void {
   const program =
     process.platform === "darwin" ? "open" : process.platform === "win32" ? "explorer" : "xdg-open";
   const child = spawn(program, [url], { stdio: "ignore", detached: true });
   child.on("error", () =>
-    process.stderr.write(`--open: no browser could be started. Open ${url} yourself.\n`),
+    process.stderr.write(`--open: no browser could be started. Open ${url} in a browser.\n`),
   );
   child.unref();
 }

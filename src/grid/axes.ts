@@ -6,7 +6,7 @@
 import { InvalidRequest, listed } from "../errors.js";
 import { type AxisKind, axisKinds, valuesOf } from "./values.js";
 
-/** Values as they were written, so that labels read like what was asked for. */
+/** Values as the user wrote them, so that labels show the same text. */
 export type Axis = { kind: AxisKind; values: readonly string[] };
 
 /** Rows are the y axis. A grid without one has a single row. */
@@ -24,7 +24,7 @@ export type Varied = {
 
 export type Cell = { column: number; row: number };
 
-/** More cells than anyone looks at are a slip of the keyboard. */
+/** A limit against slips of the keyboard. */
 const mostCells = 400;
 
 const otherNames: Readonly<Record<string, AxisKind>> = { words: "prompt", guidance: "guidanceScale" };

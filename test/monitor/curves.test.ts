@@ -1,4 +1,4 @@
-/** @file The SVG of the curves: well-formed, complete, harmless. */
+/** @file Tests of the curves as SVG: well-formed, complete, harmless. */
 
 import { describe, expect, it } from "vitest";
 import { curvesSvg } from "../../src/monitor/curves.js";
@@ -70,7 +70,7 @@ describe("the SVG of the curves", () => {
     expect(middle).toBeCloseTo((first! + last!) / 2, 0);
   });
 
-  it("has the asked size, and draws inside it", () => {
+  it("has the requested size, and draws inside it", () => {
     const svg = curvesSvg(run, { width: 500, height: 900 });
     expect(elements(svg)[0]!.attributes).toMatchObject({ width: "500", height: "900" });
     for (const { attributes } of classes(svg, "raw")) {

@@ -16,8 +16,8 @@ export function AboutModel() {
       <strong>{now.name}</strong> {descriptionOf(now)}{" "}
       {now.words ? (
         <>
-          To generate anything else, start <code>koala serve --model etri-vilab/koala-lightning-700m</code>,
-          or name another model's folder or Hub id.
+          For anything else, serve a larger model by its Hub id or folder:{" "}
+          <code>koala serve --model etri-vilab/koala-lightning-700m</code>
         </>
       ) : (
         <>

@@ -36,7 +36,7 @@ export function Gallery() {
           <input
             type="search"
             aria-label="Search the gallery"
-            placeholder="Search: words, model, seed 7"
+            placeholder="prompt, model, seed 7"
             value={search.value}
             onInput={({ currentTarget }) => (search.value = currentTarget.value)}
           />

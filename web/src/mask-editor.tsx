@@ -25,7 +25,7 @@ export function MaskEditor() {
 
 function Editor({ image }: { image: Blob }) {
   const element = useRef<HTMLCanvasElement>(null);
-  const generating = useRef<MaskCanvas | undefined>(undefined);
+  const drawing = useRef<MaskCanvas | undefined>(undefined);
   const [size, setSize] = useState<{ width: number; height: number }>();
   const [, redraw] = useState(0);
   useEffect(() => {
@@ -33,30 +33,25 @@ function Editor({ image }: { image: Blob }) {
   }, [image]);
   useEffect(() => {
     if (!size || !element.current) return;
-    generating.current = new MaskCanvas(element.current);
-    if (mask.peek()) void generating.current.load(mask.peek()!);
+    drawing.current = new MaskCanvas(element.current);
+    if (mask.peek()) void drawing.current.load(mask.peek()!);
   }, [size]);
   const act = (what: (canvas: MaskCanvas) => void) => () => {
-    if (generating.current) what(generating.current);
+    if (drawing.current) what(drawing.current);
     redraw((n) => n + 1);
   };
   const done = async () => {
-    mask.value = await generating.current?.mask();
+    mask.value = await drawing.current?.mask();
     maskOpen.value = false;
   };
   return (
     <>
-      <Tools act={act} canUndo={generating.current?.canUndo ?? false} />
+      <Tools act={act} canUndo={drawing.current?.canUndo ?? false} />
       <div class="mask-area">
         <div class="mask-layers">
           <img src={urlOf(image)} alt="" draggable={false} />
           {size && (
-            <Surface
-              element={element}
-              size={size}
-              generating={generating}
-              changed={() => redraw((n) => n + 1)}
-            />
+            <Surface element={element} size={size} drawing={drawing} changed={() => redraw((n) => n + 1)} />
           )}
         </div>
       </div>
@@ -108,12 +103,12 @@ function Tools({ act, canUndo }: { act: Act; canUndo: boolean }) {
 
 type SurfaceProps = {
   element: { current: HTMLCanvasElement | null };
-  generating: { current: MaskCanvas | undefined };
+  drawing: { current: MaskCanvas | undefined };
   size: { width: number; height: number };
   changed: () => void;
 };
 
-function Surface({ element, generating, size, changed }: SurfaceProps) {
+function Surface({ element, drawing, size, changed }: SurfaceProps) {
   const last = useRef<Point | undefined>(undefined);
   /** The size is in percent of the shorter side. */
   const brush = () => ({
@@ -128,12 +123,12 @@ function Surface({ element, generating, size, changed }: SurfaceProps) {
     };
   };
   const stroke = (to: Point) => {
-    generating.current?.stroke(last.current ?? to, to, brush());
+    drawing.current?.stroke(last.current ?? to, to, brush());
     last.current = to;
   };
   const onDown = (event: PointerEvent) => {
     element.current!.setPointerCapture(event.pointerId);
-    generating.current?.pushUndo();
+    drawing.current?.pushUndo();
     last.current = undefined;
     cursorShown.value = false;
     stroke(at(event));
@@ -149,9 +144,9 @@ function Surface({ element, generating, size, changed }: SurfaceProps) {
     const { x, y } = cursor.value;
     cursor.value = { x: clamp(x + dx * 0.02), y: clamp(y + dy * 0.02) };
     if (event.key !== " ") return;
-    generating.current?.pushUndo();
+    drawing.current?.pushUndo();
     const point = { x: cursor.value.x * size.width, y: cursor.value.y * size.height };
-    generating.current?.stroke(point, point, brush());
+    drawing.current?.stroke(point, point, brush());
     changed();
   };
   return (
