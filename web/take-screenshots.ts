@@ -42,7 +42,7 @@ async function takePage(browser: Browser): Promise<void> {
     "document.activeElement.blur(); scrollTo(0, 0); document.querySelector('.side').scrollTo(0, 0)",
   );
   await save(page, "page");
-  await server.close(0);
+  await server.close({ graceSeconds: 0 });
 }
 
 async function takeMonitor(browser: Browser, folder: string): Promise<void> {
