@@ -45,7 +45,7 @@ export type BatchJob = { request: JobRequest; signal: AbortSignal };
  * throws Cancelled no later than the end of the U-Net call that runs when its signal fires, and otherwise one of the
  * classes of errors.ts (`failureOf` in failure.ts says what clients read).
  */
-export type ProcessBatch = (batch: readonly BatchJob[]) => readonly AsyncIterable<ProcessorEvent>[];
+type ProcessBatch = (batch: readonly BatchJob[]) => readonly AsyncIterable<ProcessorEvent>[];
 
 /** Opened models, loaded at first use. Generates one batch at a time: a second one waits for the first. */
 export interface JobProcessor {

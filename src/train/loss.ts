@@ -15,7 +15,7 @@ import { sameShape, show, type Tensor } from "../tensor/tensor.js";
 export type LossWeights = { readonly task: number; readonly out: number; readonly feat: number };
 
 /** One comparison of the student with the teacher. */
-export type Compared = { readonly student: Tensor; readonly teacher: Tensor };
+type Compared = { readonly student: Tensor; readonly teacher: Tensor };
 
 export type LossInputs = {
   /** The student's prediction: [B, C, H, W] */
