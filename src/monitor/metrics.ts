@@ -42,23 +42,23 @@ export type Metrics = StepMetrics | ValidationMetrics;
 
 export const isValidation = (row: Metrics): row is ValidationMetrics => "validation" in row;
 
-/** Adds one line to `metrics.jsonl` in `folder`; a line that a crash has torn is removed first. */
+/** Adds one line to `metrics.jsonl` in `folder`; an incomplete last line, which a crash leaves, is removed first. */
 export async function appendMetrics(folder: string, row: Metrics): Promise<void> {
   await appending(path.join(folder, metricsFile), async (file) => {
-    await mendTail(file);
+    await repairTail(file);
     await file.appendFile(`${JSON.stringify(row)}\n`);
   });
 }
 
-/** Otherwise the next row would be glued to the torn one, and a broken tail become a broken middle. */
-async function mendTail(file: FileHandle): Promise<void> {
+/** Otherwise the next row would continue the incomplete line. */
+async function repairTail(file: FileHandle): Promise<void> {
   const { size } = await file.stat();
   if (size === 0) return;
   const last = await bytes(file, size - 1, size);
   if (last[0] === newline) return;
   const all = await bytes(file, 0, size);
   const start = all.lastIndexOf(newline) + 1;
-  if (isWhole(all.toString("utf8", start))) await file.appendFile("\n");
+  if (isComplete(all.toString("utf8", start))) await file.appendFile("\n");
   else await file.truncate(start);
 }
 
@@ -72,8 +72,8 @@ export async function readMetrics(folder: string): Promise<Metrics[]> {
 /**
  * Reads what was added to `metrics.jsonl` since the last read.
  *
- * A resumed run goes back to its last checkpoint: a step row therefore takes the place of its own step's row
- * and of all later ones, so that what is left is always one uninterrupted history.
+ * A resumed run goes back to its last checkpoint: a step row therefore replaces the row of its step and all later
+ * ones, so that the rows are always one continuous history.
  */
 export class MetricsTail {
   readonly #file: string;
@@ -98,8 +98,8 @@ export class MetricsTail {
   }
 
   /**
-   * The rows added since the last call. `final` also takes a last line without its newline, if it is whole.
-   * Throws a ModelError at a line that cannot be read; later calls stop at it again until it is mended.
+   * The rows added since the last call. `final` also takes a last line without its newline, if it is complete.
+   * Throws a ModelError at a line that cannot be read; later calls stop at it again until it is repaired.
    */
   async read({ final = false } = {}): Promise<Metrics[]> {
     const added: Metrics[] = [];
@@ -149,7 +149,7 @@ function dropFrom(rows: { step: number }[], step: number): void {
   while (rows.length > 0 && rows[rows.length - 1]!.step >= step) rows.pop();
 }
 
-/** Cuts at newline bytes, so a character of several bytes is never halved; an unfinished line is left out. */
+/** Splits at newline bytes, so a character of several bytes is never cut; an incomplete line is left out. */
 function splitLines(data: Buffer, final: boolean): { text: string; bytes: number }[] {
   const lines: { text: string; bytes: number }[] = [];
   let start = 0;
@@ -158,12 +158,12 @@ function splitLines(data: Buffer, final: boolean): { text: string; bytes: number
     start = end + 1;
   }
   const rest = data.toString("utf8", start);
-  if (final && isWhole(rest)) lines.push({ text: rest, bytes: data.length - start });
+  if (final && isComplete(rest)) lines.push({ text: rest, bytes: data.length - start });
   return lines;
 }
 
-/** No proper beginning of a JSON object is JSON itself, so what parses was written to its end. */
-function isWhole(text: string): boolean {
+/** No proper prefix of a JSON object is JSON, so a line that parses is complete. */
+function isComplete(text: string): boolean {
   try {
     JSON.parse(text);
     return true;
