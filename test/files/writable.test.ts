@@ -12,9 +12,9 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { built, limited } from "../../test/limited.js";
-import { FileError } from "../errors.js";
-import { checkWritable, freeBytes, writeNew } from "./writable.js";
+import { FileError } from "../../src/errors.js";
+import { checkWritable, freeBytes, writeNew } from "../../src/files/writable.js";
+import { built, limited } from "../limited.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-writable-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
