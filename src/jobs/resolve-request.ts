@@ -55,7 +55,7 @@ export async function resolveRequest(
   );
 }
 
-/** The same for a wish. InvalidRequest names the field as our API calls it. */
+/** The same for a partial request. InvalidRequest names the field as our API calls it. */
 export function resolvePartialRequest(
   partial: PartialRequest,
   models: ModelRegistry,

@@ -60,7 +60,7 @@ describe("previews are made", () => {
     const topology = { block_out_channels: [128, 256, 512, 512] };
     const config = (fields: object) => ({
       folder: {
-        part: () => ({ config: async () => ({ _class_name: "AutoencoderKL", ...topology, ...fields }) }),
+        component: () => ({ config: async () => ({ _class_name: "AutoencoderKL", ...topology, ...fields }) }),
       },
       vae: { latentChannels: 4, encodes: "moments" },
       defaults: {},

@@ -1,6 +1,6 @@
 /**
  * @file AUTOMATIC1111's requests. Its server ignores fields it does not know, and clients count on that; what it knows
- * and this server cannot do is judged in inert.ts.
+ * and this server does not support is in unsupported-fields.ts.
  */
 
 import { z } from "@hono/zod-openapi";

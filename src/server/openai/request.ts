@@ -70,7 +70,7 @@ function asked(body: Common, stream: boolean, ignored: readonly string[]): Opena
   return { partial: partial, stream, partials, url: format === "url" };
 }
 
-/** What clients ask for in vain, so that they are told. Values that mean no wish of their user's are left out. */
+/** Warnings of fields that have no effect. Values that clients send by default give none. */
 function ignoredOf({ quality, background }: Common): string[] {
   const plain = [undefined, null, "auto", "standard"];
   return [
