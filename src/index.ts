@@ -1,18 +1,21 @@
-/** @file The library, under the names Diffusers' users know. */
+/** @file `koala-diffusion`: the library, under the names Diffusers' users know. */
 
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
-export type { ImageInput } from "./image/codec.js";
+export type { DownloadProgress } from "./hub/fetch.js";
+export type { ImageFormat, ImageInput } from "./image/codec.js";
 export type { RgbImage } from "./image/pixels.js";
-export type { GenerateResult, Step } from "./pipeline/base-pipeline.js";
+export type { BasePipeline, GenerateResult, Step } from "./pipeline/base-pipeline.js";
+export type { DenoiseStep } from "./pipeline/denoise.js";
 export { GeneratedImage, type SaveOptions } from "./pipeline/generated-image.js";
-export { metadataProblem } from "./pipeline/metadata/capacity.js";
+export type { LoadOptions } from "./pipeline/load-options.js";
+export type { Lora } from "./pipeline/lora.js";
+export { metadataProblem, type RecordedPrompts } from "./pipeline/metadata/capacity.js";
 export { readRequest, type SavedRequest } from "./pipeline/metadata/read.js";
-export type { ImageMetadata } from "./pipeline/metadata/schema.js";
+export type { ImageMetadata, InputMetadata, ModelMetadata } from "./pipeline/metadata/schema.js";
 export {
   DiffusionPipeline,
-  type LoadOptions,
   StableDiffusionPipeline,
   StableDiffusionXLPipeline,
 } from "./pipeline/pipeline.js";
-export type { GenerateRequest } from "./pipeline/request.js";
+export type { GenerateRequest, Size2 } from "./pipeline/request.js";
 export * from "./schedulers.js";

@@ -44,4 +44,5 @@ export type {
 } from "./diffusion/schedulers/scheduler.js";
 export { TCDScheduler } from "./diffusion/schedulers/tcd.js";
 export { UniPCMultistepScheduler } from "./diffusion/schedulers/unipc.js";
+export type { Seed } from "./diffusion/seed.js";
 export { InvalidRequest } from "./errors.js";

@@ -47,7 +47,7 @@ const layers: Record<string, readonly string[]> = {
     ...["train", "monitor", "jobs", "server"],
   ],
   "schedulers.ts": ["diffusion"],
-  "index.ts": ["schedulers.ts", "image", "pipeline", "train"],
+  "index.ts": ["hub", "schedulers.ts", "image", "pipeline", "train"],
   "train.ts": ["files", "monitor", "train"],
 };
 

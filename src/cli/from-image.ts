@@ -2,9 +2,10 @@
 
 import path from "node:path";
 import { type FileError, InvalidRequest, ModelError } from "../errors.js";
+import type { LoadOptions } from "../pipeline/load-options.js";
 import type { SavedRequest } from "../pipeline/metadata/read.js";
 import type { ImageMetadata, ModelMetadata } from "../pipeline/metadata/schema.js";
-import { DiffusionPipeline, type LoadOptions } from "../pipeline/pipeline.js";
+import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { fileHash } from "../weights/fingerprint.js";
 import { pathsOf, remember } from "./known-models.js";
 

@@ -1,8 +1,9 @@
 /** @file Open pipelines, kept as long as memory has room for them beside the one that generates. */
 
 import { InvalidRequest } from "../errors.js";
+import type { LoadOptions } from "../pipeline/load-options.js";
 import type { GenerationSize } from "../pipeline/memory-estimate.js";
-import { DiffusionPipeline, type LoadOptions } from "../pipeline/pipeline.js";
+import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { loraRule, type ServedModel } from "./model-registry.js";
 import type { JobRequest } from "./processor.js";
 import type { GenerationSettings } from "./schemas.js";

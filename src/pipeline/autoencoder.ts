@@ -22,6 +22,7 @@ import {
   type WeightOptions,
   weightsIn,
 } from "./component-files.js";
+import type { LoadOptions } from "./load-options.js";
 
 /** An autoencoder of either kind, behind one pair of functions. */
 export type Autoencoder = {
@@ -40,7 +41,7 @@ export type Autoencoder = {
 };
 
 type Networks = Omit<Autoencoder, "component">;
-type VaeOptions = WeightOptions & { engine: Engine; vae?: string };
+type VaeOptions = WeightOptions & Pick<LoadOptions, "vae"> & { engine: Engine };
 
 const kinds = ["AutoencoderKL", "AutoencoderTiny"];
 

@@ -30,7 +30,9 @@ import type { Words } from "./vocabulary.js";
 /** A denoising step; `preview` makes small images of the clean latents that it predicts, one per image. */
 export type Step = DenoiseStep & { preview: () => Promise<readonly RgbImage[]> };
 
+/** What `generate` gives. */
 export type GenerateResult = {
+  /** In the order of the prompts, all of a prompt's images together; none with `outputType: "latent"`. */
   images: readonly GeneratedImage[];
   /** [batch, 4, height / 8, width / 8], as the last step left them. */
   latents: Float32Array;
@@ -40,7 +42,11 @@ export type GenerateResult = {
   warnings: readonly string[];
 };
 
-/** A request with everything that is computed before the first step. */
+/**
+ * A request with everything that is computed before the first step.
+ *
+ * @internal
+ */
 export type Prepared = {
   request: CheckedRequest;
   /** The text embeddings before the halves are joined, [batch, N, D] and [batch, P]. */
@@ -54,8 +60,10 @@ export type Prepared = {
 };
 
 /** A pipeline of any class. `scheduler` may be replaced between two generations. */
-export abstract class BasePipeline {
+export abstract class BasePipeline implements AsyncDisposable {
+  /** The model's own, with the settings that are recommended for it, unless it is replaced. */
   scheduler: Scheduler;
+  /** @internal */
   readonly components: Components;
   readonly #engine: Engine;
   readonly #ownsEngine: boolean;
@@ -68,6 +76,7 @@ export abstract class BasePipeline {
   #keeps = true;
   #planned: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
 
+  /** @internal */
   constructor(components: Components, engine: Engine, ownsEngine: boolean, loadedWith: LoadedWith = {}) {
     this.components = components;
     this.scheduler = components.scheduler;
@@ -81,13 +90,18 @@ export abstract class BasePipeline {
     return (this.#model ??= await modelMetadata(this.components, this.#loadedWith));
   }
 
-  /** Checks what depends on the class and the text encoders of the model; InvalidRequest. */
+  /**
+   * Checks what depends on the class and the text encoders of the model; InvalidRequest.
+   *
+   * @internal
+   */
   protected checkForModel({ clipSkip }: AcceptedRequest): void {
     if (clipSkip === undefined) return;
     for (const { config } of this.components.textEncoders)
       checkClipSkip(config, stateRules[this.components.family], clipSkip);
   }
 
+  /** @internal */
   protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
 
   /** Generates images, in the order of the prompts, all of a prompt's images together. */
@@ -119,7 +133,11 @@ export abstract class BasePipeline {
     }
   }
 
-  /** Checks the request, reads its images, encodes its prompts, sets the schedule and makes the first latents. */
+  /**
+   * Checks the request, reads its images, encodes its prompts, sets the schedule and makes the first latents.
+   *
+   * @internal
+   */
   async prepare(request: GenerateRequest): Promise<Prepared> {
     const { unet, vae, warnings } = this.components;
     const defaults = requestDefaults(this.components, requestKind(request));
@@ -155,7 +173,11 @@ export abstract class BasePipeline {
     warnOfPrompts(request, await this.#vocabulary);
   }
 
-  /** Runs the loop and decodes. */
+  /**
+   * Runs the loop and decodes.
+   *
+   * @internal
+   */
   async *run(prepared: Prepared): AsyncGenerator<Step, GenerateResult> {
     const { request, latents, shape } = prepared;
     const { unet, vae } = this.components;
@@ -181,12 +203,20 @@ export abstract class BasePipeline {
     return { images, latents: final, seeds: request.seeds, warnings: request.warnings.all };
   }
 
-  /** latents: [1, 4, h, w] as the loop leaves them -> [3, 8h, 8w] in about -1..1 */
+  /**
+   * latents: [1, 4, h, w] as the loop leaves them -> [3, 8h, 8w] in about -1..1
+   *
+   * @internal
+   */
   async decode(latents: Float32Array, height: number, width: number): Promise<Float32Array> {
     return decodeLatents(this.components.vae, latents, { height, width });
   }
 
-  /** What the autoencoder's encoder gives for an image, neither sampled nor scaled. */
+  /**
+   * What the autoencoder's encoder gives for an image, neither sampled nor scaled.
+   *
+   * @internal
+   */
   async encodeImage(image: ImageValues): Promise<Float32Array> {
     const { vae } = this.components;
     await this.#makeRoom(vae.component);
@@ -199,7 +229,16 @@ export abstract class BasePipeline {
     if (this.#ownsEngine) await this.#engine.close();
   }
 
-  /** Encodes texts with each text encoder. */
+  /** The same as `close`, for `await using pipe = ...`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /**
+   * Encodes texts with each text encoder.
+   *
+   * @internal
+   */
   protected async encode(
     texts: readonly (readonly PromptText[])[],
     request: CheckedRequest,
@@ -251,7 +290,11 @@ export abstract class BasePipeline {
     return [...textEncoders.map((e) => e.component), unet.component, vae.component];
   }
 
-  /** Whether a generation of this size fits into the memory that is left: with all components loaded, one by one, or not. */
+  /**
+   * Whether a generation of this size fits into the memory that is left: with all components loaded, one by one, or not.
+   *
+   * @internal
+   */
   planMemory(size: GenerationSize): ReturnType<typeof planMemory> {
     const { bytes, available } = this.#memory(size);
     return planMemory(bytes, available);

@@ -1,4 +1,4 @@
-/** @file The model that ships inside the package, generated with where no other is named. */
+/** @file The model inside the package, which is used where no other is named. */
 
 import { existsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -6,7 +6,7 @@ import { InvalidRequest } from "../errors.js";
 
 const folder = fileURLToPath(new URL("../../models/nano", import.meta.url));
 
-/** `model`, or the shipped one; InvalidRequest, about `field`, where there is neither. */
+/** `model`, or the bundled one; InvalidRequest, about `field`, where there is neither. */
 export function modelOrBundled(model: string | undefined, field = "--model"): string {
   if (model !== undefined) return model;
   if (existsSync(folder)) return folder;

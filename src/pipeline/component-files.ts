@@ -7,12 +7,9 @@ import type { JsonObject } from "../files/json.js";
 import { manifest, type Params } from "../tensor/params.js";
 import { resolveWeights, type WeightEntry, type WeightSet } from "../weights/component.js";
 import type { ModelFolder, ModelPart } from "../weights/folder.js";
+import type { LoadOptions } from "./load-options.js";
 
-export type WeightOptions = {
-  /** File variant such as "fp16", for every component that has it; without it the plain files, else the only variant. */
-  variant?: string;
-  /** The stored precision to take where a component has both; arithmetic on the CPU is float32 either way. */
-  dtype?: "float32" | "float16";
+export type WeightOptions = Pick<LoadOptions, "variant" | "dtype"> & {
   /** Describes the folder's weights by its configs alone: enough to estimate memory, not to run. */
   configsOnly?: boolean;
 };

@@ -19,6 +19,7 @@ import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-
 import { type Autoencoder, loadVae } from "./autoencoder.js";
 import { Component, type Trace } from "./component.js";
 import { expectComponent, label, openReplacement, type WeightOptions, weightsIn } from "./component-files.js";
+import type { LoadOptions } from "./load-options.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
 import type { TextEncoder } from "./text-encoding.js";
@@ -49,22 +50,8 @@ export type Components = {
   warnings: readonly string[];
 };
 
-export type ComponentOptions = WeightOptions & {
-  engine: Engine;
-  /**
-   * Another U-Net: a folder with its config.json, the folder of a whole model, or a file of weights. A file without a
-   * config.json beside it is used with the folder's, as SDXL-Lightning ships.
-   */
-  unet?: string;
-  /**
-   * Another autoencoder: a folder with its config.json, the folder of a whole model, or a file: of an AutoencoderKL in
-   * Diffusers' names or the original ones, or TAESD's decoder, with the encoder's beside it. A file without a config.json
-   * beside it decodes with the scaling factor of the model's own autoencoder, which it replaces.
-   */
-  vae?: string;
-  /** Added to the weights of U-Net and text encoders, all of them together. */
-  loras?: readonly Lora[];
-};
+export type ComponentOptions = WeightOptions &
+  Pick<LoadOptions, "unet" | "vae" | "loras"> & { engine: Engine };
 
 /** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
 export async function loadComponents(directory: string, options: ComponentOptions): Promise<Components> {

@@ -1,11 +1,11 @@
-/** @file What a U-Net is told besides the latent: embeddings and sizes, row by row, both halves of a guided batch. */
+/** @file The U-Net's conditioning: text embeddings and size conditions, row by row, both halves of a guided batch. */
 
 import type { Values } from "../engine/engine.js";
 import type { Conditioning } from "./denoise.js";
 import type { CheckedRequest } from "./request.js";
 import { requestKind } from "./request-kind.js";
 
-/** Before the halves are joined. */
+/** The conditioning of both halves before they are joined. */
 export type Embeddings = {
   prompt: Values;
   negative: Values | undefined;

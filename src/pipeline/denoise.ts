@@ -1,4 +1,4 @@
-/** @file The loop that every scheduler shares: noise becomes a latent, one network call at a time. */
+/** @file The denoising loop of all schedulers: one call of the U-Net and one scheduler step at a time. */
 
 import { guide, rescaleGuided } from "../diffusion/guidance.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
@@ -7,23 +7,28 @@ import { Cancelled, EngineError } from "../errors.js";
 import { blendKnown, type InpaintState } from "./latents.js";
 import type { CheckedRequest } from "./request.js";
 
-/** What the U-Net is told besides the latent; with guidance the unconditional half of the batch comes first. */
+/** The U-Net's inputs besides latents and timestep; with guidance the unconditional half of the batch comes first. */
 export type Conditioning = Readonly<Record<string, Values>>;
 
-/** One call of the network. Arrays are [batch, 4, height / 8, width / 8]. */
+/** One call of the U-Net. Arrays are [batch, 4, height / 8, width / 8]. */
 export type DenoiseStep = {
+  /** Counts from 0. */
   index: number;
+  /** How many steps are run. */
   total: number;
+  /** The training timestep, from 999 for pure noise to 0. */
   timestep: number;
+  /** The latents before the step. */
   latentsIn: Float32Array;
+  /** The same, scaled by the scheduler for the U-Net. */
   modelInput: Float32Array;
-  /** After guidance. */
+  /** The U-Net's output, after guidance. */
   noisePred: Float32Array;
-  /** What the scheduler made of it. */
+  /** The scheduler's result: the latents one step less noisy. */
   prevSample: Float32Array;
-  /** The same with the kept part of an inpainting put back. */
+  /** The same with the known region of an inpainting restored. */
   latents: Float32Array;
-  /** The scheduler's guess of the clean latent. */
+  /** The clean latents as they are predicted now. */
   predOriginalSample: Float32Array;
 };
 
@@ -32,13 +37,13 @@ type Loop = {
   scheduler: Scheduler;
   conditioning: Conditioning;
   timesteps: readonly number[];
-  /** Inpainting: what is put back after every step. */
+  /** Inpainting: the known region, restored after every step. */
   inpaint: InpaintState | undefined;
   /** [batch, channels, height, width] of `latents` */
   shape: readonly [number, number, number, number];
 };
 
-/** Yields after every network call and returns the last latents; throws Cancelled as soon as the signal allows. */
+/** Yields after every step and returns the last latents; throws Cancelled no later than after the running step. */
 export async function* denoise(
   loop: Loop,
   start: Float32Array,

@@ -1,44 +1,39 @@
 /**
- * @file The pipelines under Diffusers' names: what each takes from its text encoders, and how a folder is opened. The
- * work is in `pipeline.ts`, `denoise.ts` and the schedulers.
+ * @file The pipelines under Diffusers' names: which text embeddings each has, and how a model is opened. What they
+ * share is in `base-pipeline.ts`.
  */
 
 import type { Engine, Values } from "../engine/engine.js";
 import { workerEngine } from "../engine/ort/worker-engine.js";
 import { InvalidRequest, ModelError } from "../errors.js";
-import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
+import { resolveModel } from "../hub/resolve.js";
 import { resolveComponents } from "../hub/resolve-component.js";
 import { textWidth } from "../models/unet-config.js";
 import { BasePipeline } from "./base-pipeline.js";
-import { type ComponentOptions, type Components, loadComponents } from "./components.js";
+import { modelOrBundled } from "./bundled-model.js";
+import { type Components, loadComponents } from "./components.js";
 import { type Embeddings, perImage, timeIds } from "./conditioning.js";
+import type { LoadOptions } from "./load-options.js";
 import type { LoadedWith } from "./metadata/write.js";
 import type { AcceptedRequest, CheckedRequest } from "./request.js";
 import { promptTexts, sideBySide } from "./text-encoding.js";
 
-export type LoadOptions = Omit<ComponentOptions, "engine"> &
-  Pick<ResolveOptions, "revision" | "onProgress" | "signal"> & {
-    /** Threads of one operation; 0, the default, is one per core. */
-    threads?: number;
-    /** Runs the networks; a worker thread of its own if left out. */
-    engine?: Engine;
-  };
-
-/** A pipeline of whatever class. */
+/** A pipeline of any class: `fromPretrained` opens a model, `generate` and `stream` make images, `close` ends it. */
 export abstract class DiffusionPipeline extends BasePipeline {
   /**
-   * Opens a diffusers folder, or the Hub id of one, as whatever pipeline its model_index.json names. What is not on
-   * disk is downloaded; weights are read at first use. So may `unet`, `vae` and the files of `loras` be names on the
-   * Hub: `owner/name[@revision]`, or `owner/name[@revision]/file` in a repository of several.
+   * Opens a diffusers folder, or the Hub id of one, as the pipeline that its model_index.json names; without a model,
+   * the small one inside the package. What is not on disk is downloaded; weights are read at first use. `unet`, `vae`
+   * and the files of `loras` may be names on the Hub too: `owner/name[@revision]`, or `owner/name[@revision]/file` in a
+   * repository of several. The scheduler has the settings that are recommended for the model.
    */
-  static async fromPretrained(model: string, options: LoadOptions = {}): Promise<DiffusionPipeline> {
+  static async fromPretrained(model?: string, options: LoadOptions = {}): Promise<DiffusionPipeline> {
     const engine = options.engine ?? workerEngine({ threads: options.threads ?? 0 });
     try {
-      const at = await resolveModel(model, options);
+      const folder = await resolveModel(modelOrBundled(model, "model"), options);
       const { onProgress, signal, dtype } = options;
       const load = { ...options, ...(await resolveComponents(options, { onProgress, signal, dtype })) };
-      const components = await loadComponents(at, { ...load, engine });
-      return make(components, engine, options.engine === undefined, load);
+      const components = await loadComponents(folder, { ...load, engine });
+      return makePipeline(components, engine, options.engine === undefined, load);
     } catch (error) {
       if (!options.engine) await engine.close();
       throw error;
@@ -49,16 +44,13 @@ export abstract class DiffusionPipeline extends BasePipeline {
 /** Stable Diffusion XL, KOALA, SSD-1B: two text encoders, pooled text and sizes as further conditions. */
 export class StableDiffusionXLPipeline extends DiffusionPipeline {
   static override async fromPretrained(
-    folder: string,
+    model?: string,
     options: LoadOptions = {},
   ): Promise<StableDiffusionXLPipeline> {
-    return expectClass(
-      await DiffusionPipeline.fromPretrained(folder, options),
-      StableDiffusionXLPipeline,
-      folder,
-    );
+    return expectClass(await DiffusionPipeline.fromPretrained(model, options), StableDiffusionXLPipeline);
   }
 
+  /** @internal */
   protected override async embed(request: CheckedRequest): Promise<Embeddings> {
     const { prompts, prompts2, guided } = request;
     const zeros =
@@ -105,21 +97,19 @@ export class StableDiffusionXLPipeline extends DiffusionPipeline {
 /** Stable Diffusion 1 and 2: one text encoder, its last state normalised. */
 export class StableDiffusionPipeline extends DiffusionPipeline {
   static override async fromPretrained(
-    folder: string,
+    model?: string,
     options: LoadOptions = {},
   ): Promise<StableDiffusionPipeline> {
-    return expectClass(
-      await DiffusionPipeline.fromPretrained(folder, options),
-      StableDiffusionPipeline,
-      folder,
-    );
+    return expectClass(await DiffusionPipeline.fromPretrained(model, options), StableDiffusionPipeline);
   }
 
+  /** @internal */
   protected override checkForModel(request: AcceptedRequest): void {
     refuseXlOnly(request);
     super.checkForModel(request);
   }
 
+  /** @internal */
   protected override async embed(request: CheckedRequest): Promise<Embeddings> {
     const { prompts, guided, perPrompt } = request;
     const negatives = guided ? (request.negativePrompts ?? prompts.map(() => "")) : [];
@@ -138,7 +128,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   }
 }
 
-function make(
+function makePipeline(
   components: Components,
   engine: Engine,
   owns: boolean,
@@ -165,18 +155,17 @@ function make(
 function expectClass<T extends DiffusionPipeline>(
   pipeline: DiffusionPipeline,
   wanted: abstract new (...args: never[]) => T,
-  folder: string,
 ): T {
   if (pipeline instanceof wanted) return pipeline;
   const problem = `_class_name: must be ${wanted.name}, got ${pipeline.constructor.name}.`;
   void pipeline.close();
   throw new ModelError(
-    `${folder}/model_index.json`,
+    `${pipeline.components.folder.path}/model_index.json`,
     `${problem} Open it with DiffusionPipeline.fromPretrained.`,
   );
 }
 
-/** Arguments that only SDXL's pipeline has in Diffusers. */
+/** InvalidRequest for an argument that only SDXL's pipelines have in Diffusers. */
 function refuseXlOnly(request: AcceptedRequest): void {
   const fields = [
     "prompt2",

@@ -6,7 +6,7 @@ import type { ImageInput } from "../image/codec.js";
 import type { Warnings } from "./warnings.js";
 
 /** A size or a corner in pixels, as SDXL's conditions have it. */
-type Size2 = readonly [height: number, width: number];
+export type Size2 = readonly [height: number, width: number];
 
 /**
  * What to generate: the arguments of Diffusers' `__call__`, and `seed`, `rng`, `ignoreMemory`, `signal`, `onStep` and

@@ -353,7 +353,7 @@ describe("a record is refused by field", () => {
     [
       "that only a program had",
       (r) => Object.assign(r, { notRecorded: ["latents"] }),
-      /^p\.png: latents: was given by a program/,
+      /^p\.png: latents: was an argument that images do not record/,
     ],
   ])("%s", async (_, change, message) => {
     await expect(changed(change)).rejects.toThrow(message);

@@ -6,7 +6,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { Generator } from "../../src/diffusion/random.js";
 import { EulerDiscreteScheduler } from "../../src/diffusion/schedulers/euler.js";
-import { Cancelled, InvalidRequest } from "../../src/errors.js";
+import { Cancelled, EngineError, InvalidRequest } from "../../src/errors.js";
 import {
   DiffusionPipeline,
   StableDiffusionPipeline,
@@ -352,6 +352,20 @@ describe("a request is refused by the field's name", () => {
         "denoisingStart: must leave a step to run, got 0.6 of 2 steps. Lower it, or take more steps.",
       );
     }));
+});
+
+describe("a pipeline that is opened without a model", () => {
+  it("is the bundled one, and is closed at the end of the block that uses it", async () => {
+    let used: DiffusionPipeline;
+    {
+      await using pipe = await DiffusionPipeline.fromPretrained(undefined, { threads: 1 });
+      const { images } = await pipe.generate({ prompt: "a red apple, flat icon", seed: 7 });
+      expect(images[0]).toMatchObject({ width: 128, height: 128, seed: 7n });
+      expect(images[0]!.metadata).toMatchObject({ model: { name: "nano" }, numInferenceSteps: 10 });
+      used = pipe;
+    }
+    await expect(used.generate({ prompt: "a red apple, flat icon", seed: 7 })).rejects.toThrow(EngineError);
+  });
 });
 
 describe("a folder is refused with a remedy", () => {

@@ -1,4 +1,4 @@
-/** @file An image file becomes a request again: exactly from our record, as far as it goes from other programs' settings. */
+/** @file Reads the request of an image from its file: exactly from our metadata, in part from other programs' settings. */
 
 import path from "node:path";
 import { schedulerFromConfig } from "../../diffusion/schedulers/registry.js";
@@ -12,6 +12,7 @@ import { programSettings } from "./program-settings.js";
 import { type ImageMetadata, type ModelMetadata, parseMetadata, printable } from "./schema.js";
 import { versions } from "./write.js";
 
+/** The request that an image file was generated with. */
 export type SavedRequest = {
   /** Ready for `generate`, but for the images it began with: `image` and `mask` must be given again. */
   request: Omit<GenerateRequest, "prompt" | "seed"> & { prompt: string; seed?: bigint };
@@ -19,20 +20,21 @@ export type SavedRequest = {
   scheduler: { className: string; config: Readonly<Record<string, unknown>> } | undefined;
   /** The model by name, and by fingerprint where `exact`. */
   model: (Partial<ModelMetadata> & { name: string }) | undefined;
+  /** The images it began with, by name and hash. */
   image: ImageMetadata["image"];
   mask: ImageMetadata["mask"];
   /** Whether the same model on the same machine and version generates the same bytes from this. */
   exact: boolean;
-  /** What a user should know: another version, or what was not taken over. */
+  /** For the user: another version generated it, or settings were not taken over. */
   notes: readonly string[];
 };
 
-/** Reads what an image file was made from; InvalidRequest names what is missing or not known. */
+/** Reads the request of an image file; InvalidRequest names what is missing or unknown. */
 export async function readRequest(file: string): Promise<SavedRequest> {
   const texts = await readFileTexts(file);
   const name = path.basename(file);
   const record = texts.get(metadataKeyword);
-  if (record !== undefined) return fromRecord(record, name);
+  if (record !== undefined) return fromMetadata(record, name);
   const found = settingsIn(texts);
   if (found && found.problem === undefined) return fromProgram(found, name);
   throw new InvalidRequest("image", name, `${name}: ${found ? unreadable(found) : absent(texts)}`);
@@ -50,7 +52,7 @@ function absent(texts: Texts): string {
   return `${rule}, got no known program's, but other texts: ${others}. Give the settings yourself.`;
 }
 
-function fromRecord(json: string, file: string): SavedRequest {
+function fromMetadata(json: string, file: string): SavedRequest {
   const now = versions();
   const record = parseMetadata(json, { file, app: now.app });
   const {
@@ -68,7 +70,7 @@ function fromRecord(json: string, file: string): SavedRequest {
   } = record;
   if (notRecorded?.length || seed === undefined) {
     const field = notRecorded?.[0] ?? "seed";
-    const rule = "was given by a program and is not in the image. Generate it with that program";
+    const rule = "was an argument that images do not record. Generate it with the program that gave it";
     throw new InvalidRequest(`${file}: ${field}`, undefined, `${rule}, or give the settings yourself.`);
   }
   // Refuses a class or setting that this version lacks before a model is opened.

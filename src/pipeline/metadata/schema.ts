@@ -1,11 +1,80 @@
-/** @file The exact record inside an image: its fields, its JSON, and how a file's is checked. */
+/** @file The metadata that an image records of its generation: its fields, its JSON, and its check when read from a file. */
 
 import { z } from "zod";
 import { InvalidRequest, listed } from "../../errors.js";
 import { schemaProblem } from "../../validation.js";
 
+/** The model that generated an image. */
+export type ModelMetadata = {
+  /** On the Hub, with the commit, where the folder's path shows them. */
+  id?: string;
+  revision?: string;
+  name: string;
+  /** The class in model_index.json. */
+  pipeline: string;
+  /** "sha256:..." of the configs, tokenizers and weights that the folder gave. */
+  fingerprint: string;
+  variant?: string;
+  dtype?: "float32" | "float16";
+  /** What replaced the folder's own. */
+  unet?: { name: string; fingerprint: string };
+  vae?: { name: string; fingerprint: string };
+  loras?: { name: string; sha256: string; scale: number }[];
+};
+
+/** An image that a generation began with: "sha256:..." of the file, or of pixels, which have no name. */
+export type InputMetadata = { name?: string; sha256: string };
+
+/**
+ * What an image was generated from: the fields of its `GenerateRequest` with their defaults filled in, those without
+ * effect left out. No path of this machine is in it, and no time.
+ */
+export type ImageMetadata = {
+  /** The version of this format. */
+  format: 1;
+  /** This package and its version. */
+  app: string;
+  /** The version of ONNX Runtime, on which the last bits depend. */
+  onnxruntime: string;
+  model: ModelMetadata;
+  prompt: string;
+  prompt2?: string;
+  negativePrompt?: string;
+  negativePrompt2?: string;
+  /** Pixels. */
+  width: number;
+  height: number;
+  numInferenceSteps: number;
+  timesteps?: number[];
+  sigmas?: number[];
+  guidanceScale: number;
+  guidanceRescale?: number;
+  eta?: number;
+  clipSkip?: number;
+  strength?: number;
+  denoisingStart?: number;
+  denoisingEnd?: number;
+  originalSize?: [height: number, width: number];
+  cropsCoordsTopLeft?: [top: number, left: number];
+  targetSize?: [height: number, width: number];
+  negativeOriginalSize?: [height: number, width: number];
+  negativeCropsCoordsTopLeft?: [top: number, left: number];
+  negativeTargetSize?: [height: number, width: number];
+  image?: InputMetadata;
+  mask?: InputMetadata;
+  /** The image's own, in decimal. */
+  seed?: string;
+  rng: "cpu" | "cuda";
+  /** The class, and the settings that are not its defaults, in camelCase. */
+  scheduler: { className: string; config: Record<string, unknown> };
+  /** Arguments that cannot be recorded: generators, latents. */
+  notRecorded?: string[];
+  /** What of the request was cut, changed or without effect. */
+  warnings?: string[];
+};
+
 const text = z.string("must be text");
-/** What is shown to a user: a hostile file must not steer the terminal. */
+/** Shown to a user: a hostile file must not control the terminal. */
 const label = text.max(1000, "must be shorter").transform(printable);
 const number = z.number("must be a finite number");
 const hash = text.regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 hex digits');
@@ -13,16 +82,13 @@ const numbers = z.array(number, "must be a list of numbers").max(1000, "must hav
 const size = z.tuple([number, number], "must be a height and a width");
 const kind = z.enum(["cpu", "cuda"], 'must be "cpu" or "cuda"');
 const weights = z.strictObject({ name: label, fingerprint: hash });
-/** `sha256` of the file's bytes; of pixels that a program gave, there is no name. */
 const image = z.strictObject({ name: label.exactOptional(), sha256: hash });
 
 const model = z.strictObject({
-  /** On the Hub, with the commit, where the folder's place tells them. */
   id: label.exactOptional(),
   revision: label.exactOptional(),
   name: label,
   pipeline: label,
-  /** Of the configs, tokenizers and weights that the folder gave. */
   fingerprint: hash,
   variant: label.exactOptional(),
   dtype: z.enum(["float32", "float16"], 'must be "float32" or "float16"').exactOptional(),
@@ -60,30 +126,24 @@ const schema = z.strictObject({
   negativeTargetSize: size.exactOptional(),
   image: image.exactOptional(),
   mask: image.exactOptional(),
-  /** The image's own, in decimal. */
   seed: text.regex(/^-?\d{1,20}$/, "must be a whole number in quotes").exactOptional(),
   rng: kind,
-  /** The settings that are not the class's defaults, in camelCase. */
   scheduler: z.strictObject({ className: label, config: z.record(text, z.unknown()) }),
-  /** Arguments that only the program had which generated it. */
   notRecorded: z.array(label).exactOptional(),
-  /** What of the request was cut, changed or had no effect. */
   warnings: z.array(text).exactOptional(),
-});
+}) satisfies z.ZodType<ImageMetadata>;
 
-/** What an image was generated from. No local path is in it, and no time. */
-export type ImageMetadata = z.output<typeof schema>;
-export type ModelMetadata = z.output<typeof model>;
-
-/** JSON in ASCII without `<`, `>` and `&`, so that Latin-1 and XML hold it as it is; keys in the order given. */
-export function metadataText(record: { [K in keyof ImageMetadata]?: ImageMetadata[K] | undefined }): string {
-  return JSON.stringify(record).replace(
+/** JSON in ASCII without `<`, `>` and `&`, which Latin-1 and XML hold unchanged; keys in the order given. */
+export function metadataText(
+  metadata: { [K in keyof ImageMetadata]?: ImageMetadata[K] | undefined },
+): string {
+  return JSON.stringify(metadata).replace(
     /[<>&\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
 
-/** Reads a record; InvalidRequest names the field that is wrong or that this version, `app`, does not know. */
+/** Reads the JSON of a file; InvalidRequest names the field that is wrong or that this version, `app`, does not know. */
 export function parseMetadata(json: string, { file, app }: { file: string; app: string }): ImageMetadata {
   const value = parsed(json, file);
   const result = schema.safeParse(value);
@@ -111,7 +171,7 @@ function parsed(json: string, file: string): unknown {
   } catch (error) {
     const why = error instanceof Error ? error.message : String(error);
     throw new InvalidRequest(
-      `${file}: record`,
+      `${file}: metadata`,
       json.slice(0, 80),
       `must be JSON, got ${listed([json.slice(0, 80)])}: ${printable(why.slice(0, 120))}. The file was changed.`,
     );

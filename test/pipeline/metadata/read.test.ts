@@ -128,7 +128,9 @@ describe("a scheduler", () => {
 it("what only the program had is named when the image is to be generated again", async () => {
   const file = path.join(folder, "generator.png");
   await (await generated({ ...base, generator: new Generator(7) })).save(file);
-  await expect(readRequest(file)).rejects.toThrow(/^generator\.png: generator: was given by a program/);
+  await expect(readRequest(file)).rejects.toThrow(
+    /^generator\.png: generator: was an argument that images do not record/,
+  );
 });
 
 it("a record with any of its bytes or values changed is read, or refused by an InvalidRequest", async () => {

@@ -1,0 +1,44 @@
+/** @file The options of opening a model. */
+
+import type { Engine } from "../engine/engine.js";
+import type { DownloadProgress } from "../hub/fetch.js";
+import type { Lora } from "./lora.js";
+
+export type LoadOptions = {
+  /** Branch, tag or commit of a model on the Hub. "main" if left out, unless the model's name has one. */
+  revision?: string;
+  /**
+   * File variant such as "fp16", for every component that has it. If left out the plain files, else the only variant.
+   */
+  variant?: string;
+  /**
+   * The stored precision to take where a component has both; arithmetic on the CPU is float32 either way. "float32" if
+   * left out.
+   */
+  dtype?: "float32" | "float16";
+  /**
+   * Another U-Net: a folder with its config.json, the folder of a whole model, or a file of weights. A file without a
+   * config.json beside it is used with the folder's, as SDXL-Lightning ships.
+   */
+  unet?: string;
+  /**
+   * Another autoencoder: a folder with its config.json, the folder of a whole model, or a file: of an AutoencoderKL in
+   * Diffusers' names or the original ones, or TAESD's decoder, with the encoder's beside it. A file without a config.json
+   * beside it decodes with the scaling factor of the model's own autoencoder, which it replaces.
+   */
+  vae?: string;
+  /** Added to the weights of U-Net and text encoders, all of them together. None if left out. */
+  loras?: readonly Lora[];
+  /** Threads of one operation. 0, the default, is one per core. */
+  threads?: number;
+  /** Called while files are downloaded, with the bytes done and in all. */
+  onProgress?: (progress: DownloadProgress) => void;
+  /** Stops a download, with a `Cancelled` error; what was downloaded is kept. */
+  signal?: AbortSignal;
+  /**
+   * Runs the networks; a new one in a worker thread of its own if left out, which `close` ends.
+   *
+   * @internal
+   */
+  engine?: Engine;
+};
