@@ -1,4 +1,4 @@
-/** @file The server as a function from Request to Response: guards, the APIs, the page. Opens no socket. */
+/** @file The HTTP app, from Request to Response: guards, the APIs, the page. Opens no socket. */
 
 import { OpenAPIHono } from "@hono/zod-openapi";
 import type { Context, MiddlewareHandler } from "hono";
@@ -57,6 +57,23 @@ export function createApp({
   app.route("/", tokenRoutes(service));
   app.route("/", openaiRoutes(service));
   app.route("/", a1111Routes(service));
+  monitoringRoutes(app, service);
+  documentRoute(app, guard.key !== undefined);
+  app.route("/", pageRoutes(page));
+  if (!page.has("/")) app.get("/", (c) => c.text("koala serves an API here: /openapi.json describes it.\n"));
+  const answer = (c: Context, problem: Problem) => {
+    if (problem.bug !== undefined) onError(problem.bug);
+    // A client that hung up reads no refusal.
+    if (!c.req.raw.signal.aborted) onRejected(refusalLine(c, problem));
+    return answerProblem(c, problem);
+  };
+  app.onError((error, c) => answer(c, problemOf(error)));
+  app.notFound((c) => answer(c, unrouted(app, c)));
+  return app;
+}
+
+/** For a load balancer and Prometheus. */
+function monitoringRoutes(app: OpenAPIHono, { queue, metrics }: Service): void {
   app.get("/healthz", async (c) => {
     const health = await queue.health();
     if (health.ok) return c.json({ status: "ok", ...(await queue.depth()) });
@@ -66,31 +83,23 @@ export function createApp({
   app.get("/metrics", async (c) =>
     c.body(await metrics.text(), 200, { "content-type": metrics.contentType }),
   );
+}
+
+function documentRoute(app: OpenAPIHono, withKey: boolean): void {
   describeOthers(app.openAPIRegistry);
-  if (guard.key !== undefined) {
+  if (withKey)
     app.openAPIRegistry.registerComponent("securitySchemes", "key", { type: "http", scheme: "bearer" });
-  }
   const about = {
     openapi: "3.1.0",
     info: { title: "koala serve", version: versions().app.split(" ")[1]! },
-    ...(guard.key !== undefined && { security: [{ key: [] }] }),
+    ...(withKey && { security: [{ key: [] }] }),
   };
-  // Made once, which takes a while: what is in it does not change.
+  // Made at the first request, which takes a while, and kept: the routes do not change.
   let document: object | undefined;
   app.get("/openapi.json", (c) => c.json((document ??= app.getOpenAPI31Document(about))));
-  app.route("/", pageRoutes(page));
-  if (!page.has("/")) app.get("/", (c) => c.text("koala serves an API here: /openapi.json describes it.\n"));
-  const answer = (c: Context, problem: Problem) => {
-    if (problem.bug !== undefined) onError(problem.bug);
-    // Nobody is refused who hung up.
-    if (!c.req.raw.signal.aborted) onRejected(refusalLine(c, problem));
-    return answerProblem(c, problem);
-  };
-  app.onError((error, c) => answer(c, problemOf(error)));
-  app.notFound((c) => answer(c, unrouted(app, c)));
-  return app;
 }
 
+/** Refuses requests until the queue was reached for the first time. */
 const whenOpened =
   (queue: JobQueue): MiddlewareHandler =>
   async (_, next) => {
@@ -98,17 +107,17 @@ const whenOpened =
     await next();
   };
 
-/** Whose bodies carry images. */
+/** Paths whose bodies may carry images. */
 export const imagePaths: ReadonlySet<string> = new Set([
   "/api/jobs",
   "/v1/images/edits",
   "/sdapi/v1/img2img",
   "/sdapi/v1/png-info",
-  // Units of ControlNet that are switched off bring their images along.
+  // Disabled units of ControlNet carry images too.
   "/sdapi/v1/txt2img",
 ]);
 
-/** Images' addresses cannot be guessed, and `<img>` cannot send a key; the page's files hold no secrets. */
+/** Paths that need no key: images, whose addresses cannot be guessed as `<img>` cannot send a key, and the page's files. */
 function isPublic(c: Context, page: PageFiles): boolean {
   if (c.req.method !== "GET" && c.req.method !== "HEAD") return false;
   const { path } = c.req;

@@ -1,4 +1,4 @@
-/** @file What AUTOMATIC1111's clients ask for at start: lists, most of them empty here, and whether it is there. */
+/** @file The routes that AUTOMATIC1111's clients ask at start: lists, most of them empty here. */
 
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { a1111Samplers, a1111Schedules } from "../../diffusion/schedulers/a1111-names.js";
@@ -7,41 +7,12 @@ import { versions } from "../../pipeline/metadata/write.js";
 
 export function a1111Lists(models: ModelRegistry): OpenAPIHono {
   const app = new OpenAPIHono();
-  const [name, version] = versions().app.split(" ");
-  const lists: Readonly<Record<string, unknown>> = {
-    samplers: a1111Samplers.map((name) => ({
-      name,
-      aliases: [name.toLowerCase().replaceAll(" ", "_")],
-      options: {},
-    })),
-    schedulers: a1111Schedules.map((label) => ({
-      name: label.toLowerCase().replaceAll(" ", "_"),
-      label,
-      aliases: null,
-      default_rho: -1,
-      need_inner_model: false,
-    })),
-    upscalers: [],
-    "latent-upscale-modes": [],
-    embeddings: { loaded: {}, skipped: {} },
-    hypernetworks: [],
-    "prompt-styles": [],
-    "sd-vae": [],
-    "sd-modules": [],
-    "face-restorers": [],
-    "realesrgan-models": [],
-    scripts: { txt2img: [], img2img: [] },
-    "script-info": [],
-    extensions: [],
-    "cmd-flags": {},
-    version: { app: name, version },
-  };
-  for (const [name, list] of Object.entries(lists)) app.get(`/sdapi/v1/${name}`, (c) => c.json(list));
-  for (const [path, answer] of Object.entries(besides)) app.get(path, (c) => c.json(answer));
+  for (const [path, answer] of Object.entries({ ...fixedLists(), ...fixedAnswers }))
+    app.get(path, (c) => c.json(answer));
   // Gradio's id of a process, by which clients notice that a server was started again.
   const started = { app_id: Date.now() };
   for (const path of ["/app_id", "/app_id/"]) app.get(path, (c) => c.json(started));
-  // Asked each time: where workers generate, models come and go.
+  // Made for each request: with Redis, models come and go.
   app.get("/sdapi/v1/sd-models", (c) => c.json(modelsOf(models)));
   app.get("/sdapi/v1/loras", (c) => c.json(lorasOf(models)));
   app.get("/sdapi/v1/memory", (c) => {
@@ -49,15 +20,7 @@ export function a1111Lists(models: ModelRegistry): OpenAPIHono {
     const free = process.availableMemory();
     return c.json({ ram: { free, used: rss, total: free + rss }, cuda: { error: "none is used" } });
   });
-  for (const name of [
-    "refresh-checkpoints",
-    "refresh-vae",
-    "refresh-loras",
-    "refresh-embeddings",
-    "unload-checkpoint",
-    "reload-checkpoint",
-  ])
-    app.post(`/sdapi/v1/${name}`, (c) => c.json(null));
+  for (const name of withoutEffect) app.post(`/sdapi/v1/${name}`, (c) => c.json(null));
   for (const { method, path } of app.routes) {
     app.openAPIRegistry.registerPath({
       method: method === "POST" ? "post" : "get",
@@ -69,8 +32,51 @@ export function a1111Lists(models: ModelRegistry): OpenAPIHono {
   return app;
 }
 
-/** Of A1111's page and of ControlNet, which has no model here. */
-const besides: Readonly<Record<string, unknown>> = {
+/** The lists that stay the same, by path. */
+function fixedLists(): Readonly<Record<string, unknown>> {
+  const [name, version] = versions().app.split(" ");
+  const lists = {
+    samplers: a1111Samplers.map((name) => ({ name, aliases: [identifier(name)], options: {} })),
+    schedulers: a1111Schedules.map((label) => ({
+      name: identifier(label),
+      label,
+      aliases: null,
+      default_rho: -1,
+      need_inner_model: false,
+    })),
+    ...emptyLists,
+    version: { app: name, version },
+  };
+  return Object.fromEntries(Object.entries(lists).map(([name, list]) => [`/sdapi/v1/${name}`, list]));
+}
+
+/** "DPM++ 2M" -> "dpm++_2m" */
+const identifier = (label: string): string => label.toLowerCase().replaceAll(" ", "_");
+
+const emptyLists = {
+  upscalers: [],
+  "latent-upscale-modes": [],
+  embeddings: { loaded: {}, skipped: {} },
+  hypernetworks: [],
+  "prompt-styles": [],
+  "sd-vae": [],
+  "sd-modules": [],
+  "face-restorers": [],
+  "realesrgan-models": [],
+  scripts: { txt2img: [], img2img: [] },
+  "script-info": [],
+  extensions: [],
+  "cmd-flags": {},
+};
+
+/** What clients may ask for and this server need not do. */
+const withoutEffect = [
+  ...["refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings"],
+  ...["unload-checkpoint", "reload-checkpoint"],
+];
+
+/** By path, of A1111's page and of ControlNet, which has no model here. */
+const fixedAnswers: Readonly<Record<string, unknown>> = {
   "/internal/ping": {},
   "/controlnet/model_list": { model_list: [] },
   "/controlnet/module_list": { module_list: [], module_detail: {} },
@@ -80,7 +86,7 @@ const besides: Readonly<Record<string, unknown>> = {
 
 const json = { "application/json": { schema: z.unknown() } };
 
-/** No path of this machine is told: clients send `title` back and show the rest. */
+/** Without paths of this machine: clients send `title` back and show the rest. */
 const modelsOf = (models: ModelRegistry) =>
   [...models.values()].map(({ info: { id, name } }) => ({
     title: id,
@@ -92,7 +98,7 @@ const modelsOf = (models: ModelRegistry) =>
     config: null,
   }));
 
-/** Those of all models, each once. */
+/** The LoRAs of all models, each once. */
 function lorasOf(models: ModelRegistry) {
   const names = new Set([...models.values()].flatMap(({ info }) => info.loras.map(({ name }) => name)));
   return [...names].map((name) => ({ name, alias: name, path: name, metadata: {} }));
