@@ -1,6 +1,6 @@
-/** @file What a JobQueue promises, whichever it is: one suite for the embedded queue and the one on Redis. */
+/** @file Tests that every JobQueue must pass: the queue in memory and the one on Redis. */
 
-import { afterAll, beforeAll, expect, it, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import { defaultLimits } from "../src/jobs/limits.js";
 import { type ModelRegistry, openModelRegistry } from "../src/jobs/model-registry.js";
 import { openProcessor } from "../src/jobs/pipeline-processor.js";
@@ -12,8 +12,8 @@ import { tinyModel } from "./serving.js";
 
 export type QueueOptions = { most?: number; keepMs?: number };
 
-/** A queue, and the end of whatever generates for it. */
-export type Opened = { queue: JobQueue; close(): Promise<void> };
+/** A queue, and what closes its worker. */
+export type OpenedQueue = { queue: JobQueue; close(): Promise<void> };
 
 export async function tinyRequest(models: ModelRegistry, change: Partial<GenerationRequest> = {}) {
   const request = { prompt: "a red bicycle", steps: 2, guidanceScale: 3.5, seed: 7, ...change };
@@ -30,16 +30,26 @@ export const jobsIn = (events: readonly JobEvent[]) =>
   events.flatMap((event) => (event.type === "state" ? [event.job] : []));
 const states = (events: readonly JobEvent[]) => jobsIn(events).map(({ state }) => state);
 
-/** States without those that tell only a new position. */
+/** States, each once: a new position repeats one. */
 const changes = (events: readonly JobEvent[]) =>
   states(events).filter((state, i, all) => i === 0 || state !== all[i - 1]);
 
+/** What the tests of a queue share. */
+type Suite = {
+  /** A new queue. */
+  fresh(options?: QueueOptions): Promise<JobQueue>;
+  request(change?: Partial<GenerationRequest>): Promise<JobRequest>;
+  /** Starts a job that keeps the processor busy until it is cancelled. */
+  busy(queue: JobQueue): Promise<string>;
+  processor(): JobProcessor;
+};
+
 export function queueConformance(
-  open: (processor: JobProcessor, models: ModelRegistry, options?: QueueOptions) => Promise<Opened>,
+  open: (processor: JobProcessor, models: ModelRegistry, options?: QueueOptions) => Promise<OpenedQueue>,
 ): void {
   let models: ModelRegistry;
   let processor: JobProcessor;
-  const opened: Opened[] = [];
+  const opened: OpenedQueue[] = [];
   beforeAll(async () => {
     models = await openModelRegistry([tinyModel]);
     processor = openProcessor(models, { threads: 1 });
@@ -51,21 +61,28 @@ export function queueConformance(
     }
     await processor.close();
   });
-
-  const fresh = async (options?: QueueOptions): Promise<JobQueue> => {
-    const one = await open(processor, models, options);
-    opened.push(one);
-    return one.queue;
+  const suite: Suite = {
+    fresh: async (options) => {
+      const one = await open(processor, models, options);
+      opened.push(one);
+      return one.queue;
+    },
+    request: (change) => tinyRequest(models, change),
+    busy: async (queue) => {
+      const { id } = await queue.submit(await suite.request({ width: 72, height: 72, steps: 150 }));
+      for await (const event of queue.events(id)) if (event.type === "step") break;
+      return id;
+    },
+    processor: () => processor,
   };
-  const request = (change?: Partial<GenerationRequest>) => tinyRequest(models, change);
-  /** Keeps the processor busy until it is cancelled. */
-  const busy = async (queue: JobQueue): Promise<string> => {
-    const { id } = await queue.submit(await request({ width: 72, height: 72, steps: 150 }));
-    for await (const event of queue.events(id)) if (event.type === "step") break;
-    return id;
-  };
+  describe("following a job", () => followingJobs(suite));
+  describe("jobs that wait and run", () => waitingAndCancelling(suite));
+  describe("what a queue remembers", () => remembering(suite));
+  describe("what a queue refuses", () => refusing(suite));
+}
 
-  it("tells a job's states, steps, previews and images in their order, and keeps the files", async () => {
+function followingJobs({ fresh, request, busy, processor }: Suite): void {
+  it("emits a job's states, steps, previews and images in order, and keeps the files", async () => {
     const queue = await fresh();
     const blocker = await busy(queue);
     const { id, state, position } = await queue.submit(await request({ previews: true, count: 2 }));
@@ -89,7 +106,7 @@ export function queueConformance(
     expect(await queue.image(id, 2)).toBeUndefined();
   });
 
-  it("gives a follower who comes late the end, with its images", async () => {
+  it("gives a late subscriber the end of the job, with its images", async () => {
     const queue = await fresh();
     const { id } = await queue.submit(await request());
     await followed(queue, id);
@@ -98,16 +115,29 @@ export function queueConformance(
     expect(jobsIn(late)[0]!.images).toHaveLength(1);
   });
 
-  it("generates what the processor alone generates, from an image and a mask too", async () => {
+  it("gives the images that the processor alone gives, from an image and a mask too", async () => {
     const queue = await fresh();
     const image = await queueImage(queue, await request());
     const mask = await queueImage(queue, await request({ seed: 8 }));
     const change = { image: base64(image), mask: base64(mask), steps: 4, strength: 0.5 };
     const wanted = await request(change);
-    expect(await queueImage(queue, wanted)).toEqual(await alone(processor, wanted));
+    expect(await queueImage(queue, wanted)).toEqual(await alone(processor(), wanted));
   });
 
-  it("numbers those that wait, and renumbers them when one is cancelled", async () => {
+  it("ends at once for an unknown job, and for any when the signal fires", async () => {
+    const queue = await fresh();
+    expect(await followed(queue, "00000000-0000-4000-8000-000000000000")).toEqual([]);
+    const running = await busy(queue);
+    const controller = new AbortController();
+    for await (const event of queue.events(running, controller.signal))
+      if (event.type === "step") controller.abort();
+    expect((await queue.get(running))!.state).toBe("running");
+    await queue.cancel(running);
+  });
+}
+
+function waitingAndCancelling({ fresh, request, busy }: Suite): void {
+  it("are numbered while they wait, and renumbered when one is cancelled", async () => {
     const queue = await fresh();
     const running = await busy(queue);
     const [one, two] = [await queue.submit(await request()), await queue.submit(await request({ steps: 3 }))];
@@ -126,7 +156,7 @@ export function queueConformance(
     expect((await queue.list()).map(({ id }) => id)).toEqual([two.id, one.id, running]);
   });
 
-  it("cancels what waits at once, what runs by the end of its step, and leaves alone what is over", async () => {
+  it("are cancelled at once, or by the end of a running step; ended ones stay as they are", async () => {
     const queue = await fresh();
     const running = await busy(queue);
     const { id } = await queue.submit(await request());
@@ -141,7 +171,7 @@ export function queueConformance(
     expect(await queue.cancel("00000000-0000-4000-8000-000000000000")).toBeUndefined();
   });
 
-  it("knows whose jobs wait and run, how one was cancelled, and a running one's last preview", async () => {
+  it("are listed with their API, the way they were cancelled, and the last preview", async () => {
     const queue = await fresh();
     const wanted = await request({ width: 72, height: 72, steps: 150, previews: true });
     const { id } = await queue.submit(wanted, "a1111");
@@ -162,8 +192,10 @@ export function queueConformance(
     // What is over stays what it was.
     expect(await queue.cancel(waits.id, "skipped")).toMatchObject({ state: "done", stopped: null });
   });
+}
 
-  it("lists the latest two hundred", async () => {
+function remembering({ fresh, request, busy }: Suite): void {
+  it("is the latest two hundred jobs", async () => {
     const queue = await fresh({ most: 300 });
     const running = await busy(queue);
     const ids: string[] = [];
@@ -172,7 +204,7 @@ export function queueConformance(
     for (const id of [...ids, running]) await queue.cancel(id);
   });
 
-  it("keeps small texts for all who have it in common", async () => {
+  it("is also small texts, for all servers of the queue", async () => {
     const queue = await fresh();
     expect(await queue.shared("constructor")).toBeUndefined();
     await queue.share("options", '{"a":"é"}');
@@ -180,38 +212,7 @@ export function queueConformance(
     expect([await queue.shared("options"), await queue.shared("others")]).toEqual(['{"b":1}', undefined]);
   });
 
-  it("refuses more than may wait, and says when to come again", async () => {
-    const queue = await fresh({ most: 1 });
-    const running = await busy(queue);
-    const { id } = await queue.submit(await request());
-    const refused: unknown = await queue.submit(await request()).catch((error: unknown) => error);
-    expect(refused).toBeInstanceOf(QueueFull);
-    expect((refused as QueueFull).retryAfterSeconds).toBeGreaterThanOrEqual(1);
-    for (const each of [id, running]) await queue.cancel(each);
-  });
-
-  it("says why a job failed, and goes on", async () => {
-    const queue = await fresh();
-    const broken = { ...(await request()), scheduler: { className: "None", overrides: {} } };
-    const { id } = await queue.submit(broken);
-    expect(states(await followed(queue, id)).at(-1)).toBe("failed");
-    expect((await queue.get(id))!.error).toMatchObject({ code: "invalid_request", field: "className" });
-    const next = await queue.submit(await request());
-    expect(states(await followed(queue, next.id)).at(-1)).toBe("done");
-  });
-
-  it("ends the following of an unknown job, and of any when the signal fires", async () => {
-    const queue = await fresh();
-    expect(await followed(queue, "00000000-0000-4000-8000-000000000000")).toEqual([]);
-    const running = await busy(queue);
-    const controller = new AbortController();
-    for await (const event of queue.events(running, controller.signal))
-      if (event.type === "step") controller.abort();
-    expect((await queue.get(running))!.state).toBe("running");
-    await queue.cancel(running);
-  });
-
-  it("knows no job by an id that only looks like one", async () => {
+  it("is found by its id alone, not by what looks like one", async () => {
     const queue = await fresh();
     const { id } = await queue.submit(await request());
     await followed(queue, id);
@@ -223,7 +224,7 @@ export function queueConformance(
     }
   });
 
-  it("forgets a job and its images after their time", async () => {
+  it("is forgotten after its time, images too", async () => {
     const queue = await fresh({ keepMs: 1000 });
     const { id } = await queue.submit(await request());
     await followed(queue, id);
@@ -231,8 +232,30 @@ export function queueConformance(
     expect(await queue.image(id, 0)).toBeUndefined();
     expect(await queue.list()).toEqual([]);
   });
+}
 
-  it("takes no more once it closes, and lets what runs finish", async () => {
+function refusing({ fresh, request, busy }: Suite): void {
+  it("is more jobs than may wait, with the time to try again", async () => {
+    const queue = await fresh({ most: 1 });
+    const running = await busy(queue);
+    const { id } = await queue.submit(await request());
+    const refused: unknown = await queue.submit(await request()).catch((error: unknown) => error);
+    expect(refused).toBeInstanceOf(QueueFull);
+    expect((refused as QueueFull).retryAfterSeconds).toBeGreaterThanOrEqual(1);
+    for (const each of [id, running]) await queue.cancel(each);
+  });
+
+  it("is said of a failed job, after which others are generated", async () => {
+    const queue = await fresh();
+    const broken = { ...(await request()), scheduler: { className: "None", overrides: {} } };
+    const { id } = await queue.submit(broken);
+    expect(states(await followed(queue, id)).at(-1)).toBe("failed");
+    expect((await queue.get(id))!.error).toMatchObject({ code: "invalid_request", field: "className" });
+    const next = await queue.submit(await request());
+    expect(states(await followed(queue, next.id)).at(-1)).toBe("done");
+  });
+
+  it("is every job once it closes, while running ones finish", async () => {
     const queue = await fresh();
     const { id } = await queue.submit(await request({ steps: 20 }));
     const following = followed(queue, id);

@@ -70,7 +70,7 @@ export function serveCommand(): Command {
     .description("Serve models: a page, OpenAI's and AUTOMATIC1111's API, and jobs with progress.")
     .addOption(modelsOption())
     .addOption(
-      new Option("--alias <name=model>", "another name of a model, for clients that ask for a fixed one")
+      new Option("--alias <name=model>", "another name of a model, for clients that send a fixed one")
         .argParser(aliasOption)
         .default([], "OpenAI's, of the first"),
     )
@@ -78,8 +78,8 @@ export function serveCommand(): Command {
     .addOption(redisOption("leave generating to the workers of this Redis"))
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "0 takes any free one", wholeOption, 7860)
-    .option("--api-key <key>", "ask for this key; or set KOALA_API_KEY")
-    .option("--no-auth", "let others on the network in without a key")
+    .option("--api-key <key>", "key that clients must send; or set KOALA_API_KEY")
+    .option("--no-auth", "let in clients of other machines without a key")
     .addOption(severalOption("--allow-host <name>", "another name of this server, as behind a proxy", "none"))
     .addOption(severalOption("--allow-origin <origin>", "let pages of this site use the API", "none"))
     .option("--trust-proxy", "believe X-Forwarded-Proto and -Host, which the proxy must overwrite")
@@ -90,7 +90,7 @@ export function serveCommand(): Command {
     .option("--max-count <n>", "images of a job", wholeOption, count)
     .option("--max-body <MB>", "size of a request with an image", wholeOption, bodyBytes / megabyte)
     .option("--grace <seconds>", "time to finish at Ctrl-C", wholeOption, 30)
-    .option("-q, --quiet", "no notes, not even of refused requests")
+    .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", "\nExample:\n  koala serve --model ./koala-lightning-700m --port 7860\n")
     .action(runServer);
 }

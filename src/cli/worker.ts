@@ -69,7 +69,7 @@ async function work({ redis, model, lora, threads, grace, quiet = false }: Optio
   await Promise.race([worker.close({ graceSeconds: grace }), late(grace + 5)]);
   await processor.close();
   done();
-  // Without Redis nothing can be handed back, and its connections would wait for it: the locks expire by themselves.
+  // During an outage of Redis the connections would wait for it; the locks of jobs expire by themselves.
   process.exit();
 }
 

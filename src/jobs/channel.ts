@@ -1,4 +1,4 @@
-/** @file Values from whoever pushes them to one reader, in order, until it ends or fails. */
+/** @file An unbounded asynchronous queue of values for one reader, which ends or fails. */
 
 export class Channel<T> implements AsyncIterable<T> {
   readonly #values: T[] = [];
@@ -11,13 +11,13 @@ export class Channel<T> implements AsyncIterable<T> {
     this.#wake?.();
   }
 
-  /** Ends it, after what was pushed is read; with an error the reader then throws it. */
+  /** Ends it after the pushed values; with an error, which the reader then throws. */
   end(failure: { error?: unknown } = {}): void {
     this.#end ??= failure;
     this.#wake?.();
   }
 
-  /** Takes back what is not read yet where `drop` says so. */
+  /** Removes unread values. */
   forget(drop: (value: T) => boolean): void {
     if (this.#values.length === 0) return;
     const kept = this.#values.filter((value) => !drop(value));

@@ -1,6 +1,6 @@
 /**
- * @file What clients are told of an error that ended a job: ours in full but for places on this machine, of a bug only
- * that it was one.
+ * @file A job's failure as clients read it: errors of errors.ts in full but for paths of this machine, of a bug only that
+ * it was one.
  */
 
 import path from "node:path";
@@ -21,7 +21,7 @@ export function failureOf(thrown: unknown): JobFailure {
   };
 }
 
-/** Whether whoever runs this should know: what is wrong with a request, its client knows already. */
+/** Whether an error belongs in the server's log: what is wrong with a request, its client reads. */
 export const isForTheLog = (error: unknown): boolean => !(error instanceof InvalidRequest);
 
 /** The folder and the file: "unet/config.json". */

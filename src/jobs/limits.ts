@@ -1,4 +1,4 @@
-/** @file What one request may ask for. Generous for one person's machine; every one can be set when serving. */
+/** @file Limits of requests, images and streams. Those of `defaultLimits` suit one person's machine and are options of the server. */
 
 import type { Limits } from "./schemas.js";
 
@@ -11,21 +11,21 @@ export const defaultLimits: Limits = {
   queue: 64,
 };
 
-/** Of a body that carries no image: two of the longest texts fit, with every character escaped. */
+/** Largest body without an image: two of the longest texts fit, with every character escaped. */
 export const plainBodyBytes = 2 ** 18;
 
-/** So many bodies of the largest size are under way at once, or more of smaller ones: with images, and without. */
+/** Bodies of the largest size that are read at once, or more smaller ones: with images, and without. */
 export const bodiesAtOnce = 4;
 export const plainBodiesAtOnce = 128;
 
-/** Jobs that are listed: each repeats its prompts, which may be long. */
+/** Jobs in a list: each repeats its prompts, which may be long. */
 export const mostListed = 200;
 
-/** Bytes of images that waiting jobs begin with, all together. */
+/** Bytes of the init images and masks of all waiting jobs. */
 export const mostWaitingBytes = 2 ** 28;
 
-/** Pixels of an image that is sent. A PNG of a few kB can hold more than a machine has memory for. */
+/** Pixels of an image of a request. A PNG of a few kB can hold more than a machine has memory for. */
 export const mostInputPixels = 2 ** 24;
 
-/** Jobs that one stream of events follows: so many ids fit into an address. */
+/** Jobs of one stream of events: as many ids as fit into a URL. */
 export const mostFollowed = 100;

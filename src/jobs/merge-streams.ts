@@ -1,4 +1,4 @@
-/** @file Several streams read as one, values in the order in which they come. */
+/** @file Several asynchronous streams merged into one, values in the order of their arrival. */
 
 import { setMaxListeners } from "node:events";
 import { Channel } from "./channel.js";
@@ -6,9 +6,9 @@ import { Channel } from "./channel.js";
 type Offered<T> = { value: T; taken: () => void };
 
 /**
- * The values of all that `open` gives, until the last of them has ended or one fails. No source is asked for another
- * value before its last one was taken, so a slow reader holds all of them back where they come from. `open` is given a
- * signal that fires with `signal` and when the reader leaves; by it the sources must end.
+ * The values of all streams of `open`, until the last of them has ended or one fails. No stream is read further before
+ * its last value was taken, so a slow reader slows its sources. The signal of `open` fires with `signal` and when the
+ * reader leaves; the streams must then end.
  */
 export async function* merged<T>(
   open: (signal: AbortSignal) => readonly AsyncIterable<T>[],

@@ -19,7 +19,7 @@ import type { RequestKind } from "../pipeline/request-kind.js";
 import type { TokenLimit } from "../text/token-count.js";
 import type { Model } from "./schemas.js";
 
-/** A served model: what clients are told, and what generating with it needs. */
+/** A served model: its info for clients, and what generating with it needs. */
 export type ServedModel = {
   info: Model;
   folder: string;
@@ -72,7 +72,7 @@ async function refuseUnused(lora: NamedLora, folder: string | undefined): Promis
 /** Other names of served models, for clients that ask for fixed ones. */
 export type Aliases = ReadonlyMap<string, string>;
 
-/** Names that OpenAI's clients send without being told to. The first model answers to those that nothing else has. */
+/** Names that OpenAI's clients send by default: names of the first model, where no other has them. */
 const openaiModels: readonly string[] = ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini"];
 
 /** The model of that id, alias or name of OpenAI's; without a name the first. */
@@ -120,7 +120,7 @@ export function checkAliases(aliases: Aliases, models: ModelRegistry, given: boo
   }
 }
 
-/** All LoRAs of a catalogue's models, each once. */
+/** All LoRAs of a registry's models, each once. */
 export function lorasOf(models: ModelRegistry): NamedLora[] {
   return [...new Map([...models.values()].flatMap(({ loras }) => [...loras])).values()];
 }
@@ -192,7 +192,7 @@ function defaultsOf(components: Components) {
   };
 }
 
-/** What a model's card says of requests of one kind. */
+/** A model's defaults for requests of one kind. */
 export const kindDefaults = (info: Model, kind: RequestKind): { guidanceScale: number; strength?: number } =>
   kind === "textToImage" ? info.defaults : info[kind];
 

@@ -1,6 +1,6 @@
 /**
- * @file Jobs, as every route sees them: the embedded queue and the one on Redis both are a JobQueue, and no route knows
- * which. Must not know HTTP.
+ * @file The interface of a job queue, implemented in memory and on Redis; routes use nothing else of either. Must not
+ * import HTTP.
  */
 
 import type { FinishedImage, JobRequest, MediaType } from "./processor.js";
@@ -20,9 +20,9 @@ export type JobStatus = {
   startedAt: number | null;
   finishedAt: number | null;
   settings: JobRequest["settings"];
-  /** Whose clients it is for, where that API speaks of its jobs without their ids. */
+  /** The API that it was sent by, where that API has requests about its jobs without their ids. */
   api: string | null;
-  /** How it was cancelled, as whoever did it said. */
+  /** The `how` it was cancelled with. */
   stopped: string | null;
   images: readonly Omit<FinishedImage, "bytes">[];
   /** What of the client's request was changed before it became a job; `jobWarnings` has the images' too. */
@@ -30,7 +30,7 @@ export type JobStatus = {
   error: JobFailure | null;
 };
 
-/** What a follower of a job is told, in this order of time; bytes only where an image is small. */
+/** An event of a job; with bytes only where an image is small. */
 export type JobEvent =
   /** The first event of every iteration, then at every change of state and of the position in the queue. */
   | { type: "state"; job: JobStatus }
@@ -44,11 +44,11 @@ export type Depth = { queued: number; running: number };
 /** Where jobs wait and are generated. All methods are safe to call at any time until `close`. */
 export interface JobQueue {
   /**
-   * Rejects with QueueUnreachable until the place where jobs wait was reached for the first time. Before that nobody knows
-   * what can be asked for.
+   * Rejects with QueueUnreachable until the queue was reached for the first time: before that its models are not
+   * known.
    */
   opened(): Promise<void>;
-  /** Takes an order; throws QueueFull when as many jobs wait as may, Draining after `close` began. */
+  /** Adds a job; throws QueueFull when as many jobs wait as may, Draining after `close` began. */
   submit(request: JobRequest, api?: string): Promise<JobStatus>;
   /** Undefined for a job that never was or is forgotten (an hour after its end, or sooner when memory is short). */
   get(id: string): Promise<JobStatus | undefined>;
@@ -62,13 +62,13 @@ export interface JobQueue {
    */
   cancel(id: string, how?: string): Promise<JobStatus | undefined>;
   /**
-   * Follows a job: its state now, what happens, and last the state it ends in. Followers that are slow lose steps and
-   * previews, never states and images. Ends at once for a job that is unknown, and when the signal fires.
+   * Follows a job: its state now, its events, and last the state it ends in. Slow subscribers miss steps and previews,
+   * never states and images. Ends at once for a job that is unknown, and when the signal fires.
    */
   events(id: string, signal?: AbortSignal): AsyncIterable<JobEvent>;
   /** The last preview of a job that runs. */
   preview(id: string): Promise<Uint8Array | undefined>;
-  /** A small text that all servers of these jobs have in common, by its name; undefined before it was set. */
+  /** A small text that all servers of this queue share, by its name; undefined before it was set. */
   shared(name: string): Promise<string | undefined>;
   share(name: string, text: string): Promise<void>;
   /** A finished image's file. */
@@ -77,8 +77,8 @@ export interface JobQueue {
   /** Whether jobs can be taken now, and if not, why; for /healthz. */
   health(): Promise<{ ok: true } | { ok: false; reason: string }>;
   /**
-   * Takes no more jobs, gives what runs up to `graceSeconds` to finish, and cancels the rest (embedded) or leaves it to
-   * other workers (Redis). Afterwards no follower waits any more.
+   * Takes no more jobs, waits up to `graceSeconds` for running ones, and cancels the rest (in memory) or leaves it to
+   * other workers (Redis). Afterwards all event streams have ended.
    */
   close(options?: { graceSeconds?: number }): Promise<void>;
 }
@@ -88,7 +88,7 @@ export class QueueFull extends Error {
   override name = "QueueFull" as const;
   readonly retryAfterSeconds: number;
 
-  /** `secondsLeft` of the job that runs, where that is known: then a place is free. */
+  /** `secondsLeft` of the running job, if known: then there is room for one more. */
   constructor(most: number, secondsLeft: number | null = null) {
     const seconds = Math.min(300, Math.max(1, Math.ceil(secondsLeft ?? 5)));
     super(`queue: must have at most ${most} waiting jobs, got one more. Try again in ${seconds} s.`);
@@ -105,17 +105,17 @@ export class Draining extends Error {
   }
 }
 
-/** The place where jobs wait does nothing for now: HTTP 503. */
+/** The queue cannot be reached, or takes nothing for now: HTTP 503. */
 export class QueueUnreachable extends Error {
   override name = "QueueUnreachable" as const;
 
-  /** `got` is what is there instead of one that works. */
-  constructor(place: string, got: string) {
-    super(`queue: must take jobs at ${place}, got ${got}. Send it again shortly.`);
+  /** `got` is the reason: "no answer". */
+  constructor(address: string, got: string) {
+    super(`queue: must take jobs at ${address}, got ${got}. Send it again shortly.`);
   }
 }
 
-/** All that whoever sent a job should know, each once: what was changed before, and while it was generated. */
+/** The warnings of a job and of its images, each once. */
 export const jobWarnings = ({ warnings, images }: Pick<JobStatus, "warnings" | "images">): string[] => [
   ...new Set([...warnings, ...images.flatMap((image) => image.warnings ?? [])]),
 ];

@@ -1,4 +1,4 @@
-/** @file A request is checked and completed before it waits. */
+/** @file Requests resolved into job requests: defaults, names, limits. */
 
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -14,7 +14,7 @@ beforeAll(async () => {
   registry = await openModelRegistry([tinyModel], [{ name: "bicycles", ...tinyLora, scale: 0.7 }]);
 });
 
-describe("settling a request", () => {
+describe("a resolved request", () => {
   it("refuses what the model or this server does not allow, naming the field", async () => {
     const refused = async (change: Partial<GenerationRequest>, limits = defaultLimits) => {
       const settled = resolveRequest({ prompt: "x", ...change }, registry, limits);
@@ -137,11 +137,15 @@ describe("a model's names", () => {
   });
 });
 
-it("a LoRA must fit one of the models", async () => {
-  const sd2 = tinyModel.replace("koala-1b", "sd2");
-  const lora = { name: "bicycles", ...tinyLora };
-  const both = await openModelRegistry([sd2, tinyModel], [lora]);
-  expect([...both.values()].map(({ info }) => info.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);
-  await expect(openModelRegistry([sd2], [lora])).rejects.toThrow(ModelError);
-  await expect(openModelRegistry([], [lora])).rejects.toThrow(/^loras: must fit a model that is given here/);
+describe("LoRAs at start", () => {
+  it("must each fit one of the models", async () => {
+    const sd2 = tinyModel.replace("koala-1b", "sd2");
+    const lora = { name: "bicycles", ...tinyLora };
+    const both = await openModelRegistry([sd2, tinyModel], [lora]);
+    expect([...both.values()].map(({ info }) => info.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);
+    await expect(openModelRegistry([sd2], [lora])).rejects.toThrow(ModelError);
+    await expect(openModelRegistry([], [lora])).rejects.toThrow(
+      /^loras: must fit a model that is given here/,
+    );
+  });
 });

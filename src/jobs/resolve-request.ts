@@ -1,6 +1,6 @@
 /**
- * @file A client's request becomes an order: checked against its model and this server's limits, every default and
- * seed filled in. What is wrong with a request is said here, before it waits in a queue.
+ * @file Resolves a client's request into a JobRequest: checked against its model and this server's limits, with every
+ * default and the seed filled in. Requests are refused here, before they wait in a queue.
  */
 
 import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/registry.js";
@@ -55,7 +55,7 @@ export async function resolveRequest(
   );
 }
 
-/** The same for a partial request. InvalidRequest names the field as our API calls it. */
+/** The same for a request of another API. InvalidRequest names the field as the jobs API calls it. */
 export function resolvePartialRequest(
   partial: PartialRequest,
   models: ModelRegistry,
@@ -111,15 +111,15 @@ function complete(partial: PartialRequest, model: ServedModel) {
   return { settings, scheduler: choice, warnings };
 }
 
-/** As asked, or the image's, or the model's own; what is rounded down to the model's multiple is warned of. */
+/** The request's size, or the image's, or the model's own; rounding down to the model's multiple is warned of. */
 function sizeOf(
-  { image, roundsSize, ...asked }: PartialRequest,
+  { image, roundsSize, ...given }: PartialRequest,
   { sizeMultiple, defaults }: ServedModel["info"],
 ) {
   const warnings: string[] = [];
   const side = (name: "width" | "height") => {
-    const wanted = asked[name] ?? image?.[name] ?? defaults[name];
-    if (wanted % sizeMultiple === 0 || (asked[name] !== undefined && !roundsSize)) return wanted;
+    const wanted = given[name] ?? image?.[name] ?? defaults[name];
+    if (wanted % sizeMultiple === 0 || (given[name] !== undefined && !roundsSize)) return wanted;
     const size = Math.max(sizeMultiple, wanted - (wanted % sizeMultiple));
     warnings.push(`${name}: ${wanted} is rounded to ${size}, a multiple of ${sizeMultiple}`);
     return size;
@@ -127,12 +127,12 @@ function sizeOf(
   return { width: side("width"), height: side("height"), warnings };
 }
 
-/** With the server's scale where none is asked for; InvalidRequest for one that the model has not. */
-function scaledLoras(asked: NonNullable<GenerationRequest["lora"]>, model: ServedModel) {
-  return asked.map(({ name, scale }, i) => {
+/** With the server's scale where the request has none; InvalidRequest for a LoRA that the model lacks. */
+function scaledLoras(given: NonNullable<GenerationRequest["lora"]>, model: ServedModel) {
+  return given.map(({ name, scale }, i) => {
     const known = model.info.loras.find((lora) => lora.name === name);
     if (!known) throw new InvalidRequest("lora", name, loraRule(model, name));
-    if (asked.findIndex((lora) => lora.name === name) !== i)
+    if (given.findIndex((lora) => lora.name === name) !== i)
       throw new InvalidRequest("lora", name, `must be given once, got "${name}" twice. Add up the scales.`);
     return { name, scale: scale ?? known.scale };
   });
@@ -141,7 +141,7 @@ function scaledLoras(asked: NonNullable<GenerationRequest["lora"]>, model: Serve
 function checkLimits({ width, height, steps, count }: GenerationSettings, limits: Limits): void {
   if (width * height > limits.pixels) {
     const rule = `must have at most ${limits.pixels} pixels on this server, got ${width} x ${height}.`;
-    throw new InvalidRequest("width", width, `${rule} Ask for a smaller image.`);
+    throw new InvalidRequest("width", width, `${rule} Request a smaller image.`);
   }
   const most = (field: "steps" | "count", value: number) => {
     if (value <= limits[field]) return;
@@ -173,7 +173,7 @@ function checkTogether(request: JobRequest, model: ServedModel): void {
   }
   const problem = metadataProblem(settings.outputFormat, settings);
   if (problem !== undefined) {
-    const rule = `the metadata ${problem} Shorten the prompts, or ask for png.`;
+    const rule = `the metadata ${problem} Shorten the prompts, or request png.`;
     throw new InvalidRequest("outputFormat", settings.outputFormat, rule);
   }
   if (image && Math.floor(numInferenceSteps * strength!) < 1) {
@@ -182,7 +182,7 @@ function checkTogether(request: JobRequest, model: ServedModel): void {
   }
 }
 
-/** The model's scheduler as an order wants it. */
+/** The model's scheduler with what a job overrides. */
 export function requestedScheduler({ scheduler }: JobRequest, model: ServedModel): Scheduler {
   return schedulerFromConfig(model.scheduler.config, scheduler.overrides, scheduler.className);
 }

@@ -1,6 +1,6 @@
 /**
  * @file What clients send and see over the jobs API, as schemas: they validate, they make the OpenAPI document, and
- * their types are the page's. Must not know the queue nor how an image is generated.
+ * their types are the page's. Independent of queues and pipelines.
  */
 
 import { z } from "@hono/zod-openapi";
@@ -36,7 +36,7 @@ export const loraField = z
 /** A LoRA and how strongly it is added. */
 const scaledLora = z.strictObject({ name: loraName, scale: loraScale });
 
-/** Limits beyond these (pixels, steps, count of this server) are checked when the request is settled. */
+/** Limits beyond these (pixels, steps, count of this server) are checked when the request is resolved. */
 export const generationRequest = z
   .strictObject({
     prompt: z.string().max(20_000).openapi({ example: "a red bicycle beside a yellow wall" }),
@@ -81,7 +81,7 @@ export const generationRequest = z
       .optional()
       .openapi({
         description:
-          "How far to leave `image`: the share of the steps that is run. If left out, the model's own: by " +
+          "How much of `image` is replaced: the share of the steps that is run. If left out, the model's own: by " +
           "Diffusers 0.3 for SDXL and 0.8 for Stable Diffusion, with a mask 0.9999 and 1.",
       }),
     lora: loraField.optional(),
@@ -89,7 +89,7 @@ export const generationRequest = z
     rng: z
       .enum(["cpu", "cuda"])
       .optional()
-      .openapi({ description: "Whose random numbers a seed means, PyTorch's." }),
+      .openapi({ description: "The generator of PyTorch's that a seed is for." }),
     outputFormat: outputFormat.optional().openapi({ description: "png if left out." }),
     quality: z.int().min(1).max(100).optional().openapi({ description: "Of JPEG and WebP; 95 if left out." }),
     previews: z.boolean().optional().openapi({
@@ -157,10 +157,7 @@ export const job = z
     position: z.int().nullable().openapi({ description: "While queued: 1 is generated next." }),
     step: z.int().openapi({ description: "Steps done, of all its images." }),
     total: z.int().openapi({ description: "Steps of all its images." }),
-    secondsLeft: z
-      .number()
-      .nullable()
-      .openapi({ description: "Until it is done, as far as it can be told." }),
+    secondsLeft: z.number().nullable().openapi({ description: "Until it is done; an estimate." }),
     createdAt: z.int().openapi({ description: "Milliseconds since 1970." }),
     startedAt: z.int().nullable(),
     finishedAt: z.int().nullable(),
@@ -179,8 +176,7 @@ export const job = z
 export const jobList = z.strictObject({ jobs: z.array(job) }).openapi("JobList");
 
 /**
- * The data of the server-sent events `step`, `preview`, `image` and `gone`; `state` carries a Job. `job` is whose event
- * it is.
+ * The data of the server-sent events `step`, `preview`, `image` and `gone`; `state` carries a Job. `job` is the job's id.
  */
 export const stepEvent = z.strictObject({
   job: z.uuid(),
@@ -197,7 +193,7 @@ export const previewEvent = z.strictObject({
   url: z.string(),
 });
 export const imageEvent = jobImage.extend({ job: z.uuid() });
-/** The job is not known here: it never was, or is forgotten. */
+/** There is no such job: there never was, or it is forgotten. */
 export const goneEvent = z.strictObject({ job: z.string() });
 
 const limits = z
@@ -222,7 +218,7 @@ const model = z
     name: z.string(),
     pipeline: z.string().openapi({ example: "StableDiffusionXLPipeline" }),
     sizeMultiple: z.int().openapi({ description: "Width and height are multiples of this." }),
-    advisedBy: z.string().openapi({ description: "Whose defaults these are.", example: "koala.json" }),
+    advisedBy: z.string().openapi({ description: "Where the defaults come from.", example: "koala.json" }),
     defaults: z.strictObject({
       width: z.int(),
       height: z.int(),

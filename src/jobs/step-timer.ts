@@ -1,6 +1,6 @@
-/** @file How long a step takes, learned from those that were run: tells the time that is left. */
+/** @file Estimates the time left of a run by how long earlier steps took. */
 
-/** Remembers seconds per step by kind of work, such as a model at a size. */
+/** Seconds per step by kind of work, such as a model at a size. */
 export class StepTimer {
   readonly #known = new Map<string, number>();
 

@@ -1,4 +1,4 @@
-/** @file Those who follow a job. A slow one misses steps and previews that a later one replaces, nothing else. */
+/** @file The subscribers of a job's events. A slow one misses steps and previews that later ones replace, nothing else. */
 
 import { Channel } from "./channel.js";
 import type { JobEvent, JobStatus } from "./queue.js";
@@ -17,7 +17,7 @@ export class Subscribers {
     for (const channel of this.#channels) channel.end();
   }
 
-  /** What happens from now on, `now` first. */
+  /** The state `now`, then the events until the job ends. */
   async *follow(now: JobStatus, over: boolean, signal?: AbortSignal): AsyncGenerator<JobEvent, void> {
     const channel = new Channel<JobEvent>();
     channel.push({ type: "state", job: now });

@@ -1,6 +1,6 @@
 /**
- * @file The bodies of requests: how large one may be, how much all that are under way hold together, and how one may be
- * built. They are read whole here, before any parser sees them.
+ * @file Reads the bodies of requests whole, within limits of their size, of their sum and of their structure, before any
+ * parser sees them.
  */
 
 import type { Context, MiddlewareHandler } from "hono";
@@ -13,20 +13,20 @@ import { Incoming } from "./incoming.js";
 import { checkJson } from "./json-bounds.js";
 import { HttpError, tooLarge } from "./problem.js";
 
-/** Parts of a form: its fields, and as many images as a client of OpenAI's may send. */
+/** Parts of a form: its fields, and as many images as OpenAI's clients may send. */
 const mostParts = 100;
 
 export type BodyTimes = {
-  /** How long a request waits until those before it have left it room. */
+  /** How long a request waits for room. */
   patienceSeconds?: number;
-  /** A body that brings nothing for so long is given up. */
+  /** A body of which nothing arrives for so long is given up. */
   stalledSeconds?: number;
 };
 
 export class Bodies {
   readonly #most: number;
   readonly #takesImages: (path: string) => boolean;
-  /** Apart, so that whoever fills the one with images does not keep small requests out. */
+  /** Two budgets, so that bodies with images do not keep small requests out. */
   readonly #withImages: ByteBudget;
   readonly #plain: ByteBudget;
   readonly #stalledSeconds: number;
@@ -98,7 +98,7 @@ function refuseEncoded(c: Context): void {
   throw new HttpError({ status: 415, code: "unsupported_media_type", message });
 }
 
-/** Gives the parsers behind a body, once it is certain that they can cope with it. */
+/** Gives a body to Hono's parsers, once it is within their limits. */
 function keep(c: Context, bytes: Buffer): void {
   const type = c.req.header("content-type") ?? "";
   const isJson = /^application\/([\w.-]+\+)?json/i.test(type);
@@ -115,7 +115,7 @@ function cache(c: Context, kind: "text" | "arrayBuffer", value: string | ArrayBu
   c.req.bodyCache = { [kind]: Promise.resolve(value) };
 }
 
-/** Some programs write a byte order mark before JSON, which its parser does not take. */
+/** Some programs write a byte order mark before JSON, which `JSON.parse` refuses. */
 const withoutMark = (bytes: Buffer): Buffer =>
   bytes.subarray(0, 3).toString("latin1") === "\xef\xbb\xbf" ? bytes.subarray(3) : bytes;
 

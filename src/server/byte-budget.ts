@@ -1,6 +1,6 @@
-/** @file Bytes that all who hold some share: whoever finds too few left waits in line for a while. */
+/** @file A budget of bytes that requests share: one that finds too few left waits in a queue for a time. */
 
-/** `undefined` instead of a share: nothing came free in time. */
+/** A part of the budget, until it is released. */
 export type Share = { release(): void };
 
 type Waiting = { bytes: number; take: (share: Share | undefined) => void };
@@ -10,7 +10,7 @@ export class ByteBudget {
   #left: number;
   #waiting: Waiting[] = [];
 
-  /** No one waits longer than `patienceMs`. */
+  /** `take` waits no longer than `patienceMs`. */
   constructor(bytes: number, patienceMs: number) {
     this.#left = bytes;
     this.#patienceMs = patienceMs;

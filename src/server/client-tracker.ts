@@ -1,6 +1,6 @@
 /**
- * @file Who waits for which job at this server. A job that was sent to be waited for is cancelled when the last one
- * who waits hangs up; one that was only handed in is not.
+ * @file Tracks which clients wait for which job at this server. A job that was sent by a request that waits for its
+ * images is cancelled when the last client that follows it hangs up; one that was only submitted is not.
  */
 
 import { Busy, Cancelled } from "../errors.js";
@@ -10,18 +10,18 @@ import { Draining, isOver, type JobEvent, type JobQueue, type JobStatus } from "
 import { JobFailed } from "./problem.js";
 
 /** An event and the id of its job. */
-export type OfJob = { id: string; event: JobEvent };
+export type NamedEvent = { id: string; event: JobEvent };
 
-/** Streams of events at once. */
+/** Event streams at once. */
 const mostStreams = 1000;
 
-/** To tell one of them something takes about 0.03 ms: so long a rest keeps the thread free for others. */
-const restMs = 0.5;
+/** Pause for each open stream: sending one an event takes about 0.03 ms, and the thread must be free for others. */
+const pauseMs = 0.5;
 
-/** So few need no rest. */
+/** So few need no pause. */
 const fewStreams = 20;
 
-const rest = (ms: number, signal: AbortSignal): Promise<void> =>
+const pause = (ms: number, signal: AbortSignal): Promise<void> =>
   new Promise((resolve) => {
     const timer = setTimeout(done, ms);
     signal.addEventListener("abort", done, { once: true });
@@ -34,40 +34,42 @@ const rest = (ms: number, signal: AbortSignal): Promise<void> =>
 
 export class ClientTracker {
   readonly #queue: JobQueue;
-  readonly #present = new Map<string, number>();
+  /** Clients that follow each job. */
+  readonly #followers = new Map<string, number>();
+  /** Jobs that end with their last client. */
   readonly #attended = new Set<string>();
-  #watching = 0;
+  #streams = 0;
 
   constructor(queue: JobQueue) {
     this.#queue = queue;
   }
 
   /**
-   * The events of jobs for one stream, which takes steps and previews the more slowly the more streams there are: of
-   * those that a later one replaces, only the last is then told. Busy where there are too many streams already.
+   * The events of jobs for one stream. The more streams there are, the more slowly each gets steps and previews, of which
+   * later ones replace earlier ones. Busy where there are too many streams already.
    */
-  watch(ids: readonly string[], signal: AbortSignal): AsyncGenerator<OfJob, void> {
-    if (this.#watching >= mostStreams) throw new Busy("followers of jobs");
+  watch(ids: readonly string[], signal: AbortSignal): AsyncGenerator<NamedEvent, void> {
+    if (this.#streams >= mostStreams) throw new Busy("followers of jobs");
     return this.#watch(ids, signal);
   }
 
-  async *#watch(ids: readonly string[], signal: AbortSignal): AsyncGenerator<OfJob, void> {
-    this.#watching++;
+  async *#watch(ids: readonly string[], signal: AbortSignal): AsyncGenerator<NamedEvent, void> {
+    this.#streams++;
     try {
-      for await (const told of merged((own) => ids.map((id) => this.#followNamed(id, own)), signal)) {
-        yield told;
-        const { type } = told.event;
-        const passes = type === "step" || type === "preview";
-        if (passes && this.#watching > fewStreams) await rest(this.#watching * restMs, signal);
+      for await (const named of merged((own) => ids.map((id) => this.#followNamed(id, own)), signal)) {
+        yield named;
+        const { type } = named.event;
+        const isReplaced = type === "step" || type === "preview";
+        if (isReplaced && this.#streams > fewStreams) await pause(this.#streams * pauseMs, signal);
       }
     } finally {
-      this.#watching--;
+      this.#streams--;
     }
   }
 
-  /** A job's events for one who may leave. */
+  /** A job's events for one client. */
   async *follow(id: string, signal: AbortSignal): AsyncGenerator<JobEvent, void> {
-    this.#present.set(id, (this.#present.get(id) ?? 0) + 1);
+    this.#followers.set(id, (this.#followers.get(id) ?? 0) + 1);
     try {
       yield* this.#queue.events(id, signal);
     } finally {
@@ -75,8 +77,8 @@ export class ClientTracker {
     }
   }
 
-  /** Hands in an order of one who will follow it at once; it is cancelled when nobody does any more. */
-  async attend(request: JobRequest, api?: string): Promise<JobStatus> {
+  /** Submits a job whose client follows it at once; it is cancelled when no client does any more. */
+  async submitAttended(request: JobRequest, api?: string): Promise<JobStatus> {
     const job = await this.#queue.submit(request, api);
     this.#attended.add(job.id);
     return job;
@@ -98,19 +100,19 @@ export class ClientTracker {
     }
     if (job?.state === "failed") throw new JobFailed(job.error!);
     if (job?.state === "done") return job;
-    // Not cancelled by anyone: its client may send it again, to another server or to this one's next start.
+    // Where the server stops, the client may send it again, to another server or after its start.
     const health = await this.#queue.health();
     throw !health.ok && health.reason === "stopping" ? new Draining() : new Cancelled();
   }
 
-  async *#followNamed(id: string, signal: AbortSignal): AsyncGenerator<OfJob, void> {
+  async *#followNamed(id: string, signal: AbortSignal): AsyncGenerator<NamedEvent, void> {
     for await (const event of this.follow(id, signal)) yield { id, event };
   }
 
   async #leave(id: string): Promise<void> {
-    const left = this.#present.get(id)! - 1;
-    if (left > 0) return void this.#present.set(id, left);
-    this.#present.delete(id);
+    const left = this.#followers.get(id)! - 1;
+    if (left > 0) return void this.#followers.set(id, left);
+    this.#followers.delete(id);
     if (!this.#attended.delete(id)) return;
     const job = await this.#queue.get(id);
     if (job && !isOver(job.state)) await this.#queue.cancel(id);

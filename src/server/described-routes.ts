@@ -1,4 +1,4 @@
-/** @file How routes are described, and what the OpenAPI document says of those that take nothing to validate. */
+/** @file Descriptions of routes in the OpenAPI document, and those of routes without input. */
 
 import { type OpenAPIHono, z } from "@hono/zod-openapi";
 
@@ -10,7 +10,7 @@ const health = z
   })
   .openapi("Health");
 
-/** An answer or a request of JSON, as routes describe it. */
+/** The description of a JSON answer or request. */
 export const jsonOf = <T extends z.ZodType>(description: string, schema: T) => ({
   description,
   content: { "application/json": { schema } },

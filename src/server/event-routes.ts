@@ -1,6 +1,6 @@
 /**
- * @file Jobs as server-sent events: one job's, or those of many over one connection. Browsers open six connections to a
- * server that speaks HTTP/1.1, so a page with a stream for each of its jobs could ask for nothing else.
+ * @file Routes of server-sent events: of one job, or of many over one connection. Browsers open six connections to a
+ * server over HTTP/1.1, so a page with a stream for each of its jobs could send no further request.
  *
  * A stream of many names its jobs in its address, as Mercure's names topics: this server keeps nothing of a client, any
  * server over the same queue can go on, and a client that has another job to follow connects again with a new list.
@@ -67,7 +67,7 @@ function idsIn(text: string): string[] {
   throw new InvalidRequest("jobs", text.slice(0, 200), rule);
 }
 
-/** Of the event after which there is nothing to connect again for. */
+/** The id of the event after which clients must not connect again. */
 const lastId = "end";
 
 function streamJobs(
@@ -78,7 +78,7 @@ function streamJobs(
   const known = [...jobs.values()].filter((job) => job !== undefined);
   if (c.req.header("last-event-id") === lastId && known.every(({ state }) => isOver(state)))
     return c.body(null, 204);
-  // Hono answers HEAD as GET without the body, and a stream that nobody reads would never end.
+  // Hono answers HEAD as GET without the body, and an unread stream would never end.
   if (c.req.method === "HEAD") return c.body(null, 200, { "content-type": "text/event-stream" });
   c.header("x-accel-buffering", "no"); // nginx would hold events back
   const controller = new AbortController();
@@ -113,7 +113,7 @@ type Named =
   | { name: "image"; data: schemas.ImageEvent }
   | { name: "gone"; data: schemas.GoneEvent };
 
-/** An event as clients are told it. */
+/** An event as it is sent to clients. */
 function named(event: JobEvent, job: string): Named {
   switch (event.type) {
     case "state":

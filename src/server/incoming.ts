@@ -1,8 +1,8 @@
-/** @file A request's body as it comes in: kept whole, or let pass; given up when it stops coming. */
+/** @file Reads the stream of a request's body: whole, or to drop it; gives up when it stalls. */
 
 import { HttpError } from "./problem.js";
 
-/** Of a body that is refused, so much is waited for. */
+/** Bytes of a refused body that are read away. */
 const mostReadAway = 2 ** 26;
 
 export class Incoming {
@@ -26,8 +26,8 @@ export class Incoming {
   }
 
   /**
-   * Lets a refused body come in and drops it: many clients read no answer before they have sent all, and of a
-   * connection that was closed on them they tell nothing else. For one that is far too long or stops, nobody waits.
+   * Reads a refused body and drops it: many clients read no answer before they have sent all, and report only that the
+   * connection was closed. Not for one that is far too long or stalls.
    */
   async readAway(): Promise<void> {
     let left = mostReadAway;
@@ -49,7 +49,7 @@ export class Incoming {
     }
   }
 
-  /** What comes next, unless nothing does for too long. */
+  /** The next part; throws where none arrives in time. */
   async #next() {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_, reject) => {

@@ -1,4 +1,4 @@
-/** @file The jobs API: hand in, ask, cancel, fetch images; and the models there are. events.ts follows jobs. */
+/** @file The jobs API: submit, read, list and cancel jobs, fetch images; and the list of models. Events are in event-routes.ts. */
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { type JobStatus, jobWarnings } from "../jobs/queue.js";
@@ -21,7 +21,7 @@ const submit = createRoute({
   method: "post",
   path: "/api/jobs",
   tags,
-  summary: "Hand in a job.",
+  summary: "Submit a job.",
   request: {
     body: { required: true, content: { "application/json": { schema: schemas.generationRequest } } },
   },
@@ -62,7 +62,7 @@ const fetchImage = createRoute({
   request: { params: imageParams },
   responses: {
     200: {
-      description: "The file, with its provenance inside.",
+      description: "The file, with its metadata inside.",
       content: { "image/png": binary, "image/jpeg": binary, "image/webp": binary },
     },
     ...failures,

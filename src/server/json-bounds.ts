@@ -1,12 +1,11 @@
 /**
- * @file How deep and how wide a request's JSON is, counted in its bytes before a parser builds anything of it: 16 MB
- * hold a million keys, or so many brackets that whatever walks the value runs out of stack. Does not check the grammar,
- * which is the parser's.
+ * @file Bounds of the depth and size of a request's JSON, counted in its bytes before it is parsed: 16 MB hold a million
+ * keys, or so many brackets that code which walks the value overflows the stack. Does not check the grammar.
  */
 
 import { HttpError } from "./problem.js";
 
-/** Lists and objects inside each other, and values in all of them. No request that means anything comes near. */
+/** Lists and objects inside each other, and values in all of them; far above what any request needs. */
 export const mostDepth = 64;
 export const mostValues = 10_000;
 

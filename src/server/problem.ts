@@ -1,4 +1,4 @@
-/** @file Anything that is thrown while answering, as a status, a code and a sentence; each API then writes it its way. */
+/** @file What is thrown while a request is answered, as an HTTP status, a code and a sentence, which each API writes in its own form. */
 
 import { HTTPException } from "hono/http-exception";
 import { Busy, Cancelled } from "../errors.js";
@@ -17,9 +17,9 @@ export type Problem = {
   bug?: unknown;
 };
 
-/** A trouble that is thrown. */
+/** A problem that is thrown. */
 export class HttpError extends Error {
-  override name = "Refused" as const;
+  override name = "HttpError" as const;
   readonly problem: Problem;
 
   constructor(problem: Problem) {
@@ -44,7 +44,7 @@ export const notFound = (what: string, got: string): HttpError => {
   return new HttpError({ status: 404, code: "not_found", message, field: what });
 };
 
-/** What a request's body exceeds. */
+/** The body of a request is too large. */
 export function tooLarge(most: number, takesImages: boolean): HttpError {
   const where = takesImages ? "on this server" : "where no image is taken";
   const message = `body: must be at most ${most} bytes ${where}, got more. Send less.`;
@@ -70,7 +70,7 @@ export function problemOf(error: unknown): Problem {
   return { ...failed(failure), ...(failure.code !== "invalid_request" && { bug: error }) };
 }
 
-/** No job was at fault, and maybe there is none. */
+/** Instead of a message about a job. */
 const notAnswered =
   "internal: the request could not be answered, by a fault of the server. Its log says why.";
 
@@ -80,7 +80,7 @@ function failed({ code, message, field }: JobFailure): Problem {
   return { status: 500, code, message };
 }
 
-/** Our field, and the message that begins with it, under the name that another API gives it. */
+/** A problem's field, and the message that begins with it, under another API's name of the field. */
 export function underName(
   { message, field }: Problem,
   names: Readonly<Record<string, string>>,
@@ -91,7 +91,7 @@ export function underName(
   return { field: name, message: own ? `${name}: ${message.slice(field.length + 2)}` : message };
 }
 
-/** What Hono and its validators throw of themselves. */
+/** Hono's own errors, and its validators'. */
 function fromHono({ status, message }: HTTPException): Problem {
   switch (status) {
     case 415: {

@@ -1,14 +1,14 @@
 /**
- * @file A line for whoever runs the server about each request that is refused, since many clients hide what they are
- * answered. Keys, prompts and images are in no line, and a flood of refusals fills no disk.
+ * @file Log lines about refused requests, since many clients hide the answer. No line has a key, a prompt or an image, and
+ * a flood of refusals writes few lines.
  */
 
 import type { Context } from "hono";
 import { routePath } from "hono/route";
 import type { Problem } from "./problem.js";
 
-/** Fields whose values are names that the server gives; what any other holds is its sender's alone. */
-const told: ReadonlySet<string> = new Set([
+/** Fields whose values are logged: names that the server gives. Others may hold what is private. */
+const loggedFields: ReadonlySet<string> = new Set([
   ...["model", "scheduler", "sampler_name", "sampler_index", "sd_model_checkpoint", "size", "rng"],
   ...["outputFormat", "output_format", "response_format", "quality", "style", "background", "moderation"],
 ]);
@@ -16,14 +16,14 @@ const told: ReadonlySet<string> = new Set([
 /** "POST /sdapi/v1/txt2img 422 steps: must be at most 150 on this server, got 1000." */
 export function refusalLine(c: Context, { status, message, field }: Problem): string {
   const route = routePath(c, -1);
-  // Of a route that there is not, the path as it was asked for; of others no ids, which open images.
+  // The path only where there is no such route: ids of jobs open their images.
   const where = route.endsWith("*") ? c.req.path.slice(0, 100) : route;
-  const isLogged = field === undefined || told.has(field);
+  const isLogged = field === undefined || loggedFields.has(field);
   const reason = isLogged ? message : message.replace(/, got ["'[{].*$/s, ", got another.");
   return escaped(`${c.req.method.slice(0, 20)} ${where} ${status} ${reason.slice(0, 300)}`);
 }
 
-/** Control characters, and those that turn the direction of writing, could forge lines or hide what is in one. */
+/** Control characters, and those that turn the direction of writing, could forge lines or hide their content. */
 const escaped = (text: string): string =>
   text.replace(
     /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
@@ -39,7 +39,7 @@ export type RefusalLogOptions = {
   now?: () => number;
 };
 
-/** Passes lines on as long as they are few; of the others it says later how many there were. */
+/** Writes lines as long as they are few, and later how many were left out. */
 export function refusalLog(
   write: (line: string) => void,
   { burst = 20, perSecond = 0.5, now = Date.now }: RefusalLogOptions = {},

@@ -1,7 +1,7 @@
 /**
- * @file How many tokens a prompt is, asked while it is typed. The server answers and not the page: CLIP's vocabulary
- * is 1.6 MB to load and a second of a phone's time to read, the page would need the code that mends and splits texts,
- * and the server has all of it at hand for the model anyway. A question is one text, an answer 50 bytes.
+ * @file The route that counts a prompt's tokens, for the page while the prompt is typed. The server counts, not the page:
+ * CLIP's vocabulary is 1.6 MB to load and takes a phone a second to read, and the page would need the tokenizer's code.
+ * A request is one text, an answer 50 bytes.
  */
 
 import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
@@ -47,6 +47,6 @@ export function tokenRoutes({ models }: Pick<Service, "models">): OpenAPIHono {
 }
 
 function unknown(model: string): HttpError {
-  const rule = `must have a tokenizer that a worker told, got none for ${JSON.stringify(model)}.`;
+  const rule = `must have a tokenizer that a worker announced, got none for ${JSON.stringify(model)}.`;
   return new HttpError({ status: 404, code: "not_found", message: `model: ${rule}`, field: "model" });
 }

@@ -1,4 +1,4 @@
-/** @file Bodies of requests: their limits, alone and together, and what becomes of those that are refused. */
+/** @file Bodies of requests: their limits, alone and together, and the end of refused ones. */
 
 import { Hono } from "hono";
 import { describe, expect, it } from "vitest";
@@ -192,25 +192,27 @@ describe("bodies under way", () => {
   });
 });
 
-it("routes whose schema has an image take large bodies, and no others", async () => {
-  const at = await stage();
-  type Schema = { $ref?: string; properties?: Record<string, { format?: string; description?: string }> };
-  type Operation = { requestBody?: { content: Record<string, { schema: Schema }> } };
-  const document = (await (await at.get("/openapi.json")).json()) as {
-    paths: Record<string, Record<string, Operation>>;
-    components: { schemas: Record<string, Schema> };
-  };
-  const named = ({ $ref, ...schema }: Schema) =>
-    $ref ? document.components.schemas[$ref.split("/").at(-1)!]! : schema;
-  const takesImage = (operation: Operation) =>
-    Object.values(operation.requestBody?.content ?? {}).some(({ schema }) =>
-      Object.keys(named(schema).properties ?? {}).some((name) => /^(image|mask|init_images)$/.test(name)),
+describe("the size of a body", () => {
+  it("is large for routes whose schema has an image, and for no others", async () => {
+    const at = await stage();
+    type Schema = { $ref?: string; properties?: Record<string, { format?: string; description?: string }> };
+    type Operation = { requestBody?: { content: Record<string, { schema: Schema }> } };
+    const document = (await (await at.get("/openapi.json")).json()) as {
+      paths: Record<string, Record<string, Operation>>;
+      components: { schemas: Record<string, Schema> };
+    };
+    const named = ({ $ref, ...schema }: Schema) =>
+      $ref ? document.components.schemas[$ref.split("/").at(-1)!]! : schema;
+    const takesImage = (operation: Operation) =>
+      Object.values(operation.requestBody?.content ?? {}).some(({ schema }) =>
+        Object.keys(named(schema).properties ?? {}).some((name) => /^(image|mask|init_images)$/.test(name)),
+      );
+    const paths = Object.entries(document.paths).filter(([, operations]) =>
+      Object.values(operations).some(takesImage),
     );
-  const paths = Object.entries(document.paths).filter(([, operations]) =>
-    Object.values(operations).some(takesImage),
-  );
-  // Scripts have no schema, and those that are off may bring images along.
-  const scripts = "/sdapi/v1/txt2img";
-  expect(new Set([...paths.map(([path]) => path), scripts])).toEqual(imagePaths);
-  await at.close();
+    // Scripts have no schema, and those that are off may bring images along.
+    const scripts = "/sdapi/v1/txt2img";
+    expect(new Set([...paths.map(([path]) => path), scripts])).toEqual(imagePaths);
+    await at.close();
+  });
 });

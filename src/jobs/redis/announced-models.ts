@@ -1,4 +1,4 @@
-/** @file What workers can generate, announced in Redis, and a server's view of it: a registry that changes. */
+/** @file The models that workers announce in Redis, and a server's registry of them, which changes. */
 
 import type { Redis } from "ioredis";
 import { schedulerFromConfig } from "../../diffusion/schedulers/registry.js";
@@ -15,7 +15,7 @@ type Announcement = {
   bytes: number;
 };
 
-/** A worker is alive for this long after it last said so. */
+/** A worker counts as alive for this long after its last announcement. */
 const aliveSeconds = 12;
 
 /** Without any worker a model's jobs are still taken for this long: workers are restarted, machines too. */
@@ -27,8 +27,8 @@ export async function announce(store: JobStore, worker: string, registry: ModelR
   const write = store.redis.multi().set(store.key("worker", worker), "", "EX", aliveSeconds);
   for (const [id, { info, scheduler, bytes }] of registry) {
     const { className, config } = scheduler;
-    const told: Announcement = { info: info, scheduler: { className, config: { ...config } }, bytes };
-    write.hset(models, id, JSON.stringify(told)).zadd(seen, Date.now(), id);
+    const announcement: Announcement = { info, scheduler: { className, config: { ...config } }, bytes };
+    write.hset(models, id, JSON.stringify(announcement)).zadd(seen, Date.now(), id);
     write.zadd(store.key("workers", id), Date.now(), worker);
   }
   await write.publish(models, "").exec();
@@ -108,5 +108,5 @@ async function allOf(redis: Redis, models: string, seen: string): Promise<Map<st
 function servedFrom({ info, scheduler, bytes }: Announcement, store: JobStore): ServedModel {
   const own = schedulerFromConfig(scheduler.config, {}, scheduler.className);
   const tokenLimits = () => offeredTokenizers(store, info.id);
-  return { info: info, folder: "", scheduler: own, bytes, loras: new Map(), tokenLimits };
+  return { info, folder: "", scheduler: own, bytes, loras: new Map(), tokenLimits };
 }

@@ -21,7 +21,7 @@ export class BullQueues {
     this.#onError = onError;
   }
 
-  /** Adds a job; nothing happens where it is there already. The order itself is in the job's record. */
+  /** Adds a job, if it is not there already. Its request is in the job's record. */
   async add(model: string, id: string): Promise<void> {
     await this.#queue(model).add(
       "generate",
@@ -30,14 +30,14 @@ export class BullQueues {
         jobId: id,
         attempts,
         backoff: { type: "exponential", delay: 1000 },
-        // What clients may ask for later is in the record.
+        // The record is what clients read later.
         removeOnComplete: true,
         removeOnFail: true,
       },
     );
   }
 
-  /** Takes back a job that no worker has. */
+  /** Removes a job that no worker has taken. */
   async remove(model: string, id: string): Promise<void> {
     await this.#queue(model).remove(id);
   }

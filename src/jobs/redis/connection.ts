@@ -1,4 +1,4 @@
-/** @file Connections to Redis, and listening to its channels over one of them. Must not know jobs. */
+/** @file Connections to Redis, their outages, and subscriptions to channels. Independent of jobs. */
 
 import { Redis } from "ioredis";
 import { InvalidRequest } from "../../errors.js";
@@ -46,11 +46,11 @@ export function addressOf(url: string): string {
   return `${protocol}//${host}${pathname}`;
 }
 
-/** A Redis that does nothing of what it is asked for now. */
+/** Why Redis does not do what a command says. */
 export type Outage = {
-  /** What there is instead of one that does. */
+  /** For messages: "no answer". */
   got: string;
-  /** It says nothing, it has no room, it will not have this client, or it will be able to later. */
+  /** It does not answer, has no memory left, refuses this client, or will be able to later. */
   kind: "silent" | "full" | "refuses" | "later";
 };
 
@@ -82,7 +82,7 @@ const outages: readonly (Outage & { pattern: RegExp })[] = [
   { pattern: /\bE(HOST|NET)UNREACH|ERR_SSL/, ...silence },
 ];
 
-/** The outage that an error tells of; undefined where Redis was asked for something wrong. */
+/** The outage behind an error; undefined for a wrong command. */
 export function outageOf(error: unknown): Outage | undefined {
   if (!(error instanceof Error)) return undefined;
   const { name, message, code = "" } = error as NodeJS.ErrnoException;
@@ -93,15 +93,19 @@ export function outageOf(error: unknown): Outage | undefined {
   return outages.find(({ pattern }) => pattern.test(text));
 }
 
-/** For whoever starts with the address of a Redis that will not have it. */
-export function refusal(place: string, { got }: Outage): InvalidRequest {
-  return new InvalidRequest("redis", place, `must take jobs at ${place}, got ${got}. Correct the address.`);
+/** The error of a start at a Redis that refuses it. */
+export function refusal(address: string, { got }: Outage): InvalidRequest {
+  return new InvalidRequest(
+    "redis",
+    address,
+    `must take jobs at ${address}, got ${got}. Correct the address.`,
+  );
 }
 
-/** The first command: whether Redis will have this client, and has its database, which ioredis would take for 0. */
+/** The first command: fails where Redis refuses this client or lacks its database, for which ioredis would take 0. */
 export const greet = (redis: Redis): Promise<unknown> => redis.select(redis.options.db ?? 0);
 
-/** Does it as soon as Redis does what it is asked, however long that takes; not for one that will not have this client. */
+/** Repeats `work` while an outage lasts, but not for a Redis that refuses this client. */
 export async function whenItCan<T>(work: () => Promise<T>, onOutage: (error: unknown) => void): Promise<T> {
   for (;;) {
     try {
@@ -150,7 +154,7 @@ export class Subscriptions {
     });
   }
 
-  /** Calls `listener` from now on; the function that is given back ends it. */
+  /** Calls `listener` from now on, until the returned function is called. */
   async listen(channel: string, listener: Listener): Promise<() => void> {
     const listeners = this.#listeners.get(channel) ?? new Set();
     this.#listeners.set(channel, listeners.add(listener));
@@ -169,5 +173,5 @@ export class Subscriptions {
   }
 }
 
-/** Given to listeners when messages may have been lost. */
+/** Sent to listeners when messages may have been lost. */
 export const missed = new Message('{"type":"log"}');

@@ -1,6 +1,6 @@
 /**
- * @file Following a job in another process. Steps and previews pass through a channel and may be lost; states and
- * images are read from the job's log, for which a message in the channel is only the sign to look.
+ * @file The events of a job that another process generates. Steps and previews come through a channel and may be lost;
+ * states and images are read from the job's log, at a message in the channel.
  */
 
 import { Channel } from "../channel.js";
@@ -10,7 +10,7 @@ import type { JobStore, Live, LogEntry, Snapshot } from "./store.js";
 
 type News = Live | { type: "moved" };
 
-/** Looked for without a sign, in case one was lost. */
+/** The log is read this often without a message, in case one was lost. */
 const lookSeconds = 5;
 
 export async function* follow(
@@ -42,7 +42,7 @@ export async function* follow(
       await listen(store.key("moves", model), (message) =>
         take({ type: message === missed ? "log" : "moved" }),
       );
-    yield* told(store, snapshot, messages, signal);
+    yield* eventsAfter(store, snapshot, messages, signal);
   } finally {
     clearInterval(timer);
     signal.removeEventListener("abort", leave);
@@ -50,7 +50,7 @@ export async function* follow(
   }
 }
 
-async function* told(
+async function* eventsAfter(
   store: JobStore,
   { status, at }: Snapshot,
   messages: AsyncIterable<News>,
@@ -63,8 +63,8 @@ async function* told(
     if (signal.aborted) return;
     switch (message.type) {
       case "log":
-        for (const { at: place, entry } of (await unlessDown(store.log(job.id, at))) ?? []) {
-          at = place;
+        for (const { at: entryId, entry } of (await unlessDown(store.log(job.id, at))) ?? []) {
+          at = entryId;
           job = await after(store, job, entry);
           yield entry.type === "image" ? { type: "image", image: entry.image } : { type: "state", job };
           if (isOver(job.state)) return;
@@ -78,7 +78,7 @@ async function* told(
         break;
       }
       case "step":
-        // What was told before the snapshot was read is in it already.
+        // An earlier one is in the snapshot already.
         if (job.state !== "running" || message.step <= job.step) break;
         job = { ...job, step: message.step, total: message.total, secondsLeft: message.secondsLeft };
         yield message;
@@ -104,7 +104,7 @@ async function after(store: JobStore, job: JobStatus, entry: LogEntry): Promise<
 const positionOf = async (store: JobStore, id: string): Promise<number | null> =>
   (await unlessDown(store.read(id)))?.status.position ?? null;
 
-/** Nothing during an outage: once it is over, all that happened is looked for. */
+/** Undefined during an outage, after which the log is read again. */
 async function unlessDown<T>(answer: Promise<T>): Promise<T | undefined> {
   try {
     return await answer;
@@ -114,7 +114,7 @@ async function unlessDown<T>(answer: Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Which of the messages that wait a later one makes needless. */
+/** Whether a later message replaces one that waits. */
 function replaces(later: News, earlier: News): boolean {
   if (later.type !== earlier.type) return false;
   return later.type !== "preview" || (earlier.type === "preview" && earlier.index === later.index);

@@ -1,4 +1,4 @@
-/** @file The queue on Redis, as a server sees it. Records and their events are ours, dealing jobs out is BullMQ's. */
+/** @file The job queue on Redis, at a server. Records and events are written by scripts.ts; BullMQ delivers jobs to workers. */
 
 import { randomUUID } from "node:crypto";
 import { setMaxListeners } from "node:events";
@@ -34,10 +34,11 @@ import { JobStore, type StoreOptions } from "./store.js";
 export type RedisOptions = StoreOptions & {
   /** Jobs that may wait, of all servers together. */
   most?: number;
-  /** Told when Redis was reached for the first time. */
+  /** Called when Redis was reached for the first time. */
   onOpen?: () => void;
-  /** Told of every job that ended, whichever server took it, and of errors that no caller sees. */
+  /** Called with every job that ended, at whichever server it was submitted. */
   onEnd?: (job: JobStatus) => void;
+  /** Called with errors that no caller sees. */
   onError?: (error: unknown) => void;
 };
 
@@ -64,7 +65,7 @@ export async function redisQueueAndModels(url: string, own: ModelRegistry, optio
 }
 
 class RedisQueue implements JobQueue {
-  readonly #place: string;
+  readonly #address: string;
   readonly #most: number;
   readonly #onOpen: () => void;
   readonly #onEnd: ((job: JobStatus) => void) | undefined;
@@ -74,7 +75,7 @@ class RedisQueue implements JobQueue {
   readonly #store: JobStore;
   readonly models: AnnouncedModels;
   readonly #queues: BullQueues;
-  /** By job, how many follow it here. */
+  /** How many event streams of each job there are at this server. */
   readonly #followed = new Map<string, number>();
   readonly #ending = new AbortController();
   #opening: Promise<void> = Promise.resolve();
@@ -92,7 +93,7 @@ class RedisQueue implements JobQueue {
     this.#onEnd = onEnd;
     this.#onError = onError;
     this.#redis = connect(url, "answers", onError);
-    this.#place = addressOf(url);
+    this.#address = addressOf(url);
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, options);
     this.models = new AnnouncedModels(this.#store, own);
@@ -100,7 +101,7 @@ class RedisQueue implements JobQueue {
     setMaxListeners(0, this.#ending.signal); // one for each that is followed
   }
 
-  /** Does not wait for long where no Redis answers; InvalidRequest for one that will not have this server. */
+  /** Does not wait for long where no Redis answers; InvalidRequest for one that refuses this server. */
   async open(): Promise<void> {
     this.#opening = this.#whenReached();
     this.#opening.catch((error: unknown) => void (this.#closing || this.#onError(error)));
@@ -114,7 +115,7 @@ class RedisQueue implements JobQueue {
     const outage = await Promise.race([first, late]);
     if (outage?.kind !== "refuses") return;
     await this.close({ graceSeconds: 0 });
-    throw refusal(this.#place, outage);
+    throw refusal(this.#address, outage);
   }
 
   async #whenReached(): Promise<void> {
@@ -132,13 +133,13 @@ class RedisQueue implements JobQueue {
   async opened(): Promise<void> {
     if (this.#isOpen || this.#closing) return;
     const outage = await this.#outage();
-    if (outage) throw new QueueUnreachable(this.#place, outage.got);
-    await this.#asked(() => this.#opening);
+    if (outage) throw new QueueUnreachable(this.#address, outage.got);
+    await this.#withOutages(() => this.#opening);
   }
 
   async submit(request: JobRequest, api = ""): Promise<JobStatus> {
     if (this.#closing) throw new Draining();
-    return this.#asked(async () => {
+    return this.#withOutages(async () => {
       const id = randomUUID();
       const limits = { most: this.#most, mostBytes: mostWaitingBytes };
       const answer = await this.#store.submit(id, request, { ...limits, api });
@@ -147,7 +148,7 @@ class RedisQueue implements JobQueue {
       try {
         await this.#store.withRoom(() => this.#queues.add(model, id));
       } catch (error) {
-        // Its sender is told that it was not taken.
+        // The client reads that it was not taken.
         await this.#store.cancel(id).catch(this.#onError);
         throw error;
       }
@@ -158,11 +159,11 @@ class RedisQueue implements JobQueue {
 
   async get(id: string): Promise<JobStatus | undefined> {
     if (!isId(id)) return undefined;
-    return this.#asked(async () => (await this.#store.read(id))?.status);
+    return this.#withOutages(async () => (await this.#store.read(id))?.status);
   }
 
   async list(): Promise<readonly JobStatus[]> {
-    return this.#asked(async () => {
+    return this.#withOutages(async () => {
       const ids = await this.#store.ids();
       const found = await Promise.all(ids.map(async (id) => ({ id, job: await this.#store.read(id) })));
       for (const { id, job } of found) if (!job) await this.#store.forget(id);
@@ -171,7 +172,7 @@ class RedisQueue implements JobQueue {
   }
 
   async live(): Promise<readonly JobStatus[]> {
-    return this.#asked(async () => {
+    return this.#withOutages(async () => {
       const found = await Promise.all((await this.#store.live()).map((id) => this.#store.read(id)));
       const jobs = found.flatMap((job) => (job ? [job.status] : []));
       return jobs.sort((a, b) => a.createdAt - b.createdAt);
@@ -180,7 +181,7 @@ class RedisQueue implements JobQueue {
 
   async cancel(id: string, how = ""): Promise<JobStatus | undefined> {
     if (!isId(id)) return undefined;
-    return this.#asked(async () => {
+    return this.#withOutages(async () => {
       const now = await this.#store.cancel(id, how);
       const status = (await this.#store.read(id))?.status;
       // A worker that took it meanwhile finds it over and drops it.
@@ -196,7 +197,7 @@ class RedisQueue implements JobQueue {
     try {
       yield* follow(this.#store, this.#subscriptions, id, either);
     } catch (error) {
-      throw this.#told(error);
+      throw this.#outageError(error);
     } finally {
       const left = this.#followed.get(id)! - 1;
       if (left > 0) this.#followed.set(id, left);
@@ -205,30 +206,30 @@ class RedisQueue implements JobQueue {
   }
 
   async preview(id: string): Promise<Uint8Array | undefined> {
-    return isId(id) ? this.#asked(() => this.#store.preview(id)) : undefined;
+    return isId(id) ? this.#withOutages(() => this.#store.preview(id)) : undefined;
   }
 
   async shared(name: string): Promise<string | undefined> {
-    return this.#asked(() => this.#store.shared(name));
+    return this.#withOutages(() => this.#store.shared(name));
   }
 
   async share(name: string, text: string): Promise<void> {
-    return this.#asked(() => this.#store.share(name, text));
+    return this.#withOutages(() => this.#store.share(name, text));
   }
 
   async image(id: string, index: number) {
     if (!isId(id)) return undefined;
-    return this.#asked(() => this.#store.file(id, index));
+    return this.#withOutages(() => this.#store.file(id, index));
   }
 
   async depth(): Promise<Depth> {
-    return this.#asked(() => this.#store.depth());
+    return this.#withOutages(() => this.#store.depth());
   }
 
   async health(): Promise<{ ok: true } | { ok: false; reason: string }> {
     if (this.#closing) return { ok: false, reason: "stopping" };
     const outage = await this.#outage();
-    return outage ? { ok: false, reason: `${outage.got} at ${this.#place}` } : { ok: true };
+    return outage ? { ok: false, reason: `${outage.got} at ${this.#address}` } : { ok: true };
   }
 
   /** Whether a job could be put there now: a Redis that answers may still take nothing. */
@@ -252,7 +253,7 @@ class RedisQueue implements JobQueue {
     return this.#closing;
   }
 
-  /** Workers go on without this server; only those that follow a running job here are waited for. */
+  /** Workers go on without this server; it waits only for running jobs that clients follow here. */
   async #close(graceSeconds: number): Promise<void> {
     const end = Date.now() + graceSeconds * 1000;
     while (Date.now() < end && (await this.#runningFollowed().catch(() => false)))
@@ -281,7 +282,7 @@ class RedisQueue implements JobQueue {
 
   /**
    * Puts back into BullMQ what is only in our records, since the server that took it died in between, and ends what
-   * was cancelled after its worker died. Records expire by themselves, their places in the lists do not.
+   * was cancelled after its worker died. Records expire by themselves, their entries in the lists do not.
    */
   async #sweep(): Promise<void> {
     for (const id of await this.#store.old()) await this.#store.forget(id);
@@ -295,16 +296,16 @@ class RedisQueue implements JobQueue {
     }
   }
 
-  async #asked<T>(work: () => Promise<T>): Promise<T> {
+  async #withOutages<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      throw this.#told(error);
+      throw this.#outageError(error);
     }
   }
 
-  #told(error: unknown): unknown {
+  #outageError(error: unknown): unknown {
     const outage = outageOf(error);
-    return outage ? new QueueUnreachable(this.#place, outage.got) : error;
+    return outage ? new QueueUnreachable(this.#address, outage.got) : error;
   }
 }

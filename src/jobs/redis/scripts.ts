@@ -3,8 +3,8 @@
  * them, a record is never half changed, and of two that would end a job only the first does.
  *
  * Keys, all below a prefix P (on one Redis: a Cluster would need them in one slot):
- *   P:job:ID            hash: the record           P:waiting, P:waiting:MODEL  sorted by number: who waits
- *   P:job:ID:order      hash: image, mask          P:running                   sorted by number: who is generated
+ *   P:job:ID            hash: the record           P:waiting, P:waiting:MODEL  sorted by number: waiting jobs
+ *   P:job:ID:input      hash: image, mask          P:running                   sorted by number: running jobs
  *   P:job:ID:images     hash: index -> what it is  P:jobs                      sorted by time: all that are remembered
  *   P:job:ID:file:N     an image's file           P:worker:ID                 is there while that worker lives
  *   P:job:ID:log        stream: states and images  P:workers:MODEL             sorted by time: who lives, by model
@@ -28,17 +28,17 @@ local function now()
   return string.format('%d', t[1] * 1000 + math.floor(t[2] / 1000))
 end
 local function isOver(state) return state == 'done' or state == 'failed' or state == 'cancelled' end
-local function tell(message) call('PUBLISH', J .. ':live', message) end
+local function publish(message) call('PUBLISH', J .. ':live', message) end
 
--- A full Redis refuses a script's first write, unless that can only free memory; what comes after one that was let
--- through is let through too, or scripts would be cut in the middle. What jobs need in order to end begins with this.
+-- A full Redis refuses a script whose first write needs memory; it allows all writes after a first one that can only
+-- free memory. Scripts that jobs need in order to end begin with this.
 local function evenIfFull() call('ZREM', P .. ':nothing', id) end
 
 -- Writes the fields and notes the change for followers; as with HSET, names and values alternate.
 local function change(...)
   call('HSET', J, ...)
   call('XADD', J .. ':log', '*', 'type', 'state', ...)
-  tell('{"type":"log"}')
+  publish('{"type":"log"}')
   call('PUBLISH', P .. ':moves:' .. field('model'), '')
 end
 local function unlist(model)
@@ -48,7 +48,7 @@ local function unlist(model)
 end
 local function finish(state, failure, seconds)
   unlist(field('model'))
-  call('DEL', J .. ':order', J .. ':preview')
+  call('DEL', J .. ':input', J .. ':preview')
   call('HDEL', J, 'scheduler', 'bytes')
   change('state', state, 'error', failure, 'secondsLeft', '', 'finishedAt', now(), 'owner', '',
     'stopped', field('stopped') or '')
@@ -56,8 +56,8 @@ local function finish(state, failure, seconds)
   for _, part in ipairs({'', ':images', ':log'}) do call('EXPIRE', J .. part, seconds) end
   call('PUBLISH', P .. ':ended', id)
 end
--- What whoever generates may do: 'lost' when the job is another's or over.
-local function verdict(owner)
+-- What the owner may do: 'lost' when the job is another's or over.
+local function check(owner)
   if field('owner') ~= owner or field('state') ~= 'running' then return 'lost' end
   if field('cancel') == '1' then return 'cancelled' end
   return 'go'
@@ -90,8 +90,8 @@ call('HSET', J, 'id', id, 'state', 'queued', 'model', model, 'number', number, '
   'starts', 0, 'bytes', bytes, 'createdAt', time, 'startedAt', '', 'finishedAt', '', 'step', 0, 'total', ARGV[6],
   'secondsLeft', '', 'settings', ARGV[7], 'scheduler', ARGV[8], 'previews', ARGV[9], 'warnings', ARGV[12],
   'error', '', 'api', ARGV[13], 'stopped', '')
-if image ~= '' then call('HSET', J .. ':order', 'image', image) end
-if mask ~= '' then call('HSET', J .. ':order', 'mask', mask) end
+if image ~= '' then call('HSET', J .. ':input', 'image', image) end
+if mask ~= '' then call('HSET', J .. ':input', 'mask', mask) end
 call('ZADD', P .. ':waiting', number, id)
 call('ZADD', P .. ':waiting:' .. model, number, id)
 call('ZADD', P .. ':jobs', time, id)
@@ -117,37 +117,37 @@ call('ZADD', P .. ':running', field('number'), id)
 change('state', 'running', 'owner', ARGV[3], 'startedAt', now(), 'step', 0, 'secondsLeft', '')
 return 'go'`);
 
-/** owner, the message for followers, then step, total, secondsLeft, or nothing if it is a preview -> verdict */
+/** owner, the message for followers, then step, total, secondsLeft, or nothing if it is a preview -> check */
 export const report = script(`
-local may = verdict(ARGV[3])
+local may = check(ARGV[3])
 if may ~= 'go' then return may end
 evenIfFull()
 if ARGV[5] then call('HSET', J, 'step', ARGV[5], 'total', ARGV[6], 'secondsLeft', ARGV[7])
 else call('SET', J .. ':preview', ARGV[4]) end
-tell(ARGV[4])
+publish(ARGV[4])
 return may`);
 
-/** owner, index, what it is, bytes -> verdict. Generated again, an image stays what it was. */
+/** owner, index, description, bytes -> check. An image that is generated again changes nothing. */
 export const image = script(`
-local may = verdict(ARGV[3])
+local may = check(ARGV[3])
 if may ~= 'go' then return may end
 if call('HSETNX', J .. ':images', ARGV[4], ARGV[5]) == 1 then
   call('SET', J .. ':file:' .. ARGV[4], ARGV[6])
   call('XADD', J .. ':log', '*', 'type', 'image', 'image', ARGV[5])
-  tell('{"type":"log"}')
+  publish('{"type":"log"}')
 end
 return may`);
 
-/** owner, state, failure, seconds to keep -> verdict. What was cancelled while its last step ran is cancelled. */
+/** owner, state, failure, seconds to keep -> check. What was cancelled while its last step ran is cancelled. */
 export const end = script(`
-local may = verdict(ARGV[3])
+local may = check(ARGV[3])
 if may == 'go' then finish(ARGV[4], ARGV[5], ARGV[6]) end
 if may == 'cancelled' then finish('cancelled', '', ARGV[6]) end
 return may`);
 
-/** owner, how many starts to take back, seconds to keep -> verdict. Puts a job back where it waited. */
+/** owner, how many starts to take back, seconds to keep -> check. Puts a job back where it waited. */
 export const release = script(`
-local may = verdict(ARGV[3])
+local may = check(ARGV[3])
 if may == 'cancelled' then finish('cancelled', '', ARGV[5]) end
 if may ~= 'go' then return may end
 evenIfFull()
@@ -159,7 +159,7 @@ call('HINCRBY', J, 'starts', 0 - ARGV[4])
 change('state', 'queued', 'owner', '', 'startedAt', '', 'step', 0, 'secondsLeft', '')
 return may`);
 
-/** seconds to keep, how -> 'gone', 'over' if it need not be taken, 'running' when its worker was told */
+/** seconds to keep, how -> 'gone', 'over' if it need not be taken, 'running' when its worker was notified */
 export const cancel = script(`
 local state = field('state')
 if not state then return 'gone' end
@@ -170,15 +170,15 @@ if state == 'queued' then finish('cancelled', '', ARGV[3]) return 'over' end
 call('PUBLISH', P .. ':cancel', id)
 return 'running'`);
 
-/** seconds to keep. Ends what was cancelled and whose worker is dead: no one else will. */
+/** seconds to keep. Ends a cancelled job whose worker is dead. */
 export const bury = script(`
 if field('state') ~= 'running' or field('cancel') ~= '1' then return end
 local worker = string.match(field('owner'), '^[^/]+')
 if call('EXISTS', P .. ':worker:' .. worker) == 0 then finish('cancelled', '', ARGV[3]) end`);
 
 /**
- * seconds for which an ended job is safe, most to drop -> how many were dropped. Makes room in a full Redis: the jobs
- * that were handed in first go first. The id is nobody's.
+ * seconds for which an ended job is kept, most to drop -> how many were dropped. Makes room in a full Redis: the jobs
+ * that were submitted first go first. The id is not read.
  */
 export const drop = script(`
 local dropped, before = 0, now() - ARGV[3] * 1000

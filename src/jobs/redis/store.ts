@@ -1,4 +1,4 @@
-/** @file The records of jobs in Redis, with types: what the server and the workers know of a job in common. */
+/** @file The records of jobs in Redis, shared by servers and workers, with types. */
 
 import type { Redis } from "ioredis";
 import { mostListed } from "../limits.js";
@@ -10,7 +10,7 @@ import * as scripts from "./scripts.js";
 
 export type RecordCheck = "go" | "cancelled" | "lost";
 
-/** A job and the place in its log up to which this is true. */
+/** A job, and the last entry of its log that it includes. */
 export type Snapshot = { status: JobStatus; at: string };
 
 /** What changes in a job, as its log has it. */
@@ -33,7 +33,7 @@ export type StoreOptions = {
 
 type Argument = string | number | Buffer;
 
-/** Whoever waits for a job that ended has fetched its images by then. */
+/** Clients that wait for a job have fetched its images this long after its end. */
 const safeSeconds = 60;
 const dropAtOnce = 8;
 
@@ -60,7 +60,7 @@ export class JobStore {
     return [this.prefix, ...parts].join(":");
   }
 
-  /** `full` where there is no place: the seconds that the running job has left, if it is known. */
+  /** `full` where there is no room: the seconds that the running job has left, if known. */
   async submit(
     id: string,
     request: JobRequest,
@@ -95,7 +95,7 @@ export class JobStore {
     return this.redis.zrevrange(this.key("jobs"), 0, mostListed - 1);
   }
 
-  /** The eldest of those that may be forgotten by now. */
+  /** The oldest of those that may be forgotten by now. */
   async old(): Promise<string[]> {
     return this.redis.zrangebyscore(this.key("jobs"), 0, Date.now() - this.#keep * 1000, "LIMIT", 0, 200);
   }
@@ -120,7 +120,7 @@ export class JobStore {
     const fields = ["settings", "scheduler", "previews", "warnings"] as const;
     const [settings, scheduler, previews, warnings] = await this.redis.hmget(key, ...fields);
     if (!settings || !scheduler) return undefined;
-    const [image, mask] = await this.redis.hmgetBuffer(`${key}:order`, "image", "mask");
+    const [image, mask] = await this.redis.hmgetBuffer(`${key}:input`, "image", "mask");
     return {
       settings: JSON.parse(settings),
       scheduler: JSON.parse(scheduler),
@@ -133,15 +133,15 @@ export class JobStore {
 
   async file(id: string, index: number): Promise<{ bytes: Uint8Array; mediaType: MediaType } | undefined> {
     const key = this.key("job", id);
-    const told = await this.redis.hget(`${key}:images`, String(index));
-    const bytes = told && (await this.redis.getBuffer(`${key}:file:${index}`));
-    return bytes ? { bytes, mediaType: (JSON.parse(told) as { mediaType: MediaType }).mediaType } : undefined;
+    const json = await this.redis.hget(`${key}:images`, String(index));
+    const bytes = json && (await this.redis.getBuffer(`${key}:file:${index}`));
+    return bytes ? { bytes, mediaType: (JSON.parse(json) as { mediaType: MediaType }).mediaType } : undefined;
   }
 
   /** What happened after `at`. */
   async log(id: string, at: string): Promise<{ at: string; entry: LogEntry }[]> {
     const entries = await this.redis.xrange(this.key("job", id, "log"), `(${at}`, "+");
-    return entries.map(([place, fields]) => ({ at: place, entry: entryOf(recordOf(fields)) }));
+    return entries.map(([entryId, fields]) => ({ at: entryId, entry: entryOf(recordOf(fields)) }));
   }
 
   async begin(id: string, owner: string): Promise<"go" | "over"> {
@@ -149,7 +149,7 @@ export class JobStore {
     return (await this.#run(scripts.begin, id, args)) as "go" | "over";
   }
 
-  /** Passes on what the processor says, if the job is still this owner's. */
+  /** Reports an event, if the job is still this owner's. */
   async report(id: string, owner: string, event: ProcessorEvent): Promise<RecordCheck> {
     switch (event.type) {
       case "step": {
@@ -177,7 +177,7 @@ export class JobStore {
     return (await this.#run(scripts.end, id, args)) as RecordCheck;
   }
 
-  /** Puts a job back to wait; `innocent` if it is not the job's fault and must not count against it. */
+  /** Puts a job back to wait; `innocent` if the start must not be counted. */
   async release(id: string, owner: string, innocent: boolean): Promise<RecordCheck> {
     return (await this.#run(scripts.release, id, [owner, innocent ? 1 : 0, this.#keep])) as RecordCheck;
   }
@@ -210,7 +210,7 @@ export class JobStore {
     await this.withRoom(() => this.redis.set(this.key("shared", name), text));
   }
 
-  /** Does what needs room; in a full Redis it makes some by forgetting what ended longest ago, as long as there is any. */
+  /** Repeats work that a full Redis refuses, after forgetting the jobs that ended longest ago, as long as there are any. */
   async withRoom<T>(work: () => Promise<T>): Promise<T> {
     for (;;) {
       try {

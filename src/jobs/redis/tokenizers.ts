@@ -20,7 +20,7 @@ type Sent = {
   lexicon: Omit<Lexicon, Lists> & Record<"ids" | "ranks" | "added", [string, number][]>;
 };
 
-/** Puts there what is not there yet, and keeps what is. */
+/** Writes what is not there yet, and renews what is. */
 export async function offerTokenizers(store: JobStore, models: ModelRegistry): Promise<void> {
   for (const [id, { tokenLimits }] of models) {
     const key = store.key("tokenizers", id);
@@ -30,7 +30,7 @@ export async function offerTokenizers(store: JobStore, models: ModelRegistry): P
   }
 }
 
-/** Those of a model; none where no worker has offered them. */
+/** Those of a model; none where no worker has announced it. */
 export async function offeredTokenizers(store: JobStore, id: string): Promise<TokenLimit[]> {
   const bytes = await store.redis.getBuffer(store.key("tokenizers", id));
   if (!bytes) return [];

@@ -1,9 +1,9 @@
 /**
- * @file A worker: takes jobs of its models from Redis, generates them one batch after the other, tells what happens.
+ * @file A worker: takes jobs of its models from Redis, generates them one batch after the other, reports their events.
  *
- * Jobs are fetched by hand and not by BullMQ's loop, since one processor serves the queues of several models and must not
- * hold a job of one while it generates another's. BullMQ deals jobs out, holds their locks, and finds those whose worker
- * died; what a job is and whether it is over is in our records (scripts.ts), which are asked before and after.
+ * Jobs are fetched by `getNextJob`, not by BullMQ's loop: one processor serves the queues of several models and must not
+ * hold a job of one while it generates another's. BullMQ delivers jobs, holds their locks, and finds those whose worker
+ * died; the state of a job is in our records (scripts.ts), which are read before and written after.
  */
 
 import { randomUUID } from "node:crypto";
@@ -33,11 +33,11 @@ export type WorkerOptions = StoreOptions & {
   onError?: (error: unknown) => void;
 };
 
-/** A job whose lock is this old is another's to take; it is renewed four times as often. */
+/** Another worker may take a job whose lock is this old; it is renewed four times as often. */
 const lockSeconds = 8;
 const stalledSeconds = 2;
 const announceSeconds = 5;
-/** Looked for without a sign: a sign may be lost, and no one gives one when a retry is due. */
+/** Jobs are looked for this often without a message: one may be lost, and none comes when a retry is due. */
 const lookMs = 1000;
 
 export class JobWorker {
@@ -46,16 +46,16 @@ export class JobWorker {
   readonly #models: ModelRegistry;
   readonly #options: Required<Pick<WorkerOptions, "onJob" | "onError">>;
   readonly #redis: Redis;
-  readonly #place: string;
+  readonly #address: string;
   readonly #subscriptions: Subscriptions;
   readonly #store: JobStore;
   /** By model. */
   readonly #queues: ReadonlyMap<string, Worker>;
   readonly #stopping = new AbortController();
   readonly #held = new Map<string, { controller: AbortController; renewal: NodeJS.Timeout }>();
-  #handsBack = false;
+  #releases = false;
   #takes = 0;
-  /** Whether something happened since the queues were last looked at. */
+  /** Whether a message came since the queues were last looked at. */
   #signed = false;
   #wake: () => void = () => {};
   #timer: NodeJS.Timeout | undefined;
@@ -67,19 +67,19 @@ export class JobWorker {
     this.#models = models;
     this.#options = { onJob, onError };
     this.#redis = connect(url, "waits", onError);
-    this.#place = addressOf(url);
+    this.#address = addressOf(url);
     this.#subscriptions = new Subscriptions(connect(url, "waits", onError));
     this.#store = new JobStore(this.#redis, rest);
     this.#queues = new Map(processor.models.map(({ id }) => [id, this.#worker(id)]));
   }
 
-  /** InvalidRequest where Redis will not have this worker; where it does not answer, this waits. */
+  /** InvalidRequest where Redis refuses this worker; where it does not answer, this waits. */
   async start(): Promise<void> {
     try {
       await this.#start();
     } catch (error) {
       const outage = outageOf(error);
-      throw outage?.kind === "refuses" ? refusal(this.#place, outage) : error;
+      throw outage?.kind === "refuses" ? refusal(this.#address, outage) : error;
     }
   }
 
@@ -98,16 +98,16 @@ export class JobWorker {
     this.#work = this.#loop();
   }
 
-  /** Takes no more jobs, gives the running one `graceSeconds`, then hands it back. */
+  /** Takes no more jobs, waits `graceSeconds` for the running one, then releases it. */
   async close({ graceSeconds = 30 }: { graceSeconds?: number } = {}): Promise<void> {
     this.#stopping.abort();
     this.#sign();
-    const hurry = setTimeout(() => {
-      this.#handsBack = true;
+    const timer = setTimeout(() => {
+      this.#releases = true;
       for (const { controller } of this.#held.values()) controller.abort("released");
     }, graceSeconds * 1000);
     await this.#work;
-    clearTimeout(hurry);
+    clearTimeout(timer);
     clearInterval(this.#timer);
     await leave(this.#store, this.id, this.#models).catch(this.#options.onError);
     await Promise.all([...this.#queues.values()].map((queue) => queue.close()));
@@ -122,7 +122,7 @@ export class JobWorker {
       autorun: false,
       lockDuration: lockSeconds * 1000,
       stalledInterval: stalledSeconds * 1000,
-      // Our record counts how often a job was begun, and says so when it gives up; BullMQ must not do it first.
+      // The record counts how often a job was begun, and fails it with the reason; BullMQ must not fail it first.
       maxStalledCount: 1000,
     });
     worker.on("error", this.#options.onError);
@@ -165,7 +165,7 @@ export class JobWorker {
       for (const [i, { job }] of held.entries()) if (!begun[i]) this.#options.onJob(job.id!, "over");
       await this.#processBatch(held.filter((_, i) => begun[i]));
     } finally {
-      for (const { job } of held) this.#let(job.id!);
+      for (const { job } of held) this.#release(job.id!);
     }
   }
 
@@ -187,11 +187,11 @@ export class JobWorker {
     const renewal = setInterval(() => void this.#renew(job, token, controller), (lockSeconds * 1000) / 4);
     this.#held.set(job.id!, { controller, renewal });
     // Taken while the worker was being stopped.
-    if (this.#handsBack) controller.abort("released");
+    if (this.#releases) controller.abort("released");
     return controller;
   }
 
-  #let(id: string): void {
+  #release(id: string): void {
     clearInterval(this.#held.get(id)?.renewal);
     this.#held.delete(id);
   }

@@ -1,4 +1,4 @@
-/** @file The routes that AUTOMATIC1111's clients ask at start: lists, most of them empty here. */
+/** @file The routes that AUTOMATIC1111's clients request at start: lists, most of them empty here. */
 
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { a1111Samplers, a1111Schedules } from "../../diffusion/schedulers/a1111-names.js";
@@ -69,7 +69,7 @@ const emptyLists = {
   "cmd-flags": {},
 };
 
-/** What clients may ask for and this server need not do. */
+/** Actions of clients that have no effect here. */
 const withoutEffect = [
   ...["refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings"],
   ...["unload-checkpoint", "reload-checkpoint"],

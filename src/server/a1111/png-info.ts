@@ -1,4 +1,4 @@
-/** @file The settings inside an image, whichever program wrote them, as AUTOMATIC1111's `png-info` answers them. */
+/** @file AUTOMATIC1111's `png-info`: the settings inside an image, of any known program. */
 
 import { readFileTexts } from "../../image/metadata/metadata.js";
 import { formatParameters, parseParameters } from "../../image/metadata/parameters.js";

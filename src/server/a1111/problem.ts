@@ -4,7 +4,7 @@ import type { z } from "@hono/zod-openapi";
 import { type Problem, underName } from "../problem.js";
 import type { a1111Error } from "./schemas.js";
 
-/** Our fields under the names this API gives them. */
+/** This API's names of the jobs API's fields. */
 const names: Readonly<Record<string, string>> = {
   count: "batch_size",
   guidanceScale: "cfg_scale",

@@ -1,4 +1,4 @@
-/** @file AUTOMATIC1111's request in our words. */
+/** @file AUTOMATIC1111's requests as requests of the jobs API. */
 
 import {
   a1111Samplers,
@@ -14,7 +14,7 @@ import type { ImageTasks } from "../image-tasks.js";
 import type { Img2img, Txt2img } from "./schemas.js";
 import { maskWarnings, refuseEffects } from "./unsupported-fields.js";
 
-/** `checkpoint` and `clipSkip` as POST /options left them; without one, the first model. */
+/** The options that POST /options sets; without `checkpoint`, the first model. */
 export type GlobalOptions = { checkpoint?: string; clipSkip?: number };
 
 export function txt2imgRequest(body: Txt2img, globalOptions: GlobalOptions): PartialRequest {
@@ -74,7 +74,7 @@ const formats: Readonly<Record<string, OutputFormat>> = {
   webp: "webp",
 };
 
-/** `override_settings`, over what /options left. */
+/** `override_settings`, on top of the global options. */
 function overrides(settings: Readonly<Record<string, unknown>>, globalOptions: GlobalOptions) {
   let { checkpoint, clipSkip } = globalOptions;
   let outputFormat: OutputFormat | undefined;
@@ -96,7 +96,7 @@ function overrides(settings: Readonly<Record<string, unknown>>, globalOptions: G
   };
 }
 
-/** Settings of how A1111 shows and saves, and those that clients name to say "none". */
+/** Settings of how A1111 shows and saves images, and empty values that clients send for "none". */
 export const hasNoEffect = (name: string, value: unknown): boolean =>
   value === null ||
   value === "" ||

@@ -1,4 +1,4 @@
-/** @file A generated job as AUTOMATIC1111's clients read it: images in base64, and `info` as JSON in a string. */
+/** @file AUTOMATIC1111's response of a finished job: images in base64, and `info` as JSON in a string. */
 
 import { readTexts } from "../../image/metadata/metadata.js";
 import type { ModelRegistry } from "../../jobs/model-registry.js";
@@ -17,7 +17,7 @@ export async function a1111Response(job: JobStatus, queue: JobQueue, body: Txt2i
   return { images, parameters, info: infoOf(job, infotexts, models) };
 }
 
-/** JSON whose seeds have all their digits, which numbers of JavaScript have not. */
+/** JSON with seeds in full: JavaScript's numbers have 53 bits. */
 function infoOf(job: JobStatus, infotexts: readonly string[], models: ModelRegistry): string {
   const { seed } = job.settings;
   const seeds = `[${job.images.map((image) => image.seed).join()}]`;

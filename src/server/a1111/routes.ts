@@ -1,4 +1,4 @@
-/** @file AUTOMATIC1111's routes. */
+/** @file The routes of AUTOMATIC1111's API. */
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
 import { InvalidRequest } from "../../errors.js";
@@ -80,12 +80,12 @@ export function a1111Routes(service: Service): OpenAPIHono {
   const { queue, clients, bodies, read, models, aliases, limits } = service;
   const app = new OpenAPIHono({ defaultHook: validated() });
   const serverState = new ServerState(queue, clients);
-  /** The order, and of the body what its answer repeats. */
+  /** The job's request, and the body without what its response does not repeat. */
   const requestOfImg2img = async (body: schemas.Img2img) => {
     const partial = await img2imgRequest(body, await serverState.globalOptions(), read);
     const request = resolvePartialRequest(partial, models, limits, aliases);
     return {
-      order: request,
+      request,
       body: body.include_init_images ? body : { ...body, init_images: [], mask: null },
     };
   };
@@ -102,7 +102,7 @@ export function a1111Routes(service: Service): OpenAPIHono {
     return c.json(await a1111Response(job, queue, body, models), 200);
   });
   app.openapi(img2img, async (c) => {
-    const { order: request, body } = await requestOfImg2img(c.req.valid("json"));
+    const { request, body } = await requestOfImg2img(c.req.valid("json"));
     bodies.forget(c);
     const job = await serverState.generate(request, c.req.raw.signal);
     return c.json(await a1111Response(job, queue, body, models), 200);
@@ -170,7 +170,7 @@ const optionsOf = (
   enable_pnginfo: true,
 });
 
-/** Options at the value they have are accepted: clients send back all that they were given. */
+/** Options at their present value are accepted: clients send back all options that they read. */
 function changed(
   globalOptions: GlobalOptions,
   given: Readonly<Record<string, unknown>>,

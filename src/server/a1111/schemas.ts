@@ -1,6 +1,6 @@
 /**
- * @file AUTOMATIC1111's requests. Its server ignores fields it does not know, and clients count on that; what it knows
- * and this server does not support is in unsupported-fields.ts.
+ * @file The schemas of AUTOMATIC1111's API. Its server ignores unknown fields, and clients count on that; fields that it
+ * has and this server does not support are checked in unsupported-fields.ts.
  */
 
 import { z } from "@hono/zod-openapi";

@@ -1,6 +1,6 @@
 /**
- * @file What AUTOMATIC1111's API has one of per server: the job that runs, its last preview, the chosen model. All of it
- * is kept with the jobs, so that several servers of the same jobs are one to its clients.
+ * @file The state that AUTOMATIC1111's API has once per server: the running job, its last preview, global options. It is
+ * kept with the jobs, so that several servers of one queue are one server to clients.
  */
 
 import type { JobRequest } from "../../jobs/processor.js";
@@ -8,7 +8,7 @@ import type { JobQueue, JobStatus } from "../../jobs/queue.js";
 import type { ClientTracker } from "../client-tracker.js";
 import type { GlobalOptions } from "./request.js";
 
-/** Whose jobs they are. */
+/** Marks the jobs of this API. */
 const api = "a1111";
 
 export class ServerState {
@@ -30,9 +30,9 @@ export class ServerState {
     await this.#queue.share(`${api}:options`, JSON.stringify(globalOptions));
   }
 
-  /** Generates while this API's clients can ask about it. An interrupted job gives what is finished, as A1111 does. */
+  /** Generates a job that `current` gives while it runs. An interrupted job returns its finished images, as in A1111. */
   async generate(request: JobRequest, signal: AbortSignal): Promise<JobStatus> {
-    const job = await this.#clients.attend(request, api);
+    const job = await this.#clients.submitAttended(request, api);
     try {
       return await this.#clients.outcome(job, signal);
     } catch (error) {
@@ -52,7 +52,7 @@ export class ServerState {
     return this.#queue.preview(id);
   }
 
-  /** Ends what runs of this API's jobs; other APIs' jobs are not its own to end. */
+  /** Cancels the running job of this API; jobs of other APIs go on. */
   async stop(how: "interrupted" | "skipped"): Promise<void> {
     const { job } = await this.current();
     if (job) await this.#queue.cancel(job.id, how);

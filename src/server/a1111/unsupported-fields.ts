@@ -1,7 +1,7 @@
 /**
- * @file AUTOMATIC1111's fields that this server has nothing for. At a value without effect each is accepted; at any
- * other the request is refused by the field's name, so that nobody gets another image than was asked for without
- * knowing. Fields of a mask, whose defaults have effects already, are warned of instead.
+ * @file AUTOMATIC1111's fields that this server does not support. At a value without effect each is accepted; at any
+ * other the request is refused by the field's name, so that no client unknowingly gets another image than it requested.
+ * Fields of a mask, whose defaults already have effects, cause a warning instead.
  */
 
 import { a1111Scheduler } from "../../diffusion/schedulers/a1111-names.js";
@@ -11,6 +11,7 @@ import { fromText, type Img2img } from "./schemas.js";
 import { refuseScripts } from "./scripts.js";
 
 type Fields = Readonly<Record<string, unknown>>;
+/** Whether a value has no effect. */
 type UnsupportedField = (value: unknown, all: Fields) => boolean;
 
 const oneOf =
@@ -60,7 +61,7 @@ function isUsualEta(value: unknown, { sampler_name, sampler_index }: Fields): bo
   return value === 0 || !/^(DDIM|TCD)\b/.test(label);
 }
 
-/** Throws an InvalidRequest that names the first field whose effect is not to be had here. */
+/** Throws an InvalidRequest that names the first field with an effect that is not supported. */
 export function refuseEffects(body: Fields): void {
   refuseScripts(valueIn(body, "alwayson_scripts"));
   for (const [name, isWithoutEffect] of Object.entries(fields)) {

@@ -1,10 +1,10 @@
-/** @file Errors as OpenAI's clients know them. */
+/** @file Problems as error objects of OpenAI's API. */
 
 import type { z } from "@hono/zod-openapi";
 import { type Problem, underName } from "../problem.js";
 import type { openaiError } from "./schemas.js";
 
-/** Our fields under the names this API gives them. */
+/** This API's names of the jobs API's fields. */
 const names: Readonly<Record<string, string>> = {
   count: "n",
   width: "size",

@@ -1,4 +1,4 @@
-/** @file OpenAI's request in our words, and what of it has no effect here. */
+/** @file OpenAI's requests as requests of the jobs API, with warnings of fields without effect. */
 
 import { InvalidRequest } from "../../errors.js";
 import type { PartialRequest } from "../../jobs/resolve-request.js";
@@ -6,14 +6,14 @@ import type { Source } from "../../jobs/sent-images.js";
 import type { ImageTasks } from "../image-tasks.js";
 import type { EditForm, GenerationBody } from "./schemas.js";
 
-/** What both routes have in common, and how the answer is wanted. */
+/** A request of either route, and the form of its answer. */
 export type OpenaiRequest = { partial: PartialRequest; stream: boolean; partials: number; url: boolean };
 
 type Common = Omit<GenerationBody, "stream" | "style">;
 
 export function generationRequest(body: GenerationBody): OpenaiRequest {
   const ignored = body.style === "natural" ? ["style: has no effect here; say it in the prompt"] : [];
-  return asked(body, body.stream === true, ignored);
+  return requestOf(body, body.stream === true, ignored);
 }
 
 export async function editRequest(form: EditForm, read: ImageTasks): Promise<OpenaiRequest> {
@@ -34,18 +34,18 @@ export async function editRequest(form: EditForm, read: ImageTasks): Promise<Ope
       ? ["input_fidelity: has no effect here; strength keeps more if lower"]
       : []),
   ];
-  const { partial, ...how } = asked(rest, stream === "true", ignored);
+  const { partial, ...how } = requestOf(rest, stream === "true", ignored);
   const sourceOf = async (field: string, file: File): Promise<Source> =>
     read.sourceFromBytes(field, new Uint8Array(await file.arrayBuffer()));
   const image = await sourceOf("image", first);
-  // OpenAI's masks are transparent where to generate anew, ours are opaque or white there.
+  // The masks of OpenAI are transparent where to generate, those of the jobs API opaque or white.
   const masked = mask && (await read.maskSource(await sourceOf("mask", mask), { transparent: "generated" }));
-  const far = strength ?? (masked ? 0.9999 : 0.75);
-  return { ...how, partial: { ...partial, image, mask: masked, strength: far } };
+  const defaultStrength = masked ? 0.9999 : 0.75;
+  return { ...how, partial: { ...partial, image, mask: masked, strength: strength ?? defaultStrength } };
 }
 
-/** `ignored` are warnings of what the body asks for in vain. */
-function asked(body: Common, stream: boolean, ignored: readonly string[]): OpenaiRequest {
+/** `ignored` are warnings of fields without effect. */
+function requestOf(body: Common, stream: boolean, ignored: readonly string[]): OpenaiRequest {
   const { prompt, model, n, seed, negative_prompt, scheduler, output_format, lora, response_format } = body;
   const steps = either(body, "num_inference_steps", "steps");
   const guidanceScale = either(body, "cfg", "guidance_scale");
@@ -70,7 +70,7 @@ function asked(body: Common, stream: boolean, ignored: readonly string[]): Opena
   return { partial: partial, stream, partials, url: format === "url" };
 }
 
-/** Warnings of fields that have no effect. Values that clients send by default give none. */
+/** Warnings of fields without effect, unless they have the value that clients send by default. */
 function ignoredOf({ quality, background }: Common): string[] {
   const plain = [undefined, null, "auto", "standard"];
   return [

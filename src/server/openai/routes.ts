@@ -30,7 +30,7 @@ const generations = createRoute({
   method: "post",
   path: "/v1/images/generations",
   tags,
-  summary: "Generate a prompt.",
+  summary: "Generate images from a prompt.",
   request: { body: { required: true, content: { "application/json": { schema: generationBody } } } },
   responses: images,
 });
@@ -38,7 +38,7 @@ const edits = createRoute({
   method: "post",
   path: "/v1/images/edits",
   tags,
-  summary: "Generate an image anew by a prompt; with a mask, a part of it.",
+  summary: "Generate from an image and a prompt; with a mask, a part of the image.",
   request: { body: { required: true, content: { "multipart/form-data": { schema: editForm } } } },
   responses: images,
 });
@@ -53,15 +53,15 @@ const models = createRoute({
 export function openaiRoutes(service: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(generationBody) });
   const created = Math.floor(Date.now() / 1000);
-  /** As a client asked for it, by its id or another name. */
+  /** A model under its id or another name. */
   const described = (name: string, id: string) => ({
     id: name,
     object: "model" as const,
     created,
     owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
   });
-  // Asked each time: where workers generate, models come and go. Other names of a model are not listed: whoever chooses
-  // from the list would see one model several times, and who has a fixed name does not look.
+  // Made for each request: with Redis, models come and go. Other names of a model are not listed, or clients would show
+  // it several times.
   const listed = () => [...service.models.keys()].map((id) => described(id, id));
   app.openapi(generations, async (c) =>
     answer(c, service, generationRequest(c.req.valid("json")), "image_generation"),
@@ -87,7 +87,7 @@ async function answer(
   kind: string,
 ) {
   const { models, aliases, limits, queue, clients, bodies, onError } = service;
-  const job = await clients.attend(resolvePartialRequest(partial, models, limits, aliases));
+  const job = await clients.submitAttended(resolvePartialRequest(partial, models, limits, aliases));
   bodies.forget(c);
   // The answer's type covers JSON alone.
   if (stream) return streamJob(c, { queue, clients: clients, onError, job, partials, kind }) as never;
@@ -95,7 +95,7 @@ async function answer(
   return c.json(await imagesOf(done, service, url ? publicOrigin(c, service.trustProxy) : undefined), 200);
 }
 
-/** `origin`: give addresses there instead of the images themselves. */
+/** With `origin`, URLs there instead of the images themselves. */
 async function imagesOf(
   job: JobStatus,
   { queue }: Service,

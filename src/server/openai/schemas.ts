@@ -1,4 +1,4 @@
-/** @file OpenAI's image requests: its own fields, and ours for what it cannot say, plain and at the top level. */
+/** @file The schemas of OpenAI's image requests: its own fields, and those of the jobs API that it lacks, at the top level. */
 
 import { z } from "@hono/zod-openapi";
 import { loraField, seedField } from "../../jobs/schemas.js";
@@ -19,7 +19,7 @@ const texts = {
     .nullish()
     .openapi({ description: "b64_json if left out, url with a model of DALL·E's names." }),
   output_format: z.enum(["png", "jpeg", "webp"]).nullish(),
-  // From here to `user`: taken, as clients send them; what is asked for in vain is warned of.
+  // From here to `user`: accepted, as clients send them; values without effect cause warnings.
   quality: z.enum(["standard", "hd", "low", "medium", "high", "xhigh", "max", "auto"]).nullish(),
   background: z.enum(["transparent", "opaque", "auto"]).nullish(),
   moderation: z.enum(["low", "auto"]).nullish(),
@@ -65,12 +65,9 @@ export const editForm = z
       format: "binary",
       description: "Generated anew where it is transparent, or white if it is opaque everywhere.",
     }),
-    strength: z.coerce
-      .number()
-      .min(0)
-      .max(1)
-      .optional()
-      .openapi({ description: "How far to leave the image; 0.75, or 0.9999 with a mask, if left out." }),
+    strength: z.coerce.number().min(0).max(1).optional().openapi({
+      description: "How much of the image is replaced; 0.75, or 0.9999 with a mask, if left out.",
+    }),
     input_fidelity: z.enum(["high", "low"]).optional(),
     n: whole(100),
     output_compression: scale,
@@ -144,7 +141,7 @@ export type GenerationBody = z.infer<typeof generationBody>;
 export type EditForm = z.infer<typeof editForm>;
 export type ImagesAnswer = z.infer<typeof imagesAnswer>;
 
-/** Clients add these up; nothing here is made of tokens. */
+/** Clients add these up; no tokens are counted here. */
 export const noUsage: ImagesAnswer["usage"] = {
   input_tokens: 0,
   input_tokens_details: { image_tokens: 0, text_tokens: 0 },

@@ -16,7 +16,7 @@ type Streamed = Pick<Service, "queue" | "clients" | "onError"> & {
   kind: string;
 };
 
-/** Answers with the events of a job that was just handed in. */
+/** Answers with the events of a job that was just submitted. */
 export function streamJob(c: Context, streamed: Streamed): Response {
   const { queue, clients, onError, job, kind } = streamed;
   c.header("x-accel-buffering", "no"); // nginx would hold events back
@@ -74,7 +74,7 @@ function partialsDue({ partials, job }: Streamed): (event: JobEvent) => number |
   };
 }
 
-/** A preview has a pixel per latent; clients expect the size they asked for. */
+/** A preview has a pixel per latent; clients expect the size of their request. */
 async function enlarged(bytes: Uint8Array, { settings }: JobStatus): Promise<{ b64_json: string }> {
   const { width, height, outputFormat } = settings;
   const file = await sharp(bytes)
