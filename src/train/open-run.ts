@@ -3,12 +3,23 @@
 import path from "node:path";
 import { InvalidRequest } from "../errors.js";
 import { readdir, rm, unfinished } from "../files/file-system.js";
+import type { JsonObject } from "../files/json.js";
 import { freeBytes } from "../files/writable.js";
 import { hasRun, readRun, writeRun } from "../monitor/run.js";
 import { checkpointBytes, checkpointSteps, unfinishedCheckpoint } from "./checkpoint.js";
 import { unfinishedModel } from "./export.js";
 import type { TrainingOptions } from "./options.js";
-import type { RunOptions, TrainingTask } from "./trainer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
+
+/** What is trained: for `run.json`, and for the size of a checkpoint. */
+type Trained = { readonly description: JsonObject; readonly layout: ParameterBuffer };
+
+export type RunFolderOptions = {
+  folder: string;
+  options: TrainingOptions;
+  /** Continues from the last checkpoint in `folder`; without one it begins anew. */
+  resume: boolean;
+};
 
 /** Settings that may change when a run is resumed: they decide how far and how often, not what is computed. */
 const changeable: ReadonlySet<string> = new Set([
@@ -23,7 +34,7 @@ const changeable: ReadonlySet<string> = new Set([
 const endless: ReadonlySet<string> = new Set(["constant", "constant_with_warmup"]);
 
 /** Writes `run.json` for a new run; for a resumed one, checks that it is the same and removes unfinished files. */
-export async function openRun(task: TrainingTask, { folder, options, resume }: RunOptions): Promise<void> {
+export async function openRun(task: Trained, { folder, options, resume }: RunFolderOptions): Promise<void> {
   const before = (await hasRun(folder)) ? await readRun(folder) : undefined;
   const { command, ...roles } = task.description;
   const models = Object.fromEntries(Object.entries(roles).map(([role, value]) => [role, String(value)]));
@@ -50,11 +61,7 @@ export async function openRun(task: TrainingTask, { folder, options, resume }: R
 }
 
 /** A disk without room for one checkpoint and the model is refused: the run would end at its first checkpoint. */
-async function checkFreeSpace(
-  { layout }: TrainingTask,
-  folder: string,
-  { ema }: TrainingOptions,
-): Promise<void> {
+async function checkFreeSpace({ layout }: Trained, folder: string, { ema }: TrainingOptions): Promise<void> {
   const bytes = checkpointBytes(layout, { ema: ema !== null }) + 4 * layout.total;
   const free = await freeBytes(folder);
   if (free >= bytes) return;

@@ -21,7 +21,7 @@ import type { Position } from "./data/buckets.js";
 import { emaDecay } from "./ema.js";
 import type { TrainingEvent, TrainingResult } from "./events.js";
 import { learningRate } from "./lr-schedule.js";
-import { openRun } from "./open-run.js";
+import { openRun, type RunFolderOptions } from "./open-run.js";
 import { AdamW, type OptimizerState } from "./optimizer.js";
 import type { TrainingOptions } from "./options.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
@@ -50,11 +50,7 @@ export interface TrainingTask {
 /** The losses of a batch of `images`, and the position after it. */
 export type BatchLoss = { terms: Readonly<Record<string, number>>; images: number; next: Position };
 
-export type RunOptions = {
-  folder: string;
-  options: TrainingOptions;
-  /** Continues from the last checkpoint in `folder`; without one it begins anew. */
-  resume: boolean;
+export type RunOptions = RunFolderOptions & {
   signal?: AbortSignal | undefined;
   onEvent?: ((event: TrainingEvent) => void) | undefined;
 };
