@@ -1,4 +1,4 @@
-/** @file The nearest of a few names, for "Did you mean". Knows nothing of what they name. */
+/** @file The nearest of several names by edit distance, for "Did you mean". */
 
 /** The candidate with the fewest changed letters, if at most a third of the word differs. */
 export function closest(word: string, candidates: readonly string[]): string | undefined {

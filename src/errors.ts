@@ -1,10 +1,10 @@
 /**
- * @file The errors a user can meet. Every message reads `where: rule, got value. Remedy.`
+ * @file The error classes of the library, command line and server. Every message has the form `where: rule, got value. Remedy.`
  *
  * Anything else that is thrown is a bug of ours; its message begins with `internal:`.
  */
 
-/** A request asks for something that cannot be done: an argument, a setting or a combination of them. */
+/** A request that cannot be fulfilled: an argument, a setting or a combination of them. */
 export class InvalidRequest extends Error {
   override name = "InvalidRequest" as const;
   readonly field: string;
@@ -18,7 +18,7 @@ export class InvalidRequest extends Error {
   }
 }
 
-/** A file of a model is absent, broken, or does not hold what its config promises. */
+/** A file of a model is missing, broken, or does not fit its config. */
 export class ModelError extends Error {
   override name: "ModelError" | "FileError" = "ModelError";
   readonly file: string;
@@ -33,7 +33,7 @@ export class ModelError extends Error {
   }
 }
 
-/** A file or folder cannot be read or written; `code` is the system's name for why (EACCES, ENOSPC, EMFILE). */
+/** A file or folder cannot be read or written; `code` is the system's error code (EACCES, ENOSPC, EMFILE). */
 export class FileError extends ModelError {
   override name = "FileError" as const;
   readonly code: string;
@@ -44,7 +44,7 @@ export class FileError extends ModelError {
     if (cause !== undefined) this.cause = cause;
   }
 
-  /** The same error with more to say. */
+  /** The same error with more text at its end. */
   saying(more: string): FileError {
     return new FileError(
       this.file,
@@ -55,7 +55,7 @@ export class FileError extends ModelError {
   }
 }
 
-/** An operation was given tensors whose shapes do not fit; `path` is the layer's place in the weights. */
+/** An operation was given tensors whose shapes do not fit; `path` is the layer's path in the weights. */
 export class ShapeError extends Error {
   override name = "ShapeError" as const;
   readonly path: string;
@@ -86,7 +86,7 @@ export class Cancelled extends Error {
   }
 }
 
-/** So much of a kind is under way that no more is taken now; the same request is welcome later. */
+/** A limit of concurrent work is reached; the same request may be sent again later. */
 export class Busy extends Error {
   override name = "Busy" as const;
 

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { seedAfter } from "../diffusion/seed.js";
 import { FileError, InvalidRequest } from "../errors.js";
-import { described } from "../files/file-errors.js";
+import { fileErrorAt } from "../files/file-errors.js";
 import { kindOf, makeFolder, mkdtemp, rmdir, writeWhole } from "../files/file-system.js";
 import { checkWritable, writeNew } from "../files/writable.js";
 import { formatOf } from "../image/codec.js";
@@ -92,7 +92,7 @@ async function kindAt(file: string) {
   try {
     return await kindOf(file);
   } catch (error) {
-    throw described(error, "write", file);
+    throw fileErrorAt(error, "write", file);
   }
 }
 

@@ -53,7 +53,7 @@ function half(bits: number): number {
   return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
 }
 
-const wanted = (name: string) => tensors.get(name)!;
+const expected = (name: string) => tensors.get(name)!;
 const draws = (start: string) => golden.draws.filter((d) => d.name.startsWith(start));
 const count = (draw: Draw) => draw.shape!.reduce((a, b) => a * b, 1);
 const seeded = (draw: Draw) => new Generator(BigInt(draw.seed));
@@ -68,21 +68,21 @@ describe("Generator", () => {
   it("gives PyTorch's float32 randn bit for bit, for every seed and size", () => {
     expect(draws("randn.").length).toBe(156);
     for (const draw of draws("randn.")) {
-      expect([...randn(count(draw), seeded(draw))], draw.name).toEqual(wanted(draw.name));
+      expect([...randn(count(draw), seeded(draw))], draw.name).toEqual(expected(draw.name));
     }
   });
 
   it.each(["float16", "bfloat16"] as const)("gives PyTorch's %s randn bit for bit", (dtype) => {
     expect(draws(`randn-${dtype}.`).length).toBe(20);
     for (const draw of draws(`randn-${dtype}.`)) {
-      expect([...seeded(draw).normal(count(draw), dtype)], draw.name).toEqual(wanted(draw.name));
+      expect([...seeded(draw).normal(count(draw), dtype)], draw.name).toEqual(expected(draw.name));
     }
   });
 
   it("gives PyTorch's float64 randn to 1e-14", () => {
     expect(draws("randn-float64.").length).toBe(20);
     for (const draw of draws("randn-float64.")) {
-      expectNear(seeded(draw).normal64(count(draw)), wanted(draw.name), 1e-14);
+      expectNear(seeded(draw).normal64(count(draw)), expected(draw.name), 1e-14);
     }
   });
 
@@ -90,7 +90,7 @@ describe("Generator", () => {
     expect(draws("rand-").length).toBe(20);
     for (const draw of draws("rand-")) {
       const dtype = /^rand-(\w+)/.exec(draw.name)![1] as NoiseDtype | "float64";
-      expect([...seeded(draw).uniform(count(draw), dtype)], draw.name).toEqual(wanted(draw.name));
+      expect([...seeded(draw).uniform(count(draw), dtype)], draw.name).toEqual(expected(draw.name));
     }
   });
 
@@ -99,7 +99,7 @@ describe("Generator", () => {
     for (const draw of draws("random_.")) {
       const generator = seeded(draw);
       const got = Array.from({ length: count(draw) }, () => generator.random64() & (2n ** 63n - 1n));
-      expect(got, draw.name).toEqual(wanted(draw.name));
+      expect(got, draw.name).toEqual(expected(draw.name));
     }
   });
 
@@ -110,8 +110,8 @@ describe("Generator", () => {
       const generator = generators.get(draw.seed) ?? seeded(draw);
       generators.set(draw.seed, generator);
       const got = mixed(generator, draw.draw!);
-      if (draw.draw!.startsWith("randn64")) expectNear(got, wanted(draw.name), 1e-14);
-      else expect([...got], draw.name).toEqual(wanted(draw.name).map(Number));
+      if (draw.draw!.startsWith("randn64")) expectNear(got, expected(draw.name), 1e-14);
+      else expect([...got], draw.name).toEqual(expected(draw.name).map(Number));
     }
   });
 
@@ -124,7 +124,7 @@ describe("Generator", () => {
         { length: rows * columns },
         (_, i) => memory[(i % columns) * rows + Math.floor(i / columns)],
       );
-      expect(byIndex, draw.name).toEqual(wanted(draw.name));
+      expect(byIndex, draw.name).toEqual(expected(draw.name));
     }
   });
 
@@ -140,7 +140,7 @@ describe("Generator", () => {
     expect(copy.normal(1001)).toEqual(next);
   });
 
-  it("lets each generator of a list draw its own share", () => {
+  it("draws an equal share from each generator of a list", () => {
     const joined = randn(40, [new Generator(1), new Generator(2)]);
     expect([...joined]).toEqual([...new Generator(1).normal(20), ...new Generator(2).normal(20)]);
     expect(() => randn(7, [new Generator(1), new Generator(2)])).toThrow(/divides 7 numbers/);

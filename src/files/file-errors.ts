@@ -1,8 +1,8 @@
-/** @file The system's refusals to read or write as our errors: what each code means, and what to do about it. */
+/** @file System errors of reading and writing as FileErrors, with a remedy for each code. */
 
 import { FileError } from "../errors.js";
 
-/** What was to be done with a file; "use" where that is not known. */
+/** How a file was used; "use" where that is not known. */
 export type FileUse = "read" | "write" | "use";
 
 /** The system's name for a failure (ENOENT, EACCES, ENOSPC), undefined for any other error. */
@@ -11,11 +11,11 @@ export function systemCode(error: unknown): string | undefined {
   return error instanceof Error && "syscall" in error && "code" in error ? String(error.code) : undefined;
 }
 
-/** Whether a failure to open one file would be one to open any: too many are open. */
+/** Whether an error is that too many files are open. */
 export const tooManyOpen = (error: unknown): boolean =>
   ["EMFILE", "ENFILE"].includes(systemCode(error) ?? "");
 
-/** The system's error as a FileError about `path`; any other error, one of ours among them, as it is. */
+/** A system error as a FileError about `path`; any other error, and a FileError, unchanged. */
 export function fileError(error: unknown, use: FileUse, path: string): unknown {
   const code = systemCode(error);
   if (code === undefined || error instanceof FileError) return error;
@@ -23,23 +23,23 @@ export function fileError(error: unknown, use: FileUse, path: string): unknown {
   return new FileError(path, code, `${rule}, got ${code}${inWords(error)}. ${remedyFor(code, use)}`, error);
 }
 
-/** A FileError as it is to be told where another path, or another use of it, says more; any other error as it is. */
-export const described = (error: unknown, use: FileUse, path: string): unknown =>
+/** A FileError as one about another path or use; any other error unchanged. */
+export const fileErrorAt = (error: unknown, use: FileUse, path: string): unknown =>
   error instanceof FileError ? fileError(error.cause, use, path) : error;
 
-/** An error that names its path itself, as those of other packages do, as a FileError; any other as it is. */
+/** An error with a `path`, as other packages throw, as a FileError; any other unchanged. */
 export function namedFileError(error: unknown): unknown {
   const path = error instanceof Error && "path" in error ? error.path : undefined;
   return typeof path === "string" ? fileError(error, "use", path) : error;
 }
 
-/** ` (permission denied)`, out of "EACCES: permission denied, open 'x'". */
+/** ` (permission denied)`, from "EACCES: permission denied, open 'x'". */
 function inWords(error: unknown): string {
   const words = error instanceof Error ? /^E[A-Z0-9]+: ([^,]+)/.exec(error.message)?.[1] : undefined;
   return words === undefined ? "" : ` (${words})`;
 }
 
-/** What to do about a code of the system, in a sentence or two. */
+/** The remedy for a system's error code. */
 export function remedyFor(code: string, use: FileUse): string {
   switch (code) {
     case "EACCES":
@@ -66,7 +66,7 @@ export function remedyFor(code: string, use: FileUse): string {
     case "EEXIST":
       return "A file is where a folder must be: choose another place, or move it away.";
     case "ELOOP":
-      return "Mend the links, which lead in a circle.";
+      return "Correct the links, which form a circle.";
     case "EIO":
       return "Check the disk, or choose another.";
     case "EXDEV":

@@ -1,6 +1,6 @@
 /**
- * @file The file system: Node's calls under Node's names with its errors told as FileErrors, and what models are read
- * and written with. All of `src` goes through here, so that no failure of a disk is told without path and remedy.
+ * @file The file system: Node's functions, with errors that are FileErrors of path and remedy, and functions that read
+ * and write models' files. No other module of `src` imports Node's file system.
  */
 import { randomUUID } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
@@ -19,39 +19,43 @@ type FileHandle = system.FileHandle;
 const chunkBytes = 2 ** 30;
 const maxJsonBytes = 100_000_000;
 
-/** The same call, whose errors are about the argument at `place`. */
-function told<F extends (...args: never[]) => Promise<unknown>>(call: F, use: FileUse, place = 0): F {
-  const asked = async (...args: Parameters<F>) => {
+/** The same function with FileErrors about its argument of index `argument`. */
+function withFileErrors<F extends (...args: never[]) => Promise<unknown>>(
+  call: F,
+  use: FileUse,
+  argument = 0,
+): F {
+  const checked = async (...args: Parameters<F>) => {
     try {
       return await call(...args);
     } catch (error) {
-      // Of folders in a folder the system says which.
-      const named = place === 0 && error instanceof Error && "path" in error && error.path;
-      throw fileError(error, use, String(named || args[place]));
+      // An error about a folder inside the folder names that one.
+      const named = argument === 0 && error instanceof Error && "path" in error && error.path;
+      throw fileError(error, use, String(named || args[argument]));
     }
   };
-  return asked as unknown as F;
+  return checked as unknown as F;
 }
 
-const lstat = told(system.lstat, "read");
-export const readdir = told(system.readdir, "read");
-export const readFile = told(system.readFile, "read");
-export const readlink = told(system.readlink, "read");
-export const realpath = told(system.realpath, "read");
-export const stat = told(system.stat, "read");
-export const statfs = told(system.statfs, "read");
-export const link = told(system.link, "write", 1);
-export const mkdtemp = told(system.mkdtemp, "write");
-export const rename = told(system.rename, "write", 1);
-export const rm = told(system.rm, "write");
-export const rmdir = told(system.rmdir, "write");
-export const symlink = told(system.symlink, "write", 1);
-export const writeFile = told(system.writeFile, "write");
+const lstat = withFileErrors(system.lstat, "read");
+export const readdir = withFileErrors(system.readdir, "read");
+export const readFile = withFileErrors(system.readFile, "read");
+export const readlink = withFileErrors(system.readlink, "read");
+export const realpath = withFileErrors(system.realpath, "read");
+export const stat = withFileErrors(system.stat, "read");
+export const statfs = withFileErrors(system.statfs, "read");
+export const link = withFileErrors(system.link, "write", 1);
+export const mkdtemp = withFileErrors(system.mkdtemp, "write");
+export const rename = withFileErrors(system.rename, "write", 1);
+export const rm = withFileErrors(system.rm, "write");
+export const rmdir = withFileErrors(system.rmdir, "write");
+export const symlink = withFileErrors(system.symlink, "write", 1);
+export const writeFile = withFileErrors(system.writeFile, "write");
 
-/** Makes a folder and those above it, unless it is there. */
-export const makeFolder = told(makeFolders, "write");
+/** Makes a folder and those above it, unless it exists. */
+export const makeFolder = withFileErrors(makeFolders, "write");
 
-/** Node's own `recursive` tells of a read-only disk that the folder is absent. */
+/** On a read-only disk Node's own `recursive` gives ENOENT. */
 async function makeFolders(folder: string): Promise<void> {
   const above = dirname(folder);
   const make = () =>
@@ -65,14 +69,14 @@ async function makeFolders(folder: string): Promise<void> {
   });
 }
 
-/** Copies a file; where the disk can, the copy takes no room until one of them changes. */
-export const copyFile = told(
+/** Copies a file; on disks with copy-on-write the copy takes no space until one of them changes. */
+export const copyFile = withFileErrors(
   (from: string, to: string) => system.copyFile(from, to, constants.COPYFILE_FICLONE),
   "write",
   1,
 );
 
-/** What `read` gives, or undefined where the file is not there (or is no link). */
+/** The result of `read`, or undefined where the file does not exist (or is not a link). */
 export async function ifThere<T>(read: () => Promise<T>): Promise<T | undefined> {
   try {
     return await read();
@@ -82,15 +86,15 @@ export async function ifThere<T>(read: () => Promise<T>): Promise<T | undefined>
   }
 }
 
-/** "file", "folder" or, where nothing is, undefined; a link counts as what it leads to. */
+/** "file", "folder" or, for a path that does not exist, undefined; links are followed. */
 export async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
-  // Node refuses such a path as a wrong argument, before any file system is asked.
+  // To Node such a path is a wrong argument, not a missing file.
   if (path.includes("\0")) return undefined;
   const found = await ifThere(() => stat(path));
   return found && (found.isDirectory() ? "folder" : "file");
 }
 
-/** The absolute path behind any links; ModelError where there is no such file, or the link leads nowhere. */
+/** The absolute path of a file with links resolved; ModelError for a missing file and for a broken link. */
 export async function realFile(path: string): Promise<string> {
   const kind = await kindOf(path);
   if (kind === "file") return realpath(path);
@@ -103,7 +107,7 @@ export async function realFile(path: string): Promise<string> {
       `must lead to a file, got a link to ${target}, which is absent. ${downloadIt}`,
     );
   }
-  throw new ModelError(path, `no such file. Check the path; if the download was cut short, repeat it.`);
+  throw new ModelError(path, `no such file. Check the path; if the download was interrupted, repeat it.`);
 }
 
 /** Reads a JSON object; ModelError names the file and, for broken JSON, line and column. */
@@ -128,11 +132,11 @@ export async function readRange(file: string, offset: number, length: number) {
   return reading(file, file, (handle) => readExactly(handle, file, offset, length));
 }
 
-/** Opens `file` for the time of `use`; errors of the system are about `path`. */
+/** Opens `file` for reading while `use` runs; system errors are about `path`. */
 export const reading = <T>(path: string, file: string, use: (handle: FileHandle) => Promise<T>) =>
   opened(file, "r", { path, use: "read" }, use);
 
-/** Opens a file for reading and adding to it, made if need be, for the time of `use`. */
+/** Opens a file for reading and appending while `use` runs, and makes it if it does not exist. */
 export const appending = <T>(path: string, use: (handle: FileHandle) => Promise<T>) =>
   opened(path, "a+", { path, use: "write" }, use);
 
@@ -154,7 +158,7 @@ async function opened<T>(
   }
 }
 
-/** A file's bytes one after the other, from the beginning. */
+/** A stream of a file's bytes. */
 export function readStream(path: string): Readable {
   return Readable.from(partsOf(path), { objectMode: false });
 }
@@ -188,7 +192,7 @@ export async function readExactly(handle: FileHandle, path: string, offset: numb
   return bytes;
 }
 
-/** Writes all of `bytes` where the file stands. */
+/** Writes all of `bytes` at the file's current position. */
 export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const part = bytes.subarray(done, done + chunkBytes);
@@ -196,9 +200,9 @@ export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<v
   }
 }
 
-/** Writes a file beside `path` and renames it, so that `path` never holds half of one. */
+/** Writes a file beside `path` and renames it, so that `path` is never incomplete. */
 export async function writeBeside(path: string, write: (handle: FileHandle) => Promise<void>): Promise<void> {
-  const beside = besideName(path);
+  const beside = partialName(path);
   try {
     await opened(beside, "wx", { path, use: "write" }, async (handle) => {
       await write(handle);
@@ -206,25 +210,25 @@ export async function writeBeside(path: string, write: (handle: FileHandle) => P
     });
     await rename(beside, path);
   } catch (error) {
-    await system.rm(beside, { force: true }).catch(() => undefined); // the first failure is the one to tell
+    await system.rm(beside, { force: true }).catch(() => undefined); // the first failure is thrown
     throw error;
   }
 }
 
-/** Writes bytes or a text as `writeBeside` does, making its folder if need be. */
+/** Writes bytes or a text as `writeBeside` does, and makes the folder if it does not exist. */
 export async function writeWhole(path: string, content: Uint8Array | string): Promise<void> {
   await makeFolder(dirname(path));
   const bytes = typeof content === "string" ? Buffer.from(content) : content;
   await writeBeside(path, (handle) => writeAll(handle, bytes));
 }
 
-/** What `unfinished` knows again; a name that is long already does not become longer. */
-function besideName(path: string): string {
+/** A name that `unfinished` recognizes; not longer than the file's own where that is long. */
+function partialName(path: string): string {
   const name = Buffer.byteLength(basename(path)) > 200 ? "" : basename(path);
   return join(dirname(path), `${name}.${randomUUID()}.partial`);
 }
 
-/** Whether a file of this name is one that a killed process left half written. */
+/** Whether a name is that of a partial file, as a killed process leaves it. */
 export const unfinished = (name: string): boolean => /\.[0-9a-f-]{36}\.partial$/.test(name);
 
 const downloadIt = "Download it again.";

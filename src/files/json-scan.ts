@@ -1,4 +1,4 @@
-/** @file Walks JSON text for what JSON.parse keeps to itself: where it breaks, and a key given twice. Pure. */
+/** @file Finds the position of the first error in a JSON text, and keys that occur twice, which JSON.parse does not give. */
 
 export type JsonFault = { position: number } | { duplicate: string };
 
@@ -6,7 +6,7 @@ const scalar = /^(?:-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)
 const space = " \t\n\r";
 const endsScalar = `${space}{}[],:"`;
 
-/** The first fault of a JSON text, or undefined for a valid text whose objects give each key once. */
+/** The first fault of a JSON text, or undefined for a valid text whose objects have each key once. */
 export function jsonFault(text: string): JsonFault | undefined {
   // One entry per open bracket: the keys so far of an object, undefined for a list.
   const open: (Set<string> | undefined)[] = [];

@@ -1,4 +1,4 @@
-/** @file Strict JSON for the files of a model: says where it breaks and refuses a key given twice. Pure. */
+/** @file A strict JSON parser for the files of a model: errors have line and column, and no key may occur twice. */
 import { ModelError } from "../errors.js";
 import { type JsonFault, jsonFault } from "./json-scan.js";
 
@@ -21,7 +21,7 @@ export function isObject(value: unknown): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-/** A JSON value in an error message: its kind, and a start of its text. */
+/** A JSON value for an error message: its kind, or the beginning of its text. */
 export function describe(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return `a list of ${value.length}`;
@@ -36,7 +36,7 @@ function shorten(value: unknown): string {
   return text.length > 80 ? `${text.slice(0, 77)}...` : text;
 }
 
-/** Python writes infinity as a bare word, which JSON does not have: a number too large to hold takes its place. */
+/** Python writes infinity as a bare word, which JSON does not have; a number beyond the range replaces it. */
 function withInfinities(text: string): string {
   return text.replace(/"(?:[^"\\\n]|\\.)*"|-?Infinity\b/g, (token) =>
     token.endsWith("y") ? token.replace("Infinity", "1e999   ") : token,
@@ -52,7 +52,7 @@ function decodeUtf8(bytes: Uint8Array, file: string, what: string): string {
 }
 
 function explain(text: string, fault: JsonFault): string {
-  if ("duplicate" in fault) return `must give each key once, got ${shorten(fault.duplicate)} twice`;
+  if ("duplicate" in fault) return `must have each key once, got ${shorten(fault.duplicate)} twice`;
   const { position } = fault;
   const before = text.slice(0, position);
   const line = before.split("\n").length;

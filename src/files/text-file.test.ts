@@ -1,6 +1,6 @@
-/** @file Texts as editors and shells write them: encodings, byte order marks, line ends, and bytes that are no text. */
+/** @file Texts of editors and shells: encodings, byte order marks, line ends, and bytes that are not text. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { decodeChunks, decodeLines, decodeText } from "./text-file.js";
 
 const lines = "a café\nüber 東京\n😀 last";
@@ -25,7 +25,7 @@ async function linesOf(bytes: Uint8Array, size: number): Promise<string[]> {
 }
 
 describe("a text is the same", () => {
-  test.each([
+  it.each([
     ["UTF-8", Buffer.from(lines)],
     ["UTF-8 with a byte order mark", Buffer.from(`\uFEFF${lines}`)],
     ["UTF-16, little end first, as PowerShell 5 writes it", utf16le(`\uFEFF${lines}`)],
@@ -40,13 +40,13 @@ describe("a text is the same", () => {
     for (const size of [1, 4, 1000]) expect(await linesOf(bytes, size)).toEqual(lines.split("\n"));
   });
 
-  test("with empty lines, of which the last line's end begins none", async () => {
+  it("with empty lines, of which the last line's end begins none", async () => {
     const bytes = Buffer.from("\r\n\n\ra\r\r\nb\r");
     for (const size of [1, 2, 1000]) expect(await linesOf(bytes, size)).toEqual(["", "", "", "a", "", "b"]);
     expect(await linesOf(Buffer.from("a\n\n"), 1)).toEqual(["a", ""]);
   });
 
-  test("where it is empty, or a byte order mark alone", async () => {
+  it("where it is empty, or a byte order mark alone", async () => {
     for (const bytes of [Buffer.alloc(0), Buffer.from("\uFEFF"), utf16be("\uFEFF")]) {
       expect(decodeText(bytes)).toEqual({ text: "" });
       expect(await linesOf(bytes, 1)).toEqual([]);
@@ -54,24 +54,24 @@ describe("a text is the same", () => {
     expect(decodeText(Buffer.from("x"))).toEqual({ text: "x" });
   });
 
-  test("where a piece ends with every kind of character, over slices of a long text", () => {
+  it("where a piece ends with every kind of character, over slices of a long text", () => {
     const long = "é東😀\n".repeat(40_000);
     expect(decodeText(Buffer.from(long))).toEqual({ text: long });
     expect(decodeText(utf16be(`\uFEFF${long}`))).toEqual({ text: long });
   });
 
-  test("where it holds a character that stands for what was lost before", () => {
+  it("where it holds a character that stands for what was lost before", () => {
     expect(decodeText(Buffer.from("a\uFFFDb"))).toEqual({ text: "a\uFFFDb" });
   });
 });
 
-describe("bytes that are no text are named by their line", () => {
+describe("bytes that are not text are refused by their line", () => {
   const utf8 = "must be UTF-8, got bytes that are not. Save the text as UTF-8.";
   const zero =
     "must be UTF-8, got a character 0, as in UTF-16 without a byte order mark. Save the text as UTF-8.";
-  const utf16 = "must be UTF-16, as the first bytes say, got bytes that are not. Save the text as UTF-8.";
+  const utf16 = "must be UTF-16, by its byte order mark, got bytes that are not. Save the text as UTF-8.";
   const latin1 = (text: string) => Buffer.from(text, "latin1");
-  test.each([
+  it.each([
     ["Latin-1 in line 1", latin1("caf\xe9"), `line 1 ${utf8}`],
     ["Latin-1 in line 3, the others being text", latin1("a\nb\r\nc\xe9 d\ne"), `line 3 ${utf8}`],
     ["after lone carriage returns", latin1("a\rb\rc\xe9 d"), `line 3 ${utf8}`],
@@ -86,7 +86,7 @@ describe("bytes that are no text are named by their line", () => {
     [
       "UTF-32",
       Buffer.from([0xff, 0xfe, 0, 0, 0x61, 0, 0, 0]),
-      "line 1 must be UTF-16, as the first bytes say, got a character 0. Save the text as UTF-8.",
+      "line 1 must be UTF-16, by its byte order mark, got a character 0. Save the text as UTF-8.",
     ],
     ["a character 0 in line 2", Buffer.from("a\nb\0"), `line 2 ${zero}`],
     ["UTF-16 of an odd number of bytes", utf16le("\uFEFFa\nb").subarray(0, -1), `line 2 ${utf16}`],
@@ -96,7 +96,7 @@ describe("bytes that are no text are named by their line", () => {
     for (const size of [1, 2, 3, 1000]) await expect(streamed(bytes, size)).rejects.toThrow(fault);
   });
 
-  test("far into a long text", () => {
+  it("far into a long text", () => {
     const bytes = Buffer.concat([Buffer.from("é東😀\r\n".repeat(40_000)), latin1("caf\xe9\n")]);
     expect(decodeText(bytes)).toEqual({ fault: `line 40001 ${utf8}` });
   });

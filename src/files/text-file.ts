@@ -1,12 +1,12 @@
 /**
- * @file Decodes the bytes of a text that a person wrote: prompts, captions, tables. UTF-8, or UTF-16 where a byte order
- * mark says so; line ends become "\n", as when Python reads a text. Knows no files.
+ * @file Decodes texts that people write: prompts, captions, tables, tokens. UTF-8, or UTF-16 with a byte order mark; line
+ * ends become "\n", as in Python.
  */
 
-/** A text, or what is wrong with its bytes: `line 3 must be ..., got .... Remedy.` */
+/** A text, or the problem of its bytes: `line 3 must be ..., got .... Remedy.` */
 export type Decoded = { readonly text: string } | { readonly fault: string };
 
-/** Makes the error about a fault, which begins with its line: the caller knows the file and the option. */
+/** Makes the error for a fault; the caller adds the name of the file and the option. */
 export type Refuse = (fault: string) => Error;
 
 const sliceBytes = 65_536;
@@ -62,7 +62,7 @@ class StreamDecoder {
   /** The first bytes, until there are two: they may be a byte order mark. */
   #head: Uint8Array = Buffer.alloc(0);
   #decoders: ReturnType<typeof decodersFor> | undefined;
-  /** What `ahead` has decoded and `behind`, which finds the place of a fault, has not. */
+  /** Bytes that `ahead` has decoded and `behind`, which finds the line of a fault, has not. */
   #previous: Uint8Array = Buffer.alloc(0);
   /** A line end whose second half may be in the next piece. */
   #held = "";
@@ -95,7 +95,7 @@ class StreamDecoder {
     return lines;
   }
 
-  /** Names the line of the first thing in `bytes` that is no text; `behind` is where they begin. */
+  /** The fault with the line of the first bytes that are not text; `behind` has decoded up to them. */
   #fault(bytes: Uint8Array): Decoded {
     const { encoding, behind } = this.#decoders!;
     let before = this.#held;
@@ -107,10 +107,10 @@ class StreamDecoder {
     }
     const line = 1 + this.#lines + (before.match(/\r\n?|\n/g)?.length ?? 0);
     const utf8 = encoding === "utf-8";
-    const wanted = utf8 ? "UTF-8" : "UTF-16, as the first bytes say";
+    const encodingName = utf8 ? "UTF-8" : "UTF-16, by its byte order mark";
     const zero = utf8 ? "a character 0, as in UTF-16 without a byte order mark" : "a character 0";
     const got = before.endsWith("\0") ? zero : "bytes that are not";
-    return { fault: `line ${line} must be ${wanted}, got ${got}. Save the text as UTF-8.` };
+    return { fault: `line ${line} must be ${encodingName}, got ${got}. Save the text as UTF-8.` };
   }
 }
 

@@ -1,18 +1,18 @@
-/** @file The axes of a grid, as users write them. */
+/** @file The axes of a grid in the syntax of users. */
 
 import { describe, expect, it } from "vitest";
 import { InvalidRequest } from "../errors.js";
 import { axesFields, axisLabel, cellSettings, cellsOf, checkAxes, parseAxis } from "./axes.js";
 
 const values = (text: string) => parseAxis("x", text).values;
-const refusal = (act: () => unknown): string => {
+const messageOf = (act: () => unknown): string => {
   try {
     act();
   } catch (error) {
     if (error instanceof InvalidRequest) return error.message;
     throw error;
   }
-  return "nothing was refused";
+  return "nothing was thrown";
 };
 
 describe("an axis is read", () => {
@@ -23,17 +23,17 @@ describe("an axis is read", () => {
     expect(values("guidance=1-2+0.5, 7")).toEqual(["1", "1.5", "2", "7"]);
   });
 
-  it("by the names users say", () => {
+  it("by all names of a setting", () => {
     expect(parseAxis("x", "guidance=1").kind).toBe("guidanceScale");
     expect(parseAxis("x", "words=red").kind).toBe("prompt");
   });
 
-  it("keeping words with commas that are quoted, and an empty one that takes words away", () => {
+  it("with words in quotes that have commas, and an empty one that removes words", () => {
     expect(values('prompt=red,"blue, dark","a ""b"""')).toEqual(["red", "blue, dark", 'a "b"']);
     expect(values("prompt=red,")).toEqual(["red", ""]);
   });
 
-  it("keeping seeds beyond 2^53 exactly, and each value once", () => {
+  it("with exact seeds beyond 2^53, and each value once", () => {
     expect(values("seed=9007199254740993,9007199254740993")).toEqual(["9007199254740993"]);
   });
 
@@ -49,25 +49,25 @@ describe("an axis is refused", () => {
     ["hue=1", /^x: must be SETTING=VALUES with a setting of "prompt", "seed".*got "hue=1"/],
     ["seed", /must be SETTING=VALUES/],
     ["seed=", /must have at least one value, got none/],
-    ["seed=1,x", /must be whole numbers, got "x"/],
-    ["seed=3-1", /must be whole numbers, got "3-1"/],
-    ["seed=1-9+0", /must be whole numbers/],
-    ["steps=0", /must be whole numbers from 1 to 1000, got "0"/],
+    ["seed=1,x", /must be integers from 0, got "x"/],
+    ["seed=3-1", /must be integers from 0, got "3-1"/],
+    ["seed=1-9+0", /must be integers from 0/],
+    ["steps=0", /must be integers from 1 to 1000, got "0"/],
     ["guidance=-1", /must be numbers from 0 to 100, got "-1"/],
     ["prompt=,red", /must have at least one value/],
-  ])("%s", (text, message) => expect(refusal(() => parseAxis("x", text))).toMatch(message));
+  ])("%s", (text, message) => expect(messageOf(() => parseAxis("x", text))).toMatch(message));
 
   it("where its words are not in the prompt", () => {
     const axes = { x: parseAxis("x", "prompt=red,blue") };
-    expect(refusal(() => checkAxes(axes, { prompt: "a green bicycle" }))).toMatch(/^x: .*in the prompt/);
+    expect(messageOf(() => checkAxes(axes, { prompt: "a green bicycle" }))).toMatch(/^x: .*in the prompt/);
     expect(() => checkAxes(axes, { prompt: "a bicycle", negativePrompt: "red" })).not.toThrow();
   });
 
-  it("where both vary the same, or the cells are too many", () => {
+  it("where both vary the same setting, or there are too many cells", () => {
     const seeds = parseAxis("x", "seed=1-30");
-    expect(refusal(() => checkAxes({ x: seeds, y: seeds }, { prompt: "" }))).toMatch(/^y: .*seed twice/);
+    expect(messageOf(() => checkAxes({ x: seeds, y: seeds }, { prompt: "" }))).toMatch(/^y: .*seed twice/);
     const many = { x: seeds, y: parseAxis("y", "steps=1-30") };
-    expect(refusal(() => checkAxes(many, { prompt: "" }))).toMatch(/at most 400 cells, got 900/);
+    expect(messageOf(() => checkAxes(many, { prompt: "" }))).toMatch(/at most 400 cells, got 900/);
   });
 });
 
@@ -75,7 +75,7 @@ describe("a cell", () => {
   const axes = { x: parseAxis("x", "prompt=red,blue,$&"), y: parseAxis("y", "guidance=1,3.5") };
   const base = { prompt: "a red bicycle, red wall", negativePrompt: "reddish", seed: "7" };
 
-  it("comes row by row", () => {
+  it("is in the order of rows", () => {
     expect(cellsOf(axes).map(({ column, row }) => `${column}${row}`)).toEqual([
       "00",
       "10",
@@ -97,14 +97,14 @@ describe("a cell", () => {
     expect(cellSettings(base, axes, { column: 2, row: 0 }).prompt).toBe("a $& bicycle, $& wall");
   });
 
-  it("is labelled by what was written", () => {
+  it("is labelled by the values as written", () => {
     expect(axisLabel(axes.y, 1)).toBe("guidance 3.5");
     expect(axisLabel(axes.x, 0)).toBe("red");
     expect(axisLabel(parseAxis("x", "steps=4"), 0)).toBe("4 steps");
     expect(axisLabel(parseAxis("x", "prompt=red,"), 1)).toBe("(without)");
   });
 
-  it("is told to other programs as their X/Y plot", () => {
+  it("has the fields of A1111's X/Y plot", () => {
     expect(Object.fromEntries(axesFields({ x: parseAxis("x", 'prompt=red,"a, b"') }))).toEqual({
       Script: "X/Y/Z plot",
       "X Type": "Prompt S/R",

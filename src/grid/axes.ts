@@ -1,19 +1,19 @@
 /**
- * @file A grid of images: which two settings vary, how a user writes their values, and what each cell is generated
- * with. Shared by the command line and the page, so it must not know Node, the server or a document.
+ * @file The axes of a grid of images: the two settings that vary, and the settings of each cell. Used by the command line
+ * and the page, so it must not import Node or the server.
  */
 
 import { InvalidRequest, listed } from "../errors.js";
 import { type AxisKind, axisKinds, valuesOf } from "./values.js";
 
-/** Values as the user wrote them, so that labels show the same text. */
+/** Values as the user wrote them, for labels. */
 export type Axis = { kind: AxisKind; values: readonly string[] };
 
 /** Rows are the y axis. A grid without one has a single row. */
 export type Axes = { x: Axis; y?: Axis };
 
-/** What may vary, of a request of `POST /api/jobs`. */
-export type Varied = {
+/** The settings of `POST /api/jobs` that can vary. */
+export type VariedSettings = {
   prompt: string;
   negativePrompt?: string | undefined;
   seed?: number | string | undefined;
@@ -24,12 +24,12 @@ export type Varied = {
 
 export type Cell = { column: number; row: number };
 
-/** A limit against slips of the keyboard. */
-const mostCells = 400;
+/** A grid of more cells is most likely a typing error. */
+const maxCells = 400;
 
 const otherNames: Readonly<Record<string, AxisKind>> = { words: "prompt", guidance: "guidanceScale" };
 
-/** Reads "seed=1,2,3"; `field` is what errors call it. InvalidRequest. */
+/** Reads "seed=1,2,3"; `field` is its name in errors. InvalidRequest. */
 export function parseAxis(field: string, text: string): Axis {
   const split = text.indexOf("=");
   const name = text.slice(0, Math.max(0, split)).trim();
@@ -42,20 +42,20 @@ export function parseAxis(field: string, text: string): Axis {
 }
 
 /** Refuses axes that do not fit each other or the prompt; InvalidRequest names x or y. */
-export function checkAxes({ x, y }: Axes, { prompt, negativePrompt = "" }: Varied): void {
+export function checkAxes({ x, y }: Axes, { prompt, negativePrompt = "" }: VariedSettings): void {
   if (y?.kind === x.kind && x.kind !== "prompt") {
     const rule = `must vary another setting than x, got ${axisNames[y.kind]} twice. Choose another.`;
     throw new InvalidRequest("y", y.kind, rule);
   }
   for (const [field, axis] of Object.entries({ x, y })) {
-    const [sought] = axis?.kind === "prompt" ? axis.values : [];
-    if (sought === undefined || `${prompt}\n${negativePrompt}`.includes(sought)) continue;
-    const rule = `must begin with words that are in the prompt, got "${sought}". They are replaced by each value.`;
-    throw new InvalidRequest(field, sought, rule);
+    const [replaced] = axis?.kind === "prompt" ? axis.values : [];
+    if (replaced === undefined || `${prompt}\n${negativePrompt}`.includes(replaced)) continue;
+    const rule = `must begin with words that are in the prompt, got "${replaced}". They are replaced by each value.`;
+    throw new InvalidRequest(field, replaced, rule);
   }
   const count = x.values.length * (y?.values.length ?? 1);
-  if (count > mostCells) {
-    const rule = `must make at most ${mostCells} cells, got ${count}. Take values away.`;
+  if (count > maxCells) {
+    const rule = `must make at most ${maxCells} cells, got ${count}. Take values away.`;
     throw new InvalidRequest("x", count, rule);
   }
 }
@@ -69,13 +69,13 @@ export function cellsOf({ x, y }: Axes): Cell[] {
   }));
 }
 
-/** What a cell is generated with: the base, with its column's and its row's value put in. */
-export function cellSettings<T extends Varied>(base: T, { x, y }: Axes, { column, row }: Cell): T {
+/** A cell's settings: the base, with the values of its column and row. */
+export function cellSettings<T extends VariedSettings>(base: T, { x, y }: Axes, { column, row }: Cell): T {
   const across = varied(base, x, column);
   return y ? varied(across, y, row) : across;
 }
 
-function varied<T extends Varied>(base: T, { kind, values }: Axis, index: number): T {
+function varied<T extends VariedSettings>(base: T, { kind, values }: Axis, index: number): T {
   const value = values[index]!;
   switch (kind) {
     case "prompt":
@@ -91,12 +91,12 @@ function varied<T extends Varied>(base: T, { kind, values }: Axis, index: number
   }
 }
 
-function replacedIn<T extends Varied>(base: T, sought: string, value: string): T {
+function replacedIn<T extends VariedSettings>(base: T, replaced: string, value: string): T {
   const { prompt, negativePrompt } = base;
   return {
     ...base,
-    prompt: prompt.replaceAll(sought, () => value),
-    ...(negativePrompt !== undefined && { negativePrompt: negativePrompt.replaceAll(sought, () => value) }),
+    prompt: prompt.replaceAll(replaced, () => value),
+    ...(negativePrompt !== undefined && { negativePrompt: negativePrompt.replaceAll(replaced, () => value) }),
   };
 }
 
@@ -108,7 +108,7 @@ export const axisNames: Readonly<Record<AxisKind, string>> = {
   scheduler: "scheduler",
 };
 
-/** What stands above a column or beside a row. */
+/** The label of a column or row. */
 export function axisLabel({ kind, values }: Axis, index: number): string {
   const value = values[index]!;
   if (kind === "prompt") return value === "" ? "(without)" : value;
@@ -116,7 +116,7 @@ export function axisLabel({ kind, values }: Axis, index: number): string {
   return kind === "steps" ? `${value} steps` : `${axisNames[kind]} ${value}`;
 }
 
-/** How A1111's X/Y plot says in an image's text which settings vary. */
+/** The fields of A1111's X/Y plot in an image's text. */
 export function axesFields({ x, y }: Axes): (readonly [name: string, value: string])[] {
   const types: Readonly<Record<AxisKind, string>> = {
     prompt: "Prompt S/R",
@@ -126,10 +126,10 @@ export function axesFields({ x, y }: Axes): (readonly [name: string, value: stri
     scheduler: "Sampler",
   };
   const quoted = (value: string) => (/[,"]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const said = (letter: string, { kind, values }: Axis) =>
+  const fieldsOf = (letter: string, { kind, values }: Axis) =>
     [
       [`${letter} Type`, types[kind]],
       [`${letter} Values`, values.map(quoted).join(",")],
     ] as const;
-  return [["Script", "X/Y/Z plot"], ...said("X", x), ...(y ? said("Y", y) : [])];
+  return [["Script", "X/Y/Z plot"], ...fieldsOf("X", x), ...(y ? fieldsOf("Y", y) : [])];
 }

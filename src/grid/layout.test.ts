@@ -1,4 +1,4 @@
-/** @file The sheet of a grid: nothing overlaps, nothing leaves it. */
+/** @file The layout of a grid's sheet: texts and cells are inside it and do not overlap. */
 
 import { describe, expect, it } from "vitest";
 import { type SheetContent, sheetLayout, textWidth, wrapped } from "./layout.js";
@@ -25,7 +25,7 @@ describe("a sheet", () => {
       "of very long words",
       content({ columns: ["a".repeat(500)], rows: ["b".repeat(500)], title: "c ".repeat(900) }),
     ],
-  ])("%s holds its texts and cells", (_, given) => {
+  ])("%s has its texts and cells inside", (_, given) => {
     const { width, height, texts, cells } = sheetLayout(given);
     expect(cells).toHaveLength(given.columns.length * Math.max(1, given.rows.length));
     const firstCell = cells[0]!;
@@ -43,7 +43,7 @@ describe("a sheet", () => {
     }
   });
 
-  it("enlarges tiny cells by a whole number and shrinks what no canvas holds", () => {
+  it("enlarges tiny cells by an integer factor, and shrinks a sheet that is too large for a canvas", () => {
     expect(sheetLayout(content({ cellWidth: 64, cellHeight: 64 })).cells[0]!.width).toBe(192);
     const huge = sheetLayout(
       content({ columns: Array.from({ length: 40 }, (_, i) => `seed ${i}`), cellWidth: 1024 }),

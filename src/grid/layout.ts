@@ -1,6 +1,6 @@
 /**
- * @file Where everything stands on a grid's sheet: title, labels, cells. Drawn as SVG by `image/sheet.ts` and on a
- * canvas by the page, so it measures letters by itself and knows neither.
+ * @file The layout of a grid's sheet: positions of title, labels and cells. `image/sheet.ts` draws it as SVG and the page
+ * on a canvas, so widths of letters are from a table.
  */
 
 export type SheetText = {
@@ -35,10 +35,10 @@ export const sheetColours = {
 } as const;
 
 /** A browser's canvas has about this many pixels at most. */
-const mostPixels = 100e6;
-const mostSide = 16_000;
-/** Labels below this width are cut to nothing. */
-const leastCell = 160;
+const maxPixels = 100e6;
+const maxSide = 16_000;
+/** The smallest width of a cell, below which labels have no room. */
+const minCell = 160;
 
 export function sheetLayout(content: SheetContent): SheetLayout {
   const { columns, rows, cellWidth, cellHeight, title, caption } = content;
@@ -86,10 +86,10 @@ export function sheetLayout(content: SheetContent): SheetLayout {
 
 /** Small images are enlarged by whole numbers, so that labels fit; large sheets are made smaller. */
 function cellScale({ columns, rows, cellWidth, cellHeight }: SheetContent): number {
-  const enlarged = Math.max(1, Math.ceil(leastCell / cellWidth));
+  const enlarged = Math.max(1, Math.ceil(minCell / cellWidth));
   const across = columns.length * cellWidth * enlarged;
   const down = Math.max(1, rows.length) * cellHeight * enlarged;
-  const fits = Math.min(1, mostSide / across, mostSide / down, Math.sqrt(mostPixels / (across * down)));
+  const fits = Math.min(1, maxSide / across, maxSide / down, Math.sqrt(maxPixels / (across * down)));
   return enlarged * fits;
 }
 
@@ -116,7 +116,7 @@ function heading(title: string, caption: string, size: number, room: number, mar
   return { texts, bottom: y };
 }
 
-/** Lines no wider than `room`; what `most` lines cannot hold ends in "…". */
+/** Lines no wider than `room`; a text of more than `most` lines ends in "…". */
 export function wrapped(text: string, size: number, room: number, most: number): string[] {
   const fits = (line: string) => textWidth(line, size, true) <= room;
   const lines: string[] = [];
@@ -140,7 +140,7 @@ export function wrapped(text: string, size: number, room: number, most: number):
   return [...lines.slice(0, most - 1), `${last}…`];
 }
 
-/** A word that is wider than a line, cut into what fits: at hyphens where there are some. */
+/** A word that is wider than a line, cut into pieces that fit, at hyphens where it has some. */
 function pieces(word: string, fits: (line: string) => boolean): string[] {
   if (fits(word)) return [word];
   const cut: string[] = [""];
@@ -152,7 +152,7 @@ function pieces(word: string, fits: (line: string) => boolean): string[] {
   return cut;
 }
 
-/** About how wide a text is in a sans-serif font. */
+/** The approximate width of a text in a sans-serif font. */
 export function textWidth(text: string, size: number, bold = false): number {
   let width = 0;
   for (const letter of text) width += letterWidth(letter);

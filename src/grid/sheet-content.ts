@@ -1,14 +1,14 @@
-/** @file What a grid's sheet says: labels, the settings that all cells share, and the same for other programs. Pure. */
+/** @file The texts of a grid's sheet: labels, the settings that all cells share, and A1111's fields. */
 
-import { type Axes, type Axis, axesFields, axisLabel, type Varied } from "./axes.js";
+import { type Axes, type Axis, axesFields, axisLabel, type VariedSettings } from "./axes.js";
 import type { SheetContent } from "./layout.js";
 
-/** The settings of a grid before any of them vary. */
-export type GridBase = Varied & {
+/** The settings of a grid without those of its axes. */
+export type GridBase = VariedSettings & {
   model?: string | undefined;
   width?: number | undefined;
   height?: number | undefined;
-  /** What every cell begins with, and how far it leaves that. */
+  /** The image and mask of image-to-image and inpainting, and the strength. */
   image?: unknown;
   mask?: unknown;
   strength?: number | undefined;
@@ -55,7 +55,7 @@ function beginning({ image, mask, strength }: GridBase): string | undefined {
   return `beginning with an image${inside}${strength === undefined ? "" : ` at strength ${strength}`}`;
 }
 
-/** The fields of A1111's text, its X/Y plot among them. */
+/** The fields of A1111's text, with its X/Y plot. */
 export function sheetFields(base: GridBase, axes: Axes): Map<string, string> {
   const fields = Object.entries({
     Steps: base.steps,

@@ -1,4 +1,4 @@
-/** @file The settings that can vary in a grid, and lists of their values as users write them: `1,2,3`, `1-4`, `4-20+4`, `red,"blue, dark"`. */
+/** @file The settings that can vary in a grid, and the syntax of their values: `1,2,3`, `1-4`, `4-20+4`, `red,"blue, dark"`. */
 
 import { InvalidRequest } from "../errors.js";
 
@@ -6,17 +6,17 @@ export const axisKinds = ["prompt", "seed", "steps", "guidanceScale", "scheduler
 /** A setting that can vary along an axis. */
 export type AxisKind = (typeof axisKinds)[number];
 
-/** One of each value, in order; InvalidRequest says what is wrong with one. */
+/** The values of a list, each once, in order. InvalidRequest. */
 export function valuesOf(field: string, kind: AxisKind, text: string): string[] {
   const parts = split(text);
   const values = parts.flatMap((part) => (isNumber(kind) ? numbers(field, kind, part) : [part]));
   const different = [...new Set(kind === "prompt" ? values : values.filter((value) => value !== ""))];
   if (different.length > 0 && different[0] !== "") return different;
-  throw new InvalidRequest(field, text, `must have at least one value, got none. ${examples[kind]}`);
+  throw new InvalidRequest(field, text, `must have at least one value, got none. ${valueExamples[kind]}`);
 }
 
-export const examples: Readonly<Record<AxisKind, string>> = {
-  prompt: "Write words of the prompt, then what takes their place: red, blue, green.",
+export const valueExamples: Readonly<Record<AxisKind, string>> = {
+  prompt: "Write words of the prompt, then their replacements: red, blue, green.",
   seed: "Write for example 1, 2, 3 or 1-6.",
   steps: "Write for example 4, 8, 16 or 4-20+4.",
   guidanceScale: "Write for example 1, 3.5, 7.",
@@ -27,9 +27,9 @@ type NumberKind = Exclude<AxisKind, "prompt" | "scheduler">;
 const isNumber = (kind: AxisKind): kind is NumberKind => kind !== "prompt" && kind !== "scheduler";
 
 const rules: Readonly<Record<NumberKind, { what: string; valid: (value: string) => boolean }>> = {
-  seed: { what: "whole numbers", valid: (value) => /^\d{1,20}$/.test(value) },
+  seed: { what: "integers from 0", valid: (value) => /^\d{1,20}$/.test(value) },
   steps: {
-    what: "whole numbers from 1 to 1000",
+    what: "integers from 1 to 1000",
     valid: (value) => /^\d{1,4}$/.test(value) && Number(value) >= 1 && Number(value) <= 1000,
   },
   guidanceScale: {
@@ -38,7 +38,7 @@ const rules: Readonly<Record<NumberKind, { what: string; valid: (value: string) 
   },
 };
 
-/** "7" is itself; "1-4" counts; "4-20+4" counts by four. */
+/** "7" is one value, "1-4" four, "4-20+4" every fourth. */
 function numbers(field: string, kind: NumberKind, part: string): string[] {
   if (part === "") return [];
   const { what, valid } = rules[kind];
@@ -49,19 +49,19 @@ function numbers(field: string, kind: NumberKind, part: string): string[] {
   throw new InvalidRequest(
     field,
     part,
-    `must be ${what}, got ${JSON.stringify(part.slice(0, 80))}. ${examples[kind]}`,
+    `must be ${what}, got ${JSON.stringify(part.slice(0, 80))}. ${valueExamples[kind]}`,
   );
 }
 
-const mostInRange = 1000;
+const maxInRange = 1000;
 
 function range(first: number, last: number, by: number): string[] {
   const count = Math.floor((last - first) / by + 1e-9) + 1;
-  if (!(by > 0) || !(count >= 1) || count > mostInRange) return [];
+  if (!(by > 0) || !(count >= 1) || count > maxInRange) return [];
   return Array.from({ length: count }, (_, i) => String(Number((first + i * by).toFixed(6))));
 }
 
-/** At commas that are not inside double quotes; two of those inside are one that is meant. */
+/** Splits at commas outside double quotes; inside them, two double quotes are one. */
 function split(text: string): string[] {
   const parts: string[] = [""];
   let quoted = false;

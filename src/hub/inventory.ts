@@ -80,7 +80,7 @@ async function cachedModel(repo: RepoCache, commit: string): Promise<CachedModel
 async function state(folder: string): Promise<Pick<CachedModel, "pipeline" | "parts" | "problem">> {
   try {
     const file = path.join(folder, "model_index.json");
-    const { className, parts } = modelIndex(await readJson(file), file);
+    const { className, components: parts } = modelIndex(await readJson(file), file);
     const missing = await missingFrom(folder);
     const problem = missing.length ? `incomplete: missing ${listed(missing, 2)}` : undefined;
     return { pipeline: className, parts: [...parts.keys()], problem };

@@ -90,7 +90,7 @@ function notDiffusers(names: readonly string[]): string {
 
 /** Refuses other architectures before their weights are downloaded. */
 function refuseOther(id: string, index: ModelIndex): void {
-  const unet = index.parts.get("unet")?.className;
+  const unet = index.components.get("unet")?.className;
   if (unet !== "UNet2DConditionModel") {
     const problem = `${index.className} must have a unet of UNet2DConditionModel, got ${unet ?? "no unet"}`;
     throw new ModelError(id, `${problem}. Use KOALA, SDXL or Stable Diffusion 1 or 2.`);

@@ -7,7 +7,7 @@ import {
   isShard,
   isWeights,
   loraFiles,
-  unreadParts,
+  unreadComponents,
   type WeightFile,
   weightFiles,
 } from "../weights/file-names.js";
@@ -36,8 +36,8 @@ export function selectFiles(
   const selection: Selection = { files: [], indexes: [], missing: [] };
   const [available, chosen]: [string[], string[]] = [[], []];
   for (const root of ["model_index.json", "koala.json"]) if (paths.includes(root)) selection.files.push(root);
-  for (const [part, { className }] of index.parts) {
-    if (unreadParts.includes(part)) continue;
+  for (const [part, { className }] of index.components) {
+    if (unreadComponents.includes(part)) continue;
     const names = paths.filter((p) => p.startsWith(`${part}/`)).map((p) => p.slice(part.length + 1));
     const texts = names.filter((name) => /^[^/]+\.(json|txt)$/.test(name) && !name.includes(".index."));
     selection.files.push(...texts.map((name) => `${part}/${name}`));

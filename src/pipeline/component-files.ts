@@ -6,7 +6,7 @@ import { kindOf, readdir, readJson, realFile } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { manifest, type Params } from "../tensor/params.js";
 import { resolveWeights, type WeightEntry, type WeightSet } from "../weights/component.js";
-import type { ModelFolder, ModelPart } from "../weights/folder.js";
+import type { ModelComponent, ModelFolder } from "../weights/folder.js";
 import type { LoadOptions } from "./load-options.js";
 
 export type WeightOptions = Pick<LoadOptions, "variant" | "dtype"> & {
@@ -15,7 +15,11 @@ export type WeightOptions = Pick<LoadOptions, "variant" | "dtype"> & {
 };
 
 /** The component of that name, which must be of one of these classes. */
-export function expectComponent(folder: ModelFolder, name: string, classes: readonly string[]): ModelPart {
+export function expectComponent(
+  folder: ModelFolder,
+  name: string,
+  classes: readonly string[],
+): ModelComponent {
   const found = folder.component(name);
   if (classes.includes(found.className)) return found;
   throw new ModelError(

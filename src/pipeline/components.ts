@@ -14,7 +14,7 @@ import { input } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
 import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
 import { renamed, resolveWeights } from "../weights/component.js";
-import { type ModelFolder, type ModelPart, openFolder } from "../weights/folder.js";
+import { type ModelComponent, type ModelFolder, openFolder } from "../weights/folder.js";
 import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-class.js";
 import { type Autoencoder, loadVae } from "./autoencoder.js";
 import { Component, type Trace } from "./component.js";
@@ -57,7 +57,9 @@ export type ComponentOptions = WeightOptions &
 export async function loadComponents(directory: string, options: ComponentOptions): Promise<Components> {
   const folder = await openFolder(directory);
   const family = familyOfIndex(folder);
-  const encoders = folder.parts.has("text_encoder_2") ? ["text_encoder", "text_encoder_2"] : ["text_encoder"];
+  const encoders = folder.components.has("text_encoder_2")
+    ? ["text_encoder", "text_encoder_2"]
+    : ["text_encoder"];
   const warnings: string[] = [];
   const defaults = await readModelDefaults(folder.path);
   const unet = await loadUnet(folder, family, options);
@@ -197,7 +199,7 @@ async function loadTextEncoder(
 }
 
 /** Reads the files of a tokenizer that are there; the tokenizer says which are missing. */
-async function readTokenizer({ path: directory }: ModelPart): Promise<ClipTokenizer> {
+async function readTokenizer({ path: directory }: ModelComponent): Promise<ClipTokenizer> {
   const at = (name: string) => path.join(directory, name);
   const json = async (name: string) => ((await kindOf(at(name))) ? readJson(at(name)) : undefined);
   const [config, specialTokensMap, addedTokens, vocab] = [

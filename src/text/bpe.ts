@@ -1,6 +1,6 @@
-/** @file Byte-level byte-pair encoding with CLIP's end-of-word mark. Must not know special tokens. */
+/** @file Byte-level byte-pair encoding with CLIP's end-of-word mark. */
 
-/** The letter that stands for each byte in the vocabulary (Radford et al. 2019, GPT-2's `bytes_to_unicode`). */
+/** The letter of each byte in the vocabulary (Radford et al. 2019, GPT-2's `bytes_to_unicode`). */
 export function byteLetters(): string[] {
   let unprintable = 0;
   const printable = (b: number) => (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;

@@ -1,4 +1,4 @@
-/** @file What is taken for another program's syntax, and what is prose. */
+/** @file Prompts with other programs' syntax, and prose without. */
 
 import { describe, expect, it } from "vitest";
 import { promptSyntax, syntaxWarnings } from "./prompt-syntax.js";
@@ -29,7 +29,7 @@ describe("syntax of other programs is found", () => {
   ])("%s", (prompt, wanted) => expect(texts(prompt)).toEqual(wanted));
 });
 
-describe("prose is left alone", () => {
+describe("prose is not syntax", () => {
   it.each([
     "a cat (a black one) on a mat",
     "a clock (at 10:30)",
@@ -51,14 +51,16 @@ describe("prose is left alone", () => {
   ])("%s", (prompt) => expect(texts(prompt)).toEqual([]));
 });
 
-it("a warning names the prompt, the program and the text", () => {
-  expect(syntaxWarnings("negative prompt", "(ugly:1.4), embedding:bad")).toEqual([
-    'negative prompt: AUTOMATIC1111\'s syntax is not supported yet, so this is read as letters: "(ugly:1.4)"',
-    'negative prompt: ComfyUI\'s syntax is not supported yet, so this is read as letters: "embedding:bad"',
-  ]);
-});
+describe("a prompt", () => {
+  it("gets a warning with its name, the program and the text", () => {
+    expect(syntaxWarnings("negative prompt", "(ugly:1.4), embedding:bad")).toEqual([
+      'negative prompt: AUTOMATIC1111\'s syntax is not supported yet, so this is read as letters: "(ugly:1.4)"',
+      'negative prompt: ComfyUI\'s syntax is not supported yet, so this is read as letters: "embedding:bad"',
+    ]);
+  });
 
-it("a long prompt made of brackets is read to its end", () => {
-  for (const part of ["(", "[", "((a", "[a:", "{", "(a:1.", "__a", "\\"])
-    expect(texts(`${part.repeat(20_000 / part.length)} a cat BREAK a dog`)).toContain("BREAK");
+  it("of many brackets is read in linear time", () => {
+    for (const part of ["(", "[", "((a", "[a:", "{", "(a:1.", "__a", "\\"])
+      expect(texts(`${part.repeat(20_000 / part.length)} a cat BREAK a dog`)).toContain("BREAK");
+  });
 });

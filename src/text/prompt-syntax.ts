@@ -1,6 +1,6 @@
 /**
- * @file Finds in a prompt what other programs read as syntax (AUTOMATIC1111's weights, schedules, BREAK and AND; tags
- * of LoRAs and embeddings; alternatives; Midjourney's parameters) and this one reads as letters. Must not know tokens.
+ * @file Finds the prompt syntax of other programs, which has no effect here: AUTOMATIC1111's weights, schedules, BREAK
+ * and AND; tags of LoRAs and embeddings; alternatives; Midjourney's parameters.
  */
 
 import { listed } from "../errors.js";
@@ -8,11 +8,11 @@ import { listed } from "../errors.js";
 type Form = { program: string; pattern: RegExp };
 
 const a1111 = "AUTOMATIC1111";
-/** No bracket of either kind, so that a form is the innermost one; bounded, so that no prompt takes long. */
+/** Text without brackets, so that the innermost form matches; of bounded length, so that matching takes linear time. */
 const inner = String.raw`[^()[\]{}\n]{0,300}`;
 
 /**
- * Only what has a form that prose does not: "(a cat)" and "(at 10:30)" are prose. A1111's forms are those of its
+ * Only forms that prose does not have: "(a cat)" and "(at 10:30)" are prose. A1111's forms are those of its
  * prompt_parser.py and extra_networks.py.
  */
 const forms: readonly Form[] = [
@@ -43,10 +43,10 @@ const forms: readonly Form[] = [
   },
 ];
 
-/** A1111's two words, unless they stand in quotes or among other words in capitals. */
+/** A1111's keywords, except in quotes and among other words in capitals. */
 const words = /(?<![\p{L}\p{N}_"'“‘])(BREAK|AND)(?![\p{L}\p{N}_"'”’])/gu;
 
-/** What is found, by the program that reads it, each text once and in the prompt's order. */
+/** The syntax found, by program: each text once, in the prompt's order. */
 export function promptSyntax(prompt: string): ReadonlyMap<string, readonly string[]> {
   const found: { at: number; end: number; program: string }[] = [];
   const taken = new Uint8Array(prompt.length);
@@ -71,13 +71,13 @@ export function promptSyntax(prompt: string): ReadonlyMap<string, readonly strin
 function amongCapitals(prompt: string, at: number, length: number): boolean {
   const before = /(\p{L}+)\P{L}*$/u.exec(prompt.slice(Math.max(0, at - 40), at))?.[1] ?? "";
   const after = /^\P{L}*(\p{L}+)/u.exec(prompt.slice(at + length, at + length + 40))?.[1] ?? "";
-  const shouted = (word: string) =>
+  const isUppercase = (word: string) =>
     word.length > 1 && word === word.toUpperCase() && word !== word.toLowerCase();
-  const own = (word: string) => word === "AND" || word === "BREAK";
-  return [before, after].some((word) => shouted(word) && !own(word));
+  const isKeyword = (word: string) => word === "AND" || word === "BREAK";
+  return [before, after].some((word) => isUppercase(word) && !isKeyword(word));
 }
 
-/** A warning for each program whose syntax `prompt` has; `field` is what the prompt is called. */
+/** A warning for each program whose syntax `prompt` has; `field` is the prompt's name in it. */
 export function syntaxWarnings(field: string, prompt: string): string[] {
   return [...promptSyntax(prompt)].map(([program, texts]) => {
     const shown = texts.map((text) => (text.length > 60 ? `${text.slice(0, 57)}...` : text));

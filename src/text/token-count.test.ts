@@ -32,7 +32,7 @@ describe("a text", () => {
     expect(countTokens([tiny()], prompt)).toEqual({ tokens: ofTiny, limit: 77 });
   });
 
-  it("that is too long says what is cut", () => {
+  it("that is too long is counted with the end that is cut off", () => {
     expect(countTokens([nano()], `${koala}, ${koala}, red`)).toEqual({
       tokens: 24 + 1,
       limit: 24,
@@ -40,7 +40,7 @@ describe("a text", () => {
     });
   });
 
-  it("is counted by the encoder that reads least of it", () => {
+  it("is counted by the encoder that reads the least of it", () => {
     expect(countTokens([tiny(), tiny("tokenizer", 10)], koala)).toMatchObject({ tokens: 16, limit: 10 });
     expect(countTokens([tiny("tokenizer", 20), nano()], koala)).toMatchObject({ tokens: 16, limit: 20 });
   });

@@ -1,16 +1,16 @@
-/** @file How many tokens a text is to the text encoders of a model, and what of it does not reach them. */
+/** @file Counts the tokens of a text for the text encoders of a model, and finds the end that they cut off. */
 
 import type { ClipTokenizer } from "./tokenizer.js";
 
 /** A tokenizer, and how many tokens its text encoder reads. */
 export type TokenLimit = { tokenizer: ClipTokenizer; maxTokens: number };
 
-/** `tokens` and `limit` count the marks of start and end, which take two; `cut` is what does not fit. */
+/** `tokens` and `limit` include the start and end tokens; `cut` is the text that does not fit. */
 export type TokenCount = { tokens: number; limit: number; cut?: string | undefined };
 
 /**
- * Counted by the encoder that reads least of the text. Stable Diffusion XL's two differ where a text holds "!", which
- * is what the second one pads with and therefore never joins to others.
+ * The count of the encoder that reads the least of the text. Those of Stable Diffusion XL differ for texts with "!": the
+ * second one pads with it, so it never merges it with other characters.
  */
 export function countTokens(limits: readonly TokenLimit[], text: string): TokenCount {
   const counts = limits.map(({ tokenizer, maxTokens }): TokenCount => {
@@ -20,7 +20,7 @@ export function countTokens(limits: readonly TokenLimit[], text: string): TokenC
   return counts.reduce((least, count) => (excess(count) > excess(least) ? count : least));
 }
 
-/** What is said of a text whose end does not reach the model; `field` is what the text is called. */
+/** The warning for a text whose end is cut off; `field` is the text's name in it. */
 export const cutWarning = (field: string, limit: number, cut: string): string =>
   `${field}: only ${limit} tokens reach the model; this was cut off: "${cut}"`;
 

@@ -1,10 +1,10 @@
-/** @file Reads and checks a tokenizer's files: vocabulary, merges, special tokens. Must not know text. */
+/** @file Reads and checks a tokenizer's files: vocabulary, merges, special tokens. */
 
 import { listed, ModelError } from "../errors.js";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** What a tokenizer's folder holds, parsed. Either `vocab` and `merges`, or `tokenizerJson`. */
+/** The parsed files of a tokenizer's folder: either `vocab` and `merges`, or `tokenizerJson`. */
 export interface TokenizerFiles {
   /** vocab.json */
   vocab?: unknown;
@@ -15,13 +15,14 @@ export interface TokenizerFiles {
   config?: unknown;
   /** special_tokens_map.json */
   specialTokensMap?: unknown;
-  /** added_tokens.json, in which Transformers before 4.34 kept what was added to the vocabulary. */
+  /** added_tokens.json, of Transformers before 4.34: tokens that were added to the vocabulary. */
   addedTokens?: unknown;
-  /** Where the files lie, for messages. */
+  /** The folder's path, for error messages. */
   folder?: string;
 }
 
-export interface Lexicon {
+/** The checked contents of a tokenizer's files. */
+export interface TokenizerData {
   readonly ids: ReadonlyMap<string, number>;
   readonly tokens: ReadonlyMap<number, string>;
   /** Rank of each merge, by "left right". */
@@ -40,7 +41,7 @@ const clipLength = 77;
 const endOfText = "<|endoftext|>";
 
 /** Throws ModelError naming file and field. */
-export function readLexicon(files: TokenizerFiles): Lexicon {
+export function readTokenizerFiles(files: TokenizerFiles): TokenizerData {
   const at = (name: string) => `${files.folder ?? "tokenizer"}/${name}`;
   const config = record(files.config ?? {}, at("tokenizer_config.json"), "the file");
   const fast =
@@ -49,7 +50,7 @@ export function readLexicon(files: TokenizerFiles): Lexicon {
   const ranks = rankMerges(pairs, ids, source);
 
   const given = addedTokens(config, files.addedTokens, ids, fast, at);
-  // A file that lists its added tokens is the newer form: Transformers then does not read the map.
+  // With added_tokens_decoder, the newer form, Transformers does not read the map.
   const map = config.added_tokens_decoder ? {} : (files.specialTokensMap ?? {});
   const named = { ...config, ...record(map, at("special_tokens_map.json"), "the file") };
   const added = new Map<string, number>(given);
@@ -107,15 +108,15 @@ function readVocab(vocab: unknown, file: string, field: string): Map<string, num
   return ids;
 }
 
-// Transformers drops the first line whatever it says, and reads no more merges than CLIP has.
-const mostMerges = 49152 - 256 - 2;
+// Transformers drops the first line, whatever it is, and reads no more merges than CLIP has.
+const maxMerges = 49152 - 256 - 2;
 
 function readMerges(text: string, file: string): string[][] {
   if (typeof text !== "string") throw new ModelError(file, `must be the file's text, got ${typeof text}.`);
   const lines = text
     .trim()
     .split("\n")
-    .slice(1, mostMerges + 1);
+    .slice(1, maxMerges + 1);
   return lines.map((line) => line.trim().split(/\s+/)).filter(([left]) => left !== "");
 }
 
@@ -152,7 +153,7 @@ function readFast(json: unknown, file: string): Fast {
   return { ids: readVocab(model.vocab, file, "model.vocab"), pairs, added: root.added_tokens };
 }
 
-/** Tokens that the files give an id of their own. The newer form stands alone; tokenizer.json overrides the older. */
+/** Tokens with an id of their own: from the newer form alone, or from the older with tokenizer.json over it. */
 function addedTokens(
   config: Json,
   older: unknown,
@@ -188,7 +189,7 @@ function addedTokens(
   return added;
 }
 
-// Unlike the four above these may be new; they then follow the vocabulary.
+// Unlike the four above these may be new; they are then appended to the vocabulary.
 function addMore(more: unknown, added: Map<string, number>, ids: Map<string, number>, file: string): void {
   if (more === undefined || more === null) return;
   if (!Array.isArray(more)) throw new ModelError(file, "additional_special_tokens: must be a list.");

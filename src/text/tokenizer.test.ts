@@ -1,4 +1,4 @@
-/** @file Ids against Transformers' (golden/data/tokens.json), and what broken files say. */
+/** @file Token ids against Transformers' (golden/data/tokens.json), and broken tokenizer files. */
 
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
@@ -92,7 +92,7 @@ describe("ClipTokenizer", () => {
     expect(ids({ "<a>": 5, "<b>": 7 })).toEqual([812, 320, 814, 815, 537, 326, 813]);
   });
 
-  it("says which text it cut and keeps the end token last", () => {
+  it("gives the text that it cut, and keeps the end token last", () => {
     const tokenizer = loadTokenizer(koala());
     const { ids, truncated } = tokenizer.encode("a b, c. d", { maxLength: 5 });
     expect([...ids]).toEqual([812, ...tokenizer.encode("a b,").uncut.slice(1, -1), 813]);
@@ -106,7 +106,7 @@ describe("ClipTokenizer", () => {
     expect(() => tokenizer.decode([9999])).toThrow(InvalidRequest);
   });
 
-  it("refuses a prompt that is no string, and a length without room", () => {
+  it("refuses a prompt that is not a string, and a length below 2", () => {
     const tokenizer = loadTokenizer(koala());
     expect(() => tokenizer.encode(undefined as unknown as string)).toThrow(
       "prompt: must be a string, got undefined.",
@@ -115,7 +115,7 @@ describe("ClipTokenizer", () => {
   });
 });
 
-describe("broken files name themselves and the field", () => {
+describe("broken files are refused by file and field", () => {
   const broken = (change: object) => () => loadTokenizer({ ...koala(), ...change });
 
   it.each([

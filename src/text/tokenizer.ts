@@ -1,18 +1,18 @@
 /**
  * @file CLIP's tokenizer, equal to Transformers' slow `CLIPTokenizer` with ftfy installed.
  *
- * Must not know the file system: it is given what the files hold.
+ * Must not import the file system: it takes the files' contents.
  */
 
 import { InvalidRequest } from "../errors.js";
 import { byteLetters, mergeWord } from "./bpe.js";
 import { fixText } from "./ftfy/ftfy.js";
-import { type Lexicon, readLexicon, type TokenizerFiles } from "./tokenizer-files.js";
+import { readTokenizerFiles, type TokenizerData, type TokenizerFiles } from "./tokenizer-files.js";
 
 export interface EncodedPrompt {
   /** Int32[maxLength]: cut with the end token last, or padded. */
   readonly ids: Int32Array;
-  /** All ids with start and end token, neither cut nor padded. */
+  /** All ids with the start and end tokens, neither cut nor padded. */
   readonly uncut: readonly number[];
   /** The text that did not fit. */
   readonly truncated?: string;
@@ -20,7 +20,7 @@ export interface EncodedPrompt {
 
 /** A tokenizer from parsed files. Throws ModelError if they do not fit together. */
 export function loadTokenizer(files: TokenizerFiles): ClipTokenizer {
-  return new ClipTokenizer(readLexicon(files));
+  return new ClipTokenizer(readTokenizerFiles(files));
 }
 
 export class ClipTokenizer {
@@ -30,18 +30,18 @@ export class ClipTokenizer {
   /** Entries of the vocabulary, added tokens included. */
   readonly vocabSize: number;
   readonly modelMaxLength: number;
-  readonly lexicon: Lexicon;
+  readonly data: TokenizerData;
   readonly #letters = byteLetters();
   readonly #special: RegExp;
 
-  constructor(lexicon: Lexicon) {
-    this.lexicon = lexicon;
-    this.bosId = lexicon.bosId;
-    this.eosId = lexicon.eosId;
-    this.padId = lexicon.padId;
-    this.vocabSize = lexicon.tokens.size;
-    this.modelMaxLength = lexicon.modelMaxLength;
-    const longestFirst = [...lexicon.added.keys()].sort((a, b) => b.length - a.length);
+  constructor(data: TokenizerData) {
+    this.data = data;
+    this.bosId = data.bosId;
+    this.eosId = data.eosId;
+    this.padId = data.padId;
+    this.vocabSize = data.tokens.size;
+    this.modelMaxLength = data.modelMaxLength;
+    const longestFirst = [...data.added.keys()].sort((a, b) => b.length - a.length);
     this.#special = new RegExp(`(${longestFirst.map(literal).join("|")})`, "u");
   }
 
@@ -73,7 +73,7 @@ export class ClipTokenizer {
     const byteOf = new Map(this.#letters.map((letter, byte) => [letter, byte]));
     const bytes: number[] = [];
     for (const id of ids) {
-      const token = this.lexicon.tokens.get(id);
+      const token = this.data.tokens.get(id);
       if (token === undefined) {
         throw new InvalidRequest("ids", id, `must be ids of the vocabulary, got ${id}.`);
       }
@@ -81,20 +81,20 @@ export class ClipTokenizer {
     }
     const text = new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(bytes));
     const spaced = text.replaceAll("</w>", " ").trim();
-    return this.lexicon.cleanUpSpaces ? cleanUp(spaced) : spaced;
+    return this.data.cleanUpSpaces ? cleanUp(spaced) : spaced;
   }
 
-  // Special tokens are found before the text is cleaned, so only in their exact spelling.
+  // Special tokens are found before the text is cleaned, so they match in their exact spelling only.
   *#prompt(text: string): Generator<number> {
     for (const part of text.split(this.#special)) {
-      const added = this.lexicon.added.get(part);
+      const added = this.data.added.get(part);
       if (added !== undefined) yield added;
       else yield* this.#words(part);
     }
   }
 
   *#words(text: string): Generator<number> {
-    const { ids, ranks, unknownId } = this.lexicon;
+    const { ids, ranks, unknownId } = this.data;
     const clean = fixText(text).replace(spaces, " ").trim().toLowerCase();
     for (const [word] of clean.matchAll(wordPattern)) {
       const letters = Array.from(utf8(word), (byte) => this.#letters[byte]!).join("");
@@ -107,7 +107,7 @@ export class ClipTokenizer {
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const literal = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
 
-/** CLIP's own marks, which after lower-casing are honoured in any spelling. */
+/** CLIP's special tokens, which after lower-casing match in any capitalisation. */
 const isMark = (word: string) => word === "<|startoftext|>" || word === "<|endoftext|>";
 
 const spaces = /[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+/g;

@@ -6,7 +6,7 @@
 import { randomUUID } from "node:crypto";
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { described } from "../files/file-errors.js";
+import { fileErrorAt } from "../files/file-errors.js";
 import {
   ifThere,
   kindOf,
@@ -82,7 +82,7 @@ export async function saveCheckpoint(
     await rename(temporary, path.join(parent, stepFolder(progress.step)));
   } catch (error) {
     await rm(temporary, { recursive: true, force: true }).catch(() => undefined); // the first failure is the one to tell
-    throw described(error, "write", checkpointFolder(folder, progress.step));
+    throw fileErrorAt(error, "write", checkpointFolder(folder, progress.step));
   }
   await removeOld(folder, keep);
 }

@@ -4,7 +4,7 @@ import path from "node:path";
 import { kindOf, readdir, readJson, realpath } from "../files/file-system.js";
 import { isObject, type JsonObject } from "../files/json.js";
 import { resolveWeights } from "../weights/component.js";
-import type { ModelFolder, ModelPart } from "../weights/folder.js";
+import type { ModelFolder, ModelComponent } from "../weights/folder.js";
 
 /** A file to be taken over: `from` is its real path, or `text` what it holds. `to` is relative to the new folder. */
 export type TakenFile = { to: string } & ({ from: string } | { text: string });
@@ -22,7 +22,7 @@ export async function otherParts(
   for (const name of (await readdir(folder.path)).filter((n) => /^(LICENSE|NOTICE)/i.test(n)).sort())
     if ((await kindOf(path.join(folder.path, name))) === "file")
       files.push({ to: name, from: await realpath(path.join(folder.path, name)) });
-  for (const part of folder.parts.values()) {
+  for (const part of folder.components.values()) {
     if (part.name === "unet") continue;
     files.push(...(await partFiles(part, replaced.has(part.name), variant)));
   }
@@ -30,7 +30,7 @@ export async function otherParts(
 }
 
 /** Parts that are named there but were not downloaded are marked as absent, else Diffusers looks for them. */
-async function modelIndex({ path: root, parts }: ModelFolder): Promise<JsonObject> {
+async function modelIndex({ path: root, components: parts }: ModelFolder): Promise<JsonObject> {
   const { _name_or_path: _, ...index } = await readJson(path.join(root, "model_index.json"));
   const entries = Object.entries(index).map(([name, value]) =>
     Array.isArray(value) && !parts.has(name) ? [name, [null, null]] : [name, value],
@@ -42,7 +42,7 @@ const weightFile = /\.(safetensors|bin|pt|pth|ckpt|msgpack|h5|onnx|onnx_data|pb|
 const indexFile = /\.index(\.[^.]+)?\.json$/;
 
 async function partFiles(
-  part: ModelPart,
+  part: ModelComponent,
   withoutWeights: boolean,
   variant: string | undefined,
 ): Promise<TakenFile[]> {
@@ -60,7 +60,7 @@ async function partFiles(
 }
 
 async function weightFiles(
-  part: ModelPart,
+  part: ModelComponent,
   names: readonly string[],
   variant: string | undefined,
 ): Promise<TakenFile[]> {

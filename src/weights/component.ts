@@ -1,4 +1,4 @@
-/** @file Finds the weights of one part of a model as Diffusers' from_pretrained would. Knows no architecture. */
+/** @file Finds the weights of one component of a model as Diffusers' from_pretrained does. */
 import { join } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readdir, readJson } from "../files/file-system.js";
@@ -16,7 +16,7 @@ import {
 
 export type WeightEntry = TensorEntry & { file: string };
 
-/** The tensors of a part; `file` and `files` are real absolute paths, `totalBytes` is as stored. */
+/** The tensors of a component; `file` and `files` are real absolute paths, `totalBytes` is as stored. */
 export type WeightSet = {
   tensors: ReadonlyMap<string, WeightEntry>;
   files: readonly string[];
@@ -25,9 +25,9 @@ export type WeightSet = {
 };
 
 /**
- * Finds weights in a folder, or takes the path of one .safetensors file. With no variant named, plain files
- * are preferred, then the only variant there is. With one named, `orPlain` takes the plain files where it is not
- * there. The result names the variant it is of. ModelError.
+ * The weights in a folder, or in one .safetensors file. Without `variant`, plain files are preferred, then the only
+ * variant of the folder. With `variant`, `orPlain` allows plain files where the folder does not have it. The result
+ * names its variant. ModelError.
  */
 export async function resolveWeights(
   folder: string,
@@ -36,7 +36,7 @@ export async function resolveWeights(
   const kind = await kindOf(folder);
   if (kind !== "folder") return union([await openSafetensors(folder)]);
   const names = (await readdir(folder)).sort();
-  const chosen = choose(folder, names, variant, orPlain);
+  const chosen = selectWeights(folder, names, variant, orPlain);
   const path = join(folder, chosen.name);
   const set = chosen.indexed ? await openShards(folder, path) : union([await openSafetensors(path)]);
   return chosen.variant ? { ...set, variant: chosen.variant } : set;
@@ -52,7 +52,7 @@ export async function readFloats(set: WeightSet, name: string): Promise<Float32A
   return readFloat32(name, entryOf(set, name));
 }
 
-/** The set with each tensor under the name that `rule` gives it; undefined leaves it out. ModelError. */
+/** The set with its tensors renamed by `rule`; those for which it gives undefined are left out. ModelError. */
 export function renamed(set: WeightSet, rule: (name: string) => string | undefined): WeightSet {
   const tensors = new Map<string, WeightEntry>();
   for (const [old, entry] of set.tensors) {
@@ -77,36 +77,35 @@ function entryOf(set: WeightSet, name: string): WeightEntry {
   throw new ModelError(set.files.join(", ") || "weights", problem, { missing: [name] });
 }
 
-function choose(
+function selectWeights(
   folder: string,
   names: readonly string[],
   variant: string | undefined,
   orPlain: boolean,
 ): WeightFile {
   const candidates = weightFiles(names);
-  const wanted = [variant ?? "", ...(orPlain ? [""] : [])];
-  for (const one of wanted) {
+  const accepted = [variant ?? "", ...(orPlain ? [""] : [])];
+  for (const one of accepted) {
     const exact = candidates.find((c) => c.variant === one);
     if (exact) return exact;
   }
   const variants = [...new Set(candidates.map((c) => c.variant))];
   const first = candidates[0];
-  if (!first) return explainNone(folder, names);
+  if (!first) return noWeightsError(folder, names);
   if (variant === undefined && variants.length === 1) return first;
-  const there = variants.map((v) => (v ? `variant "${v}"` : "plain files")).join(" and ");
+  const found = variants.map((v) => (v ? `variant "${v}"` : "plain files")).join(" and ");
   const named = `must hold variant "${variant}"${orPlain ? " or plain files" : ""}`;
   const rule = variant === undefined ? "has several variants" : named;
-  const remedy =
-    variant === undefined ? "Name one of them." : "Ask for what is there, or download the other.";
-  throw new ModelError(folder, `${rule}, got ${there}. ${remedy}`);
+  const remedy = variant === undefined ? "Name one of them." : "Name one of those, or download the other.";
+  throw new ModelError(folder, `${rule}, got ${found}. ${remedy}`);
 }
 
-function explainNone(folder: string, names: readonly string[]): never {
+function noWeightsError(folder: string, names: readonly string[]): never {
   const fail = (problem: string) => {
     throw new ModelError(folder, problem);
   };
-  const wanted = "must hold diffusion_pytorch_model.safetensors or model.safetensors";
-  const some = (found: string[]) => `${wanted}, got ${listed(found)}`;
+  const rule = "must hold diffusion_pytorch_model.safetensors or model.safetensors";
+  const some = (found: string[]) => `${rule}, got ${listed(found)}`;
   const shards = names.filter((n) => isShard(n));
   const others = names.filter((n) => n.endsWith(".safetensors"));
   const pickle = names.find(isPickle);
@@ -114,7 +113,7 @@ function explainNone(folder: string, names: readonly string[]): never {
     return fail(`${some(shards)} without their index. Download the .index.json beside them.`);
   if (others.length) return fail(`${some(others)}. Pass the path of the file itself.`);
   if (pickle) return refusePickle(join(folder, pickle)) as never;
-  if (!names.length) return fail(`${wanted}, got an empty folder. Download the model again.`);
+  if (!names.length) return fail(`${rule}, got an empty folder. Download the model again.`);
   return fail(`${some([...names])}. Download the weights, or check the path.`);
 }
 

@@ -1,10 +1,10 @@
-/** @file The element types safetensors files hold, and bytes <-> typed arrays of them. Little-endian only. */
+/** @file The element types of safetensors files, and their bytes as typed arrays. Little-endian only. */
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "./half.js";
 
 export type StoredDtype = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
 export type FloatDtype = "F64" | "F32" | "F16" | "BF16";
 
-/** What a tensor is read into: F16 and BF16 as their bits, BOOL as bytes of 0 and 1. */
+/** A tensor's elements: F16 and BF16 as their bits, BOOL as bytes of 0 and 1. */
 export type StoredArray =
   | Float64Array<ArrayBuffer>
   | Float32Array<ArrayBuffer>

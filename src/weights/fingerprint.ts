@@ -1,25 +1,25 @@
-/** @file Tells networks apart without reading all of their weights, and files by all of their bytes. */
+/** @file Fingerprints of networks by a sample of their weights, and hashes of whole files. */
 
 import { createHash } from "node:crypto";
 import path from "node:path";
 import { readdir, readExactly, reading, readText, realFile } from "../files/file-system.js";
 import type { WeightSet } from "./component.js";
 
-/** What every hash here begins with. */
-export const hashMark = "sha256:";
+/** The prefix of every hash. */
+export const hashPrefix = "sha256:";
 
 const samples = 16;
 const sampleBytes = 16_384;
 
 /** A hash of JSON. */
 export const hashOf = (value: unknown): string =>
-  `${hashMark}${createHash("sha256").update(JSON.stringify(value)).digest("hex")}`;
+  `${hashPrefix}${createHash("sha256").update(JSON.stringify(value)).digest("hex")}`;
 
 /**
- * The tensors' names, types and shapes, and of each file its size and bytes from places spread over it: fine-tuned
- * models share their headers with what they came from.
+ * The tensors' names, types and shapes, and of each file its size and a hash of 16 evenly spaced samples: fine-tuned
+ * models have the header of the model that they were trained from.
  */
-export async function weightMarks({ tensors, files }: WeightSet): Promise<unknown> {
+export async function weightFingerprint({ tensors, files }: WeightSet): Promise<unknown> {
   const layout = [...tensors].map(([name, { dtype, shape }]) => [name, dtype, shape]);
   const spread: unknown[] = [];
   for (const file of files) {
@@ -39,8 +39,8 @@ export async function weightMarks({ tensors, files }: WeightSet): Promise<unknow
   return [layout, spread];
 }
 
-/** The JSON and text files of a folder, as a tokenizer has them. */
-export async function textMarks(folder: string): Promise<unknown> {
+/** The names and texts of a folder's JSON and text files, such as a tokenizer's. */
+export async function textFingerprint(folder: string): Promise<unknown> {
   const names = (await readdir(folder)).filter((name) => /^[^.].*\.(json|txt)$/.test(name)).sort();
   return Promise.all(names.map(async (name) => [name, await readText(path.join(folder, name))]));
 }
@@ -51,9 +51,9 @@ export async function fileHash(file: string): Promise<string> {
   await reading(file, await realFile(file), async (handle) => {
     for await (const part of handle.createReadStream({ autoClose: false })) hash.update(part as Uint8Array);
   });
-  return `${hashMark}${hash.digest("hex")}`;
+  return `${hashPrefix}${hash.digest("hex")}`;
 }
 
 /** SHA-256 of bytes. */
 export const bytesHash = (bytes: Uint8Array): string =>
-  `${hashMark}${createHash("sha256").update(bytes).digest("hex")}`;
+  `${hashPrefix}${createHash("sha256").update(bytes).digest("hex")}`;

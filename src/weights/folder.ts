@@ -1,14 +1,14 @@
-/** @file A Diffusers folder: which parts model_index.json names, where they are, and their configs. */
+/** @file A Diffusers folder: the components of its model_index.json, their paths and their configs. */
 import { join, resolve } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readdir, readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
-import { unreadParts } from "./file-names.js";
+import { unreadComponents } from "./file-names.js";
 import { type ModelIndex, modelIndex } from "./index-file.js";
 import { refusePickle } from "./safetensors-file.js";
 
-/** One part; `config` reads its config.json (a scheduler's scheduler_config.json, a tokenizer's own). */
-export type ModelPart = {
+/** One component; `config` reads its config.json (a scheduler's scheduler_config.json, a tokenizer's own). */
+export type ModelComponent = {
   name: string;
   library: string;
   className: string;
@@ -16,54 +16,56 @@ export type ModelPart = {
   config(): Promise<JsonObject>;
 };
 
-/** An opened folder; `parts` are those present, by name, and `part` throws a ModelError for any other. */
+/** An opened folder; `components` are those present, by name; `component` throws a ModelError for any other. */
 export type ModelFolder = {
   path: string;
   className: string;
   settings: JsonObject;
-  parts: ReadonlyMap<string, ModelPart>;
-  component(name: string): ModelPart;
+  components: ReadonlyMap<string, ModelComponent>;
+  component(name: string): ModelComponent;
 };
 
 const indexName = "model_index.json";
 
-/** Opens a Diffusers folder and checks that its parts are there; ModelError says what the path is instead. */
+/** Opens a Diffusers folder and checks that its components exist; ModelError says what the path is instead. */
 export async function openFolder(path: string): Promise<ModelFolder> {
   const root = resolve(path);
   const file = join(root, indexName);
   if ((await kindOf(file)) !== "file") throw new ModelError(path, await explainNoIndex(root));
   const index = modelIndex(await readJson(file), file);
-  const present = await presentParts(root, index);
-  const absent = [...index.parts.keys()].filter((name) => !present.has(name) && !unreadParts.includes(name));
+  const present = await presentComponents(root, index);
+  const absent = [...index.components.keys()].filter(
+    (name) => !present.has(name) && !unreadComponents.includes(name),
+  );
   if (absent.length) {
-    const problem = `missing ${absent.length} of ${index.parts.size} folders that ${indexName} names`;
+    const problem = `missing ${absent.length} of ${index.components.size} folders that ${indexName} names`;
     const remedy = "Download them, or set them to [null, null] there.";
     throw new ModelError(path, `${problem}: ${listed(absent)}. ${remedy}`, { missing: absent });
   }
-  const part = (name: string): ModelPart => {
+  const part = (name: string): ModelComponent => {
     const found = present.get(name);
     if (found) return found;
-    const problem = `must name the part "${name}", got ${listed([...present.keys()], 10)}`;
+    const problem = `must name the component "${name}", got ${listed([...present.keys()], 10)}`;
     throw new ModelError(file, `${problem}. Use a model that has it.`, { missing: [name] });
   };
   return {
     path: root,
     className: index.className,
     settings: index.settings,
-    parts: present,
+    components: present,
     component: part,
   };
 }
 
-async function presentParts(root: string, index: ModelIndex): Promise<Map<string, ModelPart>> {
-  const parts = new Map<string, ModelPart>();
-  for (const [name, { library, className }] of index.parts) {
+async function presentComponents(root: string, index: ModelIndex): Promise<Map<string, ModelComponent>> {
+  const components = new Map<string, ModelComponent>();
+  for (const [name, { library, className }] of index.components) {
     const path = join(root, name);
     if ((await kindOf(path)) !== "folder") continue;
     const config = () => readJson(join(path, configName(className)));
-    parts.set(name, { name, library, className, path, config });
+    components.set(name, { name, library, className, path, config });
   }
-  return parts;
+  return components;
 }
 
 function configName(className: string): string {
@@ -71,7 +73,7 @@ function configName(className: string): string {
   return /Tokenizer(Fast)?$/.test(className) ? "tokenizer_config.json" : "config.json";
 }
 
-/** What a path without model_index.json looks like, with what to pass in its place. */
+/** The problem of a path without model_index.json, by its content, and the remedy. */
 async function explainNoIndex(root: string): Promise<string> {
   const rule = `must be a Diffusers folder with ${indexName}`;
   const kind = await kindOf(root);
@@ -88,7 +90,7 @@ async function explainNoIndex(root: string): Promise<string> {
   if (names.includes("config.json")) {
     const { _class_name: name, architectures } = await readJson(join(root, "config.json"));
     const className = name ?? (Array.isArray(architectures) ? architectures[0] : undefined) ?? "model";
-    return `${rule}, got the folder of one part (${className}). Pass the folder that holds it.`;
+    return `${rule}, got the folder of one component (${className}). Pass the folder that holds it.`;
   }
   const checkpoint = names.find((name) => /\.(safetensors|ckpt)$/.test(name));
   if (checkpoint) {

@@ -1,7 +1,7 @@
-/** @file Seeded mutations of the three files a stranger may have written: each is read right, or a ModelError. */
+/** @file Seeded mutations of the three kinds of downloaded files: each is read right, or a ModelError. */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { ModelError } from "../errors.js";
 import { parseJsonObject } from "../files/json.js";
 import { jsonFault } from "../files/json-scan.js";
@@ -14,7 +14,7 @@ const slowest = 250;
 
 type Draw = (below: number) => number;
 
-/** Marsaglia's xorshift32: whole numbers below `below`, the same for the same seed. */
+/** Marsaglia's xorshift32: integers below `below`, the same for the same seed. */
 function generator(seed: number): Draw {
   let state = seed;
   return (below) => {
@@ -83,92 +83,94 @@ function fuzz(seed: Uint8Array, runs: number, textStart: number, read: (bytes: U
   return found;
 }
 
-it("reads 6000 mutated safetensors files to tensors that tile the data exactly, or refuses them", () => {
-  const tensor = (dtype: "F16" | "F32" | "U8", shape: number[], bytes: number) => {
-    return { dtype, shape, data: new Uint8Array(bytes) };
-  };
-  const seed = serialize(
-    new Map([
-      ["conv_in.weight", tensor("F32", [2, 3], 24)],
-      ["conv_in.bias", tensor("F16", [4], 8)],
-      ["empty", tensor("U8", [0, 5], 0)],
-      ["scale", tensor("U8", [], 1)],
-    ]),
-  );
-  const found = fuzz(seed, 6000, 8, (bytes) => {
-    const { tensors, metadata } = parseHeader(bytes, bytes.length, "x");
-    let end = 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
-    for (const { dtype, shape, offset, length } of [...tensors.values()].sort(
-      (a, b) => a.offset - b.offset || a.length - b.length,
-    )) {
-      expect(offset).toBe(end);
-      expect(length).toBe(shape.reduce((product, n) => product * n, dtypeSizes[dtype]));
-      end += length;
-    }
-    expect(end).toBe(bytes.length);
-    expect(Object.values(metadata).every((value) => typeof value === "string")).toBe(true);
+describe("the readers of model files", () => {
+  it("read 6000 mutated safetensors files to tensors that tile the data exactly, or refuse them", () => {
+    const tensor = (dtype: "F16" | "F32" | "U8", shape: number[], bytes: number) => {
+      return { dtype, shape, data: new Uint8Array(bytes) };
+    };
+    const seed = serialize(
+      new Map([
+        ["conv_in.weight", tensor("F32", [2, 3], 24)],
+        ["conv_in.bias", tensor("F16", [4], 8)],
+        ["empty", tensor("U8", [0, 5], 0)],
+        ["scale", tensor("U8", [], 1)],
+      ]),
+    );
+    const found = fuzz(seed, 6000, 8, (bytes) => {
+      const { tensors, metadata } = parseHeader(bytes, bytes.length, "x");
+      let end = 8 + Number(new DataView(bytes.buffer, bytes.byteOffset).getBigUint64(0, true));
+      for (const { dtype, shape, offset, length } of [...tensors.values()].sort(
+        (a, b) => a.offset - b.offset || a.length - b.length,
+      )) {
+        expect(offset).toBe(end);
+        expect(length).toBe(shape.reduce((product, n) => product * n, dtypeSizes[dtype]));
+        end += length;
+      }
+      expect(end).toBe(bytes.length);
+      expect(Object.values(metadata).every((value) => typeof value === "string")).toBe(true);
+    });
+    expect(found.accepted).toBeGreaterThan(100);
+    expect(found.refused).toBeGreaterThan(3000);
+    expect(found.slowest).toBeLessThan(slowest);
   });
-  expect(found.accepted).toBeGreaterThan(100);
-  expect(found.refused).toBeGreaterThan(3000);
-  expect(found.slowest).toBeLessThan(slowest);
-});
 
-it("reads 1500 mutated shard indexes to file names inside the folder, or refuses them", () => {
-  const map = { weight_map: { "conv_in.weight": "a-1.safetensors", "conv_in.bias": "b/a-2.safetensors" } };
-  const seed = Buffer.from(JSON.stringify({ metadata: { total_size: 12 }, ...map }, undefined, 2));
-  const found = fuzz(seed, 1500, 0, (bytes) => {
-    const shards = shardIndex(parseJsonObject(bytes, "x"), "x");
-    expect(shards.size).toBeGreaterThan(0);
-    for (const file of shards.values()) expect(resolve("/model", file)).toMatch(/^\/model\/./);
+  it("read 1500 mutated shard indexes to file names inside the folder, or refuse them", () => {
+    const map = { weight_map: { "conv_in.weight": "a-1.safetensors", "conv_in.bias": "b/a-2.safetensors" } };
+    const seed = Buffer.from(JSON.stringify({ metadata: { total_size: 12 }, ...map }, undefined, 2));
+    const found = fuzz(seed, 1500, 0, (bytes) => {
+      const shards = shardIndex(parseJsonObject(bytes, "x"), "x");
+      expect(shards.size).toBeGreaterThan(0);
+      for (const file of shards.values()) expect(resolve("/model", file)).toMatch(/^\/model\/./);
+    });
+    expect(found.accepted).toBeGreaterThan(100);
+    expect(found.refused).toBeGreaterThan(500);
+    expect(found.slowest).toBeLessThan(slowest);
   });
-  expect(found.accepted).toBeGreaterThan(100);
-  expect(found.refused).toBeGreaterThan(500);
-  expect(found.slowest).toBeLessThan(slowest);
-});
 
-it("reads 1500 mutated model indexes to named parts inside the folder, or refuses them", () => {
-  const seed = readFileSync(`${pipelines}koala-700m-tiny/model_index.json`);
-  const found = fuzz(seed, 1500, 0, (bytes) => {
-    const { className, parts } = modelIndex(parseJsonObject(bytes, "x"), "x");
-    expect(typeof className).toBe("string");
-    for (const [name, part] of parts) {
-      expect(name).not.toMatch(/^\.{0,2}$|[\\/:\0]/);
-      expect([typeof part.library, typeof part.className]).toEqual(["string", "string"]);
-    }
+  it("read 1500 mutated model indexes to named parts inside the folder, or refuse them", () => {
+    const seed = readFileSync(`${pipelines}koala-700m-tiny/model_index.json`);
+    const found = fuzz(seed, 1500, 0, (bytes) => {
+      const { className, components: parts } = modelIndex(parseJsonObject(bytes, "x"), "x");
+      expect(typeof className).toBe("string");
+      for (const [name, part] of parts) {
+        expect(name).not.toMatch(/^\.{0,2}$|[\\/:\0]/);
+        expect([typeof part.library, typeof part.className]).toEqual(["string", "string"]);
+      }
+    });
+    expect(found.accepted).toBeGreaterThan(100);
+    expect(found.refused).toBeGreaterThan(500);
+    expect(found.slowest).toBeLessThan(slowest);
   });
-  expect(found.accepted).toBeGreaterThan(100);
-  expect(found.refused).toBeGreaterThan(500);
-  expect(found.slowest).toBeLessThan(slowest);
-});
 
-it("calls a JSON text valid exactly when JSON.parse does, over 6000 mutated texts", () => {
-  const valid = ' {"a":[1,-0.5e+3,true,null,{}],"b\\u00e9\\n":{"c":[[],""],"d":false},"e":"x\\\\\\""}\n';
-  const found = { valid: 0, invalid: 0 };
-  const draw = generator(7);
-  for (let run = 0; run < 6000; run++) {
-    const text = Buffer.from(mutate(Buffer.from(valid), draw, 0)).toString("latin1");
-    const fault = jsonFault(text);
-    if (fault && "duplicate" in fault) continue;
-    let parses = true;
-    try {
-      JSON.parse(text);
-    } catch {
-      parses = false;
+  it("accept a JSON text exactly when JSON.parse does, over 6000 mutated texts", () => {
+    const valid = ' {"a":[1,-0.5e+3,true,null,{}],"b\\u00e9\\n":{"c":[[],""],"d":false},"e":"x\\\\\\""}\n';
+    const found = { valid: 0, invalid: 0 };
+    const draw = generator(7);
+    for (let run = 0; run < 6000; run++) {
+      const text = Buffer.from(mutate(Buffer.from(valid), draw, 0)).toString("latin1");
+      const fault = jsonFault(text);
+      if (fault && "duplicate" in fault) continue;
+      let parses = true;
+      try {
+        JSON.parse(text);
+      } catch {
+        parses = false;
+      }
+      found[parses ? "valid" : "invalid"]++;
+      expect(fault === undefined, text).toBe(parses);
     }
-    found[parses ? "valid" : "invalid"]++;
-    expect(fault === undefined, text).toBe(parses);
-  }
-  expect(Math.min(found.valid, found.invalid)).toBeGreaterThan(1000);
-});
+    expect(Math.min(found.valid, found.invalid)).toBeGreaterThan(1000);
+  });
 
-it("refuses a header that is nested a million deep, or that claims 100 MB, without running out of room", () => {
-  const deep = Buffer.from(`{"a":${"[".repeat(1e6)}`);
-  expect(() => parseJsonObject(deep, "x")).toThrow(ModelError);
-  const closed = Buffer.from(`{"a":${"[".repeat(1e5)}${"]".repeat(1e5)}}`);
-  expect(() => shardIndex(parseJsonObject(closed, "x"), "x")).toThrow(ModelError);
-  const claims = new Uint8Array(24);
-  new DataView(claims.buffer).setBigUint64(0, 99_999_999n, true);
-  const before = process.memoryUsage().rss;
-  expect(() => parseHeader(claims, claims.length, "x")).toThrow(/got a file of 24 bytes/);
-  expect(process.memoryUsage().rss - before).toBeLessThan(50e6);
+  it("refuse a header that is nested a million deep, or that claims 100 MB, without running out of memory", () => {
+    const deep = Buffer.from(`{"a":${"[".repeat(1e6)}`);
+    expect(() => parseJsonObject(deep, "x")).toThrow(ModelError);
+    const closed = Buffer.from(`{"a":${"[".repeat(1e5)}${"]".repeat(1e5)}}`);
+    expect(() => shardIndex(parseJsonObject(closed, "x"), "x")).toThrow(ModelError);
+    const claims = new Uint8Array(24);
+    new DataView(claims.buffer).setBigUint64(0, 99_999_999n, true);
+    const before = process.memoryUsage().rss;
+    expect(() => parseHeader(claims, claims.length, "x")).toThrow(/got a file of 24 bytes/);
+    expect(process.memoryUsage().rss - before).toBeLessThan(50e6);
+  });
 });

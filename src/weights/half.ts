@@ -1,4 +1,4 @@
-/** @file float16 and bfloat16 <-> float32 over typed arrays, by their bits. Knows nothing of files or tensors. */
+/** @file Conversions between float32 and the bits of float16 and bfloat16, over typed arrays. */
 
 /** float16 bits [n] -> float32 [n]; exact, subnormals, infinities and NaN included (IEEE 754 binary16). */
 export function float16ToFloat32(halves: Uint16Array, out = new Float32Array(halves.length)): Float32Array {
@@ -36,7 +36,7 @@ export function float32ToBfloat16(floats: Float32Array, out = new Uint16Array(fl
   const bits = new Uint32Array(floats.buffer, floats.byteOffset, floats.length);
   for (let i = 0; i < floats.length; i++) {
     const x = bits[i]!;
-    // A NaN whose payload lies in the lower half would become an infinity if it were only cut.
+    // A NaN whose payload is in the lower half would become an infinity by truncation.
     const notANumber = (x & 0x7fffffff) > 0x7f800000;
     out[i] = notANumber ? (x >>> 16) | 0x40 : (x + 0x7fff + ((x >>> 16) & 1)) >>> 16;
   }

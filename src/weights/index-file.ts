@@ -1,16 +1,16 @@
-/** @file The two index files of a model folder, model_index.json and a sharded part's index. Pure. */
+/** @file The two index files of a model folder: model_index.json, and the shard index of a component. */
 import { listed, ModelError } from "../errors.js";
 import { describe, isObject, type JsonObject } from "../files/json.js";
 
-/** Which file holds which tensor. */
+/** The shard's file name of each tensor. */
 export type ShardIndex = ReadonlyMap<string, string>;
 
 export type ModelIndex = {
   /** The pipeline's class, `_class_name`. */
   className: string;
-  /** The parts that are present, by the name of their folder. */
-  parts: ReadonlyMap<string, { library: string; className: string }>;
-  /** All else the file says, such as force_zeros_for_empty_prompt. */
+  /** The components, by the name of their folder. */
+  components: ReadonlyMap<string, { library: string; className: string }>;
+  /** All other fields, such as force_zeros_for_empty_prompt. */
   settings: JsonObject;
 };
 
@@ -37,19 +37,19 @@ export function shardIndex(json: JsonObject, file: string): ShardIndex {
   return shards;
 }
 
-/** Checks a model_index.json; [null, null] marks a part that is absent. ModelError. */
+/** Checks a model_index.json; [null, null] marks a component that is absent. ModelError. */
 export function modelIndex(json: JsonObject, file: string): ModelIndex {
   const { _class_name: className, ...rest } = json;
   if (typeof className !== "string") {
     throw new ModelError(file, `"_class_name" must name a pipeline, got ${describe(className)}. ${again}`);
   }
   const lists = Object.entries(rest).filter(([, value]) => Array.isArray(value));
-  const parts = lists.flatMap(([name, value]) => readPart(name, value as unknown[], file));
+  const components = lists.flatMap(([name, value]) => readComponent(name, value as unknown[], file));
   const settings = Object.fromEntries(Object.entries(rest).filter(([, value]) => !Array.isArray(value)));
-  return { className, parts: new Map(parts), settings };
+  return { className, components: new Map(components), settings };
 }
 
-function readPart(name: string, value: unknown[], file: string) {
+function readComponent(name: string, value: unknown[], file: string) {
   const [library, className] = value;
   if (value.length === 2 && library === null && className === null) return [];
   if (value.length !== 2 || typeof library !== "string" || typeof className !== "string") {
@@ -62,13 +62,13 @@ function readPart(name: string, value: unknown[], file: string) {
   if (!isInside(name) || name.includes("/")) {
     throw new ModelError(
       file,
-      `a part must be the name of a folder, got ${listed([name])}. Correct the file.`,
+      `a component must be the name of a folder, got ${listed([name])}. Correct the file.`,
     );
   }
   return [[name, { library, className }]] as const;
 }
 
-/** Whether a path written in a model's file stays inside its folder, on Windows too. */
+/** Whether a path in a model's file is inside its folder, on Windows too. */
 export function isInside(path: unknown): path is string {
   if (typeof path !== "string" || path === "" || /[\\:\0]/.test(path)) return false;
   return path.split("/").every((step) => step !== "" && step !== "." && step !== "..");

@@ -1,4 +1,4 @@
-/** @file How LoRA files name their layers, and which files are refused. */
+/** @file The keys of LoRA files in each tool's names, and files that are refused. */
 import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -68,7 +68,7 @@ describe("a key", () => {
     expect(loraKey(key)).toEqual({ part, path, side });
   });
 
-  it("of a plain weight means nothing", () => {
+  it("of a plain weight has no meaning", () => {
     expect(loraKey("conv_in.weight")).toBeUndefined();
   });
 });
@@ -156,10 +156,10 @@ describe("a file is refused", () => {
 
   it("that names a layer in two ways", async () => {
     const file = made({ ...layer("unet.a.b"), "lora_unet_a_b.lora_down.weight": zeros(4, 8) });
-    await expect(openLora(file)).rejects.toThrow("must give each layer once");
+    await expect(openLora(file)).rejects.toThrow("must have each layer once");
   });
 
-  it("that is no LoRA, and one that is a pickle", async () => {
+  it("that is not a LoRA, and one that is a pickle", async () => {
     await expect(openLora(made({ "conv_in.weight": zeros(4) }))).rejects.toThrow(
       'must hold LoRA layers (lora_down, lora_A), got "conv_in.weight"',
     );

@@ -1,6 +1,6 @@
 /**
- * @file A LoRA file: its tensors brought together layer by layer, under whichever names its tool gave them (Diffusers
- * old and new, PEFT, kohya). Must not know the networks: whether a layer exists is for others to say.
+ * @file Reads LoRA files: their tensors grouped by layer, in the names of Diffusers (old and new), PEFT and kohya. Does
+ * not check that a network has the layers.
  */
 import { dirname, join } from "node:path";
 import { listed, ModelError } from "../errors.js";
@@ -11,14 +11,14 @@ import { isFloatDtype } from "./dtype.js";
 import { openSafetensors, readFloat32, readStored, type SafetensorsFile } from "./safetensors-file.js";
 
 /** Which network a layer belongs to, as model_index.json names it. */
-export type LoraPart = "unet" | "text_encoder" | "text_encoder_2";
+export type LoraNetwork = "unet" | "text_encoder" | "text_encoder_2";
 
 /** One layer's change: `scale * up @ down`, where `scale` is alpha / rank. */
 export type LoraLayer = {
-  part: LoraPart;
+  part: LoraNetwork;
   /** The layer's path in its network with "_" for every ".", in Diffusers' names or in sgm's. */
   path: string;
-  /** How the file calls its `down`. */
+  /** The name of `down` in the file. */
   key: string;
   /** [rank, in] or [rank, in, height, width] */
   down: WeightEntry;
@@ -31,11 +31,11 @@ export type LoraFile = {
   layers: readonly LoraLayer[];
   /** Names of embeddings that OneTrainer bundled with the layers; they are not read. */
   embeddings: readonly string[];
-  /** Keys whose meaning nobody knows. */
+  /** Keys of unknown meaning. */
   unknown: readonly string[];
 };
 
-/** Opens a LoRA file; ModelError for other kinds of adapter, half layers, or a file that holds none. */
+/** Opens a LoRA file; ModelError for other kinds of adapter, incomplete layers, and files without layers. */
 export async function openLora(path: string): Promise<LoraFile> {
   const file = await openSafetensors(path);
   const keys = [...file.tensors.keys()];
@@ -51,11 +51,11 @@ export async function openLora(path: string): Promise<LoraFile> {
 }
 
 type Side = "down" | "up" | "alpha";
-type Half = Record<"part", LoraPart> & { path: string } & Partial<
+type Half = Record<"part", LoraNetwork> & { path: string } & Partial<
     Record<Side, { key: string; entry: WeightEntry }>
   >;
 
-/** Kinds of adapter that change a weight in another way. */
+/** Other kinds of adapter, by their keys. */
 const others: readonly (readonly [RegExp, string])[] = [
   [/\.dora_scale$|\.lora_magnitude_vector\b/, "DoRA"],
   [/\.hada_[wt]/, "LoHa"],
@@ -82,7 +82,7 @@ const forms = [
   /^(?<stem>.+?)(?:_lora|\.lora(?:_linear)?(?:_layer)?)?\.(?<side>alpha)$/,
 ];
 
-const prefixes: readonly (readonly [string, LoraPart])[] = [
+const prefixes: readonly (readonly [string, LoraNetwork])[] = [
   ["lora_unet_", "unet"],
   ["lora_te1_", "text_encoder"],
   ["lora_te2_", "text_encoder_2"],
@@ -93,11 +93,11 @@ const prefixes: readonly (readonly [string, LoraPart])[] = [
   ["diffusion_model.", "unet"],
 ];
 
-/** PEFT's wrapper around the network it trained. */
+/** The prefix of PEFT's wrapper around a network. */
 const wrapper = "base_model.model.";
 
-/** What a key of a LoRA file means; undefined if it is none. */
-export function loraKey(key: string): { part: LoraPart; path: string; side: Side } | undefined {
+/** The network, layer and side of a key; undefined for a key of another meaning. */
+export function loraKey(key: string): { part: LoraNetwork; path: string; side: Side } | undefined {
   const found = forms.map((form) => form.exec(key)).find((match) => match !== null);
   if (!found) return undefined;
   const { stem, side } = found.groups as { stem: string; side: string };
@@ -133,7 +133,7 @@ function pair(path: string, file: SafetensorsFile) {
     const half: Half = halves.get(id) ?? { part: meaning.part, path: meaning.path };
     const first = half[meaning.side];
     if (first) {
-      const problem = `must give each layer once, got ${listed([first.key, key])} for one`;
+      const problem = `must have each layer once, got ${listed([first.key, key])} for one`;
       throw new ModelError(path, `${problem}. Merge them, or use two files.`);
     }
     half[meaning.side] = { key, entry: { ...tensor, file: file.path } };
@@ -142,14 +142,14 @@ function pair(path: string, file: SafetensorsFile) {
   return { halves, embeddings: [...embeddings], unknown };
 }
 
-/** What PEFT's config says of one network. */
+/** PEFT's config of one network. */
 type Adapter = { alpha: number; patterns: readonly (readonly [string, number])[]; root: boolean };
 
 async function layerOf(
   file: string,
   id: string,
   { part, path, down, up, alpha }: Half,
-  adapters: (part: LoraPart) => Adapter | undefined,
+  adapters: (part: LoraNetwork) => Adapter | undefined,
 ): Promise<LoraLayer> {
   if (!down || !up) {
     const { key } = (down ?? up ?? alpha)!;
@@ -171,12 +171,12 @@ async function number(key: string, entry: WeightEntry): Promise<number> {
   throw new ModelError(entry.file, `${key}: must be one number, got ${values.length}: ${value}.`);
 }
 
-/** Diffusers puts PEFT's config into the header, PEFT itself into a file beside. */
+/** Diffusers writes PEFT's config into the header, PEFT itself into a file beside it. */
 async function readAdapters(
   path: string,
   file: SafetensorsFile,
   keys: readonly string[],
-): Promise<(part: LoraPart) => Adapter | undefined> {
+): Promise<(part: LoraNetwork) => Adapter | undefined> {
   const header = file.metadata.lora_adapter_metadata;
   if (header !== undefined) {
     const all = parseJsonObject(new TextEncoder().encode(header), path, "lora_adapter_metadata");

@@ -1,6 +1,6 @@
 /**
  * @file The pipeline classes that model_index.json may name, and the family of models that each belongs to. Diffusers
- * writes the class that a folder was saved from: the same parts may come under three names. Pure.
+ * writes the class that a folder was saved from: the same components may have three class names.
  */
 
 import { ModelError } from "../errors.js";
@@ -16,11 +16,11 @@ const families: Readonly<Record<string, Family>> = {
   StableDiffusionPipeline: "sd",
   StableDiffusionImg2ImgPipeline: "sd",
   StableDiffusionInpaintPipeline: "sd",
-  // The older of two classes for inpainting, which has always had the plain model's parts.
+  // The older of two classes for inpainting, which has the components of the plain model.
   StableDiffusionInpaintPipelineLegacy: "sd",
 };
 
-/** Why a class is no other name of a plain one, and what to do; the first that fits speaks. */
+/** Why a class is not supported, and the remedy; the first pattern that matches is used. */
 const remedies: readonly (readonly [RegExp, string])[] = [
   [/ControlNet|T2I|Adapter/, "Its control network is not supported: use the model that it was trained for."],
   [
@@ -37,7 +37,7 @@ const remedies: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /^(Onnx|OV|Flax)?StableDiffusion(?!3)/,
-    "If its parts are those of SDXL or of Stable Diffusion 1 or 2, write one of these classes there.",
+    "If its components are those of SDXL or of Stable Diffusion 1 or 2, write one of these classes there.",
   ],
 ];
 
@@ -53,7 +53,7 @@ function familyOf(className: string): Family {
   throw new ModelError("model_index.json", `${rule}, got ${JSON.stringify(className)}. ${remedy}`);
 }
 
-/** The same of a whole model_index.json, whose settings must not ask for what the family's pipeline does not do. */
+/** The family of a model_index.json. ModelError for other classes, and for settings that are not supported. */
 export function familyOfIndex({ className, settings }: Pick<ModelIndex, "className" | "settings">): Family {
   const family = familyOf(className);
   const { requires_aesthetics_score: score } = settings;
@@ -63,7 +63,7 @@ export function familyOfIndex({ className, settings }: Pick<ModelIndex, "classNa
   throw new ModelError("model_index.json", `${rule}. ${remedy}`);
 }
 
-/** What U-Nets of these many input channels read besides the latents. */
+/** The inputs besides the latents of U-Nets with this number of input channels. */
 const kinds: Readonly<Record<number, string>> = {
   5: "These are depth-to-image's, which also reads a depth map",
   7: "These are an upscaler's, which also reads a small image",
@@ -71,12 +71,12 @@ const kinds: Readonly<Record<number, string>> = {
   9: "These are inpainting's, which also reads a mask and the masked image",
 };
 
-/** What is wrong with a U-Net whose channels are not the autoencoder's. */
-export function channelProblem(field: "in_channels" | "out_channels", got: number, wanted: number): string {
-  const rule = `${field}: must be ${wanted}, the autoencoder's latent_channels, got ${got}`;
+/** The problem and remedy of a U-Net whose channels are not the autoencoder's. */
+export function channelProblem(field: "in_channels" | "out_channels", got: number, expected: number): string {
+  const rule = `${field}: must be ${expected}, the autoencoder's latent_channels, got ${got}`;
   const kind = field === "in_channels" ? kinds[got] : undefined;
   const plain = "the plain model does image-to-image and inpainting too";
   return kind
-    ? `${rule}. ${kind}: use a model of ${wanted} channels; ${plain}.`
+    ? `${rule}. ${kind}: use a model of ${expected} channels; ${plain}.`
     : `${rule}. Use another U-Net.`;
 }

@@ -1,4 +1,4 @@
-/** @file safetensors files in Node: the header is read on opening, a tensor when it is asked for. */
+/** @file Reads and writes safetensors files: the header on opening, each tensor by a call of its own. */
 import { listed, ModelError } from "../errors.js";
 import { readExactly, reading, readRange, realFile, writeAll, writeBeside } from "../files/file-system.js";
 import { isFloatDtype, type StoredArray, toFloat32, viewStored } from "./dtype.js";
@@ -18,16 +18,16 @@ import {
 export type SafetensorsFile = Header & {
   path: string;
   size: number;
-  /** The tensor in its own dtype (F16 and BF16 as bits). ModelError for a name that is not there. */
+  /** The tensor in its own dtype (F16 and BF16 as bits). ModelError for an unknown name. */
   read(name: string): Promise<StoredArray>;
   /** A float tensor as float32. ModelError for an integer tensor. */
   readFloats(name: string): Promise<Float32Array>;
 };
 
-/** A tensor to be written; `data` may be made when its turn comes, so that not all need be in memory. */
+/** A tensor to write; `data` may be a function that is called when it is written, to hold one tensor at a time. */
 export type TensorSource = TensorLayout & { data: ArrayBufferView | (() => Promise<ArrayBufferView>) };
 
-/** Refuses pickle checkpoints, whose loading runs whatever code the file holds. */
+/** Refuses pickle checkpoints, whose loading runs the code in them. */
 export function refusePickle(path: string): void {
   if (!isPickle(path)) return;
   const rule = `must be a .safetensors file, got a pickle checkpoint, whose loading runs code it holds`;
@@ -64,7 +64,7 @@ export async function openSafetensors(path: string): Promise<SafetensorsFile> {
   };
 }
 
-/** Writes a file tensor by tensor, beside `path`, and renames it when it is whole; ModelError. */
+/** Writes a file tensor by tensor beside `path`, and renames it when it is complete; ModelError. */
 export async function writeSafetensors(
   path: string,
   tensors: ReadonlyMap<string, TensorSource>,

@@ -40,7 +40,7 @@ describe("the writer", () => {
     }
   });
 
-  it("says that the format is pt, as Diffusers demands, unless told otherwise", () => {
+  it("writes the format pt, as Diffusers demands, unless metadata is given", () => {
     expect(read(serialize(new Map([["a", f32(1)]]))).metadata).toEqual({ format: "pt" });
     expect(read(serialize(new Map([["a", f32(1)]]), {})).metadata).toEqual({});
   });
@@ -94,11 +94,11 @@ describe("the reader", () => {
     ["a dtype given twice", file(tensor('"dtype":"F32","dtype":"I32"')), /got "dtype" twice/],
     ["an unknown dtype", file(tensor('"dtype":"F8_E4M3"')), /dtype of I64, .*got "F8_E4M3"\. Convert/],
     ["a dtype of Object.prototype", file(tensor('"dtype":"toString"')), /got "toString"/],
-    ["a negative size", file(tensor('"dtype":"F32","shape":[-1]')), /whole numbers from 0, got \[-1\]/],
+    ["a negative size", file(tensor('"dtype":"F32","shape":[-1]')), /integers from 0, got \[-1\]/],
     ["a broken size", file(tensor('"dtype":"F32","shape":[1.5]')), /got \[1.5\]/],
-    ["an unsafe size", file(tensor('"dtype":"F32","shape":[9007199254740992]')), /whole numbers from 0/],
-    ["a size of minus zero", file(tensor('"dtype":"F32","shape":[-0]')), /whole numbers from 0/],
-    ["no shape", file(tensor('"dtype":"F32"')), /whole numbers from 0, got nothing/],
+    ["an unsafe size", file(tensor('"dtype":"F32","shape":[9007199254740992]')), /integers from 0/],
+    ["a size of minus zero", file(tensor('"dtype":"F32","shape":[-0]')), /integers from 0/],
+    ["no shape", file(tensor('"dtype":"F32"')), /integers from 0, got nothing/],
     ["no offsets", file(tensor('"dtype":"F32","shape":[]')), /data_offsets \[begin, end\].*got nothing/],
     ["a tensor that is a number", file('{"a":3}'), /tensor "a" must be an object, got 3/],
     [

@@ -1,9 +1,9 @@
-/** @file The safetensors format, both ways, over bytes in memory. Must not know files or the network. */
+/** @file The safetensors format: reads and writes headers and tensors as bytes in memory. */
 import { listed, ModelError } from "../errors.js";
 import { describe, isObject, type JsonObject, parseJsonObject } from "../files/json.js";
 import { dtypeSizes, isStoredDtype, type StoredDtype } from "./dtype.js";
 
-/** Where a tensor lies: `offset` counts from the start of the file, `length` is in bytes. */
+/** A tensor in a file: `offset` is from the start of the file, `length` in bytes. */
 export type TensorEntry = { dtype: StoredDtype; shape: number[]; offset: number; length: number };
 export type Header = { tensors: Map<string, TensorEntry>; metadata: Record<string, string> };
 export type TensorLayout = { dtype: StoredDtype; shape: readonly number[] };
@@ -15,7 +15,7 @@ export const prefixBytes = 8;
 const maxHeaderBytes = 100_000_000;
 const again = "Download it again.";
 
-/** Bytes of prefix and JSON together, from the first 8 bytes of a file; ModelError if that cannot be. */
+/** The length of prefix and JSON, from the first 8 bytes of a file; ModelError where it is impossible. */
 export function headerBytes(start: Uint8Array, fileSize: number, name: string): number {
   if (fileSize < prefixBytes || start.length < prefixBytes) {
     throw new ModelError(name, `must begin with an 8-byte header length, got ${fileSize} bytes. ${again}`);
@@ -23,10 +23,10 @@ export function headerBytes(start: Uint8Array, fileSize: number, name: string): 
   const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
   const length = view.getBigUint64(0, true);
   if (length > maxHeaderBytes) {
-    // Only now: the bytes of a sane length may happen to spell another format's mark.
+    // Only now: the bytes of a valid length may equal another format's signature.
     const other = otherFormat(start);
     if (other) throw new ModelError(name, `must be a safetensors file, got ${other}`);
-    const rule = "header must be at most 100 MB (this is no safetensors file, or a broken one)";
+    const rule = "header must be at most 100 MB (this is not a safetensors file, or a broken one)";
     throw new ModelError(name, `${rule}, got a length of ${length} bytes. ${again}`);
   }
   const end = prefixBytes + Number(length);
@@ -38,7 +38,7 @@ export function headerBytes(start: Uint8Array, fileSize: number, name: string): 
 
 /**
  * Reads a header strictly; `bytes` holds at least prefix and JSON, `fileSize` is that of the whole file.
- * ModelError for all that the format forbids (https://github.com/huggingface/safetensors#format).
+ * ModelError for everything that the format forbids (https://github.com/huggingface/safetensors#format).
  */
 export function parseHeader(bytes: Uint8Array, fileSize: number, name: string): Header {
   const dataStart = headerBytes(bytes, fileSize, name);
@@ -64,8 +64,8 @@ export function parseHeader(bytes: Uint8Array, fileSize: number, name: string): 
 }
 
 /**
- * Lays tensors out as the reference implementation does (larger dtypes first, then by name) and gives the
- * file's first bytes, padded with spaces to a multiple of 8, with the entries in file order.
+ * The header of a file with the reference implementation's layout (larger dtypes first, then by name): its bytes, padded
+ * with spaces to a multiple of 8, and the entries in file order.
  */
 export function encodeHeader(
   layouts: ReadonlyMap<string, TensorLayout>,
@@ -106,9 +106,9 @@ export function serialize(
 
 /** A tensor's bytes, checked against its shape and dtype; ModelError. */
 export function dataBytes(name: string, { dtype, shape, data }: TensorData): Uint8Array {
-  const wanted = elements(shape) * dtypeSizes[dtype];
-  if (data.byteLength !== wanted) {
-    const rule = `${dtype} [${shape.join(", ")}] must be ${wanted} bytes`;
+  const expected = elements(shape) * dtypeSizes[dtype];
+  if (data.byteLength !== expected) {
+    const rule = `${dtype} [${shape.join(", ")}] must be ${expected} bytes`;
     throw new ModelError(`tensor "${name}"`, `${rule}, got ${data.byteLength}. Give the data in its dtype.`);
   }
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -150,13 +150,13 @@ function readEntry(tensor: string, value: unknown, dataStart: number, file: stri
     const known = Object.keys(dtypeSizes).join(", ");
     return fail(`must have a dtype of ${known}`, describe(dtype), "Convert the file to one of them.");
   }
-  if (!isSizes(shape)) return fail("must have a shape of whole numbers from 0", show(shape));
+  if (!isSizes(shape)) return fail("must have a shape of integers from 0", show(shape));
   if (!isSizes(range) || range.length !== 2 || range[0]! > range[1]!) {
     return fail("must have data_offsets [begin, end] with begin <= end", show(range));
   }
   const length = range[1]! - range[0]!;
-  const wanted = elements(shape) * dtypeSizes[dtype];
-  if (wanted !== length) return fail(`(${dtype} ${show(shape)}) must be ${wanted} bytes`, `${length}`);
+  const expected = elements(shape) * dtypeSizes[dtype];
+  if (expected !== length) return fail(`(${dtype} ${show(shape)}) must be ${expected} bytes`, `${length}`);
   return { dtype, shape: [...shape], offset: dataStart + range[0]!, length };
 }
 
@@ -168,7 +168,7 @@ function show(value: unknown): string {
   return Array.isArray(value) && value.length <= 8 ? JSON.stringify(value) : describe(value);
 }
 
-/** The format's rule: sorted by place, tensors follow one another with no gap, and the last ends the file. */
+/** The format's rule: sorted by offset, tensors follow one another without a gap, and the last ends the file. */
 function checkCoverage(
   tensors: ReadonlyMap<string, TensorEntry>,
   dataStart: number,
@@ -196,7 +196,7 @@ function checkCoverage(
   }
 }
 
-/** Names what people most often have in place of a safetensors file, with the remedy. */
+/** The format of another kind of file, with the remedy; undefined for an unknown one. */
 function otherFormat(start: Uint8Array): string | undefined {
   const text = String.fromCharCode(...start.subarray(0, 8));
   if (text.startsWith("version "))

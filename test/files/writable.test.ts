@@ -1,4 +1,4 @@
-/** @file Folders that are tried before there is something to write, and names that each go to one process. */
+/** @file Folders that are checked before output, and names that only one process gets. */
 
 import {
   existsSync,
@@ -21,7 +21,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 const at = (...names: string[]) => path.join(scratch, ...names);
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-describe("a folder that is tried", () => {
+describe("a folder that is checked", () => {
   it("is as it was before, there or not, deep or not", async () => {
     mkdirSync(at("there"));
     await checkWritable(at("there"));
@@ -47,7 +47,7 @@ describe("a folder that is tried", () => {
     expect(existsSync(at("new"))).toBe(false);
   });
 
-  it("counts the room of the disk where it would be made", async () => {
+  it("has the free bytes of the disk where it would be made", async () => {
     const free = await freeBytes(at("new/deep"));
     expect(free).toBeGreaterThan(0);
     expect(free / (await freeBytes(scratch))).toBeCloseTo(1, 1);
@@ -66,7 +66,7 @@ describe("a name that is taken", () => {
     expect(readFileSync(at("names/koala-7-3.png"), "utf8")).toBe("third");
   });
 
-  it("goes to one of several processes that want it at once", async () => {
+  it("goes to one of several processes at once", async () => {
     mkdirSync(at("race"));
     const script = `
       const { writeNew } = await import(${JSON.stringify(built("files/writable.js"))});

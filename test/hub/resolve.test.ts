@@ -51,7 +51,7 @@ describe("a snapshot", () => {
   });
 
   it("opens as a pipeline's folder, with its shards by their index", async () => {
-    const { parts } = await openFolder(await resolve("koala/half"));
+    const { components: parts } = await openFolder(await resolve("koala/half"));
     const weights = await resolveWeights(parts.get("unet")!.path);
     expect(weights.files).toHaveLength(4);
     expect(weights.variant).toBe("fp16");

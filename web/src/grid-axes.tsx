@@ -1,7 +1,7 @@
 /** @file The fields for the axes of a grid: which two settings vary, and their values. */
 
 import { axisNames, cellsOf } from "../../src/grid/axes.js";
-import { type AxisKind, axisKinds, examples } from "../../src/grid/values.js";
+import { type AxisKind, axisKinds, valueExamples } from "../../src/grid/values.js";
 import { SelectField } from "./fields.js";
 import { axesNow, gridProblem, xKind, xText, yKind, yText } from "./grids.js";
 import { urlOf } from "./images.js";
@@ -77,7 +77,7 @@ function AxisFields({ name, kind, text, onText }: AxisProps) {
             onInput={({ currentTarget }) => onText(currentTarget.value)}
           />
           <p class="hint" id={`${name}-hint`}>
-            {examples[kind]}
+            {valueExamples[kind]}
           </p>
         </div>
       )}

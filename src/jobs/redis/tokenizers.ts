@@ -7,7 +7,7 @@ import { promisify } from "node:util";
 import { gunzip, gzip } from "node:zlib";
 import type { TokenLimit } from "../../text/token-count.js";
 import { ClipTokenizer } from "../../text/tokenizer.js";
-import type { Lexicon } from "../../text/tokenizer-files.js";
+import type { TokenizerData } from "../../text/tokenizer-files.js";
 import type { ModelRegistry } from "../model-registry.js";
 import type { JobStore } from "./store.js";
 
@@ -17,7 +17,7 @@ const keepSeconds = 4000;
 type Lists = "ids" | "tokens" | "ranks" | "added";
 type Sent = {
   maxTokens: number;
-  lexicon: Omit<Lexicon, Lists> & Record<"ids" | "ranks" | "added", [string, number][]>;
+  lexicon: Omit<TokenizerData, Lists> & Record<"ids" | "ranks" | "added", [string, number][]>;
 };
 
 /** Writes what is not there yet, and renews what is. */
@@ -38,7 +38,7 @@ export async function offeredTokenizers(store: JobStore, id: string): Promise<To
 }
 
 function sent({ tokenizer, maxTokens }: TokenLimit): Sent {
-  const { ids, tokens: _, ranks, added, ...rest } = tokenizer.lexicon;
+  const { ids, tokens: _, ranks, added, ...rest } = tokenizer.data;
   return { maxTokens, lexicon: { ...rest, ids: [...ids], ranks: [...ranks], added: [...added] } };
 }
 

@@ -10,7 +10,14 @@ import { cachedName } from "../../hub/cache.js";
 import type { ImageInput } from "../../image/codec.js";
 import type { MetadataTexts } from "../../image/metadata/metadata.js";
 import { formatParameters } from "../../image/metadata/parameters.js";
-import { bytesHash, fileHash, hashMark, hashOf, textMarks, weightMarks } from "../../weights/fingerprint.js";
+import {
+  bytesHash,
+  fileHash,
+  hashOf,
+  hashPrefix,
+  textFingerprint,
+  weightFingerprint,
+} from "../../weights/fingerprint.js";
 import type { Components } from "../components.js";
 import { hubId } from "../model-defaults.js";
 import type { CheckedRequest } from "../request.js";
@@ -39,12 +46,12 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
   const id = hubId(folder.path);
   const revision = /[\\/]snapshots[\\/]([0-9a-f]{40})(?:[\\/]|$)/.exec(folder.path)?.[1];
   const marks: unknown[] = [folder.className, folder.settings, await folder.component("unet").config()];
-  if (loaded.unet === undefined) marks.push(await weightMarks(unet.component.weights));
-  if (loaded.vae === undefined) marks.push(vae.config, await weightMarks(vae.component.weights));
+  if (loaded.unet === undefined) marks.push(await weightFingerprint(unet.component.weights));
+  if (loaded.vae === undefined) marks.push(vae.config, await weightFingerprint(vae.component.weights));
   for (const { component } of textEncoders) {
     const tokenizer = folder.component(component.name.replace("text_encoder", "tokenizer"));
-    marks.push(await folder.component(component.name).config(), await weightMarks(component.weights));
-    marks.push(await textMarks(tokenizer.path));
+    marks.push(await folder.component(component.name).config(), await weightFingerprint(component.weights));
+    marks.push(await textFingerprint(tokenizer.path));
   }
   const replaced = async (file: string | undefined, of: unknown) =>
     file === undefined ? undefined : { name: componentName(file), fingerprint: hashOf(await of) };
@@ -58,13 +65,13 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
     dtype,
     unet: await replaced(
       loaded.unet,
-      weightMarks(unet.component.weights).then((marks) =>
+      weightFingerprint(unet.component.weights).then((marks) =>
         unet.replaced ? [unet.replaced.json, marks] : marks,
       ),
     ),
     vae: await replaced(
       loaded.vae,
-      weightMarks(vae.component.weights).then((weights) => [vae.config, weights]),
+      weightFingerprint(vae.component.weights).then((weights) => [vae.config, weights]),
     ),
     loras: loras.length > 0 ? await Promise.all(loras.map(loraMetadata)) : undefined,
   });
@@ -150,7 +157,7 @@ export function metadataTexts(record: ImageMetadata): MetadataTexts {
     // A1111 counts from the last layer, Diffusers from where the model reads by itself.
     "Clip skip": clipSkip === undefined ? undefined : clipSkip + 1,
     "Lora hashes": model.loras
-      ?.map(({ name, sha256 }) => `${path.parse(name).name}: ${sha256.slice(hashMark.length, -52)}`)
+      ?.map(({ name, sha256 }) => `${path.parse(name).name}: ${sha256.slice(hashPrefix.length, -52)}`)
       .join(", "),
     RNG: record.rng === "cuda" ? "NV" : "CPU",
     Version: record.app,

@@ -1,4 +1,4 @@
-/** @file One-byte encodings that text is mistaken for, as 256-character tables. */
+/** @file One-byte encodings in which UTF-8 is wrongly decoded, as tables of 256 characters. */
 
 export interface Codepage {
   readonly name: string;

@@ -21,11 +21,11 @@ describe("fixText", () => {
     expect(fixText(broken)).toBe(mended);
   });
 
-  it("leaves entities alone from the line with a tag on", () => {
+  it("keeps entities from the line with a tag on", () => {
     expect(fixText("&lt;\n<b>&lt;\n&lt;")).toBe("<\n<b>&lt;\n&lt;");
   });
 
-  it("leaves intended text as it is", () => {
+  it("keeps correct text unchanged", () => {
     for (const text of ["Über den Dächern", "¿Qué? ¡Olé!", "Ångström à la carte", "北京 서울 Москва", ""]) {
       expect(fixText(text)).toBe(text);
     }
@@ -35,7 +35,7 @@ describe("fixText", () => {
     expect(fixText("&#128;&#0;&#xD800;&#1114112;&#1;&#12abc;")).toBe("€\ufffd\ufffd\ufffd&#12abc;");
   });
 
-  it("makes one kind of line break, and composes", () => {
+  it("replaces all line breaks by one kind, and composes characters", () => {
     expect(fixText("a\r\nb\rc\u2028d e\u0301")).toBe("a\nb\nc\nd é");
   });
 
@@ -43,7 +43,7 @@ describe("fixText", () => {
     expect(fixText("a\ud83d b\udca9 \ud83d\udca9")).toBe("a\ufffd b\ufffd \u{1f4a9}");
   });
 
-  it("mends part of a text that fits no single encoding", () => {
+  it("repairs parts of a text that fits no single encoding", () => {
     expect(fixText("狐 cafÃ© â€œquotedâ€\x9d")).toBe('狐 café "quoted"');
   });
 });

@@ -1,15 +1,15 @@
-/** @file Cleaning of prompts as `ftfy.fix_text` does with its default options. Must not know tokens. */
+/** @file Cleans prompts as `ftfy.fix_text` does with its default options. */
 
 import { unescapeHtml } from "./html.js";
 import { fixC1, fixEncoding } from "./mojibake.js";
 
-/** The text with entities, mojibake, ligatures, widths, quotes, line breaks and control characters mended. */
+/** The text with entities, mojibake, ligatures, widths, quotes, line breaks and control characters repaired. */
 export function fixText(text: string): string {
   let markup = false;
   const lines = text.match(/[^\n]*\n|[^\n]+$/g) ?? [];
   return lines
     .map((line) => {
-      // A "<" means real HTML from here on, whose entities are left alone.
+      // From a "<" on the text is HTML, whose entities are kept.
       markup ||= line.includes("<");
       return fixLine(line, markup);
     })
@@ -50,9 +50,9 @@ const fixLineBreaks = (text: string) => text.replace(/\r\n?|[\u2028\u2029\x85]/g
 
 const fixSurrogates = (text: string) => text.replace(/\p{Surrogate}/gu, "\ufffd");
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: the escape character is what is looked for.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: matches the escape character.
 const removeTerminalEscapes = (text: string) => text.replace(/\x1b\[[\p{Nd};]*[a-zA-Z]/gu, "");
 
 const removeControls = (text: string) =>
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for.
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: matches control characters.
   text.replace(/[\0-\x08\x0b\x0e-\x1f\x7f\u206a-\u206f\ufeff\ufff9-\ufffc]/g, "");

@@ -3,7 +3,7 @@
 import { windows1252 } from "./codepages.js";
 import { namedCharacters } from "./entities.js";
 
-/** Replaces references that end in a semicolon; what HTML does not know stays as it is. */
+/** Replaces references that end in a semicolon, except names that HTML does not have. */
 export function unescapeHtml(text: string): string {
   const reference = /&#?[0-9A-Za-z]{1,24};/g;
   if (text.search(reference) < 0) return text;
@@ -36,7 +36,7 @@ function numbered(found: string): string {
   const digits = /^&#(?:[xX]([0-9a-fA-F]+)|([0-9]+));$/.exec(found);
   if (!digits) return found;
   const code = digits[1] ? Number.parseInt(digits[1], 16) : Number.parseInt(digits[2]!, 10);
-  if (code === 0x3b) return found; // ftfy takes a semicolon in the result for an unfinished reference.
+  if (code === 0x3b) return found; // To ftfy a semicolon in the result is an unfinished reference.
   if (code === 0 || (code >= 0xd800 && code <= 0xdfff) || code > 0x10ffff) return "\ufffd";
   if (code >= 0x80 && code <= 0x9f) return windows1252(code);
   return isForbidden(code) ? "" : String.fromCodePoint(code);

@@ -1,5 +1,5 @@
 /**
- * @file Repair of text that was decoded in a wrong encoding ("cafÃ©").
+ * @file Repairs text that was decoded in a wrong encoding ("cafÃ©").
  *
  * The rules and character categories are those of ftfy 6.3 (Robyn Speer, Apache-2.0): its heuristic for what
  * looks broken, and its order of attempts. They are reproduced because prompts go through ftfy in training.
@@ -17,12 +17,12 @@ export function fixEncoding(text: string): string {
   }
 }
 
-/** C1 control characters as the Windows-1252 characters that were meant. */
+/** C1 control characters replaced by Windows-1252's characters of the same codes. */
 export function fixC1(text: string): string {
   return text.replace(/[\x80-\x9f]/g, (c) => windows1252(c.charCodeAt(0)));
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: ASCII is meant with its control characters.
+// biome-ignore lint/suspicious/noControlCharactersInRegex: matches ASCII with its control characters.
 const ascii = /^[\x00-\x7f]*$/;
 
 function repairOnce(text: string): string {

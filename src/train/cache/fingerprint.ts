@@ -1,7 +1,7 @@
 /** @file What made a cache, as short texts that can be compared: networks by config and weights, data, settings. */
 
 import type { Components } from "../../pipeline/components.js";
-import { hashMark, hashOf, textMarks, weightMarks } from "../../weights/fingerprint.js";
+import { hashPrefix, hashOf, textFingerprint, weightFingerprint } from "../../weights/fingerprint.js";
 
 /** Texts by what they tell of; those that begin with `hashMark` mean nothing to a reader. */
 export type Fingerprint = Readonly<Record<string, string>>;
@@ -13,11 +13,11 @@ export async function networkFingerprint({
   textEncoders,
 }: Components): Promise<Record<string, string>> {
   const found: Record<string, string> = { pipeline: folder.className };
-  found.vae = hashOf([vae.config, await weightMarks(vae.component.weights)]);
+  found.vae = hashOf([vae.config, await weightFingerprint(vae.component.weights)]);
   for (const { component, config } of textEncoders) {
-    found[component.name] = hashOf([config, await weightMarks(component.weights)]);
+    found[component.name] = hashOf([config, await weightFingerprint(component.weights)]);
     const tokenizer = component.name.replace("text_encoder", "tokenizer");
-    found[tokenizer] = hashOf(await textMarks(folder.component(tokenizer).path));
+    found[tokenizer] = hashOf(await textFingerprint(folder.component(tokenizer).path));
   }
   return found;
 }
@@ -29,7 +29,7 @@ export function differences(there: Fingerprint, now: Fingerprint): string[] {
     .filter((name) => there[name] !== now[name])
     .map((name) => {
       const [was, is] = [there[name] ?? "none", now[name] ?? "none"];
-      return was.startsWith(hashMark) && is.startsWith(hashMark)
+      return was.startsWith(hashPrefix) && is.startsWith(hashPrefix)
         ? `another ${name}`
         : `${name} ${was} (now ${is})`;
     });
