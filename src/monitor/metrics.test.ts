@@ -1,4 +1,4 @@
-/** @file Reading and writing metrics.jsonl, whole and torn. */
+/** @file Tests of reading and writing metrics.jsonl, complete or cut off by a crash. */
 
 import { appendFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -22,7 +22,7 @@ const line = (value: unknown) => `${JSON.stringify(value)}\n`;
 const steps = async () => (await readMetrics(folder)).map((r) => (isValidation(r) ? `v${r.step}` : r.step));
 
 describe("metrics.jsonl", () => {
-  it("gives back the rows that were appended", async () => {
+  it("returns the rows that were appended", async () => {
     const validation = { step: 2, validation: { loss: 0.25 } };
     for (const r of [row(1), row(2), validation, row(3)]) await appendMetrics(folder, r);
     expect(await readMetrics(folder)).toEqual([row(1), row(2), validation, row(3)]);
@@ -32,7 +32,7 @@ describe("metrics.jsonl", () => {
     expect(await readMetrics(folder)).toEqual([]);
   });
 
-  it("is read without its last line where a crash has torn it, wherever it tore", async () => {
+  it("is read without a last line that a crash cut off, wherever it was cut", async () => {
     const last = line(row(2));
     for (const cut of [1, 10, last.length - 2]) {
       await writeFile(file, line(row(1)) + last.slice(0, cut));
@@ -40,12 +40,12 @@ describe("metrics.jsonl", () => {
     }
   });
 
-  it("keeps a last line that lacks nothing but its newline", async () => {
+  it("keeps a last line of which only the newline is missing", async () => {
     await writeFile(file, line(row(1)) + line(row(2)).trim());
     expect(await steps()).toEqual([1, 2]);
   });
 
-  it("stays readable when a resumed run appends to a torn line", async () => {
+  it("stays readable when a resumed run appends to an incomplete line", async () => {
     await writeFile(file, line(row(1)) + line(row(2)).slice(0, 30));
     await appendMetrics(folder, row(2, 0.5));
     expect(await readFile(file, "utf8")).toBe(line(row(1)) + line(row(2, 0.5)));
@@ -78,14 +78,14 @@ describe("metrics.jsonl", () => {
     await expect(readMetrics(folder)).rejects.toMatchObject({ name: "ModelError" });
   });
 
-  it("carries a loss that is not finite", async () => {
+  it("keeps a loss that is not finite", async () => {
     await appendMetrics(folder, row(1, Number.NaN));
     await appendMetrics(folder, row(2, Number.POSITIVE_INFINITY));
     const read = (await readMetrics(folder)) as StepMetrics[];
     expect(read.map((r) => r.loss)).toEqual([Number.NaN, Number.NaN]);
   });
 
-  it("is read whole when it holds 100 000 steps", async () => {
+  it("is read completely with 100 000 steps", async () => {
     await writeFile(file, Array.from({ length: 100_000 }, (_, i) => line(row(i + 1))).join(""));
     const rows = await readMetrics(folder);
     expect(rows).toHaveLength(100_000);
@@ -94,7 +94,7 @@ describe("metrics.jsonl", () => {
 });
 
 describe("the tail of metrics.jsonl", () => {
-  it("gives each row once, and a line only when it is finished", async () => {
+  it("returns each row once, and a line only when it is complete", async () => {
     const tail = new MetricsTail(folder);
     expect(await tail.read()).toEqual([]);
     await appendMetrics(folder, row(1));
@@ -107,7 +107,7 @@ describe("the tail of metrics.jsonl", () => {
     expect(tail.rows()).toEqual([row(1), row(2), row(3)]);
   });
 
-  it("starts anew when another run has taken the folder", async () => {
+  it("starts again when another run has been started in the folder", async () => {
     const tail = new MetricsTail(folder);
     await writeFile(file, line(row(1)) + line(row(2)));
     await tail.read();
@@ -116,7 +116,7 @@ describe("the tail of metrics.jsonl", () => {
     expect(tail.rows()).toEqual([row(1, 9)]);
   });
 
-  it("stops at a broken line until it is mended", async () => {
+  it("stops at a broken line until it is repaired", async () => {
     const tail = new MetricsTail(folder);
     await writeFile(file, `${line(row(1))}broken\n`);
     for (let i = 0; i < 2; i++) await expect(tail.read()).rejects.toThrow("line 2");

@@ -186,6 +186,6 @@ describe("the monitor's server", () => {
     });
     await expect(serveMonitor(none, { port: 0 })).rejects.toThrow(/which has no run\.json/);
     const taken = Number(new URL(server.url).port);
-    await expect(serveMonitor(folder, { port: taken })).rejects.toThrow(`--port: must be free, got ${taken}`);
+    await expect(serveMonitor(folder, { port: taken })).rejects.toThrow(`port: must be free, got ${taken}`);
   });
 });
