@@ -146,9 +146,14 @@ describe("The student's folder", () => {
 
   it("is whole, says koala inspect", async () => {
     const { stdout } = await done("inspect", output, "--json");
-    const { parts } = JSON.parse(stdout) as { parts: { part: string; problem?: string }[] };
-    expect(parts.map(({ part }) => part).sort()).toEqual(["text_encoder", "text_encoder_2", "unet", "vae"]);
-    expect(parts.filter(({ problem }) => problem)).toEqual([]);
+    const { components } = JSON.parse(stdout) as { components: { component: string; problem?: string }[] };
+    expect(components.map(({ component }) => component).sort()).toEqual([
+      "text_encoder",
+      "text_encoder_2",
+      "unet",
+      "vae",
+    ]);
+    expect(components.filter(({ problem }) => problem)).toEqual([]);
   });
 
   it("is generated from", async () => {

@@ -48,7 +48,7 @@ export function comparison(candidates: readonly Candidate[], sizes: readonly Ima
   const teacher = measure(unetConfig(knownUnets.SDXL), 128, 128).parameters;
   return candidates.map(({ name, config, file }) => {
     const c = unetConfig(config, file);
-    // Weights do not depend on the size, so with no sizes asked for any will do.
+    // Weights do not depend on the size, so any size will do.
     const { parameters, tensors } = measure(c, 8, 8);
     return {
       name,
@@ -133,8 +133,8 @@ export function parseSizes(text: string): ImageSize[] {
 
 /** Reads a model folder, a `unet` folder or a `config.json`. Throws an InvalidRequest or a ModelError. */
 export async function candidate(path: string): Promise<Candidate> {
-  const places = [path, join(path, "unet", "config.json"), join(path, "config.json")];
-  for (const file of places) {
+  const candidates = [path, join(path, "unet", "config.json"), join(path, "config.json")];
+  for (const file of candidates) {
     if ((await kindOf(file)) === "file") return { name: nameOf(file), config: await readJson(file), file };
   }
   throw new InvalidRequest("model", path, `must be a model folder or a unet/config.json, got "${path}".`);

@@ -22,17 +22,17 @@ export type Sources = {
 
 type Say = (line: string) => void;
 
-/** The options, completed with the files of the image, found by their hashes; InvalidRequest asks for one. */
+/** The options, completed with the files of the image, found by their hashes; InvalidRequest if one is not found. */
 export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): Promise<Sources> {
   const { model, image, mask } = saved;
   const found = async (option: string, name: string | undefined, hash: string) => {
-    for (const place of await pathsOf(hash)) if ((await hashIn(place)) === hash) return place;
+    for (const file of await pathsOf(hash)) if ((await hashIn(file)) === hash) return file;
     throw unknown(option, name ?? "pixels that a program had", hash);
   };
   /** Of unet and vae the fingerprint is compared when they are loaded. */
-  const place = async (option: string, part: { name: string; fingerprint: string }) => {
-    const [latest] = await pathsOf(part.fingerprint);
-    if (latest === undefined) throw unknown(option, part.name, part.fingerprint);
+  const latestOf = async (option: string, component: { name: string; fingerprint: string }) => {
+    const [latest] = await pathsOf(component.fingerprint);
+    if (latest === undefined) throw unknown(option, component.name, component.fingerprint);
     return latest;
   };
   const source = async (option: string, own: string | undefined, recorded: ImageMetadata["image"]) => {
@@ -50,8 +50,8 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
   const all = {
     model: given.model,
     variant: given.variant ?? model?.variant,
-    unet: given.unet ?? (model?.unet && (await place("--unet", model.unet))),
-    vae: given.vae ?? (model?.vae && (await place("--vae", model.vae))),
+    unet: given.unet ?? (model?.unet && (await latestOf("--unet", model.unet))),
+    vae: given.vae ?? (model?.vae && (await latestOf("--vae", model.vae))),
     lora: given.lora ?? (await loras()),
     image: await source("--image", given.image, image),
     mask: await source("--mask", given.mask, mask),
@@ -59,7 +59,7 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Sources;
 }
 
-/** Opens the image's model where it was seen last and still is; InvalidRequest asks for `--model` if nowhere. */
+/** Opens the image's model where it was seen last and still is; InvalidRequest if nowhere. */
 export async function openSeen(
   saved: SavedRequest,
   { replaced, ...load }: LoadOptions & { replaced: boolean },
@@ -92,7 +92,7 @@ async function opened(folder: string, load: LoadOptions, replaced: boolean) {
   }
 }
 
-/** How the loaded model differs from the image's, in words. */
+/** The components in which the loaded model differs from the image's. */
 export function differences({ model }: SavedRequest, loaded: ModelMetadata): string[] {
   if (model?.fingerprint === undefined) return [];
   const loras = (of: Partial<ModelMetadata>) => of.loras?.map(({ sha256, scale }) => [sha256, scale]);

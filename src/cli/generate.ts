@@ -1,4 +1,4 @@
-/** @file `koala generate`: a prompt becomes an image file. */
+/** @file `koala generate`: generates images from prompts into files. */
 
 import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
@@ -120,10 +120,10 @@ async function generate(words: string[], given: Options): Promise<void> {
   for (const note of saved?.notes ?? []) say(dim(note));
   const prompts = await gatherPrompts(words, given.prompts, saved?.request.prompt);
   const output = await openOutput(given, prompts.length * given.count);
-  const asked: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
+  const completed: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
   const options: Options = {
-    ...asked,
-    ...(await downloadComponents(asked, { quiet: given.quiet === true })),
+    ...completed,
+    ...(await downloadComponents(completed, { quiet: given.quiet === true })),
   };
   const { pipeline, folder } = await opened(options, given, saved, say);
   const { signal, done } = stopOnInterrupt(say);
@@ -176,7 +176,7 @@ async function generate(words: string[], given: Options): Promise<void> {
   }
 }
 
-/** Whether the file takes what will be said of it is known before anything is generated. */
+/** Checks, before anything is generated, that the file has room for the metadata. */
 function checkRoom(file: string, prompts: readonly string[], request: Omit<GenerateRequest, "prompt">): void {
   const one = (texts: string | readonly string[] | undefined) =>
     typeof texts === "string" ? texts : undefined;

@@ -1,4 +1,4 @@
-/** @file `koala inspect`: what a model folder or a weights file holds, and whether it is whole. */
+/** @file `koala inspect`: lists the components of a model folder or the tensors of a weights file, and what is missing. */
 
 import path from "node:path";
 import { Command } from "commander";
@@ -17,7 +17,7 @@ import { exitCodes, warn } from "./terminal.js";
 
 /** One network of a folder; `problem` says what is missing or does not fit, if anything. */
 type Finding = {
-  part: string;
+  component: string;
   tensors: number;
   parameters: number;
   dtypes: string;
@@ -28,16 +28,16 @@ type Finding = {
 export function inspectCommand(): Command {
   return new Command("inspect")
     .description(
-      "List the parts of a model folder, or of one safetensors file: counts, dtypes, what is missing.",
+      "List the components of a model folder, or of one safetensors file: counts, dtypes, what is missing.",
     )
-    .argument("<path>", "diffusers folder, folder of one part, or .safetensors file")
+    .argument("<path>", "diffusers folder, folder of one component, or .safetensors file")
     .option("--variant <name>", "weight files to look at, such as fp16")
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  koala inspect ./koala-lightning-700m\n")
     .action(async (at: string, { variant, json }: { variant?: string; json?: boolean }) => {
       const { title, findings, warnings } = await inspect(at, variant === undefined ? {} : { variant });
       for (const warning of warnings) warn(warning);
-      if (json) process.stdout.write(`${JSON.stringify({ title, parts: findings }, undefined, 2)}\n`);
+      if (json) process.stdout.write(`${JSON.stringify({ title, components: findings }, undefined, 2)}\n`);
       else process.stdout.write(`${title}\n\n${table(findings)}`);
       if (findings.some((f) => f.problem)) process.exitCode = exitCodes.failed;
     });
@@ -91,16 +91,16 @@ function check(name: string, file: string, weights: WeightSet, trace: (p: Params
   }
 }
 
-function finding(part: string, weights: WeightSet, problem: string | undefined): Finding {
+function finding(component: string, weights: WeightSet, problem: string | undefined): Finding {
   const tensors = [...weights.tensors.values()];
   const dtypes = [...new Set(tensors.map((t) => t.dtype))].sort().join(" ");
   const parameters = tensors.filter((t) => /F/.test(t.dtype)).reduce((sum, t) => sum + count(t.shape), 0);
-  return { part, tensors: tensors.length, parameters, dtypes, bytes: weights.totalBytes, problem };
+  return { component, tensors: tensors.length, parameters, dtypes, bytes: weights.totalBytes, problem };
 }
 
 function table(findings: readonly Finding[]): string {
   const rows = findings.map((f) => [
-    f.part,
+    f.component,
     String(f.tensors),
     f.parameters.toLocaleString("en"),
     f.dtypes,
@@ -109,7 +109,7 @@ function table(findings: readonly Finding[]): string {
   ]);
   const numeric = true;
   const columns = [
-    { title: "part" },
+    { title: "component" },
     { title: "tensors", numeric },
     { title: "parameters", numeric },
     { title: "dtypes" },

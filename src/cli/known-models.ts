@@ -1,4 +1,4 @@
-/** @file Where models and files were seen on this machine, by fingerprint: images name them without a path. */
+/** @file The paths at which models and files were seen on this machine, by fingerprint: images name them without a path. */
 
 import { homedir } from "node:os";
 import path from "node:path";
@@ -10,30 +10,30 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 const schema = z.object({ format: z.literal(1), seen: z.record(z.string(), z.array(z.string())) });
 
-const mostPlaces = 8;
+const mostPaths = 8;
 const mostFingerprints = 2000;
 
 /** $XDG_CACHE_HOME/koala/models.json, or the same in ~/.cache. */
 export const registryFile = (environment: Environment = process.env): string =>
   path.join(environment.XDG_CACHE_HOME || path.join(homedir(), ".cache"), "koala", "models.json");
 
-/** The places where something with this fingerprint was seen and something still is, the latest first. */
+/** The paths at which this fingerprint was seen and which still exist, the latest first. */
 export async function pathsOf(fingerprint: string, file = registryFile()): Promise<string[]> {
-  const places = (await seen(file)).get(fingerprint) ?? [];
-  const kinds = await Promise.all(places.map((place) => kindOf(place).catch(() => undefined)));
-  return places.filter((_, i) => kinds[i] !== undefined);
+  const paths = (await seen(file)).get(fingerprint) ?? [];
+  const kinds = await Promise.all(paths.map((one) => kindOf(one).catch(() => undefined)));
+  return paths.filter((_, i) => kinds[i] !== undefined);
 }
 
 /**
- * Adds places by fingerprint. Two commands that do so at once may lose one's: it is added when next seen. Gives what
+ * Adds paths by fingerprint. Two commands that do so at once may lose one's: it is added when next seen. Returns what
  * the system refused where the file cannot be read or written, since an image is no worse for it.
  */
 export async function remember(
-  places: Iterable<readonly [fingerprint: string, place: string]>,
+  paths: Iterable<readonly [fingerprint: string, path: string]>,
   file = registryFile(),
 ): Promise<FileError | undefined> {
   try {
-    await add(places, file);
+    await add(paths, file);
     return undefined;
   } catch (error) {
     if (error instanceof FileError) return error;
@@ -41,16 +41,16 @@ export async function remember(
   }
 }
 
-async function add(places: Iterable<readonly [string, string]>, file: string): Promise<void> {
+async function add(paths: Iterable<readonly [string, string]>, file: string): Promise<void> {
   const known = await seen(file);
   let changed = false;
-  for (const [fingerprint, place] of places) {
-    const at = path.resolve(place);
+  for (const [fingerprint, seenAt] of paths) {
+    const at = path.resolve(seenAt);
     const before = known.get(fingerprint) ?? [];
     if (before[0] === at) continue;
     changed = true;
     known.delete(fingerprint); // so that the latest are at the end
-    known.set(fingerprint, [at, ...before.filter((other) => other !== at)].slice(0, mostPlaces));
+    known.set(fingerprint, [at, ...before.filter((other) => other !== at)].slice(0, mostPaths));
   }
   if (!changed) return;
   const kept = Object.fromEntries([...known].slice(-mostFingerprints));

@@ -28,13 +28,13 @@ export const lorasUsed = (loras: readonly Required<Lora>[]): Required<Lora>[] =>
 /** One value of a server's option: a file or a folder, and the name and scale where they are given. */
 export type ServedLora = Required<Lora> & { name: string | undefined };
 
-/** Adds one value. A path that holds "=" is told from a name by a separator before it, as in "./a=b.safetensors". */
+/** Adds one value. A path that holds "=" is distinguished from a name by a separator before it, as in "./a=b.safetensors". */
 export function servedLoraOption(value: string, before: readonly ServedLora[]): ServedLora[] {
   const [, name, rest = value] = /^([^=/\\]+)=(.+)$/.exec(value) ?? [];
   return [...before, { name, ...loraOption(rest)[0]! }];
 }
 
-/** With a name each: the given one, or the file's; InvalidRequest for names that cannot be asked for. */
+/** With a name each: the given one, or the file's; InvalidRequest for names that requests cannot have. */
 export async function namedLoras(given: readonly ServedLora[]): Promise<NamedLora[]> {
   const named = (await Promise.all(given.map(inFolder))).flat();
   for (const [i, { name, file }] of named.entries()) {

@@ -1,4 +1,4 @@
-/** @file `koala memory`: what a model takes in memory to generate, before anything of it is loaded. */
+/** @file `koala memory`: estimates the memory that generating takes, before anything is loaded. */
 
 import { Command, InvalidArgumentError } from "commander";
 import { availableMemory } from "../engine/memory/available.js";
@@ -38,7 +38,7 @@ export type MemoryReport = {
 export function memoryCommand(): Command {
   return new Command("memory")
     .description(
-      "Predict the memory that generating takes, part by part, and whether there is enough. Loads nothing; " +
+      "Estimate the memory that generating takes, component by component, and whether there is enough. Loads nothing; " +
         "of a model on the Hub it downloads the configs and not the weights, of what is given beside it all.",
     )
     .argument("[model]", "diffusers folder or Hub id (default: the model inside)")
@@ -90,7 +90,7 @@ async function memoryReport(model: string, options: Omit<Options, "json">): Prom
   return { available, batch, guidance, rows };
 }
 
-/** A column for each size; what is not the process's own is in the parts. */
+/** A column for each size; without the process's own memory in the rows of components. */
 function table({ available, batch, guidance, rows }: MemoryReport): string {
   const columns = [
     { title: "peak" },

@@ -58,19 +58,19 @@ export async function downloadModel(
   model: string,
   { quiet = false, ...options }: ResolveOptions & { quiet?: boolean } = {},
 ): Promise<string> {
-  return withProgress(model, quiet, (told) => resolveModel(model, { ...told, ...options }));
+  return withProgress(model, quiet, (shared) => resolveModel(model, { ...shared, ...options }));
 }
 
-/** The options that name what stands in for parts of a model, or is added to it. */
+/** The options that replace components of a model, or add LoRAs to it. */
 export type ComponentOptions = { unet?: string; vae?: string; lora?: Required<Lora>[] };
 
-/** The same options with paths in the place of names on the Hub, downloaded if need be as models are. */
+/** The same options with paths instead of names on the Hub, downloaded if need be as models are. */
 export async function downloadComponents(
   { unet, vae, lora }: ComponentOptions,
   { quiet = false }: { quiet?: boolean } = {},
 ): Promise<ComponentOptions> {
   const part = (kind: ComponentKind, name: string) =>
-    withProgress(name, quiet, (told) => resolveComponent(kind, name, { ...told, field: `--${kind}` }));
+    withProgress(name, quiet, (shared) => resolveComponent(kind, name, { ...shared, field: `--${kind}` }));
   const loras: Required<Lora>[] = [];
   for (const { file, scale } of lora ?? []) loras.push({ file: await part("lora", file), scale });
   return {
@@ -83,7 +83,7 @@ export async function downloadComponents(
 async function withProgress<T>(
   name: string,
   quiet: boolean,
-  bring: (told: SnapshotOptions) => Promise<T>,
+  bring: (shared: SnapshotOptions) => Promise<T>,
 ): Promise<T> {
   const progress = new ProgressBar({ quiet, bytes: true });
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));

@@ -1,4 +1,4 @@
-/** @file Numbers on the command line, refused with the option's name where they are none. */
+/** @file Parsers of numeric options. */
 
 import { InvalidArgumentError } from "commander";
 

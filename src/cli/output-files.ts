@@ -1,6 +1,6 @@
 /**
- * @file Where a command's images go: found out before anything is generated, under names that take no other's place,
- * and into the temporary folder where the place has become unwritable meanwhile, so that nothing is lost.
+ * @file The output files of a command: checked before anything is generated, never overwriting a file that was not
+ * named, and in the temporary folder if the output can no longer be written.
  */
 
 import { tmpdir } from "node:os";
@@ -17,7 +17,7 @@ import { againName } from "./from-image.js";
 /** A file to be written; where `numbered`, the next free name is taken in place of one that is there. */
 type OutputFile = { file: string; numbered: boolean; bytes: () => Promise<Uint8Array> };
 
-/** The files in their order, and what kept some of them from their place. */
+/** The files in order, and why some of them were written elsewhere. */
 type Written = { files: string[]; failure: FileError | undefined };
 
 export type Output = {
@@ -135,7 +135,7 @@ async function writeSpare(file: string, content: Uint8Array): Promise<string> {
   }
 }
 
-/** Where the temporary folder cannot be written either, both failures are told. */
+/** If the temporary folder cannot be written either, the error has both failures. */
 async function orBoth<T>(failure: FileError, keeping: Promise<T>): Promise<T> {
   try {
     return await keeping;

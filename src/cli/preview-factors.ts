@@ -1,4 +1,4 @@
-/** @file `koala preview-factors`: fits the colours of a model's previews to its autoencoder, and keeps them with it. */
+/** @file `koala preview-factors`: fits the colours of a model's previews to its autoencoder, into its `koala.json`. */
 
 import path from "node:path";
 import { Command } from "commander";

@@ -1,4 +1,4 @@
-/** @file The program behind `koala`: mounts one file per subcommand, and runs the one that is asked for. */
+/** @file The program behind `koala`: mounts one file per subcommand, and runs the one that is given. */
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";

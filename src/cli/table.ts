@@ -1,4 +1,4 @@
-/** @file Tables of text, for a terminal and as Markdown. Knows nothing of what is in them. */
+/** @file Tables of text, for a terminal and as Markdown. */
 
 /** A column's title; `numeric` aligns it to the right. */
 export type Column = { readonly title: string; readonly numeric?: boolean };

@@ -1,4 +1,4 @@
-/** @file What every command shares: a progress line on stderr, exit codes, Ctrl-C, and how errors are told. */
+/** @file What every command shares: a progress line on stderr, exit codes, Ctrl-C, and how errors are printed. */
 
 import { SingleBar } from "cli-progress";
 import { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "../errors.js";
@@ -58,16 +58,16 @@ export function size(bytes: number): string {
   return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
 }
 
-/** Says on stderr what was left out or taken otherwise than asked. */
+/** Warns on stderr. */
 export const warn = (message: string): void =>
   void process.stderr.write(`${yellow("warning:")} ${message}\n`);
 
 /** The same, each message once. */
 export function warnOnce(): (message: string) => void {
-  const told = new Set<string>();
+  const printed = new Set<string>();
   return (message) => {
-    if (!told.has(message)) warn(message);
-    told.add(message);
+    if (!printed.has(message)) warn(message);
+    printed.add(message);
   };
 }
 
@@ -131,9 +131,9 @@ export function printError(error: unknown): void {
 /** An error of ours or of the system by its message alone, a bug with where it happened. */
 export function errorText(error: unknown): string {
   if (!(error instanceof Error)) return withoutPasswords(String(error));
-  const told = namedFileError(error) as Error;
-  const plain = systemCode(told) !== undefined || ours.some((kind) => told instanceof kind);
-  return withoutPasswords(plain ? told.message : (told.stack ?? told.message));
+  const named = namedFileError(error) as Error;
+  const plain = systemCode(named) !== undefined || ours.some((kind) => named instanceof kind);
+  return withoutPasswords(plain ? named.message : (named.stack ?? named.message));
 }
 
 const ours = [InvalidRequest, ModelError, ShapeError, EngineError];

@@ -1,4 +1,4 @@
-/** @file `koala words`: what the model that ships inside, or another one with a `words.json`, knows. */
+/** @file `koala words`: lists the vocabulary of the bundled model, or of another one with a `words.json`. */
 
 import { Command } from "commander";
 import { InvalidRequest } from "../errors.js";

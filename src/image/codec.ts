@@ -1,4 +1,4 @@
-/** @file Images to and from PNG, JPEG and WebP files, by sharp. Knows nothing of tensors or models. */
+/** @file Reads and writes image files by sharp. Independent of tensors and models. */
 import { extname } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest, listed } from "../errors.js";
@@ -76,7 +76,7 @@ export async function decodeImage(
   return { image: { ...size, data }, alpha, format };
 }
 
-/** The format that a path's ending asks for; InvalidRequest about `field` for an unknown one. */
+/** The format of a path's ending; InvalidRequest about `field` for an unknown one. */
 export function formatOf(
   path: string,
   { field = "path", remedy = "Change its ending." }: { field?: string; remedy?: string } = {},

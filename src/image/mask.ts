@@ -1,4 +1,4 @@
-/** @file An image file becomes a mask: what of another image is generated anew, and what is kept. */
+/** @file Reads a mask from an image file: white where an image is generated anew, black where it is kept. */
 
 import { type Decoded, decodeImage } from "./codec.js";
 import { type RgbImage, toGrey } from "./pixels.js";

@@ -1,4 +1,4 @@
-/** @file Between a network's floats and 8-bit RGB pixels. Browser-safe: no sharp, no Node. */
+/** @file Converts between a network's floats and 8-bit RGB pixels. Browser-safe: no sharp, no Node. */
 import { EngineError, ShapeError } from "../errors.js";
 
 /** An 8-bit sRGB image; `data` is [height, width, 3]. */

@@ -1,4 +1,4 @@
-/** @file A small image straight from latents, one pixel each, without the decoder. Browser-safe. */
+/** @file Small images from latents by a linear fit, one pixel per latent pixel, without the decoder. Browser-safe. */
 import { ShapeError } from "../errors.js";
 import { type Rgb, type RgbImage, requireFinite, toRgbImage } from "./pixels.js";
 
@@ -30,7 +30,7 @@ export const knownLatentRgb: Readonly<Record<"sdxl" | "sd", LatentRgb>> = {
   },
 };
 
-/** The mean of all channels, which shows shapes and claims no colour: for latents that nobody has a fit of. */
+/** The mean of all channels, which shows shapes and claims no colour: for latents without a fit. */
 export function greyLatentRgb(channels: number): LatentRgb {
   const share = 1 / channels;
   return { factors: Array.from({ length: channels }, () => [share, share, share] as const), bias: [0, 0, 0] };

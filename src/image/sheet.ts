@@ -1,15 +1,15 @@
-/** @file Draws a grid's sheet: images and labels as one PNG. Must not know what was generated. */
+/** @file Draws the sheet of a grid: images and labels in one PNG. */
 
 import sharp from "sharp";
 import { type SheetLayout, type SheetText, sheetColours } from "../grid/layout.js";
 
 /** `cells` are image files in the order of the layout's cells; undefined where there is none yet. */
 export async function drawSheet(
-  { width, height, texts, cells: places }: SheetLayout,
+  { width, height, texts, cells: boxes }: SheetLayout,
   cells: readonly (Uint8Array | undefined)[],
 ): Promise<Uint8Array> {
   const images = await Promise.all(
-    places.map(async ({ x, y, width: across, height: down }, i) => {
+    boxes.map(async ({ x, y, width: across, height: down }, i) => {
       const file = cells[i];
       const input = await (file ? sharp(file) : blank(across, down))
         .resize(across, down, { fit: "fill" })
@@ -43,6 +43,6 @@ function svg(width: number, height: number, texts: readonly SheetText[]): string
 
 function escaped(text: string): string {
   const names: Record<string, string> = { "&": "&amp;", "<": "&lt;", ">": "&gt;" };
-  // Control characters and halves of letters have no place in XML, escaped or not.
+  // XML allows no control characters and lone surrogates, escaped or not.
   return text.replace(/[\p{Cc}\p{Cs}\uFFFE\uFFFF]/gu, " ").replace(/[&<>]/g, (c) => names[c]!);
 }

@@ -1,4 +1,4 @@
-/** @file The autoencoder of a model, or what stands in for it: another folder, or one file in any of its namings. */
+/** @file Opens the autoencoder of a model, or one that replaces it: another folder, or one file in any of its namings. */
 
 import path from "node:path";
 import type { Engine } from "../engine/engine.js";
@@ -118,7 +118,7 @@ const autoencoding =
     decode(p, input("latents", [1, latentChannels, 8, 8])),
   ];
 
-/** One file: whose it is, its names tell. */
+/** One file, whose kind shows in the names of its tensors. */
 async function inFile(found: Replacement, folder: ModelFolder, engine: Engine): Promise<Autoencoder> {
   const { location, config } = found;
   const weights = await resolveWeights(location);
@@ -159,7 +159,7 @@ async function inFullFile(
 }
 
 /**
- * The config of a file that has none beside it: what names and shapes tell, and for all else that of the model's own
+ * The config of a file that has none beside it: what names and shapes show, and for the rest that of the model's own
  * autoencoder. So the scaling factor (0.13025 of SDXL's, 0.18215 of Stable Diffusion's: the weights do not say which)
  * is the model's, whose latents the file is meant to decode.
  */
@@ -169,11 +169,11 @@ async function configFor(name: string, { tensors }: WeightSet, folder: ModelFold
   const className = json._class_name ?? own.className;
   if (className !== "AutoencoderKL") {
     const rule = "must have its config.json beside it, which says its scaling_factor, got none";
-    const why = `The model's own autoencoder, ${className}, cannot stand for it.`;
+    const why = `The model's own autoencoder, ${className}, cannot replace it.`;
     throw new ModelError(name, `${rule}. ${why}`);
   }
-  const told = inferredVaeConfig(tensors);
-  if (told) return { ...json, ...told };
+  const inferred = inferredVaeConfig(tensors);
+  if (inferred) return { ...json, ...inferred };
   const rule = "must hold a whole decoder";
   throw new ModelError(name, `${rule}, got ${listed([...tensors.keys()], 3)}. Download it again.`);
 }

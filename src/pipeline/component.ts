@@ -126,7 +126,7 @@ export class Component {
     return this.#session !== undefined;
   }
 
-  /** The session of a program; `key` tells programs of the same component apart, of which one stays loaded. */
+  /** The session of a program; `key` distinguishes the programs of a component, of which one stays loaded. */
   async session(key: string, trace: Trace): Promise<Session> {
     if (this.#session?.key !== key) {
       await this.release();

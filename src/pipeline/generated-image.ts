@@ -1,20 +1,26 @@
-/** @file A finished image: its pixels, what it came from, and how to write it. */
+/** @file A generated image: its pixels, its metadata, and how it is saved. */
 
 import { encodeImage, type ImageFormat, saveImage } from "../image/codec.js";
 import type { RgbImage } from "../image/pixels.js";
 import type { ImageMetadata } from "./metadata/schema.js";
 import { metadataTexts } from "./metadata/write.js";
 
-/** `metadata: false` leaves out what the image was generated from; `quality` is 1..100, for JPEG and WebP. */
-export type SaveOptions = { metadata?: boolean; quality?: number };
+export type SaveOptions = {
+  /** Whether the file says what the image was generated from. True if left out. */
+  metadata?: boolean;
+  /** Of JPEG and WebP, 1 to 100. 95 if left out. */
+  quality?: number;
+};
 
 export class GeneratedImage implements RgbImage {
+  /** Pixels. */
   readonly width: number;
   readonly height: number;
   /** RGB bytes, row by row. */
   readonly data: Uint8Array;
+  /** Its own; absent where a generator was given. */
   readonly seed: bigint | undefined;
-  /** What it was generated from, as files hold it. */
+  /** What it was generated from, as files hold it; absent for pixels that were not generated. */
   readonly metadata: ImageMetadata | undefined;
 
   constructor({ width, height, data }: RgbImage, seed: bigint | undefined, metadata?: ImageMetadata) {
@@ -25,16 +31,17 @@ export class GeneratedImage implements RgbImage {
     this.metadata = metadata;
   }
 
-  /** What of its request was cut, changed or has no effect. */
+  /** What of its request was cut, changed or without effect. */
   get warnings(): readonly string[] {
     return this.metadata?.warnings ?? [];
   }
 
-  /** Writes a .png, .jpg or .webp file, whole or not at all, with its record inside. */
+  /** Writes a .png, .jpg or .webp file, whole or not at all, with its metadata inside. */
   async save(path: string, options: SaveOptions = {}): Promise<void> {
     await saveImage(path, this, this.#inside(options));
   }
 
+  /** The same as the bytes of a file. */
   async encode(format: ImageFormat = "png", options: SaveOptions = {}): Promise<Uint8Array> {
     return encodeImage(this, format, this.#inside(options));
   }

@@ -1,4 +1,4 @@
-/** @file LoRA files are matched with the networks they change; `fuse.ts` adds them when a network is loaded. */
+/** @file Matches LoRA files with the networks that they change; `weight-changes.ts` adds them when one is loaded. */
 
 import path from "node:path";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
@@ -23,7 +23,7 @@ export type Lora = {
 export type Adaptable = { name: string; weights: WeightSet; config?: UNetConfig };
 
 /**
- * What `loras` together add to the weights of each network, by its name. `warn` is told of layers that the networks lack,
+ * What `loras` together add to the weights of each network, by its name. Warns of layers that the networks lack,
  * as those of SDXL that KOALA was cut from, and of what else is not used. ModelError for a file of which nothing fits, or
  * one of whose layers has another shape.
  */

@@ -98,7 +98,7 @@ function keptPeak(components: readonly ComponentBytes[]): number {
   let [held, peak] = [0, 0];
   for (const component of components) {
     peak = Math.max(peak, held + component.peak);
-    if (component.name !== "vae encoder") held += component.loaded + component.run; // the decoder takes its place
+    if (component.name !== "vae encoder") held += component.loaded + component.run; // is freed for the decoder
   }
   return peak;
 }

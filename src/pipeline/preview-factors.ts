@@ -58,7 +58,7 @@ function blockMeans(pixels: Float32Array, { h, w, factor }: { h: number; w: numb
   return means;
 }
 
-/** Least squares by normal equations, of a few unknowns, with the sums that tell how good the fit is. */
+/** Least squares by normal equations, of a few unknowns, with the sums for R². */
 class NormalEquations {
   readonly #inner: number[][];
   readonly #outer: number[][];

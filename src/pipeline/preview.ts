@@ -1,4 +1,4 @@
-/** @file How a step's latents become a small image: by factors that fit the model's latents, or by a small decoder. */
+/** @file Makes previews of latents: by linear factors that fit the model's autoencoder, or by a small decoder. */
 
 import type { JsonObject } from "../files/json.js";
 import type { RgbImage } from "../image/pixels.js";
@@ -37,7 +37,7 @@ export async function previewMethod({
   return { by: "factors", latentRgb: known ? knownLatentRgb[known] : greyLatentRgb(vae.latentChannels) };
 }
 
-/** Both are one topology; `scaling_factor` tells them apart, and SD's config may leave it out. */
+/** Both have one topology and differ in `scaling_factor`, which SD's config may leave out. */
 function knownAutoencoder(config: JsonObject): keyof typeof knownLatentRgb | undefined {
   const { _class_name, block_out_channels, latent_channels = 4, scaling_factor = 0.18215 } = config;
   if (_class_name !== "AutoencoderKL" || latent_channels !== 4) return undefined;
@@ -46,7 +46,7 @@ function knownAutoencoder(config: JsonObject): keyof typeof knownLatentRgb | und
   return scaling_factor === 0.18215 ? "sd" : undefined;
 }
 
-/** Latents of more pixels than this are averaged before a small decoder sees them. */
+/** Latents of more pixels than this are averaged before a small decoder decodes them. */
 const mostDecoded = 64 * 64;
 
 /** One small image per image of the batch. */

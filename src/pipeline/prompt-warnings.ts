@@ -1,13 +1,13 @@
 /**
- * @file Warns of what a model will not make of its prompts: other programs' syntax, unknown words, no effect. The page
- * says the same beforehand, so this must not know Node.
+ * @file Warns of prompts that have another effect than they look: other programs' syntax, unknown words, no guidance.
+ * Also runs in the page: must not import Node.
  */
 
 import { syntaxWarnings } from "../text/prompt-syntax.js";
 import type { CheckedRequest } from "./request.js";
 import { unknownWordWarnings, type Words } from "./vocabulary.js";
 
-/** `words` are those that a model of few words knows. */
+/** `words`: the vocabulary of a model that knows few words. */
 export function warnOfPrompts(request: CheckedRequest, words: Words | undefined): void {
   const { prompts, guided, guidanceScale, warnings } = request;
   const { prompt2, negativePrompts, negativePrompt2 } = request;
@@ -30,6 +30,6 @@ export function warnOfPrompts(request: CheckedRequest, words: Words | undefined)
   warnings.add(noEffectWarning(guidanceScale));
 }
 
-/** Of a negative prompt where no unconditional pass runs. */
+/** The warning of a negative prompt without guidance. */
 export const noEffectWarning = (guidanceScale: number): string =>
   `negative prompt: has no effect at guidance ${guidanceScale}, only above 1`;

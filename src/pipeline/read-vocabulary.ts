@@ -1,6 +1,6 @@
 /**
- * @file Reads `words.json`, in which the folder of a model that knows few words lists them. Large models have no such
- * file, and any word is known to them.
+ * @file Reads `words.json`, the vocabulary in the folder of a model that knows few words. Large models have no such
+ * file.
  */
 
 import path from "node:path";

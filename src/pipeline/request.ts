@@ -19,7 +19,7 @@ export type GenerateRequest = {
   prompt2?: string | readonly string[];
   /**
    * What not to generate, one text or one per prompt; of effect with a `guidanceScale` above 1. None if left out, which
-   * some SDXL models tell from "" (`force_zeros_for_empty_prompt`).
+   * some SDXL models treat other than "" (`force_zeros_for_empty_prompt`).
    */
   negativePrompt?: string | readonly string[];
   /** SDXL models: the negative prompt of the second text encoder. `negativePrompt` if left out. */

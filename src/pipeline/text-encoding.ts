@@ -1,4 +1,4 @@
-/** @file Prompts become embeddings: tokens, one or two text encoders, and what each pipeline takes of their states. */
+/** @file Encodes prompts: tokens, one or two text encoders, and the states of theirs that the U-Net reads. */
 
 import { floatsOf, longs } from "../engine/engine.js";
 import { InvalidRequest } from "../errors.js";

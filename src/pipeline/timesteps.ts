@@ -5,7 +5,7 @@ import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { InvalidRequest } from "../errors.js";
 import type { AcceptedRequest } from "./request.js";
 
-/** Of the schedule that is set; with an image, tells the scheduler where it begins. InvalidRequest if none is left. */
+/** Of the schedule that is set; with an image, sets the scheduler's begin index. InvalidRequest if none is left. */
 export function requestTimesteps(scheduler: Scheduler, request: AcceptedRequest): readonly number[] {
   const { timesteps } = scheduler;
   if (request.image === undefined) return until(timesteps, request.denoisingEnd, scheduler);

@@ -1,6 +1,6 @@
 /**
- * @file The vocabulary of a model that knows few words: which words of a prompt are not in it, and what is near them.
- * The page says so while a prompt is typed, so this must not know Node.
+ * @file The vocabulary of a model that knows few words: which words of a prompt are not in it, and names near them.
+ * Also runs in the page: must not import Node.
  */
 
 import { closest } from "../closest.js";

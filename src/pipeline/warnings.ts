@@ -1,4 +1,4 @@
-/** @file What of a request was cut, changed or has no effect, told once and kept by prompt. Must not know Node. */
+/** @file The warnings of a request, each emitted once and kept by prompt. Must not import Node. */
 
 export class Warnings {
   readonly #onWarning: (message: string) => void;
@@ -9,7 +9,7 @@ export class Warnings {
     this.#onWarning = onWarning;
   }
 
-  /** Tells a message, the first time; `prompt` is the index of the prompt it is about, if it is about one. */
+  /** Emits a message the first time; `prompt` is the index of the prompt it is about, if it is about one. */
   add(message: string, prompt?: number): void {
     const known = this.#prompts.has(message);
     const prompts = this.#prompts.get(message);

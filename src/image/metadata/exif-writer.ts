@@ -1,13 +1,13 @@
-/** @file Writes the UserComment of EXIF (CIPA DC-008, 4.6.6). Knows neither JPEG nor WebP: sharp puts EXIF in. */
+/** @file Writes the UserComment of EXIF (CIPA DC-008, 4.6.6) into the block that sharp has written. */
 
 const unicode = "UNICODE\0";
 
-/** What the comment takes in a file. */
+/** Bytes of the comment in a file. */
 export const userCommentBytes = (text: string): number => unicode.length + 2 * text.length;
 
 /**
- * A comment of the same length that sharp can write. It knows only ASCII ones, and spells other letters in ASCII:
- * `fillUserComment` puts the text in its place in the finished file.
+ * A placeholder of the same length. sharp writes only comments in ASCII, so `fillUserComment` replaces it by the text in
+ * the finished file.
  */
 export function userCommentSpace(text: string): string {
   return "koala".padEnd(text.length * 2, "*");

@@ -1,4 +1,4 @@
-/** @file The texts in a block of EXIF (CIPA DC-008). Pure, and safe on any bytes; what writes EXIF is in metadata-exif.ts. */
+/** @file Reads the texts in a block of EXIF (CIPA DC-008). Pure, and safe on any bytes; `exif-writer.ts` writes. */
 
 import { fromLatin, maxTextBytes } from "./png-texts.js";
 
@@ -18,10 +18,10 @@ export const unreadComment = "UserComment in JIS";
 /** Texts by name, of the first directory and of EXIF's own, whose texts count first; with or without "Exif\0\0". */
 export function exifTexts(block: Uint8Array): Map<string, string> {
   const tiff = fromLatin(block.subarray(0, 6)) === "Exif\0\0" ? block.subarray(6) : block;
-  const order = fromLatin(tiff.subarray(0, 2));
+  const byteOrder = fromLatin(tiff.subarray(0, 2));
   const texts = new Map<string, string>();
-  if ((order !== "II" && order !== "MM") || tiff.length < 8) return texts;
-  const little = order === "II";
+  if ((byteOrder !== "II" && byteOrder !== "MM") || tiff.length < 8) return texts;
+  const little = byteOrder === "II";
   const view = new DataView(tiff.buffer, tiff.byteOffset, tiff.byteLength);
   const first = view.getUint32(4, little);
   const pointer = entriesOf(view, first, little).find(({ tag }) => tag === exifPointer);
@@ -42,7 +42,7 @@ export function exifTexts(block: Uint8Array): Map<string, string> {
 
 type Entry = { tag: number; at: number };
 
-/** The entries of 12 bytes in the directory at `start`, as far as they lie within the block. */
+/** The entries of 12 bytes in the directory at `start`, as far as they are within the block. */
 function entriesOf(view: DataView, start: number, little: boolean): Entry[] {
   const count = start + 2 <= view.byteLength ? view.getUint16(start, little) : 0;
   const entries: Entry[] = [];
@@ -97,12 +97,12 @@ function plain(given: Uint8Array, little: boolean): string {
   }
 }
 
-/** Files differ from what their own byte order says; settings are mostly Latin, whose upper bytes are zero. */
-function isLittle(bytes: Uint8Array, order: boolean): boolean {
+/** Files may differ from their declared byte order; settings are mostly Latin, whose upper bytes are zero. */
+function isLittle(bytes: Uint8Array, declared: boolean): boolean {
   const [even, odd] = [0, 1].map(
     (offset) => bytes.filter((byte, i) => byte === 0 && i % 2 === offset).length,
   );
-  return even === odd ? order : odd! > even!;
+  return even === odd ? declared : odd! > even!;
 }
 
 function utf16(bytes: Uint8Array, little: boolean): string {

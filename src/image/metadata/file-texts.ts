@@ -1,6 +1,6 @@
 /**
- * @file The texts that image files hold about their making, by name: PNG's chunks, and EXIF, XMP and comments wherever
- * the three formats keep them. Runs in browsers too, so it must not know Node. Must not know what the texts mean.
+ * @file Reads the texts in image files by name: PNG's chunks, and EXIF, XMP and comments of all three formats. Runs in
+ * browsers too: must not import Node.
  */
 
 import { exifTexts } from "./exif.js";
@@ -11,7 +11,7 @@ import { commentInXmp, recordInXmp } from "./xmp.js";
 
 export type Texts = ReadonlyMap<string, string>;
 
-/** Our own record. */
+/** The keyword of our own metadata. */
 export const metadataKeyword = "koala";
 export const xmpKeyword = "XML:com.adobe.xmp";
 const wanted: ReadonlySet<string> = new Set([...wantedTexts, metadataKeyword, xmpKeyword]);

@@ -1,4 +1,4 @@
-/** @file Undoing zlib (RFC 1950) up to a number of bytes, by what Node and browsers both have. */
+/** @file Decompresses zlib (RFC 1950) up to a number of bytes, by the Web API that Node and browsers share. */
 
 /** The bytes; undefined where they are broken or more than `most`. No more than one piece beyond `most` is made. */
 export async function inflated(bytes: Uint8Array, most: number): Promise<Uint8Array | undefined> {

@@ -1,6 +1,6 @@
 /**
- * @file What an image file says of its making, in PNG, JPEG and WebP: the text that other programs read, an exact
- * record, and IPTC's source type. Must not know what is in either text.
+ * @file Writes and reads the metadata texts of PNG, JPEG and WebP files: the text that other programs read, our JSON,
+ * and IPTC's source type. Independent of what either text says.
  */
 
 import sharp, { type Sharp } from "sharp";
@@ -66,8 +66,8 @@ export function roomProblem(
       ? [Buffer.byteLength(parameters), record.length]
       : [userCommentBytes(parameters), Buffer.byteLength(xmpPacket(record))];
   if (comment <= most.comment && packet <= most.packet) return undefined;
-  const place = format === "png" ? "texts of a PNG" : `EXIF and XMP of a ${format.toUpperCase()}`;
-  const rule = `must fit into ${most.comment} and ${most.packet} bytes, which the ${place} have room for`;
+  const where = format === "png" ? "texts of a PNG" : `EXIF and XMP of a ${format.toUpperCase()}`;
+  const rule = `must fit into ${most.comment} and ${most.packet} bytes, which the ${where} have room for`;
   return `${rule}, got ${estimated ? "about " : ""}${comment} and ${packet} bytes.`;
 }
 

@@ -1,4 +1,6 @@
-/** @file The chunks that a PNG file is made of: PNG (third edition) 5.3. Runs in browsers too, so it must not know Node. */
+/** @file The chunks of a PNG file: PNG (third edition) 5.3. Runs in browsers too: must not import Node. */
+
+import { joined } from "./inflate.js";
 
 /** `data` begins after the type; `end` is behind the checksum, which is not checked. */
 type PngChunk = { type: string; start: number; data: number; end: number };
@@ -33,20 +35,14 @@ export function pngFrames(png: Uint8Array): number {
  * can hold gigabytes. What cannot be taken apart stays for the decoder to refuse.
  */
 export function withoutPngTexts(png: Uint8Array): Uint8Array {
-  const parts: Uint8Array[] = [];
+  const kept: Uint8Array[] = [];
   let from = 0;
   for (const { type, start, end } of pngChunks(png)) {
     if (!texts.includes(type)) continue;
-    parts.push(png.subarray(from, start));
+    kept.push(png.subarray(from, start));
     from = end;
   }
-  if (parts.length === 0) return png;
-  parts.push(png.subarray(from));
-  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
+  if (kept.length === 0) return png;
+  kept.push(png.subarray(from));
+  return joined(kept);
 }

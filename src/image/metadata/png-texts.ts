@@ -1,8 +1,8 @@
 /**
- * @file Text chunks of PNG files: PNG (third edition) 11.3.3. Runs in browsers too, so it must not know Node.
+ * @file Text chunks of PNG files: PNG (third edition) 11.3.3. Runs in browsers too: must not import Node.
  *
- * Ours to write because sharp writes none but XMP and reads Latin-1 as UTF-8, and because no kept package has iTXt:
- * png-chunks-* and meta-png know tEXt only.
+ * Own code because sharp writes none but XMP and reads Latin-1 as UTF-8, and because no maintained package has iTXt:
+ * png-chunks-* and meta-png have tEXt only.
  */
 
 import { inflated, joined } from "./inflate.js";

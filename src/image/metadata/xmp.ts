@@ -1,9 +1,9 @@
-/** @file The XMP packet of an image that a model made, and what is read from packets. Pure. */
+/** @file Writes and reads the XMP packet of a generated image. Pure. */
 
 /** IPTC Photo Metadata 2022.1: the source type of what a trained model made. */
 const sourceType = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
 
-/** The packet, with our record inside where a format has no other place for it. */
+/** The packet, with our metadata inside for formats that cannot hold it elsewhere. */
 export function xmpPacket(record?: string): string {
   const own =
     record === undefined ? "" : `<koala:${recordElement} ${ownSpace}>${record}</koala:${recordElement}>`;
@@ -19,7 +19,7 @@ export function xmpPacket(record?: string): string {
 const recordElement = "record";
 const ownSpace = 'xmlns:koala="urn:koala-diffusion:image#"';
 
-/** The record in a packet: an element as we write it, or an attribute as other programs rewrite it. */
+/** Our metadata in a packet: an element as we write it, or an attribute as other programs rewrite it. */
 export function recordInXmp(packet: string): string | undefined {
   const element = /<koala:record(?:\s[^<>]*)?>([^<]*)<\/koala:record>/.exec(packet)?.[1];
   const written = element ?? /\skoala:record=(?:"([^"<]*)"|'([^'<]*)')/.exec(packet)?.slice(1).join("");

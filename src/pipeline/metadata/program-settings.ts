@@ -1,4 +1,4 @@
-/** @file What another program's settings mean here. The page has it as well, so it must not know Node. */
+/** @file Translates another program's settings into a request's. Also runs in the page: must not import Node. */
 
 import { a1111Scheduler, isKnownSchedule } from "../../diffusion/schedulers/a1111-names.js";
 import type { SchedulerChoice } from "../../diffusion/schedulers/sampler-names.js";
@@ -63,7 +63,7 @@ export function programSettings({ prompt, negativePrompt, fields }: Parameters):
     }),
     scheduler: take("Sampler", (value) => a1111Scheduler(value, schedule)),
     model: take("Model", (value) => value || undefined),
-    // A1111 draws on the GPU unless it is told otherwise.
+    // A1111 draws on the GPU by default.
     rng: take("RNG", (value) => randomNumbers[value.toUpperCase()]) ?? "cuda",
     strength: enlarged ? undefined : take("Denoising strength", fraction),
   };

@@ -1,4 +1,4 @@
-/** @file Where an image comes from: networks and files by fingerprint, settings by value, never a path. */
+/** @file The metadata of a generation: networks and files by fingerprint, settings by value, never a path. */
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -23,7 +23,7 @@ import { hubId } from "../model-defaults.js";
 import type { CheckedRequest } from "../request.js";
 import { type ImageMetadata, type ModelMetadata, metadataText } from "./schema.js";
 
-/** The options of loading that decide the numbers. */
+/** The options of loading on which the numbers depend. */
 export type LoadedWith = {
   variant?: string;
   dtype?: "float32" | "float16";
@@ -32,14 +32,14 @@ export type LoadedWith = {
   loras?: readonly { file: string; scale?: number }[];
 };
 
-/** This package and ONNX Runtime, whose versions decide the last bits. */
+/** This package and ONNX Runtime, on whose versions the last bits depend. */
 export function versions(): { app: string; onnxruntime: string } {
   const own = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
   const { version } = createRequire(import.meta.url)("onnxruntime-node/package.json");
   return { app: `koala-diffusion ${own.version}`, onnxruntime: String(version) };
 }
 
-/** A loaded model by name and fingerprint. The scheduler is left out: an image records its own. */
+/** A loaded model by name and fingerprint, without its scheduler, which each image records itself. */
 export async function modelMetadata(components: Components, loaded: LoadedWith = {}): Promise<ModelMetadata> {
   const { folder, unet, vae, textEncoders } = components;
   const { variant, dtype, loras = [] } = loaded;
@@ -77,7 +77,7 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
   });
 }
 
-/** What a file or folder is called where its place is not told: by its name on the Hub if it comes from there. */
+/** The name of a file or folder without its path: that on the Hub if it comes from there. */
 export const componentName = (file: string): string => cachedName(file) ?? path.basename(file);
 
 const loraMetadata = async ({ file, scale = 1 }: { file: string; scale?: number }) => ({
@@ -86,7 +86,7 @@ const loraMetadata = async ({ file, scale = 1 }: { file: string; scale?: number 
   scale,
 });
 
-/** A request as it is generated: gives the record of its i-th image, which can be generated alone. */
+/** Makes the metadata of the i-th image of a batch, from which it can be generated alone. */
 export async function imageMetadata(
   request: CheckedRequest,
   model: ModelMetadata,
@@ -140,7 +140,7 @@ export async function imageMetadata(
   };
 }
 
-/** What is written into a file: the record, and what of it A1111's grammar can say. */
+/** The texts for a file: all metadata as JSON, and what A1111's grammar can express. */
 export function metadataTexts(record: ImageMetadata): MetadataTexts {
   const { model, prompt, negativePrompt, scheduler, seed, strength, clipSkip } = record;
   const { sampler, schedule } = a1111Names(scheduler);
@@ -166,7 +166,7 @@ export function metadataTexts(record: ImageMetadata): MetadataTexts {
   return { parameters, record: metadataText(record) };
 }
 
-/** Defaults are left out, as `fromConfig` wants it, and so is what no scheduler reads: a file may carry anything. */
+/** Without defaults, as `fromConfig` expects, and without settings that no scheduler reads: a file may hold any. */
 function schedulerMetadata({ className, config }: Scheduler): ImageMetadata["scheduler"] {
   const defaulted = config._useDefaultValues as readonly string[];
   const own = Object.entries(config).filter(

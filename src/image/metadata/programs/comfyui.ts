@@ -62,11 +62,11 @@ function read(graph: Graph): FoundSettings {
     fields: fieldsOf(graph, sampler, [...positive.unread, ...negative.unread]),
   };
   if (positive.text !== undefined) return { program, parameters };
-  const problem = `its prompt was not found: ${place(sampler)} leads to no text`;
+  const problem = `its prompt was not found: ${nameOf(sampler)} leads to no text`;
   return { program, parameters, problem };
 }
 
-const place = ({ kind, id }: Node) => `${kind} (node ${id})`;
+const nameOf = ({ kind, id }: Node) => `${kind} (node ${id})`;
 
 /** The sampler's settings under A1111's names, then what was not understood under ComfyUI's. */
 function fieldsOf(graph: Graph, sampler: Node, unread: readonly string[]): Map<string, string> {

@@ -1,4 +1,4 @@
-/** @file What InvokeAI wrote into images before version 3: `sd-metadata`, and before that a command, `Dream`. Pure. */
+/** @file Reads the settings of InvokeAI before version 3: `sd-metadata`, and before that a command, `Dream`. Pure. */
 
 import type { Parameters } from "../parameters.js";
 import { at, isObject, type Json, present, scalar, textOf } from "./json.js";

@@ -1,4 +1,4 @@
-/** @file JSON as other programs write it into images, and looking things up in it. Pure, and safe on any text. */
+/** @file Parses the JSON that other programs write into images, and reads values of it. Pure, and safe on any text. */
 
 import { closingQuote } from "../parameters.js";
 
@@ -40,7 +40,7 @@ const number = /-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const longAsText = (digits: string): string =>
   digits.length > 15 && /^-?\d+$/.test(digits) ? `"${digits}"` : digits;
 
-/** What lies at a path of keys, as "model.name". */
+/** The value at a path of keys, as "model.name". */
 export const at = (value: unknown, path: string): unknown =>
   path
     .split(".")

@@ -1,6 +1,6 @@
 /**
- * @file The settings that other programs put into images, read under A1111's names. What the values mean here is not
- * known. Pure.
+ * @file Reads the settings that other programs put into images, under A1111's names and with the programs' own values.
+ * Pure.
  */
 
 import { type Parameters, parseParameters } from "../parameters.js";
@@ -38,7 +38,7 @@ export function settingsIn(texts: ReadonlyMap<string, string>): FoundSettings | 
   return fromObject({ ...labelledInExif(texts), ...Object.fromEntries(texts) });
 }
 
-/** A1111's grammar takes any three `name: value` for settings, as a caption may have them: elsewhere, steps are asked for. */
+/** A1111's grammar takes any three `name: value` for settings, as a caption may have them: elsewhere, steps must be among them. */
 function fromText(text: string, name: string): FoundSettings | undefined {
   const parameters = parseParameters(text);
   const { fields } = parameters;
@@ -126,7 +126,7 @@ function sizeIn(settings: Json, paths: string): string | undefined {
   return undefined;
 }
 
-/** Tell of a file, or of what does nothing to an image. */
+/** Settings of a file, or without effect on an image. */
 const idle =
   /version|hash|date|time|software|scheme|^app_|created|generation_mode|image_number|aspect|preview/i;
 

@@ -22,7 +22,7 @@ type Keys = {
 export type JsonProgram = {
   name: string;
   is: (object: Json) => boolean;
-  /** The object with the settings, where they lie deeper. */
+  /** The object with the settings, where they are nested. */
   inside?: (object: Json) => unknown;
   keys: Keys;
   /** The keys that are named if they are set, where the program writes many that do nothing; all others if left out. */
