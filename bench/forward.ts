@@ -12,7 +12,7 @@ import { lower } from "../src/engine/lower.js";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { macs } from "../src/models/cost.js";
 import { traceUnet } from "../src/models/trace.js";
-import { textWidth } from "../src/models/unet-config.js";
+import { pooledWidth, textWidth } from "../src/models/unet-config.js";
 import { loadComponents } from "../src/pipeline/components.js";
 import { constant, input, matmul } from "../src/tensor/operations.js";
 import { Params, tracing } from "../src/tensor/params.js";
@@ -50,14 +50,15 @@ const load = await seconds(() => unet.component.session("unet", unet.trace));
 const session = await unet.component.session("unet", unet.trace);
 
 const side = Number(values.pixels) / 8;
-const { added, inChannels } = unet.config;
+const { inChannels } = unet.config;
+const pooled = pooledWidth(unet.config);
 const wave = (length: number) => Float32Array.from({ length }, (_, i) => Math.sin(i));
 const inputs = {
   sample: floats(wave(inChannels * side * side), 1, inChannels, side, side),
   timestep: floats(Float32Array.of(500), 1),
   encoder_hidden_states: floats(wave(77 * textWidth(unet.config)), 1, 77, textWidth(unet.config)),
-  ...(added && {
-    text_embeds: floats(wave(added.input - 6 * added.sinusoid), 1, added.input - 6 * added.sinusoid),
+  ...(pooled !== undefined && {
+    text_embeds: floats(wave(pooled), 1, pooled),
     time_ids: floats(wave(6), 1, 6),
   }),
 };

@@ -11,7 +11,7 @@ import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-eng
 import { vjp } from "../tensor/gradient.js";
 import { constant, input } from "../tensor/operations.js";
 import { topological } from "../tensor/order.js";
-import { made, Tensor } from "../tensor/tensor.js";
+import { made, type Tensor, withInputs } from "../tensor/tensor.js";
 import { type GradientProgram, type TracedLoss, trainingDevice } from "./gradient-program.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 
@@ -98,17 +98,10 @@ async function loadPart(
   { loss, paths, names, last }: Context,
 ): Promise<Part> {
   const copies = new Map<Tensor, Tensor>(segment.reads.map((t) => [t, input(names.get(t)!, t.shape)]));
-  for (const t of segment.tensors)
-    copies.set(
-      t,
-      new Tensor(
-        t.op,
-        t.inputs.map((x) => copies.get(x) ?? x),
-        t.shape,
-        t.attrs,
-        t.dtype,
-      ),
-    );
+  for (const t of segment.tensors) {
+    const inputs = t.inputs.map((x) => copies.get(x) ?? x);
+    copies.set(t, withInputs(t, inputs));
+  }
   const copy = (t: Tensor) => copies.get(t)!;
   const leaves = new Set(segment.tensors.flatMap((t) => t.inputs).filter((t) => t.inputs.length === 0));
   const params = new Map([...leaves].flatMap((t) => (paths.has(t) ? [[t, paths.get(t)!] as const] : [])));

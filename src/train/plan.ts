@@ -18,7 +18,7 @@ import { gradients, vjp } from "../tensor/gradient.js";
 import { constant, input } from "../tensor/operations.js";
 import { topological } from "../tensor/order.js";
 import { Params, tracing } from "../tensor/params.js";
-import { count, Tensor } from "../tensor/tensor.js";
+import { count, type Tensor, withInputs } from "../tensor/tensor.js";
 import { type FeatureSet, featurePairs } from "./features.js";
 import { segmentsOf } from "./gradient-checkpointing.js";
 import { trainingDevice } from "./gradient-program.js";
@@ -220,7 +220,7 @@ function checkpointedPeak({ at, outputs, losses, params }: StudentTrace, watch: 
     const last = i === segments.length - 1;
     const copies = new Map<Tensor, Tensor>(reads.map((x, j) => [x, input(`read_${j}`, x.shape)]));
     const copy = (x: Tensor) => copies.get(x) ?? x;
-    for (const x of tensors) copies.set(x, new Tensor(x.op, x.inputs.map(copy), x.shape, x.attrs, x.dtype));
+    for (const x of tensors) copies.set(x, withInputs(x, x.inputs.map(copy)));
     const own = new Set(tensors.flatMap((x) => x.inputs).filter((x) => weights.has(x)));
     const ends = [...writes.map(copy), ...(last ? [copy(losses.total)] : [])];
     const upstream = ends.map((x, j) =>
