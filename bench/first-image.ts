@@ -1,5 +1,5 @@
 /**
- * @file The model inside, from command to file: one image, and what each further one adds.
+ * @file The bundled model, from command to file: one image, and what each further one adds.
  * `npx tsx bench/first-image.ts`, after a build.
  */
 

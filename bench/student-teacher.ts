@@ -1,5 +1,5 @@
 /**
- * @file The model inside against its teacher: the same nine images in turns, after one turn that is not counted.
+ * @file The bundled model against its teacher: the same nine images in turns, after one turn that is not counted.
  * `npx tsx bench/student-teacher.ts`, after a build.
  */
 

@@ -1,4 +1,4 @@
-/** @file The model inside, as a user meets it: it generates what it says it knows, and says what it does not know. */
+/** @file The bundled model through the built command: it generates the words of its vocabulary and warns of others. */
 
 import { execFile } from "node:child_process";
 import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
@@ -28,7 +28,7 @@ const koala = (...args: string[]) =>
   promisify(execFile)(process.execPath, [main, "generate", ...args], { cwd: folder });
 
 describe("the model inside", () => {
-  it("generates a red apple on white, and a sunflower on blue where that is asked for", async () => {
+  it("generates a red apple on white, and a sunflower on blue where the prompt says so", async () => {
     await koala("a red apple, flat icon", "--seed", "7", "--output", "apple.png");
     const { width, height } = await sharp(path.join(folder, "apple.png")).metadata();
     expect([width, height]).toEqual([128, 128]);

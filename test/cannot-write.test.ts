@@ -66,14 +66,14 @@ describe("an output that cannot be written", () => {
       ["train", "-m", model("sdxl-tiny"), "-d", at("images"), "-o", at("file/run"), "--resolution", "64"],
     ],
     ["autoencoder", ["train", "--autoencoder", model("taesd-tiny"), "-d", at("images"), "-o", at("file/v")]],
-  ])("of %s is told before anything else, and leaves nothing", async (_, args) => {
+  ])("of %s is reported before anything else, and leaves nothing", async (_, args) => {
     const ended = await limitedKoala(args);
     expect(refusal(ended)).toMatch(/file[/\w]*: must be writable, got E(EXIST|NOTDIR) \(/);
     expect(ended.stderr.split("\n")).toHaveLength(2);
     expect(existsSync(at("run"))).toBe(false);
   });
 
-  it("of a training is told where the model's parts would meet other files, before the data is encoded", async () => {
+  it("of a training is reported where the model's parts would meet other files, before the data is encoded", async () => {
     mkdirSync(at("foreign/unet"), { recursive: true });
     const { code, stderr } = await limitedKoala([...distill, "-o", at("foreign")]);
     expect(stderr).toMatch(/^error: --output: must leave room for the model's parts, got "unet"/);
@@ -127,19 +127,19 @@ describe("standard output on a full disk", () => {
 });
 
 describe("a limit of the process", () => {
-  it("on open files is told in one line even where the program itself cannot be opened", async () => {
+  it("on open files is reported in one line even where the program itself cannot be opened", async () => {
     for (const most of [24, 64, 100])
       expect(refusal(await limitedKoala(["words"], { shell: `ulimit -n ${most}` }))).toContain("ulimit -n");
   });
 
-  it("on the size of files is told in one line", async () => {
+  it("on the size of files is reported in one line", async () => {
     mkdirSync(at("temporary"));
     const limits = { shell: "ulimit -f 8", env: { TMPDIR: at("temporary") } };
-    const told = refusal(await limitedKoala([...generate, "-o", at("large.png")], limits));
-    expect(told).toMatch(
+    const message = refusal(await limitedKoala([...generate, "-o", at("large.png")], limits));
+    expect(message).toMatch(
       /^\S*large\.png: must be writable, got EFBIG \(file too large\)\. Raise .*ulimit -f/,
     );
-    expect(told).toMatch(/could not be kept elsewhere: \S*large\.png: must be writable, got EFBIG/);
+    expect(message).toMatch(/could not be kept elsewhere: \S*large\.png: must be writable, got EFBIG/);
     expect(readdirSync(at("temporary"))).toEqual([]);
     expect(readdirSync(scratch).filter((name) => name.startsWith("large"))).toEqual([]);
   });
@@ -175,13 +175,13 @@ describe("what this user may not read or write", () => {
     ["watch", ["watch", at("closed")], "closed/run.json", "readable"],
     ["distill's output", [...distill, "-o", at("closed/run")], "closed/run", "writable"],
     ["distill's data", [...distill, "-d", at("closed"), "-o", at("none")], "closed", "readable"],
-  ] as const)("of %s is told in one line", async (_, args, file, word) => {
-    const told = refusal(await as(args, { cwd: scratch }));
-    expect(told.startsWith(at(file)), told).toBe(true);
-    expect(told).toContain(`: must be ${word}, got EACCES (permission denied). Let this user `);
+  ] as const)("of %s is reported in one line", async (_, args, file, word) => {
+    const message = refusal(await as(args, { cwd: scratch }));
+    expect(message.startsWith(at(file)), message).toBe(true);
+    expect(message).toContain(`: must be ${word}, got EACCES (permission denied). Let this user `);
   });
 
-  it("of the Hub's cache is told in one line", async () => {
+  it("of the Hub's cache is reported in one line", async () => {
     const ended = await as(["models", "list"], { env: { HF_HOME: at("closed") } });
     expect(refusal(ended)).toMatch(/closed\/hub: must be readable, got EACCES/);
   });

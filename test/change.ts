@@ -1,4 +1,4 @@
-/** @file Changes golden data by one number or text, for tests that the conformance tool sees it. */
+/** @file Changes one number or text of golden data, for tests that the conformance tool reports it. */
 
 import { readFile, writeFile } from "node:fs/promises";
 import { parseHeader } from "../src/weights/safetensors.js";
@@ -19,8 +19,8 @@ export async function change(file: string, name: string): Promise<void> {
 /** The same number of bytes, so that a header stays whole. */
 export async function replace(file: string, from: string, to: string): Promise<void> {
   const bytes = await readFile(file);
-  const place = bytes.indexOf(from);
-  if (place < 0 || from.length !== to.length) throw new Error(`internal: ${from} is not in ${file}`);
-  bytes.write(to, place);
+  const index = bytes.indexOf(from);
+  if (index < 0 || from.length !== to.length) throw new Error(`internal: ${from} is not in ${file}`);
+  bytes.write(to, index);
   await writeFile(file, bytes);
 }

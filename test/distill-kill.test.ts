@@ -79,16 +79,16 @@ it("20 kills lose nothing but the steps since the last checkpoint", { timeout: 3
     const delay = random() * (rows === 0 ? 1.2 * load : 2 * stepTime);
     const life = await live(rows, delay, kill > 0);
     lives.push(`${rows} rows and ${delay.toFixed(0)} ms: ${before} -> ${last()}`);
-    const told = lives.join("\n");
-    expect(life.signal, told).toBe("SIGKILL");
+    const output = lives.join("\n");
+    expect(life.signal, output).toBe("SIGKILL");
     // All that was printed is kept but for the steps since the last checkpoint that came before it.
     const printed = life.rows.at(-1) ?? before;
-    expect(last(), told).toBeGreaterThanOrEqual(Math.floor((printed - 1) / every) * every);
-    expect(last(), told).toBeGreaterThanOrEqual(before);
+    expect(last(), output).toBeGreaterThanOrEqual(Math.floor((printed - 1) / every) * every);
+    expect(last(), output).toBeGreaterThanOrEqual(before);
     // What has its final name is whole: the same bits as in the run that nobody stopped.
     for (const step of checkpoints(at("killed")))
-      expect(checkpointDigest(at("killed"), step), told).toBe(checkpointDigest(at("whole"), step));
-    if (existsSync(unet)) expect(exports.has(await bits(unet)), told).toBe(true);
+      expect(checkpointDigest(at("killed"), step), output).toBe(checkpointDigest(at("whole"), step));
+    if (existsSync(unet)) expect(exports.has(await bits(unet)), output).toBe(true);
   }
   expect(last(), lives.join("\n")).toBeGreaterThan(kills / 2);
   await done(...command("killed"), "--resume");

@@ -1,4 +1,4 @@
-/** @file A Redis that is full, read-only, or not there yet: who asks is told, what runs ends, and all of it passes. */
+/** @file A Redis that is full, read-only, or not there yet: clients get an error, running jobs end, and the queue recovers. */
 
 import { randomUUID } from "node:crypto";
 import { inspect } from "node:util";

@@ -1,4 +1,4 @@
-/** @file A real Redis for tests: Debian's redis-server on a free port of this machine, without files unless told. */
+/** @file A real Redis for tests: Debian's redis-server on a free port of this machine, without files by default. */
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";

@@ -1,4 +1,4 @@
-/** @file The tiny model as one that knows few words: its folder by links, with a words.json. */
+/** @file The tiny model with a words.json: a folder of links, for tests of small vocabularies. */
 
 import { mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";

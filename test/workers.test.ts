@@ -1,4 +1,4 @@
-/** @file Workers in processes of their own: killed, stopped, and asked for what they do not have. */
+/** @file Workers in processes of their own: killed, stopped, and sent jobs of models that they do not have. */
 
 import { randomUUID } from "node:crypto";
 import { mkdtemp, rm } from "node:fs/promises";

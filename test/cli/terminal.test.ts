@@ -1,44 +1,46 @@
-/** @file How errors are told: ours and the system's in a line, bugs with the place where they happened. */
+/** @file How the command line prints errors: ours and the system's in a line, bugs with their stack. */
 
 import { once } from "node:events";
 import { access } from "node:fs/promises";
 import { type AddressInfo, connect, createServer } from "node:net";
-import { expect, it } from "vitest";
+import { describe, expect, it } from "vitest";
 import { errorText } from "../../src/cli/terminal.js";
 import { EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "../../src/errors.js";
 
 const thrown = (work: Promise<unknown>) => work.then(String, (error: unknown) => error);
 
-it("Errors of ours are told by their message alone", () => {
-  const errors = [
-    new InvalidRequest("width", 7, "must be a multiple of 8, got 7."),
-    new ModelError("a.json", "must be JSON."),
-    new FileError("/x", "EROFS", "must be writable, got EROFS."),
-    new ShapeError("unet", "does not fit"),
-    new EngineError("unet", new Error("failed")),
-  ];
-  for (const error of errors) expect(errorText(error)).toBe(error.message);
-});
+describe("errorText", () => {
+  it("prints our errors by their message alone", () => {
+    const errors = [
+      new InvalidRequest("width", 7, "must be a multiple of 8, got 7."),
+      new ModelError("a.json", "must be JSON."),
+      new FileError("/x", "EROFS", "must be writable, got EROFS."),
+      new ShapeError("unet", "does not fit"),
+      new EngineError("unet", new Error("failed")),
+    ];
+    for (const error of errors) expect(errorText(error)).toBe(error.message);
+  });
 
-it("An error of the system about a file is told with path, code and remedy, whoever met it", async () => {
-  expect(errorText(await thrown(access("/absent/x")))).toBe(
-    "/absent/x: must be usable, got ENOENT (no such file or directory). Check the path.",
-  );
-});
+  it("prints a system error about a file with path, code and remedy, whatever code threw it", async () => {
+    expect(errorText(await thrown(access("/absent/x")))).toBe(
+      "/absent/x: must be usable, got ENOENT (no such file or directory). Check the path.",
+    );
+  });
 
-it("An error of the system about a connection is told in its own line", async () => {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  const refused = await thrown(once(connect(port, "127.0.0.1"), "connect"));
-  expect(errorText(refused)).toBe(`connect ECONNREFUSED 127.0.0.1:${port}`);
-});
+  it("prints a system error about a connection in a line of its own", async () => {
+    const server = createServer().listen(0, "127.0.0.1");
+    await once(server, "listening");
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, "close");
+    const refused = await thrown(once(connect(port, "127.0.0.1"), "connect"));
+    expect(errorText(refused)).toBe(`connect ECONNREFUSED 127.0.0.1:${port}`);
+  });
 
-it("A bug is told whole, and what is no error as it is", () => {
-  const bug = new TypeError("x is not a function");
-  expect(errorText(bug)).toBe(bug.stack);
-  expect(bug.stack).toMatch(/\n {4}at /);
-  expect(errorText("text")).toBe("text");
+  it("prints a bug with its stack, and a thrown value that is no error as it is", () => {
+    const bug = new TypeError("x is not a function");
+    expect(errorText(bug)).toBe(bug.stack);
+    expect(bug.stack).toMatch(/\n {4}at /);
+    expect(errorText("text")).toBe("text");
+  });
 });

@@ -82,12 +82,12 @@ describe("an error of the system", () => {
     const raw = Object.assign(new Error("EROFS: read-only file system, open '/x'"), {
       ...{ code: "EROFS", syscall: "open", path: "/x" },
     });
-    const told = fileError(raw, "write", "/y") as FileError;
-    expect([systemCode(raw), systemCode(told)]).toEqual(["EROFS", "EROFS"]);
-    expect(told.message).toBe(
+    const error = fileError(raw, "write", "/y") as FileError;
+    expect([systemCode(raw), systemCode(error)]).toEqual(["EROFS", "EROFS"]);
+    expect(error.message).toBe(
       "/y: must be writable, got EROFS (read-only file system). Choose a place on another disk.",
     );
-    expect(fileError(told, "read", "/z")).toBe(told);
+    expect(fileError(error, "read", "/z")).toBe(error);
     expect((namedFileError(raw) as FileError).file).toBe("/x");
     const bug = new TypeError("x is not a function");
     expect([fileError(bug, "read", "/y"), namedFileError(bug), systemCode(bug)]).toEqual([
