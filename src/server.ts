@@ -5,5 +5,6 @@
  *     console.log(server.url);
  */
 
-export type { Limits, Model as ModelInfo } from "./jobs/schemas.js";
+export type { ImageDefaults, Limits, Model as ModelInfo } from "./jobs/schemas.js";
+export type { VocabularyWord, Words } from "./pipeline/vocabulary.js";
 export { type RunningServer, type ServedLora, type ServeOptions, serve } from "./server/serve.js";

@@ -41,7 +41,7 @@ const layers: Record<string, readonly string[]> = {
     ...["plain-error.ts", "threads.ts"],
   ],
   server: ["files", "http", "hub", "text", "diffusion", "image", "pipeline", "jobs", "threads.ts"],
-  "server.ts": ["server", "jobs"],
+  "server.ts": ["server", "jobs", "pipeline"],
   cli: [
     ...["files", "tensor", "models", "weights", "hub", "engine", "diffusion", "grid", "image", "pipeline"],
     ...["train", "monitor", "jobs", "server"],

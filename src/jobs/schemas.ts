@@ -6,6 +6,7 @@
 import { z } from "@hono/zod-openapi";
 import { seedPattern } from "../diffusion/seed.js";
 import { vocabularySchema } from "../pipeline/read-vocabulary.js";
+import type { Words } from "../pipeline/vocabulary.js";
 
 /** An image in a request: base64, or a data: URL. Never a path, never an address to fetch. */
 const image = (what: string) =>
@@ -290,8 +291,58 @@ export type StepEvent = z.infer<typeof stepEvent>;
 export type PreviewEvent = z.infer<typeof previewEvent>;
 export type ImageEvent = z.infer<typeof imageEvent>;
 export type GoneEvent = z.infer<typeof goneEvent>;
-export type Limits = z.infer<typeof limits>;
-export type Model = z.infer<typeof model>;
+
+/** What requests may take at most. */
+export type Limits = {
+  /** Bytes of a request's body that carries an image. */
+  bodyBytes: number;
+  /** Pixels of an image: width times height. */
+  pixels: number;
+  /** Steps of an image. */
+  steps: number;
+  /** Images of a job. */
+  count: number;
+  /** Jobs that may wait. */
+  queue: number;
+};
+limits satisfies z.ZodType<Limits>;
+
+/** What a request that begins with an image gets where it leaves these out. */
+export type ImageDefaults = { guidanceScale: number; strength: number };
+
+/** A served model, and the defaults of its requests. */
+export type Model = {
+  /** The name that requests give: a Hub id, or the name of the model's folder. */
+  id: string;
+  /** The id without its owner. */
+  name: string;
+  /** Diffusers' class: "StableDiffusionXLPipeline". */
+  pipeline: string;
+  /** Width and height are multiples of this. */
+  sizeMultiple: number;
+  /** Where the defaults come from: "koala.json". */
+  advisedBy: string;
+  defaults: {
+    width: number;
+    height: number;
+    steps: number;
+    guidanceScale: number;
+    negativePrompt?: string | undefined;
+    /** One of `schedulers`. */
+    scheduler: string;
+  };
+  /** Defaults of requests with an image. */
+  imageToImage: ImageDefaults;
+  /** Defaults of requests with an image and a mask. */
+  inpainting: ImageDefaults;
+  /** Names of the schedulers that requests may choose, the model's own first. */
+  schedulers: string[];
+  /** The LoRAs that fit it, each with its default scale. */
+  loras: { name: string; scale: number }[];
+  /** Of a model that knows few words: which. */
+  words?: Words | undefined;
+};
+model satisfies z.ZodType<Model>;
 export type ModelList = z.infer<typeof modelList>;
 export type TokenCounts = z.infer<typeof tokenCounts>;
 export type Problem = z.infer<typeof problem>;

@@ -6,13 +6,14 @@
 import { closest } from "../closest.js";
 import { listed } from "../errors.js";
 
-type Named = { name: string; aliases: string[] };
+/** A word and what else it is called. */
+export type VocabularyWord = { name: string; aliases: string[] };
 
 /** What `words.json` holds. */
 export type Words = {
-  nouns: Named[];
+  nouns: VocabularyWord[];
   /** `set` is where the style's drawings come from. */
-  styles: (Named & { set?: string | undefined })[];
+  styles: (VocabularyWord & { set?: string | undefined })[];
   backgrounds: string[];
   /** Pairs "noun/set" that training never saw. */
   heldOut: string[];
