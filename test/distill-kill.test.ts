@@ -5,7 +5,7 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 import { mkdtemp, readdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, expect, it } from "vitest";
+import { afterAll, describe, expect, it } from "vitest";
 import { readMetrics } from "../src/monitor/metrics.js";
 import { seeded } from "../src/train/data/seeded.js";
 import { openSafetensors } from "../src/weights/safetensors-file.js";
@@ -62,43 +62,45 @@ async function bits(file: string, prefix = ""): Promise<string> {
   return hash.digest("hex");
 }
 
-it("20 kills lose nothing but the steps since the last checkpoint", { timeout: 300_000 }, async () => {
-  const { load, step: stepTime } = await whole();
-  const state = (step: number) =>
-    at("whole", "checkpoints", `step-${String(step).padStart(6, "0")}`, "state.safetensors");
-  const exports = new Set<string>();
-  for (const step of checkpoints(at("whole"))) exports.add(await bits(state(step), "average/"));
-  const unet = at("killed", "unet", "diffusion_pytorch_model.safetensors");
+describe("a run that is killed", () => {
+  it("20 times loses nothing but the steps since the last checkpoint", { timeout: 300_000 }, async () => {
+    const { load, step: stepTime } = await whole();
+    const state = (step: number) =>
+      at("whole", "checkpoints", `step-${String(step).padStart(6, "0")}`, "state.safetensors");
+    const exports = new Set<string>();
+    for (const step of checkpoints(at("whole"))) exports.add(await bits(state(step), "average/"));
+    const unet = at("killed", "unet", "diffusion_pytorch_model.safetensors");
 
-  const random = seeded(4, "kills");
-  const lives: string[] = [];
-  for (let kill = 0; kill < kills; kill++) {
-    const before = last();
-    // A third of the kills come while the process loads, the others within a few steps.
-    const rows = Math.floor(random() * 3);
-    const delay = random() * (rows === 0 ? 1.2 * load : 2 * stepTime);
-    const life = await live(rows, delay, kill > 0);
-    lives.push(`${rows} rows and ${delay.toFixed(0)} ms: ${before} -> ${last()}`);
-    const output = lives.join("\n");
-    expect(life.signal, output).toBe("SIGKILL");
-    // All that was printed is kept but for the steps since the last checkpoint that came before it.
-    const printed = life.rows.at(-1) ?? before;
-    expect(last(), output).toBeGreaterThanOrEqual(Math.floor((printed - 1) / every) * every);
-    expect(last(), output).toBeGreaterThanOrEqual(before);
-    // What has its final name is whole: the same bits as in the run that nobody stopped.
-    for (const step of checkpoints(at("killed")))
-      expect(checkpointDigest(at("killed"), step), output).toBe(checkpointDigest(at("whole"), step));
-    if (existsSync(unet)) expect(exports.has(await bits(unet)), output).toBe(true);
-  }
-  expect(last(), lives.join("\n")).toBeGreaterThan(kills / 2);
-  await done(...command("killed"), "--resume");
+    const random = seeded(4, "kills");
+    const lives: string[] = [];
+    for (let kill = 0; kill < kills; kill++) {
+      const before = last();
+      // A third of the kills come while the process loads, the others within a few steps.
+      const rows = Math.floor(random() * 3);
+      const delay = random() * (rows === 0 ? 1.2 * load : 2 * stepTime);
+      const life = await live(rows, delay, kill > 0);
+      lives.push(`${rows} rows and ${delay.toFixed(0)} ms: ${before} -> ${last()}`);
+      const output = lives.join("\n");
+      expect(life.signal, output).toBe("SIGKILL");
+      // All that was printed is kept but for the steps since the last checkpoint that came before it.
+      const printed = life.rows.at(-1) ?? before;
+      expect(last(), output).toBeGreaterThanOrEqual(Math.floor((printed - 1) / every) * every);
+      expect(last(), output).toBeGreaterThanOrEqual(before);
+      // What has its final name is whole: the same bits as in the run that nobody stopped.
+      for (const step of checkpoints(at("killed")))
+        expect(checkpointDigest(at("killed"), step), output).toBe(checkpointDigest(at("whole"), step));
+      if (existsSync(unet)) expect(exports.has(await bits(unet)), output).toBe(true);
+    }
+    expect(last(), lives.join("\n")).toBeGreaterThan(kills / 2);
+    await done(...command("killed"), "--resume");
 
-  expect(last()).toBe(steps);
-  expect(checkpointDigest(at("killed"), steps)).toBe(checkpointDigest(at("whole"), steps));
-  expect(await bits(unet)).toBe(await bits(state(steps), "average/"));
-  const losses = async (run: string) =>
-    (await readMetrics(at(run))).map((row) => ("loss" in row ? [row.step, row.loss] : []));
-  expect(await losses("killed")).toEqual(await losses("whole"));
-  const names = await readdir(at("killed"), { recursive: true });
-  expect(names.filter((name) => /partial|\.writing|\.part$/.test(name))).toEqual([]);
+    expect(last()).toBe(steps);
+    expect(checkpointDigest(at("killed"), steps)).toBe(checkpointDigest(at("whole"), steps));
+    expect(await bits(unet)).toBe(await bits(state(steps), "average/"));
+    const losses = async (run: string) =>
+      (await readMetrics(at(run))).map((row) => ("loss" in row ? [row.step, row.loss] : []));
+    expect(await losses("killed")).toEqual(await losses("whole"));
+    const names = await readdir(at("killed"), { recursive: true });
+    expect(names.filter((name) => /partial|\.writing|\.part$/.test(name))).toEqual([]);
+  });
 });

@@ -1,6 +1,6 @@
 /** @file Errors and notes of library functions as the command line prints them. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { trainingOptions } from "../train/options.js";
 import { distillCommand } from "./distill.js";
@@ -25,7 +25,7 @@ function said(command: ReturnType<typeof trainCommand>, fail: () => unknown): st
 }
 
 describe("an error about an option", () => {
-  test("names the flag, and the flags that its sentence names", () => {
+  it("names the flag, and the flags that its sentence names", () => {
     const rate = () => trainingOptions({ learningRate: -1 });
     expect(rate).toThrow("learningRate: must be a number of at least 0, got -1.");
     expect(said(trainCommand(), rate)).toBe("--lr: must be a number of at least 0, got -1.");
@@ -39,7 +39,7 @@ describe("an error about an option", () => {
     expect(said(trainCommand(), () => trainingOptions({ ema: { decay: 2 } }))).toMatch(/^--ema: must be a n/);
   });
 
-  test("keeps the name that its command has no flag for", () => {
+  it("keeps the name that its command has no flag for", () => {
     const missing = new InvalidRequest("model", "x", "must be a folder.");
     expect(onCommandLine(missing, generateCommand())).toMatchObject({
       message: "--model: must be a folder.",
@@ -50,7 +50,7 @@ describe("an error about an option", () => {
     expect(onCommandLine(given, trainCommand())).toMatchObject({ message: "--lr: must be a number." });
   });
 
-  test("of a file names flags as well, and its path stays", () => {
+  it("of a file names flags as well, and its path stays", () => {
     const error = new ModelError("learningRate.json", "learningRate is absent; set `seed` or `other`.");
     expect(onCommandLine(error, trainCommand())).toBe(error);
     expect(error.message).toBe("learningRate.json: --lr is absent; set --seed or `other`.");
@@ -58,7 +58,7 @@ describe("an error about an option", () => {
 });
 
 describe("a sentence", () => {
-  test.each([
+  it.each([
     [
       "has 2 images (jpg, png); choose one by imageColumn",
       "has 2 images (jpg, png); choose one by --image-column",
@@ -71,7 +71,7 @@ describe("a sentence", () => {
     ["mylearningRate and the seed of a loss", "mylearningRate and the seed of a loss"],
   ])("%s", (text, flags) => expect(inFlags(text)).toBe(flags));
 
-  test("names flags that there are", () => {
+  it("names flags that there are", () => {
     const there = flagsOf(distillCommand(), trainCommand());
     const named = Object.entries(trainingFlags).filter(([name, flag]) => flag && /[A-Z]/.test(name));
     for (const [name] of named) expect(there).toContain(inFlags(name));

@@ -62,15 +62,17 @@ async function run(name: string, request: object, from?: string) {
   return { first: rows[0]!, last: rows.at(-1)!, weights: await resolveWeights(output) };
 }
 
-it("is not written over another autoencoder, as over the one that it begins as", async () => {
-  const folder = path.join(root, "another");
-  await mkdir(folder);
-  await checkAutoencoderOutput(folder);
-  await checkAutoencoderOutput(path.join(root, "absent"));
-  await writeFile(path.join(folder, "config.json"), "{}");
-  await expect(checkAutoencoderOutput(folder)).rejects.toMatchObject({
-    field: "output",
-    message: expect.stringContaining('got "config.json" in'),
+describe("the output of an autoencoder", () => {
+  it("is not written over another autoencoder, as over the one that it begins as", async () => {
+    const folder = path.join(root, "another");
+    await mkdir(folder);
+    await checkAutoencoderOutput(folder);
+    await checkAutoencoderOutput(path.join(root, "absent"));
+    await writeFile(path.join(folder, "config.json"), "{}");
+    await expect(checkAutoencoderOutput(folder)).rejects.toMatchObject({
+      field: "output",
+      message: expect.stringContaining('got "config.json" in'),
+    });
   });
 });
 

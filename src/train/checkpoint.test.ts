@@ -27,32 +27,34 @@ const progress = (step: number) => ({ step, batches: 3 * step, position: { epoch
 const save = (to: string, step: number, keep: number | null = null, values = odd) =>
   saveCheckpoint(path.join(scratch, to), { layout, state: state(values), progress: progress(step), keep });
 
-it("Every bit of weights, moments and average comes back, with where the run stood", async () => {
-  await save("run", 12);
-  const loaded = empty();
-  expect(await loadCheckpoint(path.join(scratch, "run"), 12, { layout, state: loaded })).toEqual(
-    progress(12),
-  );
-  const wanted = state(odd);
-  for (const array of ["weights", "mean", "square", "average"] as const)
-    expect(
-      Buffer.compare(Buffer.from(loaded[array]!.buffer), Buffer.from(wanted[array]!.buffer)),
-      array,
-    ).toBe(0);
-});
+describe("a checkpoint", () => {
+  it("gives back every bit of weights, moments and average, and the position of the run", async () => {
+    await save("run", 12);
+    const loaded = empty();
+    expect(await loadCheckpoint(path.join(scratch, "run"), 12, { layout, state: loaded })).toEqual(
+      progress(12),
+    );
+    const wanted = state(odd);
+    for (const array of ["weights", "mean", "square", "average"] as const)
+      expect(
+        Buffer.compare(Buffer.from(loaded[array]!.buffer), Buffer.from(wanted[array]!.buffer)),
+        array,
+      ).toBe(0);
+  });
 
-it("The oldest beyond those to keep are removed, and a step can be saved again", async () => {
-  for (const step of [1, 2, 10, 1_000_000]) await save("kept", step, 3);
-  expect(await checkpointSteps(path.join(scratch, "kept"))).toEqual([2, 10, 1_000_000]);
-  await save("kept", 10, 3, [1, 2, 3, 4, 5, 6, 7]);
-  const loaded = empty();
-  await loadCheckpoint(path.join(scratch, "kept"), 10, { layout, state: loaded });
-  expect([...loaded.weights]).toEqual([1, 2, 3, 4, 5, 6, 7]);
-  expect(readdirSync(path.join(scratch, "kept", "checkpoints"))).toHaveLength(3);
-});
+  it("is removed when there are newer ones enough, and can be saved again", async () => {
+    for (const step of [1, 2, 10, 1_000_000]) await save("kept", step, 3);
+    expect(await checkpointSteps(path.join(scratch, "kept"))).toEqual([2, 10, 1_000_000]);
+    await save("kept", 10, 3, [1, 2, 3, 4, 5, 6, 7]);
+    const loaded = empty();
+    await loadCheckpoint(path.join(scratch, "kept"), 10, { layout, state: loaded });
+    expect([...loaded.weights]).toEqual([1, 2, 3, 4, 5, 6, 7]);
+    expect(readdirSync(path.join(scratch, "kept", "checkpoints"))).toHaveLength(3);
+  });
 
-it("A folder without checkpoints has none", async () => {
-  expect(await checkpointSteps(path.join(scratch, "nothing"))).toEqual([]);
+  it("is not found in a folder without any", async () => {
+    expect(await checkpointSteps(path.join(scratch, "nothing"))).toEqual([]);
+  });
 });
 
 describe("A checkpoint is refused", () => {

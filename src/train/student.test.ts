@@ -119,16 +119,18 @@ describe("depths", () => {
   });
 });
 
-it("A student of other widths keeps only the tensors that have the teacher's shape", () => {
-  const student = unetConfig({ ...teacher, block_out_channels: [8, 12, 32] });
-  const mapped = initialisation(student, unetConfig(teacher));
-  expect(mapped.get("down_blocks.0.resnets.0.conv1.weight")).toBe("down_blocks.0.resnets.0.conv1.weight");
-  expect(mapped.get("mid_block.resnets.0.conv1.weight")).toBeUndefined();
-});
+describe("initial weights", () => {
+  it("of a student of other widths are the teacher's only where the shapes are equal", () => {
+    const student = unetConfig({ ...teacher, block_out_channels: [8, 12, 32] });
+    const mapped = initialisation(student, unetConfig(teacher));
+    expect(mapped.get("down_blocks.0.resnets.0.conv1.weight")).toBe("down_blocks.0.resnets.0.conv1.weight");
+    expect(mapped.get("mid_block.resnets.0.conv1.weight")).toBeUndefined();
+  });
 
-it("A student equal to its teacher begins as the teacher", () => {
-  const config = unetConfig(teacher);
-  for (const [name, source] of initialisation(config, config)) expect(source).toBe(name);
+  it("of a student equal to its teacher are the teacher's", () => {
+    const config = unetConfig(teacher);
+    for (const [name, source] of initialisation(config, config)) expect(source).toBe(name);
+  });
 });
 
 describe("a teacher that is not of SDXL's layout is refused by the field's name", () => {

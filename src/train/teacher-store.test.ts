@@ -21,16 +21,18 @@ const results = {
   "teacher_feature/a": floats(Float32Array.of(7), 1),
 };
 
-it("What was written is read again bit for bit, and only what is asked for", async () => {
-  expect(await store.has(0, given)).toBe(false);
-  await store.write(0, given, results);
-  expect(await store.has(0, given)).toBe(true);
-  const read = await store.read(0, given, ["teacher_out"]);
-  expect(Object.keys(read)).toEqual(["teacher_out"]);
-  const [a, b] = [floatsOf(read.teacher_out), floatsOf(results.teacher_out)];
-  expect(a.every((x, i) => Object.is(x, b[i]))).toBe(true);
-  expect(read.teacher_out!.shape).toEqual([3]);
-  expect(readdirSync(path.join(scratch, "taught"))).toEqual(["batch-000000.safetensors"]);
+describe("results", () => {
+  it("are read again bit for bit, and only those that are named", async () => {
+    expect(await store.has(0, given)).toBe(false);
+    await store.write(0, given, results);
+    expect(await store.has(0, given)).toBe(true);
+    const read = await store.read(0, given, ["teacher_out"]);
+    expect(Object.keys(read)).toEqual(["teacher_out"]);
+    const [a, b] = [floatsOf(read.teacher_out), floatsOf(results.teacher_out)];
+    expect(a.every((x, i) => Object.is(x, b[i]))).toBe(true);
+    expect(read.teacher_out!.shape).toEqual([3]);
+    expect(readdirSync(path.join(scratch, "taught"))).toEqual(["batch-000000.safetensors"]);
+  });
 });
 
 describe("Results are refused", () => {

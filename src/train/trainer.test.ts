@@ -326,16 +326,18 @@ describe("a run that diverges", () => {
   });
 });
 
-it("What a killed run left half written is not taken for a checkpoint, and goes", async () => {
-  cpSync(folder("stopped-5"), folder("left"), { recursive: true });
-  const parent = path.join(folder("left"), "checkpoints");
-  rmSync(path.join(parent, "step-000009"), { recursive: true });
-  mkdirSync(path.join(parent, ".writing-0b9e"));
-  writeFileSync(path.join(parent, ".writing-0b9e", "state.safetensors"), "half");
-  expect(await checkpointSteps(folder("left"))).toEqual([4, 5, 8]);
-  await run("left", everything, { resume: true });
-  expect(readdirSync(parent).sort()).toEqual(["step-000004", "step-000005", "step-000008", "step-000009"]);
-  expect(state("left", 9)).toEqual(state("whole", 9));
+describe("a folder of a killed run", () => {
+  it("has unfinished checkpoints removed, and none of them counted", async () => {
+    cpSync(folder("stopped-5"), folder("left"), { recursive: true });
+    const parent = path.join(folder("left"), "checkpoints");
+    rmSync(path.join(parent, "step-000009"), { recursive: true });
+    mkdirSync(path.join(parent, ".writing-0b9e"));
+    writeFileSync(path.join(parent, ".writing-0b9e", "state.safetensors"), "half");
+    expect(await checkpointSteps(folder("left"))).toEqual([4, 5, 8]);
+    await run("left", everything, { resume: true });
+    expect(readdirSync(parent).sort()).toEqual(["step-000004", "step-000005", "step-000008", "step-000009"]);
+    expect(state("left", 9)).toEqual(state("whole", 9));
+  });
 });
 
 describe("a disk", () => {

@@ -15,7 +15,7 @@ import {
 } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { InvalidRequest, ModelError } from "../../src/errors.js";
 import { readJson } from "../../src/files/file-system.js";
 import type { JsonObject } from "../../src/files/json.js";
@@ -77,7 +77,7 @@ async function files(output: string): Promise<string[]> {
 }
 
 describe("an exported model", () => {
-  test("has every file of the teacher, the student's U-Net, and generates", async () => {
+  it("has every file of the teacher, the student's U-Net, and generates", async () => {
     await write(folder("complete"), { modelDefaults: { steps: 2, guidance: 3 } });
     expect(await files(folder("complete"))).toEqual(
       [".koala-export.json", "koala.json", ...(await files(teacher))].sort(),
@@ -99,7 +99,7 @@ describe("an exported model", () => {
     expect(new Set(image).size).toBeGreaterThan(10);
   });
 
-  test("is replaced in its trained weights alone, and generates otherwise afterwards", async () => {
+  it("is replaced in its trained weights alone, and generates otherwise afterwards", async () => {
     const output = folder("again");
     await write(output);
     const before = await generate(output);
@@ -112,7 +112,7 @@ describe("an exported model", () => {
     expect((await readdir(at)).filter((name) => name.endsWith(".partial"))).toEqual([]);
   });
 
-  test("takes float16 and trained text encoders in place of the teacher's", async () => {
+  it("takes float16 and trained text encoders in place of the teacher's", async () => {
     const output = folder("trained");
     const set = await resolveWeights(path.join(teacher, "text_encoder"));
     const encoder = new Map<string, { shape: readonly number[]; data: Float32Array }>();
@@ -134,7 +134,7 @@ describe("an exported model", () => {
     ).rejects.toThrow(/text_encoder: must hold the .* missing "text_model.final_layer_norm.weight"/);
   });
 
-  test("takes a trained text encoder whose teacher's names have no text_model, as Transformers 5 writes them", async () => {
+  it("takes a trained text encoder whose teacher's names have no text_model, as Transformers 5 writes them", async () => {
     const parameters = folder("flat-teacher");
     await cp(teacher, parameters, { recursive: true, dereference: true });
     const set = await resolveWeights(path.join(teacher, "text_encoder"));
@@ -151,7 +151,7 @@ describe("an exported model", () => {
     expect(await generate(output)).toEqual(await generate(folder("complete")));
   });
 
-  test("links share the teacher's files where asked for, copies do not", async () => {
+  it("links share the teacher's files where asked for, copies do not", async () => {
     const own = folder("own-teacher");
     await cp(teacher, own, { recursive: true });
     const vae = (root: string) => stat(path.join(root, "vae", "diffusion_pytorch_model.safetensors"));
@@ -161,7 +161,7 @@ describe("an exported model", () => {
     expect((await vae(folder("copied"))).ino).not.toBe((await vae(own)).ino);
   });
 
-  test("holds real files where the teacher's are a Hub cache's links", async () => {
+  it("holds real files where the teacher's are a Hub cache's links", async () => {
     const [root, blobs] = [folder("snapshot"), folder("blobs")];
     await cp(teacher, root, { recursive: true });
     await mkdir(blobs);
@@ -176,7 +176,7 @@ describe("an exported model", () => {
     expect((await generate(folder("unlinked"))).length).toBe(64 * 64 * 3);
   });
 
-  test("takes one variant of the weights, by plain names, and marks absent parts", async () => {
+  it("takes one variant of the weights, by plain names, and marks absent parts", async () => {
     const own = folder("variants");
     await cp(teacher, own, { recursive: true });
     const vae = path.join(own, "vae");
@@ -197,7 +197,7 @@ describe("an exported model", () => {
     });
   });
 
-  test("renames a variant's shards in their index too", async () => {
+  it("renames a variant's shards in their index too", async () => {
     const own = folder("sharded");
     await cp(teacher, own, { recursive: true });
     const vae = path.join(own, "vae");
@@ -231,7 +231,7 @@ describe("in the folder of a run", () => {
   const whole = async () =>
     [".koala-export.json", "checkpoints/state", "run.json", ...(await files(teacher))].sort();
 
-  test("the model stands beside the run's own files, is replaced there, and generates", async () => {
+  it("the model stands beside the run's own files, is replaced there, and generates", async () => {
     await run("run");
     await write(folder("run"));
     expect(await files(folder("run"))).toEqual(await whole());
@@ -241,14 +241,14 @@ describe("in the folder of a run", () => {
     expect(await generate(folder("run"))).not.toEqual(before);
   });
 
-  test("a move that was cut off leaves no model, and the next export completes it", async () => {
+  it("a move that was cut off leaves no model, and the next export completes it", async () => {
     await run("cut", [".koala-export.json", "vae/half", ".model.partial/unet/half"]);
     await expect(generate(folder("cut"))).rejects.toThrow(/must be a Diffusers folder/);
     await write(folder("cut"));
     expect(await files(folder("cut"))).toEqual(await whole());
   });
 
-  test("files that are in the model's way are neither touched nor mixed with it", async () => {
+  it("files that are in the model's way are neither touched nor mixed with it", async () => {
     await run("taken", ["vae/mine.txt"]);
     await expect(write(folder("taken"))).rejects.toThrow(/must leave room for the model's parts, got "vae"/);
     expect(await files(folder("taken"))).toEqual(["checkpoints/state", "run.json", "vae/mine.txt"]);
@@ -258,7 +258,7 @@ describe("in the folder of a run", () => {
 describe("an export is refused", () => {
   beforeAll(() => write(folder("kept")));
 
-  test("over files that are not its own, which stay", async () => {
+  it("over files that are not its own, which stay", async () => {
     await mkdir(folder("foreign"));
     await writeFile(path.join(folder("foreign"), "thesis.txt"), "precious");
     await expect(write(folder("foreign"))).rejects.toThrow(InvalidRequest);
@@ -268,7 +268,7 @@ describe("an export is refused", () => {
     expect(await readdir(folder("foreign"))).toEqual(["thesis.txt"]);
   });
 
-  test("over another student, another teacher's parts, or the teacher itself", async () => {
+  it("over another student, another teacher's parts, or the teacher itself", async () => {
     const { config, weights } = await studentOf("koala-700m");
     await expect(write(folder("kept"), { unetConfig: config, weights })).rejects.toThrow(
       /earlier export of the same student, got another "mid_block_type" in/,
@@ -282,7 +282,7 @@ describe("an export is refused", () => {
     );
   });
 
-  test("with weights that are missing, misshapen or not finite, and writes nothing", async () => {
+  it("with weights that are missing, misshapen or not finite, and writes nothing", async () => {
     const broken = (name: string, data: Float32Array, shape: readonly number[]) =>
       write(folder("nothing"), { weights: new Map(student.weights).set(name, { data, shape }) });
     const without = new Map(student.weights);
@@ -297,7 +297,7 @@ describe("an export is refused", () => {
     expect(await readdir(at)).not.toContain("nothing");
   });
 
-  test("a half-written folder of a killed run does not stand in the way", async () => {
+  it("a half-written folder of a killed run does not stand in the way", async () => {
     await mkdir(`${folder("late")}.partial`);
     await writeFile(path.join(`${folder("late")}.partial`, ".koala-export.json"), '{"vers');
     await writeFile(path.join(`${folder("late")}.partial`, "model_index.json"), "{");

@@ -102,54 +102,56 @@ const config = unetConfig({
   use_linear_projection: true,
 });
 
-it("A U-Net cut at its blocks has the whole program's losses and gradients, to 1e-5", async () => {
-  const features = ["down_blocks.0", "mid_block", "up_blocks.2"];
-  const pairs = features.map((path) => ({ stage: path, student: path, teacher: path }));
-  const size = { batch: 2, height: 16, width: 12, tokens: 5 };
-  const watch = stagePaths(config);
-  const trace = studentTrace(config, pairs, size, { weights: { task: 1, out: 1, feat: 1 }, watch });
-  const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
-  const layout = layoutOf(loss);
-  const generator = new Generator(1);
-  const inputs: Record<string, Values> = {};
-  for (const [name, { shape }] of trace.inputs)
-    inputs[name] = floats(generator.normal(count(shape as number[])), ...(shape as number[]));
-  inputs.timestep = floats(Float32Array.of(40, 900), 2);
-  const weights = generator.normal(layout.total).map((x) => 0.1 * x);
-  const borders = watch.map((path) => trace.at.get(path)!);
+describe("a U-Net cut at its stages", () => {
+  it("has the whole program's losses and gradients, to 1e-5", async () => {
+    const features = ["down_blocks.0", "mid_block", "up_blocks.2"];
+    const pairs = features.map((path) => ({ stage: path, student: path, teacher: path }));
+    const size = { batch: 2, height: 16, width: 12, tokens: 5 };
+    const watch = stagePaths(config);
+    const trace = studentTrace(config, pairs, size, { weights: { task: 1, out: 1, feat: 1 }, watch });
+    const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
+    const layout = layoutOf(loss);
+    const generator = new Generator(1);
+    const inputs: Record<string, Values> = {};
+    for (const [name, { shape }] of trace.inputs)
+      inputs[name] = floats(generator.normal(count(shape as number[])), ...(shape as number[]));
+    inputs.timestep = floats(Float32Array.of(40, 900), 2);
+    const weights = generator.normal(layout.total).map((x) => 0.1 * x);
+    const borders = watch.map((path) => trace.at.get(path)!);
 
-  const whole = await results(await wholeProgram(engine, loss, layout), layout, inputs, weights);
-  const cut = await results(
-    await checkpointedProgram(engine, loss, layout, borders),
-    layout,
-    inputs,
-    weights,
-  );
-  expect(Object.keys(cut.terms).sort()).toEqual(Object.keys(whole.terms).sort());
-  for (const [name, values] of Object.entries(whole.terms))
-    for (const [i, x] of values.entries())
-      expect(Math.abs(cut.terms[name]![i]! / x - 1), name).toBeLessThan(1e-5);
-  const norm = (x: Float32Array) => Math.sqrt(x.reduce((sum, g) => sum + g * g, 0));
-  const difference = whole.gradient.map((g, i) => g - cut.gradient[i]!);
-  expect(norm(difference) / norm(whole.gradient)).toBeLessThan(1e-5);
-  for (const name of layout.slices.keys()) {
-    const [d, g] = [layout.view(difference, name), layout.view(whole.gradient, name)];
-    const largest = g.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
-    // A tensor without influence has gradients of rounding alone, in both.
-    if (largest > 1e-6 * norm(whole.gradient))
-      expect(d.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / largest, name).toBeLessThan(2e-4);
-  }
-});
+    const whole = await results(await wholeProgram(engine, loss, layout), layout, inputs, weights);
+    const cut = await results(
+      await checkpointedProgram(engine, loss, layout, borders),
+      layout,
+      inputs,
+      weights,
+    );
+    expect(Object.keys(cut.terms).sort()).toEqual(Object.keys(whole.terms).sort());
+    for (const [name, values] of Object.entries(whole.terms))
+      for (const [i, x] of values.entries())
+        expect(Math.abs(cut.terms[name]![i]! / x - 1), name).toBeLessThan(1e-5);
+    const norm = (x: Float32Array) => Math.sqrt(x.reduce((sum, g) => sum + g * g, 0));
+    const difference = whole.gradient.map((g, i) => g - cut.gradient[i]!);
+    expect(norm(difference) / norm(whole.gradient)).toBeLessThan(1e-5);
+    for (const name of layout.slices.keys()) {
+      const [d, g] = [layout.view(difference, name), layout.view(whole.gradient, name)];
+      const largest = g.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+      // A tensor without influence has gradients of rounding alone, in both.
+      if (largest > 1e-6 * norm(whole.gradient))
+        expect(d.reduce((most, x) => Math.max(most, Math.abs(x)), 0) / largest, name).toBeLessThan(2e-4);
+    }
+  });
 
-it("Cut at its blocks, a U-Net's step has a peak of less than two thirds", { timeout: 120_000 }, async () => {
-  const script = new URL("../distill-peak.ts", import.meta.url).pathname;
-  const peak = async (way: string) => {
-    const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", script, way]);
-    return JSON.parse(stdout) as { peak: number; loaded: number; total: number };
-  };
-  const whole = await peak("whole");
-  const cut = await peak("cut");
-  expect(Math.abs(cut.total / whole.total - 1)).toBeLessThan(1e-5);
-  expect(whole.peak - whole.loaded).toBeGreaterThan(500e6);
-  expect((cut.peak - cut.loaded) / (whole.peak - whole.loaded)).toBeLessThan(2 / 3);
+  it("has a peak of memory of less than two thirds", { timeout: 120_000 }, async () => {
+    const script = new URL("../distill-peak.ts", import.meta.url).pathname;
+    const peak = async (way: string) => {
+      const { stdout } = await promisify(execFile)(process.execPath, ["--import", "tsx", script, way]);
+      return JSON.parse(stdout) as { peak: number; loaded: number; total: number };
+    };
+    const whole = await peak("whole");
+    const cut = await peak("cut");
+    expect(Math.abs(cut.total / whole.total - 1)).toBeLessThan(1e-5);
+    expect(whole.peak - whole.loaded).toBeGreaterThan(500e6);
+    expect((cut.peak - cut.loaded) / (whole.peak - whole.loaded)).toBeLessThan(2 / 3);
+  });
 });

@@ -72,7 +72,8 @@ async function initialWeights(which: string): Promise<Record<string, Values>> {
   return weights;
 }
 
-describe.each(["1b", "700m"])("a step of %s", (which) => {
+/** One student, its teacher's results, and the golden values of a step. Called in a `describe`. */
+function stepOf(which: string) {
   const wanted: Golden = json(`step-${which}.json`);
   const teacher = unetConfig(json("teacher/config.json"));
   const student = unetConfig(json(`student-init-${which}/config.json`));
@@ -97,12 +98,12 @@ describe.each(["1b", "700m"])("a step of %s", (which) => {
     const session = await engine.load(program);
     taught = await session.run(batch);
     await session.release();
-  });
+  }, 60_000);
   afterAll(async () => {
     for (const session of sessions) await session.release();
   });
 
-  /** Everything the trace asks for, by name. */
+  /** The inputs of the trace, and the weights. */
   const feeds = (trace: StudentTrace, more: Record<string, Values>) => {
     const given = { ...batch, ...taught, ...more };
     const chosen = [...trace.inputs.keys()].map((name) => [name, given[name]!] as const);
@@ -117,12 +118,20 @@ describe.each(["1b", "700m"])("a step of %s", (which) => {
     return async (more: Record<string, Values>) => session.run(feeds(trace, more));
   };
   const loss = (results: Record<string, Values>, name: string) => floatsOf(results[name])[0];
+  const opened = () => ({ file, taught });
+  return { wanted, student, teacher, sets, key, everyPair, koala, load, loss, opened };
+}
+
+describe.each(["1b", "700m"])("the outputs of a step of %s", (which) => {
+  const { koala, load, loss, opened, wanted } = stepOf(which);
 
   it("has the golden noisy latents", async () => {
+    const { file } = opened();
     expectClose(floatsOf(batch.sample), await file.readFloats("noisy"), 2e-6, "noisy");
   });
 
   it("has the teacher's output and features", async () => {
+    const { file, taught } = opened();
     expectClose(floatsOf(taught.teacher_out), await file.readFloats("teacher_out"), 1e-4, "teacher_out");
     const names = [...file.tensors.keys()].filter((name) => name.startsWith("teacher_feature/"));
     expect(names.length).toBe(koala.length);
@@ -130,6 +139,7 @@ describe.each(["1b", "700m"])("a step of %s", (which) => {
   });
 
   it("has the student's output, features, activations and losses", async () => {
+    const { file } = opened();
     const activations = [...file.tensors.keys()].flatMap(
       (name) => /^activation\/(.+)$/.exec(name)?.[1] ?? [],
     );
@@ -153,6 +163,10 @@ describe.each(["1b", "700m"])("a step of %s", (which) => {
       expectLoss(loss(again, name), wanted.losses[name], name);
     }
   });
+});
+
+describe.each(["1b", "700m"])("the losses of a step of %s", (which) => {
+  const { everyPair, key, koala, load, loss, sets, student, teacher, wanted } = stepOf(which);
 
   it("has the golden mean squared error of every pair of every feature set", async () => {
     const run = await load(everyPair, { weights: { task: 0, out: 0, feat: 1 } });
@@ -202,48 +216,48 @@ describe.each(["1b", "700m"])("a step of %s", (which) => {
   });
 });
 
-describe("a step", () => {
-  const config = unetConfig(json("student-init-700m/config.json"));
-  const koala = featurePairs(config, config, "koala");
+const config = unetConfig(json("student-init-700m/config.json"));
+const koala = featurePairs(config, config, "koala");
 
-  describe("of a student equal to its teacher", () => {
-    const trace = studentTrace(config, koala, size, { weights: { task: 0, out: 1, feat: 1 } });
-    const features = koala.map(
-      ({ student, teacher }) => [`teacher_feature/${teacher}`, trace.at.get(student)!] as const,
+describe("a student equal to its teacher", () => {
+  const trace = studentTrace(config, koala, size, { weights: { task: 0, out: 1, feat: 1 } });
+  const features = koala.map(
+    ({ student, teacher }) => [`teacher_feature/${teacher}`, trace.at.get(student)!] as const,
+  );
+  const own = { teacher_out: trace.output, ...Object.fromEntries(features) };
+  const losses = (results: Record<string, Values>) => [floatsOf(results.out)[0], floatsOf(results.feat)[0]];
+
+  it("has no output and no feature loss beyond rounding", async () => {
+    const stored = await resolveWeights(`${golden}student-init-700m`);
+    const teacher = await engine.load(
+      componentProgram("teacher", "teacher", stored, teacherTrace(config, koala), engine),
     );
-    const own = { teacher_out: trace.output, ...Object.fromEntries(features) };
-    const losses = (results: Record<string, Values>) => [floatsOf(results.out)[0], floatsOf(results.feat)[0]];
-
-    it("has no output and no feature loss beyond rounding", async () => {
-      const stored = await resolveWeights(`${golden}student-init-700m`);
-      const teacher = await engine.load(
-        componentProgram("teacher", "teacher", stored, teacherTrace(config, koala), engine),
-      );
-      const student = await engine.load(lower("student", trace.outputs));
-      const taught = await teacher.run(batch);
-      for (const x of losses(await student.run({ ...(await initialWeights("700m")), ...batch, ...taught }))) {
-        expect(x).toBeLessThan(1e-11);
-      }
-      await teacher.release();
-      await student.release();
-    });
-
-    it("has exactly none if one program gives the teacher's results and compares with them", async () => {
-      const graph = lower("student", { ...trace.outputs, ...renamed("own/", own) });
-      const student = await engine.load(graph);
-      const given = { ...(await initialWeights("700m")), ...batch };
-      const blank = Object.entries(own).map(([name, { shape }]) => [
-        name,
-        floats(new Float32Array(count(shape)), ...shape),
-      ]);
-      const first = await student.run({ ...given, ...Object.fromEntries(blank) });
-      const again = Object.keys(own).map((name) => [name, first[`own/${name}`]!]);
-      expect(losses(first).every((x) => x! > 0)).toBe(true);
-      expect(losses(await student.run({ ...given, ...Object.fromEntries(again) }))).toEqual([0, 0]);
-      await student.release();
-    });
+    const student = await engine.load(lower("student", trace.outputs));
+    const taught = await teacher.run(batch);
+    for (const x of losses(await student.run({ ...(await initialWeights("700m")), ...batch, ...taught }))) {
+      expect(x).toBeLessThan(1e-11);
+    }
+    await teacher.release();
+    await student.release();
   });
 
+  it("has exactly none if one program gives the teacher's results and compares with them", async () => {
+    const graph = lower("student", { ...trace.outputs, ...renamed("own/", own) });
+    const student = await engine.load(graph);
+    const given = { ...(await initialWeights("700m")), ...batch };
+    const blank = Object.entries(own).map(([name, { shape }]) => [
+      name,
+      floats(new Float32Array(count(shape)), ...shape),
+    ]);
+    const first = await student.run({ ...given, ...Object.fromEntries(blank) });
+    const again = Object.keys(own).map((name) => [name, first[`own/${name}`]!]);
+    expect(losses(first).every((x) => x! > 0)).toBe(true);
+    expect(losses(await student.run({ ...given, ...Object.fromEntries(again) }))).toEqual([0, 0]);
+    await student.release();
+  });
+});
+
+describe("the graph of a step", () => {
   it("takes the teacher's results as inputs, so that no gradient can reach it", () => {
     const trace = studentTrace(config, koala, size, { weights: all });
     const reached = new Set([trace.losses.total]);

@@ -1,6 +1,6 @@
 /** @file Buckets against SDXL's table; the order of batches, and going on in the middle of it. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import {
   aspectBuckets,
   batchesFrom,
@@ -11,7 +11,7 @@ import {
 } from "./buckets.js";
 
 describe("aspectBuckets", () => {
-  test("at 1024 are the table of SDXL's appendix I", () => {
+  it("at 1024 are the table of SDXL's appendix I", () => {
     const tall = [
       [2048, 512],
       [1984, 512],
@@ -39,20 +39,20 @@ describe("aspectBuckets", () => {
     expect(aspectBuckets(1024).map(({ height, width }) => [height, width])).toEqual(expected);
   });
 
-  test("have sides that are multiples of the step and never more pixels than the square", () => {
+  it("have sides that are multiples of the step and never more pixels than the square", () => {
     for (const { height, width } of aspectBuckets(256, { step: 8 })) {
       expect([height % 8, width % 8]).toEqual([0, 0]);
       expect(height * width).toBeLessThanOrEqual(256 * 256);
     }
   });
 
-  test("refuse a resolution that is no multiple of the step and name the nearest", () => {
+  it("refuse a resolution that is no multiple of the step and name the nearest", () => {
     expect(() => aspectBuckets(500)).toThrow(/resolution: must be a multiple of 64.*got 500\. Nearest: 512/);
   });
 });
 
 describe("nearestBucket", () => {
-  test.each([
+  it.each([
     [1000, 1000, "1024x1024"],
     [1080, 1920, "768x1344"], // 16:9 = 1.778, between 1.75 and 1.909
     [3000, 2000, "1216x832"], // 2:3 = 1.4615 against 1.5
@@ -61,7 +61,7 @@ describe("nearestBucket", () => {
     expect(bucketName(nearestBucket({ height, width }, aspectBuckets(1024)))).toBe(name);
   });
 
-  test("measures by factor, so that turning the image turns the bucket", () => {
+  it("measures by factor, so that turning the image turns the bucket", () => {
     const buckets = aspectBuckets(512, { step: 64 });
     for (let height = 300; height < 1200; height += 37) {
       const upright = nearestBucket({ height, width: 500 }, buckets);
@@ -70,7 +70,7 @@ describe("nearestBucket", () => {
     }
   });
 
-  test("of two equally near buckets is the larger", () => {
+  it("of two equally near buckets is the larger", () => {
     const [small, large] = [
       { height: 64, width: 128 },
       { height: 128, width: 256 },
@@ -88,7 +88,7 @@ const data = new Map([
 ]);
 
 describe("epochBatches", () => {
-  test("batches hold one bucket only, are full, and hold no example twice", () => {
+  it("batches hold one bucket only, are full, and hold no example twice", () => {
     const batches = epochBatches(0, 1, data, 4);
     expect(batches.map((batch) => batch.bucket).sort()).toEqual(["512x512", "512x512", "640x384"]);
     for (const { bucket, keys } of batches) {
@@ -98,13 +98,13 @@ describe("epochBatches", () => {
     expect(new Set(batches.flatMap((batch) => batch.keys)).size).toBe(12);
   });
 
-  test("with the last batches kept every example comes exactly once", () => {
+  it("with the last batches kept every example comes exactly once", () => {
     const batches = epochBatches(3, 1, data, 4, { last: "keep" });
     expect(batches.map((batch) => batch.keys.length).sort()).toEqual([2, 3, 3, 4, 4, 4]);
     expect(batches.flatMap((batch) => batch.keys).sort()).toEqual([...data.values()].flat().sort());
   });
 
-  test("depends on epoch and seed, and not on the order in which data was found", () => {
+  it("depends on epoch and seed, and not on the order in which data was found", () => {
     const reversed = new Map(
       [...data].reverse().map(([bucket, keys]) => [bucket, keys.toReversed()] as const),
     );
@@ -113,7 +113,7 @@ describe("epochBatches", () => {
     expect(epochBatches(2, 8, data, 2)).not.toEqual(epochBatches(2, 7, data, 2));
   });
 
-  test("every place of the order is equally likely for every example", () => {
+  it("every place of the order is equally likely for every example", () => {
     const few = new Map([["b", names("k", 4)]]);
     const counts = Array.from({ length: 4 }, () => [0, 0, 0, 0]);
     for (let epoch = 0; epoch < 2000; epoch++) {
@@ -124,7 +124,7 @@ describe("epochBatches", () => {
     for (const count of counts.flat()) expect(Math.abs(count - 500)).toBeLessThan(97);
   });
 
-  test("is refused where no bucket fills a batch, and names those that never do", () => {
+  it("is refused where no bucket fills a batch, and names those that never do", () => {
     expect(() => epochBatches(0, 1, data, 16)).toThrow(
       /batchSize: must be at most .* 11, got 16\. Take smaller/,
     );
@@ -134,7 +134,7 @@ describe("epochBatches", () => {
 });
 
 describe("batchesFrom", () => {
-  test("any saved position goes on exactly as the run that was never stopped", () => {
+  it("any saved position goes on exactly as the run that was never stopped", () => {
     const take = (position: { epoch: number; batch: number }, count: number) => {
       const batches = batchesFrom(position, 9, data, 2);
       return Array.from({ length: count }, () => batches.next().value!);

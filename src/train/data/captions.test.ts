@@ -1,6 +1,6 @@
 /** @file Caption dropout: how often, how coupled, and what comes in the caption's place. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import { drawDropout, dropCaption } from "./captions.js";
 import { seeded } from "./seeded.js";
 
@@ -13,14 +13,14 @@ describe("drawDropout", () => {
       drawDropout(rule, probability, seeded(3, "caption", 0, `key${i}`)),
     );
 
-  test("the empty string takes both embeddings or none, as often as asked", () => {
+  it("the empty string takes both embeddings or none, as often as asked", () => {
     const drawn = draws("empty-string", 0.1);
     expect(drawn.every(({ text, pooled }) => text === pooled)).toBe(true);
     // 400 expected, standard deviation 19
     expect(Math.abs(drawn.filter(({ text }) => text).length - 400)).toBeLessThan(95);
   });
 
-  test("zeros are drawn separately for each embedding", () => {
+  it("zeros are drawn separately for each embedding", () => {
     const drawn = draws("zeros", 0.5);
     const both = drawn.filter(({ text, pooled }) => text && pooled).length;
     const text = drawn.filter((one) => one.text).length;
@@ -30,12 +30,12 @@ describe("drawDropout", () => {
     for (const count of [text, pooled]) expect(Math.abs(count - 2000)).toBeLessThan(158);
   });
 
-  test("0 drops none and 1 drops all", () => {
+  it("0 drops none and 1 drops all", () => {
     expect(draws("zeros", 0).some(({ text, pooled }) => text || pooled)).toBe(false);
     expect(draws("zeros", 1).every(({ text, pooled }) => text && pooled)).toBe(true);
   });
 
-  test("an example's fate depends on seed, epoch and key alone", () => {
+  it("an example's fate depends on seed, epoch and key alone", () => {
     expect(draws("zeros", 0.3)).toEqual(draws("zeros", 0.3));
   });
 });
@@ -43,7 +43,7 @@ describe("drawDropout", () => {
 describe("dropCaption", () => {
   const all = { text: true, pooled: true };
 
-  test("puts the encoding of the empty string, or zeros, in the caption's place", () => {
+  it("puts the encoding of the empty string, or zeros, in the caption's place", () => {
     expect(dropCaption("empty-string", given, all, empty)).toEqual(empty);
     expect(dropCaption("zeros", given, all, empty)).toEqual({
       promptEmbeds: new Float32Array(4),
@@ -51,18 +51,18 @@ describe("dropCaption", () => {
     });
   });
 
-  test("leaves what is not dropped", () => {
+  it("leaves what is not dropped", () => {
     expect(dropCaption("zeros", given, { text: false, pooled: false }, empty)).toEqual(given);
     const pooledOnly = dropCaption("zeros", given, { text: false, pooled: true }, empty);
     expect(pooledOnly).toEqual({ promptEmbeds: given.promptEmbeds, pooled: new Float32Array(2) });
   });
 
-  test("a model without pooled embedding gets none", () => {
+  it("a model without pooled embedding gets none", () => {
     const text = { promptEmbeds: given.promptEmbeds };
     expect(dropCaption("empty-string", text, all, empty)).toEqual({ promptEmbeds: empty.promptEmbeds });
   });
 
-  test("an empty caption of another shape is refused", () => {
+  it("an empty caption of another shape is refused", () => {
     const short = { promptEmbeds: Float32Array.of(1) };
     expect(() => dropCaption("empty-string", given, all, short)).toThrow(/promptEmbeds has 1 elements.*4/);
   });

@@ -3,7 +3,7 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DataOptions, openData, type SkippedExample } from "./source.js";
 
 let folder: string;
@@ -34,7 +34,7 @@ async function read(options: DataOptions = {}) {
 }
 
 describe("image folder", () => {
-  test("metadata.jsonl gives captions by file_name, in the order of keys", async () => {
+  it("metadata.jsonl gives captions by file_name, in the order of keys", async () => {
     await files({
       "b.png": "B",
       "in/a.jpg": "A",
@@ -50,17 +50,17 @@ describe("image folder", () => {
     expect(skipped).toEqual([]);
   });
 
-  test("metadata.csv may have quoted captions with commas and line breaks", async () => {
+  it("metadata.csv may have quoted captions with commas and line breaks", async () => {
     await files({ "a.png": "A", "metadata.csv": '\uFEFFfile_name,text\na.png,"red, ""green""\nand blue"\n' });
     expect((await read()).found).toEqual([["a.png", 'red, "green"\nand blue', "A"]]);
   });
 
-  test("file_name counts from the folder of its table", async () => {
+  it("file_name counts from the folder of its table", async () => {
     await files({ "one/a.png": "A", "one/metadata.jsonl": '{"file_name":"a.png","text":"x"}' });
     expect((await read()).found).toEqual([["one/a.png", "x", "A"]]);
   });
 
-  test(".txt files beside the images serve where there is no table", async () => {
+  it(".txt files beside the images serve where there is no table", async () => {
     await files({
       "a.b.png": "A",
       "a.b.txt": "\uFEFFa caption\n",
@@ -76,7 +76,7 @@ describe("image folder", () => {
     ]);
   });
 
-  test("absent files, blank captions and images without a row are named on each pass", async () => {
+  it("absent files, blank captions and images without a row are named on each pass", async () => {
     await files({
       "a.png": "A",
       "blank.png": "B",
@@ -104,7 +104,7 @@ describe("image folder", () => {
     expect(again).toEqual(skipped);
   });
 
-  test("the caption column is text, else caption, else the only one, or the one asked for", async () => {
+  it("the caption column is text, else caption, else the only one, or the one asked for", async () => {
     await files({ "a.png": "A", "metadata.csv": "file_name,caption,text,llava\na.png,one,two,three\n" });
     expect((await read()).found[0]?.[1]).toBe("two");
     expect((await read({ captionColumn: "llava" })).found[0]?.[1]).toBe("three");
@@ -114,13 +114,13 @@ describe("image folder", () => {
     expect((await read()).found[0]?.[1]).toBe("three");
   });
 
-  test("an unknown or undecided caption column is refused with the columns there are", async () => {
+  it("an unknown or undecided caption column is refused with the columns there are", async () => {
     await files({ "a.png": "A", "metadata.csv": "file_name,short,long\na.png,one,two\n" });
     await expect(read()).rejects.toThrow(/captionColumn: must be given.*"short", "long"/);
     await expect(read({ captionColumn: "texd" })).rejects.toThrow(/"short", "long", got "texd"/);
   });
 
-  test("no row alone decides which column that is", async () => {
+  it("no row alone decides which column that is", async () => {
     const images = { "a.png": "A", "b.png": "B", "c.png": "C" };
     const rows = (...columns: object[]) =>
       jsonLines(...columns.map((one, i) => ({ file_name: `${"abc"[i]}.png`, ...one })));
@@ -140,7 +140,7 @@ describe("image folder", () => {
     expect(skipped).toEqual([{ key: "a.png", reason: 'has no caption in "prompt"' }]);
   });
 
-  test.each([
+  it.each([
     ["absent from the first row", [{ source: "web" }, { source: "web", prompt: "b" }]],
     [
       "null in the first row",
@@ -165,7 +165,7 @@ describe("image folder", () => {
     expect((await read({ captionColumn: "source" })).found).toHaveLength(2);
   });
 
-  test("the column is one for the tables of all folders", async () => {
+  it("the column is one for the tables of all folders", async () => {
     await files({ "in/a.png": "A", "in/metadata.csv": "file_name,source\na.png,web\n" });
     await files({ "in/more/b.png": "B", "in/more/metadata.csv": "file_name,text\nb.png,a b\n" });
     const { found, skipped } = await read();
@@ -173,7 +173,7 @@ describe("image folder", () => {
     expect(skipped).toEqual([{ key: "in/a.png", reason: 'has no caption in "text"' }]);
   });
 
-  test("of a list of captions one is drawn by seed and key, each about as often", async () => {
+  it("of a list of captions one is drawn by seed and key, each about as often", async () => {
     const names = Array.from({ length: 200 }, (_, i) => `${i}.png`);
     await files(Object.fromEntries(names.map((name) => [name, ""])));
     const list = ["a", null, " ", "b"];
@@ -191,7 +191,7 @@ describe("image folder", () => {
     expect(await drawn(7)).toEqual({ "199.png": first["199.png"] });
   });
 
-  test("a list without a text is no caption, and one with something else is named", async () => {
+  it("a list without a text is no caption, and one with something else is named", async () => {
     const texts = [["a"], [], [null], [" ", ""], ["a", 5], 7, { raw: "a" }];
     await files(Object.fromEntries(texts.map((_, i) => [`${i}.png`, ""])));
     await files({
@@ -209,30 +209,30 @@ describe("image folder", () => {
     ]);
   });
 
-  test("imageColumn names the column with the file names", async () => {
+  it("imageColumn names the column with the file names", async () => {
     await files({ "a.png": "A", "metadata.jsonl": jsonLines({ image: "a.png", prompt: "an a" }) });
     expect(captions((await read({ imageColumn: "image" })).found)).toEqual({ "a.png": "an a" });
     await expect(read()).rejects.toThrow(/"file_name", got nothing\. Add the column, or name another/);
   });
 
-  test("a column is refused where .txt files hold the captions", async () => {
+  it("a column is refused where .txt files hold the captions", async () => {
     await files({ "a.png": "A", "a.txt": "an a" });
     const rule = (name: string) => `${name}: needs a metadata.jsonl or metadata.csv, got "x"`;
     for (const name of ["captionColumn", "imageColumn"])
       await expect(read({ [name]: "x" })).rejects.toThrow(rule(name));
   });
 
-  test("a folder without captions is refused with the remedy", async () => {
+  it("a folder without captions is refused with the remedy", async () => {
     await files({ "a.png": "A", "b.png": "B" });
     await expect(read()).rejects.toThrow(/got 2 without \(first: "a.png".*Add a metadata.jsonl/);
   });
 
-  test("a folder without images is refused", async () => {
+  it("a folder without images is refused", async () => {
     await files({ "readme.md": "nothing here" });
     await expect(read()).rejects.toThrow(/got no image at all/);
   });
 
-  test.each([
+  it.each([
     [
       "no JSON object",
       { "metadata.jsonl": '{"file_name":"a.png","text":"x"}\n[1' },
@@ -260,7 +260,7 @@ describe("texts of an image folder", () => {
   const utf16 = (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le");
   const latin1 = (text: string) => Buffer.from(text, "latin1");
 
-  test("may be UTF-16 with a byte order mark, and end lines by carriage returns", async () => {
+  it("may be UTF-16 with a byte order mark, and end lines by carriage returns", async () => {
     await files({ "a.png": "A", "a.txt": utf16("a café\r\n"), "b.png": "B", "b.txt": "a b\r" });
     expect(captions((await read()).found)).toEqual({ "a.png": "a café", "b.png": "a b" });
     const [a, b] = ["a.png", "b.png"].map((file_name) => JSON.stringify({ file_name, text: "東京" }));
@@ -278,7 +278,7 @@ describe("texts of an image folder", () => {
     }
   });
 
-  test("that are no text are named by file and line: one caption is left out, a table refused", async () => {
+  it("that are no text are named by file and line: one caption is left out, a table refused", async () => {
     await files({ "a.png": "A", "a.txt": latin1("a\ncaf\xe9"), "b.png": "B", "b.txt": "a b" });
     const { found, skipped } = await read();
     expect(captions(found)).toEqual({ "b.png": "a b" });
@@ -293,7 +293,7 @@ describe("texts of an image folder", () => {
     await expect(read()).rejects.toThrow(`data: metadata.jsonl, line 2 ${fault}`);
   });
 
-  test("are told from the numbers of their lines in a long table", async () => {
+  it("are told from the numbers of their lines in a long table", async () => {
     const names = Array.from({ length: 200 }, (_, i) => `${i}.png`);
     await files(Object.fromEntries(names.map((name) => [name, ""])));
     const rows = names.map((file_name) => ({ file_name, text: `é東😀 ${file_name} `.repeat(60) }));
@@ -306,7 +306,7 @@ describe("texts of an image folder", () => {
   });
 
   // A link that leads nowhere stands for whatever the system refuses: root may read every file.
-  test("that cannot be read are named with the system's code: one caption is left out, a table refused", async () => {
+  it("that cannot be read are named with the system's code: one caption is left out, a table refused", async () => {
     await files({ "a.png": "A", "b.png": "B", "b.txt": "a b" });
     await symlink("nowhere", join(folder, "a.txt"));
     const { found, skipped } = await read();

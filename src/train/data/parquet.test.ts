@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { SchemaElement } from "hyparquet";
 import { parquetWriteBuffer } from "hyparquet-writer";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type DataOptions, openData, type SkippedExample } from "./source.js";
 
 let folder: string;
@@ -42,7 +42,7 @@ const images = [0, 1, 2].map((n) => Uint8Array.of(0xff, 0xd8, 0x80 + n, 0));
 const captions = ["zero", "ünö", "two"];
 
 describe("parquet", () => {
-  test("a binary column and a text column, over several row groups", async () => {
+  it("a binary column and a text column, over several row groups", async () => {
     await write("b.parquet", {
       columnData: [
         { name: "id", data: [7, 8, 9], type: "INT32" },
@@ -68,7 +68,7 @@ describe("parquet", () => {
     ]);
   });
 
-  test("Hugging Face's struct of bytes and path; rows without bytes or caption are named", async () => {
+  it("Hugging Face's struct of bytes and path; rows without bytes or caption are named", async () => {
     const path = await write("train.parquet", {
       columnData: [
         {
@@ -97,7 +97,7 @@ describe("parquet", () => {
     ]);
   });
 
-  test("columns are chosen by name, and refused with the fitting ones", async () => {
+  it("columns are chosen by name, and refused with the fitting ones", async () => {
     const path = await write("t.parquet", {
       columnData: [
         { name: "photo", data: images, type: "BYTE_ARRAY" },
@@ -112,7 +112,7 @@ describe("parquet", () => {
     await expect(read(path, { imageColumn: "short" })).rejects.toThrow(/"photo", "mask", got "short"/);
   });
 
-  test("a column is one for all files, and a file without it is refused", async () => {
+  it("a column is one for all files, and a file without it is refused", async () => {
     const file = (name: string, column: string) =>
       write(name, {
         columnData: [
@@ -129,7 +129,7 @@ describe("parquet", () => {
     expect((await read(folder)).found.map(([, caption]) => caption)).toEqual([...captions, ...captions]);
   });
 
-  test("of a list of captions one is drawn; an empty list is no caption", async () => {
+  it("of a list of captions one is drawn; an empty list is no caption", async () => {
     const lists = [["zero", null], ["ünö", "ünö"], [], null];
     const path = await write("t.parquet", {
       columnData: [
@@ -152,18 +152,18 @@ describe("parquet", () => {
     ]);
   });
 
-  test("a file that cannot be read is refused by path and code", async () => {
+  it("a file that cannot be read is refused by path and code", async () => {
     await symlink("nowhere", join(folder, "a.parquet"));
     await expect(read(folder)).rejects.toThrow(`${join(folder, "a.parquet")}: must be readable, got ENOENT `);
   });
 
-  test("a table with paths in place of images is refused", async () => {
+  it("a table with paths in place of images is refused", async () => {
     const columnData = [{ name: "image", data: captions, type: "STRING" as const }];
     const path = await write("t.parquet", { columnData });
     await expect(read(path)).rejects.toThrow(/a fitting column of t\.parquet, which has none/);
   });
 
-  test("a file that is cut off or no parquet is refused by name", async () => {
+  it("a file that is cut off or no parquet is refused by name", async () => {
     const path = join(folder, "x.parquet");
     await writeFile(path, "PAR1 no parquet at all");
     await expect(read(path)).rejects.toThrow(/data: x\.parquet must be a whole parquet file/);

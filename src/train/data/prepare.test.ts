@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import sharp from "sharp";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { aspectBuckets } from "./buckets.js";
 import { type PreparedExample, type PrepareOptions, prepareExamples } from "./prepare.js";
 import { seeded } from "./seeded.js";
@@ -38,7 +38,7 @@ async function prepare(options: Partial<PrepareOptions> = {}) {
 }
 
 describe("prepareExamples", () => {
-  test("puts each image into its bucket, with its caption and time ids", async () => {
+  it("puts each image into its bucket, with its caption and time ids", async () => {
     await put("square.jpg", await image(200, 200));
     await put("wide.jpg", await image(100, 380));
     const { found, skipped } = await prepare();
@@ -62,7 +62,7 @@ describe("prepareExamples", () => {
     expect(skipped).toEqual([]);
   });
 
-  test("broken, cut off and hopelessly thin images are skipped and named", async () => {
+  it("broken, cut off and hopelessly thin images are skipped and named", async () => {
     const good = await image(150, 150);
     await put("broken.png", "no image");
     await put("cut.jpg", good.subarray(0, good.length / 2));
@@ -85,7 +85,7 @@ describe("prepareExamples", () => {
     ]);
   });
 
-  test("data of which nothing is usable is an error that names the first", async () => {
+  it("data of which nothing is usable is an error that names the first", async () => {
     await put("a.jpg", "broken");
     await put("b.jpg", "broken");
     await expect(prepare()).rejects.toThrow(
@@ -93,13 +93,13 @@ describe("prepareExamples", () => {
     );
   });
 
-  test("what is done already is not read again", async () => {
+  it("what is done already is not read again", async () => {
     await put("a.jpg", "would be broken if it were read");
     const { found, skipped } = await prepare({ isDone: (key) => key === "a.jpg" });
     expect([found, skipped]).toEqual([[], []]);
   });
 
-  test("random crops and mirrors of an example do not depend on the others", async () => {
+  it("random crops and mirrors of an example do not depend on the others", async () => {
     for (const name of ["a", "b", "c"]) {
       const noise = Buffer.from(
         Float64Array.from({ length: 3 * 200 }, (_, i) => Math.sin(i) + name.charCodeAt(0)).buffer,

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack } from "tar-stream";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { type Example, openData } from "./source.js";
 
 let folder: string;
@@ -30,7 +30,7 @@ async function keys(path: string): Promise<string[]> {
 }
 
 describe("openData", () => {
-  test("takes one shard, a folder of shards, a wildcard and a numbered range", async () => {
+  it("takes one shard, a folder of shards, a wildcard and a numbered range", async () => {
     for (const name of ["train-008.tar", "train-009.tar", "train-010.tar", "other.tar"]) await shard(name);
     expect(await keys(join(folder, "train-009.tar"))).toEqual(["train-009.tar#a"]);
     expect(await keys(folder)).toEqual([
@@ -44,18 +44,18 @@ describe("openData", () => {
     expect(await keys(join(folder, "{other,train-00?}.tar"))).toHaveLength(3);
   });
 
-  test("names the shards of a range that are absent", async () => {
+  it("names the shards of a range that are absent", async () => {
     await shard("train-00.tar");
     const opening = openData(join(folder, "train-{00..02}.tar"));
     await expect(opening).rejects.toThrow(/got none for "train-01.tar", "train-02.tar"/);
   });
 
-  test("refuses a path that does not exist, with the remedy", async () => {
+  it("refuses a path that does not exist, with the remedy", async () => {
     const opening = openData(join(folder, "nothing"));
     await expect(opening).rejects.toThrow(/data: .*got none for "nothing"\. Give a folder/);
   });
 
-  test("names a path that the system refuses, with its code", async () => {
+  it("names a path that the system refuses, with its code", async () => {
     const around = join(folder, "around");
     await symlink("around", around);
     const refused = (path: string) => `${path}: must be readable, got ELOOP `;
@@ -65,13 +65,13 @@ describe("openData", () => {
     await expect(openData(name)).rejects.toThrow(`${name}: must be readable, got ENAMETOOLONG `);
   });
 
-  test("refuses a folder that mixes two kinds of data", async () => {
+  it("refuses a folder that mixes two kinds of data", async () => {
     await shard("a.tar");
     await writeFile(join(folder, "b.png"), "image");
     await expect(openData(folder)).rejects.toThrow(/one kind of data, got 1 \.tar, 1 images/);
   });
 
-  test("does not see hidden files", async () => {
+  it("does not see hidden files", async () => {
     await mkdir(join(folder, ".cache"));
     await writeFile(join(folder, ".cache", "x.parquet"), "no parquet");
     await writeFile(join(folder, "._a.jpg"), "no image");

@@ -1,6 +1,6 @@
 /** @file Resizing, cropping, mirroring and time ids of training images, whose results are known in closed form. */
 
-import { describe, expect, test } from "vitest";
+import { describe, expect, it } from "vitest";
 import type { RgbImage } from "../../image/pixels.js";
 import { coveringSize, transformImage } from "./transform.js";
 
@@ -34,7 +34,7 @@ function fixed(...numbers: number[]): () => number {
 }
 
 describe("transformImage", () => {
-  test("values go from 0..255 to -1..1, one plane per channel", async () => {
+  it("values go from 0..255 to -1..1, one plane per channel", async () => {
     const image = generate(2, 2, (y, x) => [y === 0 ? 255 : 0, x === 0 ? 51 : 204, 128]);
     const { pixels } = await transformImage(image, { height: 2, width: 2 }, noChance);
     expect([...pixels.subarray(0, 8)]).toEqual(
@@ -44,7 +44,7 @@ describe("transformImage", () => {
     expect(pixels).toHaveLength(12);
   });
 
-  test("time ids are original height and width, crop's top and left, target height and width", async () => {
+  it("time ids are original height and width, crop's top and left, target height and width", async () => {
     // 300 wide, 200 high: short side to 64, long side to int(64 * 300 / 200) = 96, (96 - 64) / 2 = 16.
     const image = quarters(200, 300);
     const wide = await transformImage(image, { height: 64, width: 64 }, noChance);
@@ -56,7 +56,7 @@ describe("transformImage", () => {
     expect(small.timeIds).toEqual([10, 20, 0, 32, 64, 64]);
   });
 
-  test.each([
+  it.each([
     [65, 0],
     [67, 2],
     [69, 2],
@@ -69,7 +69,7 @@ describe("transformImage", () => {
     },
   );
 
-  test("the long side is truncated, as torchvision does", () => {
+  it("the long side is truncated, as torchvision does", () => {
     const square = { height: 64, width: 64 };
     expect(coveringSize({ height: 100, width: 149 }, square)).toEqual({ height: 64, width: 95 }); // 95.36
     expect(coveringSize({ height: 127, width: 64 }, { height: 63, width: 63 })).toEqual({
@@ -86,7 +86,7 @@ describe("transformImage", () => {
     });
   });
 
-  test("the pixels are those the time ids speak of", async () => {
+  it("the pixels are those the time ids speak of", async () => {
     // Each pixel tells its own place, so a crop can be read back.
     const image = generate(8, 20, (y, x) => [x, y, 0]);
     const byte = (value: number | undefined) => Math.round((value! + 1) * 127.5);
@@ -99,7 +99,7 @@ describe("transformImage", () => {
     expect([0, 56].map((row) => byte(pixels[64 + row]))).toEqual([0, 7]);
   });
 
-  test("mirroring comes before the crop, so that left counts in the mirrored image", async () => {
+  it("mirroring comes before the crop, so that left counts in the mirrored image", async () => {
     const image = generate(8, 20, (_, x) => [x, 0, 0]);
     const byte = (value: number | undefined) => Math.round((value! + 1) * 127.5);
     const options = { crop: "random", flip: true } as const;
@@ -111,7 +111,7 @@ describe("transformImage", () => {
     expect([0, 7].map((x) => byte(plain.pixels[x]))).toEqual([12, 19]);
   });
 
-  test("random crops reach both ends and nothing beyond", async () => {
+  it("random crops reach both ends and nothing beyond", async () => {
     const image = generate(10, 8, (y) => [y, 0, 0]);
     for (const [draw, top] of [
       [0, 0],
@@ -125,7 +125,7 @@ describe("transformImage", () => {
     }
   });
 
-  test("resizing keeps flat areas flat and corners in their places", async () => {
+  it("resizing keeps flat areas flat and corners in their places", async () => {
     const target = { height: 32, width: 48 };
     const { pixels } = await transformImage(quarters(200, 300), target, noChance);
     const at = (y: number, x: number) => [0, 1, 2].map((c) => pixels[(c * 32 + y) * 48 + x]);
@@ -137,7 +137,7 @@ describe("transformImage", () => {
     ]);
   });
 
-  test("resizing is the Lanczos filter of width 3 stretched by the scale, as Pillow's is", async () => {
+  it("resizing is the Lanczos filter of width 3 stretched by the scale, as Pillow's is", async () => {
     // A white line, 1 of 48 columns, shrunk by 3: a new column is lanczos(distance of the centres / 3) / sum.
     const image = generate(48, 48, (_, x) => (x === 23 ? [255, 255, 255] : [0, 0, 0]));
     const { pixels } = await transformImage(image, { height: 16, width: 16 }, noChance);

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pack } from "tar-stream";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { DataOptions, Example, SkippedExample } from "./example.js";
 import { openWebDataset } from "./webdataset.js";
 
@@ -40,7 +40,7 @@ async function read(tar: Buffer, options: DataOptions = {}) {
 }
 
 describe("WebDataset", () => {
-  test("members with one name are one example; .txt goes before .json; folders count", async () => {
+  it("members with one name are one example; .txt goes before .json; folders count", async () => {
     const tar = await tarOf([
       ["./a/0001.jpg", "image 1"],
       ["./a/0001.txt", "caption 1\n"],
@@ -60,7 +60,7 @@ describe("WebDataset", () => {
     expect(skipped).toEqual([]);
   });
 
-  test("long names and images larger than a read are whole", async () => {
+  it("long names and images larger than a read are whole", async () => {
     const name = `${"long/".repeat(40)}0001`;
     const image = Buffer.alloc(300_001, "0123456789abc");
     const tar = await tarOf([
@@ -72,7 +72,7 @@ describe("WebDataset", () => {
     expect(example?.[2] === image.toString()).toBe(true);
   });
 
-  test("captionColumn names a JSON field or another text member", async () => {
+  it("captionColumn names a JSON field or another text member", async () => {
     const tar = await tarOf([
       ["1.jpg", "image"],
       ["1.txt", "short"],
@@ -86,7 +86,7 @@ describe("WebDataset", () => {
     ]);
   });
 
-  test("the field of .json members is text, else caption, else the only one of all members", async () => {
+  it("the field of .json members is text, else caption, else the only one of all members", async () => {
     const members = (...fields: object[]): Members =>
       fields.flatMap(
         (one, i): Members => [
@@ -114,7 +114,7 @@ describe("WebDataset", () => {
     expect(await captions(unclear, { captionColumn: "prompt" })).toEqual({ "s.tar#1": "b" });
   });
 
-  test("an example without .txt among others with it takes no field but the usual ones", async () => {
+  it("an example without .txt among others with it takes no field but the usual ones", async () => {
     const tar = (field: string) =>
       tarOf([
         ["1.jpg", "image"],
@@ -128,7 +128,7 @@ describe("WebDataset", () => {
     expect((await read(await tar("caption"))).found.map(([, caption]) => caption)).toEqual(["a", "b"]);
   });
 
-  test("text members may be UTF-16 with a mark; one that is no text is named by its line", async () => {
+  it("text members may be UTF-16 with a mark; one that is no text is named by its line", async () => {
     const utf16 = (text: string) => Buffer.from(`\uFEFF${text}`, "utf16le");
     const tar = await tarOf([
       ["1.jpg", "image"],
@@ -149,13 +149,13 @@ describe("WebDataset", () => {
     ]);
   });
 
-  test("a shard that cannot be read is refused by path and code", async () => {
+  it("a shard that cannot be read is refused by path and code", async () => {
     const source = openWebDataset([{ name: "gone.tar", path: join(folder, "gone.tar") }]);
     const reading = source.examples()[Symbol.asyncIterator]().next();
     await expect(reading).rejects.toThrow(`${join(folder, "gone.tar")}: must be readable, got ENOENT `);
   });
 
-  test("of several images imageColumn chooses one, by its extension", async () => {
+  it("of several images imageColumn chooses one, by its extension", async () => {
     const tar = await tarOf([
       ["1.jpg", "photo"],
       ["1.depth.png", "depth"],
@@ -167,7 +167,7 @@ describe("WebDataset", () => {
     expect((await read(tar, { imageColumn: "depth.png" })).found[0]?.[2]).toBe("depth");
   });
 
-  test("examples without image, without caption or torn apart are named", async () => {
+  it("examples without image, without caption or torn apart are named", async () => {
     const tar = await tarOf([
       ["1.txt", "no image"],
       ["2.jpg", "image"],
@@ -187,7 +187,7 @@ describe("WebDataset", () => {
     ]);
   });
 
-  test("a shard that was cut off or is no tar is refused by name", async () => {
+  it("a shard that was cut off or is no tar is refused by name", async () => {
     const tar = await tarOf([
       ["1.jpg", Buffer.alloc(5000)],
       ["1.txt", "x"],
@@ -200,7 +200,7 @@ describe("WebDataset", () => {
     );
   });
 
-  test("the reader may be left early", async () => {
+  it("the reader may be left early", async () => {
     const path = join(folder, "s.tar");
     await writeFile(
       path,

@@ -3,7 +3,7 @@
 import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Generator } from "../../../src/diffusion/random.js";
 import { floatsOf } from "../../../src/engine/engine.js";
 import { Cancelled, InvalidRequest, ModelError } from "../../../src/errors.js";
@@ -41,7 +41,7 @@ async function contents(name: string): Promise<Record<string, string>> {
 }
 
 describe("a cache", () => {
-  test("holds every image and each distinct caption once, and names what was skipped", async () => {
+  it("holds every image and each distinct caption once, and names what was skipped", async () => {
     const told: string[] = [];
     const report = await build("whole", { onSkip: ({ key }) => told.push(key) });
     expect(report).toMatchObject({
@@ -59,7 +59,7 @@ describe("a cache", () => {
     });
   });
 
-  test("gives moments equal to the autoencoder's own, with the time ids of the crop", async () => {
+  it("gives moments equal to the autoencoder's own, with the time ids of the crop", async () => {
     await build("moments");
     const cache = await openCache(folder("moments"));
     const { examples } = prepareExamples(await openData(data), [{ height: 40, width: 24 }], {
@@ -81,7 +81,7 @@ describe("a cache", () => {
     await koala.vae.component.release();
   });
 
-  test.each(["koala-1b-tiny", "sd2-tiny"])(
+  it.each(["koala-1b-tiny", "sd2-tiny"])(
     "gives the text embeddings that the pipeline of %s makes",
     async (name) => {
       await build(name, { components: name === "koala-1b-tiny" ? koala : await components(name) });
@@ -109,7 +109,7 @@ describe("a cache", () => {
     },
   );
 
-  test("keeps AutoencoderTiny's latents, which draw nothing", async () => {
+  it("keeps AutoencoderTiny's latents, which draw nothing", async () => {
     const tiny = await components("koala-1b-tiny", goldenFolder("pipelines/taesd-tiny"));
     await build("tiny", { components: tiny });
     const cache = await openCache(folder("tiny"));
@@ -120,7 +120,7 @@ describe("a cache", () => {
     expect(generator.state).toEqual(new Generator(1).state);
   });
 
-  test("takes half the room in float16, rounded to nearest", async () => {
+  it("takes half the room in float16, rounded to nearest", async () => {
     await build("single");
     await build("half", { dtype: "float16" });
     const [single, half] = [await openCache(folder("single")), await openCache(folder("half"))];
@@ -130,7 +130,7 @@ describe("a cache", () => {
       expect(Math.abs(b[i]! - x)).toBeLessThanOrEqual(Math.abs(x) * 2 ** -11 + 2 ** -25);
   });
 
-  test("encodes a golden image to Diffusers' mean and log-variance", async () => {
+  it("encodes a golden image to Diffusers' mean and log-variance", async () => {
     const golden = await openSafetensors(goldenFolder("stages/koala-1b-tiny.safetensors"));
     const pixels = await golden.readFloats("vae.encode.square.input");
     const { encoded } = await encodeExample(koala, { key: "g", pixels, size: { height: 32, width: 32 } });
@@ -150,7 +150,7 @@ describe("going on", () => {
     expect(Object.keys(whole).filter((name) => name.startsWith("text-")).length).toBeGreaterThan(1);
   });
 
-  test("after an abort at each point, the cache is the uninterrupted one byte for byte", async () => {
+  it("after an abort at each point, the cache is the uninterrupted one byte for byte", async () => {
     for (let stop = 1; stop <= 12; stop++) {
       const name = `aborted-${stop}`;
       const controller = new AbortController();
@@ -165,7 +165,7 @@ describe("going on", () => {
     }
   });
 
-  test("after a death without goodbye, only the rows not yet written are encoded again", async () => {
+  it("after a death without goodbye, only the rows not yet written are encoded again", async () => {
     const onProgress = ({ stage, done }: { stage: string; done: number }) => {
       if (stage === "images" && done === 5) throw new Error("killed");
     };
@@ -182,7 +182,7 @@ describe("going on", () => {
     expect(await contents("killed")).toEqual(whole);
   });
 
-  test("a finished cache loads no network, and takes up new images and captions alone", async () => {
+  it("a finished cache loads no network, and takes up new images and captions alone", async () => {
     const own = folder("growing");
     await makeImageFolder(own);
     await rm(path.join(own, "6.png"));
@@ -200,7 +200,7 @@ describe("going on", () => {
 describe("a cache is refused", () => {
   beforeAll(() => build("kept").then(() => undefined));
 
-  test("when other settings made it, each of which is told", async () => {
+  it("when other settings made it, each of which is told", async () => {
     const other = build("kept", {
       resolution: 64,
       buckets: [{ height: 64, width: 64 }],
@@ -213,7 +213,7 @@ describe("a cache is refused", () => {
     );
   });
 
-  test("when other networks made it", async () => {
+  it("when other networks made it", async () => {
     const other = await components("koala-700m-tiny");
     await expect(build("kept", { components: other })).rejects.toThrow(
       /another vae, another text_encoder, another/,
@@ -222,7 +222,7 @@ describe("a cache is refused", () => {
     await expect(build("kept", { components: tiny })).rejects.toThrow(/made with another vae\. /);
   });
 
-  test("when the data is another folder", async () => {
+  it("when the data is another folder", async () => {
     const own = folder("elsewhere");
     await makeImageFolder(own);
     const options = await cacheOptions(folder("kept"), own, koala);
@@ -231,14 +231,14 @@ describe("a cache is refused", () => {
     );
   });
 
-  test("when the folder holds other files, which stay", async () => {
+  it("when the folder holds other files, which stay", async () => {
     await expect(buildCache(await cacheOptions(data, data, koala))).rejects.toThrow(
       /must be a cache or an empty folder/,
     );
     expect(await readdir(data)).not.toContain("cache.json");
   });
 
-  test("when a side is no multiple of the autoencoder's factor", async () => {
+  it("when a side is no multiple of the autoencoder's factor", async () => {
     await expect(build("odd", { resolution: 100, buckets: [{ height: 100, width: 64 }] })).rejects.toThrow(
       "resolution: must be a multiple of 8, the autoencoder's pixels per latent, got 100. Nearest: 104.",
     );
@@ -246,7 +246,7 @@ describe("a cache is refused", () => {
 });
 
 describe("a shard", () => {
-  test("that was cut short is named by reader and builder, and deleting it heals the cache", async () => {
+  it("that was cut short is named by reader and builder, and deleting it heals the cache", async () => {
     await build("cut", { shardBytes: 40_000 });
     const before = await contents("cut");
     const shard = path.join(folder("cut"), "text-00001.safetensors");
