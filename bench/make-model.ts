@@ -229,7 +229,7 @@ if (!name || !(name in unets) || !folder) {
   throw new InvalidRequest("model", name, `must be ${Object.keys(unets).join(", ")} and a folder.`);
 }
 const all = Object.keys(classes) as PartName[];
-const wanted = values.only?.split(",") ?? all;
-const unknown = wanted.find((part) => !(all as string[]).includes(part));
+const selected = values.only?.split(",") ?? all;
+const unknown = selected.find((part) => !(all as string[]).includes(part));
 if (unknown !== undefined) throw new InvalidRequest("only", unknown, `must name parts of ${all.join(", ")}.`);
-await writeFolder(name as Name, folder, wanted as PartName[], values.clip);
+await writeFolder(name as Name, folder, selected as PartName[], values.clip);

@@ -1,5 +1,5 @@
 /**
- * @file What HTTP adds to an image: `koala serve` in a process of its own, asked over a socket, in turns with the bare
+ * @file What HTTP adds to an image: `koala serve` in a process of its own, requested over a socket, in turns with the bare
  * pipeline in this one (both encode a PNG); how quickly /healthz answers while it generates and while it does not; and
  * batches against singles, which decides src/serve/batch.ts.
  *
@@ -26,7 +26,7 @@ const tiny = new URL("../golden/data/pipelines/koala-1b-tiny", import.meta.url).
 const folder = positionals[0] ?? tiny;
 const [pixels, steps, pairs] = [Number(values.pixels), Number(values.steps), Number(values.pairs)];
 const prompt = "a red bicycle beside a yellow wall";
-const wanted = (part: string) => values.only === undefined || values.only === part;
+const selected = (part: string) => values.only === undefined || values.only === part;
 
 const sorted = (xs: readonly number[]) => [...xs].sort((a, b) => a - b);
 const quantile = (xs: readonly number[], q: number) =>
@@ -176,11 +176,11 @@ async function measureBatches(pipe: DiffusionPipeline): Promise<void> {
 }
 
 const pipe = await DiffusionPipeline.fromPretrained(folder);
-if (wanted("batch")) await measureBatches(pipe);
-if (wanted("http") || wanted("health")) {
+if (selected("batch")) await measureBatches(pipe);
+if (selected("http") || selected("health")) {
   const { url, stop } = await served();
-  if (wanted("http")) await measureHttp(url, pipe);
+  if (selected("http")) await measureHttp(url, pipe);
   await pipe.close();
-  if (wanted("health")) await measureHealth(url);
+  if (selected("health")) await measureHealth(url);
   await stop();
 } else await pipe.close();

@@ -38,7 +38,7 @@ const seconds = async (action: () => Promise<unknown>) => {
 };
 
 /** The forward pass alone is a program of its own: what the whole program takes beyond it is called backward. */
-async function ours(batch: number, threads: number): Promise<Runner & { created: number }> {
+async function openKoala(batch: number, threads: number): Promise<Runner & { created: number }> {
   const config = unetConfig(JSON.parse(readFileSync(configFile, "utf8")), configFile);
   const size = { batch, height: 16, width: 16, tokens: 16 };
   const trace = studentTrace(config, [], size, { weights: { task: 1, out: 0, feat: 0 } });
@@ -98,7 +98,11 @@ async function repeated(n: number, one: () => Promise<Times>): Promise<Times> {
   return sum;
 }
 
-async function torch(python: string, batch: number, threads: number): Promise<Runner & { version: string }> {
+async function openTorch(
+  python: string,
+  batch: number,
+  threads: number,
+): Promise<Runner & { version: string }> {
   const args = [file("training_torch.py"), configFile, String(batch), String(threads)];
   const child = spawn(python, args, { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -139,13 +143,13 @@ async function main(): Promise<void> {
     },
   });
   const [pairs, n, threads, batch] = [values.pairs, values.steps, values.threads, values.batch].map(Number);
-  const koala = await ours(batch!, threads!);
-  const other = values.torch === undefined ? undefined : await torch(values.torch, batch!, threads!);
-  const [mine, theirs]: [Times[], Times[]] = [[], []];
+  const koala = await openKoala(batch!, threads!);
+  const other = values.torch === undefined ? undefined : await openTorch(values.torch, batch!, threads!);
+  const [koalaTimes, torchTimes]: [Times[], Times[]] = [[], []];
   for (let i = -2; i < pairs!; i++) {
     const [a, b] = [await koala.run(n!), await other?.run(n!)]; // the first two warm up
-    if (i >= 0) mine.push(a);
-    if (i >= 0 && b) theirs.push(b);
+    if (i >= 0) koalaTimes.push(a);
+    if (i >= 0 && b) torchTimes.push(b);
   }
   const images = batch! * n!;
   console.log(
@@ -153,10 +157,10 @@ async function main(): Promise<void> {
   );
   console.log(`session created in ${koala.created.toFixed(1)} s`);
   console.log("           images/s  forward backward   update  (ms an image)");
-  report("ours", mine, images);
+  report("ours", koalaTimes, images);
   if (other) {
-    report(`torch ${other.version.split("+")[0]}`, theirs, images);
-    const ratios = sorted(theirs.map((t, i) => total(t) / total(mine[i]!)));
+    report(`torch ${other.version.split("+")[0]}`, torchTimes, images);
+    const ratios = sorted(torchTimes.map((t, i) => total(t) / total(koalaTimes[i]!)));
     const [low, middle, high] = [ratios[0]!, median(ratios), ratios.at(-1)!].map((r) => r.toFixed(2));
     console.log(`ratio of images/s, ours to PyTorch's: median ${middle}, ${low} to ${high}`);
   }

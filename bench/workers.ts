@@ -60,7 +60,7 @@ const quartiles = (numbers: readonly number[]) => {
   const sorted = [...numbers].sort((a, b) => a - b);
   return [1, 2, 3].map((q) => sorted[Math.round((q / 4) * (sorted.length - 1))]!.toFixed(2));
 };
-const told = (numbers: readonly number[]) => {
+const summary = (numbers: readonly number[]) => {
   const [low, middle, high] = quartiles(numbers);
   return `${middle} (quartiles ${low} to ${high})`;
 };
@@ -80,12 +80,14 @@ for (let i = 0; i < Number(values.pairs); i++) {
 two.signal("SIGCONT");
 const alone = rows.map((row) => row.alone);
 console.log(
-  `one worker:  ${told(alone)} images/s; from one turn to the next ${told(
+  `one worker:  ${summary(alone)} images/s; from one turn to the next ${summary(
     alone.slice(1).map((x, i) => x / alone[i]!),
   )} times`,
 );
-console.log(`two workers: ${told(rows.map(({ both }) => both))} images/s`);
-console.log(`two against one, ${rows.length} pairs: ${told(rows.map((row) => row.both / row.alone))} times`);
+console.log(`two workers: ${summary(rows.map(({ both }) => both))} images/s`);
+console.log(
+  `two against one, ${rows.length} pairs: ${summary(rows.map((row) => row.both / row.alone))} times`,
+);
 await queue.close({ graceSeconds: 0 });
 await Promise.all([one, two].map((worker) => worker.kill("SIGTERM")));
 await redis.stop();

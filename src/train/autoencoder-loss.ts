@@ -1,4 +1,4 @@
-/** @file The losses of the two autoencoders, as traced graphs of images of any size. Knows no data and no optimizer. */
+/** @file The losses of AutoencoderTiny and AutoencoderKL, as traced graphs of images of any size. */
 
 import { type TinyVaeConfig, tinyDecode, tinyEncode } from "../models/tiny-vae.js";
 import { decode, encode, type VaeConfig } from "../models/vae.js";

@@ -137,13 +137,13 @@ function imageBatch(keys: readonly string[], number: number, { options, images }
   return { data, shape: [keys.length, 3, resolution, resolution] };
 }
 
-/** Normal numbers of deviation `sigma`, those of the batch of this number. */
+/** The noise of batch `number`: normal numbers of standard deviation `sigma`. */
 function latentErrors(shape: Shape, sigma: number, seed: number, number: number) {
   const generator = new Generator(below(2 ** 32, seeded(seed, "latent noise", number)));
   return { data: generator.normal(count(shape)).map((x) => sigma * x), shape };
 }
 
-/** Rows of `width` numbers, each turned round. */
+/** An image of rows of `width` pixels, mirrored. */
 function mirrored(image: Float32Array, width: number): Float32Array {
   return image.map((_, i) => image[i - (i % width) + (width - 1 - (i % width))]!);
 }
@@ -151,7 +151,7 @@ function mirrored(image: Float32Array, width: number): Float32Array {
 const configFile = "config.json";
 const weightsFile = "diffusion_pytorch_model.safetensors";
 
-/** Refuses, before a run has begun, a folder that holds an autoencoder already, which is not this run's. */
+/** Refuses, before a run begins, a folder that already holds an autoencoder of another run. */
 export async function checkAutoencoderOutput(output: string): Promise<void> {
   if ((await kindOf(output)) !== "folder") return;
   const there = await readdir(output);
@@ -163,7 +163,7 @@ export async function checkAutoencoderOutput(output: string): Promise<void> {
   throw new InvalidRequest("output", output, `${rule} Choose another folder.`);
 }
 
-/** Writes what was trained, and of what was not the weights that the run began with. */
+/** Writes the trained weights, and the initial ones of what was not trained. */
 async function saveAutoencoder(
   { output, json, weights }: AutoencoderSetup,
   trained: ReadonlyMap<string, { shape: Shape; data: Float32Array }>,

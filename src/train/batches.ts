@@ -1,6 +1,6 @@
 /**
- * @file Batches of noisy latents: what both networks of a step are given. Everything random depends on the seed and
- * the batch's number alone, so a run that goes on draws what it would have drawn.
+ * @file Batches of noisy latents and conditions, the inputs of both networks of a step. Everything random depends on the
+ * seed and the batch's number alone, so a resumed run draws the same numbers.
  */
 
 import { Generator } from "../diffusion/random.js";
@@ -23,7 +23,7 @@ export type NoisyBatch = {
   /** The captions, and which of them were dropped. */
   words: readonly string[];
   dropped: readonly Dropped[];
-  /** Those of `unetInputs` by name, `target`, `task_weights`: whatever this run uses. */
+  /** Those of `unetInputs` by name, `target`, `task_weights`: those that this run uses. */
   inputs: Record<string, Values>;
   keys: readonly string[];
   next: Position;
@@ -64,7 +64,7 @@ export async function noisyBatch(
       sample: { data: addNoise(schedule, latents, noise, timesteps), shape },
       target: { data: trainingTarget(schedule, latents, noise, timesteps), shape },
       timestep: floats(Float32Array.from(timesteps), keys.length),
-      ...conditions(read, cache, options, dropped),
+      ...conditioning(read, cache, options, dropped),
       ...(gamma !== null && {
         task_weights: floats(minSnrWeights(schedule, timesteps, { gamma, rule }), keys.length),
       }),
@@ -72,8 +72,8 @@ export async function noisyBatch(
   };
 }
 
-/** The text conditions, some of them dropped. */
-function conditions(
+/** The text conditioning, with dropped captions replaced. */
+function conditioning(
   read: CachedBatch,
   cache: LatentCache,
   { captionDropoutRule }: TrainingOptions,

@@ -81,7 +81,7 @@ export async function saveCheckpoint(
     await discard(parent, stepFolder(progress.step));
     await rename(temporary, path.join(parent, stepFolder(progress.step)));
   } catch (error) {
-    await rm(temporary, { recursive: true, force: true }).catch(() => undefined); // the first failure is the one to tell
+    await rm(temporary, { recursive: true, force: true }).catch(() => undefined); // the first failure is the one reported
     throw fileErrorAt(error, "write", checkpointFolder(folder, progress.step));
   }
   await removeOld(folder, keep);

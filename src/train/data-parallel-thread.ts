@@ -9,15 +9,15 @@ import { ParameterBuffer } from "./parameter-buffer.js";
 /** What a thread is started with. `weights` and `gradient` are shared with it. */
 export type ShareData = {
   program: LoweredStep;
-  places: readonly (readonly [path: string, shape: readonly number[]])[];
+  shapes: readonly (readonly [path: string, shape: readonly number[]])[];
   weights: Float32Array;
   gradient: Float32Array;
 };
 
-const { program, places, weights, gradient } = threadData<ShareData>();
+const { program, shapes, weights, gradient } = threadData<ShareData>();
 /** ONNX Runtime takes no shared memory. */
 const own = { weights: new Float32Array(weights.length), gradient: new Float32Array(weights.length) };
-const loading = loadStep(blockingEngine({ threads: 1 }), program, new ParameterBuffer(places));
+const loading = loadStep(blockingEngine({ threads: 1 }), program, new ParameterBuffer(shapes));
 loading.catch(() => {}); // thrown by `load`
 
 const methods = {

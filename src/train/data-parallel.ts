@@ -35,10 +35,10 @@ export async function parallelProgram(
   const shared = () => new Float32Array(new SharedArrayBuffer(4 * layout.total));
   const weights = shared();
   const program = lowerStep(loss, device);
-  const places = [...layout.slices].map(([path, { shape }]) => [path, shape] as const);
+  const shapes = [...layout.slices].map(([path, { shape }]) => [path, shape] as const);
   const threads = Array.from({ length: parts }, () => {
     const gradient = shared();
-    return { gradient, share: startShare({ program, places, weights, gradient }) };
+    return { gradient, share: startShare({ program, shapes, weights, gradient }) };
   });
   await Promise.all(threads.map(({ share }) => share.load()));
   return {

@@ -1,15 +1,17 @@
-/** @file How fast the moving average of the weights follows them: the rule of Diffusers' `EMAModel`. Pure. */
+/** @file The decay of the moving average of the weights, as Diffusers' `EMAModel` computes it. */
 
 export type EmaOptions = {
-  /** The largest decay. */
+  /** The largest decay, 0 to 1. Default 0.9999. */
   decay?: number;
-  /** The smallest, once averaging has begun. */
+  /** The smallest decay after `updateAfterStep`, 0 to 1. Default 0. */
   minDecay?: number;
-  /** Updates during which the average is a plain copy. */
+  /** Updates during which the average is a copy of the weights. Default 0. */
   updateAfterStep?: number;
-  /** Warm up by 1 - (1 + k / invGamma) ^ -power rather than by (1 + k) / (10 + k). */
+  /** Warms the decay up by 1 - (1 + k / invGamma) ^ -power in place of (1 + k) / (10 + k). Default false. */
   useEmaWarmup?: boolean;
+  /** Of `useEmaWarmup`, above 0. Default 1. */
   invGamma?: number;
+  /** Of `useEmaWarmup`, above 0. Default 2/3. */
   power?: number;
 };
 

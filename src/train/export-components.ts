@@ -1,12 +1,12 @@
-/** @file What a student's folder takes over from its teacher's: every file of the other parts that loading needs. */
+/** @file The files that a student's folder takes over from its teacher's: all that the other components need. */
 
 import path from "node:path";
 import { kindOf, readdir, readJson, realpath } from "../files/file-system.js";
 import { isObject, type JsonObject } from "../files/json.js";
 import { resolveWeights } from "../weights/component.js";
-import type { ModelFolder, ModelComponent } from "../weights/folder.js";
+import type { ModelComponent, ModelFolder } from "../weights/folder.js";
 
-/** A file to be taken over: `from` is its real path, or `text` what it holds. `to` is relative to the new folder. */
+/** A file to be taken over: `from` is its real path, `text` its content. `to` is relative to the new folder. */
 export type TakenFile = { to: string } & ({ from: string } | { text: string });
 
 /**
@@ -29,7 +29,7 @@ export async function otherParts(
   return files;
 }
 
-/** Parts that are named there but were not downloaded are marked as absent, else Diffusers looks for them. */
+/** Components that the index names but that were not downloaded become null, else Diffusers looks for them. */
 async function modelIndex({ path: root, components: parts }: ModelFolder): Promise<JsonObject> {
   const { _name_or_path: _, ...index } = await readJson(path.join(root, "model_index.json"));
   const entries = Object.entries(index).map(([name, value]) =>
@@ -67,13 +67,13 @@ async function weightFiles(
   const set = await resolveWeights(part.path, variant === undefined ? {} : { variant });
   const mark = set.variant ? `.${set.variant}` : "";
   const plain = (name: string) => (mark ? name.replace(mark, "") : name);
-  const wanted = new Set(set.files);
+  const required = new Set(set.files);
   const files: TakenFile[] = [];
   for (const name of names) {
     if (!weightFile.test(name) || !name.includes(mark)) continue;
     const from = await realpath(path.join(part.path, name));
     // Two names may lead to one file; one of them is enough.
-    if (wanted.delete(from)) files.push({ to: `${part.name}/${plain(name)}`, from });
+    if (required.delete(from)) files.push({ to: `${part.name}/${plain(name)}`, from });
   }
   const sharded = files.some(({ to }) => /-\d{5}-of-\d{5}\.safetensors$/.test(to));
   const index = names.find(

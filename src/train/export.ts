@@ -1,6 +1,6 @@
 /**
- * @file A trained U-Net becomes a complete diffusers folder, with its teacher's other parts. Must not know how it was
- * trained.
+ * @file Export of a trained U-Net as a complete diffusers folder, with its teacher's other components. Independent of how
+ * it was trained.
  */
 
 import path from "node:path";
@@ -42,7 +42,7 @@ export type ExportOptions = {
   unetConfig: JsonObject;
   weights: Weights;
   output: string;
-  /** Hard links in place of copies: no room taken, but the same disk needed. */
+  /** Hard links in place of copies: no disk space, but on the same disk only. */
   link?: boolean;
   /** Trained text encoders by the name of their part; the teacher's weights stay behind. */
   textEncoders?: ReadonlyMap<string, Weights>;
@@ -55,14 +55,14 @@ export type ExportOptions = {
   variant?: string;
 };
 
-/** Tells our folders from others, and what was taken over: each file's bytes. */
+/** Marks a folder as an export, and records what was taken over: each file's bytes. */
 const markName = ".koala-export.json";
 const indexName = "model_index.json";
 /** In a run's folder: the model that is being written. */
 export const unfinishedModel = ".model.partial";
 type Mark = { version: 1; taken: Readonly<Record<string, number>> };
 
-/** What an export writes besides the trained weights. */
+/** The parts of an export besides the trained weights. */
 type Prepared = { folder: ModelFolder; config: JsonObject; taken: TakenFile[]; mark: Mark };
 type Plan = Omit<ExportOptions, "weights" | "textEncoders">;
 
@@ -87,8 +87,8 @@ export async function exportModel(options: ExportOptions): Promise<void> {
 }
 
 /**
- * Refuses, before a run has begun, an output that its model could not be written to: one with files of others in the
- * model's places, or with a model of another student. `trained` are the text encoders whose weights will be the run's.
+ * Refuses, before a run begins, an output that its model could not be written to: one with other files at the model's
+ * paths, or with a model of another student. `trained` are the text encoders whose weights will be the run's.
  */
 export async function checkExport(plan: Plan, trained: ReadonlySet<string> = new Set()): Promise<void> {
   const { output } = plan;
@@ -111,7 +111,7 @@ async function prepare(
   return { folder, config, taken, mark: { version: 1, taken: await sizes(taken) } };
 }
 
-/** In a folder that has not our mark yet, nothing may lie where the model's parts go. */
+/** A folder without the mark may hold nothing at the paths of the model's components. */
 function refuseForeign(output: string, there: readonly string[], parts: readonly string[]): void {
   const foreign = there.includes(markName) ? [] : there.filter((name) => parts.includes(name));
   if (foreign.length === 0) return;
@@ -119,7 +119,7 @@ function refuseForeign(output: string, there: readonly string[], parts: readonly
   throw new InvalidRequest("output", output, `${rule} Choose another folder.`);
 }
 
-/** Diffusers wants the class; a config of one's own may come without. */
+/** Adds the class that Diffusers needs; a custom config may lack it. */
 async function studentConfigFile(folder: ModelFolder, given: JsonObject): Promise<JsonObject> {
   const { _class_name, _diffusers_version } = await folder.component("unet").config();
   const { _name_or_path: _, ...own } = given;
@@ -138,15 +138,15 @@ async function withScheduler(files: readonly TakenFile[], fields: JsonObject): P
   return files.map((file) => (file === own ? { to: name, text } : file));
 }
 
-function checkTrainedWeights(what: string, weights: Weights, wanted: ReadonlyMap<string, Shape>): void {
-  const missing = [...wanted.keys()].filter((name) => !weights.has(name));
-  const unexpected = [...weights.keys()].filter((name) => !wanted.has(name));
+function checkTrainedWeights(what: string, weights: Weights, required: ReadonlyMap<string, Shape>): void {
+  const missing = [...required.keys()].filter((name) => !weights.has(name));
+  const unexpected = [...weights.keys()].filter((name) => !required.has(name));
   if (missing.length + unexpected.length > 0) {
-    const rule = `must hold the ${wanted.size} tensors of its config`;
+    const rule = `must hold the ${required.size} tensors of its config`;
     const got = `missing ${listed(missing, 3) || "none"}, besides them ${listed(unexpected, 3) || "none"}`;
     throw new ModelError(what, `${rule}, got ${got}.`, { missing, unexpected });
   }
-  for (const [name, shape] of wanted) {
+  for (const [name, shape] of required) {
     const found = weights.get(name)!;
     if (!sameShape(found.shape, shape))
       throw new ModelError(what, `${name}: must be ${show(shape)}, got ${show(found.shape)}.`);
@@ -176,8 +176,8 @@ async function sizes(taken: readonly TakenFile[]): Promise<Record<string, number
   return Object.fromEntries(await Promise.all(taken.map(async (file) => [file.to, await bytes(file)])));
 }
 
-/** `run`: a training run's folder that holds no whole model yet. InvalidRequest for anything that is not ours to replace. */
-async function whatIs(output: string): Promise<"ours" | "run" | "nothing"> {
+/** `run`: a training run's folder that holds no whole model yet. InvalidRequest for any other folder. */
+async function whatIs(output: string): Promise<"export" | "run" | "nothing"> {
   const kind = await kindOf(output);
   if (kind === undefined) return "nothing";
   const refuse = (got: string): never => {
@@ -188,7 +188,7 @@ async function whatIs(output: string): Promise<"ours" | "run" | "nothing"> {
   const names = await readdir(output);
   if (names.length === 0) return "nothing";
   const started = names.includes(runFile) && !names.includes(indexName);
-  if (names.includes(markName)) return started ? "run" : "ours";
+  if (names.includes(markName)) return started ? "run" : "export";
   if (started) return "run";
   return refuse(`"${output}" with ${listed(names)}`);
 }
@@ -209,7 +209,7 @@ async function writeNew(
 }
 
 /**
- * Moves the parts into the run's folder one by one. Our mark comes first, so that a move that was cut off can be told
+ * Moves the components into the run's folder one by one. The mark comes first, so that a move that was cut off can be told
  * from other files; the index, without which no model is there, comes last.
  */
 async function writeIntoRun(
@@ -246,7 +246,7 @@ async function writeModel(
 ): Promise<void> {
   try {
     await makeFolder(beside);
-    // First, so that what a killed run leaves is known to be ours.
+    // First, so that what a killed run leaves is recognised.
     await writeFile(path.join(beside, markName), json(mark));
     for (const file of taken) await take(file, beside, options.link ?? false);
     await makeFolder(path.join(beside, "unet"));

@@ -1,6 +1,6 @@
 /**
- * @file Which of the student's activations are compared with which of the teacher's. Paths are layers of the
- * U-Net, as `Params` reports them to its watcher. Knows no losses.
+ * @file Feature sets: which of the student's activations are compared with which of the teacher's. Paths are layers of
+ * the U-Net, as `Params` reports them.
  */
 
 import { InvalidRequest } from "../errors.js";
@@ -88,8 +88,8 @@ function layerPairs(stage: StagePair, part: string, rule: LayerRule, set: Featur
   return (student.depths ?? []).flatMap((depth, j) =>
     Array.from({ length: depth }, (_, k) => {
       const block = blocks[j];
-      const theirs = block === undefined ? 0 : (teacher?.depths?.[block] ?? 0);
-      const layer = teacherLayer(rule, k, { student: depth, teacher: theirs });
+      const teacherDepth = block === undefined ? 0 : (teacher?.depths?.[block] ?? 0);
+      const layer = teacherLayer(rule, k, { student: depth, teacher: teacherDepth });
       if (block === undefined || layer === undefined) throw without(set, at(j, k));
       return { stage: stage.name, student: at(j, k), teacher: at(block, layer) };
     }),
@@ -111,7 +111,7 @@ function checkWidths({ path, student, teacher }: StagePair, set: FeatureSet): vo
   throw new InvalidRequest("feature", set, `must compare equal widths, ${got}. Use "none" for this student.`);
 }
 
-function without(set: FeatureSet, place: string): InvalidRequest {
-  const rule = `must find what it compares in the teacher as well, got nothing there for ${place}`;
+function without(set: FeatureSet, path: string): InvalidRequest {
+  const rule = `must find what it compares in the teacher as well, got nothing there for ${path}`;
   return new InvalidRequest("feature", set, `${rule}. Use another set, or a student cut from this teacher.`);
 }

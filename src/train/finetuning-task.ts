@@ -115,7 +115,7 @@ function finetuningTrace(
 
 type Another = (name: string, shape: Shape, dtype?: "float32" | "int64") => Tensor;
 
-/** The encoders' embeddings in place of the cache's; a dropped caption's are multiplied by 0. */
+/** Replaces the cache's embeddings by the encoders'; a dropped caption's are multiplied by 0. */
 function embed(
   root: Params,
   encoders: readonly ClipConfig[],

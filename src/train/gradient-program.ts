@@ -1,6 +1,6 @@
 /**
- * @file The student's program of a training step: weights in, losses and gradients out. What the losses compare with
- * comes in as inputs, so nothing flows back into a teacher.
+ * @file The student's program of a training step: weights in, losses and gradients out. The teacher's results are
+ * inputs, so no gradient reaches the teacher.
  */
 
 import { cpu, type Device } from "../engine/device.js";
@@ -14,7 +14,7 @@ import { ParameterBuffer } from "./parameter-buffer.js";
 /** Attention is composed, so that the backward pass shares its scores with the forward pass. */
 export const trainingDevice: Device = { ...cpu, fusedAttention: false, channelsLast: true };
 
-/** A traced loss: its weights by path, what else it is given, and its named terms, each [1]; `total` is minimised. */
+/** A traced loss: its weights by path, other inputs, and its named terms, each [1]; `total` is minimised. */
 export type TracedLoss = {
   params: ReadonlyMap<string, Tensor>;
   outputs: Readonly<Record<string, Tensor>> & { total: Tensor };

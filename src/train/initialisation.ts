@@ -1,6 +1,4 @@
-/**
- * @file Which teacher tensor each of the student's tensors begins as (KOALA, section 4.1; BK-SDM's mapping).
- */
+/** @file The teacher's tensor that each of the student's tensors is initialised with (KOALA, section 4.1; BK-SDM's mapping). */
 
 import { traceUnet } from "../models/trace.js";
 import type { UNetConfig } from "../models/unet-config.js";
@@ -22,11 +20,11 @@ export function initialisation(
   teacher: UNetConfig,
   { layers = "bottom" }: { layers?: LayerRule } = {},
 ): Map<string, string | undefined> {
-  const theirs = unetWeights(teacher);
+  const teacherWeights = unetWeights(teacher);
   const stages = stagePairs(student, teacher);
   const rows = [...unetWeights(student)].map(([name, shape]): [string, string | undefined] => {
     const source = teacherName(name, stages, layers);
-    const found = source === undefined ? undefined : theirs.get(source);
+    const found = source === undefined ? undefined : teacherWeights.get(source);
     return [name, found && sameShape(found, shape) ? source : undefined];
   });
   return new Map(rows);
@@ -34,17 +32,19 @@ export function initialisation(
 
 function teacherName(name: string, stages: readonly StagePair[], rule: LayerRule): string | undefined {
   const stage = stages.find(({ path }) => name.startsWith(`${path}.`));
-  const place = stage && /^(resnets|attentions)\.(\d+)\.(.+)$/.exec(name.slice(stage.path.length + 1));
-  if (!place) return name;
-  const [, kind, block, rest] = place as unknown as [string, string, string, string];
-  const theirs = stage.blocks[Number(block)];
-  if (theirs === undefined) return undefined;
+  const matched = stage && /^(resnets|attentions)\.(\d+)\.(.+)$/.exec(name.slice(stage.path.length + 1));
+  if (!matched) return name;
+  const [, kind, block, rest] = matched as unknown as [string, string, string, string];
+  const teacherBlock = stage.blocks[Number(block)];
+  if (teacherBlock === undefined) return undefined;
   const layer = /^transformer_blocks\.(\d+)\.(.+)$/.exec(rest);
-  if (!layer) return `${stage.path}.${kind}.${theirs}.${rest}`;
+  if (!layer) return `${stage.path}.${kind}.${teacherBlock}.${rest}`;
   const depths = {
     student: stage.student.depths?.[Number(block)] ?? 0,
-    teacher: stage.teacher?.depths?.[theirs] ?? 0,
+    teacher: stage.teacher?.depths?.[teacherBlock] ?? 0,
   };
   const k = teacherLayer(rule, Number(layer[1]), depths);
-  return k === undefined ? undefined : `${stage.path}.${kind}.${theirs}.transformer_blocks.${k}.${layer[2]}`;
+  return k === undefined
+    ? undefined
+    : `${stage.path}.${kind}.${teacherBlock}.transformer_blocks.${k}.${layer[2]}`;
 }

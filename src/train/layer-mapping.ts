@@ -1,5 +1,5 @@
 /**
- * @file Which place in the teacher each place in the student corresponds to. Knows no tensors and no losses.
+ * @file The mapping of the student's stages, blocks and transformer layers to the teacher's.
  */
 
 import type { Stage, UNetConfig } from "../models/unet-config.js";
@@ -35,7 +35,7 @@ export function teacherLayer(
 export type StagePair = {
   /** The paper's name: DW-1 to DW-3, MID, UP-1 to UP-3. */
   name: string;
-  /** Its place in the weights, the same in both. */
+  /** Its path in the weights, the same in both. */
   path: string;
   student: Stage;
   teacher: Stage | undefined;

@@ -1,18 +1,21 @@
 /**
  * @file The losses of distillation as a traced graph (KOALA, section 3.1.2): task, output and features. Every
- * term is a mean squared error over all elements, batch included; features add up over their pairs. Knows no
- * network.
+ * term is a mean squared error over all elements, batch included; features add up over their pairs.
  */
 
 import * as t from "../tensor/operations.js";
 import { add, mean, mul, reshape, sub } from "../tensor/operations.js";
 import { sameShape, show, type Tensor } from "../tensor/tensor.js";
 
-/**
- * The terms' factors. A term with factor 0 is left out: not computed, and what it compares with is not
- * needed.
- */
-export type LossWeights = { readonly task: number; readonly out: number; readonly feat: number };
+/** Factors of the terms of the loss, each 0 or above. A term with factor 0 is not computed. */
+export type LossWeights = {
+  /** Of the error against the noise, or v. */
+  readonly task: number;
+  /** Of the error against the teacher's prediction. */
+  readonly out: number;
+  /** Of the errors against the teacher's features, summed. */
+  readonly feat: number;
+};
 
 /** One comparison of the student with the teacher. */
 type Compared = { readonly student: Tensor; readonly teacher: Tensor };

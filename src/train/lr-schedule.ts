@@ -1,4 +1,4 @@
-/** @file Learning rates, as Diffusers' `get_scheduler` gives them. Pure; knows no optimizer. */
+/** @file Learning rate schedules, as Diffusers' `get_scheduler` computes them. */
 
 export const lrSchedules = [
   "constant",
@@ -12,7 +12,7 @@ export type LrSchedule = (typeof lrSchedules)[number];
 
 export type LrScheduleOptions = {
   schedule?: LrSchedule;
-  /** The rate at the top. */
+  /** The highest rate. */
   learningRate: number;
   /** Updates over which the rate rises from 0, which is the first update's. `constant` has none. */
   warmupSteps?: number;

@@ -1,7 +1,4 @@
-/**
- * @file The forward process as training uses it: noisy latents, targets, their weights and the draws behind
- * them.
- */
+/** @file The forward process in training: noise and timesteps drawn, noisy latents, targets, and min-SNR weights. */
 
 import { f32 } from "../diffusion/arithmetic.js";
 import { noiseSchedule } from "../diffusion/betas.js";
@@ -168,7 +165,7 @@ export function drawNoise(
 /**
  * `torch.randint(0, timesteps, (batch,))`; Diffusers' scripts draw it after the noise, from the same generator. With
  * `noisier` other than 1 the noisier half of the timesteps is drawn that many times as often as the other, which is
- * those scripts' `timestep_bias_strategy` "later" with a portion of 0.5: there the images come from the words alone.
+ * those scripts' `timestep_bias_strategy` "later" with a portion of 0.5: there the caption alone decides the image.
  */
 export function drawTimesteps(
   schedule: TrainingNoise,

@@ -1,5 +1,5 @@
 /**
- * @file AdamW, clipping, accumulation and the moving average of the weights, in place over flat arrays. Plain loops:
+ * @file AdamW, clipping, accumulation and the moving average of the weights, in place over whole arrays. Plain loops:
  * one pass over memory in double precision is faster than a program of a dozen elementwise operations, each a pass of
  * its own (61 against 110 ms for 13.6 million weights), and nothing has to be said about results over inputs.
  */

@@ -1,11 +1,11 @@
-/** @file Many tensors in one array: where each lies, and views of it. What the optimizer updates is the array. */
+/** @file All parameters of a network in one array, which the optimizer updates: each tensor's slice, and views of it. */
 
 import type { Values } from "../engine/engine.js";
 import { count, type Shape } from "../tensor/tensor.js";
 
 export type TensorSlice = { readonly offset: number; readonly length: number; readonly shape: Shape };
 
-/** Where each tensor lies in an array of `total` numbers, in the order given. */
+/** The slice of each tensor in an array of `total` numbers, in the order given. */
 export class ParameterBuffer {
   readonly slices: ReadonlyMap<string, TensorSlice>;
   readonly total: number;
@@ -21,14 +21,14 @@ export class ParameterBuffer {
     this.total = offset;
   }
 
-  /** The part of `flat` that is this tensor, sharing its memory. */
+  /** The part of `parameters` that is this tensor, sharing its memory. */
   view(parameters: Float32Array, path: string): Float32Array {
-    const place = this.slices.get(path);
-    if (!place) throw new Error(`internal: no tensor ${path} in this layout`);
-    return parameters.subarray(place.offset, place.offset + place.length);
+    const slice = this.slices.get(path);
+    if (!slice) throw new Error(`internal: no tensor ${path} in this layout`);
+    return parameters.subarray(slice.offset, slice.offset + slice.length);
   }
 
-  /** All tensors of `flat` as inputs or outputs of a program, under `prefix` and their paths. */
+  /** All tensors of `parameters` as inputs or outputs of a program, under `prefix` and their paths. */
   values(parameters: Float32Array, prefix = ""): Record<string, Values> {
     return Object.fromEntries(
       [...this.slices].map(([path, { shape }]) => [
@@ -38,7 +38,7 @@ export class ParameterBuffer {
     );
   }
 
-  /** All tensors of `flat` by path, sharing its memory. */
+  /** All tensors of `parameters` by path, sharing its memory. */
   tensors(parameters: Float32Array): Map<string, { shape: Shape; data: Float32Array }> {
     return new Map(
       [...this.slices].map(([path, { shape }]) => [path, { shape, data: this.view(parameters, path) }]),

@@ -1,6 +1,6 @@
 /**
- * @file What a distillation takes before anything of it is loaded: operations, multiplications, memory, and what fits
- * into a given machine. Counted from the programs' graphs; reads no weights and prints nothing.
+ * @file The cost of a distillation before anything of it is loaded: operations, multiplications, memory, and the largest
+ * batch that fits. Counted from the programs' graphs, without weights.
  */
 
 import proto from "onnx-proto";
@@ -32,14 +32,17 @@ export type DistillationPlanRequest = {
   /** Parsed `unet/config.json`. */
   teacher: JsonObject;
   student: StudentName | JsonObject;
+  /** Default "koala". */
   feature?: FeatureSet;
+  /** Default 1 each. */
   loss?: LossWeights;
+  /** Images in a batch. Default 1. */
   batch?: number;
-  /** Height and width in pixels. */
+  /** Heights and widths in pixels, multiples of 8. Default 512 and 1024. */
   resolutions?: readonly number[];
-  /** Whether a moving average of the weights is kept. */
+  /** Whether a moving average of the weights is kept. Default false. */
   ema?: boolean;
-  /** Bytes there are; with them the plan says what fits. */
+  /** Bytes of memory; with them the plan has the largest batch that fits. */
   memory?: number;
 };
 
@@ -49,11 +52,11 @@ export type ProgramCost = {
   /** Of the traced graph, and nodes of the ONNX program. */
   operations: number;
   nodes: number;
-  /** Multiply-accumulates of one run, in thousands of millions. */
+  /** Multiply-accumulates of one run, in units of 10^9. */
   gmac: number;
 };
 
-/** The ways to run it; the two phases are two processes, so what counts is the larger of them. */
+/** The ways to run a distillation; of two phases, which are two processes, the larger counts. */
 export const ways = [
   "one phase",
   "one phase, checkpointed",
@@ -68,7 +71,7 @@ export type PlanBytes = {
   runtime: number;
   teacherWeights: number;
   teacherActivations: number;
-  /** The teacher's output and features, which the student is given. */
+  /** The teacher's output and features, inputs of the student's program. */
   teacherResults: number;
   studentWeights: number;
   gradients: number;
@@ -100,18 +103,18 @@ const tokens = 77;
 /** Traces both networks at each resolution; throws as `studentConfig` and `featurePairs` do. */
 export function distillationPlan(request: DistillationPlanRequest): DistillationPlan {
   const { teacher, feature = "koala", batch = 1, resolutions = [512, 1024], memory } = request;
-  const theirs = unetConfig(teacher);
-  const mine = unetConfig(studentConfig(teacher, request.student));
+  const teacherConfig = unetConfig(teacher);
+  const student = unetConfig(studentConfig(teacher, request.student));
   const weights = request.loss ?? { task: 1, out: 1, feat: 1 };
-  const pairs = weights.feat === 0 ? [] : featurePairs(mine, theirs, feature);
+  const pairs = weights.feat === 0 ? [] : featurePairs(student, teacherConfig, feature);
   const rows = resolutions.map((resolution) => {
     const at = (n: number) => {
       const size = { batch: n, height: resolution / 8, width: resolution / 8, tokens };
-      return traced({ teacher: theirs, student: mine, pairs, weights, size, ema: request.ema === true });
+      return traced({ teacher: teacherConfig, student, pairs, weights, size, ema: request.ema === true });
     };
-    const asked = at(batch);
-    const bytes = bytesOf(asked);
-    const row: PlanRow = { resolution, batch, ...programs(asked), bytes, totals: totals(bytes) };
+    const requested = at(batch);
+    const bytes = bytesOf(requested);
+    const row: PlanRow = { resolution, batch, ...programs(requested), bytes, totals: totals(bytes) };
     if (memory === undefined) return row;
     return { ...row, largestBatch: largest(row, totals(bytesOf(at(2 * batch))), memory) };
   });
@@ -129,7 +132,7 @@ type Setup = {
 
 /** The graphs of a step. The student's has its channels last already, so that this is done once. */
 type Traced = Setup & {
-  teaching: Record<string, Tensor>;
+  teacherOutputs: Record<string, Tensor>;
   trace: StudentTrace;
   step: Record<string, Tensor>;
   computed: Record<string, Tensor>;
@@ -139,8 +142,8 @@ function traced(setup: Setup): Traced {
   const { teacher, student, pairs, size, weights } = setup;
   const trace = studentTrace(student, pairs, size, { weights, watch: stagePaths(student) });
   const step = wholeStep(trace);
-  const teaching = teacherGraph(teacher, pairs, size);
-  return { ...setup, trace, step, teaching, computed: channelsLast(step) };
+  const teacherOutputs = teacherGraph(teacher, pairs, size);
+  return { ...setup, trace, step, teacherOutputs, computed: channelsLast(step) };
 }
 
 const device: Device = { ...trainingDevice, channelsLast: false };
@@ -148,7 +151,7 @@ const device: Device = { ...trainingDevice, channelsLast: false };
 function programs({
   teacher,
   student,
-  teaching,
+  teacherOutputs,
   step,
   computed,
 }: Traced): Pick<PlanRow, "teacher" | "student"> {
@@ -164,21 +167,24 @@ function programs({
     // Of the graph as traced: Winograd's fewer products would not compare with others' counts.
     gmac: macs(Object.values(eliminateCommonSubexpressions(deviceGraph(graph, on)))) / 1e9,
   });
-  return { teacher: cost(teacher, teaching, teaching, cpu), student: cost(student, step, computed, device) };
+  return {
+    teacher: cost(teacher, teacherOutputs, teacherOutputs, cpu),
+    student: cost(student, step, computed, device),
+  };
 }
 
 const nodesOf = (model: Uint8Array): number => proto.onnx.ModelProto.decode(model).graph!.node!.length;
 
-function bytesOf({ teacher, student, teaching, trace, computed, ema }: Traced): PlanBytes {
+function bytesOf({ teacher, student, teacherOutputs, trace, computed, ema }: Traced): PlanBytes {
   const own = parameters(unetWeights(student));
-  const theirs = parameters(unetWeights(teacher));
+  const teacherParameters = parameters(unetWeights(teacher));
   const given = new Set(Object.keys(computed).filter((name) => name.startsWith("gradient/")));
   const whole = peakBytes(computed, { device, weights: "inputs", given });
   return {
     runtime,
-    teacherWeights: 4 * theirs,
-    teacherActivations: peakBytes(teaching, { device: cpu }).peak,
-    teacherResults: sizeOf(Object.values(teaching)),
+    teacherWeights: 4 * teacherParameters,
+    teacherActivations: peakBytes(teacherOutputs, { device: cpu }).peak,
+    teacherResults: sizeOf(Object.values(teacherOutputs)),
     studentWeights: 4 * own,
     gradients: 4 * own,
     moments: 8 * own,
@@ -191,7 +197,7 @@ function bytesOf({ teacher, student, teaching, trace, computed, ema }: Traced): 
 
 const sizeOf = (tensors: Iterable<Tensor>) => [...tensors].reduce((sum, x) => sum + 4 * count(x.shape), 0);
 
-/** As `teacherTrace`, at a size of one's own. */
+/** As `teacherTrace`, at a given size. */
 function teacherGraph(c: UNetConfig, pairs: Setup["pairs"], size: StepSize): Record<string, Tensor> {
   const paths = new Set(pairs.map((pair) => pair.teacher));
   const { output, at } = unetWithFeatures(new Params(tracing()), c, unetInputs(c, size), paths);

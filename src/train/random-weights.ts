@@ -1,4 +1,4 @@
-/** @file What a weight begins as where no teacher gives it: the laws that PyTorch's modules draw from. */
+/** @file Random initial weights, from the distributions of PyTorch's modules. */
 
 import type { Generator } from "../diffusion/random.js";
 import { count, type Shape } from "../tensor/tensor.js";

@@ -1,6 +1,5 @@
 /**
- * @file The two networks of a training step as traces: the teacher with the features it is asked for, the
- * student with its losses. The teacher's results are the student's inputs of the same names, so nothing flows
+ * @file The two networks of a training step as traces: the teacher with its features, the student with its losses. The teacher's results are the student's inputs of the same names, so nothing flows
  * back into it.
  */
 
@@ -15,7 +14,7 @@ import { distillationLoss, type Losses, type LossWeights, lossOutputs } from "./
 
 export type StepSize = UnetSize;
 
-/** The teacher's results, and the student's inputs: its prediction, and a feature by the teacher's path. */
+/** Names of the teacher's results, which are inputs of the student: its prediction, and a feature by its path. */
 export const teacherOut = "teacher_out";
 export const teacherFeature = (path: string): string => `teacher_feature/${path}`;
 
@@ -29,14 +28,14 @@ export function unetWithFeatures(
   inputs: UnetInputs,
   paths: Iterable<string>,
 ): UnetWithFeatures {
-  const wanted = new Set(paths);
+  const selected = new Set(paths);
   const at = new Map<string, Tensor>();
   // A path may be reported more than once (a decoder's residual block and, before it, its input): the last
   // one is it.
-  const watch = (path: string, x: Tensor) => void (wanted.has(path) && at.set(path, x));
+  const watch = (path: string, x: Tensor) => void (selected.has(path) && at.set(path, x));
   const root = new Params((path, shape) => p.get(path, shape), { watch });
   const output = unet(root, c, inputs);
-  const absent = [...wanted].find((path) => !at.has(path));
+  const absent = [...selected].find((path) => !at.has(path));
   if (absent !== undefined) throw new Error(`internal: the U-Net has no layer ${absent}`);
   return { output, at };
 }
@@ -64,7 +63,7 @@ export type StudentOptions = {
   weights: LossWeights;
   /** Whether each sample's task loss has a weight, the input `task_weights`: [B]. */
   weightedTask?: boolean;
-  /** More layers whose results are wanted. */
+  /** More layers whose results are reported in `at`. */
   watch?: readonly string[];
 };
 

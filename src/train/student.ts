@@ -80,8 +80,8 @@ function checkLayout(teacher: JsonObject, file: string): void {
       `${field}: must be ${rule} for a KOALA student to be cut from it, ${got}. ${remedy}`,
     );
   };
-  for (const [field, wanted] of Object.entries(sdxl)) {
-    const text = JSON.stringify(wanted);
+  for (const [field, types] of Object.entries(sdxl)) {
+    const text = JSON.stringify(types);
     check(
       field,
       (value) => (value === undefined ? field === "mid_block_type" : JSON.stringify(value) === text),
@@ -98,10 +98,10 @@ function checkLayout(teacher: JsonObject, file: string): void {
 
 /** Teacher and student are given the same inputs and their outputs are compared. */
 function checkSameInterface(student: UNetConfig, teacher: UNetConfig, file: string): void {
-  const compare = (field: string, mine: unknown, theirs: unknown) => {
-    const [got, wanted] = [JSON.stringify(mine) ?? "none", JSON.stringify(theirs) ?? "none"];
-    if (got !== wanted)
-      throw new ModelError(file, `${field}: must be the teacher's (${wanted}), got ${got}.`);
+  const compare = (field: string, own: unknown, teachers: unknown) => {
+    const [got, required] = [JSON.stringify(own) ?? "none", JSON.stringify(teachers) ?? "none"];
+    if (got !== required)
+      throw new ModelError(file, `${field}: must be the teacher's (${required}), got ${got}.`);
   };
   compare("in_channels", student.inChannels, teacher.inChannels);
   compare("out_channels", student.outChannels, teacher.outChannels);

@@ -1,7 +1,6 @@
 /**
  * @file A teacher's results on disk, batch by batch: teacher and student need not be in memory together. Each file
- * says which batch it belongs to by a digest of all that the teacher was given, so results of another seed, data set or
- * caption dropout are refused.
+ * holds a digest of the teacher's inputs, so results of another seed, data set or caption dropout are refused.
  */
 
 import { createHash } from "node:crypto";
@@ -25,7 +24,7 @@ export class TeacherStore {
     return true;
   }
 
-  /** Writes the teacher's results of a batch, whole or not at all. inputs: what the teacher was given. */
+  /** Writes the teacher's results of a batch, whole or not at all. inputs: the teacher's. */
   async write(
     batch: number,
     inputs: Readonly<Record<string, Values>>,

@@ -77,7 +77,7 @@ async function lastCheckpoint(folder: string): Promise<string> {
     : `The run stopped; with \`resume\` it goes on from ${checkpointFolder(folder, last)}, which is whole.`;
 }
 
-/** The arrays of a run, and where it stands. */
+/** The arrays and the position of a run. */
 type Training = {
   state: OptimizerState;
   progress: TrainingProgress;

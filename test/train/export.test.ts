@@ -77,8 +77,10 @@ async function files(output: string): Promise<string[]> {
 }
 
 describe("an exported model", () => {
+  const modelDefaults = { steps: 2, guidance: 3 };
+
   it("has every file of the teacher, the student's U-Net, and generates", async () => {
-    await write(folder("complete"), { modelDefaults: { steps: 2, guidance: 3 } });
+    await write(folder("complete"), { modelDefaults });
     expect(await files(folder("complete"))).toEqual(
       [".koala-export.json", "koala.json", ...(await files(teacher))].sort(),
     );
@@ -147,7 +149,8 @@ describe("an exported model", () => {
     }
     await writeFile(path.join(parameters, "text_encoder", "model.safetensors"), serialize(stored));
     const output = folder("of-flat");
-    await write(output, { teacher: parameters, textEncoders: new Map([["text_encoder", trained]]) });
+    const textEncoders = new Map([["text_encoder", trained]]);
+    await write(output, { teacher: parameters, textEncoders, modelDefaults });
     expect(await generate(output)).toEqual(await generate(folder("complete")));
   });
 

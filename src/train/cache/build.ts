@@ -1,6 +1,6 @@
 /**
- * @file Encodes a data set once: captions, then images, into shards on disk. Stopped anywhere, the next run goes on
- * where it was; text encoders and autoencoder are never in memory together, and neither afterwards.
+ * @file Encodes a data set once: captions, then images, into shards on disk. A run that was stopped is continued by the
+ * next; text encoders and autoencoder are never in memory together, and neither afterwards.
  */
 
 import { createHash } from "node:crypto";
@@ -24,10 +24,10 @@ import { type ShardOptions, Shards } from "./shards.js";
 export type CacheOptions = TransformOptions &
   ShardOptions & {
     data: DataSource;
-    /** Where the data was opened, and how: a cache of other data is refused. */
+    /** The path and options that the data was opened with: a cache of other data is refused. */
     dataPath: string;
     dataOptions?: DataOptions;
-    /** The teacher's folder, opened. Its U-Net is not used. */
+    /** The model whose text encoders and autoencoder encode. Its U-Net is not used. */
     components: Components;
     folder: string;
     /** Side of the square that images are cut to where there are no buckets. */
@@ -49,7 +49,7 @@ export type CacheReport = {
   examples: number;
   /** Distinct captions, "" among them. */
   captions: number;
-  /** How many of both this run encoded; the others were there. */
+  /** How many of both this run encoded; the others were in the cache. */
   encoded: { images: number; captions: number };
   skipped: readonly SkippedExample[];
   /** Captions of this run that did not fit into the text encoder and were cut. */
@@ -133,20 +133,20 @@ async function describe(o: CacheOptions, sizes: readonly ImageSize[]): Promise<C
 }
 
 async function cacheTexts(texts: TextShards, captions: ReadonlyMap<string, string>, o: CacheOptions) {
-  // Nothing to train on is the images' error to tell.
-  const wanted = captions.size > 0 ? [...new Set(["", ...captions.values()])] : [];
+  // Without captions, `prepareExamples` reports that there is nothing to train on.
+  const distinct = captions.size > 0 ? [...new Set(["", ...captions.values()])] : [];
   let encoded = 0;
   let cut = 0;
-  for (const [i, caption] of wanted.entries()) {
+  for (const [i, caption] of distinct.entries()) {
     if (texts.has(captionId(caption))) continue;
     await checkSignal(o.signal, texts);
     const row = await encodeCaption(o.components, caption, () => cut++);
     await texts.add(captionId(caption), row, { caption });
     encoded++;
-    o.onProgress?.({ stage: "captions", done: i + 1, total: wanted.length });
+    o.onProgress?.({ stage: "captions", done: i + 1, total: distinct.length });
   }
   await texts.finish();
-  return { total: wanted.length, encoded, cut };
+  return { total: distinct.length, encoded, cut };
 }
 
 async function cacheImages(
@@ -157,7 +157,7 @@ async function cacheImages(
 ) {
   const { data, components, crop, flip, background, seed = 0, onSkip = () => {} } = o;
   let done = 0;
-  let told = 0;
+  let reported = 0;
   let encoded = 0;
   const { examples, skipped } = prepareExamples(data, sizes, {
     random: (key) => seeded(seed, "crop", 0, key),
@@ -171,7 +171,7 @@ async function cacheImages(
     ...(background && { background }),
   });
   const report = () => {
-    for (; told < skipped.length; told++) onSkip(skipped[told]!);
+    for (; reported < skipped.length; reported++) onSkip(skipped[reported]!);
   };
   await checkSignal(o.signal, images);
   for await (const example of examples) {
@@ -191,7 +191,7 @@ async function cacheImages(
   return { encoded, skipped };
 }
 
-/** Lists what is in the data now; rows of examples that were taken out since stay unread in their shards. */
+/** Lists the examples of the data as it is now; rows of others stay unread in their shards. */
 async function writeIndex(
   folder: string,
   captions: ReadonlyMap<string, string>,
@@ -200,14 +200,14 @@ async function writeIndex(
 ): Promise<number> {
   const examples: ExampleEntry[] = [];
   for (const [key, caption] of captions) {
-    const place = images.places.get(key);
-    if (!place) continue;
-    const { file, tensors, note } = place;
+    const location = images.locations.get(key);
+    if (!location) continue;
+    const { file, tensors, note } = location;
     examples.push({ key, caption: captionId(caption), file, encoded: tensors.encoded!.offset, ...note });
   }
   const used = new Set([captionId(""), ...examples.map(({ caption }) => caption)]);
   const entries = [...used].map((caption): CaptionEntry => {
-    const { file, tensors, note } = texts.places.get(caption)!;
+    const { file, tensors, note } = texts.locations.get(caption)!;
     const { text, pooled } = tensors;
     return {
       caption,
@@ -220,7 +220,7 @@ async function writeIndex(
   const files: Record<string, number> = {};
   for (const file of new Set([...entries, ...examples].map(({ file }) => file)))
     files[file] = (await openSafetensors(path.join(folder, file))).size;
-  const { text, pooled } = texts.places.get(captionId(""))!.tensors;
+  const { text, pooled } = texts.locations.get(captionId(""))!.tensors;
   const [tokens, width] = text!.shape as [number, number];
   const head = { version: 1 as const, files, tokens, width, pooled: pooled?.shape[0] ?? null };
   await writeCacheIndex(folder, { ...head, captions: entries, examples });

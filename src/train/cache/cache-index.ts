@@ -1,4 +1,4 @@
-/** @file `index.jsonl`: where each example and caption of a finished cache lies. Written last, read whole. */
+/** @file `index.jsonl` of a finished cache: the file and offset of each example and caption. Written last, read whole. */
 
 import path from "node:path";
 import { z } from "zod";

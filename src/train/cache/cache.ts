@@ -1,6 +1,5 @@
 /**
- * @file A finished cache of encoded images and captions, read by key. Reads only the bytes that are asked for; must
- * not know the networks that made them.
+ * @file A finished cache of encoded images and captions, read by key. Independent of the networks that encoded them.
  */
 
 import path from "node:path";

@@ -1,4 +1,4 @@
-/** @file A caption's and an image's encodings, bit for bit what the pipeline's own networks give. */
+/** @file Encodes a caption by the text encoders, and an image by the autoencoder, bit for bit as the pipeline does. */
 
 import { floatsOf } from "../../engine/engine.js";
 import { ModelError } from "../../errors.js";
@@ -11,7 +11,7 @@ import type { Row } from "./shards.js";
 
 /**
  * `text` [N, D] and, of SDXL's second encoder, `pooled` [P]: SDXL reads the last states but one of both encoders
- * side by side, SD the last, normalised. `onCut` is told when tokens did not fit.
+ * side by side, SD the last, normalised. `onCut` is called when tokens did not fit.
  */
 export async function encodeCaption(
   { textEncoders, family }: Components,

@@ -1,9 +1,9 @@
-/** @file What made a cache, as short texts that can be compared: networks by config and weights, data, settings. */
+/** @file Fingerprints of the networks that made a cache: hashes of their configs and weights, which can be compared. */
 
 import type { Components } from "../../pipeline/components.js";
-import { hashPrefix, hashOf, textFingerprint, weightFingerprint } from "../../weights/fingerprint.js";
+import { hashOf, hashPrefix, textFingerprint, weightFingerprint } from "../../weights/fingerprint.js";
 
-/** Texts by what they tell of; those that begin with `hashMark` mean nothing to a reader. */
+/** Texts by name; those that begin with `hashMark` are hashes. */
 export type Fingerprint = Readonly<Record<string, string>>;
 
 /** Identifies the autoencoder, the text encoders and their tokenizers without reading all of their weights. */

@@ -1,5 +1,5 @@
 /**
- * @file Rows of tensors by key, gathered into safetensors files of bounded size. Knows neither images nor text.
+ * @file Rows of tensors by key, gathered into safetensors files of bounded size.
  *
  * A shard is written once, whole. Rows that do not fill one yet are kept in a file of their own from time to time, so
  * that a killed process loses seconds of work, and the shards come out the same as if it had never stopped.
@@ -24,7 +24,7 @@ export type ShardOptions = {
 
 export type Row = Readonly<Record<string, { data: Float32Array; shape: readonly number[] }>>;
 
-/** Where a row lies: the shard's name and each tensor's place in it. */
+/** The location of a row: the shard's name and each tensor's entry in it. */
 export type RowLocation<Note> = { file: string; tensors: Readonly<Record<string, TensorEntry>>; note: Note };
 
 type Waiting<Note> = {
@@ -33,7 +33,7 @@ type Waiting<Note> = {
 };
 
 export class Shards<Note> {
-  readonly places = new Map<string, RowLocation<Note>>();
+  readonly locations = new Map<string, RowLocation<Note>>();
   readonly #waiting = new Map<string, Waiting<Note>>();
   readonly #folder: string;
   readonly #prefix: string;
@@ -70,7 +70,7 @@ export class Shards<Note> {
   }
 
   has(key: string): boolean {
-    return this.places.has(key) || this.#waiting.has(key);
+    return this.locations.has(key) || this.#waiting.has(key);
   }
 
   /** Adds a row; writes a shard when it is full. */
@@ -134,7 +134,7 @@ export class Shards<Note> {
 
   async #takeUp(name: string): Promise<void> {
     const { rows } = await this.#read(name);
-    for (const { key, note, tensors } of rows) this.places.set(key, { file: name, tensors, note });
+    for (const { key, note, tensors } of rows) this.locations.set(key, { file: name, tensors, note });
   }
 
   /** Rows that a shard holds already were written just before the process ended. */
@@ -142,7 +142,7 @@ export class Shards<Note> {
     if (!(await kindOf(this.#at(this.#parkedName)))) return;
     const { rows, file } = await this.#read(this.#parkedName);
     for (const { key, note, tensors } of rows) {
-      if (this.places.has(key)) continue;
+      if (this.locations.has(key)) continue;
       const held: Waiting<Note>["tensors"] = new Map();
       for (const [kind, { shape }] of Object.entries(tensors))
         held.set(kind, { shape, data: await file.read(`${kind}/${key}`) });

@@ -1,4 +1,4 @@
-/** @file Aspect-ratio buckets and the order of batches. Pure: knows keys and sizes, no images, no files. */
+/** @file Aspect-ratio buckets, and the batches of an epoch in their order. */
 
 import { InvalidRequest } from "../../errors.js";
 import type { ImageSize } from "../../image/pixels.js";
@@ -76,7 +76,7 @@ export function epochBatches(
   return shuffled(batches, seeded(seed, "batches", epoch));
 }
 
-/** Where training stands: the next batch is number `batch` of `epoch`, both from 0. */
+/** A position in the data: the next batch is number `batch` of `epoch`, both from 0. */
 export type Position = { readonly epoch: number; readonly batch: number };
 
 /** Batches without end from a position on, each with the position after it (for the checkpoint). */

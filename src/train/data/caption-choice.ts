@@ -4,7 +4,7 @@ import { below, seeded } from "./seeded.js";
 
 export type Caption = { readonly caption: string } | { readonly problem: string };
 
-/** Where a caption stands, for the reason why there is none, and what a draw depends on. */
+/** The key and column of a caption, for the reason why there is none, and the seed of a draw. */
 export type CaptionContext = {
   readonly key: string;
   readonly column?: string | undefined;

@@ -9,16 +9,16 @@ type Field = keyof typeof usual;
 /** A table that names its columns; these are those that fit. */
 type Table = { readonly name: string; readonly columns: readonly string[] };
 
-/** The wanted column, else the usual one, else the only one; `where` names the data in the error. */
+/** The named column, else the usual one, else the only one; `where` names the data in the error. */
 export function pickColumn(
   field: Field,
   where: string,
   available: readonly string[],
-  wanted: string | undefined,
+  name: string | undefined,
 ): string {
-  if (wanted !== undefined) {
-    if (available.includes(wanted)) return wanted;
-    throw new InvalidRequest(field, wanted, `must be ${choices(where, available)}, got "${wanted}".`);
+  if (name !== undefined) {
+    if (available.includes(name)) return name;
+    throw new InvalidRequest(field, name, `must be ${choices(where, available)}, got "${name}".`);
   }
   const found = usualColumn(field, available);
   if (found !== undefined) return found;
@@ -27,15 +27,15 @@ export function pickColumn(
   throw new InvalidRequest(field, undefined, missing);
 }
 
-/** The column that needs no telling, if it is there. */
+/** The column of the usual name, if there is one. */
 export function usualColumn(field: Field, available: readonly string[]): string | undefined {
   return usual[field].find((name) => available.includes(name));
 }
 
 /** As `pickColumn`, of tables that must all have the column. */
-export function sharedColumn(field: Field, tables: readonly Table[], wanted: string | undefined): string {
+export function sharedColumn(field: Field, tables: readonly Table[], name: string | undefined): string {
   const all = [...new Set(tables.flatMap(({ columns }) => columns))];
-  const column = pickColumn(field, named(tables), all, wanted);
+  const column = pickColumn(field, named(tables), all, name);
   const without = tables.find(({ columns }) => !columns.includes(column));
   if (!without) return column;
   const rule = `must be a column of every file, got "${column}", but ${without.name} has`;
@@ -44,7 +44,7 @@ export function sharedColumn(field: Field, tables: readonly Table[], wanted: str
 }
 
 /**
- * The columns of rows that may hold captions. One row does not tell: where it leaves "text" out, its "license" would
+ * The columns of rows that may hold captions. One row is not enough: where it leaves "text" out, its "license" would
  * become the caption of all. Ends early at a row with the column that decides.
  */
 export async function captionColumns(

@@ -1,4 +1,4 @@
-/** @file What every kind of training data comes down to: images with captions. Knows no file format. */
+/** @file Training data of any format: images with captions. */
 
 /** An image (its file's bytes, not yet decoded) and its caption. */
 export type Example = {
@@ -14,9 +14,9 @@ export type SkippedExample = { readonly key: string; readonly reason: string };
 
 export type DataSource = {
   readonly kind: "imagefolder" | "webdataset" | "parquet";
-  /** How many examples there are at most (some may yet be skipped); undefined where only reading tells. */
+  /** How many examples there are at most (some may yet be skipped); undefined where they are not counted before reading. */
   readonly count: number | undefined;
-  /** All examples, in the same order each time. `onSkip` hears of each one that is left out, each time. */
+  /** All examples, in the same order each time. `onSkip` is called for each one that is left out, each time. */
   examples(onSkip?: (skipped: SkippedExample) => void): AsyncIterable<Example>;
 };
 

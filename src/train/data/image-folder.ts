@@ -94,7 +94,7 @@ async function fromTables(
       if (entries.has(key)) throw namedTwice(key, row);
       const image = byPath.get(key);
       const caption = captionOf(row.values[column], { key, column, seed });
-      if (!image) skipped.set(key, { key, reason: `is absent, but named in ${row.place}` });
+      if (!image) skipped.set(key, { key, reason: `is absent, but named in ${row.location}` });
       else if ("problem" in caption) skipped.set(key, { key, reason: caption.problem });
       else entries.set(key, { image, ...caption });
     }
@@ -110,24 +110,28 @@ async function fromTables(
 async function captionColumnOf(
   tables: readonly DataFile[],
   imageColumn: string,
-  wanted: string | undefined,
+  name: string | undefined,
 ): Promise<string> {
   async function* rows() {
     for (const table of tables) for await (const { values } of metadataRows(table)) yield values;
   }
-  const found = (await captionColumns(rows(), wanted)).filter((name) => name !== imageColumn);
-  return pickColumn("captionColumn", named(tables), found, wanted);
+  const found = (await captionColumns(rows(), name)).filter((column) => column !== imageColumn);
+  return pickColumn("captionColumn", named(tables), found, name);
 }
 
-function fileName({ place, values }: MetadataRow, column: string): string {
+function fileName({ location, values }: MetadataRow, column: string): string {
   const name = values[column];
   if (typeof name === "string" && name !== "") return name;
-  const rule = `${place} must name its image in "${column}", got ${JSON.stringify(name) ?? "nothing"}.`;
+  const rule = `${location} must name its image in "${column}", got ${JSON.stringify(name) ?? "nothing"}.`;
   throw new InvalidRequest("data", name, `${rule} Add the column, or name another by imageColumn.`);
 }
 
-function namedTwice(key: string, { place }: MetadataRow): InvalidRequest {
-  return new InvalidRequest("data", key, `${place} names "${key}" a second time. Keep one of the two rows.`);
+function namedTwice(key: string, { location }: MetadataRow): InvalidRequest {
+  return new InvalidRequest(
+    "data",
+    key,
+    `${location} names "${key}" a second time. Keep one of the two rows.`,
+  );
 }
 
 function refuseTwoTablesInOneFolder(tables: readonly DataFile[]): void {

@@ -1,4 +1,4 @@
-/** @file Rows of `metadata.jsonl` and `metadata.csv`, the tables of an image folder. Knows no images. */
+/** @file Rows of `metadata.jsonl` and `metadata.csv`, the tables of an image folder. */
 
 import { pipeline, Readable } from "node:stream";
 import { parse } from "csv-parse";
@@ -8,8 +8,8 @@ import { decodeChunks, decodeLines } from "../../files/text-file.js";
 import type { DataFile } from "./example.js";
 import { notText } from "./reading.js";
 
-/** One row; `place` says where it stands, for error messages. */
-export type MetadataRow = { readonly place: string; readonly values: Readonly<Record<string, unknown>> };
+/** One row; `location` is its file and line, for error messages. */
+export type MetadataRow = { readonly location: string; readonly values: Readonly<Record<string, unknown>> };
 
 /** The rows of a table, in order. Throws InvalidRequest at a row that cannot be read. */
 export function metadataRows(file: DataFile): AsyncGenerator<MetadataRow> {
@@ -21,19 +21,19 @@ async function* jsonRows(file: DataFile): AsyncGenerator<MetadataRow> {
   for await (const line of decodeLines(readStream(file.path), notText(file))) {
     number += 1;
     if (line.trim() === "") continue;
-    const place = `${file.name}, line ${number}`;
-    yield { place, values: jsonObject(line, place) };
+    const location = `${file.name}, line ${number}`;
+    yield { location, values: jsonObject(line, location) };
   }
 }
 
-function jsonObject(text: string, place: string): Record<string, unknown> {
+function jsonObject(text: string, location: string): Record<string, unknown> {
   const value = parsed(text);
   if (typeof value === "object" && value !== null && !Array.isArray(value)) return { ...value };
   const start = text.length > 60 ? `${text.slice(0, 60)}…` : text;
   throw new InvalidRequest(
     "data",
     text,
-    `${place} must be one JSON object, got ${start}. Correct that line.`,
+    `${location} must be one JSON object, got ${start}. Correct that line.`,
   );
 }
 
@@ -52,7 +52,7 @@ async function* csvRows(file: DataFile): AsyncGenerator<MetadataRow> {
   pipeline(text, rows, () => {});
   try {
     for await (const { record, info } of rows as AsyncIterable<CsvRow>) {
-      yield { place: `${file.name}, line ${info.lines}`, values: record };
+      yield { location: `${file.name}, line ${info.lines}`, values: record };
     }
   } catch (error) {
     if (!(error instanceof Error) || !("code" in error) || !String(error.code).startsWith("CSV_"))

@@ -110,7 +110,7 @@ async function rows(
   rowStart: number,
   rowEnd: number,
 ): Promise<Record<string, unknown>[]> {
-  // hyparquet turns unmarked byte arrays into text unless told not to: that would destroy the images.
+  // hyparquet turns unmarked byte arrays into text by default: that would destroy the images.
   const reading = { metadata, columns: [image, caption], rowStart, rowEnd, compressors, utf8: false };
   return parquetReadObjects({ file: buffer, ...reading }).catch((error: unknown) => {
     throw broken(file, error);
@@ -123,8 +123,8 @@ function bytesOf(value: unknown): Uint8Array | undefined {
 }
 
 function broken(file: DataFile, error: unknown): unknown {
-  const told = fileError(error, "read", file.path);
-  if (told instanceof FileError) return told;
+  const described = fileError(error, "read", file.path);
+  if (described instanceof FileError) return described;
   const problem = error instanceof Error ? error.message : String(error);
   const rule = `${file.name} must be a whole parquet file, got: ${problem}.`;
   return new InvalidRequest("data", file.path, `${rule} Copy or download it again, or take it out.`);

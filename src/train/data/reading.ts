@@ -1,4 +1,4 @@
-/** @file Reads the texts of training data. */
+/** @file Reads text files of training data, with the file named where it cannot be read. */
 
 import { InvalidRequest } from "../../errors.js";
 import { systemCode, tooManyOpen } from "../../files/file-errors.js";
@@ -6,7 +6,7 @@ import { readFile } from "../../files/file-system.js";
 import { type Decoded, decodeText, type Refuse } from "../../files/text-file.js";
 import type { DataFile } from "./example.js";
 
-/** A file of one caption, or why there is no text to be had from it. */
+/** The text of a caption's file, or why it cannot be read. */
 export async function textOf(file: DataFile): Promise<Decoded> {
   try {
     const decoded = decodeText(await readFile(file.path));

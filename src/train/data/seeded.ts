@@ -1,4 +1,4 @@
-/** @file Random numbers that depend on words alone (seed, epoch, key): resuming needs no saved state. */
+/** @file Random numbers that are seeded by values (seed, epoch, key), so that resuming needs no saved state. */
 
 import { createHash } from "node:crypto";
 

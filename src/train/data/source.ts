@@ -1,4 +1,4 @@
-/** @file Opens training data: finds out which of the three kinds a path is, and lists its files. */
+/** @file Opens training data: an image folder, WebDataset shards or parquet files, by the path. */
 
 import { basename, dirname, join, sep } from "node:path";
 import { InvalidRequest, listed } from "../../errors.js";
@@ -65,7 +65,7 @@ async function matching(path: string): Promise<DataFile[]> {
   const found = patterns.map((pattern) => present.filter((name) => wildcard(pattern).test(name)));
   const missing = patterns.filter((_, i) => found[i]!.length === 0);
   if (missing.length > 0) {
-    const rule = `"${folder}" must hold every file asked for, got none for ${listed(missing)}.`;
+    const rule = `"${folder}" must hold a file for every pattern, got none for ${listed(missing)}.`;
     throw new InvalidRequest("data", path, `${rule} Give a folder, a .tar or .parquet file, or a pattern.`);
   }
   return [...new Set(found.flat())].map((name) => ({ name, path: join(folder, name) }));

@@ -11,7 +11,7 @@ import { captionColumns, named, pickColumn, usualColumn } from "./columns.js";
 import type { DataFile, DataOptions, DataSource, Example, SkippedExample } from "./example.js";
 import { isImageName } from "./image-names.js";
 
-/** Where an image lies in its shard; captions are read at once. Keyed by extension. */
+/** The bytes of an image in its shard; captions are read at once. Keyed by extension. */
 type MemberLocation = { readonly offset: number; readonly size: number };
 type Sample = {
   readonly name: string;
@@ -123,7 +123,7 @@ function imageOf({ images }: Sample, { imageColumn }: DataOptions): MemberLocati
   return image;
 }
 
-/** The caption: the wanted text member or JSON field, else `.txt`, else the data's usual field of `.json`. */
+/** The caption: the named text member or JSON field, else `.txt`, else the data's usual field of `.json`. */
 async function captionIn(
   { texts }: Sample,
   key: string,
