@@ -1,7 +1,7 @@
 /**
- * @file Gradient checkpointing: a step cut into programs at block borders. Going forward only the tensors that cross a
- * border are kept; going backward each program computes its part again. It must be several programs, because ONNX
- * Runtime merges a recomputation inside one graph with what it repeats.
+ * @file Gradient checkpointing (Chen et al. 2016, arXiv 1604.06174): a step cut into segments, each with programs of its
+ * own. The forward pass keeps only the tensors that cross a border; the backward pass recomputes each segment. Several
+ * programs are needed, because ONNX Runtime merges a recomputation inside one graph with what it repeats.
  */
 
 import type { Values } from "../engine/engine.js";
@@ -15,7 +15,7 @@ import { made, type Tensor, withInputs } from "../tensor/tensor.js";
 import { type GradientProgram, type TracedLoss, trainingDevice } from "./gradient-program.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 
-/** One part of the step: what it reads, what later parts read of it. */
+/** A segment of the step's graph. */
 type Segment = {
   tensors: Tensor[];
   /** Tensors of earlier segments. */
@@ -24,7 +24,7 @@ type Segment = {
   writes: Tensor[];
 };
 
-/** Cuts the graph behind `roots` after each of `borders`, which must lie in it. */
+/** Cuts the graph of `roots` after each of `borders`, which must be in it. */
 export function segmentsOf(roots: readonly Tensor[], borders: readonly Tensor[]): Segment[] {
   const order = topological([...borders, ...roots]).filter((t) => t.inputs.length > 0);
   const at = new Map<Tensor, number>();
@@ -50,8 +50,8 @@ export function segmentsOf(roots: readonly Tensor[], borders: readonly Tensor[])
   return segments.filter((s) => s.tensors.length > 0);
 }
 
-type Part = {
-  /** Names of what crosses into this part, by tensor; likewise out of it. */
+type SegmentProgram = {
+  /** Names of the tensors that cross into this segment, and out of it. */
   reads: Map<Tensor, string>;
   writes: Map<Tensor, string>;
   params: Map<Tensor, string>;
@@ -60,7 +60,7 @@ type Part = {
   backward: BlockingSession;
 };
 
-/** The same results as `wholeProgram`, with less kept in memory and each part's forward pass computed twice. */
+/** The same results as `wholeProgram`, with less memory and each segment's forward pass computed twice. */
 export async function checkpointedProgram(
   engine: BlockingEngine,
   loss: TracedLoss,
@@ -70,14 +70,16 @@ export async function checkpointedProgram(
   const segments = segmentsOf(Object.values(loss.outputs), borders);
   const paths = new Map([...loss.params].map(([path, t]) => [t, path]));
   const names = new Map(segments.flatMap((s) => s.writes).map((t, i) => [t, `cross_${i}`]));
-  const parts: Part[] = [];
+  const programs: SegmentProgram[] = [];
   for (const [i, segment] of segments.entries()) {
-    parts.push(await loadPart(engine, segment, { loss, paths, names, last: i === segments.length - 1 }));
+    programs.push(
+      await loadSegment(engine, segment, { loss, paths, names, last: i === segments.length - 1 }),
+    );
   }
   return {
-    run: (weights, inputs, into) => run(parts, loss, layout, weights, inputs, into),
+    run: (weights, inputs, into) => run(programs, loss, layout, weights, inputs, into),
     release: async () => {
-      for (const { forward, backward } of parts) {
+      for (const { forward, backward } of programs) {
         await forward?.release();
         await backward.release();
       }
@@ -92,11 +94,11 @@ type Context = {
   last: boolean;
 };
 
-async function loadPart(
+async function loadSegment(
   engine: BlockingEngine,
   segment: Segment,
   { loss, paths, names, last }: Context,
-): Promise<Part> {
+): Promise<SegmentProgram> {
   const copies = new Map<Tensor, Tensor>(segment.reads.map((t) => [t, input(names.get(t)!, t.shape)]));
   for (const t of segment.tensors) {
     const inputs = t.inputs.map((x) => copies.get(x) ?? x);
@@ -108,7 +110,7 @@ async function loadPart(
   const inputs = [...leaves].flatMap((t) => (made("input", t) ? [t.attrs.name] : []));
   const writes = new Map(segment.writes.map((t) => [t, names.get(t)!]));
 
-  // A result that lies in an earlier part passes through as it is, since it is among this part's reads.
+  // A result of an earlier segment passes through as it is, since it is among this segment's reads.
   const results = last ? Object.entries(loss.outputs) : [];
   const outputs = [...segment.writes.map(copy), ...(last ? [copy(loss.outputs.total)] : [])];
   const upstream = [
@@ -136,7 +138,7 @@ async function loadPart(
 }
 
 async function run(
-  parts: readonly Part[],
+  programs: readonly SegmentProgram[],
   loss: TracedLoss,
   layout: ParameterBuffer,
   weights: Float32Array,
@@ -144,33 +146,34 @@ async function run(
   into: Float32Array,
 ): Promise<Record<string, Float32Array>> {
   const kept: Record<string, Values> = {};
-  const given = (part: Part): Record<string, Values> => ({
-    ...Object.fromEntries(part.inputs.map((name) => [name, inputs[name]!])),
+  const given = (program: SegmentProgram): Record<string, Values> => ({
+    ...Object.fromEntries(program.inputs.map((name) => [name, inputs[name]!])),
     ...Object.fromEntries(
-      [...part.params.values()].map((p) => [
+      [...program.params.values()].map((p) => [
         p,
         { data: layout.view(weights, p), shape: layout.slices.get(p)!.shape },
       ]),
     ),
-    ...Object.fromEntries([...part.reads.values()].map((name) => [name, kept[name]!])),
+    ...Object.fromEntries([...program.reads.values()].map((name) => [name, kept[name]!])),
   });
-  for (const part of parts) if (part.forward) Object.assign(kept, await part.forward.run(given(part)));
+  for (const program of programs)
+    if (program.forward) Object.assign(kept, await program.forward.run(given(program)));
 
   into.fill(0);
   const terms: Record<string, Float32Array> = {};
   const upstream = new Map<string, Float32Array>();
-  for (const part of [...parts].reverse()) {
+  for (const program of [...programs].reverse()) {
     const arrived = Object.fromEntries(
-      [...part.writes].map(([t, name]) => [
+      [...program.writes].map(([t, name]) => [
         `upstream_${name}`,
         { data: upstream.get(name) ?? new Float32Array(t.shape.reduce((a, b) => a * b, 1)), shape: t.shape },
       ]),
     );
-    for (const name of part.writes.values()) {
+    for (const name of program.writes.values()) {
       delete kept[name];
       upstream.delete(name);
     }
-    const results = await part.backward.run({ ...given(part), ...arrived });
+    const results = await program.backward.run({ ...given(program), ...arrived });
     for (const [name, value] of Object.entries(results)) {
       const target = /^gradient\/(.*)$/.exec(name)?.[1];
       if (target === undefined) terms[name] = floatsOf(value);
