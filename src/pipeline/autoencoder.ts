@@ -69,7 +69,7 @@ async function inFolder(
 ): Promise<Autoencoder> {
   const networks = networksOf(json, file, json._class_name ?? className);
   const rename = networks.encodes === "moments" ? currentVaeName : (same: string) => same;
-  const weights = renamed(await weightsIn(directory, options, autoencoding(networks)), rename);
+  const weights = renamed(await weightsIn(directory, options, bothHalves(networks)), rename);
   return {
     ...networks,
     component: new Component("vae", label(name, weights.files), weights, options.engine),
@@ -111,8 +111,8 @@ function tiny(json: JsonObject, file: string): Networks {
 }
 
 /** Both halves of an autoencoder. */
-const autoencoding =
-  ({ encode, decode, latentChannels }: Networks) =>
+export const bothHalves =
+  ({ encode, decode, latentChannels }: Pick<Networks, "encode" | "decode" | "latentChannels">) =>
   (p: Params) => [
     encode(p, input("image", [1, 3, 64, 64])),
     decode(p, input("latents", [1, latentChannels, 8, 8])),

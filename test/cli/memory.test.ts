@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { afterEach, expect, test, vi } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
 import { type MemoryReport, memoryCommand } from "../../src/cli/memory.js";
 import { filesIn, startHub } from "../hub-server.js";
 
@@ -25,80 +25,82 @@ afterEach(() => {
   vi.unstubAllEnvs();
 });
 
-test("a row for each part, a column for each size", async () => {
-  const lines = (await printed()).trimEnd().split("\n");
-  expect(lines[0]).toMatch(/ available; 1 at once, with guidance$/);
-  expect(lines[2]).toMatch(/^peak +512 px +768 px +1024 px$/);
-  const titles = [
-    "text_encoder",
-    "text_encoder_2",
-    "unet",
-    "vae",
-    "all kept loaded",
-    "one after the other",
-    "fits",
-  ];
-  for (const [i, title] of titles.entries()) expect(lines[3 + i]).toMatch(new RegExp(`^${title}  `));
-});
-
-test("the same as JSON, in bytes", async () => {
-  const fit = JSON.parse(
-    await printed("--sizes", "64,1024", "--batch", "2", "--no-guidance", "--json"),
-  ) as MemoryReport;
-  expect(fit).toMatchObject({ batch: 2, guidance: false });
-  expect(fit.rows.map((row) => row.pixels)).toEqual([64, 1024]);
-  expect(fit.rows[1]!.kept).toBeGreaterThan(fit.rows[0]!.kept);
-  expect(fit.rows[0]!.fits).toBe("kept");
-});
-
-test("a size that no model generates is refused by name", async () => {
-  await expect(printed("--sizes", "100")).rejects.toThrow(
-    "--sizes: must be a multiple of 8, got 100. Nearest: 96 or 104.",
-  );
-});
-
-test("without a model it is the one inside", async () => {
-  expect(await printedOf("--sizes", "64")).toContain("unet");
-});
-
-test("another autoencoder, another U-Net and LoRAs are counted", async () => {
-  const base = `${golden}koala-1b-tiny`;
-  const partsOf = async (...args: string[]) =>
-    (JSON.parse(await printedOf(base, "--sizes", "64", "--json", ...args)) as MemoryReport).rows[0]!
-      .components;
-  const peak = (parts: Awaited<ReturnType<typeof partsOf>>, name: string) =>
-    parts.find((part) => part.name === name)!.peak;
-  const plain = await partsOf();
-  expect(await partsOf("--unet", `${base}/unet/diffusion_pytorch_model.safetensors`)).toEqual(plain);
-  expect(peak(await partsOf("--vae", `${golden}taesd-tiny`), "vae")).not.toBe(peak(plain, "vae"));
-  const lora = await partsOf("--lora", `${golden}lora/koala-1b-tiny-kohya.safetensors:0.5`);
-  const load = (parts: typeof plain) => parts.find(({ name }) => name === "unet")!.load;
-  expect(load(lora)).toBeGreaterThan(load(plain));
-  const other = printed("--lora", `${golden}lora/koala-1b-tiny-kohya.safetensors`);
-  await expect(other).rejects.toThrow(/: must fit .* Use a LoRA that was trained for this model/);
-});
-
-test("of a model on the Hub only the configs are downloaded, and the numbers are those of the whole", async () => {
-  const home = await mkdtemp(path.join(tmpdir(), "hub-"));
-  const commit = "a".repeat(40);
-  const hub = await startHub({
-    "koala/tiny": { commits: { [commit]: filesIn(folder) }, refs: { main: commit } },
+describe("koala memory prints", () => {
+  it("a row for each part, a column for each size", async () => {
+    const lines = (await printed()).trimEnd().split("\n");
+    expect(lines[0]).toMatch(/ available; 1 at once, with guidance$/);
+    expect(lines[2]).toMatch(/^peak +512 px +768 px +1024 px$/);
+    const titles = [
+      "text_encoder",
+      "text_encoder_2",
+      "unet",
+      "vae",
+      "all kept loaded",
+      "one after the other",
+      "fits",
+    ];
+    for (const [i, title] of titles.entries()) expect(lines[3 + i]).toMatch(new RegExp(`^${title}  `));
   });
-  try {
-    vi.stubEnv("HF_HOME", home);
-    vi.stubEnv("HF_ENDPOINT", hub.url);
-    for (const name of ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"])
-      vi.stubEnv(name, "");
-    const rowsOf = async (model: string) =>
-      (JSON.parse(await printedOf(model, "--json")) as MemoryReport).rows;
-    const rows = await rowsOf("koala/tiny");
-    expect(hub.downloads()).toContain("unet/config.json");
-    expect(hub.downloads().filter((name) => name.includes("safetensors"))).toEqual([]);
-    expect(rows).toEqual(await rowsOf(folder));
-    vi.stubEnv("HF_HUB_OFFLINE", "1");
-    expect(await rowsOf("koala/tiny")).toEqual(rows);
-  } finally {
-    await hub.close();
-    await rm(home, { recursive: true });
-  }
+
+  it("the same as JSON, in bytes", async () => {
+    const fit = JSON.parse(
+      await printed("--sizes", "64,1024", "--batch", "2", "--no-guidance", "--json"),
+    ) as MemoryReport;
+    expect(fit).toMatchObject({ batch: 2, guidance: false });
+    expect(fit.rows.map((row) => row.pixels)).toEqual([64, 1024]);
+    expect(fit.rows[1]!.kept).toBeGreaterThan(fit.rows[0]!.kept);
+    expect(fit.rows[0]!.fits).toBe("kept");
+  });
+
+  it("a size that no model generates is refused by name", async () => {
+    await expect(printed("--sizes", "100")).rejects.toThrow(
+      "--sizes: must be a multiple of 8, got 100. Nearest: 96 or 104.",
+    );
+  });
+
+  it("without a model it is the one inside", async () => {
+    expect(await printedOf("--sizes", "64")).toContain("unet");
+  });
+
+  it("another autoencoder, another U-Net and LoRAs are counted", async () => {
+    const base = `${golden}koala-1b-tiny`;
+    const partsOf = async (...args: string[]) =>
+      (JSON.parse(await printedOf(base, "--sizes", "64", "--json", ...args)) as MemoryReport).rows[0]!
+        .components;
+    const peak = (parts: Awaited<ReturnType<typeof partsOf>>, name: string) =>
+      parts.find((part) => part.name === name)!.peak;
+    const plain = await partsOf();
+    expect(await partsOf("--unet", `${base}/unet/diffusion_pytorch_model.safetensors`)).toEqual(plain);
+    expect(peak(await partsOf("--vae", `${golden}taesd-tiny`), "vae")).not.toBe(peak(plain, "vae"));
+    const lora = await partsOf("--lora", `${golden}lora/koala-1b-tiny-kohya.safetensors:0.5`);
+    const load = (parts: typeof plain) => parts.find(({ name }) => name === "unet")!.load;
+    expect(load(lora)).toBeGreaterThan(load(plain));
+    const other = printed("--lora", `${golden}lora/koala-1b-tiny-kohya.safetensors`);
+    await expect(other).rejects.toThrow(/: must fit .* Use a LoRA that was trained for this model/);
+  });
+
+  it("of a model on the Hub only the configs are downloaded, and the numbers are those of the whole", async () => {
+    const home = await mkdtemp(path.join(tmpdir(), "hub-"));
+    const commit = "a".repeat(40);
+    const hub = await startHub({
+      "koala/tiny": { commits: { [commit]: filesIn(folder) }, refs: { main: commit } },
+    });
+    try {
+      vi.stubEnv("HF_HOME", home);
+      vi.stubEnv("HF_ENDPOINT", hub.url);
+      for (const name of ["HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HUB_OFFLINE", "HF_TOKEN"])
+        vi.stubEnv(name, "");
+      const rowsOf = async (model: string) =>
+        (JSON.parse(await printedOf(model, "--json")) as MemoryReport).rows;
+      const rows = await rowsOf("koala/tiny");
+      expect(hub.downloads()).toContain("unet/config.json");
+      expect(hub.downloads().filter((name) => name.includes("safetensors"))).toEqual([]);
+      expect(rows).toEqual(await rowsOf(folder));
+      vi.stubEnv("HF_HUB_OFFLINE", "1");
+      expect(await rowsOf("koala/tiny")).toEqual(rows);
+    } finally {
+      await hub.close();
+      await rm(home, { recursive: true });
+    }
+  });
 });

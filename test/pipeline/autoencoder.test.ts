@@ -193,7 +193,7 @@ describe("one file of an AutoencoderKL", () => {
     writeFileSync(path.join(folder, "model_index.json"), JSON.stringify(named));
     await expect(decoded(await original("untold.safetensors"), latents, 6, 6, folder)).rejects.toThrow(
       "untold.safetensors: must have its config.json beside it, which says its scaling_factor, got none. " +
-        "The model's own autoencoder, AutoencoderTiny, cannot stand for it.",
+        "The model's own autoencoder, AutoencoderTiny, cannot replace it.",
     );
   });
 

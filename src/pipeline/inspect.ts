@@ -1,0 +1,84 @@
+/** @file What a model folder or a weights file holds, and what is missing: reads configs and headers, no weights. */
+
+import path from "node:path";
+import { blockingEngine } from "../engine/ort/blocking-engine.js";
+import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { kindOf } from "../files/file-system.js";
+import { clipText } from "../models/clip.js";
+import { input, param } from "../tensor/operations.js";
+import { manifest, type Params } from "../tensor/params.js";
+import { count } from "../tensor/tensor.js";
+import { resolveWeights, type WeightSet } from "../weights/component.js";
+import { bothHalves } from "./autoencoder.js";
+import { checkWeightShapes } from "./component.js";
+import { loadComponents } from "./components.js";
+
+/** One component of a folder; `problem` says what is missing or does not fit, if anything. */
+export type ComponentReport = {
+  component: string;
+  tensors: number;
+  parameters: number;
+  dtypes: string;
+  bytes: number;
+  problem: string | undefined;
+};
+
+export type ModelReport = {
+  title: string;
+  components: readonly ComponentReport[];
+  warnings: readonly string[];
+};
+
+/** Of a model folder, the folder of one component, or a file; throws a ModelError if nothing there can be read. */
+export async function inspectModel(at: string, options: { variant?: string } = {}): Promise<ModelReport> {
+  const whole = (await kindOf(path.join(at, "model_index.json"))) === "file";
+  if (!whole) {
+    const kind = await kindOf(at);
+    if (kind === undefined)
+      throw new InvalidRequest("path", at, `must be a folder or a file, got "${at}", which does not exist.`);
+    const weights = await resolveWeights(at, options);
+    const components = [report(path.basename(at), weights, undefined)];
+    return { title: path.basename(at), components, warnings: [] };
+  }
+  const { folder, unet, vae, textEncoders, scheduler, warnings } = await loadComponents(at, {
+    engine: blockingEngine(),
+    ...options,
+  });
+  const components = [
+    ...textEncoders.map(({ component, config }) =>
+      check(component.name, component.file, component.weights, (p) =>
+        clipText(p, config, input("ids", [1, config.maxTokens], "int64")),
+      ),
+    ),
+    check("unet", unet.component.file, unet.component.weights, unet.trace),
+    check("vae", vae.component.file, vae.component.weights, bothHalves(vae)),
+  ];
+  return { title: `${folder.className} with ${scheduler.className}`, components, warnings };
+}
+
+function check(
+  name: string,
+  file: string,
+  weights: WeightSet,
+  trace: (p: Params) => unknown,
+): ComponentReport {
+  const wanted = new Map([...manifest(trace)].map(([path, shape]) => [path, param(path, shape)]));
+  try {
+    const unexpected = checkWeightShapes(file, wanted, weights);
+    return report(
+      name,
+      weights,
+      unexpected.length > 0 ? `${unexpected.length} unused: ${listed(unexpected, 2)}` : undefined,
+    );
+  } catch (error) {
+    if (error instanceof ModelError) return report(name, weights, error.message);
+    throw error;
+  }
+}
+
+function report(component: string, weights: WeightSet, problem: string | undefined): ComponentReport {
+  const tensors = [...weights.tensors.values()];
+  const dtypes = [...new Set(tensors.map((t) => t.dtype))].sort().join(" ");
+  const parameters = tensors.filter((t) => /F/.test(t.dtype)).reduce((sum, t) => sum + count(t.shape), 0);
+  return { component, tensors: tensors.length, parameters, dtypes, bytes: weights.totalBytes, problem };
+}
