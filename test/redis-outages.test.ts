@@ -55,7 +55,7 @@ const ask = async (server: RunningServer, path: string, body?: object) => {
 };
 
 describe("a full Redis", () => {
-  it("is told with 503 and when to come again, by every API and by /healthz", async () => {
+  it("is answered with 503 and when to come again, by every API and by /healthz", async () => {
     const server = await serveOver(redis.url);
     const processor = openProcessor(registry, { threads: 1 });
     const worker = new JobWorker(redis.url, processor, registry);
@@ -211,7 +211,7 @@ describe("a full Redis", () => {
 });
 
 describe("a Redis that became a replica", () => {
-  it("is told as what it is, until it takes writes again", async () => {
+  it("is reported as what it is, until it takes writes again", async () => {
     const queue = await redisQueue(redis.url);
     await admin.replicaof("127.0.0.1", "1");
     const refused: unknown = await queue.submit(await tinyRequest(registry)).catch((error: unknown) => error);

@@ -182,7 +182,7 @@ describe("two servers over one Redis", () => {
     await vi.waitFor(async () => expect((await jobOfSeed("13")).state).toBe("cancelled"), 20_000);
   });
 
-  it("answer 503 while Redis is away, and tell it in /healthz", async () => {
+  it("answer 503 while Redis is away, in /healthz too", async () => {
     const other = await startRedis();
     const server = await serveOver(other.url);
     await other.stop();

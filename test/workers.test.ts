@@ -77,12 +77,12 @@ describe("three workers of which one is killed three times", () => {
     const alive = [started()];
     await firstStep(queue, jobs[0]!.id);
     alive.push(started(), started());
-    const told = new Map<string, string>();
+    const cancelStates = new Map<string, string>();
     const left = jobs.slice(1).map(({ id }) => id);
     const cancelling = (async () => {
       for (let i = 0; i < 50; i++) {
         const [id] = left.splice(Math.floor(next() * left.length), 1);
-        told.set(id!, (await queue.cancel(id!))!.state);
+        cancelStates.set(id!, (await queue.cancel(id!))!.state);
         await wait(next() * 100);
       }
     })();
@@ -102,14 +102,14 @@ describe("three workers of which one is killed three times", () => {
     ).not.toHaveLength(0);
     for (const [i, { id, settings }] of jobs.entries()) {
       const states = jobsIn(ends[i]!).map(({ state }) => state);
-      const cancelled = told.has(id) && told.get(id) !== "done";
+      const cancelled = cancelStates.has(id) && cancelStates.get(id) !== "done";
       expect(states.filter(isOver), `job ${i}`).toEqual([cancelled ? "cancelled" : "done"]);
       expect(new Set(images(ends[i]!)).size, `images of job ${i}`).toBe(images(ends[i]!).length);
       if (cancelled) continue;
       expect(images(ends[i]!)).toHaveLength(settings.count);
       expect((await queue.image(id, settings.count - 1))!.bytes.length).toBeGreaterThan(100);
     }
-    expect(told.size).toBe(50);
+    expect(cancelStates.size).toBe(50);
     expect(await queue.depth()).toEqual({ queued: 0, running: 0 });
     await queue.close({ graceSeconds: 0 });
     await Promise.all(alive.map((worker) => worker.kill("SIGTERM")));
@@ -178,7 +178,7 @@ describe("a worker", () => {
 });
 
 describe("an outage of Redis", () => {
-  it("is told while it lasts; jobs, their workers and who follows them go on after it", async () => {
+  it("is reported while it lasts; jobs, their workers and who follows them go on after it", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "koala-redis-"));
     const before = await startRedis({ folder });
     const worker = startWorker(before.url, tinyModel);

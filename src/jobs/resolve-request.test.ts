@@ -17,8 +17,8 @@ beforeAll(async () => {
 describe("a resolved request", () => {
   it("refuses what the model or this server does not allow, naming the field", async () => {
     const refused = async (change: Partial<GenerationRequest>, limits = defaultLimits) => {
-      const settled = resolveRequest({ prompt: "x", ...change }, registry, limits);
-      const error: InvalidRequest = await settled.then(
+      const resolved = resolveRequest({ prompt: "x", ...change }, registry, limits);
+      const error: InvalidRequest = await resolved.then(
         () => expect.fail("it was taken"),
         (e) => e,
       );
@@ -110,7 +110,7 @@ describe("a model's names", () => {
   const named = (model: string, aliases?: ReadonlyMap<string, string>) =>
     resolvePartialRequest({ prompt: "x", model }, registry, defaultLimits, aliases);
 
-  it("are its own, its aliases and OpenAI's, and it is told who answers to them", () => {
+  it("are its own, its aliases and OpenAI's, and a warning says which model has them", () => {
     expect(named("koala-1b-tiny").warnings).toEqual([]);
     for (const name of ["dall-e-2", "dall-e-3", "gpt-image-1", "gpt-image-1-mini"]) {
       const { settings, warnings } = named(name);

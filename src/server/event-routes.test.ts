@@ -24,7 +24,7 @@ function jobOf({ event, data }: SentEvent): string {
 }
 
 describe("one stream of several jobs", () => {
-  it("tells each of them to its end, and ends with the last", async () => {
+  it("has the events of each to its end, and ends with the last", async () => {
     const jobs = [await submitted({ previews: true }), await submitted({ steps: 3 }), await submitted()];
     const ids = jobs.map(({ id }) => id);
     const url = `/api/events?jobs=${ids.join(",")}`;
@@ -52,7 +52,7 @@ describe("one stream of several jobs", () => {
     expect(events.filter((event) => jobOf(event) === first.id)).toHaveLength(1);
   });
 
-  it("says which jobs are not known, and tells the others", async () => {
+  it("says which jobs are not known, and has the others' events", async () => {
     const { id } = await submitted();
     const events = await eventsOf(await at.get(`/api/events?jobs=${unknown},nonsense,${id}`));
     const gone = events.filter(({ event }) => event === "gone");
@@ -99,7 +99,7 @@ describe("one stream of several jobs", () => {
     await vi.waitFor(async () => expect(await stateOf(id)).toBe("cancelled"), 10_000);
   });
 
-  it("is told to nobody without the key, where there is one", async () => {
+  it("needs the key, where there is one", async () => {
     const locked = await stage({ guard: { key: "secret" } });
     expect((await locked.get(`/api/events?jobs=${unknown}`)).status).toBe(401);
     const authorization = "Bearer secret";

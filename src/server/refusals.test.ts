@@ -18,7 +18,7 @@ const post = async (path: string, body: unknown, headers: Record<string, string>
 };
 
 describe("a refused request", () => {
-  it("is told in one line: method, route, status and reason", async () => {
+  it("is logged in one line: method, route, status and reason", async () => {
     expect(await post("/api/jobs", { prompt: "x", width: 500 })).toEqual([
       "POST /api/jobs 422 width: must be a multiple of 8, got 500. Nearest: 496 or 504.",
     ]);
@@ -32,14 +32,14 @@ describe("a refused request", () => {
     ]);
   });
 
-  it("is told without the id that opens an image", async () => {
+  it("is logged without the id that opens an image", async () => {
     await at.get("/api/jobs/4f0c2a4e-6c1b-4b0e-9d0a-3f1f9a1b2c3d/images/0");
     expect(at.refusals.at(-1)).toBe(
       "GET /api/jobs/:id/images/:n 404 image: must be one that is there, got another.",
     );
   });
 
-  it("is told without keys, prompts and images", async () => {
+  it("is logged without keys, prompts and images", async () => {
     const secret = "s3cret";
     const long = `${secret} ${"a".repeat(30_000)}`;
     const image = Buffer.from(`${secret}`.repeat(100)).toString("base64");
@@ -81,7 +81,7 @@ describe("a refused request", () => {
 });
 
 describe("a flood of refusals", () => {
-  it("is told in a few lines, and then how many were not shown", () => {
+  it("is logged in a few lines, and then how many were not shown", () => {
     let now = 0;
     const lines: string[] = [];
     const log = refusalLog((line) => lines.push(line), { burst: 3, perSecond: 0.5, now: () => now });

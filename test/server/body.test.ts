@@ -43,7 +43,7 @@ const send = (app: Hono, path: string, body: string | ReadableStream, { headers 
     ...(body instanceof ReadableStream && { duplex: "half" }),
   });
 
-/** A body of so many bytes of JSON, of which the last comes when it is told to; counts what was fetched of it. */
+/** A body of so many bytes of JSON, of which the last comes at `finish`; counts what was fetched of it. */
 function held(bytes: number, count: (bytes: number) => void = () => {}) {
   let finish = () => {};
   const finished = new Promise<void>((resolve) => (finish = resolve));
@@ -62,7 +62,7 @@ function held(bytes: number, count: (bytes: number) => void = () => {}) {
   return { body, finish };
 }
 
-const settled = () => new Promise((resolve) => setTimeout(resolve, 50));
+const pause = () => new Promise((resolve) => setTimeout(resolve, 50));
 
 describe("a body", () => {
   it("is given to the parsers as it was sent, with a byte order mark or without", async () => {
@@ -157,8 +157,8 @@ describe("bodies under way", () => {
     let fetched = 0;
     const all = Array.from({ length: 40 }, () => held(most, (bytes) => (fetched += bytes)));
     const answers = all.map(({ body }) => send(app, "/image", body, { length: most }));
-    await settled();
-    // A stream also reads one part ahead of whoever asks it.
+    await pause();
+    // A stream also reads one part ahead of its reader.
     expect(fetched).toBeLessThan(bodiesAtOnce * most + 40 * 65_536 + 1);
     expect((await send(app, "/plain", "{}")).status).toBe(200);
     await new Promise((resolve) => setTimeout(resolve, 400));
@@ -186,7 +186,7 @@ describe("bodies under way", () => {
     const app = appWith({ patienceSeconds: 0.05 }, new Promise<void>((resolve) => (finish = resolve)));
     const text = JSON.stringify("a".repeat(plainBodyBytes - 2));
     const answers = Array.from({ length: 200 }, () => send(app, "/waits", text));
-    await settled();
+    await pause();
     finish();
     expect(new Set((await Promise.all(answers)).map(({ status }) => status))).toEqual(new Set([200]));
   });

@@ -35,7 +35,7 @@ const endless = (): RequestInit => ({
 });
 
 describe("a job", () => {
-  it("is handed in, followed with previews, and its image fetched with its provenance", async () => {
+  it("is submitted, followed with previews, and its image fetched with its metadata", async () => {
     const answer = await at.post("/api/jobs", { ...quick, count: 2, previews: true });
     expect(answer.status).toBe(202);
     const { id } = job.parse(await answer.json());
@@ -57,7 +57,7 @@ describe("a job", () => {
     });
   });
 
-  it("tells an EventSource that comes back after the end to stay away", async () => {
+  it("answers an EventSource that comes back after the end with 204", async () => {
     const { id } = await submitted();
     await eventsOf(await at.get(`/api/jobs/${id}/events`));
     expect((await at.get(`/api/jobs/${id}/events`, { "last-event-id": "end" })).status).toBe(204);
@@ -135,7 +135,7 @@ describe("a request that breaks a rule", () => {
     expect(problem.message).toContain(message);
   });
 
-  it("is told apart: not JSON, not this type, too large, unknown job, wrong method", async () => {
+  it("is one of: not JSON, not this type, too large, unknown job, wrong method", async () => {
     expect((await at.post("/api/jobs", "{")).status).toBe(400);
     expect((await at.post("/api/jobs", "{}", { "content-type": "text/plain" })).status).toBe(415);
     const large = await problemOf(await at.post("/api/jobs", { prompt: "x", image: "A".repeat(200_000) }));
@@ -209,9 +209,9 @@ describe("a job's events", () => {
     await at.get("/healthz");
     await at.queue.cancel(busy.id);
     const names = (await Promise.all(streams)).map((events) => events.map(({ event }) => event));
-    for (const told of names) {
-      expect(told.filter((name) => name === "image")).toHaveLength(1);
-      expect(told.at(-1)).toBe("state");
+    for (const seen of names) {
+      expect(seen.filter((name) => name === "image")).toHaveLength(1);
+      expect(seen.at(-1)).toBe("state");
     }
     expect(names.flat().filter((name) => name === "step").length).toBeLessThan(200 * 50);
   });
@@ -235,7 +235,7 @@ describe("a job's events", () => {
     await Promise.all(readers.map((reader) => reader.cancel()));
   });
 
-  it("end when the queue fails, and the log is told why", async () => {
+  it("end when the queue fails, and the log says why", async () => {
     const { id } = await submitted();
     const errors: unknown[] = [];
     const broken: JobQueue = {
@@ -272,9 +272,9 @@ describe("a job's events", () => {
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ prompt: "x", size: "64x64", steps: 1, stream: true }),
     });
-    const [told] = await eventsOf(streamed);
-    expect(told).toMatchObject({ event: "error", data: { error: { code: "internal" } } });
-    expect(JSON.stringify(told)).not.toContain("it broke");
+    const [event] = await eventsOf(streamed);
+    expect(event).toMatchObject({ event: "error", data: { error: { code: "internal" } } });
+    expect(JSON.stringify(event)).not.toContain("it broke");
     expect(errors.map(String)).toEqual(["Error: it broke", "Error: it broke"]);
   });
 });

@@ -76,7 +76,7 @@ describe("a client that hangs up", () => {
     expect((await until(id, ({ state }) => state !== "running")).state).toBe("cancelled");
   });
 
-  it("does not cancel a job that was handed in, by leaving its events", async () => {
+  it("does not cancel a submitted job when its events are left", async () => {
     const { id } = (await (await send("/api/jobs", long)).json()) as Job;
     const follower = new AbortController();
     const events = await fetch(`${server.url}/api/jobs/${id}/events`, { signal: follower.signal });
@@ -98,7 +98,7 @@ describe("a server", () => {
     await cancel(id);
   });
 
-  it("lets what runs finish when it is stopped, and tells those who wait", async () => {
+  it("lets running jobs finish when it is stopped, and answers waiting clients", async () => {
     const other = await serve({ models: [tinyModel], port: 0, threads: 1 });
     const post = (path: string, body: object) =>
       fetch(other.url + path, {
@@ -130,7 +130,7 @@ describe("a server", () => {
     await expect(fetch(url)).rejects.toThrow();
   });
 
-  it("tells clients nothing of where a model lies that broke after the start, and the log all of it", async () => {
+  it("names no folder of a model that broke after the start to clients, but in the log", async () => {
     const folder = path.join(await mkdtemp(path.join(tmpdir(), "koala-broken-")), "tiny");
     await cp(tinyModel, folder, { recursive: true, dereference: true });
     const errors: unknown[] = [];

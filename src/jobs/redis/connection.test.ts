@@ -1,4 +1,4 @@
-/** @file Addresses of Redis are checked without a word of them, and what Redis says is told as what it is. */
+/** @file Checks of Redis addresses, which repeat nothing of them, and outages by Redis' messages. */
 
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
@@ -74,7 +74,7 @@ describe("what Redis says", () => {
     expect(outageOf(new Error(message))).toMatchObject({ kind, got: expect.stringMatching(got) });
   });
 
-  it("of a transaction's commands is told, not that it was discarded", () => {
+  it("of a transaction is that of its commands, not that it was discarded", () => {
     const previousErrors = [new Error("OOM command not allowed when used memory > 'maxmemory'.")];
     const error = Object.assign(new Error("EXECABORT Transaction discarded"), { previousErrors });
     expect(outageOf(error)).toMatchObject({ kind: "full" });

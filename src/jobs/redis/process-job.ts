@@ -20,7 +20,7 @@ type Context = { store: JobStore; onError: (error: unknown) => void };
  */
 export type WorkerJob = TakenJob & { controller: AbortController };
 
-/** Makes this worker the owner of the job's record; false where the job is over, which BullMQ is then told. */
+/** Makes this worker the owner of the job's record; false where the job is over, which then ends in BullMQ too. */
 export async function beginJob({ job, token, request }: TakenJob, store: JobStore): Promise<boolean> {
   if (request && (await store.begin(job.id!, token)) === "go") return true;
   await finish(job, token, "over");

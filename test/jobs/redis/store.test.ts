@@ -81,7 +81,7 @@ describe("a job's record", () => {
     expect(await store.end(id, "two/0", "done")).toBe("go");
   });
 
-  it("ends once, and is then nobody's to begin", async () => {
+  it("ends once, and cannot be begun after that", async () => {
     await store.begin(id, "one/0");
     await store.end(id, "one/0", "done");
     expect(await store.begin(id, "two/0")).toBe("over");
@@ -104,14 +104,14 @@ describe("a job's record", () => {
     await store.end(id, "two/0", "done");
   });
 
-  it("is cancelled if a client said so before its end was told", async () => {
+  it("is cancelled if a client said so before its end was reported", async () => {
     await store.begin(id, "one/0");
     expect(await store.cancel(id)).toBe("running");
     expect(await store.end(id, "one/0", "done")).toBe("cancelled");
     expect(await state()).toBe("cancelled");
   });
 
-  it("is cancelled by the next worker if the one that was told died", async () => {
+  it("is cancelled by the next worker if the one that was notified died", async () => {
     await store.begin(id, "one/0");
     await store.cancel(id);
     expect(await store.begin(id, "two/0")).toBe("over");

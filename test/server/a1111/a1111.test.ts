@@ -50,7 +50,7 @@ describe("stable-diffusion-api", () => {
     expect(result.parameters).toMatchObject({ prompt: small.prompt, width: 64 });
   });
 
-  it("is told in info what of the prompt is read as letters, and draws a seed for -1", async () => {
+  it("reads in info what of the prompt is read as letters, and draws a seed for -1", async () => {
     const prompt = "a (cat:1.3) BREAK a dog";
     const [one, two] = [
       await client.txt2img({ ...small, prompt, seed: -1 }),
@@ -114,7 +114,7 @@ describe("stable-diffusion-api", () => {
   });
 
   it.each(["/config", "/controlnet/version", "/sdapi/v1/interrogate", "/queue/status"])(
-    "is told that there is no %s",
+    "reads that there is no %s",
     async (path) => {
       const answer = await at.get(path);
       expect(answer.status).toBe(404);
@@ -210,7 +210,7 @@ describe("a request of", () => {
     ["DPM++ 2M", "Uniform", "DPM++ 2M Uniform"],
     ["LMS", "automatic", "LMS"],
     ["", "karras", "Euler Karras"],
-  ])("someone who samples by %s and %s is told that it is %s", async (sampler_name, scheduler, name) => {
+  ])("a client that samples by %s and %s reads that it is %s", async (sampler_name, scheduler, name) => {
     const answer = await at.post("/sdapi/v1/txt2img", { ...small, steps: 2, sampler_name, scheduler });
     expect(infoOf((await answer.json()) as Answer).sampler_name).toBe(name);
   });
@@ -246,7 +246,7 @@ describe("a request of", () => {
 });
 
 describe("a job of this API", () => {
-  it("tells its progress with a preview, and gives what is finished when interrupted", async () => {
+  it("has a progress with a preview, and gives what is finished when interrupted", async () => {
     const idle = await jsonOf(at.get("/sdapi/v1/progress"));
     expect(idle).toMatchObject({ progress: 0, state: { job_count: 0 }, current_image: null });
     for (const how of ["interrupt", "skip"]) {
@@ -326,7 +326,7 @@ describe("a field that this server has nothing for", () => {
     ["ADetailer that is on", { ADetailer: { args: [true, { ad_model: "face_yolov8n.pt" }] } }, "ADetailer"],
     ["ADetailer that does not say", { ADetailer: { args: [true] } }, "ADetailer"],
     ["another that is off", { "Dynamic Prompts v2.17.1": { args: [false, true] }, ReActor: [null, false] }],
-    ["one that nobody knows", { Mystery: { args: [false] } }, "Mystery"],
+    ["an unknown one", { Mystery: { args: [false] } }, "Mystery"],
     ["no list of them", "all" as unknown as object, ""],
   ])("of a script, %s", async (_, alwayson_scripts, name) => {
     const body = { ...small, steps: 1, alwayson_scripts };

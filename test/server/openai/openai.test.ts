@@ -100,7 +100,7 @@ describe("the openai client", () => {
     );
   });
 
-  it("is told in answers and events what of the prompt is read as letters", async () => {
+  it("reads in answers and events what of the prompt is read as letters", async () => {
     const request = { ...small, ...ours, prompt: "a cat <lora:x:0.8>", negative_prompt: "((ugly))" };
     const wanted = [
       expect.stringMatching(/^prompt: AUTOMATIC1111's syntax .*"<lora:x:0.8>"/),
@@ -191,7 +191,7 @@ describe("the openai client", () => {
     expect(words).toMatchObject({ status: 400, param: "lora" });
   });
 
-  it("is told what is wrong in OpenAI's shape, by OpenAI's names", async () => {
+  it("reads what is wrong in OpenAI's form, by OpenAI's names", async () => {
     const generate = (body: object) => refusal(client.images.generate({ ...small, ...body }));
     expect(await generate({ size: "65x64" })).toMatchObject({
       status: 400,
