@@ -2,14 +2,23 @@
 
 import { f32, linspace32 } from "./arithmetic.js";
 
-export const betaSchedules = ["linear", "scaled_linear", "squaredcos_cap_v2", "exp", "sigmoid"] as const;
+/** How betas go from beta_start to beta_end. */
+export type BetaSchedule = "linear" | "scaled_linear" | "squaredcos_cap_v2" | "exp" | "sigmoid";
+
+export const betaSchedules: readonly BetaSchedule[] = [
+  "linear",
+  "scaled_linear",
+  "squaredcos_cap_v2",
+  "exp",
+  "sigmoid",
+];
 
 /** The fields of a scheduler's config that decide its betas. */
 export type BetaSettings = {
   readonly numTrainTimesteps: number;
   readonly betaStart: number;
   readonly betaEnd: number;
-  readonly betaSchedule: (typeof betaSchedules)[number];
+  readonly betaSchedule: BetaSchedule;
   readonly trainedBetas: readonly number[] | null;
   readonly rescaleBetasZeroSnr: boolean;
 };

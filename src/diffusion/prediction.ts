@@ -3,19 +3,19 @@
 import { f32 } from "./arithmetic.js";
 import { weightedSum } from "./vector.js";
 
-export const predictionTypes = [
+/**
+ * What a network predicts (prediction_type): the noise, the velocity, the clean sample (two names), or the velocity
+ * of flow matching.
+ */
+export type PredictionType = "epsilon" | "v_prediction" | "sample" | "original_sample" | "flow_prediction";
+
+export const predictionTypes: readonly PredictionType[] = [
   "epsilon",
   "v_prediction",
   "sample",
   "original_sample",
   "flow_prediction",
-] as const;
-
-/**
- * What a network predicts (prediction_type): the noise, the velocity, the clean sample (two names), or the velocity
- * of flow matching.
- */
-export type PredictionType = (typeof predictionTypes)[number];
+];
 
 /** Noisy sample = alpha * clean + sigma * noise. alpha is 1 where variance explodes; else alpha^2 + sigma^2 = 1. */
 export type Level = { readonly alpha: number; readonly sigma: number };

@@ -2,11 +2,14 @@
 
 import { arangeToZero, linspace, roundHalfEven } from "./arithmetic.js";
 
-export const timestepSpacings = ["linspace", "leading", "trailing"] as const;
+/** Which training timesteps are visited: Lin et al. (arXiv 2305.08891), table 2. */
+export type TimestepSpacing = "linspace" | "leading" | "trailing";
+
+export const timestepSpacings: readonly TimestepSpacing[] = ["linspace", "leading", "trailing"];
 
 /** The fields of a scheduler's config that decide its timesteps. */
 export type SpacingSettings = {
-  readonly timestepSpacing: (typeof timestepSpacings)[number];
+  readonly timestepSpacing: TimestepSpacing;
   readonly stepsOffset: number;
   readonly numTrainTimesteps: number;
 };

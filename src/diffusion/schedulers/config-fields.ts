@@ -1,9 +1,107 @@
 /** @file The fields of scheduler_config.json that any scheduler reads: meaning, allowed values, neutral value. */
 
 import { InvalidRequest, listed } from "../../errors.js";
-import { betaSchedules } from "../betas.js";
-import { predictionTypes } from "../prediction.js";
-import { timestepSpacings } from "../spacing.js";
+import { type BetaSchedule, betaSchedules } from "../betas.js";
+import { type PredictionType, predictionTypes } from "../prediction.js";
+import { type TimestepSpacing, timestepSpacings } from "../spacing.js";
+
+/**
+ * The fields of scheduler_config.json that a scheduler here may read. To a scheduler whose class does not have a field it
+ * is neutral, whatever the file says.
+ */
+export type SchedulerSettings = {
+  /** How many timesteps the model was trained with. */
+  readonly numTrainTimesteps: number;
+  /** The first beta: variance that the forward process adds at timestep 0. */
+  readonly betaStart: number;
+  /** The last beta. */
+  readonly betaEnd: number;
+  /** How betas go from the first to the last. */
+  readonly betaSchedule: BetaSchedule;
+  /** All betas, in place of beta_schedule. */
+  readonly trainedBetas: readonly number[] | null;
+  /** What the network predicts. */
+  readonly predictionType: PredictionType;
+  /** Euler: how sigmas between training timesteps are interpolated. */
+  readonly interpolationType: "linear" | "log_linear";
+  /** Sigmas spaced as in Karras et al. (arXiv 2206.00364), equation 5. */
+  readonly useKarrasSigmas: boolean | null;
+  /** Sigmas spaced evenly in their logarithm. */
+  readonly useExponentialSigmas: boolean | null;
+  /** Sigmas at quantiles of a beta distribution (Lee et al., arXiv 2407.12173). */
+  readonly useBetaSigmas: boolean | null;
+  /** DPM-Solver: sigmas spaced evenly in lambda (Lu et al., arXiv 2211.01095). */
+  readonly useLuLambdas: boolean | null;
+  /** DPM-Solver, UniPC, DEIS: sigmas of flow matching, from 1 to 0. */
+  readonly useFlowSigmas: boolean | null;
+  /** How far flow matching's sigmas are shifted towards 1; 1 leaves them even. */
+  readonly flowShift: number | null;
+  /** The lowest sigma of a Karras, exponential or beta schedule; null takes the training schedule's. */
+  readonly sigmaMin: number | null;
+  /** The highest sigma of a Karras, exponential or beta schedule; null takes the training schedule's. */
+  readonly sigmaMax: number | null;
+  /** Which training timesteps are visited (Lin et al., arXiv 2305.08891, table 2). */
+  readonly timestepSpacing: TimestepSpacing;
+  /** Euler: "continuous" calls a v-prediction network with log(sigma) / 4. */
+  readonly timestepType: "discrete" | "continuous";
+  /** Added to timesteps with "leading" spacing. */
+  readonly stepsOffset: number;
+  /** Rescales betas so that the last timestep is pure noise (Lin et al., arXiv 2305.08891, algorithm 1). */
+  readonly rescaleBetasZeroSnr: boolean;
+  /** Whether the last step goes to sigma 0 or to the lowest sigma of training. */
+  readonly finalSigmasType: "zero" | "sigma_min";
+  /** Clips the predicted clean sample to -clip_sample_range..clip_sample_range. */
+  readonly clipSample: boolean | null;
+  /** Largest absolute value of a clipped clean sample. */
+  readonly clipSampleRange: number;
+  /** Dynamic thresholding of the predicted clean sample (Saharia et al., arXiv 2205.11487). */
+  readonly thresholding: boolean;
+  /** Thresholding: the quantile of absolute values that becomes the bound. */
+  readonly dynamicThresholdingRatio: number;
+  /** Thresholding: the largest bound. */
+  readonly sampleMaxValue: number;
+  /** Whether alpha-bar before timestep 0 is 1, or that of timestep 0. */
+  readonly setAlphaToOne: boolean;
+  /** PNDM: begin without Runge-Kutta steps. */
+  readonly skipPrkSteps: boolean;
+  /** DDPM: variance of the noise that a step adds. */
+  readonly varianceType:
+    | "fixed_small"
+    | "fixed_small_log"
+    | "fixed_large"
+    | "fixed_large_log"
+    | "learned"
+    | "learned_range"
+    | null;
+  /** DPM-Solver, UniPC, DEIS: order of the solver, 1 to 3. */
+  readonly solverOrder: number;
+  /** DPM-Solver: "++" integrates the clean sample instead of the noise, "sde" adds noise. */
+  readonly algorithmType: "dpmsolver" | "dpmsolver++" | "sde-dpmsolver" | "sde-dpmsolver++" | "deis";
+  /** The second-order formula of a solver. */
+  readonly solverType: "midpoint" | "heun" | "logrho" | "bh1" | "bh2";
+  /** Lowers the order in the last steps. */
+  readonly lowerOrderFinal: boolean;
+  /** DPM-Solver: the last step is of first order. */
+  readonly eulerAtFinal: boolean;
+  /** DPM-Solver: leaves timesteps with a lower log(alpha / sigma) out. */
+  readonly lambdaMinClipped: number;
+  /** UniPC: integrates the clean sample instead of the noise. */
+  readonly predictX0: boolean;
+  /** UniPC: indices of steps without the corrector. */
+  readonly disableCorrector: readonly number[];
+  /** UniPC: a second solver as its predictor; not supported. */
+  readonly solverP: null;
+  /** LCM, TCD: how many steps the model was distilled on. */
+  readonly originalInferenceSteps: number;
+  /** LCM: factor of timesteps in its boundary condition. */
+  readonly timestepScaling: number;
+  /** Without effect, as in Diffusers where `set_timesteps` gets no `mu`. */
+  readonly useDynamicShifting: boolean;
+  /** Without effect, like use_dynamic_shifting. */
+  readonly timeShiftType: "exponential" | "linear";
+};
+
+export type SettingName = keyof SchedulerSettings;
 
 const varianceTypes = [
   "fixed_small",
@@ -56,96 +154,49 @@ type Field<T> = Rule<T> & { readonly neutral: T };
 
 const field = <T>(allowed: Rule<T>, neutral: NoInfer<T>): Field<T> => ({ ...allowed, neutral });
 
-const fields = {
-  /** How many timesteps the model was trained with. */
+const fields: { readonly [K in SettingName]: Field<SchedulerSettings[K]> } = {
   numTrainTimesteps: field(count, 1000),
-  /** The first beta: variance that the forward process adds at timestep 0. */
   betaStart: field(number, 0.0001),
-  /** The last beta. */
   betaEnd: field(number, 0.02),
-  /** How betas go from the first to the last. */
   betaSchedule: field(oneOf(betaSchedules), "linear"),
-  /** All betas, in place of beta_schedule. */
   trainedBetas: field(orNull(numbers), null),
-  /** What the network predicts. */
   predictionType: field(oneOf(predictionTypes), "epsilon"),
-  /** Euler: how sigmas between training timesteps are interpolated. */
   interpolationType: field(oneOf(["linear", "log_linear"]), "linear"),
-  /** Sigmas spaced as in Karras et al. (arXiv 2206.00364), equation 5. */
   useKarrasSigmas: field(looseFlag, false),
-  /** Sigmas spaced evenly in their logarithm. */
   useExponentialSigmas: field(looseFlag, false),
-  /** Sigmas at quantiles of a beta distribution (Lee et al., arXiv 2407.12173). */
   useBetaSigmas: field(looseFlag, false),
-  /** DPM-Solver: sigmas spaced evenly in lambda (Lu et al., arXiv 2211.01095). */
   useLuLambdas: field(looseFlag, false),
-  /** DPM-Solver, UniPC, DEIS: sigmas of flow matching, from 1 to 0. */
   useFlowSigmas: field(looseFlag, false),
-  /** How far flow matching's sigmas are shifted towards 1; 1 leaves them even. */
   flowShift: field(orNull(positive), 1),
-  /** The lowest sigma of a Karras, exponential or beta schedule; null takes the training schedule's. */
   sigmaMin: field(orNull(positive), null),
-  /** The highest sigma of a Karras, exponential or beta schedule; null takes the training schedule's. */
   sigmaMax: field(orNull(positive), null),
-  /** Which training timesteps are visited (Lin et al., arXiv 2305.08891, table 2). */
   timestepSpacing: field(oneOf(timestepSpacings), "linspace"),
-  /** Euler: "continuous" calls a v-prediction network with log(sigma) / 4. */
   timestepType: field(oneOf(["discrete", "continuous"]), "discrete"),
-  /** Added to timesteps with "leading" spacing. */
   stepsOffset: field(integer, 0),
-  /** Rescales betas so that the last timestep is pure noise (Lin et al., arXiv 2305.08891, algorithm 1). */
   rescaleBetasZeroSnr: field(flag, false),
-  /** Whether the last step goes to sigma 0 or to the lowest sigma of training. */
   finalSigmasType: field(oneOf(["zero", "sigma_min"]), "zero"),
-  /** Clips the predicted clean sample to -clip_sample_range..clip_sample_range. */
   clipSample: field(looseFlag, false),
-  /** Largest absolute value of a clipped clean sample. */
   clipSampleRange: field(positive, 1),
-  /** Dynamic thresholding of the predicted clean sample (Saharia et al., arXiv 2205.11487). */
   thresholding: field(flag, false),
-  /** Thresholding: the quantile of absolute values that becomes the bound. */
   dynamicThresholdingRatio: field(share, 0.995),
-  /** Thresholding: the largest bound. */
   sampleMaxValue: field(positive, 1),
-  /** Whether alpha-bar before timestep 0 is 1, or that of timestep 0. */
   setAlphaToOne: field(flag, true),
-  /** PNDM: begin without Runge-Kutta steps. */
   skipPrkSteps: field(flag, false),
-  /** DDPM: variance of the noise that a step adds. */
   varianceType: field(orNull(oneOf(varianceTypes)), null),
-  /** DPM-Solver, UniPC, DEIS: order of the solver, 1 to 3. */
   solverOrder: field(solverOrder, 2),
-  /** DPM-Solver: "++" integrates the clean sample instead of the noise, "sde" adds noise. */
   algorithmType: field(oneOf(algorithmTypes), "dpmsolver++"),
-  /** The second-order formula of a solver. */
   solverType: field(oneOf(solverTypes), "midpoint"),
-  /** Lowers the order in the last steps. */
   lowerOrderFinal: field(flag, false),
-  /** DPM-Solver: the last step is of first order. */
   eulerAtFinal: field(flag, false),
-  /** DPM-Solver: leaves timesteps with a lower log(alpha / sigma) out. */
   lambdaMinClipped: field(bound, Number.NEGATIVE_INFINITY),
-  /** UniPC: integrates the clean sample instead of the noise. */
   predictX0: field(flag, true),
-  /** UniPC: indices of steps without the corrector. */
   disableCorrector: field(integers, []),
-  /** UniPC: a second solver as its predictor; not supported. */
   solverP: field(nothing, null),
-  /** LCM, TCD: how many steps the model was distilled on. */
   originalInferenceSteps: field(count, 50),
-  /** LCM: factor of timesteps in its boundary condition. */
   timestepScaling: field(number, 10),
-  /** Without effect, as in Diffusers where `set_timesteps` gets no `mu`. */
   useDynamicShifting: field(flag, false),
-  /** Without effect, like use_dynamic_shifting. */
   timeShiftType: field(oneOf(["exponential", "linear"]), "exponential"),
-} as const;
-
-/** Every field that a scheduler may read, as a scheduler uses them: fields that its class does not have are neutral. */
-export type SchedulerSettings = {
-  readonly [K in keyof typeof fields]: (typeof fields)[K] extends Rule<infer T> ? T : never;
 };
-export type SettingName = keyof SchedulerSettings;
 
 export const settingNames = Object.keys(fields) as readonly SettingName[];
 

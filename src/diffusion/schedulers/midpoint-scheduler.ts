@@ -19,7 +19,7 @@ export const midpointDefaults = {
 } as const satisfies Partial<SchedulerSettings>;
 
 /** One network call: its step's sigma, the sigma halfway, and whether it is the second call, at the sigma halfway. */
-type Call = { readonly sigma: number; readonly middle: number; readonly isSecond: boolean };
+export type NetworkCall = { readonly sigma: number; readonly middle: number; readonly isSecond: boolean };
 
 /** DPM-Solver-2 of Karras et al. (arXiv 2206.00364), algorithm 2 as in k-diffusion's `sample_dpm_2`. */
 export abstract class MidpointScheduler extends SigmaScheduler {
@@ -52,7 +52,7 @@ export abstract class MidpointScheduler extends SigmaScheduler {
     return isSecond ? middle : sigma;
   }
 
-  protected callAt(index: number): Call {
+  protected callAt(index: number): NetworkCall {
     const isSecond = this.#before !== undefined;
     const middle = this.middles[this.middleIndex(index, isSecond)] ?? Number.NaN;
     return { sigma: this.sigma(isSecond ? index - 1 : index), middle, isSecond };
@@ -63,7 +63,7 @@ export abstract class MidpointScheduler extends SigmaScheduler {
     output: Float32Array,
     sample: Float32Array,
     index: number,
-    target: (call: Call) => number,
+    target: (call: NetworkCall) => number,
   ): StepResult {
     const type = this.predictionType("epsilon", "v_prediction");
     const call = this.callAt(index);
