@@ -9,6 +9,7 @@ import { readFile, systemCode } from "../files/file-system.js";
 import { decodeText } from "../files/text-file.js";
 import { formatOf } from "../image/codec.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import type { GeneratedImage } from "../pipeline/generated-image.js";
 import type { Lora } from "../pipeline/lora.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
 import { readRequest, type SavedRequest } from "../pipeline/metadata/read.js";
@@ -146,24 +147,12 @@ async function generate(words: string[], given: Options): Promise<void> {
       const seconds = (performance.now() - started) / 1000;
       const numbered = { index: i * options.count, seed: first, metadata: options.metadata };
       const { files, failure } = await output.save(images, numbered);
-      for (const [j, image] of images.entries()) {
-        const file = files[j]!;
-        const { width, height } = image;
-        const record = {
-          path: file,
-          prompt,
-          seed: String(seedAfter(first, j)),
-          width,
-          height,
-          ...chosen.record,
-        };
-        const { warnings } = image;
-        print(
-          options.json ? JSON.stringify({ ...record, warnings, seconds: seconds / images.length }) : file,
-        );
-      }
-      const { metadata: record } = images[0]!;
-      const failed = record && options.metadata ? await rememberSources(record, folder, options) : undefined;
+      const record = { prompt, first, ...chosen.record };
+      if (options.json) printRecords(images, files, record, seconds / images.length);
+      else files.forEach(print);
+      const { metadata } = images[0]!;
+      const failed =
+        metadata && options.metadata ? await rememberSources(metadata, folder, options) : undefined;
       if (failed)
         say(dim(`--from will ask for --model: where models are cannot be noted: ${failed.message}`));
       say(dim(`generated in ${duration(seconds)}`));
@@ -173,6 +162,19 @@ async function generate(words: string[], given: Options): Promise<void> {
     progress.stop();
     done();
     await pipeline.close();
+  }
+}
+
+/** Prints a line of JSON for each image; `first` is the seed of the first one. */
+function printRecords(
+  images: readonly GeneratedImage[],
+  files: readonly string[],
+  { prompt, first, ...settings }: { prompt: string; first: bigint },
+  seconds: number,
+): void {
+  for (const [i, { width, height, warnings }] of images.entries()) {
+    const image = { path: files[i]!, prompt, seed: String(seedAfter(first, i)), width, height };
+    print(JSON.stringify({ ...image, ...settings, warnings, seconds }));
   }
 }
 
