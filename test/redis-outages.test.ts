@@ -54,6 +54,47 @@ const ask = async (server: RunningServer, path: string, body?: object) => {
   return { status: answer.status, retryAfter: answer.headers.get("retry-after"), text: await answer.text() };
 };
 
+/** A queue and a worker whose jobs' events are given one by one. */
+async function slowly(use: (queue: JobQueue, give: (event?: ProcessorEvent) => void) => Promise<void>) {
+  const prefix = `test-${randomUUID()}`;
+  const given: (ProcessorEvent | undefined)[] = [];
+  let wake = () => {};
+  const generate = async function* ({ signal }: BatchJob) {
+    for (;;) {
+      while (given.length === 0) await new Promise<void>((resolve) => (wake = resolve));
+      const event = given.shift();
+      if (!event || signal.aborted) return;
+      yield event;
+    }
+  };
+  const models = [...registry.values()].map(({ info }) => info);
+  const process: JobProcessor["process"] = (batch) => batch.map(generate);
+  const processor: JobProcessor = { models, process, close: async () => {} };
+  const worker = new JobWorker(redis.url, processor, registry, { prefix });
+  await worker.start();
+  const queue = await redisQueue(redis.url, { prefix });
+  await use(queue, (event) => {
+    given.push(event);
+    wake();
+  });
+  await queue.close({ graceSeconds: 0 });
+  await worker.close({ graceSeconds: 0 });
+}
+const step = (n: number): ProcessorEvent => ({ type: "step", step: n, total: 2, secondsLeft: 1 });
+const image: ProcessorEvent = {
+  type: "image",
+  image: {
+    index: 0,
+    seed: "7",
+    width: 64,
+    height: 64,
+    mediaType: "image/png",
+    bytes: new Uint8Array(300_000),
+  },
+};
+const running = async (queue: JobQueue, id: string) =>
+  vi.waitFor(async () => expect((await queue.get(id))!.state).toBe("running"), 5000);
+
 describe("a full Redis", () => {
   it("is answered with 503 and when to come again, by every API and by /healthz", async () => {
     const server = await serveOver(redis.url);
@@ -84,47 +125,6 @@ describe("a full Redis", () => {
     await processor.close();
     await server.close({ graceSeconds: 0 });
   });
-
-  /** A queue and a worker whose jobs' events are given one by one. */
-  async function slowly(use: (queue: JobQueue, give: (event?: ProcessorEvent) => void) => Promise<void>) {
-    const prefix = `test-${randomUUID()}`;
-    const given: (ProcessorEvent | undefined)[] = [];
-    let wake = () => {};
-    const generate = async function* ({ signal }: BatchJob) {
-      for (;;) {
-        while (given.length === 0) await new Promise<void>((resolve) => (wake = resolve));
-        const event = given.shift();
-        if (!event || signal.aborted) return;
-        yield event;
-      }
-    };
-    const models = [...registry.values()].map(({ info }) => info);
-    const process: JobProcessor["process"] = (batch) => batch.map(generate);
-    const processor: JobProcessor = { models, process, close: async () => {} };
-    const worker = new JobWorker(redis.url, processor, registry, { prefix });
-    await worker.start();
-    const queue = await redisQueue(redis.url, { prefix });
-    await use(queue, (event) => {
-      given.push(event);
-      wake();
-    });
-    await queue.close({ graceSeconds: 0 });
-    await worker.close({ graceSeconds: 0 });
-  }
-  const step = (n: number): ProcessorEvent => ({ type: "step", step: n, total: 2, secondsLeft: 1 });
-  const image: ProcessorEvent = {
-    type: "image",
-    image: {
-      index: 0,
-      seed: "7",
-      width: 64,
-      height: 64,
-      mediaType: "image/png",
-      bytes: new Uint8Array(300_000),
-    },
-  };
-  const running = async (queue: JobQueue, id: string) =>
-    vi.waitFor(async () => expect((await queue.get(id))!.state).toBe("running"), 5000);
 
   it("keeps a running job waiting for room for its images, which is then done", async () => {
     await slowly(async (queue, give) => {
@@ -207,6 +207,40 @@ describe("a full Redis", () => {
     expect(await store.read(ended.at(-1)!)).toBeDefined();
     expect(await store.read(ended.at(-3)!)).toBeUndefined();
     await empty();
+  });
+});
+
+describe("a Redis that loses its data", () => {
+  it("ends the requests that wait for its jobs, through every API", async () => {
+    const port = await freePort();
+    const first = await startRedis({ port });
+    const server = await serve({ models: [tinyModel], port: 0, redis: first.url, onError: () => {} });
+    const prompt = { prompt: "a red bicycle" };
+    const { id } = JSON.parse((await ask(server, "/api/jobs", prompt)).text) as { id: string };
+    const events = ask(server, `/api/jobs/${id}/events`);
+    const answers = ["/v1/images/generations", "/sdapi/v1/txt2img"].map((path) => ask(server, path, prompt));
+    await vi.waitFor(async () => expect(JSON.parse((await ask(server, "/healthz")).text).queued).toBe(3));
+    await first.stop();
+    const second = await startRedis({ port });
+    for (const { status, text } of await Promise.all(answers)) {
+      expect(status).toBe(500);
+      expect(text).toContain("got a Redis that lost its data. Send the request again.");
+    }
+    expect((await events).text).toMatch(/"state":"failed".*"code":"lost".*\nid: end\n\n$/);
+    await server.close({ graceSeconds: 0 });
+    await second.stop();
+  });
+
+  it("ends a job that runs as lost, at its client and at its worker", async () => {
+    await slowly(async (queue, give) => {
+      const { id } = await queue.submit(await tinyRequest(registry));
+      const following = followed(queue, id);
+      await running(queue, id);
+      await admin.flushall();
+      give(step(1));
+      expect(jobsIn(await following).at(-1)).toMatchObject({ state: "failed", error: { code: "lost" } });
+      give();
+    });
   });
 });
 

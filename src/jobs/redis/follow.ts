@@ -6,7 +6,7 @@
 import { Channel } from "../channel.js";
 import { isOver, type JobEvent, type JobStatus } from "../queue.js";
 import { type Listener, missed, outageOf, type Subscriptions } from "./connection.js";
-import type { JobStore, Live, LogEntry, Snapshot } from "./store.js";
+import { dataLost, type JobStore, type Live, type LogEntry, type Snapshot } from "./store.js";
 
 type News = Live | { type: "moved" };
 
@@ -69,7 +69,9 @@ async function* eventsAfter(
           yield entry.type === "image" ? { type: "image", image: entry.image } : { type: "state", job };
           if (isOver(job.state)) return;
         }
-        break;
+        if ((await unlessDown(store.exists(job.id))) !== false) break;
+        yield { type: "state", job: lost(job) };
+        return;
       case "moved": {
         const position = job.state === "queued" ? await positionOf(store, job.id) : null;
         if (position === null || position === job.position) break;
@@ -100,6 +102,16 @@ async function after(store: JobStore, job: JobStatus, entry: LogEntry): Promise<
   const position = state === "queued" ? await positionOf(store, job.id) : null;
   return { ...job, ...entry.change, position };
 }
+
+/** A job whose record Redis lost: no further event of it will come. */
+const lost = (job: JobStatus): JobStatus => ({
+  ...job,
+  state: "failed",
+  position: null,
+  secondsLeft: null,
+  finishedAt: Date.now(),
+  error: dataLost,
+});
 
 const positionOf = async (store: JobStore, id: string): Promise<number | null> =>
   (await unlessDown(store.read(id)))?.status.position ?? null;

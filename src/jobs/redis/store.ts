@@ -45,6 +45,12 @@ const lost: JobFailure = {
   message: `worker: must live until its job ends, got ${mostStarts} that died generating it. See the workers' logs.`,
 };
 
+/** The failure of a job whose record is gone before its end: Redis was emptied, or restarted without its data. */
+export const dataLost: JobFailure = {
+  code: "lost",
+  message: "queue: must keep a job until it ends, got a Redis that lost its data. Send the request again.",
+};
+
 export class JobStore {
   readonly prefix: string;
   readonly redis: Redis;
@@ -136,6 +142,10 @@ export class JobStore {
     const json = await this.redis.hget(`${key}:images`, String(index));
     const bytes = json && (await this.redis.getBuffer(`${key}:file:${index}`));
     return bytes ? { bytes, mediaType: (JSON.parse(json) as { mediaType: MediaType }).mediaType } : undefined;
+  }
+
+  async exists(id: string): Promise<boolean> {
+    return (await this.redis.exists(this.key("job", id))) === 1;
   }
 
   /** What happened after `at`. */
