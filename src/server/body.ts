@@ -3,6 +3,7 @@
  * parser sees them.
  */
 
+import { isUtf8 } from "node:buffer";
 import type { Context, MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { Busy } from "../errors.js";
@@ -102,7 +103,10 @@ function refuseEncoded(c: Context): void {
 function keep(c: Context, bytes: Buffer): void {
   const type = c.req.header("content-type") ?? "";
   const isJson = /^application\/([\w.-]+\+)?json/i.test(type);
-  if (isJson) checkJson(bytes);
+  if (isJson) {
+    checkText(bytes, type);
+    checkJson(bytes);
+  }
   if (/^multipart\//i.test(type)) checkParts(bytes, type);
   // Forms of this kind cannot carry an image, and its parser takes a second for 16 MB.
   if (/^application\/x-www-form-urlencoded/i.test(type)) throw new HTTPException(415);
@@ -119,18 +123,40 @@ function cache(c: Context, kind: "text" | "arrayBuffer", value: string | ArrayBu
 const withoutMark = (bytes: Buffer): Buffer =>
   bytes.subarray(0, 3).toString("latin1") === "\xef\xbb\xbf" ? bytes.subarray(3) : bytes;
 
+/** Parsers put U+FFFD for what is not UTF-8, and the prompt would be another. RFC 8259, section 8.1, allows nothing else. */
+function checkText(bytes: Buffer, type = ""): void {
+  const [, charset = "utf-8"] = /;\s*charset="?([^\s;"]{1,40})/i.exec(type) ?? [];
+  if (!/^(utf-?8|us-ascii)$/i.test(charset)) {
+    const message = `content-type: must have the charset utf-8, got ${charset}. Send the text in UTF-8.`;
+    throw new HttpError({ status: 415, code: "unsupported_media_type", message });
+  }
+  if (isUtf8(bytes)) return;
+  const message = "body: must be text in UTF-8, got another encoding. Send it in UTF-8.";
+  throw new HttpError({ status: 400, code: "bad_request", message });
+}
+
 /** The parser of forms makes an object for each part, however small. */
 function checkParts(bytes: Buffer, type: string): void {
   const [, quoted, plain] = /;\s*boundary=(?:"([^"]{1,70})"|([^\s;"]{1,70}))/i.exec(type) ?? [];
   const boundary = quoted ?? plain;
   if (boundary === undefined) return; // refused by the parser
   const delimiter = Buffer.from(`--${boundary}`, "latin1");
-  let parts = 0;
+  let [parts, start] = [0, 0];
   for (let at = bytes.indexOf(delimiter); at >= 0; at = bytes.indexOf(delimiter, at + delimiter.length)) {
     // Inside an image's bytes a short boundary may occur, at the start of a line it may not.
-    if ((at === 0 || bytes[at - 1] === 0x0a) && ++parts > mostParts + 1) {
+    if (at > 0 && bytes[at - 1] !== 0x0a) continue;
+    if (++parts > mostParts + 1) {
       const message = `body: must be a form of at most ${mostParts} parts, got more. Send less.`;
       throw new HttpError({ status: 400, code: "bad_request", message });
     }
+    const part = bytes.subarray(start, at);
+    if (!isFile(part)) checkText(part);
+    start = at + delimiter.length;
   }
+}
+
+/** Whether a part of a form is a file, of any bytes; others are text. */
+function isFile(part: Buffer): boolean {
+  const headers = part.subarray(0, Math.max(0, part.indexOf("\r\n\r\n"))).toString("latin1");
+  return /;\s*filename\*?=/i.test(headers);
 }

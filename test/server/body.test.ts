@@ -76,6 +76,34 @@ describe("a body", () => {
     expect(await answer.text()).toBe("2");
   });
 
+  it("is refused where its text is not UTF-8, as JSON and as a field of a form", async () => {
+    const app = appWith();
+    const post = (path: string, type: string, body: Buffer) =>
+      app.request(path, { method: "POST", body: new Uint8Array(body), headers: { "content-type": type } });
+    const json = '{"prompt":"café"}';
+    const form = (disposition: string) =>
+      `--b\r\ncontent-disposition: form-data; name="x"${disposition}\r\n\r\ncafé\r\n--b--\r\n`;
+    const formType = "multipart/form-data; boundary=b";
+    for (const [path, type, text] of [
+      ["/plain", "application/json", json],
+      ["/plain", "application/json; charset=utf-8", json],
+      ["/form", formType, form("")],
+    ] as const) {
+      expect((await post(path, type, Buffer.from(text, "utf8"))).status).toBe(200);
+      const refused = await post(path, type, Buffer.from(text, "latin1"));
+      expect(refused.status).toBe(400);
+      expect(await refused.text()).toMatch(/^body: must be text in UTF-8, got another encoding\./);
+    }
+    expect((await post("/form", formType, Buffer.from(form('; filename="x.png"'), "latin1"))).status).toBe(
+      200,
+    );
+    const named = await post("/plain", "application/json; charset=latin1", Buffer.from(json));
+    expect([named.status, await named.text()]).toEqual([
+      415,
+      "content-type: must have the charset utf-8, got latin1. Send the text in UTF-8.",
+    ]);
+  });
+
   it("may be as large as its route needs, whether it says its length or not", async () => {
     const app = appWith();
     for (const [path, limit] of [
