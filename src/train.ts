@@ -6,6 +6,7 @@ export type { StepMetrics } from "./monitor/metrics.js";
 export { type DropoutRule, dropoutRules } from "./train/data/captions.js";
 export type { SkippedExample } from "./train/data/example.js";
 export {
+  type DistillNetworks,
   type DistillOptions,
   distill,
   type PrecomputeTeacherOptions,
@@ -28,13 +29,17 @@ export {
   type PlanRow,
   type ProgramCost,
   type Way,
+  ways,
 } from "./train/plan.js";
-export type {
-  AutoencoderSetting,
-  CachedRunOptions,
-  DiffusionSetting,
-  DistillationSetting,
-  TrainingRunOptions,
+export {
+  type AutoencoderSetting,
+  autoencoderSettings,
+  type CachedRunOptions,
+  type DiffusionSetting,
+  type DistillationSetting,
+  diffusionSettings,
+  distillationSettings,
+  type TrainingRunOptions,
 } from "./train/run-options.js";
 export { type Student, type StudentName, studentNames } from "./train/student.js";
 export { type TrainAutoencoderOptions, trainAutoencoder } from "./train/train-autoencoder.js";

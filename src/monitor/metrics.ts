@@ -16,6 +16,32 @@ const real = z
 
 const count = z.number().int().nonnegative();
 
+/** One optimizer step. Losses are means over the step's images. */
+export type StepMetrics = {
+  /** Counted from 1. */
+  step: number;
+  /** Passes through the data, a fraction. */
+  epoch: number;
+  /** The weighted sum of the losses below. NaN once the run has diverged. */
+  loss: number;
+  /** The error against the noise or velocity. */
+  task?: number | undefined;
+  /** The error against the teacher's prediction. */
+  out?: number | undefined;
+  /** The error against the teacher's features. */
+  feat?: number | undefined;
+  /** Of an autoencoder's images, in dB. */
+  psnr?: number | undefined;
+  /** The learning rate. */
+  lr: number;
+  /** The norm of the gradient before clipping. */
+  gradNorm: number;
+  imagesPerSecond: number;
+  secondsPerStep: number;
+  /** When the step ended, ISO 8601. */
+  time: string;
+};
+
 const stepRow = z.object({
   step: count,
   epoch: z.number().nonnegative(),
@@ -23,19 +49,16 @@ const stepRow = z.object({
   task: real.optional(),
   out: real.optional(),
   feat: real.optional(),
-  /** Of an autoencoder's images, in dB. */
   psnr: real.optional(),
   lr: real,
   gradNorm: real,
   imagesPerSecond: real,
   secondsPerStep: real,
   time: z.iso.datetime({ offset: true }),
-});
+}) satisfies z.ZodType<StepMetrics, unknown>;
 
 const validationRow = z.object({ step: count, validation: z.record(z.string(), real) });
 
-/** One optimizer step: `step` counts from 1, losses are means over the step's images, `time` is ISO 8601. */
-export type StepMetrics = z.infer<typeof stepRow>;
 /** Losses on the validation data, after optimizer step `step`. */
 export type ValidationMetrics = z.infer<typeof validationRow>;
 export type Metrics = StepMetrics | ValidationMetrics;

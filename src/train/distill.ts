@@ -26,14 +26,14 @@ import { readStudent, type Student, studentConfig } from "./student.js";
 import { TeacherStore } from "./teacher-store.js";
 import { train } from "./trainer.js";
 
-type NetworkOptions = {
+export type DistillNetworks = {
   /** Model folder of the teacher, in Diffusers' layout. Its other components become the student's. */
   teacher: string;
   /** The student's U-Net (KOALA, section 3.1.1). Default "koala-700m". */
   student?: Student;
 };
 
-export type DistillOptions = NetworkOptions &
+export type DistillOptions = DistillNetworks &
   CachedRunOptions &
   Omit<TrainingRequest, AutoencoderSetting> & {
     /** Folder with the results that `precomputeTeacher` stored, so that the teacher need not be in memory. */
@@ -116,7 +116,7 @@ async function prepare({
   teacher,
   student = "koala-700m",
   ...options
-}: NetworkOptions & CachedRunOptions & TrainingRequest): Promise<{ run: TrainingRun; networks: Networks }> {
+}: DistillNetworks & CachedRunOptions & TrainingRequest): Promise<{ run: TrainingRun; networks: Networks }> {
   const run = resolveRun(options, autoencoderSettings);
   const teacherConfig = await readJson(path.join(teacher, "unet", "config.json"));
   const config = studentConfig(teacherConfig, await readStudent(student));
