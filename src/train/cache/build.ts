@@ -83,7 +83,7 @@ export async function buildCache(options: CacheOptions): Promise<CacheReport> {
     const text = await cacheTexts(texts, captions, options);
     await release(components, "textEncoders");
     const image = await cacheImages(images, captions, sizes, options);
-    const examples = await writeIndex(folder, captions, texts, images);
+    const examples = await writeIndex(folder, captions, texts, images, image.rows);
     return {
       examples,
       captions: text.total,
@@ -129,7 +129,7 @@ async function describe(o: CacheOptions, sizes: readonly ImageSize[]): Promise<C
     background: background.join(" "),
     dtype,
   };
-  return { version: 1, encodes, latentChannels, scalingFactor, factor, dtype, madeBy };
+  return { version: 2, encodes, latentChannels, scalingFactor, factor, dtype, madeBy };
 }
 
 async function cacheTexts(texts: TextShards, captions: ReadonlyMap<string, string>, o: CacheOptions) {
@@ -156,15 +156,21 @@ async function cacheImages(
   o: CacheOptions,
 ) {
   const { data, components, crop, flip, background, seed = 0, onSkip = () => {} } = o;
+  const rows = new Map<string, string>();
   let done = 0;
   let reported = 0;
   let encoded = 0;
-  const { examples, skipped } = prepareExamples(data, sizes, {
+  const progress = () =>
+    o.onProgress?.({ stage: "images", done: done + encoded + skipped.length, total: captions.size });
+  const { examples, skipped } = prepareExamples(stoppable(data, images, o.signal), sizes, {
     random: (key) => seeded(seed, "crop", 0, key),
-    isDone: (key) => {
-      const there = images.has(key);
-      if (there) done++;
-      return there;
+    isDone: (key, bytes) => {
+      const row = imageRow(key, bytes);
+      rows.set(key, row);
+      if (!images.has(row)) return false;
+      done++;
+      progress();
+      return true;
     },
     ...(crop && { crop }),
     ...(flip !== undefined && { flip }),
@@ -173,34 +179,47 @@ async function cacheImages(
   const report = () => {
     for (; reported < skipped.length; reported++) onSkip(skipped[reported]!);
   };
-  await checkSignal(o.signal, images);
   for await (const example of examples) {
     report();
-    await checkSignal(o.signal, images);
     const { key, size, timeIds } = example;
     if (captions.get(key) !== example.caption) throw changed(key);
-    await images.add(key, await encodeExample(components, example), {
+    await images.add(rows.get(key)!, await encodeExample(components, example), {
       bucket: bucketName(size),
       timeIds: [...timeIds],
     });
     encoded++;
-    o.onProgress?.({ stage: "images", done: done + encoded + skipped.length, total: captions.size });
+    progress();
   }
   report();
   await images.finish();
-  return { encoded, skipped };
+  return { encoded, skipped, rows };
 }
 
-/** Lists the examples of the data as it is now; rows of others stay unread in their shards. */
+/** The data, of which no further example is given once the signal has fired. */
+function stoppable(data: DataSource, images: ImageShards, signal: AbortSignal | undefined): DataSource {
+  async function* examples(onSkip?: (skipped: SkippedExample) => void) {
+    for await (const example of data.examples(onSkip)) {
+      await checkSignal(signal, images);
+      yield example;
+    }
+  }
+  return { ...data, examples };
+}
+
+/**
+ * Lists the examples of the data as it is now, whose images have the `rows` by key; other rows stay unread in their
+ * shards.
+ */
 async function writeIndex(
   folder: string,
   captions: ReadonlyMap<string, string>,
   texts: TextShards,
   images: ImageShards,
+  rows: ReadonlyMap<string, string>,
 ): Promise<number> {
   const examples: ExampleEntry[] = [];
   for (const [key, caption] of captions) {
-    const location = images.locations.get(key);
+    const location = images.locations.get(rows.get(key) ?? "");
     if (!location) continue;
     const { file, tensors, note } = location;
     examples.push({ key, caption: captionId(caption), file, encoded: tensors.encoded!.offset, ...note });
@@ -229,6 +248,10 @@ async function writeIndex(
 
 const captionId = (caption: string): string =>
   createHash("sha256").update(caption).digest("hex").slice(0, 32);
+
+/** Names a row by the image's bytes too: a key, such as a tar member's number, may come to mean another image. */
+const imageRow = (key: string, bytes: Uint8Array): string =>
+  `${key} ${createHash("sha256").update(bytes).digest("hex").slice(0, 32)}`;
 
 async function checkSignal(signal: AbortSignal | undefined, shards: TextShards | ImageShards) {
   if (!signal?.aborted) return;

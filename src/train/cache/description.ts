@@ -10,7 +10,7 @@ import { differences } from "./fingerprint.js";
 const whole = z.int("must be a whole number above 0").positive("must be a whole number above 0");
 
 const schema = z.strictObject({
-  version: z.literal(1, "must be 1, the form of cache that this version reads"),
+  version: z.literal(2, "must be 2, the form of cache that this version reads: delete the folder"),
   /** `AutoencoderKL` gives moments (mean and log-variance), `AutoencoderTiny` latents; neither is scaled here. */
   encodes: z.enum(["moments", "latents"], 'must be "moments" or "latents"'),
   latentChannels: whole,

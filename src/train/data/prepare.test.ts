@@ -93,9 +93,11 @@ describe("prepareExamples", () => {
     );
   });
 
-  it("what is done already is not read again", async () => {
-    await put("a.jpg", "would be broken if it were read");
-    const { found, skipped } = await prepare({ isDone: (key) => key === "a.jpg" });
+  it("what is done already is not decoded again", async () => {
+    await put("a.jpg", "broken, if it were decoded");
+    const isDone = (key: string, bytes: Uint8Array) =>
+      key === "a.jpg" && Buffer.from(bytes).toString() === "broken, if it were decoded";
+    const { found, skipped } = await prepare({ isDone });
     expect([found, skipped]).toEqual([[], []]);
   });
 

@@ -31,8 +31,8 @@ export type PrepareOptions = TransformOptions & {
   readonly background?: Rgb;
   /** The random numbers for one example: `(key) => seeded(seed, "crop", epoch, key)`. */
   readonly random: (key: string) => () => number;
-  /** Leaves an example out before it is read (it is cached already). It counts as usable. */
-  readonly isDone?: (key: string) => boolean;
+  /** Leaves an example of these bytes out before it is decoded (it is cached already). It counts as usable. */
+  readonly isDone?: (key: string, bytes: Uint8Array) => boolean;
 };
 
 /**
@@ -57,9 +57,13 @@ async function* prepared(
   let usable = 0;
   for await (const example of source.examples((one) => skipped.push(one))) {
     const { key, caption } = example;
-    const done = isDone(key);
-    const image = done ? undefined : await decoded(example, background, skipped);
-    if (done) usable += 1;
+    const bytes = await bytesOf(example, skipped);
+    if (!bytes) continue;
+    if (isDone(key, bytes)) {
+      usable += 1;
+      continue;
+    }
+    const image = await decoded(key, bytes, background, skipped);
     if (!image) continue;
     const size = nearestBucket(image, sizes);
     if (isSliver(image, size)) {
@@ -82,18 +86,31 @@ function isSliver(image: ImageSize, target: ImageSize): boolean {
   return height * width > 64 * target.height * target.width;
 }
 
-async function decoded(
-  example: Example,
+function bytesOf(example: Example, skipped: SkippedExample[]): Promise<Uint8Array | undefined> {
+  return unlessBroken(example.key, skipped, () => example.bytes());
+}
+
+function decoded(
+  key: string,
+  bytes: Uint8Array,
   background: Rgb | undefined,
   skipped: SkippedExample[],
 ): Promise<RgbImage | undefined> {
+  const options = { ...(background && { background }), maxPixels };
+  return unlessBroken(key, skipped, async () => (await decodeImage(bytes, options)).image);
+}
+
+async function unlessBroken<T>(
+  key: string,
+  skipped: SkippedExample[],
+  read: () => Promise<T>,
+): Promise<T | undefined> {
   try {
-    const bytes = await example.bytes();
-    return (await decodeImage(bytes, { ...(background && { background }), maxPixels })).image;
+    return await read();
   } catch (error) {
     // Not this file's fault, but the process's or the machine's.
     if (tooManyOpen(error)) throw error;
-    skipped.push({ key: example.key, reason: reasonOf(error) });
+    skipped.push({ key, reason: reasonOf(error) });
     return undefined;
   }
 }

@@ -1,8 +1,10 @@
 /** @file What is cached, and that stopping and going on changes nothing. */
 
-import { mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { copyFile, mkdtemp, readdir, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { buffer } from "node:stream/consumers";
+import { pack } from "tar-stream";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { Generator } from "../../../src/diffusion/random.js";
 import { floatsOf } from "../../../src/engine/engine.js";
@@ -194,6 +196,54 @@ describe("going on", () => {
     await rm(path.join(own, "1.png"));
     expect((await grow()).examples).toBe(5);
     expect((await openCache(folder("grown"))).keysByBucket.get("40x24")).toEqual(["3.png", "5.png"]);
+  });
+});
+
+describe("an image that changed under its key", () => {
+  /** The encodings of a new cache by key, and of one made before the data changed; how many images that one encoded. */
+  async function fresh(name: string, own: string, keys: readonly string[], change: () => Promise<void>) {
+    const options = async (to: string) => cacheOptions(folder(to), own, koala);
+    const encodings = async (to: string) => {
+      const cache = await openCache(folder(to));
+      return Promise.all(keys.map(async (key) => (await cache.read([key])).encoded));
+    };
+    await buildCache(await options(`${name}-old`));
+    await change();
+    const { encoded } = await buildCache(await options(`${name}-old`));
+    await buildCache(await options(`${name}-new`));
+    return {
+      images: encoded.images,
+      old: await encodings(`${name}-old`),
+      new: await encodings(`${name}-new`),
+    };
+  }
+
+  it("is encoded anew, as a file that was overwritten", async () => {
+    const own = folder("overwritten");
+    await makeImageFolder(own);
+    const [from, to] = [path.join(own, "1.png"), path.join(own, "5.png")];
+    const found = await fresh("file", own, ["1.png", "3.png", "5.png"], () => copyFile(from, to));
+    expect(found.images).toBe(1);
+    expect(found.old).toEqual(found.new);
+    expect(found.old[2]).toEqual(found.old[0]);
+  });
+
+  it("is encoded anew, as a member of a tar shard from which another was taken out", async () => {
+    const shard = folder("shard.tar");
+    const write = async (...images: string[]) => {
+      const tar = pack();
+      for (const [i, image] of images.entries()) {
+        tar.entry({ name: `${i}.png` }, await readFile(path.join(data, image)));
+        tar.entry({ name: `${i}.txt` }, `caption of ${image}`);
+      }
+      tar.finalize();
+      await writeFile(shard, await buffer(tar));
+    };
+    await write("1.png", "3.png", "5.png");
+    const keys = ["shard.tar#0", "shard.tar#1"];
+    const found = await fresh("tar", shard, keys, () => write("3.png", "5.png"));
+    expect(found.images).toBe(2);
+    expect(found.old).toEqual(found.new);
   });
 });
 
