@@ -1,20 +1,13 @@
-/** @file The model card's quick start, line by line. */
+/** @file Generates an image with the bundled model, step by step, and saves it. */
 
-import { EulerDiscreteScheduler, Generator, StableDiffusionXLPipeline } from "koala-diffusion";
+import { DiffusionPipeline } from "koala-diffusion";
 
-const model = process.argv[2] ?? "golden/data/pipelines/koala-1b-tiny";
-const pipe = await StableDiffusionXLPipeline.fromPretrained(model, { dtype: "float16" });
-pipe.scheduler = EulerDiscreteScheduler.fromConfig(pipe.scheduler.config, { timestepSpacing: "trailing" });
+await using pipe = await DiffusionPipeline.fromPretrained(); // the bundled model; or a folder, or a Hub id
 
-const prompt = "A portrait generation of a Golden Retriever like Leonard da Vinci";
-const negativePrompt = "worst quality, low quality, illustration, low resolution";
-const { images } = await pipe.generate({
-  prompt,
-  negativePrompt,
-  guidanceScale: 3.5,
-  numInferenceSteps: 10,
-  generator: new Generator(42),
+const { images, seeds, warnings } = await pipe.generate({
+  prompt: "a koala, flat icon, on a yellow background",
+  seed: 7,
+  onStep: ({ index, total }) => console.log(`step ${index + 1} of ${total}`),
 });
-await images[0]!.save("out/retriever.png");
-await pipe.close();
-console.log("out/retriever.png");
+await images[0]!.save("out/koala.png");
+console.log(seeds, warnings);

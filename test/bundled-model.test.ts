@@ -27,7 +27,7 @@ async function colourAt(file: string, left: number, top: number, side: number) {
 const koala = (...args: string[]) =>
   promisify(execFile)(process.execPath, [main, "generate", ...args], { cwd: folder });
 
-describe("the model inside", () => {
+describe("the bundled model", () => {
   it("generates a red apple on white, and a sunflower on blue where the prompt says so", async () => {
     await koala("a red apple, flat icon", "--seed", "7", "--output", "apple.png");
     const { width, height } = await sharp(path.join(folder, "apple.png")).metadata();

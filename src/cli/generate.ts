@@ -63,7 +63,7 @@ export function generateCommand(): Command {
   return new Command("generate")
     .description("Generate a prompt, with the model that ships inside or one from a diffusers folder.")
     .argument("[prompt...]", "what to generate; each quoted prompt is an image")
-    .option("-m, --model <model>", "diffusers folder or Hub id (default: the model inside)")
+    .option("-m, --model <model>", "diffusers folder or Hub id (default: the bundled model)")
     .option("--from <image>", "generate again what made this image")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")

@@ -43,7 +43,7 @@ export function gridCommand(): Command {
   return new Command("grid")
     .description("Vary two settings and generate the table of images; goes on where it was stopped.")
     .argument("<prompt>", "what to generate")
-    .option("-m, --model <model>", "diffusers folder or Hub id (default: the model inside)")
+    .option("-m, --model <model>", "diffusers folder or Hub id (default: the bundled model)")
     .requiredOption("-x, --x <setting=values>", "what varies across")
     .option("-y, --y <setting=values>", "what varies down")
     .option("-n, --negative <prompt>", "what not to generate")

@@ -41,7 +41,7 @@ export function memoryCommand(): Command {
       "Estimate the memory that generating takes, component by component, and whether there is enough. Loads nothing; " +
         "of a model on the Hub it downloads the configs and not the weights, of what is given beside it all.",
     )
-    .argument("[model]", "diffusers folder or Hub id (default: the model inside)")
+    .argument("[model]", "diffusers folder or Hub id (default: the bundled model)")
     .option(
       "--sizes <list>",
       "squares of so many pixels, or WIDTHxHEIGHT (default: 512,768,1024 and the model's own if it is no square)",

@@ -10,7 +10,7 @@ type Options = { model?: string; json?: boolean };
 
 export function wordsCommand(): Command {
   return new Command("words")
-    .description("List the words that the model inside knows: nouns, drawing styles, backgrounds.")
+    .description("List the words that the bundled model knows: nouns, drawing styles, backgrounds.")
     .option("-m, --model <folder>", "another model that has a words.json")
     .option("--json", "print them as JSON")
     .addHelpText("after", '\nExample:\n  koala generate "a koala, line art, on a yellow background"\n')

@@ -66,7 +66,7 @@ describe("koala serve", () => {
     await expect(refused).rejects.toMatchObject({ stderr: expect.stringContaining(why) });
   });
 
-  it("serves the model inside where none is named", async () => {
+  it("serves the bundled model where none is named", async () => {
     const folder = await mkdtemp(path.join(tmpdir(), "koala-serve-"));
     const child = spawn(process.execPath, [main, "serve", "--port", "0"], { cwd: folder });
     const [url] = (await once(createInterface({ input: child.stdout }), "line")) as [string];
