@@ -61,7 +61,7 @@ type Options = {
 
 export function generateCommand(): Command {
   return new Command("generate")
-    .description("Generate a prompt, with the model that ships inside or one from a diffusers folder.")
+    .description("Generate images from prompts, with the bundled model or another.")
     .argument("[prompt...]", "what to generate; each quoted prompt is an image")
     .option("-m, --model <model>", "diffusers folder or Hub id (default: the bundled model)")
     .option("--from <image>", "generate again what made this image")
