@@ -21,7 +21,7 @@ import { dim } from "./colors.js";
 import { differences, openSeen, rememberSources, sourcesOf } from "./from-image.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
-import { numberOption } from "./numbers.js";
+import { numberOption, threadsOption } from "./numbers.js";
 import { openOutput } from "./output-files.js";
 import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
@@ -94,7 +94,7 @@ export function generateCommand(): Command {
     .addOption(new Option("--spacing <rule>", "timesteps").choices(["trailing", "leading", "linspace"]))
     .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
-    .option("--threads <n>", "default: one per core", numberOption)
+    .option("--threads <n>", "default: one per core", threadsOption)
     .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was generated from")
     .option("--ignore-memory", "generate though it may not fit")

@@ -16,7 +16,7 @@ import { dim } from "./colors.js";
 import { generateCells, placed, saveSheet } from "./grid-cells.js";
 import { seedBefore, sheetName, writeManifest } from "./grid-folder.js";
 import { downloadModel } from "./models.js";
-import { numberOption } from "./numbers.js";
+import { numberOption, threadsOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
 
 type Options = {
@@ -56,7 +56,7 @@ export function gridCommand(): Command {
     .option("--image <file>", "begin with this image")
     .option("--mask <file>", "generate --image anew where this is white, or opaque")
     .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
-    .option("--threads <n>", "default: one per core", numberOption)
+    .option("--threads <n>", "default: one per core", threadsOption)
     .option("-o, --output <folder>", "where cells and sheet go", "koala-grid")
     .option("--json", "print a JSON object per cell")
     .option("-q, --quiet", "no progress, no notes")

@@ -1,6 +1,8 @@
 /** @file Parsers of numeric options. */
 
 import { InvalidArgumentError } from "commander";
+import { checkThreads } from "../engine/thread-count.js";
+import { InvalidRequest } from "../errors.js";
 
 export function numberOption(text: string): number {
   const parsed = Number(text);
@@ -13,4 +15,16 @@ export function numberOption(text: string): number {
 export function wholeOption(text: string): number {
   if (!/^\d{1,12}$/.test(text)) throw new InvalidArgumentError(`"${text}" is not a whole number.`);
   return Number(text);
+}
+
+/** The number of threads of one operation, checked before a command does anything. */
+export function threadsOption(text: string): number {
+  const threads = numberOption(text);
+  try {
+    checkThreads(threads);
+  } catch (error) {
+    if (!(error instanceof InvalidRequest)) throw error;
+    throw new InvalidArgumentError(`It ${error.message.slice("threads: ".length)}`);
+  }
+  return threads;
 }

@@ -9,7 +9,7 @@ import { type RunningServer, type ServeOptions, serve } from "../server/serve.js
 import { dim, yellow } from "./colors.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { downloadModel } from "./models.js";
-import { wholeOption } from "./numbers.js";
+import { threadsOption, wholeOption } from "./numbers.js";
 import { outageReporter } from "./outages.js";
 import { printError, stopOnInterrupt } from "./terminal.js";
 
@@ -83,7 +83,7 @@ export function serveCommand(): Command {
     .addOption(severalOption("--allow-host <name>", "another name of this server, as behind a proxy", "none"))
     .addOption(severalOption("--allow-origin <origin>", "let pages of this site use the API", "none"))
     .option("--trust-proxy", "believe X-Forwarded-Proto and -Host, which the proxy must overwrite")
-    .option("--threads <n>", "default: one per core", wholeOption)
+    .option("--threads <n>", "default: one per core", threadsOption)
     .option("--max-queue <n>", "jobs that may wait", wholeOption, queue)
     .option("--max-pixels <n>", "width x height of an image", wholeOption, pixels)
     .option("--max-steps <n>", "steps of an image", wholeOption, steps)

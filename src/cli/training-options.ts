@@ -11,7 +11,7 @@ import { type LrSchedule, lrSchedules } from "../train/lr-schedule.js";
 import { type TargetType, targetTypes } from "../train/noise.js";
 import type { TrainingRequest } from "../train/options.js";
 import type { CachedRunOptions } from "../train/run-options.js";
-import { numberOption } from "./numbers.js";
+import { numberOption, threadsOption } from "./numbers.js";
 
 const list = (value: string, before: string[] | undefined) => [...(before ?? []), value];
 
@@ -54,7 +54,7 @@ export function addTrainingOptions(command: Command): Command {
     .option("--prompt <text>", "a validation prompt; may be given several times", list)
     .option("--gradient-checkpointing", "less memory, more time: compute activations again")
     .option("--data-parallel <n>", "cut batches into n shares, each on a core of its own", numberOption)
-    .option("--threads <n>", "threads (default: one per core)", numberOption)
+    .option("--threads <n>", "threads (default: one per core)", threadsOption)
     .option("--cache <folder>", "where latents and embeddings are kept (default: OUTPUT/cache)")
     .option("--resume", "go on from the last checkpoint in the output folder")
     .option("--json", "print metrics as JSON lines on standard output")

@@ -7,7 +7,7 @@ import { checkUrl } from "../jobs/redis/connection.js";
 import { JobWorker } from "../jobs/redis/worker.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { namedLoras, type ServedLora } from "./lora.js";
-import { wholeOption } from "./numbers.js";
+import { threadsOption, wholeOption } from "./numbers.js";
 import { outageReporter, whenFilesOpen } from "./outages.js";
 import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
 import { stopOnInterrupt } from "./terminal.js";
@@ -28,7 +28,7 @@ export function workerCommand(): Command {
     .addOption(redisOption("where the jobs are, such as redis://127.0.0.1:6379").makeOptionMandatory())
     .addOption(modelsOption())
     .addOption(lorasOption())
-    .option("--threads <n>", "default: one per core", wholeOption)
+    .option("--threads <n>", "default: one per core", threadsOption)
     .option(
       "--grace <seconds>",
       "for the running job when stopped, then another worker gets it",

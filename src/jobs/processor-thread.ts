@@ -3,6 +3,7 @@
  * of requests and turning floats to pixels would each hold up a server's answers for tenths of a second.
  */
 
+import { checkThreads } from "../engine/thread-count.js";
 import { errorFrom } from "../plain-error.js";
 import { Thread } from "../threads.js";
 import { Channel } from "./channel.js";
@@ -15,6 +16,7 @@ import type { BatchEvent, ProcessorMethods, ProcessorThreadData } from "./proces
  * `threads` is the number of threads of one operation, one per core if left out.
  */
 export function processorThread(models: ModelRegistry, options: { threads?: number } = {}): JobProcessor {
+  if (options.threads !== undefined) checkThreads(options.threads);
   const folders = [...models.values()].map(({ folder }) => folder);
   const data: ProcessorThreadData = { folders, loras: lorasOf(models), options };
   const entry = new URL("./processor-thread-entry.js", import.meta.url);

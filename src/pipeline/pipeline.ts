@@ -5,6 +5,7 @@
 
 import type { Engine, Values } from "../engine/engine.js";
 import { workerEngine } from "../engine/ort/worker-engine.js";
+import { checkThreads } from "../engine/thread-count.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { resolveModel } from "../hub/resolve.js";
 import { resolveComponents } from "../hub/resolve-component.js";
@@ -27,7 +28,9 @@ export abstract class DiffusionPipeline extends BasePipeline {
    * repository of several. The scheduler has the settings that are recommended for the model.
    */
   static async fromPretrained(model?: string, options: LoadOptions = {}): Promise<DiffusionPipeline> {
-    const engine = options.engine ?? workerEngine({ threads: options.threads ?? 0 });
+    const { threads = 0 } = options;
+    checkThreads(threads);
+    const engine = options.engine ?? workerEngine({ threads });
     try {
       const folder = await resolveModel(modelOrBundled(model, "model"), options);
       const { onProgress, signal, dtype } = options;

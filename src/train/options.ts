@@ -1,6 +1,7 @@
 /** @file The settings of a training run: types, defaults and checks. */
 
 import { z } from "zod";
+import { checkThreads } from "../engine/thread-count.js";
 import { InvalidRequest, listed } from "../errors.js";
 import { schemaProblem } from "../validation.js";
 import { type DropoutRule, dropoutRules } from "./data/captions.js";
@@ -193,6 +194,7 @@ export function trainingOptions(request: unknown = {}): TrainingOptions {
 }
 
 function checkTogether(o: TrainingOptions): void {
+  checkThreads(o.threads);
   const { task, out, feat } = o.loss;
   if (task === 0 && out === 0 && (feat === 0 || o.feature === "none")) {
     const rule = 'must leave something to learn from, got 0 for every term, or features of the set "none".';
