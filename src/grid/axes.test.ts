@@ -35,6 +35,10 @@ describe("an axis is read", () => {
 
   it("with exact seeds beyond 2^53, and each value once", () => {
     expect(values("seed=9007199254740993,9007199254740993")).toEqual(["9007199254740993"]);
+    const beyond = ["9007199254740993", "9007199254740994", "9007199254740995"];
+    expect(values("seed=9007199254740993-9007199254740995")).toEqual(beyond);
+    const last = ["18446744073709551613", "18446744073709551615"];
+    expect(values("seed=18446744073709551613-18446744073709551615+2")).toEqual(last);
   });
 
   it("in linear time", () => {
@@ -52,6 +56,7 @@ describe("an axis is refused", () => {
     ["seed=1,x", /must be integers from 0, got "x"/],
     ["seed=3-1", /must be integers from 0, got "3-1"/],
     ["seed=1-9+0", /must be integers from 0/],
+    ["seed=1-2.5", /must be integers from 0, got "1-2.5"/],
     ["steps=0", /must be integers from 1 to 1000, got "0"/],
     ["guidance=-1", /must be numbers from 0 to 100, got "-1"/],
     ["prompt=,red", /must have at least one value/],

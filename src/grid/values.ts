@@ -43,7 +43,8 @@ function numbers(field: string, kind: NumberKind, part: string): string[] {
   if (part === "") return [];
   const { what, valid } = rules[kind];
   const [, first, last, by = "1"] = /^([\d.]+)\s*-\s*([\d.]+)(?:\s*\+\s*([\d.]+))?$/.exec(part) ?? [];
-  const values = first === undefined ? [part] : range(Number(first), Number(last), Number(by));
+  const ranged = kind === "seed" ? wholeRange : range;
+  const values = first === undefined ? [part] : ranged(first, last!, by);
   const [wrong] = values.length === 0 ? [part] : values.filter((value) => !valid(value));
   if (wrong === undefined) return values;
   throw new InvalidRequest(
@@ -55,10 +56,19 @@ function numbers(field: string, kind: NumberKind, part: string): string[] {
 
 const maxInRange = 1000;
 
-function range(first: number, last: number, by: number): string[] {
+function range(...bounds: [first: string, last: string, by: string]): string[] {
+  const [first, last, by] = bounds.map(Number) as [number, number, number];
   const count = Math.floor((last - first) / by + 1e-9) + 1;
   if (!(by > 0) || !(count >= 1) || count > maxInRange) return [];
   return Array.from({ length: count }, (_, i) => String(Number((first + i * by).toFixed(6))));
+}
+
+/** Seeds have 64 bits, of which a number keeps 53. */
+function wholeRange(...bounds: [first: string, last: string, by: string]): string[] {
+  if (!bounds.every((bound) => /^\d{1,20}$/.test(bound))) return [];
+  const [first, last, by] = bounds.map(BigInt) as [bigint, bigint, bigint];
+  if (by === 0n || last < first || (last - first) / by >= maxInRange) return [];
+  return Array.from({ length: Number((last - first) / by) + 1 }, (_, i) => String(first + BigInt(i) * by));
 }
 
 /** Splits at commas outside double quotes; inside them, two double quotes are one. */
