@@ -1,7 +1,7 @@
 /** @file `koala grid` as a user runs it: cells, sheet, manifest; stopped and gone on with. */
 
 import { spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import sharp from "sharp";
@@ -115,7 +115,38 @@ describe("a grid", () => {
     expect(ended.err).toContain(`seed ${drawn}`);
   });
 
+  it("generates a cell again that is empty, cut off or of another size, and keeps the others", async () => {
+    const args = ["a red bicycle", "-x", "seed=1-4", "-s", "1", "-g", "1"];
+    expect((await grid("damaged", args)).code).toBe(0);
+    const names = (await cells("damaged")).toSorted();
+    const files = names.map((name) => path.join(folder, "damaged", "cells", name));
+    const whole = await Promise.all(files.map((file) => readFile(file)));
+    await writeFile(files[0]!, "");
+    await writeFile(files[1]!, whole[1]!.subarray(0, whole[1]!.length / 2));
+    await writeFile(files[2]!, await sharp(whole[2]).resize(8).png().toBuffer());
+    const { code, err } = await grid("damaged", args);
+    expect(err).toMatch(/4 cells, seed \d+; 3 left to generate/);
+    expect(code).toBe(0);
+    for (const [i, file] of files.entries()) expect(await readFile(file)).toEqual(whole[i]);
+  });
+
+  it.each(["tiff", "gif", "avif"] as const)("begins with an image and a mask of %s", async (format) => {
+    const of = (background: string) =>
+      sharp({ create: { width: 48, height: 64, channels: 3, background } }).toFormat(format);
+    const [image, mask] = [`${folder}/begin.${format}`, `${folder}/mask.${format}`];
+    await of("red").toFile(image);
+    await of("white").toFile(mask);
+    const args = ["a red bicycle", "-x", "seed=1", "-s", "2", "--image", image, "--mask", mask];
+    const { code, err } = await grid(format, args);
+    expect(err).not.toContain("error");
+    expect(code).toBe(0);
+    const [cell] = await cells(format);
+    const { width, height } = await sharp(path.join(folder, format, "cells", cell!)).metadata();
+    expect([width, height]).toEqual([48, 64]);
+  });
+
   it.each([
+    ["a broken image", "new", ["a cat", "-x", "seed=1", "--image", koala], /--image: must be an image/],
     ["another prompt's folder", "whole", ["a cat", "-x", "seed=1"], /with a grid of another prompt/],
     ["words that are not in the prompt", "new", ["a cat", "-x", "prompt=dog,bird"], /x: .*in the prompt/],
     [

@@ -1,4 +1,4 @@
-/** @file The cells of `koala grid`: settled, generated one by one, and put together on a sheet. */
+/** @file The cells of `koala grid`: resolved, generated one by one, and put together on a sheet. */
 
 import path from "node:path";
 import { Cancelled } from "../errors.js";
@@ -14,14 +14,13 @@ import { defaultLimits } from "../jobs/limits.js";
 import type { ModelRegistry } from "../jobs/model-registry.js";
 import { openProcessor } from "../jobs/pipeline-processor.js";
 import type { JobRequest } from "../jobs/processor.js";
-import { resolveRequest } from "../jobs/resolve-request.js";
-import type { GenerationRequest } from "../jobs/schemas.js";
+import { type PartialRequest, resolvePartialRequest } from "../jobs/resolve-request.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { cellFile, sheetName } from "./grid-folder.js";
 import { writeOutputs } from "./output-files.js";
 import { ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
-/** A cell that is checked and has its place. */
+/** A cell whose request is resolved, and the name of its file. */
 export type PlacedCell = Cell & { request: JobRequest; file: string };
 
 type CellOptions = { output: string; quiet?: boolean; threads?: number };
@@ -29,19 +28,20 @@ type CellOptions = { output: string; quiet?: boolean; threads?: number };
 /** On one's own machine nothing but the model limits a cell. */
 const limits = { ...defaultLimits, pixels: 8192 * 8192, steps: 1000, count: 1 };
 
-/** Every cell's order, checked before the first is generated. */
+/** The request of all cells, before its axes vary it. */
+export type GridRequest = Omit<PartialRequest, "scheduler"> & { scheduler?: string | undefined };
+
+/** Every cell's request, checked before the first is generated. */
 export function placed(
-  base: GenerationRequest,
+  base: GridRequest,
   axes: Axes,
   models: ModelRegistry,
   model: ModelMetadata,
-): Promise<PlacedCell[]> {
-  return Promise.all(
-    cellsOf(axes).map(async (cell) => {
-      const request = await resolveRequest(cellSettings(base, axes, cell), models, limits);
-      return { ...cell, request, file: cellFile(axes, cell, request, model) };
-    }),
-  );
+): PlacedCell[] {
+  return cellsOf(axes).map((cell) => {
+    const request = resolvePartialRequest(cellSettings(base, axes, cell), models, limits);
+    return { ...cell, request, file: cellFile(axes, cell, request, model) };
+  });
 }
 
 export async function generateCells(
@@ -84,7 +84,7 @@ export async function generateCells(
 
 export async function saveSheet(
   output: string,
-  base: GenerationRequest,
+  base: GridRequest,
   axes: Axes,
   cells: readonly PlacedCell[],
 ): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * @file The folder of a grid: a manifest, its cells, and the sheet. A cell's file name ends in a hash of everything it
- * is generated from, so a file that is there is the cell, whatever stopped the command before.
+ * is generated from, so a whole file that is there is the cell, whatever stopped the command before.
  */
 
 import path from "node:path";
@@ -8,6 +8,7 @@ import { z } from "zod";
 import { InvalidRequest } from "../errors.js";
 import { ifThere, readFile, writeWhole } from "../files/file-system.js";
 import { type Axes, axisLabel, type Cell } from "../grid/axes.js";
+import { decodeImage } from "../image/codec.js";
 import type { JobRequest } from "../jobs/processor.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { bytesHash, hashOf } from "../weights/fingerprint.js";
@@ -74,6 +75,22 @@ export function cellFile(
   const hash = hashOf([model.fingerprint, settings, scheduler, sources]).replace(/^sha256:/, "");
   const words = [axisLabel(x, column), ...(y ? [axisLabel(y, row)] : [])].map(slug).filter(Boolean);
   return path.join("cells", `${[...words, hash.slice(0, 12)].join("-")}.png`);
+}
+
+/** Whether a cell is there and can be decoded at its size; another file is generated again. FileError. */
+export async function isWholeCell(
+  file: string,
+  { width, height }: { width: number; height: number },
+): Promise<boolean> {
+  const bytes = await ifThere(() => readFile(file));
+  if (bytes === undefined) return false;
+  try {
+    const { image } = await decodeImage(bytes);
+    return image.width === width && image.height === height;
+  } catch (error) {
+    if (error instanceof InvalidRequest) return false;
+    throw error;
+  }
 }
 
 const slug = (label: string): string =>

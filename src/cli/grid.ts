@@ -3,18 +3,19 @@
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { resolveSeed, seedPattern } from "../diffusion/seed.js";
-import { InvalidRequest } from "../errors.js";
-import { kindOf, readFile } from "../files/file-system.js";
+import { readFile } from "../files/file-system.js";
 import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
+import { decodeImage } from "../image/codec.js";
+import { decodeMask } from "../image/mask.js";
 import { kindDefaults, type ModelRegistry, modelNamed, openModelRegistry } from "../jobs/model-registry.js";
-import type { GenerationRequest } from "../jobs/schemas.js";
+import type { Source } from "../jobs/sent-images.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
-import { generateCells, placed, saveSheet } from "./grid-cells.js";
-import { seedBefore, sheetName, writeManifest } from "./grid-folder.js";
+import { type GridRequest, generateCells, placed, saveSheet } from "./grid-cells.js";
+import { isWholeCell, seedBefore, sheetName, writeManifest } from "./grid-folder.js";
 import { downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
@@ -89,7 +90,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const seed = String(resolveSeed(BigInt(options.seed ?? before ?? -1)));
   const base = await requestOf(prompt, options, seed, models);
   checkAxes(axes, base);
-  const cells = await placed(base, axes, models, model);
+  const cells = placed(base, axes, models, model);
   await checkFiles([sheetName, ...cells.map(({ file }) => file)].map((file) => path.join(output, file)));
   await writeManifest(output, {
     format: 1,
@@ -99,8 +100,9 @@ async function grid(prompt: string, options: Options): Promise<void> {
     axes,
     cells: cells.map(({ column, row, file, request }) => ({ column, row, file, settings: request.settings })),
   });
-  const kinds = await Promise.all(cells.map(({ file }) => kindOf(path.join(output, file))));
-  const missing = cells.filter((_, i) => kinds[i] === undefined);
+  const missing: typeof cells = [];
+  for (const cell of cells)
+    if (!(await isWholeCell(path.join(output, cell.file), cell.request.settings))) missing.push(cell);
   say(
     `${cells.length} cells, seed ${seed}${missing.length < cells.length ? `; ${missing.length} left to generate` : ""}`,
   );
@@ -127,7 +129,7 @@ async function requestOf(
   options: Options,
   seed: string,
   models: ModelRegistry,
-): Promise<GenerationRequest> {
+): Promise<GridRequest> {
   const { info } = modelNamed(models, undefined);
   const { defaults, id } = info;
   const { negative = defaults.negativePrompt, image, mask, strength } = options;
@@ -144,18 +146,19 @@ async function requestOf(
     ...(width !== undefined && { width }),
     ...(height !== undefined && { height }),
     ...(negative !== undefined && { negativePrompt: negative }),
-    ...(image !== undefined && { image: await imageIn("--image", image) }),
-    ...(mask !== undefined && { mask: await imageIn("--mask", mask) }),
+    ...(image !== undefined && { image: await imageIn(image) }),
+    ...(mask !== undefined && { mask: await maskIn(mask) }),
     ...(strength !== undefined && { strength }),
   };
 }
 
-async function imageIn(option: string, file: string): Promise<string> {
-  try {
-    return await readFile(file, "base64");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const rule = `must be an image file that can be read, got ${file} (${code}). Check the path.`;
-    throw new InvalidRequest(option, file, rule);
-  }
+/** Any file that `koala generate` takes; every cell begins with the same bytes. */
+async function imageIn(file: string): Promise<Source> {
+  const { width, height } = (await decodeImage(file)).image;
+  return { bytes: await readFile(file), width, height };
+}
+
+async function maskIn(file: string): Promise<Source> {
+  const { width, height } = await decodeMask(file);
+  return { bytes: await readFile(file), width, height };
 }
