@@ -9,6 +9,7 @@ import { readFile, systemCode } from "../files/file-system.js";
 import { decodeText } from "../files/text-file.js";
 import { formatOf } from "../image/codec.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { imagesPerPrompt } from "../pipeline/check-request.js";
 import type { GeneratedImage } from "../pipeline/generated-image.js";
 import type { Lora } from "../pipeline/lora.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
@@ -116,6 +117,7 @@ function integer(value: string): bigint {
 const print = (line: string) => void process.stdout.write(`${line}\n`);
 
 async function generate(words: string[], given: Options): Promise<void> {
+  imagesPerPrompt(given.count);
   const say = (line: string) => void (given.quiet || process.stderr.write(`${line}\n`));
   const saved = given.from === undefined ? undefined : await readRequest(given.from);
   for (const note of saved?.notes ?? []) say(dim(note));

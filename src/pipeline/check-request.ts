@@ -14,7 +14,7 @@ export type RequestModel = { defaults: Omit<RequestDefaults, "negativePrompt">; 
 /** Checks a request against a model's defaults; throws an InvalidRequest that names the field. */
 export function checkRequest(request: GenerateRequest, { defaults, factor }: RequestModel): AcceptedRequest {
   const texts = checkPrompts(request);
-  const perPrompt = whole("numImagesPerPrompt", request.numImagesPerPrompt ?? 1, 1, 1024);
+  const perPrompt = imagesPerPrompt(request.numImagesPerPrompt ?? 1);
   const batch = texts.prompts.length * perPrompt;
   const guidanceScale = finite("guidanceScale", request.guidanceScale ?? defaults.guidanceScale);
   oneOf("rng", request.rng, ["cpu", "cuda"]);
@@ -44,6 +44,9 @@ export function checkRequest(request: GenerateRequest, { defaults, factor }: Req
     warnings: new Warnings(request.onWarning),
   };
 }
+
+/** Checks the number of images per prompt, for callers that allocate by it before they have a whole request. */
+export const imagesPerPrompt = (value: number): number => whole("numImagesPerPrompt", value, 1, 1024);
 
 type Texts = Pick<AcceptedRequest, "prompts" | "prompts2" | "negativePrompts" | "negativePrompts2">;
 
