@@ -20,7 +20,7 @@ export function addTrainingOptions(command: Command): Command {
   return command
     .option(
       "--caption-column <name>",
-      "column, or field of JSON, with the captions (default: text or caption)",
+      "column, or field of JSON, with the captions (default: text, else caption, else the only one of texts)",
     )
     .option("--image-column <name>", "column with images or their file names; of .tar, their extension")
     .option("--resolution <pixels>", "height and width that images are brought to", numberOption)

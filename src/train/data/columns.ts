@@ -6,25 +6,33 @@ import { isCaption } from "./caption-choice.js";
 const usual = { captionColumn: ["text", "caption"], imageColumn: ["image"] } as const;
 type Field = keyof typeof usual;
 
-/** A table that names its columns; these are those that fit. */
-type Table = { readonly name: string; readonly columns: readonly string[] };
+/** All columns of some data by name, and those of them that hold texts (captions) or bytes (images). */
+type Columns = { readonly all: readonly string[]; readonly fitting: readonly string[] };
+type Table = Columns & { readonly name: string };
 
-/** The named column, else the usual one, else the only one; `where` names the data in the error. */
+/**
+ * The named column, else the usual one, else the only one that fits; `where` names the data in the error. A usual one
+ * that does not fit is refused: another, such as "license", must not become the caption without being named.
+ */
 export function pickColumn(
   field: Field,
   where: string,
-  available: readonly string[],
+  { all, fitting }: Columns,
   name: string | undefined,
 ): string {
+  const choices =
+    fitting.length > 0
+      ? `one of the fitting columns of ${where}, ${listed(fitting, 20)}`
+      : `a fitting column of ${where}, which has none`;
   if (name !== undefined) {
-    if (available.includes(name)) return name;
-    throw new InvalidRequest(field, name, `must be ${choices(where, available)}, got "${name}".`);
+    if (fitting.includes(name)) return name;
+    throw new InvalidRequest(field, name, `must be ${choices}, got "${name}".`);
   }
-  const found = usualColumn(field, available);
-  if (found !== undefined) return found;
-  if (available.length === 1) return available[0]!;
-  const missing = `must be given, as there is no ${listed(usual[field])}: ${choices(where, available)}.`;
-  throw new InvalidRequest(field, undefined, missing);
+  const found = usualColumn(field, all);
+  if (found !== undefined && fitting.includes(found)) return found;
+  if (found === undefined && fitting.length === 1) return fitting[0]!;
+  const reason = found === undefined ? `there is no ${listed(usual[field])}` : `"${found}" does not fit`;
+  throw new InvalidRequest(field, undefined, `must be given, as ${reason}: ${choices}.`);
 }
 
 /** The column of the usual name, if there is one. */
@@ -34,40 +42,36 @@ export function usualColumn(field: Field, available: readonly string[]): string 
 
 /** As `pickColumn`, of tables that must all have the column. */
 export function sharedColumn(field: Field, tables: readonly Table[], name: string | undefined): string {
-  const all = [...new Set(tables.flatMap(({ columns }) => columns))];
-  const column = pickColumn(field, named(tables), all, name);
-  const without = tables.find(({ columns }) => !columns.includes(column));
+  const union = (of: "all" | "fitting") => [...new Set(tables.flatMap((table) => table[of]))];
+  const columns = { all: union("all"), fitting: union("fitting") };
+  const column = pickColumn(field, named(tables), columns, name);
+  const without = tables.find(({ fitting }) => !fitting.includes(column));
   if (!without) return column;
   const rule = `must be a column of every file, got "${column}", but ${without.name} has`;
-  const got = without.columns.length > 0 ? `${listed(without.columns)} in its place` : "none that fits";
+  const got = without.fitting.length > 0 ? `${listed(without.fitting)} in its place` : "none that fits";
   throw new InvalidRequest(field, column, `${rule} ${got}. Name another, or take that file out.`);
 }
 
 /**
- * The columns of rows that may hold captions. One row is not enough: where it leaves "text" out, its "license" would
+ * The columns of rows; those fit that may hold captions. One row is not enough: where it leaves "text" out, its "license" would
  * become the caption of all. Ends early at a row with the column that decides.
  */
 export async function captionColumns(
   rows: AsyncIterable<Readonly<Record<string, unknown>>>,
   decides: string = usual.captionColumn[0],
-): Promise<string[]> {
+): Promise<Columns> {
   const [texts, empty, others] = [new Set<string>(), new Set<string>(), new Set<string>()];
   for await (const row of rows) {
     for (const [name, value] of Object.entries(row))
       (value === null ? empty : isCaption(value) ? texts : others).add(name);
     if (texts.has(decides)) break;
   }
-  return [...texts, ...[...empty].filter((name) => !texts.has(name) && !others.has(name))];
+  const all = [...new Set([...texts, ...empty, ...others])];
+  return { all, fitting: all.filter((name) => texts.has(name) || !others.has(name)) };
 }
 
 /** Names tables or shards in an error. */
 export function named(files: readonly { readonly name: string }[]): string {
   const [first, ...more] = files.map(({ name }) => name);
   return more.length === 0 ? `${first}` : `${first} and ${more.length} more`;
-}
-
-function choices(where: string, available: readonly string[]): string {
-  return available.length > 0
-    ? `one of the fitting columns of ${where}, ${listed(available, 20)}`
-    : `a fitting column of ${where}, which has none`;
 }

@@ -24,7 +24,7 @@ export type DataSource = {
 export type DataFile = { readonly name: string; readonly path: string };
 
 export type DataOptions = {
-  /** Column (or JSON field) with the caption. Default: "text", else "caption", else the only one there is. */
+  /** Column (or JSON field) with the caption. Default: "text", else "caption", else the only one of texts. */
   readonly captionColumn?: string | undefined;
   /**
    * Parquet: column with the image's bytes. WebDataset: extension of the image. A folder's tables: column with the

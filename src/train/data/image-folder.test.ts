@@ -165,6 +165,23 @@ describe("image folder", () => {
     expect((await read({ captionColumn: "source" })).found).toHaveLength(2);
   });
 
+  it("a text column of numbers is refused; no other is taken for it without being named", async () => {
+    const rows = (first: object, second: object) =>
+      jsonLines(
+        { file_name: "a.png", license: "cc", ...first },
+        { file_name: "b.png", license: "cc", ...second },
+      );
+    await files({ "a.png": "A", "b.png": "B", "metadata.jsonl": rows({ text: 3 }, { text: 4 }) });
+    await expect(read()).rejects.toThrow(
+      'captionColumn: must be given, as "text" does not fit: one of the fitting columns of metadata.jsonl, "license".',
+    );
+    expect((await read({ captionColumn: "license" })).found).toHaveLength(2);
+    await files({ "metadata.jsonl": rows({ caption: 3 }, {}) });
+    await expect(read()).rejects.toThrow('must be given, as "caption" does not fit');
+    await files({ "metadata.jsonl": rows({ text: 3 }, { text: "b" }) });
+    expect(captions((await read()).found)).toEqual({ "b.png": "b" });
+  });
+
   it("the column is one for the tables of all folders", async () => {
     await files({ "in/a.png": "A", "in/metadata.csv": "file_name,source\na.png,web\n" });
     await files({ "in/more/b.png": "B", "in/more/metadata.csv": "file_name,text\nb.png,a b\n" });

@@ -115,8 +115,9 @@ async function captionColumnOf(
   async function* rows() {
     for (const table of tables) for await (const { values } of metadataRows(table)) yield values;
   }
-  const found = (await captionColumns(rows(), name)).filter((column) => column !== imageColumn);
-  return pickColumn("captionColumn", named(tables), found, name);
+  const { all, fitting } = await captionColumns(rows(), name);
+  const columns = { all, fitting: fitting.filter((column) => column !== imageColumn) };
+  return pickColumn("captionColumn", named(tables), columns, name);
 }
 
 function fileName({ location, values }: MetadataRow, column: string): string {

@@ -129,6 +129,25 @@ describe("parquet", () => {
     expect((await read(folder)).found.map(([, caption]) => caption)).toEqual([...captions, ...captions]);
   });
 
+  it("a text column of numbers, or an image column of texts, is refused in favour of no other", async () => {
+    const image = { name: "image", data: images, type: "BYTE_ARRAY" } as const;
+    const license = { name: "license", data: captions, type: "STRING" } as const;
+    const numbers = await write("numbers.parquet", {
+      columnData: [image, license, { name: "text", data: [1, 2, 3], type: "INT32" }],
+    });
+    await expect(read(numbers)).rejects.toThrow(
+      'captionColumn: must be given, as "text" does not fit: one of the fitting columns of numbers.parquet, "license"',
+    );
+    const paths = await write("paths.parquet", {
+      columnData: [
+        { ...image, name: "mask" },
+        { ...license, name: "text" },
+        { ...license, name: "image" },
+      ],
+    });
+    await expect(read(paths)).rejects.toThrow('imageColumn: must be given, as "image" does not fit');
+  });
+
   it("of a list of captions one is drawn; an empty list is no caption", async () => {
     const lists = [["zero", null], ["ünö", "ünö"], [], null];
     const path = await write("t.parquet", {

@@ -46,18 +46,18 @@ async function openTable(file: DataFile): Promise<Table> {
 
 function columnsOf(tables: readonly Table[], { imageColumn, captionColumn }: DataOptions): Columns {
   const fitting = (fits: (column: SchemaTree) => boolean) =>
-    tables.map(({ file, metadata }) => ({
-      name: file.name,
-      columns: names(parquetSchema(metadata).children, fits),
-    }));
+    tables.map(({ file, metadata }) => {
+      const columns = parquetSchema(metadata).children;
+      return { name: file.name, all: names(columns), fitting: names(columns.filter(fits)) };
+    });
   return {
     image: sharedColumn("imageColumn", fitting(holdsBytes), imageColumn),
     caption: sharedColumn("captionColumn", fitting(holdsTexts), captionColumn),
   };
 }
 
-function names(columns: readonly SchemaTree[], fits: (column: SchemaTree) => boolean): string[] {
-  return columns.filter(fits).map((column) => column.element.name);
+function names(columns: readonly SchemaTree[]): string[] {
+  return columns.map((column) => column.element.name);
 }
 
 function isText({ element }: Pick<SchemaTree, "element">): boolean {

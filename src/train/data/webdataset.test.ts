@@ -149,6 +149,21 @@ describe("WebDataset", () => {
     ]);
   });
 
+  it("captions in .caption.txt members are taken where they are all there is, else when they are named", async () => {
+    const captionAlone = await tarOf([
+      ["1.jpg", "image"],
+      ["1.caption.txt", "a boat\n"],
+    ]);
+    expect((await read(captionAlone)).found).toEqual([["s.tar#1", "a boat", "image"]]);
+    const besideUrl = await tarOf([
+      ["1.jpg", "image"],
+      ["1.caption.txt", "a boat"],
+      ["1.json", '{"url":"https://example.com/1.jpg"}'],
+    ]);
+    await expect(read(besideUrl)).rejects.toThrow(/captionColumn: must be given.*"url", "caption\.txt"/);
+    expect((await read(besideUrl, { captionColumn: "caption.txt" })).found[0]?.[1]).toBe("a boat");
+  });
+
   it("a shard that cannot be read is refused by path and code", async () => {
     const source = openWebDataset([{ name: "gone.tar", path: join(folder, "gone.tar") }]);
     const reading = source.examples()[Symbol.asyncIterator]().next();

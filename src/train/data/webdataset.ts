@@ -20,14 +20,14 @@ type Sample = {
 };
 
 type Reading = DataOptions & {
-  /** The field of .json members with captions, where nobody names it. */
-  readonly jsonField: () => Promise<string | undefined>;
+  /** The field of .json members, or other text member, with captions where `captionColumn` names none. */
+  readonly defaultColumn: () => Promise<string | undefined>;
 };
 
 /** Opens tar shards, read in the order given. */
 export function openWebDataset(shards: readonly DataFile[], options: DataOptions = {}): DataSource {
   let field: Promise<string | undefined> | undefined;
-  const reading: Reading = { ...options, jsonField: () => (field ??= captionField(shards)) };
+  const reading: Reading = { ...options, defaultColumn: () => (field ??= captionField(shards)) };
   return {
     kind: "webdataset",
     count: undefined,
@@ -123,25 +123,26 @@ function imageOf({ images }: Sample, { imageColumn }: DataOptions): MemberLocati
   return image;
 }
 
-/** The caption: the named text member or JSON field, else `.txt`, else the data's usual field of `.json`. */
+/** The caption: the named text member or JSON field, else `.txt`, else the data's default one. */
 async function captionIn(
   { texts }: Sample,
   key: string,
-  { captionColumn, seed, jsonField }: Reading,
+  { captionColumn, seed, defaultColumn }: Reading,
 ): Promise<Caption> {
-  const extension = [captionColumn ?? "txt", "json"].find((name) => texts.has(name));
+  const column = captionColumn ?? (texts.has("txt") ? "txt" : await defaultColumn());
+  const extension = [column, "json"].find((name) => name !== undefined && texts.has(name));
   if (extension === undefined) return captionOf(undefined, { key, column: captionColumn });
   const member = texts.get(extension)!;
   if ("fault" in member) return { problem: `has no readable caption: .${extension}, ${member.fault}` };
   if (extension !== "json") return captionOf(member.text.trim(), { key });
-  const column = captionColumn ?? (await jsonField());
-  const value = column === undefined ? undefined : jsonFields(member.text)[column];
+  const value = column === undefined ? undefined : defaultColumns(member.text)[column];
   return captionOf(value, { key, column, seed });
 }
 
 /**
- * Which field of `.json` members has the captions, as in the tables of other data. Where `.txt` members have them, only
- * a field of the usual names stands in for one that is absent. Reads the shards until a "text" is met.
+ * Which field of `.json` members, or other text member such as `.caption.txt`, has the captions, as in the tables of
+ * other data. Where `.txt` members have them, only a field of the usual names stands in for one that is absent. Reads
+ * the shards until a "text" is met.
  */
 async function captionField(shards: readonly DataFile[]): Promise<string | undefined> {
   let textMembers = false;
@@ -150,15 +151,19 @@ async function captionField(shards: readonly DataFile[]): Promise<string | undef
       for await (const { texts } of samples(shard)) {
         textMembers ||= texts.has("txt");
         const json = texts.get("json");
-        if (json && "text" in json) yield jsonFields(json.text);
+        const others = [...texts.keys()].filter((name) => name.endsWith(".txt"));
+        yield {
+          ...(json && "text" in json && defaultColumns(json.text)),
+          ...Object.fromEntries(others.map((name) => [name, ""])),
+        };
       }
   }
-  const fields = await captionColumns(rows());
-  if (textMembers || fields.length === 0) return usualColumn("captionColumn", fields);
-  return pickColumn("captionColumn", named(shards), fields, undefined);
+  const columns = await captionColumns(rows());
+  if (textMembers || columns.all.length === 0) return usualColumn("captionColumn", columns.fitting);
+  return pickColumn("captionColumn", named(shards), columns, undefined);
 }
 
-function jsonFields(text: string): Record<string, unknown> {
+function defaultColumns(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === "object" && value !== null ? { ...value } : {};
