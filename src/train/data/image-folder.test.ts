@@ -266,6 +266,16 @@ describe("image folder", () => {
       /names "a.png" a second time/,
     ],
     ["a ragged CSV", { "metadata.csv": "file_name,text\na.png,x,y\n" }, /must be a CSV table, got: .*line 2/],
+    [
+      "a CSV with a quote inside a text",
+      { "metadata.csv": 'file_name,text\na.png,a 5" cat\n' },
+      /data: metadata\.csv must be a CSV table, got: .* line 2, .*Correct that line: .* its own quotes doubled/,
+    ],
+    [
+      "a CSV with two columns of one name",
+      { "metadata.csv": "file_name,text,text\na.png,x,y\n" },
+      /data: metadata\.csv, line 1 must name each column once, got "text" twice\. Rename or remove one/,
+    ],
     ["two tables", { "metadata.csv": "file_name,text\n", "metadata.jsonl": "{}" }, /must hold one table/],
   ])("%s is refused with its place", async (_, table, message) => {
     await files({ "a.png": "A", ...table });

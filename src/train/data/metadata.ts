@@ -1,7 +1,7 @@
 /** @file Rows of `metadata.jsonl` and `metadata.csv`, the tables of an image folder. */
 
 import { pipeline, Readable } from "node:stream";
-import { parse } from "csv-parse";
+import { CsvError, parse } from "csv-parse";
 import { InvalidRequest } from "../../errors.js";
 import { readStream } from "../../files/file-system.js";
 import { decodeChunks, decodeLines } from "../../files/text-file.js";
@@ -46,7 +46,8 @@ function parsed(text: string): unknown {
 }
 
 async function* csvRows(file: DataFile): AsyncGenerator<MetadataRow> {
-  const rows = parse({ columns: true, record_delimiter: "\n", skip_empty_lines: true, info: true });
+  const columns = (names: string[]) => differentNames(names, file);
+  const rows = parse({ columns, record_delimiter: "\n", skip_empty_lines: true, info: true });
   const text = Readable.from(decodeChunks(readStream(file.path), notText(file)));
   // The error arrives through the iteration below as well; this callback only keeps it from being unhandled.
   pipeline(text, rows, () => {});
@@ -55,12 +56,22 @@ async function* csvRows(file: DataFile): AsyncGenerator<MetadataRow> {
       yield { location: `${file.name}, line ${info.lines}`, values: record };
     }
   } catch (error) {
-    if (!(error instanceof Error) || !("code" in error) || !String(error.code).startsWith("CSV_"))
-      throw error;
-    throw new InvalidRequest("data", file.path, `${file.name} must be a CSV table, got: ${error.message}.`);
+    if (!(error instanceof CsvError)) throw error;
+    const rule = `${file.name} must be a CSV table, got: ${error.message}.`;
+    const remedy =
+      "Correct that line: a text with a comma or quote stands in quotes, its own quotes doubled.";
+    throw new InvalidRequest("data", file.path, `${rule} ${remedy}`);
   } finally {
     text.destroy();
   }
+}
+
+/** Of two columns of one name the parser would keep the last; spreadsheets write several without a name. */
+function differentNames(names: readonly string[], file: DataFile): string[] {
+  const twice = names.find((name, i) => name !== "" && names.indexOf(name) !== i);
+  if (twice === undefined) return [...names];
+  const rule = `${file.name}, line 1 must name each column once, got "${twice}" twice. Rename or remove one.`;
+  throw new InvalidRequest("data", file.path, rule);
 }
 
 type CsvRow = { record: Record<string, string>; info: { lines: number } };
