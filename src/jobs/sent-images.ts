@@ -13,8 +13,10 @@ import { mostInputPixels } from "./limits.js";
 /** An image that was found whole; `width` and `height` are those of the upright image. */
 export type Source = { bytes: Uint8Array; width: number; height: number };
 
+export type SentImage = Source & { isOpaque: boolean };
+
 /** From base64 or a data: URL. `field` is how errors call it. */
-export async function sourceFromText(field: string, text: string): Promise<Source> {
+export async function sourceFromText(field: string, text: string): Promise<SentImage> {
   const encoded = text.replace(/^data:image\/[\w.+-]{1,40};base64,/, "");
   if (/^[a-z][a-z0-9+.-]*:/i.test(encoded.slice(0, 40))) {
     const rule =
@@ -29,7 +31,7 @@ export async function sourceFromText(field: string, text: string): Promise<Sourc
   return sourceFromBytes(field, new Uint8Array(Buffer.from(encoded, "base64")));
 }
 
-export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise<Source> {
+export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise<SentImage> {
   const kind = kindOfImage(bytes);
   if (kind === undefined) {
     const rule = `must be a PNG, JPEG or WebP file, got ${bytes.length} bytes of something else.`;
@@ -48,13 +50,17 @@ export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise
   }
   const frames = kind === "PNG" ? pngFrames(bytes) : pages;
   if (frames !== 1) throw new InvalidRequest(field, frames, `must be one image, got ${frames} frames.`);
-  await decoded(field, kind, pixels, (image) => image.stats());
-  return { bytes, width: autoOrient.width, height: autoOrient.height };
+  const { isOpaque } = await decoded(field, kind, pixels, (image) => image.stats());
+  return { bytes, width: autoOrient.width, height: autoOrient.height, isOpaque };
 }
 
 /** The same mask as the pipeline reads masks, where another API means something else by its file. */
-export async function maskSource(mask: Source, meaning: MaskOptions): Promise<Source> {
-  return { ...mask, bytes: await encodeImage(await decodeMask(mask.bytes, meaning), "png") };
+export async function maskSource(
+  { width, height, bytes: given }: Source,
+  meaning: MaskOptions,
+): Promise<Source> {
+  const bytes = await encodeImage(await decodeMask(given, meaning), "png");
+  return { bytes, width, height };
 }
 
 async function decoded<T>(

@@ -28,7 +28,7 @@ describe("images of requests", () => {
     const text = Buffer.from(file).toString("base64");
     expect(await read.sourceFromText("image", text)).toEqual(await imageTasks.sourceFromText("image", text));
     const source = await read.sourceFromBytes("image", file);
-    expect(source).toEqual({ bytes: file, width: 40, height: 40 });
+    expect(source).toEqual({ bytes: file, width: 40, height: 40, isOpaque: false });
     for (const meaning of [{ inverted: true }, { transparent: "generated" }] as const)
       expect(await read.maskSource(source, meaning)).toEqual(await imageTasks.maskSource(source, meaning));
     const refusal = await read.sourceFromText("init_images", "R0lGODlh").catch((error: unknown) => error);

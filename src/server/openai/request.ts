@@ -2,7 +2,7 @@
 
 import { InvalidRequest } from "../../errors.js";
 import type { PartialRequest } from "../../jobs/resolve-request.js";
-import type { Source } from "../../jobs/sent-images.js";
+import type { SentImage, Source } from "../../jobs/sent-images.js";
 import type { ImageTasks } from "../image-tasks.js";
 import type { EditForm, GenerationBody } from "./schemas.js";
 
@@ -35,14 +35,26 @@ export async function editRequest(form: EditForm, read: ImageTasks): Promise<Ope
       : []),
   ];
   const { partial, ...how } = requestOf(rest, stream === "true", ignored);
-  const sourceOf = async (field: string, file: File): Promise<Source> =>
+  const sourceOf = async (field: string, file: File): Promise<SentImage> =>
     read.sourceFromBytes(field, new Uint8Array(await file.arrayBuffer()));
   const image = await sourceOf("image", first);
+  const given = mask ? await sourceOf("mask", mask) : ownMask(image, rest);
   // The masks of OpenAI are transparent where to generate, those of the jobs API opaque or white.
-  const masked = mask && (await read.maskSource(await sourceOf("mask", mask), { transparent: "generated" }));
+  const masked = given && (await read.maskSource(given, { transparent: "generated" }));
   const defaultStrength = masked ? 0.9999 : 0.75;
-  return { ...how, partial: { ...partial, image, mask: masked, strength: strength ?? defaultStrength } };
+  const warnings = [...(partial.warnings ?? []), ...(masked || image.isOpaque ? [] : [wholeEdited])];
+  const edited = { image, mask: masked, strength: strength ?? defaultStrength, warnings };
+  return { ...how, partial: { ...partial, ...edited } };
 }
+
+/** The image itself where OpenAI's API takes its transparency for the mask: with DALL·E's models. */
+const ownMask = (image: SentImage, { model }: Common): Source | undefined =>
+  isDallE(model) && !image.isOpaque ? image : undefined;
+
+const isDallE = (model: Common["model"]): boolean => model?.startsWith("dall-e-") === true;
+
+const wholeEdited =
+  "image: is transparent in part, which only with dall-e-2 is the mask; all of it is generated anew, on white";
 
 /** `ignored` are warnings of fields without effect. */
 function requestOf(body: Common, stream: boolean, ignored: readonly string[]): OpenaiRequest {
@@ -66,7 +78,7 @@ function requestOf(body: Common, stream: boolean, ignored: readonly string[]): O
     previews: partials > 0,
     warnings: [...ignored, ...ignoredOf(body)],
   };
-  const format = response_format ?? (model?.startsWith("dall-e-") ? "url" : "b64_json");
+  const format = response_format ?? (isDallE(model) ? "url" : "b64_json");
   return { partial: partial, stream, partials, url: format === "url" };
 }
 

@@ -63,7 +63,9 @@ export const editForm = z
     mask: file.optional().openapi({
       type: "string",
       format: "binary",
-      description: "Generated anew where it is transparent, or white if it is opaque everywhere.",
+      description:
+        "Generated anew where it is transparent, or white if it is opaque everywhere. With dall-e-2, a partly " +
+        "transparent image is its own mask if this is left out.",
     }),
     strength: z.coerce.number().min(0).max(1).optional().openapi({
       description: "How much of the image is replaced; 0.75, or 0.9999 with a mask, if left out.",

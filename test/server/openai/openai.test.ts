@@ -130,6 +130,9 @@ describe("the openai client", () => {
     expect(states.at(-1)).toBe("cancelled");
   });
 
+  const edited = async (body: Parameters<typeof client.images.edit>[0]) =>
+    (await client.images.edit(body)) as unknown as { data: { b64_json: string }[]; warnings: string[] };
+
   it("edits an image, all of it or where a mask is transparent", async () => {
     const image = await toFile(await source(), "red.png", { type: "image/png" });
     const half = await sharp(await source(4))
@@ -165,6 +168,26 @@ describe("the openai client", () => {
     const names = [];
     for await (const { type } of stream) names.push(type);
     expect(names).toEqual(["image_edit.partial_image", "image_edit.completed"]);
+  });
+
+  it("takes the transparency of an image for its mask with dall-e-2, and warns with other models", async () => {
+    const kept = await sharp({ create: { width: 32, height: 64, channels: 3, background: "#c81e00" } })
+      .extend({ right: 32, background: "#0000" })
+      .png()
+      .toBuffer();
+    const image = await toFile(kept, "half.png", { type: "image/png" });
+    const edit = { image, prompt: "a green boat", steps: 2, seed: 3, response_format: "b64_json" as const };
+    const keptPart = async (base64: string | undefined) => {
+      const left = sharp(bytesOf(base64)).extract({ left: 0, top: 0, width: 24, height: 64 });
+      return (await left.stats()).channels.map(({ mean }) => Math.round(mean));
+    };
+    const { data, warnings } = await edited({ ...edit, model: "dall-e-2" });
+    const { data: same } = await edited({ ...edit, model: "dall-e-2", mask: image });
+    expect(data).toEqual(same);
+    expect(warnings).toEqual(['model: "dall-e-2" is another name of "koala-1b-tiny" here']);
+    const other = await edited({ ...edit, model: "gpt-image-1" });
+    expect(other.warnings.join()).toMatch(/image: is transparent in part, .*; all of it is generated anew/);
+    expect(await keptPart(other.data[0]!.b64_json)).not.toEqual(await keptPart(data[0]!.b64_json));
   });
 
   it("lists models", async () => {
