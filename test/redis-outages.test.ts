@@ -1,6 +1,9 @@
 /** @file A Redis that is full, read-only, or not there yet: clients get an error, running jobs end, and the queue recovers. */
 
 import { randomUUID } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { inspect } from "node:util";
 import { Redis } from "ioredis";
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest";
@@ -309,5 +312,16 @@ describe("a Redis that will not have this server", () => {
       }
     }
     await locked.stop();
+  });
+
+  it("ends its start where another service answers at its address", async () => {
+    const other = createServer((_, answer) => answer.end()).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const url = `redis://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const processor: JobProcessor = { models: [], process: () => expect.fail(), close: async () => {} };
+    const rule = `redis: must take jobs at ${url}, got an answer that is not Redis's. Correct the address.`;
+    await expect(serveOver(url)).rejects.toThrow(rule);
+    await expect(new JobWorker(url, processor, new Map()).start()).rejects.toThrow(rule);
+    other.close();
   });
 });

@@ -66,6 +66,7 @@ describe("what Redis says", () => {
     ["NOPERM User x has no permissions to run the 'evalsha' command", "refuses", /user/],
     ["ERR DB index is out of range", "refuses", /database/],
     ["MOVED 3999 127.0.0.1:6381", "refuses", /Cluster/],
+    ['Unknown RESP type 72 "H". Please report this.', "refuses", /an answer that is not Redis's/],
     ["connect ECONNREFUSED 127.0.0.1:6379", "silent", /no answer/],
     ["getaddrinfo ENOTFOUND redis", "silent", /no answer/],
     ["Connection is closed.", "silent", /no answer/],

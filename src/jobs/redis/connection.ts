@@ -75,6 +75,8 @@ const outages: readonly (Outage & { pattern: RegExp })[] = [
   { pattern: /DB index is out of range/, kind: "refuses", got: "a Redis that has no such database" },
   { pattern: /certificate|\bCERT_/i, kind: "refuses", got: "a Redis whose certificate is not trusted" },
   { pattern: /\b(MOVED|CROSSSLOT|CLUSTERDOWN)\b/, kind: "refuses", got: "a Cluster, which is not supported" },
+  // ioredis, of the answer's first byte: a web server's is the H of HTTP.
+  { pattern: /Unknown RESP type/, kind: "refuses", got: "an answer that is not Redis's" },
   {
     pattern: /connection is closed|stream isn't writeable|\bE(CONN|PIPE|TIMEDOUT|NOTFOUND|AI_AGAIN)/i,
     ...silence,
