@@ -81,7 +81,7 @@ describe("Two phases", () => {
     );
     const others = await koala(...distill("others", ...four, ...phase("student"), "--feature", "lf"));
     expect(further.stderr).toContain(
-      "batch-000004.safetensors: must hold the teacher's results of batch 4: ",
+      "batch-000004.safetensors: must hold the teacher's results of batch 4, got no file.",
     );
     expect(further.stderr).toContain("Let the teacher run for more steps first.");
     expect(checkpoints(at("further"))).toEqual([2, 4]);

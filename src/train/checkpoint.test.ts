@@ -73,9 +73,25 @@ describe("A checkpoint is refused", () => {
     await expect(load("run", names)).rejects.toThrow(/weights\/b: must be \[7\], got nothing\./);
   });
 
-  it("if its file is cut short", async () => {
-    await save("cut", 12);
-    truncateSync(path.join(scratch, "cut", "checkpoints", "step-000012", "state.safetensors"), 500);
-    await expect(load("cut")).rejects.toThrow(ModelError);
-  });
+  it.each(["state.safetensors", "progress.json"])(
+    "if its %s is cut short, with the one before it",
+    async (name) => {
+      const cut = path.join(scratch, name);
+      const at = (step: string) => path.join(cut, "checkpoints", step);
+      await save(name, 12);
+      truncateSync(path.join(at("step-000012"), name), 10);
+      const only = await load(name).catch((error: unknown) => error);
+      expect(only).toBeInstanceOf(ModelError);
+      expect((only as ModelError).message).not.toContain("Download");
+      expect((only as ModelError).message).toContain(`${name}: is not whole: `);
+      expect((only as ModelError).message).toMatch(
+        /Delete the folder .*step-000012 .*: the run begins anew\.$/,
+      );
+      await save(name, 5);
+      await save(name, 20);
+      await expect(load(name)).rejects.toThrow(
+        `Delete the folder ${at("step-000012")} and resume again: the run goes on from ${at("step-000005")}.`,
+      );
+    },
+  );
 });

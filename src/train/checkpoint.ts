@@ -19,6 +19,7 @@ import {
 } from "../files/file-system.js";
 import { checkpointsFolder, stepFolder, stepOf } from "../monitor/run-folder.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
+import { damagedFile } from "./damaged-file.js";
 import type { Position } from "./data/buckets.js";
 import type { OptimizerState } from "./optimizer.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
@@ -103,19 +104,30 @@ async function discard(parent: string, name: string): Promise<void> {
   await rm(aside, { recursive: true, force: true });
 }
 
-/** Reads a checkpoint into `state`; ModelError if it does not belong to this layout. */
+/** Reads a checkpoint into `state`; ModelError if it is damaged or does not belong to this layout. */
 export async function loadCheckpoint(
   folder: string,
   step: number,
   { layout, state }: { layout: ParameterBuffer; state: OptimizerState },
 ): Promise<TrainingProgress> {
   const at = checkpointFolder(folder, step);
-  const file = await openSafetensors(path.join(at, "state.safetensors"));
+  const read = <T>(name: string, reader: (file: string) => Promise<T>): Promise<T> =>
+    reader(path.join(at, name)).catch(async (error: unknown) => {
+      throw damagedFile(path.join(at, name), error, await withoutCheckpoint(folder, step));
+    });
+  const file = await read("state.safetensors", openSafetensors);
   for (const array of arrays) {
     const parameters = state[array];
     if (parameters) await readInto(file, array, layout, parameters);
   }
-  return (await readJson(path.join(at, "progress.json"))) as unknown as TrainingProgress;
+  return (await read("progress.json", readJson)) as unknown as TrainingProgress;
+}
+
+/** The remedy for a damaged checkpoint: the run goes on from the one before it. */
+async function withoutCheckpoint(folder: string, step: number): Promise<string> {
+  const before = (await checkpointSteps(folder)).filter((other) => other < step).at(-1);
+  const start = before === undefined ? "begins anew" : `goes on from ${checkpointFolder(folder, before)}`;
+  return `Delete the folder ${checkpointFolder(folder, step)} and resume again: the run ${start}.`;
 }
 
 async function readInto(

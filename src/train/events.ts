@@ -5,7 +5,7 @@ import type { SkippedExample } from "./data/example.js";
 
 /** An event of a run, in the order in which they come. */
 export type TrainingEvent =
-  /** Captions, then images are encoded into the cache; those that it holds already are not counted as they pass. */
+  /** Captions, then images are encoded into the cache; an image that it holds already is done once it is compared. */
   | { type: "encoding"; stage: "captions" | "images"; done: number; total: number }
   /** All data was read; these examples were left out. */
   | { type: "skipped"; examples: readonly SkippedExample[] }

@@ -54,7 +54,7 @@ describe("Results are refused", () => {
   it("that are not there, by the number of the batch", async () => {
     const reading = store.read(12, given, ["teacher_out"]);
     await expect(reading).rejects.toThrow(
-      /batch-000012\.safetensors: must hold the teacher's results of batch 12: .*no such file/,
+      /batch-000012\.safetensors: must hold the teacher's results of batch 12, got no file\. Let the teacher run for more/,
     );
   });
 
@@ -68,8 +68,9 @@ describe("Results are refused", () => {
   it("that were cut short", async () => {
     await store.write(1, given, results);
     truncateSync(path.join(scratch, "taught", "batch-000001.safetensors"), 300);
-    await expect(store.read(1, given, ["teacher_out"])).rejects.toThrow(
-      /batch-000001\.safetensors: must hold the teacher's results of batch 1: /,
-    );
+    const message =
+      /^\S*batch-000001\.safetensors: is not whole: (?!.*Download).* Delete this file and let the teacher run again/;
+    await expect(store.read(1, given, ["teacher_out"])).rejects.toThrow(message);
+    await expect(store.has(1, given)).rejects.toThrow(message);
   });
 });

@@ -6,9 +6,10 @@
 import { createHash } from "node:crypto";
 import path from "node:path";
 import type { Values } from "../engine/engine.js";
-import { FileError, listed, ModelError } from "../errors.js";
+import { listed, ModelError } from "../errors.js";
 import { kindOf, makeFolder } from "../files/file-system.js";
 import { openSafetensors, type SafetensorsFile, writeSafetensors } from "../weights/safetensors-file.js";
+import { damagedFile } from "./damaged-file.js";
 
 export class TeacherStore {
   readonly #folder: string;
@@ -20,7 +21,7 @@ export class TeacherStore {
   /** Whether the results of this batch are there; ModelError if another batch's are. */
   async has(batch: number, inputs: Readonly<Record<string, Values>>): Promise<boolean> {
     if ((await kindOf(this.#file(batch))) === undefined) return false;
-    checkOrigin(await openSafetensors(this.#file(batch)), inputs);
+    checkOrigin(await this.#open(batch), inputs);
     return true;
   }
 
@@ -45,11 +46,11 @@ export class TeacherStore {
     inputs: Readonly<Record<string, Values>>,
     names: readonly string[],
   ): Promise<Record<string, Values>> {
-    const file = await openSafetensors(this.#file(batch)).catch((error: unknown) => {
-      if (error instanceof FileError) throw error;
-      const rule = `must hold the teacher's results of batch ${batch}: ${(error as Error).message}`;
+    if ((await kindOf(this.#file(batch))) === undefined) {
+      const rule = `must hold the teacher's results of batch ${batch}, got no file.`;
       throw new ModelError(this.#file(batch), `${rule} Let the teacher run for more steps first.`);
-    });
+    }
+    const file = await this.#open(batch);
     checkOrigin(file, inputs);
     const missing = names.filter((name) => !file.tensors.has(name));
     if (missing.length > 0) {
@@ -60,6 +61,13 @@ export class TeacherStore {
     for (const name of names)
       results[name] = { data: await file.readFloats(name), shape: file.tensors.get(name)!.shape };
     return results;
+  }
+
+  #open(batch: number): Promise<SafetensorsFile> {
+    return openSafetensors(this.#file(batch)).catch((error: unknown) => {
+      const remedy = "Delete this file and let the teacher run again: its batch is computed anew.";
+      throw damagedFile(this.#file(batch), error, remedy);
+    });
   }
 
   #file(batch: number): string {

@@ -2,9 +2,10 @@
 
 import path from "node:path";
 import { z } from "zod";
-import { FileError, InvalidRequest, listed, ModelError } from "../../errors.js";
+import { InvalidRequest, listed, type ModelError } from "../../errors.js";
 import { kindOf, makeFolder, readdir, readJson, rm, writeWhole } from "../../files/file-system.js";
 import { parseConfig } from "../../models/config.js";
+import { damagedFile } from "../damaged-file.js";
 import { differences } from "./fingerprint.js";
 
 const whole = z.int("must be a whole number above 0").positive("must be a whole number above 0");
@@ -81,8 +82,5 @@ async function clear(folder: string, names: readonly string[]): Promise<void> {
 
 /** What a broken file of the cache calls for: the next run makes again what it held. The system's errors stay. */
 export function damaged(file: string, error: unknown): ModelError {
-  if (error instanceof FileError) return error;
-  const problem = error instanceof ModelError ? error.message.replace(`${error.file}: `, "") : String(error);
-  const rule = `is not whole: ${problem.replace(" Download it again.", "")}`;
-  return new ModelError(file, `${rule} Delete this file and run again: what it held is encoded anew.`);
+  return damagedFile(file, error, "Delete this file and run again: what it held is encoded anew.");
 }
