@@ -1,8 +1,11 @@
-/** @file What a Zod schema finds wrong with a value, as our sentence: `field: rule, got value. Remedy.` */
+/**
+ * @file Problems of values that callers give, as our sentence `field: rule, got value. Remedy.`: what a Zod schema finds,
+ * and options that a function does not have.
+ */
 
 import type { z } from "zod";
 import { closest } from "./closest.js";
-import { listed } from "./errors.js";
+import { InvalidRequest, listed } from "./errors.js";
 import { describe } from "./files/json.js";
 
 export type SchemaProblem = {
@@ -41,6 +44,27 @@ export function schemaProblem(
     value: valueAt(data, [...issue.path, name]),
     rule: `${unknown}.${hint === undefined ? "" : ` ${hint}`}`,
   };
+}
+
+/** Every name of an options type, of which the compiler checks that none is left out. */
+export type OptionNames<T> = Readonly<Record<keyof T, true>>;
+
+/** Refuses a misspelt option, which would be ignored; InvalidRequest. `owner` is the function or type that has `names`. */
+export function checkOptionNames(
+  owner: string,
+  options: unknown,
+  names: Readonly<Record<string, true>>,
+): void {
+  if (typeof options !== "object" || options === null || Array.isArray(options))
+    throw new InvalidRequest("options", options, `of ${owner} must be an object, got ${describe(options)}.`);
+  const unknown = Object.entries(options).find(
+    ([name, value]) => value !== undefined && !Object.hasOwn(names, name),
+  );
+  if (unknown === undefined) return;
+  const [name, value] = unknown;
+  const near = closest(name, Object.keys(names));
+  const remedy = near === undefined ? "Leave it out." : `Did you mean "${near}"?`;
+  throw new InvalidRequest(name, value, `is not an option of ${owner}. ${remedy}`);
 }
 
 /** A value as JSON where it is short, else by its kind. */

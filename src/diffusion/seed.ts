@@ -14,8 +14,8 @@ const [least, most] = [-(2n ** 63n), 2n ** 64n - 1n];
  * `torch.manual_seed`. Throws InvalidRequest for a number that is not an integer of 64 bits.
  */
 export function resolveSeed(seed: Seed = -1): bigint {
-  if (typeof seed === "number" && !Number.isSafeInteger(seed)) {
-    const rule = `must be an integer, got ${seed}. Beyond 2^53 write a bigint (5n).`;
+  if (typeof seed !== "bigint" && !Number.isSafeInteger(seed)) {
+    const rule = `must be an integer, got ${JSON.stringify(seed)}. Beyond 2^53 write a bigint (5n).`;
     throw new InvalidRequest("seed", seed, rule);
   }
   const whole = BigInt(seed);

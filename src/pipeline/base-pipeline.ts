@@ -72,6 +72,7 @@ export abstract class BasePipeline implements AsyncDisposable {
   #vocabulary: Promise<Words | undefined> | undefined;
   #preview: Promise<PreviewMethod> | undefined;
   #busy = false;
+  #closed = false;
   /** Whether all components stay loaded: decided by each request. */
   #keeps = true;
   #planned: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
@@ -118,6 +119,10 @@ export abstract class BasePipeline implements AsyncDisposable {
 
   /** The same, step by step; the generator's return value is the result. Leaving the loop early stops the work. */
   async *stream(request: GenerateRequest): AsyncGenerator<Step, GenerateResult> {
+    if (this.#closed) {
+      const rule = "must be open, got one that was closed. Open the model again with fromPretrained.";
+      throw new InvalidRequest("pipeline", undefined, rule);
+    }
     if (this.#busy)
       throw new InvalidRequest(
         "prompt",
@@ -225,6 +230,7 @@ export abstract class BasePipeline implements AsyncDisposable {
 
   /** Frees the weights and ends the engine's thread, unless the caller brought the engine. */
   async close(): Promise<void> {
+    this.#closed = true;
     for (const component of this.#loadable()) await component.release();
     if (this.#ownsEngine) await this.#engine.close();
   }

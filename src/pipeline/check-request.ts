@@ -4,8 +4,9 @@ import { CudaGenerator } from "../diffusion/philox.js";
 import { Generator } from "../diffusion/random.js";
 import { resolveSeed, type Seed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
+import { checkOptionNames } from "../validation.js";
 import type { RequestDefaults } from "./model-defaults.js";
-import type { AcceptedRequest, GenerateRequest } from "./request.js";
+import { type AcceptedRequest, type GenerateRequest, requestNames } from "./request.js";
 import { Warnings } from "./warnings.js";
 
 /** `factor`: pixels per latent pixel, of which width and height are multiples. */
@@ -13,6 +14,7 @@ export type RequestModel = { defaults: Omit<RequestDefaults, "negativePrompt">; 
 
 /** Checks a request against a model's defaults; throws an InvalidRequest that names the field. */
 export function checkRequest(request: GenerateRequest, { defaults, factor }: RequestModel): AcceptedRequest {
+  checkOptionNames("generate", request, requestNames);
   const texts = checkPrompts(request);
   const perPrompt = imagesPerPrompt(request.numImagesPerPrompt ?? 1);
   const batch = texts.prompts.length * perPrompt;
@@ -92,6 +94,10 @@ function checkInputs({ image, mask, strength, denoisingStart, latents }: Generat
     throw new InvalidRequest(alone[0], alone[1], "needs an image to begin with. Give image as well.");
   if (image !== undefined && latents)
     throw new InvalidRequest("latents", latents, "cannot be given together with image. Leave one out.");
+  if (latents !== undefined && !(latents instanceof Float32Array)) {
+    const rule = `must be a Float32Array, got ${kindOf(latents)}. Convert it by Float32Array.from.`;
+    throw new InvalidRequest("latents", latents, rule);
+  }
   if (latents && !latents.every(Number.isFinite))
     throw new InvalidRequest("latents", latents, "must be finite, got NaN or infinity.");
   if (image !== undefined && !(image instanceof Float32Array)) checkImage("image", image);
@@ -103,9 +109,9 @@ function checkImage(field: string, value: unknown): void {
   if (typeof value === "string" || value instanceof Uint8Array) return;
   const { width, height, data } = (value ?? {}) as Record<string, unknown>;
   if (!(data instanceof Uint8Array) || typeof width !== "number" || typeof height !== "number") {
-    const got = value === null ? "null" : typeof value;
     const rule = "must be a path, the bytes of an image file, or { width, height, data } with bytes of RGB";
-    throw new InvalidRequest(field, value, `${rule}, got ${got}.`);
+    const remedy = value instanceof URL ? " Give fileURLToPath of it, or the bytes it leads to." : "";
+    throw new InvalidRequest(field, value, `${rule}, got ${kindOf(value)}.${remedy}`);
   }
   if (width > 0 && height > 0 && data.length === 3 * width * height) return;
   const rule = `data must hold 3 bytes for each of ${width} x ${height} pixels, got ${data.length}.`;
@@ -169,7 +175,7 @@ function noiseSources(
 }
 
 function seedsOf(seed: Seed | readonly Seed[] | undefined, count: number): bigint[] {
-  if (typeof seed === "object") {
+  if (isList(seed)) {
     if (seed.length === count) return seed.map(resolveSeed);
     const rule = `must be one seed or ${count}, one per image, got ${seed.length}.`;
     throw new InvalidRequest("seed", seed, rule);
@@ -177,6 +183,9 @@ function seedsOf(seed: Seed | readonly Seed[] | undefined, count: number): bigin
   const first = resolveSeed(seed);
   return Array.from({ length: count }, (_, i) => seedAfter(first, i));
 }
+
+// Array.isArray does not narrow a readonly array.
+const isList = (seed: unknown): seed is readonly Seed[] => Array.isArray(seed);
 
 function textList(field: string, value: unknown): readonly string[] {
   const list: readonly unknown[] = Array.isArray(value) ? value : [value];
@@ -187,6 +196,12 @@ function textList(field: string, value: unknown): readonly string[] {
       throw new InvalidRequest(field, value, `must be text, got ${JSON.stringify(text) ?? typeof text}.`);
   }
   return list as readonly string[];
+}
+
+/** "null", "number", "Float64Array", "URL" */
+function kindOf(value: unknown): string {
+  if (typeof value !== "object" || value === null) return value === null ? "null" : typeof value;
+  return (value.constructor as { name?: string } | undefined)?.name ?? "object";
 }
 
 function whole(field: string, value: number, least: number, most: number): number {

@@ -2,6 +2,7 @@
 
 import { encodeImage, type ImageFormat, saveImage } from "../image/codec.js";
 import type { RgbImage } from "../image/pixels.js";
+import { checkOptionNames, type OptionNames } from "../validation.js";
 import type { ImageMetadata } from "./metadata/schema.js";
 import { metadataTexts } from "./metadata/write.js";
 
@@ -11,6 +12,8 @@ export type SaveOptions = {
   /** Of JPEG and WebP, 1 to 100. 95 if left out. */
   quality?: number;
 };
+
+const saveNames: OptionNames<SaveOptions> = { metadata: true, quality: true };
 
 export class GeneratedImage implements RgbImage {
   /** Pixels. */
@@ -46,7 +49,9 @@ export class GeneratedImage implements RgbImage {
     return encodeImage(this, format, this.#inside(options));
   }
 
-  #inside({ metadata = true, quality }: SaveOptions) {
+  #inside(options: SaveOptions) {
+    checkOptionNames("save", options, saveNames);
+    const { metadata = true, quality } = options;
     return { quality, texts: metadata && this.metadata ? metadataTexts(this.metadata) : undefined };
   }
 }

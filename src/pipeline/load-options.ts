@@ -1,7 +1,10 @@
-/** @file The options of opening a model. */
+/** @file The options of opening a model, and their check before anything is read or downloaded. */
 
 import type { Engine } from "../engine/engine.js";
+import { checkThreads } from "../engine/thread-count.js";
+import { InvalidRequest } from "../errors.js";
 import type { DownloadProgress } from "../hub/fetch.js";
+import { checkOptionNames, type OptionNames } from "../validation.js";
 import type { Lora } from "./lora.js";
 
 export type LoadOptions = {
@@ -42,3 +45,28 @@ export type LoadOptions = {
    */
   engine?: Engine;
 };
+
+const loadNames: OptionNames<LoadOptions> = {
+  revision: true,
+  variant: true,
+  dtype: true,
+  unet: true,
+  vae: true,
+  loras: true,
+  threads: true,
+  onProgress: true,
+  signal: true,
+  engine: true,
+};
+
+const loraNames: OptionNames<Lora> = { file: true, scale: true };
+
+/** Throws an InvalidRequest that names the option. */
+export function checkLoadOptions(options: LoadOptions): void {
+  checkOptionNames("fromPretrained", options, loadNames);
+  for (const lora of options.loras ?? []) checkOptionNames("a LoRA", lora, loraNames);
+  const { dtype, threads = 0 } = options;
+  checkThreads(threads);
+  if (dtype === undefined || ["float32", "float16"].includes(dtype)) return;
+  throw new InvalidRequest("dtype", dtype, `must be "float32" or "float16", got ${JSON.stringify(dtype)}.`);
+}

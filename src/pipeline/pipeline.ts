@@ -5,7 +5,6 @@
 
 import type { Engine, Values } from "../engine/engine.js";
 import { workerEngine } from "../engine/ort/worker-engine.js";
-import { checkThreads } from "../engine/thread-count.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { resolveModel } from "../hub/resolve.js";
 import { resolveComponents } from "../hub/resolve-component.js";
@@ -14,7 +13,7 @@ import { BasePipeline } from "./base-pipeline.js";
 import { modelOrBundled } from "./bundled-model.js";
 import { type Components, loadComponents } from "./components.js";
 import { type Embeddings, perImage, timeIds } from "./conditioning.js";
-import type { LoadOptions } from "./load-options.js";
+import { checkLoadOptions, type LoadOptions } from "./load-options.js";
 import type { LoadedWith } from "./metadata/write.js";
 import type { AcceptedRequest, CheckedRequest } from "./request.js";
 import { promptTexts, sideBySide } from "./text-encoding.js";
@@ -28,9 +27,8 @@ export abstract class DiffusionPipeline extends BasePipeline {
    * repository of several. The scheduler has the settings that are recommended for the model.
    */
   static async fromPretrained(model?: string, options: LoadOptions = {}): Promise<DiffusionPipeline> {
-    const { threads = 0 } = options;
-    checkThreads(threads);
-    const engine = options.engine ?? workerEngine({ threads });
+    checkLoadOptions(options);
+    const engine = options.engine ?? workerEngine({ threads: options.threads ?? 0 });
     try {
       const folder = await resolveModel(modelOrBundled(model, "model"), options);
       const { onProgress, signal, dtype } = options;

@@ -3,6 +3,7 @@
 import type { NoiseSource } from "../diffusion/random.js";
 import type { Seed } from "../diffusion/seed.js";
 import type { ImageInput } from "../image/codec.js";
+import type { OptionNames } from "../validation.js";
 import type { Warnings } from "./warnings.js";
 
 /** A size or a corner in pixels, as SDXL's conditions have it. */
@@ -101,6 +102,43 @@ export type GenerateRequest = {
   onStep?: (step: { index: number; total: number; timestep: number }) => void;
   /** Called with what of the request is cut, changed or without effect; `console.warn` if left out. */
   onWarning?: (message: string) => void;
+};
+
+export const requestNames: OptionNames<GenerateRequest> = {
+  prompt: true,
+  prompt2: true,
+  negativePrompt: true,
+  negativePrompt2: true,
+  height: true,
+  width: true,
+  numInferenceSteps: true,
+  timesteps: true,
+  sigmas: true,
+  denoisingEnd: true,
+  guidanceScale: true,
+  guidanceRescale: true,
+  eta: true,
+  clipSkip: true,
+  numImagesPerPrompt: true,
+  generator: true,
+  seed: true,
+  rng: true,
+  latents: true,
+  image: true,
+  mask: true,
+  strength: true,
+  denoisingStart: true,
+  originalSize: true,
+  cropsCoordsTopLeft: true,
+  targetSize: true,
+  negativeOriginalSize: true,
+  negativeCropsCoordsTopLeft: true,
+  negativeTargetSize: true,
+  ignoreMemory: true,
+  outputType: true,
+  signal: true,
+  onStep: true,
+  onWarning: true,
 };
 
 /** A request that was checked, before its images are read: its size is open where it is an image's own. */

@@ -19,6 +19,7 @@ import type { JobQueue, JobStatus } from "../jobs/queue.js";
 import { redisQueueAndModels } from "../jobs/redis/queue.js";
 import type { Limits, Model } from "../jobs/schemas.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { checkOptionNames, type OptionNames } from "../validation.js";
 import { createApp } from "./app.js";
 import { imageThreads } from "./image-threads.js";
 import { makeMetrics } from "./metrics.js";
@@ -67,6 +68,33 @@ export type ServeOptions = {
   onConnect?: () => void;
 };
 
+const serveNames: OptionNames<ServeOptions> = {
+  models: true,
+  aliases: true,
+  loras: true,
+  redis: true,
+  host: true,
+  port: true,
+  apiKey: true,
+  noAuth: true,
+  allowHosts: true,
+  allowOrigins: true,
+  trustProxy: true,
+  threads: true,
+  limits: true,
+  onError: true,
+  onRejected: true,
+  onConnect: true,
+};
+
+const limitNames: OptionNames<Limits> = {
+  bodyBytes: true,
+  pixels: true,
+  steps: true,
+  count: true,
+  queue: true,
+};
+
 /** A server that listens. */
 export interface RunningServer extends AsyncDisposable {
   /** "http://127.0.0.1:7860" */
@@ -86,6 +114,8 @@ export interface RunningServer extends AsyncDisposable {
  * for a broken model.
  */
 export async function serve(options: ServeOptions = {}): Promise<RunningServer> {
+  checkOptionNames("serve", options, serveNames);
+  checkOptionNames("limits", options.limits ?? {}, limitNames);
   const { host = "127.0.0.1", port = 7860, apiKey, noAuth = false, redis } = options;
   checkBinding(host, port, noAuth ? "none" : apiKey);
   const limits = { ...defaultLimits, ...options.limits };

@@ -6,7 +6,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { Generator } from "../../src/diffusion/random.js";
 import { EulerDiscreteScheduler } from "../../src/diffusion/schedulers/euler.js";
-import { Cancelled, EngineError, InvalidRequest } from "../../src/errors.js";
+import { Cancelled, InvalidRequest } from "../../src/errors.js";
 import {
   DiffusionPipeline,
   StableDiffusionPipeline,
@@ -295,6 +295,53 @@ describe("a request is refused by the field's name", () => {
       /^image: data must hold 3 bytes for each of 8 x 8 pixels, got 3/,
     ],
     [
+      "an image with alpha",
+      { image: { width: 8, height: 8, data: new Uint8Array(4 * 64) } },
+      /^image: data must hold 3 bytes for each of 8 x 8 pixels, got 256/,
+    ],
+    [
+      "an image without pixels",
+      { image: { width: 0, height: 0, data: new Uint8Array(0) } },
+      /^image: data must hold 3 bytes for each of 0 x 0 pixels, got 0/,
+    ],
+    [
+      "a mask with alpha",
+      {
+        image: { width: 8, height: 8, data: new Uint8Array(3 * 64) },
+        mask: { width: 8, height: 8, data: new Uint8Array(4 * 64) },
+      },
+      /^mask: data must hold 3 bytes for each of 8 x 8 pixels, got 256/,
+    ],
+    [
+      "an address as an image",
+      { image: new URL("file:///a.png") as never },
+      /^image: must be a path, .*got URL\. Give fileURLToPath of it/,
+    ],
+    [
+      "Diffusers' name of an argument",
+      { guidance_scale: 3 } as never,
+      /^guidance_scale: is not an option of generate\. Did you mean "guidanceScale"\?/,
+    ],
+    [
+      "an unknown argument",
+      { numberOfSteps: 3 } as never,
+      /^numberOfSteps: is not an option of generate\. Leave it out/,
+    ],
+    ["a seed of null", { seed: null as never }, /^seed: must be an integer, got null/],
+    ["a seed of text", { seed: "7" as never }, /^seed: must be an integer, got "7"/],
+    [
+      "latents of doubles",
+      { latents: new Float64Array(256) as never },
+      /^latents: must be a Float32Array, got Float64A/,
+    ],
+    ["one noise level", { sigmas: [0] }, /^sigmas: must hold at least two noise levels, got one/],
+    ["no list of timesteps", { timesteps: 5 as never }, /^timesteps: must be a list of numbers, got 5/],
+    [
+      "a size condition that is text",
+      { originalSize: "64" as never },
+      /^originalSize: must be two numbers, vertical and horizontal, got "64"/,
+    ],
+    [
       "a size condition of one number",
       { originalSize: [64] as never },
       /^originalSize: must be two numbers, vertical and horizontal, got \[64\]/,
@@ -331,6 +378,13 @@ describe("a request is refused by the field's name", () => {
     }),
   );
 
+  it("all of them, where the pipeline was closed", async () => {
+    const pipe = await DiffusionPipeline.fromPretrained(folder("koala-1b-tiny"), { threads: 1 });
+    await pipe.close();
+    await expect(pipe.generate(bicycle)).rejects.toThrow(InvalidRequest);
+    await expect(pipe.generate(bicycle)).rejects.toThrow(/^pipeline: must be open, got one that was closed/);
+  });
+
   it("SDXL's arguments, by a Stable Diffusion 2 model", () =>
     opened("sd2-tiny", async (pipe) => {
       await expect(pipe.generate({ ...bicycle, prompt2: "x" })).rejects.toThrow(/prompt2: belongs to SDXL/);
@@ -364,7 +418,26 @@ describe("a pipeline that is opened without a model", () => {
       expect(images[0]!.metadata).toMatchObject({ model: { name: "nano" }, numInferenceSteps: 10 });
       used = pipe;
     }
-    await expect(used.generate({ prompt: "a red apple, flat icon", seed: 7 })).rejects.toThrow(EngineError);
+    await expect(used.generate({ prompt: "a red apple, flat icon", seed: 7 })).rejects.toThrow(
+      InvalidRequest,
+    );
+  });
+});
+
+describe("an option of opening is refused", () => {
+  it.each([
+    ["that is misspelt", { torch_dtype: "float16" }, /^torch_dtype: is not an option of fromPretrained/],
+    [
+      "of a LoRA",
+      { loras: [{ file: "a", weight: 1 }] },
+      /^weight: is not an option of a LoRA\. Leave it out/,
+    ],
+    ["that names no precision", { dtype: "fp16" }, /^dtype: must be "float32" or "float16", got "fp16"/],
+    ["list that is none", "fp16", /^options: of fromPretrained must be an object, got "fp16"/],
+  ])("%s", async (_, options, message) => {
+    const attempt = DiffusionPipeline.fromPretrained("/nowhere/at/all", options as never);
+    await expect(attempt).rejects.toThrow(InvalidRequest);
+    await expect(attempt).rejects.toThrow(message);
   });
 });
 

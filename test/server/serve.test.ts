@@ -162,6 +162,10 @@ describe("a server", () => {
     const { port } = taken.address() as { port: number };
     await expect(serve({ models: [tinyModel], port })).rejects.toThrow(/^port: must be free/);
     taken.close();
+    const misspelt = { ...{ models: [tinyModel], port: 0 }, api_key: "x" };
+    await expect(serve(misspelt)).rejects.toThrow(/^api_key: .* serve\. Did you mean "apiKey"\?/);
+    const limits = { maxSteps: 5 } as object;
+    await expect(serve({ models: [tinyModel], port: 0, limits })).rejects.toThrow(/^maxSteps: .* of limits/);
     await expect(serve({ models: ["/nowhere"], port: 0 })).rejects.toThrow(/^model: must be a folder/);
     await expect(serve({ models: [tmpdir()], port: 0 })).rejects.toBeInstanceOf(ModelError);
     await expect(serve({ models: [tinyModel, tinyModel], port: 0 })).rejects.toBeInstanceOf(InvalidRequest);

@@ -129,6 +129,12 @@ export abstract class BaseScheduler implements Scheduler {
       throw new InvalidRequest("numInferenceSteps", count, rule);
     }
     if (custom) this.#checkCustom(timesteps ? "timesteps" : "sigmas", custom);
+    if (sigmas?.length === 1)
+      throw new InvalidRequest(
+        "sigmas",
+        sigmas,
+        "must hold at least two noise levels, got one: the final one.",
+      );
     const steps = count ?? (timesteps ? timesteps.length : sigmas!.length - 1);
     if (!Number.isSafeInteger(steps) || steps < 1) {
       throw new InvalidRequest("numInferenceSteps", steps, `must be an integer above 0, got ${steps}.`);
@@ -142,7 +148,7 @@ export abstract class BaseScheduler implements Scheduler {
       const flag = snakeCase(`use${schedule[0]!.toUpperCase()}${schedule.slice(1)}Sigmas`);
       throw new InvalidRequest(name, values, `must not be given with ${flag}.`);
     }
-    if (values.length > 0 && values.every(Number.isFinite)) return;
+    if (Array.isArray(values) && values.length > 0 && values.every(Number.isFinite)) return;
     throw new InvalidRequest(name, values, `must be a list of numbers, got ${JSON.stringify(values)}.`);
   }
 
