@@ -18,10 +18,10 @@ const image = (what: string) =>
       example: "iVBORw0KGgo…",
     });
 
-const wholeSeed = "must be a whole number, in text beyond 2^53, or -1 to draw one";
+const wholeSeed = "must be a whole number of 64 bits, or -1 to draw one";
 
 /** A seed as JSON: -1 draws one. Its range of 64 bits is checked when the request is completed. */
-export const seedField = z.union([z.int(), z.string().regex(seedPattern, wholeSeed)], wholeSeed);
+export const seedField = z.union([z.int(wholeSeed), z.string().regex(seedPattern, wholeSeed)], wholeSeed);
 
 const outputFormat = z.enum(["png", "jpeg", "webp"]);
 
@@ -63,7 +63,7 @@ export const generationRequest = z
       .openapi({ description: "The model's own for this kind of request if left out." }),
     seed: seedField.optional().openapi({
       description:
-        "Image i is generated from seed + i. Drawn at random if -1 or left out. In text beyond 2^53.",
+        "Image i is generated from seed + i. Drawn at random if -1 or left out. May be text, for digits beyond 2^53.",
     }),
     scheduler: z
       .string()

@@ -76,6 +76,16 @@ describe("a body", () => {
     expect(await answer.text()).toBe("2");
   });
 
+  it("keeps all digits of a seed that is written as a number", async () => {
+    const seeds =
+      '{"seed": 12345678901234567890, "prompt": "\\"seed\\": 12345678901234567890, ", "x": [{"seed":7}]}';
+    expect(await (await send(appWith(), "/plain", seeds)).json()).toEqual({
+      seed: "12345678901234567890",
+      prompt: '"seed": 12345678901234567890, ',
+      x: [{ seed: 7 }],
+    });
+  });
+
   it("is refused where its text is not UTF-8, as JSON and as a field of a form", async () => {
     const app = appWith();
     const post = (path: string, type: string, body: Buffer) =>
