@@ -22,7 +22,7 @@ import type { GuardOptions } from "../src/server/guard.js";
 import { imageTasks } from "../src/server/image-tasks.js";
 import { makeMetrics } from "../src/server/metrics.js";
 
-const pipelines = new URL("../golden/data/pipelines", import.meta.url).pathname;
+export const pipelines = new URL("../golden/data/pipelines", import.meta.url).pathname;
 export const tinyModel = `${pipelines}/koala-1b-tiny`;
 /** Trained for nothing; Diffusers' images with it are among the golden runs. */
 export const tinyLora = { file: `${pipelines}/lora/koala-1b-tiny-diffusers.safetensors`, scale: 1 };
@@ -45,6 +45,7 @@ export type Stage = {
 };
 
 type StageOptions = {
+  model?: string;
   guard?: Partial<GuardOptions>;
   limits?: Partial<Limits>;
   page?: PageFiles;
@@ -54,8 +55,8 @@ type StageOptions = {
 };
 
 export async function stage(options: StageOptions = {}): Promise<Stage> {
-  const { aliases = new Map(), loras } = options;
-  const models = await openModelRegistry([tinyModel], loras);
+  const { aliases = new Map(), loras, model = tinyModel } = options;
+  const models = await openModelRegistry([model], loras);
   const processor = openProcessor(models, { threads: 1 });
   const metrics = makeMetrics({ node: false });
   const errors: unknown[] = [];

@@ -11,7 +11,7 @@ import { describe } from "../../files/json.js";
 import type { PartialRequest } from "../../jobs/resolve-request.js";
 import type { OutputFormat } from "../../jobs/schemas.js";
 import type { ImageTasks } from "../image-tasks.js";
-import type { Img2img, Txt2img } from "./schemas.js";
+import { fromText, type Img2img, type Txt2img } from "./schemas.js";
 import { maskWarnings, refuseEffects } from "./unsupported-fields.js";
 
 /** The options that POST /options sets; without `checkpoint`, the first model. */
@@ -106,7 +106,8 @@ export const hasNoEffect = (name: string, value: unknown): boolean =>
   );
 
 /** A1111 counts from the last layer, starting with 1; here it is how many are left out. */
-export function clipSkipOf(field: string, value: unknown): number | undefined {
+export function clipSkipOf(field: string, given: unknown): number | undefined {
+  const value = fromText(given);
   if (typeof value === "number" && Number.isInteger(value) && value >= 1 && value <= 12)
     return value === 1 ? undefined : value - 1;
   throw new InvalidRequest(field, value, `must be a whole number from 1 to 12, got ${describe(value)}.`);

@@ -1,9 +1,15 @@
 /** @file The routes of AUTOMATIC1111's API. */
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { a1111Names } from "../../diffusion/schedulers/a1111-names.js";
 import { InvalidRequest } from "../../errors.js";
 import { type Aliases, type ModelRegistry, modelNamed } from "../../jobs/model-registry.js";
-import { resolvePartialRequest } from "../../jobs/resolve-request.js";
+import type { JobRequest } from "../../jobs/processor.js";
+import {
+  type PartialRequest,
+  requestedScheduler,
+  resolvePartialRequest,
+} from "../../jobs/resolve-request.js";
 import { jsonOf } from "../described-routes.js";
 import type { Service } from "../service.js";
 import { validated } from "../validated.js";
@@ -19,6 +25,7 @@ import {
 import { a1111Response, timestamp } from "./response.js";
 import * as schemas from "./schemas.js";
 import { ServerState } from "./server-state.js";
+import { refuseEta } from "./unsupported-fields.js";
 
 const failures = { "4XX": jsonOf("Refused; detail says why.", schemas.a1111Error) };
 const bodyOf = <T extends z.ZodType>(schema: T) => ({
@@ -80,23 +87,23 @@ export function a1111Routes(service: Service): OpenAPIHono {
   const { queue, clients, bodies, read, models, aliases, limits } = service;
   const app = new OpenAPIHono({ defaultHook: validated() });
   const serverState = new ServerState(queue, clients);
+  const resolved = (partial: PartialRequest, body: schemas.Txt2img): JobRequest => {
+    const request = resolvePartialRequest(partial, models, limits, aliases);
+    const model = models.get(request.settings.model)!;
+    refuseEta(body, a1111Names(requestedScheduler(request, model)).sampler);
+    return request;
+  };
   /** The job's request, and the body without what its response does not repeat. */
   const requestOfImg2img = async (body: schemas.Img2img) => {
     const partial = await img2imgRequest(body, await serverState.globalOptions(), read);
-    const request = resolvePartialRequest(partial, models, limits, aliases);
     return {
-      request,
+      request: resolved(partial, body),
       body: body.include_init_images ? body : { ...body, init_images: [], mask: null },
     };
   };
   app.openapi(txt2img, async (c) => {
     const body = c.req.valid("json");
-    const request = resolvePartialRequest(
-      txt2imgRequest(body, await serverState.globalOptions()),
-      models,
-      limits,
-      aliases,
-    );
+    const request = resolved(txt2imgRequest(body, await serverState.globalOptions()), body);
     bodies.forget(c);
     const job = await serverState.generate(request, c.req.raw.signal);
     return c.json(await a1111Response(job, queue, body, models), 200);

@@ -15,18 +15,18 @@ const seedText = (value: unknown): unknown =>
   typeof value === "string" ? value.trim().replace(/\.0*$/, "") : value;
 
 const flags = new Map<unknown, boolean>([
-  ["true", true],
-  ["false", false],
-  ["1", true],
-  ["0", false],
-  [1, true],
-  [0, false],
+  ...[1, "1", "true", "t", "yes", "y", "on"].map((value) => [value, true] as const),
+  ...[0, "0", "false", "f", "no", "n", "off"].map((value) => [value, false] as const),
 ]);
+
+/** What Pydantic takes for true and false. */
+export const fromFlag = (value: unknown): unknown =>
+  flags.get(typeof value === "string" ? value.toLowerCase() : value) ?? value;
 
 const text = z.string().max(20_000);
 const whole = (least: number, most: number) => z.preprocess(fromText, z.int().min(least).max(most).nullish());
 const real = (most: number) => z.preprocess(fromText, z.number().min(0).max(most).nullish());
-const flag = z.preprocess((value) => flags.get(value) ?? value, z.boolean().nullish());
+const flag = z.preprocess(fromFlag, z.boolean().nullish());
 
 const shared = {
   prompt: text.nullish(),

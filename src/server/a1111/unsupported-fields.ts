@@ -4,10 +4,9 @@
  * Fields of a mask, whose defaults already have effects, cause a warning instead.
  */
 
-import { a1111Scheduler } from "../../diffusion/schedulers/a1111-names.js";
 import { InvalidRequest } from "../../errors.js";
 import { describe } from "../../files/json.js";
-import { fromText, type Img2img } from "./schemas.js";
+import { fromFlag, fromText, type Img2img } from "./schemas.js";
 import { refuseScripts } from "./scripts.js";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -19,6 +18,7 @@ const oneOf =
   (value) =>
     values.includes(value);
 const off = oneOf(false, 0, "", "None");
+const flagOff: UnsupportedField = (value) => value === "" || fromFlag(value) === false;
 const empty: UnsupportedField = (value) =>
   typeof value === "object" && value !== null && Object.keys(value).length === 0;
 const upTo =
@@ -31,19 +31,18 @@ const fields: Readonly<Record<string, UnsupportedField>> = {
   subseed_strength: oneOf(0),
   seed_resize_from_h: upTo(0),
   seed_resize_from_w: upTo(0),
-  restore_faces: off,
-  tiling: off,
-  eta: isUsualEta,
+  restore_faces: flagOff,
+  tiling: flagOff,
   s_min_uncond: oneOf(0),
   s_churn: oneOf(0),
   s_tmin: oneOf(0),
-  s_tmax: (value, { s_churn }) => value === 0 || s_churn === 0 || s_churn == null,
+  s_tmax: (value, all) => value === 0 || [0, null, undefined].some((off) => off === valueIn(all, "s_churn")),
   s_noise: oneOf(1),
   refiner_checkpoint: off,
   firstphase_width: oneOf(0),
   firstphase_height: oneOf(0),
   firstpass_image: off,
-  enable_hr: off,
+  enable_hr: flagOff,
   script_name: off,
   script_args: (value, { script_name }) => !script_name || empty(value, {}),
   infotext: off,
@@ -54,22 +53,30 @@ const fields: Readonly<Record<string, UnsupportedField>> = {
   resize_mode: oneOf(0),
 };
 
-/** DDIM's default is 0; that of stochastic samplers is 1, and 0 would make them deterministic. Others read none. */
-function isUsualEta(value: unknown, { sampler_name, sampler_index }: Fields): boolean {
-  const { label = "" } = a1111Scheduler(String(sampler_name || sampler_index || "")) ?? {};
-  if (/ a\b|SDE/.test(label)) return value === 1;
-  return value === 0 || !/^(DDIM|TCD)\b/.test(label);
-}
-
 /** Throws an InvalidRequest that names the first field with an effect that is not supported. */
 export function refuseEffects(body: Fields): void {
   refuseScripts(valueIn(body, "alwayson_scripts"));
   for (const [name, isWithoutEffect] of Object.entries(fields)) {
     const value = valueIn(body, name);
     if (value === null || value === undefined || isWithoutEffect(value, body)) continue;
-    const rule = `is not supported by this server, got ${describe(value)}. Leave it out, or at its default.`;
-    throw new InvalidRequest(name, value, rule);
+    throw unsupported(name, value);
   }
+}
+
+/**
+ * Throws an InvalidRequest for an `eta` with an effect on `sampler`, A1111's name of what the job is generated with. The
+ * default of DDIM and TCD is 0; that of stochastic samplers is 1, and 0 would make them deterministic. Others read none.
+ */
+export function refuseEta(body: Fields, sampler: string): void {
+  const eta = valueIn(body, "eta");
+  if (eta === null || eta === undefined) return;
+  const usual = / a\b|SDE/.test(sampler) ? 1 : 0;
+  if (eta !== usual && (usual === 1 || /^(DDIM|TCD)\b/.test(sampler))) throw unsupported("eta", eta);
+}
+
+function unsupported(name: string, value: unknown): InvalidRequest {
+  const rule = `is not supported by this server, got ${describe(value)}. Leave it out, or at its default.`;
+  return new InvalidRequest(name, value, rule);
 }
 
 const valueIn = (body: Fields, name: string): unknown =>

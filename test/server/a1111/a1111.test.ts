@@ -4,7 +4,7 @@ import sharp from "sharp";
 import { StableDiffusionApi } from "stable-diffusion-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Listening } from "../../../src/http/listen.js";
-import { type Stage, stage, tinyLora } from "../../serving.js";
+import { pipelines, type Stage, stage, tinyLora } from "../../serving.js";
 
 let at: Stage;
 let server: Listening;
@@ -220,7 +220,14 @@ describe("a request of", () => {
     const { info } = (await (await at.post("/sdapi/v1/txt2img", body)).json()) as Answer;
     expect(info).toContain('"seed":18446744073709551615,"all_seeds":[18446744073709551615,0],');
     expect(JSON.parse(info)).toMatchObject({ prompt: small.prompt, all_seeds: [2 ** 64, 0] });
-    expect(await refused({ ...small, seed: 2 ** 60 })).toBe("seed");
+    const [, seed] = /"seed":(\d+)/.exec(info)!;
+    const again = await at.post(
+      "/sdapi/v1/txt2img",
+      JSON.stringify(body).replace(/"seed":"\d+"/, `"seed":${seed}`),
+    );
+    expect(((await again.json()) as Answer).info).toContain('"seed":18446744073709551615,');
+    expect(await refused({ ...small, seed: 1.5 })).toBe("seed");
+    expect(await refused({ ...small, seed: 1e30 })).toBe("seed");
   });
 
   it("someone who draws a mask on a transparent canvas changes what was drawn, or all but that", async () => {
@@ -360,6 +367,26 @@ describe("a field that this server has nothing for", () => {
     const { images, info } = (await answer.json()) as { images: string[]; info: string };
     expect((await sharp(Buffer.from(images[0]!, "base64")).metadata()).format).toBe("webp");
     expect(JSON.parse(info)).toMatchObject({ clip_skip: 2, sampler_name: "Heun Karras" });
+  });
+
+  it("is accepted where text says that it is off", async () => {
+    const off = { enable_hr: "false", restore_faces: "False", tiling: "0", s_churn: "0", s_tmax: 5 };
+    const settings = { ...off, send_images: "no", override_settings: { CLIP_stop_at_last_layers: "2" } };
+    const answer = await at.post("/sdapi/v1/txt2img", { ...small, steps: 1, ...settings });
+    const { images, info } = (await answer.json()) as Answer;
+    expect([images, JSON.parse(info).clip_skip]).toEqual([[], 2]);
+    expect(await refused({ ...small, enable_hr: "True" })).toBe("enable_hr");
+    expect((await at.post("/sdapi/v1/options", { CLIP_stop_at_last_layers: "2" })).status).toBe(200);
+    expect((await at.post("/sdapi/v1/options", { CLIP_stop_at_last_layers: 1 })).status).toBe(200);
+  });
+
+  it("is refused by the model's own sampler where none is named", async () => {
+    const ddim = await stage({ model: `${pipelines}/sd2-tiny` });
+    const post = async (eta: number) =>
+      (await ddim.post("/sdapi/v1/txt2img", { ...small, steps: 1, eta })).status;
+    expect([await post(1), await post(0)]).toEqual([422, 200]);
+    await ddim.close();
+    expect((await at.post("/sdapi/v1/txt2img", { ...small, steps: 1, eta: 1 })).status).toBe(200);
   });
 
   it("is accepted at a sampler's own default of it", async () => {
