@@ -50,7 +50,7 @@ export async function loraChanges(
       if (scale === 0) continue;
       const ofNetwork = changes.get(layer.part)!;
       const { down, up } = layer;
-      ofNetwork.set(name, [...(ofNetwork.get(name) ?? []), { down, up, scale: scale * layer.scale }]);
+      ofNetwork.set(name, [...(ofNetwork.get(name) ?? []), { file, down, up, scale: scale * layer.scale }]);
     }
   }
   return changes;

@@ -4,13 +4,17 @@ import type { Engine, Session } from "../engine/engine.js";
 import { floats, floatsOf } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
 import type { ElementType } from "../engine/onnx.js";
+import { ModelError } from "../errors.js";
 import { readRange } from "../files/file-system.js";
 import { add, input, matmul } from "../tensor/operations.js";
 import type { WeightEntry, WeightSet } from "../weights/component.js";
 import { readFloat32 } from "../weights/safetensors-file.js";
 
-/** Adds `scale * up @ down`; up: [out, rank], down: [rank, the rest of the weight], trailing sizes of 1 or not. */
-export type LowRank = { down: WeightEntry; up: WeightEntry; scale: number };
+/**
+ * Adds `scale * up @ down`; up: [out, rank], down: [rank, the rest of the weight], trailing sizes of 1 or not. `file` is
+ * the name that errors have for the file of both.
+ */
+export type LowRank = { file: string; down: WeightEntry; up: WeightEntry; scale: number };
 
 /** What is added to each weight that changes, by its name. */
 export type WeightChanges = ReadonlyMap<string, readonly LowRank[]>;
@@ -62,10 +66,10 @@ async function changed(
   const rank = added.reduce((ranks, { down }) => ranks + down.shape[0]!, 0);
   const [ups, downs] = [new Float32Array(out * rank), new Float32Array(rank * width)];
   let start = 0;
-  for (const { down, up, scale } of added) {
+  for (const { file, down, up, scale } of added) {
     const own = down.shape[0]!;
-    downs.set(await readFloat32(name, down), start * width);
-    const values = await readFloat32(name, up);
+    downs.set(await readFinite(file, name, down), start * width);
+    const values = await readFinite(file, name, up);
     for (let i = 0; i < values.length; i++)
       ups[Math.floor(i / own) * rank + start + (i % own)] = scale * values[i]!;
     start += own;
@@ -77,4 +81,11 @@ async function changed(
   });
   const { buffer, byteOffset, byteLength } = floatsOf(results.sum);
   return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+}
+
+async function readFinite(file: string, weight: string, entry: WeightEntry): Promise<Float32Array> {
+  const values = await readFloat32(weight, entry);
+  const wrong = values.find((value) => !Number.isFinite(value));
+  if (wrong === undefined) return values;
+  throw new ModelError(file, `must hold finite numbers, got ${wrong} for ${weight}. Use another LoRA.`);
 }

@@ -124,6 +124,20 @@ describe("what is added", () => {
       expectClose(got.get(name)!, plus(name, plain(name), first, 0.7));
   });
 
+  it.each([Number.NaN, Number.POSITIVE_INFINITY])(
+    "is refused by its file where that holds %s",
+    async (value) => {
+      for (const side of ["A", "B"]) {
+        const broken = structuredClone(first);
+        (broken[`unet.conv.lora_${side}.weight`]!.data as Float32Array)[3] = value;
+        const file = written(broken);
+        await expect(after([{ file }])).rejects.toThrow(
+          `${file}: must hold finite numbers, got ${value} for conv.weight. Use another LoRA.`,
+        );
+      }
+    },
+  );
+
   it("of two files at once is the sum", async () => {
     const got = await after([
       { file: written(first), scale: 0.7 },
