@@ -26,6 +26,13 @@ describe("syntax of other programs is found", () => {
     ["a red car --ar 16:9 --v 6", ["--ar", "--v"]],
     ["(a cat:1.2) (a cat:1.2)", ["(a cat:1.2)"]],
     ["(ratio 16:1.5)", ["(ratio 16:1.5)"]],
+    ["a red apple, UHD, BREAK a blue car", ["BREAK"]],
+    ["A CAT BREAK A DOG", ["BREAK"]],
+    ["a photo in HDR AND a blue car", ["AND"]],
+    ["a blue car AND HDR", ["AND"]],
+    ["(best quality:1.), (ugly:.5)", ["(best quality:1.)", "(ugly:.5)"]],
+    ["(a red\napple:1.2), [a\nb:0.5]", ["(a red\napple:1.2)", "[a\nb:0.5]"]],
+    ["a {red|\nblue} car", ["{red|\nblue}"]],
   ])("%s", (prompt, wanted) => expect(texts(prompt)).toEqual(wanted));
 });
 
@@ -33,6 +40,9 @@ describe("prose is not syntax", () => {
   it.each([
     "a cat (a black one) on a mat",
     "a clock (at 10:30)",
+    "A wide screen. (Its ratio is 16:9.)",
+    "a thought (and then: ...)",
+    "a flag of RED, WHITE, AND BLUE",
     "a screen (16:9)",
     "a proverb [1], another [2, 3]",
     "a misspelt [sic] sign and so on [...]",

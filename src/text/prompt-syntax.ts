@@ -8,34 +8,37 @@ import { listed } from "../errors.js";
 type Form = { program: string; pattern: RegExp };
 
 const a1111 = "AUTOMATIC1111";
-/** Text without brackets, so that the innermost form matches; of bounded length, so that matching takes linear time. */
-const inner = String.raw`[^()[\]{}\n]{0,300}`;
+/**
+ * Text without brackets, so that the innermost form matches, over several lines as in A1111; of bounded length, so that
+ * matching takes linear time.
+ */
+const inner = String.raw`[^()[\]{}]{0,300}`;
 
 /**
  * Only forms that prose does not have: "(a cat)" and "(at 10:30)" are prose. A1111's forms are those of its
  * prompt_parser.py and extra_networks.py.
  */
 const forms: readonly Form[] = [
-  { program: a1111, pattern: /<(?:lora|lyco|hypernet|lbw)\s*:[^<>\n]{0,300}>/gi },
+  { program: a1111, pattern: /<(?:lora|lyco|hypernet|lbw)\s*:[^<>]{0,300}>/gi },
   // A ratio or a time of day ends in digits on both sides of the colon.
   {
     program: a1111,
-    pattern: new RegExp(String.raw`\(${inner}[^\d\s()[\]{}]\s*:\s*[+-]?\d*\.?\d+\s*\)`, "g"),
+    pattern: new RegExp(String.raw`\(${inner}[^\d\s()[\]{}]\s*:\s*[+-]?(?:\d+\.?\d*|\.\d+)\s*\)`, "g"),
   },
   { program: a1111, pattern: new RegExp(String.raw`\(${inner}:\s*[+-]?\d*\.\d+\s*\)`, "g") },
-  { program: a1111, pattern: /\({2,9}[^()\n]{1,300}\){2,9}/g },
+  { program: a1111, pattern: /\({2,9}[^()]{1,300}\){2,9}/g },
   { program: a1111, pattern: new RegExp(String.raw`\[${inner}(?:[:|])${inner}\]`, "g") },
   // A footnote, a list of numbers and an editor's remark are prose.
   {
     program: a1111,
-    pattern: /\[{1,9}(?![\d\s.,;-]*\]|sic\]|\.\.\.\]|…\])(?=[^[\]\n]{0,300}\p{L})[^[\]\n]{0,300}\]{1,9}/giu,
+    pattern: /\[{1,9}(?![\d\s.,;-]*\]|sic\]|\.\.\.\]|…\])(?=[^[\]]{0,300}\p{L})[^[\]]{0,300}\]{1,9}/giu,
   },
   { program: a1111, pattern: /\\[()[\]]/g },
   { program: "ComfyUI", pattern: /(?<![\p{L}\p{N}_])embedding:[\w./\\-]{1,200}/giu },
-  { program: "Dynamic Prompts", pattern: /\{[^{}\n]{0,300}\|[^{}\n]{0,300}\}/g },
+  { program: "Dynamic Prompts", pattern: /\{[^{}]{0,300}\|[^{}]{0,300}\}/g },
   { program: "Dynamic Prompts", pattern: /(?<![\p{L}\p{N}_])__[\w*/-]{1,100}?__(?![\p{L}\p{N}_])/gu },
-  { program: "NovelAI", pattern: /\{{2,9}[^{}\n]{1,300}\}{2,9}/g },
-  { program: "InvokeAI", pattern: /\([^()\n]{1,300}\)(?:\+{1,5}|-{2,5}|\d?\.\d+)(?![\w.])/g },
+  { program: "NovelAI", pattern: /\{{2,9}[^{}]{1,300}\}{2,9}/g },
+  { program: "InvokeAI", pattern: /\([^()]{1,300}\)(?:\+{1,5}|-{2,5}|\d?\.\d+)(?![\w.])/g },
   {
     program: "Midjourney",
     pattern:
@@ -43,7 +46,7 @@ const forms: readonly Form[] = [
   },
 ];
 
-/** A1111's keywords, except in quotes and among other words in capitals. */
+/** A1111's keywords, except in quotes; AND is prose between other words in capitals. */
 const words = /(?<![\p{L}\p{N}_"'“‘])(BREAK|AND)(?![\p{L}\p{N}_"'”’])/gu;
 
 /** The syntax found, by program: each text once, in the prompt's order. */
@@ -58,7 +61,7 @@ export function promptSyntax(prompt: string): ReadonlyMap<string, readonly strin
   for (const { program, pattern } of forms)
     for (const { index, 0: text } of prompt.matchAll(pattern)) take(program, index, text);
   for (const { index, 0: text } of prompt.matchAll(words))
-    if (!amongCapitals(prompt, index, text.length)) take(a1111, index, text);
+    if (text === "BREAK" || !betweenCapitals(prompt, index, text.length)) take(a1111, index, text);
   const byProgram = new Map<string, Set<string>>();
   for (const { at, end, program } of found.sort((a, b) => a.at - b.at)) {
     const texts = byProgram.get(program) ?? new Set();
@@ -67,14 +70,13 @@ export function promptSyntax(prompt: string): ReadonlyMap<string, readonly strin
   return new Map([...byProgram].map(([program, texts]) => [program, [...texts]]));
 }
 
-/** Whether the word before or the word after is in capitals too. */
-function amongCapitals(prompt: string, at: number, length: number): boolean {
+/** Whether the word before and the word after are in capitals too. */
+function betweenCapitals(prompt: string, at: number, length: number): boolean {
   const before = /(\p{L}+)\P{L}*$/u.exec(prompt.slice(Math.max(0, at - 40), at))?.[1] ?? "";
   const after = /^\P{L}*(\p{L}+)/u.exec(prompt.slice(at + length, at + length + 40))?.[1] ?? "";
-  const isUppercase = (word: string) =>
-    word.length > 1 && word === word.toUpperCase() && word !== word.toLowerCase();
+  const isUppercase = (word: string) => word === word.toUpperCase() && word !== word.toLowerCase();
   const isKeyword = (word: string) => word === "AND" || word === "BREAK";
-  return [before, after].some((word) => isUppercase(word) && !isKeyword(word));
+  return [before, after].every((word) => isUppercase(word) && !isKeyword(word));
 }
 
 /** A warning for each program whose syntax `prompt` has; `field` is the prompt's name in it. */
