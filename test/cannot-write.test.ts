@@ -163,7 +163,7 @@ describe("what this user may not read or write", () => {
     ["generate's model", ["generate", "a cat", "-m", at("closed-unet")], "closed-unet/unet/", "readable"],
     [
       "generate --image",
-      [...generate, "--image", at("closed.png"), "-o", at("none/")],
+      [...generate, "--image", at("closed.png"), "--strength", "1", "-o", at("none/")],
       "closed.png",
       "readable",
     ],
