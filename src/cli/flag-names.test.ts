@@ -50,6 +50,15 @@ describe("an error about an option", () => {
     expect(onCommandLine(given, trainCommand())).toMatchObject({ message: "--lr: must be a number." });
   });
 
+  it("names the flag of each limit of a server", () => {
+    for (const [name, flag] of Object.entries({ bodyBytes: "body", pixels: "pixels", queue: "queue" })) {
+      const error = new InvalidRequest(`limits.${name}`, 0, "must be a whole number of at least 1, got 0.");
+      expect(onCommandLine(error, serveCommand())).toMatchObject({
+        message: `--max-${flag}: must be a whole number of at least 1, got 0.`,
+      });
+    }
+  });
+
   it("of a file names flags as well, and its path stays", () => {
     const error = new ModelError("learningRate.json", "learningRate is absent; set `seed` or `other`.");
     expect(onCommandLine(error, trainCommand())).toBe(error);

@@ -5,6 +5,7 @@
 
 import type { Command } from "commander";
 import { InvalidRequest, ModelError } from "../errors.js";
+import type { Limits } from "../jobs/schemas.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import type { ServeOptions } from "../server/serve.js";
 import { runFlags, trainingFlags } from "./training-options.js";
@@ -24,7 +25,12 @@ const serverFlags = {
   loras: "lora",
   apiKey: "apiKey",
   noAuth: "noAuth",
-} satisfies Partial<Record<keyof ServeOptions, string>>;
+  "limits.bodyBytes": "maxBody",
+  "limits.pixels": "maxPixels",
+  "limits.steps": "maxSteps",
+  "limits.count": "maxCount",
+  "limits.queue": "maxQueue",
+} satisfies Partial<Record<keyof ServeOptions | `limits.${keyof Limits}`, string>>;
 
 /** Flags by the library's option, both in camelCase. An option that is no row has a flag of its own name, or none. */
 const flags: Readonly<Record<string, string | undefined>> = {
@@ -61,6 +67,8 @@ export function onCommandLine(error: unknown, command: Command | undefined): unk
   if (!(error instanceof InvalidRequest)) return error;
   const { field, value, message } = error;
   const [option] = field.split(".") as [string];
-  const flag = command?.options.find((one) => one.attributeName() === (flags[option] ?? option))?.long;
+  const flag = command?.options.find(
+    (one) => one.attributeName() === (flags[field] ?? flags[option] ?? option),
+  )?.long;
   return new InvalidRequest(flag ?? field, value, inFlags(message.slice(field.length + 2)));
 }

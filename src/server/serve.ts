@@ -119,6 +119,7 @@ export async function serve(options: ServeOptions = {}): Promise<RunningServer> 
   const { host = "127.0.0.1", port = 7860, apiKey, noAuth = false, redis } = options;
   checkBinding(host, port, noAuth ? "none" : apiKey);
   const limits = { ...defaultLimits, ...options.limits };
+  checkLimits(limits);
   const { onError = () => {}, onRejected = () => {} } = options;
   const aliases = new Map(Object.entries(options.aliases ?? {}));
   const own = await openModels(options);
@@ -190,6 +191,18 @@ export function checkBinding(host: string, port: number, apiKey: string | undefi
   if (isLoopback(host) || apiKey !== undefined) return;
   const rule = `must be 127.0.0.1 or another address of this machine alone, got ${host}, which others can reach.`;
   throw new InvalidRequest("host", host, `${rule} Set apiKey, or noAuth.`);
+}
+
+/** The least limits with which some request is not refused. */
+const leastLimits: Limits = { bodyBytes: 1, pixels: 8 * 8, steps: 1, count: 1, queue: 1 };
+
+function checkLimits(limits: Limits): void {
+  for (const name of Object.keys(leastLimits) as (keyof Limits)[]) {
+    const [value, least] = [limits[name], leastLimits[name]];
+    if (Number.isSafeInteger(value) && value >= least) continue;
+    const rule = `must be a whole number of at least ${least}, got ${value}. Every request would be refused.`;
+    throw new InvalidRequest(`limits.${name}`, value, rule);
+  }
 }
 
 function isLoopback(host: string): boolean {

@@ -156,7 +156,7 @@ describe("a server", () => {
     await rm(path.dirname(folder), { recursive: true });
   });
 
-  it("is not started for a port in use, a broken model, two of one name, or others without a key", async () => {
+  it("is not started for a port in use, a broken model, limits that refuse all, or others without a key", async () => {
     const taken = createServer().listen(0, "127.0.0.1");
     await new Promise((resolve) => taken.once("listening", resolve));
     const { port } = taken.address() as { port: number };
@@ -166,6 +166,10 @@ describe("a server", () => {
     await expect(serve(misspelt)).rejects.toThrow(/^api_key: .* serve\. Did you mean "apiKey"\?/);
     const limits = { maxSteps: 5 } as object;
     await expect(serve({ models: [tinyModel], port: 0, limits })).rejects.toThrow(/^maxSteps: .* of limits/);
+    for (const none of [{ steps: 0 }, { bodyBytes: 0 }, { pixels: 63 }, { count: 1.5 }, { queue: -1 }])
+      await expect(serve({ models: [tinyModel], port: 0, limits: none })).rejects.toThrow(
+        /^limits\.\w+: must be a whole number of at least \d+, got .*\. Every request would be refused\./,
+      );
     await expect(serve({ models: ["/nowhere"], port: 0 })).rejects.toThrow(/^model: must be a folder/);
     await expect(serve({ models: [tmpdir()], port: 0 })).rejects.toBeInstanceOf(ModelError);
     await expect(serve({ models: [tinyModel, tinyModel], port: 0 })).rejects.toBeInstanceOf(InvalidRequest);
