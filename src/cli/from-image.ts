@@ -59,6 +59,11 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Sources;
 }
 
+/** Whether `--image` names another image than the saved request began with, whose size is then not the new one's. */
+export async function beginsWithAnother(saved: SavedRequest, given: Sources): Promise<boolean> {
+  return given.image !== undefined && (await hashIn(given.image)) !== saved.image?.sha256;
+}
+
 /** Opens the image's model where it was seen last and still is; InvalidRequest if nowhere. */
 export async function openSeen(
   saved: SavedRequest,

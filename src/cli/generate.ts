@@ -19,7 +19,7 @@ import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
-import { differences, openSeen, rememberSources, sourcesOf } from "./from-image.js";
+import { beginsWithAnother, differences, openSeen, rememberSources, sourcesOf } from "./from-image.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
@@ -134,7 +134,8 @@ async function generate(words: string[], given: Options): Promise<void> {
   try {
     const source = saved?.exact ? "the image" : pipeline.components.defaults.source;
     const reworded = words.length > 0 || given.prompts !== undefined;
-    const before = saved ? savedRequest(saved, options, reworded) : {};
+    const resized = saved !== undefined && (await beginsWithAnother(saved, given));
+    const before = saved ? savedRequest(saved, options, { reworded, resized }) : {};
     setScheduler(pipeline, options, saved);
     const chosen = settings(pipeline, options, before, saved?.exact === true);
     say(dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
@@ -200,6 +201,10 @@ async function opened(options: Options, given: Options, saved: SavedRequest | un
   const dtype = saved?.model?.dtype;
   const load = { ...loadOptions(options), ...(dtype && { dtype }) };
   if (options.model === undefined) {
+    if (given.revision !== undefined) {
+      const rule = "is of a model on the Hub, got it without --model. Name the model, or leave it out.";
+      throw new InvalidRequest("--revision", given.revision, rule);
+    }
     if (saved) return openSeen(saved, { ...load, replaced: Boolean(given.unet ?? given.vae ?? given.lora) });
   }
   const folder = await downloadModel(modelOrBundled(options.model), hubOptions(options));
@@ -330,11 +335,12 @@ function setScheduler(pipeline: DiffusionPipeline, options: Options, saved?: Sav
 function savedRequest(
   { request }: SavedRequest,
   options: Options,
-  reworded: boolean,
+  { reworded, resized }: { reworded: boolean; resized: boolean },
 ): Omit<Partial<GenerateRequest>, "prompt" | "seed"> {
   const { prompt: _, seed: __, ...rest } = request;
   const dropped: (keyof GenerateRequest)[] = [
     ...(reworded ? (["prompt2"] as const) : []),
+    ...(resized ? (["width", "height"] as const) : []),
     ...(options.strength === undefined ? [] : (["denoisingStart"] as const)),
     ...(options.steps === undefined ? [] : (["timesteps", "sigmas"] as const)),
     ...(options.negative === undefined ? [] : (["negativePrompt2"] as const)),

@@ -1,6 +1,6 @@
 /** @file Resolves a model's name to a folder: a local one, or a Hub repository's snapshot in the cache. */
 
-import { listed, ModelError } from "../errors.js";
+import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { kindOf } from "../files/file-system.js";
 import { type ModelIndex, modelIndex } from "../weights/index-file.js";
 import { channelProblem, familyOfIndex } from "../weights/pipeline-class.js";
@@ -27,7 +27,12 @@ export type ResolveOptions = WeightChoice &
  * `owner/name[@revision]`, of which missing files are downloaded. InvalidRequest, ModelError, Cancelled.
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
-  if (await pathKind(model)) return model;
+  if (await pathKind(model)) {
+    const { revision } = options;
+    if (revision === undefined) return model;
+    const rule = `must not be given with a folder of this machine, got ${JSON.stringify(revision)}.`;
+    throw new InvalidRequest("revision", revision, `${rule} Only models on the Hub have revisions.`);
+  }
   const named = hubModel(model, options.revision);
   return (await ensureSnapshot(named, modelPlan(named.id, options), options)).folder;
 }

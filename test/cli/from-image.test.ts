@@ -219,6 +219,22 @@ describe("beside --from", () => {
     expect((await bytesOf("other.png")).equals(await bytesOf("direct.png"))).toBe(true);
   });
 
+  it("another --image has its own size, unless --width and --height are given", async () => {
+    await generated("small.png", "x", "--image", at("begin.png"), "--strength", "0.9");
+    const other = at("wide.png");
+    await sharp({ create: { width: 128, height: 64, channels: 3, background: "red" } })
+      .png()
+      .toFile(other);
+    const sizeOf = async (output: string, ...words: string[]) => {
+      await koala("--from", at("small.png"), "-s", "2", "-q", "-o", at(output), ...words);
+      const { width, height } = await sharp(at(output)).metadata();
+      return [width, height];
+    };
+    expect(await sizeOf("own.png", "--image", other)).toEqual([128, 64]);
+    expect(await sizeOf("given.png", "--image", other, "-W", "64", "-H", "64")).toEqual([64, 64]);
+    expect(await sizeOf("same.png", "--image", at("begin.png"))).toEqual([64, 96]);
+  });
+
   it("the image itself is not written over", async () => {
     await expect(koala("--from", at("base.png"), "-o", at("base.png"))).rejects.toThrow(
       /^--output: must be another file than that of --from/,

@@ -32,6 +32,13 @@ describe("a snapshot", () => {
     expect(hub.requests).toEqual([]);
   });
 
+  it("is not looked for where a path and a revision are given, which a folder has none of", async () => {
+    const attempt = resolve(`${golden}sd2-tiny`, { revision: "v99" });
+    await expect(attempt).rejects.toThrow(
+      /^revision: must not be given with a folder of this machine, got "v99"/,
+    );
+  });
+
   it("has the layout of Python's cache: blobs by hash, relative links, a ref", async () => {
     const folder = await resolve("koala/half");
     const root = path.join(home, "hub", "models--koala--half");
