@@ -2,7 +2,7 @@
 
 import path from "node:path";
 import { z } from "zod";
-import { InvalidRequest, listed, type ModelError } from "../../errors.js";
+import { InvalidRequest, listed, ModelError } from "../../errors.js";
 import { kindOf, makeFolder, readdir, readJson, rm, writeWhole } from "../../files/file-system.js";
 import { parseConfig } from "../../models/config.js";
 import { damagedFile } from "../damaged-file.js";
@@ -11,7 +11,7 @@ import { differences } from "./fingerprint.js";
 const whole = z.int("must be a whole number above 0").positive("must be a whole number above 0");
 
 const schema = z.strictObject({
-  version: z.literal(2, "must be 2, the form of cache that this version reads: delete the folder"),
+  version: z.literal(2, "must be 2, the form of cache that this version reads"),
   /** `AutoencoderKL` gives moments (mean and log-variance), `AutoencoderTiny` latents; neither is scaled here. */
   encodes: z.enum(["moments", "latents"], 'must be "moments" or "latents"'),
   latentChannels: whole,
@@ -37,7 +37,12 @@ export async function readDescription(folder: string): Promise<CacheDescription>
       `must be a cache folder, got "${folder}" without ${fileName}.`,
     );
   }
-  return parseConfig(schema, await readJson(file), file);
+  const json = await readJson(file);
+  if (json.version === 1) {
+    const rule = "version: must be 2, whose images are known by their bytes, got 1.";
+    throw new ModelError(file, `${rule} Delete the folder and run again: the data is encoded anew.`);
+  }
+  return parseConfig(schema, json, file);
 }
 
 /**

@@ -288,6 +288,16 @@ describe("a cache is refused", () => {
     expect(await readdir(data)).not.toContain("cache.json");
   });
 
+  it("when a former version made it, which knew images by their key alone", async () => {
+    await build("former");
+    const file = path.join(folder("former"), "cache.json");
+    const description = await readFile(file, "utf8");
+    await writeFile(file, description.replace('"version": 2', '"version": 1'));
+    await expect(build("former")).rejects.toThrow(
+      `${file}: version: must be 2, whose images are known by their bytes, got 1. Delete the folder and run again`,
+    );
+  });
+
   it("when a side is no multiple of the autoencoder's factor", async () => {
     await expect(build("odd", { resolution: 100, buckets: [{ height: 100, width: 64 }] })).rejects.toThrow(
       "resolution: must be a multiple of 8, the autoencoder's pixels per latent, got 100. Nearest: 104.",
