@@ -1,4 +1,8 @@
-/** @file `koala-diffusion`: the library, under the names Diffusers' users know. */
+/**
+ * @file `koala-diffusion`: the library, under the names Diffusers' users know.
+ *
+ * @module koala-diffusion
+ */
 
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { DownloadProgress } from "./hub/fetch.js";

@@ -1,6 +1,8 @@
 /**
  * @file `koala-diffusion/schedulers`: every scheduler under Diffusers' class name, by itself. Schedulers work on
  * Float32Array and run in Node and in browsers.
+ *
+ * @module koala-diffusion/schedulers
  */
 
 export type { BetaSchedule, NoiseSchedule } from "./diffusion/betas.js";

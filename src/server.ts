@@ -3,8 +3,11 @@
  *
  *     await using server = await serve({ models: ["./koala-lightning-700m"], port: 0 });
  *     console.log(server.url);
+ *
+ * @module koala-diffusion/server
  */
 
+export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { ImageDefaults, Limits, Model as ModelInfo } from "./jobs/schemas.js";
 export type { VocabularyWord, Words } from "./pipeline/vocabulary.js";
 export { type RunningServer, type ServedLora, type ServeOptions, serve } from "./server/serve.js";

@@ -1,4 +1,8 @@
-/** @file `koala-diffusion/train`: distillation, fine-tuning and training, as functions. */
+/**
+ * @file `koala-diffusion/train`: distillation, fine-tuning and training, as functions.
+ *
+ * @module koala-diffusion/train
+ */
 
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { JsonObject } from "./files/json.js";

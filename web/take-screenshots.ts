@@ -31,11 +31,10 @@ try {
 async function takePage(browser: Browser): Promise<void> {
   const server = await serve({ models: [modelOrBundled(undefined)], port: 0 });
   const page = await open(browser, server.url, 880);
-  await page.fill("#count", "2");
   for (const [i, prompt] of prompts.entries()) {
     await page.fill("#prompt", prompt);
     await page.keyboard.press("Control+Enter");
-    await page.waitForSelector(`.thumb:nth-child(${2 * i + 2})`);
+    await page.waitForSelector(`.thumb:nth-child(${i + 1})`);
     await page.waitForSelector(".generating", { state: "detached" });
   }
   await page.evaluate(

@@ -20,7 +20,7 @@ export const predictionTypes: readonly PredictionType[] = [
 /** Noisy sample = alpha * clean + sigma * noise. alpha is 1 where variance explodes; else alpha^2 + sigma^2 = 1. */
 export type Level = { readonly alpha: number; readonly sigma: number };
 
-/** Level of a variance-preserving process from its signal-to-noise sigma / alpha. */
+/** Level of a variance-preserving process from its noise-to-signal ratio sigma / alpha. */
 export function preservingLevel(sigma: number): Level {
   const alpha = f32(1 / f32(Math.sqrt(f32(f32(sigma * sigma) + 1))));
   return { alpha, sigma: f32(sigma * alpha) };

@@ -23,6 +23,7 @@ import { readVocabulary } from "./read-vocabulary.js";
 import type { AcceptedRequest, CheckedRequest, GenerateRequest } from "./request.js";
 import { requestKind } from "./request-kind.js";
 import { decodeLatents, encodePixels } from "./run-autoencoder.js";
+import { sizeWarning } from "./size-warning.js";
 import { checkClipSkip, type Encoded, encodeTexts, type PromptText, stateRules } from "./text-encoding.js";
 import { requestTimesteps } from "./timesteps.js";
 import type { Words } from "./vocabulary.js";
@@ -169,11 +170,13 @@ export abstract class BasePipeline implements AsyncDisposable {
     return { request: checked, embeddings, conditioning, timesteps, latents, inpaint, shape };
   }
 
-  /** Adds what of the request has no effect. */
+  /** Adds what of the request has no effect, and a size far from the model's. */
   async #warn(request: CheckedRequest): Promise<void> {
     const { warnings, eta } = request;
     if (eta !== 0 && !this.scheduler.acceptsEta)
       warnings.add(`eta: has no effect with ${this.scheduler.className}, got ${eta}`);
+    const far = sizeWarning(request, this.components.trainedSize);
+    if (far !== undefined) warnings.add(far);
     this.#vocabulary ??= readVocabulary(this.components.folder.path);
     warnOfPrompts(request, await this.#vocabulary);
   }

@@ -14,7 +14,7 @@ export type Size2 = readonly [height: number, width: number];
  * `onWarning` of our own. "The model's default" is that of its `koala.json` or its model card, else Diffusers'.
  */
 export type GenerateRequest = {
-  /** What to generate: one text, or one for each group of images. Text beyond 77 tokens is cut, with a warning. */
+  /** What to generate: one text, or one for each group of images. Text beyond the text encoder's tokens (CLIP's 77) is cut, with a warning. */
   prompt: string | readonly string[];
   /** SDXL models: the text for the second text encoder, one or one per prompt. `prompt` if left out. */
   prompt2?: string | readonly string[];
