@@ -1,5 +1,6 @@
 /** @file A Redis that is full, read-only, or not there yet: clients get an error, running jobs end, and the queue recovers. */
 
+import { spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
@@ -323,5 +324,20 @@ describe("a Redis that will not have this server", () => {
     await expect(serveOver(url)).rejects.toThrow(rule);
     await expect(new JobWorker(url, processor, new Map()).start()).rejects.toThrow(rule);
     other.close();
+  });
+
+  it.each([["serve", "--port", "0"], ["worker"]])("ends koala %s there with exit code 2", async (...args) => {
+    const other = createServer((_, answer) => answer.end()).listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const url = `redis://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    const command = spawn(process.execPath, ["dist/cli/main.js", ...args, "--redis", url]);
+    let stderr = "";
+    command.stderr.on("data", (chunk) => {
+      stderr += chunk;
+    });
+    const [code] = await once(command, "exit");
+    other.close();
+    expect(stderr).toContain(`error: --redis: must take jobs at ${url}, got an answer that is not Redis's.`);
+    expect(code).toBe(2);
   });
 });

@@ -6,11 +6,12 @@ import { processorThread } from "../jobs/processor-thread.js";
 import { checkUrl } from "../jobs/redis/connection.js";
 import { JobWorker } from "../jobs/redis/worker.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { onCommandLine } from "./flag-names.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { threadsOption, wholeOption } from "./numbers.js";
 import { outageReporter, whenFilesOpen } from "./outages.js";
 import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
-import { stopOnInterrupt } from "./terminal.js";
+import { report, stopOnInterrupt } from "./terminal.js";
 
 type Options = {
   redis: string;
@@ -48,7 +49,8 @@ Example:
   koala worker --redis redis://127.0.0.1:6379 --model ./koala-lightning-700m
 `;
 
-async function work({ redis, model, lora, threads, grace, quiet = false }: Options): Promise<void> {
+async function work(options: Options, command: Command): Promise<void> {
+  const { redis, model, lora, threads, grace, quiet = false } = options;
   checkUrl(redis);
   const print = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const names = model.length > 0 ? model : [modelOrBundled(undefined)];
@@ -65,7 +67,13 @@ async function work({ redis, model, lora, threads, grace, quiet = false }: Optio
     onError: outageReporter(redis),
   });
   const started = worker.start().then(() => print(`generating ${[...models.keys()].join(", ")}`));
-  await Promise.race([started.then(() => stopped), stopped]);
+  try {
+    await Promise.race([started.then(() => stopped), stopped]);
+  } catch (error) {
+    report(onCommandLine(error, command));
+    // A connection that is refused tries again for as long as the process runs.
+    process.exit();
+  }
   await Promise.race([worker.close({ graceSeconds: grace }), late(grace + 5)]);
   await processor.close();
   done();

@@ -104,8 +104,25 @@ export function refusal(address: string, { got }: Outage): InvalidRequest {
   );
 }
 
-/** The first command: fails where Redis refuses this client or lacks its database, for which ioredis would take 0. */
-export const greet = (redis: Redis): Promise<unknown> => redis.select(redis.options.db ?? 0);
+/**
+ * The first command: rejects where Redis refuses this client or lacks its database, for which ioredis would take 0, and
+ * where the address is another service's. Of that only the connection's error says so: ioredis connects again, and the
+ * command waits or ends as unanswered.
+ */
+export async function greet(redis: Redis): Promise<void> {
+  let onError: (error: Error) => void = () => {};
+  const refused = new Promise<never>((_, reject) => {
+    onError = (error) => {
+      if (outageOf(error)?.kind === "refuses") reject(error);
+    };
+    redis.on("error", onError);
+  });
+  try {
+    await Promise.race([redis.select(redis.options.db ?? 0), refused]);
+  } finally {
+    redis.off("error", onError);
+  }
+}
 
 /** Repeats `work` while an outage lasts, but not for a Redis that refuses this client. */
 export async function whenItCan<T>(work: () => Promise<T>, onOutage: (error: unknown) => void): Promise<T> {
