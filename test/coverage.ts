@@ -46,13 +46,23 @@ function scriptsOfDist(): Map<string, ScriptCov[]> {
   const dist = new URL("../dist/", import.meta.url).href;
   const found = new Map<string, ScriptCov[]>();
   for (const name of readdirSync(processes)) {
-    const { result } = JSON.parse(readFileSync(path.join(processes, name), "utf8"));
-    for (const script of result as ScriptCov[]) {
+    for (const script of scriptsIn(path.join(processes, name))) {
       if (!script.url.startsWith(dist)) continue;
       found.set(script.url, [...(found.get(script.url) ?? []), script]);
     }
   }
   return found;
+}
+
+/** What one process or thread wrote; nothing where it was killed, or was refused the space, while it wrote. */
+function scriptsIn(file: string): readonly ScriptCov[] {
+  try {
+    return JSON.parse(readFileSync(file, "utf8")).result;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    console.warn(`left out: ${path.basename(file)} is not whole`);
+    return [];
+  }
 }
 
 async function linesOfSource(url: string, scripts: readonly ScriptCov[]) {

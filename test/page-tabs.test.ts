@@ -52,7 +52,7 @@ describe("nine jobs", () => {
     const other = await anotherTab(page);
     await press(other, 1, "a dog", 3);
     await other.waitForSelector(".generating");
-    expect(await unfinished()).toBe(10);
+    await expect.poll(unfinished).toBe(10);
     await page.click("text=Cancel all 9");
     await other.waitForSelector(".thumb");
     await page.waitForSelector(".generating", { state: "detached" });
