@@ -17,6 +17,13 @@ export function wholeOption(text: string): number {
   return Number(text);
 }
 
+/** Seconds that a server or worker waits when it is stopped: a day at most. */
+export function graceOption(text: string): number {
+  const seconds = wholeOption(text);
+  if (seconds > 86_400) throw new InvalidArgumentError(`It must be at most 86400, a day, got ${text}.`);
+  return seconds;
+}
+
 /** The number of threads of one operation, checked before a command does anything. */
 export function threadsOption(text: string): number {
   const threads = numberOption(text);

@@ -9,7 +9,7 @@ import { type RunningServer, type ServeOptions, serve } from "../server/serve.js
 import { dim, yellow } from "./colors.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { downloadModel } from "./models.js";
-import { threadsOption, wholeOption } from "./numbers.js";
+import { graceOption, threadsOption, wholeOption } from "./numbers.js";
 import { outageReporter } from "./outages.js";
 import { printError, stopOnInterrupt } from "./terminal.js";
 
@@ -89,7 +89,7 @@ export function serveCommand(): Command {
     .option("--max-steps <n>", "steps of an image", wholeOption, steps)
     .option("--max-count <n>", "images of a job", wholeOption, count)
     .option("--max-body <MB>", "size of a request with an image", wholeOption, bodyBytes / megabyte)
-    .option("--grace <seconds>", "time to finish at Ctrl-C", wholeOption, 30)
+    .option("--grace <seconds>", "time to finish at Ctrl-C", graceOption, 30)
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", "\nExample:\n  koala serve --model ./koala-lightning-700m --port 7860\n")
     .action(runServer);

@@ -8,7 +8,7 @@ import { JobWorker } from "../jobs/redis/worker.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { onCommandLine } from "./flag-names.js";
 import { namedLoras, type ServedLora } from "./lora.js";
-import { threadsOption, wholeOption } from "./numbers.js";
+import { graceOption, threadsOption } from "./numbers.js";
 import { outageReporter, whenFilesOpen } from "./outages.js";
 import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
 import { report, stopOnInterrupt } from "./terminal.js";
@@ -33,7 +33,7 @@ export function workerCommand(): Command {
     .option(
       "--grace <seconds>",
       "for the running job when stopped, then another worker gets it",
-      wholeOption,
+      graceOption,
       30,
     )
     .option("-q, --quiet", "print nothing but errors")

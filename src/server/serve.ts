@@ -175,6 +175,10 @@ async function openQueue(
   { redis, threads, onError = () => {}, onConnect = () => {} }: ServeOptions,
   onEnd: (job: JobStatus) => void,
 ): Promise<{ queue: JobQueue; models: ModelRegistry }> {
+  if (redis !== undefined && threads !== undefined) {
+    const rule = "must be left out with redis, whose workers generate, got";
+    throw new InvalidRequest("threads", threads, `${rule} ${threads}. Give it to koala worker.`);
+  }
   if (redis !== undefined)
     return redisQueueAndModels(redis, own, { most, onOpen: onConnect, onEnd, onError });
   const processor = processorThread(own, threads === undefined ? {} : { threads });

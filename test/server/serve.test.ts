@@ -174,5 +174,9 @@ describe("a server", () => {
     await expect(serve({ models: [tmpdir()], port: 0 })).rejects.toBeInstanceOf(ModelError);
     await expect(serve({ models: [tinyModel, tinyModel], port: 0 })).rejects.toBeInstanceOf(InvalidRequest);
     await expect(serve({ models: [tinyModel], port: 0, host: "0.0.0.0" })).rejects.toThrow(/Set apiKey/);
+    const overRedis = serve({ redis: "redis://127.0.0.1:1", threads: 1, port: 0 });
+    await expect(overRedis).rejects.toThrow(
+      /^threads: must be left out with redis.* Give it to koala worker\.$/,
+    );
   });
 });

@@ -12,7 +12,7 @@ import type { PartialRequest } from "../../jobs/resolve-request.js";
 import type { OutputFormat } from "../../jobs/schemas.js";
 import type { ImageTasks } from "../image-tasks.js";
 import { fromText, type Img2img, type Txt2img } from "./schemas.js";
-import { maskWarnings, refuseEffects } from "./unsupported-fields.js";
+import { maskWarnings, overrideWarnings, refuseEffects } from "./unsupported-fields.js";
 
 /** The options that POST /options sets; without `checkpoint`, the first model. */
 export type GlobalOptions = { checkpoint?: string; clipSkip?: number };
@@ -33,6 +33,7 @@ export function txt2imgRequest(body: Txt2img, globalOptions: GlobalOptions): Par
     roundsSize: true,
     count: (body.batch_size ?? 1) * (body.n_iter ?? 1),
     ...overrides(body.override_settings ?? {}, globalOptions),
+    warnings: overrideWarnings(body),
     previews: true,
   };
 }
@@ -47,7 +48,7 @@ export async function img2imgRequest(
   const given = body.mask ? await read.sourceFromText("mask", body.mask) : undefined;
   const mask =
     given && body.inpainting_mask_invert ? await read.maskSource(given, { inverted: true }) : given;
-  const masked = mask && { mask, warnings: maskWarnings(body) };
+  const masked = mask && { mask, warnings: [...(partial.warnings ?? []), ...maskWarnings(body)] };
   return { ...partial, image, ...masked, strength: body.denoising_strength ?? 0.75 };
 }
 

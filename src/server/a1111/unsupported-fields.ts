@@ -82,6 +82,15 @@ function unsupported(name: string, value: unknown): InvalidRequest {
 const valueIn = (body: Fields, name: string): unknown =>
   Object.hasOwn(body, name) ? fromText(body[name]) : undefined;
 
+/** Of `override_settings` that A1111 would make the server's options for later requests too. */
+export function overrideWarnings(body: Fields): string[] {
+  const given = valueIn(body, "override_settings");
+  const kept = fromFlag(valueIn(body, "override_settings_restore_afterwards")) === false;
+  if (!kept || given === undefined || given === null || empty(given, {})) return [];
+  const rule = "has no effect here: override_settings are of this request alone";
+  return [`override_settings_restore_afterwards: ${rule}, got false`];
+}
+
 /** What A1111 does with a mask, by these fields or their defaults, and what is not done here. */
 export function maskWarnings(body: Img2img): string[] {
   const blur = Math.max(body.mask_blur_x ?? body.mask_blur ?? 4, body.mask_blur_y ?? body.mask_blur ?? 4);

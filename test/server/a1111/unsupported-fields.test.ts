@@ -96,6 +96,19 @@ describe("a field that this server has nothing for", () => {
     expect(JSON.parse(info)).toMatchObject({ clip_skip: 2, sampler_name: "Heun Karras" });
   });
 
+  it("is warned of where later requests would take other options", async () => {
+    const override = { override_settings: { CLIP_stop_at_last_layers: 2 } };
+    const warningsWith = async (body: object) => {
+      const answer = await at.post("/sdapi/v1/txt2img", { ...small, steps: 1, ...body });
+      return (JSON.parse(((await answer.json()) as Answer).info) as { warnings: string[] }).warnings;
+    };
+    expect(await warningsWith({ ...override, override_settings_restore_afterwards: false })).toEqual([
+      "override_settings_restore_afterwards: has no effect here: override_settings are of this request alone, got false",
+    ]);
+    expect(await warningsWith({ ...override, override_settings_restore_afterwards: true })).toEqual([]);
+    expect(await warningsWith({ override_settings_restore_afterwards: false })).toEqual([]);
+  });
+
   it("is accepted where text says that it is off", async () => {
     const off = { enable_hr: "false", restore_faces: "False", tiling: "0", s_churn: "0", s_tmax: 5 };
     const settings = { ...off, send_images: "no", override_settings: { CLIP_stop_at_last_layers: "2" } };
