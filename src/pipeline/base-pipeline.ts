@@ -134,6 +134,8 @@ export abstract class BasePipeline implements AsyncDisposable {
     try {
       const prepared = await this.prepare(request);
       return yield* this.run(prepared);
+    } catch (error) {
+      throw this.#closed ? new Cancelled() : error;
     } finally {
       this.#busy = false;
     }

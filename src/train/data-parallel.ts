@@ -65,7 +65,7 @@ function startShare(data: ShareData) {
   return {
     load: () => thread.call("load", undefined).catch(named),
     run: (inputs: Record<string, Values>) => thread.call("run", inputs).catch(named),
-    stop: () => thread.terminate(),
+    stop: () => thread.close(),
   };
 }
 

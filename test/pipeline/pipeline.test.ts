@@ -82,6 +82,14 @@ describe("a pipeline", () => {
       expect((await pipe.generate(bicycle)).images).toHaveLength(1);
     }));
 
+  it("ends what it generates with Cancelled where it is closed meanwhile", async () => {
+    const pipe = await DiffusionPipeline.fromPretrained(folder("koala-1b-tiny"), { threads: 1 });
+    let closing: Promise<void> | undefined;
+    const onStep = () => void (closing ??= pipe.close());
+    await expect(pipe.generate({ ...bicycle, numInferenceSteps: 50, onStep })).rejects.toThrow(Cancelled);
+    await closing;
+  });
+
   it("shows an image of where it is going at every step", () =>
     opened("sd2-tiny", async (pipe) => {
       const sizes: number[][] = [];

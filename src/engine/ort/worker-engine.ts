@@ -9,7 +9,7 @@ import type { EngineOptions } from "./blocking-engine.js";
 import { disableTelemetry } from "./telemetry.js";
 import type { EngineMethods } from "./worker-thread.js";
 
-/** Starts the thread. `close` ends it as soon as a running operation is done. */
+/** Starts the thread. `close` ends it once the running program is done: ended within one, it would take the process with it. */
 export function workerEngine(options: EngineOptions = {}): Engine {
   disableTelemetry();
   const entry = new URL("./worker-thread.js", import.meta.url);
@@ -29,5 +29,5 @@ export function workerEngine(options: EngineOptions = {}): Engine {
       release: () => thread.call("release", session).catch(named),
     };
   };
-  return { device: options.device ?? cpu, load, close: () => thread.terminate() };
+  return { device: options.device ?? cpu, load, close: () => thread.close() };
 }
