@@ -29,12 +29,16 @@ const last = () => checkpoints(at("killed")).at(-1) ?? 0;
 
 type Life = { rows: number[]; signal: string | null };
 
-/** Runs until `rows` steps were printed and `delay` milliseconds went by, then kills without notice. */
+/** Runs until `rows` steps were printed and `delay` milliseconds or two more steps went by, then kills without notice. */
 async function live(rows: number, delay: number, resume: boolean): Promise<Life> {
   const kill = () => (timer = setTimeout(() => run.child.kill("SIGKILL"), delay));
   let timer: NodeJS.Timeout | undefined;
   const args = [...command("killed"), ...(resume ? ["--resume"] : [])];
-  const run = start(args, (_, { rows: seen }) => void (seen.length === rows && kill()));
+  const run = start(args, (_, { rows: seen, child }) => {
+    if (seen.length === rows) kill();
+    // A process that loads faster than was measured must not run to its end.
+    if (seen.length === rows + 2) child.kill("SIGKILL");
+  });
   if (rows === 0) kill();
   const { signal } = await run.ended;
   clearTimeout(timer);
