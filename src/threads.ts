@@ -67,6 +67,8 @@ export class Thread<M extends ThreadMethods> {
   readonly #exit: Promise<void>;
   /** Why it takes no more calls. */
   #end: { reason: unknown } | undefined;
+  /** Whether the process waits for the thread's end. */
+  #closing = false;
   #ids = 0;
 
   /** Starts the thread. `entry` is the module that calls `serveThread`: `new URL("./file.js", import.meta.url)`. */
@@ -118,6 +120,7 @@ export class Thread<M extends ThreadMethods> {
   /** Aborts the signals of running calls, waits for their end and for the thread's own clean-up. */
   async close(): Promise<void> {
     this.#endCalls();
+    this.#closing = true;
     this.#worker.ref();
     this.#post({ type: "close" });
     await this.#exit;
@@ -159,7 +162,7 @@ export class Thread<M extends ThreadMethods> {
       default:
         message satisfies never;
     }
-    if (this.#pending.size === 0) this.#worker.unref();
+    if (this.#pending.size === 0 && !this.#closing) this.#worker.unref();
   }
 
   #fail(reason: unknown): void {
