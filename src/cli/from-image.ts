@@ -128,7 +128,7 @@ export async function rememberSources(
   );
 }
 
-/** What an image generated from another is called, where nobody says. */
+/** The default name of an image that is generated from another. */
 export function againName(file: string): string {
   const { name, ext } = path.parse(file);
   return `${name}-again${/^\.(png|jpe?g|webp)$/i.test(ext) ? ext : ".png"}`;

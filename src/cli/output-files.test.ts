@@ -22,7 +22,7 @@ afterAll(() => rmSync(scratch, { recursive: true }));
 afterEach(() => vi.unstubAllEnvs());
 const at = (...names: string[]) => path.join(scratch, ...names);
 
-/** An image of one colour, so that each can be told from the others. */
+/** An image of one colour, so that each is recognised. */
 const image = (value: number) =>
   new GeneratedImage({ width: 2, height: 1, data: new Uint8Array(6).fill(value) }, undefined);
 const colourOf = async (file: string) => (await decodeImage(file)).image.data[0];

@@ -2,28 +2,9 @@
 
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";
+import { blue, generate, green, quarters, red, yellow } from "../../test/quarters.js";
 import { type DecodeOptions, decodeImage } from "./codec.js";
 import type { RgbImage } from "./pixels.js";
-
-const red = [255, 0, 0];
-const green = [0, 255, 0];
-const blue = [0, 0, 255];
-const yellow = [255, 255, 0];
-
-/** An image from a function of row and column. */
-function generate(height: number, width: number, colour: (y: number, x: number) => number[]): RgbImage {
-  const rows = Array.from({ length: height }, (_, y) =>
-    Array.from({ length: width }, (_, x) => colour(y, x)),
-  );
-  return { height, width, data: Uint8Array.from(rows.flat(2)) };
-}
-
-/** Four flat quarters: red and green above blue and yellow. */
-function quarters(height: number, width: number): RgbImage {
-  return generate(height, width, (y, x) =>
-    y < height / 2 ? (x < width / 2 ? red : green) : x < width / 2 ? blue : yellow,
-  );
-}
 
 const raw = ({ height, width, data }: RgbImage, channels: 1 | 2 | 3 | 4 = 3) =>
   sharp(data, { raw: { height, width, channels } });

@@ -109,8 +109,8 @@ export interface RunningServer extends AsyncDisposable {
 }
 
 /**
- * Serves models over HTTP: the page, the jobs API, and those of OpenAI and AUTOMATIC1111. Loads a model when it is first
- * asked for. Throws an InvalidRequest for options that cannot be had or would open the machine to others, a ModelError
+ * Serves models over HTTP: the page, the jobs API, and those of OpenAI and AUTOMATIC1111. Loads a model at its first
+ * request. Throws an InvalidRequest for options that cannot be had or would open the machine to others, a ModelError
  * for a broken model.
  */
 export async function serve(options: ServeOptions = {}): Promise<RunningServer> {

@@ -209,8 +209,8 @@ async function writeNew(
 }
 
 /**
- * Moves the components into the run's folder one by one. The mark comes first, so that a move that was cut off can be told
- * from other files; the index, without which no model is there, comes last.
+ * Moves the components into the run's folder one by one. The mark comes first, so that the files of a move
+ * that was cut off are recognised; the index, without which no model is there, comes last.
  */
 async function writeIntoRun(
   options: ExportOptions,

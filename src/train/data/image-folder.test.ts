@@ -104,7 +104,7 @@ describe("image folder", () => {
     expect(again).toEqual(skipped);
   });
 
-  it("the caption column is text, else caption, else the only one, or the one asked for", async () => {
+  it("the caption column is text, else caption, else the only one, or the one that is named", async () => {
     await files({ "a.png": "A", "metadata.csv": "file_name,caption,text,llava\na.png,one,two,three\n" });
     expect((await read()).found[0]?.[1]).toBe("two");
     expect((await read({ captionColumn: "llava" })).found[0]?.[1]).toBe("three");
@@ -320,7 +320,7 @@ describe("texts of an image folder", () => {
     await expect(read()).rejects.toThrow(`data: metadata.jsonl, line 2 ${fault}`);
   });
 
-  it("are told from the numbers of their lines in a long table", async () => {
+  it("are not confused with line numbers in a long table", async () => {
     const names = Array.from({ length: 200 }, (_, i) => `${i}.png`);
     await files(Object.fromEntries(names.map((name) => [name, ""])));
     const rows = names.map((file_name) => ({ file_name, text: `é東😀 ${file_name} `.repeat(60) }));

@@ -1,28 +1,8 @@
 /** @file Resizing, cropping, mirroring and time ids of training images, whose results are known in closed form. */
 
 import { describe, expect, it } from "vitest";
-import type { RgbImage } from "../../image/pixels.js";
+import { generate, quarters } from "../../../test/quarters.js";
 import { coveringSize, transformImage } from "./transform.js";
-
-const red = [255, 0, 0];
-const green = [0, 255, 0];
-const blue = [0, 0, 255];
-const yellow = [255, 255, 0];
-
-/** An image from a function of row and column. */
-function generate(height: number, width: number, colour: (y: number, x: number) => number[]): RgbImage {
-  const rows = Array.from({ length: height }, (_, y) =>
-    Array.from({ length: width }, (_, x) => colour(y, x)),
-  );
-  return { height, width, data: Uint8Array.from(rows.flat(2)) };
-}
-
-/** Four flat quarters: red and green above blue and yellow. */
-function quarters(height: number, width: number): RgbImage {
-  return generate(height, width, (y, x) =>
-    y < height / 2 ? (x < width / 2 ? red : green) : x < width / 2 ? blue : yellow,
-  );
-}
 
 const noChance = () => {
   throw new Error("nothing is random here");
