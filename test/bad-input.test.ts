@@ -105,7 +105,7 @@ describe("a broken folder", () => {
             data: new Float32Array(16).fill(Number.NaN),
           }),
         ),
-      /unet: .*NaN or infinity after step 1 of 1/,
+      /unet: its prediction of step 1 of 1 \(timestep \d+\) must be finite.* holds NaN or infinity itself, in conv_in\.bias\. /,
     ],
     [
       "with a config that is no JSON",

@@ -45,7 +45,7 @@ it("rounds to nearest even and clamps", () => {
 it("refuses values that are not finite, instead of drawing them black", () => {
   const image = new Float32Array([0, Number.NaN, Number.POSITIVE_INFINITY]);
   expect(() => toRgbImage(image, 1, 1)).toThrow(EngineError);
-  expect(() => toRgbImage(image, 1, 1)).toThrow(/image: must be finite, got .* in 2 of 3 values.*float16/);
+  expect(() => toRgbImage(image, 1, 1)).toThrow(/image: must be finite, got .* in 2 of 3 values/);
   expect(() => toRgbImage(new Float32Array(4), 1, 1)).toThrow(ShapeError);
 });
 

@@ -1,12 +1,13 @@
 /** @file A component of a model: one network, its weights checked against its config, traced, and loaded as a session. */
 
 import path from "node:path";
-import type { Engine, Session } from "../engine/engine.js";
+import type { Engine, Session, Values } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
 import { listed, ModelError } from "../errors.js";
 import { Params, tracing } from "../tensor/params.js";
 import { count, show, type Tensor } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";
+import { checkFinite } from "./finite.js";
 import { changedWeights, type WeightChanges, type WeightInMemory } from "./weight-changes.js";
 
 /** Traces a network: its results by name. */
@@ -88,6 +89,11 @@ function commonFolder(files: readonly string[]): string {
   return folder;
 }
 
+/** A session whose results are checked: an EngineError says what `stage` of the work has NaN or infinity. */
+export interface ComponentSession extends Session {
+  run(inputs: Readonly<Record<string, Values>>, stage?: string): Promise<Record<string, Values>>;
+}
+
 /** A network that is loaded at its first use and freed by `release`. */
 export class Component {
   readonly name: string;
@@ -96,7 +102,7 @@ export class Component {
   readonly #engine: Engine;
   /** What is added to its weights when they are loaded. */
   readonly changes: WeightChanges;
-  #session: { key: string; session: Promise<Session> } | undefined;
+  #session: { key: string; session: Promise<ComponentSession> } | undefined;
 
   constructor(
     name: string,
@@ -127,7 +133,7 @@ export class Component {
   }
 
   /** The session of a program; `key` distinguishes the programs of a component, of which one stays loaded. */
-  async session(key: string, trace: Trace): Promise<Session> {
+  async session(key: string, trace: Trace): Promise<ComponentSession> {
     if (this.#session?.key !== key) {
       await this.release();
       const session = this.#load(trace);
@@ -137,10 +143,18 @@ export class Component {
     return this.#session.session;
   }
 
-  async #load(trace: Trace): Promise<Session> {
+  async #load(trace: Trace): Promise<ComponentSession> {
     const [weights, engine] = [this.weights, this.#engine];
     const held = this.changes.size > 0 ? await changedWeights(weights, this.changes, engine) : undefined;
-    return engine.load(componentProgram(this.name, this.file, weights, trace, engine, held));
+    const session = await engine.load(componentProgram(this.name, this.file, weights, trace, engine, held));
+    return {
+      run: async (inputs, stage = "its result") => {
+        const results = await session.run(inputs);
+        await checkFinite(this, results, stage);
+        return results;
+      },
+      release: () => session.release(),
+    };
   }
 
   async release(): Promise<void> {

@@ -2,8 +2,10 @@
 
 import { guide, rescaleGuided } from "../diffusion/guidance.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
-import { floats, floatsOf, type Session, type Values } from "../engine/engine.js";
+import { floats, floatsOf, type Values } from "../engine/engine.js";
 import { Cancelled, EngineError } from "../errors.js";
+import { countNotFinite } from "../image/pixels.js";
+import type { ComponentSession } from "./component.js";
 import { blendKnown, type InpaintState } from "./latents.js";
 import type { CheckedRequest } from "./request.js";
 
@@ -33,7 +35,7 @@ export type DenoiseStep = {
 };
 
 type Loop = {
-  session: Session;
+  session: ComponentSession;
   scheduler: Scheduler;
   conditioning: Conditioning;
   timesteps: readonly number[];
@@ -55,7 +57,7 @@ export async function* denoise(
   for (const [index, timestep] of timesteps.entries()) {
     if (signal?.aborted) throw new Cancelled();
     const modelInput = scheduler.scaleModelInput(latents, timestep);
-    const prediction = await predict(loop, modelInput, timestep, guided);
+    const prediction = await predict(loop, modelInput, index, guided);
     if (signal?.aborted) throw new Cancelled();
     let noisePred = prediction.conditional;
     if (prediction.unconditional) {
@@ -65,7 +67,7 @@ export async function* denoise(
     }
     const options = { generator: generators, batch: shape[0], eta };
     const { prevSample, predOriginalSample } = scheduler.step(noisePred, timestep, latents, options);
-    checkFinite(prevSample, index, timesteps.length);
+    checkFinite(scheduler, prevSample, index, timesteps);
     const latentsIn = latents;
     latents = inpaint ? blendKnown(scheduler, inpaint, prevSample, timesteps[index + 1]) : prevSample;
     yield {
@@ -84,31 +86,41 @@ export async function* denoise(
 }
 
 async function predict(
-  { session, conditioning, shape }: Loop,
+  { session, conditioning, shape, timesteps }: Loop,
   modelInput: Float32Array,
-  timestep: number,
+  index: number,
   guided: boolean,
 ) {
+  const timestep = timesteps[index]!;
   const [batch, ...rest] = shape;
   const rows = guided ? 2 * batch : batch;
   const sample = new Float32Array(rows * (modelInput.length / batch));
   sample.set(modelInput);
   if (guided) sample.set(modelInput, modelInput.length);
-  const results = await session.run({
+  const inputs = {
     ...conditioning,
     sample: floats(sample, rows, ...rest),
     timestep: floats(new Float32Array(rows).fill(timestep), rows),
-  });
+  };
+  const results = await session.run(inputs, `its prediction of ${stepName(index, timesteps)}`);
   const out = floatsOf(results.out);
   if (!guided) return { conditional: out };
   return { unconditional: out.subarray(0, out.length / 2), conditional: out.subarray(out.length / 2) };
 }
 
-function checkFinite(latents: Float32Array, index: number, total: number): void {
-  if (latents.every(Number.isFinite)) return;
-  const cause = "The weights hold NaN or infinity, or the scheduler's settings do not fit this model.";
-  throw new EngineError(
-    "unet",
-    new Error(`the latents hold NaN or infinity after step ${index + 1} of ${total}. ${cause}`),
-  );
+const stepName = (index: number, timesteps: readonly number[]): string =>
+  `step ${index + 1} of ${timesteps.length} (timestep ${timesteps[index]})`;
+
+/** The predictions were finite, so it is the scheduler that made these. */
+function checkFinite(
+  { className }: Scheduler,
+  latents: Float32Array,
+  index: number,
+  timesteps: readonly number[],
+): void {
+  const bad = countNotFinite(latents);
+  if (bad === 0) return;
+  const rule = `its latents of ${stepName(index, timesteps)} must be finite, got NaN or infinity in ${bad} of ${latents.length} values`;
+  const remedy = "Its settings do not fit this model, or the guidance scale is far too high.";
+  throw new EngineError(className, new Error(`${rule}. ${remedy}`));
 }

@@ -16,10 +16,15 @@ export const decoderTrace = (vae: Pick<Autoencoder, "decode" | "latentChannels">
   image: vae.decode(p, input("latents", [{ B: 1 }, vae.latentChannels, { H: 8 }, { W: 8 }])),
 });
 
-/** One image as the encoder gives it: neither sampled nor scaled. */
-export async function encodePixels(vae: Autoencoder, { data, width, height }: ImageValues): Promise<Values> {
+/** One image as the encoder gives it: neither sampled nor scaled. Errors call it `what`. */
+export async function encodePixels(
+  vae: Autoencoder,
+  { data, width, height }: ImageValues,
+  what = "the image",
+): Promise<Values> {
   const session = await vae.component.session("encode", encoderTrace(vae));
-  const { encoded } = await session.run({ image: floats(data, 1, 3, height, width) });
+  const inputs = { image: floats(data, 1, 3, height, width) };
+  const { encoded } = await session.run(inputs, `its latents of ${what}`);
   return encoded as Values;
 }
 
@@ -31,6 +36,7 @@ export async function decodeLatents(
 ): Promise<Float32Array> {
   const session = await vae.component.session("decode", decoderTrace(vae));
   const unscaled = latents.map((v) => v / vae.scalingFactor);
-  const { image } = await session.run({ latents: floats(unscaled, 1, vae.latentChannels, height, width) });
+  const inputs = { latents: floats(unscaled, 1, vae.latentChannels, height, width) };
+  const { image } = await session.run(inputs, "its decoded image");
   return floatsOf(image);
 }

@@ -58,7 +58,8 @@ export async function encodeTexts(
     texts.length,
     N,
   );
-  const { skipped, plain, pooled } = await session.run({ ids });
+  const fields = [...new Set(texts.map(({ field }) => field))];
+  const { skipped, plain, pooled } = await session.run({ ids }, `its states of the ${fields.join(" and ")}`);
   const perText = (data: Float32Array) =>
     texts.map((_, i) => data.slice((i * data.length) / texts.length, ((i + 1) * data.length) / texts.length));
   return {

@@ -1,7 +1,6 @@
 /** @file Encodes a caption by the text encoders, and an image by the autoencoder, bit for bit as the pipeline does. */
 
 import { floatsOf } from "../../engine/engine.js";
-import { ModelError } from "../../errors.js";
 import type { ImageSize } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
 import { encodePixels } from "../../pipeline/run-autoencoder.js";
@@ -21,17 +20,17 @@ export async function encodeCaption(
   const [first, second] = textEncoders;
   const rule = stateRules[family];
   // One caption a run: the result must not depend on which captions happen to be encoded together.
-  const texts = promptTexts("caption", [caption]);
+  const texts = promptTexts(`caption "${caption}"`, [caption]);
   const warnings = new Warnings(onCut);
   const a = await encodeTexts(first!, texts, { rule, warnings });
-  if (!second) return finite(caption, { text: { data: a.plain[0]!, shape: [a.tokens, a.width] } });
+  if (!second) return { text: { data: a.plain[0]!, shape: [a.tokens, a.width] } };
   const b = await encodeTexts(second, texts, { rule, warnings });
   const text = sideBySide(a, a.plain[0]!, b, b.plain[0]!);
   const pooled = b.pooled[0]!;
-  return finite(caption, {
+  return {
     text: { data: text, shape: [a.tokens, a.width + b.width] },
     pooled: { data: pooled, shape: [pooled.length] },
-  });
+  };
 }
 
 /** pixels: [3, height, width] in -1..1 -> `encoded`, as the autoencoder gives it: not sampled, not scaled. */
@@ -39,8 +38,8 @@ export async function encodeExample(
   { vae }: Components,
   { key, pixels, size }: { key: string; pixels: Float32Array; size: ImageSize },
 ): Promise<Row> {
-  const encoded = await encodePixels(vae, { data: pixels, ...size });
-  return finite(key, { encoded: { data: floatsOf(encoded), shape: encoded.shape.slice(1) } });
+  const encoded = await encodePixels(vae, { data: pixels, ...size }, `"${key}"`);
+  return { encoded: { data: floatsOf(encoded), shape: encoded.shape.slice(1) } };
 }
 
 /** Frees the text encoders, or the autoencoder. */
@@ -50,13 +49,4 @@ export async function release(
 ): Promise<void> {
   const parts = which === "vae" ? [vae.component] : textEncoders.map(({ component }) => component);
   for (const part of parts) await part.release();
-}
-
-function finite(what: string, row: Row): Row {
-  for (const [kind, { data }] of Object.entries(row)) {
-    if (data.every(Number.isFinite)) continue;
-    const network = kind === "encoded" ? "vae" : "text encoder";
-    throw new ModelError(network, `must give finite numbers, got NaN or infinity for "${what}".`);
-  }
-  return row;
 }

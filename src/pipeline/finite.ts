@@ -1,0 +1,37 @@
+/** @file The check that a network's results are finite, and what to do where they are not: NaN makes black images. */
+
+import type { Values } from "../engine/engine.js";
+import { EngineError } from "../errors.js";
+import { countNotFinite } from "../image/pixels.js";
+import { readFloats, type WeightSet } from "../weights/component.js";
+
+/** What is asked about results: the component, the file that errors name, and its weights. */
+type Owner = { name: string; file: string; weights: WeightSet };
+
+/**
+ * Throws an EngineError that names the component, what it computed (`stage`), and the cause: a weight that is not
+ * finite, or numbers that grew too large on the way.
+ */
+export async function checkFinite(
+  owner: Owner,
+  results: Readonly<Record<string, Values>>,
+  stage: string,
+): Promise<void> {
+  for (const { data } of Object.values(results)) {
+    if (!(data instanceof Float32Array)) continue;
+    const bad = countNotFinite(data);
+    if (bad === 0) continue;
+    const rule = `${stage} must be finite, got NaN or infinity in ${bad} of ${data.length} values`;
+    throw new EngineError(owner.name, new Error(`${rule}. ${await cause(owner)}`));
+  }
+}
+
+/** Reads all weights, which takes seconds, but only once something went wrong. */
+async function cause({ name, file, weights }: Owner): Promise<string> {
+  for (const weight of weights.tensors.keys()) {
+    const bad = countNotFinite(await readFloats(weights, weight));
+    if (bad > 0) return `${file} holds NaN or infinity itself, in ${weight}. Use another file.`;
+  }
+  const own = name === "unet" ? "a guidance or LoRA scale far too high" : "a LoRA scale far too high";
+  return `Its weights are finite. Likely causes: ${own}; weights that do not fit their config.json.`;
+}
