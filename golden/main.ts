@@ -4,10 +4,11 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { kindOf } from "../src/files/file-system.js";
+import { goldenLayers } from "./conformance/layers.js";
 import { reportLine, summary } from "./conformance/report.js";
 import { conform, exitCode, sections } from "./conformance/run.js";
 
-const help = `npm run golden -- [FOLDER] [--only PATTERN] [--threads N]
+const help = `npm run golden -- [FOLDER] [--under FOLDER] [--only PATTERN] [--threads N]
 
 Compares this build with a folder of golden data (default: golden/data): what Diffusers computed, from
 random numbers and token ids to images. A line per table, stage and run:
@@ -18,6 +19,11 @@ that is the largest difference relative to a tensor's largest magnitude (in dist
 single numbers, of vectors and of quantiles), the tolerance, and the tensor that uses most of it; for
 runs the PSNR of the image as well; for a failure the first tensor, in the order of computing, that is out.
 
+A folder may lie over an older one: inputs that it does not hold are looked for there, and pipelines that
+links.json and patch.json describe are completed. Lines that begin with ---- name what this build has no
+check for.
+
+  --under FOLDER   the older one (default: golden beside FOLDER, else golden/data)
   --only PATTERN   only rows whose "section/name" contains PATTERN, or matches it if it has * or ?
                    sections: ${Object.keys(sections).join(", ")}
   --threads N      threads of one operation (default 1)
@@ -34,6 +40,7 @@ Example: npm run golden -- golden/data --only "runs/*/wide"`;
 export async function main(args: readonly string[], print: (text: string) => void): Promise<number> {
   const options = {
     only: { type: "string" },
+    under: { type: "string" },
     threads: { type: "string" },
     help: { type: "boolean" },
   } as const;
@@ -42,22 +49,24 @@ export async function main(args: readonly string[], print: (text: string) => voi
     print(help);
     return 0;
   }
+  const { only, under } = values;
   const folder = positionals[0] ?? fileURLToPath(new URL("./data", import.meta.url));
   const threads = Number(values.threads ?? 1);
   if (!Number.isSafeInteger(threads) || threads < 0)
     throw new TypeError(`--threads: must be a whole number, got ${values.threads}`);
   if (positionals.length > 1) throw new TypeError(`one folder at a time, got ${positionals.join(" and ")}`);
-  if ((await kindOf(folder)) !== "folder") {
-    print(`${folder}: must be a folder of golden data, got nothing. Check the path.`);
+  const absent = await firstAbsent(under === undefined ? [folder] : [folder, under]);
+  if (absent !== undefined) {
+    print(`${absent}: must be a folder of golden data, got nothing. Check the path.`);
     return 1;
   }
   const started = performance.now();
+  const layers = await goldenLayers(folder, under);
   const engine = workerEngine({ threads });
   try {
-    const { only } = values;
     const onResult = (result: Parameters<typeof reportLine>[0]) => print(reportLine(result));
     const results = await conform(
-      { folder, engine, threads },
+      { folder, layers, engine, threads },
       { onResult, ...(only !== undefined && { only }) },
     );
     print(summary(results, (performance.now() - started) / 1000));
@@ -68,7 +77,13 @@ export async function main(args: readonly string[], print: (text: string) => voi
     return code;
   } finally {
     await engine.close();
+    await layers.close();
   }
+}
+
+async function firstAbsent(folders: readonly string[]): Promise<string | undefined> {
+  for (const folder of folders) if ((await kindOf(folder)) !== "folder") return folder;
+  return undefined;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

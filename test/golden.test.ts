@@ -7,6 +7,7 @@ import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { openGolden } from "../golden/conformance/golden-file.js";
+import { goldenLayers } from "../golden/conformance/layers.js";
 import { sections } from "../golden/conformance/run.js";
 import { main } from "../golden/main.js";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
@@ -25,7 +26,8 @@ describe("the golden data", () => {
     ["distil", 82],
   ])("has its checks of %s, and none without inputs", async (name, count) => {
     const engine = workerEngine({ threads: 1 });
-    const checks = await sections[name]!({ folder: data, engine }).finally(() => engine.close());
+    const layers = await goldenLayers(data);
+    const checks = await sections[name]!({ folder: data, layers, engine }).finally(() => engine.close());
     expect(checks.filter((check) => check.name.includes("(")).map((check) => check.name)).toEqual([]);
     expect(checks.length).toBe(count);
   });

@@ -1,6 +1,7 @@
 /** @file The types of the conformance tool: a section lists checks, each computes first and opens its golden data after. */
 
 import type { Engine } from "../../src/engine/engine.js";
+import type { GoldenLayers } from "./layers.js";
 
 /** A tensor; 64-bit integers may come as BigInt64Array or as plain numbers. */
 export type TensorData = {
@@ -47,11 +48,15 @@ export type Check = {
   readonly name: string;
   compute(): Promise<Computed>;
   expected(): Promise<Expectations>;
+  /** Why this build has nothing to compare with it; the two functions are not called then. */
+  readonly notCovered?: string;
 };
 
 export type Context = {
   /** The golden folder. */
   readonly folder: string;
+  /** That folder, and the ones it lies over: where pipelines and other inputs are looked for. */
+  readonly layers: GoldenLayers;
   readonly engine: Engine;
   /** Threads of one operation in programs that need an engine of their own; default 1. */
   readonly threads?: number;
@@ -74,6 +79,12 @@ export function failingCheck(name: string, reason: string): Check {
   const fail = () => Promise.reject(new Error(reason));
   return { name, compute: fail, expected: fail };
 }
+
+/** A row that says what this build has no check for, and why. */
+export const uncovered = (name: string, reason: string): Check => ({
+  ...failingCheck(name, reason),
+  notCovered: reason,
+});
 
 export const tensorData = (data: TensorData["data"], ...shape: number[]): TensorData => ({
   data,

@@ -8,7 +8,8 @@ export const failed = ({ error, tensors }: CheckResult): boolean =>
 
 /** The row's line; for a failure a second one names the first tensor that is out. */
 export function reportLine(result: CheckResult): string {
-  const { name, tensors, error } = result;
+  const { name, tensors, error, notCovered } = result;
+  if (notCovered !== undefined) return `----  ${name.padEnd(52)} not covered: ${notCovered}`;
   if (error !== undefined) return `FAIL  ${name.padEnd(52)} ${error}`;
   const worst = worstOf(tensors);
   const psnrs = tensors.flatMap((v) => (v.psnr === undefined ? [] : [v.psnr]));
@@ -36,7 +37,8 @@ export function reportLine(result: CheckResult): string {
 /** Rows that agree and that failed, and how long it took. */
 export function summary(results: readonly CheckResult[], seconds: number): string {
   const bad = results.filter(failed).length;
-  const good = results.length - bad;
+  const uncovered = results.filter((r) => r.notCovered !== undefined).length;
+  const good = results.length - bad - uncovered;
   const tensors = results.reduce((sum, r) => sum + r.tensors.length, 0);
   const passed = results.filter((r) => !failed(r)).flatMap((r) => r.tensors);
   const largest = Math.max(
@@ -46,6 +48,7 @@ export function summary(results: readonly CheckResult[], seconds: number): strin
   const counts = [
     `${good} ok`,
     `${bad} FAIL`,
+    ...(uncovered > 0 ? [`${uncovered} not covered`] : []),
     `${tensors} tensors`,
     `largest relative difference of what passed ${twoDigits(largest)}`,
     `${seconds.toFixed(1)} s`,

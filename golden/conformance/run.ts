@@ -6,8 +6,9 @@ import { runs } from "../runs/runs.js";
 import { schedulers } from "../schedulers/schedulers.js";
 import { stages } from "../stages/stages.js";
 import { tokens } from "../tokens.js";
-import { type Context, orFailingCheck, type Section } from "./check.js";
+import { type Context, orFailingCheck, type Section, uncovered } from "./check.js";
 import { type CheckResult, runCheck } from "./compare.js";
+import { others, whyNotCovered } from "./not-covered.js";
 import { failed } from "./report.js";
 
 /** In the order of the report. */
@@ -18,6 +19,7 @@ export const sections: Readonly<Record<string, Section>> = {
   stages,
   runs,
   distil: distill,
+  folder: others,
 };
 
 /** Runs every check whose "section/name" matches `only`; `onResult` is called with each result as it is done. */
@@ -30,7 +32,8 @@ export async function conform(
     for (const check of await orFailingCheck("(listing)", () => list(context))) {
       const name = `${section}/${check.name}`;
       if (only !== undefined && !matches(name, only)) continue;
-      const result = { ...(await runCheck(check)), name };
+      const reason = whyNotCovered(name);
+      const result = { ...(await runCheck(reason === undefined ? check : uncovered(name, reason))), name };
       results.push(result);
       onResult(result);
     }

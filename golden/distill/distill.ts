@@ -1,6 +1,7 @@
 /** @file FOLDER/distil: distillation and training, from single operations to the weights after five updates. */
 
-import { type Check, failingCheck, orFailingCheck, type Section } from "../conformance/check.js";
+import { type Check, failingCheck, orFailingCheck, type Section, uncovered } from "../conformance/check.js";
+import { whyNotCovered } from "../conformance/not-covered.js";
 import { autoencoderChecks } from "./autoencoder-checks.js";
 import { type DistillFolder, distillFolder } from "./folder.js";
 import { type DistillationNetworks, distillationNetworks } from "./networks.js";
@@ -40,7 +41,10 @@ export const distill: Section = async (context) => {
   const rows: Check[] = [];
   for (const [name, list] of Object.entries(parts))
     rows.push(...(await orFailingCheck(name, async () => list(set, all))));
-  const others = set.names.filter((name) => !known.some((pattern) => pattern.test(name)));
+  const rest = set.names.filter((name) => !known.some((pattern) => pattern.test(name)));
+  const others = rest.filter((name) => whyNotCovered(`distil/${name}`) === undefined);
+  for (const name of rest)
+    if (!others.includes(name)) rows.push(uncovered(name, whyNotCovered(`distil/${name}`)!));
   if (others.length === 0) return rows;
   return [...rows, failingCheck("(others)", `this tool does not know what is in ${others.join(", ")}`)];
 };

@@ -14,6 +14,14 @@ import { openGolden } from "../conformance/golden-file.js";
 
 const unknownFields = z.record(z.string(), z.unknown());
 
+/** `merged` and `dora`, a note on the formula, are for the rows of adapters/. */
+const adapterSchema = z.strictObject({
+  file: z.string(),
+  weight: z.number(),
+  merged: z.string().optional(),
+  dora: z.string().optional(),
+});
+
 /** Strict: an unknown key could change the image. */
 export const runSchema = z.strictObject({
   folder: z.string(),
@@ -29,7 +37,10 @@ export const runSchema = z.strictObject({
   dtype: z.literal("float32").default("float32"),
   unet_file: z.string().optional(),
   lora: z.strictObject({ file: z.string(), weight: z.number() }).optional(),
+  adapter: adapterSchema.optional(),
   force_zeros_for_empty_prompt: z.boolean().optional(),
+  /** The run whose tensors and images this one has too. */
+  expect: z.strictObject({ diffusion_pipeline_class: z.string(), same_as: z.string() }).optional(),
   /** The case whose latents this one goes on from. */
   after: z.string().optional(),
   /** Tensors of the run, with dtype and shape: part of the expectation. */
@@ -37,7 +48,7 @@ export const runSchema = z.strictObject({
 });
 export type Run = z.infer<typeof runSchema>;
 /** The fields of a run that are inputs; the rest are expectations. */
-export type RunInputs = Omit<Run, "outputs">;
+export type RunInputs = Omit<Run, "outputs" | "expect">;
 
 const knownArguments = [
   ...["prompt", "prompt2", "negativePrompt", "negativePrompt2", "height", "width", "numInferenceSteps"],
@@ -100,7 +111,13 @@ export type OpenPipeline = (run: RunInputs) => Promise<DiffusionPipeline>;
 export function pipelineOpener(context: Context): OpenPipeline {
   let last: { key: string; pipeline: DiffusionPipeline } | undefined;
   return async (run) => {
-    const key = JSON.stringify([run.folder, run.unet_file, run.lora, run.force_zeros_for_empty_prompt]);
+    const key = JSON.stringify([
+      run.folder,
+      run.unet_file,
+      run.lora,
+      run.adapter,
+      run.force_zeros_for_empty_prompt,
+    ]);
     if (last?.key !== key) {
       await last?.pipeline.close();
       last = undefined;
@@ -120,13 +137,14 @@ export function pipelineOpener(context: Context): OpenPipeline {
   };
 }
 
-async function openPipeline(run: RunInputs, { folder, engine }: Context): Promise<DiffusionPipeline> {
-  const { unet_file: unet, lora, force_zeros_for_empty_prompt: zeros } = run;
-  const inPipelines = (file: string) => path.join(folder, "pipelines", file);
-  const pipeline = await DiffusionPipeline.fromPretrained(path.join(folder, run.folder), {
+async function openPipeline(run: RunInputs, { layers, engine }: Context): Promise<DiffusionPipeline> {
+  const { unet_file: unet, lora, adapter, force_zeros_for_empty_prompt: zeros } = run;
+  const inPipelines = (file: string) => layers.locate(`pipelines/${file}`);
+  const pipeline = await DiffusionPipeline.fromPretrained(await layers.complete(run.folder), {
     engine,
-    ...(unet !== undefined && { unet: inPipelines(unet) }),
-    ...(lora && { loras: [{ file: inPipelines(lora.file), scale: lora.weight }] }),
+    ...(unet !== undefined && { unet: await inPipelines(unet) }),
+    ...(lora && { loras: [{ file: await inPipelines(lora.file), scale: lora.weight }] }),
+    ...(adapter && { loras: [{ file: await layers.locate(adapter.file), scale: adapter.weight }] }),
   });
   return zeros === undefined ? pipeline : withForceZeros(pipeline, zeros, engine);
 }

@@ -2,7 +2,7 @@
 
 import path from "node:path";
 import sharp from "sharp";
-import { realFile } from "../../src/files/file-system.js";
+import { kindOf, realFile } from "../../src/files/file-system.js";
 import { schemaProblem } from "../../src/validation.js";
 import {
   type Check,
@@ -44,11 +44,13 @@ async function checkOf(name: string, at: string, open: OpenPipeline, context: Co
     const { field, rule } = schemaProblem(parsed.error, json);
     throw new Error(`its request is not understood: ${field}: ${rule}`);
   }
-  const { outputs, ...inputs } = parsed.data;
+  const { outputs, expect, ...inputs } = parsed.data;
+  // A run may be the same as another: its tensors and images are that one's.
+  const expected = expect === undefined ? at : await context.layers.locate(expect.same_as);
   return {
     name,
     compute: () => tracedRun(inputs, at, open, context),
-    expected: () => runExpectations(at, outputs),
+    expected: () => runExpectations(expected, outputs),
   };
 }
 
@@ -64,16 +66,23 @@ async function runExpectations(at: string, outputs: Run["outputs"]): Promise<Exp
     const numbers = await file.expected(name);
     if (name.startsWith("steps.")) all.push(...splitFirstAxis(name, numbers));
     else all.push([name, numbers]);
-    if (name !== "image") continue;
-    for (let i = 0; i < numbers.shape[0]!; i++)
-      all.push([`png[${i}]`, await png(`${at}${i === 0 ? "" : `.${i}`}.png`)]);
   }
+  all.push(...(await images(at, all.find(([name]) => name === "image")?.[1].shape[0])));
   return new Map(
     all.map(([name, numbers]) => [
       name,
       { tolerance: runTolerance(name, numbers, { fromRgbImage: fromRgbImage }), numbers },
     ]),
   );
+}
+
+/** The PNG files of a run: `count` of them, or those that are there. */
+async function images(at: string, count: number | undefined): Promise<[string, TensorData][]> {
+  const all: [string, TensorData][] = [];
+  const file = (i: number) => `${at}${i === 0 ? "" : `.${i}`}.png`;
+  for (let i = 0; count === undefined ? (await kindOf(file(i))) === "file" : i < count; i++)
+    all.push([`png[${i}]`, await png(file(i))]);
+  return all;
 }
 
 /** [height, width, 3] */

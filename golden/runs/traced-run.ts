@@ -92,12 +92,13 @@ function inputOf(out: Tensor, weight: string): Tensor {
 }
 
 function stepTensors(step: Step, { shape, inpaint }: Prepared): [string, TensorData][] {
-  const { index, latentsIn, modelInput, noisePred, prevSample, latents } = step;
+  const { index, latentsIn, modelInput, noisePred, prevSample, predOriginalSample, latents } = step;
   const all = {
     latents_in: latentsIn,
     model_input: modelInput,
     noise_pred: noisePred,
     latents: prevSample,
+    denoised: predOriginalSample,
     ...(inpaint && { latents_blended: latents }),
   };
   return Object.entries(all).map(([name, data]) => [`steps.${name}[${index}]`, tensorData(data, ...shape)]);

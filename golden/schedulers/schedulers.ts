@@ -1,4 +1,4 @@
-/** @file schedulers.json and .safetensors: betas, tables of timesteps and sigmas, trajectories, noising. */
+/** @file schedulers and edm-schedulers, .json and .safetensors: betas, tables of timesteps and sigmas, trajectories, noising. */
 
 import path from "node:path";
 import type { Check, Context } from "../conformance/check.js";
@@ -13,15 +13,19 @@ const isInput = (name: string) => ["noise", "clean", "model_outputs"].includes(n
 
 /** Rows: the betas; per class of scheduler its tables, its trajectories and its noising; velocities. */
 export async function schedulers({ folder }: Pick<Context, "folder">): Promise<Check[]> {
-  if (!(await bothOrNeither(folder, "schedulers.json", "schedulers.safetensors"))) return [];
-  const golden = schema.parse(await readGoldenJson(path.join(folder, "schedulers.json")));
-  const file = await openGolden(path.join(folder, "schedulers.safetensors"), isInput);
+  return [...(await checksOf(folder, "schedulers")), ...(await checksOf(folder, "edm-schedulers"))];
+}
+
+async function checksOf(folder: string, stem: string): Promise<Check[]> {
+  const [json, tensors] = [`${stem}.json`, `${stem}.safetensors`] as const;
+  if (!(await bothOrNeither(folder, json, tensors))) return [];
+  const golden = schema.parse(await readGoldenJson(path.join(folder, json)));
+  const file = await openGolden(path.join(folder, tensors), isInput);
   const { betas, tables, trajectories, add_noise: noising } = golden;
   const named = tables.map((table, i) => ({ ...table, id: `table ${i}` }));
-  const claimed = new Set([...trajectories, ...noising].map(({ id }) => id));
-  const rest = file.names.filter(
-    (name) => !isInput(name) && !claimed.has(name) && !claimed.has(name.split(".")[0]!),
-  );
+  const ids = [...trajectories, ...noising].map(({ id }) => id);
+  const claimed = (name: string) => ids.some((id) => name === id || name.startsWith(`${id}.`));
+  const rest = file.names.filter((name) => !isInput(name) && !claimed(name));
   return [
     ...(betas.length > 0 ? [betaCheck(betas)] : []),
     ...byClass("tables", named, table, async (t) => expectedTable(t)),

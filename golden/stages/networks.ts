@@ -25,7 +25,7 @@ export type StageNetworks = { unet?: Denoiser; textEncoders: readonly TextEncode
 
 /** The networks behind stages/<name>.safetensors; throws what is absent. */
 export async function openNetworks(name: string, context: Context): Promise<StageNetworks> {
-  const folder = path.join(context.folder, "pipelines", name);
+  const folder = await context.layers.complete(`pipelines/${name}`);
   const has = async (file: string) => (await kindOf(path.join(folder, file))) === "file";
   if (await has("model_index.json")) return ofPipeline(await loadComponents(folder, context));
   if (await has("config.json")) return { textEncoders: [], vae: await bareVae(folder) };
@@ -83,7 +83,7 @@ export async function publishedTaesd(folder: string): Promise<StageVae> {
 
 /** A bare U-Net file has the config of the runs that use it, or of the one pipeline folder whose shapes it has. */
 async function bareUnet(file: string, context: Context): Promise<StageNetworks> {
-  const at = path.join(context.folder, "pipelines", file);
+  const at = await context.layers.locate(`pipelines/${file}`);
   for (const folder of await foldersOfRuns(file, context)) {
     return { textEncoders: [], unet: (await loadComponents(folder, { ...context, unet: at })).unet };
   }
@@ -91,6 +91,7 @@ async function bareUnet(file: string, context: Context): Promise<StageNetworks> 
   for (const name of await namesIn(path.join(context.folder, "pipelines"))) {
     const folder = path.join(context.folder, "pipelines", name);
     if ((await kindOf(path.join(folder, "model_index.json"))) !== "file") continue;
+    if ((await kindOf(path.join(folder, "links.json"))) !== undefined) continue;
     const { unet } = await loadComponents(folder, { ...context, unet: at });
     if (doesFit(unet, context.engine)) fits.push(unet);
   }

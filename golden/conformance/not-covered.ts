@@ -1,0 +1,45 @@
+/** @file Golden data that this build has no check for yet: listed by name, so that nothing is passed over in silence. */
+
+import { type Check, type Context, failingCheck, uncovered } from "./check.js";
+import { namesIn } from "./golden-file.js";
+
+/** Of a row's "section/name", or of what lies in the folder; a line goes when its check comes. */
+const reasons: readonly (readonly [RegExp, string])[] = [
+  [/^folder\/single$/, "single-file checkpoints"],
+  [/^folder\/prompts$/, "AUTOMATIC1111's and compel's prompt grammar"],
+  [/^runs\/[^/]+\/single-/, "single-file checkpoints"],
+  [/^runs\/[^/]+\/a1111-/, "AUTOMATIC1111's prompt grammar"],
+  [/^(runs\/controlnet|stages\/controlnet-[^/]+)\//, "ControlNets"],
+  [/^runs\/inpaint9\//, "inpainting U-Nets of nine channels"],
+  [/^runs\/refiner\/(img2img|refine)-?/, "SDXL's refiner"],
+  [/^runs\/attention\//, "attention maps"],
+  [/^runs\/safety\//, "the safety checker"],
+  [/^runs\/hires\//, "the hires fix"],
+  [/^distil\/lcm-/, "latent consistency distillation"],
+  [/^distil\/(trajectory|normalised)-/, "distillation of trajectories and of normalised features"],
+];
+
+/** Why a row has nothing to compare; undefined if it has. */
+export const whyNotCovered = (name: string): string | undefined =>
+  reasons.find(([pattern]) => pattern.test(name))?.[1];
+
+/** Names in a golden folder that a section reads, or that only describe others. */
+const known = [
+  /^(README\.md|assemble\.mjs|random_reference\.py)$/,
+  /^(floors|sensitivity)(-.+)?\.json$/,
+  /^(random|schedulers|edm-schedulers)\.(json|safetensors)$/,
+  /^tokens(-clip)?\.json$/,
+  /^taesdxl\.(png|safetensors)$/,
+  /^(pipelines|stages|runs|distil|adapters|embeddings)$/,
+];
+
+/** A row for everything in the folder that no section reads. */
+export async function others({ folder }: Context): Promise<Check[]> {
+  const names = (await namesIn(folder)).filter((name) => !known.some((pattern) => pattern.test(name)));
+  return names.map((name) => {
+    const reason = whyNotCovered(`folder/${name}`);
+    return reason === undefined
+      ? failingCheck(name, "this tool does not know what this is")
+      : uncovered(name, reason);
+  });
+}
