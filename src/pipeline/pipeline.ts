@@ -4,7 +4,7 @@
  */
 
 import type { Engine, Values } from "../engine/engine.js";
-import { workerEngine } from "../engine/ort/worker-engine.js";
+import { openEngine } from "../engine/open-engine.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { resolveModel } from "../hub/resolve.js";
 import { resolveComponents } from "../hub/resolve-component.js";
@@ -28,7 +28,7 @@ export abstract class DiffusionPipeline extends BasePipeline {
    */
   static async fromPretrained(model?: string, options: LoadOptions = {}): Promise<DiffusionPipeline> {
     checkLoadOptions(options);
-    const engine = options.engine ?? workerEngine({ threads: options.threads ?? 0 });
+    const engine = options.engine ?? (await openEngine({ threads: options.threads ?? 0 }));
     try {
       const folder = await resolveModel(modelOrBundled(model, "model"), options);
       const { onProgress, signal, dtype } = options;

@@ -5,6 +5,7 @@ import { EngineError } from "../../errors.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session, Values } from "../engine.js";
 import type { Program } from "../lower.js";
+import { deviceOptions } from "./session-options.js";
 import { disableTelemetry } from "./telemetry.js";
 
 export type EngineOptions = {
@@ -54,26 +55,25 @@ export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
   return {
     device,
     load: (program, { keepsMemory = true } = {}) =>
-      load(program, { threads, spinning, plansMemory, keepsMemory }),
+      load(program, { threads, device, spinning, plansMemory, keepsMemory }),
     close: async () => {},
   };
 }
 
 async function load(
   { name, model, folder, memory }: Program,
-  { threads, spinning, plansMemory, keepsMemory }: Required<Omit<EngineOptions, "device"> & LoadOptions>,
+  { threads, device, spinning, plansMemory, keepsMemory }: Required<EngineOptions & LoadOptions>,
 ): Promise<BlockingSession> {
   const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
   const externalData = memory && [...memory].map(([path, data]) => ({ path, data }));
   const session = await attempt(name, () =>
     ort.InferenceSession.create(model, {
       ...(externalData && { externalData }),
-      executionProviders: ["cpu"],
-      graphOptimizationLevel: "all",
       intraOpNumThreads: threads,
       interOpNumThreads: 1,
       enableCpuMemArena: keepsMemory,
       enableMemPattern: plansMemory,
+      ...deviceOptions(device),
       logSeverityLevel: 3,
       extra: { session: { ...files, intra_op: { allow_spinning: spinning ? "1" : "0" } } },
     }),
