@@ -1,15 +1,19 @@
 /** @file Lowering: one program for every size, and the same results on every device. */
 
-import { readFileSync } from "node:fs";
-import { describe, expect, it } from "vitest";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
 import { Generator } from "../diffusion/random.js";
 import { knownUnets } from "../models/known.js";
 import { traceUnet } from "../models/trace.js";
 import { unetConfig } from "../models/unet-config.js";
 import { decode, encode, vaeConfig } from "../models/vae.js";
-import { input } from "../tensor/operations.js";
+import { add, input, param } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { parseHeader } from "../weights/safetensors.js";
 import { cpu, standard } from "./device.js";
 import { floats, floatsOf, type Values } from "./engine.js";
 import { lower } from "./lower.js";
@@ -84,3 +88,71 @@ describe("fused operators", () => {
     expect(apart / largest).toBeLessThan(1e-5);
   });
 });
+
+describe("a weight in a file", () => {
+  const folder = mkdtempSync(path.join(tmpdir(), "koala-lower-"));
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  it.each([
+    ["F8_E4M3", float8("float8_e4m3fn")],
+    ["F8_E5M2", float8("float8_e5m2")],
+    [
+      "F16",
+      [
+        Uint16Array.of(0x3c00, 0xc000, 0x4200, 0x0001, 0x7bff, 0x3555),
+        [1, -2, 3, 2 ** -24, 65504, 0.333251953125],
+      ],
+    ],
+    [
+      "BF16",
+      [
+        Uint16Array.of(0x3f80, 0xc000, 0x4040, 0x7f00, 0x0080, 0x3eab),
+        [1, -2, 3, 2 ** 127, 2 ** -126, 0.333984375],
+      ],
+    ],
+  ] as const)(
+    "of %s is read where it lies, exchanged and scaled by rows",
+    async (dtype, [stored, numbers]) => {
+      const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
+      await writeFile(path.join(folder, dtype), Buffer.concat([Buffer.alloc(64), bytes]));
+      const columns = numbers.length / 2;
+      const w = param("w", [columns, 2]);
+      const place = { location: dtype, offset: 64, length: bytes.length };
+      const weight = {
+        dtype,
+        shape: w.shape,
+        transposed: true,
+        scale: Float32Array.of(...scales(columns)),
+        ...place,
+      };
+      const engine = blockingEngine({ threads: 1 });
+      const program = lower(
+        "w",
+        { out: add(w, input("x", [columns, 2])) },
+        { weights: new Map([["w", weight]]), folder },
+      );
+      const session = await engine.load(program);
+      const out = floatsOf((await session.run({ x: floats(new Float32Array(2 * columns), columns, 2) })).out);
+      const expected = [...out].map((_, i) => {
+        const [row, column] = [i >> 1, i & 1];
+        return Math.fround(numbers[column * columns + row]! * scales(columns)[row]!) + 0; // -0 + 0 is 0
+      });
+      expect([...out]).toEqual(expected);
+    },
+  );
+});
+
+/** One factor per row, exact in float32. */
+const scales = (rows: number) => Array.from({ length: rows }, (_, row) => (row % 2 ? 0.5 : 2));
+
+/** All finite codes, and PyTorch's numbers of them. */
+function float8(name: string): [Uint8Array, number[]] {
+  const file = readFileSync(new URL("../../golden/data/single/float8.safetensors", import.meta.url));
+  const { tensors } = parseHeader(file, file.length, "float8");
+  const at = tensors.get(`${name}.float32`)!;
+  const numbers = new Float32Array(
+    file.buffer.slice(file.byteOffset + at.offset, file.byteOffset + at.offset + at.length),
+  );
+  const finite = [...numbers.keys()].filter((code) => Number.isFinite(numbers[code]));
+  return [Uint8Array.from(finite), finite.map((code) => numbers[code]!)];
+}

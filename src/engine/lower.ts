@@ -9,11 +9,15 @@ import { cpu, type Device } from "./device.js";
 import { type ElementType, type External, GraphWriter } from "./onnx.js";
 import { deviceGraph } from "./rewrite/device-graph.js";
 
-/** A weight's value: where in a file ONNX Runtime reads it, or its bytes. */
-export type StoredWeight = { dtype: ElementType; shape: Shape } & (
-  | External
-  | { data: Uint8Array<ArrayBuffer> }
-);
+/** A weight's value: where in a file ONNX Runtime reads it, or its bytes. `shape` is what the network sees. */
+export type StoredWeight = {
+  dtype: ElementType;
+  shape: Shape;
+  /** The bytes are of the matrix with rows and columns exchanged. */
+  transposed?: boolean;
+  /** Multiplies the stored numbers: one factor, or one for each of the first axis. */
+  scale?: Float32Array;
+} & (External | { data: Uint8Array<ArrayBuffer> });
 
 /** A program that an engine can load. */
 export type Program = {
@@ -104,8 +108,10 @@ const rules: { [O in Op]: Rule<O> } = {
     const { location, offset, length } = held
       ? { location: path, offset: 0, length: stored.data.byteLength }
       : stored;
-    const weight = g.weight(path, dtype, t.shape, { location, offset, length });
-    return dtype === "F32" ? weight : g.node("Cast", [weight], { to: 1 });
+    const dims = stored.transposed ? [...t.shape].reverse() : t.shape;
+    const weight = g.weight(path, dtype, dims, { location, offset, length });
+    const wide = dtype === "F32" ? weight : g.node("Cast", [weight], { to: 1 });
+    return asSeen(g, wide, stored);
   },
   constant: ({ g }, t, _, { data }) => g.constant(data, t.shape),
   add: same("Add"),
@@ -215,6 +221,14 @@ const rules: { [O in Op]: Rule<O> } = {
     g.node("GatherND", [x!, g.node("Unsqueeze", [index!, g.ints(1)])], { batch_dims: 1 }),
   cast: ({ g }, _, xs, { to }) => g.node("Cast", xs, { to: to === "float32" ? 1 : 7 }),
 };
+
+/** A weight as the network sees it, from what is stored; ONNX Runtime folds these nodes when it loads the program. */
+function asSeen(g: GraphWriter, weight: string, { shape, transposed, scale }: StoredWeight): string {
+  const x = transposed ? g.node("Transpose", [weight], { perm: [1, 0] }) : weight;
+  if (scale === undefined) return x;
+  const perRow = scale.length === 1 ? [] : shape.map((_, axis) => (axis === 0 ? scale.length : 1));
+  return g.node("Mul", [x, g.constant(scale, perRow)]);
+}
 
 /** PyTorch's "nearest": floor(i * in / out). */
 const nearest = { mode: "nearest", coordinate_transformation_mode: "asymmetric", nearest_mode: "floor" };

@@ -17,6 +17,8 @@ const elementType = {
   F16: 10,
   F64: 11,
   BF16: 16,
+  F8_E4M3: 17,
+  F8_E5M2: 19,
 } as const;
 export type ElementType = keyof typeof elementType;
 

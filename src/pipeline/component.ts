@@ -7,6 +7,7 @@ import { listed, ModelError } from "../errors.js";
 import { Params, tracing } from "../tensor/params.js";
 import { count, show, type Tensor } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";
+import { isFloatDtype } from "../weights/dtype.js";
 import { checkFinite } from "./finite.js";
 import { changedWeights, type WeightChanges, type WeightInMemory } from "./weight-changes.js";
 
@@ -47,10 +48,10 @@ export function checkWeightShapes(
         `${name}: must be ${show(shape)} by its config.json, got ${show(found.shape)}.`,
       );
     }
-    if (!["F32", "F16", "BF16", "F64"].includes(found.dtype)) {
+    if (!isFloatDtype(found.dtype)) {
       throw new ModelError(
         file,
-        `${name}: must be F32, F16, BF16 or F64, got ${found.dtype}. Quantised weights are not supported.`,
+        `${name}: must be F32, F16, BF16, F64, F8_E4M3 or F8_E5M2, got ${found.dtype}. Weights quantised otherwise are not supported.`,
       );
     }
   }
@@ -74,9 +75,9 @@ export function componentProgram(
   const folder = commonFolder(weights.files);
   const stored = new Map<string, StoredWeight>();
   for (const name of wanted.keys()) {
-    const { file, dtype, shape, offset, length } = weights.tensors.get(name)!;
-    const range = { location: path.relative(folder, file), dtype, shape, offset, length };
-    stored.set(name, held ? { ...held.get(name)!, shape } : range);
+    const { file, ...entry } = weights.tensors.get(name)!;
+    const range = { ...entry, location: path.relative(folder, file) };
+    stored.set(name, held ? { ...held.get(name)!, shape: entry.shape } : range);
   }
   return lower(name, outputs, { device: engine.device, weights: stored, folder });
 }

@@ -5,10 +5,9 @@ import { floats, floatsOf } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
 import type { ElementType } from "../engine/onnx.js";
 import { ModelError } from "../errors.js";
-import { readRange } from "../files/file-system.js";
 import { add, input, matmul } from "../tensor/operations.js";
 import type { WeightEntry, WeightSet } from "../weights/component.js";
-import { readFloat32 } from "../weights/safetensors-file.js";
+import { readBytes, readFloat32 } from "../weights/safetensors-file.js";
 
 /**
  * Adds `scale * up @ down`; up: [out, rank], down: [rank, the rest of the weight], trailing sizes of 1 or not. `file` is
@@ -20,7 +19,11 @@ export type LowRank = { file: string; down: WeightEntry; up: WeightEntry; scale:
 export type WeightChanges = ReadonlyMap<string, readonly LowRank[]>;
 
 /** A weight in memory, instead of what its file holds. */
-export type WeightInMemory = { dtype: ElementType; data: Uint8Array<ArrayBuffer> };
+export type WeightInMemory = {
+  dtype: ElementType;
+  data: Uint8Array<ArrayBuffer>;
+  scale?: Float32Array<ArrayBuffer>;
+};
 
 /**
  * The weights of a component in memory: those that change as float32, all others as they are stored. All, because ONNX
@@ -36,9 +39,9 @@ export async function changedWeights(
   try {
     for (const [name, entry] of tensors) {
       const added = changes.get(name);
-      const { dtype, file, offset, length } = entry;
+      const { dtype, scale } = entry;
       if (added) held.set(name, { dtype: "F32", data: await changed(name, entry, added, sum) });
-      else held.set(name, { dtype, data: await readRange(file, offset, length) });
+      else held.set(name, { dtype, data: await readBytes(entry), ...(scale && { scale }) });
     }
   } finally {
     await sum.release();

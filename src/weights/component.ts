@@ -5,16 +5,16 @@ import { kindOf, readdir, readJson } from "../files/file-system.js";
 import type { StoredArray } from "./dtype.js";
 import { isPickle, isShard, type WeightFile, weightFiles } from "./file-names.js";
 import { shardIndex } from "./index-file.js";
-import type { TensorEntry } from "./safetensors.js";
 import {
   openSafetensors,
   readFloat32,
   readStored,
   refusePickle,
   type SafetensorsFile,
+  type WeightEntry,
 } from "./safetensors-file.js";
 
-export type WeightEntry = TensorEntry & { file: string };
+export type { WeightEntry };
 
 /** The tensors of a component; `file` and `files` are real absolute paths, `totalBytes` is as stored. */
 export type WeightSet = {

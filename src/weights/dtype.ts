@@ -1,10 +1,14 @@
 /** @file The element types of safetensors files, and their bytes as typed arrays. Little-endian only. */
+import { e4m3ToFloat32, e5m2ToFloat32 } from "./float8.js";
 import { bfloat16ToFloat32, float16ToFloat32, float32ToBfloat16, float32ToFloat16 } from "./half.js";
 
-export type StoredDtype = "F64" | "F32" | "F16" | "BF16" | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
-export type FloatDtype = "F64" | "F32" | "F16" | "BF16";
+export type StoredDtype = FloatDtype | "I64" | "I32" | "I16" | "I8" | "U8" | "BOOL";
+/** Widens to float32. F8_E4M3 is PyTorch's `float8_e4m3fn`, which has no infinity; F8_E5M2 is `float8_e5m2`. */
+export type FloatDtype = WritableDtype | "F8_E4M3" | "F8_E5M2";
+/** What float32 numbers can be written as. */
+export type WritableDtype = "F64" | "F32" | "F16" | "BF16";
 
-/** A tensor's elements: F16 and BF16 as their bits, BOOL as bytes of 0 and 1. */
+/** A tensor's elements: F16, BF16 and those of eight bits as their bits, BOOL as bytes of 0 and 1. */
 export type StoredArray =
   | Float64Array<ArrayBuffer>
   | Float32Array<ArrayBuffer>
@@ -24,6 +28,8 @@ export const dtypeSizes: Readonly<Record<StoredDtype, number>> = {
   BF16: 2,
   F16: 2,
   I16: 2,
+  F8_E4M3: 1,
+  F8_E5M2: 1,
   I8: 1,
   U8: 1,
   BOOL: 1,
@@ -36,7 +42,7 @@ export function isStoredDtype(name: unknown): name is StoredDtype {
 
 /** Whether tensors of this dtype widen to float32. */
 export function isFloatDtype(dtype: StoredDtype): dtype is FloatDtype {
-  return dtype === "F64" || dtype === "F32" || dtype === "F16" || dtype === "BF16";
+  return Object.hasOwn(toFloats, dtype);
 }
 
 /** A tensor's bytes as the typed array of its dtype; copies only where the bytes are not aligned to it. */
@@ -63,24 +69,31 @@ export function viewStored(bytes: Uint8Array<ArrayBuffer>, dtype: StoredDtype): 
       return new Int8Array(buffer, byteOffset, n);
     case "U8":
     case "BOOL":
+    case "F8_E4M3":
+    case "F8_E5M2":
       return new Uint8Array(buffer, byteOffset, n);
     default:
       return dtype satisfies never;
   }
 }
 
+const toFloats: Readonly<Record<FloatDtype, (values: StoredArray) => Float32Array>> = {
+  F64: (values) => Float32Array.from(values as Float64Array),
+  F32: (values) => values as Float32Array,
+  F16: (values) => float16ToFloat32(values as Uint16Array),
+  BF16: (values) => bfloat16ToFloat32(values as Uint16Array),
+  F8_E4M3: (values) => e4m3ToFloat32(values as Uint8Array),
+  F8_E5M2: (values) => e5m2ToFloat32(values as Uint8Array),
+};
+
 /** A float tensor's bytes as float32, widened or (F64) rounded; F32 bytes are viewed, not copied. */
-export function toFloat32(bytes: Uint8Array<ArrayBuffer>, dtype: FloatDtype): Float32Array {
-  const values = viewStored(bytes, dtype);
-  if (dtype === "F16") return float16ToFloat32(values as Uint16Array);
-  if (dtype === "BF16") return bfloat16ToFloat32(values as Uint16Array);
-  return dtype === "F32" ? (values as Float32Array) : Float32Array.from(values as Float64Array);
-}
+export const toFloat32 = (bytes: Uint8Array<ArrayBuffer>, dtype: FloatDtype): Float32Array =>
+  toFloats[dtype](viewStored(bytes, dtype));
 
 /** float32 values in the given dtype's array, for writing; rounds to nearest even. F32 is passed through. */
 export function fromFloat32(
   values: Float32Array,
-  dtype: FloatDtype,
+  dtype: WritableDtype,
 ): Float32Array | Float64Array | Uint16Array {
   if (dtype === "F16") return float32ToFloat16(values);
   if (dtype === "BF16") return float32ToBfloat16(values);

@@ -1,7 +1,7 @@
 /** @file Reads and writes safetensors files: the header on opening, each tensor by a call of its own. */
 import { listed, ModelError } from "../errors.js";
 import { readExactly, reading, readRange, realFile, writeAll, writeBeside } from "../files/file-system.js";
-import { isFloatDtype, type StoredArray, toFloat32, viewStored } from "./dtype.js";
+import { dtypeSizes, isFloatDtype, type StoredArray, toFloat32, viewStored } from "./dtype.js";
 import { isPickle } from "./file-names.js";
 import {
   dataBytes,
@@ -22,6 +22,15 @@ export type SafetensorsFile = Header & {
   read(name: string): Promise<StoredArray>;
   /** A float tensor as float32. ModelError for an integer tensor. */
   readFloats(name: string): Promise<Float32Array>;
+};
+
+/** Where a tensor lies, and what its bytes need to be the tensor; its `shape` is the tensor's. */
+export type WeightEntry = TensorEntry & {
+  file: string;
+  /** The bytes are of the matrix with rows and columns exchanged. */
+  transposed?: true;
+  /** Multiplies the stored numbers, widened: one factor, or one for each of the first axis. */
+  scale?: Float32Array<ArrayBuffer>;
 };
 
 /** A tensor to write; `data` may be a function that is called when it is written, to hold one tensor at a time. */
@@ -81,24 +90,45 @@ export async function writeSafetensors(
   });
 }
 
-/** A tensor of a file in its own dtype (F16 and BF16 as bits, I64 as BigInt64Array). */
-export async function readStored(entry: TensorEntry & { file: string }): Promise<StoredArray> {
-  return viewStored(await readRange(entry.file, entry.offset, entry.length), entry.dtype);
+/** A tensor of a file in its own dtype (F16, BF16 and eight-bit floats as bits, I64 as BigInt64Array), without its scale. */
+export async function readStored(entry: WeightEntry): Promise<StoredArray> {
+  return viewStored(await readBytes(entry), entry.dtype);
 }
 
-/** A float tensor of a file as float32; ModelError for an integer tensor. */
-export async function readFloat32(
-  name: string,
-  entry: TensorEntry & { file: string },
-): Promise<Float32Array> {
-  const { file, dtype } = entry;
+/** The bytes of a tensor in the order of its shape, without its scale. */
+export async function readBytes(entry: WeightEntry): Promise<Uint8Array<ArrayBuffer>> {
+  const bytes = await readRange(entry.file, entry.offset, entry.length);
+  return entry.transposed ? exchanged(bytes, entry.shape, dtypeSizes[entry.dtype]) : bytes;
+}
+
+/** A float tensor of a file as float32, with its scale; ModelError for an integer tensor. */
+export async function readFloat32(name: string, entry: WeightEntry): Promise<Float32Array> {
+  const { file, dtype, scale } = entry;
   if (!isFloatDtype(dtype)) {
     throw new ModelError(
       file,
       `${listed([name])} must be of a float dtype, got ${dtype}. Read it as stored.`,
     );
   }
-  return toFloat32(await readRange(file, entry.offset, entry.length), dtype);
+  const floats = toFloat32(await readBytes(entry), dtype);
+  if (!scale) return floats;
+  const perFactor = floats.length / scale.length;
+  return floats.map((x, i) => x * scale[Math.floor(i / perFactor)]!);
+}
+
+/** A matrix of `shape` from the bytes of its transpose. */
+function exchanged(
+  bytes: Uint8Array<ArrayBuffer>,
+  [rows, columns]: readonly number[],
+  size: number,
+): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(bytes.length);
+  for (let i = 0; i < rows!; i++)
+    for (let j = 0; j < columns!; j++) {
+      const [to, from] = [(i * columns! + j) * size, (j * rows! + i) * size];
+      for (let b = 0; b < size; b++) out[to + b] = bytes[from + b]!;
+    }
+  return out;
 }
 
 const check = "Check the name.";
