@@ -41,6 +41,8 @@ export const runSchema = z.strictObject({
   force_zeros_for_empty_prompt: z.boolean().optional(),
   /** The run whose tensors and images this one has too. */
   expect: z.strictObject({ diffusion_pipeline_class: z.string(), same_as: z.string() }).optional(),
+  /** `vae.enable_tiling()` */
+  vae_tiling: z.boolean().optional(),
   /** The case whose latents this one goes on from. */
   after: z.string().optional(),
   /** Tensors of the run, with dtype and shape: part of the expectation. */
@@ -60,7 +62,7 @@ const knownArguments = [
 
 /** Diffusers' arguments as ours; throws for one that our pipelines do not have. `at` is the path of the run's files. */
 export async function requestOf(
-  { call, generator, pipeline }: RunInputs,
+  { call, generator, pipeline, vae_tiling: vaeTiling }: RunInputs,
   at: string,
   factor: number,
 ): Promise<GenerateRequest> {
@@ -78,6 +80,7 @@ export async function requestOf(
     ...(maskImage !== undefined && { mask: path.join(path.dirname(at), String(maskImage)) }),
     outputType: outputType === "latent" ? "latent" : "image",
     generator: generatorOf(generator),
+    ...(vaeTiling !== undefined && { vaeTiling }),
     onWarning: () => {},
   };
 }

@@ -108,9 +108,9 @@ function stepTensors(step: Step, { shape, inpaint }: Prepared): [string, TensorD
 function recordEncoder(pipeline: DiffusionPipeline): Map<string, TensorData> {
   const seen = new Map<string, TensorData>();
   const encode = pipeline.encodeImage.bind(pipeline);
-  pipeline.encodeImage = async (image) => {
+  pipeline.encodeImage = async (image, tile) => {
     const i = seen.size / 2;
-    const moments = await encode(image);
+    const moments = await encode(image, tile);
     const { factor } = pipeline.components.vae;
     const [h, w] = [image.height / factor, image.width / factor];
     seen.set(`vae_encode.${i}.image`, floats(image.data, 1, 3, image.height, image.width));
@@ -134,7 +134,8 @@ async function finalTensors(
   const image = new Float32Array(batch * height * width * 3);
   for (let i = 0; i < batch; i++) {
     const size = channels * h * w;
-    const decoded = await pipeline.decode(latents.subarray(i * size, (i + 1) * size), h, w);
+    const one = latents.subarray(i * size, (i + 1) * size);
+    const decoded = await pipeline.decode(one, h, w, request.vaeTiling);
     image.set(pixelsLast(decoded, height * width), i * 3 * height * width);
   }
   return [

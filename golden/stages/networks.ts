@@ -9,6 +9,7 @@ import type { Autoencoder } from "../../src/pipeline/autoencoder.js";
 import { type Component, componentProgram, type Trace } from "../../src/pipeline/component.js";
 import { type Components, type Denoiser, loadComponents } from "../../src/pipeline/components.js";
 import type { TextEncoder } from "../../src/pipeline/text-encoding.js";
+import { overlappingEighth, overlappingQuarter } from "../../src/pipeline/vae-tiling.js";
 import { Params } from "../../src/tensor/params.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { renamed, resolveWeights } from "../../src/weights/component.js";
@@ -17,7 +18,7 @@ import { namesIn, readGoldenJson } from "../conformance/golden-file.js";
 
 /** What a network's weights are called and where they lie. */
 export type NetworkWeights = Pick<Component, "name" | "file" | "weights">;
-export type StageVae = Pick<Autoencoder, "latentChannels" | "encode" | "decode"> & {
+export type StageVae = Pick<Autoencoder, "latentChannels" | "factor" | "tiling" | "encode" | "decode"> & {
   encoder: NetworkWeights;
   decoder: NetworkWeights;
 };
@@ -50,8 +51,11 @@ async function bareVae(folder: string): Promise<StageVae> {
     throw new Error(`${folder}: ${json._class_name} is not one of the conformance tool's networks`);
   const c = vaeConfig(json, `${folder}/config.json`);
   const part = { ...named, weights: renamed(found, currentVaeName) };
+  const factor = 2 ** (c.channels.length - 1);
   return {
     latentChannels: c.latentChannels,
+    factor,
+    tiling: overlappingQuarter(c.sampleSize, factor),
     encoder: part,
     decoder: part,
     encode: (p, image) => encode(p, c, image),
@@ -61,8 +65,11 @@ async function bareVae(folder: string): Promise<StageVae> {
 
 function tinyVae(json: unknown, encoder: NetworkWeights, decoder = encoder): StageVae {
   const c = tinyVaeConfig(json);
+  const factor = 2 ** (c.encoder.length - 1);
   return {
     latentChannels: c.latentChannels,
+    factor,
+    tiling: overlappingEighth(factor),
     encoder,
     decoder,
     encode: (p, image) => tinyEncode(p, c, image),

@@ -3,6 +3,9 @@
 import { Generator } from "../../src/diffusion/random.js";
 import { type Engine, floats, floatsOf, type Values } from "../../src/engine/engine.js";
 import { clipText } from "../../src/models/clip.js";
+import { componentProgram, type Trace } from "../../src/pipeline/component.js";
+import { runOn } from "../../src/pipeline/run-autoencoder.js";
+import { inTiles, type Planes } from "../../src/pipeline/vae-tiling.js";
 import { input } from "../../src/tensor/operations.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { type Computed, type TensorData, tensorData } from "../conformance/check.js";
@@ -128,6 +131,8 @@ async function runHalf(
 ): Promise<Map<string, Values>> {
   const names = new Set(file.names.filter((n) => n.startsWith(prefix)).map((n) => n.slice(prefix.length)));
   const [B, C, H, W] = x.shape as [number, number, number, number];
+  const tile = file.metadata[`${prefix}tile`];
+  if (tile !== undefined) return new Map([["out", await runTiled(vae, side, x, Number(tile), engine)]]);
   const order: string[] = [];
   const results = await runOnce(
     side === "encode" ? vae.encoder : vae.decoder,
@@ -140,6 +145,34 @@ async function runHalf(
     engine,
   );
   return new Map(order.map((name) => [name, results[name]!]));
+}
+
+/** One direction of an autoencoder in tiles of so many pixels, image by image. x: [B, C, H, W] */
+async function runTiled(
+  vae: StageVae,
+  side: "encode" | "decode",
+  x: Values,
+  tile: number,
+  engine: Engine,
+): Promise<Values> {
+  const [B, channels, height, width] = x.shape as [number, number, number, number];
+  const { name, file, weights } = vae[`${side}r`];
+  const trace: Trace = (p) => ({ out: vae[side](p, input("x", [{ B: 1 }, channels, { H: 64 }, { W: 64 }])) });
+  const session = await engine.load(componentProgram(name, file, weights, trace, engine));
+  const run = runOn(session, { from: "x", to: "out" });
+  const cut = { tiling: vae.tiling, tile, scale: side === "encode" ? 1 / vae.factor : vae.factor };
+  const size = channels * height * width;
+  const images: Planes[] = [];
+  for (let i = 0; i < B; i++) {
+    const whole = { data: floatsOf(x).subarray(i * size, (i + 1) * size), channels, height, width };
+    images.push(await inTiles(whole, cut, run));
+  }
+  await session.release();
+  const [first] = images as [Planes];
+  return floats(
+    Float32Array.from(images.flatMap(({ data }) => [...data])),
+    ...[B, first.channels, first.height, first.width],
+  );
 }
 
 /** The traced tensors of `names`; fills `order` with their names in the order of computing. */

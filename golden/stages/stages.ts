@@ -26,7 +26,7 @@ export const stages: Section = async (context) => {
   const rows: Check[] = [];
   for (const file of files) {
     const name = path.basename(file, ".safetensors");
-    const open = () => openNetworks(name, context);
+    const open = () => openNetworks(name.replace(/-tiled$/, ""), context);
     rows.push(...(await orFailingCheck(name, () => checksOf(name, path.join(folder, file), open, context))));
   }
   const taesdxl = path.join(context.folder, "taesdxl.safetensors");

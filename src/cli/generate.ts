@@ -55,6 +55,7 @@ type Options = {
   threads?: number;
   output?: string;
   metadata: boolean;
+  vaeTiling?: boolean | number;
   ignoreMemory?: boolean;
   json?: boolean;
   quiet?: boolean;
@@ -98,6 +99,12 @@ export function generateCommand(): Command {
     .option("--threads <n>", "default: one per core", threadsOption)
     .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was generated from")
+    .option(
+      "--vae-tiling [pixels]",
+      "decode in tiles: less memory, not quite the same image (default: where it would not fit)",
+      numberOption,
+    )
+    .option("--no-vae-tiling", "never decode in tiles")
     .option("--ignore-memory", "generate though it may not fit")
     .option("--json", "print a JSON object per image")
     .option("-q, --quiet", "no progress, no notes")
@@ -290,6 +297,7 @@ function settings(
     ...(options.mask !== undefined && { mask: options.mask }),
     ...(options.strength !== undefined && { strength: options.strength }),
     ...(options.denoisingStart !== undefined && { denoisingStart: options.denoisingStart }),
+    ...(options.vaeTiling !== undefined && { vaeTiling: options.vaeTiling }),
     ...(options.ignoreMemory && { ignoreMemory: true }),
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
     onWarning: warnOnce(),

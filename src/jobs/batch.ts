@@ -17,10 +17,11 @@ export function imagesAtOnce({ width, height }: JobRequest["settings"]): number 
 /** Jobs of the same key may share a batch; undefined for a job that may not. */
 function batchKey({ settings, scheduler, image }: JobRequest): string | undefined {
   if (image || imagesAtOnce(settings) === 1) return undefined;
-  const { model, lora, width, height, steps, guidanceScale, clipSkip, rng, negativePrompt } = settings;
+  const { model, lora, width, height, steps, guidanceScale, clipSkip, rng, negativePrompt, vaeTiling } =
+    settings;
   // Without a negative prompt SDXL is conditioned on zeros, with an empty one on the text encoder's output.
   const hasNegative = negativePrompt !== undefined;
-  const shape = [width, height, steps, guidanceScale, clipSkip, rng, hasNegative, scheduler];
+  const shape = [width, height, steps, guidanceScale, clipSkip, rng, hasNegative, scheduler, vaeTiling];
   return JSON.stringify([model, lora, ...shape]);
 }
 

@@ -108,7 +108,7 @@ async function nextOf(run: ReturnType<DiffusionPipeline["stream"]>, jobs: readon
 
 function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRequest {
   const { settings, image, mask } = items[0]!.job.request;
-  const { clipSkip, strength } = settings;
+  const { clipSkip, strength, vaeTiling } = settings;
   const texts = (read: (settings: JobRequest["settings"]) => string) =>
     items.map(({ job }) => read(job.request.settings));
   const shared: Omit<GenerateRequest, "prompt"> = {
@@ -119,6 +119,7 @@ function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRe
     guidanceScale: settings.guidanceScale,
     rng: settings.rng,
     ...(clipSkip !== undefined && { clipSkip }),
+    ...(vaeTiling !== undefined && { vaeTiling }),
     ...(image && { image }),
     ...(mask && { mask }),
     ...(image && strength !== undefined && { strength }),

@@ -82,7 +82,7 @@ function complete(partial: PartialRequest, model: ServedModel) {
   const { info } = model;
   const { defaults } = info;
   const kind = kindDefaults(info, requestKind(partial));
-  const { mask, negativePrompt = defaults.negativePrompt, clipSkip, quality } = partial;
+  const { mask, negativePrompt = defaults.negativePrompt, clipSkip, vaeTiling, quality } = partial;
   const chosen = partial.scheduler ?? defaults.scheduler;
   const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
   const strength = partial.strength ?? kind.strength;
@@ -101,6 +101,7 @@ function complete(partial: PartialRequest, model: ServedModel) {
     masked: mask !== undefined,
     ...(lora.length > 0 && { lora }),
     ...(clipSkip !== undefined && { clipSkip }),
+    ...(vaeTiling !== undefined && { vaeTiling }),
     rng: partial.rng ?? "cpu",
     outputFormat: partial.outputFormat ?? "png",
     ...(quality !== undefined && { quality }),
@@ -156,11 +157,12 @@ function checkTogether(request: JobRequest, model: ServedModel): void {
   const { settings, image, mask } = request;
   const { width, height, steps: numInferenceSteps, guidanceScale } = settings;
   const complete = { width, height, numInferenceSteps, guidanceScale, strength: 1 };
-  const { strength } = settings;
+  const { strength, vaeTiling } = settings;
   const sources = {
     ...(image && { image }),
     ...(mask && { mask }),
     ...(strength !== undefined && { strength }),
+    ...(vaeTiling !== undefined && { vaeTiling }),
   };
   try {
     checkRequest(

@@ -87,6 +87,14 @@ export const generationRequest = z
       }),
     lora: loraField.optional(),
     clipSkip: z.int().min(0).max(32).optional(),
+    vaeTiling: z
+      .union([z.boolean(), z.int().min(8).max(8192)], "must be true, false or a tile's pixels")
+      .optional()
+      .openapi({
+        description:
+          "Decodes in tiles, of so many pixels or the autoencoder's own: less memory, not quite the same image. If left " +
+          "out, where it would not fit otherwise, with a warning; false never.",
+      }),
     rng: z
       .enum(["cpu", "cuda"])
       .optional()
@@ -116,6 +124,7 @@ const settings = z
     masked: z.boolean(),
     lora: z.array(scaledLora).optional().openapi({ description: "Present where LoRAs are added." }),
     clipSkip: z.int().optional(),
+    vaeTiling: z.union([z.boolean(), z.int()]).optional(),
     rng: z.enum(["cpu", "cuda"]),
     outputFormat,
     quality: z.int().optional(),

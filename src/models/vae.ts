@@ -29,7 +29,8 @@ const schema = z.object({
   act_fn: only("silu", "swish"),
   latent_channels: size.default(4),
   norm_num_groups: size.default(32),
-  sample_size: ignored,
+  /** Pixels; the side of a tile where an image is decoded in tiles. */
+  sample_size: z.union([size, sizes]).default(32),
   scaling_factor: positive.default(0.18215),
   shift_factor: only(null),
   latents_mean: only(null),
@@ -46,6 +47,8 @@ export type VaeConfig = {
   outChannels: number;
   channels: readonly number[];
   latentChannels: number;
+  /** Pixels. */
+  sampleSize: number;
   layers: number;
   groups: number;
   scalingFactor: number;
@@ -73,6 +76,7 @@ export function vaeConfig(json: unknown, file = "vae/config.json"): VaeConfig {
     outChannels: c.out_channels,
     channels: c.block_out_channels,
     latentChannels: c.latent_channels,
+    sampleSize: Array.isArray(c.sample_size) ? c.sample_size[0]! : c.sample_size,
     layers: c.layers_per_block,
     groups: c.norm_num_groups,
     scalingFactor: c.scaling_factor,

@@ -23,6 +23,7 @@ import {
   weightsIn,
 } from "./component-files.js";
 import type { LoadOptions } from "./load-options.js";
+import { overlappingEighth, overlappingQuarter, type Tiling } from "./vae-tiling.js";
 
 /** An autoencoder of either kind, behind one pair of functions. */
 export type Autoencoder = {
@@ -35,6 +36,8 @@ export type Autoencoder = {
   scalingFactor: number;
   /** Pixels per latent pixel. */
   factor: number;
+  /** How it encodes and decodes in tiles, if that is asked for. */
+  tiling: Tiling;
   /** image: [B, 3, H, W] -> what the network gives; `AutoencoderKL` mean and log-variance, `AutoencoderTiny` latents */
   encode: (p: Params, image: Tensor) => Tensor;
   decode: (p: Params, latents: Tensor) => Tensor;
@@ -86,12 +89,14 @@ function networksOf(json: JsonObject, file: string, className: unknown): Network
 
 function full(json: JsonObject, file: string): Networks {
   const c = vaeConfig(json, file);
+  const factor = 2 ** (c.channels.length - 1);
   return {
     config: json,
     encodes: "moments",
     latentChannels: c.latentChannels,
     scalingFactor: c.scalingFactor,
-    factor: 2 ** (c.channels.length - 1),
+    factor,
+    tiling: overlappingQuarter(c.sampleSize, factor),
     encode: (p, image) => encode(p, c, image),
     decode: (p, latents) => decode(p, c, latents),
   };
@@ -99,12 +104,14 @@ function full(json: JsonObject, file: string): Networks {
 
 function tiny(json: JsonObject, file: string): Networks {
   const c = tinyVaeConfig(json, file);
+  const factor = 2 ** (c.encoder.length - 1);
   return {
     config: json,
     encodes: "latents",
     latentChannels: c.latentChannels,
     scalingFactor: c.scalingFactor,
-    factor: 2 ** (c.encoder.length - 1),
+    factor,
+    tiling: overlappingEighth(factor),
     encode: (p, image) => tinyEncode(p, c, image),
     decode: (p, latents) => tinyDecode(p, c, latents),
   };

@@ -1,10 +1,11 @@
 /** @file What all pipelines share: preparing a request, the denoising loop, decoding, and which components stay loaded. */
 
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
-import { type Engine, floatsOf } from "../engine/engine.js";
+import type { Engine } from "../engine/engine.js";
 import { availableMemory } from "../engine/memory/available.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
+import type { Autoencoder } from "./autoencoder.js";
 import { checkRequest } from "./check-request.js";
 import type { Component } from "./component.js";
 import type { Components } from "./components.js";
@@ -26,6 +27,7 @@ import { decodeLatents, encodePixels } from "./run-autoencoder.js";
 import { sizeWarning } from "./size-warning.js";
 import { checkClipSkip, type Encoded, encodeTexts, type PromptText, stateRules } from "./text-encoding.js";
 import { requestTimesteps } from "./timesteps.js";
+import { isCut, smallerTiles, tiledWarning, tileSize, uncutWarning } from "./vae-tiling.js";
 import type { Words } from "./vocabulary.js";
 
 /** A denoising step; `preview` makes small images of the clean latents that it predicts, one per image. */
@@ -76,7 +78,7 @@ export abstract class BasePipeline implements AsyncDisposable {
   #closed = false;
   /** Whether all components stay loaded: decided by each request. */
   #keeps = true;
-  #planned: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
+  #estimated: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
 
   /** @internal */
   constructor(components: Components, engine: Engine, ownsEngine: boolean, loadedWith: LoadedWith = {}) {
@@ -155,16 +157,20 @@ export abstract class BasePipeline implements AsyncDisposable {
     const scheduled = { ...accepted, numInferenceSteps: this.#schedule(accepted) };
     const timesteps = requestTimesteps(this.scheduler, scheduled);
     for (const message of warnings) accepted.warnings.add(message);
-    const { checked, image, mask } = await readInputs(scheduled, vae.factor);
-    const size = [checked.height / vae.factor, checked.width / vae.factor] as const;
-    const shape = [checked.batch, unet.config.inChannels, ...size] as const;
-    checkLatents(checked, shape);
-    await this.#warn(checked);
-    checkAborted(checked);
-    this.#planMemory(checked, image !== undefined && !(image instanceof Float32Array));
+    const { sized, image, mask } = await readInputs(scheduled, vae);
+    const size = [sized.height / vae.factor, sized.width / vae.factor] as const;
+    const shape = [sized.batch, unet.config.inChannels, ...size] as const;
+    checkLatents(sized, shape);
+    await this.#warn(sized);
+    checkAborted(sized);
+    const encodes = image !== undefined && !(image instanceof Float32Array);
+    const checked = this.#planned(sized, { encodes, mayTile: accepted.vaeTiling === undefined });
     const embeddings = await this.embed(checked);
     checkAborted(checked);
-    const encoder = { output: vae, encode: (pixels: ImageValues) => this.encodeImage(pixels) };
+    const encoder = {
+      output: vae,
+      encode: (pixels: ImageValues) => this.encodeImage(pixels, checked.vaeTiling),
+    };
     const { latents, inpaint } = await prepareLatents(checked, {
       ...{ scheduler: this.scheduler, timesteps, shape, image, mask, encoder },
     });
@@ -214,23 +220,28 @@ export abstract class BasePipeline implements AsyncDisposable {
   }
 
   /**
-   * latents: [1, 4, h, w] as the loop leaves them -> [3, 8h, 8w] in about -1..1
+   * latents: [1, 4, h, w] as the loop leaves them -> [3, 8h, 8w] in about -1..1; in tiles of `tile` pixels
    *
    * @internal
    */
-  async decode(latents: Float32Array, height: number, width: number): Promise<Float32Array> {
-    return decodeLatents(this.components.vae, latents, { height, width });
+  async decode(
+    latents: Float32Array,
+    height: number,
+    width: number,
+    tile?: number | undefined,
+  ): Promise<Float32Array> {
+    return decodeLatents(this.components.vae, latents, { height, width, tile });
   }
 
   /**
-   * What the autoencoder's encoder gives for an image, neither sampled nor scaled.
+   * What the autoencoder's encoder gives for an image, neither sampled nor scaled; in tiles of `tile` pixels.
    *
    * @internal
    */
-  async encodeImage(image: ImageValues): Promise<Float32Array> {
+  async encodeImage(image: ImageValues, tile?: number | undefined): Promise<Float32Array> {
     const { vae } = this.components;
     await this.#makeRoom(vae.component);
-    return floatsOf(await encodePixels(vae, image));
+    return (await encodePixels(vae, image, { tile })).data;
   }
 
   /** Frees the weights and ends the engine's thread, unless the caller brought the engine. */
@@ -289,7 +300,8 @@ export abstract class BasePipeline implements AsyncDisposable {
     const images: GeneratedImage[] = [];
     for (let i = 0; i < batch; i++) {
       checkAborted(request);
-      const image = await this.decode(latents.subarray(i * size, (i + 1) * size), h, w);
+      const one = latents.subarray(i * size, (i + 1) * size);
+      const image = await this.decode(one, h, w, request.vaeTiling);
       const pixels = toRgbImage(image, request.width, request.height);
       images.push(new GeneratedImage(pixels, request.seeds?.[i], metadata(i)));
     }
@@ -311,25 +323,53 @@ export abstract class BasePipeline implements AsyncDisposable {
     return planMemory(bytes, available);
   }
 
-  /** Decides whether all components stay loaded; throws if not even one after the other would fit. */
-  #planMemory(request: CheckedRequest, encodes: boolean): void {
-    const { width, height, batch, guided, ignoreMemory } = request;
-    const size: GenerationSize = { width, height, batch, passes: guided ? 2 * batch : batch, encodes };
-    const { bytes, available } = this.#memory(size);
-    const fits = planMemory(bytes, available);
-    if (fits === "no" && !ignoreMemory) refuse(this.components, size, bytes, available);
-    this.#keeps = fits === "kept";
+  /**
+   * The request as it fits: decides whether all components stay loaded, and whether the autoencoder works in tiles;
+   * throws if nothing of that would do.
+   */
+  #planned(
+    request: CheckedRequest,
+    { encodes, mayTile }: { encodes: boolean; mayTile: boolean },
+  ): CheckedRequest {
+    const { width, height, batch, guided, ignoreMemory, vaeTiling: tile, warnings } = request;
+    const passes = guided ? 2 * batch : batch;
+    const size: GenerationSize = {
+      width,
+      height,
+      batch,
+      passes,
+      encodes,
+      ...(tile !== undefined && { tile }),
+    };
+    const fits = (size: GenerationSize) => {
+      const { bytes, available } = this.#memory(size);
+      return planMemory(bytes, available);
+    };
+    const whole = fits(size);
+    this.#keeps = whole === "kept";
+    if (whole !== "no") return request;
+    const { vae } = this.components;
+    const tiles = mayTile ? smallerTiles(vae.tiling, size) : [];
+    const fitting = tiles.find((tile) => fits({ ...size, tile }) !== "no");
+    if (fitting === undefined) {
+      const { bytes, available } = this.#memory(size);
+      if (!ignoreMemory) refuse(this.components, size, bytes, available);
+      return request;
+    }
+    this.#keeps = fits({ ...size, tile: fitting }) === "kept";
+    warnings.add(tiledWarning(size, fitting));
+    return { ...request, vaeTiling: fitting };
   }
 
   /** What the generation takes, and what it may take: the memory of its own loaded components is free for it. */
   #memory(size: GenerationSize) {
     const key = JSON.stringify(size);
-    if (this.#planned?.key !== key) this.#planned = { key, bytes: estimateMemory(this.components, size) };
+    if (this.#estimated?.key !== key) this.#estimated = { key, bytes: estimateMemory(this.components, size) };
     const held = this.#loadable().reduce(
       (sum, component) => sum + (component.isLoaded ? component.bytes : 0),
       0,
     );
-    return { bytes: this.#planned.bytes, available: availableMemory() + held };
+    return { bytes: this.#estimated.bytes, available: availableMemory() + held };
   }
 
   /** Frees the other components before `next` is loaded if they cannot all stay. */
@@ -340,7 +380,7 @@ export abstract class BasePipeline implements AsyncDisposable {
 }
 
 /** The request at its size, and the images that it begins with. */
-async function readInputs(accepted: AcceptedRequest, factor: number) {
+async function readInputs(accepted: AcceptedRequest, { factor, tiling }: Autoencoder) {
   const { image: source, mask: maskSource, width, height, warnings } = accepted;
   const warn = (message: string) => warnings.add(message);
   const image =
@@ -348,9 +388,12 @@ async function readInputs(accepted: AcceptedRequest, factor: number) {
       ? source
       : await readImage(source, factor, { width, height, warn });
   const size = image === undefined || image instanceof Float32Array ? { width, height } : image;
-  const checked: CheckedRequest = { ...accepted, width: size.width!, height: size.height! };
-  const mask = maskSource === undefined ? undefined : await readMask(maskSource, checked);
-  return { checked, image, mask };
+  const [side, pixels] = [tileSize(tiling, accepted.vaeTiling), { width: size.width!, height: size.height! }];
+  const cut = side !== undefined && isCut(tiling, side, pixels);
+  if (side !== undefined && !cut) warn(uncutWarning(pixels, side));
+  const sized: CheckedRequest = { ...accepted, ...pixels, vaeTiling: cut ? side : undefined };
+  const mask = maskSource === undefined ? undefined : await readMask(maskSource, sized);
+  return { sized, image, mask };
 }
 
 function checkAborted({ signal }: { signal?: AbortSignal }): void {

@@ -21,6 +21,7 @@ export function checkRequest(request: GenerateRequest, { defaults, factor }: Req
   const guidanceScale = finite("guidanceScale", request.guidanceScale ?? defaults.guidanceScale);
   oneOf("rng", request.rng, ["cpu", "cuda"]);
   oneOf("outputType", request.outputType, ["image", "latent"]);
+  checkTiling(request.vaeTiling, factor);
   checkSchedule(request);
   checkInputs(request);
   checkSizeConditions(request);
@@ -70,6 +71,15 @@ function checkPrompts(request: GenerateRequest): Texts {
     negativePrompts,
     negativePrompts2: perPrompt("negativePrompt2") ?? negativePrompts,
   };
+}
+
+/** What any autoencoder allows; `tileSize` has the rest. */
+function checkTiling(value: boolean | number | undefined, factor: number): void {
+  if (value === undefined || typeof value === "boolean") return;
+  const multiple = 4 * factor;
+  if (Number.isInteger(value) && value >= multiple && value <= 8192 && value % multiple === 0) return;
+  const rule = `must be true, false or a tile's pixels, a multiple of ${multiple} up to 8192, got ${JSON.stringify(value)}.`;
+  throw new InvalidRequest("vaeTiling", value, `${rule} Usual: 512.`);
 }
 
 /** Which share of the schedule is run. */

@@ -13,14 +13,19 @@ import { count, made, type Tensor } from "../tensor/tensor.js";
 import type { Component } from "./component.js";
 import type { Components } from "./components.js";
 import { stateRules, states } from "./text-encoding.js";
+import { smallerTiles } from "./vae-tiling.js";
 
-/** A batch; `passes` is the rows of one U-Net run, twice `batch` with guidance; `encodes` if it begins with an image. */
+/**
+ * A batch; `passes` is the rows of one U-Net run, twice `batch` with guidance; `encodes` if it begins with an image;
+ * `tile` the side of the autoencoder's tiles in pixels, if it works in tiles.
+ */
 export type GenerationSize = {
   width: number;
   height: number;
   batch: number;
   passes: number;
   encodes: boolean;
+  tile?: number;
 };
 
 /** Bytes of one component in a process of its own, less what the process takes without it. */
@@ -52,6 +57,8 @@ const [loadShare, steadyShare, perComponent] = [1.03, 1.08, 50e6];
 export function estimateMemory(components: Components, size: GenerationSize): RunBytes {
   const { family, unet, vae, textEncoders } = components;
   const [height, width] = [size.height / vae.factor, size.width / vae.factor];
+  const most = (size.tile ?? Infinity) / vae.factor;
+  const [rows, columns] = [Math.min(height, most), Math.min(width, most)];
   const scope = () => new Params(tracing());
   const texts = textEncoders.map(({ component, config }) => {
     return componentBytes(
@@ -60,12 +67,12 @@ export function estimateMemory(components: Components, size: GenerationSize): Ru
       states(scope(), config, { rule: stateRules[family], batch: size.passes }),
     );
   });
-  const pixels = input("image", [{ B: 1 }, 3, { H: size.height }, { W: size.width }]);
+  const pixels = input("image", [{ B: 1 }, 3, { H: rows * vae.factor }, { W: columns * vae.factor }]);
   const encoder = size.encodes
     ? [componentBytes("vae encoder", vae.component, { encoded: vae.encode(scope(), pixels) })]
     : [];
   const out = traceUnet(scope(), unet.config, { batch: size.passes, height, width });
-  const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: height }, { W: width }]);
+  const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: rows }, { W: columns }]);
   const image = vae.decode(scope(), latents);
   const each = [
     ...texts,
@@ -137,6 +144,8 @@ function fittingInstead(components: Components, size: GenerationSize, available:
   const fits = (other: GenerationSize) => planMemory(estimateMemory(components, other), available) !== "no";
   const single = { ...size, batch: 1, passes: size.passes / size.batch };
   if (size.batch > 1 && fits(single)) return `One image at a time (${size.width}x${size.height})`;
+  const tile = smallerTiles(components.vae.tiling, size).find((tile) => fits({ ...size, tile }));
+  if (tile !== undefined) return `Decoding in tiles of ${tile} pixels (vaeTiling, --vae-tiling ${tile})`;
   const { factor } = components.vae;
   const scaled = (side: number, share: number) =>
     Math.max(factor, Math.floor((side * share) / factor) * factor);

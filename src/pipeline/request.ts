@@ -10,8 +10,8 @@ import type { Warnings } from "./warnings.js";
 export type Size2 = readonly [height: number, width: number];
 
 /**
- * What to generate: the arguments of Diffusers' `__call__`, and `seed`, `rng`, `ignoreMemory`, `signal`, `onStep` and
- * `onWarning` of our own. "The model's default" is that of its `koala.json` or its model card, else Diffusers'.
+ * What to generate: the arguments of Diffusers' `__call__`, and `seed`, `rng`, `vaeTiling`, `ignoreMemory`, `signal`,
+ * `onStep` and `onWarning` of our own. "The model's default" is that of its `koala.json` or its model card, else Diffusers'.
  */
 export type GenerateRequest = {
   /** What to generate: one text, or one for each group of images. Text beyond the text encoder's tokens (CLIP's 77) is cut, with a warning. */
@@ -92,6 +92,14 @@ export type GenerateRequest = {
   negativeCropsCoordsTopLeft?: Size2;
   /** `targetSize` of the negative prompt; `targetSize` if left out. */
   negativeTargetSize?: Size2;
+  /**
+   * Encodes and decodes images in tiles that overlap and are blended, as Diffusers' `vae.enable_tiling()`: less memory,
+   * and another image, because the autoencoder's norms and attention see one tile at a time. A number is a tile's side in
+   * pixels (Diffusers' `tile_sample_min_size`), a multiple of 32, of 64 for `AutoencoderTiny`; true is the autoencoder's
+   * own, the `sample_size` of its config or 512. If left out, it is on where decoding would not fit into memory
+   * otherwise, with a warning; false never.
+   */
+  vaeTiling?: boolean | number;
   /** Generates even if it is predicted not to fit into memory. False if left out. */
   ignoreMemory?: boolean;
   /** "latent" leaves out the decoding, and the result has no images. "image" if left out. */
@@ -134,6 +142,7 @@ export const requestNames: OptionNames<GenerateRequest> = {
   negativeOriginalSize: true,
   negativeCropsCoordsTopLeft: true,
   negativeTargetSize: true,
+  vaeTiling: true,
   ignoreMemory: true,
   outputType: true,
   signal: true,
@@ -167,4 +176,9 @@ export type AcceptedRequest = Omit<GenerateRequest, "width" | "height"> & {
 };
 
 /** A request with every default filled in and every bound checked. */
-export type CheckedRequest = AcceptedRequest & { height: number; width: number };
+export type CheckedRequest = Omit<AcceptedRequest, "vaeTiling"> & {
+  height: number;
+  width: number;
+  /** The side of the autoencoder's tiles in pixels; undefined where the image is not cut. */
+  vaeTiling: number | undefined;
+};

@@ -60,6 +60,8 @@ export type ImageMetadata = {
   negativeOriginalSize?: [height: number, width: number];
   negativeCropsCoordsTopLeft?: [top: number, left: number];
   negativeTargetSize?: [height: number, width: number];
+  /** The side of the autoencoder's tiles in pixels, where it worked in tiles. */
+  vaeTiling?: number;
   image?: InputMetadata;
   mask?: InputMetadata;
   /** The image's own, in decimal. */
@@ -124,6 +126,7 @@ const schema = z.strictObject({
   negativeOriginalSize: size.exactOptional(),
   negativeCropsCoordsTopLeft: size.exactOptional(),
   negativeTargetSize: size.exactOptional(),
+  vaeTiling: number.exactOptional(),
   image: image.exactOptional(),
   mask: image.exactOptional(),
   seed: text.regex(/^-?\d{1,20}$/, "must be a whole number in quotes").exactOptional(),

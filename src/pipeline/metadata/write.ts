@@ -129,6 +129,7 @@ export async function imageMetadata(
       negativeOriginalSize: pair(request.negativeOriginalSize),
       negativeCropsCoordsTopLeft: pair(request.negativeCropsCoordsTopLeft),
       negativeTargetSize: pair(request.negativeTargetSize),
+      vaeTiling: request.vaeTiling,
       image: begun,
       mask: masked,
       seed: request.seeds?.[index]?.toString(),

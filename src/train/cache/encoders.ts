@@ -1,6 +1,5 @@
 /** @file Encodes a caption by the text encoders, and an image by the autoencoder, bit for bit as the pipeline does. */
 
-import { floatsOf } from "../../engine/engine.js";
 import type { ImageSize } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
 import { encodePixels } from "../../pipeline/run-autoencoder.js";
@@ -38,8 +37,9 @@ export async function encodeExample(
   { vae }: Components,
   { key, pixels, size }: { key: string; pixels: Float32Array; size: ImageSize },
 ): Promise<Row> {
-  const encoded = await encodePixels(vae, { data: pixels, ...size }, `"${key}"`);
-  return { encoded: { data: floatsOf(encoded), shape: encoded.shape.slice(1) } };
+  const encoded = await encodePixels(vae, { data: pixels, ...size }, { what: `"${key}"` });
+  const { data, channels, height, width } = encoded;
+  return { encoded: { data, shape: [channels, height, width] } };
 }
 
 /** Frees the text encoders, or the autoencoder. */
