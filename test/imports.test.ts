@@ -107,7 +107,14 @@ describe("imports point downwards", () => {
       }
     for (const shared of ["src/pipeline/vocabulary.ts", "src/image/metadata/file-texts.ts"])
       expect([...reached].some((file) => file.endsWith(shared))).toBe(true);
-    const own = ["preact", "preact/hooks", "@preact/signals", "idb", "eventsource-parser/stream"];
+    const own = [
+      "preact",
+      "preact/hooks",
+      "@preact/signals",
+      "idb",
+      "client-zip",
+      "eventsource-parser/stream",
+    ];
     expect([...packages].filter(([name]) => !own.includes(name))).toEqual([]);
   });
 

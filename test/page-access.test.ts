@@ -62,13 +62,20 @@ const views: readonly (readonly [view: string, reach: (page: Page) => Promise<un
     },
   ],
   [
+    "full view",
+    async (page) => {
+      await page.click(".enlarge");
+      await page.keyboard.press("+");
+      await page.waitForSelector("dialog[open] .zoomed");
+    },
+  ],
+  [
     "comparison",
     async (page) => {
-      for (const n of [1, 2]) {
-        await page.focus(`.thumb:nth-child(${n}) .open`);
-        await page.click(`.thumb:nth-child(${n}) .pick`);
-      }
-      await page.click(".compare-bar .primary");
+      await page.keyboard.press("Escape");
+      await page.waitForSelector("dialog", { state: "detached" });
+      for (const n of [1, 2]) await page.check(`.thumb:nth-child(${n}) input`);
+      await page.click(".chosen-bar >> text=Compare");
       await page.waitForSelector("dialog[open]");
     },
   ],

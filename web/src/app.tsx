@@ -5,6 +5,7 @@ import { Compare } from "./compare.js";
 import { ConnectionStatus, connect, connection } from "./connecting.js";
 import { dragging, onDrop } from "./drop.js";
 import { Form } from "./form.js";
+import { FullView, fullViewOpen } from "./full-view.js";
 import { openGallery, select, selectedId } from "./gallery.js";
 import { Gallery } from "./gallery-view.js";
 import { GridAxes } from "./grid-axes.js";
@@ -52,7 +53,7 @@ export function App() {
       <footer class="page-footer quiet">
         Generated images are not real. Do not present them as true depictions of people or events.
       </footer>
-      <Messages />
+      {!fullViewOpen.value && <Messages />}
     </>
   );
 }
@@ -76,6 +77,7 @@ function Ready() {
       </div>
       <Compare />
       <MaskEditor />
+      <FullView />
     </>
   );
 }

@@ -2,16 +2,18 @@
 
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
+import { chosen } from "./chosen.js";
 import type { SavedImage } from "./database.js";
 import { Dialog } from "./dialog.js";
-import { compared, filesOf, images } from "./gallery.js";
+import { filesOf } from "./gallery.js";
 import { urlOf } from "./images.js";
 import { differingSettings, settingRows } from "./setting-rows.js";
 
 export const comparing = signal(false);
+export const mostCompared = 4;
 
 export function Compare() {
-  const shown = compared.value.flatMap((id) => images.value.find((image) => image.id === id) ?? []);
+  const shown = comparing.value ? chosen.value.slice(0, mostCompared) : [];
   return (
     <Dialog open={comparing} title="Side by side" class="compare">
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls, and the keyboard must reach it */}

@@ -5,10 +5,16 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { Icon } from "./icon.js";
 
-type Props = { open: Signal<boolean>; title: string; class: string; children: ComponentChildren };
+type Props = {
+  open: Signal<boolean>;
+  title: string;
+  class: string;
+  onKeyDown?: (event: KeyboardEvent) => void;
+  children: ComponentChildren;
+};
 
 /** The children are mounted only while it is open. */
-export function Dialog({ open, title, class: kind, children }: Props) {
+export function Dialog({ open, title, class: kind, onKeyDown, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   const shown = open.value;
   useEffect(() => {
@@ -16,7 +22,13 @@ export function Dialog({ open, title, class: kind, children }: Props) {
   }, [shown]);
   if (!shown) return null;
   return (
-    <dialog ref={dialog} class={kind} aria-label={title} onClose={() => (open.value = false)}>
+    <dialog
+      ref={dialog}
+      class={kind}
+      aria-label={title}
+      onKeyDown={onKeyDown}
+      onClose={() => (open.value = false)}
+    >
       <div class="dialog-head">
         <h2>{title}</h2>
         <button type="button" class="icon" aria-label="Close" onClick={() => dialog.current?.close()}>

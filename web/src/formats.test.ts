@@ -1,4 +1,4 @@
-/** @file Tests of the page's preset sizes, file names, durations and lists of settings. */
+/** @file Tests of the page's preset sizes, file names (also in a ZIP file), durations and lists of settings. */
 
 import { describe, expect, it } from "vitest";
 import type { GenerationSettings, Model } from "../../src/jobs/schemas.js";
@@ -6,6 +6,7 @@ import { duration } from "./duration.js";
 import { fileName } from "./images.js";
 import { differingSettings } from "./setting-rows.js";
 import { shapesOf } from "./shapes.js";
+import { uniqueNames } from "./unique-names.js";
 
 const model = (side: number, sizeMultiple = 8): Pick<Model, "defaults" | "sizeMultiple"> => ({
   sizeMultiple,
@@ -58,5 +59,12 @@ describe("differingSettings", () => {
     };
     const others = [settings, { ...settings, steps: 8, strength: 0.5 }];
     expect(differingSettings(others)).toEqual(new Set(["Steps", "Strength"]));
+  });
+});
+
+describe("uniqueNames", () => {
+  it("numbers repeated names, also those that differ in case alone or have a number already", () => {
+    const names = ["cat-7.png", "Cat-7.png", "cat-7-2.png", "cat-7.png", "dog"];
+    expect(uniqueNames(names)).toEqual(["cat-7.png", "Cat-7-2.png", "cat-7-2-2.png", "cat-7-3.png", "dog"]);
   });
 });

@@ -1,18 +1,9 @@
-/** @file The gallery: thumbnails with search, selection for comparison, and arrow keys. */
+/** @file The gallery: thumbnails with search, check boxes, and arrow keys. */
 
-import { comparing } from "./compare.js";
+import { chooseAll, chooseRange, isChosen, toggleChosen } from "./chosen.js";
+import { ChosenBar } from "./chosen-bar.js";
 import type { SavedImage } from "./database.js";
-import {
-  compared,
-  found,
-  galleryReady,
-  images,
-  remove,
-  search,
-  select,
-  selectedId,
-  toggleCompared,
-} from "./gallery.js";
+import { found, galleryReady, images, remove, search, select, selectedId } from "./gallery.js";
 import { Icon } from "./icon.js";
 import { urlOf } from "./images.js";
 import { shortened } from "./long-text.js";
@@ -42,8 +33,8 @@ export function Gallery() {
           />
         </div>
         {(selectedId.value !== undefined || current.value) && <ReadSettingsButton />}
-        <CompareBar />
       </div>
+      <ChosenBar />
       {shown.length === 0 ? (
         <p class="quiet">{`No image matches "${search.value}".`}</p>
       ) : (
@@ -57,24 +48,9 @@ export function Gallery() {
   );
 }
 
-function CompareBar() {
-  const count = compared.value.length;
-  if (count === 0) return null;
-  return (
-    <div class="compare-bar">
-      <button type="button" class="primary" disabled={count < 2} onClick={() => (comparing.value = true)}>
-        <Icon name="compare" /> {count < 2 ? "Select another to compare" : `Compare ${count}`}
-      </button>
-      <button type="button" onClick={() => (compared.value = [])}>
-        Deselect
-      </button>
-    </div>
-  );
-}
-
 function Thumb({ image }: { image: SavedImage }) {
   const { id, settings, thumbnail, width, height, warnings = [] } = image;
-  const chosen = compared.value.includes(id);
+  const chosen = isChosen(id);
   const warned =
     warnings.length === 0 ? "" : `, ${warnings.length === 1 ? "with a warning" : "with warnings"}`;
   const label = `${shortened(settings.prompt) || "without a prompt"}, seed ${settings.seed}${warned}`;
@@ -99,24 +75,27 @@ function Thumb({ image }: { image: SavedImage }) {
           </span>
         )}
       </button>
-      <button
-        type="button"
-        class="icon pick"
-        aria-pressed={chosen}
-        aria-label={`Compare: ${label}`}
-        title="Compare"
-        onClick={() => toggleCompared(id)}
-      >
-        <Icon name="compare" />
-      </button>
+      <label class="pick" title="Choose (with Shift: all from the last choice)">
+        <input
+          type="checkbox"
+          aria-label={`Choose: ${label}`}
+          checked={chosen}
+          onClick={(event) => (event.shiftKey ? chooseRange(id) : toggleChosen(id))}
+        />
+      </label>
     </li>
   );
 }
 
-/** Arrows go to the neighbours, Delete deletes. */
+/** Arrows go to the neighbours, Delete deletes, Ctrl+A chooses all. */
 function onKey(event: KeyboardEvent): void {
   const here = event.target instanceof HTMLElement ? event.target.dataset.id : undefined;
   if (here === undefined) return;
+  if (event.key === "a" && (event.ctrlKey || event.metaKey)) {
+    event.preventDefault();
+    chooseAll();
+    return;
+  }
   const shown = found.value;
   const at = shown.findIndex(({ id }) => id === here);
   if (event.key === "Delete") {

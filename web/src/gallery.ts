@@ -1,4 +1,4 @@
-/** @file State of the gallery: the generated images in IndexedDB, search, selection, and deletion with undo. */
+/** @file State of the gallery: the generated images in IndexedDB, search, the selected image, and deletion with undo. */
 
 import { computed, signal } from "@preact/signals";
 import type { GenerationSettings } from "../../src/jobs/schemas.js";
@@ -13,11 +13,6 @@ export const galleryReady = signal(false);
 export const search = signal("");
 export const selectedId = signal<string | undefined>(undefined);
 export const selectedFiles = signal<SavedFiles | undefined>(undefined);
-/** Ids of the images to compare, in the order of selection. */
-export const compared = signal<readonly string[]>([]);
-
-const maxCompared = 4;
-
 export const found = computed(() => {
   const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
   return images.value.filter((image) => {
@@ -133,7 +128,6 @@ export async function remove(ids: readonly string[]): Promise<void> {
   const files = await Promise.all(removed.map(({ id }) => filesOf(id)));
   const following = nextOf(ids);
   images.value = images.value.filter(({ id }) => !ids.includes(id));
-  compared.value = compared.value.filter((id) => !ids.includes(id));
   if (ids.includes(selectedId.value ?? "")) await select(following);
   const transaction = (await database()).transaction(["images", "files"], "readwrite");
   for (const id of ids) {
@@ -156,11 +150,13 @@ function nextOf(ids: readonly string[]): string | undefined {
   return (shown[at + 1] ?? shown[at - 1])?.id;
 }
 
-export function toggleCompared(id: string): void {
-  const chosen = compared.value;
-  if (chosen.includes(id)) compared.value = chosen.filter((other) => other !== id);
-  else if (chosen.length < maxCompared) compared.value = [...chosen, id];
-  else showMessage("note", `At most ${maxCompared} images can be compared. Deselect one first.`);
+/** Shows the image `by` places further in the gallery than the selected one. Returns whether there is one. */
+export function selectNeighbour(by: number): boolean {
+  const shown = found.value;
+  const at = shown.findIndex(({ id }) => id === selectedId.value);
+  const next = at === -1 ? undefined : shown[at + by];
+  if (next) void select(next.id);
+  return next !== undefined;
 }
 
 const reason = (error: unknown): string =>

@@ -18,6 +18,14 @@ const paths = {
   close: "M6 6l12 12M18 6 6 18",
   search: "M10.5 4a6.5 6.5 0 1 0 0 13 6.5 6.5 0 0 0 0-13ZM15.5 15.5 20 20",
   warning: "M12 4 2.5 20h19ZM12 10v4.5M12 17.3v.01",
+  check: "M4 4h16v16H4ZM8 12.5l3 3 5.5-7",
+  copy: "M9 9h11v11H9ZM5 15H4V4h11v1",
+  text: "M5 6h14M5 10h14M5 14h14M5 18h8",
+  plus: "M12 5v14M5 12h14",
+  minus: "M5 12h14",
+  previous: "M14.5 5l-7 7 7 7",
+  next: "M9.5 5l7 7-7 7",
+  four: "M4 4h7v7H4ZM13 4h7v7h-7ZM4 13h7v7H4ZM13 13h7v7h-7Z",
   spark: "M12 3l2 7 7 2-7 2-2 7-2-7-7-2 7-2Z",
 } as const;
 

@@ -1,12 +1,17 @@
 /** @file One finished image in the large view, with its settings, warnings and actions. */
 
+import { fileTexts } from "../../src/image/metadata/file-texts.js";
 import type { GenerationSettings } from "../../src/jobs/schemas.js";
+import { isChosen, toggleChosen } from "./chosen.js";
+import { copyImage, copyText } from "./clipboard.js";
 import type { SavedFiles, SavedImage } from "./database.js";
-import { compared, remove, select, toggleCompared } from "./gallery.js";
+import { fullViewOpen } from "./full-view.js";
+import { remove, select } from "./gallery.js";
 import { Icon } from "./icon.js";
 import { download, fileName, urlOf } from "./images.js";
 import { LongText } from "./long-text.js";
 import { showMessage } from "./messages.js";
+import { fourTitle, generateFour } from "./more-images.js";
 import { settingRows } from "./setting-rows.js";
 import { applySettings, initImage, mask, setInitImage } from "./settings.js";
 import { Warnings } from "./warnings-view.js";
@@ -19,13 +24,21 @@ export function ImageView({ image: saved, files }: Props) {
   return (
     <figure class="image">
       <div class="shown">
-        <img
-          class="large"
-          src={urlOf(whole?.file ?? thumbnail)}
-          width={width}
-          height={height}
-          alt={settings.prompt || "An image without a prompt"}
-        />
+        <button
+          type="button"
+          class="enlarge"
+          aria-label="Full view"
+          title="Full view"
+          onClick={() => (fullViewOpen.value = true)}
+        >
+          <img
+            class="large"
+            src={urlOf(whole?.file ?? thumbnail)}
+            width={width}
+            height={height}
+            alt={settings.prompt || "An image without a prompt"}
+          />
+        </button>
         <button
           type="button"
           class="icon"
@@ -60,30 +73,51 @@ function Actions({ image, files }: Props) {
     const fields = document.querySelector<HTMLDetailsElement>(".settings");
     if (fields) fields.open = true;
   };
-  const chosen = compared.value.includes(id);
+  const chosen = isChosen(id);
   return (
-    <div class="actions">
-      <button type="button" onClick={again}>
-        <Icon name="again" /> Use these settings
-      </button>
-      <button type="button" disabled={!files} onClick={() => void startFromIt()}>
-        <Icon name="image" /> Start from this image
-      </button>
-      <button type="button" aria-pressed={chosen} onClick={() => toggleCompared(id)}>
-        <Icon name="compare" /> Compare
-      </button>
-      <button
-        type="button"
-        disabled={!files}
-        onClick={() => files && download(files.file, fileName(settings.prompt, settings.seed))}
-      >
-        <Icon name="download" /> Download
-      </button>
-      <button type="button" onClick={() => void remove([id])}>
-        <Icon name="trash" /> Delete
-      </button>
-    </div>
+    <>
+      <div class="actions">
+        <button type="button" title={fourTitle(settings)} onClick={() => void generateFour(image, files)}>
+          <Icon name="four" /> Four of this
+        </button>
+        <button type="button" onClick={again}>
+          <Icon name="again" /> Use these settings
+        </button>
+        <button type="button" disabled={!files} onClick={() => void startFromIt()}>
+          <Icon name="image" /> Start from this image
+        </button>
+      </div>
+      <div class="actions">
+        <button type="button" aria-pressed={chosen} onClick={() => toggleChosen(id)}>
+          <Icon name="check" /> Choose
+        </button>
+        <button type="button" disabled={!files} onClick={() => files && void copyImage(files.file)}>
+          <Icon name="copy" /> Copy
+        </button>
+        <button type="button" disabled={!files} onClick={() => files && void copySettings(files.file)}>
+          <Icon name="text" /> Copy settings
+        </button>
+        <button
+          type="button"
+          disabled={!files}
+          onClick={() => files && download(files.file, fileName(settings.prompt, settings.seed))}
+        >
+          <Icon name="download" /> Download
+        </button>
+        <button type="button" onClick={() => void remove([id])}>
+          <Icon name="trash" /> Delete
+        </button>
+      </div>
+    </>
   );
+}
+
+/** As AUTOMATIC1111 writes and reads them: its field of the prompt takes them whole. */
+async function copySettings(file: Blob): Promise<void> {
+  const texts = await fileTexts(new Uint8Array(await file.arrayBuffer()));
+  const parameters = texts?.get("parameters");
+  if (parameters !== undefined) await copyText(parameters, "Settings");
+  else showMessage("error", "This file has no settings in it.");
 }
 
 function SettingsList({ settings }: { settings: GenerationSettings }) {

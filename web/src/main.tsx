@@ -13,6 +13,7 @@ import "./style/gallery.css";
 import "./style/grid.css";
 import "./style/messages.css";
 import "./style/dialog.css";
+import "./style/full-view.css";
 import "./style/forced-colors.css";
 import { showProgressInTitle } from "./tasks.js";
 import { applyTheme } from "./theme.js";

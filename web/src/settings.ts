@@ -25,6 +25,9 @@ export type ChosenLora = Model["loras"][number];
 /** Only LoRAs that the server has for the model. */
 export const loras = signal<readonly ChosenLora[]>([]);
 
+/** What image-to-image begins with. */
+export type InitFiles = { image?: Blob; mask?: Blob };
+
 /** For image-to-image; the mask is white where the image changes. */
 export const initImage = signal<Blob | undefined>(undefined);
 export const mask = signal<Blob | undefined>(undefined);
@@ -166,6 +169,18 @@ function fittedSize(size: { width: number; height: number }): { width: number; h
   const fit = (side: number) =>
     Math.max(sizeMultiple, Math.round((side * scale) / sizeMultiple) * sizeMultiple);
   return { width: fit(size.width), height: fit(size.height) };
+}
+
+/** The request for images like one that was generated: with its settings and what it began with. */
+export async function requestAgain(
+  { masked: _, ...settings }: GenerationSettings,
+  { image, mask: itsMask }: InitFiles,
+): Promise<GenerationRequest> {
+  return {
+    ...settings,
+    ...(image && { image: await base64(image) }),
+    ...(image && itsMask && { mask: await base64(itsMask) }),
+  };
 }
 
 /** The request that the form describes, with a new seed unless it is locked. */

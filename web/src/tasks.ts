@@ -1,7 +1,7 @@
 /** @file The tasks of this tab: one for each press of "Generate", followed until its images are in the gallery. */
 
 import { computed, effect, signal } from "@preact/signals";
-import type { GenerationSettings } from "../../src/jobs/schemas.js";
+import type { GenerationRequest, GenerationSettings } from "../../src/jobs/schemas.js";
 import {
   type FinishedImage,
   GenerationCancelled,
@@ -15,7 +15,7 @@ import { shortened } from "./long-text.js";
 import { showMessage } from "./messages.js";
 import { warningsShown } from "./prompt-notes.js";
 import { reveal } from "./reveal.js";
-import { initImage, mask, prompt, requestNow } from "./settings.js";
+import { type InitFiles, initImage, mask, prompt, requestNow } from "./settings.js";
 import { backend } from "./this-server.js";
 import { addUnfinished, claimUnfinished, removeUnfinished } from "./unfinished.js";
 
@@ -42,9 +42,6 @@ export const current = computed(() => tasks.value.find(({ step }) => step > 0) ?
 /** The problem with the last request, and the setting that it concerns. */
 export const failure = signal<{ message: string; field: string | undefined } | undefined>(undefined);
 
-/** What image-to-image starts from. */
-type InitFiles = { image?: Blob; mask?: Blob };
-
 const controllers = new Map<number, AbortController>();
 let last = 0;
 
@@ -60,9 +57,18 @@ export async function generateNow(): Promise<void> {
     ...(initImage.value && { image: initImage.value }),
     ...(mask.value && { mask: mask.value }),
   };
-  const { signal: stop, key } = addTask(prompt.value, warningsShown());
-  const request = await requestNow();
-  await follow(key, backend.generate(request, stop), initFiles, () => reveal(".preview"));
+  await generateTask(prompt.value, requestNow, initFiles, warningsShown());
+}
+
+/** Generates what `request` returns, in a task of its own. */
+export async function generateTask(
+  text: string,
+  request: () => Promise<GenerationRequest>,
+  initFiles: InitFiles,
+  warned?: ReadonlySet<string>,
+): Promise<void> {
+  const { signal: stop, key } = addTask(text, warned);
+  await follow(key, backend.generate(await request(), stop), initFiles, () => reveal(".preview"));
 }
 
 /** Shows the progress in the title, which is visible while another tab is open. */
