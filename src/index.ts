@@ -10,6 +10,7 @@ export type { ImageFormat, ImageInput } from "./image/codec.js";
 export type { RgbImage } from "./image/pixels.js";
 export type { BasePipeline, GenerateResult, Step } from "./pipeline/base-pipeline.js";
 export type { DenoiseStep } from "./pipeline/denoise.js";
+export type { Embedding } from "./pipeline/embeddings.js";
 export { GeneratedImage, type SaveOptions } from "./pipeline/generated-image.js";
 export type { LoadOptions } from "./pipeline/load-options.js";
 export type { Lora } from "./pipeline/lora.js";

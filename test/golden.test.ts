@@ -22,7 +22,7 @@ describe("the golden data", () => {
     ["tokens", 3],
     ["schedulers", 47],
     ["stages", 39],
-    ["runs", 62],
+    ["runs", 78],
     ["distil", 82],
   ])("has its checks of %s, and none without inputs", async (name, count) => {
     const engine = workerEngine({ threads: 1 });

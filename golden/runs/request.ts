@@ -22,6 +22,14 @@ const adapterSchema = z.strictObject({
   dora: z.string().optional(),
 });
 
+const tokenIds = z.record(z.string(), z.array(z.array(z.number())));
+
+const embeddingSchema = z.strictObject({
+  file: z.string(),
+  token: z.string(),
+  tensors: z.record(z.string(), z.string()),
+});
+
 /** Strict: an unknown key could change the image. */
 export const runSchema = z.strictObject({
   folder: z.string(),
@@ -38,6 +46,14 @@ export const runSchema = z.strictObject({
   unet_file: z.string().optional(),
   lora: z.strictObject({ file: z.string(), weight: z.number() }).optional(),
   adapter: adapterSchema.optional(),
+  textual_inversion: z.array(embeddingSchema).optional(),
+  /** Of the prompts, by tokenizer: an expectation. */
+  input_ids: z.object({ prompt: tokenIds.optional(), negative_prompt: tokenIds.optional() }).optional(),
+  /** Which place of a text with textual inversions is pooled: "Diffusers: ..." or "at the end token, ...". */
+  pooled: z
+    .string()
+    .regex(/^(Diffusers|at the end token)\b/)
+    .optional(),
   force_zeros_for_empty_prompt: z.boolean().optional(),
   /** The run whose tensors and images this one has too. */
   expect: z.strictObject({ diffusion_pipeline_class: z.string(), same_as: z.string() }).optional(),
@@ -50,7 +66,7 @@ export const runSchema = z.strictObject({
 });
 export type Run = z.infer<typeof runSchema>;
 /** The fields of a run that are inputs; the rest are expectations. */
-export type RunInputs = Omit<Run, "outputs" | "expect">;
+export type RunInputs = Omit<Run, "outputs" | "expect" | "input_ids">;
 
 const knownArguments = [
   ...["prompt", "prompt2", "negativePrompt", "negativePrompt2", "height", "width", "numInferenceSteps"],
@@ -132,6 +148,7 @@ export function pipelineOpener(context: Context): OpenPipeline {
         `pipeline: must be ${pipeline.constructor.name}, as ${run.folder} says, got ${run.pipeline}`,
       );
     }
+    pipeline.pooling = run.pooled?.startsWith("at the end token") ? "end" : "config";
     const { scheduler } = pipeline.components;
     pipeline.scheduler = run.scheduler
       ? schedulerFromConfig(scheduler.config, run.scheduler.overrides, run.scheduler.class)
@@ -141,13 +158,24 @@ export function pipelineOpener(context: Context): OpenPipeline {
 }
 
 async function openPipeline(run: RunInputs, { layers, engine }: Context): Promise<DiffusionPipeline> {
-  const { unet_file: unet, lora, adapter, force_zeros_for_empty_prompt: zeros } = run;
+  const {
+    unet_file: unet,
+    lora,
+    adapter,
+    textual_inversion: inversions,
+    force_zeros_for_empty_prompt: zeros,
+  } = run;
+  const embedding = async ({ file, token }: { file: string; token: string }) => ({
+    file: await layers.locate(file),
+    token,
+  });
   const inPipelines = (file: string) => layers.locate(`pipelines/${file}`);
   const pipeline = await DiffusionPipeline.fromPretrained(await layers.complete(run.folder), {
     engine,
     ...(unet !== undefined && { unet: await inPipelines(unet) }),
     ...(lora && { loras: [{ file: await inPipelines(lora.file), scale: lora.weight }] }),
     ...(adapter && { loras: [{ file: await layers.locate(adapter.file), scale: adapter.weight }] }),
+    ...(inversions && { embeddings: await Promise.all(inversions.map(embedding)) }),
   });
   return zeros === undefined ? pipeline : withForceZeros(pipeline, zeros, engine);
 }

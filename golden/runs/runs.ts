@@ -7,6 +7,7 @@ import { schemaProblem } from "../../src/validation.js";
 import {
   type Check,
   type Context,
+  type Expectation,
   type Expectations,
   orFailingCheck,
   type Section,
@@ -15,7 +16,7 @@ import {
 } from "../conformance/check.js";
 import { splitFirstAxis } from "../conformance/compare.js";
 import { namesIn, openGolden, readGoldenJson } from "../conformance/golden-file.js";
-import { runTolerance } from "../conformance/tolerances.js";
+import { equal, runTolerance } from "../conformance/tolerances.js";
 import { type OpenPipeline, pipelineOpener, type Run, runSchema } from "./request.js";
 import { tracedRun } from "./traced-run.js";
 
@@ -44,14 +45,25 @@ async function checkOf(name: string, at: string, open: OpenPipeline, context: Co
     const { field, rule } = schemaProblem(parsed.error, json);
     throw new Error(`its request is not understood: ${field}: ${rule}`);
   }
-  const { outputs, expect, ...inputs } = parsed.data;
+  const { outputs, expect, input_ids: ids, ...inputs } = parsed.data;
   // A run may be the same as another: its tensors and images are that one's.
   const expected = expect === undefined ? at : await context.layers.locate(expect.same_as);
   return {
     name,
     compute: () => tracedRun(inputs, at, open, context),
-    expected: () => runExpectations(expected, outputs),
+    expected: async () => new Map([...idExpectations(ids), ...(await runExpectations(expected, outputs))]),
   };
+}
+
+/** Token ids, of every prompt and tokenizer. */
+function idExpectations(ids: Run["input_ids"]): [string, Expectation][] {
+  const { prompt, negative_prompt } = ids ?? {};
+  return Object.entries({ prompt, negative_prompt }).flatMap(([text, byTokenizer]) =>
+    Object.entries(byTokenizer ?? {}).map(([tokenizer, rows]): [string, Expectation] => [
+      `${tokenizer}.${text}`,
+      { tolerance: equal, numbers: tensorData(rows.flat()) },
+    ]),
+  );
 }
 
 /** Every tensor of the run, steps apart, and every image. */

@@ -33,6 +33,7 @@ export async function tracedRun(
     next = await running.next();
   }
   return new Map<string, TensorData>([
+    ...tokenIds(pipeline, prepared),
     ...conditioningTensors(prepared),
     ...encoded,
     ...(await addEmbeddingInput(pipeline, prepared, context)),
@@ -43,6 +44,17 @@ export async function tracedRun(
     ...steps.flatMap((step) => stepTensors(step, prepared)),
     ...(await finalTensors(pipeline, prepared, next.value)),
   ]);
+}
+
+/** The ids that each encoder is given, by tokenizer and prompt. */
+function tokenIds({ components }: DiffusionPipeline, { request }: Prepared): [string, TensorData][] {
+  const texts = { prompt: request.prompts, negative_prompt: request.negativePrompts ?? [""] };
+  return components.textEncoders.flatMap(({ component, config, tokenizer }) =>
+    Object.entries(texts).map(([name, all]): [string, TensorData] => [
+      `${component.name.replace("text_encoder", "tokenizer")}.${name}`,
+      tensorData(all.flatMap((text) => [...tokenizer.encode(text, { maxLength: config.maxTokens }).ids])),
+    ]),
+  );
 }
 
 function conditioningTensors({ embeddings: e }: Prepared): [string, TensorData][] {

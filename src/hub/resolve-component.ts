@@ -1,13 +1,19 @@
-/** @file Resolves the name of a U-Net, autoencoder or LoRA to a path: a local one, or one in the Hub's cache. */
+/** @file Resolves the name of a U-Net, autoencoder, LoRA or embedding to a path: a local one, or one in the Hub's cache. */
 
 import path from "node:path";
 import { FileError, listed, ModelError } from "../errors.js";
-import { isPickle, loraFiles } from "../weights/file-names.js";
+import { type FileKind, fileKinds, filesOfKind, isPickle } from "../weights/file-names.js";
 import { refusePickle } from "../weights/safetensors-file.js";
 import { filesUnder } from "./cache.js";
 import { type HubPath, hubPath } from "./name.js";
 import { pathKind } from "./resolve.js";
-import { type ComponentKind, type ComponentSelection, selectComponent, type WeightChoice } from "./select.js";
+import {
+  type ComponentKind,
+  type ComponentSelection,
+  isFileKind,
+  selectComponent,
+  type WeightChoice,
+} from "./select.js";
 import { ensureSnapshot, type SelectionPlan, type SnapshotOptions } from "./snapshot.js";
 
 export type ResolveComponentOptions = SnapshotOptions &
@@ -17,7 +23,7 @@ export type ResolveComponentOptions = SnapshotOptions &
   };
 
 /**
- * The path of a component: `name` itself where that path exists (for a folder with one LoRA, that file), otherwise the
+ * The path of a component: `name` itself where that path exists (for a folder with one LoRA or embedding, that file), otherwise the
  * path in the cache of the Hub's `owner/name[@revision][/file]`, of which missing files are downloaded. InvalidRequest,
  * ModelError, Cancelled.
  */
@@ -27,7 +33,8 @@ export async function resolveComponent(
   { field = kind, ...options }: ResolveComponentOptions = {},
 ): Promise<string> {
   const there = await pathKind(name);
-  if (there === "folder" && kind === "lora") return path.join(name, loraIn(name, await filesUnder(name)));
+  if (there === "folder" && isFileKind(kind))
+    return path.join(name, fileIn(kind, name, await filesUnder(name)));
   if (there !== undefined) return name;
   const hubName = hubPath(field, name);
   refusePickle(name);
@@ -44,11 +51,14 @@ export async function resolveComponent(
   }
 }
 
-function loraIn(folder: string, names: readonly string[]): string {
-  const found = loraFiles(names);
+function fileIn(kind: FileKind, folder: string, names: readonly string[]): string {
+  const found = filesOfKind(kind, names);
   if (found.length === 1) return found[0]!;
   const got = found.length === 0 ? `got ${listed(names) || "an empty folder"}` : `got ${listed(found)}`;
-  throw new ModelError(folder, `must hold one LoRA, ${got}. Pass the path of the file itself.`);
+  throw new ModelError(
+    folder,
+    `must hold one ${fileKinds[kind].noun}, ${got}. Pass the path of the file itself.`,
+  );
 }
 
 function componentPlan(
@@ -71,24 +81,29 @@ function absent(id: string, missing: readonly string[], names: readonly string[]
   return `${rule}, got ${got}. Use a repository that has safetensors.`;
 }
 
-/** Names of components that replace a pipeline's, and of its LoRAs, as options of `fromPretrained`. */
+/** Names of components that replace a pipeline's, of its LoRAs and of embeddings, as options of `fromPretrained`. */
 export type ComponentNames = {
   unet?: string;
   vae?: string;
   loras?: readonly { file: string; scale?: number }[];
+  embeddings?: readonly { file: string; token?: string }[];
 };
 
 /** The same, with paths in place of names on the Hub. */
 export async function resolveComponents(
-  { unet, vae, loras }: ComponentNames,
+  { unet, vae, loras, embeddings }: ComponentNames,
   options: ResolveComponentOptions = {},
 ): Promise<ComponentNames> {
-  const files: { file: string; scale?: number }[] = [];
-  for (const lora of loras ?? [])
-    files.push({ ...lora, file: await resolveComponent("lora", lora.file, { ...options, field: "loras" }) });
+  const resolved = async <T extends { file: string }>(kind: FileKind, all: readonly T[], field: string) => {
+    const files: T[] = [];
+    for (const one of all)
+      files.push({ ...one, file: await resolveComponent(kind, one.file, { ...options, field }) });
+    return files;
+  };
   return {
     ...(unet !== undefined && { unet: await resolveComponent("unet", unet, options) }),
     ...(vae !== undefined && { vae: await resolveComponent("vae", vae, options) }),
-    ...(loras !== undefined && { loras: files }),
+    ...(loras !== undefined && { loras: await resolved("lora", loras, "loras") }),
+    ...(embeddings !== undefined && { embeddings: await resolved("embedding", embeddings, "embeddings") }),
   };
 }

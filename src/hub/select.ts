@@ -4,9 +4,11 @@ import path from "node:path";
 
 import { listed, ModelError } from "../errors.js";
 import {
+  type FileKind,
+  fileKinds,
+  filesOfKind,
   isShard,
   isWeights,
-  loraFiles,
   unreadComponents,
   type WeightFile,
   weightFiles,
@@ -89,15 +91,17 @@ function refuse(where: string, available: readonly string[], rule: string): unde
   throw new ModelError(where, `${rule}, got ${listed(variants)}. Name one of them as the variant.`);
 }
 
-/** A component that replaces a pipeline's, or a LoRA. */
-export type ComponentKind = "unet" | "vae" | "lora";
+/** A component that replaces a pipeline's, a LoRA, or an embedding. */
+export type ComponentKind = "unet" | "vae" | FileKind;
+
+export const isFileKind = (kind: ComponentKind): kind is FileKind => Object.hasOwn(fileKinds, kind);
 
 /** `path` is the file or folder to open, "" for the repository itself. */
 export type ComponentSelection = Selection & { path: string };
 
 /**
  * Selects the files of one component, at `inside` or where Diffusers looks for them: at the root of a repository with
- * this component alone, in the component's folder of a model, or under the LoRA's usual name.
+ * this component alone, in the component's folder of a model, or under the usual name of a LoRA or embedding.
  */
 export function selectComponent(
   kind: ComponentKind,
@@ -106,7 +110,7 @@ export function selectComponent(
   choice: Choosing,
 ): ComponentSelection {
   if (isWeights(inside)) return selectFile(kind, inside, paths);
-  if (kind === "lora") return selectLora(id, inside, paths);
+  if (isFileKind(kind)) return selectOfKind(kind, id, inside, paths);
   const within = (folder: string, name: string) => (folder ? `${folder}/${name}` : name);
   const isModel = paths.includes(within(inside, "model_index.json"));
   for (const folder of isModel ? [within(inside, kind)] : [inside, within(inside, kind)]) {
@@ -128,7 +132,11 @@ export function selectComponent(
 function selectFile(kind: ComponentKind, file: string, paths: readonly string[]): ComponentSelection {
   const beside = (name: string) => path.posix.join(path.posix.dirname(file), name);
   const encoder = path.posix.basename(file).replace("decoder", "encoder");
-  const others = new Set((kind === "lora" ? ["adapter_config.json"] : ["config.json", encoder]).map(beside));
+  const companions: Readonly<Record<FileKind, readonly string[]>> = {
+    lora: ["adapter_config.json"],
+    embedding: [],
+  };
+  const others = new Set((isFileKind(kind) ? companions[kind] : ["config.json", encoder]).map(beside));
   others.delete(file);
   const missing = paths.includes(file) ? [] : [file];
   return {
@@ -139,13 +147,21 @@ function selectFile(kind: ComponentKind, file: string, paths: readonly string[])
   };
 }
 
-function selectLora(id: string, inside: string, paths: readonly string[]): ComponentSelection {
+function selectOfKind(
+  kind: FileKind,
+  id: string,
+  inside: string,
+  paths: readonly string[],
+): ComponentSelection {
+  const { noun, usual } = fileKinds[kind];
   const start = inside && `${inside}/`;
-  const found = loraFiles(paths.filter((p) => p.startsWith(start)));
-  if (found.length === 1) return selectFile("lora", found[0]!, paths);
-  if (found.length === 0)
-    return { path: inside, files: [], indexes: [], missing: [`${start}pytorch_lora_weights.safetensors`] };
-  const rule = `must name one LoRA, got ${found.length}: ${listed(found)}`;
+  const found = filesOfKind(
+    kind,
+    paths.filter((p) => p.startsWith(start)),
+  );
+  if (found.length === 1) return selectFile(kind, found[0]!, paths);
+  if (found.length === 0) return { path: inside, files: [], indexes: [], missing: [`${start}${usual}`] };
+  const rule = `must name one ${noun}, got ${found.length}: ${listed(found)}`;
   throw new ModelError(id, `${rule}. Name one, as in ${id}/${found[0]}.`);
 }
 

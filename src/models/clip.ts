@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { ModelError } from "../errors.js";
 import { embedding, layerNorm, linear } from "../nn.js";
-import { add, argmax, attention, gelu, pick, quickGelu, slice } from "../tensor/operations.js";
+import { add, argmax, attention, gelu, mul, pick, quickGelu, slice } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { ignored, only, parseConfig, positive, size } from "./config.js";
@@ -47,6 +47,11 @@ export type ClipConfig = {
   hidden: number;
   eps: number;
   activation: "gelu" | "quick_gelu";
+  /**
+   * The place that is pooled: the first of the highest ids, which is the end token unless ids were added, or the end token
+   * itself. Transformers takes the first where `eos_token_id` is 2.
+   */
+  pools: "highest" | "end";
   /** Width of the pooled embedding, for `CLIPTextModelWithProjection`. */
   projection: number | undefined;
 };
@@ -79,6 +84,7 @@ export function clipConfig(
     hidden: c.intermediate_size,
     eps: c.layer_norm_eps,
     activation: c.hidden_act,
+    pools: c.eos_token_id === 2 ? "highest" : "end",
     projection: projected ? c.projection_dim : undefined,
   };
 }
@@ -88,24 +94,35 @@ export type Encoding = {
   hidden: readonly Tensor[];
   /** The last of them, normalised: [B, N, D] */
   last: Tensor;
-  /** `last` at the first of the highest ids, which is the end token: [B, D] */
+  /** `last` at the first of the highest ids, which is the end token unless `Replaced` says otherwise: [B, D] */
   pooled: Tensor;
   /** `pooled`, projected, where the config has a projection: [B, P] */
   textEmbeds: Tensor | undefined;
 };
 
+/** What textual inversions put in place of tokens. */
+export type Replaced = {
+  /** 1 where the token has the vocabulary's vector, 0 where it has one of `vectors`: [B, N, 1] */
+  kept: Tensor;
+  /** 0 where the token has the vocabulary's: [B, N, D] */
+  vectors: Tensor;
+  /** The first of the highest is pooled: [B, N] */
+  pooledIds: Tensor;
+};
+
 /** ids: [B, N] -> every state that a pipeline may need */
-export function clipText(p: Params, c: ClipConfig, ids: Tensor): Encoding {
+export function clipText(p: Params, c: ClipConfig, ids: Tensor, replaced?: Replaced): Encoding {
   const text = p.at("text_model");
   const embed = text.at("embeddings");
   const N = ids.shape[1]!;
   const table = embed.get("position_embedding.weight", [c.maxTokens, c.width]);
   const positions = N === c.maxTokens ? table : slice(table, 0, 0, N);
-  let h = add(embedding(embed.at("token_embedding"), ids, c.vocabulary, c.width), positions);
+  const own = embedding(embed.at("token_embedding"), ids, c.vocabulary, c.width);
+  let h = add(replaced ? add(mul(own, replaced.kept), replaced.vectors) : own, positions);
   const hidden = [h];
   for (let i = 0; i < c.layers; i++) hidden.push((h = layer(text.at("encoder.layers", i), c, h)));
   const last = finalNorm(p, c, h);
-  const pooled = pick(last, argmax(ids, 1));
+  const pooled = pick(last, argmax(replaced?.pooledIds ?? ids, 1));
   const project = (width: number) => linear(p.at("text_projection"), pooled, width, { bias: false });
   return { hidden, last, pooled, textEmbeds: c.projection === undefined ? undefined : project(c.projection) };
 }

@@ -25,7 +25,14 @@ import type { AcceptedRequest, CheckedRequest, GenerateRequest } from "./request
 import { requestKind } from "./request-kind.js";
 import { decodeLatents, encodePixels } from "./run-autoencoder.js";
 import { sizeWarning } from "./size-warning.js";
-import { checkClipSkip, type Encoded, encodeTexts, type PromptText, stateRules } from "./text-encoding.js";
+import {
+  checkClipSkip,
+  type Encoded,
+  encodeTexts,
+  type Pooling,
+  type PromptText,
+  stateRules,
+} from "./text-encoding.js";
 import { requestTimesteps } from "./timesteps.js";
 import { isCut, smallerTiles, tiledWarning, tileSize, uncutWarning } from "./vae-tiling.js";
 import type { Words } from "./vocabulary.js";
@@ -68,6 +75,12 @@ export abstract class BasePipeline implements AsyncDisposable {
   scheduler: Scheduler;
   /** @internal */
   readonly components: Components;
+  /**
+   * Which place of a text with textual inversions is pooled.
+   *
+   * @internal
+   */
+  pooling: Pooling = "config";
   readonly #engine: Engine;
   readonly #ownsEngine: boolean;
   readonly #loadedWith: LoadedWith;
@@ -274,6 +287,7 @@ export abstract class BasePipeline implements AsyncDisposable {
         await encodeTexts(encoder, texts[i]!, {
           rule,
           warnings,
+          pooling: this.pooling,
           ...(clipSkip !== undefined && { clipSkip }),
         }),
       );

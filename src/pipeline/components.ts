@@ -19,6 +19,7 @@ import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-
 import { type Autoencoder, loadVae } from "./autoencoder.js";
 import { Component, type Trace } from "./component.js";
 import { expectComponent, label, openReplacement, type WeightOptions, weightsIn } from "./component-files.js";
+import { type NamedEmbedding, withEmbeddings } from "./embeddings.js";
 import type { LoadOptions } from "./load-options.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
@@ -46,12 +47,14 @@ export type Components = {
   trainedSize: { width: number; height: number };
   /** Added to the weights when they are loaded. */
   loras: readonly Lora[];
+  /** The textual inversions that prompts may name. */
+  embeddings: readonly NamedEmbedding[];
   /** What of the options was changed or left out. */
   warnings: readonly string[];
 };
 
 export type ComponentOptions = WeightOptions &
-  Pick<LoadOptions, "unet" | "vae" | "loras"> & { engine: Engine };
+  Pick<LoadOptions, "unet" | "vae" | "loras" | "embeddings"> & { engine: Engine };
 
 /** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
 export async function loadComponents(directory: string, options: ComponentOptions): Promise<Components> {
@@ -64,16 +67,19 @@ export async function loadComponents(directory: string, options: ComponentOption
   const defaults = await readModelDefaults(folder.path);
   const unet = await loadUnet(folder, family, options);
   const vae = await loadVae(folder, options);
+  const texts = await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options)));
+  const { encoders: textEncoders, named } = await withEmbeddings(texts, options.embeddings ?? []);
   const components = {
     folder,
     family,
     unet,
     vae,
-    textEncoders: await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options))),
+    textEncoders,
     scheduler: defaultScheduler(await loadScheduler(folder, family), defaults),
     defaults,
     trainedSize: trainedSize(unet.config, vae.factor),
     loras: options.loras ?? [],
+    embeddings: named,
     warnings,
   };
   checkChannels(components, options);

@@ -5,6 +5,7 @@ import { checkThreads } from "../engine/thread-count.js";
 import { InvalidRequest } from "../errors.js";
 import type { DownloadProgress } from "../hub/fetch.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
+import type { Embedding } from "./embeddings.js";
 import type { Lora } from "./lora.js";
 
 export type LoadOptions = {
@@ -32,6 +33,11 @@ export type LoadOptions = {
   vae?: string;
   /** Added to the weights of U-Net and text encoders, all of them together. None if left out. */
   loras?: readonly Lora[];
+  /**
+   * Textual inversions: words in prompts that stand for the vectors of a file. None if left out. As in Diffusers, a text
+   * with one is pooled at the last of its vectors where the text encoder's `eos_token_id` is 2, else at the end token.
+   */
+  embeddings?: readonly Embedding[];
   /** Threads of one operation. 0, the default, is one per core. */
   threads?: number;
   /** Called while files are downloaded, with the bytes done and in all. */
@@ -53,6 +59,7 @@ const loadNames: OptionNames<LoadOptions> = {
   unet: true,
   vae: true,
   loras: true,
+  embeddings: true,
   threads: true,
   onProgress: true,
   signal: true,
@@ -60,11 +67,13 @@ const loadNames: OptionNames<LoadOptions> = {
 };
 
 const loraNames: OptionNames<Lora> = { file: true, scale: true };
+const embeddingNames: OptionNames<Embedding> = { token: true, file: true };
 
 /** Throws an InvalidRequest that names the option. */
 export function checkLoadOptions(options: LoadOptions): void {
   checkOptionNames("fromPretrained", options, loadNames);
   for (const lora of options.loras ?? []) checkOptionNames("a LoRA", lora, loraNames);
+  for (const one of options.embeddings ?? []) checkOptionNames("an embedding", one, embeddingNames);
   const { dtype, threads = 0 } = options;
   checkThreads(threads);
   if (dtype === undefined || ["float32", "float16"].includes(dtype)) return;

@@ -1,6 +1,6 @@
 /** @file Encodes prompts: tokens, one or two text encoders, and the states of theirs that the U-Net reads. */
 
-import { floatsOf, longs } from "../engine/engine.js";
+import { floats, floatsOf, longs, type Values } from "../engine/engine.js";
 import { InvalidRequest } from "../errors.js";
 import { type ClipConfig, clipText, finalNorm } from "../models/clip.js";
 import { input } from "../tensor/operations.js";
@@ -13,7 +13,20 @@ import type { Component } from "./component.js";
 import type { Warnings } from "./warnings.js";
 
 /** A text encoder with the tokenizer that belongs to it. */
-export type TextEncoder = { component: Component; config: ClipConfig; tokenizer: ClipTokenizer };
+export type TextEncoder = {
+  component: Component;
+  config: ClipConfig;
+  tokenizer: ClipTokenizer;
+  /** The vectors of textual inversions, [V, D]: of the ids from the vocabulary's size on, which the tokenizer gives. */
+  vectors?: Float32Array;
+};
+
+/**
+ * Which place of a text is pooled where vectors of textual inversions are in it. "config", as Diffusers: the config says
+ * it, and in most models that is the first highest id, the last vector of a textual inversion. "end", as AUTOMATIC1111 and
+ * ComfyUI, whose ids of such vectors are low: the end token.
+ */
+export type Pooling = "config" | "end";
 
 /** Which state of an encoder the U-Net reads: the last but one, or the last, normalised. */
 export type StateRule = "penultimate" | "normed";
@@ -40,34 +53,76 @@ export const promptTexts = (field: string, texts: readonly string[]): PromptText
 
 /** Encodes `texts` in one run. Warns of each text that had to be cut, quoting what was lost. */
 export async function encodeTexts(
-  { component, config, tokenizer }: TextEncoder,
+  encoder: TextEncoder,
   texts: readonly PromptText[],
-  { rule, clipSkip = 0, warnings }: { rule: StateRule; clipSkip?: number; warnings: Warnings },
+  { warnings, ...options }: EncodeOptions & { warnings: Warnings },
 ): Promise<Encoded> {
+  const { config, tokenizer } = encoder;
   const N = config.maxTokens;
   const rows = texts.map(({ text, field, prompt }) => {
     const { ids, truncated } = tokenizer.encode(text, { maxLength: N });
     if (truncated !== undefined) warnings.add(cutWarning(field, N, truncated), prompt);
     return ids;
   });
-  const session = await component.session(`${rule}-${clipSkip}`, (p) =>
-    states(p, config, { rule, clipSkip }),
-  );
-  const ids = longs(
-    rows.flatMap((row) => [...row]),
-    texts.length,
-    N,
-  );
   const fields = [...new Set(texts.map(({ field }) => field))];
-  const { skipped, plain, pooled } = await session.run({ ids }, `its states of the ${fields.join(" and ")}`);
+  return encodeIds(encoder, rows, { ...options, stage: `its states of the ${fields.join(" and ")}` });
+}
+
+export type EncodeOptions = { rule: StateRule; clipSkip?: number; pooling?: Pooling };
+
+/** Encodes rows of `maxTokens` ids each in one run; ids from the vocabulary's size on are vectors of the encoder. */
+async function encodeIds(
+  { component, config, vectors }: TextEncoder,
+  rows: readonly ArrayLike<number>[],
+  { rule, clipSkip = 0, pooling = "config", stage }: EncodeOptions & { stage?: string },
+): Promise<Encoded> {
+  const N = config.maxTokens;
+  // All texts of an encoder with vectors run through one program, whether they use them or not: it stays loaded.
+  const replaces = vectors !== undefined;
+  const key = `${rule}-${clipSkip}${replaces ? "-vectors" : ""}`;
+  const session = await component.session(key, (p) => states(p, config, { rule, clipSkip, replaces }));
+  const inputs = replaces
+    ? replacedInputs(rows, vectors, config, pooling)
+    : { ids: longs(flat(rows), rows.length, N) };
+  const { skipped, plain, pooled } = await session.run(inputs, stage);
   const perText = (data: Float32Array) =>
-    texts.map((_, i) => data.slice((i * data.length) / texts.length, ((i + 1) * data.length) / texts.length));
+    rows.map((_, i) => data.slice((i * data.length) / rows.length, ((i + 1) * data.length) / rows.length));
   return {
     skipped: perText(floatsOf(skipped)),
     plain: perText(floatsOf(plain)),
     pooled: perText(floatsOf(pooled)),
     tokens: N,
     width: config.width,
+  };
+}
+
+const flat = (rows: readonly ArrayLike<number>[]): number[] => rows.flatMap((row) => Array.from(row));
+
+/** The inputs of a program that takes vectors; an id that stands for one looks up any row of the table, which is not kept. */
+function replacedInputs(
+  rows: readonly ArrayLike<number>[],
+  vectors: Float32Array,
+  { vocabulary, width, maxTokens, pools }: ClipConfig,
+  pooling: Pooling,
+): Record<string, Values> {
+  const all = flat(rows);
+  const shape = [rows.length, maxTokens] as const;
+  const own = all.map((id) => (id < vocabulary ? id : 0));
+  const replacing = new Float32Array(all.length * width);
+  for (const [at, id] of all.entries()) {
+    if (id < vocabulary) continue;
+    const from = (id - vocabulary) * width;
+    replacing.set(vectors.subarray(from, from + width), at * width);
+  }
+  return {
+    ids: longs(own, ...shape),
+    pooled_ids: longs(pooling === "config" && pools === "highest" ? all : own, ...shape),
+    kept: floats(
+      Float32Array.from(all, (id) => (id < vocabulary ? 1 : 0)),
+      ...shape,
+      1,
+    ),
+    vectors: floats(replacing, ...shape, width),
   };
 }
 
@@ -82,14 +137,28 @@ export function sideBySide(a: Encoded, left: Float32Array, b: Encoded, right: Fl
   return out;
 }
 
-/** The states of a text encoder that are read; traced with `batch` texts, for any number of them. */
+/**
+ * The states of a text encoder that are read; traced with `batch` texts, for any number of them. `replaces`: with inputs for
+ * the vectors of textual inversions.
+ */
 export function states(
   p: Params,
   config: ClipConfig,
-  { rule, clipSkip = 0, batch = 2 }: { rule: StateRule; clipSkip?: number; batch?: number },
+  {
+    rule,
+    clipSkip = 0,
+    batch = 2,
+    replaces = false,
+  }: { rule: StateRule; clipSkip?: number; batch?: number; replaces?: boolean },
 ): Record<string, Tensor> {
-  const ids = input("ids", [{ B: batch }, config.maxTokens], "int64");
-  const { hidden, last, pooled, textEmbeds } = clipText(p, config, ids);
+  const shape = [{ B: batch }, config.maxTokens] as const;
+  const ids = input("ids", shape, "int64");
+  const replaced = {
+    kept: input("kept", [...shape, 1]),
+    vectors: input("vectors", [...shape, config.width]),
+    pooledIds: input("pooled_ids", shape, "int64"),
+  };
+  const { hidden, last, pooled, textEmbeds } = clipText(p, config, ids, replaces ? replaced : undefined);
   const state = (skip: number) => {
     if (rule === "penultimate") return hidden.at(-(skip + 2))!;
     return skip === 0 ? last : finalNorm(p, config, hidden.at(-(skip + 1))!);

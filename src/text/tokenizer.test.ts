@@ -115,6 +115,32 @@ describe("ClipTokenizer", () => {
   });
 });
 
+describe("a tokenizer with tokens of textual inversions", () => {
+  const plain = loadTokenizer(koala());
+  const tokenizer = plain.withVectors([
+    { token: "badmix", ids: [900, 901] },
+    { token: "<Owl>", ids: [902] },
+  ]);
+  const inner = (prompt: string) => tokenizer.encode(prompt).uncut.slice(1, -1);
+  const words = (prompt: string) => plain.encode(prompt).uncut.slice(1, -1);
+
+  it("gives all ids of a token wherever it stands, in its own spelling alone", () => {
+    expect(inner("badmix, <Owl> badmix")).toEqual([900, 901, ...words(","), 902, 900, 901]);
+    expect(inner("a badmixed cat")).toEqual([...words("a"), 900, 901, ...words("ed cat")]);
+    expect(inner("Badmix <owl>")).toEqual(words("Badmix <owl>"));
+  });
+
+  it("gives the second vector alone for Diffusers' name of it", () => {
+    expect(inner("badmix_1")).toEqual([901]);
+  });
+
+  it("cuts between the vectors of a token, and says what was cut", () => {
+    const { ids, truncated } = tokenizer.encode("badmix badmix", { maxLength: 5 });
+    expect([...ids]).toEqual([plain.bosId, 900, 901, 900, plain.eosId]);
+    expect(truncated).toBe("badmix_1");
+  });
+});
+
 describe("broken files are refused by file and field", () => {
   const broken = (change: object) => () => loadTokenizer({ ...koala(), ...change });
 

@@ -5,7 +5,7 @@
  */
 
 import { InvalidRequest } from "../errors.js";
-import { byteLetters, mergeWord } from "./bpe.js";
+import { byteLetters, mergeWord, wordEnd } from "./bpe.js";
 import { fixText } from "./ftfy/ftfy.js";
 import { readTokenizerFiles, type TokenizerData, type TokenizerFiles } from "./tokenizer-files.js";
 
@@ -23,6 +23,9 @@ export function loadTokenizer(files: TokenizerFiles): ClipTokenizer {
   return new ClipTokenizer(readTokenizerFiles(files));
 }
 
+/** A token of a textual inversion, and the ids of its vectors, in order; none is in the vocabulary. */
+export type VectorToken = { readonly token: string; readonly ids: readonly number[] };
+
 export class ClipTokenizer {
   readonly bosId: number;
   readonly eosId: number;
@@ -33,16 +36,41 @@ export class ClipTokenizer {
   readonly data: TokenizerData;
   readonly #letters = byteLetters();
   readonly #special: RegExp;
+  /** Tokens that stand for textual inversions. */
+  readonly vectorTokens: readonly VectorToken[];
+  readonly #added: ReadonlyMap<string, readonly number[]>;
 
-  constructor(data: TokenizerData) {
+  constructor(data: TokenizerData, vectorTokens: readonly VectorToken[] = []) {
     this.data = data;
+    this.vectorTokens = vectorTokens;
     this.bosId = data.bosId;
     this.eosId = data.eosId;
     this.padId = data.padId;
     this.vocabSize = data.tokens.size;
     this.modelMaxLength = data.modelMaxLength;
-    const longestFirst = [...data.added.keys()].sort((a, b) => b.length - a.length);
+    const added = new Map<string, readonly number[]>([...data.added].map(([token, id]) => [token, [id]]));
+    for (const { token, ids } of vectorTokens) {
+      added.set(token, ids);
+      // Diffusers adds these too, and so does not split them where a prompt has them.
+      for (const [i, id] of ids.entries()) if (i > 0) added.set(vectorName(token, i), [id]);
+    }
+    this.#added = added;
+    const longestFirst = [...added.keys()].sort((a, b) => b.length - a.length);
     this.#special = new RegExp(`(${longestFirst.map(literal).join("|")})`, "u");
+  }
+
+  /**
+   * The same tokenizer with tokens of textual inversions: each is found in its exact spelling, before a text is split into
+   * words, and stands for all of its ids.
+   */
+  withVectors(vectorTokens: readonly VectorToken[]): ClipTokenizer {
+    const named = vectorTokens.flatMap(({ token, ids }) =>
+      ids.map((id, i) => [id, `${vectorName(token, i)}${wordEnd}`] as const),
+    );
+    return new ClipTokenizer({ ...this.data, tokens: new Map([...this.data.tokens, ...named]) }, [
+      ...this.vectorTokens,
+      ...vectorTokens,
+    ]);
   }
 
   /** Ids of a prompt. `maxLength` counts start and end token. */
@@ -87,8 +115,8 @@ export class ClipTokenizer {
   // Special tokens are found before the text is cleaned, so they match in their exact spelling only.
   *#prompt(text: string): Generator<number> {
     for (const part of text.split(this.#special)) {
-      const added = this.data.added.get(part);
-      if (added !== undefined) yield added;
+      const added = this.#added.get(part);
+      if (added !== undefined) yield* added;
       else yield* this.#words(part);
     }
   }
@@ -103,6 +131,9 @@ export class ClipTokenizer {
     }
   }
 }
+
+/** Diffusers' name of a token's i-th vector. */
+const vectorName = (token: string, i: number) => (i === 0 ? token : `${token}_${i}`);
 
 const utf8 = (text: string) => new TextEncoder().encode(text);
 const literal = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");

@@ -35,14 +35,23 @@ export const isWeights = (name: string): boolean => name.endsWith(".safetensors"
 /** Components of model_index.json that no pipeline here reads, so that they need not be downloaded. */
 export const unreadComponents: readonly string[] = ["safety_checker", "feature_extractor", "image_encoder"];
 
+/** What is one file, and may be given as the folder or repository that has it. */
+export type FileKind = "lora" | "embedding";
+
+/** What the kinds are called, and the name that Diffusers gives their file. */
+export const fileKinds: Readonly<Record<FileKind, { noun: string; usual: string }>> = {
+  lora: { noun: "LoRA", usual: "pytorch_lora_weights.safetensors" },
+  embedding: { noun: "embedding", usual: "learned_embeds.safetensors" },
+};
+
 /**
- * The files that may be a LoRA: those with the name that Diffusers writes, otherwise all but those of a training run's
- * state. Of several, Diffusers loads the first and warns; here one must be named.
+ * The files that may be a LoRA or an embedding: those with the name that Diffusers writes, otherwise all but those of a
+ * training run's state. Of several, Diffusers loads the first and warns; here one must be named.
  */
-export function loraFiles(names: readonly string[]): string[] {
+export function filesOfKind(kind: FileKind, names: readonly string[]): string[] {
   const candidates = names.filter(
     (name) => name.endsWith(".safetensors") && !/scheduler|optimizer|checkpoint/.test(name),
   );
-  const usual = candidates.filter((name) => name.endsWith("pytorch_lora_weights.safetensors"));
+  const usual = candidates.filter((name) => name.endsWith(fileKinds[kind].usual));
   return usual.length > 0 ? usual : candidates;
 }
