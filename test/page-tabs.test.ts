@@ -60,6 +60,40 @@ describe("nine jobs", () => {
     await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
   });
 
+  it("are listed with those of other clients, survive a reload, and are cancelled one by one", async () => {
+    const page = await site.open();
+    const body = JSON.stringify({ prompt: "a fox", steps: 900, width: 8, height: 8 });
+    const headers = { "content-type": "application/json" };
+    await press(page, 1, "a cat", 900);
+    await page.waitForSelector(".generating .progress >> text=Step");
+    await site.api("/api/jobs", { method: "POST", headers, body });
+    await press(page, 3, "a dog", 899);
+    const rows = async () => {
+      const texts = await page.locator(".queue li").allInnerTexts();
+      return texts.map((text) =>
+        text
+          .replace(/\s+/g, " ")
+          .replace(/Step.*/, "Step")
+          .trim(),
+      );
+    };
+    const queued = (numbers: number[]) => numbers.map((n) => `a dog Number ${n} in the queue`);
+    const fox = "a fox Elsewhere · Next in the queue";
+    await expect.poll(rows, { timeout: 15_000 }).toEqual(["a cat Step", fox, ...queued([2, 3, 4])]);
+    await page.reload();
+    await expect.poll(rows, { timeout: 15_000 }).toEqual(["a cat Step", fox, ...queued([2, 3, 4])]);
+    await page.click("[aria-label='Cancel: a fox']");
+    await page.click(".queue li:nth-child(4) button");
+    await expect
+      .poll(rows, { timeout: 15_000 })
+      .toEqual(["a cat Step", "a dog Next in the queue", ...queued([2])]);
+    await page.click("text=Cancel the 2 that wait");
+    await page.waitForSelector(".queue", { state: "detached" });
+    expect(await unfinished()).toBe(1);
+    await page.keyboard.press("Escape");
+    await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
+  });
+
   it("in each of eight hidden tabs leave a connection for a ninth, since hidden tabs poll", async () => {
     const page = await site.open();
     const context = page.context();

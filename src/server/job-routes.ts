@@ -34,7 +34,16 @@ const list = createRoute({
   method: "get",
   path: "/api/jobs",
   tags,
-  summary: "The latest 200 jobs of the last hour, latest first.",
+  summary:
+    "The latest 200 jobs of the last hour, latest first; or those that wait or run, the first that came first.",
+  request: {
+    query: z.object({
+      unfinished: z
+        .enum(["true", "false"], "must be true or false")
+        .optional()
+        .openapi({ description: "true: only those that wait or run." }),
+    }),
+  },
   responses: { 200: jsonOf("Jobs.", schemas.jobList), ...failures },
 });
 const read = createRoute({
@@ -91,7 +100,10 @@ export function jobRoutes({ queue, models: registry, aliases, limits, read: imag
     const job = publicJob(await queue.submit(request));
     return c.json(job, 202, { location: `/api/jobs/${job.id}` });
   });
-  app.openapi(list, async (c) => c.json({ jobs: (await queue.list()).map(publicJob) }, 200));
+  app.openapi(list, async (c) => {
+    const isLive = c.req.valid("query").unfinished === "true";
+    return c.json({ jobs: (await (isLive ? queue.live() : queue.list())).map(publicJob) }, 200);
+  });
   app.openapi(models, (c) => c.json({ models: [...registry.values()].map(({ info }) => info), limits }, 200));
   app.openapi(read, async (c) => {
     const { id } = c.req.valid("param");

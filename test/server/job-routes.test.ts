@@ -108,10 +108,18 @@ describe("a job", () => {
     for (const drawn of seeds.slice(0, 2)) expect(Number(drawn)).toBeLessThan(2 ** 32);
   });
 
-  it("is found in the list, latest first", async () => {
+  it("is found in the list, latest first, and until its end among the unfinished, in their order", async () => {
     const [one, two] = [await submitted(), await submitted()];
     const { jobs } = jobList.parse(await (await at.get("/api/jobs")).json());
     expect(jobs.slice(0, 2).map(({ id }) => id)).toEqual([two.id, one.id]);
+    const [running, waiting] = [await submitted({ steps: 150 }), await submitted({ steps: 149 })];
+    const live = async () =>
+      jobList.parse(await (await at.get("/api/jobs?unfinished=true")).json()).jobs.map(({ id }) => id);
+    expect((await live()).slice(-2)).toEqual([running.id, waiting.id]);
+    for (const { id } of [running, waiting])
+      await at.app.request(`http://localhost/api/jobs/${id}`, { method: "DELETE" });
+    await expect.poll(live).toEqual([]);
+    expect((await at.get("/api/jobs?unfinished=yes")).status).toBe(422);
   });
 });
 

@@ -14,6 +14,8 @@ import { gridRunning, openLatestGrid, stopGrid } from "./grids.js";
 import { MaskEditor } from "./mask-editor.js";
 import { Messages } from "./messages-view.js";
 import { Preview } from "./preview.js";
+import { watchQueue } from "./queue.js";
+import { QueueList } from "./queue-view.js";
 import { cancel, resumeTasks, tasks } from "./tasks.js";
 import { ThemeButton } from "./theme-button.js";
 import { generate, updateView, view } from "./view.js";
@@ -21,6 +23,7 @@ import { generate, updateView, view } from "./view.js";
 async function start(): Promise<void> {
   if (!(await connect())) return;
   await Promise.all([openGallery(), openLatestGrid()]);
+  watchQueue();
   await resumeTasks();
 }
 
@@ -71,6 +74,7 @@ function Ready() {
         ) : (
           <>
             <Preview />
+            <QueueList />
             <Gallery />
           </>
         )}

@@ -3,7 +3,7 @@
  * backend that generates in the browser can implement it too.
  */
 
-import type { GenerationRequest, GenerationSettings, ModelList } from "../../src/jobs/schemas.js";
+import type { GenerationRequest, GenerationSettings, Job, ModelList } from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished image. `seed` alone generates it again; `warnings` say what of the request was cut or changed. */
@@ -38,6 +38,9 @@ export interface Backend {
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
   /** The same events for a job of an earlier page; ends at once if the job is not known. */
   follow(id: string, signal: AbortSignal): AsyncIterable<GenerationEvent>;
+  /** All jobs that wait or run, also those of other clients. */
+  unfinishedJobs(): Promise<readonly Job[]>;
+  cancelJob(id: string): Promise<void>;
 }
 
 /** The message says what is wrong and what to do; `field` is the setting at fault. */

@@ -5,6 +5,7 @@ import type {
   GenerationRequest,
   Job,
   JobImage,
+  JobList,
   ModelList,
   Problem,
   TokenCounts,
@@ -57,8 +58,16 @@ export class HttpBackend implements Backend {
     yield* this.#eventsOf(id, signal);
   }
 
+  async unfinishedJobs(): Promise<readonly Job[]> {
+    return ((await (await this.#fetch("/api/jobs?unfinished=true")).json()) as JobList).jobs;
+  }
+
+  async cancelJob(id: string): Promise<void> {
+    await this.#fetch(`/api/jobs/${id}`, { method: "DELETE" });
+  }
+
   async *#eventsOf(id: string, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
-    const stop = () => void this.#fetch(`/api/jobs/${id}`, { method: "DELETE" }).catch(() => {});
+    const stop = () => void this.cancelJob(id).catch(() => {});
     if (signal.aborted) stop();
     signal.addEventListener("abort", stop);
     const seen = new Set<number>();

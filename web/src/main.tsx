@@ -9,6 +9,7 @@ import "./style/form.css";
 import "./style/prompt.css";
 import "./style/preview.css";
 import "./style/progress.css";
+import "./style/queue.css";
 import "./style/gallery.css";
 import "./style/grid.css";
 import "./style/messages.css";

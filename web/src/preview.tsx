@@ -2,12 +2,12 @@
 
 import type { ImageSize } from "../../src/image/pixels.js";
 import { AboutModel } from "./about-model.js";
-import { duration } from "./duration.js";
 import { examplesOf } from "./examples.js";
 import { select, selected, selectedFiles } from "./gallery.js";
 import { Keys } from "./icon.js";
 import { ImageView } from "./image-view.js";
 import { LongText } from "./long-text.js";
+import { progressText } from "./progress-text.js";
 import { ReadSettingsButton } from "./read-settings-button.js";
 import { height, model, prompt, width } from "./settings.js";
 import { cancel, current, type Task, tasks } from "./tasks.js";
@@ -90,17 +90,6 @@ function TaskProgress({ task }: { task: Task }) {
       </p>
     </div>
   );
-}
-
-function progressText({ settings, position, step, total, secondsLeft, lost, stopping }: Task): string {
-  if (stopping) return "Stopping after this step…";
-  if (lost) return "The server does not answer. Waiting for it…";
-  if (!settings) return "Sending…";
-  if (position !== null) return position <= 1 ? "Next in the queue" : `Number ${position} in the queue`;
-  if (step === 0) return "Preparing…";
-  if (step >= total) return "Finishing…";
-  const left = secondsLeft === null ? "" : ` · ${duration(secondsLeft)} left`;
-  return `Step ${step} of ${total}${left}`;
 }
 
 /** Read out at the start and at every quarter, not at every step. */

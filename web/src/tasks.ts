@@ -21,6 +21,8 @@ import { addUnfinished, claimUnfinished, removeUnfinished } from "./unfinished.j
 
 export type Task = {
   key: number;
+  /** The job's id, once the backend has accepted the request. */
+  id: string | undefined;
   prompt: string;
   /** Undefined until the backend has accepted the request. */
   settings: GenerationSettings | undefined;
@@ -41,6 +43,9 @@ export const tasks = signal<readonly Task[]>([]);
 export const current = computed(() => tasks.value.find(({ step }) => step > 0) ?? tasks.value[0]);
 /** The problem with the last request, and the setting that it concerns. */
 export const failure = signal<{ message: string; field: string | undefined } | undefined>(undefined);
+
+/** Ids of the jobs that this tab follows, or followed to their end. */
+export const ownJobs = new Set<string>();
 
 const controllers = new Map<number, AbortController>();
 let last = 0;
@@ -93,12 +98,13 @@ export async function resumeTasks(): Promise<void> {
 
 /** Cancels the task in the large view, or all tasks. */
 export function cancel(which: "current" | "all" = "current"): void {
-  for (const { key } of which === "all"
-    ? tasks.value
-    : [current.value].filter((task) => task !== undefined)) {
-    update(key, { stopping: true });
-    controllers.get(key)?.abort();
-  }
+  const chosen = which === "all" ? tasks.value : [current.value].filter((task) => task !== undefined);
+  for (const { key } of chosen) cancelTask(key);
+}
+
+export function cancelTask(key: number): void {
+  update(key, { stopping: true });
+  controllers.get(key)?.abort();
 }
 
 function addTask(text: string, warned: ReadonlySet<string> = new Set()) {
@@ -107,6 +113,7 @@ function addTask(text: string, warned: ReadonlySet<string> = new Set()) {
   controllers.set(key, controller);
   const task: Task = {
     key,
+    id: undefined,
     prompt: text,
     settings: undefined,
     position: null,
@@ -136,6 +143,7 @@ async function follow(
     for await (const event of events) {
       if (event.type === "accepted") {
         id = event.id;
+        ownJobs.add(id);
         addUnfinished(id);
         onAccepted();
       }
@@ -147,6 +155,7 @@ async function follow(
     }
   } catch (error) {
     ended = !(error instanceof ServerUnreachable);
+    if (!ended && id !== undefined) ownJobs.delete(id);
     report(error, id === undefined ? undefined : taskOf(key)?.prompt);
   } finally {
     tasks.value = tasks.value.filter((task) => task.key !== key);
@@ -198,7 +207,7 @@ function changesBy(
 ): Partial<Task> {
   switch (event.type) {
     case "accepted":
-      return { settings: event.settings, prompt: event.settings.prompt };
+      return { id: event.id, settings: event.settings, prompt: event.settings.prompt };
     case "queued":
       return { position: event.position };
     case "step":
