@@ -1,11 +1,9 @@
 /** @file The interface of engines, which load and run programs: in the calling thread or in a worker thread. */
 
-import type { Shape } from "../tensor/tensor.js";
 import type { Device } from "./device.js";
-import type { Program } from "./lower.js";
+import type { Program, Values } from "./program.js";
 
-/** A tensor's elements in row-major order, and its shape. */
-export type Values = { readonly data: Float32Array | BigInt64Array; readonly shape: Shape };
+export type { Values } from "./program.js";
 
 /** A loaded program. */
 export interface Session {

@@ -6,28 +6,12 @@
 import { topological } from "../tensor/order.js";
 import type { Attributes, AxisSize, DType, Op, Padding, Shape, Tensor } from "../tensor/tensor.js";
 import { cpu, type Device } from "./device.js";
-import { type ElementType, type External, GraphWriter } from "./onnx.js";
+import { hostExpression } from "./host-values.js";
+import { type ElementType, GraphWriter } from "./onnx.js";
+import type { HostInput, Program, StoredWeight } from "./program.js";
 import { deviceGraph } from "./rewrite/device-graph.js";
 
-/** A weight's value: where in a file ONNX Runtime reads it, or its bytes. `shape` is what the network sees. */
-export type StoredWeight = {
-  dtype: ElementType;
-  shape: Shape;
-  /** The bytes are of the matrix with rows and columns exchanged. */
-  transposed?: boolean;
-  /** Multiplies the stored numbers: one factor, or one for each of the first axis. */
-  scale?: Float32Array;
-} & (External | { data: Uint8Array<ArrayBuffer> });
-
-/** A program that an engine can load. */
-export type Program = {
-  readonly name: string;
-  readonly model: Uint8Array;
-  /** The real directory that the weights' locations are relative to. */
-  readonly folder?: string;
-  /** Weights' bytes by location. An engine may transfer them to another thread, so such a program is loaded once. */
-  readonly memory?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
-};
+export type { Program, StoredWeight } from "./program.js";
 
 export type LowerOptions = {
   device?: Device;
@@ -50,7 +34,8 @@ export function lower(
     throw new Error("internal: weights must all be in files or all in memory");
   const g = new GraphWriter();
   const memory = new Map<string, Uint8Array<ArrayBuffer>>();
-  const context: Context = { g, device, weights, memory };
+  const host: HostInput[] = [];
+  const context: Context = { g, device, weights, memory, host, shared: new Map() };
   const values = new Map<Tensor, string>();
   const graph = deviceGraph(outputs, device);
   for (const t of topological(Object.values(graph))) {
@@ -70,7 +55,15 @@ export function lower(
     rank: t.rank,
   }));
   const model = g.encode(name, results);
-  return { name, model, ...(folder !== undefined && { folder }), ...(memory.size > 0 && { memory }) };
+  const widensAtLoad = [...weights.values()].some(({ dtype }) => dtype !== "F32" && dtype !== "F16");
+  return {
+    name,
+    model,
+    ...(folder !== undefined && { folder }),
+    ...(memory.size > 0 && { memory }),
+    ...(host.length > 0 && { host }),
+    ...(widensAtLoad && { widensAtLoad }),
+  };
 }
 
 type Context = {
@@ -79,6 +72,10 @@ type Context = {
   weights: ReadonlyMap<string, StoredWeight>;
   /** Receives the bytes of weights that are in memory. */
   memory: Map<string, Uint8Array<ArrayBuffer>>;
+  /** Receives the inputs that the host computes. */
+  host: HostInput[];
+  /** Values that several operations need, such as the parts of a shape, by what they are. */
+  shared: Map<string, string>;
 };
 type Rule<O extends Op> = (c: Context, t: Tensor<O>, xs: string[], attrs: Attributes[O]) => string;
 
@@ -93,12 +90,14 @@ const same =
     g.node(opType, xs);
 
 const rules: { [O in Op]: Rule<O> } = {
-  input: ({ g }, t, _, { name, open }) =>
-    g.input(
+  input: ({ g, host, weights }, t, _, { name, open, host: computed }) => {
+    if (computed) host.push({ name, value: hostExpression(computed, weights) });
+    return g.input(
       name,
       elementTypes[t.dtype],
       t.shape.map((d, i) => open[i] ?? d),
-    ),
+    );
+  },
   param: ({ g, weights, memory }, t, _, { path }) => {
     const stored = weights.get(path);
     if (!stored) return g.input(path, elementTypes[t.dtype], t.shape);
@@ -145,6 +144,17 @@ const rules: { [O in Op]: Rule<O> } = {
       flip(xs[1]!, t.inputs[1]!.rank, transposeB),
     ]);
   },
+  linear: (c, t, [x, ...weights]) => {
+    const { g } = c;
+    const layer = (rows: string) => g.node("Gemm", [rows, ...weights], { transB: 1 });
+    if (t.rank === 2) return layer(x!);
+    const [N, K] = t.inputs[1]!.shape as [number, number];
+    const rows = shared(c, `rows of ${x}`, () => g.node("Reshape", [x!, g.ints(-1, K)]));
+    const shape = shared(c, `shape of ${x} with ${N}`, () =>
+      g.node("Concat", [shapePart(g, x!, 0, t.rank - 1), g.ints(N)], { axis: 0 }),
+    );
+    return g.node("Reshape", [layer(rows), shape]);
+  },
   conv2d: ({ g }, t, xs, { stride, padding }) =>
     g.node("Conv", xs, {
       kernel_shape: t.inputs[1]!.shape.slice(2),
@@ -178,7 +188,11 @@ const rules: { [O in Op]: Rule<O> } = {
     const cut = g.node("Slice", [full, g.ints(0, 0), g.ints(...kernel), g.ints(2, 3)]);
     return g.node("Transpose", [cut], { perm: [1, 0, 2, 3] });
   },
-  groupNorm: ({ g }, t, [x, w, b], { groups, eps }) => {
+  groupNorm: ({ g, device }, t, [given, w, b], { groups, eps: own }) => {
+    // x / sqrt(var + eps) equals s x / sqrt(var(s x) + s² eps), so any epsilon becomes any other.
+    const eps = device.normEpsilon ?? own;
+    const scale = Float32Array.of(Math.sqrt(eps / own));
+    const x = eps === own ? given : g.node("Mul", [given!, g.constant(scale, [])]);
     const grouped = g.node("Reshape", [x!, g.ints(0, groups, -1)]);
     const ones = g.constant(new Float32Array(groups).fill(1));
     const zeros = g.constant(new Float32Array(groups));
@@ -205,6 +219,18 @@ const rules: { [O in Op]: Rule<O> } = {
   concat: ({ g }, _, xs, { axis }) => g.node("Concat", xs, { axis }),
   slice: ({ g }, _, [x], { axis, start, end, step }) =>
     g.node("Slice", [x!, g.ints(start), g.ints(end), g.ints(axis), g.ints(step)]),
+  part: (c, _, [x], { axis, index, of }) => {
+    const { g } = c;
+    const size = shared(c, `size of ${x} along ${axis}`, () => shapePart(g, x!, axis, axis + 1));
+    const bound = (i: number) => {
+      if (i === 0) return g.ints(0);
+      if (i === of) return size;
+      return shared(c, `${i} / ${of} of ${size}`, () =>
+        g.node("Div", [g.node("Mul", [size, g.ints(i)]), g.ints(of)]),
+      );
+    };
+    return g.node("Slice", [x!, bound(index), bound(index + 1), g.ints(axis), g.ints(1)]);
+  },
   pad: ({ g }, _, [x], { before, after }) => g.node("Pad", [x!, g.ints(...before, ...after)]),
   upsample: ({ g }, _, [x], { by }) =>
     g.node("Resize", [x!, "", g.constant(Float32Array.of(1, 1, by, by))], nearest),
@@ -232,6 +258,12 @@ function asSeen(g: GraphWriter, weight: string, { shape, transposed, scale }: St
 
 /** PyTorch's "nearest": floor(i * in / out). */
 const nearest = { mode: "nearest", coordinate_transformation_mode: "asymmetric", nearest_mode: "floor" };
+
+function shared({ shared }: Context, what: string, make: () => string): string {
+  const value = shared.get(what) ?? make();
+  shared.set(what, value);
+  return value;
+}
 
 const swapLast = (rank: number) => [...Array(rank - 2).keys(), rank - 1, rank - 2];
 

@@ -82,6 +82,16 @@ const checks: Record<Op, readonly Check[]> = {
   gelu: unary(t.gelu),
   quickGelu: unary(t.quickGelu),
   softmax: unary(t.softmax),
+  linear: [
+    check(
+      [
+        [3, 4],
+        [2, 4],
+      ],
+      (x, w) => t.linear(x!, w!),
+    ),
+    check([[2, 3, 4], [2, 4], [2]], (x, w, b) => t.linear(x!, w!, b)),
+  ],
   matmul: [
     ...product([3, 4], [4, 2]),
     ...product([2, 3, 4], [2, 4, 2]),
@@ -169,6 +179,10 @@ const checks: Record<Op, readonly Check[]> = {
       ],
       (...xs) => t.concat(xs, 1),
     ),
+  ],
+  part: [
+    check([[2, 7]], (x) => t.part(x!, 1, 1, 3)),
+    check([[7, 2]], (x) => t.concat([t.part(x!, 0, 0, 2), t.part(x!, 0, 1, 2)], 0)),
   ],
   slice: [
     check([[2, 7]], (x) => t.slice(x!, 1, 2, 5)),

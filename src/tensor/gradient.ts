@@ -126,6 +126,10 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
   quickGelu: elementwise((x, y) => sigmoidLinearDerivative(x, y, 1.702)),
   softmax: (g, y) => [mul(y, sub(g, sum(mul(g, y), [y.rank - 1])))],
   matmul: (g, y, [a, b]) => matmulGradient(g, a, b!, y.attrs),
+  linear: (g, _, [x, w, b]) => [
+    ...matmulGradient(g, x, w!, { transposeA: false, transposeB: true }),
+    b && shrink(g, b),
+  ],
   conv2d: (g, y, [x, w, b]) => {
     const size = sizeOf(x);
     return [
@@ -168,6 +172,10 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
     return inputs.map((x) => slice(g, axis, end, (end += x.shape[axis]!)));
   },
   slice: (g, y, [x]) => [sliceGradient(g, x, y.attrs)],
+  part: (g, { attrs: { axis, index, of } }, [x]) => {
+    const [start, end] = t.partBounds(x.shape[axis]!, index, of);
+    return [sliceGradient(g, x, { axis, start, end, step: 1 })];
+  },
   pad: (g, y, [x]) => [
     x.shape.reduce<Tensor>((inner, d, axis) => {
       const start = y.attrs.before[axis]!;

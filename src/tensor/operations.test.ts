@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { type Case, operations, traceCase } from "../../golden/distill/operations.js";
-import { cpu, standard } from "../engine/device.js";
+import { cpu, deviceOf, standard } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
@@ -48,6 +48,10 @@ describe.each([
   ["in training", { ...cpu, fusedAttention: false, channelsLast: true }],
   ["by the ONNX standard alone", standard],
   ["with every fused operator", cpu],
+  [
+    "for a graphics device",
+    { ...deviceOf("webgpu"), provider: "cpu" as const, fusedAttention: false, attentionBytes: 512 },
+  ],
 ])("lowered as %s, values and gradients are PyTorch's", (_, device) => {
   const engine = blockingEngine({ threads: 1, device });
 

@@ -112,6 +112,14 @@ export function matmul(a: Tensor, b: Tensor, { transposeA = false, transposeB = 
   return new Tensor("matmul", [a, b], [...batch, m!, n!], { transposeA, transposeB });
 }
 
+/** x: [..., K], w: [N, K], b: [N] -> [..., N]: x wᵀ + b */
+export function linear(x: Tensor, w: Tensor, b?: Tensor): Tensor {
+  const [N, K] = w.shape as [number, number];
+  if (w.rank !== 2 || x.shape.at(-1) !== K || (b && !sameShape(b.shape, [N])))
+    refuse("linear", `input ${show(x.shape)} does not fit weight ${show(w.shape)}`);
+  return new Tensor("linear", b ? [x, w, b] : [x, w], [...x.shape.slice(0, -1), N], {});
+}
+
 const around = (padding: number | Padding): Padding =>
   typeof padding === "number" ? [padding, padding, padding, padding] : padding;
 
@@ -248,6 +256,22 @@ export function slice(x: Tensor, axis: number, start: number, end: number, step 
 export function chunk(x: Tensor, n: number, axis: number): Tensor[] {
   const part = x.shape[axis]! / n;
   return Array.from({ length: n }, (_, i) => slice(x, axis, i * part, (i + 1) * part));
+}
+
+/** The bounds of the `index`th of `of` parts of `size`, which differ by one in length where `of` does not divide it. */
+export const partBounds = (size: number, index: number, of: number): [start: number, end: number] => [
+  Math.floor((index * size) / of),
+  Math.floor(((index + 1) * size) / of),
+];
+
+/** The `index`th of `of` parts of x along one axis, of any size that is not smaller than `of`. */
+export function part(x: Tensor, axis: number, index: number, of: number): Tensor {
+  const size = x.shape[axis]!;
+  if (!(index >= 0 && index < of && of <= size))
+    refuse("part", `${index} of ${of} is outside ${show(x.shape)}, axis ${axis}`);
+  const [start, end] = partBounds(size, index, of);
+  const shape = x.shape.map((d, i) => (i === axis ? end - start : d));
+  return new Tensor("part", [x], shape, { axis, index, of }, x.dtype);
 }
 
 /** Zeros before and after each axis. */

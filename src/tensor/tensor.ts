@@ -15,8 +15,11 @@ export type Extent = readonly [height: number, width: number];
 
 /** Every operation with its attributes. The tables of `gradient.ts` and `engine/lower.ts` are exhaustive. */
 export interface Attributes {
-  /** `open` names the dimensions whose size may differ from one run to the next. */
-  input: { readonly name: string; readonly open: readonly (string | undefined)[] };
+  /**
+   * `open` names the dimensions whose size may differ from one run to the next. `host` is what the value is computed
+   * by, outside the program, where a device leaves that to the host.
+   */
+  input: { readonly name: string; readonly open: readonly (string | undefined)[]; readonly host?: Tensor };
   param: { readonly path: string };
   constant: { readonly data: Float32Array | BigInt64Array };
   add: None;
@@ -39,6 +42,7 @@ export interface Attributes {
   quickGelu: None;
   softmax: None;
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
+  linear: None;
   conv2d: { readonly stride: number; readonly padding: Padding };
   /** The adjoint of `conv2d` in x; `size` is the height and width of the result. */
   conv2dTranspose: { readonly stride: number; readonly padding: Padding; readonly size: Extent };
@@ -51,6 +55,8 @@ export interface Attributes {
   transpose: { readonly perm: readonly number[] };
   concat: { readonly axis: number };
   slice: { readonly axis: number; readonly start: number; readonly end: number; readonly step: number };
+  /** The `index`th of `of` almost equal parts along an axis, whose size may be open. */
+  part: { readonly axis: number; readonly index: number; readonly of: number };
   pad: { readonly before: readonly number[]; readonly after: readonly number[] };
   upsample: { readonly by: number };
   resize: None;

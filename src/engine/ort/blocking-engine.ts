@@ -4,6 +4,7 @@ import * as ort from "onnxruntime-node";
 import { EngineError } from "../../errors.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session, Values } from "../engine.js";
+import { hostValues } from "../host-values.js";
 import type { Program } from "../lower.js";
 import { deviceOptions } from "./session-options.js";
 import { disableTelemetry } from "./telemetry.js";
@@ -61,7 +62,7 @@ export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
 }
 
 async function load(
-  { name, model, folder, memory }: Program,
+  { name, model, folder, memory, host, widensAtLoad }: Program,
   { threads, device, spinning, plansMemory, keepsMemory }: Required<EngineOptions & LoadOptions>,
 ): Promise<BlockingSession> {
   const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
@@ -73,14 +74,21 @@ async function load(
       interOpNumThreads: 1,
       enableCpuMemArena: keepsMemory,
       enableMemPattern: plansMemory,
-      ...deviceOptions(device),
+      ...deviceOptions(device, { widensAtLoad }),
       logSeverityLevel: 3,
       extra: { session: { ...files, intra_op: { allow_spinning: spinning ? "1" : "0" } } },
     }),
   );
+  const withHost = async (inputs: Readonly<Record<string, Values>>) => {
+    if (!host) return inputs;
+    const all = { ...inputs, ...(await hostValues(host, inputs, folder)) };
+    return Object.fromEntries(session.inputNames.flatMap((n) => (all[n] ? [[n, all[n]]] : [])));
+  };
+  const runInto: BlockingSession["runInto"] = (inputs, outputs) =>
+    attempt(name, async () => run(session, await withHost(inputs), outputs));
   return {
-    run: (inputs) => attempt(name, () => run(session, inputs, {})),
-    runInto: (inputs, outputs) => attempt(name, () => run(session, inputs, outputs)),
+    run: (inputs) => runInto(inputs, {}),
+    runInto,
     release: () => session.release(),
   };
 }

@@ -15,10 +15,14 @@ const providerConfig: Readonly<Record<Provider, (index: number) => ProviderConfi
   coreml: () => "coreml",
 };
 
-export const deviceOptions = ({ provider, index, weightsAsStored }: Device): Options => ({
+/** `widensAtLoad` is that of the program. */
+export const deviceOptions = (
+  { provider, index, weightsAsStored }: Device,
+  { widensAtLoad = false }: { widensAtLoad?: boolean | undefined },
+): Options => ({
   executionProviders: [providerConfig[provider](index)],
   // Level "basic" folds the Cast of a weight into a second, wider copy.
-  graphOptimizationLevel: weightsAsStored ? "disabled" : "all",
+  graphOptimizationLevel: weightsAsStored && !widensAtLoad ? "disabled" : "all",
   // DirectML refuses sessions with memory patterns (onnxruntime.ai, DirectML execution provider).
   ...(provider === "dml" && { enableMemPattern: false, executionMode: "sequential" as const }),
 });

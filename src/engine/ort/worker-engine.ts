@@ -9,6 +9,14 @@ import type { EngineOptions } from "./blocking-engine.js";
 import { disableTelemetry } from "./telemetry.js";
 import type { EngineMethods } from "./worker-thread.js";
 
+/** The weights' bytes that a program holds. */
+const bytesOf = ({ memory, host = [] }: Program) => [
+  ...(memory?.values() ?? []),
+  ...host.flatMap(({ value }) =>
+    value.op === "rows" && typeof value.table === "object" && "data" in value.table ? [value.table.data] : [],
+  ),
+];
+
 /** Starts the thread. `close` ends it once the running program is done: ended within one, it would take the process with it. */
 export function workerEngine(options: EngineOptions = {}): Engine {
   disableTelemetry();
@@ -22,7 +30,7 @@ export function workerEngine(options: EngineOptions = {}): Engine {
     const named = (error: unknown): never => {
       throw error instanceof EngineError ? error : new EngineError(name, error);
     };
-    const transfer = [...new Set([...(program.memory?.values() ?? [])].map(({ buffer }) => buffer))];
+    const transfer = [...new Set(bytesOf(program).map(({ buffer }) => buffer))];
     await thread.call("load", { session, program }, { transfer }).catch(named);
     return {
       run: (inputs) => thread.call("run", { session, inputs }).catch(named),
