@@ -96,6 +96,32 @@ describe("a part of the prompt that the model ignores", () => {
     expect(await text("#negative-notes")).toBe("Has no effect at guidance 1, only above 1");
   });
 
+  it("has its brackets coloured where they stand, and those without a partner marked", async () => {
+    await page.fill("#prompt", `a ((koala:1.2)\n${"in a very wide line, ".repeat(30)}[x`);
+    const list = "[...document.querySelectorAll('.prompt-text:has(#prompt) .mark')]";
+    const kinds = await page.evaluate(`${list}.map((mark) => mark.textContent + mark.className.slice(4))`);
+    expect(kinds).toEqual(["( unmatched", "( bracket-1", ":1.2 weight", ") bracket-1", "[ unmatched"]);
+    await page.waitForSelector('text=2 brackets have no partner: "(", "["');
+    const heights =
+      "['pre', 'textarea'].map((name) => document.querySelector('.prompt-text ' + name).scrollHeight)";
+    const [coloured, typed] = (await page.evaluate(heights)) as number[];
+    expect(coloured).toBe(typed);
+  });
+
+  it("is given another weight by Ctrl+Up, Ctrl+Down and buttons, and the browser's Undo takes that back", async () => {
+    await page.fill("#prompt", "a koala, line art");
+    await page.press("#prompt", "ArrowLeft");
+    await page.press("#prompt", "Control+ArrowUp");
+    expect(await page.inputValue("#prompt")).toBe("a koala, line (art:1.1)");
+    await page.press("#prompt", "Control+ArrowDown");
+    await page.press("#prompt", "Control+ArrowDown");
+    expect(await page.inputValue("#prompt")).toBe("a koala, line (art:0.9)");
+    await page.click("[aria-label='Prompt: more weight for the selection']");
+    expect(await page.inputValue("#prompt")).toBe("a koala, line art");
+    await page.press("#prompt", "Control+z");
+    expect(await page.inputValue("#prompt")).toBe("a koala, line (art:0.9)");
+  });
+
   it("is listed as a warning beside the image, without a message", async () => {
     await page.fill("#prompt", "a zeppelin, (flat icon:1.2)");
     await page.fill("#steps", "2");

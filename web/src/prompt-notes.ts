@@ -8,6 +8,7 @@ import { noEffectWarning } from "../../src/pipeline/prompt-warnings.js";
 import { type UnknownWord, unknownWords, unknownWordWarnings } from "../../src/pipeline/vocabulary.js";
 import { syntaxWarnings } from "../../src/text/prompt-syntax.js";
 import { cutWarning } from "../../src/text/token-count.js";
+import { marksOf, unmatchedNote } from "./prompt-marks.js";
 import { guidanceScale, model, negativePrompt, prompt } from "./settings.js";
 import { type CountedText, tokenCounts } from "./token-counts.js";
 
@@ -32,13 +33,22 @@ function notesOf(field: string, text: string, count: CountedText | undefined): P
   const { words } = model.value ?? {};
   return {
     unknown: words ? unknownWords(text, words, { unfinished: true }) : [],
-    others: [...syntaxWarnings(field, text), ...cut(field, text, count)].map(bare),
+    others: [
+      ...unmatched(text, count),
+      ...[...syntaxWarnings(field, text), ...cut(field, text, count)].map(bare),
+    ],
   };
 }
 
 /** Nothing while the count is still that of an earlier text. */
 const cut = (field: string, text: string, count: CountedText | undefined): string[] =>
   count?.cut !== undefined && count.text === text ? [cutWarning(field, count.limit, count.cut)] : [];
+
+/** As soon as typing pauses, which the count tells: a bracket that was just opened is not worth a sentence. */
+function unmatched(text: string, count: CountedText | undefined): string[] {
+  const note = count?.text === text ? unmatchedNote(marksOf(text)) : undefined;
+  return note === undefined ? [] : [note];
+}
 
 /** Without the name of the field, which is above the note. */
 const bare = (warning: string): string => {

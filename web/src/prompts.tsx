@@ -3,8 +3,10 @@
 import type { Signal } from "@preact/signals";
 import type { TokenCount } from "../../src/text/token-count.js";
 import { examplesOf } from "./examples.js";
+import { Icon } from "./icon.js";
 import { LongText } from "./long-text.js";
 import { negativeNotes, type PromptNotes, promptNotes } from "./prompt-notes.js";
+import { changeWeightIn, PromptText } from "./prompt-text.js";
 import { model, negativePrompt, prompt } from "./settings.js";
 import { tokenCounts } from "./token-counts.js";
 
@@ -51,16 +53,16 @@ function PromptField({ id, label, rows, placeholder, value, count, notes, invali
     <div class="field">
       <div class="label-row">
         <label for={id}>{label}</label>
+        <WeightButtons id={id} label={label} />
         <Count id={`${id}-count`} count={count} />
       </div>
-      <textarea
+      <PromptText
         id={id}
         rows={rows}
         placeholder={placeholder}
-        value={value.value}
-        aria-invalid={invalid ? "true" : undefined}
-        aria-describedby={`${id}-count ${id}-notes`}
-        onInput={({ currentTarget }) => (value.value = currentTarget.value)}
+        value={value}
+        invalid={invalid}
+        describedBy={`${id}-count ${id}-notes`}
       />
       <div id={`${id}-notes`} class="notes" role="status">
         <Unknown words={notes.unknown} value={value} />
@@ -69,6 +71,36 @@ function PromptField({ id, label, rows, placeholder, value, count, notes, invali
         ))}
       </div>
     </div>
+  );
+}
+
+/** The keys' actions for who has none. */
+function WeightButtons({ id, label }: { id: string; label: string }) {
+  const change = (direction: 1 | -1) => {
+    const field = document.getElementById(id);
+    if (field instanceof HTMLTextAreaElement) changeWeightIn(field, direction);
+  };
+  return (
+    <span class="weight-buttons">
+      <button
+        type="button"
+        class="icon"
+        aria-label={`${label}: less weight for the selection`}
+        title="Less weight for the selection (Ctrl+Down)"
+        onClick={() => change(-1)}
+      >
+        <Icon name="minus" />
+      </button>
+      <button
+        type="button"
+        class="icon"
+        aria-label={`${label}: more weight for the selection`}
+        title="More weight for the selection (Ctrl+Up)"
+        onClick={() => change(1)}
+      >
+        <Icon name="plus" />
+      </button>
+    </span>
   );
 }
 
