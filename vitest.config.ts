@@ -3,6 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     testTimeout: 60_000,
+    hookTimeout: 60_000,
     pool: "forks",
     // By default one less than there are cores: on two, half of them would wait.
     maxWorkers: "100%",

@@ -4,12 +4,14 @@
  * @module koala-diffusion
  */
 
+export type { Precision } from "./engine/device.js";
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { DownloadProgress } from "./hub/fetch.js";
 export type { ImageFormat, ImageInput } from "./image/codec.js";
 export type { RgbImage } from "./image/pixels.js";
 export type { BasePipeline, GenerateResult, Step } from "./pipeline/base-pipeline.js";
 export type { DenoiseStep } from "./pipeline/denoise.js";
+export type { DevicePipeline, MoveTarget } from "./pipeline/device-pipeline.js";
 export type { Embedding } from "./pipeline/embeddings.js";
 export { GeneratedImage, type SaveOptions } from "./pipeline/generated-image.js";
 export type { LoadOptions } from "./pipeline/load-options.js";

@@ -8,6 +8,7 @@ import { camelCase } from "../../src/diffusion/schedulers/field-names.js";
 import { schedulerFromConfig } from "../../src/diffusion/schedulers/registry.js";
 import type { Engine } from "../../src/engine/engine.js";
 import { DiffusionPipeline, StableDiffusionXLPipeline } from "../../src/pipeline/pipeline.js";
+import { PipelineEngine } from "../../src/pipeline/pipeline-engine.js";
 import type { GenerateRequest } from "../../src/pipeline/request.js";
 import type { Context } from "../conformance/check.js";
 import { openGolden } from "../conformance/golden-file.js";
@@ -181,12 +182,16 @@ async function openPipeline(run: RunInputs, { layers, engine }: Context): Promis
 }
 
 /** As if model_index.json said so. */
-function withForceZeros(pipeline: DiffusionPipeline, value: boolean, engine: Engine): DiffusionPipeline {
+async function withForceZeros(
+  pipeline: DiffusionPipeline,
+  value: boolean,
+  engine: Engine,
+): Promise<DiffusionPipeline> {
   const { components } = pipeline;
   const settings = { ...components.folder.settings, force_zeros_for_empty_prompt: value };
   const folder = { ...components.folder, settings };
   if (pipeline instanceof StableDiffusionXLPipeline) {
-    return new StableDiffusionXLPipeline({ ...components, folder }, engine, false);
+    return new StableDiffusionXLPipeline({ ...components, folder }, await PipelineEngine.open({}, engine));
   }
   throw new Error("force_zeros_for_empty_prompt: must be of an SDXL pipeline");
 }

@@ -1,12 +1,14 @@
 /** @file `koala generate --from IMAGE`: finds the model and the files that an image was generated with. */
 
 import path from "node:path";
-import { type FileError, InvalidRequest, ModelError } from "../errors.js";
+import { openEngine } from "../engine/open-engine.js";
+import { EngineError, type FileError, InvalidRequest, ModelError } from "../errors.js";
 import type { LoadOptions } from "../pipeline/load-options.js";
 import type { SavedRequest } from "../pipeline/metadata/read.js";
-import type { ImageMetadata, ModelMetadata } from "../pipeline/metadata/schema.js";
+import { type ImageMetadata, type ModelMetadata, printable } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { fileHash } from "../weights/fingerprint.js";
+import { type DeviceFlags, deviceFlags } from "./device.js";
 import { pathsOf, remember } from "./known-models.js";
 
 /** The options that name models and files. */
@@ -57,6 +59,22 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
     mask: await source("--mask", given.mask, mask),
   };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined)) as Sources;
+}
+
+/** Where the image was generated, if that is here; else `auto`, which is said. What is `given` goes first. */
+export async function placeOf(saved: SavedRequest, given: DeviceFlags, say: Say): Promise<DeviceFlags> {
+  const { device = saved.device, dtype = saved.dtype, ...permitted } = deviceFlags(given);
+  const place = { ...permitted, ...(dtype !== undefined && { dtype }) };
+  if (device === undefined) return place;
+  if (given.device !== undefined || device === "cpu") return { ...place, device };
+  try {
+    await (await openEngine({ ...place, device })).close();
+    return { ...place, device };
+  } catch (error) {
+    if (!(error instanceof EngineError || error instanceof InvalidRequest)) throw error;
+    say(`generated on ${printable(device)}, which cannot be had here, so auto is taken: ${error.message}`);
+    return { ...place, device: "auto" };
+  }
 }
 
 /** Whether `--image` names another image than the saved request began with, whose size is then not the new one's. */

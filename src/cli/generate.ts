@@ -19,7 +19,15 @@ import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
-import { beginsWithAnother, differences, openSeen, rememberSources, sourcesOf } from "./from-image.js";
+import { compilingNote, type DeviceFlags, deviceFlags, deviceNote, withDeviceOptions } from "./device.js";
+import {
+  beginsWithAnother,
+  differences,
+  openSeen,
+  placeOf,
+  rememberSources,
+  sourcesOf,
+} from "./from-image.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
@@ -28,7 +36,7 @@ import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js"
 
 type Say = (line: string) => void;
 
-type Options = {
+type Options = DeviceFlags & {
   model?: string;
   from?: string;
   revision?: string;
@@ -62,7 +70,7 @@ type Options = {
 };
 
 export function generateCommand(): Command {
-  return new Command("generate")
+  const command = new Command("generate")
     .description("Generate images from prompts, with the bundled model or another.")
     .argument("[prompt...]", "what to generate; each quoted prompt is an image")
     .option("-m, --model <model>", "diffusers folder or Hub id (default: the bundled model)")
@@ -96,7 +104,8 @@ export function generateCommand(): Command {
     .addOption(new Option("--spacing <rule>", "timesteps").choices(["trailing", "leading", "linspace"]))
     .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
-    .option("--threads <n>", "default: one per core", threadsOption)
+    .option("--threads <n>", "default: one per core", threadsOption);
+  return withDeviceOptions(command)
     .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was generated from")
     .option(
@@ -135,10 +144,15 @@ async function generate(words: string[], given: Options): Promise<void> {
     ...completed,
     ...(await downloadComponents(completed, { quiet: given.quiet === true })),
   };
-  const { pipeline, folder } = await opened(options, given, saved, say);
+  const place = { ...deviceFlags(given), ...(saved && (await placeOf(saved, given, say))) };
+  const { pipeline, folder } = await opened({ ...options, ...place }, given, saved, say);
   const { signal, done } = stopOnInterrupt(say);
   const progress = new ProgressBar({ quiet: options.quiet === true });
   try {
+    for (const note of [deviceNote(pipeline, place), compilingNote(pipeline.device)])
+      if (note) say(dim(note));
+    if (saved?.exact && (saved.device !== pipeline.device || saved.dtype !== pipeline.dtype))
+      say(`generated on ${saved.device} in ${saved.dtype}; this is ${pipeline.device} in ${pipeline.dtype}`);
     const source = saved?.exact ? "the image" : pipeline.components.defaults.source;
     const reworded = words.length > 0 || given.prompts !== undefined;
     const resized = saved !== undefined && (await beginsWithAnother(saved, given));
@@ -157,7 +171,8 @@ async function generate(words: string[], given: Options): Promise<void> {
       const seconds = (performance.now() - started) / 1000;
       const numbered = { index: i * options.count, seed: first, metadata: options.metadata };
       const { files, failure } = await output.save(images, numbered);
-      const record = { prompt, first, ...chosen.record };
+      const { device, dtype } = pipeline;
+      const record = { prompt, first, ...chosen.record, device, dtype };
       if (options.json) printRecords(images, files, record, seconds / images.length);
       else files.forEach(print);
       const { metadata } = images[0]!;
@@ -205,8 +220,7 @@ function checkRoom(file: string, prompts: readonly string[], request: Omit<Gener
 
 /** The model that is given, or the image's where it was seen. */
 async function opened(options: Options, given: Options, saved: SavedRequest | undefined, say: Say) {
-  const dtype = saved?.model?.dtype;
-  const load = { ...loadOptions(options), ...(dtype && { dtype }) };
+  const load = { ...loadOptions(options), ...deviceFlags(options) };
   if (options.model === undefined) {
     if (given.revision !== undefined) {
       const rule = "is of a model on the Hub, got it without --model. Name the model, or leave it out.";

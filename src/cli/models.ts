@@ -1,7 +1,7 @@
 /** @file `koala models`: the models downloaded from the Hub, listed, downloaded and removed. */
 
 import { createInterface } from "node:readline/promises";
-import { Command, Option } from "commander";
+import { Command } from "commander";
 import { InvalidRequest } from "../errors.js";
 import { type CachedModel, cachedModels, removal } from "../hub/inventory.js";
 import { type HubModel, hubModel } from "../hub/name.js";
@@ -28,8 +28,7 @@ export function modelsCommand(): Command {
     .description("Download what a pipeline needs of a model, and print its folder.")
     .argument("<id>", "owner/name[@revision] on the Hub")
     .option("--revision <name>", "branch, tag or commit (default: main)")
-    .option("--variant <name>", "weight files to take (default: fp16 where a part has it)")
-    .addOption(new Option("--dtype <name>", "precision to take").choices(["float32", "float16"]))
+    .option("--variant <name>", "weight files to take, or plain (default: fp16 where a part has it)")
     .option("-q, --quiet", "no progress, no notes")
     .action(async (id: string, { quiet = false, ...options }: ResolveOptions & { quiet?: boolean }) => {
       process.stdout.write(`${await downloadModel(id, { ...options, quiet })}\n`);

@@ -24,6 +24,18 @@ export function graceOption(text: string): number {
   return seconds;
 }
 
+const units: Readonly<Record<string, number>> = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 };
+
+/** An amount of memory: "8GB", "7.5 GiB", "500M", or bytes. */
+export function bytesOption(text: string): number {
+  const [, digits, unit = "", binary] = /^(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?$/i.exec(text.trim()) ?? [];
+  const size = units[unit.toLowerCase()]!;
+  const bytes = Math.floor(Number(digits) * (binary ? 1024 ** Math.round(Math.log10(size) / 3) : size));
+  if (digits === undefined || bytes < 1)
+    throw new InvalidArgumentError(`"${text}" is not an amount of memory, such as 8GB.`);
+  return bytes;
+}
+
 /** The number of threads of one operation, checked before a command does anything. */
 export function threadsOption(text: string): number {
   const threads = numberOption(text);

@@ -7,20 +7,13 @@ import { refusePickle } from "../weights/safetensors-file.js";
 import { filesUnder } from "./cache.js";
 import { type HubPath, hubPath } from "./name.js";
 import { pathKind } from "./resolve.js";
-import {
-  type ComponentKind,
-  type ComponentSelection,
-  isFileKind,
-  selectComponent,
-  type WeightChoice,
-} from "./select.js";
+import { type ComponentKind, type ComponentSelection, isFileKind, selectComponent } from "./select.js";
 import { ensureSnapshot, type SelectionPlan, type SnapshotOptions } from "./snapshot.js";
 
-export type ResolveComponentOptions = SnapshotOptions &
-  Pick<WeightChoice, "dtype"> & {
-    /** The name of the value in errors. */
-    field?: string | undefined;
-  };
+export type ResolveComponentOptions = SnapshotOptions & {
+  /** The name of the value in errors. */
+  field?: string | undefined;
+};
 
 /**
  * The path of a component: `name` itself where that path exists (for a folder with one LoRA or embedding, that file), otherwise the
@@ -39,11 +32,8 @@ export async function resolveComponent(
   const hubName = hubPath(field, name);
   refusePickle(name);
   try {
-    const { folder: snapshot, selection } = await ensureSnapshot(
-      hubName,
-      componentPlan(kind, hubName, options.dtype),
-      options,
-    );
+    const plan = componentPlan(kind, hubName);
+    const { folder: snapshot, selection } = await ensureSnapshot(hubName, plan, options);
     return path.join(snapshot, selection.path);
   } catch (error) {
     if (!(error instanceof ModelError) || error instanceof FileError) throw error;
@@ -61,13 +51,9 @@ function fileIn(kind: FileKind, folder: string, names: readonly string[]): strin
   );
 }
 
-function componentPlan(
-  kind: ComponentKind,
-  place: HubPath,
-  dtype: WeightChoice["dtype"],
-): SelectionPlan<ComponentSelection> {
+function componentPlan(kind: ComponentKind, place: HubPath): SelectionPlan<ComponentSelection> {
   return {
-    select: async ({ names, has }) => selectComponent(kind, place, names, { dtype, has }),
+    select: async ({ names, has }) => selectComponent(kind, place, names, { has }),
     refuse: (missing, names) =>
       new ModelError(place.id, absent(place.id, missing, names), { missing: [...missing] }),
   };

@@ -9,6 +9,7 @@ import {
   filesOfKind,
   isShard,
   isWeights,
+  plainFiles,
   unreadComponents,
   type WeightFile,
   weightFiles,
@@ -17,17 +18,18 @@ import type { ModelIndex } from "../weights/index-file.js";
 import type { HubPath } from "./name.js";
 
 export type WeightChoice = {
-  /** File variant such as "fp16", for every component that has it; of the others the plain files. */
+  /**
+   * File variant such as "fp16", for every component that has it; of the others the plain files. "plain" for the files
+   * without a variant. If left out fp16, where a component has it.
+   */
   variant?: string | undefined;
-  /** "float32" selects the plain files; otherwise the fp16 variant, where a component has it. */
-  dtype?: "float32" | "float16" | undefined;
 };
 
 /** `indexes` list shards that are needed too; `missing` are needed files that do not exist. */
 export type Selection = { files: string[]; indexes: string[]; missing: string[] };
 
 /**
- * Selects every component's configs and one set of its weights from `paths`. Without variant and dtype, weights that
+ * Selects every component's configs and one set of its weights from `paths`. Without a variant, weights that
  * are on disk already (`has`) are preferred. ModelError where no variant can be selected.
  */
 export function selectFiles(
@@ -54,7 +56,7 @@ export function selectFiles(
     }
   }
   const { variant } = choice;
-  if (variant !== undefined && !chosen.includes(variant))
+  if (variant !== undefined && !chosen.includes(variant === plainFiles ? "" : variant))
     refuse("weights", available, `must hold variant "${variant}" of a part`);
   return selection;
 }
@@ -68,18 +70,18 @@ function absentConfigs(className: string, names: readonly string[]): string[] {
 
 type Choosing = WeightChoice & { has: (name: string) => boolean };
 
-function chooseWeights(part: string, names: readonly string[], { variant, dtype, has }: Choosing) {
+function chooseWeights(part: string, names: readonly string[], { variant, has }: Choosing) {
   const found = weightFiles(names);
   const of = (wanted: string) => found.find((file) => file.variant === wanted);
   const available = found.map((file) => file.variant);
-  if (variant !== undefined)
+  if (variant !== undefined && variant !== plainFiles)
     return of(variant) ?? of("") ?? refuse(part, available, `must hold variant "${variant}" or plain files`);
-  if (dtype === undefined) {
+  if (variant === undefined) {
     const whole = found.filter((file) => setOf(file, names).every(has));
     const ready = whole.find((file) => file.variant === "") ?? whole[0];
     if (ready) return ready;
   }
-  const preferred = dtype === "float32" ? of("") : (of("fp16") ?? of(""));
+  const preferred = variant === plainFiles ? of("") : (of("fp16") ?? of(""));
   if (preferred || found.length === 0) return preferred;
   if (new Set(available).size === 1) return found[0];
   return refuse(part, available, "has several variants");

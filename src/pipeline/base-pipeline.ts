@@ -1,7 +1,6 @@
 /** @file What all pipelines share: preparing a request, the denoising loop, decoding, and which components stay loaded. */
 
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
-import type { Engine } from "../engine/engine.js";
 import { availableMemory } from "../engine/memory/available.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
@@ -11,6 +10,7 @@ import type { Component } from "./component.js";
 import type { Components } from "./components.js";
 import { type Embeddings, join } from "./conditioning.js";
 import { type Conditioning, type DenoiseStep, denoise } from "./denoise.js";
+import { DevicePipeline } from "./device-pipeline.js";
 import { GeneratedImage } from "./generated-image.js";
 import { type ImageValues, readImage, readMask } from "./input-image.js";
 import { checkLatents, type InpaintState, type LatentShape, prepareLatents } from "./latents.js";
@@ -18,6 +18,7 @@ import { estimateMemory, type GenerationSize, planMemory, refuse } from "./memor
 import type { ImageMetadata, ModelMetadata } from "./metadata/schema.js";
 import { imageMetadata, type LoadedWith, modelMetadata } from "./metadata/write.js";
 import { requestDefaults } from "./model-defaults.js";
+import type { PipelineEngine } from "./pipeline-engine.js";
 import { type PreviewMethod, previewMethod, previews } from "./preview.js";
 import { warnOfPrompts } from "./prompt-warnings.js";
 import { readVocabulary } from "./read-vocabulary.js";
@@ -70,35 +71,28 @@ export type Prepared = {
 };
 
 /** A pipeline of any class. `scheduler` may be replaced between two generations. */
-export abstract class BasePipeline implements AsyncDisposable {
+export abstract class BasePipeline extends DevicePipeline {
   /** The model's own, with the settings that are recommended for it, unless it is replaced. */
   scheduler: Scheduler;
-  /** @internal */
-  readonly components: Components;
   /**
    * Which place of a text with textual inversions is pooled.
    *
    * @internal
    */
   pooling: Pooling = "config";
-  readonly #engine: Engine;
-  readonly #ownsEngine: boolean;
   readonly #loadedWith: LoadedWith;
   #model: ModelMetadata | undefined;
   #vocabulary: Promise<Words | undefined> | undefined;
   #preview: Promise<PreviewMethod> | undefined;
   #busy = false;
-  #closed = false;
   /** Whether all components stay loaded: decided by each request. */
   #keeps = true;
   #estimated: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
 
   /** @internal */
-  constructor(components: Components, engine: Engine, ownsEngine: boolean, loadedWith: LoadedWith = {}) {
-    this.components = components;
+  constructor(components: Components, engine: PipelineEngine, loadedWith: LoadedWith = {}) {
+    super(components, engine);
     this.scheduler = components.scheduler;
-    this.#engine = engine;
-    this.#ownsEngine = ownsEngine;
     this.#loadedWith = loadedWith;
   }
 
@@ -135,10 +129,7 @@ export abstract class BasePipeline implements AsyncDisposable {
 
   /** The same, step by step; the generator's return value is the result. Leaving the loop early stops the work. */
   async *stream(request: GenerateRequest): AsyncGenerator<Step, GenerateResult> {
-    if (this.#closed) {
-      const rule = "must be open, got one that was closed. Open the model again with fromPretrained.";
-      throw new InvalidRequest("pipeline", undefined, rule);
-    }
+    this.engine.checkOpen();
     if (this.#busy)
       throw new InvalidRequest(
         "prompt",
@@ -146,13 +137,15 @@ export abstract class BasePipeline implements AsyncDisposable {
         "this pipeline is generating already. Wait for it, or open a second pipeline.",
       );
     this.#busy = true;
+    const end = await this.engine.turn();
     try {
       const prepared = await this.prepare(request);
       return yield* this.run(prepared);
     } catch (error) {
-      throw this.#closed ? new Cancelled() : error;
+      throw this.engine.isClosed ? new Cancelled() : error;
     } finally {
       this.#busy = false;
+      end();
     }
   }
 
@@ -169,7 +162,7 @@ export abstract class BasePipeline implements AsyncDisposable {
     // Diffusers counts custom timesteps or sigmas as the number of steps, of which strength takes its share.
     const scheduled = { ...accepted, numInferenceSteps: this.#schedule(accepted) };
     const timesteps = requestTimesteps(this.scheduler, scheduled);
-    for (const message of warnings) accepted.warnings.add(message);
+    for (const message of [...warnings, ...this.engine.warnings]) accepted.warnings.add(message);
     const { sized, image, mask } = await readInputs(scheduled, vae);
     const size = [sized.height / vae.factor, sized.width / vae.factor] as const;
     const shape = [sized.batch, unet.config.inChannels, ...size] as const;
@@ -213,7 +206,9 @@ export abstract class BasePipeline implements AsyncDisposable {
     const metadata =
       request.outputType === "latent"
         ? undefined
-        : await imageMetadata(request, await this.model(), this.scheduler);
+        : await imageMetadata(request, {
+            ...{ model: await this.model(), scheduler: this.scheduler, device: this.engine.device },
+          });
     const session = await unet.component.session("unet", unet.trace);
     checkAborted(request);
     this.#preview ??= previewMethod(this.components);
@@ -255,18 +250,6 @@ export abstract class BasePipeline implements AsyncDisposable {
     const { vae } = this.components;
     await this.#makeRoom(vae.component);
     return (await encodePixels(vae, image, { tile })).data;
-  }
-
-  /** Frees the weights and ends the engine's thread, unless the caller brought the engine. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    for (const component of this.#loadable()) await component.release();
-    if (this.#ownsEngine) await this.#engine.close();
-  }
-
-  /** The same as `close`, for `await using pipe = ...`. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.close();
   }
 
   /**
@@ -322,11 +305,6 @@ export abstract class BasePipeline implements AsyncDisposable {
     return images;
   }
 
-  #loadable(): Component[] {
-    const { textEncoders, unet, vae } = this.components;
-    return [...textEncoders.map((e) => e.component), unet.component, vae.component];
-  }
-
   /**
    * Whether a generation of this size fits into the memory that is left: with all components loaded, one by one, or not.
    *
@@ -379,7 +357,7 @@ export abstract class BasePipeline implements AsyncDisposable {
   #memory(size: GenerationSize) {
     const key = JSON.stringify(size);
     if (this.#estimated?.key !== key) this.#estimated = { key, bytes: estimateMemory(this.components, size) };
-    const held = this.#loadable().reduce(
+    const held = this.loadable().reduce(
       (sum, component) => sum + (component.isLoaded ? component.bytes : 0),
       0,
     );
@@ -389,7 +367,7 @@ export abstract class BasePipeline implements AsyncDisposable {
   /** Frees the other components before `next` is loaded if they cannot all stay. */
   async #makeRoom(next: Component): Promise<void> {
     if (this.#keeps) return;
-    for (const component of this.#loadable()) if (component !== next) await component.release();
+    for (const component of this.loadable()) if (component !== next) await component.release();
   }
 }
 

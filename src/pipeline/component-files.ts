@@ -2,14 +2,15 @@
 
 import path from "node:path";
 import { ModelError } from "../errors.js";
-import { kindOf, readdir, readJson, realFile } from "../files/file-system.js";
+import { kindOf, readJson, realFile } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { manifest, type Params } from "../tensor/params.js";
 import { resolveWeights, type WeightEntry, type WeightSet } from "../weights/component.js";
+import { plainFiles } from "../weights/file-names.js";
 import type { ModelComponent, ModelFolder } from "../weights/folder.js";
 import type { LoadOptions } from "./load-options.js";
 
-export type WeightOptions = Pick<LoadOptions, "variant" | "dtype"> & {
+export type WeightOptions = Pick<LoadOptions, "variant"> & {
   /** Describes the folder's weights by its configs alone: enough to estimate memory, not to run. */
   configsOnly?: boolean;
 };
@@ -31,13 +32,13 @@ export function expectComponent(
 /** The weights in a component's directory, of the variant in the options; `trace` is their network. */
 export async function weightsIn(
   directory: string,
-  { variant, dtype, configsOnly }: WeightOptions,
+  { variant, configsOnly }: WeightOptions,
   trace: (p: Params) => unknown,
 ): Promise<WeightSet> {
   if (configsOnly) return described(trace);
-  if (variant !== undefined) return resolveWeights(directory, { variant, orPlain: true });
-  const half = dtype === "float16" && (await readdir(directory)).some((name) => name.includes(".fp16."));
-  return resolveWeights(directory, half ? { variant: "fp16" } : {});
+  // Plain files are what is taken where no variant is named.
+  const named = variant === undefined || variant === plainFiles ? {} : { variant, orPlain: true };
+  return resolveWeights(directory, named);
 }
 
 /** The weights of a network by name and shape, without files. */

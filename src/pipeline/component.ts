@@ -1,6 +1,7 @@
 /** @file A component of a model: one network, its weights checked against its config, traced, and loaded as a session. */
 
 import path from "node:path";
+import type { Precision } from "../engine/device.js";
 import type { Engine, Session, Values } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
 import { listed, ModelError } from "../errors.js";
@@ -122,6 +123,11 @@ export class Component {
   /** The same network with changes that are added to its weights each time they are loaded. */
   changed(changes: WeightChanges): Component {
     return new Component(this.name, this.file, this.weights, this.#engine, changes);
+  }
+
+  /** The arithmetic in which it is computed. */
+  get dtype(): Precision {
+    return this.#engine.device.dtype;
   }
 
   /** Bytes of its weights in float32, which is what they take when loaded. */

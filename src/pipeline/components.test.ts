@@ -193,6 +193,9 @@ describe("a variant", () => {
     await expect(load(model, { variant: "fp16" })).rejects.toThrow(
       /koala-1b-tiny: must hold variant "fp16" of a component, got plain files alone\. Leave the variant out/,
     );
+    await expect(load(path.join(pipelines, "koala-700m-tiny"), { variant: "plain" })).rejects.toThrow(
+      /must hold variant "plain" of a component, got fp16 files alone/,
+    );
     await expect(load(mixed(), { variant: "ema" })).rejects.toThrow(
       /unet: must hold variant "ema" or plain files, got variant "bf16" and variant "fp16"\./,
     );

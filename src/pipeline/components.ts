@@ -14,6 +14,7 @@ import { input } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
 import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
 import { renamed, resolveWeights } from "../weights/component.js";
+import { plainFiles } from "../weights/file-names.js";
 import { type ModelComponent, type ModelFolder, openFolder } from "../weights/folder.js";
 import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-class.js";
 import { type Autoencoder, loadVae } from "./autoencoder.js";
@@ -107,7 +108,7 @@ function checkChannels({ unet, vae }: Components, { vae: other }: ComponentOptio
   if (wrong) throw new ModelError(wrong[2], channelProblem(wrong[0], wrong[1], wanted));
 }
 
-/** One component at least must have the variant; the plain files of the others are used, as in Diffusers, with a warning. */
+/** One component at least must have the variant; the other files of the others are used, as in Diffusers, with a warning. */
 function checkVariant(components: Components, options: ComponentOptions, warnings: string[]): void {
   const { variant, configsOnly, unet, vae } = options;
   if (variant === undefined || configsOnly) return;
@@ -116,15 +117,17 @@ function checkVariant(components: Components, options: ComponentOptions, warning
     ...(unet === undefined ? [components.unet.component] : []),
     ...(vae === undefined ? [components.vae.component] : []),
   ];
-  const plain = loaded.filter(({ weights }) => weights.variant !== variant).map(({ name }) => name);
-  if (plain.length === loaded.length) {
-    const rule = `must hold variant "${variant}" of a component, got plain files alone`;
+  const variantOf = ({ weights }: Component) => weights.variant ?? plainFiles;
+  const others = loaded.filter((component) => variantOf(component) !== variant);
+  const found = [...new Set(others.map(variantOf))].join(" and ");
+  if (others.length === loaded.length) {
+    const rule = `must hold variant "${variant}" of a component, got ${found} files alone`;
     throw new ModelError(components.folder.path, `${rule}. Leave the variant out, or download it.`);
   }
-  if (plain.length > 0)
-    warnings.push(
-      `variant: ${plain.join(", ")} have none called "${variant}", so their plain files are used`,
-    );
+  if (others.length > 0) {
+    const names = others.map(({ name }) => name).join(", ");
+    warnings.push(`variant: ${names} have none called "${variant}", so their ${found} files are used`);
+  }
 }
 
 /** The networks that LoRAs may change. */

@@ -1,5 +1,6 @@
 /** @file The options of opening a model, and their check before anything is read or downloaded. */
 
+import { type Precision, parseDevice, parsePrecision } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { checkThreads } from "../engine/thread-count.js";
 import { InvalidRequest } from "../errors.js";
@@ -7,19 +8,39 @@ import type { DownloadProgress } from "../hub/fetch.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
 import type { Embedding } from "./embeddings.js";
 import type { Lora } from "./lora.js";
+import type { PipelineEngineOptions } from "./pipeline-engine.js";
 
 export type LoadOptions = {
   /** Branch, tag or commit of a model on the Hub. "main" if left out, unless the model's name has one. */
   revision?: string;
   /**
-   * File variant such as "fp16", for every component that has it. If left out the plain files, else the only variant.
+   * File variant such as "fp16", for every component that has it; "plain" for the files without one. If left out the plain
+   * files, else the only variant; of what is downloaded fp16, where there is such a file. In which type the numbers lie
+   * there changes nothing about the arithmetic, which is `dtype`.
    */
   variant?: string;
   /**
-   * The stored precision to take where a component has both; arithmetic on the CPU is float32 either way. "float32" if
+   * Where the networks run: "cpu", "webgpu", "cuda", "dml" or "coreml", one of several as in "cuda:1", or "auto", the best
+   * that passes its self-test on this machine. "cpu" if left out. `to` moves an open pipeline.
+   */
+  device?: string;
+  /**
+   * The type of the arithmetic, which the CPU always does in float32; which files are read is `variant`. "float32" if
    * left out.
    */
-  dtype?: "float32" | "float16";
+  dtype?: Precision;
+  /**
+   * Lets operations that the device has no kernel for run on the CPU, with a warning. If left out, a matrix product,
+   * convolution, norm or attention there is an EngineError.
+   */
+  allowCpuFallback?: boolean;
+  /** Takes a graphics driver that computes on the CPU, such as lavapipe. If left out, that is an EngineError. */
+  allowSoftwareAdapter?: boolean;
+  /**
+   * Bytes of the device's memory that may be taken. If left out, what is known of the device: the machine's memory on the
+   * CPU, what `nvidia-smi` says with CUDA.
+   */
+  deviceMemory?: number;
   /**
    * Another U-Net: a folder with its config.json, the folder of a whole model, or a file of weights. A file without a
    * config.json beside it is used with the folder's, as SDXL-Lightning ships.
@@ -55,7 +76,11 @@ export type LoadOptions = {
 const loadNames: OptionNames<LoadOptions> = {
   revision: true,
   variant: true,
+  device: true,
   dtype: true,
+  allowCpuFallback: true,
+  allowSoftwareAdapter: true,
+  deviceMemory: true,
   unet: true,
   vae: true,
   loras: true,
@@ -74,8 +99,42 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkOptionNames("fromPretrained", options, loadNames);
   for (const lora of options.loras ?? []) checkOptionNames("a LoRA", lora, loraNames);
   for (const one of options.embeddings ?? []) checkOptionNames("an embedding", one, embeddingNames);
-  const { dtype, threads = 0 } = options;
-  checkThreads(threads);
-  if (dtype === undefined || ["float32", "float16"].includes(dtype)) return;
-  throw new InvalidRequest("dtype", dtype, `must be "float32" or "float16", got ${JSON.stringify(dtype)}.`);
+  checkThreads(options.threads ?? 0);
+  checkDeviceOptions(options);
+}
+
+type PlacedOptions = Pick<
+  LoadOptions,
+  "device" | "dtype" | "allowCpuFallback" | "allowSoftwareAdapter" | "deviceMemory"
+>;
+
+/** Throws an InvalidRequest that names the option. */
+export function checkDeviceOptions(options: PlacedOptions & Pick<LoadOptions, "engine">): void {
+  const { device, dtype, deviceMemory, engine } = options;
+  const given = { device, dtype, allowCpuFallback: options.allowCpuFallback };
+  const beside = engine && Object.entries(given).find(([, value]) => value !== undefined);
+  if (beside)
+    throw new InvalidRequest(beside[0], beside[1], "must be left out beside an engine, which has its own.");
+  if (device !== undefined) parseDevice(device);
+  if (dtype !== undefined) parsePrecision(dtype);
+  for (const name of ["allowCpuFallback", "allowSoftwareAdapter"] as const) {
+    const value: unknown = options[name];
+    if (value === undefined || typeof value === "boolean") continue;
+    throw new InvalidRequest(name, value, `must be true or false, got ${JSON.stringify(value)}.`);
+  }
+  if (deviceMemory === undefined || (Number.isSafeInteger(deviceMemory) && deviceMemory > 0)) return;
+  const rule = `must be a whole number of bytes, got ${JSON.stringify(deviceMemory)}. 8e9 is 8 GB.`;
+  throw new InvalidRequest("deviceMemory", deviceMemory, rule);
+}
+
+/** The options that an engine is opened with. */
+export function deviceOptions(options: LoadOptions): PipelineEngineOptions {
+  const { device, dtype, threads = 0, allowCpuFallback, allowSoftwareAdapter } = options;
+  return {
+    threads,
+    ...(device !== undefined && { device }),
+    ...(dtype !== undefined && { dtype }),
+    ...(allowCpuFallback !== undefined && { allowCpuFallback }),
+    ...(allowSoftwareAdapter !== undefined && { allowSoftwareAdapter }),
+  };
 }

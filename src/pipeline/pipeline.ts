@@ -3,8 +3,7 @@
  * share is in `base-pipeline.ts`.
  */
 
-import type { Engine, Values } from "../engine/engine.js";
-import { openEngine } from "../engine/open-engine.js";
+import type { Values } from "../engine/engine.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { resolveModel } from "../hub/resolve.js";
 import { resolveComponents } from "../hub/resolve-component.js";
@@ -13,8 +12,9 @@ import { BasePipeline } from "./base-pipeline.js";
 import { modelOrBundled } from "./bundled-model.js";
 import { type Components, loadComponents } from "./components.js";
 import { type Embeddings, perImage, timeIds } from "./conditioning.js";
-import { checkLoadOptions, type LoadOptions } from "./load-options.js";
+import { checkLoadOptions, deviceOptions, type LoadOptions } from "./load-options.js";
 import type { LoadedWith } from "./metadata/write.js";
+import { PipelineEngine } from "./pipeline-engine.js";
 import type { AcceptedRequest, CheckedRequest } from "./request.js";
 import { promptTexts, sideBySide } from "./text-encoding.js";
 
@@ -25,18 +25,21 @@ export abstract class DiffusionPipeline extends BasePipeline {
    * the small one inside the package. What is not on disk is downloaded; weights are read at first use. `unet`, `vae`
    * and the files of `loras` may be names on the Hub too: `owner/name[@revision]`, or `owner/name[@revision]/file` in a
    * repository of several. The scheduler has the settings that are recommended for the model.
+   *
+   * Networks run on the CPU unless `device` names another; one that is not there is an EngineError that says what is
+   * missing.
    */
   static async fromPretrained(model?: string, options: LoadOptions = {}): Promise<DiffusionPipeline> {
     checkLoadOptions(options);
-    const engine = options.engine ?? (await openEngine({ threads: options.threads ?? 0 }));
+    const engine = await PipelineEngine.open(deviceOptions(options), options.engine);
     try {
       const folder = await resolveModel(modelOrBundled(model, "model"), options);
-      const { onProgress, signal, dtype } = options;
-      const load = { ...options, ...(await resolveComponents(options, { onProgress, signal, dtype })) };
+      const { onProgress, signal } = options;
+      const load = { ...options, ...(await resolveComponents(options, { onProgress, signal })) };
       const components = await loadComponents(folder, { ...load, engine });
-      return makePipeline(components, engine, options.engine === undefined, load);
+      return makePipeline(components, engine, load);
     } catch (error) {
-      if (!options.engine) await engine.close();
+      await engine.close();
       throw error;
     }
   }
@@ -131,8 +134,7 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
 
 function makePipeline(
   components: Components,
-  engine: Engine,
-  owns: boolean,
+  engine: PipelineEngine,
   loadedWith: LoadedWith,
 ): DiffusionPipeline {
   const { family, unet, textEncoders } = components;
@@ -145,9 +147,9 @@ function makePipeline(
   }
   switch (family) {
     case "sdxl":
-      return new StableDiffusionXLPipeline(components, engine, owns, loadedWith);
+      return new StableDiffusionXLPipeline(components, engine, loadedWith);
     case "sd":
-      return new StableDiffusionPipeline(components, engine, owns, loadedWith);
+      return new StableDiffusionPipeline(components, engine, loadedWith);
     default:
       return family satisfies never;
   }

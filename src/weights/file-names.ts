@@ -3,6 +3,9 @@
 /** Weights of a component: a single file, or the index of its shards; `variant` is "" for plain files. */
 export type WeightFile = { name: string; variant: string; indexed: boolean; stem: string };
 
+/** The name that asks for the files without a variant, where a component has both. */
+export const plainFiles = "plain";
+
 // Diffusers writes the variant of an index after ".index", Transformers and older tools before ".safetensors".
 const single = /^(diffusion_pytorch_model|model)(?:\.([^.]+))?\.safetensors$/;
 const index = /^(diffusion_pytorch_model|model)(?:\.([^.]+))?\.safetensors\.index(?:\.([^.]+))?\.json$/;

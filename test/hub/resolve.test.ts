@@ -73,8 +73,8 @@ describe("a snapshot", () => {
     expect(downloads.filter((name) => published().get(name) === unneeded)).toEqual([]);
   });
 
-  it("has the plain weights for float32, and those of a named variant", async () => {
-    const full = await resolve("koala/both", { dtype: "float32" });
+  it("has the plain weights by that name, and those of a named variant", async () => {
+    const full = await resolve("koala/both", { variant: "plain" });
     expect(await filesUnder(full)).toEqual([...plain.keys()].sort());
     await rm(home, { recursive: true });
     expect(await filesUnder(await resolve("koala/both", { variant: "fp16" }))).toEqual(
@@ -139,12 +139,12 @@ describe("a snapshot", () => {
     expect(reports).toBe(0);
   });
 
-  it("uses weights on disk in either precision, unless a dtype is given", async () => {
-    await resolve("koala/both", { dtype: "float32" });
+  it("uses weights on disk in either precision, unless a variant is given", async () => {
+    await resolve("koala/both", { variant: "plain" });
     hub.requests.length = 0;
     await resolve("koala/both");
     expect(hub.downloads()).toEqual([]);
-    await resolve("koala/both", { dtype: "float16" });
+    await resolve("koala/both", { variant: "fp16" });
     expect(hub.downloads().filter((name) => name.includes("fp16"))).toHaveLength(8);
   });
 

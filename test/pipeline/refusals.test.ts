@@ -167,7 +167,13 @@ describe("an option of opening is refused", () => {
       { loras: [{ file: "a", weight: 1 }] },
       /^weight: is not an option of a LoRA\. Leave it out/,
     ],
-    ["that names no precision", { dtype: "fp16" }, /^dtype: must be "float32" or "float16", got "fp16"/],
+    ["that names no precision", { dtype: "fp16" }, /^dtype: must be float32 or float16, got "fp16"/],
+    [
+      "that is no amount of memory",
+      { deviceMemory: "8GB" },
+      /^deviceMemory: must be a whole number of bytes, got "8GB"/,
+    ],
+    ["that names no device", { device: "gpu" }, /^device: must be auto, .* Did you mean "auto"/],
     ["list that is none", "fp16", /^options: of fromPretrained must be an object, got "fp16"/],
   ])("%s", async (_, options, message) => {
     const attempt = DiffusionPipeline.fromPretrained("/nowhere/at/all", options as never);

@@ -1,6 +1,7 @@
 /** @file The metadata that an image records of its generation: its fields, its JSON, and its check when read from a file. */
 
 import { z } from "zod";
+import type { Precision } from "../../engine/device.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import { schemaProblem } from "../../validation.js";
 
@@ -15,7 +16,6 @@ export type ModelMetadata = {
   /** "sha256:..." of the configs, tokenizers and weights that the folder gave. */
   fingerprint: string;
   variant?: string;
-  dtype?: "float32" | "float16";
   /** What replaced the folder's own. */
   unet?: { name: string; fingerprint: string };
   vae?: { name: string; fingerprint: string };
@@ -36,6 +36,10 @@ export type ImageMetadata = {
   app: string;
   /** The version of ONNX Runtime, on which the last bits depend. */
   onnxruntime: string;
+  /** Where the networks ran: `cpu`, `webgpu`, `cuda:1`. The CPU if left out, as by versions that had no other. */
+  device?: string;
+  /** The type of the arithmetic; float32 if left out. */
+  dtype?: Precision;
   model: ModelMetadata;
   prompt: string;
   prompt2?: string;
@@ -83,6 +87,7 @@ const hash = text.regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 hex d
 const numbers = z.array(number, "must be a list of numbers").max(1000, "must have at most 1000 numbers");
 const size = z.tuple([number, number], "must be a height and a width");
 const kind = z.enum(["cpu", "cuda"], 'must be "cpu" or "cuda"');
+const precision = z.enum(["float32", "float16"], 'must be "float32" or "float16"');
 const weights = z.strictObject({ name: label, fingerprint: hash });
 const image = z.strictObject({ name: label.exactOptional(), sha256: hash });
 
@@ -93,17 +98,23 @@ const model = z.strictObject({
   pipeline: label,
   fingerprint: hash,
   variant: label.exactOptional(),
-  dtype: z.enum(["float32", "float16"], 'must be "float32" or "float16"').exactOptional(),
   unet: weights.exactOptional(),
   vae: weights.exactOptional(),
   loras: z.array(z.strictObject({ name: label, sha256: hash, scale: number })).exactOptional(),
 });
 
+/** Of images made before `dtype` was the arithmetic: there it chose the files, as `variant` does. */
+const modelOfAnyAge = z
+  .strictObject({ ...model.shape, dtype: precision.exactOptional() })
+  .transform(({ dtype, ...rest }) => ({ ...(dtype === "float16" && { variant: "fp16" }), ...rest }));
+
 const schema = z.strictObject({
   format: z.literal(1, "must be 1"),
   app: label,
   onnxruntime: label,
-  model,
+  device: label.exactOptional(),
+  dtype: precision.exactOptional(),
+  model: modelOfAnyAge,
   prompt: text,
   prompt2: text.exactOptional(),
   negativePrompt: text.exactOptional(),

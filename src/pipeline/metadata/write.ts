@@ -6,6 +6,7 @@ import path from "node:path";
 import { a1111Names } from "../../diffusion/schedulers/a1111-names.js";
 import { isSettingName } from "../../diffusion/schedulers/config-fields.js";
 import type { Scheduler } from "../../diffusion/schedulers/scheduler.js";
+import type { Device } from "../../engine/device.js";
 import { cachedName } from "../../hub/cache.js";
 import type { ImageInput } from "../../image/codec.js";
 import type { MetadataTexts } from "../../image/metadata/metadata.js";
@@ -26,7 +27,6 @@ import { type ImageMetadata, type ModelMetadata, metadataText } from "./schema.j
 /** The options of loading on which the numbers depend. */
 export type LoadedWith = {
   variant?: string;
-  dtype?: "float32" | "float16";
   unet?: string;
   vae?: string;
   loras?: readonly { file: string; scale?: number }[];
@@ -42,7 +42,7 @@ export function versions(): { app: string; onnxruntime: string } {
 /** A loaded model by name and fingerprint, without its scheduler, which each image records itself. */
 export async function modelMetadata(components: Components, loaded: LoadedWith = {}): Promise<ModelMetadata> {
   const { folder, unet, vae, textEncoders } = components;
-  const { variant, dtype, loras = [] } = loaded;
+  const { variant, loras = [] } = loaded;
   const id = hubId(folder.path);
   const revision = /[\\/]snapshots[\\/]([0-9a-f]{40})(?:[\\/]|$)/.exec(folder.path)?.[1];
   const marks: unknown[] = [folder.className, folder.settings, await folder.component("unet").config()];
@@ -62,7 +62,6 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
     pipeline: folder.className,
     fingerprint: hashOf(marks),
     variant,
-    dtype,
     unet: await replaced(
       loaded.unet,
       weightFingerprint(unet.component.weights).then((marks) =>
@@ -89,8 +88,7 @@ const loraMetadata = async ({ file, scale = 1 }: { file: string; scale?: number 
 /** Makes the metadata of the i-th image of a batch, from which it can be generated alone. */
 export async function imageMetadata(
   request: CheckedRequest,
-  model: ModelMetadata,
-  scheduler: Scheduler,
+  { model, scheduler, device }: { model: ModelMetadata; scheduler: Scheduler; device: Device },
 ): Promise<(index: number) => ImageMetadata> {
   const { image, mask, perPrompt } = request;
   const [begun, masked] = [await inputMetadata(image), await inputMetadata(mask)];
@@ -106,6 +104,8 @@ export async function imageMetadata(
       format: 1 as const,
       app: fixed.app,
       onnxruntime: fixed.onnxruntime,
+      device: device.name,
+      dtype: device.dtype,
       model,
       prompt: request.prompts[prompt]!,
       prompt2: request.prompt2 === undefined ? undefined : request.prompts2[prompt],

@@ -1,0 +1,101 @@
+/** @file Where a pipeline is: on which device its networks run, moving to another one, and its end. */
+
+import { type Precision, parseDevice, parsePrecision } from "../engine/device.js";
+import { InvalidRequest } from "../errors.js";
+import { checkOptionNames, type OptionNames } from "../validation.js";
+import type { Component } from "./component.js";
+import type { Components } from "./components.js";
+import type { PipelineEngine } from "./pipeline-engine.js";
+
+/** Where a pipeline is to be moved; what is left out stays as it is. */
+export type MoveTarget = {
+  /** `cpu`, `webgpu`, `cuda`, `dml`, `coreml`, one of several as in `cuda:1`, or `auto`. */
+  device?: string;
+  /** The type of the arithmetic. */
+  dtype?: Precision;
+};
+
+/** A pipeline on a device. */
+export abstract class DevicePipeline implements AsyncDisposable {
+  /** @internal */
+  readonly components: Components;
+  /** @internal */
+  protected readonly engine: PipelineEngine;
+
+  /** @internal */
+  constructor(components: Components, engine: PipelineEngine) {
+    this.components = components;
+    this.engine = engine;
+  }
+
+  /** Where the networks run: `cpu`, `webgpu`, `cuda`, `cuda:1`. */
+  get device(): string {
+    return this.engine.device.name;
+  }
+
+  /** The type of the arithmetic; on the CPU always float32. How weights lie in their files is another matter. */
+  get dtype(): Precision {
+    return this.engine.device.dtype;
+  }
+
+  /** Why the networks run on this device, in one sentence: what `auto` decided by. */
+  get deviceReason(): string {
+    return this.engine.reason ?? "the engine that it was given";
+  }
+
+  /**
+   * Moves to another device, or to other arithmetic: `pipe.to("webgpu")`, `pipe.to({ device: "cuda", dtype: "float16" })`.
+   * A generation that runs ends first, so a loop over `stream` must not wait for it. Weights are loaded there at the next
+   * use. An error, such as that of a device that is not there, leaves the pipeline where it was. Returns it.
+   */
+  async to(target: string | MoveTarget): Promise<this> {
+    await this.engine.move(checkMoveTarget(target), () => this.release());
+    return this;
+  }
+
+  /** Frees the weights and ends the engine's thread, unless the caller brought the engine. */
+  async close(): Promise<void> {
+    await this.engine.close(() => this.release());
+  }
+
+  /** The same as `close`, for `await using pipe = ...`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  /**
+   * All networks, in the order of their use.
+   *
+   * @internal
+   */
+  protected loadable(): Component[] {
+    const { textEncoders, unet, vae } = this.components;
+    return [...textEncoders.map((e) => e.component), unet.component, vae.component];
+  }
+
+  /**
+   * Frees the weights.
+   *
+   * @internal
+   */
+  protected async release(): Promise<void> {
+    for (const component of this.loadable()) await component.release();
+  }
+}
+
+const targetNames: OptionNames<MoveTarget> = { device: true, dtype: true };
+
+function checkMoveTarget(target: unknown): MoveTarget {
+  const wanted = typeof target === "string" ? { device: target } : target;
+  checkOptionNames("to", wanted, targetNames);
+  const { device, dtype } = wanted as MoveTarget;
+  if (device === undefined && dtype === undefined)
+    throw new InvalidRequest(
+      "device",
+      device,
+      'must be given, or dtype, got neither. As in pipe.to("webgpu").',
+    );
+  if (device !== undefined) parseDevice(device);
+  if (dtype !== undefined) parsePrecision(dtype);
+  return { ...(device !== undefined && { device }), ...(dtype !== undefined && { dtype }) };
+}
