@@ -22,7 +22,8 @@ describe("the golden data", () => {
     ["tokens", 3],
     ["schedulers", 47],
     ["stages", 39],
-    ["runs", 78],
+    ["adapters", 16],
+    ["runs", 94],
     ["distil", 82],
   ])("has its checks of %s, and none without inputs", async (name, count) => {
     const engine = workerEngine({ threads: 1 });

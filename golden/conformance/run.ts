@@ -1,5 +1,6 @@
 /** @file Runs the sections over a golden folder: lists their checks and runs each. */
 
+import { adapters } from "../adapters.js";
 import { distill } from "../distill/distill.js";
 import { random } from "../random.js";
 import { runs } from "../runs/runs.js";
@@ -17,6 +18,7 @@ export const sections: Readonly<Record<string, Section>> = {
   tokens,
   schedulers,
   stages,
+  adapters,
   runs,
   distil: distill,
   folder: others,

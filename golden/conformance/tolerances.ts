@@ -8,6 +8,7 @@ export const equal: Tolerance = { kind: "equal" };
 export const diffusersError: Tolerance = { kind: "refused" };
 export const notFinite: Tolerance = { kind: "notFinite" };
 export const stageTensor = relative(1e-4);
+export const mergedWeight = relative(1e-4);
 const textEmbedding = relative(1e-4);
 export const sigma = relative(1e-6);
 /** Betas and their cumulative products: float32 on both sides, printed with nine digits. */

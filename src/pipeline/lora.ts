@@ -5,15 +5,21 @@ import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { flatClipName } from "../models/clip.js";
 import { sgmNames } from "../models/sgm.js";
 import type { UNetConfig } from "../models/unet-config.js";
-import { show } from "../tensor/tensor.js";
+import { count, show } from "../tensor/tensor.js";
+import { adapterKinds } from "../weights/adapter-kinds.js";
 import type { WeightSet } from "../weights/component.js";
 import { isFloatDtype } from "../weights/dtype.js";
-import { type LoraFile, type LoraLayer, openLora } from "../weights/lora.js";
-import type { LowRank, WeightChanges } from "./weight-changes.js";
+import { type LoraFile, type LoraLayer, openLora, shapesOf } from "../weights/lora.js";
+import type { WeightChange, WeightChanges } from "./weight-changes.js";
 
-/** A LoRA to generate with: W + scale * alpha / rank * up @ down (Hu et al., arXiv 2106.09685). */
+/**
+ * A LoRA to generate with, W + scale * alpha / rank * up @ down (Hu et al., arXiv 2106.09685), or another kind of adapter:
+ * LoCon, LoHa, LoKr, DoRA, full differences of weights, norms and biases.
+ */
 export type Lora = {
-  /** A .safetensors file in the naming of Diffusers, PEFT or kohya, the folder of one, or its name on the Hub. */
+  /**
+   * A .safetensors file in the naming of Diffusers, PEFT, kohya or OneTrainer, the folder of one, or its name on the Hub.
+   */
   file: string;
   /** 1 if left out; 0 leaves the model as it is. */
   scale?: number;
@@ -33,7 +39,7 @@ export async function loraChanges(
   warn: (message: string) => void,
 ): Promise<ReadonlyMap<string, WeightChanges>> {
   const sets = new Map(networks.map(({ name, weights }) => [name, weights]));
-  const changes = new Map(networks.map(({ name }) => [name, new Map<string, LowRank[]>()]));
+  const changes = new Map(networks.map(({ name }) => [name, new Map<string, WeightChange[]>()]));
   for (const { file, scale = 1 } of loras) {
     if (!Number.isFinite(scale)) {
       throw new InvalidRequest(
@@ -46,11 +52,17 @@ export async function loraChanges(
     const fitting = fittingLayers(file, opened, networks);
     warnOfUnused(file, opened, fitting, warn);
     for (const [layer, name] of fitting) {
-      checkShapes(file, layer, name, sets.get(layer.part)!.tensors.get(name)!.shape);
+      const { tensors } = sets.get(layer.part)!;
+      checkShapes(file, layer, name, tensors);
       if (scale === 0) continue;
       const ofNetwork = changes.get(layer.part)!;
-      const { down, up } = layer;
-      ofNetwork.set(name, [...(ofNetwork.get(name) ?? []), { file, down, up, scale: scale * layer.scale }]);
+      const push = (weight: string, change: WeightChange) =>
+        ofNetwork.set(weight, [...(ofNetwork.get(weight) ?? []), change]);
+      if (changesWeight(layer)) push(name, { file, layer, strength: scale });
+      if (layer.bias) {
+        const { entry, scaled } = layer.bias;
+        push(biasOf(name), { file, added: entry, factor: scaled ? scale * layer.scale : scale });
+      }
     }
   }
   return changes;
@@ -73,6 +85,11 @@ function fittingLayers(
   });
 }
 
+const changesWeight = ({ tensors }: LoraLayer): boolean => Object.keys(tensors).length > 0;
+
+/** The bias of a layer, by its weight. */
+const biasOf = (weight: string): string => weight.replace(/weight$/, "bias");
+
 type Fit = readonly (readonly [LoraLayer, string])[];
 
 /** The layers that one network has, by that way of counting blocks by which most of them fit. */
@@ -93,18 +110,20 @@ function bestFit(layers: readonly LoraLayer[], network: Adaptable): Fit {
 
 function warnOfUnused(
   file: string,
-  { layers, embeddings }: LoraFile,
+  { layers, embeddings, notes }: LoraFile,
   fitting: FittingLayers,
   warn: (message: string) => void,
 ): void {
   const name = path.basename(file);
+  for (const note of notes) warn(`${name}: ${note}`);
   const absent = layers.filter((layer) => !fitting.has(layer)).map(({ key }) => key);
   if (absent.length > 0) {
     const which = `${absent.length} of its ${layers.length} layers are not in this model and were left out`;
     warn(`${name}: ${which}: ${listed(absent, 2)}; it was trained for another model`);
   }
   if (embeddings.length > 0) {
-    warn(`${name}: embeddings are not supported, so ${listed(embeddings)} was left out; its layers are used`);
+    const remedy = `give it as an embedding too, under that name, to use ${embeddings.length === 1 ? "it" : "them"}`;
+    warn(`${name}: its embedding ${listed(embeddings)} was left out, and its layers are used; ${remedy}`);
   }
 }
 
@@ -112,8 +131,8 @@ function warnOfUnused(
 export function layerNames({ weights, config }: Adaptable): ReadonlyMap<string, string> {
   const names = new Map<string, string>();
   const other = config ? sgmNames(config) : flatClipName;
-  for (const [name, { shape }] of weights.tensors) {
-    if (!name.endsWith(".weight") || shape.length < 2) continue;
+  for (const name of weights.tensors.keys()) {
+    if (!name.endsWith(".weight")) continue;
     const path = name.slice(0, -".weight".length);
     for (const known of [path, other(path)]) if (known) names.set(known.replaceAll(".", "_"), name);
   }
@@ -134,26 +153,54 @@ function numberingsOf(network: Adaptable): ReadonlyMap<string, string>[] {
   return [own, layerNames({ ...network, config: whole })];
 }
 
-/** A LoRA of a 1x1 convolution may be given as that of a matrix, and the other way round. */
-function hasShape({ down, up }: LoraLayer, weight: readonly number[]): boolean {
-  const rank = down.shape[0] ?? 0;
-  const plain = (shape: readonly number[]) => [...shape, 1, 1].slice(0, 4).join();
+/**
+ * A change of a 1x1 convolution may be given as that of a matrix, and the other way round; LoHa's of a convolution as that of
+ * a matrix of [out, in * height * width].
+ */
+function hasShape(layer: LoraLayer, weight: readonly number[]): boolean {
+  if (!changesWeight(layer)) return true;
+  const { kind, tensors, magnitude } = layer;
+  const shape = adapterKinds[kind].shape(shapesOf(tensors));
+  if (shape === undefined || !magnitudeFits(magnitude, weight)) return false;
+  const plain = (sizes: readonly number[]) => [...sizes, 1, 1].slice(0, Math.max(4, sizes.length)).join();
+  const [out, ...rest] = weight;
+  const flat = [out, count(rest)];
+  return plain(shape) === plain(weight) || (kind === "loha" && shape.join() === flat.join());
+}
+
+/** [out, 1...] or [1, in, 1...]; PEFT's has `out` numbers in any shape. */
+function magnitudeFits(magnitude: LoraLayer["magnitude"], weight: readonly number[]): boolean {
+  const [out, columns] = weight;
+  if (!magnitude) return true;
+  const { shape } = magnitude.entry;
+  const [first, second = 1, ...rest] = shape;
+  if (columns === undefined) return false;
+  if (magnitude.of === "peft") return count(shape) === out;
   return (
-    rank > 0 &&
-    plain(down.shape) === plain([rank, ...weight.slice(1)]) &&
-    plain(up.shape) === plain([weight[0]!, rank])
+    rest.every((size) => size === 1) && (first === out ? second === 1 : first === 1 && second === columns)
   );
 }
 
-function checkShapes(file: string, layer: LoraLayer, name: string, weight: readonly number[]): void {
-  const { key, down, up } = layer;
+/** ModelError if a layer's tensors do not fit the weights that they change. */
+function checkShapes(file: string, layer: LoraLayer, name: string, weights: WeightSet["tensors"]): void {
+  const { key, tensors, magnitude, bias } = layer;
+  const all = Object.entries({ ...tensors, magnitude: magnitude?.entry, bias: bias?.entry });
+  const given = all.flatMap(([role, entry]) => (entry ? [[role, entry] as const] : []));
+  const fail = (rule: string): never => {
+    throw new ModelError(file, `${key}: ${rule}`, { unexpected: [key] });
+  };
+  const { shape: weight } = weights.get(name)!;
   if (!hasShape(layer, weight)) {
-    const rule = `${key}: must fit ${name} of ${show(weight)}`;
-    const got = `got down ${show(down.shape)} and up ${show(up.shape)}`;
-    throw new ModelError(file, `${rule}, ${got}. Use a LoRA that was trained for this model.`, {
-      unexpected: [key],
-    });
+    const got = given.map(([role, { shape }]) => `${role} ${show(shape)}`).join(" and ");
+    fail(`must fit ${name} of ${show(weight)}, got ${got}. Use a LoRA that was trained for this model.`);
   }
-  const odd = [down, up].find(({ dtype }) => !isFloatDtype(dtype));
-  if (odd) throw new ModelError(file, `${key}: must be of a float dtype, got ${odd.dtype}.`);
+  const odd = given.find(([, { dtype }]) => !isFloatDtype(dtype));
+  if (odd) fail(`must be of a float dtype, got ${odd[1].dtype}.`);
+  if (!bias) return;
+  const own = weights.get(biasOf(name));
+  if (!own) fail(`must change a bias, got a layer without one: ${name}. Use an adapter without biases.`);
+  else if (own.shape.join() !== bias.entry.shape.join())
+    fail(
+      `must fit ${biasOf(name)} of ${show(own.shape)}, got ${show(bias.entry.shape)}. Use an adapter of this model.`,
+    );
 }

@@ -3,7 +3,8 @@ import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
-import { loraKey, openLora } from "./lora.js";
+import { loraKey } from "./adapter-keys.js";
+import { openLora } from "./lora.js";
 import { serialize } from "./safetensors.js";
 
 const root = realpathSync(mkdtempSync(join(tmpdir(), "lora-")));
@@ -64,8 +65,17 @@ describe("a key", () => {
       `${flatClip}_self_attn_out_proj`,
       "up",
     ],
-  ])("%s", (key, part, path, side) => {
-    expect(loraKey(key)).toEqual({ part, path, side });
+    ["lora_unet_a.hada_w1_a", "unet", "a", "hada_w1_a"],
+    ["lora_unet_a.lokr_w2_b", "unet", "a", "lokr_w2_b"],
+    ["lora_unet_a.lora_mid.weight", "unet", "a", "mid"],
+    ["lora_unet_a.dora_scale", "unet", "a", "dora_scale"],
+    ["unet.a.b.lora_magnitude_vector", "unet", "a_b", "magnitude"],
+    ["unet.a.b.lora_magnitude_vector.default.weight", "unet", "a_b", "magnitude"],
+    ["unet.a.lora_B.bias", "unet", "a", "lora_bias"],
+    ["lora_unet_a.w_norm", "unet", "a", "diff"],
+    ["lora_unet_a.b_norm", "unet", "a", "bias"],
+  ])("%s", (key, part, path, role) => {
+    expect(loraKey(key)).toEqual({ part, path, role });
   });
 
   it("of a plain weight has no meaning", () => {
@@ -117,34 +127,55 @@ describe("the scale of a layer", () => {
     });
   });
 
-  it("of a file of PEFT's own follows adapter_config.json, which must be there", async () => {
+  it("of a file of PEFT's own follows adapter_config.json, and is 1 with a note without it", async () => {
     const file = made(layer("base_model.model.a"));
-    await expect(openLora(file)).rejects.toThrow(/must have adapter_config\.json beside it/);
-    writeFileSync(join(file, "../adapter_config.json"), JSON.stringify({ lora_alpha: 2, r: 4 }));
+    expect(await scaleOf(file)).toEqual({ "unet.a": 1 });
+    expect((await openLora(file)).notes).toEqual([
+      expect.stringMatching(/no adapter_config\.json is beside it/),
+    ]);
+    writeFileSync(
+      join(file, "../adapter_config.json"),
+      JSON.stringify({ lora_alpha: 2, r: 4, use_dora: true }),
+    );
     expect(await scaleOf(file)).toEqual({ "unet.a": 0.5 });
+  });
+
+  it("is 1 for an alpha of 0, and of LoKr with whole factors whatever alpha is", async () => {
+    const lokr = { "lora_unet_b.lokr_w1": zeros(2, 2), "lora_unet_b.lokr_w2": zeros(4, 4) };
+    const tensors = { ...layer("unet.a"), "unet.a.alpha": one(0), ...lokr, "lora_unet_b.alpha": one(3) };
+    expect(await scaleOf(made(tensors))).toEqual({ "unet.a": 1, "unet.b": 1 });
   });
 });
 
 describe("a file is refused", () => {
   it.each([
-    ["DoRA", "lora_unet_a.dora_scale"],
-    ["DoRA", "unet.a.lora_magnitude_vector"],
-    ["LoHa", "lora_unet_a.hada_w1_a"],
-    ["LoKr", "lora_unet_a.lokr_w1"],
-    ["LoRA in Tucker form", "lora_unet_a.lora_mid.weight"],
-    ["LoRA with biases", "unet.a.lora_B.bias"],
-    ["OFT", "lora_unet_a.oft_blocks"],
-    ["weight difference", "lora_unet_a.diff_b"],
+    ["OFT or BOFT", "lora_unet_a.oft_blocks"],
+    ["GLoRA", "lora_unet_a.b1.weight"],
+    ["IA3", "unet.a.ia3_l"],
+    ["LoRA of token embeddings", "text_encoder.a.lora_embedding_A"],
+    ["LoCon with sparse biases", "lora_unet_a.bias_indices"],
   ])("that holds %s: %s", async (kind, key) => {
     const file = made({ ...layer("unet.a"), [key]: zeros(8) });
-    await expect(openLora(file)).rejects.toThrow(`must be a plain LoRA, got 1 ${kind} tensors: "${key}"`);
+    await expect(openLora(file)).rejects.toThrow(`got 1 tensors of ${kind}: "${key}"`);
   });
 
-  it("whose header says use_dora", async () => {
-    const config = JSON.stringify({ "unet.lora_alpha": 8, "unet.use_dora": true });
-    await expect(openLora(made(layer("unet.a"), { lora_adapter_metadata: config }))).rejects.toThrow(
-      /use_dora/,
-    );
+  it.each([
+    ["half of LoHa", { "lora_unet_a.hada_w1_a": zeros(8, 4) }, /must hold all tensors of each layer/],
+    [
+      "half of LoKr",
+      { "lora_unet_a.lokr_w1": zeros(2, 2), "lora_unet_a.lokr_w2_a": zeros(4, 2) },
+      /must hold all/,
+    ],
+    ["a magnitude alone", { "lora_unet_a.dora_scale": zeros(8, 1) }, /must hold all/],
+    ["an alpha alone", { "lora_unet_a.alpha": one(2) }, /must hold all/],
+    ["two kinds", { ...layer("unet.a"), "lora_unet_a.diff": zeros(8, 8) }, /must have one kind of change/],
+    [
+      "two biases",
+      { ...layer("unet.a"), "unet.a.lora_B.bias": zeros(8), "unet.a.diff_b": zeros(8) },
+      /must have one bias/,
+    ],
+  ])("that holds %s", async (_, tensors, message) => {
+    await expect(openLora(made(tensors))).rejects.toThrow(message);
   });
 
   it("that lacks half a layer", async () => {

@@ -1,29 +1,38 @@
 /**
- * @file Reads LoRA files: their tensors grouped by layer, in the names of Diffusers (old and new), PEFT and kohya. Does
- * not check that a network has the layers.
+ * @file Reads adapter files (LoRA, LoCon, LoHa, LoKr, DoRA, full differences): their tensors grouped by layer. Does not
+ * check that a network has the layers.
  */
 import { dirname, join } from "node:path";
 import { listed, ModelError } from "../errors.js";
-import { kindOf, readJson } from "../files/file-system.js";
+import { kindOf as pathKind, readJson } from "../files/file-system.js";
 import { describe, isObject, type JsonObject, parseJsonObject } from "../files/json.js";
+import {
+  bundledToken,
+  type LoraNetwork,
+  loraKey,
+  type Role,
+  refuseOtherKinds,
+  wrapper,
+} from "./adapter-keys.js";
+import { type AdapterKind, type AdapterRole, adapterKinds, kindOf, type Shapes } from "./adapter-kinds.js";
 import type { WeightEntry } from "./component.js";
 import { isFloatDtype } from "./dtype.js";
 import { openSafetensors, readFloat32, readStored, type SafetensorsFile } from "./safetensors-file.js";
 
-/** Which network a layer belongs to, as model_index.json names it. */
-export type LoraNetwork = "unet" | "text_encoder" | "text_encoder_2";
-
-/** One layer's change: `scale * up @ down`, where `scale` is alpha / rank. */
+/** One layer's change, times `scale`, which is alpha / rank. */
 export type LoraLayer = {
   part: LoraNetwork;
   /** The layer's path in its network with "_" for every ".", in Diffusers' names or in sgm's. */
   path: string;
-  /** The name of `down` in the file. */
+  /** The name of one of its tensors in the file. */
   key: string;
-  /** [rank, in] or [rank, in, height, width] */
-  down: WeightEntry;
-  /** [out, rank] or [out, rank, 1, 1] */
-  up: WeightEntry;
+  kind: AdapterKind;
+  /** Of the weight's change; none where a bias alone changes. */
+  tensors: { readonly [R in AdapterRole]?: WeightEntry };
+  /** DoRA's magnitude (Liu et al., arXiv 2402.09353): `of` says whose rules hold for a strength other than 1. */
+  magnitude?: { entry: WeightEntry; of: "trainers" | "peft" };
+  /** What is added to the bias; `scaled` as the weight is. */
+  bias?: { entry: WeightEntry; scaled: boolean };
   scale: number;
 };
 
@@ -33,93 +42,35 @@ export type LoraFile = {
   embeddings: readonly string[];
   /** Keys of unknown meaning. */
   unknown: readonly string[];
+  /** What of the file had to be assumed. */
+  notes: readonly string[];
 };
 
-/** Opens a LoRA file; ModelError for other kinds of adapter, incomplete layers, and files without layers. */
+/** Opens an adapter file; ModelError for other kinds of adapter, incomplete layers, and files without layers. */
 export async function openLora(path: string): Promise<LoraFile> {
   const file = await openSafetensors(path);
   const keys = [...file.tensors.keys()];
-  refuseOthers(path, keys);
-  const { halves, embeddings, unknown } = pair(path, file);
+  refuseOtherKinds(path, keys);
+  const { halves, embeddings, unknown } = group(path, file);
   if (halves.size === 0) {
     const got = `got ${listed(keys, 3) || "nothing"}`;
     throw new ModelError(path, `must hold LoRA layers (lora_down, lora_A), ${got}. Is this a LoRA?`);
   }
-  const adapters = await readAdapters(path, file, keys);
-  const layers = [...halves].map(([id, half]) => layerOf(path, id, half, adapters));
-  return { layers: await Promise.all(layers), embeddings, unknown };
+  const { of, notes } = await readAdapters(path, file, keys);
+  const layers = [...halves].map(([id, half]) => layerOf(path, id, half, of));
+  return { layers: await Promise.all(layers), embeddings, unknown, notes };
 }
 
-type Side = "down" | "up" | "alpha";
-type Half = Record<"part", LoraNetwork> & { path: string } & Partial<
-    Record<Side, { key: string; entry: WeightEntry }>
-  >;
+type Named = { key: string; entry: WeightEntry };
+type Half = { part: LoraNetwork; path: string; roles: Map<Role, Named> };
 
-/** Other kinds of adapter, by their keys. */
-const others: readonly (readonly [RegExp, string])[] = [
-  [/\.dora_scale$|\.lora_magnitude_vector\b/, "DoRA"],
-  [/\.hada_[wt]/, "LoHa"],
-  [/\.lokr_[wt]/, "LoKr"],
-  [/\.lora_mid\b/, "LoRA in Tucker form"],
-  [/\.oft_/, "OFT"],
-  [/\.lora_[AB](\.\w+)?\.bias$/, "LoRA with biases"],
-  [/\.diff(_b)?$/, "weight difference"],
-];
-
-function refuseOthers(file: string, keys: readonly string[]): void {
-  for (const [pattern, kind] of others) {
-    const found = keys.filter((key) => pattern.test(key));
-    if (found.length === 0) continue;
-    const problem = `must be a plain LoRA, got ${found.length} ${kind} tensors: ${listed(found, 2)}`;
-    throw new ModelError(file, `${problem}. Have it saved as plain LoRA.`, { unexpected: found });
-  }
-}
-
-const forms = [
-  /^(?<stem>.+?)\.lora_(?<side>down|up)\.weight$/, // kohya
-  /^(?<stem>.+?)\.lora_(?<side>[AB])(?:\.\w+)?\.weight$/, // PEFT; the adapter's name may be left in
-  /^(?<stem>.+?)(?:_lora|\.lora(?:_linear)?(?:_layer)?)\.(?<side>down|up)\.weight$/, // Diffusers before PEFT
-  /^(?<stem>.+?)(?:_lora|\.lora(?:_linear)?(?:_layer)?)?\.(?<side>alpha)$/,
-];
-
-const prefixes: readonly (readonly [string, LoraNetwork])[] = [
-  ["lora_unet_", "unet"],
-  ["lora_te1_", "text_encoder"],
-  ["lora_te2_", "text_encoder_2"],
-  ["lora_te_", "text_encoder"],
-  ["text_encoder_2.", "text_encoder_2"],
-  ["text_encoder.", "text_encoder"],
-  ["unet.", "unet"],
-  ["diffusion_model.", "unet"],
-];
-
-/** The prefix of PEFT's wrapper around a network. */
-const wrapper = "base_model.model.";
-
-/** The network, layer and side of a key; undefined for a key of another meaning. */
-export function loraKey(key: string): { part: LoraNetwork; path: string; side: Side } | undefined {
-  const found = forms.map((form) => form.exec(key)).find((match) => match !== null);
-  if (!found) return undefined;
-  const { stem, side } = found.groups as { stem: string; side: string };
-  const [prefix, part] = prefixes.find(([start]) => stem.startsWith(start)) ?? ["", "unet" as const];
-  const bare = stem.slice(prefix.length);
-  const path = (bare.startsWith(wrapper) ? bare.slice(wrapper.length) : bare)
-    .replace(/\.processor(?=\.)/, "")
-    .replace(/\b(attn[12])\.to_out$/, "$1.to_out.0")
-    .replace(/\bself_attn\.to_(q|k|v|out)$/, "self_attn.$1_proj");
-  const sides: Record<string, Side> = { A: "down", B: "up" };
-  return { part, path: path.replaceAll(".", "_"), side: sides[side] ?? (side as Side) };
-}
-
-/** `bundle_emb.<token>.clip_l`, or with another of the tensors that textual inversions have. */
-const bundled = /^bundle_emb\.([^.]+)\./;
-
-function pair(path: string, file: SafetensorsFile) {
+/** The tensors of a file by layer and role. */
+function group(path: string, file: SafetensorsFile) {
   const halves = new Map<string, Half>();
   const embeddings = new Set<string>();
   const unknown: string[] = [];
   for (const [key, tensor] of file.tensors) {
-    const embedding = bundled.exec(key)?.[1];
+    const embedding = bundledToken(key);
     if (embedding !== undefined) {
       embeddings.add(embedding);
       continue;
@@ -130,13 +81,13 @@ function pair(path: string, file: SafetensorsFile) {
       continue;
     }
     const id = `${meaning.part}.${meaning.path}`;
-    const half: Half = halves.get(id) ?? { part: meaning.part, path: meaning.path };
-    const first = half[meaning.side];
+    const half: Half = halves.get(id) ?? { part: meaning.part, path: meaning.path, roles: new Map() };
+    const first = half.roles.get(meaning.role);
     if (first) {
       const problem = `must have each layer once, got ${listed([first.key, key])} for one`;
       throw new ModelError(path, `${problem}. Merge them, or use two files.`);
     }
-    half[meaning.side] = { key, entry: { ...tensor, file: file.path } };
+    half.roles.set(meaning.role, { key, entry: { ...tensor, file: file.path } });
     halves.set(id, half);
   }
   return { halves, embeddings: [...embeddings], unknown };
@@ -148,21 +99,66 @@ type Adapter = { alpha: number; patterns: readonly (readonly [string, number])[]
 async function layerOf(
   file: string,
   id: string,
-  { part, path, down, up, alpha }: Half,
+  { part, path, roles }: Half,
   adapters: (part: LoraNetwork) => Adapter | undefined,
 ): Promise<LoraLayer> {
-  if (!down || !up) {
-    const { key } = (down ?? up ?? alpha)!;
-    const problem = `must hold down and up of each layer, got only ${listed([key])} of ${id}`;
-    throw new ModelError(file, `${problem}. Download it again.`, { unexpected: [key] });
-  }
-  const rank = down.entry.shape[0]!;
-  const adapter = adapters(part);
+  const kind = kindOfLayer(file, id, roles);
+  const tensors: { [R in AdapterRole]?: WeightEntry } = {};
+  for (const [role, { entry }] of roles) if (kindOf(role) === kind) tensors[role as AdapterRole] = entry;
+  const [{ key }] = [...roles.values()] as [Named];
+  const bias = roles.get("bias") ?? roles.get("lora_bias");
+  const [trainers, peft] = [roles.get("dora_scale"), roles.get("magnitude")];
+  const magnitude = trainers ?? peft;
+  return {
+    ...{ part, path, key, kind, tensors },
+    ...(magnitude && { magnitude: { entry: magnitude.entry, of: trainers ? "trainers" : "peft" } }),
+    ...(bias && { bias: { entry: bias.entry, scaled: !roles.has("bias") } }),
+    scale: await scaleOf(kind, path, tensors, roles.get("alpha"), adapters(part)),
+  };
+}
+
+/** The one kind whose tensors a layer has; ModelError where it is not whole, or has more than one. */
+function kindOfLayer(file: string, id: string, roles: ReadonlyMap<Role, Named>): AdapterKind {
+  const kinds = [...new Set([...roles.keys()].flatMap((role) => kindOf(role) ?? []))];
+  const fail = (rule: string, some: readonly Named[]): never => {
+    const keys = some.map(({ key }) => key);
+    throw new ModelError(file, `${rule}, got only ${listed(keys)} of ${id}. Download it again.`, {
+      unexpected: keys,
+    });
+  };
+  const all = [...roles.values()];
+  if (kinds.length > 1) return fail("must have one kind of change for each layer", all);
+  const kind = kinds[0] ?? "full";
+  if (roles.has("dora_scale") && roles.has("magnitude"))
+    return fail("must have one magnitude for each layer", all);
+  if (roles.has("bias") && roles.has("lora_bias")) return fail("must have one bias for each layer", all);
+  const isBiasAlone = kinds.length === 0 && roles.has("bias") && roles.size === 1;
+  const isWhole = adapterKinds[kind].needs.every((ways) =>
+    ways.some((way) => way.every((role) => roles.has(role))),
+  );
+  if (isWhole || isBiasAlone) return kind;
+  if (kind === "lora") return fail("must hold down and up of each layer", all);
+  return fail("must hold all tensors of each layer", all);
+}
+
+/** alpha / rank; alpha is the rank where none is given or it is 0, as in kohya's and LyCORIS' trainers. */
+async function scaleOf(
+  kind: AdapterKind,
+  path: string,
+  tensors: LoraLayer["tensors"],
+  alpha: Named | undefined,
+  adapter: Adapter | undefined,
+): Promise<number> {
+  const rank = adapterKinds[kind].rank(shapesOf(tensors));
+  if (rank === undefined) return 1;
   const own = adapter?.patterns.find(([pattern]) => path === pattern || path.endsWith(`_${pattern}`));
   const given = alpha ? await number(alpha.key, alpha.entry) : (own?.[1] ?? adapter?.alpha ?? rank);
-  const scale = given / (adapter?.root ? Math.sqrt(rank) : rank);
-  return { part, path, key: down.key, down: down.entry, up: up.entry, scale };
+  return (given === 0 ? rank : given) / (adapter?.root ? Math.sqrt(rank) : rank);
 }
+
+/** The shapes of a layer's tensors. */
+export const shapesOf = (tensors: LoraLayer["tensors"]): Shapes =>
+  Object.fromEntries(Object.entries(tensors).map(([role, { shape }]) => [role, shape]));
 
 async function number(key: string, entry: WeightEntry): Promise<number> {
   const values = isFloatDtype(entry.dtype) ? await readFloat32(key, entry) : await readStored(entry);
@@ -176,20 +172,22 @@ async function readAdapters(
   path: string,
   file: SafetensorsFile,
   keys: readonly string[],
-): Promise<(part: LoraNetwork) => Adapter | undefined> {
+): Promise<{ of: (part: LoraNetwork) => Adapter | undefined; notes: string[] }> {
   const header = file.metadata.lora_adapter_metadata;
   if (header !== undefined) {
     const all = parseJsonObject(new TextEncoder().encode(header), path, "lora_adapter_metadata");
-    return (part) => adapterOf(within(all, `${part}.`), path);
+    return { of: (part) => adapterOf(within(all, `${part}.`), path), notes: [] };
   }
-  if (!keys.some((key) => key.startsWith(wrapper))) return () => undefined;
+  const none = () => undefined;
+  if (!keys.some((key) => key.startsWith(wrapper))) return { of: none, notes: [] };
   const beside = join(dirname(path), "adapter_config.json");
-  if ((await kindOf(beside)) !== "file") {
-    const problem = "must have adapter_config.json beside it, which holds lora_alpha, got none";
-    throw new ModelError(path, `${problem}. Put it there.`);
+  if ((await pathKind(beside)) !== "file") {
+    const holdsAlpha = keys.some((key) => key.endsWith(".alpha"));
+    const note = "no adapter_config.json is beside it, which holds lora_alpha: it is taken to be the rank";
+    return { of: none, notes: holdsAlpha ? [] : [note] };
   }
   const adapter = adapterOf(await readJson(beside), beside);
-  return () => adapter;
+  return { of: () => adapter, notes: [] };
 }
 
 const within = (all: JsonObject, prefix: string): JsonObject =>
@@ -200,9 +198,9 @@ const within = (all: JsonObject, prefix: string): JsonObject =>
   );
 
 function adapterOf(config: JsonObject, file: string): Adapter | undefined {
-  const { lora_alpha: alpha, alpha_pattern: patterns = {}, use_dora, use_rslora } = config;
+  // PEFT's LoHa and LoKr call it alpha.
+  const { lora_alpha: alpha = config.alpha, alpha_pattern: patterns = {}, use_rslora } = config;
   if (Object.keys(config).length === 0) return undefined;
-  if (use_dora === true) throw new ModelError(file, "use_dora: must be false, got true. Use a plain LoRA.");
   if (typeof alpha !== "number") {
     throw new ModelError(file, `lora_alpha: must be a number, got ${describe(alpha)}. Download it again.`);
   }

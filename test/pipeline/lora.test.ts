@@ -232,7 +232,7 @@ describe("a LoRA of SDXL on a model that was cut from it", () => {
     expect(warnings).toEqual([
       `${name}: 1 of its 2 layers are not in this model and were left out: ` +
         `"${clip}.50.self_attn.q_proj.lora_A.weight"; it was trained for another model`,
-      `${name}: embeddings are not supported, so "sks" was left out; its layers are used`,
+      `${name}: its embedding "sks" was left out, and its layers are used; give it as an embedding too, under that name, to use it`,
     ]);
   });
 });
