@@ -22,9 +22,13 @@ const scale = () => page.getByLabel(`Scale of ${name}`);
 describe("a LoRA", () => {
   it("is added at the server's scale or another, and its scale is read back from the image", async () => {
     await page.selectOption("[aria-label='Add a LoRA']", name);
+    expect(await page.inputValue("#prompt")).toBe(`<lora:${name}:0.75>`);
     expect(await scale().inputValue()).toBe("0.75");
+    await page.fill("#prompt", `a red bicycle <lora:${name}:0.75> <lora:unknown:1>`);
+    await page.waitForSelector(".lora-chip.problem >> text=Not on this server");
+    await page.getByLabel("Remove unknown").click();
     await scale().fill("0.5");
-    await page.fill("#prompt", "a red bicycle");
+    expect(await page.inputValue("#prompt")).toBe(`a red bicycle <lora:${name}:0.5>`);
     await page.fill("#steps", "1");
     await page.keyboard.press("Control+Enter");
     await page.waitForSelector(".thumb");
@@ -44,13 +48,13 @@ describe("a LoRA", () => {
     expect(await scale().inputValue()).toBe("0.5");
   });
 
-  it("survives a reload, and is removed for a model without LoRAs", async () => {
+  it("survives a reload, and is marked for a model without LoRAs", async () => {
     await page.selectOption("[aria-label='Add a LoRA']", name);
     await page.reload();
     await page.waitForSelector("[aria-label='Scale of koala-1b-tiny-diffusers']");
     await page.selectOption("#model", "nano");
-    expect(await page.locator(".loras").count()).toBe(0);
-    await page.selectOption("#model", "koala-1b-tiny");
-    expect(await scale().count()).toBe(0);
+    expect(await page.locator(".lora-chip.problem").count()).toBe(1);
+    await page.fill("#prompt", "");
+    expect(await page.locator(".lora-chips").count()).toBe(0);
   });
 });

@@ -1,36 +1,32 @@
-/** @file The choice of the model, its defaults, and its LoRAs. */
+/** @file The choice of the model, and its defaults. */
 
 import { AboutModel } from "./about-model.js";
 import { SelectField } from "./fields.js";
-import { LoraFields } from "./lora-fields.js";
 import { chooseModel, model, resetToDefaults, served } from "./settings.js";
 
 export function ModelFields({ wrong }: { wrong: (field: string) => boolean }) {
   const now = model.value;
   return (
-    <>
-      <div class="wide model">
-        <SelectField
-          id="model"
-          label="Model"
-          value={now?.id ?? ""}
-          options={(served.value?.models ?? []).map(({ id, name }) => [id, name] as const)}
-          onChange={chooseModel}
-          invalid={wrong("model")}
-        />
-        <button
-          type="button"
-          class="quiet-button"
-          title={`Reset the settings to the defaults of ${now?.advisedBy ?? "the model"}`}
-          onClick={() => now && resetToDefaults(now)}
-        >
-          Defaults
-        </button>
-        <div class="hint">
-          <AboutModel />
-        </div>
+    <div class="wide model">
+      <SelectField
+        id="model"
+        label="Model"
+        value={now?.id ?? ""}
+        options={(served.value?.models ?? []).map(({ id, name }) => [id, name] as const)}
+        onChange={chooseModel}
+        invalid={wrong("model")}
+      />
+      <button
+        type="button"
+        class="quiet-button"
+        title={`Reset the settings to the defaults of ${now?.advisedBy ?? "the model"}`}
+        onClick={() => now && resetToDefaults(now)}
+      >
+        Defaults
+      </button>
+      <div class="hint">
+        <AboutModel />
       </div>
-      <LoraFields invalid={wrong("lora")} />
-    </>
+    </div>
   );
 }

@@ -1,6 +1,7 @@
-/** @file Tests of what the prompt fields colour, and of the keys that change weights. */
+/** @file Tests of what the prompt fields colour, of the keys that change weights, and of tags. */
 
 import { describe, expect, it } from "vitest";
+import { loraTags, takeTags, withoutTag, withScale, withTag } from "./lora-tags.js";
 import { marksOf, unmatchedNote } from "./prompt-marks.js";
 import { changedWeight } from "./weight-keys.js";
 
@@ -75,5 +76,30 @@ describe("Ctrl+Up and Ctrl+Down", () => {
   it("do nothing where there is no word", () => {
     expect(edit("a, |", 1)).toBeUndefined();
     expect(edit("(cat:1.2.3|)", 1)).toBeUndefined();
+  });
+});
+
+describe("tags of LoRAs", () => {
+  const prompt = "a cat <lora:ink:0.8> on <lyco:b c> x<lora:ink:-0.2>";
+
+  it("are found, changed, added and removed in their places", () => {
+    const tags = loraTags(prompt);
+    expect(tags.map(({ name, scale }) => [name, scale])).toEqual([
+      ["ink", 0.8],
+      ["b c", 1],
+      ["ink", -0.2],
+    ]);
+    expect(withScale(prompt, tags[0]!, 1.5)).toBe(prompt.replace("0.8", "1.5"));
+    expect(withoutTag(prompt, tags[1]!)).toBe("a cat <lora:ink:0.8> on x<lora:ink:-0.2>");
+    expect(withTag("a cat", "ink", 1)).toBe("a cat <lora:ink:1>");
+    expect(loraTags("<lora:a:much> <lora:b:> <lora:c:1:2> <3")).toEqual([]);
+  });
+
+  it("are taken out of the prompt if the server has the LoRA, with the sum of their scales", () => {
+    const { text, scales } = takeTags(prompt, ["ink"]);
+    expect(text).toBe("a cat on <lyco:b c> x");
+    expect(scales.get("ink")).toBeCloseTo(0.6);
+    expect([...scales.keys()]).toEqual(["ink"]);
+    expect(takeTags("a cat ", ["ink"]).text).toBe("a cat ");
   });
 });

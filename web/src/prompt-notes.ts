@@ -9,7 +9,7 @@ import { type UnknownWord, unknownWords, unknownWordWarnings } from "../../src/p
 import { syntaxWarnings } from "../../src/text/prompt-syntax.js";
 import { cutWarning } from "../../src/text/token-count.js";
 import { marksOf, unmatchedNote } from "./prompt-marks.js";
-import { guidanceScale, model, negativePrompt, prompt } from "./settings.js";
+import { guidanceScale, model, negativePrompt, sentPrompt } from "./settings.js";
 import { type CountedText, tokenCounts } from "./token-counts.js";
 
 export type PromptNotes = {
@@ -21,7 +21,9 @@ export type PromptNotes = {
 const none: PromptNotes = { unknown: [], others: [] };
 const guided = computed(() => guidanceScale.value > 1);
 
-export const promptNotes = computed(() => notesOf("prompt", prompt.value, tokenCounts.value?.prompt));
+export const promptNotes = computed(() =>
+  notesOf("prompt", sentPrompt.value.text, tokenCounts.value?.prompt),
+);
 
 export const negativeNotes = computed((): PromptNotes => {
   if (negativePrompt.value === "") return none;
@@ -66,7 +68,7 @@ export function warningsShown(): ReadonlySet<string> {
   ];
   const negative = negativePrompt.value;
   return new Set([
-    ...of("prompt", prompt.value, tokenCounts.value?.prompt),
+    ...of("prompt", sentPrompt.value.text, tokenCounts.value?.prompt),
     ...(guided.value ? of("negative prompt", negative, tokenCounts.value?.negative) : []),
     ...(guided.value || negative === "" ? [] : [noEffectWarning(guidanceScale.value)]),
   ]);

@@ -5,6 +5,7 @@ import type { TokenCount } from "../../src/text/token-count.js";
 import { examplesOf } from "./examples.js";
 import { Icon } from "./icon.js";
 import { LongText } from "./long-text.js";
+import { LoraChips } from "./lora-chips.js";
 import { negativeNotes, type PromptNotes, promptNotes } from "./prompt-notes.js";
 import { changeWeightIn, PromptText } from "./prompt-text.js";
 import { model, negativePrompt, prompt } from "./settings.js";
@@ -23,6 +24,7 @@ export function Prompts({ wrong }: { wrong: (field: string) => boolean }) {
         notes={promptNotes.value}
         invalid={wrong("prompt")}
       />
+      <LoraChips invalid={wrong("lora")} />
       <PromptField
         id="negative"
         label="Negative prompt"

@@ -3,6 +3,7 @@
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import type { GenerationRequest, GenerationSettings, Model, ModelList } from "../../src/jobs/schemas.js";
 import { base64, preparedImage, sizeOf } from "./images.js";
+import { takeTags } from "./lora-tags.js";
 import type { ReadSettings } from "./read-settings.js";
 
 export const prompt = signal("");
@@ -22,7 +23,7 @@ export const strength = signal(0.6);
 export const vocabularyOpen = signal(matchMedia("(min-width: 60rem)").matches);
 
 export type ChosenLora = Model["loras"][number];
-/** Only LoRAs that the server has for the model. */
+/** Those that are not tags of the prompt, from the settings of an image; only what the server has for the model. */
 export const loras = signal<readonly ChosenLora[]>([]);
 
 /** What image-to-image begins with. */
@@ -36,6 +37,14 @@ export const served = signal<ModelList | undefined>(undefined);
 export const model = computed<Model | undefined>(
   () => served.value?.models.find(({ id }) => id === modelId.value) ?? served.value?.models[0],
 );
+
+/** The prompt without the tags of LoRAs that the server has, and all LoRAs: of one that is named twice, the sum. */
+export const sentPrompt = computed((): { text: string; lora: ChosenLora[] } => {
+  const names = (model.value?.loras ?? []).map(({ name }) => name);
+  const { text, scales } = takeTags(prompt.value, names);
+  for (const { name, scale } of loras.value) scales.set(name, (scales.get(name) ?? 0) + scale);
+  return { text, lora: [...scales].map(([name, scale]) => ({ name, scale })) };
+});
 
 export function drawSeed(): string {
   return String(crypto.getRandomValues(new Uint32Array(1))[0]!);
@@ -189,8 +198,9 @@ export async function requestNow(): Promise<GenerationRequest> {
   const image = initImage.value;
   // Absent, it means the model's default; so an empty one is only sent where there is a default to replace.
   const negative = negativePrompt.value !== "" || model.value?.defaults.negativePrompt !== undefined;
+  const { text, lora } = sentPrompt.value;
   return {
-    prompt: prompt.value,
+    prompt: text,
     ...(negative && { negativePrompt: negativePrompt.value }),
     ...(model.value && { model: model.value.id }),
     width: width.value,
@@ -200,7 +210,7 @@ export async function requestNow(): Promise<GenerationRequest> {
     seed: seed.value,
     ...(scheduler.value !== "" && { scheduler: scheduler.value }),
     count: count.value,
-    ...(loras.value.length > 0 && { lora: [...loras.value] }),
+    ...(lora.length > 0 && { lora }),
     ...(image && { image: await base64(image), strength: strength.value }),
     ...(image && mask.value && { mask: await base64(mask.value) }),
   };

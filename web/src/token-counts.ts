@@ -2,7 +2,7 @@
 
 import { effect, signal } from "@preact/signals";
 import type { TokenCount } from "../../src/text/token-count.js";
-import { model, negativePrompt, prompt } from "./settings.js";
+import { model, negativePrompt, sentPrompt } from "./settings.js";
 import { backend } from "./this-server.js";
 
 /** A count with the text that was counted. */
@@ -16,7 +16,7 @@ const pauseMs = 150;
 /** Starts counting on every change. */
 export function countTokensOnChange(): void {
   effect(() => {
-    const [id, texts] = [model.value?.id, [prompt.value, negativePrompt.value] as const];
+    const [id, texts] = [model.value?.id, [sentPrompt.value.text, negativePrompt.value] as const];
     if (id === undefined) return;
     const controller = new AbortController();
     const timer = setTimeout(() => void count(id, texts, controller.signal), pauseMs);
