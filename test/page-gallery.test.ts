@@ -132,7 +132,7 @@ describe("the gallery", () => {
     expect(await page.evaluate("navigator.clipboard.readText()")).toMatch(/^a red bicycle\nSteps: 3/);
   });
 
-  it("generates four of an image, with the seeds that follow", async () => {
+  it("generates the next one and four of an image, with the seeds that follow and are not there yet", async () => {
     const page = await site.open();
     await generate(page, "a red bicycle", { steps: "1", seed: "18446744073709551614" });
     await imageShown(page);
@@ -141,6 +141,11 @@ describe("the gallery", () => {
     const { settings, images } = await site.lastJob();
     expect(settings).toMatchObject({ prompt: "a red bicycle", steps: 1, count: 4 });
     expect(images.map(({ seed }) => seed)).toEqual(["18446744073709551615", "0", "1", "2"]);
+    await page.waitForSelector(".generating", { state: "detached" });
+    await page.click(".thumb:nth-child(5) .open");
+    await page.click("text=Next seed");
+    await page.waitForSelector(".thumb:nth-child(6)");
+    expect((await site.lastJob()).settings.seed).toBe("3");
   });
 
   it("deletes an image with the Delete key, moves the focus to the next, and restores it with Undo", async () => {

@@ -11,7 +11,7 @@ import { Icon } from "./icon.js";
 import { download, fileName, urlOf } from "./images.js";
 import { LongText } from "./long-text.js";
 import { showMessage } from "./messages.js";
-import { fourTitle, generateFour } from "./more-images.js";
+import { generateMore, moreTitle } from "./more-images.js";
 import { settingRows } from "./setting-rows.js";
 import { applySettings, initImage, mask, setInitImage } from "./settings.js";
 import { Warnings } from "./warnings-view.js";
@@ -77,7 +77,18 @@ function Actions({ image, files }: Props) {
   return (
     <>
       <div class="actions">
-        <button type="button" title={fourTitle(settings)} onClick={() => void generateFour(image, files)}>
+        <button
+          type="button"
+          title={moreTitle(settings, 1)}
+          onClick={() => void generateMore(image, files, 1)}
+        >
+          <Icon name="next" /> Next seed
+        </button>
+        <button
+          type="button"
+          title={moreTitle(settings, 4)}
+          onClick={() => void generateMore(image, files, 4)}
+        >
           <Icon name="four" /> Four of this
         </button>
         <button type="button" onClick={again}>
