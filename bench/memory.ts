@@ -62,7 +62,7 @@ function train(batch: number, pixels: number): Case {
   const trace = studentTrace(student, pairs, size, { weights: { task: 1, out: 1, feat: 1 } });
   const found = gradients(trace.losses.total, [...trace.params.values()]);
   const named = Object.fromEntries([...trace.params.keys()].map((at, i) => [`gradient/${at}`, found[i]!]));
-  return { outputs: { ...trace.outputs, ...named }, device: trainingDevice, weights: "inputs" };
+  return { outputs: { ...trace.outputs, ...named }, device: trainingDevice(), weights: "inputs" };
 }
 
 function vae(pixels: number): Case {

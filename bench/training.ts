@@ -56,7 +56,7 @@ async function openKoala(batch: number, threads: number): Promise<Runner & { cre
 
   const engine = blockingEngine({ threads });
   const forward = await engine.load(
-    lower("forward", { total: loss.outputs.total }, { device: trainingDevice }),
+    lower("forward", { total: loss.outputs.total }, { device: trainingDevice() }),
   );
   let program: Awaited<ReturnType<typeof wholeProgram>> | undefined;
   const created = await seconds(async () => {

@@ -2,13 +2,18 @@
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { workerEngine } from "../src/engine/ort/worker-engine.js";
+import { parsePrecision } from "../src/engine/device.js";
+import type { Engine } from "../src/engine/engine.js";
+import { type Opened, openBlockingEngine, openEngine } from "../src/engine/open-engine.js";
+import { EngineError, InvalidRequest } from "../src/errors.js";
 import { kindOf } from "../src/files/file-system.js";
 import { goldenLayers } from "./conformance/layers.js";
 import { reportLine, summary } from "./conformance/report.js";
 import { conform, exitCode, sections } from "./conformance/run.js";
+import { lazy } from "./distill/folder.js";
 
 const help = `npm run golden -- [FOLDER] [--under FOLDER] [--only PATTERN] [--threads N]
+                 [--device NAME] [--dtype TYPE]
 
 Compares this build with a folder of golden data (default: golden/data): what Diffusers computed, from
 random numbers and token ids to images. A line per table, stage and run:
@@ -27,6 +32,9 @@ check for.
   --only PATTERN   only rows whose "section/name" contains PATTERN, or matches it if it has * or ?
                    sections: ${Object.keys(sections).join(", ")}
   --threads N      threads of one operation (default 1)
+  --device NAME    cpu (default), webgpu, cuda, dml, coreml or auto; software adapters such as lavapipe are
+                   taken too. The tolerances are the CPU's
+  --dtype TYPE     float32 (default) or float16, whose tolerances are four times PyTorch's own error
   --help           this
 
 The real CLIP vocabulary and TAESDXL's weights, where the folder has tables of them, are looked for beside
@@ -38,23 +46,11 @@ Example: npm run golden -- golden/data --only "runs/*/wide"`;
 
 /** Runs the command line and returns its exit code; `print` takes lines. */
 export async function main(args: readonly string[], print: (text: string) => void): Promise<number> {
-  const options = {
-    only: { type: "string" },
-    under: { type: "string" },
-    threads: { type: "string" },
-    help: { type: "boolean" },
-  } as const;
-  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
-  if (values.help) {
+  const { help: wantsHelp, folder, under, only, ...options } = readArguments(args);
+  if (wantsHelp) {
     print(help);
     return 0;
   }
-  const { only, under } = values;
-  const folder = positionals[0] ?? fileURLToPath(new URL("./data", import.meta.url));
-  const threads = Number(values.threads ?? 1);
-  if (!Number.isSafeInteger(threads) || threads < 0)
-    throw new TypeError(`--threads: must be a whole number, got ${values.threads}`);
-  if (positionals.length > 1) throw new TypeError(`one folder at a time, got ${positionals.join(" and ")}`);
   const absent = await firstAbsent(under === undefined ? [folder] : [folder, under]);
   if (absent !== undefined) {
     print(`${absent}: must be a folder of golden data, got nothing. Check the path.`);
@@ -62,11 +58,13 @@ export async function main(args: readonly string[], print: (text: string) => voi
   }
   const started = performance.now();
   const layers = await goldenLayers(folder, under);
-  const engine = workerEngine({ threads });
+  const engine = await openEngine(options);
+  if (args.some((arg) => /^--(device|dtype)\b/.test(arg))) print(describeDevice(engine));
+  const openBlocking = lazy(() => openBlockingEngine(options));
   try {
     const onResult = (result: Parameters<typeof reportLine>[0]) => print(reportLine(result));
     const results = await conform(
-      { folder, layers, engine, threads },
+      { folder, layers, engine, openBlocking },
       { onResult, ...(only !== undefined && { only }) },
     );
     print(summary(results, (performance.now() - started) / 1000));
@@ -81,6 +79,29 @@ export async function main(args: readonly string[], print: (text: string) => voi
   }
 }
 
+/** The folder, what to compare, and what to compare it on; TypeError or InvalidRequest. */
+function readArguments(args: readonly string[]) {
+  const options = {
+    only: { type: "string" },
+    under: { type: "string" },
+    threads: { type: "string", default: "1" },
+    device: { type: "string", default: "cpu" },
+    dtype: { type: "string", default: "float32" },
+    help: { type: "boolean", default: false },
+  } as const;
+  const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
+  const { threads, device, dtype: type, ...rest } = values;
+  if (!/^\d+$/.test(threads)) throw new TypeError(`--threads: must be a whole number, got ${threads}`);
+  const dtype = parsePrecision(type);
+  if (positionals.length > 1) throw new TypeError(`one folder at a time, got ${positionals.join(" and ")}`);
+  const folder = positionals[0] ?? fileURLToPath(new URL("./data", import.meta.url));
+  return { ...rest, folder, device, dtype, threads: Number(threads), allowSoftwareAdapter: true };
+}
+
+/** What was taken, why, and what is not as it was asked for. */
+const describeDevice = ({ device: { name, dtype }, reason, warnings }: Engine & Opened): string =>
+  [`${name} in ${dtype}: ${reason}`, ...warnings.map((warning) => `warning: ${warning}`)].join("\n");
+
 async function firstAbsent(folders: readonly string[]): Promise<string | undefined> {
   for (const folder of folders) if ((await kindOf(folder)) !== "folder") return folder;
   return undefined;
@@ -90,8 +111,12 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   try {
     process.exitCode = await main(process.argv.slice(2), (text) => console.log(text));
   } catch (error) {
-    if (!(error instanceof TypeError)) throw error;
-    console.error(`${error.message}\nSee npm run golden -- --help`);
-    process.exitCode = 2;
+    if (error instanceof TypeError || error instanceof InvalidRequest) {
+      console.error(`${error.message}\nSee npm run golden -- --help`);
+      process.exitCode = 2;
+    } else if (error instanceof EngineError) {
+      console.error(error.message);
+      process.exitCode = 1;
+    } else throw error;
   }
 }

@@ -10,7 +10,7 @@ import { openGolden } from "../golden/conformance/golden-file.js";
 import { goldenLayers } from "../golden/conformance/layers.js";
 import { sections } from "../golden/conformance/run.js";
 import { main } from "../golden/main.js";
-import { workerEngine } from "../src/engine/ort/worker-engine.js";
+import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { change, replace } from "./change.js";
 
 const data = fileURLToPath(new URL("../golden/data", import.meta.url));
@@ -26,9 +26,9 @@ describe("the golden data", () => {
     ["runs", 94],
     ["distil", 82],
   ])("has its checks of %s, and none without inputs", async (name, count) => {
-    const engine = workerEngine({ threads: 1 });
+    const engine = blockingEngine({ threads: 1 });
     const layers = await goldenLayers(data);
-    const checks = await sections[name]!({ folder: data, layers, engine }).finally(() => engine.close());
+    const checks = await sections[name]!({ folder: data, layers, engine, openBlocking: async () => engine });
     expect(checks.filter((check) => check.name.includes("(")).map((check) => check.name)).toEqual([]);
     expect(checks.length).toBe(count);
   });

@@ -1,6 +1,7 @@
 /** @file The types of the conformance tool: a section lists checks, each computes first and opens its golden data after. */
 
 import type { Engine } from "../../src/engine/engine.js";
+import type { BlockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import type { GoldenLayers } from "./layers.js";
 
 /** A tensor; 64-bit integers may come as BigInt64Array or as plain numbers. */
@@ -58,8 +59,8 @@ export type Context = {
   /** That folder, and the ones it lies over: where pipelines and other inputs are looked for. */
   readonly layers: GoldenLayers;
   readonly engine: Engine;
-  /** Threads of one operation in programs that need an engine of their own; default 1. */
-  readonly threads?: number;
+  /** The same device in the calling thread, which training programs need; opened once. */
+  readonly openBlocking: () => Promise<BlockingEngine>;
 };
 
 /** Lists what there is to compare, without computing anything. */

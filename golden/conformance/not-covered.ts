@@ -26,7 +26,7 @@ export const whyNotCovered = (name: string): string | undefined =>
 /** Names in a golden folder that a section reads, or that only describe others. */
 const known = [
   /^(README\.md|assemble\.mjs|random_reference\.py)$/,
-  /^(floors|sensitivity)(-.+)?\.json$/,
+  /^((floors|sensitivity)(-.+)?|half-precision)\.json$/,
   /^(random|schedulers|edm-schedulers)\.(json|safetensors)$/,
   /^tokens(-clip)?\.json$/,
   /^taesdxl\.(png|safetensors)$/,

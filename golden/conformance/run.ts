@@ -9,6 +9,7 @@ import { stages } from "../stages/stages.js";
 import { tokens } from "../tokens.js";
 import { type Context, orFailingCheck, type Section, uncovered } from "./check.js";
 import { type CheckResult, runCheck } from "./compare.js";
+import { onDevice } from "./half-precision.js";
 import { others, whyNotCovered } from "./not-covered.js";
 import { failed } from "./report.js";
 
@@ -30,12 +31,14 @@ export async function conform(
   { only, onResult = () => {} }: { only?: string; onResult?: (result: CheckResult) => void } = {},
 ): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
+  const adapted = await onDevice(context);
   for (const [section, list] of Object.entries(sections)) {
     for (const check of await orFailingCheck("(listing)", () => list(context))) {
       const name = `${section}/${check.name}`;
       if (only !== undefined && !matches(name, only)) continue;
       const reason = whyNotCovered(name);
-      const result = { ...(await runCheck(reason === undefined ? check : uncovered(name, reason))), name };
+      const compared = reason === undefined ? adapted(check, name) : uncovered(name, reason);
+      const result = { ...(await runCheck(compared)), name };
       results.push(result);
       onResult(result);
     }

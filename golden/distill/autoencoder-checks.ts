@@ -3,7 +3,6 @@
 import path from "node:path";
 import { z } from "zod";
 import type { Values } from "../../src/engine/engine.js";
-import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { tinyVaeConfig } from "../../src/models/tiny-vae.js";
 import { vaeConfig } from "../../src/models/vae.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
@@ -110,7 +109,7 @@ async function computed(
     // The first loss has all values; another is differentiated by itself.
     const first = total === loss.outputs.total;
     const outputs = first ? { ...loss.outputs, ...values } : { total };
-    const engine = blockingEngine({ threads: set.context.threads ?? 1 });
+    const engine = await set.context.openBlocking();
     const program = await wholeProgram(engine, { params: loss.params, outputs }, layout);
     const parameters = new Float32Array(layout.total);
     const given = first ? inputs : { image };

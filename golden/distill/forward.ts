@@ -58,7 +58,8 @@ export async function forwardPass(
   const paths = under(names, "activation_grad/");
   const tensorAt = (path: string) => (path === "noisy" ? inputs.get("sample")! : trace.at.get(path)!);
   const found = gradients(trace.losses.total, paths.map(tensorAt));
-  const session = await all.engine.load(
+  const engine = await all.engine();
+  const session = await engine.load(
     lower(
       "student",
       {
@@ -68,7 +69,7 @@ export async function forwardPass(
         ...named("error/", new Map([...pairs].map(([name, pair]) => [name, errorOf(pair)]))),
         ...named("activation_grad/", new Map(paths.map((path, i) => [path, found[i]!]))),
       },
-      { device: trainingDevice },
+      { device: trainingDevice(engine.device) },
     ),
   );
   const { epsilon: schedule } = await all.schedules();

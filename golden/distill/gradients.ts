@@ -116,7 +116,7 @@ async function factoredStep(student: Student, all: DistillationNetworks, size: S
   const weighted = lossParts.map((part) => mul(losses[part], input(`factor_${part}`, [1])));
   const total = weighted.reduce((a, b) => add(a, b));
   const outputs = { total, ...losses, feat: add(losses.feat_sa, losses.feat_lf) };
-  const program = await wholeProgram(all.engine, { params: loss.params, outputs }, student.layout);
+  const program = await wholeProgram(await all.engine(), { params: loss.params, outputs }, student.layout);
   return { program, inputNames: [...inputNames, ...lossParts.map((part) => `factor_${part}`)] };
 }
 
@@ -127,5 +127,8 @@ async function checkpointedStep(student: Student, all: DistillationNetworks, siz
     watch,
   });
   const borders = watch.map((path) => trace.at.get(path)!);
-  return { program: await checkpointedProgram(all.engine, loss, student.layout, borders), inputNames };
+  return {
+    program: await checkpointedProgram(await all.engine(), loss, student.layout, borders),
+    inputNames,
+  };
 }

@@ -2,7 +2,7 @@
 
 import path from "node:path";
 import { floats, type Values } from "../../src/engine/engine.js";
-import { type BlockingEngine, blockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import type { BlockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import type { UNetConfig } from "../../src/models/unet-config.js";
 import { componentProgram } from "../../src/pipeline/component.js";
 import { type FeaturePair, type FeatureSet, featurePairs, featureSets } from "../../src/train/features.js";
@@ -47,7 +47,8 @@ export type Student = {
 };
 
 export type DistillationNetworks = {
-  readonly engine: BlockingEngine;
+  /** Of the calling thread, on the device that is compared. */
+  engine(): Promise<BlockingEngine>;
   schedules(): Promise<{ epsilon: TrainingNoise; v: TrainingNoise }>;
   /** "step", or the number of a batch of training. */
   batch(name: string): Promise<Batch>;
@@ -57,15 +58,14 @@ export type DistillationNetworks = {
 };
 
 export function distillationNetworks(set: DistillFolder): DistillationNetworks {
-  const { engine: shared, threads = 1 } = set.context;
-  const engine = blockingEngine({ threads });
+  const { openBlocking: engine } = set.context;
   const teacher = lazy(() => storedUnet(set, "teacher", "the steps"));
   const schedules = lazy(async () => {
     const config = await noiseConfig(set);
     return { epsilon: trainingNoise(config), v: trainingNoise(config, { target: "v_prediction" }) };
   });
   const batch = lazyByKey(async (name) => readBatch(set, name, (await schedules()).epsilon));
-  const student = lazyByKey(async (id) => loadStudent(set, id, await teacher(), engine));
+  const student = lazyByKey(async (id) => loadStudent(set, id, await teacher(), await engine()));
   const session = lazy(async () => {
     const names = new Set([...studentIds(set, "step"), ...studentIds(set, "train")]);
     const sets = featureSets.filter((name) => name !== "none");
@@ -73,10 +73,11 @@ export function distillationNetworks(set: DistillFolder): DistillationNetworks {
     const pairs = students.flatMap((s) => sets.flatMap((name) => s.pairs(name)));
     const weights = await resolveWeights(path.join(set.folder, "teacher"));
     const trace = teacherTrace(await teacher(), pairs);
-    return shared.load(componentProgram("teacher", "teacher", weights, trace, shared));
+    const on = await engine();
+    return on.load(componentProgram("teacher", "teacher", weights, trace, on));
   });
   const teacherResults = lazyByKey(async (name) => (await session()).run((await batch(name)).inputs));
-  return { engine, schedules, batch, teacherResults: teacherResults, student };
+  return { engine, schedules, batch, teacherResults, student };
 }
 
 async function readBatch(set: DistillFolder, name: string, schedule: TrainingNoise): Promise<Batch> {

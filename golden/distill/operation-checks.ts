@@ -69,7 +69,7 @@ async function computed(
     const isFloat = (name: string) => inputs[`${c.id}/${name}`]!.data instanceof Float32Array;
     Object.assign(outputs, traceCase(c as unknown as Case, isFloat));
   }
-  const session = await engine.load(lower(op, outputs, { device: trainingDevice }));
+  const session = await engine.load(lower(op, outputs, { device: trainingDevice(engine.device) }));
   const results = await session.run(inputs);
   await session.release();
   return new Map(Object.keys(outputs).map((name) => [name, results[name]!]));

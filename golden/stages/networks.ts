@@ -1,7 +1,8 @@
 /** @file Opens the networks that a stage file is about: those of a pipeline folder, a bare part, or a bare U-Net file. */
 
 import path from "node:path";
-import type { Engine, Values } from "../../src/engine/engine.js";
+import type { Device } from "../../src/engine/device.js";
+import type { Engine, Session, Values } from "../../src/engine/engine.js";
 import { kindOf, readJson } from "../../src/files/file-system.js";
 import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../../src/models/tiny-vae.js";
 import { currentVaeName, decode, encode, vaeConfig } from "../../src/models/vae.js";
@@ -17,7 +18,10 @@ import type { Context } from "../conformance/check.js";
 import { namesIn, readGoldenJson } from "../conformance/golden-file.js";
 
 /** What a network's weights are called and where they lie. */
-export type NetworkWeights = Pick<Component, "name" | "file" | "weights">;
+export type NetworkWeights = Pick<Component, "name" | "file" | "weights"> & {
+  /** What it is lowered for, where that is not the engine's own device. */
+  readonly device?: Device;
+};
 export type StageVae = Pick<Autoencoder, "latentChannels" | "factor" | "tiling" | "encode" | "decode"> & {
   encoder: NetworkWeights;
   decoder: NetworkWeights;
@@ -137,14 +141,20 @@ export function recordTensors(p: Params): { params: Params; seen: ReadonlyMap<st
   return { params: new Params((at, shape) => p.get(at, shape), { watch }), seen };
 }
 
+/** Loads a network, lowered for its own device. */
+export function loadNetwork(network: NetworkWeights, trace: Trace, engine: Engine): Promise<Session> {
+  const { name, file, weights, device = engine.device } = network;
+  return engine.load(componentProgram(name, file, weights, trace, { device }));
+}
+
 /** Loads a network, runs it once and frees it. */
 export async function runOnce(
-  { name, file, weights }: NetworkWeights,
+  network: NetworkWeights,
   trace: Trace,
   inputs: Readonly<Record<string, Values>>,
   engine: Engine,
 ): Promise<Record<string, Values>> {
-  const session = await engine.load(componentProgram(name, file, weights, trace, engine));
+  const session = await loadNetwork(network, trace, engine);
   try {
     return await session.run(inputs);
   } finally {

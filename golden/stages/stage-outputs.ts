@@ -3,14 +3,14 @@
 import { Generator } from "../../src/diffusion/random.js";
 import { type Engine, floats, floatsOf, type Values } from "../../src/engine/engine.js";
 import { clipText } from "../../src/models/clip.js";
-import { componentProgram, type Trace } from "../../src/pipeline/component.js";
+import type { Trace } from "../../src/pipeline/component.js";
 import { runOn } from "../../src/pipeline/run-autoencoder.js";
 import { inTiles, type Planes } from "../../src/pipeline/vae-tiling.js";
 import { input } from "../../src/tensor/operations.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
 import { type Computed, type TensorData, tensorData } from "../conformance/check.js";
 import { floatInput, type GoldenFile } from "../conformance/golden-file.js";
-import { recordTensors, runOnce, type StageNetworks, type StageVae } from "./networks.js";
+import { loadNetwork, recordTensors, runOnce, type StageNetworks, type StageVae } from "./networks.js";
 
 /** `hidden_states.<i>`, `penultimate`, `last_hidden_state`, `pooler_output`, `text_embeds` */
 export async function textStage(
@@ -156,9 +156,8 @@ async function runTiled(
   engine: Engine,
 ): Promise<Values> {
   const [B, channels, height, width] = x.shape as [number, number, number, number];
-  const { name, file, weights } = vae[`${side}r`];
   const trace: Trace = (p) => ({ out: vae[side](p, input("x", [{ B: 1 }, channels, { H: 64 }, { W: 64 }])) });
-  const session = await engine.load(componentProgram(name, file, weights, trace, engine));
+  const session = await loadNetwork(vae[`${side}r`], trace, engine);
   const run = runOn(session, { from: "x", to: "out" });
   const cut = { tiling: vae.tiling, tile, scale: side === "encode" ? 1 / vae.factor : vae.factor };
   const size = channels * height * width;

@@ -79,7 +79,15 @@ type Context = {
 };
 type Rule<O extends Op> = (c: Context, t: Tensor<O>, xs: string[], attrs: Attributes[O]) => string;
 
-const elementTypes: Record<DType, ElementType> = { float32: "F32", int64: "I64" };
+const elementTypes = { float32: "F32", float16: "F16", int64: "I64" } as const satisfies Record<
+  DType,
+  ElementType
+>;
+/** ONNX's numbers of them, for Cast. */
+const castTypes: Record<DType, number> = { float32: 1, float16: 10, int64: 7 };
+const cast = (g: GraphWriter, x: string, to: DType) => g.node("Cast", [x], { to: castTypes[to] });
+/** The type of an operation's own constants. */
+const floatType = ({ dtype }: Tensor) => (dtype === "float16" ? "F16" : "F32");
 
 const lowerOne = <O extends Op>(c: Context, t: Tensor<O>, xs: string[]): string =>
   (rules[t.op] as Rule<O>)(c, t, xs, t.attrs);
@@ -100,7 +108,10 @@ const rules: { [O in Op]: Rule<O> } = {
   },
   param: ({ g, weights, memory }, t, _, { path }) => {
     const stored = weights.get(path);
-    if (!stored) return g.input(path, elementTypes[t.dtype], t.shape);
+    if (!stored) {
+      const given = g.input(path, "F32", t.shape);
+      return t.dtype === "float32" ? given : cast(g, given, t.dtype);
+    }
     const { dtype } = stored;
     const held = "data" in stored;
     if (held) memory.set(path, stored.data);
@@ -108,11 +119,9 @@ const rules: { [O in Op]: Rule<O> } = {
       ? { location: path, offset: 0, length: stored.data.byteLength }
       : stored;
     const dims = stored.transposed ? [...t.shape].reverse() : t.shape;
-    const weight = g.weight(path, dtype, dims, { location, offset, length });
-    const wide = dtype === "F32" ? weight : g.node("Cast", [weight], { to: 1 });
-    return asSeen(g, wide, stored);
+    return asSeen(g, g.weight(path, dtype, dims, { location, offset, length }), t.dtype, stored);
   },
-  constant: ({ g }, t, _, { data }) => g.constant(data, t.shape),
+  constant: ({ g }, t, _, { data }) => g.constant(data, t.shape, floatType(t)),
   add: same("Add"),
   sub: same("Sub"),
   mul: same("Mul"),
@@ -127,10 +136,10 @@ const rules: { [O in Op]: Rule<O> } = {
   erf: same("Erf"),
   sigmoid: same("Sigmoid"),
   relu: same("Relu"),
-  step: ({ g }, _, [x]) =>
-    g.node("Cast", [g.node("Greater", [x!, g.constant(Float32Array.of(0), [])])], { to: 1 }),
-  silu: (c, _, [x]) => sigmoidLinear(c, x!, 1),
-  quickGelu: (c, _, [x]) => sigmoidLinear(c, x!, 1.702),
+  step: ({ g }, t, [x]) =>
+    cast(g, g.node("Greater", [x!, g.constant(Float32Array.of(0), [], floatType(t))]), t.dtype),
+  silu: (c, t, [x]) => sigmoidLinear(c, t, x!, 1),
+  quickGelu: (c, t, [x]) => sigmoidLinear(c, t, x!, 1.702),
   gelu: ({ g }, _, xs) => g.node("Gelu", xs),
   softmax: ({ g }, _, xs) => g.node("Softmax", xs, { axis: -1 }),
   matmul: ({ g, device }, t, xs, { transposeA, transposeB }) => {
@@ -192,10 +201,10 @@ const rules: { [O in Op]: Rule<O> } = {
     // x / sqrt(var + eps) equals s x / sqrt(var(s x) + s² eps), so any epsilon becomes any other.
     const eps = device.normEpsilon ?? own;
     const scale = Float32Array.of(Math.sqrt(eps / own));
-    const x = eps === own ? given : g.node("Mul", [given!, g.constant(scale, [])]);
+    const x = eps === own ? given : g.node("Mul", [given!, g.constant(scale, [], floatType(t))]);
     const grouped = g.node("Reshape", [x!, g.ints(0, groups, -1)]);
-    const ones = g.constant(new Float32Array(groups).fill(1));
-    const zeros = g.constant(new Float32Array(groups));
+    const ones = g.constant(new Float32Array(groups).fill(1), [groups], floatType(t));
+    const zeros = g.constant(new Float32Array(groups), [groups], floatType(t));
     const normed = g.node("InstanceNormalization", [grouped, ones, zeros], { epsilon: { float: eps } });
     const back = g.node("Reshape", [normed, g.node("Shape", [x!])]);
     const perChannel = (v: string) => g.node("Reshape", [v, g.ints(t.shape[1]!, 1, 1)]);
@@ -245,15 +254,20 @@ const rules: { [O in Op]: Rule<O> } = {
   gather: ({ g }, _, xs) => g.node("Gather", xs, { axis: 0 }),
   pick: ({ g }, _, [x, index]) =>
     g.node("GatherND", [x!, g.node("Unsqueeze", [index!, g.ints(1)])], { batch_dims: 1 }),
-  cast: ({ g }, _, xs, { to }) => g.node("Cast", xs, { to: to === "float32" ? 1 : 7 }),
+  cast: ({ g }, _, [x], { to }) => cast(g, x!, to),
 };
 
 /** A weight as the network sees it, from what is stored; ONNX Runtime folds these nodes when it loads the program. */
-function asSeen(g: GraphWriter, weight: string, { shape, transposed, scale }: StoredWeight): string {
-  const x = transposed ? g.node("Transpose", [weight], { perm: [1, 0] }) : weight;
-  if (scale === undefined) return x;
+function asSeen(g: GraphWriter, weight: string, to: DType, stored: StoredWeight): string {
+  const { dtype, shape, transposed, scale } = stored;
+  const inType = (x: string, from: ElementType, type: DType) =>
+    from === elementTypes[type] ? x : cast(g, x, type);
+  // A scale takes float8 to numbers of any size, so it is applied in float32.
+  const x = inType(weight, dtype, scale ? "float32" : to);
+  const laid = transposed ? g.node("Transpose", [x], { perm: [1, 0] }) : x;
+  if (scale === undefined) return laid;
   const perRow = scale.length === 1 ? [] : shape.map((_, axis) => (axis === 0 ? scale.length : 1));
-  return g.node("Mul", [x, g.constant(scale, perRow)]);
+  return inType(g.node("Mul", [laid, g.constant(scale, perRow)]), "F32", to);
 }
 
 /** PyTorch's "nearest": floor(i * in / out). */
@@ -268,9 +282,9 @@ function shared({ shared }: Context, what: string, make: () => string): string {
 const swapLast = (rank: number) => [...Array(rank - 2).keys(), rank - 1, rank - 2];
 
 /** x sigmoid(alpha x) */
-function sigmoidLinear({ g, device }: Context, x: string, alpha: number): string {
+function sigmoidLinear({ g, device }: Context, t: Tensor, x: string, alpha: number): string {
   if (device.fusedSilu) return g.contrib("QuickGelu", [x], { alpha: { float: alpha } });
-  const scaled = alpha === 1 ? x : g.node("Mul", [x, g.constant(Float32Array.of(alpha), [])]);
+  const scaled = alpha === 1 ? x : g.node("Mul", [x, g.constant(Float32Array.of(alpha), [], floatType(t))]);
   return g.node("Mul", [x, g.node("Sigmoid", [scaled])]);
 }
 

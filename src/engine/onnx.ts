@@ -2,6 +2,7 @@
 
 import type { onnx as Onnx } from "onnx-proto";
 import proto from "onnx-proto";
+import { float32ToFloat16 } from "../weights/half.js";
 
 const { onnx } = proto; // a CommonJS module: no named imports in Node
 
@@ -33,6 +34,8 @@ export class GraphWriter {
   readonly #nodes: Onnx.INodeProto[] = [];
   readonly #inputs: Onnx.IValueInfoProto[] = [];
   readonly #initializers: Onnx.ITensorProto[] = [];
+  /** Names of inputs and weights. */
+  readonly #given = new Set<string>();
   /** By type, shape and checksum. */
   readonly #constants = new Map<string, { name: string; rawData: Uint8Array }[]>();
   #constantCount = 0;
@@ -61,13 +64,17 @@ export class GraphWriter {
     return this.node(opType, inputs, attributes, "com.microsoft");
   }
 
+  /** An input of the program; one of the same name is written once. */
   input(name: string, type: ElementType, dims: readonly (number | string)[]): string {
-    this.#inputs.push(valueInfo(name, type, dims));
+    if (!this.#given.has(name)) this.#inputs.push(valueInfo(name, type, dims));
+    this.#given.add(name);
     return name;
   }
 
-  /** A weight that ONNX Runtime reads from a file. */
+  /** A weight that ONNX Runtime reads from a file; one of the same name is written once. */
   weight(name: string, type: ElementType, dims: readonly number[], external: External): string {
+    if (this.#given.has(name)) return name;
+    this.#given.add(name);
     this.#initializers.push({
       name,
       dataType: elementType[type],
@@ -78,10 +85,15 @@ export class GraphWriter {
     return name;
   }
 
-  /** A constant inside the model; equal ones are written once. */
-  constant(data: Float32Array | BigInt64Array, dims: readonly number[] = [data.length]): string {
-    const dataType = elementType[data instanceof BigInt64Array ? "I64" : "F32"];
-    const rawData = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  /** A constant inside the model; equal ones are written once. Floats beyond float16 become its largest number there. */
+  constant(
+    data: Float32Array | BigInt64Array,
+    dims: readonly number[] = [data.length],
+    type: "F32" | "F16" = "F32",
+  ): string {
+    const dataType = elementType[data instanceof BigInt64Array ? "I64" : type];
+    const stored = data instanceof Float32Array && type === "F16" ? clampedFloat16(data) : data;
+    const rawData = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
     const key = `${dataType}[${dims.join()}]${checksum(rawData)}`;
     const alike = this.#constants.get(key) ?? [];
     const known = alike.find((c) => c.rawData.every((byte, i) => byte === rawData[i]));
@@ -138,6 +150,9 @@ export class GraphWriter {
     }).finish();
   }
 }
+
+const clampedFloat16 = (data: Float32Array): Uint16Array =>
+  float32ToFloat16(data.map((x) => Math.min(Math.max(x, -65504), 65504)));
 
 /** FNV-1a. */
 function checksum(bytes: Uint8Array): number {

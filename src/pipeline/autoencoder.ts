@@ -1,6 +1,7 @@
 /** @file Opens the autoencoder of a model, or one that replaces it: another folder, or one file in any of its namings. */
 
 import path from "node:path";
+import type { Device } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
@@ -50,6 +51,21 @@ const kinds = ["AutoencoderKL", "AutoencoderTiny"];
 
 /** The folder's own autoencoder, or the one at `options.vae`; ModelError. */
 export async function loadVae(folder: ModelFolder, options: VaeOptions): Promise<Autoencoder> {
+  const vae = await openVae(folder, options);
+  return { ...vae, component: vae.component.inFloat32(staysFloat32(vae)) };
+}
+
+/**
+ * Where it computes in float32 although other networks compute in float16. SDXL's passes 65504 inside, which
+ * `force_upcast` says: true for an `AutoencoderKL` whose config has no such field, as in Diffusers. WebGPU sums in
+ * float16, which overflows before the results do.
+ */
+const staysFloat32 =
+  ({ config, encodes }: Networks) =>
+  ({ provider }: Device): boolean =>
+    provider === "webgpu" || (config.force_upcast ?? encodes === "moments") === true;
+
+async function openVae(folder: ModelFolder, options: VaeOptions): Promise<Autoencoder> {
   const { vae: replaced, engine, configsOnly = false } = options;
   if (replaced === undefined) {
     const own = expectComponent(folder, "vae", kinds);

@@ -1,7 +1,7 @@
 /** @file A component of a model: one network, its weights checked against its config, traced, and loaded as a session. */
 
 import path from "node:path";
-import type { Precision } from "../engine/device.js";
+import type { Device, Precision } from "../engine/device.js";
 import type { Engine, Session, Values } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
 import { listed, ModelError } from "../errors.js";
@@ -67,7 +67,7 @@ export function componentProgram(
   file: string,
   weights: WeightSet,
   trace: Trace,
-  engine: Engine,
+  { device }: { readonly device: Device },
   held?: ReadonlyMap<string, WeightInMemory>,
 ): Program {
   const wanted = new Map<string, Tensor>();
@@ -80,7 +80,7 @@ export function componentProgram(
     const range = { ...entry, location: path.relative(folder, file) };
     stored.set(name, held ? { ...held.get(name)!, shape: entry.shape } : range);
   }
-  return lower(name, outputs, { device: engine.device, weights: stored, folder });
+  return lower(name, outputs, { device, weights: stored, folder });
 }
 
 /** The deepest directory above all files: what ONNX Runtime may read below. */
@@ -102,6 +102,7 @@ export class Component {
   readonly file: string;
   readonly weights: WeightSet;
   readonly #engine: Engine;
+  readonly #staysFloat32: (device: Device) => boolean;
   /** What is added to its weights when they are loaded. */
   readonly changes: WeightChanges;
   #session: { key: string; session: Promise<ComponentSession> } | undefined;
@@ -111,23 +112,40 @@ export class Component {
     file: string,
     weights: WeightSet,
     engine: Engine,
-    changes: WeightChanges = new Map(),
+    {
+      changes = new Map(),
+      staysFloat32 = () => false,
+    }: { changes?: WeightChanges; staysFloat32?: (device: Device) => boolean } = {},
   ) {
     this.name = name;
     this.file = file;
     this.weights = weights;
     this.#engine = engine;
     this.changes = changes;
+    this.#staysFloat32 = staysFloat32;
   }
 
   /** The same network with changes that are added to its weights each time they are loaded. */
   changed(changes: WeightChanges): Component {
-    return new Component(this.name, this.file, this.weights, this.#engine, changes);
+    const staysFloat32 = this.#staysFloat32;
+    return new Component(this.name, this.file, this.weights, this.#engine, { changes, staysFloat32 });
+  }
+
+  /** The same network with float32 arithmetic on devices of which `staysFloat32` says so. */
+  inFloat32(staysFloat32: (device: Device) => boolean): Component {
+    const { name, file, weights, changes } = this;
+    return new Component(name, file, weights, this.#engine, { changes, staysFloat32 });
+  }
+
+  /** What its programs are lowered for: the engine's device of now, in its own arithmetic. */
+  get device(): Device {
+    const { device } = this.#engine;
+    return this.#staysFloat32(device) ? { ...device, dtype: "float32" } : device;
   }
 
   /** The arithmetic in which it is computed. */
   get dtype(): Precision {
-    return this.#engine.device.dtype;
+    return this.device.dtype;
   }
 
   /** Bytes of its weights in float32, which is what they take when loaded. */
@@ -153,7 +171,7 @@ export class Component {
   async #load(trace: Trace): Promise<ComponentSession> {
     const [weights, engine] = [this.weights, this.#engine];
     const held = this.changes.size > 0 ? await changedWeights(weights, this.changes, engine) : undefined;
-    const session = await engine.load(componentProgram(this.name, this.file, weights, trace, engine, held));
+    const session = await engine.load(componentProgram(this.name, this.file, weights, trace, this, held));
     return {
       run: async (inputs, stage = "its result") => {
         const results = await session.run(inputs);

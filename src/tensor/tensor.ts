@@ -4,7 +4,8 @@
  */
 
 export type Shape = readonly number[];
-export type DType = "float32" | "int64";
+/** float16 is the engine's alone (`rewrite/half-precision.ts`): networks are traced in float32. */
+export type DType = "float32" | "float16" | "int64";
 
 /** A size in a reshape: a number, -1 (inferred, once), or the size of input `of` along `axis`. */
 export type AxisSize = number | { readonly of: number; readonly axis: number };

@@ -2,6 +2,7 @@
 
 import path from "node:path";
 import { Generator } from "../diffusion/random.js";
+import type { Device } from "../engine/device.js";
 import type { Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-engine.js";
 import { InvalidRequest, listed } from "../errors.js";
@@ -48,7 +49,7 @@ export async function loadImages(
 }
 
 /** With few channels on many pixels ONNX Runtime's own Conv was 1.3 to 1.5 times as fast as products over the batch. */
-const channelsFirst = { ...trainingDevice, channelsLast: false };
+const channelsFirst = (device: Device): Device => ({ ...trainingDevice(device), channelsLast: false });
 
 export type AutoencoderSetup = {
   engine: BlockingEngine;
@@ -95,7 +96,7 @@ export function autoencoderTask(setup: AutoencoderSetup): TrainingTask {
       if (decoderOnly) encoder ??= engine.load(encoderProgram(initial!, config, engine));
       const latent = encoder && (await (await encoder).run({ image })).latent!;
       const noise = noisy && latentErrors(latentShape, latentNoise, seed, number);
-      program ??= stepProgram(engine, trace, layout, parts, channelsFirst);
+      program ??= stepProgram(engine, trace, layout, parts, channelsFirst(engine.device));
       const terms = await (await program).run(
         weights,
         { image, ...(latent && { latent }), ...(noise && { noise }) },

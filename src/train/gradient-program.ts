@@ -11,8 +11,16 @@ import { gradients } from "../tensor/gradient.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
 
-/** Attention is composed, so that the backward pass shares its scores with the forward pass. */
-export const trainingDevice: Device = { ...cpu, fusedAttention: false, channelsLast: true };
+/**
+ * How a device computes steps of training: in float32, with attention composed, so that the backward pass shares its
+ * scores with the forward pass. Channels last are of the CPU's caches.
+ */
+export const trainingDevice = (device: Device = cpu): Device => ({
+  ...device,
+  dtype: "float32",
+  fusedAttention: false,
+  channelsLast: device.provider === "cpu",
+});
 
 /** A traced loss: its weights by path, other inputs, and its named terms, each [1]; `total` is minimised. */
 export type TracedLoss = {
@@ -40,7 +48,7 @@ const gradientOf = "gradient/";
 /** A step's program before it is loaded; `terms` are the names of the losses among its results. */
 export type LoweredStep = { program: Program; terms: readonly string[] };
 
-export function lowerStep(loss: TracedLoss, device: Device = trainingDevice): LoweredStep {
+export function lowerStep(loss: TracedLoss, device: Device = trainingDevice()): LoweredStep {
   const paths = [...loss.params.keys()];
   const found = gradients(loss.outputs.total, [...loss.params.values()]);
   const outputs = {
@@ -73,7 +81,7 @@ export const wholeProgram = (
   engine: BlockingEngine,
   loss: TracedLoss,
   layout: ParameterBuffer,
-  device?: Device,
+  device: Device = trainingDevice(engine.device),
 ): Promise<GradientProgram> => loadStep(engine, lowerStep(loss, device), layout);
 
 const termsOf = (

@@ -146,7 +146,7 @@ function traced(setup: Setup): Traced {
   return { ...setup, trace, step, teacherOutputs, computed: channelsLast(step) };
 }
 
-const device: Device = { ...trainingDevice, channelsLast: false };
+const device: Device = { ...trainingDevice(), channelsLast: false };
 
 function programs({
   teacher,
@@ -234,7 +234,7 @@ function checkpointedPeak({ at, outputs, losses, params }: StudentTrace, watch: 
     );
     const found = vjp(ends, upstream, [...own, ...reads.map(copy)]).flatMap((g) => (g ? [g] : []));
     const backward = Object.fromEntries(found.map((g, j) => [`gradient_${j}`, g]));
-    const { peak } = peakBytes(backward, { device: trainingDevice, weights: "inputs", arena: false });
+    const { peak } = peakBytes(backward, { device: trainingDevice(), weights: "inputs", arena: false });
     return peak + sizeOf(found);
   });
   return crossing + Math.max(...peaks);

@@ -6,7 +6,7 @@
  */
 
 import { type OpsOfKind, operationKind, readInputs } from "../../tensor/kinds.js";
-import { count, type Op, sameShape, type Tensor } from "../../tensor/tensor.js";
+import { count, type DType, type Op, sameShape, type Tensor } from "../../tensor/tensor.js";
 
 /** `first` and `last`: the steps between which it is held; `uses`: operations that have yet to read it. */
 export type Buffer = {
@@ -64,7 +64,8 @@ export function planBuffers(
   return all;
 }
 
-export const bytes = (x: Tensor): number => (x.dtype === "int64" ? 8 : 4) * count(x.shape);
+const elementBytes: Readonly<Record<DType, number>> = { float32: 4, float16: 2, int64: 8 };
+export const bytes = (x: Tensor): number => elementBytes[x.dtype] * count(x.shape);
 
 /** Whether ONNX Runtime's operator may write its result over an input. */
 const inPlace: Readonly<Record<OpsOfKind<{ computes: "elementwise" }>, boolean>> = {

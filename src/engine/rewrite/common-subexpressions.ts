@@ -22,6 +22,6 @@ export function eliminateCommonSubexpressions<G extends Graph>(outputs: G): G {
 /** Equal for equal operations; undefined for a large constant, which is compared with no other. */
 function keyOf(x: Tensor, ids: ReadonlyMap<Tensor, number>): string | undefined {
   if (made("constant", x))
-    return x.attrs.data.length > 64 ? undefined : `${x.shape.join()}:${x.attrs.data.join()}`;
-  return `${x.op}${JSON.stringify(x.attrs)}(${x.inputs.map((y) => ids.get(y)).join()})`;
+    return x.attrs.data.length > 64 ? undefined : `${x.dtype}${x.shape.join()}:${x.attrs.data.join()}`;
+  return `${x.op}${x.dtype}${JSON.stringify(x.attrs)}(${x.inputs.map((y) => ids.get(y)).join()})`;
 }
