@@ -11,6 +11,7 @@ import { goldenLayers } from "./conformance/layers.js";
 import { reportLine, summary } from "./conformance/report.js";
 import { conform, exitCode, sections } from "./conformance/run.js";
 import { lazy } from "./distill/folder.js";
+import { SingleFiles } from "./single/files.js";
 
 const help = `npm run golden -- [FOLDER] [--under FOLDER] [--only PATTERN] [--threads N]
                  [--device NAME] [--dtype TYPE]
@@ -58,13 +59,14 @@ export async function main(args: readonly string[], print: (text: string) => voi
   }
   const started = performance.now();
   const layers = await goldenLayers(folder, under);
+  const single = new SingleFiles(layers);
   const engine = await openEngine(options);
   if (args.some((arg) => /^--(device|dtype)\b/.test(arg))) print(describeDevice(engine));
   const openBlocking = lazy(() => openBlockingEngine(options));
   try {
     const onResult = (result: Parameters<typeof reportLine>[0]) => print(reportLine(result));
     const results = await conform(
-      { folder, layers, engine, openBlocking },
+      { folder, layers, single, engine, openBlocking },
       { onResult, ...(only !== undefined && { only }) },
     );
     print(summary(results, (performance.now() - started) / 1000));
@@ -75,6 +77,7 @@ export async function main(args: readonly string[], print: (text: string) => voi
     return code;
   } finally {
     await engine.close();
+    await single.close();
     await layers.close();
   }
 }

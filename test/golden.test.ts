@@ -10,6 +10,7 @@ import { openGolden } from "../golden/conformance/golden-file.js";
 import { goldenLayers } from "../golden/conformance/layers.js";
 import { sections } from "../golden/conformance/run.js";
 import { main } from "../golden/main.js";
+import { SingleFiles } from "../golden/single/files.js";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { change, replace } from "./change.js";
 
@@ -21,14 +22,17 @@ describe("the golden data", () => {
     ["random", 13],
     ["tokens", 3],
     ["schedulers", 47],
-    ["stages", 39],
+    ["stages", 53],
     ["adapters", 16],
-    ["runs", 94],
+    ["single", 22],
+    ["runs", 108],
     ["distil", 82],
   ])("has its checks of %s, and none without inputs", async (name, count) => {
     const engine = blockingEngine({ threads: 1 });
     const layers = await goldenLayers(data);
-    const checks = await sections[name]!({ folder: data, layers, engine, openBlocking: async () => engine });
+    const single = new SingleFiles(layers);
+    const context = { folder: data, layers, single, engine, openBlocking: async () => engine };
+    const checks = await sections[name]!(context);
     expect(checks.filter((check) => check.name.includes("(")).map((check) => check.name)).toEqual([]);
     expect(checks.length).toBe(count);
   });

@@ -2,6 +2,7 @@
 
 import type { Engine } from "../../src/engine/engine.js";
 import type { BlockingEngine } from "../../src/engine/ort/blocking-engine.js";
+import type { SingleFiles } from "../single/files.js";
 import type { GoldenLayers } from "./layers.js";
 
 /** A tensor; 64-bit integers may come as BigInt64Array or as plain numbers. */
@@ -58,6 +59,8 @@ export type Context = {
   readonly folder: string;
   /** That folder, and the ones it lies over: where pipelines and other inputs are looked for. */
   readonly layers: GoldenLayers;
+  /** The single files of those folders. */
+  readonly single: SingleFiles;
   readonly engine: Engine;
   /** The same device in the calling thread, which training programs need; opened once. */
   readonly openBlocking: () => Promise<BlockingEngine>;

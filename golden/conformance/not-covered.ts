@@ -5,9 +5,8 @@ import { namesIn } from "./golden-file.js";
 
 /** Of a row's "section/name", or of what lies in the folder; a line goes when its check comes. */
 const reasons: readonly (readonly [RegExp, string])[] = [
-  [/^folder\/single$/, "single-file checkpoints"],
+  [/-playground$/, "EDM schedulers and latents with a mean"],
   [/^folder\/prompts$/, "AUTOMATIC1111's and compel's prompt grammar"],
-  [/^runs\/[^/]+\/single-/, "single-file checkpoints"],
   [/^runs\/[^/]+\/a1111-/, "AUTOMATIC1111's prompt grammar"],
   [/^(runs\/controlnet|stages\/controlnet-[^/]+)\//, "ControlNets"],
   [/^runs\/inpaint9\//, "inpainting U-Nets of nine channels"],
@@ -30,7 +29,7 @@ const known = [
   /^(random|schedulers|edm-schedulers)\.(json|safetensors)$/,
   /^tokens(-clip)?\.json$/,
   /^taesdxl\.(png|safetensors)$/,
-  /^(pipelines|stages|runs|distil|adapters|embeddings)$/,
+  /^(pipelines|stages|single|runs|distil|adapters|embeddings)$/,
 ];
 
 /** A row for everything in the folder that no section reads. */

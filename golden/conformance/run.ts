@@ -5,6 +5,7 @@ import { distill } from "../distill/distill.js";
 import { random } from "../random.js";
 import { runs } from "../runs/runs.js";
 import { schedulers } from "../schedulers/schedulers.js";
+import { single } from "../single/single.js";
 import { stages } from "../stages/stages.js";
 import { tokens } from "../tokens.js";
 import { type Context, orFailingCheck, type Section, uncovered } from "./check.js";
@@ -20,6 +21,7 @@ export const sections: Readonly<Record<string, Section>> = {
   schedulers,
   stages,
   adapters,
+  single,
   runs,
   distil: distill,
   folder: others,

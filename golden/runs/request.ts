@@ -1,6 +1,7 @@
 /** @file The layout of runs/<pipeline>/<case>.json, and the pipeline and request that it describes. */
 
 import path from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { CudaGenerator } from "../../src/diffusion/philox.js";
 import { Generator, type NoiseSource } from "../../src/diffusion/random.js";
@@ -12,6 +13,7 @@ import { PipelineEngine } from "../../src/pipeline/pipeline-engine.js";
 import type { GenerateRequest } from "../../src/pipeline/request.js";
 import type { Context } from "../conformance/check.js";
 import { openGolden } from "../conformance/golden-file.js";
+import { openOptions } from "../single/files.js";
 
 const unknownFields = z.record(z.string(), z.unknown());
 
@@ -56,6 +58,10 @@ export const runSchema = z.strictObject({
     .regex(/^(Diffusers|at the end token)\b/)
     .optional(),
   force_zeros_for_empty_prompt: z.boolean().optional(),
+  /** The recipe of the single file that is opened, or that replaces a part of the folder. */
+  single_file: z.string().optional(),
+  /** Fields of the autoencoder's config that the single file must have given. */
+  vae_config: unknownFields.optional(),
   /** The run whose tensors and images this one has too. */
   expect: z.strictObject({ diffusion_pipeline_class: z.string(), same_as: z.string() }).optional(),
   /** `vae.enable_tiling()` */
@@ -137,6 +143,7 @@ export function pipelineOpener(context: Context): OpenPipeline {
       run.lora,
       run.adapter,
       run.force_zeros_for_empty_prompt,
+      run.single_file,
     ]);
     if (last?.key !== key) {
       await last?.pipeline.close();
@@ -152,13 +159,32 @@ export function pipelineOpener(context: Context): OpenPipeline {
     pipeline.pooling = run.pooled?.startsWith("at the end token") ? "end" : "config";
     const { scheduler } = pipeline.components;
     pipeline.scheduler = run.scheduler
-      ? schedulerFromConfig(scheduler.config, run.scheduler.overrides, run.scheduler.class)
+      ? schedulerFromConfig(scheduler.config, ownOverrides(run), run.scheduler.class)
       : scheduler;
     return pipeline;
   };
 }
 
-async function openPipeline(run: RunInputs, { layers, engine }: Context): Promise<DiffusionPipeline> {
+/** What a single file says itself must come from it. */
+function ownOverrides({ scheduler, single_file }: RunInputs): Record<string, unknown> {
+  const { prediction_type, rescale_betas_zero_snr, ...others } = scheduler!.overrides;
+  return single_file === undefined ? scheduler!.overrides : others;
+}
+
+async function openSingle(run: RunInputs, { single, engine }: Context): Promise<DiffusionPipeline> {
+  const { model, options } = await openOptions(run.single_file!, single);
+  const pipeline = await DiffusionPipeline.fromPretrained(model, { engine, ...options });
+  const config = pipeline.components.vae.config;
+  const other = Object.entries(run.vae_config ?? {}).find(
+    ([field, value]) => !isDeepStrictEqual(config[field], value),
+  );
+  if (other === undefined) return pipeline;
+  throw new Error(`vae_config.${other[0]}: must be ${other[1]}, as the file says, got ${config[other[0]]}`);
+}
+
+async function openPipeline(run: RunInputs, context: Context): Promise<DiffusionPipeline> {
+  if (run.single_file !== undefined) return openSingle(run, context);
+  const { layers, engine } = context;
   const {
     unet_file: unet,
     lora,

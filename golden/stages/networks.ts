@@ -8,12 +8,14 @@ import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../../sr
 import { currentVaeName, decode, encode, vaeConfig } from "../../src/models/vae.js";
 import type { Autoencoder } from "../../src/pipeline/autoencoder.js";
 import { type Component, componentProgram, type Trace } from "../../src/pipeline/component.js";
-import { type Components, type Denoiser, loadComponents } from "../../src/pipeline/components.js";
+import { type Components, loadComponents } from "../../src/pipeline/components.js";
+import type { Denoiser } from "../../src/pipeline/load-unet.js";
 import type { TextEncoder } from "../../src/pipeline/text-encoding.js";
 import { overlappingEighth, overlappingQuarter } from "../../src/pipeline/vae-tiling.js";
 import { Params } from "../../src/tensor/params.js";
 import type { Tensor } from "../../src/tensor/tensor.js";
-import { renamed, resolveWeights } from "../../src/weights/component.js";
+import { resolveWeights } from "../../src/weights/component.js";
+import { renamed } from "../../src/weights/weight-set.js";
 import type { Context } from "../conformance/check.js";
 import { namesIn, readGoldenJson } from "../conformance/golden-file.js";
 

@@ -17,6 +17,11 @@ export type Sources = {
   variant?: string;
   unet?: string;
   vae?: string;
+  textEncoder?: string;
+  textEncoder2?: string;
+  config?: string;
+  tokenizer?: string;
+  ema?: boolean;
   lora?: { file: string; scale: number }[];
   image?: string;
   mask?: string;
@@ -54,6 +59,13 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
     variant: given.variant ?? model?.variant,
     unet: given.unet ?? (model?.unet && (await latestOf("--unet", model.unet))),
     vae: given.vae ?? (model?.vae && (await latestOf("--vae", model.vae))),
+    textEncoder:
+      given.textEncoder ?? (model?.textEncoder && (await latestOf("--text-encoder", model.textEncoder))),
+    textEncoder2:
+      given.textEncoder2 ?? (model?.textEncoder2 && (await latestOf("--text-encoder-2", model.textEncoder2))),
+    config: given.config ?? (model?.config && (await latestOf("--config", model.config))),
+    tokenizer: given.tokenizer ?? (model?.tokenizer && (await latestOf("--tokenizer", model.tokenizer))),
+    ema: given.ema ?? model?.ema,
     lora: given.lora ?? (await loras()),
     image: await source("--image", given.image, image),
     mask: await source("--mask", given.mask, mask),
@@ -81,6 +93,12 @@ export async function placeOf(saved: SavedRequest, given: DeviceFlags, say: Say)
 export async function beginsWithAnother(saved: SavedRequest, given: Sources): Promise<boolean> {
   return given.image !== undefined && (await hashIn(given.image)) !== saved.image?.sha256;
 }
+
+/** Options with which a model may not open although nothing is wrong with it. */
+const replacements = ["unet", "vae", "textEncoder", "textEncoder2", "lora", "config", "tokenizer"] as const;
+
+export const hasReplaced = (given: Sources): boolean =>
+  replacements.some((name) => given[name] !== undefined);
 
 /** Opens the image's model where it was seen last and still is; InvalidRequest if nowhere. */
 export async function openSeen(
@@ -123,6 +141,8 @@ export function differences({ model }: SavedRequest, loaded: ModelMetadata): str
     ...(model.fingerprint === loaded.fingerprint ? [] : ["model"]),
     ...(model.unet?.fingerprint === loaded.unet?.fingerprint ? [] : ["U-Net"]),
     ...(model.vae?.fingerprint === loaded.vae?.fingerprint ? [] : ["VAE"]),
+    ...(model.textEncoder?.fingerprint === loaded.textEncoder?.fingerprint ? [] : ["text encoder"]),
+    ...(model.textEncoder2?.fingerprint === loaded.textEncoder2?.fingerprint ? [] : ["text encoder 2"]),
     ...(JSON.stringify(loras(model)) === JSON.stringify(loras(loaded)) ? [] : ["LoRAs"]),
   ];
 }
@@ -137,6 +157,10 @@ export async function rememberSources(
     [model.fingerprint, folder],
     [model.unet?.fingerprint, given.unet],
     [model.vae?.fingerprint, given.vae],
+    [model.textEncoder?.fingerprint, given.textEncoder],
+    [model.textEncoder2?.fingerprint, given.textEncoder2],
+    [model.config?.fingerprint, given.config],
+    [model.tokenizer?.fingerprint, given.tokenizer],
     ...(given.lora ?? []).map(({ file }, i) => [model.loras?.[i]?.sha256, file] as const),
     [image?.sha256, given.image],
     [mask?.sha256, given.mask],

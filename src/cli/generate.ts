@@ -23,6 +23,7 @@ import { compilingNote, type DeviceFlags, deviceFlags, deviceNote, withDeviceOpt
 import {
   beginsWithAnother,
   differences,
+  hasReplaced,
   openSeen,
   placeOf,
   rememberSources,
@@ -32,53 +33,59 @@ import { loraOption, lorasUsed } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
 import { openOutput } from "./output-files.js";
+import { type SingleFileFlags, singleFileFlags, withSingleFileFlags } from "./single-file.js";
 import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 type Say = (line: string) => void;
 
-type Options = DeviceFlags & {
-  model?: string;
-  from?: string;
-  revision?: string;
-  image?: string;
-  mask?: string;
-  strength?: number;
-  denoisingStart?: number;
-  variant?: string;
-  vae?: string;
-  unet?: string;
-  lora?: Required<Lora>[];
-  prompts?: string;
-  negative?: string;
-  steps?: number;
-  guidance?: number;
-  width?: number;
-  height?: number;
-  seed?: bigint;
-  count: number;
-  scheduler?: string;
-  spacing?: string;
-  clipSkip?: number;
-  rng?: "cpu" | "cuda";
-  threads?: number;
-  output?: string;
-  metadata: boolean;
-  vaeTiling?: boolean | number;
-  ignoreMemory?: boolean;
-  json?: boolean;
-  quiet?: boolean;
-};
+type Options = DeviceFlags &
+  SingleFileFlags & {
+    model?: string;
+    from?: string;
+    revision?: string;
+    image?: string;
+    mask?: string;
+    strength?: number;
+    denoisingStart?: number;
+    variant?: string;
+    vae?: string;
+    unet?: string;
+    textEncoder?: string;
+    textEncoder2?: string;
+    lora?: Required<Lora>[];
+    prompts?: string;
+    negative?: string;
+    steps?: number;
+    guidance?: number;
+    width?: number;
+    height?: number;
+    seed?: bigint;
+    count: number;
+    scheduler?: string;
+    spacing?: string;
+    clipSkip?: number;
+    rng?: "cpu" | "cuda";
+    threads?: number;
+    output?: string;
+    metadata: boolean;
+    vaeTiling?: boolean | number;
+    ignoreMemory?: boolean;
+    json?: boolean;
+    quiet?: boolean;
+  };
 
 export function generateCommand(): Command {
   const command = new Command("generate")
     .description("Generate images from prompts, with the bundled model or another.")
     .argument("[prompt...]", "what to generate; each quoted prompt is an image")
-    .option("-m, --model <model>", "diffusers folder or Hub id (default: the bundled model)")
+    .option("-m, --model <model>", "diffusers folder, single file or Hub id (default: the bundled model)")
     .option("--from <image>", "generate again what made this image")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")
     .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
     .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
+    .option("--text-encoder <path>", "another text encoder, SDXL's first: the same")
+    .option("--text-encoder-2 <path>", "another second text encoder of SDXL: the same")
     .option("--lora <path[:scale]>", "add a LoRA: the same; may be given again", loraOption)
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
     .option("-n, --negative <prompt>", "what not to generate")
@@ -105,7 +112,7 @@ export function generateCommand(): Command {
     .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
     .option("--threads <n>", "default: one per core", threadsOption);
-  return withDeviceOptions(command)
+  return withDeviceOptions(withSingleFileFlags(command))
     .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was generated from")
     .option(
@@ -226,7 +233,7 @@ async function opened(options: Options, given: Options, saved: SavedRequest | un
       const rule = "is of a model on the Hub, got it without --model. Name the model, or leave it out.";
       throw new InvalidRequest("--revision", given.revision, rule);
     }
-    if (saved) return openSeen(saved, { ...load, replaced: Boolean(given.unet ?? given.vae ?? given.lora) });
+    if (saved) return openSeen(saved, { ...load, replaced: hasReplaced(given) });
   }
   const folder = await downloadModel(modelOrBundled(options.model), hubOptions(options));
   const pipeline = await DiffusionPipeline.fromPretrained(folder, load);
@@ -274,11 +281,14 @@ const hubOptions = ({ quiet, revision, variant }: Options) => ({
   ...(variant !== undefined && { variant }),
 });
 
-const loadOptions = ({ variant, vae, unet, lora, threads }: Options) => ({
+const loadOptions = ({ variant, vae, unet, textEncoder, textEncoder2, lora, threads, ...file }: Options) => ({
+  ...singleFileFlags(file),
   ...(threads !== undefined && { threads }),
   ...(variant !== undefined && { variant }),
   ...(vae !== undefined && { vae }),
   ...(unet !== undefined && { unet }),
+  ...(textEncoder !== undefined && { textEncoder }),
+  ...(textEncoder2 !== undefined && { textEncoder2 }),
   ...(lora !== undefined && { loras: lora }),
 });
 

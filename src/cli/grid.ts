@@ -3,7 +3,7 @@
 import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { resolveSeed, seedPattern } from "../diffusion/seed.js";
-import { readFile } from "../files/file-system.js";
+import { kindOf, readFile } from "../files/file-system.js";
 import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
 import { decodeImage } from "../image/codec.js";
 import { decodeMask } from "../image/mask.js";
@@ -19,8 +19,9 @@ import { isWholeCell, seedBefore, sheetName, writeManifest } from "./grid-folder
 import { downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
+import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 
-type Options = {
+type Options = SingleFileFlags & {
   model?: string;
   x: string;
   y?: string;
@@ -41,10 +42,10 @@ type Options = {
 };
 
 export function gridCommand(): Command {
-  return new Command("grid")
+  const command = new Command("grid")
     .description("Vary two settings and generate the table of images; goes on where it was stopped.")
     .argument("<prompt>", "what to generate")
-    .option("-m, --model <model>", "diffusers folder or Hub id (default: the bundled model)")
+    .option("-m, --model <model>", "diffusers folder, single file or Hub id (default: the bundled model)")
     .requiredOption("-x, --x <setting=values>", "what varies across")
     .option("-y, --y <setting=values>", "what varies down")
     .option("-n, --negative <prompt>", "what not to generate")
@@ -63,6 +64,7 @@ export function gridCommand(): Command {
     .option("-q, --quiet", "no progress, no notes")
     .addHelpText("after", help)
     .action(grid);
+  return withConfigFlags(command);
 }
 
 const help = `
@@ -84,8 +86,9 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const say = (line: string) => void (quiet || process.stderr.write(`${dim(line)}\n`));
   const axes: Axes = { x: parseAxis("x", options.x), ...(y !== undefined && { y: parseAxis("y", y) }) };
   const folder = await downloadModel(modelOrBundled(options.model), { quiet });
-  const models = await openModelRegistry([folder]);
-  const model = await recordOf(folder);
+  const load = await servedFileFlags(options, quiet);
+  const models = await openModelRegistry([folder], [], load);
+  const model = await recordOf(folder, load);
   const before = await seedBefore(output, prompt, model);
   const seed = String(resolveSeed(BigInt(options.seed ?? before ?? -1)));
   const base = await requestOf(prompt, options, seed, models);
@@ -115,8 +118,9 @@ async function grid(prompt: string, options: Options): Promise<void> {
   if (!options.json) process.stdout.write(`${path.join(output, sheetName)}\n`);
 }
 
-async function recordOf(folder: string): Promise<ModelMetadata> {
-  const pipeline = await DiffusionPipeline.fromPretrained(folder);
+async function recordOf(folder: string, load: SingleFileFlags): Promise<ModelMetadata> {
+  const own = (await kindOf(folder)) === "file" ? load : {};
+  const pipeline = await DiffusionPipeline.fromPretrained(folder, own);
   try {
     return await pipeline.model();
   } finally {

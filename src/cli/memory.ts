@@ -11,16 +11,19 @@ import type { Lora } from "../pipeline/lora.js";
 import { estimateMemory, planMemory, type RunBytes } from "../pipeline/memory-estimate.js";
 import { loraOption } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
+import { type SingleFileFlags, singleFileFlags, withSingleFileFlags } from "./single-file.js";
 import { textTable } from "./table.js";
 import { size, warn } from "./terminal.js";
 
-type Options = {
+type Options = SingleFileFlags & {
   /** Squares, and the model's own size if that is none, if left out. */
   sizes?: ImageSize[];
   batch: number;
   guidance: boolean;
   vae?: string;
   unet?: string;
+  textEncoder?: string;
+  textEncoder2?: string;
   lora?: Required<Lora>[];
   revision?: string;
   json?: boolean;
@@ -36,12 +39,12 @@ export type MemoryReport = {
 };
 
 export function memoryCommand(): Command {
-  return new Command("memory")
+  const command = new Command("memory")
     .description(
       "Estimate the memory that generating takes, component by component, and whether there is enough. Loads nothing; " +
         "of a model on the Hub it downloads the configs and not the weights, of what is given beside it all.",
     )
-    .argument("[model]", "diffusers folder or Hub id (default: the bundled model)")
+    .argument("[model]", "diffusers folder, single file or Hub id (default: the bundled model)")
     .option(
       "--sizes <list>",
       "squares of so many pixels, or WIDTHxHEIGHT (default: 512,768,1024 and the model's own if it is no square)",
@@ -51,6 +54,8 @@ export function memoryCommand(): Command {
     .option("--no-guidance", "as with a guidance of 1 or less: no second pass")
     .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
     .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
+    .option("--text-encoder <path>", "another text encoder, SDXL's first: the same")
+    .option("--text-encoder-2 <path>", "another second text encoder of SDXL: the same")
     .option("--lora <path[:scale]>", "with this LoRA: the same; may be given again", loraOption)
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--json", "print JSON")
@@ -59,12 +64,13 @@ export function memoryCommand(): Command {
       const found = await memoryReport(modelOrBundled(model, "model"), options);
       process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : table(found));
     });
+  return withSingleFileFlags(command);
 }
 
 /** Reads the model's configs, and of files that are given beside it the headers; never weights. */
 async function memoryReport(model: string, options: Omit<Options, "json">): Promise<MemoryReport> {
   const { batch, guidance, revision } = options;
-  const { vae, unet, lora } = await downloadComponents(options);
+  const { lora, ...replaced } = await downloadComponents(options);
   const folder = await downloadModel(model, {
     configsOnly: true,
     ...(revision !== undefined && { revision }),
@@ -72,8 +78,8 @@ async function memoryReport(model: string, options: Omit<Options, "json">): Prom
   const components = await loadComponents(folder, {
     engine: blockingEngine(),
     configsOnly: true,
-    ...(vae !== undefined && { vae }),
-    ...(unet !== undefined && { unet }),
+    ...singleFileFlags(options),
+    ...replaced,
     ...(lora !== undefined && { loras: lora }),
   });
   for (const warning of components.warnings) warn(warning);

@@ -61,20 +61,33 @@ export async function downloadModel(
 }
 
 /** The options that replace components of a model, or add LoRAs to it. */
-export type ComponentOptions = { unet?: string; vae?: string; lora?: Required<Lora>[] };
+export type ComponentOptions = {
+  unet?: string;
+  vae?: string;
+  textEncoder?: string;
+  textEncoder2?: string;
+  /** Of a single file: another model's configs. */
+  config?: string;
+  lora?: Required<Lora>[];
+};
 
 /** The same options with paths instead of names on the Hub, downloaded if need be as models are. */
 export async function downloadComponents(
-  { unet, vae, lora }: ComponentOptions,
+  { unet, vae, textEncoder, textEncoder2, config, lora }: ComponentOptions,
   { quiet = false }: { quiet?: boolean } = {},
 ): Promise<ComponentOptions> {
   const part = (kind: ComponentKind, name: string) =>
-    withProgress(name, quiet, (shared) => resolveComponent(kind, name, { ...shared, field: `--${kind}` }));
+    withProgress(name, quiet, (shared) =>
+      resolveComponent(kind, name, { ...shared, field: `--${kind.replaceAll("_", "-")}` }),
+    );
   const loras: Required<Lora>[] = [];
   for (const { file, scale } of lora ?? []) loras.push({ file: await part("lora", file), scale });
   return {
     ...(unet !== undefined && { unet: await part("unet", unet) }),
     ...(vae !== undefined && { vae: await part("vae", vae) }),
+    ...(textEncoder !== undefined && { textEncoder: await part("text_encoder", textEncoder) }),
+    ...(textEncoder2 !== undefined && { textEncoder2: await part("text_encoder_2", textEncoder2) }),
+    ...(config !== undefined && { config: await downloadModel(config, { quiet, configsOnly: true }) }),
     ...(lora !== undefined && { lora: loras }),
   };
 }

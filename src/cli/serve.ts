@@ -11,9 +11,10 @@ import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { downloadModel } from "./models.js";
 import { graceOption, threadsOption, wholeOption } from "./numbers.js";
 import { outageReporter } from "./outages.js";
+import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { printError, stopOnInterrupt } from "./terminal.js";
 
-type Options = {
+type Options = SingleFileFlags & {
   model: string[];
   alias: (readonly [alias: string, model: string])[];
   lora: ServedLora[];
@@ -46,7 +47,11 @@ const severalOption = (flags: string, what: string, none: string) =>
 
 /** Shared with the worker. */
 export const modelsOption = () =>
-  severalOption("-m, --model <model>", "folder or Hub id; may be given again", "the bundled model");
+  severalOption(
+    "-m, --model <model>",
+    "folder, single file or Hub id; may be given again",
+    "the bundled model",
+  );
 
 /** Shared with the worker. */
 export const lorasOption = () =>
@@ -66,7 +71,7 @@ const megabyte = 2 ** 20;
 
 export function serveCommand(): Command {
   const { queue, pixels, steps, count, bodyBytes } = defaultLimits;
-  return new Command("serve")
+  const command = new Command("serve")
     .description("Serve models: a page, OpenAI's and AUTOMATIC1111's API, and jobs with progress.")
     .addOption(modelsOption())
     .addOption(
@@ -93,6 +98,7 @@ export function serveCommand(): Command {
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", "\nExample:\n  koala serve --model ./koala-lightning-700m --port 7860\n")
     .action(runServer);
+  return withConfigFlags(command);
 }
 
 async function runServer(options: Options): Promise<void> {
@@ -101,6 +107,7 @@ async function runServer(options: Options): Promise<void> {
   if (redis !== undefined) checkUrl(redis);
   const server = await serve({
     models: await folders(options),
+    ...(await servedFileFlags(options, options.quiet)),
     loras: await namedLoras(options.lora),
     ...networkOptions(options),
     ...(redis !== undefined && { redis, onConnect: () => print(dim(`connected to ${addressOf(redis)}`)) }),

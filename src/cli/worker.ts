@@ -11,9 +11,10 @@ import { namedLoras, type ServedLora } from "./lora.js";
 import { graceOption, threadsOption } from "./numbers.js";
 import { outageReporter, whenFilesOpen } from "./outages.js";
 import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
+import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { report, stopOnInterrupt } from "./terminal.js";
 
-type Options = {
+type Options = SingleFileFlags & {
   redis: string;
   model: string[];
   lora: ServedLora[];
@@ -24,7 +25,7 @@ type Options = {
 
 /** The command, to be mounted by the program. */
 export function workerCommand(): Command {
-  return new Command("worker")
+  const command = new Command("worker")
     .description("Generate the jobs that `koala serve --redis` takes, on as many machines as you like.")
     .addOption(redisOption("where the jobs are, such as redis://127.0.0.1:6379").makeOptionMandatory())
     .addOption(modelsOption())
@@ -39,6 +40,7 @@ export function workerCommand(): Command {
     .option("-q, --quiet", "print nothing but errors")
     .addHelpText("after", help)
     .action(work);
+  return withConfigFlags(command);
 }
 
 const help = `
@@ -50,12 +52,13 @@ Example:
 `;
 
 async function work(options: Options, command: Command): Promise<void> {
+  const load = await servedFileFlags(options, options.quiet);
   const { redis, model, lora, threads, grace, quiet = false } = options;
   checkUrl(redis);
   const print = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const names = model.length > 0 ? model : [modelOrBundled(undefined)];
   const models = await whenFilesOpen(async () =>
-    openModelRegistry(await folders({ model: names, quiet }), await namedLoras(lora)),
+    openModelRegistry(await folders({ model: names, quiet }), await namedLoras(lora), load),
   );
   const { signal, done } = stopOnInterrupt(() =>
     print(`stopping: ${grace} s for the running job, then another worker gets it (again to end at once)`),

@@ -6,7 +6,7 @@ import { type FileKind, fileKinds, filesOfKind, isPickle } from "../weights/file
 import { refusePickle } from "../weights/safetensors-file.js";
 import { filesUnder } from "./cache.js";
 import { type HubPath, hubPath } from "./name.js";
-import { pathKind } from "./resolve.js";
+import { pathKind, resolveModel } from "./resolve.js";
 import { type ComponentKind, type ComponentSelection, isFileKind, selectComponent } from "./select.js";
 import { ensureSnapshot, type SelectionPlan, type SnapshotOptions } from "./snapshot.js";
 
@@ -71,13 +71,17 @@ function absent(id: string, missing: readonly string[], names: readonly string[]
 export type ComponentNames = {
   unet?: string;
   vae?: string;
+  textEncoder?: string;
+  textEncoder2?: string;
+  /** A model whose configs and tokenizers are taken. */
+  config?: string;
   loras?: readonly { file: string; scale?: number }[];
   embeddings?: readonly { file: string; token?: string }[];
 };
 
 /** The same, with paths in place of names on the Hub. */
 export async function resolveComponents(
-  { unet, vae, loras, embeddings }: ComponentNames,
+  { unet, vae, textEncoder, textEncoder2, config, loras, embeddings }: ComponentNames,
   options: ResolveComponentOptions = {},
 ): Promise<ComponentNames> {
   const resolved = async <T extends { file: string }>(kind: FileKind, all: readonly T[], field: string) => {
@@ -89,6 +93,16 @@ export async function resolveComponents(
   return {
     ...(unet !== undefined && { unet: await resolveComponent("unet", unet, options) }),
     ...(vae !== undefined && { vae: await resolveComponent("vae", vae, options) }),
+    ...(textEncoder !== undefined && {
+      textEncoder: await resolveComponent("text_encoder", textEncoder, { ...options, field: "textEncoder" }),
+    }),
+    ...(textEncoder2 !== undefined && {
+      textEncoder2: await resolveComponent("text_encoder_2", textEncoder2, {
+        ...options,
+        field: "textEncoder2",
+      }),
+    }),
+    ...(config !== undefined && { config: await resolveModel(config, { ...options, configsOnly: true }) }),
     ...(loras !== undefined && { loras: await resolved("lora", loras, "loras") }),
     ...(embeddings !== undefined && { embeddings: await resolved("embedding", embeddings, "embeddings") }),
   };

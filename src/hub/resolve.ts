@@ -1,10 +1,13 @@
 /** @file Resolves a model's name to a folder: a local one, or a Hub repository's snapshot in the cache. */
 
+import path from "node:path";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { kindOf } from "../files/file-system.js";
+import { isWeights } from "../weights/file-names.js";
 import { type ModelIndex, modelIndex } from "../weights/index-file.js";
 import { channelProblem, familyOfIndex } from "../weights/pipeline-class.js";
-import { hubModel, isHubId } from "./name.js";
+import { refusePickle } from "../weights/safetensors-file.js";
+import { hubModel, hubPath, isHubId } from "./name.js";
 import { type Selection, selectFiles, type WeightChoice } from "./select.js";
 import {
   ensureSnapshot,
@@ -23,8 +26,9 @@ export type ResolveOptions = WeightChoice &
   };
 
 /**
- * The folder of a model: `model` itself where that path exists, otherwise the snapshot in the cache of the Hub's
- * `owner/name[@revision]`, of which missing files are downloaded. InvalidRequest, ModelError, Cancelled.
+ * The folder or single file of a model: `model` itself where that path exists, otherwise the snapshot in the cache of the
+ * Hub's `owner/name[@revision][/file.safetensors]`, of which missing files are downloaded. InvalidRequest, ModelError,
+ * Cancelled.
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
   if (await pathKind(model)) {
@@ -33,8 +37,33 @@ export async function resolveModel(model: string, options: ResolveOptions = {}):
     const rule = `must not be given with a folder of this machine, got ${JSON.stringify(revision)}.`;
     throw new InvalidRequest("revision", revision, `${rule} Only models on the Hub have revisions.`);
   }
+  if (isWeights(model)) return singleFile(model, options);
   const named = hubModel(model, options.revision);
   return (await ensureSnapshot(named, modelPlan(named.id, options), options)).folder;
+}
+
+/** A single file in a repository: `owner/name[@revision]/file.safetensors`. */
+async function singleFile(model: string, options: ResolveOptions): Promise<string> {
+  const { inside, ...place } = hubPath("model", model);
+  refusePickle(model);
+  const revision = options.revision ?? place.revision;
+  const plan: SelectionPlan = {
+    select: async ({ names }) => ({
+      files: names.includes(inside) ? [inside] : [],
+      indexes: [],
+      missing: names.includes(inside) ? [] : [inside],
+    }),
+    refuse: (missing, names) =>
+      new ModelError(
+        place.id,
+        `must hold ${listed(missing)}, got ${listed(names.filter(isWeights)) || "no weights"}.`,
+        {
+          missing: [...missing],
+        },
+      ),
+  };
+  const { folder } = await ensureSnapshot({ id: place.id, revision }, plan, options);
+  return path.join(folder, inside);
 }
 
 /** The kind of a path; undefined for a Hub id that cannot be looked up as a path. */
@@ -72,12 +101,12 @@ function modelPlan(id: string, { configsOnly, ...choice }: ResolveOptions = {}):
   };
   return {
     select: choose,
-    refuse: (missing, names) => new ModelError(id, incomplete(missing, names), { missing: [...missing] }),
+    refuse: (missing, names) => new ModelError(id, incomplete(id, missing, names), { missing: [...missing] }),
   };
 }
 
-function incomplete(missing: readonly string[], names: readonly string[]): string {
-  if (missing.includes(indexName)) return notDiffusers(names);
+function incomplete(id: string, missing: readonly string[], names: readonly string[]): string {
+  if (missing.includes(indexName)) return notDiffusers(id, names);
   const pickled = names.some(
     (name) => name.endsWith(".bin") && missing.includes(`${name.split("/")[0]}/*.safetensors`),
   );
@@ -85,11 +114,11 @@ function incomplete(missing: readonly string[], names: readonly string[]): strin
   return `must hold ${listed(missing)}, got ${got}. Use a revision or a model that has safetensors.`;
 }
 
-function notDiffusers(names: readonly string[]): string {
+function notDiffusers(id: string, names: readonly string[]): string {
   const rule = `must be a Diffusers model with ${indexName}`;
-  const checkpoint = names.find((name) => /^[^/]+\.(safetensors|ckpt)$/.test(name));
+  const checkpoint = names.find((name) => /^[^/]+\.safetensors$/.test(name));
   if (checkpoint)
-    return `${rule}, got the single file ${listed([checkpoint])}. Look for the same model in Diffusers' format.`;
+    return `${rule}, got the single file ${listed([checkpoint])}. Name it: ${id}/${checkpoint}.`;
   return `${rule}, got ${names.length ? listed(names) : "no files"}. Use a text-to-image model that has one.`;
 }
 

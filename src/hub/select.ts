@@ -94,7 +94,7 @@ function refuse(where: string, available: readonly string[], rule: string): unde
 }
 
 /** A component that replaces a pipeline's, a LoRA, or an embedding. */
-export type ComponentKind = "unet" | "vae" | FileKind;
+export type ComponentKind = "unet" | "vae" | "text_encoder" | "text_encoder_2" | FileKind;
 
 export const isFileKind = (kind: ComponentKind): kind is FileKind => Object.hasOwn(fileKinds, kind);
 

@@ -11,7 +11,9 @@ import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { cpu } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { kindOf } from "../files/file-system.js";
 import { adaptableNetworks, type Components, loadComponents } from "../pipeline/components.js";
+import type { LoadOptions } from "../pipeline/load-options.js";
 import { type Lora, loraChanges } from "../pipeline/lora.js";
 import { hubId, requestDefaults } from "../pipeline/model-defaults.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
@@ -22,7 +24,10 @@ import type { Model } from "./schemas.js";
 /** A served model: its info for clients, and what generating with it needs. */
 export type ServedModel = {
   info: Model;
+  /** A folder or a single file. */
   folder: string;
+  /** What a single file is opened with. */
+  load: SingleFileLoad;
   /** The folder's own, changed by what its makers advise. */
   scheduler: Scheduler;
   /** Of all its weights. */
@@ -32,6 +37,9 @@ export type ServedModel = {
   /** What counts a prompt's tokens. */
   tokenLimits: () => Promise<readonly TokenLimit[]>;
 };
+
+/** Configs and tokenizer of single files; models that are folders have their own. */
+export type SingleFileLoad = Pick<LoadOptions, "config" | "tokenizer">;
 
 export type ModelRegistry = ReadonlyMap<string, ServedModel>;
 
@@ -45,10 +53,11 @@ export type NamedLora = Required<Lora> & { name: string };
 export async function openModelRegistry(
   folders: readonly string[],
   loras: readonly NamedLora[] = [],
+  load: SingleFileLoad = {},
 ): Promise<ModelRegistry> {
   const models = new Map<string, ServedModel>();
   for (const folder of folders) {
-    const model = await describeModel(folder, loras);
+    const model = await describeModel(folder, loras, load);
     const { id } = model.info;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
@@ -133,12 +142,17 @@ export function loraRule({ info: { id, loras } }: ServedModel, name: string): st
   return `${known}, got "${name}". koala serve --lora adds one.`;
 }
 
-async function describeModel(folder: string, loras: readonly NamedLora[]): Promise<ServedModel> {
-  const components = await loadComponents(folder, { engine: idle });
+async function describeModel(
+  folder: string,
+  loras: readonly NamedLora[],
+  given: SingleFileLoad,
+): Promise<ServedModel> {
+  const load = (await kindOf(folder)) === "file" ? given : {};
+  const components = await loadComponents(folder, { engine: idle, ...load });
   const { scheduler } = components;
   const names = schedulerChoices(scheduler);
   const planMemory = await fittingLoras(loras, components);
-  const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder));
+  const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder)).replace(/\.safetensors$/, "");
   const words = await readVocabulary(folder);
   const info: Model = {
     id,
@@ -152,7 +166,7 @@ async function describeModel(folder: string, loras: readonly NamedLora[]): Promi
     ...(words && { words }),
   };
   return {
-    ...{ info: info, folder, scheduler, bytes: bytesOf(components) },
+    ...{ info: info, folder, load, scheduler, bytes: bytesOf(components) },
     loras: new Map(planMemory.map((lora) => [lora.name, lora])),
     tokenLimits: limitsOf(components),
   };

@@ -51,7 +51,11 @@ export class PipelinePool {
     const loras = lorasOf(model, lora);
     const hasLoras = loras.length > 0;
     if (hasLoras) await this.#closeOldLoras();
-    const pipeline = await DiffusionPipeline.fromPretrained(model.folder, { ...this.#options, loras });
+    const pipeline = await DiffusionPipeline.fromPretrained(model.folder, {
+      ...model.load,
+      ...this.#options,
+      loras,
+    });
     return { pipeline, hasLoras };
   }
 

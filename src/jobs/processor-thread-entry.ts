@@ -2,13 +2,14 @@
 
 import { type PlainError, plainError } from "../plain-error.js";
 import { type Call, serveThread, threadData } from "../threads.js";
-import { type NamedLora, openModelRegistry } from "./model-registry.js";
+import { type NamedLora, openModelRegistry, type SingleFileLoad } from "./model-registry.js";
 import { openProcessor } from "./pipeline-processor.js";
 import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 
 export type ProcessorThreadData = {
   folders: readonly string[];
   loras: readonly NamedLora[];
+  load: SingleFileLoad;
   options: { threads?: number };
 };
 
@@ -19,12 +20,12 @@ export type BatchEvent = { job: number } & (
   | { type: "failed"; error: PlainError }
 );
 
-const { folders, loras, options } = threadData<ProcessorThreadData>();
+const { folders, loras, load, options } = threadData<ProcessorThreadData>();
 let opened: Promise<JobProcessor> | undefined;
 
 /** Opened once; where a folder cannot be read, anew for the next batch. */
 function processor(): Promise<JobProcessor> {
-  opened ??= openModelRegistry(folders, loras)
+  opened ??= openModelRegistry(folders, loras, load)
     .then((models) => openProcessor(models, options))
     .catch((error: unknown) => {
       opened = undefined;

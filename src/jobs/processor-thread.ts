@@ -18,7 +18,8 @@ import type { BatchEvent, ProcessorMethods, ProcessorThreadData } from "./proces
 export function processorThread(models: ModelRegistry, options: { threads?: number } = {}): JobProcessor {
   if (options.threads !== undefined) checkThreads(options.threads);
   const folders = [...models.values()].map(({ folder }) => folder);
-  const data: ProcessorThreadData = { folders, loras: lorasOf(models), options };
+  const load = Object.assign({}, ...[...models.values()].map((model) => model.load));
+  const data: ProcessorThreadData = { folders, loras: lorasOf(models), load, options };
   const entry = new URL("./processor-thread-entry.js", import.meta.url);
   const start = () => new Thread<ProcessorMethods>(entry, { name: "processor", data });
   let thread = start();

@@ -40,6 +40,31 @@ export function sgmNames(c: UNetConfig): (path: string) => string | undefined {
   };
 }
 
+/** The reverse: maps a layer's path in sgm to its path in Diffusers; undefined for a path that this U-Net does not have. */
+export function diffusersNames(c: UNetConfig): (path: string) => string | undefined {
+  const blocks = reversed(sgmBlocks(c));
+  const [layers, outside] = [reversed(Object.entries(inResnet)), reversed(Object.entries(single))];
+  return (path) => {
+    const known = outside.get(path);
+    if (known !== undefined) return known;
+    const [, at = "", inner = ""] =
+      /^((?:in|out)put_blocks\.\d+\.\d+|middle_block\.\d+)\.(.+)$/.exec(path) ?? [];
+    const block = blocks.get(at);
+    if (block === undefined) return undefined;
+    const name = block.includes("resnets")
+      ? layers.get(inner)
+      : block.includes("downsamplers")
+        ? inner === "op"
+          ? "conv"
+          : undefined
+        : inner;
+    return name && `${block}.${name}`;
+  };
+}
+
+const reversed = (pairs: Iterable<readonly [string, string]>): ReadonlyMap<string, string> =>
+  new Map([...pairs].map(([key, value]) => [value, key]));
+
 /** sgm's path of each residual block, transformer and sampler. */
 function sgmBlocks(c: UNetConfig): Map<string, string> {
   const at = new Map<string, string>();

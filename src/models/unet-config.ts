@@ -23,7 +23,10 @@ const schema = z.object({
     .array(z.enum(["DownBlock2D", "CrossAttnDownBlock2D"], 'must be "DownBlock2D" or "CrossAttnDownBlock2D"'))
     .default(["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
   mid_block_type: z
-    .enum(["UNetMidBlock2DCrossAttn"], 'must be "UNetMidBlock2DCrossAttn" or null')
+    .enum(
+      ["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"],
+      'must be "UNetMidBlock2DCrossAttn", "UNetMidBlock2D" or null',
+    )
     .nullable()
     .default("UNetMidBlock2DCrossAttn"),
   up_block_types: z
@@ -173,12 +176,21 @@ function stages(c: Fields, file: string): Pick<UNetConfig, "down" | "mid" | "up"
       const depth = type === "CrossAttnDownBlock2D" ? depths[i]! : undefined;
       return stage(i, layers[i]!, depth, "transformer_layers_per_block");
     }),
-    mid: c.mid_block_type === null ? undefined : stage(last, 1, midDepth, "transformer_layers_per_block"),
+    mid: midStage(c, (depth) => stage(last, 1, depth, "transformer_layers_per_block"), midDepth),
     up: upTypes.map((type, i) => {
       const depth = type === "CrossAttnUpBlock2D" ? upDepths[i]! : undefined;
       return stage(last - i, layers[last - i]! + 1, depth, "reverse_transformer_layers_per_block");
     }),
   };
+}
+
+/** "UNetMidBlock2D", of SSD-1B and Segmind-Vega, is one residual block without attention. */
+function midStage(
+  { mid_block_type: type }: Fields,
+  stage: (depth: Depth | undefined) => Stage,
+  depth: Depth,
+): Stage | undefined {
+  return type === null ? undefined : stage(type === "UNetMidBlock2D" ? undefined : depth);
 }
 
 /** The layers of every transformer of a stage, or of each. */

@@ -96,7 +96,8 @@ function down(
 function middle(p: Params, c: UNetConfig, stage: Stage, x: Tensor, temb: Tensor, text: Tensor): Tensor {
   return p.layer(() => {
     let h = resnet(p.at("resnets.0"), x, temb, stage.channels, c.norm);
-    h = transformer(p.at("attentions.0"), c, stage, stage.depths![0]!, h, text);
+    if (!stage.depths) return h;
+    h = transformer(p.at("attentions.0"), c, stage, stage.depths[0]!, h, text);
     return resnet(p.at("resnets.1"), h, temb, stage.channels, c.norm);
   });
 }

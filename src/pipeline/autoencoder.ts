@@ -6,24 +6,29 @@ import type { Engine } from "../engine/engine.js";
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
-import { inferredVaeConfig, vaeNames, vaeShape } from "../models/ldm-vae.js";
+import { inferredVaeConfig } from "../models/ldm-vae.js";
 import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
 import { currentVaeName, decode, encode, vaeConfig } from "../models/vae.js";
 import { input } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { renamed, resolveWeights, type WeightSet } from "../weights/component.js";
-import type { ModelFolder } from "../weights/folder.js";
+import { resolveWeights } from "../weights/component.js";
+import { weightsIn } from "../weights/folder.js";
+import type { ModelSource } from "../weights/model-source.js";
+import { joined, renamed, type WeightSet } from "../weights/weight-set.js";
 import { Component } from "./component.js";
 import {
+  configLabel,
+  described,
   expectComponent,
   label,
   openReplacement,
   type Replacement,
   type WeightOptions,
-  weightsIn,
+  weightsOf,
 } from "./component-files.js";
 import type { LoadOptions } from "./load-options.js";
+import { vaePart } from "./single-file/parts.js";
 import { overlappingEighth, overlappingQuarter, type Tiling } from "./vae-tiling.js";
 
 /** An autoencoder of either kind, behind one pair of functions. */
@@ -49,9 +54,9 @@ type VaeOptions = WeightOptions & Pick<LoadOptions, "vae"> & { engine: Engine };
 
 const kinds = ["AutoencoderKL", "AutoencoderTiny"];
 
-/** The folder's own autoencoder, or the one at `options.vae`; ModelError. */
-export async function loadVae(folder: ModelFolder, options: VaeOptions): Promise<Autoencoder> {
-  const vae = await openVae(folder, options);
+/** The model's own autoencoder, or the one at `options.vae`; ModelError. */
+export async function loadVae(source: ModelSource, options: VaeOptions): Promise<Autoencoder> {
+  const vae = await openVae(source, options);
   return { ...vae, component: vae.component.inFloat32(staysFloat32(vae)) };
 }
 
@@ -65,38 +70,32 @@ const staysFloat32 =
   ({ provider }: Device): boolean =>
     provider === "webgpu" || (config.force_upcast ?? encodes === "moments") === true;
 
-async function openVae(folder: ModelFolder, options: VaeOptions): Promise<Autoencoder> {
+async function openVae(source: ModelSource, options: VaeOptions): Promise<Autoencoder> {
   const { vae: replaced, engine, configsOnly = false } = options;
   if (replaced === undefined) {
-    const own = expectComponent(folder, "vae", kinds);
-    const config = { json: await own.config(), file: "vae/config.json" };
-    return inFolder(own.path, "vae", config, options, own.className);
+    const own = expectComponent(source, "vae", kinds);
+    const networks = networksOf(await own.config(), configLabel("vae", source), own.className);
+    const weights = await weightsOf(own, options, bothHalves(networks));
+    return opened(networks, label("vae", weights.files, source), weights, engine);
   }
   const found = await openReplacement(replaced, "vae", kinds);
-  if (found.kind === "file") return inFile(found, folder, engine);
+  if (found.kind === "file") return inFile(found, source, engine);
   const file = path.join(found.location, "config.json");
   const config = found.config ?? { json: await readJson(file), file };
-  return inFolder(found.location, replaced, config, { engine, configsOnly });
+  const networks = networksOf(config.json, config.file);
+  const trace = bothHalves(networks);
+  const weights = configsOnly ? described(trace) : await weightsIn(found.location);
+  return opened(networks, label(replaced, weights.files), weights, engine);
 }
 
-async function inFolder(
-  directory: string,
-  name: string,
-  { json, file }: { json: JsonObject; file: string },
-  options: WeightOptions & { engine: Engine },
-  className?: string,
-): Promise<Autoencoder> {
-  const networks = networksOf(json, file, json._class_name ?? className);
+function opened(networks: Networks, name: string, given: WeightSet, engine: Engine): Autoencoder {
   const rename = networks.encodes === "moments" ? currentVaeName : (same: string) => same;
-  const weights = renamed(await weightsIn(directory, options, bothHalves(networks)), rename);
-  return {
-    ...networks,
-    component: new Component("vae", label(name, weights.files), weights, options.engine),
-  };
+  return { ...networks, component: new Component("vae", name, renamed(given, rename), engine) };
 }
 
 /** The networks that a config describes; its errors name `file`. */
-function networksOf(json: JsonObject, file: string, className: unknown): Networks {
+function networksOf(json: JsonObject, file: string, otherwise?: string): Networks {
+  const className = json._class_name ?? otherwise;
   if (className === "AutoencoderTiny") return tiny(json, file);
   if (className === "AutoencoderKL") return full(json, file);
   const got = JSON.stringify(className);
@@ -142,38 +141,25 @@ export const bothHalves =
   ];
 
 /** One file, whose kind shows in the names of its tensors. */
-async function inFile(found: Replacement, folder: ModelFolder, engine: Engine): Promise<Autoencoder> {
+async function inFile(found: Replacement, folder: ModelSource, engine: Engine): Promise<Autoencoder> {
   const { location, config } = found;
   const weights = await resolveWeights(location);
   const names = [...weights.tensors.keys()];
   const beside = (className: string) => (config?.json._class_name === className ? config : undefined);
   if (names.some((name) => /^(\d+|(en|de)coder\.layers)\./.test(name)))
     return inTinyFile(location, weights, beside("AutoencoderTiny"), engine);
-  const rename = vaeNames(names);
-  if (rename)
-    return inFullFile(location, diffusersWeights(weights, rename), beside("AutoencoderKL"), folder, engine);
+  const part = vaePart(weights);
+  if (part) return inFullFile(location, part, beside("AutoencoderKL"), folder, engine);
   const rule =
     "must be the weights of an AutoencoderKL (in Diffusers' names or the original ones) or of TAESD";
   throw new ModelError(path.basename(location), `${rule}, got ${listed(names, 3)}. Give another file.`);
-}
-
-/** The weights under Diffusers' names and in its shapes. */
-function diffusersWeights(given: WeightSet, rename: (name: string) => string | undefined): WeightSet {
-  const set = renamed(given, (old) => {
-    const name = rename(old);
-    return name === undefined ? undefined : currentVaeName(name);
-  });
-  const tensors = [...set.tensors].map(
-    ([name, entry]) => [name, { ...entry, shape: vaeShape(name, entry.shape) }] as const,
-  );
-  return { ...set, tensors: new Map(tensors) };
 }
 
 async function inFullFile(
   location: string,
   weights: WeightSet,
   beside: Replacement["config"],
-  folder: ModelFolder,
+  folder: ModelSource,
   engine: Engine,
 ): Promise<Autoencoder> {
   const name = path.basename(location);
@@ -186,7 +172,7 @@ async function inFullFile(
  * autoencoder. So the scaling factor (0.13025 of SDXL's, 0.18215 of Stable Diffusion's: the weights do not say which)
  * is the model's, whose latents the file is meant to decode.
  */
-async function configFor(name: string, { tensors }: WeightSet, folder: ModelFolder): Promise<JsonObject> {
+async function configFor(name: string, { tensors }: WeightSet, folder: ModelSource): Promise<JsonObject> {
   const own = folder.component("vae");
   const json = await own.config();
   const className = json._class_name ?? own.className;
@@ -237,9 +223,3 @@ async function inTinyFile(
 
 const taesdEncoder = async (file: string) =>
   renamed(await resolveWeights(file), (old) => currentTinyName(old, "encoder"));
-
-const joined = (a: WeightSet, b: WeightSet): WeightSet => ({
-  tensors: new Map([...a.tensors, ...b.tensors]),
-  files: [...a.files, ...b.files],
-  totalBytes: a.totalBytes + b.totalBytes,
-});

@@ -1,23 +1,29 @@
 /** @file The files of a component: those in the model's folder, or those that replace them. */
 
 import path from "node:path";
+import type { Engine } from "../engine/engine.js";
 import { ModelError } from "../errors.js";
 import { kindOf, readJson, realFile } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { manifest, type Params } from "../tensor/params.js";
-import { resolveWeights, type WeightEntry, type WeightSet } from "../weights/component.js";
-import { plainFiles } from "../weights/file-names.js";
-import type { ModelComponent, ModelFolder } from "../weights/folder.js";
+import type { ModelComponent, ModelSource, WeightChoice } from "../weights/model-source.js";
+import type { WeightEntry } from "../weights/safetensors-file.js";
+import type { WeightSet } from "../weights/weight-set.js";
 import type { LoadOptions } from "./load-options.js";
+import type { SingleFileOptions } from "./single-file/open.js";
 
-export type WeightOptions = Pick<LoadOptions, "variant"> & {
+export type WeightOptions = WeightChoice & {
   /** Describes the folder's weights by its configs alone: enough to estimate memory, not to run. */
   configsOnly?: boolean;
 };
 
+export type ComponentOptions = WeightOptions &
+  Pick<LoadOptions, "unet" | "vae" | "textEncoder" | "textEncoder2" | "loras" | "embeddings"> &
+  SingleFileOptions & { engine: Engine };
+
 /** The component of that name, which must be of one of these classes. */
 export function expectComponent(
-  folder: ModelFolder,
+  folder: ModelSource,
   name: string,
   classes: readonly string[],
 ): ModelComponent {
@@ -29,33 +35,32 @@ export function expectComponent(
   );
 }
 
-/** The weights in a component's directory, of the variant in the options; `trace` is their network. */
-export async function weightsIn(
-  directory: string,
-  { variant, configsOnly }: WeightOptions,
+/** A component's weights, of the variant in the options; `trace` is their network. */
+export const weightsOf = async (
+  component: ModelComponent,
+  { configsOnly, ...choice }: WeightOptions,
   trace: (p: Params) => unknown,
-): Promise<WeightSet> {
-  if (configsOnly) return described(trace);
-  // Plain files are what is taken where no variant is named.
-  const named = variant === undefined || variant === plainFiles ? {} : { variant, orPlain: true };
-  return resolveWeights(directory, named);
-}
+): Promise<WeightSet> => (configsOnly ? described(trace) : component.weights(choice));
 
 /** The weights of a network by name and shape, without files. */
-function described(trace: (p: Params) => unknown): WeightSet {
+export function described(trace: (p: Params) => unknown): WeightSet {
   const tensors = new Map<string, WeightEntry>();
   for (const [name, shape] of manifest(trace))
     tensors.set(name, { dtype: "F32", shape: [...shape], offset: 0, length: 0, file: "" });
   return { tensors, files: [], totalBytes: 0 };
 }
 
-/** What errors call a component: its file in its folder. */
-export const label = (component: string, files: readonly string[]): string =>
-  files.length === 0
-    ? component
-    : files.length === 1
-      ? `${component}/${path.basename(files[0]!)}`
-      : `${component} (${files.length} shards)`;
+/** What errors call a component: its file in its folder, or the single file that holds the model. */
+export function label(component: string, files: readonly string[], source?: ModelSource): string {
+  if (source?.file) return path.basename(source.path);
+  if (files.length === 0) return component;
+  if (files.length > 1) return `${component} (${files.length} shards)`;
+  return `${component}/${path.basename(files[0]!)}`;
+}
+
+/** What errors call a component's config. */
+export const configLabel = (component: string, source: ModelSource): string =>
+  source.file ? `${path.basename(source.path)}: the config of ${component}` : `${component}/config.json`;
 
 /** What replaces a component: a folder, or one file of weights. `config` is the config.json in it, or beside it. */
 export type Replacement = {
@@ -70,7 +75,7 @@ export type Replacement = {
  */
 export async function openReplacement(
   given: string,
-  component: "unet" | "vae",
+  component: string,
   classes: readonly string[],
 ): Promise<Replacement> {
   const kind = await kindOf(given);
@@ -80,7 +85,7 @@ export async function openReplacement(
     return openReplacement(inside, component, classes);
   const file = path.join(kind === "folder" ? given : path.dirname(given), "config.json");
   const json = (await kindOf(file)) === "file" ? await readJson(file) : undefined;
-  const className = json?._class_name;
+  const className = json?._class_name ?? (json?.architectures as unknown[] | undefined)?.[0];
   if (kind === "folder" && json && !classes.includes(String(className))) {
     const got = JSON.stringify(className);
     throw new ModelError(file, `_class_name: must be ${classes.join(" or ")}, got ${got}.`);

@@ -8,7 +8,8 @@ import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { resolveWeights, type WeightEntry } from "../weights/component.js";
 import { serialize, type TensorData } from "../weights/safetensors.js";
 import { openSafetensors, readFloat32 } from "../weights/safetensors-file.js";
-import { type ComponentOptions, type Components, loadComponents } from "./components.js";
+import type { ComponentOptions } from "./component-files.js";
+import { type Components, loadComponents } from "./components.js";
 import { layerNames } from "./lora.js";
 import { DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
 

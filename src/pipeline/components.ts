@@ -3,39 +3,27 @@
 import path from "node:path";
 import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
-import type { Engine } from "../engine/engine.js";
-import { ModelError } from "../errors.js";
-import { kindOf, readJson, readText } from "../files/file-system.js";
-import type { JsonObject } from "../files/json.js";
-import { clipConfig, clipName, clipText } from "../models/clip.js";
-import { traceUnet } from "../models/trace.js";
-import { type UNetConfig, unetConfig } from "../models/unet-config.js";
-import { input } from "../tensor/operations.js";
-import type { Params } from "../tensor/params.js";
-import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";
-import { renamed, resolveWeights } from "../weights/component.js";
+import { InvalidRequest, listed, ModelError } from "../errors.js";
+import { kindOf } from "../files/file-system.js";
+import type { UNetConfig } from "../models/unet-config.js";
 import { plainFiles } from "../weights/file-names.js";
-import { type ModelComponent, type ModelFolder, openFolder } from "../weights/folder.js";
+import { openFolder } from "../weights/folder.js";
+import type { ModelSource } from "../weights/model-source.js";
 import { channelProblem, type Family, familyOfIndex } from "../weights/pipeline-class.js";
 import { type Autoencoder, loadVae } from "./autoencoder.js";
-import { Component, type Trace } from "./component.js";
-import { expectComponent, label, openReplacement, type WeightOptions, weightsIn } from "./component-files.js";
+import type { Component } from "./component.js";
+import type { ComponentOptions } from "./component-files.js";
 import { type NamedEmbedding, withEmbeddings } from "./embeddings.js";
-import type { LoadOptions } from "./load-options.js";
+import { loadTextEncoder } from "./load-text-encoder.js";
+import { type Denoiser, loadUnet } from "./load-unet.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
+import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
+import type { TextEncoderName } from "./single-file/parts.js";
 import type { TextEncoder } from "./text-encoding.js";
 
-export type Denoiser = {
-  component: Component;
-  config: UNetConfig;
-  trace: Trace;
-  /** The config.json of a U-Net that replaces the folder's, and its path. */
-  replaced?: { json: JsonObject; file: string };
-};
-
 export type Components = {
-  folder: ModelFolder;
+  folder: ModelSource;
   family: Family;
   unet: Denoiser;
   vae: Autoencoder;
@@ -54,18 +42,16 @@ export type Components = {
   warnings: readonly string[];
 };
 
-export type ComponentOptions = WeightOptions &
-  Pick<LoadOptions, "unet" | "vae" | "loras" | "embeddings"> & { engine: Engine };
-
 /** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
-export async function loadComponents(directory: string, options: ComponentOptions): Promise<Components> {
-  const folder = await openFolder(directory);
+export async function loadComponents(model: string, options: ComponentOptions): Promise<Components> {
+  const folder = await openModel(model, options);
   const family = familyOfIndex(folder);
-  const encoders = folder.components.has("text_encoder_2")
+  const encoders: readonly TextEncoderName[] = folder.components.has("text_encoder_2")
     ? ["text_encoder", "text_encoder_2"]
     : ["text_encoder"];
-  const warnings: string[] = [];
-  const defaults = await readModelDefaults(folder.path);
+  refuseAbsent(folder, options);
+  const warnings = skippedWarnings(folder);
+  const defaults = await readModelDefaults(folder.path, options.config);
   const unet = await loadUnet(folder, family, options);
   const vae = await loadVae(folder, options);
   const texts = await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options)));
@@ -86,6 +72,51 @@ export async function loadComponents(directory: string, options: ComponentOption
   checkChannels(components, options);
   checkVariant(components, options, warnings);
   return components.loras.length > 0 ? withLoras(components, warnings) : components;
+}
+
+/** A folder, or a single file. */
+async function openModel(model: string, options: ComponentOptions): Promise<ModelSource> {
+  if ((await kindOf(model)) === "file") return openSingleFile(model, options);
+  const [given] = Object.entries(singleFileOnly).filter(([name]) => options[name as keyof SingleFileOptions]);
+  if (given === undefined) return openFolder(model);
+  throw new InvalidRequest(
+    given[0],
+    options[given[0] as keyof SingleFileOptions],
+    `${given[1]}, got it with a folder. Leave it out.`,
+  );
+}
+
+const singleFileOnly: Readonly<Record<"config" | "tokenizer" | "ema", string>> = {
+  config: "gives configs to a single file, which has none",
+  tokenizer: "gives a tokenizer to a single file, which has none",
+  ema: "takes the moving average out of a single file",
+};
+
+/** Components that a single file lacks must be given. */
+function refuseAbsent({ path: at, file }: ModelSource, options: ComponentOptions): void {
+  const flags: Readonly<Record<string, readonly [given: string | undefined, flag: string, field: string]>> = {
+    vae: [options.vae, "--vae", "vae"],
+    text_encoder: [options.textEncoder, "--text-encoder", "textEncoder"],
+    text_encoder_2: [options.textEncoder2, "--text-encoder-2", "textEncoder2"],
+  };
+  const absent = [...(file?.absent ?? [])].filter(([name]) => flags[name]?.[0] === undefined);
+  if (absent.length === 0) return;
+  const what = absent.map(([name, names]) => `${name} (${names})`).join(" and ");
+  const add = absent
+    .map(([name]) => `${flags[name]![1]} FILE (${flags[name]![2]} in the library)`)
+    .join(" and ");
+  throw new ModelError(at, `must hold the whole model, missing ${what}. Add ${add}.`, {
+    missing: absent.map(([name]) => name),
+  });
+}
+
+/** What of a single file is not used although nobody knows why it is there. */
+function skippedWarnings({ path: at, file }: ModelSource): string[] {
+  const unknown = file?.skipped.unknown ?? [];
+  if (unknown.length === 0) return [];
+  return [
+    `${path.basename(at)}: ${unknown.length} tensors belong to no part of the model and were skipped: ${listed(unknown, 3)}`,
+  ];
 }
 
 /** The U-Net must have the autoencoder's channels, by its config and by its weights. */
@@ -148,7 +179,7 @@ async function withLoras(components: Components, warnings: string[]): Promise<Co
   return { ...components, unet: changed(unet), textEncoders: textEncoders.map(changed) };
 }
 
-async function loadScheduler(folder: ModelFolder, family: Family): Promise<Scheduler> {
+async function loadScheduler(folder: ModelSource, family: Family): Promise<Scheduler> {
   const { className, config } = folder.component("scheduler");
   const json = await config();
   const scheduler = schedulerFromConfig(json, {}, json._class_name === undefined ? className : undefined);
@@ -162,69 +193,8 @@ async function loadScheduler(folder: ModelFolder, family: Family): Promise<Sched
   return Object.keys(corrected).length > 0 ? schedulerFromConfig(scheduler.config, corrected) : scheduler;
 }
 
-async function loadUnet(folder: ModelFolder, family: Family, options: ComponentOptions): Promise<Denoiser> {
-  const classes = ["UNet2DConditionModel"];
-  const own = expectComponent(folder, "unet", classes);
-  const other = options.unet === undefined ? undefined : await openReplacement(options.unet, "unet", classes);
-  const { json, file } = other?.config ?? { json: await own.config(), file: "unet/config.json" };
-  const config = unetConfig(family === "sd" ? correctedUnet(json) : json, file);
-  const trace = (p: Params) => ({ out: traceUnet(p, config) });
-  const weights = await (other ? resolveWeights(other.location) : weightsIn(own.path, options, trace));
-  const weightsFile = other ? path.basename(other.location) : label("unet", weights.files);
-  const component = new Component("unet", weightsFile, weights, options.engine);
-  return { component: component, config, trace, ...(other?.config && { replaced: other.config }) };
-}
-
-/** Diffusers' SD pipeline corrects a sample size below 64 in configs written before version 0.9. */
-function correctedUnet(json: JsonObject): JsonObject {
-  const { _diffusers_version: version, sample_size: size } = json;
-  const isOld = typeof version === "string" && /^0\.[0-8](\.|$)/.test(version);
-  return isOld && typeof size === "number" && size < 64 ? { ...json, sample_size: 64 } : json;
-}
-
 /** Diffusers' pipelines take a `sample_size` of 64 where the config has none. */
 function trainedSize({ sampleSize }: UNetConfig, factor: number): Components["trainedSize"] {
   const { height, width } = sampleSize ?? { height: 64, width: 64 };
   return { height: height * factor, width: width * factor };
-}
-
-async function loadTextEncoder(
-  folder: ModelFolder,
-  name: string,
-  options: ComponentOptions,
-): Promise<TextEncoder> {
-  const found = expectComponent(folder, name, ["CLIPTextModel", "CLIPTextModelWithProjection"]);
-  const projected = found.className === "CLIPTextModelWithProjection";
-  const config = clipConfig(await found.config(), { projected, file: `${name}/config.json` });
-  const ids = input("ids", [1, config.maxTokens], "int64");
-  const weights = renamed(await weightsIn(found.path, options, (p) => clipText(p, config, ids)), clipName);
-  const component = new Component(name, label(name, weights.files), weights, options.engine);
-  const beside = name.replace("text_encoder", "tokenizer");
-  return {
-    component: component,
-    config,
-    tokenizer: await readTokenizer(expectComponent(folder, beside, ["CLIPTokenizer", "CLIPTokenizerFast"])),
-  };
-}
-
-/** Reads the files of a tokenizer that are there; the tokenizer says which are missing. */
-async function readTokenizer({ path: directory }: ModelComponent): Promise<ClipTokenizer> {
-  const at = (name: string) => path.join(directory, name);
-  const json = async (name: string) => ((await kindOf(at(name))) ? readJson(at(name)) : undefined);
-  const [config, specialTokensMap, addedTokens, vocab] = [
-    await json("tokenizer_config.json"),
-    await json("special_tokens_map.json"),
-    await json("added_tokens.json"),
-    await json("vocab.json"),
-  ];
-  const words = vocab
-    ? { vocab, merges: await readText(at("merges.txt")) }
-    : { tokenizerJson: await readJson(at("tokenizer.json")) };
-  return loadTokenizer({
-    ...words,
-    ...(config && { config }),
-    ...(specialTokensMap && { specialTokensMap }),
-    ...(addedTokens && { addedTokens }),
-    folder: directory,
-  });
 }

@@ -52,6 +52,24 @@ export type LoadOptions = {
    * beside it decodes with the scaling factor of the model's own autoencoder, which it replaces.
    */
   vae?: string;
+  /**
+   * Other text encoders, the first and SDXL's second: a folder with its config.json, the folder of a whole model, or a
+   * file in Hugging Face's or open_clip's names, which is used with the model's own config.
+   */
+  textEncoder?: string;
+  textEncoder2?: string;
+  /**
+   * Of a single file: a diffusers folder whose configs and tokenizers count instead of those that the file's shapes show.
+   * Its weights are not read.
+   */
+  config?: string;
+  /**
+   * Of a single file, which has none: the folder of CLIP's tokenizer, or of a model with one. If left out, that of
+   * `config`, else `openai/clip-vit-large-patch14` from the Hub's cache or the Hub.
+   */
+  tokenizer?: string;
+  /** Of a single file: takes the moving average of the U-Net's weights (`model_ema.*`). False if left out. */
+  ema?: boolean;
   /** Added to the weights of U-Net and text encoders, all of them together. None if left out. */
   loras?: readonly Lora[];
   /**
@@ -83,6 +101,11 @@ const loadNames: OptionNames<LoadOptions> = {
   deviceMemory: true,
   unet: true,
   vae: true,
+  textEncoder: true,
+  textEncoder2: true,
+  config: true,
+  tokenizer: true,
+  ema: true,
   loras: true,
   embeddings: true,
   threads: true,

@@ -108,9 +108,12 @@ const knownModels: Readonly<Record<string, ModelDefaults>> = {
   "stabilityai/sdxl-turbo": { steps: 1, guidance: 0, width: 512, height: 512 },
 };
 
-/** What is recommended for the model in `folder`; ModelError for a `koala.json` that is wrong. */
-export async function readModelDefaults(folder: string): Promise<SourcedDefaults> {
-  const file = path.join(folder, "koala.json");
+/**
+ * What is recommended for the model in `folder`, which may be a single file with its configs in another folder; ModelError
+ * for a `koala.json` that is wrong.
+ */
+export async function readModelDefaults(folder: string, config = folder): Promise<SourcedDefaults> {
+  const file = path.join(config, "koala.json");
   if ((await kindOf(file)) === "file")
     return { ...parseConfig(schema, await readJson(file), "koala.json"), source: "koala.json" };
   const id = hubId(folder);
@@ -126,7 +129,8 @@ export function hubId(folder: string): string | undefined {
   const parts = path.resolve(folder).split(path.sep);
   const cached = parts.findLast((part) => part.startsWith("models--"));
   if (cached) return cached.slice("models--".length).replace("--", "/");
-  const [owner, name] = parts.slice(-2);
+  const owner = parts.at(-2);
+  const name = parts.at(-1)!.replace(/\.safetensors$/, "");
   if (`${owner}/${name}` in knownModels) return `${owner}/${name}`;
   return Object.keys(knownModels).find((id) => id.endsWith(`/${name}`));
 }

@@ -21,8 +21,9 @@ import { promptTexts, sideBySide } from "./text-encoding.js";
 /** A pipeline of any class: `fromPretrained` opens a model, `generate` and `stream` make images, `close` ends it. */
 export abstract class DiffusionPipeline extends BasePipeline {
   /**
-   * Opens a diffusers folder, or the Hub id of one, as the pipeline that its model_index.json names; without a model,
-   * the small one inside the package. What is not on disk is downloaded; weights are read at first use. `unet`, `vae`
+   * Opens a diffusers folder, or the Hub id of one, as the pipeline that its model_index.json names, or a single file
+   * (`model.safetensors`, or `owner/name/model.safetensors` on the Hub) as that of its family; without a model, the small
+   * one inside the package. What is not on disk is downloaded; weights are read at first use. `unet`, `vae`
    * and the files of `loras` may be names on the Hub too: `owner/name[@revision]`, or `owner/name[@revision]/file` in a
    * repository of several. The scheduler has the settings that are recommended for the model.
    *

@@ -33,6 +33,9 @@ export type ServeOptions = {
    * out: the bundled model, or with `redis` those that workers announce.
    */
   models?: readonly string[];
+  /** Of models that are single files: whose configs and which tokenizer they are opened with. */
+  config?: string;
+  tokenizer?: string;
   /** Further names of models: `{ "gpt-image-1": "nano" }`. The first model also has the names of OpenAI's. */
   aliases?: Readonly<Record<string, string>>;
   /** LoRAs that requests may name; each must fit one of the models. */
@@ -70,6 +73,8 @@ export type ServeOptions = {
 
 const serveNames: OptionNames<ServeOptions> = {
   models: true,
+  config: true,
+  tokenizer: true,
   aliases: true,
   loras: true,
   redis: true,
@@ -159,12 +164,22 @@ export async function serve(options: ServeOptions = {}): Promise<RunningServer> 
   };
 }
 
-async function openModels({ models = [], loras = [], redis }: ServeOptions): Promise<ModelRegistry> {
+async function openModels({
+  models = [],
+  loras = [],
+  redis,
+  config,
+  tokenizer,
+}: ServeOptions): Promise<ModelRegistry> {
   const names = models.length > 0 || redis !== undefined ? models : [modelOrBundled(undefined, "models")];
   const folders = await Promise.all(names.map((name) => resolveModel(name)));
   return openModelRegistry(
     folders,
     loras.map(({ scale = 1, ...lora }): NamedLora => ({ ...lora, scale })),
+    {
+      ...(config !== undefined && { config: await resolveModel(config, { configsOnly: true }) }),
+      ...(tokenizer !== undefined && { tokenizer }),
+    },
   );
 }
 

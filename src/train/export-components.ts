@@ -4,7 +4,7 @@ import path from "node:path";
 import { kindOf, readdir, readJson, realpath } from "../files/file-system.js";
 import { isObject, type JsonObject } from "../files/json.js";
 import { resolveWeights } from "../weights/component.js";
-import type { ModelComponent, ModelFolder } from "../weights/folder.js";
+import type { ModelComponent, ModelSource } from "../weights/model-source.js";
 
 /** A file to be taken over: `from` is its real path, `text` its content. `to` is relative to the new folder. */
 export type TakenFile = { to: string } & ({ from: string } | { text: string });
@@ -14,7 +14,7 @@ export type TakenFile = { to: string } & ({ from: string } | { text: string });
  * new folder opens without naming it. Parts in `replaced` go without weights. ModelError where weights are absent.
  */
 export async function otherParts(
-  folder: ModelFolder,
+  folder: ModelSource,
   replaced: ReadonlySet<string>,
   variant: string | undefined,
 ): Promise<TakenFile[]> {
@@ -30,7 +30,7 @@ export async function otherParts(
 }
 
 /** Components that the index names but that were not downloaded become null, else Diffusers looks for them. */
-async function modelIndex({ path: root, components: parts }: ModelFolder): Promise<JsonObject> {
+async function modelIndex({ path: root, components: parts }: ModelSource): Promise<JsonObject> {
   const { _name_or_path: _, ...index } = await readJson(path.join(root, "model_index.json"));
   const entries = Object.entries(index).map(([name, value]) =>
     Array.isArray(value) && !parts.has(name) ? [name, [null, null]] : [name, value],

@@ -25,10 +25,12 @@ import { clipName } from "../models/clip.js";
 import { unetConfig } from "../models/unet-config.js";
 import { runFile } from "../monitor/run-folder.js";
 import { type Shape, sameShape, show } from "../tensor/tensor.js";
-import { renamed, resolveWeights } from "../weights/component.js";
+import { resolveWeights } from "../weights/component.js";
 import { fromFloat32 } from "../weights/dtype.js";
-import { type ModelFolder, openFolder } from "../weights/folder.js";
+import { openFolder } from "../weights/folder.js";
+import type { ModelSource } from "../weights/model-source.js";
 import { type TensorSource, writeSafetensors } from "../weights/safetensors-file.js";
+import { renamed } from "../weights/weight-set.js";
 import { json, otherParts, type TakenFile } from "./export-components.js";
 import { unetWeights } from "./initialisation.js";
 
@@ -63,7 +65,7 @@ export const unfinishedModel = ".model.partial";
 type Mark = { version: 1; taken: Readonly<Record<string, number>> };
 
 /** The parts of an export besides the trained weights. */
-type Prepared = { folder: ModelFolder; config: JsonObject; taken: TakenFile[]; mark: Mark };
+type Prepared = { folder: ModelSource; config: JsonObject; taken: TakenFile[]; mark: Mark };
 type Plan = Omit<ExportOptions, "weights" | "textEncoders">;
 
 /**
@@ -120,7 +122,7 @@ function refuseForeign(output: string, there: readonly string[], parts: readonly
 }
 
 /** Adds the class that Diffusers needs; a custom config may lack it. */
-async function studentConfigFile(folder: ModelFolder, given: JsonObject): Promise<JsonObject> {
+async function studentConfigFile(folder: ModelSource, given: JsonObject): Promise<JsonObject> {
   const { _class_name, _diffusers_version } = await folder.component("unet").config();
   const { _name_or_path: _, ...own } = given;
   return {
@@ -157,7 +159,7 @@ function checkTrainedWeights(what: string, weights: Weights, required: ReadonlyM
 
 /** A trained text encoder must hold what the teacher's does; `position_ids` are no weights. */
 async function checkEncoder(
-  folder: ModelFolder,
+  folder: ModelSource,
   name: string,
   weights: Weights,
   variant: string | undefined,

@@ -14,9 +14,10 @@ import { basename, join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { ModelError } from "../errors.js";
 import { readJson } from "../files/file-system.js";
-import { readFloats, readTensor, renamed, resolveWeights } from "./component.js";
+import { readFloats, readTensor, resolveWeights } from "./component.js";
 import { parseHeader, serialize } from "./safetensors.js";
 import { openSafetensors, writeSafetensors } from "./safetensors-file.js";
+import { renamed } from "./weight-set.js";
 
 const golden = new URL("../../golden/data/", import.meta.url).pathname;
 const pipelines = join(golden, "pipelines");

@@ -13,16 +13,9 @@ import {
   type SafetensorsFile,
   type WeightEntry,
 } from "./safetensors-file.js";
+import { bytesOf, scaled, type WeightSet } from "./weight-set.js";
 
-export type { WeightEntry };
-
-/** The tensors of a component; `file` and `files` are real absolute paths, `totalBytes` is as stored. */
-export type WeightSet = {
-  tensors: ReadonlyMap<string, WeightEntry>;
-  files: readonly string[];
-  variant?: string;
-  totalBytes: number;
-};
+export type { WeightEntry, WeightSet };
 
 /**
  * The weights in a folder, or in one .safetensors file. Without `variant`, plain files are preferred, then the only
@@ -34,13 +27,18 @@ export async function resolveWeights(
   { variant, orPlain = false }: { variant?: string; orPlain?: boolean } = {},
 ): Promise<WeightSet> {
   const kind = await kindOf(folder);
-  if (kind !== "folder") return union([await openSafetensors(folder)]);
+  if (kind !== "folder") return weightsOfFile(await openSafetensors(folder));
   const names = (await readdir(folder)).sort();
   const chosen = selectWeights(folder, names, variant, orPlain);
   const path = join(folder, chosen.name);
-  const set = chosen.indexed ? await openShards(folder, path) : union([await openSafetensors(path)]);
+  const set = await scaled(
+    chosen.indexed ? await openShards(folder, path) : union([await openSafetensors(path)]),
+  );
   return chosen.variant ? { ...set, variant: chosen.variant } : set;
 }
+
+/** All tensors of a file, with the factors of eight-bit weights attached to them. */
+export const weightsOfFile = (file: SafetensorsFile): Promise<WeightSet> => scaled(union([file]));
 
 /** A tensor in its own dtype (F16 and BF16 as bits, I64 as BigInt64Array); ModelError. */
 export async function readTensor(set: WeightSet, name: string): Promise<StoredArray> {
@@ -50,24 +48,6 @@ export async function readTensor(set: WeightSet, name: string): Promise<StoredAr
 /** A float tensor as float32; ModelError. */
 export async function readFloats(set: WeightSet, name: string): Promise<Float32Array> {
   return readFloat32(name, entryOf(set, name));
-}
-
-/** The set with its tensors renamed by `rule`; those for which it gives undefined are left out. ModelError. */
-export function renamed(set: WeightSet, rule: (name: string) => string | undefined): WeightSet {
-  const tensors = new Map<string, WeightEntry>();
-  for (const [old, entry] of set.tensors) {
-    const name = rule(old);
-    if (name === undefined) continue;
-    if (tensors.has(name)) {
-      const problem = `two tensors must not share a name, got ${listed([name])} for ${listed([old])} and another`;
-      throw new ModelError(
-        entry.file,
-        `${problem}. The file mixes old and new names: use one that does not.`,
-      );
-    }
-    tensors.set(name, entry);
-  }
-  return { ...set, tensors, totalBytes: bytesOf(tensors) };
 }
 
 function entryOf(set: WeightSet, name: string): WeightEntry {
@@ -149,8 +129,4 @@ function union(files: readonly SafetensorsFile[]): WeightSet {
     }
   }
   return { tensors, files: files.map((file) => file.path), totalBytes: bytesOf(tensors) };
-}
-
-function bytesOf(tensors: ReadonlyMap<string, WeightEntry>): number {
-  return [...tensors.values()].reduce((sum, { length }) => sum + length, 0);
 }

@@ -61,7 +61,11 @@ describe("a Diffusers folder", () => {
       { "config.json": { architectures: ["CLIPTextModel"] } },
       /one component \(CLIPTextModel\)/,
     ],
-    ["a folder with a checkpoint", { "sd.safetensors": 1 }, /the checkpoint "sd.safetensors"\. Convert/],
+    [
+      "a folder with a checkpoint",
+      { "sd.safetensors": 1 },
+      /the checkpoint "sd.safetensors"\. Pass the path/,
+    ],
     ["some other folder", { "notes.txt": 1 }, /got "notes.txt"\. Check the path/],
     ["an index without a class", { "model_index.json": { unet: ["a", "b"] } }, /"_class_name" must name/],
     [

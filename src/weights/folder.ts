@@ -2,33 +2,17 @@
 import { join, resolve } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readdir, readJson } from "../files/file-system.js";
-import type { JsonObject } from "../files/json.js";
-import { unreadComponents } from "./file-names.js";
+import { resolveWeights } from "./component.js";
+import { plainFiles, unreadComponents } from "./file-names.js";
 import { type ModelIndex, modelIndex } from "./index-file.js";
+import type { ModelComponent, ModelSource, WeightChoice } from "./model-source.js";
 import { refusePickle } from "./safetensors-file.js";
-
-/** One component; `config` reads its config.json (a scheduler's scheduler_config.json, a tokenizer's own). */
-export type ModelComponent = {
-  name: string;
-  library: string;
-  className: string;
-  path: string;
-  config(): Promise<JsonObject>;
-};
-
-/** An opened folder; `components` are those present, by name; `component` throws a ModelError for any other. */
-export type ModelFolder = {
-  path: string;
-  className: string;
-  settings: JsonObject;
-  components: ReadonlyMap<string, ModelComponent>;
-  component(name: string): ModelComponent;
-};
+import type { WeightSet } from "./weight-set.js";
 
 const indexName = "model_index.json";
 
 /** Opens a Diffusers folder and checks that its components exist; ModelError says what the path is instead. */
-export async function openFolder(path: string): Promise<ModelFolder> {
+export async function openFolder(path: string): Promise<ModelSource> {
   const root = resolve(path);
   const file = join(root, indexName);
   if ((await kindOf(file)) !== "file") throw new ModelError(path, await explainNoIndex(root));
@@ -54,6 +38,7 @@ export async function openFolder(path: string): Promise<ModelFolder> {
     settings: index.settings,
     components: present,
     component: part,
+    tokenizer: async (name) => ({ path: part(name).path }),
   };
 }
 
@@ -63,9 +48,17 @@ async function presentComponents(root: string, index: ModelIndex): Promise<Map<s
     const path = join(root, name);
     if ((await kindOf(path)) !== "folder") continue;
     const config = () => readJson(join(path, configName(className)));
-    components.set(name, { name, library, className, path, config });
+    const weights = (choice?: WeightChoice) => weightsIn(path, choice);
+    components.set(name, { name, library, className, path, config, weights });
   }
   return components;
+}
+
+/** The weights in a component's folder, of that variant. */
+export function weightsIn(folder: string, { variant }: WeightChoice = {}): Promise<WeightSet> {
+  // Plain files are what is taken where no variant is named.
+  const named = variant === undefined || variant === plainFiles ? {} : { variant, orPlain: true };
+  return resolveWeights(folder, named);
 }
 
 function configName(className: string): string {
@@ -80,7 +73,7 @@ async function explainNoIndex(root: string): Promise<string> {
   if (kind === undefined) return `${rule}, got a path that does not exist. Check it, or download the model.`;
   if (kind === "file") {
     refusePickle(root);
-    return `${rule}, got a single file. Convert a checkpoint to a Diffusers folder first.`;
+    return `${rule}, got a single file.`;
   }
   const names = (await readdir(root)).filter((name) => !name.startsWith(".")).sort();
   if (!names.length) return `${rule}, got an empty folder. Download the model into it.`;
@@ -94,7 +87,7 @@ async function explainNoIndex(root: string): Promise<string> {
   }
   const checkpoint = names.find((name) => /\.(safetensors|ckpt)$/.test(name));
   if (checkpoint) {
-    return `${rule}, got a folder with the checkpoint "${checkpoint}". Convert it to a Diffusers folder first.`;
+    return `${rule}, got a folder with the checkpoint "${checkpoint}". Pass the path of that file.`;
   }
   return `${rule}, got ${listed(names)}. Check the path, or download the model again.`;
 }

@@ -92,7 +92,7 @@ describe("the reader", () => {
     ["bytes that are not UTF-8", file("{}").map((b, i) => (i === 9 ? 0xff : b)), /must be UTF-8/],
     ["a key given twice", file('{"a":1,"\\u0061":1}'), /each key once, got "a" twice/],
     ["a dtype given twice", file(tensor('"dtype":"F32","dtype":"I32"')), /got "dtype" twice/],
-    ["an unknown dtype", file(tensor('"dtype":"F8_E4M3"')), /dtype of I64, .*got "F8_E4M3"\. Convert/],
+    ["an unknown dtype", file(tensor('"dtype":"F4"')), /dtype of I64, .*got "F4"\. Convert/],
     ["a dtype of Object.prototype", file(tensor('"dtype":"toString"')), /got "toString"/],
     ["a negative size", file(tensor('"dtype":"F32","shape":[-1]')), /integers from 0, got \[-1\]/],
     ["a broken size", file(tensor('"dtype":"F32","shape":[1.5]')), /got \[1.5\]/],

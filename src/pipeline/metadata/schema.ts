@@ -19,6 +19,12 @@ export type ModelMetadata = {
   /** What replaced the folder's own. */
   unet?: { name: string; fingerprint: string };
   vae?: { name: string; fingerprint: string };
+  textEncoder?: { name: string; fingerprint: string };
+  textEncoder2?: { name: string; fingerprint: string };
+  /** Of a single file: whose configs and which tokenizer it was opened with, and whether with its moving average. */
+  config?: { name: string; fingerprint: string };
+  tokenizer?: { name: string; fingerprint: string };
+  ema?: true;
   loras?: { name: string; sha256: string; scale: number }[];
 };
 
@@ -100,6 +106,11 @@ const model = z.strictObject({
   variant: label.exactOptional(),
   unet: weights.exactOptional(),
   vae: weights.exactOptional(),
+  textEncoder: weights.exactOptional(),
+  textEncoder2: weights.exactOptional(),
+  config: weights.exactOptional(),
+  tokenizer: weights.exactOptional(),
+  ema: z.literal(true, "must be true").exactOptional(),
   loras: z.array(z.strictObject({ name: label, sha256: hash, scale: number })).exactOptional(),
 });
 

@@ -19,6 +19,7 @@ import {
   textFingerprint,
   weightFingerprint,
 } from "../../weights/fingerprint.js";
+import type { ModelSource } from "../../weights/model-source.js";
 import type { Components } from "../components.js";
 import { hubId } from "../model-defaults.js";
 import type { CheckedRequest } from "../request.js";
@@ -29,6 +30,11 @@ export type LoadedWith = {
   variant?: string;
   unet?: string;
   vae?: string;
+  textEncoder?: string;
+  textEncoder2?: string;
+  config?: string;
+  tokenizer?: string;
+  ema?: boolean;
   loras?: readonly { file: string; scale?: number }[];
 };
 
@@ -49,8 +55,10 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
   if (loaded.unet === undefined) marks.push(await weightFingerprint(unet.component.weights));
   if (loaded.vae === undefined) marks.push(vae.config, await weightFingerprint(vae.component.weights));
   for (const { component } of textEncoders) {
-    const tokenizer = folder.component(component.name.replace("text_encoder", "tokenizer"));
-    marks.push(await folder.component(component.name).config(), await weightFingerprint(component.weights));
+    const tokenizer = await folder.tokenizer(component.name.replace("text_encoder", "tokenizer"));
+    marks.push(await folder.component(component.name).config());
+    if (replacedEncoder(component.name, loaded) === undefined)
+      marks.push(await weightFingerprint(component.weights));
     marks.push(await textFingerprint(tokenizer.path));
   }
   const replaced = async (file: string | undefined, of: unknown) =>
@@ -72,9 +80,43 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
       loaded.vae,
       weightFingerprint(vae.component.weights).then((weights) => [vae.config, weights]),
     ),
+    ...(await replacedEncoders(components, loaded)),
+    config: await replaced(loaded.config, configMarks(folder)),
+    tokenizer: await replaced(loaded.tokenizer, tokenizerMarks(components)),
+    ema: loaded.ema || undefined,
     loras: loras.length > 0 ? await Promise.all(loras.map(loraMetadata)) : undefined,
   });
 }
+
+const replacedEncoder = (name: string, { textEncoder, textEncoder2 }: LoadedWith): string | undefined =>
+  name === "text_encoder" ? textEncoder : textEncoder2;
+
+async function replacedEncoders({ textEncoders }: Components, loaded: LoadedWith) {
+  const replaced: Pick<ModelMetadata, "textEncoder" | "textEncoder2"> = {};
+  for (const { component } of textEncoders) {
+    const file = replacedEncoder(component.name, loaded);
+    if (file === undefined) continue;
+    const field = component.name === "text_encoder" ? "textEncoder" : "textEncoder2";
+    replaced[field] = {
+      name: componentName(file),
+      fingerprint: hashOf(await weightFingerprint(component.weights)),
+    };
+  }
+  return replaced;
+}
+
+const configMarks = async ({ className, settings, components }: ModelSource): Promise<unknown> => [
+  className,
+  settings,
+  ...(await Promise.all([...components.values()].map((component) => component.config()))),
+];
+
+const tokenizerMarks = ({ folder, textEncoders }: Components): Promise<unknown> =>
+  Promise.all(
+    textEncoders.map(async ({ component: { name } }) =>
+      textFingerprint((await folder.tokenizer(name.replace("text_encoder", "tokenizer"))).path),
+    ),
+  );
 
 /** The name of a file or folder without its path: that on the Hub if it comes from there. */
 export const componentName = (file: string): string => cachedName(file) ?? path.basename(file);
