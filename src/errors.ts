@@ -68,13 +68,26 @@ export class ShapeError extends Error {
 
 /** ONNX Runtime failed to load or run a program. */
 export class EngineError extends Error {
-  override name = "EngineError" as const;
+  override name: "EngineError" | "DeviceLostError" | "DeviceMemoryError" = "EngineError";
   readonly program: string;
 
   constructor(program: string, cause: unknown) {
     super(`${program}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
     this.program = program;
   }
+}
+
+/**
+ * The graphics device was reset or removed while a program was on it. Programs that were loaded there are gone; a
+ * pipeline loads its own again when they are next used.
+ */
+export class DeviceLostError extends EngineError {
+  override name = "DeviceLostError" as const;
+}
+
+/** The graphics device has no memory left for a program. The programs that are loaded stay usable. */
+export class DeviceMemoryError extends EngineError {
+  override name = "DeviceMemoryError" as const;
 }
 
 /** The caller's AbortSignal fired. */

@@ -2,7 +2,17 @@
 
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { Busy, Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
+import {
+  Busy,
+  Cancelled,
+  DeviceLostError,
+  DeviceMemoryError,
+  EngineError,
+  FileError,
+  InvalidRequest,
+  ModelError,
+  ShapeError,
+} from "./errors.js";
 import { errorFrom, plainError } from "./plain-error.js";
 
 const crossed = (error: unknown): Error => errorFrom(structuredClone(plainError(error)));
@@ -15,6 +25,8 @@ describe("an error that crossed a thread", () => {
     new ModelError("unet/config.json", "missing 1 tensor.", { missing: ["a"], unexpected: ["b"] }),
     new FileError("a.png", "EACCES", "must be readable, got EACCES."),
     new EngineError("unet", new Error("out of memory")),
+    new DeviceLostError("unet", new Error("webgpu was lost")),
+    new DeviceMemoryError("vae", new Error("webgpu has no memory left")),
     new ShapeError("up_blocks.0", "concat: [2] does not fit [3]"),
     new ShapeError("", "concat: [2] does not fit [3]"),
     new TypeError("x is not a function"),

@@ -1,6 +1,16 @@
 /** @file Our errors as plain data and back: a message between threads keeps an error's text but not its class. */
 
-import { Busy, Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
+import {
+  Busy,
+  Cancelled,
+  DeviceLostError,
+  DeviceMemoryError,
+  EngineError,
+  FileError,
+  InvalidRequest,
+  ModelError,
+  ShapeError,
+} from "./errors.js";
 import { namedFileError, systemCode } from "./files/file-errors.js";
 
 /** `subject` is the field, file, program or layer that the message begins with. */
@@ -46,6 +56,10 @@ export function errorFrom(plain: PlainError): Error {
       return new FileError(subject, code, rule);
     case "EngineError":
       return new EngineError(subject, new Error(rule));
+    case "DeviceLostError":
+      return new DeviceLostError(subject, new Error(rule));
+    case "DeviceMemoryError":
+      return new DeviceMemoryError(subject, new Error(rule));
     case "ShapeError":
       return new ShapeError(subject, rule);
     default:

@@ -5,7 +5,15 @@
  * comlink has no signals, loses the class of an error, and never answers a call to a thread that has ended.
  */
 
-import { parentPort, type ResourceLimits, SHARE_ENV, Worker, workerData } from "node:worker_threads";
+import {
+  getEnvironmentData,
+  parentPort,
+  type ResourceLimits,
+  SHARE_ENV,
+  setEnvironmentData,
+  Worker,
+  workerData,
+} from "node:worker_threads";
 import { errorFrom, type PlainError, plainError } from "./plain-error.js";
 
 /** A running call, as the thread's method sees it. */
@@ -74,6 +82,7 @@ export class Thread<M extends ThreadMethods> {
   /** Starts the thread. `entry` is the module that calls `serveThread`: `new URL("./file.js", import.meta.url)`. */
   constructor(entry: URL, { name, data, resourceLimits }: ThreadOptions) {
     const limits = resourceLimits && { resourceLimits };
+    sharedLocks();
     const worker = new Worker(builtFile(entry), { name, workerData: data, env: SHARE_ENV, ...limits });
     [this.#name, this.#worker] = [name, worker];
     this.#exit = new Promise((resolve) => worker.once("exit", () => resolve()));
@@ -170,6 +179,16 @@ export class Thread<M extends ThreadMethods> {
     for (const { reject } of this.#pending.values()) reject(reason);
     this.#pending.clear();
   }
+}
+
+const locksKey = "koala-diffusion.locks";
+
+/** Zeros that all threads of this process see, for locks by number: a thread inherits them from the one that starts it. */
+export function sharedLocks(): Int32Array {
+  const known = getEnvironmentData(locksKey);
+  const memory = known instanceof SharedArrayBuffer ? known : new SharedArrayBuffer(256);
+  if (memory !== known) setEnvironmentData(locksKey, memory);
+  return new Int32Array(memory);
 }
 
 /** Node 20 runs no TypeScript: where this module is a source, a thread of the sources runs its built file. */

@@ -122,6 +122,7 @@ describe("imports point downwards", () => {
     // The kernel's own files, and what lies in this package.
     const others = [
       "cli/program.ts",
+      "engine/devices/drivers.ts",
       "engine/memory/available.ts",
       "pipeline/metadata/write.ts",
       "pipeline/bundled-model.ts",

@@ -7,7 +7,7 @@ import { closest } from "../closest.js";
 import { InvalidRequest } from "../errors.js";
 
 /** ONNX Runtime's execution providers that this engine can use. */
-const providers = ["cpu", "webgpu", "cuda", "dml", "coreml"] as const;
+export const providers = ["cpu", "webgpu", "cuda", "dml", "coreml"] as const;
 export type Provider = (typeof providers)[number];
 
 /** The type of a device's arithmetic; how weights lie in their files is another matter. */

@@ -9,6 +9,8 @@ export type { Values } from "./program.js";
 export interface Session {
   /** Computes all results from the inputs, both by name; throws an EngineError. */
   run(inputs: Readonly<Record<string, Values>>): Promise<Record<string, Values>>;
+  /** Whether its device was lost since it was loaded; it must then be loaded again. */
+  readonly lost?: boolean;
   /** Frees its memory; it must not be used afterwards. */
   release(): Promise<void>;
 }

@@ -159,13 +159,15 @@ export class Component {
 
   /** The session of a program; `key` distinguishes the programs of a component, of which one stays loaded. */
   async session(key: string, trace: Trace): Promise<ComponentSession> {
-    if (this.#session?.key !== key) {
+    const loaded =
+      this.#session?.key === key ? await this.#session.session.catch(() => undefined) : undefined;
+    if (loaded === undefined || loaded.lost) {
       await this.release();
       const session = this.#load(trace);
       this.#session = { key, session };
       session.catch(() => (this.#session = undefined));
     }
-    return this.#session.session;
+    return this.#session!.session;
   }
 
   async #load(trace: Trace): Promise<ComponentSession> {
@@ -173,6 +175,9 @@ export class Component {
     const held = this.changes.size > 0 ? await changedWeights(weights, this.changes, engine) : undefined;
     const session = await engine.load(componentProgram(this.name, this.file, weights, trace, this, held));
     return {
+      get lost() {
+        return session.lost ?? false;
+      },
       run: async (inputs, stage = "its result") => {
         const results = await session.run(inputs);
         await checkFinite(this, results, stage);

@@ -1,11 +1,15 @@
 /** @file ONNX Runtime in the calling thread, which a run blocks; `worker-engine.ts` runs it in another. */
 
 import * as ort from "onnxruntime-node";
-import { EngineError } from "../../errors.js";
+import { DeviceLostError } from "../../errors.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session, Values } from "../engine.js";
 import { hostValues } from "../host-values.js";
 import type { Program } from "../lower.js";
+import { compiling, type EngineNotice } from "../notices.js";
+import { queued } from "./device-queue.js";
+import { engineError } from "./engine-errors.js";
+import { checkPlacement, profiler } from "./first-run.js";
 import { deviceOptions } from "./session-options.js";
 import { disableTelemetry } from "./telemetry.js";
 
@@ -23,6 +27,9 @@ export type EngineOptions = {
    * its memory beside that of the first.
    */
   plansMemory?: boolean;
+  /** Whether operations that the device has no kernel for may run on the CPU, with a notice. */
+  allowCpuFallback?: boolean;
+  onNotice?: (notice: EngineNotice) => void;
 };
 
 /** A session that can also write results into the caller's memory, without a copy. */
@@ -52,45 +59,98 @@ export interface BlockingEngine extends Engine {
 /** An engine that computes in the calling thread. */
 export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
   const { threads = 0, device = cpu, spinning = false, plansMemory = true } = options;
+  const { allowCpuFallback = false, onNotice = () => {} } = options;
   disableTelemetry();
+  const loaded: Loaded = new Set();
+  const settings = { threads, device, spinning, plansMemory, allowCpuFallback, onNotice, loaded };
   return {
     device,
-    load: (program, { keepsMemory = true } = {}) =>
-      load(program, { threads, device, spinning, plansMemory, keepsMemory }),
+    load: (program, { keepsMemory = true } = {}) => load(program, { ...settings, keepsMemory }),
     close: async () => {},
   };
 }
 
-async function load(
-  { name, model, folder, memory, host, widensAtLoad }: Program,
-  { threads, device, spinning, plansMemory, keepsMemory }: Required<EngineOptions & LoadOptions>,
-): Promise<BlockingSession> {
-  const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
-  const externalData = memory && [...memory].map(([path, data]) => ({ path, data }));
-  const session = await attempt(name, () =>
-    ort.InferenceSession.create(model, {
-      ...(externalData && { externalData }),
-      intraOpNumThreads: threads,
-      interOpNumThreads: 1,
-      enableCpuMemArena: keepsMemory,
-      enableMemPattern: plansMemory,
-      ...deviceOptions(device, { widensAtLoad }),
-      logSeverityLevel: 3,
-      extra: { session: { ...files, intra_op: { allow_spinning: spinning ? "1" : "0" } } },
-    }),
+/** The sessions of an engine, each by what marks it as lost and frees it. */
+type Loaded = Set<() => Promise<void>>;
+type Settings = Required<EngineOptions & LoadOptions> & { loaded: Loaded };
+
+async function load(program: Program, settings: Settings): Promise<BlockingSession> {
+  const { name, folder, host } = program;
+  const { device, loaded, onNotice } = settings;
+  const attempt = <T>(action: () => Promise<T>): Promise<T> =>
+    queued(device, action).catch(async (thrown: unknown) => {
+      const error = engineError(name, thrown, device);
+      // ONNX Runtime keeps a lost device for as long as a session is on it.
+      if (error instanceof DeviceLostError) await Promise.all([...loaded].map((lose) => lose()));
+      throw error;
+    });
+
+  const profile = device.provider === "cpu" ? undefined : await profiler();
+  const session = await attempt(() => createSession(program, settings, profile?.options)).catch(
+    async (error: unknown) => {
+      await profile?.discard();
+      throw error;
+    },
   );
+  let state: "new" | "checked" | "released" | "lost" = "new";
+  const release = async (as: "released" | "lost") => {
+    if (state === "released" || state === "lost") return;
+    if (state === "new") await profile?.discard();
+    state = as;
+    loaded.delete(lose);
+    await queued(device, () => session.release());
+  };
+  const lose = () => release("lost");
+  if (profile) loaded.add(lose);
+
   const withHost = async (inputs: Readonly<Record<string, Values>>) => {
     if (!host) return inputs;
     const all = { ...inputs, ...(await hostValues(host, inputs, folder)) };
     return Object.fromEntries(session.inputNames.flatMap((n) => (all[n] ? [[n, all[n]]] : [])));
   };
-  const runInto: BlockingSession["runInto"] = (inputs, outputs) =>
-    attempt(name, async () => run(session, await withHost(inputs), outputs));
+  const runInto: BlockingSession["runInto"] = async (inputs, outputs) => {
+    if (state === "lost")
+      throw new DeviceLostError(name, new Error(`${device.name} was lost. Load it again.`));
+    const running = () => attempt(async () => run(session, await withHost(inputs), outputs));
+    if (!profile || state !== "new") return running();
+    state = "checked";
+    onNotice(compiling(name, device));
+    try {
+      const results = await running();
+      checkPlacement(name, await profile.nodes(session), settings);
+      return results;
+    } finally {
+      await profile.discard();
+    }
+  };
   return {
+    get lost() {
+      return state === "lost";
+    },
     run: (inputs) => runInto(inputs, {}),
     runInto,
-    release: () => session.release(),
+    release: () => release("released"),
   };
+}
+
+function createSession(
+  { model, folder, memory, widensAtLoad }: Program,
+  { threads, device, spinning, plansMemory, keepsMemory }: Settings,
+  more: ort.InferenceSession.SessionOptions = {},
+): Promise<ort.InferenceSession> {
+  const files = folder === undefined ? {} : { model_external_initializers_file_folder_path: folder };
+  const externalData = memory && [...memory].map(([path, data]) => ({ path, data }));
+  return ort.InferenceSession.create(model, {
+    ...(externalData && { externalData }),
+    intraOpNumThreads: threads,
+    interOpNumThreads: 1,
+    enableCpuMemArena: keepsMemory,
+    enableMemPattern: plansMemory,
+    ...deviceOptions(device, { widensAtLoad }),
+    logSeverityLevel: 3,
+    extra: { session: { ...files, intra_op: { allow_spinning: spinning ? "1" : "0" } } },
+    ...more,
+  });
 }
 
 async function run(
@@ -114,11 +174,3 @@ const tensor = ({ data, shape }: Values) =>
   data instanceof Float32Array
     ? new ort.Tensor("float32", data, shape)
     : new ort.Tensor("int64", data, shape);
-
-async function attempt<T>(name: string, action: () => Promise<T>): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    throw new EngineError(name, error);
-  }
-}

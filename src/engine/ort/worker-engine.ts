@@ -1,13 +1,77 @@
 /** @file ONNX Runtime in a worker thread, so that the calling thread is free while a program runs. */
 
-import { EngineError } from "../../errors.js";
+import { DeviceLostError, EngineError } from "../../errors.js";
 import { Thread } from "../../threads.js";
-import { cpu } from "../device.js";
+import { cpu, type Device } from "../device.js";
 import type { Engine, Session } from "../engine.js";
-import type { Program } from "../lower.js";
+import type { DeviceOptions, FoundDevice } from "../find-device.js";
+import type { EngineNotice } from "../notices.js";
+import type { Program } from "../program.js";
 import type { EngineOptions } from "./blocking-engine.js";
 import { disableTelemetry } from "./telemetry.js";
 import type { EngineMethods } from "./worker-thread.js";
+
+type WorkerOptions = Omit<EngineOptions, "device"> & Omit<DeviceOptions, "device">;
+
+/** Starts the thread. `close` ends it once the running program is done: ended within one, it would take the process with it. */
+export function workerEngine({ device = cpu, ...options }: EngineOptions = {}): Engine {
+  return engineOn(startThread(options, device), device, options);
+}
+
+/** As `workerEngine`, on a device by its name, which the thread looks for. */
+export async function openWorkerEngine({
+  device: name = "cpu",
+  ...options
+}: WorkerOptions & Pick<DeviceOptions, "device"> = {}): Promise<Engine & Omit<FoundDevice, "device">> {
+  const thread = startThread(options);
+  const { dtype, allowCpuFallback, allowSoftwareAdapter } = options;
+  const wanted = { device: name, dtype, allowCpuFallback, allowSoftwareAdapter };
+  try {
+    const { device, reason, warnings } = await thread.call("open", defined(wanted));
+    return { ...engineOn(thread, device, options), reason, warnings };
+  } catch (error) {
+    await thread.close();
+    throw error;
+  }
+}
+
+const defined = <T extends object>(options: T) =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as DeviceOptions;
+
+function startThread({ onNotice: _, ...options }: EngineOptions, device?: Device): Thread<EngineMethods> {
+  disableTelemetry();
+  const entry = new URL("./worker-thread.js", import.meta.url);
+  return new Thread<EngineMethods>(entry, { name: "engine", data: { ...options, device } });
+}
+
+function engineOn(
+  thread: Thread<EngineMethods>,
+  device: Device,
+  { onNotice = () => {} }: { onNotice?: (notice: EngineNotice) => void },
+): Engine {
+  let sessions = 0;
+  let losses = 0;
+  const load = async (program: Program): Promise<Session> => {
+    const session = sessions++;
+    const { name } = program;
+    const named = (thrown: unknown): never => {
+      const error = thrown instanceof EngineError ? thrown : new EngineError(name, thrown);
+      if (error instanceof DeviceLostError) losses++;
+      throw error;
+    };
+    const transfer = [...new Set(bytesOf(program).map(({ buffer }) => buffer))];
+    await thread.call("load", { session, program }, { transfer }).catch(named);
+    const before = losses;
+    return {
+      get lost() {
+        return losses !== before;
+      },
+      run: (inputs) => thread.call("run", { session, inputs }, { onEvent: onNotice }).catch(named),
+      release: () => thread.call("release", session).catch(named),
+    };
+  };
+  return { device, load, close: () => thread.close() };
+}
 
 /** The weights' bytes that a program holds. */
 const bytesOf = ({ memory, host = [] }: Program) => [
@@ -16,26 +80,3 @@ const bytesOf = ({ memory, host = [] }: Program) => [
     value.op === "rows" && typeof value.table === "object" && "data" in value.table ? [value.table.data] : [],
   ),
 ];
-
-/** Starts the thread. `close` ends it once the running program is done: ended within one, it would take the process with it. */
-export function workerEngine(options: EngineOptions = {}): Engine {
-  disableTelemetry();
-  const entry = new URL("./worker-thread.js", import.meta.url);
-  const thread = new Thread<EngineMethods>(entry, { name: "engine", data: options });
-  let sessions = 0;
-
-  const load = async (program: Program): Promise<Session> => {
-    const session = sessions++;
-    const { name } = program;
-    const named = (error: unknown): never => {
-      throw error instanceof EngineError ? error : new EngineError(name, error);
-    };
-    const transfer = [...new Set(bytesOf(program).map(({ buffer }) => buffer))];
-    await thread.call("load", { session, program }, { transfer }).catch(named);
-    return {
-      run: (inputs) => thread.call("run", { session, inputs }).catch(named),
-      release: () => thread.call("release", session).catch(named),
-    };
-  };
-  return { device: options.device ?? cpu, load, close: () => thread.close() };
-}

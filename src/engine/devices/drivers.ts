@@ -1,0 +1,56 @@
+/**
+ * @file Which graphics drivers this process has loaded, where the system tells: ONNX Runtime does not say what adapter
+ * it took. On Linux they are in /proc/self/maps once a session is open.
+ */
+
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import path from "node:path";
+
+/** Drivers that compute on the CPU. */
+const software = /lib(vulkan_lvp|vk_swiftshader|EGL_swiftshader)|llvmpipe/i;
+/** Drivers of Vulkan, as their files are called, and those of NVIDIA. */
+const driver =
+  /\/lib(vulkan_\w+|vk_\w+|GLX_nvidia|nvidia-(glcore|gpucomp)\w*|cuda|EGL_swiftshader)[.\d]*\.so[^/]*$/;
+
+export type Drivers = {
+  /** Paths of the libraries. */
+  readonly libraries: readonly string[];
+  /** The name of the driver that computes on the CPU, if the adapter must be its. */
+  readonly software: string | undefined;
+};
+
+/** What this process has loaded; nothing where the system does not tell. */
+export function loadedDrivers(
+  maps: string = mapsOfProcess(),
+  hasGraphicsCard: () => boolean = graphicsCard,
+): Drivers {
+  const files = new Set(maps.split("\n").flatMap((line) => /\s(\/\S.*)$/.exec(line)?.[1] ?? []));
+  const libraries = [...files].filter((file) => driver.test(file)).sort();
+  const slow = libraries.find((file) => software.test(file));
+  const fast = libraries.some((file) => !software.test(file));
+  // All installed drivers are loaded, also those of cards that are not there.
+  const used = slow !== undefined && !(fast && hasGraphicsCard());
+  return { libraries, software: used ? driverName(slow) : undefined };
+}
+
+function driverName(library: string): string {
+  return /lvp|llvmpipe/i.test(library) ? "lavapipe" : "SwiftShader";
+}
+
+function mapsOfProcess(): string {
+  try {
+    return readFileSync("/proc/self/maps", "utf8");
+  } catch {
+    return "";
+  }
+}
+
+/** A render node of the kernel, NVIDIA's own device, or Windows's card in WSL. */
+function graphicsCard(): boolean {
+  try {
+    if (readdirSync("/dev/dri").some((name) => name.startsWith("renderD"))) return true;
+  } catch {
+    // There is no such folder.
+  }
+  return ["nvidia0", "dxg"].some((name) => existsSync(path.join("/dev", name)));
+}

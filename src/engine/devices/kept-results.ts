@@ -1,0 +1,47 @@
+/** @file Keeps self-tests' results in the cache folder, by device and driver, so that each is run once. */
+
+import { homedir } from "node:os";
+import path from "node:path";
+import { z } from "zod";
+import { readText, writeWhole } from "../../files/file-system.js";
+import { type SelfTestResult, selfTestResult } from "./self-test.js";
+
+const entry = z.object({ key: z.string(), tested: z.string(), result: selfTestResult });
+const file = z.object({ entries: z.array(entry) });
+type Entries = z.infer<typeof file>["entries"];
+
+/** More than a machine has devices; older ones are of drivers that were replaced. */
+const kept = 16;
+const aWeek = 7 * 24 * 3600 * 1000;
+
+/** $XDG_CACHE_HOME/koala-diffusion, on Windows in %LOCALAPPDATA%, else ~/.cache/koala-diffusion. */
+export function deviceCache(environment: Readonly<Record<string, string | undefined>> = process.env): string {
+  const caches = environment.XDG_CACHE_HOME || (process.platform === "win32" && environment.LOCALAPPDATA);
+  return path.join(caches || path.join(homedir(), ".cache"), "koala-diffusion", "devices.json");
+}
+
+/** The result that was kept under `key`, or that of `test`, which is then kept. No file is no error, nor is a broken one. */
+export async function keptResult(
+  key: string,
+  test: () => Promise<SelfTestResult>,
+  { at = deviceCache(), now = Date.now(), driverKnown = true } = {},
+): Promise<SelfTestResult> {
+  const entries = await read(at);
+  const known = entries.find((e) => e.key === key);
+  // Where the system does not tell the driver's version, a new one is found a week late at most.
+  if (known && (driverKnown || now - Date.parse(known.tested) < aWeek)) return known.result;
+  const result = await test();
+  const others = (await read(at)).filter((e) => e.key !== key).slice(0, kept - 1);
+  const text = JSON.stringify({ entries: [{ key, tested: new Date(now).toISOString(), result }, ...others] });
+  // Where nothing can be kept it is tested every time.
+  await writeWhole(at, text).catch(() => {});
+  return result;
+}
+
+async function read(at: string): Promise<Entries> {
+  try {
+    return file.parse(JSON.parse(await readText(at))).entries;
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,91 @@
+/** @file Finds the device that is asked for by name, or the best that there is. */
+
+import { InvalidRequest } from "../errors.js";
+import {
+  type Device,
+  deviceOf,
+  type Precision,
+  type Provider,
+  parseDevice,
+  parsePrecision,
+} from "./device.js";
+import { describe, type Examined, examine, type Machine, thisMachine } from "./devices/examine.js";
+
+export type DeviceOptions = {
+  /** `cpu` (default), `webgpu`, `cuda`, `dml`, `coreml`, one of several as in `cuda:1`, or `auto`, the best there is. */
+  device?: string;
+  /** The type of the arithmetic: `float32` (default) or `float16`. */
+  dtype?: Precision;
+  /** Lets operations that the device has no kernel for run on the CPU, with a warning. By default that is an error. */
+  allowCpuFallback?: boolean;
+  /** Takes a graphics driver that computes on the CPU, such as lavapipe. By default that is an error. */
+  allowSoftwareAdapter?: boolean;
+};
+
+export type FoundDevice = {
+  readonly device: Device;
+  /** Why this device, in one sentence. */
+  readonly reason: string;
+  /** What was asked for and is not so. */
+  readonly warnings: readonly string[];
+};
+
+/** The order in which `auto` looks; of providers that were never run by us those that are made for one vendor first. */
+const best: readonly Exclude<Provider, "cpu">[] = ["cuda", "webgpu", "dml", "coreml"];
+
+/**
+ * Opens the device for a moment and tests it, unless it is the CPU; InvalidRequest where it does not exist, is missing,
+ * or fails. To be called where its programs will run, since it blocks the thread.
+ */
+export async function findDevice(
+  options: DeviceOptions,
+  machine: Machine = thisMachine,
+): Promise<FoundDevice> {
+  const { device: name = "cpu", dtype: asked = "float32", ...allowed } = options;
+  const request = parseDevice(name);
+  const dtype = parsePrecision(asked);
+  if (request === "auto") return bestDevice({ dtype, ...allowed }, machine);
+  if (request.provider === "cpu") return onCpu("asked for", dtype);
+  const found = await examine(request.provider, { ...allowed, dtype, index: request.index }, machine);
+  if (found.problem !== undefined)
+    throw new InvalidRequest(
+      "device",
+      name,
+      `must be one that this machine has, got "${name}": ${found.problem}`,
+    );
+  return { device: found.device, reason: "asked for", warnings: composedWarnings(found) };
+}
+
+async function bestDevice(
+  options: { dtype: Precision } & Pick<DeviceOptions, "allowCpuFallback" | "allowSoftwareAdapter">,
+  machine: Machine,
+): Promise<FoundDevice> {
+  const skipped: string[] = [];
+  for (const provider of best) {
+    const found = await examine(provider, options, machine);
+    if (found.problem === undefined) {
+      const reason = ["the best device that passed its self-test", ...skipped].join("; ");
+      return { device: found.device, reason, warnings: composedWarnings(found) };
+    }
+    skipped.push(`${provider}: ${firstSentence(found.problem)}`);
+  }
+  return onCpu(["no other device can be used", ...skipped].join("; "), options.dtype);
+}
+
+const onCpu = (reason: string, dtype: Precision): FoundDevice => ({
+  device: deviceOf("cpu"),
+  reason,
+  warnings: dtype === "float32" ? [] : [noHalfOnCpu],
+});
+
+/** Fused operators that failed are replaced, which costs time and nothing else. */
+const composedWarnings = ({ device, selfTest }: Examined): string[] =>
+  Object.values(selfTest?.fused ?? {})
+    .filter(({ passed }) => !passed)
+    .map((check) => `device: on ${device.name} ${describe(check)}, so it is not used; that is slower.`);
+
+/** The rest is remedies. */
+const firstSentence = (text: string): string => text.split(/\.(?=\s|$)/)[0]!;
+
+const noHalfOnCpu =
+  "dtype: float16 has no arithmetic of its own on the cpu, so float32 is used, which is at least as exact.";
