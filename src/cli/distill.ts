@@ -83,7 +83,7 @@ async function storeResults(options: DistillOptions & { teacherCache: string }, 
 }
 
 async function plan(flags: Flags): Promise<void> {
-  const { feature, loss, trainBatchSize: batch, ema } = trainingOptions(trainingRequest(flags));
+  const { feature, loss, trainBatchSize: batch, ema, device } = trainingOptions(trainingRequest(flags));
   const planned = distillationPlan({
     teacher: await readJson(path.join(flags.teacher, "unet", "config.json")),
     student: await readStudent(flags.student),
@@ -91,6 +91,7 @@ async function plan(flags: Flags): Promise<void> {
     loss,
     batch,
     ema: ema !== null,
+    device,
     ...(flags.memory !== undefined && { memory: flags.memory * 1e9 }),
     ...(flags.resolution !== undefined && { resolutions: [flags.resolution] }),
   });

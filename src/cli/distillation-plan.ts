@@ -19,7 +19,7 @@ const bytes: Readonly<Record<keyof PlanBytes, string>> = {
 };
 
 /** The plan as text for a terminal: a column for each resolution. */
-export function planTable({ rows, memory }: DistillationPlan): string {
+export function planTable({ rows, memory, device }: DistillationPlan): string {
   const columns: Column[] = [
     { title: "" },
     ...rows.map((row) => ({ title: `${row.resolution} px, batch ${row.batch}`, numeric: true })),
@@ -38,7 +38,7 @@ export function planTable({ rows, memory }: DistillationPlan): string {
     .filter((key) => rows.some((row) => row.bytes[key] > 0))
     .map((key) => line(bytes[key], (row) => size(row.bytes[key])));
   const sums = ways.map((way) => line(way, (row) => size(row.totals[way])));
-  const blocks = [costs, held, [line("in all", () => ""), ...sums]];
+  const blocks = [[line("device", () => device)], costs, held, [line("in all", () => ""), ...sums]];
   if (memory !== undefined) {
     const fits = ways.map((way) =>
       line(way, ({ largestBatch }) => (largestBatch![way] > 0 ? whole(largestBatch![way]) : "does not fit")),

@@ -55,6 +55,12 @@ export function addTrainingOptions(command: Command): Command {
     .option("--gradient-checkpointing", "less memory, more time: compute activations again")
     .option("--data-parallel <n>", "cut batches into n shares, each on a core of its own", numberOption)
     .option("--threads <n>", "threads (default: one per core)", threadsOption)
+    .option(
+      "--device <name>",
+      "where the networks are computed: cpu (default), webgpu, cuda, cuda:1, dml, coreml or auto",
+    )
+    .option("--allow-cpu-fallback", "let operations that the device lacks run on the CPU")
+    .option("--allow-software-adapter", "take a graphics driver that computes on the CPU")
     .option("--cache <folder>", "where latents and embeddings are kept (default: OUTPUT/cache)")
     .option("--resume", "go on from the last checkpoint in the output folder")
     .option("--json", "print metrics as JSON lines on standard output")
@@ -107,6 +113,9 @@ export type TrainingFlags = {
   gradientCheckpointing?: boolean;
   dataParallel?: number;
   threads?: number;
+  device?: string;
+  allowCpuFallback?: boolean;
+  allowSoftwareAdapter?: boolean;
   cache?: string;
   resume?: boolean;
   json?: boolean;
@@ -157,6 +166,9 @@ export const trainingFlags = {
   gradientCheckpointing: "gradientCheckpointing",
   dataParallel: "dataParallel",
   threads: "threads",
+  device: "device",
+  allowCpuFallback: "allowCpuFallback",
+  allowSoftwareAdapter: "allowSoftwareAdapter",
 } as const satisfies Record<keyof TrainingRequest, keyof TrainingFlags | undefined>;
 
 /** The settings that the flags give. */

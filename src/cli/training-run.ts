@@ -49,6 +49,10 @@ function printer(
   const bar = new StageProgress(progress);
   return (event) => {
     switch (event.type) {
+      case "device":
+        return say(`on ${event.device}: ${event.reason}`);
+      case "warning":
+        return say(yellow(`warning: ${inFlags(event.message)}`));
       case "encoding":
         return bar.show(`encoding ${event.stage}`, event);
       case "teacher":

@@ -1,7 +1,6 @@
 /** @file Distillation of a student U-Net from a teacher (KOALA, arXiv 2312.04005), from folders to a model folder. */
 
 import path from "node:path";
-import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { type Components, loadComponents } from "../pipeline/components.js";
@@ -11,6 +10,7 @@ import type { TrainingResult } from "./events.js";
 import { checkExport, exportModel } from "./export.js";
 import { schedulerFields } from "./noise.js";
 import type { TrainingRequest } from "./options.js";
+import { withEngine } from "./run-engine.js";
 import {
   type AutoencoderSetting,
   autoencoderSettings,
@@ -67,6 +67,7 @@ export async function distill(options: DistillOptions): Promise<TrainingResult> 
   };
   await checkExport(model);
   const setup = await openSetup(run, networks);
+  const { engine, options: settings } = setup;
   const task = distillationTask(setup, {
     description: {
       command: "distill",
@@ -76,9 +77,9 @@ export async function distill(options: DistillOptions): Promise<TrainingResult> 
     },
     stored: teacherCache === undefined ? undefined : new TeacherStore(teacherCache),
     save: (weights) => exportModel({ ...model, weights: task.layout.tensors(weights) }),
-    generateSamples: (step) => generateSamples(output, step, run.options.validationPrompts, setup.engine),
+    generateSamples: (step) => generateSamples(output, step, settings.validationPrompts, engine),
   });
-  return train(task, { folder: output, options: run.options, resume, signal, onEvent });
+  return train(task, { folder: output, options: settings, resume, signal, onEvent });
 }
 
 /**
@@ -126,16 +127,16 @@ async function prepare({
 
 /** Opens the teacher and the cache of its data. */
 async function openSetup(run: TrainingRun, networks: Networks): Promise<DistillationSetup> {
-  const engine = blockingEngine({ threads: run.options.threads });
+  const { engine, options } = await withEngine(run);
   const components: Components = await loadComponents(networks.teacher, { engine });
   const cache = await openRunCache(run, components);
   const { weights, file } = components.unet.component;
   return {
     engine,
-    options: run.options,
+    options,
     teacher: { config: networks.teacherConfig, weights, file },
     student: networks.student,
-    schedule: runNoise(components, run.options),
+    schedule: runNoise(components, options),
     cache,
   };
 }

@@ -5,6 +5,10 @@ import type { SkippedExample } from "./data/example.js";
 
 /** An event of a run, in the order in which they come. */
 export type TrainingEvent =
+  /** The networks will be computed on this device; not reported where that is the CPU, as asked for. */
+  | { type: "device"; device: string; reason: string }
+  /** What was changed, or is not as it was before. */
+  | { type: "warning"; message: string }
   /** Captions, then images are encoded into the cache; an image that it holds already is done once it is compared. */
   | { type: "encoding"; stage: "captions" | "images"; done: number; total: number }
   /** All data was read; these examples were left out. */

@@ -1,7 +1,6 @@
 /** @file Training of a U-Net by the task loss, new or fine-tuned, from folders to a model folder. */
 
 import path from "node:path";
-import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { unetConfig } from "../models/unet-config.js";
@@ -11,6 +10,7 @@ import { checkExport, exportModel } from "./export.js";
 import { componentWeights, finetuningTask, textEncoderName } from "./finetuning-task.js";
 import { schedulerFields } from "./noise.js";
 import type { TrainingRequest } from "./options.js";
+import { withEngine } from "./run-engine.js";
 import {
   type AutoencoderSetting,
   autoencoderSettings,
@@ -52,10 +52,10 @@ export async function finetune({
   fromScratch = false,
   ...rest
 }: FinetuneOptions): Promise<TrainingResult> {
-  const run = resolveRun(rest, [...autoencoderSettings, ...distillationSettings], taskLossAlone);
-  const { options, output, resume, signal, onEvent } = run;
-  await checkFolders(output, run.cacheFolder);
-  const engine = blockingEngine({ threads: options.threads });
+  const resolved = resolveRun(rest, [...autoencoderSettings, ...distillationSettings], taskLossAlone);
+  await checkFolders(resolved.output, resolved.cacheFolder);
+  const run = await withEngine(resolved);
+  const { engine, options, output, resume, signal, onEvent } = run;
   const { json, file } = await readUnet(model, unet);
   const components = await loadComponents(model, { engine });
   const trained = trainEncoders ? components.textEncoders : [];

@@ -28,13 +28,22 @@ const changeable: ReadonlySet<string> = new Set([
   "validationSteps",
   "validationPrompts",
   "threads",
+  "device",
+  "allowCpuFallback",
+  "allowSoftwareAdapter",
 ]);
 
 /** Learning rates that do not depend on the number of steps. */
 const endless: ReadonlySet<string> = new Set(["constant", "constant_with_warmup"]);
 
-/** Writes `run.json` for a new run; for a resumed one, checks that it is the same and removes unfinished files. */
-export async function openRun(task: Trained, { folder, options, resume }: RunFolderOptions): Promise<void> {
+/**
+ * Writes `run.json` for a new run; for a resumed one, checks that it is the same and removes unfinished files. Returns
+ * warnings.
+ */
+export async function openRun(
+  task: Trained,
+  { folder, options, resume }: RunFolderOptions,
+): Promise<string[]> {
   const before = (await hasRun(folder)) ? await readRun(folder) : undefined;
   const { command, ...roles } = task.description;
   const models = Object.fromEntries(Object.entries(roles).map(([role, value]) => [role, String(value)]));
@@ -58,7 +67,14 @@ export async function openRun(task: Trained, { folder, options, resume }: RunFol
     models,
     options,
   });
+  return before && done > 0 ? otherDevice(before.options.device ?? "cpu", options.device, done) : [];
 }
+
+/** Results are the same bit for bit on one device only. */
+const otherDevice = (before: unknown, now: string, step: number): string[] =>
+  before === now
+    ? []
+    : [`device: was "${before}" up to step ${step} and is "${now}" from there on, whose rounding is another`];
 
 /** A disk without room for one checkpoint and the model is refused: the run would end at its first checkpoint. */
 async function checkFreeSpace({ layout }: Trained, folder: string, { ema }: TrainingOptions): Promise<void> {

@@ -52,6 +52,12 @@ describe("training options", () => {
       /^rescaleBetasZeroSnr/,
     ],
     ["validation without prompts", { validationSteps: 5 }, /^validationPrompts: must hold a prompt/],
+    ["a device", { device: "gpu" }, /^device: must be auto, cpu, .*Did you mean "auto"\?$/],
+    [
+      "shares on a device",
+      { device: "cuda", dataParallel: 2, trainBatchSize: 4 },
+      /^dataParallel: must be 1 with/,
+    ],
     ["a negative factor", { loss: { out: -1 } }, "loss.out: must be a number of at least 0, got -1."],
     ["no object", 5, /^options: must be an object/],
   ])("are refused by name: %s", (_, request, message) => {

@@ -1,6 +1,7 @@
 /** @file The settings of a training run: types, defaults and checks. */
 
 import { z } from "zod";
+import { parseDevice } from "../engine/device.js";
 import { checkThreads } from "../engine/thread-count.js";
 import { InvalidRequest, listed } from "../errors.js";
 import { schemaProblem } from "../validation.js";
@@ -118,6 +119,15 @@ export type TrainingRequest = {
   dataParallel?: number;
   /** Threads of one operation; 0 takes one per core. Default 0. */
   threads?: number;
+  /**
+   * Where the networks are computed: `cpu`, `webgpu`, `cuda`, `cuda:1`, `dml`, `coreml`, or `auto` for the best there is.
+   * Weights, moments and the update stay on the CPU. Default "cpu".
+   */
+  device?: string;
+  /** Lets operations that the device has no kernel for run on the CPU, with a warning. Default false: an error. */
+  allowCpuFallback?: boolean;
+  /** Takes a graphics driver that computes on the CPU. Default false: an error. */
+  allowSoftwareAdapter?: boolean;
 };
 
 /** Every setting of a run, as `run.json` keeps them. */
@@ -183,6 +193,9 @@ const schema = z.strictObject({
   gradientCheckpointing: flag.default(false),
   dataParallel: count.default(1),
   threads: countOrNone.default(0),
+  device: z.string("must be the name of a device").default("cpu"),
+  allowCpuFallback: flag.default(false),
+  allowSoftwareAdapter: flag.default(false),
 } satisfies Record<keyof TrainingRequest, z.ZodType>);
 
 /** Fills in defaults and checks; InvalidRequest names the field. */
@@ -195,6 +208,7 @@ export function trainingOptions(request: unknown = {}): TrainingOptions {
 
 function checkTogether(o: TrainingOptions): void {
   checkThreads(o.threads);
+  parseDevice(o.device);
   const { task, out, feat } = o.loss;
   if (task === 0 && out === 0 && (feat === 0 || o.feature === "none")) {
     const rule = 'must leave something to learn from, got 0 for every term, or features of the set "none".';
@@ -215,6 +229,10 @@ function checkTogether(o: TrainingOptions): void {
   if (o.trainBatchSize % o.dataParallel !== 0) {
     const rule = `must divide trainBatchSize (${o.trainBatchSize}), got ${o.dataParallel}.`;
     throw new InvalidRequest("dataParallel", o.dataParallel, rule);
+  }
+  if (o.device !== "cpu" && o.dataParallel > 1) {
+    const rule = `must be 1 with device "${o.device}", got ${o.dataParallel}: shares are for the cores of a CPU.`;
+    throw new InvalidRequest("dataParallel", o.dataParallel, `${rule} Leave it out.`);
   }
   if (o.gradientCheckpointing && o.dataParallel > 1) {
     const rule = `must be 1 with gradientCheckpointing, got ${o.dataParallel}: its programs take turns.`;

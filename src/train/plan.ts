@@ -4,12 +4,13 @@
  */
 
 import proto from "onnx-proto";
-import { cpu, type Device } from "../engine/device.js";
+import { type Device, deviceOf, parseDevice } from "../engine/device.js";
 import { lower } from "../engine/lower.js";
 import { peakBytes } from "../engine/memory/peak.js";
 import { channelsLast } from "../engine/rewrite/channels-last.js";
 import { eliminateCommonSubexpressions } from "../engine/rewrite/common-subexpressions.js";
 import { deviceGraph } from "../engine/rewrite/device-graph.js";
+import { InvalidRequest } from "../errors.js";
 import type { JsonObject } from "../files/json.js";
 import { macs, parameters } from "../models/cost.js";
 import { unetInputs } from "../models/trace.js";
@@ -42,6 +43,8 @@ export type DistillationPlanRequest = {
   resolutions?: readonly number[];
   /** Whether a moving average of the weights is kept. Default false. */
   ema?: boolean;
+  /** What it is computed on, by whose operators activations differ; not "auto", since none is opened. Default "cpu". */
+  device?: string;
   /** Bytes of memory; with them the plan has the largest batch that fits. */
   memory?: number;
 };
@@ -94,7 +97,11 @@ export type PlanRow = {
   largestBatch?: Readonly<Record<Way, number>>;
 };
 
-export type DistillationPlan = { memory: number | undefined; rows: readonly PlanRow[] };
+export type DistillationPlan = {
+  device: string;
+  memory: number | undefined;
+  rows: readonly PlanRow[];
+};
 
 /** Node, ONNX Runtime and the loaded programs: an estimate. */
 const runtime = 300e6;
@@ -103,6 +110,7 @@ const tokens = 77;
 /** Traces both networks at each resolution; throws as `studentConfig` and `featurePairs` do. */
 export function distillationPlan(request: DistillationPlanRequest): DistillationPlan {
   const { teacher, feature = "koala", batch = 1, resolutions = [512, 1024], memory } = request;
+  const device = namedDevice(request.device ?? "cpu");
   const teacherConfig = unetConfig(teacher);
   const student = unetConfig(studentConfig(teacher, request.student));
   const weights = request.loss ?? { task: 1, out: 1, feat: 1 };
@@ -110,7 +118,15 @@ export function distillationPlan(request: DistillationPlanRequest): Distillation
   const rows = resolutions.map((resolution) => {
     const at = (n: number) => {
       const size = { batch: n, height: resolution / 8, width: resolution / 8, tokens };
-      return traced({ teacher: teacherConfig, student, pairs, weights, size, ema: request.ema === true });
+      return traced({
+        teacher: teacherConfig,
+        student,
+        pairs,
+        weights,
+        size,
+        device,
+        ema: request.ema === true,
+      });
     };
     const requested = at(batch);
     const bytes = bytesOf(requested);
@@ -118,7 +134,14 @@ export function distillationPlan(request: DistillationPlanRequest): Distillation
     if (memory === undefined) return row;
     return { ...row, largestBatch: largest(row, totals(bytesOf(at(2 * batch))), memory) };
   });
-  return { memory, rows };
+  return { device: device.name, memory, rows };
+}
+
+function namedDevice(name: string): Device {
+  const found = parseDevice(name);
+  if (found !== "auto") return deviceOf(found.provider, found);
+  const rule = 'must be named for a plan, which opens no device, got "auto".';
+  throw new InvalidRequest("device", name, `${rule} "koala devices" lists them.`);
 }
 
 type Setup = {
@@ -127,10 +150,11 @@ type Setup = {
   pairs: ReturnType<typeof featurePairs>;
   weights: LossWeights;
   size: StepSize;
+  device: Device;
   ema: boolean;
 };
 
-/** The graphs of a step. The student's has its channels last already, so that this is done once. */
+/** The graphs of a step. On the CPU the student's has its channels last already, so that this is done once. */
 type Traced = Setup & {
   teacherOutputs: Record<string, Tensor>;
   trace: StudentTrace;
@@ -139,14 +163,21 @@ type Traced = Setup & {
 };
 
 function traced(setup: Setup): Traced {
-  const { teacher, student, pairs, size, weights } = setup;
+  const { teacher, student, pairs, size, weights, device } = setup;
   const trace = studentTrace(student, pairs, size, { weights, watch: stagePaths(student) });
   const step = wholeStep(trace);
   const teacherOutputs = teacherGraph(teacher, pairs, size);
-  return { ...setup, trace, step, teacherOutputs, computed: channelsLast(step) };
+  return {
+    ...setup,
+    trace,
+    step,
+    teacherOutputs,
+    computed: trainingDevice(device).channelsLast ? channelsLast(step) : step,
+  };
 }
 
-const device: Device = { ...trainingDevice(), channelsLast: false };
+/** As `trainingDevice`, of graphs whose channels are as they are to be. */
+const studentDevice = (device: Device): Device => ({ ...trainingDevice(device), channelsLast: false });
 
 function programs({
   teacher,
@@ -154,6 +185,7 @@ function programs({
   teacherOutputs,
   step,
   computed,
+  device,
 }: Traced): Pick<PlanRow, "teacher" | "student"> {
   const cost = (
     c: UNetConfig,
@@ -168,22 +200,22 @@ function programs({
     gmac: macs(Object.values(eliminateCommonSubexpressions(deviceGraph(graph, on)))) / 1e9,
   });
   return {
-    teacher: cost(teacher, teacherOutputs, teacherOutputs, cpu),
-    student: cost(student, step, computed, device),
+    teacher: cost(teacher, teacherOutputs, teacherOutputs, device),
+    student: cost(student, step, computed, studentDevice(device)),
   };
 }
 
 const nodesOf = (model: Uint8Array): number => proto.onnx.ModelProto.decode(model).graph!.node!.length;
 
-function bytesOf({ teacher, student, teacherOutputs, trace, computed, ema }: Traced): PlanBytes {
+function bytesOf({ teacher, student, teacherOutputs, trace, computed, device, ema }: Traced): PlanBytes {
   const own = parameters(unetWeights(student));
   const teacherParameters = parameters(unetWeights(teacher));
   const given = new Set(Object.keys(computed).filter((name) => name.startsWith("gradient/")));
-  const whole = peakBytes(computed, { device, weights: "inputs", given });
+  const whole = peakBytes(computed, { device: studentDevice(device), weights: "inputs", given });
   return {
     runtime,
     teacherWeights: 4 * teacherParameters,
-    teacherActivations: peakBytes(teacherOutputs, { device: cpu }).peak,
+    teacherActivations: peakBytes(teacherOutputs, { device }).peak,
     teacherResults: sizeOf(Object.values(teacherOutputs)),
     studentWeights: 4 * own,
     gradients: 4 * own,
@@ -191,7 +223,7 @@ function bytesOf({ teacher, student, teacherOutputs, trace, computed, ema }: Tra
     average: ema ? 4 * own : 0,
     constants: whole.constants,
     activations: whole.peak + whole.returned,
-    checkpointed: checkpointedPeak(trace, stagePaths(student)),
+    checkpointed: checkpointedPeak(trace, stagePaths(student), device),
   };
 }
 
@@ -217,7 +249,11 @@ function wholeStep({ params, losses, outputs }: StudentTrace): Record<string, Te
  * As `checkpointedProgram` runs: what crosses the borders is kept (or, later, its gradient), and one part at a time is
  * computed forward and backward, without an arena; its gradients are new arrays before they are added up.
  */
-function checkpointedPeak({ at, outputs, losses, params }: StudentTrace, watch: readonly string[]): number {
+function checkpointedPeak(
+  { at, outputs, losses, params }: StudentTrace,
+  watch: readonly string[],
+  device: Device,
+): number {
   const borders = watch.map((path) => at.get(path)!);
   const segments = segmentsOf(Object.values(outputs), borders);
   const crossing = sizeOf(new Set(segments.flatMap((s) => s.writes)));
@@ -234,7 +270,7 @@ function checkpointedPeak({ at, outputs, losses, params }: StudentTrace, watch: 
     );
     const found = vjp(ends, upstream, [...own, ...reads.map(copy)]).flatMap((g) => (g ? [g] : []));
     const backward = Object.fromEntries(found.map((g, j) => [`gradient_${j}`, g]));
-    const { peak } = peakBytes(backward, { device: trainingDevice(), weights: "inputs", arena: false });
+    const { peak } = peakBytes(backward, { device: trainingDevice(device), weights: "inputs", arena: false });
     return peak + sizeOf(found);
   });
   return crossing + Math.max(...peaks);

@@ -1,7 +1,6 @@
 /** @file Training of an `AutoencoderTiny` by the images it reconstructs, from data to a folder. */
 
 import path from "node:path";
-import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { kindOf, readJson } from "../files/file-system.js";
 import { tinyVaeConfig } from "../models/tiny-vae.js";
 import { resolveWeights } from "../weights/component.js";
@@ -10,6 +9,7 @@ import type { SkippedExample } from "./data/example.js";
 import { openData } from "./data/source.js";
 import type { TrainingResult } from "./events.js";
 import type { TrainingRequest } from "./options.js";
+import { withEngine } from "./run-engine.js";
 import {
   checkFolders,
   type DiffusionSetting,
@@ -38,9 +38,10 @@ export async function trainAutoencoder({
   fromScratch = false,
   ...rest
 }: TrainAutoencoderOptions): Promise<TrainingResult> {
-  const run = resolveRun(rest, [...diffusionSettings, ...distillationSettings]);
-  const { data, dataOptions, options, output, resume, signal, onEvent } = run;
-  await checkFolders(output);
+  const resolved = resolveRun(rest, [...diffusionSettings, ...distillationSettings]);
+  await checkFolders(resolved.output);
+  const run = await withEngine(resolved);
+  const { engine, data, dataOptions, options, output, resume, signal, onEvent } = run;
   const isFolder = (await kindOf(autoencoder)) === "folder";
   const json = await readJson(isFolder ? path.join(autoencoder, "config.json") : autoencoder);
   const config = tinyVaeConfig(json, autoencoder);
@@ -49,7 +50,7 @@ export async function trainAutoencoder({
   const images = await loadImages(await openData(data, dataOptions), options, (one) => skipped.push(one));
   onEvent({ type: "skipped", examples: skipped });
   const task = autoencoderTask({
-    engine: blockingEngine({ threads: options.threads }),
+    engine,
     options,
     config,
     json,

@@ -212,6 +212,18 @@ describe("a run that goes on", () => {
     await run("freely", { ...everything, ...free, threads: 2 }, { resume: true });
     expect(state("freely", 9)).toEqual(state("whole", 9));
   });
+
+  it("says where it goes on with another device than it was computed on", async () => {
+    cpSync(folder("stopped-3"), folder("elsewhere"), { recursive: true });
+    const events: TrainingEvent[] = [];
+    const onEvent = (event: TrainingEvent) => events.push(event);
+    await run("elsewhere", { ...everything, device: "cuda" }, { resume: true, onEvent });
+    expect(events[0]).toEqual({
+      type: "warning",
+      message: expect.stringMatching(/^device: was "cpu" up to step 9 and is "cuda" from there on/),
+    });
+    expect((await readRun(folder("elsewhere"))).options.device).toBe("cuda");
+  });
 });
 
 describe("a new run", () => {

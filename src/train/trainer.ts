@@ -61,7 +61,7 @@ export type RunOptions = RunFolderOptions & {
  */
 export async function train(task: TrainingTask, run: RunOptions): Promise<TrainingResult> {
   try {
-    await openRun(task, run);
+    for (const message of await openRun(task, run)) run.onEvent?.({ type: "warning", message });
     return await trainSteps(task, run).catch(async (error: unknown) => {
       throw error instanceof FileError ? error.saying(await lastCheckpoint(run.folder)) : error;
     });

@@ -80,8 +80,17 @@ describe("a plan", () => {
     expect(ways.map((way) => row!.largestBatch![way])).toEqual(ways.map(() => 0));
   });
 
+  it("counts the operations of the device that is named", () => {
+    const on = (device: string) => tiny({ device, resolutions: [64] }).rows[0]!;
+    // WebGPU has attention and linear layers in other operators, and no tables of pixels.
+    expect(on("webgpu").student.nodes).not.toBe(on("cpu").student.nodes);
+    expect(on("webgpu").bytes.constants).toBeLessThan(on("cpu").bytes.constants);
+    expect(on("webgpu").student.parameters).toBe(on("cpu").student.parameters);
+    expect(() => tiny({ device: "auto" })).toThrow(/^device: must be named for a plan/);
+  });
+
   it("prints a column for each resolution and a line for each way", () => {
-    const text = planTable({ memory: 2e9, rows });
+    const text = planTable({ device: "cpu", memory: 2e9, rows });
     expect(text).toContain("64 px, batch 1");
     expect(text).toContain("128 px, batch 1");
     for (const way of ways) expect(text).toContain(way);
