@@ -29,6 +29,7 @@ export { DPMSolverMultistepScheduler } from "./diffusion/schedulers/dpm-multiste
 export type { DpmScheduler } from "./diffusion/schedulers/dpm-scheduler.js";
 export { DPMSolverSinglestepScheduler } from "./diffusion/schedulers/dpm-singlestep.js";
 export type { Algorithm } from "./diffusion/schedulers/dpm-solver.js";
+export { EDMDPMSolverMultistepScheduler, EDMEulerScheduler } from "./diffusion/schedulers/edm.js";
 export { EulerDiscreteScheduler } from "./diffusion/schedulers/euler.js";
 export { EulerAncestralDiscreteScheduler } from "./diffusion/schedulers/euler-ancestral.js";
 export { HeunDiscreteScheduler } from "./diffusion/schedulers/heun.js";

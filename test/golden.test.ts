@@ -21,11 +21,11 @@ describe("the golden data", () => {
   it.each([
     ["random", 13],
     ["tokens", 3],
-    ["schedulers", 47],
-    ["stages", 53],
+    ["schedulers", 53],
+    ["stages", 54],
     ["adapters", 16],
     ["single", 22],
-    ["runs", 108],
+    ["runs", 134],
     ["distil", 82],
   ])("has its checks of %s, and none without inputs", async (name, count) => {
     const engine = blockingEngine({ threads: 1 });

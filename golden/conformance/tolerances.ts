@@ -9,6 +9,14 @@ export const diffusersError: Tolerance = { kind: "refused" };
 export const notFinite: Tolerance = { kind: "notFinite" };
 export const stageTensor = relative(1e-4);
 export const mergedWeight = relative(1e-4);
+/**
+ * Of the guidance scale's embedding, sines of angles up to 1000 times the scale in float32: PyTorch takes the exponential in
+ * them from MKL, whose last bit is not always the nearest, and one unit there and in the product is this much of an angle.
+ */
+export const guidanceEmbeddingTolerance = (scale: number): Tolerance => ({
+  kind: "absolute",
+  most: Math.max(1e-4, Math.abs(scale - 1) * 1000 * 2 ** -23),
+});
 const textEmbedding = relative(1e-4);
 export const sigma = relative(1e-6);
 /** Betas and their cumulative products: float32 on both sides, printed with nine digits. */

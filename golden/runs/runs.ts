@@ -51,7 +51,8 @@ async function checkOf(name: string, at: string, open: OpenPipeline, context: Co
   return {
     name,
     compute: () => tracedRun(inputs, at, open, context),
-    expected: async () => new Map([...idExpectations(ids), ...(await runExpectations(expected, outputs))]),
+    expected: async () =>
+      new Map([...idExpectations(ids), ...(await runExpectations(expected, inputs, outputs))]),
   };
 }
 
@@ -67,12 +68,16 @@ function idExpectations(ids: Run["input_ids"]): [string, Expectation][] {
 }
 
 /** Every tensor of the run, steps apart, and every image. */
-async function runExpectations(at: string, outputs: Run["outputs"]): Promise<Expectations> {
+async function runExpectations(
+  at: string,
+  { call }: Pick<Run, "call">,
+  outputs: Run["outputs"],
+): Promise<Expectations> {
   const file = await openGolden(`${at}.safetensors`, () => false);
   const lost = Object.keys(outputs).find((name) => !file.names.includes(name));
   if (lost !== undefined)
     throw new Error(`${path.basename(at)}.safetensors: must hold ${lost}, which its json lists`);
-  const fromRgbImage = file.names.some((name) => name.startsWith("vae_encode."));
+  const fromRgbImage = typeof call.image === "string";
   const all: [string, TensorData][] = [];
   for (const name of file.names) {
     const numbers = await file.expected(name);

@@ -1,7 +1,9 @@
 /** @file Generates a golden run and keeps every tensor on the way, under Diffusers' names. */
 
+import { unscaledLatents } from "../../src/diffusion/posterior.js";
 import { floats, floatsOf, type Values } from "../../src/engine/engine.js";
 import type { GenerateResult, Prepared, Step } from "../../src/pipeline/base-pipeline.js";
+import { timeIds } from "../../src/pipeline/conditioning.js";
 import type { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
 import { made, type Tensor } from "../../src/tensor/tensor.js";
 import { type Computed, type Context, type TensorData, tensorData } from "../conformance/check.js";
@@ -37,6 +39,7 @@ export async function tracedRun(
     ...conditioningTensors(prepared),
     ...encoded,
     ...(await addEmbeddingInput(pipeline, prepared, context)),
+    ...Object.entries(prepared.conditioning).filter(([name]) => name === "timestep_cond"),
     ["scheduler_timesteps", tensorData(timesteps)],
     ...(sigmas ? [["scheduler_sigmas", tensorData(sigmas)] as const] : []),
     ["initial_latents", tensorData(prepared.latents, ...prepared.shape)],
@@ -57,7 +60,7 @@ function tokenIds({ components }: DiffusionPipeline, { request }: Prepared): [st
   );
 }
 
-function conditioningTensors({ embeddings: e }: Prepared): [string, TensorData][] {
+function conditioningTensors({ embeddings: e, request }: Prepared): [string, TensorData][] {
   // Diffusers makes one row of ids and repeats it for the batch afterwards.
   const first = (ids: Values | undefined) =>
     ids && tensorData(floatsOf(ids).slice(0, ids.shape[1]), 1, ids.shape[1]!);
@@ -67,7 +70,10 @@ function conditioningTensors({ embeddings: e }: Prepared): [string, TensorData][
     pooled_prompt_embeds: e.pooled,
     negative_pooled_prompt_embeds: e.negativePooled,
     add_time_ids: first(e.timeIds),
-    negative_add_time_ids: first(e.negativeTimeIds),
+    // Diffusers' image-to-image makes these also where there is no second half.
+    negative_add_time_ids: first(
+      e.negativeTimeIds ?? (e.timeIds && floats(timeIds(request)[1], 1, e.timeIds.shape[1]!)),
+    ),
   };
   return Object.entries(all).filter((entry): entry is [string, Values] => entry[1] !== undefined);
 }
@@ -140,7 +146,6 @@ async function finalTensors(
 ): Promise<[string, TensorData][]> {
   const [batch, channels, h, w] = shape;
   const { height, width } = request;
-  const { scalingFactor } = pipeline.components.vae;
   const final: [string, TensorData] = ["final_latents", floats(latents, ...shape)];
   if (request.outputType === "latent") return [final];
   const image = new Float32Array(batch * height * width * 3);
@@ -152,13 +157,7 @@ async function finalTensors(
   }
   return [
     final,
-    [
-      "vae_input",
-      floats(
-        latents.map((x) => x / scalingFactor),
-        ...shape,
-      ),
-    ],
+    ["vae_input", floats(unscaledLatents(latents, pipeline.components.vae, batch), ...shape)],
     ["image", floats(image, batch, height, width, 3)],
     ...images.map(({ data }, i): [string, TensorData] => [`png[${i}]`, tensorData(data, height, width, 3)]),
   ];

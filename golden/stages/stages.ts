@@ -1,6 +1,7 @@
 /** @file stages/*.safetensors and taesdxl.safetensors: what rows they hold, found from the names of their tensors. */
 
 import path from "node:path";
+import { guidanceEmbedding } from "../../src/diffusion/guidance-embedding.js";
 import { kindOf } from "../../src/files/file-system.js";
 import {
   type Check,
@@ -9,11 +10,36 @@ import {
   failingCheck,
   orFailingCheck,
   type Section,
+  tensorData,
 } from "../conformance/check.js";
 import { type GoldenFile, namesIn, openGolden } from "../conformance/golden-file.js";
-import { stageTensor } from "../conformance/tolerances.js";
+import { guidanceEmbeddingTolerance, stageTensor } from "../conformance/tolerances.js";
 import { openNetworks, publishedTaesd, type StageNetworks } from "./networks.js";
 import { decodeStage, encodeStage, textStage, unetStage } from "./stage-outputs.js";
+
+/** `embedding.<width>.<guidance scale>` of a U-Net that reads the guidance scale; there is no input. */
+function guidanceChecks(name: string, file: GoldenFile): Check[] {
+  const names = file.names.filter((tensor) => guidance.test(tensor));
+  if (names.length === 0) return [];
+  const partsOf = (tensor: string) => guidance.exec(tensor)!.slice(1).map(Number) as [number, number];
+  const compute = (tensor: string) => {
+    const [width, scale] = partsOf(tensor);
+    return [tensor, tensorData(guidanceEmbedding(scale, width), 1, width)] as const;
+  };
+  const expected = async (tensor: string) => {
+    const tolerance = guidanceEmbeddingTolerance(partsOf(tensor)[1]);
+    return [tensor, { tolerance, numbers: await file.expected(tensor) }] as const;
+  };
+  return [
+    {
+      name: `${name}/embedding`,
+      compute: async () => new Map(names.map(compute)),
+      expected: async () => new Map(await Promise.all(names.map(expected))),
+    },
+  ];
+}
+
+const guidance = /^embedding\.(\d+)\.(\d+\.\d+)$/;
 
 /** Everything that begins with `prefix` belongs to the row. */
 type Found = { prefix: string; compute: (parts: StageNetworks) => Promise<Computed> };
@@ -45,7 +71,7 @@ async function checksOf(
   const file = await openGolden(at, isInput);
   const found = file.names.flatMap((tensor) => stageOf(tensor, file, context));
   const claimed = (tensor: string) => found.some(({ prefix }) => tensor.startsWith(prefix));
-  const rest = file.names.filter((tensor) => !claimed(tensor) && !isInput(tensor));
+  const rest = file.names.filter((tensor) => !claimed(tensor) && !isInput(tensor) && !guidance.test(tensor));
   const rows = found.map(
     ({ prefix, compute }): Check => ({
       name: `${name}/${prefix.replace(/\.$/, "")}`,
@@ -62,6 +88,7 @@ async function checksOf(
       },
     }),
   );
+  rows.push(...guidanceChecks(name, file));
   if (rest.length === 0) return rows;
   return [
     ...rows,

@@ -39,7 +39,12 @@ export type EncoderOutput = {
   encodes: "moments" | "latents";
   /** scaling_factor of the autoencoder's config: the U-Net reads latents times this. */
   scalingFactor: number;
+  /** latents_mean and latents_std: latents are also centred and divided by these. */
+  statistics?: LatentStatistics | undefined;
 };
+
+/** Of latents, a number per channel. */
+export type LatentStatistics = { mean: readonly number[]; std: readonly number[] };
 
 /**
  * encoded: [B, 2C, h, w] or [B, C, h, w] -> scaled latents [B, C, h, w]. Moments are sampled; latents draw nothing from
@@ -47,16 +52,18 @@ export type EncoderOutput = {
  */
 export function sampleLatents(
   encoded: Float32Array,
-  { encodes, scalingFactor }: EncoderOutput,
+  output: EncoderOutput,
   batch: number,
   source: NoiseSource,
 ): Float32Array {
-  return scaled(encodes === "moments" ? samplePosterior(encoded, batch, source) : encoded, scalingFactor);
+  const { encodes } = output;
+  return scaled(encodes === "moments" ? samplePosterior(encoded, batch, source) : encoded, output, batch);
 }
 
 /** The posterior's mean of one image, scaled: [2C, h, w] or [C, h, w] -> [C, h, w] */
-export function meanLatents(encoded: Float32Array, { encodes, scalingFactor }: EncoderOutput): Float32Array {
-  return scaled(encodes === "moments" ? encoded.subarray(0, encoded.length / 2) : encoded, scalingFactor);
+export function meanLatents(encoded: Float32Array, output: EncoderOutput): Float32Array {
+  const { encodes } = output;
+  return scaled(encodes === "moments" ? encoded.subarray(0, encoded.length / 2) : encoded, output, 1);
 }
 
 /**
@@ -75,5 +82,34 @@ export function samplePosterior(moments: Float32Array, batch: number, source: No
   });
 }
 
-const scaled = (latents: Float32Array, scalingFactor: number): Float32Array =>
-  latents.map((x) => x * f32(scalingFactor));
+/** latents: [B, C, h, w] */
+function scaled(
+  latents: Float32Array,
+  { scalingFactor, statistics }: Omit<EncoderOutput, "encodes">,
+  batch: number,
+): Float32Array {
+  const factor = f32(scalingFactor);
+  if (!statistics) return latents.map((x) => x * factor);
+  const { mean, std } = perValue(statistics, latents.length / batch);
+  return latents.map((x, i) => f32(f32(x - mean(i)) * factor) / std(i));
+}
+
+/** Scaled latents [B, C, h, w] -> what the decoder reads. */
+export function unscaledLatents(
+  latents: Float32Array,
+  { scalingFactor, statistics }: Omit<EncoderOutput, "encodes">,
+  batch: number,
+): Float32Array {
+  if (!statistics) return latents.map((x) => x / scalingFactor);
+  const { mean, std } = perValue(statistics, latents.length / batch);
+  return latents.map((x, i) => f32(f32(x * std(i)) / f32(scalingFactor)) + mean(i));
+}
+
+/** The statistics of the channel that the i-th number is of; `size` numbers an image. */
+function perValue({ mean, std }: LatentStatistics, size: number) {
+  const ofChannel = (numbers: readonly number[]) => {
+    const rounded = numbers.map(f32);
+    return (i: number) => rounded[Math.floor(((i % size) * rounded.length) / size)]!;
+  };
+  return { mean: ofChannel(mean), std: ofChannel(std) };
+}

@@ -17,6 +17,9 @@ export function unetInputs(c: UNetConfig, size: UnetSize, { fixed = false } = {}
   return {
     sample: input("sample", [batch, c.inChannels, sizeOf("height"), sizeOf("width")]),
     timestep: input("timestep", [batch]),
+    ...(c.guidanceEmbedding !== undefined && {
+      timestepCond: input("timestep_cond", [batch, c.guidanceEmbedding]),
+    }),
     encoderHiddenStates: input("encoder_hidden_states", [batch, sizeOf("tokens"), textWidth(c)]),
     ...(pooled !== undefined && {
       addedCondKwargs: {

@@ -63,7 +63,8 @@ const schema = z.object({
   time_embedding_dim: size.nullish(),
   time_embedding_act_fn: only(null),
   timestep_post_act: only(null),
-  time_cond_proj_dim: only(null),
+  /** Of U-Nets that read the guidance scale, distilled as latent consistency models. */
+  time_cond_proj_dim: size.nullish(),
   conv_in_kernel: only(3),
   conv_out_kernel: only(3),
   projection_class_embeddings_input_dim: size.nullish(),
@@ -96,6 +97,8 @@ export type UNetConfig = {
   mid: Stage | undefined;
   up: readonly Stage[];
   timeWidth: number;
+  /** Width of the embedding of the guidance scale that the network reads, in place of a second pass. */
+  guidanceEmbedding: number | undefined;
   /** SDXL's added embedding: width of the sinusoid of each of the six time ids, and of the whole input. */
   added: { sinusoid: number; input: number } | undefined;
   norm: { groups: number; eps: number };
@@ -123,6 +126,7 @@ export function unetConfig(json: unknown, file = "unet/config.json"): UNetConfig
     sampleSize: sampleSize(c),
     centerInput: c.center_input_sample,
     ...stages(c, file),
+    guidanceEmbedding: c.time_cond_proj_dim ?? undefined,
     timeWidth: c.time_embedding_dim ?? 4 * c.block_out_channels[0]!,
     added: addedEmbedding(c, file),
     norm: { groups: c.norm_num_groups, eps: c.norm_eps },

@@ -20,6 +20,8 @@ export type UnetInputs = {
   timestep: Tensor;
   /** Text embeddings: [B, N, D] */
   encoderHiddenStates: Tensor;
+  /** The embedding of the guidance scale, for a U-Net with `time_cond_proj_dim`: [B, that] */
+  timestepCond?: Tensor;
   /** SDXL's additions to the time embedding. */
   addedCondKwargs?: AddedCondKwargs;
 };
@@ -33,8 +35,8 @@ type AddedCondKwargs = {
 
 /** -> the prediction: [B, 4, H, W] */
 export function unet(p: Params, c: UNetConfig, inputs: UnetInputs): Tensor {
-  const { sample, timestep, encoderHiddenStates: text, addedCondKwargs } = inputs;
-  const temb = silu(timeEmbedding(p, c, timestep, addedCondKwargs)); // [B, E]
+  const { sample, encoderHiddenStates: text } = inputs;
+  const temb = silu(timeEmbedding(p, c, inputs)); // [B, E]
 
   const x = c.centerInput ? t.sub(mul(sample, 2), 1) : sample;
   let h = conv2d(p.at("conv_in"), x, c.down[0]!.channels);
@@ -52,9 +54,17 @@ export function unet(p: Params, c: UNetConfig, inputs: UnetInputs): Tensor {
 }
 
 /** timestep: [B] -> [B, E] */
-function timeEmbedding(p: Params, c: UNetConfig, timestep: Tensor, added?: AddedCondKwargs): Tensor {
-  const wave = p.at("time_proj").layer(() => sinusoid(timestep, c.down[0]!.channels, c.time));
-  const temb = mlp(p.at("time_embedding"), wave, c.timeWidth);
+function timeEmbedding(p: Params, c: UNetConfig, inputs: UnetInputs): Tensor {
+  const { timestep, timestepCond, addedCondKwargs: added } = inputs;
+  const width = c.down[0]!.channels;
+  const wave = p.at("time_proj").layer(() => sinusoid(timestep, width, c.time));
+  const time = p.at("time_embedding");
+  if ((c.guidanceEmbedding === undefined) !== (timestepCond === undefined))
+    throw new Error("internal: timestepCond belongs to a U-Net with time_cond_proj_dim");
+  const seen = timestepCond
+    ? add(wave, linear(time.at("cond_proj"), timestepCond, width, { bias: false }))
+    : wave;
+  const temb = mlp(time, seen, c.timeWidth);
   if (!c.added) return temb;
   if (!added) throw new Error("internal: this U-Net needs addedCondKwargs");
   const ids = reshape(added.timeIds, [-1]);

@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import type { LatentStatistics } from "../diffusion/posterior.js";
 import { ModelError } from "../errors.js";
 import { conv2d, groupNorm, linear, pixels, tokens } from "../nn.js";
 import { add, attention, silu, upsample } from "../tensor/operations.js";
@@ -33,8 +34,9 @@ const schema = z.object({
   sample_size: z.union([size, sizes]).default(32),
   scaling_factor: positive.default(0.18215),
   shift_factor: only(null),
-  latents_mean: only(null),
-  latents_std: only(null),
+  /** Per channel, with latents_std: Playground v2.5 was trained on latents of mean 0 and one standard deviation. */
+  latents_mean: z.array(z.number("must be a number")).nullish(),
+  latents_std: z.array(positive).nullish(),
   /** Decodes in float32, in which everything is computed here. */
   force_upcast: ignored,
   use_quant_conv: z.boolean().default(true),
@@ -52,6 +54,7 @@ export type VaeConfig = {
   layers: number;
   groups: number;
   scalingFactor: number;
+  statistics: LatentStatistics | undefined;
   quantConv: boolean;
   postQuantConv: boolean;
   midAttention: boolean;
@@ -80,10 +83,29 @@ export function vaeConfig(json: unknown, file = "vae/config.json"): VaeConfig {
     layers: c.layers_per_block,
     groups: c.norm_num_groups,
     scalingFactor: c.scaling_factor,
+    statistics: statisticsOf(c, file),
     quantConv: c.use_quant_conv,
     postQuantConv: c.use_post_quant_conv,
     midAttention: c.mid_block_add_attention,
   };
+}
+
+/** Both lists or none, a number per channel. */
+function statisticsOf(
+  { latents_mean: mean, latents_std: std, latent_channels: channels }: z.infer<typeof schema>,
+  file: string,
+): LatentStatistics | undefined {
+  for (const [field, given, other] of [
+    ["latents_mean", mean, std],
+    ["latents_std", std, mean],
+  ] as const) {
+    if (given == null && other == null) return undefined;
+    if (given?.length === channels) continue;
+    const got = given == null ? "none" : String(given.length);
+    const rule = `${field}: must have ${channels} numbers, one per channel, got ${got}`;
+    throw new ModelError(file, `${rule}. latents_mean and latents_std belong together.`);
+  }
+  return mean && std ? { mean, std } : undefined;
 }
 
 /** The autoencoder's norms have a smaller epsilon than the U-Net's. */

@@ -1,6 +1,7 @@
 /** @file Opens the autoencoder of a model, or one that replaces it: another folder, or one file in any of its namings. */
 
 import path from "node:path";
+import type { LatentStatistics } from "../diffusion/posterior.js";
 import type { Device } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { listed, ModelError } from "../errors.js";
@@ -40,6 +41,8 @@ export type Autoencoder = {
   encodes: "moments" | "latents";
   latentChannels: number;
   scalingFactor: number;
+  /** latents_mean and latents_std, where the config has them. */
+  statistics?: LatentStatistics | undefined;
   /** Pixels per latent pixel. */
   factor: number;
   /** How it encodes and decodes in tiles, if that is asked for. */
@@ -110,6 +113,7 @@ function full(json: JsonObject, file: string): Networks {
     encodes: "moments",
     latentChannels: c.latentChannels,
     scalingFactor: c.scalingFactor,
+    statistics: c.statistics,
     factor,
     tiling: overlappingQuarter(c.sampleSize, factor),
     encode: (p, image) => encode(p, c, image),

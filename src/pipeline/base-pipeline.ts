@@ -8,7 +8,7 @@ import type { Autoencoder } from "./autoencoder.js";
 import { checkRequest } from "./check-request.js";
 import type { Component } from "./component.js";
 import type { Components } from "./components.js";
-import { type Embeddings, join } from "./conditioning.js";
+import { type Embeddings, guidanceRows, join } from "./conditioning.js";
 import { type Conditioning, type DenoiseStep, denoise } from "./denoise.js";
 import { DevicePipeline } from "./device-pipeline.js";
 import { GeneratedImage } from "./generated-image.js";
@@ -157,7 +157,9 @@ export abstract class BasePipeline extends DevicePipeline {
   async prepare(request: GenerateRequest): Promise<Prepared> {
     const { unet, vae, warnings } = this.components;
     const defaults = requestDefaults(this.components, requestKind(request));
-    const accepted = checkRequest(request, { defaults, factor: vae.factor });
+    const { guidanceEmbedding: embedded } = unet.config;
+    const embedsGuidance = embedded !== undefined;
+    const accepted = checkRequest(request, { defaults, factor: vae.factor, embedsGuidance });
     this.checkForModel(accepted);
     // Diffusers counts custom timesteps or sigmas as the number of steps, of which strength takes its share.
     const scheduled = { ...accepted, numInferenceSteps: this.#schedule(accepted) };
@@ -180,7 +182,10 @@ export abstract class BasePipeline extends DevicePipeline {
     const { latents, inpaint } = await prepareLatents(checked, {
       ...{ scheduler: this.scheduler, timesteps, shape, image, mask, encoder },
     });
-    const conditioning = join(embeddings, checked.guided);
+    const conditioning = {
+      ...join(embeddings, checked.guided),
+      ...(embedded !== undefined && { timestep_cond: guidanceRows(checked, embedded) }),
+    };
     return { request: checked, embeddings, conditioning, timesteps, latents, inpaint, shape };
   }
 

@@ -9,11 +9,21 @@ import type { RequestDefaults } from "./model-defaults.js";
 import { type AcceptedRequest, type GenerateRequest, requestNames } from "./request.js";
 import { Warnings } from "./warnings.js";
 
-/** `factor`: pixels per latent pixel, of which width and height are multiples. */
-export type RequestModel = { defaults: Omit<RequestDefaults, "negativePrompt">; factor: number };
+/**
+ * `factor`: pixels per latent pixel, of which width and height are multiples. `embedsGuidance`: whether the U-Net reads the
+ * guidance scale, in place of a second pass.
+ */
+export type RequestModel = {
+  defaults: Omit<RequestDefaults, "negativePrompt">;
+  factor: number;
+  embedsGuidance?: boolean;
+};
 
 /** Checks a request against a model's defaults; throws an InvalidRequest that names the field. */
-export function checkRequest(request: GenerateRequest, { defaults, factor }: RequestModel): AcceptedRequest {
+export function checkRequest(
+  request: GenerateRequest,
+  { defaults, factor, embedsGuidance = false }: RequestModel,
+): AcceptedRequest {
   checkOptionNames("generate", request, requestNames);
   const texts = checkPrompts(request);
   const perPrompt = imagesPerPrompt(request.numImagesPerPrompt ?? 1);
@@ -40,7 +50,8 @@ export function checkRequest(request: GenerateRequest, { defaults, factor }: Req
     guidanceRescale: finite("guidanceRescale", request.guidanceRescale ?? 0),
     perPrompt,
     batch,
-    guided: guidanceScale > 1,
+    guided: guidanceScale > 1 && !embedsGuidance,
+    embedsGuidance,
     strength: checkedStrength(request.strength ?? defaults.strength),
     eta: finite("eta", request.eta ?? 0),
     ...noiseSources(request, batch),

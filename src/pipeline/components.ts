@@ -51,6 +51,10 @@ export async function loadComponents(model: string, options: ComponentOptions): 
     : ["text_encoder"];
   refuseAbsent(folder, options);
   const warnings = skippedWarnings(folder);
+  if (folder.className.includes("ControlNet"))
+    warnings.push(
+      "controlnet: the folder's ControlNet is not supported and not used; the rest of the model is",
+    );
   const defaults = await readModelDefaults(folder.path, options.config);
   const unet = await loadUnet(folder, family, options);
   const vae = await loadVae(folder, options);

@@ -1,5 +1,6 @@
 /** @file The U-Net's conditioning: text embeddings and size conditions, row by row, both halves of a guided batch. */
 
+import { guidanceEmbedding } from "../diffusion/guidance-embedding.js";
 import type { Values } from "../engine/engine.js";
 import type { Conditioning } from "./denoise.js";
 import type { CheckedRequest } from "./request.js";
@@ -43,6 +44,10 @@ export function join(e: Embeddings, guided: boolean): Conditioning {
     time_ids: both(e.negativeTimeIds, e.timeIds),
   };
 }
+
+/** The guidance scale's embedding of every image, for U-Nets that read it: [batch, width] */
+export const guidanceRows = ({ guidanceScale, batch }: CheckedRequest, width: number): Values =>
+  perImage([guidanceEmbedding(guidanceScale, width)], batch, width);
 
 /**
  * SDXL section 2.2: (height, width) of the original, of the crop's corner and of the target, and the same for the

@@ -66,7 +66,7 @@ async function imageLatents(
 ): Promise<{ latents: Float32Array; inpaint: InpaintState | undefined }> {
   const { strength, denoisingStart, generators } = request;
   const isListed = request.seeds !== undefined;
-  const clean = await cleanLatents(image, request, { shape, encoder, perImage: !mask || isListed });
+  const clean = await cleanLatents(image, request, { shape, encoder, mask, perImage: !mask || isListed });
   const noise = denoisingStart === undefined || mask ? randn(clean.length, generators) : undefined;
   const latents =
     denoisingStart !== undefined
@@ -77,7 +77,7 @@ async function imageLatents(
   if (!mask) return { latents, inpaint: undefined };
   if (!(image instanceof Float32Array)) {
     // Diffusers encodes the masked image too: a 4-channel U-Net does not read it, but its draw moves the generator.
-    await cleanLatents(masked(image, mask), request, { shape, encoder, perImage: isListed });
+    await cleanLatents(masked(image, mask), request, { shape, encoder, mask, perImage: isListed });
   }
   return { latents, inpaint: { latents: clean, noise: noise!, mask: latentMask(mask, shape, request) } };
 }
@@ -93,16 +93,20 @@ export function blendKnown(
   return latents.map((v, i) => (1 - mask[i]!) * before[i]! + mask[i]! * v);
 }
 
+type CleanOptions = Pick<LatentInputs, "shape" | "encoder" | "mask"> & { perImage: boolean };
+
 /** The image's latents, drawn from the autoencoder's posterior: with a list of generators once per image, or once. */
 async function cleanLatents(
   image: ImageValues | Float32Array,
   { generators, batch }: CheckedRequest,
-  { shape, encoder, perImage }: { shape: LatentShape; encoder: Encoder; perImage: boolean },
+  { shape, encoder, perImage, mask }: CleanOptions,
 ): Promise<Float32Array> {
+  // Diffusers' inpainting encodes without latents_mean and latents_std, though it decodes with them.
+  const output = mask ? { ...encoder.output, statistics: undefined } : encoder.output;
   const length = sizeOf(shape);
   if (image instanceof Float32Array) return repeated(image, length);
   const encoded = await encoder.encode(image);
-  const sample = (generator: NoiseSource) => sampleLatents(encoded, encoder.output, 1, generator);
+  const sample = (generator: NoiseSource) => sampleLatents(encoded, output, 1, generator);
   if (!("length" in generators)) return repeated(sample(generators as NoiseSource), length);
   if (!perImage) return repeated(sample(generators[0]!), length);
   const latents = new Float32Array(length);

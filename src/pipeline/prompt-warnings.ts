@@ -26,9 +26,16 @@ export function warnOfPrompts(request: CheckedRequest, words: Words | undefined)
       for (const message of words ? unknownWordWarnings(text, words) : []) warnings.add(message, i);
     }
   }
+  if (request.embedsGuidance && request.guidanceRescale > 0)
+    warnings.add(`guidanceRescale: ${withoutSecondPass}`);
   if (guided || !negativePrompts?.some((text) => text !== "")) return;
-  warnings.add(noEffectWarning(guidanceScale));
+  warnings.add(
+    request.embedsGuidance ? `negative prompt: ${withoutSecondPass}` : noEffectWarning(guidanceScale),
+  );
 }
+
+/** Of models with `time_cond_proj_dim`. */
+const withoutSecondPass = "has no effect: this model reads the guidance scale itself, without a second pass";
 
 /** The warning of a negative prompt without guidance. */
 export const noEffectWarning = (guidanceScale: number): string =>

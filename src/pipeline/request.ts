@@ -167,6 +167,8 @@ export type AcceptedRequest = Omit<GenerateRequest, "width" | "height"> & {
   batch: number;
   /** Whether the U-Net runs for the negative prompt too. */
   guided: boolean;
+  /** Whether the U-Net reads the guidance scale, in place of a second pass. */
+  embedsGuidance: boolean;
   strength: number;
   eta: number;
   generators: NoiseSource | readonly NoiseSource[];

@@ -1,5 +1,6 @@
 /** @file The sessions of an autoencoder's two halves: images are encoded, latents are decoded, whole or in tiles. */
 
+import { unscaledLatents } from "../diffusion/posterior.js";
 import { floats, floatsOf } from "../engine/engine.js";
 import { input } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
@@ -42,9 +43,9 @@ export async function decodeLatents(
   latents: Float32Array,
   { height, width, tile }: { height: number; width: number; tile?: number | undefined },
 ): Promise<Float32Array> {
-  const { component, factor, latentChannels, scalingFactor, tiling } = vae;
+  const { component, factor, latentChannels, tiling } = vae;
   const session = await component.session("decode", decoderTrace(vae));
-  const whole = { data: latents.map((v) => v / scalingFactor), channels: latentChannels, height, width };
+  const whole = { data: unscaledLatents(latents, vae, 1), channels: latentChannels, height, width };
   const cut = { tiling, tile, scale: factor };
   return (
     await inTiles(whole, cut, runOn(session, { from: "latents", to: "image", what: "its decoded image" }))

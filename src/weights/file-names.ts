@@ -36,7 +36,12 @@ export const isPickle = (name: string): boolean => /\.(bin|ckpt|pth?|pkl)$/i.tes
 export const isWeights = (name: string): boolean => name.endsWith(".safetensors") || isPickle(name);
 
 /** Components of model_index.json that no pipeline here reads, so that they need not be downloaded. */
-export const unreadComponents: readonly string[] = ["safety_checker", "feature_extractor", "image_encoder"];
+export const unreadComponents: readonly string[] = [
+  "safety_checker",
+  "feature_extractor",
+  "image_encoder",
+  "controlnet",
+];
 
 /** What is one file, and may be given as the folder or repository that has it. */
 export type FileKind = "lora" | "embedding";

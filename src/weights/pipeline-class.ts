@@ -16,6 +16,12 @@ const families: Readonly<Record<string, Family>> = {
   StableDiffusionPipeline: "sd",
   StableDiffusionImg2ImgPipeline: "sd",
   StableDiffusionInpaintPipeline: "sd",
+  StableDiffusionXLControlNetPipeline: "sdxl",
+  StableDiffusionXLControlNetImg2ImgPipeline: "sdxl",
+  StableDiffusionXLControlNetInpaintPipeline: "sdxl",
+  StableDiffusionControlNetPipeline: "sd",
+  StableDiffusionControlNetImg2ImgPipeline: "sd",
+  StableDiffusionControlNetInpaintPipeline: "sd",
   // The older of two classes for inpainting, which has the components of the plain model.
   StableDiffusionInpaintPipelineLegacy: "sd",
 };

@@ -91,13 +91,11 @@ describe("a repository", () => {
     const xl = "StableDiffusionXLPipeline";
     const repo = (files: Files) => ({ commits: { [commitA]: files }, refs: { main: commitA } });
     hub.repos = {
-      "a/control": repo(changed("model_index.json", xl, "StableDiffusionXLControlNetPipeline")),
+      "a/control": repo(changed("model_index.json", xl, "StableDiffusionXLAdapterPipeline")),
       "a/inpaint": repo(changed("unet/config.json", '"in_channels": 4', '"in_channels": 9')),
       "a/refined": repo(changed("model_index.json", xl, "StableDiffusionXLImg2ImgPipeline")),
     };
-    await expect(resolve("a/control")).rejects.toThrow(
-      'got "StableDiffusionXLControlNetPipeline". Its control',
-    );
+    await expect(resolve("a/control")).rejects.toThrow('got "StableDiffusionXLAdapterPipeline". Its control');
     await expect(resolve("a/inpaint")).rejects.toThrow("unet/config.json: in_channels: must be 4");
     expect(hub.downloads().filter((name) => name.endsWith(".safetensors"))).toEqual([]);
     expect(await filesUnder(await resolve("a/refined"))).toEqual([...half.keys()].sort());

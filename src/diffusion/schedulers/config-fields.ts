@@ -40,6 +40,12 @@ export type SchedulerSettings = {
   readonly sigmaMin: number | null;
   /** The highest sigma of a Karras, exponential or beta schedule; null takes the training schedule's. */
   readonly sigmaMax: number | null;
+  /** EDM: the standard deviation of the data (Karras et al., arXiv 2206.00364, table 1). */
+  readonly sigmaData: number;
+  /** EDM: how sigmas are spaced. */
+  readonly sigmaSchedule: "karras" | "exponential";
+  /** EDM: the exponent of the Karras schedule. */
+  readonly rho: number;
   /** Which training timesteps are visited (Lin et al., arXiv 2305.08891, table 2). */
   readonly timestepSpacing: TimestepSpacing;
   /** Euler: "continuous" calls a v-prediction network with log(sigma) / 4. */
@@ -170,6 +176,9 @@ const fields: { readonly [K in SettingName]: Field<SchedulerSettings[K]> } = {
   flowShift: field(orNull(positive), 1),
   sigmaMin: field(orNull(positive), null),
   sigmaMax: field(orNull(positive), null),
+  sigmaData: field(positive, 0.5),
+  sigmaSchedule: field(oneOf(["karras", "exponential"]), "karras"),
+  rho: field(positive, 7),
   timestepSpacing: field(oneOf(timestepSpacings), "linspace"),
   timestepType: field(oneOf(["discrete", "continuous"]), "discrete"),
   stepsOffset: field(integer, 0),

@@ -3,7 +3,7 @@
 import { f32 } from "../arithmetic.js";
 import { solverTimesteps } from "../spacing.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import type { SchedulerFields } from "./config.js";
+import type { SchedulerFields, SchedulerKind } from "./config.js";
 import type { SchedulerSettings } from "./config-fields.js";
 import { DpmScheduler, dpmDefaults, dpmKind } from "./dpm-scheduler.js";
 import { dpmUpdate } from "./dpm-solver.js";
@@ -31,8 +31,8 @@ export class DPMSolverMultistepScheduler extends DpmScheduler {
   /** Values of the model, the latest first. */
   #values: readonly Float32Array[] = [];
 
-  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
-    super(kind, source, overrides);
+  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}, ownKind: SchedulerKind = kind) {
+    super(ownKind, source, overrides);
   }
 
   setTimesteps(numInferenceSteps: number | undefined, options: TimestepOptions = {}): void {
@@ -43,6 +43,11 @@ export class DPMSolverMultistepScheduler extends DpmScheduler {
     const plain = timesteps ?? solverTimesteps(this.settings, count, end);
     const rounds = betaSchedule !== "squaredcos_cap_v2";
     this.setSigmaSchedule(plain, count, { endsOnSchedule: false, rounds, finalSigmasType });
+  }
+
+  /** Forgets the values of an earlier run. */
+  protected override setSchedule(timesteps: readonly number[], sigmas?: readonly number[]): void {
+    super.setSchedule(timesteps, sigmas);
     this.#values = [];
   }
 

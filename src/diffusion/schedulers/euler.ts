@@ -2,8 +2,9 @@
 
 import { InvalidRequest } from "../../errors.js";
 import { f32, log32 } from "../arithmetic.js";
+import type { PredictionType } from "../prediction.js";
 import { dividedDifference, weightedSum } from "../vector.js";
-import type { SchedulerFields } from "./config.js";
+import type { SchedulerFields, SchedulerKind } from "./config.js";
 import { commonDefaults, type SchedulerSettings } from "./config-fields.js";
 import type { StepOptions, StepResult, TimestepOptions } from "./scheduler.js";
 import { SigmaScheduler } from "./sigma-scheduler.js";
@@ -26,8 +27,12 @@ const defaults = {
 
 /** Karras et al., "Elucidating the Design Space of Diffusion-Based Generative Models", algorithm 2 without lines 6 to 8. */
 export class EulerDiscreteScheduler extends SigmaScheduler {
-  constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
-    super({ className: "EulerDiscreteScheduler", defaults }, source, overrides);
+  constructor(
+    source: SchedulerFields = {},
+    overrides: SchedulerFields = {},
+    kind: SchedulerKind = { className: "EulerDiscreteScheduler", defaults },
+  ) {
+    super(kind, source, overrides);
     if (this.#isContinuous) this.timesteps = this.sigmas!.slice(0, -1).map(continuousTimestep);
   }
 
@@ -51,12 +56,16 @@ export class EulerDiscreteScheduler extends SigmaScheduler {
     const index = this.stepIndexFor(timestep);
     const sigma = this.sigma(index);
     const { noisier, sigmaHat } = this.#churned(sample, sigma, options);
-    // Diffusers takes the raised sigma for epsilon but the schedule's own for v.
-    const clean = this.predictClean(type, output, noisier, type === "v_prediction" ? sigma : sigmaHat);
+    const clean = this.predictClean(type, output, noisier, this.predictionSigma(type, sigma, sigmaHat));
     const derivative = dividedDifference(noisier, clean, sigmaHat);
     this.stepIndex = index + 1;
     const prevSample = weightedSum([1, noisier], [f32(this.sigma(index + 1) - sigmaHat), derivative]);
     return { prevSample, predOriginalSample: clean };
+  }
+
+  /** Diffusers takes the raised sigma for epsilon but the schedule's own for v. */
+  protected predictionSigma(type: PredictionType, sigma: number, sigmaHat: number): number {
+    return type === "v_prediction" ? sigma : sigmaHat;
   }
 
   /** Lines 4 to 6 of the algorithm: raises the noise level by gamma first. */

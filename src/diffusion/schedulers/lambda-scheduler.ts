@@ -48,7 +48,6 @@ export type SigmaScheduleRules = {
 };
 
 export abstract class LambdaScheduler extends BaseScheduler {
-  readonly initNoiseSigma = 1;
   /** Alpha-bar, sigma and log sigma at every training timestep, float32. */
   readonly #alphas: Float32Array;
   readonly #trainingSigmas: Float32Array;
@@ -62,7 +61,11 @@ export abstract class LambdaScheduler extends BaseScheduler {
     this.sigmas = Array.from(this.#trainingSigmas);
   }
 
-  scaleModelInput(sample: Float32Array): Float32Array {
+  get initNoiseSigma(): number {
+    return 1;
+  }
+
+  scaleModelInput(sample: Float32Array, _timestep: number): Float32Array {
     return sample;
   }
 

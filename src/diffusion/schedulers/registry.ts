@@ -11,6 +11,7 @@ import { DDPMScheduler } from "./ddpm.js";
 import { DEISMultistepScheduler } from "./deis.js";
 import { DPMSolverMultistepScheduler } from "./dpm-multistep.js";
 import { DPMSolverSinglestepScheduler } from "./dpm-singlestep.js";
+import { EDMDPMSolverMultistepScheduler, EDMEulerScheduler } from "./edm.js";
 import { EulerDiscreteScheduler } from "./euler.js";
 import { EulerAncestralDiscreteScheduler } from "./euler-ancestral.js";
 import { HeunDiscreteScheduler } from "./heun.js";
@@ -42,6 +43,8 @@ const schedulers: Readonly<
   KDPM2AncestralDiscreteScheduler,
   DEISMultistepScheduler,
   TCDScheduler,
+  EDMEulerScheduler,
+  EDMDPMSolverMultistepScheduler,
 };
 
 /** Diffusers' class names of all schedulers. */

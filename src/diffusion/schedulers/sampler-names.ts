@@ -11,7 +11,7 @@ export type SchedulerChoice = { className: string; overrides: Readonly<Record<st
 type Fields = Readonly<Record<string, unknown>>;
 
 export type Sampler = {
-  /** A1111's name. */
+  /** A1111's name, or one in its manner. */
   label: string;
   className: string;
   overrides?: Fields;
@@ -26,6 +26,7 @@ export type Sampler = {
 };
 
 const multistep = "DPMSolverMultistepScheduler";
+const edm = "EDMDPMSolverMultistepScheduler";
 const sde = { algorithm_type: "sde-dpmsolver++" };
 const sdeHeun = { ...sde, solver_type: "heun" };
 
@@ -66,6 +67,9 @@ export const samplers: readonly Sampler[] = [
   { label: "LMS", className: "LMSDiscreteScheduler", short: "lms" },
   { label: "LCM", className: "LCMScheduler", short: "lcm" },
   { label: "TCD", className: "TCDScheduler", short: "tcd" },
+  { label: "EDM Euler", className: "EDMEulerScheduler", short: "edm-euler" },
+  { label: "EDM DPM++ 2M", className: edm, short: "edm-dpmpp-2m" },
+  { label: "EDM DPM++ 2M SDE", className: edm, overrides: sde, short: "edm-dpmpp-2m-sde" },
 ];
 
 export type NamedSchedule = { label: string; overrides: Fields; aliases?: readonly string[] };

@@ -6,7 +6,7 @@
 import { createHash } from "node:crypto";
 import path from "node:path";
 import { z } from "zod";
-import { Cancelled, InvalidRequest } from "../../errors.js";
+import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
 import type { ImageSize, Rgb } from "../../image/pixels.js";
 import type { Components } from "../../pipeline/components.js";
 import { openSafetensors } from "../../weights/safetensors-file.js";
@@ -112,7 +112,10 @@ function targetSizes({ resolution, buckets, components }: CacheOptions): readonl
 
 async function describe(o: CacheOptions, sizes: readonly ImageSize[]): Promise<CacheDescription> {
   const { crop = "center", flip = false, seed = 0, background = [255, 255, 255] } = o;
-  const { encodes, latentChannels, scalingFactor, factor } = o.components.vae;
+  const { encodes, latentChannels, scalingFactor, factor, statistics } = o.components.vae;
+  if (statistics) refuse("vae/config.json", "latents_mean", "an autoencoder without it");
+  if (o.components.unet.config.guidanceEmbedding !== undefined)
+    refuse("unet/config.json", "time_cond_proj_dim", "the model that this one was distilled from");
   const dtype = o.dtype ?? "float32";
   const madeBy = {
     ...(await networkFingerprint(o.components)),
@@ -130,6 +133,10 @@ async function describe(o: CacheOptions, sizes: readonly ImageSize[]): Promise<C
     dtype,
   };
   return { version: 2, encodes, latentChannels, scalingFactor, factor, dtype, madeBy };
+}
+
+function refuse(file: string, field: string, remedy: string): never {
+  throw new ModelError(file, `${field}: must be null in training, got a value. Train with ${remedy}.`);
 }
 
 async function cacheTexts(texts: TextShards, captions: ReadonlyMap<string, string>, o: CacheOptions) {
