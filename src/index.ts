@@ -24,5 +24,8 @@ export {
   StableDiffusionPipeline,
   StableDiffusionXLPipeline,
 } from "./pipeline/pipeline.js";
+export { readWildcards } from "./pipeline/read-wildcards.js";
 export type { GenerateRequest, Size2 } from "./pipeline/request.js";
 export * from "./schedulers.js";
+export type { Wildcards } from "./text/dynamic-prompts.js";
+export type { Emphasis, LongPrompts, PromptSyntax } from "./text/prompt-rules.js";

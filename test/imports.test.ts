@@ -21,7 +21,7 @@ const layers: Record<string, readonly string[]> = {
   weights: ["files"],
   hub: ["files", "weights"],
   engine: ["tensor", "files", "weights", "threads.ts"],
-  text: [],
+  text: ["closest.ts"],
   diffusion: ["closest.ts"],
   grid: [],
   image: ["files", "grid"],
@@ -44,10 +44,10 @@ const layers: Record<string, readonly string[]> = {
   "server.ts": ["server", "jobs", "pipeline"],
   cli: [
     ...["files", "tensor", "models", "weights", "hub", "engine", "diffusion", "grid", "image", "pipeline"],
-    ...["train", "monitor", "jobs", "server"],
+    ...["text", "train", "monitor", "jobs", "server"],
   ],
   "schedulers.ts": ["diffusion"],
-  "index.ts": ["hub", "schedulers.ts", "image", "pipeline", "train"],
+  "index.ts": ["engine", "hub", "schedulers.ts", "image", "pipeline", "text", "train"],
   "train.ts": ["files", "monitor", "train"],
 };
 

@@ -6,8 +6,7 @@ import { namesIn } from "./golden-file.js";
 /** Of a row's "section/name", or of what lies in the folder; a line goes when its check comes. */
 const reasons: readonly (readonly [RegExp, string])[] = [
   [/-playground$/, "EDM schedulers and latents with a mean"],
-  [/^folder\/prompts$/, "AUTOMATIC1111's and compel's prompt grammar"],
-  [/^runs\/[^/]+\/a1111-/, "AUTOMATIC1111's prompt grammar"],
+  [/^prompts\/compel/, "compel's prompt grammar"],
   [/^(runs\/controlnet|stages\/controlnet-[^/]+)\//, "ControlNets"],
   [/^runs\/inpaint9\//, "inpainting U-Nets of nine channels"],
   [/^runs\/refiner\/(img2img|refine)-?/, "SDXL's refiner"],
@@ -29,7 +28,7 @@ const known = [
   /^(random|schedulers|edm-schedulers)\.(json|safetensors)$/,
   /^tokens(-clip)?\.json$/,
   /^taesdxl\.(png|safetensors)$/,
-  /^(pipelines|stages|single|runs|distil|adapters|embeddings)$/,
+  /^(pipelines|stages|single|runs|distil|adapters|embeddings|prompts)$/,
 ];
 
 /** A row for everything in the folder that no section reads. */

@@ -2,6 +2,7 @@
 
 import { adapters } from "../adapters.js";
 import { distill } from "../distill/distill.js";
+import { prompts } from "../prompts/prompts.js";
 import { random } from "../random.js";
 import { runs } from "../runs/runs.js";
 import { schedulers } from "../schedulers/schedulers.js";
@@ -19,6 +20,7 @@ export const sections: Readonly<Record<string, Section>> = {
   random,
   tokens,
   schedulers,
+  prompts,
   stages,
   adapters,
   single,

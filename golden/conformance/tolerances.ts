@@ -17,7 +17,7 @@ export const guidanceEmbeddingTolerance = (scale: number): Tolerance => ({
   kind: "absolute",
   most: Math.max(1e-4, Math.abs(scale - 1) * 1000 * 2 ** -23),
 });
-const textEmbedding = relative(1e-4);
+export const textEmbedding = relative(1e-4);
 export const sigma = relative(1e-6);
 /** Betas and their cumulative products: float32 on both sides, printed with nine digits. */
 export const beta = relative(1e-7);

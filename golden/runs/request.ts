@@ -33,6 +33,13 @@ const embeddingSchema = z.strictObject({
   tensors: z.record(z.string(), z.string()),
 });
 
+const promptLanguage = z.strictObject({
+  dialect: z.literal("a1111"),
+  emphasis: z.enum(["Original", "No norm"]),
+  backtrack: z.literal(20),
+  lengths: z.enum(["padded with empty chunks", "separate"]),
+});
+
 /** Strict: an unknown key could change the image. */
 export const runSchema = z.strictObject({
   folder: z.string(),
@@ -57,6 +64,10 @@ export const runSchema = z.strictObject({
     .string()
     .regex(/^(Diffusers|at the end token)\b/)
     .optional(),
+  prompt_language: promptLanguage.optional(),
+  /** What restores the means, and what each call sees: they follow from the texts. */
+  factors: z.unknown().optional(),
+  texts_by_call: z.array(z.string()).optional(),
   force_zeros_for_empty_prompt: z.boolean().optional(),
   /** The recipe of the single file that is opened, or that replaces a part of the folder. */
   single_file: z.string().optional(),
@@ -85,7 +96,7 @@ const knownArguments = [
 
 /** Diffusers' arguments as ours; throws for one that our pipelines do not have. `at` is the path of the run's files. */
 export async function requestOf(
-  { call, generator, pipeline, vae_tiling: vaeTiling }: RunInputs,
+  { call, generator, pipeline, vae_tiling: vaeTiling, prompt_language: language }: RunInputs,
   at: string,
   factor: number,
 ): Promise<GenerateRequest> {
@@ -101,12 +112,19 @@ export async function requestOf(
     ...(rest as Omit<GenerateRequest, "generator">),
     ...(image !== undefined && (await imageOf(image, at, factor))),
     ...(maskImage !== undefined && { mask: path.join(path.dirname(at), String(maskImage)) }),
+    ...(language && grammarOf(language)),
     outputType: outputType === "latent" ? "latent" : "image",
     generator: generatorOf(generator),
     ...(vaeTiling !== undefined && { vaeTiling }),
     onWarning: () => {},
   };
 }
+
+const grammarOf = ({ emphasis, lengths }: z.infer<typeof promptLanguage>): Partial<GenerateRequest> => ({
+  promptSyntax: "a1111",
+  emphasis: emphasis === "Original" ? "original" : "noNorm",
+  padConditions: lengths !== "separate",
+});
 
 const tensorOfCase = z.strictObject({ file: z.string(), tensor: z.string() });
 

@@ -3,7 +3,7 @@
 import { unscaledLatents } from "../../src/diffusion/posterior.js";
 import { floats, floatsOf, type Values } from "../../src/engine/engine.js";
 import type { GenerateResult, Prepared, Step } from "../../src/pipeline/base-pipeline.js";
-import { timeIds } from "../../src/pipeline/conditioning.js";
+import { firstEmbeddings, timeIds } from "../../src/pipeline/conditioning.js";
 import type { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
 import { made, type Tensor } from "../../src/tensor/tensor.js";
 import { type Computed, type Context, type TensorData, tensorData } from "../conformance/check.js";
@@ -19,13 +19,17 @@ export async function tracedRun(
 ): Promise<Computed> {
   const pipeline = await open(run);
   const encoded = recordEncoder(pipeline);
-  const prepared = await pipeline.prepare(await requestOf(run, at, pipeline.components.vae.factor));
+  const request = await requestOf(run, at, pipeline.components.vae.factor);
+  const prepared = await pipeline.prepare(request);
   // Diffusers encodes the same image again for each generator of a list; this build once for all of them.
   const again = run.pipeline.includes("Img2Img") && run.generator.list ? run.generator.seeds.length : 1;
   for (let i = 1; i < again && encoded.size > 0; i++) {
     for (const name of ["image", "moments"])
       encoded.set(`vae_encode.${i}.${name}`, encoded.get(`vae_encode.0.${name}`)!);
   }
+  // The embeddings that a run lists are of one length; Diffusers' prompt_embeds need that.
+  const embedded =
+    request.padConditions === false ? await pipeline.prepare({ ...request, padConditions: true }) : prepared;
   const { timesteps, sigmas } = pipeline.scheduler;
   const steps: Step[] = [];
   const running = pipeline.run(prepared);
@@ -36,10 +40,10 @@ export async function tracedRun(
   }
   return new Map<string, TensorData>([
     ...tokenIds(pipeline, prepared),
-    ...conditioningTensors(prepared),
+    ...conditioningTensors(embedded),
     ...encoded,
     ...(await addEmbeddingInput(pipeline, prepared, context)),
-    ...Object.entries(prepared.conditioning).filter(([name]) => name === "timestep_cond"),
+    ...Object.entries(prepared.conditioning(0)[0]!.inputs).filter(([name]) => name === "timestep_cond"),
     ["scheduler_timesteps", tensorData(timesteps)],
     ...(sigmas ? [["scheduler_sigmas", tensorData(sigmas)] as const] : []),
     ["initial_latents", tensorData(prepared.latents, ...prepared.shape)],
@@ -60,7 +64,8 @@ function tokenIds({ components }: DiffusionPipeline, { request }: Prepared): [st
   );
 }
 
-function conditioningTensors({ embeddings: e, request }: Prepared): [string, TensorData][] {
+function conditioningTensors({ conditions, request }: Prepared): [string, TensorData][] {
+  const e = firstEmbeddings(conditions, request.perPrompt);
   // Diffusers makes one row of ids and repeats it for the batch afterwards.
   const first = (ids: Values | undefined) =>
     ids && tensorData(floatsOf(ids).slice(0, ids.shape[1]), 1, ids.shape[1]!);
@@ -85,7 +90,8 @@ async function addEmbeddingInput(
   { engine }: Context,
 ): Promise<[string, TensorData][]> {
   const { unet } = components;
-  const { text_embeds: text, time_ids: ids } = conditioning;
+  const [group, ...others] = conditioning(0);
+  const { text_embeds: text, time_ids: ids } = others.length > 0 ? {} : group!.inputs;
   if (!text || !ids) return [];
   const trace: typeof unet.trace = (p) => ({
     seen: inputOf(unet.trace(p).out!, "add_embedding.linear_1.weight"),

@@ -1,12 +1,9 @@
 /** @file `koala generate`: generates images from prompts into files. */
 
-import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/registry.js";
 import { resolveSeed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
-import { readFile, systemCode } from "../files/file-system.js";
-import { decodeText } from "../files/text-file.js";
 import { formatOf } from "../image/codec.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { imagesPerPrompt } from "../pipeline/check-request.js";
@@ -33,13 +30,16 @@ import { loraOption, lorasUsed } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
 import { openOutput } from "./output-files.js";
+import { gatherPrompts } from "./prompt-lines.js";
+import { type PromptOptions, promptReading, withPromptOptions } from "./prompt-options.js";
 import { type SingleFileFlags, singleFileFlags, withSingleFileFlags } from "./single-file.js";
 import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
 type Say = (line: string) => void;
 
 type Options = DeviceFlags &
-  SingleFileFlags & {
+  SingleFileFlags &
+  PromptOptions & {
     model?: string;
     from?: string;
     revision?: string;
@@ -53,6 +53,7 @@ type Options = DeviceFlags &
     textEncoder?: string;
     textEncoder2?: string;
     lora?: Required<Lora>[];
+    loraFolder?: string;
     prompts?: string;
     negative?: string;
     steps?: number;
@@ -89,6 +90,7 @@ export function generateCommand(): Command {
     .option("--lora <path[:scale]>", "add a LoRA: the same; may be given again", loraOption)
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
     .option("-n, --negative <prompt>", "what not to generate")
+    .option("--lora-folder <folder>", "where <lora:NAME:0.8> in prompts finds NAME.safetensors")
     .option("-s, --steps <n>", "denoising steps", numberOption)
     .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
     .option("--image <file>", "begin with this image")
@@ -112,7 +114,7 @@ export function generateCommand(): Command {
     .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
     .option("--threads <n>", "default: one per core", threadsOption);
-  return withDeviceOptions(withSingleFileFlags(command))
+  return withPromptOptions(withDeviceOptions(withSingleFileFlags(command)))
     .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was generated from")
     .option(
@@ -164,8 +166,9 @@ async function generate(words: string[], given: Options): Promise<void> {
     const reworded = words.length > 0 || given.prompts !== undefined;
     const resized = saved !== undefined && (await beginsWithAnother(saved, given));
     const before = saved ? savedRequest(saved, options, { reworded, resized }) : {};
+    const reading = await promptReading(options, saved?.exact ? before : undefined);
     setScheduler(pipeline, options, saved);
-    const chosen = settings(pipeline, options, before, saved?.exact === true);
+    const chosen = settings(pipeline, options, { ...before, ...reading }, saved?.exact === true);
     say(dim(`${chosen.summary} (${chosen.given ? "as given, else " : ""}from ${source})`));
     const seed = resolveSeed(options.seed ?? saved?.request.seed);
     if (options.metadata) checkRoom(output.file(0, seed), prompts, chosen.request);
@@ -183,8 +186,12 @@ async function generate(words: string[], given: Options): Promise<void> {
       if (options.json) printRecords(images, files, record, seconds / images.length);
       else files.forEach(print);
       const { metadata } = images[0]!;
+      // Those of the prompt are among them.
+      const lora = pipeline.components.loras.map(({ file, scale = 1 }) => ({ file, scale }));
       const failed =
-        metadata && options.metadata ? await rememberSources(metadata, folder, options) : undefined;
+        metadata && options.metadata
+          ? await rememberSources(metadata, folder, { ...options, lora })
+          : undefined;
       if (failed)
         say(dim(`--from will ask for --model: where models are cannot be noted: ${failed.message}`));
       say(dim(`generated in ${duration(seconds)}`));
@@ -204,8 +211,14 @@ function printRecords(
   { prompt, first, ...settings }: { prompt: string; first: bigint },
   seconds: number,
 ): void {
-  for (const [i, { width, height, warnings }] of images.entries()) {
-    const image = { path: files[i]!, prompt, seed: String(seedAfter(first, i)), width, height };
+  for (const [i, { width, height, warnings, metadata }] of images.entries()) {
+    const image = {
+      path: files[i]!,
+      prompt: metadata?.prompt ?? prompt,
+      seed: String(seedAfter(first, i)),
+      width,
+      height,
+    };
     print(JSON.stringify({ ...image, ...settings, warnings, seconds }));
   }
 }
@@ -242,47 +255,25 @@ async function opened(options: Options, given: Options, saved: SavedRequest | un
   return { pipeline, folder };
 }
 
-async function gatherPrompts(
-  words: readonly string[],
-  file: string | undefined,
-  saved: string | undefined,
-): Promise<string[]> {
-  const lines = file === undefined ? [] : (await promptLines(file)).filter((line) => line.trim() !== "");
-  const prompts = [...words, ...lines];
-  if (prompts.length > 0) return prompts;
-  if (saved !== undefined && file === undefined) return [saved];
-  throw new InvalidRequest(
-    "prompt",
-    undefined,
-    'must be given, got none. Write it in quotes: koala generate "a red apple, flat icon".',
-  );
-}
-
-/** The lines of a file, or of standard input where its name is "-". */
-async function promptLines(name: string): Promise<string[]> {
-  const bytes = await (name === "-" ? buffer(process.stdin) : readFile(name)).catch((error: unknown) => {
-    const code = systemCode(error);
-    if (!code) throw error;
-    throw new InvalidRequest(
-      "--prompts",
-      name,
-      `must be a text file that can be read, got ${name} (${code}).`,
-    );
-  });
-  const decoded = decodeText(bytes);
-  if ("text" in decoded) return decoded.text.split("\n");
-  const where = name === "-" ? "standard input" : name;
-  throw new InvalidRequest("--prompts", name, `${where}, ${decoded.fault}`);
-}
-
 const hubOptions = ({ quiet, revision, variant }: Options) => ({
   quiet: quiet === true,
   ...(revision !== undefined && { revision }),
   ...(variant !== undefined && { variant }),
 });
 
-const loadOptions = ({ variant, vae, unet, textEncoder, textEncoder2, lora, threads, ...file }: Options) => ({
+const loadOptions = ({
+  variant,
+  vae,
+  unet,
+  textEncoder,
+  textEncoder2,
+  lora,
+  loraFolder,
+  threads,
+  ...file
+}: Options) => ({
   ...singleFileFlags(file),
+  ...(loraFolder !== undefined && { loraFolder }),
   ...(threads !== undefined && { threads }),
   ...(variant !== undefined && { variant }),
   ...(vae !== undefined && { vae }),
@@ -371,11 +362,11 @@ function savedRequest(
 ): Omit<Partial<GenerateRequest>, "prompt" | "seed"> {
   const { prompt: _, seed: __, ...rest } = request;
   const dropped: (keyof GenerateRequest)[] = [
-    ...(reworded ? (["prompt2"] as const) : []),
+    ...(reworded ? (["prompt2", "promptTemplate"] as const) : []),
     ...(resized ? (["width", "height"] as const) : []),
     ...(options.strength === undefined ? [] : (["denoisingStart"] as const)),
     ...(options.steps === undefined ? [] : (["timesteps", "sigmas"] as const)),
-    ...(options.negative === undefined ? [] : (["negativePrompt2"] as const)),
+    ...(options.negative === undefined ? [] : (["negativePrompt2", "negativePromptTemplate"] as const)),
   ];
   return Object.fromEntries(
     Object.entries(rest).filter(([name]) => !dropped.includes(name as keyof GenerateRequest)),

@@ -18,6 +18,7 @@ type Options = SingleFileFlags & {
   model: string[];
   alias: (readonly [alias: string, model: string])[];
   lora: ServedLora[];
+  wildcards?: string;
   host: string;
   port: number;
   apiKey?: string;
@@ -80,6 +81,7 @@ export function serveCommand(): Command {
         .default([], "OpenAI's, of the first"),
     )
     .addOption(lorasOption())
+    .option("--wildcards <folder>", "text files for __wildcard__ in dynamic prompts")
     .addOption(redisOption("leave generating to the workers of this Redis"))
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "0 takes any free one", wholeOption, 7860)
@@ -109,6 +111,7 @@ async function runServer(options: Options): Promise<void> {
     models: await folders(options),
     ...(await servedFileFlags(options, options.quiet)),
     loras: await namedLoras(options.lora),
+    ...(options.wildcards !== undefined && { wildcards: options.wildcards }),
     ...networkOptions(options),
     ...(redis !== undefined && { redis, onConnect: () => print(dim(`connected to ${addressOf(redis)}`)) }),
     limits: limitsOf(options),

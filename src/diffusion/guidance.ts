@@ -10,6 +10,21 @@ export function guide(unconditional: Float32Array, conditional: Float32Array, sc
 }
 
 /**
+ * Liu et al. 2022 (https://arxiv.org/abs/2206.01714), as AUTOMATIC1111's AND: u + sum of weight (c - u), so that guidance
+ * of it adds up the guidance of each prompt by its weight.
+ */
+export function compose(
+  unconditional: Float32Array,
+  parts: readonly { weight: number; out: Float32Array }[],
+): Float32Array {
+  return unconditional.map((u, i) => {
+    let sum = u;
+    for (const { weight, out } of parts) sum += weight * (out[i]! - u);
+    return sum;
+  });
+}
+
+/**
  * Lin et al. 2023 (https://arxiv.org/abs/2305.08891), section 3.4: brings each sample's standard deviation back
  * towards that of the conditional prediction, as far as `rescale` (0 to 1) says.
  */

@@ -22,7 +22,9 @@ function batchKey({ settings, scheduler, image }: JobRequest): string | undefine
   // Without a negative prompt SDXL is conditioned on zeros, with an empty one on the text encoder's output.
   const hasNegative = negativePrompt !== undefined;
   const shape = [width, height, steps, guidanceScale, clipSkip, rng, hasNegative, scheduler, vaeTiling];
-  return JSON.stringify([model, lora, ...shape]);
+  const { promptSyntax, longPrompts, padConditions, dynamicPrompts } = settings;
+  const reading = [promptSyntax, longPrompts, padConditions, dynamicPrompts];
+  return JSON.stringify([model, lora, ...shape, ...reading]);
 }
 
 /** A batch that begins with one job, and how many images it still has room for. */

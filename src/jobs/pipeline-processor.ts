@@ -9,6 +9,7 @@ import { Channel } from "./channel.js";
 import { type ModelRegistry, modelNamed, type ServedModel } from "./model-registry.js";
 import { PipelinePool, type PipelinePoolOptions } from "./pipeline-pool.js";
 import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
+import type { ImageTexts } from "./request-texts.js";
 import { requestedScheduler } from "./resolve-request.js";
 import {
   type BatchItem,
@@ -109,8 +110,11 @@ async function nextOf(run: ReturnType<DiffusionPipeline["stream"]>, jobs: readon
 function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRequest {
   const { settings, image, mask } = items[0]!.job.request;
   const { clipSkip, strength, vaeTiling } = settings;
-  const texts = (read: (settings: JobRequest["settings"]) => string) =>
-    items.map(({ job }) => read(job.request.settings));
+  const { promptSyntax, longPrompts = "chunks", padConditions, dynamicPrompts } = settings;
+  const templates = items.map(({ job }) => textsIn(job.request.settings));
+  const texts: readonly ImageTexts[] = items.map(
+    ({ job, index }, i) => job.request.texts?.[index] ?? templates[i]!,
+  );
   const shared: Omit<GenerateRequest, "prompt"> = {
     seed: items.map(({ job, index }) => seedAfter(BigInt(job.request.settings.seed), index)),
     width: settings.width,
@@ -118,6 +122,9 @@ function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRe
     numInferenceSteps: settings.steps,
     guidanceScale: settings.guidanceScale,
     rng: settings.rng,
+    longPrompts,
+    ...(promptSyntax && { promptSyntax }),
+    ...(padConditions && { padConditions }),
     ...(clipSkip !== undefined && { clipSkip }),
     ...(vaeTiling !== undefined && { vaeTiling }),
     ...(image && { image }),
@@ -126,19 +133,24 @@ function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRe
     signal,
     onWarning: () => {}, // each image has its own
   };
-  const negatives = texts(({ negativePrompt = "" }) => negativePrompt);
   const hasNegative = settings.negativePrompt !== undefined;
   // A text that is generated several times is encoded once.
-  if (jobsOf(items).length === 1) {
-    const negative = hasNegative ? { negativePrompt: negatives[0]! } : {};
-    return { ...shared, prompt: settings.prompt, ...negative, numImagesPerPrompt: items.length };
-  }
+  if (jobsOf(items).length === 1 && !dynamicPrompts)
+    return { ...shared, ...templates[0]!, numImagesPerPrompt: items.length };
+  const negatives = (of: readonly ImageTexts[]) => of.map(({ negativePrompt = "" }) => negativePrompt);
   return {
     ...shared,
-    prompt: texts(({ prompt }) => prompt),
-    ...(hasNegative && { negativePrompt: negatives }),
+    prompt: texts.map(({ prompt }) => prompt),
+    ...(hasNegative && { negativePrompt: negatives(texts) }),
+    ...(dynamicPrompts && { promptTemplate: templates.map(({ prompt }) => prompt) }),
+    ...(dynamicPrompts && hasNegative && { negativePromptTemplate: negatives(templates) }),
   };
 }
+
+const textsIn = ({ prompt, negativePrompt }: JobRequest["settings"]) => ({
+  prompt,
+  ...(negativePrompt !== undefined && { negativePrompt }),
+});
 
 /** Fires when every one of them has. */
 function allAborted(signals: readonly AbortSignal[]): AbortSignal {

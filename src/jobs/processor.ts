@@ -5,6 +5,7 @@
  */
 
 import type { SchedulerChoice } from "../diffusion/schedulers/sampler-names.js";
+import type { ImageTexts } from "./request-texts.js";
 import type { GenerationSettings, JobImage, Model, OutputFormat } from "./schemas.js";
 
 /**
@@ -13,6 +14,8 @@ import type { GenerationSettings, JobImage, Model, OutputFormat } from "./schema
  */
 export type JobRequest = {
   settings: GenerationSettings;
+  /** What dynamic prompts became, of each image. */
+  texts?: readonly ImageTexts[];
   /** What `settings.scheduler` names, overriding the model's own. */
   scheduler: SchedulerChoice;
   /** Files as the client sent them, their headers checked: PNG, JPEG or WebP. */

@@ -11,6 +11,7 @@ import { InvalidRequest } from "../errors.js";
 import { checkRequest } from "../pipeline/check-request.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
 import { requestKind } from "../pipeline/request-kind.js";
+import type { Wildcards } from "../text/dynamic-prompts.js";
 import {
   type Aliases,
   kindDefaults,
@@ -20,6 +21,7 @@ import {
   type ServedModel,
 } from "./model-registry.js";
 import type { JobRequest } from "./processor.js";
+import { imageTexts, promptLoras } from "./request-texts.js";
 import type { GenerationRequest, GenerationSettings, Limits } from "./schemas.js";
 import { type Source, sourceFromText } from "./sent-images.js";
 
@@ -30,6 +32,8 @@ export type PartialRequest = Omit<GenerationRequest, "image" | "mask" | "schedul
   scheduler?: string | (SchedulerChoice & { name: string }) | undefined;
   /** Rounds width and height down to the model's multiple, with a warning, instead of refusing others. */
   roundsSize?: boolean;
+  /** The lines that dynamic prompts take. */
+  wildcards?: Wildcards | undefined;
   /** What of the client's request another API had to change. */
   warnings?: readonly string[] | undefined;
 };
@@ -42,13 +46,17 @@ export async function resolveRequest(
   request: GenerationRequest,
   models: ModelRegistry,
   limits: Limits,
-  { aliases, read = { sourceFromText } }: { aliases?: Aliases; read?: ImageReader } = {},
+  {
+    aliases,
+    wildcards,
+    read = { sourceFromText },
+  }: { aliases?: Aliases; wildcards?: Wildcards | undefined; read?: ImageReader } = {},
 ): Promise<JobRequest> {
   const { image, mask, ...rest } = request;
   const source = async (field: string, text: string | undefined) =>
     text === undefined ? undefined : read.sourceFromText(field, text);
   return resolvePartialRequest(
-    { ...rest, image: await source("image", image), mask: await source("mask", mask) },
+    { ...rest, wildcards, image: await source("image", image), mask: await source("mask", mask) },
     models,
     limits,
     aliases,
@@ -65,9 +73,11 @@ export function resolvePartialRequest(
   const model = modelNamed(models, partial.model, aliases);
   const { settings, scheduler, warnings } = complete(partial, model);
   checkLimits(settings, limits);
-  const { image, mask } = partial;
+  const { image, mask, wildcards } = partial;
+  const texts = imageTexts(settings, { seed: settings.seed, count: settings.count, wildcards });
   const request: JobRequest = {
     settings,
+    ...(texts && { texts }),
     scheduler,
     ...(image && { image: image.bytes }),
     ...(mask && { mask: mask.bytes }),
@@ -87,10 +97,12 @@ function complete(partial: PartialRequest, model: ServedModel) {
   const scheduler = typeof chosen === "string" ? { name: chosen, ...schedulerNamed(chosen) } : chosen;
   const strength = partial.strength ?? kind.strength;
   const { width, height, warnings } = sizeOf(partial, info);
-  const lora = scaledLoras(partial.lora ?? [], model);
+  const named = promptLoras(partial, model);
+  const lora = scaledLoras(named.lora, model);
   const settings: GenerationSettings = {
-    prompt: partial.prompt,
+    prompt: named.prompt,
     ...(negativePrompt !== undefined && { negativePrompt }),
+    ...readingOf(partial),
     ...{ model: info.id, width, height },
     steps: partial.steps ?? defaults.steps,
     guidanceScale: partial.guidanceScale ?? kind.guidanceScale,
@@ -111,6 +123,14 @@ function complete(partial: PartialRequest, model: ServedModel) {
   const choice: SchedulerChoice = { className: scheduler.className, overrides: scheduler.overrides };
   return { settings, scheduler: choice, warnings };
 }
+
+/** How the prompts are read, where it is not as plain text in chunks. */
+const readingOf = ({ promptSyntax, longPrompts, padConditions, dynamicPrompts }: PartialRequest) => ({
+  ...(promptSyntax === "a1111" && { promptSyntax }),
+  ...(longPrompts === "cut" && { longPrompts }),
+  ...(padConditions && { padConditions }),
+  ...(dynamicPrompts && { dynamicPrompts }),
+});
 
 /** The request's size, or the image's, or the model's own; rounding down to the model's multiple is warned of. */
 function sizeOf(
@@ -166,7 +186,7 @@ function checkTogether(request: JobRequest, model: ServedModel): void {
   };
   try {
     checkRequest(
-      { prompt: settings.prompt, width, height, seed: BigInt(settings.seed), ...sources },
+      { ...textsOf(request), width, height, seed: BigInt(settings.seed), ...sources, onWarning: () => {} },
       { defaults: complete, factor: model.info.sizeMultiple },
     );
     requestedScheduler(request, model).setTimesteps(settings.steps);
@@ -182,6 +202,17 @@ function checkTogether(request: JobRequest, model: ServedModel): void {
     const rule = `must leave a step to run, got ${strength} of ${numInferenceSteps} steps. Raise it, or take more steps.`;
     throw new InvalidRequest("strength", strength, rule);
   }
+}
+
+/** The texts of all images, each once, and how they are read. */
+function textsOf({ settings, texts }: JobRequest) {
+  const { prompt, negativePrompt, promptSyntax = "none" } = settings;
+  const all = texts ?? [{ prompt, ...(negativePrompt !== undefined && { negativePrompt }) }];
+  return {
+    prompt: all.map((one) => one.prompt),
+    negativePrompt: all.map((one) => one.negativePrompt ?? ""),
+    promptSyntax,
+  };
 }
 
 /** The model's scheduler with what a job overrides. */

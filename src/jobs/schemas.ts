@@ -7,6 +7,7 @@ import { z } from "@hono/zod-openapi";
 import { seedPattern } from "../diffusion/seed.js";
 import { vocabularySchema } from "../pipeline/read-vocabulary.js";
 import type { Words } from "../pipeline/vocabulary.js";
+import { longPromptRules, promptSyntaxes } from "../text/prompt-rules.js";
 
 /** An image in a request: base64, or a data: URL. Never a path, never an address to fetch. */
 const image = (what: string) =>
@@ -37,11 +38,36 @@ export const loraField = z
 /** A LoRA and how strongly it is added. */
 const scaledLora = z.strictObject({ name: loraName, scale: loraScale });
 
+/** How prompts are read, as every API takes it. */
+export const promptFields = {
+  promptSyntax: z.enum(promptSyntaxes).openapi({
+    description:
+      'How the prompts are read: "none", as plain text, or "a1111", by AUTOMATIC1111\'s grammar of weights, prompt editing, ' +
+      'AND, BREAK and tags of the model\'s `loras`. "none" if left out.',
+  }),
+  longPrompts: z.enum(longPromptRules).openapi({
+    description:
+      'What becomes of text beyond the tokens that the text encoder reads at once: "chunks", it is read in further chunks, ' +
+      'or "cut", it is left out with a warning. "chunks" if left out.',
+  }),
+  padConditions: z.boolean().openapi({
+    description: "Fills the shorter of prompt and negative prompt up with empty chunks. False if left out.",
+  }),
+  dynamicPrompts: z.boolean().openapi({
+    description:
+      "Expands {a|b} and __wildcard__ in the prompts, by each image's seed. Wildcards are those of koala serve --wildcards.",
+  }),
+};
+
 /** Limits beyond these (pixels, steps, count of this server) are checked when the request is resolved. */
 export const generationRequest = z
   .strictObject({
     prompt: z.string().max(20_000).openapi({ example: "a red bicycle beside a yellow wall" }),
     negativePrompt: z.string().max(20_000).optional(),
+    promptSyntax: promptFields.promptSyntax.optional(),
+    longPrompts: promptFields.longPrompts.optional(),
+    padConditions: promptFields.padConditions.optional(),
+    dynamicPrompts: promptFields.dynamicPrompts.optional(),
     model: z
       .string()
       .max(500)
@@ -112,6 +138,12 @@ const settings = z
   .strictObject({
     prompt: z.string(),
     negativePrompt: z.string().optional(),
+    promptSyntax: z.enum(promptSyntaxes).optional().openapi({ description: 'Present if "a1111".' }),
+    longPrompts: z.enum(longPromptRules).optional().openapi({ description: 'Present if "cut".' }),
+    padConditions: z.boolean().optional().openapi({ description: "Present if true." }),
+    dynamicPrompts: z.boolean().optional().openapi({
+      description: "Present if true: the prompts are as they were sent; each image records what they became.",
+    }),
     model: z.string(),
     width: z.int(),
     height: z.int(),
@@ -261,6 +293,11 @@ export const tokensRequest = z
       .min(1)
       .max(4)
       .openapi({ example: ["a red bicycle", "blurry"] }),
+    promptSyntax: promptFields.promptSyntax.optional(),
+    longPrompts: promptFields.longPrompts.optional().openapi({
+      description:
+        'With "chunks" nothing is cut, and chunks are counted. "cut" if left out, and "chunks" with "a1111".',
+    }),
   })
   .openapi("TokensRequest");
 
@@ -271,6 +308,7 @@ export const tokenCounts = z
         tokens: z.int().openapi({ description: "With the marks of start and end, which are two." }),
         limit: z.int().openapi({ description: "Tokens that the model reads.", example: 77 }),
         cut: z.string().optional().openapi({ description: "What of the text it does not read." }),
+        chunks: z.int().optional().openapi({ description: "How many the text is read in, with chunks." }),
       }),
     ),
   })

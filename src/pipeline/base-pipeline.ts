@@ -1,39 +1,38 @@
 /** @file What all pipelines share: preparing a request, the denoising loop, decoding, and which components stay loaded. */
 
+import { guidanceEmbedding } from "../diffusion/guidance-embedding.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { availableMemory } from "../engine/memory/available.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
+import type { LoraTag } from "../text/a1111/extra-networks.js";
 import type { Autoencoder } from "./autoencoder.js";
 import { checkRequest } from "./check-request.js";
 import type { Component } from "./component.js";
-import type { Components } from "./components.js";
-import { type Embeddings, guidanceRows, join } from "./conditioning.js";
-import { type Conditioning, type DenoiseStep, denoise } from "./denoise.js";
+import { type Components, withMoreLoras } from "./components.js";
+import { type CallConditioning, type Conditions, conditioningByCall } from "./conditioning.js";
+import { type DenoiseStep, denoise } from "./denoise.js";
 import { DevicePipeline } from "./device-pipeline.js";
 import { GeneratedImage } from "./generated-image.js";
 import { type ImageValues, readImage, readMask } from "./input-image.js";
 import { checkLatents, type InpaintState, type LatentShape, prepareLatents } from "./latents.js";
+import type { Lora } from "./lora.js";
 import { estimateMemory, type GenerationSize, planMemory, refuse } from "./memory-estimate.js";
 import type { ImageMetadata, ModelMetadata } from "./metadata/schema.js";
 import { imageMetadata, type LoadedWith, modelMetadata } from "./metadata/write.js";
 import { requestDefaults } from "./model-defaults.js";
 import type { PipelineEngine } from "./pipeline-engine.js";
 import { type PreviewMethod, previewMethod, previews } from "./preview.js";
+import { encodeConditions, type TextRules } from "./prompt-encoding.js";
+import { filesOfTags } from "./prompt-loras.js";
 import { warnOfPrompts } from "./prompt-warnings.js";
 import { readVocabulary } from "./read-vocabulary.js";
 import type { AcceptedRequest, CheckedRequest, GenerateRequest } from "./request.js";
 import { requestKind } from "./request-kind.js";
 import { decodeLatents, encodePixels } from "./run-autoencoder.js";
 import { sizeWarning } from "./size-warning.js";
-import {
-  checkClipSkip,
-  type Encoded,
-  encodeTexts,
-  type Pooling,
-  type PromptText,
-  stateRules,
-} from "./text-encoding.js";
+import { checkClipSkip, type Pooling, stateRules } from "./text-encoding.js";
+import { largestCall, planTexts, type TextPlan } from "./text-plan.js";
 import { requestTimesteps } from "./timesteps.js";
 import { isCut, smallerTiles, tiledWarning, tileSize, uncutWarning } from "./vae-tiling.js";
 import type { Words } from "./vocabulary.js";
@@ -60,9 +59,9 @@ export type GenerateResult = {
  */
 export type Prepared = {
   request: CheckedRequest;
-  /** The text embeddings before the halves are joined, [batch, N, D] and [batch, P]. */
-  embeddings: Embeddings;
-  conditioning: Conditioning;
+  /** What the prompts and sizes were encoded to. */
+  conditions: Conditions;
+  conditioning: CallConditioning;
   timesteps: readonly number[];
   latents: Float32Array;
   /** Inpainting: the known region, restored after every step. */
@@ -74,6 +73,9 @@ export type Prepared = {
 export abstract class BasePipeline extends DevicePipeline {
   /** The model's own, with the settings that are recommended for it, unless it is replaced. */
   scheduler: Scheduler;
+  /** As it was opened, without the LoRAs of prompts. */
+  readonly #opened: Components;
+  #promptLoras: readonly Lora[] = [];
   /**
    * Which place of a text with textual inversions is pooled.
    *
@@ -92,13 +94,15 @@ export abstract class BasePipeline extends DevicePipeline {
   /** @internal */
   constructor(components: Components, engine: PipelineEngine, loadedWith: LoadedWith = {}) {
     super(components, engine);
+    this.#opened = components;
     this.scheduler = components.scheduler;
     this.#loadedWith = loadedWith;
   }
 
   /** The model as images record it: its name and fingerprint, never its path. */
   async model(): Promise<ModelMetadata> {
-    return (this.#model ??= await modelMetadata(this.components, this.#loadedWith));
+    const loras = [...(this.#loadedWith.loras ?? []), ...this.#promptLoras];
+    return (this.#model ??= await modelMetadata(this.components, { ...this.#loadedWith, loras }));
   }
 
   /**
@@ -113,7 +117,7 @@ export abstract class BasePipeline extends DevicePipeline {
   }
 
   /** @internal */
-  protected abstract embed(request: CheckedRequest): Promise<Embeddings>;
+  protected abstract textRules(request: CheckedRequest): TextRules;
 
   /** Generates images, in the order of the prompts, all of a prompt's images together. */
   async generate(request: GenerateRequest): Promise<GenerateResult> {
@@ -155,12 +159,14 @@ export abstract class BasePipeline extends DevicePipeline {
    * @internal
    */
   async prepare(request: GenerateRequest): Promise<Prepared> {
-    const { unet, vae, warnings } = this.components;
+    const { vae } = this.components;
     const defaults = requestDefaults(this.components, requestKind(request));
-    const { guidanceEmbedding: embedded } = unet.config;
+    const { guidanceEmbedding: embedded } = this.components.unet.config;
     const embedsGuidance = embedded !== undefined;
     const accepted = checkRequest(request, { defaults, factor: vae.factor, embedsGuidance });
     this.checkForModel(accepted);
+    await this.#useLoras(accepted.loraTags);
+    const { unet, warnings } = this.components;
     // Diffusers counts custom timesteps or sigmas as the number of steps, of which strength takes its share.
     const scheduled = { ...accepted, numInferenceSteps: this.#schedule(accepted) };
     const timesteps = requestTimesteps(this.scheduler, scheduled);
@@ -171,9 +177,14 @@ export abstract class BasePipeline extends DevicePipeline {
     checkLatents(sized, shape);
     await this.#warn(sized);
     checkAborted(sized);
+    const plan = planTexts(sized, {
+      encoders: this.components.textEncoders,
+      calls: sized.numInferenceSteps * this.scheduler.order,
+      zeros: this.textRules(sized).zeros,
+    });
     const encodes = image !== undefined && !(image instanceof Float32Array);
-    const checked = this.#planned(sized, { encodes, mayTile: accepted.vaeTiling === undefined });
-    const embeddings = await this.embed(checked);
+    const checked = this.#planned(sized, plan, { encodes, mayTile: accepted.vaeTiling === undefined });
+    const conditions = await this.#encode(plan, checked);
     checkAborted(checked);
     const encoder = {
       output: vae,
@@ -182,11 +193,9 @@ export abstract class BasePipeline extends DevicePipeline {
     const { latents, inpaint } = await prepareLatents(checked, {
       ...{ scheduler: this.scheduler, timesteps, shape, image, mask, encoder },
     });
-    const conditioning = {
-      ...join(embeddings, checked.guided),
-      ...(embedded !== undefined && { timestep_cond: guidanceRows(checked, embedded) }),
-    };
-    return { request: checked, embeddings, conditioning, timesteps, latents, inpaint, shape };
+    const guidance = embedded === undefined ? undefined : guidanceEmbedding(checked.guidanceScale, embedded);
+    const conditioning = conditioningByCall({ ...conditions, guidance }, checked.perPrompt);
+    return { request: checked, conditions, conditioning, timesteps, latents, inpaint, shape };
   }
 
   /** Adds what of the request has no effect, and a size far from the model's. */
@@ -257,31 +266,27 @@ export abstract class BasePipeline extends DevicePipeline {
     return (await encodePixels(vae, image, { tile })).data;
   }
 
-  /**
-   * Encodes texts with each text encoder.
-   *
-   * @internal
-   */
-  protected async encode(
-    texts: readonly (readonly PromptText[])[],
-    request: CheckedRequest,
-  ): Promise<Encoded[]> {
-    const { clipSkip, warnings } = request;
-    const rule = stateRules[this.components.family];
-    const encoded: Encoded[] = [];
-    for (const [i, encoder] of this.components.textEncoders.entries()) {
-      await this.#makeRoom(encoder.component);
-      encoded.push(
-        await encodeTexts(encoder, texts[i]!, {
-          rule,
-          warnings,
-          pooling: this.pooling,
-          ...(clipSkip !== undefined && { clipSkip }),
-        }),
-      );
-    }
-    await this.#makeRoom(this.components.unet.component);
-    return encoded;
+  /** Runs the text encoders, one after the other. */
+  async #encode(plan: TextPlan, request: CheckedRequest): Promise<Conditions> {
+    const { family, textEncoders, unet } = this.components;
+    const { pooling } = this;
+    const loaded = (component: Component) => this.#makeRoom(component);
+    const encoding = { encoders: textEncoders, rule: stateRules[family], pooling, loaded };
+    const conditions = await encodeConditions(plan, request, { ...encoding, ...this.textRules(request) });
+    await this.#makeRoom(unet.component);
+    return conditions;
+  }
+
+  /** Changes to the LoRAs that the prompts name. Networks that are loaded with others are loaded anew. */
+  async #useLoras(tags: readonly LoraTag[]): Promise<void> {
+    const loras = await filesOfTags(tags, this.#loadedWith.loraFolder);
+    if (JSON.stringify(loras) === JSON.stringify(this.#promptLoras)) return;
+    const next = await withMoreLoras(this.#opened, loras);
+    for (const component of this.loadable()) await component.release();
+    this.components = next;
+    this.#promptLoras = loras;
+    this.#model = undefined;
+    this.#estimated = undefined;
   }
 
   /** Sets the schedule; returns the number of steps. */
@@ -326,15 +331,15 @@ export abstract class BasePipeline extends DevicePipeline {
    */
   #planned(
     request: CheckedRequest,
+    plan: TextPlan,
     { encodes, mayTile }: { encodes: boolean; mayTile: boolean },
   ): CheckedRequest {
-    const { width, height, batch, guided, ignoreMemory, vaeTiling: tile, warnings } = request;
-    const passes = guided ? 2 * batch : batch;
+    const { width, height, batch, perPrompt, ignoreMemory, vaeTiling: tile, warnings } = request;
     const size: GenerationSize = {
       width,
       height,
       batch,
-      passes,
+      ...largestCall(plan, perPrompt),
       encodes,
       ...(tile !== undefined && { tile }),
     };

@@ -4,8 +4,11 @@ import { CudaGenerator } from "../diffusion/philox.js";
 import { Generator } from "../diffusion/random.js";
 import { resolveSeed, type Seed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
+import { emphasisRules, longPromptRules, promptSyntaxes } from "../text/prompt-rules.js";
 import { checkOptionNames } from "../validation.js";
+import { expandRequest } from "./expand-request.js";
 import type { RequestDefaults } from "./model-defaults.js";
+import { type ReadPrompts, readPrompts } from "./read-prompts.js";
 import { type AcceptedRequest, type GenerateRequest, requestNames } from "./request.js";
 import { Warnings } from "./warnings.js";
 
@@ -21,11 +24,16 @@ export type RequestModel = {
 
 /** Checks a request against a model's defaults; throws an InvalidRequest that names the field. */
 export function checkRequest(
-  request: GenerateRequest,
+  given: GenerateRequest,
   { defaults, factor, embedsGuidance = false }: RequestModel,
 ): AcceptedRequest {
-  checkOptionNames("generate", request, requestNames);
-  const texts = checkPrompts(request);
+  checkOptionNames("generate", given, requestNames);
+  const request = expanded(given);
+  oneOf("promptSyntax", request.promptSyntax, promptSyntaxes);
+  oneOf("longPrompts", request.longPrompts, longPromptRules);
+  oneOf("emphasis", request.emphasis, emphasisRules);
+  const warnings = new Warnings(request.onWarning);
+  const texts = checkPrompts(request, warnings);
   const perPrompt = imagesPerPrompt(request.numImagesPerPrompt ?? 1);
   const batch = texts.prompts.length * perPrompt;
   const guidanceScale = finite("guidanceScale", request.guidanceScale ?? defaults.guidanceScale);
@@ -50,35 +58,63 @@ export function checkRequest(
     guidanceRescale: finite("guidanceRescale", request.guidanceRescale ?? 0),
     perPrompt,
     batch,
-    guided: guidanceScale > 1 && !embedsGuidance,
+    guided: isGuided(guidanceScale, texts, embedsGuidance),
     embedsGuidance,
     strength: checkedStrength(request.strength ?? defaults.strength),
     eta: finite("eta", request.eta ?? 0),
     ...noiseSources(request, batch),
-    warnings: new Warnings(request.onWarning),
+    warnings,
   };
+}
+
+/** A composition is a sum of differences to the negative prompt's prediction, so it needs that at any scale. */
+function isGuided(scale: number, { compositions, prompts }: Texts, embedsGuidance: boolean): boolean {
+  const composed = compositions.some((parts) => parts.some(({ weight }) => weight !== 1) || parts.length > 1);
+  if (!embedsGuidance) return scale > 1 || composed;
+  if (!composed) return false;
+  const rule =
+    "must not be composed by AND: this model reads the guidance scale itself, without a second pass.";
+  throw new InvalidRequest("prompt", prompts, rule);
+}
+
+/** With one prompt for each image, where they are dynamic. */
+function expanded(request: GenerateRequest): GenerateRequest {
+  const perPrompt = imagesPerPrompt(request.numImagesPerPrompt ?? 1);
+  const prompts = textList("prompt", request.prompt).length;
+  if (request.dynamicPrompts === true)
+    checkPrompts({ ...request, promptSyntax: "none" }, new Warnings(() => {}));
+  return expandRequest(request, perPrompt, () => noiseSources(request, prompts * perPrompt).seeds);
 }
 
 /** Checks the number of images per prompt, for callers that allocate by it before they have a whole request. */
 export const imagesPerPrompt = (value: number): number => whole("numImagesPerPrompt", value, 1, 1024);
 
-type Texts = Pick<AcceptedRequest, "prompts" | "prompts2" | "negativePrompts" | "negativePrompts2">;
+type Texts = ReadPrompts &
+  Pick<
+    AcceptedRequest,
+    "prompts2" | "negativePrompts" | "negativePrompts2" | "promptTemplates" | "negativePromptTemplates"
+  >;
 
-function checkPrompts(request: GenerateRequest): Texts {
-  const prompts = textList("prompt", request.prompt);
-  const perPrompt = (field: "prompt2" | "negativePrompt" | "negativePrompt2") => {
+function checkPrompts(request: GenerateRequest, warnings: Warnings): Texts {
+  const given = textList("prompt", request.prompt);
+  const perPrompt = (
+    field: "prompt2" | "negativePrompt" | "negativePrompt2" | "promptTemplate" | "negativePromptTemplate",
+  ) => {
     const value = request[field];
     if (value === undefined) return undefined;
     const list = textList(field, value);
-    if (list.length === prompts.length) return list;
-    if (list.length === 1) return prompts.map(() => list[0]!);
-    const rule = `must be one text or ${prompts.length}, one per prompt, got ${list.length}.`;
+    if (list.length === given.length) return list;
+    if (list.length === 1) return given.map(() => list[0]!);
+    const rule = `must be one text or ${given.length}, one per prompt, got ${list.length}.`;
     throw new InvalidRequest(field, value, rule);
   };
   const negativePrompts = perPrompt("negativePrompt");
+  const read = readPrompts(request, given, negativePrompts, warnings);
   return {
-    prompts,
-    prompts2: perPrompt("prompt2") ?? prompts,
+    ...read,
+    promptTemplates: perPrompt("promptTemplate"),
+    negativePromptTemplates: perPrompt("negativePromptTemplate"),
+    prompts2: perPrompt("prompt2") ?? read.prompts,
     negativePrompts,
     negativePrompts2: perPrompt("negativePrompt2") ?? negativePrompts,
   };

@@ -10,6 +10,7 @@ import { serialize, type TensorData } from "../weights/safetensors.js";
 import { openSafetensors, readFloat32 } from "../weights/safetensors-file.js";
 import type { ComponentOptions } from "./component-files.js";
 import { type Components, loadComponents } from "./components.js";
+import { firstEmbeddings } from "./conditioning.js";
 import { layerNames } from "./lora.js";
 import { DiffusionPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline } from "./pipeline.js";
 
@@ -107,7 +108,8 @@ describe("text encoders whose names have no text_model, as Transformers 5 writes
     const { call } = JSON.parse(readFileSync(path.join(golden, "runs/koala-1b-tiny/wide.json"), "utf8"));
     const pipe = await DiffusionPipeline.fromPretrained(folder, { threads: 1 });
     const { prompt, negative_prompt: negativePrompt, width, height } = call;
-    const { embeddings } = await pipe.prepare({ prompt, negativePrompt, width, height });
+    const { conditions } = await pipe.prepare({ prompt, negativePrompt, width, height });
+    const embeddings = firstEmbeddings(conditions, 1);
     for (const [field, name] of [
       ["prompt", "prompt_embeds"],
       ["negative", "negative_prompt_embeds"],

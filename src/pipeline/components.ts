@@ -171,6 +171,13 @@ export const adaptableNetworks = ({ unet, textEncoders }: Components): Adaptable
   ...textEncoders.map(({ component: { name, weights } }) => ({ name, weights })),
 ];
 
+/** The components with further LoRAs besides their own. */
+export async function withMoreLoras(components: Components, more: readonly Lora[]): Promise<Components> {
+  if (more.length === 0) return components;
+  const warnings = [...components.warnings];
+  return withLoras({ ...components, loras: [...components.loras, ...more], warnings }, warnings);
+}
+
 async function withLoras(components: Components, warnings: string[]): Promise<Components> {
   const { unet, textEncoders, loras } = components;
   const changes = await loraChanges(loras, adaptableNetworks(components), (message) =>

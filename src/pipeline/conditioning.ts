@@ -1,15 +1,122 @@
-/** @file The U-Net's conditioning: text embeddings and size conditions, row by row, both halves of a guided batch. */
+/**
+ * @file The U-Net's conditioning: for each of its calls the rows of a batch, with text states and size conditions. Rows of
+ * one length of text go through it together.
+ */
 
-import { guidanceEmbedding } from "../diffusion/guidance-embedding.js";
 import type { Values } from "../engine/engine.js";
-import type { Conditioning } from "./denoise.js";
+import { InvalidRequest } from "../errors.js";
 import type { CheckedRequest } from "./request.js";
 import { requestKind } from "./request-kind.js";
 
-/** The conditioning of both halves before they are joined. */
+/** What the U-Net reads of a text: [tokens, D], and of SDXL's the pooled vector. */
+export type TextState = { hidden: Float32Array; tokens: number; pooled?: Float32Array };
+
+/** A prompt, or one of those that it is composed of; `at` is what a call sees, counted from 0. */
+export type EncodedPrompt = { weight: number; at: (call: number) => TextState };
+
+/** What the images of a request are conditioned on. */
+export type Conditions = {
+  /** Of each prompt the prompts that it is composed of, mostly one. */
+  prompts: readonly (readonly EncodedPrompt[])[];
+  /** Of each prompt; absent without guidance. */
+  negatives: readonly EncodedPrompt[] | undefined;
+  /** SDXL's size conditions: [6] */
+  timeIds: Float32Array | undefined;
+  negativeTimeIds: Float32Array | undefined;
+  /** The guidance scale's embedding, for U-Nets that read it. */
+  guidance?: Float32Array | undefined;
+};
+
+/** The U-Net's inputs besides latents and timestep. */
+type Conditioning = Readonly<Record<string, Values>>;
+
+/** A row of a call: its image in the batch, and the weight of its prediction; undefined for the negative prompt's. */
+export type Row = { image: number; weight: number | undefined };
+
+/** Rows that go through the U-Net together. */
+type RowGroup = { rows: readonly Row[]; inputs: Conditioning };
+
+/** The groups of a call, counted from 0. */
+export type CallConditioning = (call: number) => readonly RowGroup[];
+
+/** Of a batch with `perPrompt` images of each prompt: first the negative prompts' rows. */
+export function conditioningByCall(conditions: Conditions, perPrompt: number): CallConditioning {
+  const { negatives, prompts } = conditions;
+  const images = prompts.flatMap((parts) => Array.from({ length: perPrompt }, () => parts));
+  const negativeOf = (image: number) => negatives?.[Math.floor(image / perPrompt)];
+  const unconditional = images.flatMap((_, image) => {
+    const prompt = negativeOf(image);
+    return prompt ? [{ image, weight: undefined, prompt }] : [];
+  });
+  const conditional = images.flatMap((parts, image) =>
+    parts.map((prompt) => ({ image, weight: prompt.weight, prompt })),
+  );
+  const all: readonly PromptRow[] = [...unconditional, ...conditional];
+  let last: { states: readonly TextState[]; groups: readonly RowGroup[] } | undefined;
+  return (call) => {
+    const states = all.map(({ prompt }) => prompt.at(call));
+    if (!last || states.some((state, i) => state !== last?.states[i]))
+      last = { states, groups: grouped(all, states, conditions) };
+    return last.groups;
+  };
+}
+
+type PromptRow = Row & { prompt: EncodedPrompt };
+
+function grouped(
+  rows: readonly PromptRow[],
+  states: readonly TextState[],
+  { timeIds, negativeTimeIds, guidance }: Conditions,
+): RowGroup[] {
+  const lengths = [...new Set(states.map(({ tokens }) => tokens))];
+  return lengths.map((tokens) => {
+    const chosen = rows.flatMap((row, i) =>
+      states[i]!.tokens === tokens ? [{ row, state: states[i]! }] : [],
+    );
+    const text = joined(chosen.map(({ state }) => state));
+    const ids = chosen.map(({ row }) => (row.weight === undefined ? negativeTimeIds : timeIds));
+    return {
+      rows: chosen.map(({ row: { image, weight } }) => ({ image, weight })),
+      inputs: {
+        ...text,
+        ...(ids[0] && { time_ids: stacked(ids as Float32Array[], 6) }),
+        ...(guidance && {
+          timestep_cond: stacked(
+            chosen.map(() => guidance),
+            guidance.length,
+          ),
+        }),
+      },
+    };
+  });
+}
+
+/** States of one length as a batch. */
+function joined(states: readonly TextState[]): Conditioning {
+  const [{ tokens, hidden, pooled }] = states as [TextState, ...TextState[]];
+  const text = stacked(
+    states.map((state) => state.hidden),
+    tokens,
+    hidden.length / tokens,
+  );
+  if (!pooled) return { encoder_hidden_states: text };
+  const texts = states.map((state) => state.pooled!);
+  return { encoder_hidden_states: text, text_embeds: stacked(texts, pooled.length) };
+}
+
+function stacked(rows: readonly Float32Array[], ...shape: readonly number[]): Values {
+  const size = shape.reduce((a, b) => a * b, 1);
+  const data = new Float32Array(rows.length * size);
+  for (const [i, row] of rows.entries()) data.set(row, i * size);
+  return { data, shape: [rows.length, ...shape] };
+}
+
+/** The embeddings of a batch under Diffusers' names; each prompt is one, and all have one length. */
 export type Embeddings = {
+  /** [batch, N, D] */
   prompt: Values;
   negative: Values | undefined;
+  /** [batch, P] */
   pooled: Values | undefined;
   negativePooled: Values | undefined;
   /** SDXL's size conditions: [batch, 6] */
@@ -17,37 +124,30 @@ export type Embeddings = {
   negativeTimeIds: Values | undefined;
 };
 
-/** Each row `times` times in a row, as one batch of rows of the given shape. */
-export function perImage(rows: readonly Float32Array[], times: number, ...shape: number[]): Values {
-  const size = shape.reduce((a, b) => a * b, 1);
-  const data = new Float32Array(rows.length * times * size);
-  rows.forEach((row, i) => {
-    for (let k = 0; k < times; k++) data.set(row, (i * times + k) * size);
-  });
-  return { data, shape: [rows.length * times, ...shape] };
-}
-
-/** The unconditional half, if there is one, before the conditional half. */
-export function join(e: Embeddings, guided: boolean): Conditioning {
-  const both = (negative: Values | undefined, positive: Values): Values => {
-    if (!guided) return positive;
-    const data = new Float32Array(2 * positive.data.length);
-    data.set(negative!.data as Float32Array);
-    data.set(positive.data as Float32Array, positive.data.length);
-    return { data, shape: [2 * positive.shape[0]!, ...positive.shape.slice(1)] };
-  };
-  const text = { encoder_hidden_states: both(e.negative, e.prompt) };
-  if (!e.pooled || !e.timeIds) return text;
+/** What Diffusers' `prompt_embeds` and the others hold at the first call. */
+export function firstEmbeddings(conditions: Conditions, perPrompt: number): Embeddings {
+  const { prompts, negatives, timeIds, negativeTimeIds } = conditions;
+  if (prompts.some((parts) => parts.length > 1))
+    throw new InvalidRequest("prompt", undefined, "must not be composed, got one with AND. Leave it out.");
+  const repeated = <T>(list: readonly T[]) =>
+    list.flatMap((one) => Array.from({ length: perPrompt }, () => one));
+  const both = (list: readonly EncodedPrompt[]) => joined(repeated(list).map((prompt) => prompt.at(0)));
+  const [text, negative] = [both(prompts.map(([only]) => only!)), negatives && both(negatives)];
+  const ids = (given: Float32Array | undefined) =>
+    given &&
+    stacked(
+      repeated(prompts).map(() => given),
+      6,
+    );
   return {
-    ...text,
-    text_embeds: both(e.negativePooled, e.pooled),
-    time_ids: both(e.negativeTimeIds, e.timeIds),
+    prompt: text.encoder_hidden_states!,
+    negative: negative?.encoder_hidden_states,
+    pooled: text.text_embeds,
+    negativePooled: negative?.text_embeds,
+    timeIds: ids(timeIds),
+    negativeTimeIds: negatives && ids(negativeTimeIds),
   };
 }
-
-/** The guidance scale's embedding of every image, for U-Nets that read it: [batch, width] */
-export const guidanceRows = ({ guidanceScale, batch }: CheckedRequest, width: number): Values =>
-  perImage([guidanceEmbedding(guidanceScale, width)], batch, width);
 
 /**
  * SDXL section 2.2: (height, width) of the original, of the crop's corner and of the target, and the same for the

@@ -1,16 +1,14 @@
 /** @file The denoising loop of all schedulers: one call of the U-Net and one scheduler step at a time. */
 
-import { guide, rescaleGuided } from "../diffusion/guidance.js";
+import { compose, guide, rescaleGuided } from "../diffusion/guidance.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
-import { floats, floatsOf, type Values } from "../engine/engine.js";
+import { floats, floatsOf } from "../engine/engine.js";
 import { Cancelled, EngineError } from "../errors.js";
 import { countNotFinite } from "../image/pixels.js";
 import type { ComponentSession } from "./component.js";
+import type { CallConditioning, Row } from "./conditioning.js";
 import { blendKnown, type InpaintState } from "./latents.js";
 import type { CheckedRequest } from "./request.js";
-
-/** The U-Net's inputs besides latents and timestep; with guidance the unconditional half of the batch comes first. */
-export type Conditioning = Readonly<Record<string, Values>>;
 
 /** One call of the U-Net. Arrays are [batch, 4, height / 8, width / 8]. */
 export type DenoiseStep = {
@@ -37,7 +35,7 @@ export type DenoiseStep = {
 type Loop = {
   session: ComponentSession;
   scheduler: Scheduler;
-  conditioning: Conditioning;
+  conditioning: CallConditioning;
   timesteps: readonly number[];
   /** Inpainting: the known region, restored after every step. */
   inpaint: InpaintState | undefined;
@@ -52,14 +50,14 @@ export async function* denoise(
   request: CheckedRequest,
 ): AsyncGenerator<DenoiseStep, Float32Array> {
   const { scheduler, timesteps, inpaint, shape } = loop;
-  const { eta, generators, signal, guided, guidanceScale, guidanceRescale, batch } = request;
+  const { eta, generators, signal, guidanceScale, guidanceRescale, batch } = request;
   let latents = start;
   for (const [index, timestep] of timesteps.entries()) {
     if (signal?.aborted) throw new Cancelled();
     const modelInput = scheduler.scaleModelInput(latents, timestep);
-    const prediction = await predict(loop, modelInput, index, guided);
+    const prediction = await predict(loop, modelInput, index);
     if (signal?.aborted) throw new Cancelled();
-    let noisePred = prediction.conditional;
+    let noisePred: Float32Array = prediction.conditional;
     if (prediction.unconditional) {
       noisePred = guide(prediction.unconditional, prediction.conditional, guidanceScale);
       if (guidanceRescale > 0)
@@ -85,27 +83,55 @@ export async function* denoise(
   return latents;
 }
 
+/** The U-Net's predictions for the batch: each image's, and with guidance that for its negative prompt. */
 async function predict(
   { session, conditioning, shape, timesteps }: Loop,
   modelInput: Float32Array,
   index: number,
-  guided: boolean,
 ) {
   const timestep = timesteps[index]!;
   const [batch, ...rest] = shape;
-  const rows = guided ? 2 * batch : batch;
-  const sample = new Float32Array(rows * (modelInput.length / batch));
-  sample.set(modelInput);
-  if (guided) sample.set(modelInput, modelInput.length);
-  const inputs = {
-    ...conditioning,
-    sample: floats(sample, rows, ...rest),
-    timestep: floats(new Float32Array(rows).fill(timestep), rows),
+  const size = modelInput.length / batch;
+  const predicted: { row: Row; out: Float32Array }[] = [];
+  for (const { rows, inputs } of conditioning(index)) {
+    const sample = new Float32Array(rows.length * size);
+    for (const [i, { image }] of rows.entries())
+      sample.set(modelInput.subarray(image * size, (image + 1) * size), i * size);
+    const results = await session.run(
+      {
+        ...inputs,
+        sample: floats(sample, rows.length, ...rest),
+        timestep: floats(new Float32Array(rows.length).fill(timestep), rows.length),
+      },
+      `its prediction of ${stepName(index, timesteps)}`,
+    );
+    const out = floatsOf(results.out);
+    const width = out.length / rows.length;
+    for (const [i, row] of rows.entries())
+      predicted.push({ row, out: out.subarray(i * width, (i + 1) * width) });
+  }
+  const images = Array.from({ length: batch }, (_, image) => ofImage(predicted, image));
+  const all = (parts: readonly Float32Array[]) => {
+    const [first] = parts as [Float32Array, ...Float32Array[]];
+    const joined = new Float32Array(batch * first.length);
+    for (const [i, part] of parts.entries()) joined.set(part, i * first.length);
+    return joined;
   };
-  const results = await session.run(inputs, `its prediction of ${stepName(index, timesteps)}`);
-  const out = floatsOf(results.out);
-  if (!guided) return { conditional: out };
-  return { unconditional: out.subarray(0, out.length / 2), conditional: out.subarray(out.length / 2) };
+  const negatives = images.flatMap(({ unconditional }) => (unconditional ? [unconditional] : []));
+  return {
+    conditional: all(images.map(({ conditional }) => conditional)),
+    unconditional: negatives.length > 0 ? all(negatives) : undefined,
+  };
+}
+
+/** An image's predictions; those of prompts that are composed are one. */
+function ofImage(predicted: readonly { row: Row; out: Float32Array }[], image: number) {
+  const own = predicted.filter(({ row }) => row.image === image);
+  const unconditional = own.find(({ row }) => row.weight === undefined)?.out;
+  const parts = own.flatMap(({ row: { weight }, out }) => (weight === undefined ? [] : [{ weight, out }]));
+  const [only] = parts;
+  if (parts.length === 1 && only!.weight === 1) return { conditional: only!.out, unconditional };
+  return { conditional: compose(unconditional!, parts), unconditional };
 }
 
 const stepName = (index: number, timesteps: readonly number[]): string =>

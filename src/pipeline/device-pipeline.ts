@@ -17,8 +17,8 @@ export type MoveTarget = {
 
 /** A pipeline on a device. */
 export abstract class DevicePipeline implements AsyncDisposable {
-  /** @internal */
-  readonly components: Components;
+  /** With the LoRAs of the last prompt, where it named any. @internal */
+  components: Components;
   /** @internal */
   protected readonly engine: PipelineEngine;
 

@@ -77,6 +77,10 @@ export type LoadOptions = {
    * with one is pooled at the last of its vectors where the text encoder's `eos_token_id` is 2, else at the end token.
    */
   embeddings?: readonly Embedding[];
+  /**
+   * Where prompts in A1111's syntax find their LoRAs: `<lora:NAME:0.8>` is NAME.safetensors in this folder or one inside it.
+   */
+  loraFolder?: string;
   /** Threads of one operation. 0, the default, is one per core. */
   threads?: number;
   /** Called while files are downloaded, with the bytes done and in all. */
@@ -107,6 +111,7 @@ const loadNames: OptionNames<LoadOptions> = {
   tokenizer: true,
   ema: true,
   loras: true,
+  loraFolder: true,
   embeddings: true,
   threads: true,
   onProgress: true,

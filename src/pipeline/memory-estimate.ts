@@ -26,6 +26,8 @@ export type GenerationSize = {
   passes: number;
   encodes: boolean;
   tile?: number;
+  /** Of the longest text; one window of the text encoder if left out. */
+  tokens?: number;
 };
 
 /** Bytes of one component in a process of its own, less what the process takes without it. */
@@ -71,7 +73,10 @@ export function estimateMemory(components: Components, size: GenerationSize): Ru
   const encoder = size.encodes
     ? [componentBytes("vae encoder", vae.component, { encoded: vae.encode(scope(), pixels) })]
     : [];
-  const out = traceUnet(scope(), unet.config, { batch: size.passes, height, width });
+  const out = traceUnet(scope(), unet.config, {
+    ...{ batch: size.passes, height, width },
+    ...(size.tokens !== undefined && { tokens: size.tokens }),
+  });
   const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: rows }, { W: columns }]);
   const image = vae.decode(scope(), latents);
   const each = [

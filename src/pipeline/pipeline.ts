@@ -3,7 +3,6 @@
  * share is in `base-pipeline.ts`.
  */
 
-import type { Values } from "../engine/engine.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { resolveModel } from "../hub/resolve.js";
 import { resolveComponents } from "../hub/resolve-component.js";
@@ -11,12 +10,12 @@ import { textWidth } from "../models/unet-config.js";
 import { BasePipeline } from "./base-pipeline.js";
 import { modelOrBundled } from "./bundled-model.js";
 import { type Components, loadComponents } from "./components.js";
-import { type Embeddings, perImage, timeIds } from "./conditioning.js";
+import { timeIds } from "./conditioning.js";
 import { checkLoadOptions, deviceOptions, type LoadOptions } from "./load-options.js";
 import type { LoadedWith } from "./metadata/write.js";
 import { PipelineEngine } from "./pipeline-engine.js";
+import type { TextRules } from "./prompt-encoding.js";
 import type { AcceptedRequest, CheckedRequest } from "./request.js";
-import { promptTexts, sideBySide } from "./text-encoding.js";
 
 /** A pipeline of any class: `fromPretrained` opens a model, `generate` and `stream` make images, `close` ends it. */
 export abstract class DiffusionPipeline extends BasePipeline {
@@ -56,46 +55,12 @@ export class StableDiffusionXLPipeline extends DiffusionPipeline {
   }
 
   /** @internal */
-  protected override async embed(request: CheckedRequest): Promise<Embeddings> {
-    const { prompts, prompts2, guided } = request;
-    const zeros =
-      request.negativePrompts === undefined &&
-      this.components.folder.settings.force_zeros_for_empty_prompt !== false;
-    const encodeNegative = guided && !zeros;
-    const negatives = encodeNegative ? (request.negativePrompts ?? prompts.map(() => "")) : [];
-    const negatives2 = encodeNegative ? (request.negativePrompts2 ?? negatives) : [];
-    const [first, second] = await this.encode(
-      [
-        [...promptTexts("prompt", prompts), ...promptTexts("negative prompt", negatives)],
-        [
-          ...promptTexts(request.prompt2 === undefined ? "prompt" : "second prompt", prompts2),
-          ...promptTexts(
-            request.negativePrompt2 === undefined ? "negative prompt" : "second negative prompt",
-            negatives2,
-          ),
-        ],
-      ],
-      request,
-    );
-    const rows = (at: "skipped" | "plain", from: number) =>
-      prompts.map((_, i) => sideBySide(first!, first![at][from + i]!, second!, second![at][from + i]!));
-    const n = prompts.length;
-    const state = (texts: readonly Float32Array[]) =>
-      perImage(texts, request.perPrompt, first!.tokens, first!.width + second!.width);
-    const width = second!.pooled[0]!.length;
-    const pooled = (from: number) => perImage(second!.pooled.slice(from, from + n), request.perPrompt, width);
-    const prompt = state(rows("skipped", 0));
-    const pooledPrompt = pooled(0);
-    const blank = ({ data, shape }: Values) => ({ data: new Float32Array(data.length), shape });
-    const [ids, negativeIds] = timeIds(request);
-    return {
-      prompt,
-      pooled: pooledPrompt,
-      negative: guided ? (zeros ? blank(prompt) : state(rows("plain", n))) : undefined,
-      negativePooled: guided ? (zeros ? blank(pooledPrompt) : pooled(n)) : undefined,
-      timeIds: perImage([ids], request.batch, 6),
-      negativeTimeIds: guided ? perImage([negativeIds], request.batch, 6) : undefined,
-    };
+  protected override textRules(request: CheckedRequest): TextRules {
+    const { force_zeros_for_empty_prompt: forced } = this.components.folder.settings;
+    // A1111 takes zeros for every empty text (sd_models_xl.py), Diffusers where none was given.
+    const zeros = (negative: string | undefined) =>
+      request.promptSyntax === "a1111" ? !negative : negative === undefined && forced !== false;
+    return { zeros, pooled: true, timeIds: timeIds(request) };
   }
 }
 
@@ -115,21 +80,8 @@ export class StableDiffusionPipeline extends DiffusionPipeline {
   }
 
   /** @internal */
-  protected override async embed(request: CheckedRequest): Promise<Embeddings> {
-    const { prompts, guided, perPrompt } = request;
-    const negatives = guided ? (request.negativePrompts ?? prompts.map(() => "")) : [];
-    const texts = [...promptTexts("prompt", prompts), ...promptTexts("negative prompt", negatives)];
-    const [encoded] = await this.encode([texts], request);
-    const { skipped, plain, tokens, width } = encoded!;
-    const n = prompts.length;
-    return {
-      prompt: perImage(skipped.slice(0, n), perPrompt, tokens, width),
-      negative: guided ? perImage(plain.slice(n), perPrompt, tokens, width) : undefined,
-      pooled: undefined,
-      negativePooled: undefined,
-      timeIds: undefined,
-      negativeTimeIds: undefined,
-    };
+  protected override textRules(): TextRules {
+    return { zeros: () => false, pooled: false, timeIds: undefined };
   }
 }
 

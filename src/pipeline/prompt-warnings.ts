@@ -3,6 +3,7 @@
  * Also runs in the page: must not import Node.
  */
 
+import { wordsOf } from "../text/prompt-rules.js";
 import { syntaxWarnings } from "../text/prompt-syntax.js";
 import type { CheckedRequest } from "./request.js";
 import { unknownWordWarnings, type Words } from "./vocabulary.js";
@@ -22,8 +23,9 @@ export function warnOfPrompts(request: CheckedRequest, words: Words | undefined)
   ];
   for (const [field, list = []] of texts) {
     for (const [i, text] of list.entries()) {
-      for (const message of syntaxWarnings(field, text)) warnings.add(message, i);
-      for (const message of words ? unknownWordWarnings(text, words) : []) warnings.add(message, i);
+      for (const message of syntaxWarnings(field, text, request)) warnings.add(message, i);
+      const said = words ? wordsOf(text, request.promptSyntax) : "";
+      for (const message of words ? unknownWordWarnings(said, words) : []) warnings.add(message, i);
     }
   }
   if (request.embedsGuidance && request.guidanceRescale > 0)

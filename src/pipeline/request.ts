@@ -3,6 +3,10 @@
 import type { NoiseSource } from "../diffusion/random.js";
 import type { Seed } from "../diffusion/seed.js";
 import type { ImageInput } from "../image/codec.js";
+import type { ComposedPrompt } from "../text/a1111/composition.js";
+import type { LoraTag } from "../text/a1111/extra-networks.js";
+import type { Wildcards } from "../text/dynamic-prompts.js";
+import type { Emphasis, LongPrompts, PromptSyntax } from "../text/prompt-rules.js";
 import type { OptionNames } from "../validation.js";
 import type { Warnings } from "./warnings.js";
 
@@ -14,7 +18,7 @@ export type Size2 = readonly [height: number, width: number];
  * `onStep` and `onWarning` of our own. "The model's default" is that of its `koala.json` or its model card, else Diffusers'.
  */
 export type GenerateRequest = {
-  /** What to generate: one text, or one for each group of images. Text beyond the text encoder's tokens (CLIP's 77) is cut, with a warning. */
+  /** What to generate: one text, or one for each group of images. `longPrompts` says what becomes of long ones. */
   prompt: string | readonly string[];
   /** SDXL models: the text for the second text encoder, one or one per prompt. `prompt` if left out. */
   prompt2?: string | readonly string[];
@@ -25,6 +29,39 @@ export type GenerateRequest = {
   negativePrompt?: string | readonly string[];
   /** SDXL models: the negative prompt of the second text encoder. `negativePrompt` if left out. */
   negativePrompt2?: string | readonly string[];
+  /**
+   * How `prompt` and `negativePrompt` are read. "none": as plain text, as in Diffusers. "a1111": by AUTOMATIC1111's grammar:
+   * weights, prompt editing, AND, BREAK, LoRAs and textual inversions by name (docs/prompts.md). Its rules then hold in what
+   * else differs: an empty negative prompt of SDXL models is zeros, `clipSkip` is of both prompts, and a text with a textual
+   * inversion is pooled at its end. "none" if left out.
+   */
+  promptSyntax?: PromptSyntax;
+  /**
+   * What becomes of text beyond the text encoder's tokens (CLIP's 77). "cut": it is left out, with a warning. "chunks": the
+   * encoder reads it in further chunks of as many. If left out "cut", as in Diffusers, and with A1111's syntax "chunks".
+   */
+  longPrompts?: LongPrompts;
+  /**
+   * Fills the shorter of prompt and negative prompt up with empty chunks, as A1111's option of that name does, instead of
+   * running the U-Net for each by itself. False if left out.
+   */
+  padConditions?: boolean;
+  /**
+   * With A1111's syntax: "original" restores the mean of the embeddings after they were weighted, "noNorm" leaves them.
+   * "original", A1111's default, if left out.
+   */
+  emphasis?: Emphasis;
+  /**
+   * Expands `{a|b}` and `__wildcard__` in the prompts before all else, by each image's seed (docs/prompts.md). False if left
+   * out: braces are letters.
+   */
+  dynamicPrompts?: boolean;
+  /** With `dynamicPrompts`: the lines of each wildcard, by its name; `readWildcards` reads a folder of them. */
+  wildcards?: Wildcards;
+  /** What `prompt` was expanded from, one text or one per prompt. Only recorded in the image. */
+  promptTemplate?: string | readonly string[];
+  /** The same of `negativePrompt`. */
+  negativePromptTemplate?: string | readonly string[];
   /** Pixels, 8 to 8192, a multiple of 8. The image's own height with `image`, else the model's default. */
   height?: number;
   /** Pixels, 8 to 8192, a multiple of 8. The image's own width with `image`, else the model's default. */
@@ -117,6 +154,14 @@ export const requestNames: OptionNames<GenerateRequest> = {
   prompt2: true,
   negativePrompt: true,
   negativePrompt2: true,
+  promptSyntax: true,
+  longPrompts: true,
+  padConditions: true,
+  emphasis: true,
+  dynamicPrompts: true,
+  wildcards: true,
+  promptTemplate: true,
+  negativePromptTemplate: true,
   height: true,
   width: true,
   numInferenceSteps: true,
@@ -157,6 +202,17 @@ export type AcceptedRequest = Omit<GenerateRequest, "width" | "height"> & {
   negativePrompts: readonly string[] | undefined;
   prompts2: readonly string[];
   negativePrompts2: readonly string[] | undefined;
+  promptSyntax: PromptSyntax;
+  longPrompts: LongPrompts;
+  padConditions: boolean;
+  emphasis: Emphasis;
+  /** What each prompt is composed of; mostly itself. */
+  compositions: readonly (readonly ComposedPrompt[])[];
+  /** What each prompt was expanded from. */
+  promptTemplates: readonly string[] | undefined;
+  negativePromptTemplates: readonly string[] | undefined;
+  /** The LoRAs that the prompts name. */
+  loraTags: readonly LoraTag[];
   height: number | undefined;
   width: number | undefined;
   numInferenceSteps: number;

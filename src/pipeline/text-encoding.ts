@@ -71,7 +71,7 @@ export async function encodeTexts(
 export type EncodeOptions = { rule: StateRule; clipSkip?: number; pooling?: Pooling };
 
 /** Encodes rows of `maxTokens` ids each in one run; ids from the vocabulary's size on are vectors of the encoder. */
-async function encodeIds(
+export async function encodeIds(
   { component, config, vectors }: TextEncoder,
   rows: readonly ArrayLike<number>[],
   { rule, clipSkip = 0, pooling = "config", stage }: EncodeOptions & { stage?: string },

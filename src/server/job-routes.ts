@@ -88,7 +88,8 @@ const models = createRoute({
   },
 });
 
-export function jobRoutes({ queue, models: registry, aliases, limits, read: images }: Service): OpenAPIHono {
+export function jobRoutes(service: Service): OpenAPIHono {
+  const { queue, models: registry, aliases, limits, wildcards, read: images } = service;
   const app = new OpenAPIHono({ defaultHook: validated(schemas.generationRequest) });
   const found = async (id: string, job: Promise<JobStatus | undefined>) => {
     const status = await job;
@@ -96,7 +97,11 @@ export function jobRoutes({ queue, models: registry, aliases, limits, read: imag
     return publicJob(status);
   };
   app.openapi(submit, async (c) => {
-    const request = await resolveRequest(c.req.valid("json"), registry, limits, { aliases, read: images });
+    const request = await resolveRequest(c.req.valid("json"), registry, limits, {
+      aliases,
+      wildcards,
+      read: images,
+    });
     const job = publicJob(await queue.submit(request));
     return c.json(job, 202, { location: `/api/jobs/${job.id}` });
   });

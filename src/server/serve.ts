@@ -19,6 +19,7 @@ import type { JobQueue, JobStatus } from "../jobs/queue.js";
 import { redisQueueAndModels } from "../jobs/redis/queue.js";
 import type { Limits, Model } from "../jobs/schemas.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { readWildcards } from "../pipeline/read-wildcards.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
 import { createApp } from "./app.js";
 import { imageThreads } from "./image-threads.js";
@@ -61,6 +62,8 @@ export type ServeOptions = {
   trustProxy?: boolean;
   /** Threads of one operation, by default one per core. */
   threads?: number;
+  /** A folder of wildcard files, for requests with dynamic prompts. None if left out. */
+  wildcards?: string;
   /** What one request may take; the defaults suit one person's machine. */
   limits?: Partial<Limits>;
   /** Called with every error that is not a request's, for a log. */
@@ -77,6 +80,7 @@ const serveNames: OptionNames<ServeOptions> = {
   tokenizer: true,
   aliases: true,
   loras: true,
+  wildcards: true,
   redis: true,
   host: true,
   port: true,
@@ -127,6 +131,7 @@ export async function serve(options: ServeOptions = {}): Promise<RunningServer> 
   checkLimits(limits);
   const { onError = () => {}, onRejected = () => {} } = options;
   const aliases = new Map(Object.entries(options.aliases ?? {}));
+  const wildcards = options.wildcards === undefined ? undefined : await readWildcards(options.wildcards);
   const own = await openModels(options);
   checkAliases(aliases, own, redis === undefined);
   const metrics = makeMetrics();
@@ -137,7 +142,7 @@ export async function serve(options: ServeOptions = {}): Promise<RunningServer> 
   const guard = { host, allowHosts, allowOrigins, trustProxy, ...(key !== undefined && { key }) };
   const read = imageThreads();
   const page = await readPageFiles("index.html");
-  const service = { models, aliases: aliases as Aliases, limits, queue, read, metrics };
+  const service = { models, aliases: aliases as Aliases, limits, queue, read, metrics, wildcards };
   const app = createApp({ ...service, guard, page, onError, onRejected });
   let listening: Listening;
   try {

@@ -3,6 +3,7 @@
 import type { Aliases, ModelRegistry } from "../jobs/model-registry.js";
 import type { JobQueue } from "../jobs/queue.js";
 import type { Limits } from "../jobs/schemas.js";
+import type { Wildcards } from "../text/dynamic-prompts.js";
 import type { Bodies } from "./body.js";
 import type { ClientTracker } from "./client-tracker.js";
 import type { ImageTasks } from "./image-tasks.js";
@@ -13,6 +14,8 @@ export type Service = {
   models: ModelRegistry;
   aliases: Aliases;
   limits: Limits;
+  /** The lines that dynamic prompts take. */
+  wildcards?: Wildcards | undefined;
   queue: JobQueue;
   clients: ClientTracker;
   bodies: Bodies;

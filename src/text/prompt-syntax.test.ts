@@ -64,9 +64,18 @@ describe("prose is not syntax", () => {
 describe("a prompt", () => {
   it("gets a warning with its name, the program and the text", () => {
     expect(syntaxWarnings("negative prompt", "(ugly:1.4), embedding:bad")).toEqual([
-      'negative prompt: AUTOMATIC1111\'s syntax is not supported yet, so this is read as letters: "(ugly:1.4)"',
-      'negative prompt: ComfyUI\'s syntax is not supported yet, so this is read as letters: "embedding:bad"',
+      'negative prompt: AUTOMATIC1111\'s syntax is off, so this is read as letters: "(ugly:1.4)". promptSyntax "a1111" reads it.',
+      'negative prompt: ComfyUI\'s syntax is off, so this is read as letters: "embedding:bad"',
     ]);
+  });
+
+  it("is not warned of for what is read", () => {
+    const prompt = "(ugly:1.4) {a|b} __c__ (d)++";
+    const warned = (read: object) => syntaxWarnings("prompt", prompt, read).map((text) => text.split("'")[0]);
+    const [own, dynamic, invoke] = ["prompt: AUTOMATIC1111", "prompt: Dynamic Prompts", "prompt: InvokeAI"];
+    expect(warned({})).toEqual([own, dynamic, invoke]);
+    expect(warned({ promptSyntax: "a1111" })).toEqual([dynamic, invoke]);
+    expect(warned({ dynamicPrompts: true })).toEqual([own, invoke]);
   });
 
   it("of many brackets is read in linear time", () => {

@@ -1,9 +1,10 @@
 /**
- * @file Finds the prompt syntax of other programs, which has no effect here: AUTOMATIC1111's weights, schedules, BREAK
- * and AND; tags of LoRAs and embeddings; alternatives; Midjourney's parameters.
+ * @file Finds the prompt syntax of other programs in prompts that are not read so: AUTOMATIC1111's weights, schedules,
+ * BREAK and AND; tags of LoRAs and embeddings; alternatives; Midjourney's parameters.
  */
 
 import { listed } from "../errors.js";
+import type { PromptSyntax } from "./prompt-rules.js";
 
 type Form = { program: string; pattern: RegExp };
 
@@ -79,10 +80,24 @@ function betweenCapitals(prompt: string, at: number, length: number): boolean {
   return [before, after].every((word) => isUppercase(word) && !isKeyword(word));
 }
 
-/** A warning for each program whose syntax `prompt` has; `field` is the prompt's name in it. */
-export function syntaxWarnings(field: string, prompt: string): string[] {
-  return [...promptSyntax(prompt)].map(([program, texts]) => {
+/** How a prompt is read: by A1111's grammar, and with its alternatives expanded. */
+export type SyntaxRead = { promptSyntax?: PromptSyntax | undefined; dynamicPrompts?: boolean | undefined };
+
+/** What would read a program's syntax. */
+const readers: Readonly<Record<string, string>> = {
+  [a1111]: '. promptSyntax "a1111" reads it.',
+  "Dynamic Prompts": ". dynamicPrompts expands it.",
+};
+
+/** A warning for each program whose syntax `prompt` has and is not read; `field` is the prompt's name in it. */
+export function syntaxWarnings(field: string, prompt: string, read: SyntaxRead = {}): string[] {
+  const obeyed = [
+    ...(read.promptSyntax === "a1111" ? [a1111] : []),
+    ...(read.dynamicPrompts ? ["Dynamic Prompts", "NovelAI"] : []),
+  ];
+  const unread = [...promptSyntax(prompt)].filter(([program]) => !obeyed.includes(program));
+  return unread.map(([program, texts]) => {
     const shown = texts.map((text) => (text.length > 60 ? `${text.slice(0, 57)}...` : text));
-    return `${field}: ${program}'s syntax is not supported yet, so this is read as letters: ${listed(shown)}`;
+    return `${field}: ${program}'s syntax is off, so this is read as letters: ${listed(shown)}${readers[program] ?? ""}`;
   });
 }

@@ -96,6 +96,16 @@ export class ClipTokenizer {
     return { ids, uncut, truncated: this.decode(uncut.slice(maxLength - 1, -1)) };
   }
 
+  /** Ids of a text, without start and end tokens. */
+  tokenIds(text: string): number[] {
+    return [...this.#prompt(text)];
+  }
+
+  /** The id of a comma that ends a word. */
+  get commaId(): number | undefined {
+    return this.data.ids.get(`,${wordEnd}`);
+  }
+
   /** The text of ids, special tokens included. */
   decode(ids: Iterable<number>): string {
     const byteOf = new Map(this.#letters.map((letter, byte) => [letter, byte]));

@@ -40,7 +40,7 @@ export class HttpBackend implements Backend {
   }
 
   async countTokens(model: string, texts: readonly string[], signal: AbortSignal) {
-    const init = { ...posted({ model, texts }), signal };
+    const init = { ...posted({ model, texts, promptSyntax: "a1111" }), signal };
     return ((await (await this.#fetch("/api/tokens", init)).json()) as TokenCounts).texts;
   }
 

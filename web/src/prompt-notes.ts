@@ -6,6 +6,7 @@
 import { computed } from "@preact/signals";
 import { noEffectWarning } from "../../src/pipeline/prompt-warnings.js";
 import { type UnknownWord, unknownWords, unknownWordWarnings } from "../../src/pipeline/vocabulary.js";
+import { wordsOf } from "../../src/text/prompt-rules.js";
 import { syntaxWarnings } from "../../src/text/prompt-syntax.js";
 import { cutWarning } from "../../src/text/token-count.js";
 import { marksOf, unmatchedNote } from "./prompt-marks.js";
@@ -34,10 +35,10 @@ export const negativeNotes = computed((): PromptNotes => {
 function notesOf(field: string, text: string, count: CountedText | undefined): PromptNotes {
   const { words } = model.value ?? {};
   return {
-    unknown: words ? unknownWords(text, words, { unfinished: true }) : [],
+    unknown: words ? unknownWords(wordsOf(text, "a1111"), words, { unfinished: true }) : [],
     others: [
       ...unmatched(text, count),
-      ...[...syntaxWarnings(field, text), ...cut(field, text, count)].map(bare),
+      ...[...syntaxWarnings(field, text, { promptSyntax: "a1111" }), ...cut(field, text, count)].map(bare),
     ],
   };
 }
@@ -62,8 +63,8 @@ const bare = (warning: string): string => {
 export function warningsShown(): ReadonlySet<string> {
   const { words } = model.value ?? {};
   const of = (field: string, text: string, count: CountedText | undefined) => [
-    ...syntaxWarnings(field, text),
-    ...(words ? unknownWordWarnings(text, words) : []),
+    ...syntaxWarnings(field, text, { promptSyntax: "a1111" }),
+    ...(words ? unknownWordWarnings(wordsOf(text, "a1111"), words) : []),
     ...cut(field, text, count),
   ];
   const negative = negativePrompt.value;

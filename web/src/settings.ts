@@ -201,6 +201,7 @@ export async function requestNow(): Promise<GenerationRequest> {
   const { text, lora } = sentPrompt.value;
   return {
     prompt: text,
+    promptSyntax: "a1111",
     ...(negative && { negativePrompt: negativePrompt.value }),
     ...(model.value && { model: model.value.id }),
     width: width.value,

@@ -100,6 +100,9 @@ function named<T>(file: string, check: () => T): T {
   }
 }
 
+/** Programs whose prompts are in A1111's grammar. */
+const isA1111 = (program: string): boolean => /^(AUTOMATIC1111|Forge)/.test(program);
+
 function fromProgram({ program, parameters }: FoundSettings, file: string): SavedRequest {
   const settings = programSettings(parameters);
   const { prompt, negativePrompt, steps, guidanceScale, seed, size, scheduler, model, rng } = settings;
@@ -121,6 +124,7 @@ function fromProgram({ program, parameters }: FoundSettings, file: string): Save
       ...(seed !== undefined && { seed }),
       ...size,
       rng,
+      ...(isA1111(program) && { promptSyntax: "a1111" as const }),
     },
     scheduler: scheduler && { className: scheduler.className, config: scheduler.overrides },
     model: model === undefined ? undefined : { name: printable(model) },

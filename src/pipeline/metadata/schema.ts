@@ -3,6 +3,14 @@
 import { z } from "zod";
 import type { Precision } from "../../engine/device.js";
 import { InvalidRequest, listed } from "../../errors.js";
+import {
+  type Emphasis,
+  emphasisRules,
+  type LongPrompts,
+  longPromptRules,
+  type PromptSyntax,
+  promptSyntaxes,
+} from "../../text/prompt-rules.js";
 import { schemaProblem } from "../../validation.js";
 
 /** The model that generated an image. */
@@ -51,6 +59,14 @@ export type ImageMetadata = {
   prompt2?: string;
   negativePrompt?: string;
   negativePrompt2?: string;
+  /** How the prompts were read; left out where it is as in Diffusers. */
+  promptSyntax?: PromptSyntax;
+  longPrompts?: LongPrompts;
+  padConditions?: boolean;
+  emphasis?: Emphasis;
+  /** What the prompts were expanded from. */
+  promptTemplate?: string;
+  negativePromptTemplate?: string;
   /** Pixels. */
   width: number;
   height: number;
@@ -130,6 +146,12 @@ const schema = z.strictObject({
   prompt2: text.exactOptional(),
   negativePrompt: text.exactOptional(),
   negativePrompt2: text.exactOptional(),
+  promptSyntax: z.enum(promptSyntaxes, 'must be "none" or "a1111"').exactOptional(),
+  longPrompts: z.enum(longPromptRules, 'must be "cut" or "chunks"').exactOptional(),
+  padConditions: z.boolean("must be true or false").exactOptional(),
+  emphasis: z.enum(emphasisRules, 'must be "original" or "noNorm"').exactOptional(),
+  promptTemplate: text.exactOptional(),
+  negativePromptTemplate: text.exactOptional(),
   width: number,
   height: number,
   numInferenceSteps: number,

@@ -11,6 +11,7 @@ import { cachedName } from "../../hub/cache.js";
 import type { ImageInput } from "../../image/codec.js";
 import type { MetadataTexts } from "../../image/metadata/metadata.js";
 import { formatParameters } from "../../image/metadata/parameters.js";
+import { defaultLongPrompts } from "../../text/prompt-rules.js";
 import {
   bytesHash,
   fileHash,
@@ -36,6 +37,7 @@ export type LoadedWith = {
   tokenizer?: string;
   ema?: boolean;
   loras?: readonly { file: string; scale?: number }[];
+  loraFolder?: string;
 };
 
 /** This package and ONNX Runtime, on whose versions the last bits depend. */
@@ -153,6 +155,9 @@ export async function imageMetadata(
       prompt2: request.prompt2 === undefined ? undefined : request.prompts2[prompt],
       negativePrompt: request.negativePrompts?.[prompt],
       negativePrompt2: request.negativePrompt2 === undefined ? undefined : request.negativePrompts2?.[prompt],
+      ...readingOf(request),
+      promptTemplate: request.promptTemplates?.[prompt],
+      negativePromptTemplate: request.negativePromptTemplates?.[prompt],
       width: request.width,
       height: request.height,
       numInferenceSteps: request.numInferenceSteps,
@@ -183,6 +188,16 @@ export async function imageMetadata(
   };
 }
 
+/** How the prompts were read, where it is not as in Diffusers. */
+function readingOf({ promptSyntax, longPrompts, padConditions, emphasis }: CheckedRequest) {
+  return {
+    promptSyntax: promptSyntax === "none" ? undefined : promptSyntax,
+    longPrompts: longPrompts === defaultLongPrompts(promptSyntax) ? undefined : longPrompts,
+    padConditions: padConditions || undefined,
+    emphasis: emphasis === "original" ? undefined : emphasis,
+  };
+}
+
 /** The texts for a file: all metadata as JSON, and what A1111's grammar can express. */
 export function metadataTexts(record: ImageMetadata): MetadataTexts {
   const { model, prompt, negativePrompt, scheduler, seed, strength, clipSkip } = record;
@@ -205,7 +220,9 @@ export function metadataTexts(record: ImageMetadata): MetadataTexts {
     RNG: record.rng === "cuda" ? "NV" : "CPU",
     Version: record.app,
   }).flatMap(([name, value]) => (value === undefined ? [] : [[name, String(value)] as const]));
-  const parameters = formatParameters({ prompt, negativePrompt, fields: new Map(fields) });
+  // A1111 takes LoRAs from tags in the prompt.
+  const tags = record.promptSyntax === "a1111" ? (model.loras ?? []).map(tagOf).join("") : "";
+  const parameters = formatParameters({ prompt: prompt + tags, negativePrompt, fields: new Map(fields) });
   return { parameters, record: metadataText(record) };
 }
 
@@ -245,3 +262,6 @@ type Present<T> = { [K in keyof T as undefined extends T[K] ? never : K]: T[K] }
 function present<T extends object>(fields: T): Present<T> {
   return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as Present<T>;
 }
+
+const tagOf = ({ name, scale }: { name: string; scale: number }): string =>
+  ` <lora:${path.parse(name).name}:${scale}>`;

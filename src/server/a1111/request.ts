@@ -23,6 +23,8 @@ export function txt2imgRequest(body: Txt2img, globalOptions: GlobalOptions): Par
   const scheduler = samplerOf(body);
   return {
     prompt: prompt ?? "",
+    promptSyntax: "a1111",
+    ...(body.dynamic_prompts && { dynamicPrompts: true }),
     ...(negative_prompt != null && { negativePrompt: negative_prompt }),
     ...(seed != null && { seed }),
     ...(cfg_scale != null && { guidanceScale: cfg_scale }),

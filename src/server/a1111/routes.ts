@@ -84,11 +84,11 @@ const setOptions = createRoute({
 });
 
 export function a1111Routes(service: Service): OpenAPIHono {
-  const { queue, clients, bodies, read, models, aliases, limits } = service;
+  const { queue, clients, bodies, read, models, aliases, limits, wildcards } = service;
   const app = new OpenAPIHono({ defaultHook: validated() });
   const serverState = new ServerState(queue, clients);
   const resolved = (partial: PartialRequest, body: schemas.Txt2img): JobRequest => {
-    const request = resolvePartialRequest(partial, models, limits, aliases);
+    const request = resolvePartialRequest({ ...partial, wildcards }, models, limits, aliases);
     const model = models.get(request.settings.model)!;
     refuseEta(body, a1111Names(requestedScheduler(request, model)).sampler);
     return request;

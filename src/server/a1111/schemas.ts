@@ -42,6 +42,10 @@ const shared = {
   batch_size: whole(1, 100),
   n_iter: whole(1, 100),
   send_images: flag,
+  dynamic_prompts: flag.openapi({
+    description:
+      "Not A1111's: expands {a|b} and __wildcard__ in the prompts, as its extension Dynamic Prompts does.",
+  }),
   override_settings: z.record(z.string(), z.unknown()).nullish(),
 };
 

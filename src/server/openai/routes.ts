@@ -86,8 +86,9 @@ async function answer(
   { partial, stream, partials, url }: OpenaiRequest,
   kind: string,
 ) {
-  const { models, aliases, limits, queue, clients, bodies, onError } = service;
-  const job = await clients.submitAttended(resolvePartialRequest(partial, models, limits, aliases));
+  const { models, aliases, limits, wildcards, queue, clients, bodies, onError } = service;
+  const request = resolvePartialRequest({ ...partial, wildcards }, models, limits, aliases);
+  const job = await clients.submitAttended(request);
   bodies.forget(c);
   // The answer's type covers JSON alone.
   if (stream) return streamJob(c, { queue, clients: clients, onError, job, partials, kind }) as never;

@@ -1,7 +1,7 @@
 /** @file The schemas of OpenAI's image requests: its own fields, and those of the jobs API that it lacks, at the top level. */
 
 import { z } from "@hono/zod-openapi";
-import { loraField, seedField } from "../../jobs/schemas.js";
+import { loraField, promptFields, seedField } from "../../jobs/schemas.js";
 
 const size = z
   .string()
@@ -26,6 +26,8 @@ const texts = {
   user: z.string().max(1000).nullish(),
   negative_prompt: z.string().max(20_000).nullish(),
   scheduler: z.string().max(100).nullish(),
+  prompt_syntax: promptFields.promptSyntax.nullish(),
+  long_prompts: promptFields.longPrompts.nullish(),
 };
 
 export const generationBody = z
@@ -41,6 +43,8 @@ export const generationBody = z
     num_inference_steps: z.int().min(1).max(1000).nullish(),
     guidance_scale: z.number().min(0).max(100).nullish(),
     lora: loraField.nullish(),
+    pad_conditions: promptFields.padConditions.nullish(),
+    dynamic_prompts: promptFields.dynamicPrompts.nullish(),
     // LobeChat's names.
     cfg: z.number().min(0).max(100).nullish().openapi({ description: "guidance_scale" }),
     width: z.int().min(8).max(8192).nullish().openapi({ description: "With height, as size." }),
@@ -80,6 +84,8 @@ export const editForm = z
     num_inference_steps: whole(1000),
     guidance_scale: scale,
     lora: z.preprocess(fromJson, loraField).optional().openapi({ description: "The list as JSON." }),
+    pad_conditions: z.preprocess(fromJson, promptFields.padConditions).optional(),
+    dynamic_prompts: z.preprocess(fromJson, promptFields.dynamicPrompts).optional(),
     cfg: scale,
     width: whole(8192, 8),
     height: whole(8192, 8),

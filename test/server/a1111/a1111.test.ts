@@ -50,14 +50,21 @@ describe("stable-diffusion-api", () => {
     expect(result.parameters).toMatchObject({ prompt: small.prompt, width: 64 });
   });
 
-  it("reads in info what of the prompt is read as letters, and draws a seed for -1", async () => {
-    const prompt = "a (cat:1.3) BREAK a dog";
+  // A client of A1111's API means A1111's grammar, so a prompt with it is obeyed; it was warned of before.
+  it("obeys the prompt's grammar, reads in info what is read as letters, and draws a seed for -1", async () => {
+    const prompt = "a (cat:1.3) BREAK a {red|blue} dog";
     const [one, two] = [
       await client.txt2img({ ...small, prompt, seed: -1 }),
       await client.txt2img({ ...small, prompt, seed: -1 }),
     ];
     const [info, other] = [JSON.parse(one.info as string), JSON.parse(two.info as string)];
-    expect(info.warnings).toEqual([expect.stringContaining('read as letters: "(cat:1.3)", "BREAK"')]);
+    expect(info.warnings).toEqual([expect.stringContaining('read as letters: "{red|blue}"')]);
+    const pixels = async (text: string) => {
+      const { image } = await client.txt2img({ ...small, prompt: text });
+      return (await image.removeAlpha().raw().toBuffer()).toString("hex");
+    };
+    expect(await pixels("a (cat:1.0) on [a mat:3]")).toBe(await pixels("a cat on"));
+    expect(await pixels("a (cat:1.5)")).not.toBe(await pixels("a cat"));
     expect(info.seed).not.toBe(other.seed);
   });
 

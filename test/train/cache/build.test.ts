@@ -10,6 +10,7 @@ import { Generator } from "../../../src/diffusion/random.js";
 import { floatsOf } from "../../../src/engine/engine.js";
 import { Cancelled, InvalidRequest, ModelError } from "../../../src/errors.js";
 import type { Components } from "../../../src/pipeline/components.js";
+import { firstEmbeddings } from "../../../src/pipeline/conditioning.js";
 import { DiffusionPipeline } from "../../../src/pipeline/pipeline.js";
 import { input } from "../../../src/tensor/operations.js";
 import { buildCache, type CacheOptions } from "../../../src/train/cache/build.js";
@@ -91,7 +92,7 @@ describe("a cache", () => {
       const pipe = await DiffusionPipeline.fromPretrained(goldenFolder(`pipelines/${name}`), { threads: 1 });
       const embed = async (prompt: string) => {
         const request = { prompt, width: 64, height: 64, guidanceScale: 1, numInferenceSteps: 1 };
-        return (await pipe.prepare(request)).embeddings;
+        return firstEmbeddings((await pipe.prepare(request)).conditions, 1);
       };
       try {
         const { captions } = await cache.read(["1.png", "3.png", "5.png"]);
