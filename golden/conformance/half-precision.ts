@@ -4,7 +4,6 @@
  */
 
 import { z } from "zod";
-import type { Device } from "../../src/engine/device.js";
 import { kindOf, readJson } from "../../src/files/file-system.js";
 import { type Check, type Context, type Expectation, type Tolerance, uncovered } from "./check.js";
 
@@ -19,18 +18,6 @@ const schema = z.looseObject({
 const times = 4;
 const decibels = 20 * Math.log10(times);
 
-/**
- * What one of a provider's operators is off in float16 at these widths, for stages where PyTorch's whole network is off
- * by less than a quarter of it. WebGPU's products sum in float16 (docs/numerics.md); the libraries of the others do not.
- */
-const operatorError: Readonly<Record<Device["provider"], number>> = {
-  cpu: 0,
-  webgpu: 1e-2,
-  cuda: 0,
-  dml: 0,
-  coreml: 0,
-};
-
 type Errors = z.infer<typeof schema>;
 
 /** The check of "section/name" as it is on the engine's device: itself, unless that computes in float16. */
@@ -43,7 +30,7 @@ export async function onDevice(context: Context): Promise<(check: Check, name: s
     const [section, ...rest] = name.split("/");
     if (section === "distil") return uncovered(check.name, "training computes in float32");
     if (section !== "stages" && section !== "runs") return check;
-    const tolerance = (section === "stages" ? ofStage : ofRun)(errors, rest.join("/"), device);
+    const tolerance = (section === "stages" ? ofStage : ofRun)(errors, rest.join("/"));
     return tolerance
       ? { ...check, expected: async () => replaced(await check.expected(), tolerance) }
       : uncovered(check.name, `PyTorch's own error in float16 is not in ${file}`);
@@ -61,21 +48,17 @@ function replaced(expected: ReadonlyMap<string, Expectation>, rule: Rule): Map<s
   return new Map(kept);
 }
 
-function ofStage(errors: Errors, row: string, { provider }: Device): Rule | undefined {
+const relative = (error: number): Tolerance => ({ kind: "relative", most: times * error });
+
+function ofStage(errors: Errors, row: string): Rule | undefined {
   const found = errors.stages[row]?.float16;
-  if (found === undefined) return undefined;
-  const most = Math.max(times * found, operatorError[provider]);
-  return () => ({ kind: "relative", most });
+  return found === undefined ? undefined : () => relative(found);
 }
 
 /** Of a run's tensors those that PyTorch was measured at, and those that no network computes. */
-function ofRun(errors: Errors, row: string, { provider }: Device): Rule | undefined {
+function ofRun(errors: Errors, row: string): Rule | undefined {
   const found = errors.runs[row]?.float16;
   if (!found) return undefined;
-  const relative = (error: number): Tolerance => ({
-    kind: "relative",
-    most: Math.max(times * error, operatorError[provider]),
-  });
   return (name, float32) => {
     if (name === "steps.noise_pred[0]") return relative(found.noise_pred);
     if (name === "final_latents") return relative(found.final_latents);

@@ -12,16 +12,18 @@ export function reportLine(result: CheckResult): string {
   if (notCovered !== undefined) return `----  ${name.padEnd(52)} not covered: ${notCovered}`;
   if (error !== undefined) return `FAIL  ${name.padEnd(52)} ${error}`;
   const worst = worstOf(tensors);
-  const psnrs = tensors.flatMap((v) => (v.psnr === undefined ? [] : [v.psnr]));
+  const psnrs = tensors.flatMap(({ psnr, tolerance }) =>
+    psnr === undefined || tolerance.kind !== "psnr" ? [] : [{ psnr, least: tolerance.least }],
+  );
   const skipped = tensors.reduce((sum, v) => sum + (v.skipped ?? 0), 0);
   const figures = [
     worst
       ? `${twoDigits(worst.distance!).padStart(8)} of ${describeTolerance(worst.tolerance).padEnd(6)}`
       : " ".repeat(18),
     psnrs.length > 0
-      ? `PSNR ${Math.min(...psnrs)
+      ? `PSNR ${Math.min(...psnrs.map(({ psnr }) => psnr))
           .toFixed(1)
-          .replace("Infinity", "inf")} of 60 dB `
+          .replace("Infinity", "inf")} of ${Math.round(psnrs[0]!.least)} dB `
       : "",
     ` ${tensors.length} ${tensors.length === 1 ? "tensor" : "tensors"}`,
     worst && worst.distance! > 0 ? `, worst ${shorten(worst.name)}` : "",
