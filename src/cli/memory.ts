@@ -1,38 +1,57 @@
 /** @file `koala memory`: estimates the memory that generating takes, before anything is loaded. */
 
 import { Command, InvalidArgumentError } from "commander";
-import { availableMemory } from "../engine/memory/available.js";
+import { type Device, deviceOf, type Precision, parseDevice } from "../engine/device.js";
+import { attentionBytes, type DeviceMemory, deviceMemory } from "../engine/memory/device-memory.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
+import { InvalidRequest, ModelError } from "../errors.js";
 import type { ImageSize } from "../image/pixels.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { side } from "../pipeline/check-request.js";
-import { loadComponents } from "../pipeline/components.js";
+import { type Components, loadComponents } from "../pipeline/components.js";
 import type { Lora } from "../pipeline/lora.js";
 import { estimateMemory, planMemory, type RunBytes } from "../pipeline/memory-estimate.js";
+import { isCut } from "../pipeline/vae-tiling.js";
+import { type DeviceFlags, deviceOption, dtypeOption } from "./device.js";
 import { loraOption } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
+import { bytesOption } from "./numbers.js";
 import { type SingleFileFlags, singleFileFlags, withSingleFileFlags } from "./single-file.js";
 import { textTable } from "./table.js";
 import { size, warn } from "./terminal.js";
 
-type Options = SingleFileFlags & {
-  /** Squares, and the model's own size if that is none, if left out. */
-  sizes?: ImageSize[];
-  batch: number;
-  guidance: boolean;
-  vae?: string;
-  unet?: string;
-  textEncoder?: string;
-  textEncoder2?: string;
-  lora?: Required<Lora>[];
-  revision?: string;
-  json?: boolean;
-};
+type Options = SingleFileFlags &
+  Pick<DeviceFlags, "device" | "dtype" | "deviceMemory"> & {
+    /** Squares, and the model's own size if that is none, if left out. */
+    sizes?: ImageSize[];
+    batch: number;
+    guidance: boolean;
+    vae?: string;
+    unet?: string;
+    textEncoder?: string;
+    textEncoder2?: string;
+    lora?: Required<Lora>[];
+    revision?: string;
+    json?: boolean;
+  };
 
-/** What one size takes, in bytes; `pixels` is the side of a square. */
-type MemoryRow = RunBytes & ImageSize & { pixels?: number; fits: ReturnType<typeof planMemory> };
+type Fits = ReturnType<typeof planMemory>;
+
+/**
+ * What one size takes, in bytes; `pixels` is the side of a square. `tiled` is what it takes if the autoencoder works in
+ * tiles of 512 pixels; absent where that would cut nothing.
+ */
+type MemoryRow = RunBytes &
+  ImageSize & { pixels?: number; fits: Fits; tiled?: { vae: number; oneByOne: number; fits: Fits } };
 export type MemoryReport = {
-  available: number;
+  device: string;
+  dtype: Precision;
+  /** Bytes that may be taken there; absent where nothing tells. */
+  available?: number;
+  /** From where that is known. */
+  source: string;
+  /** Whether such estimates were compared with measurements, or come from documentation alone. */
+  basis: RunBytes["basis"];
   batch: number;
   guidance: boolean;
   rows: readonly MemoryRow[];
@@ -56,10 +75,17 @@ export function memoryCommand(): Command {
     .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
     .option("--text-encoder <path>", "another text encoder, SDXL's first: the same")
     .option("--text-encoder-2 <path>", "another second text encoder of SDXL: the same")
+    .option("--device <name>", "predict for cpu (default), webgpu, cuda, dml or coreml", deviceOption)
+    .option("--dtype <type>", "arithmetic there: float32 (default) or float16", dtypeOption)
+    .option("--device-memory <size>", "what may be taken there, such as 8GB", bytesOption)
     .option("--lora <path[:scale]>", "with this LoRA: the same; may be given again", loraOption)
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--json", "print JSON")
-    .addHelpText("after", "\nExample:\n  koala memory etri-vilab/koala-lightning-700m --sizes 512,1024\n")
+    .addHelpText(
+      "after",
+      "\nExamples:\n  koala memory etri-vilab/koala-lightning-700m --sizes 512,1024\n" +
+        "  koala memory ./koala-lightning-700m --device webgpu --device-memory 8GB\n",
+    )
     .action(async (model: string | undefined, { json, ...options }: Options) => {
       const found = await memoryReport(modelOrBundled(model, "model"), options);
       process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : table(found));
@@ -75,29 +101,81 @@ async function memoryReport(model: string, options: Omit<Options, "json">): Prom
     configsOnly: true,
     ...(revision !== undefined && { revision }),
   });
-  const components = await loadComponents(folder, {
-    engine: blockingEngine(),
-    configsOnly: true,
+  const device = namedDevice(options);
+  const components = await readComponents(folder, device, {
     ...singleFileFlags(options),
     ...replaced,
     ...(lora !== undefined && { loras: lora }),
   });
   for (const warning of components.warnings) warn(warning);
-  const available = availableMemory();
-  const passes = guidance ? 2 * batch : batch;
-  const own = components.trainedSize;
-  const usual = [...[512, 768, 1024].map(square), ...(own.width === own.height ? [] : [own])];
-  const rows = (options.sizes ?? usual).map(({ width, height }): MemoryRow => {
-    for (const pixels of [width, height]) side("--sizes", pixels, components.vae.factor);
-    const bytes = estimateMemory(components, { width, height, batch, passes, encodes: false });
-    const pixels = width === height ? { pixels: width } : {};
-    return { ...pixels, width, height, ...bytes, fits: planMemory(bytes, available) };
-  });
-  return { available, batch, guidance, rows };
+  const memory = deviceMemory(device, { given: options.deviceMemory });
+  const sliced = { ...device, attentionBytes: attentionBytes(device, memory.bytes) };
+  const rows = sizesFor(components, options.sizes).map((size) =>
+    memoryRow(components, { ...size, batch, passes: guidance ? 2 * batch : batch }, sliced, memory),
+  );
+  const { name, dtype } = device;
+  const { bytes: available, source } = memory;
+  const known = available === undefined ? {} : { available };
+  return { device: name, dtype, ...known, source, basis: rows[0]!.basis, batch, guidance, rows };
 }
 
+/** The device as the table has it, without opening it: attention is composed, as it is where a self-test failed. */
+function namedDevice({ device: name = "cpu", dtype = "float32" }: Options): Device {
+  const asked = parseDevice(name);
+  if (asked === "auto") {
+    const rule = "must be named to predict its memory, got auto. Ask koala devices what there is.";
+    throw new InvalidRequest("--device", name, rule);
+  }
+  if (asked.provider === "cpu") return deviceOf("cpu");
+  return { ...deviceOf(asked.provider, { index: asked.index, dtype }), fusedAttention: false };
+}
+
+/** By the configs; for another device than the CPU by the files' headers where there are files, since types matter there. */
+async function readComponents(
+  folder: string,
+  { provider }: Device,
+  replaced: Omit<Parameters<typeof loadComponents>[1], "engine">,
+): Promise<Components> {
+  const options = { engine: blockingEngine(), ...replaced };
+  const byConfigs = () => loadComponents(folder, { ...options, configsOnly: true });
+  if (provider === "cpu") return byConfigs();
+  try {
+    return await loadComponents(folder, options);
+  } catch (error) {
+    if (!(error instanceof ModelError)) throw error;
+    warn("weights: there are only configs, so half-precision files are assumed");
+    return byConfigs();
+  }
+}
+
+function sizesFor({ trainedSize: own, vae }: Components, given: readonly ImageSize[] | undefined) {
+  const usual = [...[512, 768, 1024].map(square), ...(own.width === own.height ? [] : [own])];
+  const sizes = given ?? usual;
+  for (const { width, height } of sizes)
+    for (const pixels of [width, height]) side("--sizes", pixels, vae.factor);
+  return sizes;
+}
+
+type Batch = ImageSize & { batch: number; passes: number };
+
+function memoryRow(components: Components, size: Batch, device: Device, { bytes }: DeviceMemory): MemoryRow {
+  const { width, height } = size;
+  const whole = { ...size, encodes: false };
+  const run = estimateMemory(components, whole, device);
+  const pixels = width === height ? { pixels: width } : {};
+  const row = { ...pixels, width, height, ...run, fits: planMemory(run, bytes) };
+  if (!isCut(components.vae.tiling, tileSide, size)) return row;
+  const tiled = estimateMemory(components, { ...whole, tile: tileSide }, device);
+  const { oneByOne } = tiled;
+  const vae = tiled.components.at(-1)!.peak;
+  return { ...row, tiled: { vae, oneByOne, fits: planMemory(tiled, bytes) } };
+}
+
+/** The tile that is shown: what fits into 1 GB of activations in float32. */
+const tileSide = 512;
+
 /** A column for each size; without the process's own memory in the rows of components. */
-function table({ available, batch, guidance, rows }: MemoryReport): string {
+function table({ available, source, device, dtype, basis, batch, guidance, rows }: MemoryReport): string {
   const columns = [
     { title: "peak" },
     ...rows.map(({ width, height }) => {
@@ -109,15 +187,26 @@ function table({ available, batch, guidance, rows }: MemoryReport): string {
     name,
     ...rows.map((row) => size(row.components[i]!.peak)),
   ]);
-  const fits = { kept: "yes", "one by one": "one by one", no: "no" } as const;
+  const tiles = (title: string, of: (row: MemoryRow) => string) =>
+    rows.some(({ tiled }) => tiled) ? [[title, ...rows.map(of)]] : [];
   const body = textTable(columns, [
     ...parts,
+    ...tiles(`vae in tiles of ${tileSide} px`, ({ tiled }) => (tiled ? size(tiled.vae) : "")),
     ["all kept loaded", ...rows.map((row) => size(row.kept))],
     ["one after the other", ...rows.map((row) => size(row.oneByOne))],
-    ["fits", ...rows.map((row) => fits[row.fits])],
+    ["fits", ...rows.map((row) => answer(row, available !== undefined))],
   ]);
-  const title = `${size(available)} available; ${batch} at once, ${guidance ? "with" : "without"} guidance`;
-  return `${title}\n\n${body}`;
+  const place = device === "cpu" ? "" : `${device}, ${dtype}, ${basis}: `;
+  const room = available === undefined ? `memory ${source}` : `${size(available)} available`;
+  const passes = guidance ? "with" : "without";
+  return `${place}${room}${source === "by nvidia-smi" ? ` ${source}` : ""}; ${batch} at once, ${passes} guidance\n\n${body}`;
+}
+
+/** Whether it fits, in words. */
+function answer({ fits, tiled }: MemoryRow, isKnown: boolean): string {
+  if (!isKnown) return "?";
+  if (fits !== "no") return fits === "kept" ? "yes" : "one by one";
+  return tiled && tiled.fits !== "no" ? "in tiles" : "no";
 }
 
 const square = (side: number): ImageSize => ({ width: side, height: side });

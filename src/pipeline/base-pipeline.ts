@@ -2,7 +2,6 @@
 
 import { guidanceEmbedding } from "../diffusion/guidance-embedding.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
-import { availableMemory } from "../engine/memory/available.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
 import type { LoraTag } from "../text/a1111/extra-networks.js";
@@ -355,7 +354,8 @@ export abstract class BasePipeline extends DevicePipeline {
     const fitting = tiles.find((tile) => fits({ ...size, tile }) !== "no");
     if (fitting === undefined) {
       const { bytes, available } = this.#memory(size);
-      if (!ignoreMemory) refuse(this.components, size, bytes, available);
+      const { device } = this.engine;
+      if (!ignoreMemory) refuse(this.components, size, bytes, { available: available!, device });
       return request;
     }
     this.#keeps = fits({ ...size, tile: fitting }) === "kept";
@@ -365,13 +365,15 @@ export abstract class BasePipeline extends DevicePipeline {
 
   /** What the generation takes, and what it may take: the memory of its own loaded components is free for it. */
   #memory(size: GenerationSize) {
-    const key = JSON.stringify(size);
-    if (this.#estimated?.key !== key) this.#estimated = { key, bytes: estimateMemory(this.components, size) };
+    const { device } = this.engine;
+    const key = JSON.stringify([size, device]);
+    if (this.#estimated?.key !== key)
+      this.#estimated = { key, bytes: estimateMemory(this.components, size, device) };
     const held = this.loadable().reduce(
       (sum, component) => sum + (component.isLoaded ? component.bytes : 0),
       0,
     );
-    return { bytes: this.#estimated.bytes, available: availableMemory() + held };
+    return { bytes: this.#estimated.bytes, available: this.engine.memory(held).bytes };
   }
 
   /** Frees the other components before `next` is loaded if they cannot all stay. */

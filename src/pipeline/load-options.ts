@@ -157,12 +157,13 @@ export function checkDeviceOptions(options: PlacedOptions & Pick<LoadOptions, "e
 
 /** The options that an engine is opened with. */
 export function deviceOptions(options: LoadOptions): PipelineEngineOptions {
-  const { device, dtype, threads = 0, allowCpuFallback, allowSoftwareAdapter } = options;
+  const { device, dtype, threads = 0, allowCpuFallback, allowSoftwareAdapter, deviceMemory } = options;
   return {
     threads,
     ...(device !== undefined && { device }),
     ...(dtype !== undefined && { dtype }),
     ...(allowCpuFallback !== undefined && { allowCpuFallback }),
     ...(allowSoftwareAdapter !== undefined && { allowSoftwareAdapter }),
+    ...(deviceMemory !== undefined && { deviceMemory }),
   };
 }

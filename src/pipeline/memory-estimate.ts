@@ -1,16 +1,14 @@
 /**
  * @file Estimates the memory of a generation, component by component, and whether it fits: from configs and the
- * networks' graphs. Loads nothing. `bench/parts.ts` measures the same.
+ * networks' graphs, for the device that they run on. Loads nothing. `bench/parts.ts` measures the same.
  */
 
-import { arenaBytes } from "../engine/memory/peak.js";
+import { cpu, type Device } from "../engine/device.js";
 import { InvalidRequest } from "../errors.js";
 import { traceUnet } from "../models/trace.js";
 import { input } from "../tensor/operations.js";
-import { topological } from "../tensor/order.js";
 import { Params, tracing } from "../tensor/params.js";
-import { count, made, type Tensor } from "../tensor/tensor.js";
-import type { Component } from "./component.js";
+import { type ComponentBytes, componentBytes, isMeasured, type TracedComponent } from "./component-memory.js";
 import type { Components } from "./components.js";
 import { stateRules, states } from "./text-encoding.js";
 import { smallerTiles } from "./vae-tiling.js";
@@ -30,79 +28,72 @@ export type GenerationSize = {
   tokens?: number;
 };
 
-/** Bytes of one component in a process of its own, less what the process takes without it. */
-type ComponentBytes = {
-  name: string;
-  /** Highest while it is loaded. */
-  load: number;
-  /** Loaded, before it ran. */
-  loaded: number;
-  /** What its run keeps besides. */
-  run: number;
-  /** The highest of all. */
-  peak: number;
+/**
+ * Bytes of a run; `kept` if all components stay loaded. On the CPU with what the process takes by itself, elsewhere of the
+ * device's memory.
+ */
+export type RunBytes = {
+  components: readonly ComponentBytes[];
+  kept: number;
+  oneByOne: number;
+  /** Of these what is taken without any component. */
+  base: number;
+  /** Whether such estimates were compared with measurements, or come from documentation alone. */
+  basis: "measured" | "computed";
 };
-
-/** Bytes of a run, with what the process takes by itself; `kept` if all components stay loaded. */
-export type RunBytes = { components: readonly ComponentBytes[]; kept: number; oneByOne: number };
 
 /** Node, ONNX Runtime and the worker before anything is loaded, as measured. */
 export const runtimeBytes = 200e6;
 
-/**
- * Measured beyond float32 weights: a share and a sum for the graph and what the allocator holds; while it is loaded, a second
- * copy of every convolution's kernel, because ONNX Runtime rearranges all of them before it frees the first.
- */
-const [loadShare, steadyShare, perComponent] = [1.03, 1.08, 50e6];
+/** What a device's context takes by itself: measured on lavapipe. */
+const contextBytes = 4e6;
 
-/** Estimates what each component takes to generate at `size`. */
-export function estimateMemory(components: Components, size: GenerationSize): RunBytes {
+/** Estimates what each component takes to generate at `size` on a device. */
+export function estimateMemory(components: Components, size: GenerationSize, device: Device = cpu): RunBytes {
   const { family, unet, vae, textEncoders } = components;
   const [height, width] = [size.height / vae.factor, size.width / vae.factor];
   const most = (size.tile ?? Infinity) / vae.factor;
   const [rows, columns] = [Math.min(height, most), Math.min(width, most)];
   const scope = () => new Params(tracing());
-  const texts = textEncoders.map(({ component, config }) => {
-    return componentBytes(
-      component.name,
-      component,
-      states(scope(), config, { rule: stateRules[family], batch: size.passes }),
-    );
-  });
   const pixels = input("image", [{ B: 1 }, 3, { H: rows * vae.factor }, { W: columns * vae.factor }]);
-  const encoder = size.encodes
-    ? [componentBytes("vae encoder", vae.component, { encoded: vae.encode(scope(), pixels) })]
-    : [];
   const out = traceUnet(scope(), unet.config, {
     ...{ batch: size.passes, height, width },
     ...(size.tokens !== undefined && { tokens: size.tokens }),
   });
   const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: rows }, { W: columns }]);
-  const image = vae.decode(scope(), latents);
-  const each = [
-    ...texts,
-    ...encoder,
-    componentBytes("unet", unet.component, { out }),
-    componentBytes("vae", vae.component, { image }),
+  const wide = vae.config.force_upcast !== false;
+  const traced: TracedComponent[] = [
+    ...textEncoders.map(({ component, config }) => {
+      const outputs = states(scope(), config, { rule: stateRules[family], batch: size.passes });
+      return { name: component.name, component, outputs };
+    }),
+    ...(size.encodes
+      ? [{ name: encoder, component: vae.component, outputs: { encoded: vae.encode(scope(), pixels) }, wide }]
+      : []),
+    { name: "unet", component: unet.component, outputs: { out } },
+    { name: "vae", component: vae.component, outputs: { image: vae.decode(scope(), latents) }, wide },
   ];
+  const each = traced.map((one) => componentBytes(one, device));
+  const base = device.provider === "cpu" ? runtimeBytes : contextBytes;
   return {
     components: each,
-    kept: runtimeBytes + keptPeak(each),
-    oneByOne: runtimeBytes + Math.max(...each.map((p) => p.peak)),
+    kept: base + (device.provider === "webgpu" ? sharedPeak(each) : keptPeak(each)),
+    oneByOne: base + Math.max(...each.map((p) => p.peak)),
+    base,
+    basis: isMeasured(device) ? "measured" : "computed",
   };
 }
 
-function componentBytes(name: string, component: Component, outputs: Record<string, Tensor>): ComponentBytes {
-  const params = topological(Object.values(outputs)).filter((x) => made("param", x));
-  const size = (some: readonly Tensor[]) => some.reduce((sum, x) => sum + 4 * count(x.shape), 0);
-  const weights = size(params);
-  // With a LoRA all weights are given from memory, of which ONNX Runtime makes a copy.
-  const given = component.changes.size > 0 ? weights : 0;
-  const load = Math.round(
-    loadShare * weights + size(params.filter((x) => x.rank === 4)) + perComponent + given,
+/** The first half of the autoencoder, which is freed for the second. */
+const encoder = "vae encoder";
+
+/** All weights, and the buffers of the largest run, which all sessions of a device share. */
+function sharedPeak(components: readonly ComponentBytes[]): number {
+  const loaded = components.filter(({ name }) => name !== encoder);
+  return (
+    loaded.reduce((sum, component) => sum + component.loaded, 0) +
+    Math.max(...components.map(({ run }) => run))
   );
-  const [loaded, run] = [Math.round(steadyShare * weights + perComponent), arenaBytes(outputs)];
-  return { name, load, loaded, run, peak: Math.max(load, loaded + run) };
 }
 
 /** Components are loaded one after the other, and each keeps what its run took. */
@@ -110,15 +101,22 @@ function keptPeak(components: readonly ComponentBytes[]): number {
   let [held, peak] = [0, 0];
   for (const component of components) {
     peak = Math.max(peak, held + component.peak);
-    if (component.name !== "vae encoder") held += component.loaded + component.run; // is freed for the decoder
+    if (component.name !== encoder) held += component.loaded + component.run; // is freed for the decoder
   }
   return peak;
 }
 
-/** Whether it fits with all components loaded, with one at a time, or not at all. `available`: bytes that a process may still take. */
-export function planMemory({ kept, oneByOne }: RunBytes, available: number): "kept" | "one by one" | "no" {
-  if (kept - runtimeBytes <= available) return "kept";
-  return oneByOne - runtimeBytes <= available ? "one by one" : "no";
+/**
+ * Whether it fits with all components loaded, with one at a time, or not at all. `available`: bytes that a process may
+ * still take; where they are not known, components are freed in turn and nothing is refused.
+ */
+export function planMemory(
+  { kept, oneByOne, base }: RunBytes,
+  available: number | undefined,
+): "kept" | "one by one" | "no" {
+  if (available === undefined) return "one by one";
+  if (kept - base <= available) return "kept";
+  return oneByOne - base <= available ? "one by one" : "no";
 }
 
 /** Throws an InvalidRequest that says what would fit instead. */
@@ -126,17 +124,18 @@ export function refuse(
   components: Components,
   size: GenerationSize,
   bytes: RunBytes,
-  available: number,
+  { available, device = cpu }: { available: number; device?: Device },
 ): never {
   const { width, height, batch } = size;
   const largest = bytes.components.reduce((a, b) => (b.peak > a.peak ? b : a));
   const gb = (n: number) => `${(n / 1e9).toFixed(2)} GB`;
   const needs = `${batch} of ${width}x${height} pixels takes ${gb(largest.peak)} (${largest.name})`;
-  const smaller = fittingInstead(components, size, available);
+  const smaller = fittingInstead(components, size, { available, device });
   const remedy = smaller
     ? `${smaller} would fit.`
     : "No smaller size fits either: free memory, or take a smaller model.";
-  const override = "To try all the same: ignoreMemory, --ignore-memory.";
+  const more = device.provider === "cpu" ? "" : " If it has more: deviceMemory, --device-memory.";
+  const override = `${more} To try all the same: ignoreMemory, --ignore-memory.`.trim();
   throw new InvalidRequest(
     "memory",
     available,
@@ -145,8 +144,13 @@ export function refuse(
 }
 
 /** The same size with fewer images at once, else the largest of a few smaller sizes. */
-function fittingInstead(components: Components, size: GenerationSize, available: number): string | undefined {
-  const fits = (other: GenerationSize) => planMemory(estimateMemory(components, other), available) !== "no";
+function fittingInstead(
+  components: Components,
+  size: GenerationSize,
+  { available, device }: { available: number; device: Device },
+): string | undefined {
+  const fits = (other: GenerationSize) =>
+    planMemory(estimateMemory(components, other, device), available) !== "no";
   const single = { ...size, batch: 1, passes: size.passes / size.batch };
   if (size.batch > 1 && fits(single)) return `One image at a time (${size.width}x${size.height})`;
   const tile = smallerTiles(components.vae.tiling, size).find((tile) => fits({ ...size, tile }));

@@ -3,10 +3,15 @@
 import type { Device } from "../engine/device.js";
 import type { Engine, Session } from "../engine/engine.js";
 import type { Program } from "../engine/lower.js";
+import { attentionBytes, type DeviceMemory, deviceMemory } from "../engine/memory/device-memory.js";
 import { type DeviceOptions, type Opened, openEngine } from "../engine/open-engine.js";
 import { InvalidRequest } from "../errors.js";
 
-export type PipelineEngineOptions = DeviceOptions & { threads?: number };
+export type PipelineEngineOptions = DeviceOptions & {
+  threads?: number;
+  /** Bytes of the device's memory that may be taken; what is known of it if left out. */
+  deviceMemory?: number;
+};
 
 /** Components hold this engine, and load on whatever engine is in it then. */
 export class PipelineEngine implements Engine {
@@ -27,8 +32,16 @@ export class PipelineEngine implements Engine {
     return given ? new PipelineEngine(given) : new PipelineEngine(await openEngine(options), options);
   }
 
+  /** With slices of attention for its memory. */
   get device(): Device {
-    return this.#engine.device;
+    const { device } = this.#engine;
+    if (device.attentionBytes === undefined) return device;
+    return { ...device, attentionBytes: attentionBytes(device, this.memory().bytes) };
+  }
+
+  /** What may be taken of the device's memory; of the machine's with the `held` bytes that were taken already. */
+  memory(held = 0): DeviceMemory {
+    return deviceMemory(this.#engine.device, { given: this.#options?.deviceMemory, held });
   }
 
   /** Why it is on this device, in one sentence. */

@@ -35,6 +35,7 @@ describe("koala memory prints", () => {
       "text_encoder_2",
       "unet",
       "vae",
+      "vae in tiles of 512 px",
       "all kept loaded",
       "one after the other",
       "fits",
@@ -56,6 +57,25 @@ describe("koala memory prints", () => {
     await expect(printed("--sizes", "100")).rejects.toThrow(
       "--sizes: must be a multiple of 8, got 100. Nearest: 96 or 104.",
     );
+  });
+
+  it("what a device takes of the memory that is given, and whether decoding in tiles would fit", async () => {
+    const report = async (...args: string[]) =>
+      JSON.parse(await printed("--sizes", "1024", "--json", ...args)) as MemoryReport;
+    const device = await report("--device", "webgpu", "--device-memory", "1.5GB");
+    expect(device).toMatchObject({ device: "webgpu", dtype: "float32", available: 1.5e9, basis: "measured" });
+    const [row] = device.rows;
+    expect(row!.components.find(({ name }) => name === "unet")!.loaded).toBeLessThan(4e6); // as stored, in 16 bits
+    expect(row!.tiled!.vae).toBeLessThan(row!.components.at(-1)!.peak / 2);
+    const half = await report("--device", "cuda", "--dtype", "float16", "--device-memory", "8GB");
+    expect(half).toMatchObject({ dtype: "float16", basis: "computed" });
+    const text = await printed("--device", "webgpu", "--device-memory", "50MB", "--sizes", "1024");
+    expect(text).toMatch(/^webgpu, float32, measured: 50(\.0)? MB available;/);
+    expect(text).toMatch(/^fits +no$/m);
+    expect(await printed("--device", "webgpu", "--sizes", "64")).toMatch(
+      /memory not known: give --device-memory/,
+    );
+    await expect(printed("--device", "auto")).rejects.toThrow(/--device: must be named/);
   });
 
   it("without a model it is the one inside", async () => {

@@ -58,11 +58,14 @@ describe("the memory of a run", () => {
 
 describe("a run that cannot fit is refused", () => {
   const refused = (size: GenerationSize, available: number) => () =>
-    refuse(components, size, estimateMemory(components, size), available);
+    refuse(components, size, estimateMemory(components, size), { available });
 
-  it("with a smaller size that would", () => {
-    const available = estimateMemory(components, square(1536)).oneByOne - runtimeBytes;
-    expect(refused(square(2048), available)).toThrow(
+  it("with tiles of the autoencoder that would, else with a smaller size", () => {
+    const rows = { passes: 64 }; // with so many, the U-Net takes more than the autoencoder
+    const available = (change: Partial<GenerationSize>) =>
+      estimateMemory(components, { ...square(1536), ...change }).oneByOne - runtimeBytes;
+    expect(refused(square(2048), available({}))).toThrow(/Decoding in tiles of 64 pixels .* would fit/);
+    expect(refused({ ...square(2048), ...rows }, available(rows))).toThrow(
       /got .* GB available: 1 of 2048x2048 .* 1536x1536 would fit/,
     );
   });

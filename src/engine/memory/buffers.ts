@@ -25,7 +25,16 @@ export type Buffer = {
 export function planBuffers(
   steps: readonly Tensor[],
   roots: readonly Tensor[],
-  { outside, fixed }: { outside: ReadonlySet<Tensor>; fixed: boolean },
+  {
+    outside,
+    fixed,
+    inPlace = true,
+  }: {
+    outside: ReadonlySet<Tensor>;
+    fixed: boolean;
+    /** Whether elementwise operations may write over an input, which no kernel of a GPU does. */
+    inPlace?: boolean;
+  },
 ): Buffer[] {
   const uses = new Map<Tensor, number>();
   for (const x of steps) for (const y of readInputs(x)) uses.set(y, (uses.get(y) ?? 0) + 1);
@@ -45,7 +54,13 @@ export function planBuffers(
     const result = results.has(x) && !leaf;
     const shape = `${x.dtype}[${x.shape.join()}]`;
     const own = leaf || result;
-    const input = own ? undefined : operationKind(x).computes === "view" ? x.inputs[0] : overwritten(x, at);
+    const input = own
+      ? undefined
+      : operationKind(x).computes === "view"
+        ? x.inputs[0]
+        : inPlace
+          ? overwritten(x, at)
+          : undefined;
     const taken = input ? at.get(input) : own || x.rank === 0 || !fixed ? undefined : dead.get(shape)?.pop();
     const fresh = { size: leaf ? 0 : bytes(x), shape, first: i, last: i, uses: 0, leaf: own };
     const buffer = taken ?? fresh;
@@ -68,7 +83,7 @@ const elementBytes: Readonly<Record<DType, number>> = { float32: 4, float16: 2, 
 export const bytes = (x: Tensor): number => elementBytes[x.dtype] * count(x.shape);
 
 /** Whether ONNX Runtime's operator may write its result over an input. */
-const inPlace: Readonly<Record<OpsOfKind<{ computes: "elementwise" }>, boolean>> = {
+const overwrites: Readonly<Record<OpsOfKind<{ computes: "elementwise" }>, boolean>> = {
   add: true,
   sub: true,
   mul: true,
@@ -91,7 +106,7 @@ const inPlace: Readonly<Record<OpsOfKind<{ computes: "elementwise" }>, boolean>>
 
 /** The input whose buffer the result may take: of the same shape, computed by this program, and read by no other operation. */
 function overwritten(x: Tensor, at: ReadonlyMap<Tensor, Buffer>): Tensor | undefined {
-  if (!(inPlace as Partial<Record<Op, boolean>>)[x.op]) return undefined;
+  if (!(overwrites as Partial<Record<Op, boolean>>)[x.op]) return undefined;
   const free = (y: Tensor) => at.get(y)!.uses === 1 && !at.get(y)!.leaf;
   return x.inputs.find((y) => free(y) && sameShape(x.shape, y.shape));
 }
