@@ -17,6 +17,7 @@ export default {
   projectDocuments: [
     "../ARCHITECTURE.md",
     "../CONTRIBUTING.md",
+    "models.md",
     "generate.md",
     "numerics.md",
     "training.md",

@@ -2,8 +2,11 @@
 
 import { Command } from "commander";
 import { type ComponentReport, inspectModel } from "../pipeline/inspect.js";
+import { printable } from "../pipeline/metadata/schema.js";
 import { textTable } from "./table.js";
 import { exitCodes, size, warn } from "./terminal.js";
+
+type Options = { variant?: string; config?: string; ema?: boolean; json?: boolean };
 
 export function inspectCommand(): Command {
   return new Command("inspect")
@@ -12,16 +15,21 @@ export function inspectCommand(): Command {
     )
     .argument("<path>", "diffusers folder, folder of one component, or .safetensors file")
     .option("--variant <name>", "weight files to look at, such as fp16")
+    .option("--config <folder>", "of a single file: the configs of this folder")
+    .option("--ema", "of a single file: its moving average of the weights (model_ema)")
     .option("--json", "print JSON")
     .addHelpText("after", "\nExample:\n  koala inspect ./koala-lightning-700m\n")
-    .action(async (at: string, { variant, json }: { variant?: string; json?: boolean }) => {
-      const { title, components, warnings } = await inspectModel(
-        at,
-        variant === undefined ? {} : { variant },
-      );
+    .action(async (at: string, { json, ...options }: Options) => {
+      const { title, components, warnings, notes = [] } = await inspectModel(at, options);
       for (const warning of warnings) warn(warning);
-      if (json) process.stdout.write(`${JSON.stringify({ title, components }, undefined, 2)}\n`);
-      else process.stdout.write(`${title}\n\n${table(components)}`);
+      if (json)
+        process.stdout.write(
+          `${JSON.stringify({ title, components, ...(notes.length > 0 && { notes }) }, undefined, 2)}\n`,
+        );
+      else
+        process.stdout.write(
+          `${title}\n\n${table(components)}${notes.map((note) => `\n${printable(note)}`).join("")}${notes.length > 0 ? "\n" : ""}`,
+        );
       if (components.some((f) => f.problem)) process.exitCode = exitCodes.failed;
     });
 }

@@ -3,6 +3,7 @@
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { compareCommand } from "./compare.js";
+import { convertCommand } from "./convert.js";
 import { distillCommand } from "./distill.js";
 import { onCommandLine } from "./flag-names.js";
 import { generateCommand } from "./generate.js";
@@ -35,6 +36,7 @@ for (const command of [
   gridCommand(),
   serveCommand(),
   inspectCommand(),
+  convertCommand(),
   memoryCommand(),
   compareCommand(),
   modelsCommand(),

@@ -61,6 +61,21 @@ export function openClipTarget(name: string): ClipTarget | undefined {
   return Object.hasOwn(inLayer, path) ? { kind: "copy", name: `${at}.${inLayer[path]}.${end}` } : undefined;
 }
 
+/** The reverse: open_clip's name of one of Diffusers' tensors; of query, key and value which third of its rows they are. */
+export function openClipName(name: string): { name: string; third?: number; transposed?: true } | undefined {
+  const [known] =
+    Object.entries(outside).find(([, target]) => "name" in target && target.name === name) ?? [];
+  if (known !== undefined)
+    return known === "text_projection" ? { name: known, transposed: true } : { name: known };
+  const [, layer, path, end] = /^text_model\.encoder\.layers\.(\d+)\.(.+)\.(weight|bias)$/.exec(name) ?? [];
+  if (layer === undefined) return undefined;
+  const at = `transformer.resblocks.${layer}`;
+  const third = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].indexOf(path!);
+  if (third >= 0) return { name: `${at}.attn.in_proj_${end}`, third };
+  const [inner] = Object.entries(inLayer).find(([, now]) => now === path) ?? [];
+  return inner === undefined ? undefined : { name: `${at}.${inner}.${end}` };
+}
+
 /** Columns of a head in all of CLIP's text encoders. */
 const headWidth = 64;
 

@@ -43,6 +43,23 @@ function diffusersName(name: string, stages: number): string {
     .replace(/^(encoder|decoder)\.norm_out\./, "$1.conv_norm_out.");
 }
 
+/** The original name of one of Diffusers' present names, for an autoencoder of `stages` stages. */
+export function originalVaeName(name: string, stages: number): string {
+  const inner = Object.entries(inAttention).map(([old, now]) => [now, old] as const);
+  return name
+    .replace(/^decoder\.up_blocks\.(\d+)\./, (_, i: string) => `decoder.up.${stages - 1 - Number(i)}.`)
+    .replace(/^encoder\.down_blocks\.(\d+)\./, "encoder.down.$1.")
+    .replace(/\.mid_block\.resnets\.([01])\./, (_, i: string) => `.mid.block_${Number(i) + 1}.`)
+    .replace(
+      /\.mid_block\.attentions\.0\.(.+)\.(weight|bias)$/,
+      (_, now: string, end: string) => `.mid.attn_1.${inner.find(([known]) => known === now)?.[1]}.${end}`,
+    )
+    .replace(/\.resnets\.(\d+)\./, ".block.$1.")
+    .replace(/\.(up|down)samplers\.0\./, ".$1sample.")
+    .replace(".conv_shortcut.", ".nin_shortcut.")
+    .replace(/^(encoder|decoder)\.conv_norm_out\./, "$1.norm_out.");
+}
+
 /** The shape that Diffusers gives a tensor: its attention's matrices were 1x1 convolutions. */
 export function vaeShape(name: string, shape: readonly number[]): number[] {
   const isMatrix = /\.attentions\.\d+\.(to_[qkv]|to_out\.0)\.weight$/.test(name);

@@ -12,6 +12,8 @@ import { resolveWeights, type WeightSet } from "../weights/component.js";
 import { bothHalves } from "./autoencoder.js";
 import { checkWeightShapes } from "./component.js";
 import { loadComponents } from "./components.js";
+import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
+import { unetPrefix } from "./single-file/parts.js";
 
 /** One component of a folder; `problem` says what is missing or does not fit, if anything. */
 export type ComponentReport = {
@@ -27,15 +29,21 @@ export type ModelReport = {
   title: string;
   components: readonly ComponentReport[];
   warnings: readonly string[];
+  /** Of a single file: what it is and why, what was skipped, what it says of itself. */
+  notes?: readonly string[];
 };
 
+type InspectOptions = { variant?: string } & Pick<SingleFileOptions, "config" | "ema">;
+
 /** Of a model folder, the folder of one component, or a file; throws a ModelError if nothing there can be read. */
-export async function inspectModel(at: string, options: { variant?: string } = {}): Promise<ModelReport> {
+export async function inspectModel(at: string, options: InspectOptions = {}): Promise<ModelReport> {
   const whole = (await kindOf(path.join(at, "model_index.json"))) === "file";
   if (!whole) {
     const kind = await kindOf(at);
     if (kind === undefined)
       throw new InvalidRequest("path", at, `must be a folder or a file, got "${at}", which does not exist.`);
+    const single = kind === "file" ? await inspectSingle(at, options) : undefined;
+    if (single) return single;
     const weights = await resolveWeights(at, options);
     const components = [report(path.basename(at), weights, undefined)];
     return { title: path.basename(at), components, warnings: [] };
@@ -54,6 +62,44 @@ export async function inspectModel(at: string, options: { variant?: string } = {
     check("vae", vae.component.file, vae.component.weights, bothHalves(vae)),
   ];
   return { title: `${folder.className} with ${scheduler.className}`, components, warnings };
+}
+
+/** A file of a whole model, by its names and shapes; undefined for a file of anything else. */
+async function inspectSingle(at: string, options: InspectOptions): Promise<ModelReport | undefined> {
+  const found = await resolveWeights(at);
+  if (
+    unetPrefix(found) === undefined ||
+    !/^(first_stage_model|cond_stage_model|conditioner)\./m.test([...found.tensors.keys()].join("\n"))
+  )
+    return undefined;
+  const source = await openSingleFile(at, options);
+  const { family, reason, absent, skipped, notes, metadata } = source.file!;
+  const components: ComponentReport[] = [];
+  for (const { name, weights: read } of source.components.values()) {
+    if (!/^(unet|vae|text_encoder(_2)?)$/.test(name)) continue;
+    if (absent.has(name)) {
+      const problem = `missing: the file has no ${absent.get(name)}`;
+      components.push({ component: name, tensors: 0, parameters: 0, dtypes: "", bytes: 0, problem });
+    } else components.push(report(name, await read(), undefined));
+  }
+  return {
+    title: `${source.className} in a single file: ${family}`,
+    components,
+    warnings: [],
+    notes: [
+      `${family}: ${reason}`,
+      ...notes,
+      ...(skipped.known.length > 0
+        ? [`${skipped.known.length} tensors of no use for generating: ${listed(skipped.known, 2)}`]
+        : []),
+      ...(skipped.unknown.length > 0
+        ? [`${skipped.unknown.length} tensors of no part: ${listed(skipped.unknown, 2)}`]
+        : []),
+      ...Object.entries(metadata)
+        .slice(0, 40)
+        .map(([name, value]) => `${name}: ${value.length > 100 ? `${value.slice(0, 100)}...` : value}`),
+    ],
+  };
 }
 
 function check(

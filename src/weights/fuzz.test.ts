@@ -5,6 +5,10 @@ import { describe, expect, it } from "vitest";
 import { ModelError } from "../errors.js";
 import { parseJsonObject } from "../files/json.js";
 import { jsonFault } from "../files/json-scan.js";
+import { unetFamily } from "../models/family.js";
+import { clipsIn } from "../models/infer-clip.js";
+import { unetTopology } from "../models/infer-unet.js";
+import { clipPart, shapesBelow, unetPrefix, vaePart } from "../pipeline/single-file/parts.js";
 import { dtypeSizes } from "./dtype.js";
 import { modelIndex, shardIndex } from "./index-file.js";
 import { parseHeader, serialize } from "./safetensors.js";
@@ -83,6 +87,24 @@ function fuzz(seed: Uint8Array, runs: number, textStart: number, read: (bytes: U
   return found;
 }
 
+/** A file with some of a single file's names, of every part, and tensors of few bytes. */
+function singleFileHeader(names: readonly string[]): Uint8Array {
+  const wanted =
+    /input_blocks\.[0134]\.|output_blocks\.[01]\.0\.|out\.2|label_emb|resblocks\.0\.|token_embedding|positional|text_projection|attn_1|conv_in/;
+  const few = names.filter((name) => wanted.test(name)).filter((_, i) => i % 12 === 0);
+  const shape = (name: string) =>
+    /in_proj/.test(name) ? [6, 2] : /\.weight$|projection|embedding/.test(name) ? [2, 2] : [2];
+  return serialize(
+    new Map(
+      few.map((name) => {
+        const own = shape(name);
+        const data = new Uint8Array(2 * own.reduce((a, b) => a * b, 1));
+        return [name, { dtype: "F16" as const, shape: own, data }];
+      }),
+    ),
+  );
+}
+
 describe("the readers of model files", () => {
   it("read 6000 mutated safetensors files to tensors that tile the data exactly, or refuse them", () => {
     const tensor = (dtype: "F16" | "F32" | "U8", shape: number[], bytes: number) => {
@@ -113,6 +135,30 @@ describe("the readers of model files", () => {
     expect(found.refused).toBeGreaterThan(3000);
     expect(found.slowest).toBeLessThan(slowest);
   });
+
+  it("tell what 10,000 mutated single files are, or refuse them", () => {
+    const names = readFileSync(
+      new URL("../../golden/data/single/maps/koala-700m-tiny.json", import.meta.url),
+    );
+    const seed = singleFileHeader(Object.keys(JSON.parse(String(names)) as object));
+    const found = fuzz(seed, 10_000, 8, (bytes) => {
+      const { tensors } = parseHeader(bytes, bytes.length, "x");
+      const set = {
+        tensors: new Map([...tensors].map(([name, t]) => [name, { ...t, file: "x" }])),
+        files: ["x"],
+        totalBytes: 0,
+      };
+      const parts = [vaePart(set), ...clipsIn(tensors.keys()).map((clip) => clipPart(set, clip))];
+      const topology = unetTopology(shapesBelow(set, unetPrefix(set) ?? ""));
+      if (topology) unetFamily(topology);
+      const ends = parts.flatMap((part) =>
+        [...(part?.tensors.values() ?? [])].map((t) => t.offset + t.length),
+      );
+      if (Math.max(0, ...ends) > bytes.length) throw new Error("a part reaches beyond the file");
+    });
+    expect(found.accepted).toBeGreaterThan(100);
+    expect(found.refused).toBeGreaterThan(3000);
+  }, 60_000);
 
   it("read 1500 mutated shard indexes to file names inside the folder, or refuse them", () => {
     const map = { weight_map: { "conv_in.weight": "a-1.safetensors", "conv_in.bias": "b/a-2.safetensors" } };
