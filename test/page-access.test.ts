@@ -24,7 +24,7 @@ const views: readonly (readonly [view: string, reach: (page: Page) => Promise<un
       await unfold(page, ".settings");
       await page.selectOption("#model", "nano");
       await unfold(page, ".vocabulary");
-      await page.fill("#prompt", "an umbrela and a (crown:1.2), line art");
+      await page.fill("#prompt", "an umbrela and a (crown:1.2), line art --tile");
       await page.waitForSelector("#prompt-notes .prompt-note:nth-child(2)");
     },
   ],
@@ -57,7 +57,7 @@ const views: readonly (readonly [view: string, reach: (page: Page) => Promise<un
     async (page) => {
       await page.keyboard.press("Escape");
       await page.waitForSelector(".generating", { state: "detached" });
-      await generate(page, "a (red bicycle:1.2)", { steps: "1", count: "2" });
+      await generate(page, "a (red bicycle:1.2) --tile", { steps: "1", count: "2" });
       await page.waitForSelector(".image .warnings");
     },
   ],

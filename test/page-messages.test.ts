@@ -18,11 +18,11 @@ async function generateNth(page: Page, prompt: string, at: number): Promise<void
 }
 
 /** Resumes a job of an earlier visit, whose warnings no page has shown. */
-async function resume(page: Page, prompt: string): Promise<void> {
+async function resume(page: Page, prompt: string, fields: object = {}): Promise<void> {
   const answer = await fetch(`${site.server.url}/api/jobs`, {
     method: "POST",
     headers: { "content-type": "application/json" },
-    body: JSON.stringify({ prompt, steps: 2 }),
+    body: JSON.stringify({ prompt, steps: 2, ...fields }),
   });
   const { id } = (await answer.json()) as Job;
   await page.evaluate(`localStorage.setItem("koala.generating", '["${id}"]')`);
@@ -78,7 +78,7 @@ describe("messages", () => {
 
   it("scroll if they are long, and so do the warnings beside the image", async () => {
     const page = await site.open(phone);
-    await resume(page, "a cat on a mat, ".repeat(1200));
+    await resume(page, "a cat on a mat, ".repeat(1200), { longPrompts: "cut" });
     await page.waitForSelector(".message.warning .long");
     expect(await inWindow(page, ".message.warning")).toBe(true);
     expect(await inWindow(page, ".message [aria-label=Dismiss]")).toBe(true);

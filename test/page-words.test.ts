@@ -46,7 +46,7 @@ describe("a first visit", () => {
     expect(await page.getAttribute("#prompt", "placeholder")).toBe("a red bicycle beside a yellow wall");
     expect(await page.locator(".vocabulary").count()).toBe(0);
     await page.fill("#prompt", "a zeppelin");
-    await counted("#prompt-count", "8 of 77 tokens");
+    await counted("#prompt-count", "6 of 75 tokens");
     expect(await marked()).toEqual([]);
   });
 });
@@ -55,7 +55,7 @@ describe("the vocabulary", () => {
   it("adds words to the prompt by click and by key, and marks those in it", async () => {
     for (const name of ["yellow", "koala", "line art"]) await word(name).click();
     expect(await page.inputValue("#prompt")).toBe("a koala, line art, on a yellow background");
-    await counted("#prompt-count", "12 of 24 tokens");
+    await counted("#prompt-count", "10 of 22 tokens");
     await word("koala").press("ArrowRight");
     await page.keyboard.press("Enter");
     expect(await page.inputValue("#prompt")).toBe("a panda, line art, on a yellow background");
@@ -83,12 +83,24 @@ describe("a part of the prompt that the model ignores", () => {
     expect(await marked()).toEqual(["umbrela", "zeppelin"]);
     await page.click("[aria-label='Replace umbrela with umbrella']");
     expect(await page.inputValue("#prompt")).toBe("an umbrella, a zeppelin");
-    await page.fill("#prompt", "a (cat:1.3), <lora:x:1>");
+    await page.fill("#prompt", "a (cat:1.3) --tile");
     expect(await text("#prompt-notes")).toContain(
-      'AUTOMATIC1111\'s syntax is not supported yet, so this is read as letters: "(cat:1.3)", "<lora:x:1>"',
+      'Midjourney\'s syntax is off, so this is read as letters: "--tile"',
     );
+    expect(await text("#prompt-notes")).not.toContain("AUTOMATIC1111");
+    await page.fill("#prompt", "a (cat:1.3.1)");
+    expect(await text("#prompt-notes")).toContain("Weights must be numbers");
+    await page.selectOption("#reading", "none");
+    await page.fill("#prompt", "a (cat:1.3)");
+    expect(await text("#prompt-notes")).toContain(
+      "AUTOMATIC1111's syntax is off, so this is read as letters",
+    );
+    await page.selectOption("#reading", "alternatives");
     await page.fill("#prompt", `${"a koala, line art, on a yellow background, ".repeat(2)}red`);
-    await counted("#prompt-count", "25 of 24 tokens");
+    await counted("#prompt-count", "23 of 44 tokens, 2 chunks");
+    expect(await text("#prompt-notes")).toBe("");
+    await page.selectOption("#long-prompts", "cut");
+    await counted("#prompt-count", "23 of 22 tokens");
     expect(await text("#prompt-notes")).toBe('Only 24 tokens reach the model; this was cut off: "red"');
     await page.fill("#negative", "a zeppelin");
     await page.waitForSelector("#negative-notes mark");
@@ -123,21 +135,24 @@ describe("a part of the prompt that the model ignores", () => {
   });
 
   it("is listed as a warning beside the image, without a message", async () => {
-    await page.fill("#prompt", "a zeppelin, (flat icon:1.2)");
+    await page.fill("#prompt", "a zeppelin, (flat icon:1.2) --tile");
     await page.fill("#steps", "2");
     await page.keyboard.press("Control+Enter");
     await page.waitForSelector(".image .warnings");
     const warnings = await page.locator(".image .warnings li").allInnerTexts();
     expect(warnings.map((warning) => warning.trim())).toEqual([
-      expect.stringMatching(/^prompt: AUTOMATIC1111's syntax .*"\(flat icon:1\.2\)"$/),
+      expect.stringMatching(/^prompt: Midjourney's syntax .*"--tile"$/),
       expect.stringMatching(/^"zeppelin" is not a word this model knows\./),
-      expect.stringMatching(/^"1" is not/),
-      expect.stringMatching(/^"2" is not/),
+      expect.stringContaining('"tile" is not'),
     ]);
     expect(await page.locator(".message").count()).toBe(0);
     expect(await page.getAttribute(".thumb .open", "aria-label")).toContain("with warnings");
     await page.reload();
     await page.click(".thumb .open");
     await page.waitForSelector(".image .warnings");
+    expect((await site.lastJob()).settings).toMatchObject({ promptSyntax: "a1111" });
+    await page.selectOption("#reading", "none");
+    await page.click("text=Use these settings");
+    expect(await page.inputValue("#reading")).toBe("alternatives");
   });
 });

@@ -391,5 +391,6 @@ export type Model = {
 };
 model satisfies z.ZodType<Model>;
 export type ModelList = z.infer<typeof modelList>;
+export type TokensRequest = z.infer<typeof tokensRequest>;
 export type TokenCounts = z.infer<typeof tokenCounts>;
 export type Problem = z.infer<typeof problem>;

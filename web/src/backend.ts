@@ -3,7 +3,13 @@
  * backend that generates in the browser can implement it too.
  */
 
-import type { GenerationRequest, GenerationSettings, Job, ModelList } from "../../src/jobs/schemas.js";
+import type {
+  GenerationRequest,
+  GenerationSettings,
+  Job,
+  ModelList,
+  TokensRequest,
+} from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished image. `seed` alone generates it again; `warnings` say what of the request was cut or changed. */
@@ -30,7 +36,7 @@ export interface Backend {
   /** The models and their limits. */
   models(): Promise<ModelList>;
   /** The number of tokens of each text, by a model's tokenizers. */
-  countTokens(model: string, texts: readonly string[], signal: AbortSignal): Promise<readonly TokenCount[]>;
+  countTokens(request: TokensRequest, signal: AbortSignal): Promise<readonly TokenCount[]>;
   /**
    * Generates; ends after the last image. Throws a GenerationFailure if it fails. When `signal` fires, the backend is
    * stopped too and GenerationCancelled is thrown.

@@ -7,6 +7,7 @@ import { gridProblem, gridRunning } from "./grids.js";
 import { Icon, Keys } from "./icon.js";
 import { InitImageFields } from "./init-image.js";
 import { ModelFields } from "./model-fields.js";
+import { longPromptChoices, longPrompts, type Reading, reading, readings } from "./prompt-reading.js";
 import { Prompts } from "./prompts.js";
 import { SeedField } from "./seed-field.js";
 import { count, guidanceScale, model, scheduler, served, steps } from "./settings.js";
@@ -105,6 +106,22 @@ function SettingsFields() {
             invalid={wrong("count")}
           />
         )}
+        <SelectField
+          id="reading"
+          label="Prompt grammar"
+          value={reading.value}
+          options={readings}
+          onChange={(value) => (reading.value = value as Reading)}
+          invalid={wrong("promptSyntax")}
+        />
+        <SelectField
+          id="long-prompts"
+          label="Long prompts"
+          value={longPrompts.value}
+          options={longPromptChoices}
+          onChange={(value) => (longPrompts.value = value as typeof longPrompts.value)}
+          invalid={wrong("longPrompts")}
+        />
         <SeedField invalid={wrong("seed")} />
         <InitImageFields />
       </div>

@@ -9,6 +9,7 @@ import type {
   ModelList,
   Problem,
   TokenCounts,
+  TokensRequest,
 } from "../../src/jobs/schemas.js";
 import {
   type Backend,
@@ -39,8 +40,8 @@ export class HttpBackend implements Backend {
     return (await (await this.#fetch("/api/models")).json()) as ModelList;
   }
 
-  async countTokens(model: string, texts: readonly string[], signal: AbortSignal) {
-    const init = { ...posted({ model, texts, promptSyntax: "a1111" }), signal };
+  async countTokens(request: TokensRequest, signal: AbortSignal) {
+    const init = { ...posted(request), signal };
     return ((await (await this.#fetch("/api/tokens", init)).json()) as TokenCounts).texts;
   }
 

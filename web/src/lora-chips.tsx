@@ -2,12 +2,14 @@
 
 import { Icon } from "./icon.js";
 import { type LoraTag, loraTags, withoutTag, withScale, withTag } from "./lora-tags.js";
+import { reading } from "./prompt-reading.js";
 import { loras, model, prompt } from "./settings.js";
 
 /** A chip for each LoRA, and a list to add from; nothing if there is neither. */
 export function LoraChips({ invalid }: { invalid: boolean }) {
   const served = model.value?.loras ?? [];
-  const tags = loraTags(prompt.value);
+  const isPlain = reading.value === "none";
+  const tags = isPlain ? [] : loraTags(prompt.value);
   const taken = new Set([...tags, ...loras.value].map(({ name }) => name));
   const free = served.filter(({ name }) => !taken.has(name));
   if (served.length === 0 && tags.length === 0) return null;
@@ -36,7 +38,8 @@ export function LoraChips({ invalid }: { invalid: boolean }) {
           value=""
           onChange={({ currentTarget }) => {
             const added = free.find(({ name }) => name === currentTarget.value);
-            if (added) prompt.value = withTag(prompt.value, added.name, added.scale);
+            if (added && isPlain) loras.value = [...loras.value, added];
+            else if (added) prompt.value = withTag(prompt.value, added.name, added.scale);
             currentTarget.value = "";
           }}
         >

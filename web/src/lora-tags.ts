@@ -24,15 +24,3 @@ export function withoutTag(prompt: string, { start, end }: LoraTag): string {
   if (after === "") return before.replace(/ $/, "");
   return /(^|\s)$/.test(before) ? before + after.replace(/^ /, "") : before + after;
 }
-
-/** The prompt without the tags of these LoRAs, and their scales; of one that is named twice, the sum. */
-export function takeTags(prompt: string, names: readonly string[]) {
-  const scales = new Map<string, number>();
-  let text = prompt;
-  for (const found of loraTags(prompt).reverse()) {
-    if (!names.includes(found.name)) continue;
-    scales.set(found.name, (scales.get(found.name) ?? 0) + found.scale);
-    text = withoutTag(text, found);
-  }
-  return { text, scales };
-}

@@ -1,7 +1,7 @@
 /** @file Tests of what the prompt fields colour, of the keys that change weights, and of tags. */
 
 import { describe, expect, it } from "vitest";
-import { loraTags, takeTags, withoutTag, withScale, withTag } from "./lora-tags.js";
+import { loraTags, withoutTag, withScale, withTag } from "./lora-tags.js";
 import { marksOf, unmatchedNote } from "./prompt-marks.js";
 import { changedWeight } from "./weight-keys.js";
 
@@ -93,13 +93,5 @@ describe("tags of LoRAs", () => {
     expect(withoutTag(prompt, tags[1]!)).toBe("a cat <lora:ink:0.8> on x<lora:ink:-0.2>");
     expect(withTag("a cat", "ink", 1)).toBe("a cat <lora:ink:1>");
     expect(loraTags("<lora:a:much> <lora:b:> <lora:c:1:2> <3")).toEqual([]);
-  });
-
-  it("are taken out of the prompt if the server has the LoRA, with the sum of their scales", () => {
-    const { text, scales } = takeTags(prompt, ["ink"]);
-    expect(text).toBe("a cat on <lyco:b c> x");
-    expect(scales.get("ink")).toBeCloseTo(0.6);
-    expect([...scales.keys()]).toEqual(["ink"]);
-    expect(takeTags("a cat ", ["ink"]).text).toBe("a cat ");
   });
 });

@@ -6,11 +6,11 @@
 import { computed } from "@preact/signals";
 import { noEffectWarning } from "../../src/pipeline/prompt-warnings.js";
 import { type UnknownWord, unknownWords, unknownWordWarnings } from "../../src/pipeline/vocabulary.js";
-import { wordsOf } from "../../src/text/prompt-rules.js";
 import { syntaxWarnings } from "../../src/text/prompt-syntax.js";
 import { cutWarning } from "../../src/text/token-count.js";
 import { marksOf, unmatchedNote } from "./prompt-marks.js";
-import { guidanceScale, model, negativePrompt, sentPrompt } from "./settings.js";
+import { grammarProblem, reading, readingFields, wordsIn } from "./prompt-reading.js";
+import { guidanceScale, model, negativePrompt, prompt } from "./settings.js";
 import { type CountedText, tokenCounts } from "./token-counts.js";
 
 export type PromptNotes = {
@@ -22,9 +22,7 @@ export type PromptNotes = {
 const none: PromptNotes = { unknown: [], others: [] };
 const guided = computed(() => guidanceScale.value > 1);
 
-export const promptNotes = computed(() =>
-  notesOf("prompt", sentPrompt.value.text, tokenCounts.value?.prompt),
-);
+export const promptNotes = computed(() => notesOf("prompt", prompt.value, tokenCounts.value?.prompt));
 
 export const negativeNotes = computed((): PromptNotes => {
   if (negativePrompt.value === "") return none;
@@ -34,11 +32,13 @@ export const negativeNotes = computed((): PromptNotes => {
 
 function notesOf(field: string, text: string, count: CountedText | undefined): PromptNotes {
   const { words } = model.value ?? {};
+  const problem = grammarProblem(field, text);
   return {
-    unknown: words ? unknownWords(wordsOf(text, "a1111"), words, { unfinished: true }) : [],
+    unknown: words ? unknownWords(wordsIn(text), words, { unfinished: true }) : [],
     others: [
       ...unmatched(text, count),
-      ...[...syntaxWarnings(field, text, { promptSyntax: "a1111" }), ...cut(field, text, count)].map(bare),
+      ...(problem === undefined ? [] : [bare(problem)]),
+      ...[...syntaxWarnings(field, text, readingFields(text)), ...cut(field, text, count)].map(bare),
     ],
   };
 }
@@ -49,7 +49,7 @@ const cut = (field: string, text: string, count: CountedText | undefined): strin
 
 /** As soon as typing pauses, which the count tells: a bracket that was just opened is not worth a sentence. */
 function unmatched(text: string, count: CountedText | undefined): string[] {
-  const note = count?.text === text ? unmatchedNote(marksOf(text)) : undefined;
+  const note = count?.text === text && reading.value !== "none" ? unmatchedNote(marksOf(text)) : undefined;
   return note === undefined ? [] : [note];
 }
 
@@ -63,13 +63,13 @@ const bare = (warning: string): string => {
 export function warningsShown(): ReadonlySet<string> {
   const { words } = model.value ?? {};
   const of = (field: string, text: string, count: CountedText | undefined) => [
-    ...syntaxWarnings(field, text, { promptSyntax: "a1111" }),
-    ...(words ? unknownWordWarnings(wordsOf(text, "a1111"), words) : []),
+    ...syntaxWarnings(field, text, readingFields(text)),
+    ...(words ? unknownWordWarnings(wordsIn(text), words) : []),
     ...cut(field, text, count),
   ];
   const negative = negativePrompt.value;
   return new Set([
-    ...of("prompt", sentPrompt.value.text, tokenCounts.value?.prompt),
+    ...of("prompt", prompt.value, tokenCounts.value?.prompt),
     ...(guided.value ? of("negative prompt", negative, tokenCounts.value?.negative) : []),
     ...(guided.value || negative === "" ? [] : [noEffectWarning(guidanceScale.value)]),
   ]);

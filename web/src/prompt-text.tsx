@@ -6,6 +6,7 @@
 import type { Signal } from "@preact/signals";
 import type { TargetedKeyboardEvent } from "preact";
 import { type Mark, marksOf } from "./prompt-marks.js";
+import { reading } from "./prompt-reading.js";
 import { changedWeight, type Edited } from "./weight-keys.js";
 
 type Props = {
@@ -45,8 +46,8 @@ const mostMarks = 2000;
 const colours = 3;
 
 function Coloured({ text }: { text: string }) {
-  const marks = marksOf(text);
-  if (marks.length > mostMarks) return <>{text}</>;
+  const marks = reading.value === "none" ? [] : marksOf(text);
+  if (marks.length === 0 || marks.length > mostMarks) return <>{text}</>;
   return (
     <>
       {marks.map((mark, index) =>
@@ -72,8 +73,9 @@ function onKey(event: TargetedKeyboardEvent<HTMLTextAreaElement>): void {
   changeWeightIn(event.currentTarget, direction);
 }
 
-/** Changes the weight of a field's selection by a step. */
+/** Changes the weight of a field's selection by a step; not in plain text, which has no weights. */
 export function changeWeightIn(field: HTMLTextAreaElement, direction: 1 | -1): void {
+  if (reading.value === "none") return;
   const { value: text, selectionStart: start, selectionEnd: end } = field;
   const changed = changedWeight({ text, start, end }, direction);
   if (!changed) return;

@@ -107,16 +107,24 @@ function WeightButtons({ id, label }: { id: string; label: string }) {
 }
 
 function Count({ id, count }: { id: string; count: TokenCount | undefined }) {
-  const over = count !== undefined && count.tokens > count.limit;
+  const over = count?.cut !== undefined;
   return (
     <span
       id={id}
       class={over ? "count problem" : "count"}
-      title="Counted by the model's tokenizer, with its start and end tokens."
+      title={`Counted by the model's tokenizer. The text encoder reads ${count ? count.limit - marks : "75"} at once.`}
     >
-      {count && `${count.tokens} of ${count.limit} tokens`}
+      {count && countText(count)}
     </span>
   );
+}
+
+/** Start and end, which every chunk has. */
+const marks = 2;
+
+function countText({ tokens, limit, chunks = 1 }: TokenCount): string {
+  const text = `${tokens - marks} of ${chunks * (limit - marks)} tokens`;
+  return chunks > 1 ? `${text}, ${chunks} chunks` : text;
 }
 
 const maxShown = 8;

@@ -44,6 +44,12 @@ describe("readImageSettings", () => {
       guidanceScale: 3.5,
       seed: "12345678901234567",
       scheduler: "dpmpp-2m-karras",
+      promptSyntax: "none",
+      longPrompts: "cut",
+    });
+    const other = { ...record, promptSyntax: "a1111", padConditions: true };
+    expect(await settingsOf(png({ koala: JSON.stringify(other) }))).toMatchObject({
+      ...{ promptSyntax: "a1111", longPrompts: "chunks", padConditions: true },
     });
   });
 
@@ -61,6 +67,7 @@ describe("readImageSettings", () => {
         guidanceScale: 7.5,
         seed: "5",
         scheduler: "euler-a",
+        promptSyntax: "a1111",
         notes: ["Made with AUTOMATIC1111 or a program like it: expect a similar image, not the same one."],
       });
     }
@@ -75,6 +82,7 @@ describe("readImageSettings", () => {
       steps: 20,
       seed: "18446744073709551615",
       scheduler: "dpmpp-2m",
+      promptSyntax: "a1111",
     });
     expect(notes?.slice(1)).toEqual([
       "Not applied: Clip skip, Schedule type.",
@@ -96,6 +104,8 @@ describe("readImageSettings", () => {
       prompt: "ein Käfer",
       height: 72,
       steps: 4,
+      promptSyntax: "none",
+      longPrompts: "cut",
     });
   });
 

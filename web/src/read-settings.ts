@@ -6,6 +6,12 @@ import { fileTexts, metadataKeyword } from "../../src/image/metadata/file-texts.
 import type { FoundSettings } from "../../src/image/metadata/programs/found-settings.js";
 import { settingsIn } from "../../src/image/metadata/programs/programs.js";
 import { programSettings } from "../../src/pipeline/metadata/program-settings.js";
+import {
+  defaultLongPrompts,
+  type LongPrompts,
+  longPromptRules,
+  type PromptSyntax,
+} from "../../src/text/prompt-rules.js";
 
 export type ReadSettings = {
   /** Absent if the prompt could not be read from the file. */
@@ -20,6 +26,9 @@ export type ReadSettings = {
   scheduler?: string;
   strength?: number;
   lora?: readonly { name: string; scale: number }[];
+  promptSyntax?: PromptSyntax;
+  longPrompts?: LongPrompts;
+  padConditions?: boolean;
   /** Sentences on settings of another program that the form does not have. */
   notes?: readonly string[];
 };
@@ -58,6 +67,7 @@ function fromRecord(json: string): ReadSettings | undefined {
   const className = isObject(scheduler) ? textIn(scheduler, "className") : undefined;
   const config = isObject(scheduler) && isObject(scheduler.config) ? scheduler.config : {};
   const seed = textIn(record, "seed");
+  const promptSyntax = record.promptSyntax === "a1111" ? "a1111" : "none";
   return present({
     prompt,
     negativePrompt: textIn(record, "negativePrompt"),
@@ -70,6 +80,10 @@ function fromRecord(json: string): ReadSettings | undefined {
     scheduler: className === undefined ? undefined : (shortNameOf(className, config) ?? className),
     strength: numberIn(record, "strength"),
     lora: isObject(model) ? lorasIn(model.loras) : undefined,
+    promptSyntax,
+    longPrompts:
+      longPromptRules.find((rule) => rule === record.longPrompts) ?? defaultLongPrompts(promptSyntax),
+    padConditions: record.padConditions === true ? true : undefined,
   });
 }
 
@@ -101,6 +115,8 @@ function fromProgram({ program, parameters, problem }: FoundSettings): ReadSetti
     seed: seed?.toString(),
     scheduler: name,
     strength,
+    // Most of them have A1111's weights; the others' have no syntax that it would read.
+    promptSyntax: "a1111",
     notes: [
       `Made with ${program}: expect a similar image, not the same one.`,
       ...(problem === undefined ? [] : [`The prompt could not be read: ${problem}.`]),

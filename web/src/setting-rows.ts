@@ -4,9 +4,12 @@ import type { GenerationSettings } from "../../src/jobs/schemas.js";
 
 export function settingRows(settings: GenerationSettings): (readonly [name: string, value: string])[] {
   const { negativePrompt, model, lora, width, height, steps, guidanceScale, seed } = settings;
-  const { scheduler, strength, masked } = settings;
+  const { scheduler, strength, masked, promptSyntax, dynamicPrompts, longPrompts } = settings;
   return [
     ...(negativePrompt ? [["Negative prompt", negativePrompt] as const] : []),
+    ...(promptSyntax === "a1111" ? [["Prompt grammar", "AUTOMATIC1111"] as const] : []),
+    ...(dynamicPrompts ? [["Alternatives", "expanded"] as const] : []),
+    ...(longPrompts === "cut" ? [["Long prompts", "cut"] as const] : []),
     ["Model", model],
     ...(lora ? [["LoRA", lora.map(({ name, scale }) => `${name} (${scale})`).join(", ")] as const] : []),
     ["Size", `${width} × ${height}`],

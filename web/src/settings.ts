@@ -3,7 +3,7 @@
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import type { GenerationRequest, GenerationSettings, Model, ModelList } from "../../src/jobs/schemas.js";
 import { base64, preparedImage, sizeOf } from "./images.js";
-import { takeTags } from "./lora-tags.js";
+import { applyReading, longPrompts, reading, readingFields } from "./prompt-reading.js";
 import type { ReadSettings } from "./read-settings.js";
 
 export const prompt = signal("");
@@ -38,19 +38,11 @@ export const model = computed<Model | undefined>(
   () => served.value?.models.find(({ id }) => id === modelId.value) ?? served.value?.models[0],
 );
 
-/** The prompt without the tags of LoRAs that the server has, and all LoRAs: of one that is named twice, the sum. */
-export const sentPrompt = computed((): { text: string; lora: ChosenLora[] } => {
-  const names = (model.value?.loras ?? []).map(({ name }) => name);
-  const { text, scales } = takeTags(prompt.value, names);
-  for (const { name, scale } of loras.value) scales.set(name, (scales.get(name) ?? 0) + scale);
-  return { text, lora: [...scales].map(([name, scale]) => ({ name, scale })) };
-});
-
 export function drawSeed(): string {
   return String(crypto.getRandomValues(new Uint32Array(1))[0]!);
 }
 
-const storedSignals: Readonly<Record<string, Signal<string> | Signal<number> | Signal<boolean>>> = {
+const storedSignals: Readonly<Record<string, Signal<unknown>>> = {
   prompt,
   negativePrompt,
   modelId,
@@ -64,6 +56,8 @@ const storedSignals: Readonly<Record<string, Signal<string> | Signal<number> | S
   count,
   strength,
   vocabularyOpen,
+  reading,
+  longPrompts,
 };
 
 const storageKey = "koala.settings";
@@ -134,6 +128,7 @@ export function applySettings(from: ReadSettings | GenerationSettings): string |
   // Where the prompt could not be read, both prompts of the form are kept.
   negativePrompt.value = from.negativePrompt ?? (from.prompt === undefined ? negativePrompt.value : "");
   prompt.value = from.prompt ?? prompt.value;
+  if (from.prompt !== undefined) applyReading(from);
   width.value = from.width ?? width.value;
   height.value = from.height ?? height.value;
   steps.value = from.steps ?? steps.value;
@@ -143,7 +138,7 @@ export function applySettings(from: ReadSettings | GenerationSettings): string |
     seed.value = from.seed;
     seedLocked.value = true;
   }
-  const missing: string[] = [];
+  const missing: string[] = from.padConditions ? ["prompts padded to one length (padConditions)"] : [];
   if (from.scheduler !== undefined && model.value?.schedulers.includes(from.scheduler))
     scheduler.value = from.scheduler;
   else if (from.scheduler !== undefined) missing.push(`the scheduler ${from.scheduler}`);
@@ -198,10 +193,8 @@ export async function requestNow(): Promise<GenerationRequest> {
   const image = initImage.value;
   // Absent, it means the model's default; so an empty one is only sent where there is a default to replace.
   const negative = negativePrompt.value !== "" || model.value?.defaults.negativePrompt !== undefined;
-  const { text, lora } = sentPrompt.value;
   return {
-    prompt: text,
-    promptSyntax: "a1111",
+    prompt: prompt.value,
     ...(negative && { negativePrompt: negativePrompt.value }),
     ...(model.value && { model: model.value.id }),
     width: width.value,
@@ -211,7 +204,8 @@ export async function requestNow(): Promise<GenerationRequest> {
     seed: seed.value,
     ...(scheduler.value !== "" && { scheduler: scheduler.value }),
     count: count.value,
-    ...(lora.length > 0 && { lora }),
+    ...(loras.value.length > 0 && { lora: [...loras.value] }),
+    ...readingFields(prompt.value, negativePrompt.value),
     ...(image && { image: await base64(image), strength: strength.value }),
     ...(image && mask.value && { mask: await base64(mask.value) }),
   };

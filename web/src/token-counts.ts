@@ -1,8 +1,10 @@
 /** @file Token counts of the prompts, fetched from the server shortly after each change. */
 
 import { effect, signal } from "@preact/signals";
+import type { TokensRequest } from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
-import { model, negativePrompt, sentPrompt } from "./settings.js";
+import { readingFields } from "./prompt-reading.js";
+import { model, negativePrompt, prompt } from "./settings.js";
 import { backend } from "./this-server.js";
 
 /** A count with the text that was counted. */
@@ -16,10 +18,19 @@ const pauseMs = 150;
 /** Starts counting on every change. */
 export function countTokensOnChange(): void {
   effect(() => {
-    const [id, texts] = [model.value?.id, [sentPrompt.value.text, negativePrompt.value] as const];
+    const [id, texts] = [model.value?.id, [prompt.value, negativePrompt.value] as const];
+    const { promptSyntax, longPrompts = "chunks" } = readingFields();
     if (id === undefined) return;
     const controller = new AbortController();
-    const timer = setTimeout(() => void count(id, texts, controller.signal), pauseMs);
+    const timer = setTimeout(
+      () =>
+        void count(
+          { model: id, ...(promptSyntax && { promptSyntax }), longPrompts },
+          texts,
+          controller.signal,
+        ),
+      pauseMs,
+    );
     return () => {
       clearTimeout(timer);
       controller.abort();
@@ -27,9 +38,13 @@ export function countTokensOnChange(): void {
   });
 }
 
-async function count(id: string, texts: readonly [string, string], signal: AbortSignal): Promise<void> {
+async function count(
+  reading: Omit<TokensRequest, "texts">,
+  texts: readonly [string, string],
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    const [ofPrompt, ofNegative] = await backend.countTokens(id, texts, signal);
+    const [ofPrompt, ofNegative] = await backend.countTokens({ ...reading, texts: [...texts] }, signal);
     tokenCounts.value = {
       prompt: { text: texts[0], ...ofPrompt! },
       negative: { text: texts[1], ...ofNegative! },
