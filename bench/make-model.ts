@@ -2,7 +2,7 @@
  * @file Writes a complete diffusers folder of a published model's shapes with random float16 weights, for runs at full
  * size without a download. The same name gives the same bytes.
  *
- *     tsx bench/make-model.ts koala-700m|koala-1b|sdxl FOLDER [--clip DIR] [--only unet]
+ *     tsx bench/make-model.ts koala-700m|koala-1b|sdxl|sd2 FOLDER [--clip DIR] [--only unet]
  *
  * DIR holds CLIP's vocab.json and merges.txt, which are not ours to commit. `--only PART[,PART]` leaves the others out.
  */
@@ -23,7 +23,7 @@ import { count, type Shape } from "../src/tensor/tensor.js";
 import { float32ToFloat16 } from "../src/weights/half.js";
 import { type TensorSource, writeSafetensors } from "../src/weights/safetensors-file.js";
 
-const unets = { "koala-700m": "KOALA-700M", "koala-1b": "KOALA-1B", sdxl: "SDXL" } as const;
+const unets = { "koala-700m": "KOALA-700M", "koala-1b": "KOALA-1B", sdxl: "SDXL", sd2: "SD 2" } as const;
 type Name = keyof typeof unets;
 
 /** One network of the folder: its config and its tensors. */
@@ -38,8 +38,9 @@ function unetPart(name: Name): Network {
   return { config: { _class_name: "UNet2DConditionModel", ...stamp, ...config }, shapes, file: bare };
 }
 
-function vaePart(): Network {
-  const config = { ...knownVae, latent_channels: 4, sample_size: 1024, scaling_factor: 0.13025 };
+function vaePart(name: Name): Network {
+  const trained = name === "sd2" ? { sample_size: 768 } : { sample_size: 1024, scaling_factor: 0.13025 };
+  const config = { ...knownVae, latent_channels: 4, ...trained };
   const c = vaeConfig(config);
   const shapes = manifest((p) => {
     encode(p, c, input("image", [1, 3, 64, 64]));
@@ -49,7 +50,7 @@ function vaePart(): Network {
   return { config: { _class_name: "AutoencoderKL", ...stamp, ...config, ...precise }, shapes, file: bare };
 }
 
-function textPart(which: "CLIP ViT-L" | "OpenCLIP ViT-bigG"): Network {
+function textPart(which: keyof typeof knownTextEncoders): Network {
   const { config, projected } = knownTextEncoders[which];
   const c = clipConfig({ num_hidden_layers: 12, ...config }, { projected });
   const shapes = manifest((p) => clipText(p, c, input("ids", [1, c.maxTokens], "int64")));
@@ -184,6 +185,22 @@ const scheduler = {
   use_karras_sigmas: false,
 };
 
+/** Stable Diffusion 2's own. */
+const ddim = {
+  _class_name: "DDIMScheduler",
+  ...stamp,
+  beta_end: 0.012,
+  beta_schedule: "scaled_linear",
+  beta_start: 0.00085,
+  clip_sample: false,
+  num_train_timesteps: 1000,
+  prediction_type: "v_prediction",
+  set_alpha_to_one: false,
+  skip_prk_steps: true,
+  steps_offset: 1,
+  trained_betas: null,
+};
+
 const classes = {
   scheduler: ["diffusers", "EulerDiscreteScheduler"],
   text_encoder: ["transformers", "CLIPTextModel"],
@@ -202,22 +219,27 @@ async function writeFolder(
   clip: string,
 ): Promise<void> {
   const at = (part: PartName) => path.join(folder, part);
+  const single = name === "sd2"; // one text encoder
+  const belongs = (part: string) => !(single && part.endsWith("_2"));
   const write: Record<PartName, () => Promise<void>> = {
     scheduler: async () => {
       await mkdir(at("scheduler"), { recursive: true });
-      await json(path.join(at("scheduler"), "scheduler_config.json"), scheduler);
+      await json(path.join(at("scheduler"), "scheduler_config.json"), single ? ddim : scheduler);
     },
-    text_encoder: () => writeNetwork(at("text_encoder"), textPart("CLIP ViT-L")),
+    text_encoder: () => writeNetwork(at("text_encoder"), textPart(single ? "OpenCLIP ViT-H" : "CLIP ViT-L")),
     text_encoder_2: () => writeNetwork(at("text_encoder_2"), textPart("OpenCLIP ViT-bigG")),
-    tokenizer: () => writeTokenizer(at("tokenizer"), clip, "<|endoftext|>"),
+    tokenizer: () => writeTokenizer(at("tokenizer"), clip, single ? "!" : "<|endoftext|>"),
     tokenizer_2: () => writeTokenizer(at("tokenizer_2"), clip, "!"),
     unet: () => writeNetwork(at("unet"), unetPart(name)),
-    vae: () => writeNetwork(at("vae"), vaePart()),
+    vae: () => writeNetwork(at("vae"), vaePart(name)),
   };
   await mkdir(folder, { recursive: true });
-  for (const part of parts) await write[part]();
-  const pipeline = { _class_name: "StableDiffusionXLPipeline", ...stamp, force_zeros_for_empty_prompt: true };
-  await json(path.join(folder, "model_index.json"), { ...pipeline, ...classes });
+  for (const part of parts.filter(belongs)) await write[part]();
+  const pipeline = single
+    ? { _class_name: "StableDiffusionPipeline", ...stamp }
+    : { _class_name: "StableDiffusionXLPipeline", ...stamp, force_zeros_for_empty_prompt: true };
+  const own = Object.fromEntries(Object.entries(classes).filter(([part]) => belongs(part)));
+  await json(path.join(folder, "model_index.json"), { ...pipeline, ...own });
 }
 
 const { values, positionals } = parseArgs({
