@@ -231,6 +231,47 @@ describe("a pipeline", () => {
       expect(told).toEqual(warnings);
     }));
 
+  it("composes prompts by AND: two halves of one are the whole, and every one is a row", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const request = { ...bicycle, promptSyntax: "a1111", outputType: "latent", onWarning() {} } as const;
+      const latents = async (prompt: string) => (await pipe.generate({ ...request, prompt })).latents;
+      const [whole, halves, other] = [
+        await latents("a cat"),
+        await latents("a cat:0.5 AND a cat :0.5"),
+        await latents("a cat AND a dog:-0.5"),
+      ];
+      const most = Math.max(...whole.map(Math.abs));
+      const apart = (of: Float32Array) => Math.max(...whole.map((x, i) => Math.abs(x - of[i]!))) / most;
+      expect(apart(halves)).toBeLessThan(1e-4);
+      expect(apart(other)).toBeGreaterThan(1e-2);
+      const { conditioning } = await pipe.prepare({ ...request, prompt: "a AND b AND c" });
+      expect(conditioning(0).flatMap(({ rows }) => rows.map(({ weight }) => weight))).toEqual([
+        undefined,
+        1,
+        1,
+        1,
+      ]);
+    }));
+
+  it("expands dynamic prompts by each image's seed, and records both texts", () =>
+    opened("koala-1b-tiny", async (pipe) => {
+      const prompt = "a {red|green|blue|black|white} {car|bicycle|boat}";
+      const request = {
+        ...bicycle,
+        prompt,
+        dynamicPrompts: true,
+        numImagesPerPrompt: 3,
+        numInferenceSteps: 1,
+      };
+      const { images } = await pipe.generate(request);
+      const texts = images.map(({ metadata }) => metadata!.prompt);
+      expect(new Set(texts).size).toBeGreaterThan(1);
+      expect(texts.every((text) => /^a \w+ (car|bicycle|boat)$/.test(text))).toBe(true);
+      expect(images[1]!.metadata!.promptTemplate).toBe(prompt);
+      const again = await pipe.generate({ ...request, seed: 8, numImagesPerPrompt: 1 });
+      expect(again.images[0]!.metadata!.prompt).toBe(texts[1]);
+    }));
+
   it("says that a negative prompt has no effect without guidance", () =>
     opened("sd2-tiny", async (pipe) => {
       const quiet = { ...bicycle, guidanceScale: 1, onWarning() {} };
