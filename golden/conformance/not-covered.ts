@@ -5,7 +5,6 @@ import { namesIn } from "./golden-file.js";
 
 /** Of a row's "section/name", or of what lies in the folder; a line goes when its check comes. */
 const reasons: readonly (readonly [RegExp, string])[] = [
-  [/-playground$/, "EDM schedulers and latents with a mean"],
   [/^prompts\/compel/, "compel's prompt grammar"],
   [/^(runs\/controlnet|stages\/controlnet-[^/]+)\//, "ControlNets"],
   [/^runs\/inpaint9\//, "inpainting U-Nets of nine channels"],
