@@ -23,6 +23,7 @@ const serverFlags = {
   models: "model",
   aliases: "alias",
   loras: "lora",
+  embeddings: "embedding",
   apiKey: "apiKey",
   noAuth: "noAuth",
   "limits.bodyBytes": "maxBody",

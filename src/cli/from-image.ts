@@ -3,9 +3,11 @@
 import path from "node:path";
 import { openEngine } from "../engine/open-engine.js";
 import { EngineError, type FileError, InvalidRequest, ModelError } from "../errors.js";
+import type { Embedding } from "../pipeline/embeddings.js";
 import type { LoadOptions } from "../pipeline/load-options.js";
 import type { SavedRequest } from "../pipeline/metadata/read.js";
 import { type ImageMetadata, type ModelMetadata, printable } from "../pipeline/metadata/schema.js";
+import { componentName } from "../pipeline/metadata/write.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { fileHash } from "../weights/fingerprint.js";
 import { type DeviceFlags, deviceFlags } from "./device.js";
@@ -23,6 +25,7 @@ export type Sources = {
   tokenizer?: string;
   ema?: boolean;
   lora?: { file: string; scale: number }[];
+  embedding?: Embedding[];
   image?: string;
   mask?: string;
 };
@@ -54,6 +57,12 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
       all.push({ file: await found("--lora", name, sha256), scale });
     return all.length > 0 ? all : undefined;
   };
+  const embeddings = async () => {
+    const all: { token: string; file: string }[] = [];
+    for (const { token, name, sha256 } of model?.embeddings ?? [])
+      all.push({ token, file: await found("--embedding", name, sha256) });
+    return all.length > 0 ? all : undefined;
+  };
   const all = {
     model: given.model,
     variant: given.variant ?? model?.variant,
@@ -67,6 +76,7 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
     tokenizer: given.tokenizer ?? (model?.tokenizer && (await latestOf("--tokenizer", model.tokenizer))),
     ema: given.ema ?? model?.ema,
     lora: given.lora ?? (await loras()),
+    embedding: given.embedding ?? (await embeddings()),
     image: await source("--image", given.image, image),
     mask: await source("--mask", given.mask, mask),
   };
@@ -95,7 +105,16 @@ export async function beginsWithAnother(saved: SavedRequest, given: Sources): Pr
 }
 
 /** Options with which a model may not open although nothing is wrong with it. */
-const replacements = ["unet", "vae", "textEncoder", "textEncoder2", "lora", "config", "tokenizer"] as const;
+const replacements = [
+  "unet",
+  "vae",
+  "textEncoder",
+  "textEncoder2",
+  "lora",
+  "embedding",
+  "config",
+  "tokenizer",
+] as const;
 
 export const hasReplaced = (given: Sources): boolean =>
   replacements.some((name) => given[name] !== undefined);
@@ -137,6 +156,8 @@ async function opened(folder: string, load: LoadOptions, replaced: boolean) {
 export function differences({ model }: SavedRequest, loaded: ModelMetadata): string[] {
   if (model?.fingerprint === undefined) return [];
   const loras = (of: Partial<ModelMetadata>) => of.loras?.map(({ sha256, scale }) => [sha256, scale]);
+  const embeddings = (of: Partial<ModelMetadata>) =>
+    (of.embeddings ?? []).map(({ token, sha256 }) => `${token} ${sha256}`);
   return [
     ...(model.fingerprint === loaded.fingerprint ? [] : ["model"]),
     ...(model.unet?.fingerprint === loaded.unet?.fingerprint ? [] : ["U-Net"]),
@@ -144,6 +165,7 @@ export function differences({ model }: SavedRequest, loaded: ModelMetadata): str
     ...(model.textEncoder?.fingerprint === loaded.textEncoder?.fingerprint ? [] : ["text encoder"]),
     ...(model.textEncoder2?.fingerprint === loaded.textEncoder2?.fingerprint ? [] : ["text encoder 2"]),
     ...(JSON.stringify(loras(model)) === JSON.stringify(loras(loaded)) ? [] : ["LoRAs"]),
+    ...(embeddings(model).every((one) => embeddings(loaded).includes(one)) ? [] : ["embeddings"]),
   ];
 }
 
@@ -162,12 +184,19 @@ export async function rememberSources(
     [model.config?.fingerprint, given.config],
     [model.tokenizer?.fingerprint, given.tokenizer],
     ...(given.lora ?? []).map(({ file }, i) => [model.loras?.[i]?.sha256, file] as const),
+    ...(given.embedding ?? []).map((given) => [embeddingHash(model, given), given.file] as const),
     [image?.sha256, given.image],
     [mask?.sha256, given.mask],
   ];
   return remember(
     seen.filter((pair): pair is readonly [string, string] => pair.every((v) => v !== undefined)),
   );
+}
+
+/** The hash of a given embedding that the image recorded; undefined for one that its prompts do not name. */
+function embeddingHash({ embeddings = [] }: ModelMetadata, given: Embedding): string | undefined {
+  const name = componentName(given.file);
+  return embeddings.find((one) => one.name === name && one.token === (given.token ?? one.token))?.sha256;
 }
 
 /** The default name of an image that is generated from another. */

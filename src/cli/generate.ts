@@ -7,6 +7,7 @@ import { InvalidRequest } from "../errors.js";
 import { formatOf } from "../image/codec.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { imagesPerPrompt } from "../pipeline/check-request.js";
+import type { Embedding } from "../pipeline/embeddings.js";
 import type { GeneratedImage } from "../pipeline/generated-image.js";
 import type { Lora } from "../pipeline/lora.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
@@ -17,6 +18,7 @@ import type { GenerateRequest } from "../pipeline/request.js";
 import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
 import { compilingNote, type DeviceFlags, deviceFlags, deviceNote, withDeviceOptions } from "./device.js";
+import { embeddingOption } from "./embedding.js";
 import {
   beginsWithAnother,
   differences,
@@ -54,6 +56,7 @@ type Options = DeviceFlags &
     textEncoder2?: string;
     lora?: Required<Lora>[];
     loraFolder?: string;
+    embedding?: Embedding[];
     prompts?: string;
     negative?: string;
     steps?: number;
@@ -88,6 +91,11 @@ export function generateCommand(): Command {
     .option("--text-encoder <path>", "another text encoder, SDXL's first: the same")
     .option("--text-encoder-2 <path>", "another second text encoder of SDXL: the same")
     .option("--lora <path[:scale]>", "add a LoRA: the same; may be given again", loraOption)
+    .option(
+      "--embedding <[name=]path>",
+      "a textual inversion that prompts may name: the same; may be given again",
+      embeddingOption,
+    )
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
     .option("-n, --negative <prompt>", "what not to generate")
     .option("--lora-folder <folder>", "where <lora:NAME:0.8> in prompts finds NAME.safetensors")
@@ -269,6 +277,7 @@ const loadOptions = ({
   textEncoder2,
   lora,
   loraFolder,
+  embedding,
   threads,
   ...file
 }: Options) => ({
@@ -281,6 +290,7 @@ const loadOptions = ({
   ...(textEncoder !== undefined && { textEncoder }),
   ...(textEncoder2 !== undefined && { textEncoder2 }),
   ...(lora !== undefined && { loras: lora }),
+  ...(embedding !== undefined && { embeddings: embedding }),
 });
 
 /** The options, else the request in the image, else the model's defaults. */

@@ -10,6 +10,7 @@ import { resolveComponent } from "../hub/resolve-component.js";
 import type { ComponentKind } from "../hub/select.js";
 import { cacheFolder } from "../hub/settings.js";
 import type { SnapshotOptions } from "../hub/snapshot.js";
+import type { Embedding } from "../pipeline/embeddings.js";
 import type { Lora } from "../pipeline/lora.js";
 import { dim } from "./colors.js";
 import { textTable } from "./table.js";
@@ -69,11 +70,12 @@ export type ComponentOptions = {
   /** Of a single file: another model's configs. */
   config?: string;
   lora?: Required<Lora>[];
+  embedding?: Embedding[];
 };
 
 /** The same options with paths instead of names on the Hub, downloaded if need be as models are. */
 export async function downloadComponents(
-  { unet, vae, textEncoder, textEncoder2, config, lora }: ComponentOptions,
+  { unet, vae, textEncoder, textEncoder2, config, lora, embedding }: ComponentOptions,
   { quiet = false }: { quiet?: boolean } = {},
 ): Promise<ComponentOptions> {
   const part = (kind: ComponentKind, name: string) =>
@@ -82,6 +84,9 @@ export async function downloadComponents(
     );
   const loras: Required<Lora>[] = [];
   for (const { file, scale } of lora ?? []) loras.push({ file: await part("lora", file), scale });
+  const embeddings: Embedding[] = [];
+  for (const { file, ...named } of embedding ?? [])
+    embeddings.push({ ...named, file: await part("embedding", file) });
   return {
     ...(unet !== undefined && { unet: await part("unet", unet) }),
     ...(vae !== undefined && { vae: await part("vae", vae) }),
@@ -89,6 +94,7 @@ export async function downloadComponents(
     ...(textEncoder2 !== undefined && { textEncoder2: await part("text_encoder_2", textEncoder2) }),
     ...(config !== undefined && { config: await downloadModel(config, { quiet, configsOnly: true }) }),
     ...(lora !== undefined && { lora: loras }),
+    ...(embedding !== undefined && { embedding: embeddings }),
   };
 }
 

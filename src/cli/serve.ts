@@ -4,11 +4,13 @@ import { once } from "node:events";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { defaultLimits } from "../jobs/limits.js";
 import { addressOf, checkUrl } from "../jobs/redis/connection.js";
+import type { Embedding } from "../pipeline/embeddings.js";
 import { refusalLog } from "../server/refusals.js";
 import { type RunningServer, type ServeOptions, serve } from "../server/serve.js";
 import { dim, yellow } from "./colors.js";
+import { embeddingOption } from "./embedding.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
-import { downloadModel } from "./models.js";
+import { downloadComponents, downloadModel } from "./models.js";
 import { graceOption, threadsOption, wholeOption } from "./numbers.js";
 import { outageReporter } from "./outages.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
@@ -19,6 +21,7 @@ type Options = SingleFileFlags & {
   alias: (readonly [alias: string, model: string])[];
   lora: ServedLora[];
   wildcards?: string;
+  embedding: Embedding[];
   host: string;
   port: number;
   apiKey?: string;
@@ -60,6 +63,16 @@ export const lorasOption = () =>
     .argParser(servedLoraOption)
     .default([], "none");
 
+/** Shared with the worker. */
+export const embeddingsOption = () =>
+  new Option("--embedding <[name=]file>", "a textual inversion that prompts may name; may be given again")
+    .argParser(embeddingOption)
+    .default([], "none");
+
+/** The embeddings' files, downloaded if need be. */
+export const servedEmbeddings = async (given: readonly Embedding[]): Promise<readonly Embedding[]> =>
+  (await downloadComponents({ embedding: [...given] })).embedding ?? [];
+
 function aliasOption(value: string, before: Options["alias"]): Options["alias"] {
   const [, alias, model] = /^([^=]+)=(.+)$/.exec(value) ?? [];
   if (alias === undefined || model === undefined)
@@ -82,6 +95,7 @@ export function serveCommand(): Command {
     )
     .addOption(lorasOption())
     .option("--wildcards <folder>", "text files for __wildcard__ in dynamic prompts")
+    .addOption(embeddingsOption())
     .addOption(redisOption("leave generating to the workers of this Redis"))
     .option("--host <address>", "address to listen on", "127.0.0.1")
     .option("--port <n>", "0 takes any free one", wholeOption, 7860)
@@ -112,6 +126,7 @@ async function runServer(options: Options): Promise<void> {
     ...(await servedFileFlags(options, options.quiet)),
     loras: await namedLoras(options.lora),
     ...(options.wildcards !== undefined && { wildcards: options.wildcards }),
+    embeddings: await servedEmbeddings(options.embedding),
     ...networkOptions(options),
     ...(redis !== undefined && { redis, onConnect: () => print(dim(`connected to ${addressOf(redis)}`)) }),
     limits: limitsOf(options),

@@ -6,11 +6,19 @@ import { processorThread } from "../jobs/processor-thread.js";
 import { checkUrl } from "../jobs/redis/connection.js";
 import { JobWorker } from "../jobs/redis/worker.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import type { Embedding } from "../pipeline/embeddings.js";
 import { onCommandLine } from "./flag-names.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { graceOption, threadsOption } from "./numbers.js";
 import { outageReporter, whenFilesOpen } from "./outages.js";
-import { folders, lorasOption, modelsOption, redisOption } from "./serve.js";
+import {
+  embeddingsOption,
+  folders,
+  lorasOption,
+  modelsOption,
+  redisOption,
+  servedEmbeddings,
+} from "./serve.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { report, stopOnInterrupt } from "./terminal.js";
 
@@ -18,6 +26,7 @@ type Options = SingleFileFlags & {
   redis: string;
   model: string[];
   lora: ServedLora[];
+  embedding: Embedding[];
   threads?: number;
   grace: number;
   quiet?: boolean;
@@ -30,6 +39,7 @@ export function workerCommand(): Command {
     .addOption(redisOption("where the jobs are, such as redis://127.0.0.1:6379").makeOptionMandatory())
     .addOption(modelsOption())
     .addOption(lorasOption())
+    .addOption(embeddingsOption())
     .option("--threads <n>", "default: one per core", threadsOption)
     .option(
       "--grace <seconds>",
@@ -53,12 +63,17 @@ Example:
 
 async function work(options: Options, command: Command): Promise<void> {
   const load = await servedFileFlags(options, options.quiet);
-  const { redis, model, lora, threads, grace, quiet = false } = options;
+  const { redis, model, lora, embedding, threads, grace, quiet = false } = options;
   checkUrl(redis);
   const print = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const names = model.length > 0 ? model : [modelOrBundled(undefined)];
   const models = await whenFilesOpen(async () =>
-    openModelRegistry(await folders({ model: names, quiet }), await namedLoras(lora), load),
+    openModelRegistry(
+      await folders({ model: names, quiet }),
+      await namedLoras(lora),
+      load,
+      await servedEmbeddings(embedding),
+    ),
   );
   const { signal, done } = stopOnInterrupt(() =>
     print(`stopping: ${grace} s for the running job, then another worker gets it (again to end at once)`),

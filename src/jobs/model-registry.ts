@@ -13,11 +13,13 @@ import type { Engine } from "../engine/engine.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { kindOf } from "../files/file-system.js";
 import { adaptableNetworks, type Components, loadComponents } from "../pipeline/components.js";
+import { type Embedding, withEmbeddings } from "../pipeline/embeddings.js";
 import type { LoadOptions } from "../pipeline/load-options.js";
 import { type Lora, loraChanges } from "../pipeline/lora.js";
 import { hubId, requestDefaults } from "../pipeline/model-defaults.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import type { RequestKind } from "../pipeline/request-kind.js";
+import type { TextEncoder } from "../pipeline/text-encoding.js";
 import type { TokenLimit } from "../text/token-count.js";
 import type { Model } from "./schemas.js";
 
@@ -34,6 +36,8 @@ export type ServedModel = {
   bytes: number;
   /** The LoRAs that fit it, by name; none where others generate. */
   loras: ReadonlyMap<string, NamedLora>;
+  /** The textual inversions that fit it. */
+  embeddings: readonly Embedding[];
   /** What counts a prompt's tokens. */
   tokenLimits: () => Promise<readonly TokenLimit[]>;
 };
@@ -54,10 +58,11 @@ export async function openModelRegistry(
   folders: readonly string[],
   loras: readonly NamedLora[] = [],
   load: SingleFileLoad = {},
+  embeddings: readonly Embedding[] = [],
 ): Promise<ModelRegistry> {
   const models = new Map<string, ServedModel>();
   for (const folder of folders) {
-    const model = await describeModel(folder, loras, load);
+    const model = await describeModel(folder, { loras, embeddings, load });
     const { id } = model.info;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
@@ -67,6 +72,10 @@ export async function openModelRegistry(
   }
   const unused = loras.find(({ name }) => [...models.values()].every((model) => !model.loras.has(name)));
   if (unused) await refuseUnused(unused, folders[0]);
+  const idleEmbedding = embeddings.find((one) =>
+    [...models.values()].every((model) => !model.embeddings.includes(one)),
+  );
+  if (idleEmbedding) await refuseUnusedEmbedding(idleEmbedding, folders[0]);
   return models;
 }
 
@@ -77,6 +86,19 @@ async function refuseUnused(lora: NamedLora, folder: string | undefined): Promis
   const rule = `must fit a model that is given here, got "${lora.name}" without one. Give it to koala worker.`;
   throw new InvalidRequest("loras", lora.name, rule);
 }
+
+/** Says why an embedding does not fit a model. */
+async function refuseUnusedEmbedding(embedding: Embedding, folder: string | undefined): Promise<void> {
+  if (folder !== undefined) await loadComponents(folder, { engine: idle, embeddings: [embedding] });
+  const name = embedding.token ?? path.basename(embedding.file);
+  const rule = `must fit a model that is given here, got "${name}" without one. Give it to koala worker.`;
+  throw new InvalidRequest("embeddings", name, rule);
+}
+
+/** All embeddings of a registry's models, each once. */
+export const embeddingsOf = (models: ModelRegistry): Embedding[] => [
+  ...new Set([...models.values()].flatMap(({ embeddings }) => embeddings)),
+];
 
 /** Other names of served models, for clients that ask for fixed ones. */
 export type Aliases = ReadonlyMap<string, string>;
@@ -142,13 +164,21 @@ export function loraRule({ info: { id, loras } }: ServedModel, name: string): st
   return `${known}, got "${name}". koala serve --lora adds one.`;
 }
 
+/** What a model may be offered with. */
+type Offered = {
+  loras: readonly NamedLora[];
+  embeddings: readonly Embedding[];
+  load: SingleFileLoad;
+};
+
 async function describeModel(
   folder: string,
-  loras: readonly NamedLora[],
-  given: SingleFileLoad,
+  { loras, embeddings, load: given }: Offered,
 ): Promise<ServedModel> {
   const load = (await kindOf(folder)) === "file" ? given : {};
-  const components = await loadComponents(folder, { engine: idle, ...load });
+  const plain = await loadComponents(folder, { engine: idle, ...load });
+  const { encoders, fitting } = await fittingEmbeddings(embeddings, plain);
+  const components = { ...plain, textEncoders: encoders };
   const { scheduler } = components;
   const names = schedulerChoices(scheduler);
   const planMemory = await fittingLoras(loras, components);
@@ -163,13 +193,32 @@ async function describeModel(
     ...defaultsOf(components),
     schedulers: [...names.keys()],
     loras: planMemory.map(({ name, scale }) => ({ name, scale })),
+    ...(fitting.length > 0 && {
+      embeddings: encoders[0]!.tokenizer.vectorTokens.map(({ token }) => token),
+    }),
     ...(words && { words }),
   };
   return {
     ...{ info: info, folder, load, scheduler, bytes: bytesOf(components) },
     loras: new Map(planMemory.map((lora) => [lora.name, lora])),
+    embeddings: fitting,
     tokenLimits: limitsOf(components),
   };
+}
+
+/** The embeddings that have a model's widths, and its text encoders with them. */
+async function fittingEmbeddings(embeddings: readonly Embedding[], { textEncoders }: Components) {
+  let encoders: readonly TextEncoder[] = textEncoders;
+  const fitting: Embedding[] = [];
+  for (const embedding of embeddings) {
+    try {
+      ({ encoders } = await withEmbeddings(encoders, [embedding]));
+      fitting.push(embedding);
+    } catch (error) {
+      if (!(error instanceof ModelError)) throw error;
+    }
+  }
+  return { encoders, fitting };
 }
 
 /** The LoRAs whose layers a model has. Reads no weights. */

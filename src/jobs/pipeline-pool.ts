@@ -55,6 +55,7 @@ export class PipelinePool {
       ...model.load,
       ...this.#options,
       loras,
+      embeddings: model.embeddings,
     });
     return { pipeline, hasLoras };
   }

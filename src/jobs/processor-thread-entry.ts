@@ -1,5 +1,6 @@
 /** @file The processor's thread: generates batches for `processor-thread.ts`. */
 
+import type { Embedding } from "../pipeline/embeddings.js";
 import { type PlainError, plainError } from "../plain-error.js";
 import { type Call, serveThread, threadData } from "../threads.js";
 import { type NamedLora, openModelRegistry, type SingleFileLoad } from "./model-registry.js";
@@ -9,6 +10,7 @@ import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 export type ProcessorThreadData = {
   folders: readonly string[];
   loras: readonly NamedLora[];
+  embeddings: readonly Embedding[];
   load: SingleFileLoad;
   options: { threads?: number };
 };
@@ -20,12 +22,12 @@ export type BatchEvent = { job: number } & (
   | { type: "failed"; error: PlainError }
 );
 
-const { folders, loras, load, options } = threadData<ProcessorThreadData>();
+const { folders, loras, embeddings, load, options } = threadData<ProcessorThreadData>();
 let opened: Promise<JobProcessor> | undefined;
 
 /** Opened once; where a folder cannot be read, anew for the next batch. */
 function processor(): Promise<JobProcessor> {
-  opened ??= openModelRegistry(folders, loras, load)
+  opened ??= openModelRegistry(folders, loras, load, embeddings)
     .then((models) => openProcessor(models, options))
     .catch((error: unknown) => {
       opened = undefined;

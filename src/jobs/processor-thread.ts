@@ -7,7 +7,7 @@ import { checkThreads } from "../engine/thread-count.js";
 import { errorFrom } from "../plain-error.js";
 import { Thread } from "../threads.js";
 import { Channel } from "./channel.js";
-import { lorasOf, type ModelRegistry } from "./model-registry.js";
+import { embeddingsOf, lorasOf, type ModelRegistry } from "./model-registry.js";
 import type { JobProcessor, ProcessorEvent } from "./processor.js";
 import type { BatchEvent, ProcessorMethods, ProcessorThreadData } from "./processor-thread-entry.js";
 
@@ -19,7 +19,13 @@ export function processorThread(models: ModelRegistry, options: { threads?: numb
   if (options.threads !== undefined) checkThreads(options.threads);
   const folders = [...models.values()].map(({ folder }) => folder);
   const load = Object.assign({}, ...[...models.values()].map((model) => model.load));
-  const data: ProcessorThreadData = { folders, loras: lorasOf(models), load, options };
+  const data: ProcessorThreadData = {
+    folders,
+    loras: lorasOf(models),
+    embeddings: embeddingsOf(models),
+    load,
+    options,
+  };
   const entry = new URL("./processor-thread-entry.js", import.meta.url);
   const start = () => new Thread<ProcessorMethods>(entry, { name: "processor", data });
   let thread = start();

@@ -273,6 +273,7 @@ const model = z
     inpainting: fromImage("`image` and `mask`"),
     schedulers: z.array(z.string()),
     loras: z.array(scaledLora).openapi({ description: "What fits it, with the scale that is the default." }),
+    embeddings: z.array(z.string()).optional().openapi({ description: "Textual inversions for prompts." }),
     words: vocabularySchema.optional().openapi({
       description:
         "Of a model that knows few words: which. A prompt joins a noun, a style and a background: " +
@@ -386,6 +387,8 @@ export type Model = {
   schedulers: string[];
   /** The LoRAs that fit it, each with its default scale. */
   loras: { name: string; scale: number }[];
+  /** The textual inversions that prompts may name. */
+  embeddings?: string[] | undefined;
   /** Of a model that knows few words: which. */
   words?: Words | undefined;
 };

@@ -74,4 +74,15 @@ describe("an embedding", () => {
       images.push((await pipe.generate(request)).images[0]!.data);
     expect(images[1]).toEqual(images[0]);
   });
+
+  it("is in the record of an image whose prompts name it, by token, name and hash, and in no other's", async () => {
+    const pipe = await opened({ file: badmix, token: "badmix" });
+    const request = { width: 64, height: 64, numInferenceSteps: 1, seed: 3, guidanceScale: 3 };
+    const recorded = async (prompt: string, negativePrompt: string) =>
+      (await pipe.generate({ ...request, prompt, negativePrompt })).images[0]!.metadata!.model.embeddings;
+    const entry = { token: "badmix", name: "koala-1b-tiny-badmix.safetensors" };
+    const sha256 = expect.stringMatching(/^sha256:[0-9a-f]{64}$/);
+    expect(await recorded("a cat", "badmix")).toEqual([{ ...entry, sha256 }]);
+    expect(await recorded("a cat", "a dog")).toBeUndefined();
+  });
 });

@@ -19,6 +19,7 @@ import type { JobQueue, JobStatus } from "../jobs/queue.js";
 import { redisQueueAndModels } from "../jobs/redis/queue.js";
 import type { Limits, Model } from "../jobs/schemas.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import type { Embedding } from "../pipeline/embeddings.js";
 import { readWildcards } from "../pipeline/read-wildcards.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
 import { createApp } from "./app.js";
@@ -41,6 +42,8 @@ export type ServeOptions = {
   aliases?: Readonly<Record<string, string>>;
   /** LoRAs that requests may name; each must fit one of the models. */
   loras?: readonly ServedLora[];
+  /** Textual inversions that prompts may name; each must fit one of the models. */
+  embeddings?: readonly Embedding[];
   /** Address of a Redis whose workers (`koala worker`) generate, instead of this process: "redis://127.0.0.1:6379". */
   redis?: string;
   /** Address to listen on, by default 127.0.0.1. One that others can reach needs `apiKey` or `noAuth`. */
@@ -81,6 +84,7 @@ const serveNames: OptionNames<ServeOptions> = {
   aliases: true,
   loras: true,
   wildcards: true,
+  embeddings: true,
   redis: true,
   host: true,
   port: true,
@@ -172,6 +176,7 @@ export async function serve(options: ServeOptions = {}): Promise<RunningServer> 
 async function openModels({
   models = [],
   loras = [],
+  embeddings = [],
   redis,
   config,
   tokenizer,
@@ -185,6 +190,7 @@ async function openModels({
       ...(config !== undefined && { config: await resolveModel(config, { configsOnly: true }) }),
       ...(tokenizer !== undefined && { tokenizer }),
     },
+    embeddings,
   );
 }
 

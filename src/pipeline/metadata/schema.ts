@@ -34,6 +34,8 @@ export type ModelMetadata = {
   tokenizer?: { name: string; fingerprint: string };
   ema?: true;
   loras?: { name: string; sha256: string; scale: number }[];
+  /** The textual inversions whose token is in a prompt. */
+  embeddings?: { token: string; name: string; sha256: string }[];
 };
 
 /** An image that a generation began with: "sha256:..." of the file, or of pixels, which have no name. */
@@ -128,6 +130,7 @@ const model = z.strictObject({
   tokenizer: weights.exactOptional(),
   ema: z.literal(true, "must be true").exactOptional(),
   loras: z.array(z.strictObject({ name: label, sha256: hash, scale: number })).exactOptional(),
+  embeddings: z.array(z.strictObject({ token: label, name: label, sha256: hash })).exactOptional(),
 });
 
 /** Of images made before `dtype` was the arithmetic: there it chose the files, as `variant` does. */

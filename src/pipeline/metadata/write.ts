@@ -87,6 +87,10 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
     tokenizer: await replaced(loaded.tokenizer, tokenizerMarks(components)),
     ema: loaded.ema || undefined,
     loras: loras.length > 0 ? await Promise.all(loras.map(loraMetadata)) : undefined,
+    embeddings:
+      components.embeddings.length > 0
+        ? await Promise.all(components.embeddings.map(embeddingMetadata))
+        : undefined,
   });
 }
 
@@ -129,6 +133,20 @@ const loraMetadata = async ({ file, scale = 1 }: { file: string; scale?: number 
   scale,
 });
 
+const embeddingMetadata = async ({ token, file }: { token: string; file: string }) => ({
+  token,
+  name: componentName(file),
+  sha256: await fileHash(file),
+});
+
+/** The model with those of its embeddings alone that the texts may name, in whatever case. */
+function withUsedEmbeddings(model: ModelMetadata, texts: readonly (string | undefined)[]): ModelMetadata {
+  const { embeddings = [], ...rest } = model;
+  const all = texts.join("\n").toLowerCase();
+  const used = embeddings.filter(({ token }) => all.includes(token.toLowerCase()));
+  return used.length > 0 ? { ...rest, embeddings: used } : rest;
+}
+
 /** Makes the metadata of the i-th image of a batch, from which it can be generated alone. */
 export async function imageMetadata(
   request: CheckedRequest,
@@ -150,7 +168,12 @@ export async function imageMetadata(
       onnxruntime: fixed.onnxruntime,
       device: device.name,
       dtype: device.dtype,
-      model,
+      model: withUsedEmbeddings(model, [
+        request.prompts[prompt],
+        request.prompts2[prompt],
+        request.negativePrompts?.[prompt],
+        request.negativePrompts2?.[prompt],
+      ]),
       prompt: request.prompts[prompt]!,
       prompt2: request.prompt2 === undefined ? undefined : request.prompts2[prompt],
       negativePrompt: request.negativePrompts?.[prompt],
