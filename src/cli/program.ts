@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
 import { compareCommand } from "./compare.js";
 import { convertCommand } from "./convert.js";
+import { devicesCommand } from "./devices.js";
 import { distillCommand } from "./distill.js";
 import { onCommandLine } from "./flag-names.js";
 import { generateCommand } from "./generate.js";
@@ -38,6 +39,7 @@ for (const command of [
   inspectCommand(),
   convertCommand(),
   memoryCommand(),
+  devicesCommand(),
   compareCommand(),
   modelsCommand(),
   distillCommand(),

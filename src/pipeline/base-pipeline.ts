@@ -222,7 +222,9 @@ export abstract class BasePipeline extends DevicePipeline {
         : await imageMetadata(request, {
             ...{ model: await this.model(), scheduler: this.scheduler, device: this.engine.device },
           });
-    const session = await unet.component.session("unet", unet.trace);
+    const [batch, , height, width] = shape;
+    const rows = request.guided ? 2 * batch : batch;
+    const session = await unet.component.session("unet", unet.trace, { batch: rows, height, width });
     checkAborted(request);
     this.#preview ??= previewMethod(this.components);
     const method = await this.#preview;

@@ -12,8 +12,11 @@ import { isFloatDtype } from "../weights/dtype.js";
 import { checkFinite } from "./finite.js";
 import { changedWeights, type WeightChanges, type WeightInMemory } from "./weight-changes.js";
 
-/** Traces a network: its results by name. */
-export type Trace = (p: Params) => Record<string, Tensor>;
+/** The sizes that a program is traced at, in latent pixels. */
+export type TracedSize = { batch: number; height: number; width: number };
+
+/** Traces a network: its results by name. Any program serves all sizes; `size` is what its memory is planned for. */
+export type Trace = (p: Params, size?: TracedSize) => Record<string, Tensor>;
 
 /** Tensors in old files that are no weights. */
 const notWeights = /(^|\.)position_ids$/;
@@ -96,6 +99,12 @@ export interface ComponentSession extends Session {
   run(inputs: Readonly<Record<string, Values>>, stage?: string): Promise<Record<string, Values>>;
 }
 
+/** Each size up to a power of two, so that near sizes share a program: attention is cut into slices for the largest. */
+function sizeClass({ batch, height, width }: TracedSize): TracedSize {
+  const above = (size: number, least: number) => Math.max(least, 2 ** Math.ceil(Math.log2(size)));
+  return { batch: above(batch, 2), height: above(height, 64), width: above(width, 64) };
+}
+
 /** A network that is loaded at its first use and freed by `release`. */
 export class Component {
   readonly name: string;
@@ -157,13 +166,18 @@ export class Component {
     return this.#session !== undefined;
   }
 
-  /** The session of a program; `key` distinguishes the programs of a component, of which one stays loaded. */
-  async session(key: string, trace: Trace): Promise<ComponentSession> {
+  /**
+   * The session of a program; `name` distinguishes the programs of a component, of which one stays loaded. `size` is that
+   * of the coming runs: a device with small buffers has a program for each class of sizes.
+   */
+  async session(name: string, trace: Trace, size?: TracedSize): Promise<ComponentSession> {
+    const traced = size && this.device.attentionBytes !== undefined ? sizeClass(size) : undefined;
+    const key = [name, ...Object.values(traced ?? {})].join(" ");
     const loaded =
       this.#session?.key === key ? await this.#session.session.catch(() => undefined) : undefined;
     if (loaded === undefined || loaded.lost) {
       await this.release();
-      const session = this.#load(trace);
+      const session = this.#load((p) => trace(p, traced));
       this.#session = { key, session };
       session.catch(() => (this.#session = undefined));
     }

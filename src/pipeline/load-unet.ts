@@ -6,7 +6,7 @@ import { inferredUnetConfig, unetTopology } from "../models/infer-unet.js";
 import { sgmNames } from "../models/sgm.js";
 import { traceUnet } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
-import { manifest, type Params } from "../tensor/params.js";
+import { manifest } from "../tensor/params.js";
 import { resolveWeights } from "../weights/component.js";
 import type { ModelSource } from "../weights/model-source.js";
 import type { Family } from "../weights/pipeline-class.js";
@@ -63,7 +63,9 @@ export async function loadUnet(
 }
 
 /** The network of a config, for counting its weights. */
-const traced = (config: UNetConfig) => (p: Params) => ({ out: traceUnet(p, config) });
+const traced =
+  (config: UNetConfig): Trace =>
+  (p, size) => ({ out: traceUnet(p, config, size) });
 
 function denoiser(
   config: UNetConfig,

@@ -9,15 +9,19 @@ import type { ComponentSession } from "./component.js";
 import type { ImageValues } from "./input-image.js";
 import { inTiles, type Planes } from "./vae-tiling.js";
 
-/** image: [B, 3, H, W] -> `encoded`, of any size and batch */
-export const encoderTrace = (vae: Pick<Autoencoder, "encode">) => (p: Params) => ({
-  encoded: vae.encode(p, input("image", [{ B: 1 }, 3, { H: 64 }, { W: 64 }])),
-});
+/** image: [B, 3, H, W] -> `encoded`, of any size and batch; `size` is in latent pixels */
+export const encoderTrace =
+  (vae: Pick<Autoencoder, "encode" | "factor">) => (p: Params, size?: { height: number; width: number }) => {
+    const [H, W] = size ? [vae.factor * size.height, vae.factor * size.width] : [64, 64];
+    return { encoded: vae.encode(p, input("image", [{ B: 1 }, 3, { H }, { W }])) };
+  };
 
 /** latents: [B, C, h, w] -> `image`, of any size and batch */
-export const decoderTrace = (vae: Pick<Autoencoder, "decode" | "latentChannels">) => (p: Params) => ({
-  image: vae.decode(p, input("latents", [{ B: 1 }, vae.latentChannels, { H: 8 }, { W: 8 }])),
-});
+export const decoderTrace =
+  (vae: Pick<Autoencoder, "decode" | "latentChannels">) =>
+  (p: Params, { height, width } = { height: 8, width: 8 }) => ({
+    image: vae.decode(p, input("latents", [{ B: 1 }, vae.latentChannels, { H: height }, { W: width }])),
+  });
 
 /**
  * One image as the encoder gives it, neither sampled nor scaled; in tiles of `tile` pixels if it is larger. Errors call
@@ -28,7 +32,7 @@ export async function encodePixels(
   image: ImageValues,
   { tile, what = "the image" }: { tile?: number | undefined; what?: string } = {},
 ): Promise<Planes> {
-  const session = await vae.component.session("encode", encoderTrace(vae));
+  const session = await vae.component.session("encode", encoderTrace(vae), runSize(image, vae.factor, tile));
   const cut = { tiling: vae.tiling, tile, scale: 1 / vae.factor };
   return inTiles(
     { ...image, channels: 3 },
@@ -44,12 +48,19 @@ export async function decodeLatents(
   { height, width, tile }: { height: number; width: number; tile?: number | undefined },
 ): Promise<Float32Array> {
   const { component, factor, latentChannels, tiling } = vae;
-  const session = await component.session("decode", decoderTrace(vae));
+  const size = runSize({ height, width }, 1, tile && tile / factor);
+  const session = await component.session("decode", decoderTrace(vae), size);
   const whole = { data: unscaledLatents(latents, vae, 1), channels: latentChannels, height, width };
   const cut = { tiling, tile, scale: factor };
   return (
     await inTiles(whole, cut, runOn(session, { from: "latents", to: "image", what: "its decoded image" }))
   ).data;
+}
+
+/** What is computed at once, in latent pixels: an image of `factor` pixels per latent pixel, or a tile of it. */
+function runSize(image: { height: number; width: number }, factor: number, tile = Number.POSITIVE_INFINITY) {
+  const side = (pixels: number) => Math.ceil(Math.min(pixels, tile) / factor);
+  return { batch: 1, height: side(image.height), width: side(image.width) };
 }
 
 /** A function that runs a session on one image: from the input `from` to the result `to`, which errors call `what`. */
