@@ -1,9 +1,17 @@
-/** @file The quick start of KOALA's model card, line by line. Without an argument it opens a tiny model with random weights. */
+/**
+ * @file The quick start of KOALA's model card, line by line, on the device of the second argument. Without arguments it
+ * opens a tiny model with random weights on the CPU.
+ */
 
 import { EulerDiscreteScheduler, Generator, StableDiffusionXLPipeline } from "koala-diffusion";
 
-const model = process.argv[2] ?? "golden/data/pipelines/koala-1b-tiny";
-const pipe = await StableDiffusionXLPipeline.fromPretrained(model, { dtype: "float16" });
+const [model = "golden/data/pipelines/koala-1b-tiny", device = "cpu"] = process.argv.slice(2);
+const allowSoftwareAdapter = process.env.KOALA_SOFTWARE_ADAPTER !== undefined; // a test machine without a GPU
+const pipe = await StableDiffusionXLPipeline.fromPretrained(model, {
+  dtype: "float16",
+  allowSoftwareAdapter,
+});
+await pipe.to(device); // the CPU computes in float32, and warns that it does
 pipe.scheduler = EulerDiscreteScheduler.fromConfig(pipe.scheduler.config, { timestepSpacing: "trailing" });
 
 const prompt = "A portrait painting of a Golden Retriever like Leonard da Vinci";
@@ -16,5 +24,5 @@ const { images } = await pipe.generate({
   generator: new Generator(42),
 });
 await images[0]!.save("out/retriever.png");
+console.log(`out/retriever.png, generated on ${pipe.device} in ${pipe.dtype}`);
 await pipe.close();
-console.log("out/retriever.png");

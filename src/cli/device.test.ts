@@ -3,7 +3,13 @@
 import { Command, CommanderError } from "commander";
 import { expect, it } from "vitest";
 import type { SavedRequest } from "../pipeline/metadata/read.js";
-import { type DeviceFlags, deviceFlags, withDeviceOptions } from "./device.js";
+import {
+  type DeviceFlags,
+  deviceFlags,
+  placementFlags,
+  withDeviceOptions,
+  withPlacementOptions,
+} from "./device.js";
 import { placeOf } from "./from-image.js";
 
 const saved = (device: string | undefined, dtype?: "float32" | "float16") =>
@@ -56,4 +62,17 @@ it("the options are those of the library, checked before a command does anything
     expect(() => parse(flag, value)).toThrow(CommanderError);
     expect(() => parse(flag, value)).toThrow(message);
   }
+});
+
+it("a server's options may be of single models", () => {
+  const parse = (...args: string[]) => {
+    const silent = new Command("x").exitOverride().configureOutput({ writeErr: () => {} });
+    return placementFlags(withPlacementOptions(silent).parse(args, { from: "user" }).opts());
+  };
+  expect(parse()).toEqual({});
+  expect(parse("--device", "cuda:1", "--device", "nano=cpu", "--dtype", "a=b=float16")).toEqual({
+    device: "cuda:1",
+    devices: { nano: { device: "cpu" }, "a=b": { dtype: "float16" } },
+  });
+  expect(() => parse("--device", "cpu", "--device", "webgpu")).toThrow(/It is given twice/);
 });

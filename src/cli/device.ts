@@ -3,6 +3,8 @@
 import { type Command, InvalidArgumentError, Option } from "commander";
 import { type Precision, parseDevice, parsePrecision } from "../engine/device.js";
 import { InvalidRequest } from "../errors.js";
+import type { FoundPlace, Placements } from "../jobs/placements.js";
+import type { MoveTarget } from "../pipeline/device-pipeline.js";
 import type { LoadOptions } from "../pipeline/load-options.js";
 import { bytesOption } from "./numbers.js";
 
@@ -12,14 +14,61 @@ export type DeviceFlags = Pick<
   "device" | "dtype" | "allowCpuFallback" | "allowSoftwareAdapter" | "deviceMemory"
 >;
 
-/** Adds the options to a command. Those that permit what is refused are named by the refusal, and not in the help. */
+const [devices, types] = [
+  "cpu (default), webgpu, cuda, dml, coreml or auto",
+  "arithmetic: float32 (default) or float16",
+];
+
+/** Adds the options to a command. */
 export const withDeviceOptions = (command: Command): Command =>
+  withPermissions(
+    command.option("--device <name>", devices, deviceOption).option("--dtype <type>", types, dtypeOption),
+  );
+
+/** Those that permit what is refused are named by the refusal, and not in the help. */
+const withPermissions = (command: Command): Command =>
   command
-    .option("--device <name>", "cpu (default), webgpu, cuda, dml, coreml or auto", deviceOption)
-    .option("--dtype <type>", "arithmetic: float32 (default) or float16", dtypeOption)
     .option("--device-memory <size>", "what may be taken there, such as 8GB", bytesOption)
     .addOption(new Option("--allow-cpu-fallback", "single operations may run on the CPU").hideHelp())
     .addOption(new Option("--allow-software-adapter", "a driver may compute on the CPU").hideHelp());
+
+/** Values of an option that may be of one model alone, as in `nano=cpu`; "" is all others. */
+type PerModel<T> = Readonly<Record<string, T>>;
+
+/** The same for several models: `--device auto --device nano=cpu`. */
+export type PlacementFlags = Omit<DeviceFlags, "device" | "dtype"> & {
+  device?: PerModel<string>;
+  dtype?: PerModel<Precision>;
+};
+
+export const withPlacementOptions = (command: Command): Command =>
+  withPermissions(
+    command
+      .option("--device <[model=]name>", devices, perModel(deviceOption))
+      .option("--dtype <[model=]type>", types, perModel(dtypeOption)),
+  );
+
+const perModel =
+  <T>(parse: (text: string) => T) =>
+  (text: string, before: PerModel<T> = {}): PerModel<T> => {
+    const at = text.lastIndexOf("=");
+    const model = text.slice(0, Math.max(0, at));
+    if (Object.hasOwn(before, model))
+      throw new InvalidArgumentError(model === "" ? "It is given twice." : `"${model}" is given twice.`);
+    return { ...before, [model]: parse(text.slice(at + 1)) };
+  };
+
+/** Where models are generated, as the server and the worker take it. */
+export function placementFlags(options: PlacementFlags): Placements {
+  const { device = {}, dtype = {}, ...others } = options;
+  const of = (model: string): MoveTarget => ({
+    ...(device[model] !== undefined && { device: device[model] }),
+    ...(dtype[model] !== undefined && { dtype: dtype[model] }),
+  });
+  const named = [...new Set([...Object.keys(device), ...Object.keys(dtype)])].filter((name) => name !== "");
+  const own = Object.fromEntries(named.map((name) => [name, of(name)]));
+  return { ...deviceFlags(others), ...of(""), ...(named.length > 0 && { devices: own }) };
+}
 
 /** The device options among all options of a command. */
 export function deviceFlags(options: DeviceFlags): DeviceFlags {
@@ -28,15 +77,16 @@ export function deviceFlags(options: DeviceFlags): DeviceFlags {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
-/** Where networks run and why, if that is not the CPU by default. */
+/** Where networks run and why; nothing of a CPU that was not chosen. */
 export function deviceNote(
-  place: { device: string; dtype: Precision; deviceReason: string },
-  asked: DeviceFlags,
+  { device, dtype, deviceReason }: FoundPlace,
+  isChosen = device !== "cpu",
 ): string | undefined {
-  const { device, dtype, deviceReason } = place;
-  if (device === "cpu" && (asked.device ?? "cpu") === "cpu") return undefined;
-  return `on ${device} in ${dtype}: ${deviceReason}`;
+  return isChosen ? `on ${device} in ${dtype}: ${deviceReason}` : undefined;
 }
+
+/** Whether another device than the CPU is asked for. */
+export const isChosen = ({ device = "cpu" }: DeviceFlags): boolean => device !== "cpu";
 
 /** What the first run on a device waits for, where that takes a while. */
 export const compilingNote = (device: string): string | undefined =>

@@ -10,7 +10,7 @@ import { type ImageMetadata, type ModelMetadata, printable } from "../pipeline/m
 import { componentName } from "../pipeline/metadata/write.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { fileHash } from "../weights/fingerprint.js";
-import { type DeviceFlags, deviceFlags } from "./device.js";
+import { compilingNote, type DeviceFlags, deviceFlags, deviceNote, isChosen } from "./device.js";
 import { pathsOf, remember } from "./known-models.js";
 
 /** The options that name models and files. */
@@ -97,6 +97,18 @@ export async function placeOf(saved: SavedRequest, given: DeviceFlags, say: Say)
     say(`generated on ${printable(device)}, which cannot be had here, so auto is taken: ${error.message}`);
     return { ...place, device: "auto" };
   }
+}
+
+/** What is to be said of the device that is used, and of the image's if it is another. */
+export function placeNotes(pipeline: DiffusionPipeline, asked: DeviceFlags, saved?: SavedRequest): string[] {
+  const { device, dtype } = pipeline;
+  const differs = saved?.exact && (saved.device !== device || saved.dtype !== dtype);
+  const notes = [
+    deviceNote(pipeline, isChosen(asked)),
+    compilingNote(device),
+    differs ? `generated on ${saved.device} in ${saved.dtype}; this is ${device} in ${dtype}` : undefined,
+  ];
+  return notes.filter((note) => note !== undefined);
 }
 
 /** Whether `--image` names another image than the saved request began with, whose size is then not the new one's. */

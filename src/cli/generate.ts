@@ -17,13 +17,14 @@ import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
-import { compilingNote, type DeviceFlags, deviceFlags, deviceNote, withDeviceOptions } from "./device.js";
+import { type DeviceFlags, deviceFlags, withDeviceOptions } from "./device.js";
 import { embeddingOption } from "./embedding.js";
 import {
   beginsWithAnother,
   differences,
   hasReplaced,
   openSeen,
+  placeNotes,
   placeOf,
   rememberSources,
   sourcesOf,
@@ -166,10 +167,7 @@ async function generate(words: string[], given: Options): Promise<void> {
   const { signal, done } = stopOnInterrupt(say);
   const progress = new ProgressBar({ quiet: options.quiet === true });
   try {
-    for (const note of [deviceNote(pipeline, place), compilingNote(pipeline.device)])
-      if (note) say(dim(note));
-    if (saved?.exact && (saved.device !== pipeline.device || saved.dtype !== pipeline.dtype))
-      say(`generated on ${saved.device} in ${saved.dtype}; this is ${pipeline.device} in ${pipeline.dtype}`);
+    for (const note of placeNotes(pipeline, place, saved)) say(dim(note));
     const source = saved?.exact ? "the image" : pipeline.components.defaults.source;
     const reworded = words.length > 0 || given.prompts !== undefined;
     const resized = saved !== undefined && (await beginsWithAnother(saved, given));

@@ -11,7 +11,7 @@ import { withPngTexts } from "../image/metadata/png-texts.js";
 import { xmpPacket } from "../image/metadata/xmp.js";
 import { drawSheet } from "../image/sheet.js";
 import { defaultLimits } from "../jobs/limits.js";
-import type { ModelRegistry } from "../jobs/model-registry.js";
+import { type ModelRegistry, modelNamed } from "../jobs/model-registry.js";
 import { openProcessor } from "../jobs/pipeline-processor.js";
 import type { JobRequest } from "../jobs/processor.js";
 import { type PartialRequest, resolvePartialRequest } from "../jobs/resolve-request.js";
@@ -38,9 +38,10 @@ export function placed(
   models: ModelRegistry,
   model: ModelMetadata,
 ): PlacedCell[] {
+  const { place } = modelNamed(models, base.model);
   return cellsOf(axes).map((cell) => {
     const request = resolvePartialRequest(cellSettings(base, axes, cell), models, limits);
-    return { ...cell, request, file: cellFile(axes, cell, request, model) };
+    return { ...cell, request, file: cellFile(axes, cell, request, { model, place }) };
   });
 }
 

@@ -9,6 +9,7 @@ import { InvalidRequest } from "../errors.js";
 import { ifThere, readFile, writeWhole } from "../files/file-system.js";
 import { type Axes, axisLabel, type Cell } from "../grid/axes.js";
 import { decodeImage } from "../image/codec.js";
+import type { Placement } from "../jobs/placements.js";
 import type { JobRequest } from "../jobs/processor.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { bytesHash, hashOf } from "../weights/fingerprint.js";
@@ -30,6 +31,9 @@ export type Manifest = {
   /** Of all cells, where no axis varies it. */
   seed: string;
   model: ModelMetadata;
+  /** Where its cells were generated last. */
+  device: string;
+  dtype: string;
   axes: Axes;
   cells: readonly { column: number; row: number; file: string; settings: JobRequest["settings"] }[];
 };
@@ -68,11 +72,13 @@ export function cellFile(
   { x, y }: Axes,
   { column, row }: Cell,
   request: JobRequest,
-  model: ModelMetadata,
+  { model, place: { device = "cpu", dtype } }: { model: ModelMetadata; place: Placement },
 ): string {
   const { settings, scheduler, image, mask } = request;
   const sources = [image, mask].map((bytes) => bytes && bytesHash(bytes));
-  const hash = hashOf([model.fingerprint, settings, scheduler, sources]).replace(/^sha256:/, "");
+  // Of the CPU as it was before there were others, so that such grids go on.
+  const place = device === "cpu" ? [] : [device, dtype];
+  const hash = hashOf([model.fingerprint, settings, scheduler, sources, ...place]).replace(/^sha256:/, "");
   const words = [axisLabel(x, column), ...(y ? [axisLabel(y, row)] : [])].map(slug).filter(Boolean);
   return path.join("cells", `${[...words, hash.slice(0, 12)].join("-")}.png`);
 }

@@ -8,12 +8,21 @@ import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
 import { decodeImage } from "../image/codec.js";
 import { decodeMask } from "../image/mask.js";
 import { kindDefaults, type ModelRegistry, modelNamed, openModelRegistry } from "../jobs/model-registry.js";
+import { type FoundPlace, findPlaces } from "../jobs/placements.js";
 import type { Source } from "../jobs/sent-images.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { requestKind } from "../pipeline/request-kind.js";
 import { dim } from "./colors.js";
+import {
+  compilingNote,
+  type DeviceFlags,
+  deviceFlags,
+  deviceNote,
+  isChosen,
+  withDeviceOptions,
+} from "./device.js";
 import { type GridRequest, generateCells, placed, saveSheet } from "./grid-cells.js";
 import { isWholeCell, seedBefore, sheetName, writeManifest } from "./grid-folder.js";
 import { downloadModel } from "./models.js";
@@ -21,25 +30,26 @@ import { numberOption, threadsOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 
-type Options = SingleFileFlags & {
-  model?: string;
-  x: string;
-  y?: string;
-  negative?: string;
-  steps?: number;
-  guidance?: number;
-  width?: number;
-  height?: number;
-  seed?: string;
-  scheduler?: string;
-  image?: string;
-  mask?: string;
-  strength?: number;
-  threads?: number;
-  output: string;
-  json?: boolean;
-  quiet?: boolean;
-};
+type Options = SingleFileFlags &
+  DeviceFlags & {
+    model?: string;
+    x: string;
+    y?: string;
+    negative?: string;
+    steps?: number;
+    guidance?: number;
+    width?: number;
+    height?: number;
+    seed?: string;
+    scheduler?: string;
+    image?: string;
+    mask?: string;
+    strength?: number;
+    threads?: number;
+    output: string;
+    json?: boolean;
+    quiet?: boolean;
+  };
 
 export function gridCommand(): Command {
   const command = new Command("grid")
@@ -58,7 +68,8 @@ export function gridCommand(): Command {
     .option("--image <file>", "begin with this image")
     .option("--mask <file>", "generate --image anew where this is white, or opaque")
     .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
-    .option("--threads <n>", "default: one per core", threadsOption)
+    .option("--threads <n>", "default: one per core", threadsOption);
+  withDeviceOptions(command)
     .option("-o, --output <folder>", "where cells and sheet go", "koala-grid")
     .option("--json", "print a JSON object per cell")
     .option("-q, --quiet", "no progress, no notes")
@@ -86,8 +97,14 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const say = (line: string) => void (quiet || process.stderr.write(`${dim(line)}\n`));
   const axes: Axes = { x: parseAxis("x", options.x), ...(y !== undefined && { y: parseAxis("y", y) }) };
   const folder = await downloadModel(modelOrBundled(options.model), { quiet });
+  const note = (place: FoundPlace) => {
+    for (const line of [deviceNote(place, isChosen(options)), compilingNote(place.device)])
+      if (line) say(line);
+  };
   const load = await servedFileFlags(options, quiet);
-  const models = await openModelRegistry([folder], [], load);
+  const places = await findPlaces(deviceFlags(options), note);
+  const models = await openModelRegistry([folder], [], load, [], places);
+  const { info } = modelNamed(models, undefined);
   const model = await recordOf(folder, load);
   const before = await seedBefore(output, prompt, model);
   const seed = String(resolveSeed(BigInt(options.seed ?? before ?? -1)));
@@ -100,6 +117,8 @@ async function grid(prompt: string, options: Options): Promise<void> {
     prompt,
     seed,
     model,
+    device: info.device ?? "cpu",
+    dtype: info.dtype ?? "float32",
     axes,
     cells: cells.map(({ column, row, file, request }) => ({ column, row, file, settings: request.settings })),
   });

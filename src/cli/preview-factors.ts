@@ -12,28 +12,31 @@ import { resizeImage } from "../image/resize.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { type FittedFactors, fitPreviewFactors } from "../pipeline/preview-factors.js";
 import { isImageName } from "../train/data/image-names.js";
+import { type DeviceFlags, deviceFlags, withDeviceOptions } from "./device.js";
 import { downloadModel } from "./models.js";
 import { wholeOption } from "./numbers.js";
 import { ProgressBar, stopOnInterrupt } from "./terminal.js";
 
-type Options = { data: string; count: number; print?: boolean; quiet?: boolean };
+type Options = DeviceFlags & { data: string; count: number; print?: boolean; quiet?: boolean };
 
 export function previewFactorsCommand(): Command {
-  return new Command("preview-factors")
+  const command = new Command("preview-factors")
     .description(
       "Fit the colours of a model's previews: by least squares, on images that its autoencoder encodes and " +
         "decodes. They go into the model's koala.json.",
     )
     .argument("<model>", "diffusers folder or Hub id")
     .requiredOption("-d, --data <folder>", "images such as the model generates")
-    .option("-c, --count <n>", "images to use at most", wholeOption, 200)
+    .option("-c, --count <n>", "images to use at most", wholeOption, 200);
+  return withDeviceOptions(command)
     .option("--print", "print what koala.json would hold, and write nothing")
     .option("-q, --quiet", "no progress, no notes")
     .addHelpText("after", "\nExample:\n  koala preview-factors ./my-model -d ./images\n")
     .action(run);
 }
 
-async function run(model: string, { data, count, print = false, quiet = false }: Options): Promise<void> {
+async function run(model: string, options: Options): Promise<void> {
+  const { data, count, print = false, quiet = false } = options;
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const files = await imagesIn(data, count);
   const folder = await downloadModel(model, { quiet });
@@ -43,7 +46,7 @@ async function run(model: string, { data, count, print = false, quiet = false }:
     throw new InvalidRequest("--print", undefined, `${rule}. Add it, and keep what it prints.`);
   }
   if (!print) await checkWritable(folder);
-  const pipeline = await DiffusionPipeline.fromPretrained(folder);
+  const pipeline = await DiffusionPipeline.fromPretrained(folder, deviceFlags(options));
   const { signal, done } = stopOnInterrupt(say);
   const progress = new ProgressBar({ quiet });
   try {

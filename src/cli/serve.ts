@@ -3,11 +3,19 @@
 import { once } from "node:events";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { defaultLimits } from "../jobs/limits.js";
+import type { FoundPlace } from "../jobs/placements.js";
 import { addressOf, checkUrl } from "../jobs/redis/connection.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { refusalLog } from "../server/refusals.js";
 import { type RunningServer, type ServeOptions, serve } from "../server/serve.js";
 import { dim, yellow } from "./colors.js";
+import {
+  compilingNote,
+  deviceNote,
+  type PlacementFlags,
+  placementFlags,
+  withPlacementOptions,
+} from "./device.js";
 import { embeddingOption } from "./embedding.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
@@ -16,29 +24,30 @@ import { outageReporter } from "./outages.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { printError, stopOnInterrupt } from "./terminal.js";
 
-type Options = SingleFileFlags & {
-  model: string[];
-  alias: (readonly [alias: string, model: string])[];
-  lora: ServedLora[];
-  wildcards?: string;
-  embedding: Embedding[];
-  host: string;
-  port: number;
-  apiKey?: string;
-  auth: boolean;
-  allowHost: string[];
-  allowOrigin: string[];
-  trustProxy?: boolean;
-  threads?: number;
-  redis?: string;
-  maxQueue: number;
-  maxPixels: number;
-  maxSteps: number;
-  maxCount: number;
-  maxBody: number;
-  grace: number;
-  quiet?: boolean;
-};
+type Options = SingleFileFlags &
+  PlacementFlags & {
+    model: string[];
+    alias: (readonly [alias: string, model: string])[];
+    lora: ServedLora[];
+    wildcards?: string;
+    embedding: Embedding[];
+    host: string;
+    port: number;
+    apiKey?: string;
+    auth: boolean;
+    allowHost: string[];
+    allowOrigin: string[];
+    trustProxy?: boolean;
+    threads?: number;
+    redis?: string;
+    maxQueue: number;
+    maxPixels: number;
+    maxSteps: number;
+    maxCount: number;
+    maxBody: number;
+    grace: number;
+    quiet?: boolean;
+  };
 
 /** Shared with the worker. As a variable it is not shown by a list of processes, password and all. */
 export const redisOption = (what: string) => new Option("--redis <url>", what).env("KOALA_REDIS");
@@ -104,7 +113,8 @@ export function serveCommand(): Command {
     .addOption(severalOption("--allow-host <name>", "another name of this server, as behind a proxy", "none"))
     .addOption(severalOption("--allow-origin <origin>", "let pages of this site use the API", "none"))
     .option("--trust-proxy", "believe X-Forwarded-Proto and -Host, which the proxy must overwrite")
-    .option("--threads <n>", "default: one per core", threadsOption)
+    .option("--threads <n>", "default: one per core", threadsOption);
+  withPlacementOptions(command)
     .option("--max-queue <n>", "jobs that may wait", wholeOption, queue)
     .option("--max-pixels <n>", "width x height of an image", wholeOption, pixels)
     .option("--max-steps <n>", "steps of an image", wholeOption, steps)
@@ -128,6 +138,8 @@ async function runServer(options: Options): Promise<void> {
     ...(options.wildcards !== undefined && { wildcards: options.wildcards }),
     embeddings: await servedEmbeddings(options.embedding),
     ...networkOptions(options),
+    ...placementFlags(options),
+    onDevice: (place) => void noteDevice(place, print),
     ...(redis !== undefined && { redis, onConnect: () => print(dim(`connected to ${addressOf(redis)}`)) }),
     limits: limitsOf(options),
     onError: redis === undefined ? printError : outageReporter(redis),
@@ -141,6 +153,11 @@ async function runServer(options: Options): Promise<void> {
   if (!signal.aborted) await once(signal, "abort");
   await server.close({ graceSeconds: grace });
   done();
+}
+
+/** Says where models are generated, where that is not the CPU. Shared with the worker. */
+export function noteDevice(place: FoundPlace, print: (line: string) => void): void {
+  for (const note of [deviceNote(place), compilingNote(place.device)]) if (note) print(dim(note));
 }
 
 function networkOptions(options: Options): ServeOptions {

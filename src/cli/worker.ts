@@ -2,11 +2,13 @@
 
 import { Command } from "commander";
 import { openModelRegistry } from "../jobs/model-registry.js";
+import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import { checkUrl } from "../jobs/redis/connection.js";
 import { JobWorker } from "../jobs/redis/worker.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { Embedding } from "../pipeline/embeddings.js";
+import { type PlacementFlags, placementFlags, withPlacementOptions } from "./device.js";
 import { onCommandLine } from "./flag-names.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { graceOption, threadsOption } from "./numbers.js";
@@ -16,21 +18,23 @@ import {
   folders,
   lorasOption,
   modelsOption,
+  noteDevice,
   redisOption,
   servedEmbeddings,
 } from "./serve.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { report, stopOnInterrupt } from "./terminal.js";
 
-type Options = SingleFileFlags & {
-  redis: string;
-  model: string[];
-  lora: ServedLora[];
-  embedding: Embedding[];
-  threads?: number;
-  grace: number;
-  quiet?: boolean;
-};
+type Options = SingleFileFlags &
+  PlacementFlags & {
+    redis: string;
+    model: string[];
+    lora: ServedLora[];
+    embedding: Embedding[];
+    threads?: number;
+    grace: number;
+    quiet?: boolean;
+  };
 
 /** The command, to be mounted by the program. */
 export function workerCommand(): Command {
@@ -40,7 +44,8 @@ export function workerCommand(): Command {
     .addOption(modelsOption())
     .addOption(lorasOption())
     .addOption(embeddingsOption())
-    .option("--threads <n>", "default: one per core", threadsOption)
+    .option("--threads <n>", "default: one per core", threadsOption);
+  withPlacementOptions(command)
     .option(
       "--grace <seconds>",
       "for the running job when stopped, then another worker gets it",
@@ -67,12 +72,14 @@ async function work(options: Options, command: Command): Promise<void> {
   checkUrl(redis);
   const print = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const names = model.length > 0 ? model : [modelOrBundled(undefined)];
+  const places = await findPlaces(placementFlags(options), (place) => noteDevice(place, print));
   const models = await whenFilesOpen(async () =>
     openModelRegistry(
       await folders({ model: names, quiet }),
       await namedLoras(lora),
       load,
       await servedEmbeddings(embedding),
+      places,
     ),
   );
   const { signal, done } = stopOnInterrupt(() =>

@@ -21,6 +21,7 @@ import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import type { RequestKind } from "../pipeline/request-kind.js";
 import type { TextEncoder } from "../pipeline/text-encoding.js";
 import type { TokenLimit } from "../text/token-count.js";
+import { checkPlaced, type Placement, type Placements, placementOf } from "./placements.js";
 import type { Model } from "./schemas.js";
 
 /** A served model: its info for clients, and what generating with it needs. */
@@ -30,6 +31,8 @@ export type ServedModel = {
   folder: string;
   /** What a single file is opened with. */
   load: SingleFileLoad;
+  /** Where it is generated; none where others generate. */
+  place: Placement;
   /** The folder's own, changed by what its makers advise. */
   scheduler: Scheduler;
   /** Of all its weights. */
@@ -51,18 +54,19 @@ export type ModelRegistry = ReadonlyMap<string, ServedModel>;
 export type NamedLora = Required<Lora> & { name: string };
 
 /**
- * Reads model folders; the first is the default. InvalidRequest if two have one name, ModelError for a broken one or a
- * LoRA that fits none.
+ * Reads model folders; the first is the default. InvalidRequest if two have one name or none has that of a placement,
+ * ModelError for a broken one or a LoRA that fits none.
  */
 export async function openModelRegistry(
   folders: readonly string[],
   loras: readonly NamedLora[] = [],
   load: SingleFileLoad = {},
   embeddings: readonly Embedding[] = [],
+  placements: Placements = {},
 ): Promise<ModelRegistry> {
   const models = new Map<string, ServedModel>();
   for (const folder of folders) {
-    const model = await describeModel(folder, { loras, embeddings, load });
+    const model = await describeModel(folder, { loras, embeddings, load, placements });
     const { id } = model.info;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
@@ -70,6 +74,7 @@ export async function openModelRegistry(
     }
     models.set(id, model);
   }
+  checkPlaced(placements, [...models.keys()]);
   const unused = loras.find(({ name }) => [...models.values()].every((model) => !model.loras.has(name)));
   if (unused) await refuseUnused(unused, folders[0]);
   const idleEmbedding = embeddings.find((one) =>
@@ -169,11 +174,12 @@ type Offered = {
   loras: readonly NamedLora[];
   embeddings: readonly Embedding[];
   load: SingleFileLoad;
+  placements: Placements;
 };
 
 async function describeModel(
   folder: string,
-  { loras, embeddings, load: given }: Offered,
+  { loras, embeddings, load: given, placements }: Offered,
 ): Promise<ServedModel> {
   const load = (await kindOf(folder)) === "file" ? given : {};
   const plain = await loadComponents(folder, { engine: idle, ...load });
@@ -184,10 +190,13 @@ async function describeModel(
   const planMemory = await fittingLoras(loras, components);
   const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder)).replace(/\.safetensors$/, "");
   const words = await readVocabulary(folder);
+  const place = placementOf(placements, id);
   const info: Model = {
     id,
     name: id.slice(id.indexOf("/") + 1),
     pipeline: components.folder.className,
+    device: place.device ?? "cpu",
+    dtype: place.dtype ?? "float32",
     sizeMultiple: components.vae.factor,
     advisedBy: components.defaults.source,
     ...defaultsOf(components),
@@ -199,7 +208,7 @@ async function describeModel(
     ...(words && { words }),
   };
   return {
-    ...{ info: info, folder, load, scheduler, bytes: bytesOf(components) },
+    ...{ info: info, folder, load, place, scheduler, bytes: bytesOf(components) },
     loras: new Map(planMemory.map((lora) => [lora.name, lora])),
     embeddings: fitting,
     tokenLimits: limitsOf(components),

@@ -1,24 +1,32 @@
-/** @file Open pipelines, kept as long as memory has room for them beside the one that generates. */
+/**
+ * @file Open pipelines, kept as long as memory has room for them beside the one that generates. Those on one device share
+ * its engine: two of a GPU in one process would crash it.
+ */
 
+import type { Engine } from "../engine/engine.js";
+import { openEngine } from "../engine/open-engine.js";
 import { InvalidRequest } from "../errors.js";
 import type { LoadOptions } from "../pipeline/load-options.js";
 import type { GenerationSize } from "../pipeline/memory-estimate.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { loraRule, type ServedModel } from "./model-registry.js";
+import type { Placement } from "./placements.js";
 import type { JobRequest } from "./processor.js";
 import type { GenerationSettings } from "./schemas.js";
 
 export type PipelinePoolOptions = Pick<LoadOptions, "threads" | "engine">;
 
-type OpenPipeline = { pipeline: DiffusionPipeline; hasLoras: boolean };
+type OpenPipeline = { pipeline: DiffusionPipeline; hasLoras: boolean; engine: string };
 
-/** Each LoRA scale that is tried needs a pipeline of its own, each with a thread. */
+/** Each LoRA scale that is tried needs a pipeline of its own. */
 const mostWithLoras = 4;
 
 export class PipelinePool {
   readonly #options: PipelinePoolOptions;
   /** By model and LoRAs, the least recently used first. */
   readonly #open = new Map<string, OpenPipeline>();
+  /** By what they were opened with. */
+  readonly #engines = new Map<string, Engine>();
 
   constructor(options: PipelinePoolOptions = {}) {
     this.#options = options;
@@ -37,27 +45,46 @@ export class PipelinePool {
     return found.pipeline;
   }
 
-  /** Closes a pipeline whose engine failed: the next one is opened anew. */
-  async discard(model: ServedModel, lora?: GenerationSettings["lora"]): Promise<void> {
-    const key = keyOf(model, lora);
-    if (this.#open.has(key)) await this.#close(key);
+  /** Closes an engine that failed, and the pipelines on it: the next ones are opened anew. */
+  async discard({ place }: ServedModel): Promise<void> {
+    await this.#closeEngine(engineKey(place));
   }
 
   async close(): Promise<void> {
     for (const key of [...this.#open.keys()]) await this.#close(key);
+    for (const engine of [...this.#engines.keys()]) await this.#closeEngine(engine);
+  }
+
+  async #closeEngine(key: string): Promise<void> {
+    for (const [name, { engine }] of [...this.#open]) if (engine === key) await this.#close(name);
+    const engine = this.#engines.get(key);
+    this.#engines.delete(key);
+    // Of a lost device, which is why it is closed.
+    await engine?.close().catch(() => {});
+  }
+
+  /** The caller's, or the one of the device. */
+  async #engine(place: Placement): Promise<Engine> {
+    const { engine, threads = 0 } = this.#options;
+    if (engine) return engine;
+    const key = engineKey(place);
+    const found = this.#engines.get(key) ?? (await openEngine({ ...place, threads }));
+    this.#engines.set(key, found);
+    return found;
   }
 
   async #openPipeline(model: ServedModel, lora: GenerationSettings["lora"]): Promise<OpenPipeline> {
     const loras = lorasOf(model, lora);
     const hasLoras = loras.length > 0;
     if (hasLoras) await this.#closeOldLoras();
-    const pipeline = await DiffusionPipeline.fromPretrained(model.folder, {
-      ...model.load,
-      ...this.#options,
-      loras,
-      embeddings: model.embeddings,
+    const { folder, load, place } = model;
+    const { deviceMemory } = place;
+    const pipeline = await DiffusionPipeline.fromPretrained(folder, {
+      ...load,
+      ...{ loras, embeddings: model.embeddings, engine: await this.#engine(place) },
+      ...(deviceMemory !== undefined && { deviceMemory }),
     });
-    return { pipeline, hasLoras };
+    return { pipeline, hasLoras, engine: engineKey(place) };
   }
 
   async #makeRoom(key: string, pipeline: DiffusionPipeline, size: GenerationSize): Promise<void> {
@@ -84,6 +111,8 @@ export class PipelinePool {
 
 const keyOf = ({ info }: ServedModel, lora: GenerationSettings["lora"] = []): string =>
   JSON.stringify([info.id, lora]);
+
+const engineKey = ({ device = "cpu", dtype = "float32" }: Placement): string => `${device} ${dtype}`;
 
 function sizeOf({ settings, image }: JobRequest, images: number): GenerationSize {
   const { width, height, guidanceScale } = settings;

@@ -72,7 +72,7 @@ async function generateBatch(
       if (some.length > 0) await generateItems(some, model, context);
     }
   } catch (error) {
-    if (error instanceof EngineError) await context.pool.discard(model, settings.lora);
+    if (error instanceof EngineError) await context.pool.discard(model);
     throw error;
   }
 }

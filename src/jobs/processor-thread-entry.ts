@@ -5,6 +5,7 @@ import { type PlainError, plainError } from "../plain-error.js";
 import { type Call, serveThread, threadData } from "../threads.js";
 import { type NamedLora, openModelRegistry, type SingleFileLoad } from "./model-registry.js";
 import { openProcessor } from "./pipeline-processor.js";
+import type { Placements } from "./placements.js";
 import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 
 export type ProcessorThreadData = {
@@ -12,6 +13,7 @@ export type ProcessorThreadData = {
   loras: readonly NamedLora[];
   embeddings: readonly Embedding[];
   load: SingleFileLoad;
+  placements: Placements;
   options: { threads?: number };
 };
 
@@ -22,12 +24,12 @@ export type BatchEvent = { job: number } & (
   | { type: "failed"; error: PlainError }
 );
 
-const { folders, loras, embeddings, load, options } = threadData<ProcessorThreadData>();
+const { folders, loras, embeddings, load, placements, options } = threadData<ProcessorThreadData>();
 let opened: Promise<JobProcessor> | undefined;
 
 /** Opened once; where a folder cannot be read, anew for the next batch. */
 function processor(): Promise<JobProcessor> {
-  opened ??= openModelRegistry(folders, loras, load, embeddings)
+  opened ??= openModelRegistry(folders, loras, load, embeddings, placements)
     .then((models) => openProcessor(models, options))
     .catch((error: unknown) => {
       opened = undefined;

@@ -19,12 +19,10 @@ export function processorThread(models: ModelRegistry, options: { threads?: numb
   if (options.threads !== undefined) checkThreads(options.threads);
   const folders = [...models.values()].map(({ folder }) => folder);
   const load = Object.assign({}, ...[...models.values()].map((model) => model.load));
+  const devices = Object.fromEntries([...models].map(([id, { place }]) => [id, place]));
   const data: ProcessorThreadData = {
-    folders,
-    loras: lorasOf(models),
     embeddings: embeddingsOf(models),
-    load,
-    options,
+    ...{ folders, loras: lorasOf(models), load, placements: { devices }, options },
   };
   const entry = new URL("./processor-thread-entry.js", import.meta.url);
   const start = () => new Thread<ProcessorMethods>(entry, { name: "processor", data });

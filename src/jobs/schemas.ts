@@ -259,6 +259,8 @@ const model = z
     id: z.string(),
     name: z.string(),
     pipeline: z.string().openapi({ example: "StableDiffusionXLPipeline" }),
+    device: z.string().optional().openapi({ example: "webgpu" }),
+    dtype: z.string().optional().openapi({ example: "float32" }),
     sizeMultiple: z.int().openapi({ description: "Width and height are multiples of this." }),
     advisedBy: z.string().openapi({ description: "Where the defaults come from.", example: "koala.json" }),
     defaults: z.strictObject({
@@ -366,6 +368,10 @@ export type Model = {
   name: string;
   /** Diffusers' class: "StableDiffusionXLPipeline". */
   pipeline: string;
+  /** Where it is generated, "cpu"; with Redis as a worker said last. */
+  device?: string | undefined;
+  /** The type of the arithmetic: "float32". */
+  dtype?: string | undefined;
   /** Width and height are multiples of this. */
   sizeMultiple: number;
   /** Where the defaults come from: "koala.json". */

@@ -22,14 +22,24 @@ export class PipelineEngine implements Engine {
   #last: Promise<void> = Promise.resolve();
   #closed = false;
 
-  private constructor(engine: Engine & Partial<Opened>, options?: PipelineEngineOptions) {
+  /** Bytes that may be taken of the device. */
+  readonly #given: number | undefined;
+
+  private constructor(
+    engine: Engine & Partial<Opened>,
+    options: PipelineEngineOptions | undefined,
+    given: number | undefined,
+  ) {
     this.#engine = engine;
     this.#options = options;
+    this.#given = given;
   }
 
   /** Opens an engine on the device of the options; `given` is used instead, and never closed, if there is one. */
   static async open(options: PipelineEngineOptions, given?: Engine): Promise<PipelineEngine> {
-    return given ? new PipelineEngine(given) : new PipelineEngine(await openEngine(options), options);
+    const { deviceMemory } = options;
+    if (given) return new PipelineEngine(given, undefined, deviceMemory);
+    return new PipelineEngine(await openEngine(options), options, deviceMemory);
   }
 
   /** With slices of attention for its memory. */
@@ -41,7 +51,7 @@ export class PipelineEngine implements Engine {
 
   /** What may be taken of the device's memory; of the machine's with the `held` bytes that were taken already. */
   memory(held = 0): DeviceMemory {
-    return deviceMemory(this.#engine.device, { given: this.#options?.deviceMemory, held });
+    return deviceMemory(this.#engine.device, { given: this.#given, held });
   }
 
   /** Why it is on this device, in one sentence. */

@@ -13,12 +13,15 @@ import {
   type ModelRegistry,
   type NamedLora,
   openModelRegistry,
+  type ServedModel,
 } from "../jobs/model-registry.js";
+import { checkPlacements, type FoundPlace, findPlaces, type Placements } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import type { JobQueue, JobStatus } from "../jobs/queue.js";
 import { redisQueueAndModels } from "../jobs/redis/queue.js";
 import type { Limits, Model } from "../jobs/schemas.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import type { MoveTarget } from "../pipeline/device-pipeline.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { readWildcards } from "../pipeline/read-wildcards.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
@@ -65,6 +68,18 @@ export type ServeOptions = {
   trustProxy?: boolean;
   /** Threads of one operation, by default one per core. */
   threads?: number;
+  /** Where models are generated, as in `fromPretrained`; by default "cpu". */
+  device?: string;
+  /** The type of the arithmetic, as in `fromPretrained`; by default "float32". */
+  dtype?: MoveTarget["dtype"];
+  /** Models on a device, or in arithmetic, of their own, by name: `{ nano: { device: "cpu" } }`. */
+  devices?: Readonly<Record<string, MoveTarget>>;
+  /** As in `fromPretrained`. */
+  allowCpuFallback?: boolean;
+  /** As in `fromPretrained`. */
+  allowSoftwareAdapter?: boolean;
+  /** Bytes of a device's memory that a model may take, as in `fromPretrained`. */
+  deviceMemory?: number;
   /** A folder of wildcard files, for requests with dynamic prompts. None if left out. */
   wildcards?: string;
   /** What one request may take; the defaults suit one person's machine. */
@@ -75,6 +90,8 @@ export type ServeOptions = {
   onRejected?: (line: string) => void;
   /** Called when `redis` was reached for the first time. */
   onConnect?: () => void;
+  /** Called for each device that is used, with what it turned out to be and why. */
+  onDevice?: (place: FoundPlace) => void;
 };
 
 const serveNames: OptionNames<ServeOptions> = {
@@ -94,10 +111,17 @@ const serveNames: OptionNames<ServeOptions> = {
   allowOrigins: true,
   trustProxy: true,
   threads: true,
+  device: true,
+  dtype: true,
+  devices: true,
+  allowCpuFallback: true,
+  allowSoftwareAdapter: true,
+  deviceMemory: true,
   limits: true,
   onError: true,
   onRejected: true,
   onConnect: true,
+  onDevice: true,
 };
 
 const limitNames: OptionNames<Limits> = {
@@ -173,17 +197,12 @@ export async function serve(options: ServeOptions = {}): Promise<RunningServer> 
   };
 }
 
-async function openModels({
-  models = [],
-  loras = [],
-  embeddings = [],
-  redis,
-  config,
-  tokenizer,
-}: ServeOptions): Promise<ModelRegistry> {
+async function openModels(options: ServeOptions): Promise<ModelRegistry> {
+  const { models = [], loras = [], embeddings = [], redis, config, tokenizer, onDevice } = options;
+  const places = await findPlaces(placementsIn(options), onDevice);
   const names = models.length > 0 || redis !== undefined ? models : [modelOrBundled(undefined, "models")];
   const folders = await Promise.all(names.map((name) => resolveModel(name)));
-  return openModelRegistry(
+  const registry = await openModelRegistry(
     folders,
     loras.map(({ scale = 1, ...lora }): NamedLora => ({ ...lora, scale })),
     {
@@ -191,7 +210,29 @@ async function openModels({
       ...(tokenizer !== undefined && { tokenizer }),
     },
     embeddings,
+    places,
   );
+  return redis === undefined ? registry : new Map([...registry].map(([id, model]) => [id, elsewhere(model)]));
+}
+
+/** The same model where workers generate it, on devices that this server does not know. */
+function elsewhere({ info: { device, dtype, ...info }, ...model }: ServedModel): ServedModel {
+  return { ...model, info };
+}
+
+/** The options that say where models are generated. */
+function placementsIn(options: ServeOptions): Placements {
+  const { device, dtype, devices, allowCpuFallback, allowSoftwareAdapter, deviceMemory } = options;
+  const all = { device, dtype, devices, allowCpuFallback, allowSoftwareAdapter, deviceMemory };
+  const given = Object.entries(all).filter(([, value]) => value !== undefined);
+  const [first] = given;
+  if (options.redis !== undefined && first) {
+    const rule = "must be left out with redis, whose workers generate. Give it to koala worker.";
+    throw new InvalidRequest(first[0], first[1], rule);
+  }
+  const placements: Placements = Object.fromEntries(given);
+  checkPlacements(placements);
+  return placements;
 }
 
 /** Where jobs wait: in this process, with a processor of its own, or on Redis. */

@@ -13,7 +13,7 @@ export function AboutModel() {
   if (!now) return null;
   return (
     <p class="about">
-      <strong>{now.name}</strong> {descriptionOf(now)}{" "}
+      <strong>{now.name}</strong> {descriptionOf(now)} {placeOf(now)}{" "}
       {now.words ? (
         <>
           For anything else, serve a larger model by its Hub id or folder:{" "}
@@ -39,6 +39,9 @@ function descriptionOf({ words, pipeline, defaults }: Model): string {
   ].filter((text) => text !== undefined);
   return `is a small model for ${size}. It knows ${joinedByAnd(counts)}, and nothing else.`;
 }
+
+const placeOf = ({ device, dtype }: Model): string =>
+  device === undefined ? "" : `It runs on ${device}${dtype === undefined ? "" : ` in ${dtype}`}.`;
 
 const counted = (count: number, what: string): string | undefined =>
   count === 0 ? undefined : `${count} ${what}${count === 1 ? "" : "s"}`;

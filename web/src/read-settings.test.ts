@@ -33,6 +33,15 @@ const record = {
 };
 
 describe("readImageSettings", () => {
+  it("notes where an image was generated, if that was not the CPU in float32", async () => {
+    const notesOf = async (place: object) =>
+      (await settingsOf(png({ koala: JSON.stringify({ ...record, ...place }) }))).notes;
+    expect(await notesOf({ device: "cpu", dtype: "float32" })).toBeUndefined();
+    expect(await notesOf({ device: "webgpu", dtype: "float16" })).toEqual([
+      "Generated on webgpu in float16: on another device, expect a similar image, not the same one.",
+    ]);
+  });
+
   it("prefers our own metadata to the text of other programs", async () => {
     const texts = { parameters: "another\nSteps: 9, Sampler: DDIM, Seed: 1", koala: JSON.stringify(record) };
     expect(await settingsOf(png(texts))).toEqual({

@@ -84,7 +84,15 @@ function fromRecord(json: string): ReadSettings | undefined {
     longPrompts:
       longPromptRules.find((rule) => rule === record.longPrompts) ?? defaultLongPrompts(promptSyntax),
     padConditions: record.padConditions === true ? true : undefined,
+    notes: placeNote(textIn(record, "device"), textIn(record, "dtype")),
   });
+}
+
+/** A request says nothing about the device, which is the server's. */
+function placeNote(device = "cpu", dtype = "float32"): readonly string[] | undefined {
+  if (device === "cpu" && dtype === "float32") return undefined;
+  const place = `${device} in ${dtype}`.slice(0, 60).replace(/\p{C}/gu, "?");
+  return [`Generated on ${place}: on another device, expect a similar image, not the same one.`];
 }
 
 /** Metadata contains file names; servers name LoRAs without the extension. */

@@ -108,5 +108,15 @@ async function allOf(redis: Redis, models: string, seen: string): Promise<Map<st
 function servedFrom({ info, scheduler, bytes }: Announcement, store: JobStore): ServedModel {
   const own = schedulerFromConfig(scheduler.config, {}, scheduler.className);
   const tokenLimits = () => offeredTokenizers(store, info.id);
-  return { info, folder: "", load: {}, scheduler: own, bytes, loras: new Map(), embeddings: [], tokenLimits };
+  return {
+    info,
+    folder: "",
+    load: {},
+    place: {},
+    scheduler: own,
+    bytes,
+    loras: new Map(),
+    embeddings: [],
+    tokenLimits,
+  };
 }

@@ -2,7 +2,7 @@
 
 import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import { findModel } from "../../jobs/model-registry.js";
+import { findModel, type ServedModel } from "../../jobs/model-registry.js";
 import { type JobStatus, jobWarnings } from "../../jobs/queue.js";
 import { resolvePartialRequest } from "../../jobs/resolve-request.js";
 import { jsonOf } from "../described-routes.js";
@@ -54,15 +54,17 @@ export function openaiRoutes(service: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(generationBody) });
   const created = Math.floor(Date.now() / 1000);
   /** A model under its id or another name. */
-  const described = (name: string, id: string) => ({
+  const described = (name: string, { info: { id, device, dtype } }: ServedModel) => ({
     id: name,
     object: "model" as const,
     created,
     owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
+    ...(device !== undefined && { device }),
+    ...(dtype !== undefined && { dtype }),
   });
   // Made for each request: with Redis, models come and go. Other names of a model are not listed, or clients would show
   // it several times.
-  const listed = () => [...service.models.keys()].map((id) => described(id, id));
+  const listed = () => [...service.models].map(([id, model]) => described(id, model));
   app.openapi(generations, async (c) =>
     answer(c, service, generationRequest(c.req.valid("json")), "image_generation"),
   );
@@ -75,7 +77,7 @@ export function openaiRoutes(service: Service): OpenAPIHono {
     const name = c.req.param("id");
     const model = findModel(service.models, name, service.aliases);
     if (!model) throw notFound("model", name);
-    return c.json(described(name, model.info.id), 200);
+    return c.json(described(name, model), 200);
   });
   return app;
 }

@@ -129,7 +129,11 @@ export const modelsAnswer = z
   .object({
     object: z.literal("list"),
     data: z.array(
-      z.object({ id: z.string(), object: z.literal("model"), created: z.int(), owned_by: z.string() }),
+      z.object({
+        ...{ id: z.string(), object: z.literal("model"), created: z.int(), owned_by: z.string() },
+        device: z.string().optional().openapi({ description: "Where it is generated.", example: "webgpu" }),
+        dtype: z.string().optional().openapi({ description: "The type of the arithmetic." }),
+      }),
     ),
   })
   .openapi("OpenAIModels");

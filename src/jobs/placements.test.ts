@@ -1,0 +1,37 @@
+/** @file Which device each served model gets. */
+
+import { expect, it } from "vitest";
+import { modelNamed, openModelRegistry } from "./model-registry.js";
+import { checkPlacements, findPlaces, placementOf } from "./placements.js";
+
+const model = new URL("../../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
+
+it("a model has the server's device, unless it has one of its own, by id or name", () => {
+  const placements = { device: "webgpu", dtype: "float16", devices: { nano: { device: "cpu" } } } as const;
+  expect(placementOf(placements, "owner/nano")).toEqual({ device: "cpu", dtype: "float16" });
+  expect(placementOf(placements, "other")).toEqual({ device: "webgpu", dtype: "float16" });
+});
+
+it("clients read what the device turned out to be", async () => {
+  const asked = {
+    device: "auto",
+    devices: { "koala-1b-tiny": { device: "cpu", dtype: "float16" } },
+  } as const;
+  const seen: string[] = [];
+  const places = await findPlaces({ ...asked, device: "cpu" }, ({ device, dtype }) =>
+    seen.push(`${device} ${dtype}`),
+  );
+  // float16 is computed in float32 on the CPU.
+  expect(places.devices).toEqual({ "koala-1b-tiny": { device: "cpu", dtype: "float32" } });
+  expect(seen).toEqual(["cpu float32", "cpu float32"]);
+  const registry = await openModelRegistry([model], [], {}, [], places);
+  expect(modelNamed(registry, undefined).info).toMatchObject({ device: "cpu", dtype: "float32" });
+  expect(modelNamed(await openModelRegistry([model]), undefined).info).toMatchObject({ device: "cpu" });
+});
+
+it("refuses devices that there are none, and those of models that are not served", async () => {
+  const misspelt = { devices: { nano: { device: "webgpo" } } };
+  expect(() => checkPlacements(misspelt)).toThrow(/^device: must be auto, .* Did you mean "webgpu"\?/);
+  const other = openModelRegistry([model], [], {}, [], { devices: { nano: { device: "cpu" } } });
+  await expect(other).rejects.toThrow('device: must be given for a model of "koala-1b-tiny", got "nano".');
+});
