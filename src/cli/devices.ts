@@ -2,7 +2,7 @@
 
 import { Command } from "commander";
 import { type Device, type Provider, providers } from "../engine/device.js";
-import { type Examined, examine } from "../engine/devices/examine.js";
+import { type Examined, examine, type Machine, thisMachine } from "../engine/devices/examine.js";
 import type { Checked } from "../engine/devices/self-test.js";
 import { bold } from "./colors.js";
 import { textTable } from "./table.js";
@@ -18,6 +18,8 @@ type DeviceRow = {
   problem?: string;
   /** The driver, if it computes on the CPU. */
   software?: string;
+  /** The adapter in words, where the system tells. */
+  adapter?: string;
   /** Whether it computes in half precision, where that was probed. */
   half?: boolean;
   untested: boolean;
@@ -26,7 +28,7 @@ type DeviceRow = {
   capabilities: Device;
 };
 
-export function devicesCommand(): Command {
+export function devicesCommand(machine: Machine = thisMachine): Command {
   return new Command("devices")
     .description(
       "List the devices that images can be generated on, what is missing for the others, and the self-test of each: " +
@@ -38,18 +40,19 @@ export function devicesCommand(): Command {
       const devices: DeviceRow[] = [];
       // One after the other: two at once on one graphics card end the process.
       for (const provider of providers)
-        devices.push(row(await examine(provider, { allowSoftwareAdapter: true })));
+        devices.push(row(await examine(provider, { allowSoftwareAdapter: true }, machine)));
       process.stdout.write(json ? `${JSON.stringify({ devices }, undefined, 2)}\n` : text(devices));
     });
 }
 
-function row({ device, problem, software, selfTest }: Examined): DeviceRow {
+function row({ device, problem, software, adapter, selfTest }: Examined): DeviceRow {
   const { fused = {}, sines, required = [], half } = selfTest ?? {};
   return {
     device: device.name,
     state: problem !== undefined ? "unusable" : software !== undefined ? "software" : "ready",
     ...(problem !== undefined && { problem }),
     ...(software !== undefined && { software }),
+    ...(adapter !== undefined && { adapter }),
     ...(half && { half: half.passed }),
     untested: untested.includes(device.provider),
     checks: [...Object.values(fused), ...(sines ? [sines] : []), ...required, ...(half ? [half] : [])],
@@ -69,12 +72,13 @@ function text(rows: readonly DeviceRow[]): string {
   return [textTable(columns, cells), ...tests].join("\n");
 }
 
-function note({ device, problem, software, untested }: DeviceRow): string {
+function note({ device, problem, software, adapter, untested }: DeviceRow): string {
   const label = untested ? "Untested: written from documentation. " : "";
   if (problem !== undefined) return label + problem;
   if (software !== undefined)
-    return `${software} computes on the cpu; taken only with --allow-software-adapter.`;
-  return device === "cpu" ? "Always there; the default." : label;
+    return `${adapter}: computes on the cpu; taken only with --allow-software-adapter.`;
+  if (device === "cpu") return "Always there; the default.";
+  return adapter === undefined ? label : `${label}By ${adapter}.`;
 }
 
 function selfTestText({ device, checks }: DeviceRow): string {

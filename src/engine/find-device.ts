@@ -24,7 +24,7 @@ export type DeviceOptions = {
 
 export type FoundDevice = {
   readonly device: Device;
-  /** Why this device, in one sentence. */
+  /** Why this device, and its adapter where the system tells, in one sentence. */
   readonly reason: string;
   /** What was asked for and is not so. */
   readonly warnings: readonly string[];
@@ -53,7 +53,7 @@ export async function findDevice(
       name,
       `must be one that this machine has, got "${name}": ${found.problem}`,
     );
-  return { device: found.device, reason: "asked for", warnings: composedWarnings(found) };
+  return onDevice(found, ["asked for"]);
 }
 
 async function bestDevice(
@@ -63,14 +63,18 @@ async function bestDevice(
   const skipped: string[] = [];
   for (const provider of best) {
     const found = await examine(provider, options, machine);
-    if (found.problem === undefined) {
-      const reason = ["the best device that passed its self-test", ...skipped].join("; ");
-      return { device: found.device, reason, warnings: composedWarnings(found) };
-    }
+    if (found.problem === undefined)
+      return onDevice(found, ["the best device that passed its self-test", ...skipped]);
     skipped.push(`${provider}: ${firstSentence(found.problem)}`);
   }
   return onCpu(["no other device can be used", ...skipped].join("; "), options.dtype);
 }
+
+const onDevice = (found: Examined, reasons: readonly string[]): FoundDevice => ({
+  device: found.device,
+  reason: [...reasons, ...(found.adapter ? [`computed by ${found.adapter}`] : [])].join("; "),
+  warnings: composedWarnings(found),
+});
 
 const onCpu = (reason: string, dtype: Precision): FoundDevice => ({
   device: deviceOf("cpu"),

@@ -14,7 +14,7 @@ import { findDevice } from "../find-device.js";
 import { noticeText } from "../notices.js";
 import { blockingEngine, type EngineOptions } from "../ort/blocking-engine.js";
 import { engineError } from "../ort/engine-errors.js";
-import { loadedDrivers } from "./drivers.js";
+import { adapterOf, loadedDrivers } from "./drivers.js";
 import { examine, type Machine } from "./examine.js";
 import { missingFor } from "./missing.js";
 import { computedOnCpu, countedOperations, placedNodes } from "./placement.js";
@@ -91,7 +91,9 @@ describe("a device that passes its self-test", () => {
   it("is what auto takes, which says what it looked at before", async () => {
     const { device, reason } = await findDevice({ device: "auto" }, machine());
     expect(device.name).toBe("webgpu");
-    expect(reason).toBe("the best device that passed its self-test; cuda: cuda is not installed");
+    expect(reason).toBe(
+      "the best device that passed its self-test; cuda: cuda is not installed; computed by Mesa's driver for AMD",
+    );
   });
 
   it("is tested again where the kept results are broken", async () => {
@@ -174,12 +176,24 @@ describe("a driver that computes on the cpu", () => {
     expect(loadedDrivers("", () => true)).toEqual({ libraries: [], software: undefined });
   });
 
+  it("is named, as is a card's driver where only one maker's is loaded", () => {
+    const named = (...files: string[]) => adapterOf(loadedDrivers(files.join("\n"), () => true));
+    expect(named(lavapipe)).toBe("lavapipe, a software adapter");
+    expect(named(lavapipe, radeon)).toBe("Mesa's driver for AMD");
+    expect(named(line("/usr/lib/libGLX_nvidia.so.550.54"), line("/usr/lib/libcuda.so.550.54"))).toBe(
+      "NVIDIA's driver",
+    );
+    expect(named(radeon, line("/usr/lib/libvulkan_intel.so"))).toBeUndefined();
+    expect(named()).toBeUndefined();
+  });
+
   it("is refused unless it is permitted", async () => {
     const drivers = () => ({ libraries: ["/lib/libvulkan_lvp.so"], software: "lavapipe" });
     const slow = machine(undefined, { drivers });
     await expect(findDevice({ device: "webgpu" }, slow)).rejects.toThrow(/"webgpu": its driver is lavapipe/);
-    const { device } = await findDevice({ device: "webgpu", allowSoftwareAdapter: true }, slow);
-    expect(device.name).toBe("webgpu");
+    const permitted = await findDevice({ device: "webgpu", allowSoftwareAdapter: true }, slow);
+    expect(permitted.device.name).toBe("webgpu");
+    expect(permitted.reason).toBe("asked for; computed by lavapipe, a software adapter");
   });
 });
 

@@ -12,6 +12,14 @@ const software = /lib(vulkan_lvp|vk_swiftshader|EGL_swiftshader)|llvmpipe/i;
 const driver =
   /\/lib(vulkan_\w+|vk_\w+|GLX_nvidia|nvidia-(glcore|gpucomp)\w*|cuda|EGL_swiftshader)[.\d]*\.so[^/]*$/;
 
+/** Whose cards a driver is for, by its file. */
+const makers: readonly (readonly [RegExp, string])[] = [
+  [/nvidia|libcuda/, "NVIDIA's driver"],
+  [/vulkan_nouveau/, "Mesa's driver for NVIDIA"],
+  [/vulkan_radeon/, "Mesa's driver for AMD"],
+  [/vulkan_intel/, "Mesa's driver for Intel"],
+];
+
 export type Drivers = {
   /** Paths of the libraries. */
   readonly libraries: readonly string[];
@@ -31,6 +39,13 @@ export function loadedDrivers(
   // All installed drivers are loaded, also those of cards that are not there.
   const used = slow !== undefined && !(fast && hasGraphicsCard());
   return { libraries, software: used ? driverName(slow) : undefined };
+}
+
+/** The adapter in words; undefined where the system does not tell, or several makers' drivers are loaded. */
+export function adapterOf({ libraries, software }: Drivers): string | undefined {
+  if (software !== undefined) return `${software}, a software adapter`;
+  const found = makers.filter(([file]) => libraries.some((library) => file.test(path.basename(library))));
+  return found.length === 1 ? found[0]![1] : undefined;
 }
 
 function driverName(library: string): string {

@@ -11,7 +11,7 @@ import { cpu, type Device, deviceOf, type Precision, type Provider } from "../de
 import type { Engine } from "../engine.js";
 import { lower } from "../lower.js";
 import { blockingEngine, type EngineOptions } from "../ort/blocking-engine.js";
-import { type Drivers, loadedDrivers } from "./drivers.js";
+import { adapterOf, type Drivers, loadedDrivers } from "./drivers.js";
 import { deviceCache, keptResult } from "./kept-results.js";
 import { missingFor, whyNotOpened } from "./missing.js";
 import { type Checked, provenDevice, type SelfTestResult, selfTest } from "./self-test.js";
@@ -46,6 +46,8 @@ export type Examined = {
   readonly problem?: string;
   /** The driver, if it computes on the CPU. */
   readonly software?: string;
+  /** The adapter in words, where the system tells. */
+  readonly adapter?: string;
   readonly selfTest?: SelfTestResult;
 };
 
@@ -78,14 +80,15 @@ async function examineOpen(
   machine: Machine,
 ): Promise<Examined> {
   const drivers = machine.drivers();
-  const software = drivers.software === undefined ? {} : { software: drivers.software };
+  const adapter = adapterOf(drivers);
+  const told = {
+    ...(drivers.software !== undefined && { software: drivers.software }),
+    ...(adapter !== undefined && { adapter }),
+  };
   if (drivers.software !== undefined && !allowSoftwareAdapter) {
     const rule = `its driver is ${drivers.software}, which computes on the cpu and is slower than the cpu itself.`;
-    return {
-      device,
-      ...software,
-      problem: `${rule} Permit it with allowSoftwareAdapter (--allow-software-adapter).`,
-    };
+    const problem = `${rule} Permit it with allowSoftwareAdapter (--allow-software-adapter).`;
+    return { device, ...told, problem };
   }
   const engine = (of: Device, fallback: boolean) =>
     machine.engine({ device: of, threads: 1, allowCpuFallback: fallback });
@@ -98,7 +101,7 @@ async function examineOpen(
   const test = () => selfTest(device, testers);
   const keeping = { at: machine.cache, driverKnown: drivers.libraries.length > 0 };
   const found = await keptResult(key, test, keeping);
-  const result = { device: provenDevice(device, found), ...software, selfTest: found };
+  const result = { device: provenDevice(device, found), ...told, selfTest: found };
   const problem = whyRefused(device, found);
   return problem === undefined ? result : { ...result, problem };
 }
