@@ -29,7 +29,7 @@ export const kindOf = (role: string): AdapterKind | undefined => kindByRole.get(
 
 type Shape = readonly number[];
 export type Shapes = { readonly [R in AdapterRole]?: Shape };
-export type AdapterValues = { readonly [R in AdapterRole]?: Float32Array };
+type AdapterValues = { readonly [R in AdapterRole]?: Float32Array };
 /** [m, n] of a: [m, inner] and b: [inner, n] */
 export type Product = (a: Float32Array, b: Float32Array, inner: number) => Promise<Float32Array>;
 

@@ -84,7 +84,7 @@ export function changeWeightIn(field: HTMLTextAreaElement, direction: 1 | -1): v
 }
 
 /** Replaces a field's text as if it had been typed, so that the browser's Undo takes it back. */
-export function replaceText(field: HTMLTextAreaElement, { text, start, end }: Edited): void {
+function replaceText(field: HTMLTextAreaElement, { text, start, end }: Edited): void {
   const before = field.value;
   let from = 0;
   while (from < before.length && before[from] === text[from]) from++;
