@@ -23,7 +23,7 @@ describe("a first visit", () => {
   it("shows what the model is, how to use another, a notice on misuse, and examples from its vocabulary", async () => {
     expect(await text(".empty .about")).toBe(
       "nano is a small model for 128 × 128 pixels. It knows 37 nouns, 9 drawing styles and 10 backgrounds, " +
-        "and nothing else. For anything else, serve a larger model by its Hub id or folder: " +
+        "and nothing else. It runs on cpu in float32. For anything else, serve a larger model by its Hub id or folder: " +
         "koala serve --model etri-vilab/koala-lightning-700m",
     );
     expect(await text(".page-footer")).toContain("true depictions of people or events");
@@ -41,7 +41,7 @@ describe("a first visit", () => {
     await page.selectOption("#model", "koala-1b-tiny");
     expect(await text(".empty .about")).toBe(
       "koala-1b-tiny is a model of the Stable Diffusion XL family for 64 × 64 pixels. " +
-        "To use another model, start koala serve --model with its folder or Hub id.",
+        "It runs on cpu in float32. To use another model, start koala serve --model with its folder or Hub id.",
     );
     expect(await page.getAttribute("#prompt", "placeholder")).toBe("a red bicycle beside a yellow wall");
     expect(await page.locator(".vocabulary").count()).toBe(0);

@@ -324,6 +324,7 @@ function settings(
     ...(options.ignoreMemory && { ignoreMemory: true }),
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
     onWarning: warnOnce(),
+    onNotice: (message) => void (options.quiet || process.stderr.write(`${dim(message)}\n`)),
   };
   const given = [options.steps, options.guidance, options.strength, options.scheduler, options.spacing].some(
     (v) => v !== undefined,

@@ -1,6 +1,7 @@
 /** @file The interface of engines, which load and run programs: in the calling thread or in a worker thread. */
 
 import type { Device } from "./device.js";
+import type { EngineNotice } from "./notices.js";
 import type { Program, Values } from "./program.js";
 
 export type { Values } from "./program.js";
@@ -18,7 +19,8 @@ export interface Session {
 /** Loads programs. */
 export interface Engine {
   readonly device: Device;
-  load(program: Program): Promise<Session>;
+  /** `onNotice` is called with what happens in the first run, besides its results. */
+  load(program: Program, options?: { onNotice?: (notice: EngineNotice) => void }): Promise<Session>;
   close(): Promise<void>;
 }
 

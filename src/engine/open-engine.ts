@@ -12,7 +12,7 @@ export type Opened = Pick<FoundDevice, "reason" | "warnings">;
 
 /** Opens an engine in a thread of its own; InvalidRequest for a device that this machine does not have. */
 export const openEngine = (
-  options: DeviceOptions & Pick<EngineOptions, "threads" | "onNotice"> = {},
+  options: DeviceOptions & Pick<EngineOptions, "threads"> = {},
 ): Promise<Engine & Opened> => openWorkerEngine(options);
 
 /** Opens an engine in the calling thread, which its runs block: for training. */

@@ -2,6 +2,7 @@
 
 import { guidanceEmbedding } from "../diffusion/guidance-embedding.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
+import { noticeText } from "../engine/notices.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
 import type { LoraTag } from "../text/a1111/extra-networks.js";
@@ -170,6 +171,10 @@ export abstract class BasePipeline extends DevicePipeline {
     const scheduled = { ...accepted, numInferenceSteps: this.#schedule(accepted) };
     const timesteps = requestTimesteps(this.scheduler, scheduled);
     for (const message of [...warnings, ...this.engine.warnings]) accepted.warnings.add(message);
+    this.engine.listen((notice) => {
+      if (notice.type === "cpuFallback") accepted.warnings.add(noticeText(notice));
+      else request.onNotice?.(noticeText(notice));
+    });
     const { sized, image, mask } = await readInputs(scheduled, vae);
     const size = [sized.height / vae.factor, sized.width / vae.factor] as const;
     const shape = [sized.batch, unet.config.inChannels, ...size] as const;

@@ -4,6 +4,7 @@ import type { Device } from "../engine/device.js";
 import type { Engine, Session } from "../engine/engine.js";
 import type { Program } from "../engine/lower.js";
 import { attentionBytes, type DeviceMemory, deviceMemory } from "../engine/memory/device-memory.js";
+import { type EngineNotice, noticeText } from "../engine/notices.js";
 import { type DeviceOptions, type Opened, openEngine } from "../engine/open-engine.js";
 import { InvalidRequest } from "../errors.js";
 
@@ -21,6 +22,9 @@ export class PipelineEngine implements Engine {
   /** Ends when all that was to hold the engine so far has ended. */
   #last: Promise<void> = Promise.resolve();
   #closed = false;
+  #onNotice: (notice: EngineNotice) => void = () => {};
+  /** What the device left to the CPU, which concerns every image from then on. */
+  readonly #fallbacks = new Set<string>();
 
   /** Bytes that may be taken of the device. */
   readonly #given: number | undefined;
@@ -61,11 +65,21 @@ export class PipelineEngine implements Engine {
 
   /** What was asked for of the device and is not so. */
   get warnings(): readonly string[] {
-    return this.#engine.warnings ?? [];
+    return [...(this.#engine.warnings ?? []), ...this.#fallbacks];
   }
 
   load(program: Program): Promise<Session> {
-    return this.#engine.load(program);
+    return this.#engine.load(program, {
+      onNotice: (notice) => {
+        if (notice.type === "cpuFallback") this.#fallbacks.add(noticeText(notice));
+        this.#onNotice(notice);
+      },
+    });
+  }
+
+  /** Notices are given to this function alone from now on. */
+  listen(onNotice: (notice: EngineNotice) => void): void {
+    this.#onNotice = onNotice;
   }
 
   /** Waits for its turn: generations and moves, one after the other. The function that it gives ends the turn. */
@@ -95,6 +109,7 @@ export class PipelineEngine implements Engine {
       this.checkOpen();
       await release().catch(() => {}); // a device that was lost has nothing to free
       this.#engine = next;
+      this.#fallbacks.clear();
       this.#options = options;
       await old.close();
     } finally {

@@ -15,7 +15,7 @@ export type Size2 = readonly [height: number, width: number];
 
 /**
  * What to generate: the arguments of Diffusers' `__call__`, and `seed`, `rng`, `vaeTiling`, `ignoreMemory`, `signal`,
- * `onStep` and `onWarning` of our own. "The model's default" is that of its `koala.json` or its model card, else Diffusers'.
+ * `onStep`, `onWarning` and `onNotice` of our own. "The model's default" is that of its `koala.json` or its model card, else Diffusers'.
  */
 export type GenerateRequest = {
   /** What to generate: one text, or one for each group of images. `longPrompts` says what becomes of long ones. */
@@ -147,6 +147,8 @@ export type GenerateRequest = {
   onStep?: (step: { index: number; total: number; timestep: number }) => void;
   /** Called with what of the request is cut, changed or without effect; `console.warn` if left out. */
   onWarning?: (message: string) => void;
+  /** Called with what takes time and changes no image: that a graphics device compiles shaders. */
+  onNotice?: (message: string) => void;
 };
 
 export const requestNames: OptionNames<GenerateRequest> = {
@@ -193,6 +195,7 @@ export const requestNames: OptionNames<GenerateRequest> = {
   signal: true,
   onStep: true,
   onWarning: true,
+  onNotice: true,
 };
 
 /** A request that was checked, before its images are read: its size is open where it is an image's own. */

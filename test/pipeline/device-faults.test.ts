@@ -54,3 +54,36 @@ it("a device that is lost or full in the middle is an error by name, and the nex
   const apart = expected!.data.map((v, i) => Math.abs(v - image!.data[i]!));
   expect(Math.max(...apart)).toBeLessThanOrEqual(1);
 });
+
+it("what a device leaves to the CPU is a warning of this image and the next, and compiling a notice", async () => {
+  const inner = blockingEngine({ threads: 1 });
+  const engine: Engine = {
+    ...inner,
+    load: async (program, { onNotice = () => {} } = {}) => {
+      const session = await inner.load(program);
+      let runs = 0;
+      const run: typeof session.run = (inputs) => {
+        const about = { program: program.name, device: "webgpu" };
+        if (runs++ === 0) onNotice({ type: "compiling", ...about });
+        if (runs === 1 && program.name === "vae")
+          onNotice({ type: "cpuFallback", operations: "2 Conv", ...about });
+        return session.run(inputs);
+      };
+      return { ...session, run };
+    },
+  };
+  const pipe = await DiffusionPipeline.fromPretrained(folder, { engine });
+  const warning = "vae: 2 Conv run on the cpu, since webgpu has no kernel for them";
+  const compiling = (program: string) =>
+    `${program}: compiling shaders for webgpu; the first run takes longer`;
+  for (const programs of [["text_encoder", "text_encoder_2", "unet", "vae"], []]) {
+    const [warnings, notices]: string[][] = [[], []];
+    const onWarning = (message: string) => void warnings!.push(message);
+    const onNotice = (message: string) => void notices!.push(message);
+    const result = await pipe.generate({ ...request, onWarning, onNotice });
+    expect(notices).toEqual(programs.map(compiling));
+    for (const list of [warnings, result.warnings, result.images[0]!.warnings])
+      expect(list).toContain(warning);
+  }
+  await pipe.close();
+});

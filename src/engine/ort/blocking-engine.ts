@@ -29,6 +29,7 @@ export type EngineOptions = {
   plansMemory?: boolean;
   /** Whether operations that the device has no kernel for may run on the CPU, with a notice. */
   allowCpuFallback?: boolean;
+  /** Of the programs that are loaded without one of their own. */
   onNotice?: (notice: EngineNotice) => void;
 };
 
@@ -50,6 +51,7 @@ type LoadOptions = {
    * own peak.
    */
   keepsMemory?: boolean;
+  onNotice?: (notice: EngineNotice) => void;
 };
 
 export interface BlockingEngine extends Engine {
@@ -65,7 +67,7 @@ export function blockingEngine(options: EngineOptions = {}): BlockingEngine {
   const settings = { threads, device, spinning, plansMemory, allowCpuFallback, onNotice, loaded };
   return {
     device,
-    load: (program, { keepsMemory = true } = {}) => load(program, { ...settings, keepsMemory }),
+    load: (program, options = {}) => load(program, { keepsMemory: true, ...settings, ...options }),
     close: async () => {},
   };
 }

@@ -5,17 +5,16 @@ import { Thread } from "../../threads.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session } from "../engine.js";
 import type { DeviceOptions, FoundDevice } from "../find-device.js";
-import type { EngineNotice } from "../notices.js";
 import type { Program } from "../program.js";
 import type { EngineOptions } from "./blocking-engine.js";
 import { disableTelemetry } from "./telemetry.js";
 import type { EngineMethods } from "./worker-thread.js";
 
-type WorkerOptions = Omit<EngineOptions, "device"> & Omit<DeviceOptions, "device">;
+type WorkerOptions = Omit<EngineOptions, "device" | "onNotice"> & Omit<DeviceOptions, "device">;
 
 /** Starts the thread. `close` ends it once the running program is done: ended within one, it would take the process with it. */
-export function workerEngine({ device = cpu, ...options }: EngineOptions = {}): Engine {
-  return engineOn(startThread(options, device), device, options);
+export function workerEngine({ device = cpu, ...options }: Omit<EngineOptions, "onNotice"> = {}): Engine {
+  return engineOn(startThread(options, device), device);
 }
 
 /** As `workerEngine`, on a device by its name, which the thread looks for. */
@@ -28,7 +27,7 @@ export async function openWorkerEngine({
   const wanted = { device: name, dtype, allowCpuFallback, allowSoftwareAdapter };
   try {
     const { device, reason, warnings } = await thread.call("open", defined(wanted));
-    return { ...engineOn(thread, device, options), reason, warnings };
+    return { ...engineOn(thread, device), reason, warnings };
   } catch (error) {
     await thread.close();
     throw error;
@@ -38,20 +37,16 @@ export async function openWorkerEngine({
 const defined = <T extends object>(options: T) =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as DeviceOptions;
 
-function startThread({ onNotice: _, ...options }: EngineOptions, device?: Device): Thread<EngineMethods> {
+function startThread(options: Omit<EngineOptions, "onNotice">, device?: Device): Thread<EngineMethods> {
   disableTelemetry();
   const entry = new URL("./worker-thread.js", import.meta.url);
   return new Thread<EngineMethods>(entry, { name: "engine", data: { ...options, device } });
 }
 
-function engineOn(
-  thread: Thread<EngineMethods>,
-  device: Device,
-  { onNotice = () => {} }: { onNotice?: (notice: EngineNotice) => void },
-): Engine {
+function engineOn(thread: Thread<EngineMethods>, device: Device): Engine {
   let sessions = 0;
   let losses = 0;
-  const load = async (program: Program): Promise<Session> => {
+  const load: Engine["load"] = async (program, { onNotice = () => {} } = {}): Promise<Session> => {
     const session = sessions++;
     const { name } = program;
     const named = (thrown: unknown): never => {
