@@ -1,15 +1,16 @@
-/** @file Tests of LoRAs on the page, in Chromium: chosen from the server's list, and kept with the image. */
+/** @file Tests of LoRAs and embeddings on the page, in Chromium: chosen from the server's list, and kept with the image. */
 
 import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { setUpPage } from "./page-setup.js";
-import { tinyLora, tinyModel } from "./serving.js";
+import { tinyEmbedding, tinyLora, tinyModel } from "./serving.js";
 
 const name = "koala-1b-tiny-diffusers";
 const site = setUpPage({
   models: [tinyModel, modelOrBundled(undefined)],
   loras: [{ name, ...tinyLora, scale: 0.75 }],
+  embeddings: [tinyEmbedding],
 });
 
 let page: Page;
@@ -56,5 +57,20 @@ describe("a LoRA", () => {
     expect(await page.locator(".lora-chip.problem").count()).toBe(1);
     await page.fill("#prompt", "");
     expect(await page.locator(".lora-chips").count()).toBe(0);
+  });
+});
+
+describe("an embedding", () => {
+  it("is added to either prompt, counted as its vectors, and removed from its chip", async () => {
+    await page.fill("#prompt", "a red bicycle");
+    const negative = page.getByLabel("Add an embedding to the negative prompt");
+    await negative.selectOption(tinyEmbedding.token);
+    await page.getByLabel("Add an embedding to the prompt").selectOption(tinyEmbedding.token);
+    expect(await page.inputValue("#negative")).toBe("badmix");
+    expect(await page.inputValue("#prompt")).toBe("a red bicycle, badmix");
+    await expect.poll(() => page.locator("#negative-count").innerText()).toBe("4 of 75 tokens");
+    await page.fill("#prompt", "a (Badmix:1.2), red");
+    await page.getByLabel("Remove badmix from the prompt").click();
+    expect(await page.inputValue("#prompt")).toBe("a red");
   });
 });

@@ -6,7 +6,7 @@ import { outageOf } from "../src/jobs/redis/connection.js";
 import type { Job, JobList, ModelList } from "../src/jobs/schemas.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
-import { eventsOf, tinyLora, tinyModel } from "./serving.js";
+import { eventsOf, tinyEmbedding, tinyLora, tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 let redis: RedisServer;
@@ -63,24 +63,25 @@ describe("two servers over one Redis", () => {
     expect((await ask(servers[0]!, "/healthz")).status).toBe(200);
   });
 
-  it("offer a worker's model with its defaults, schedulers and LoRAs, and check requests by it", async () => {
-    worker = startWorker(redis.url, tinyModel, "--lora", `bicycles=${tinyLora.file}:0.5`);
+  it("offer a worker's model with its defaults, schedulers, LoRAs and embeddings, and check requests by it", async () => {
+    const added = ["--lora", `bicycles=${tinyLora.file}:0.5`, "--embedding", `badmix=${tinyEmbedding.file}`];
+    worker = startWorker(redis.url, tinyModel, ...added);
     await vi.waitFor(async () => {
       const { body } = await ask<ModelList>(servers[1]!, "/api/models");
       expect(body.models.map(({ id }) => id)).toEqual(["koala-1b-tiny"]);
     }, 20_000);
     const loras = [{ name: "bicycles", ...tinyLora, scale: 0.5 }];
-    const local = await serve({ models: [tinyModel], loras, port: 0 });
+    const local = await serve({ models: [tinyModel], loras, embeddings: [tinyEmbedding], port: 0 });
     const [there, here] = [await ask(servers[1]!, "/api/models"), await ask(local, "/api/models")];
     expect(there).toEqual(here);
     for (const wrong of [{ scheduler: "eular" }, { lora: [{ name: "boats" }] }]) {
       const request = { prompt: "x", ...wrong };
       expect(await ask(servers[1]!, "/api/jobs", request)).toEqual(await ask(local, "/api/jobs", request));
     }
-    const texts = { texts: ["a zeppelin", "a red bicycle, ".repeat(30)] };
+    const texts = { texts: ["a zeppelin", "a red bicycle, ".repeat(30), "badmix"] };
     const counted = await ask(servers[1]!, "/api/tokens", texts);
     expect(counted).toEqual(await ask(local, "/api/tokens", texts));
-    expect(counted.body).toMatchObject({ texts: [{ tokens: 8, limit: 77 }, { limit: 77 }] });
+    expect(counted.body).toMatchObject({ texts: [{ tokens: 8, limit: 77 }, { limit: 77 }, { tokens: 6 }] });
     await local.close({ graceSeconds: 0 });
   });
 

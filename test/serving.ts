@@ -17,6 +17,7 @@ import type { JobRequest } from "../src/jobs/processor.js";
 import type { JobQueue, JobStatus } from "../src/jobs/queue.js";
 import { resolveRequest } from "../src/jobs/resolve-request.js";
 import type { GenerationRequest, Limits } from "../src/jobs/schemas.js";
+import type { Embedding } from "../src/pipeline/embeddings.js";
 import { createApp } from "../src/server/app.js";
 import type { GuardOptions } from "../src/server/guard.js";
 import { imageTasks } from "../src/server/image-tasks.js";
@@ -26,6 +27,11 @@ export const pipelines = new URL("../golden/data/pipelines", import.meta.url).pa
 export const tinyModel = `${pipelines}/koala-1b-tiny`;
 /** Trained for nothing; Diffusers' images with it are among the golden runs. */
 export const tinyLora = { file: `${pipelines}/lora/koala-1b-tiny-diffusers.safetensors`, scale: 1 };
+
+export const tinyEmbedding = {
+  token: "badmix",
+  file: new URL("../golden/data/embeddings/koala-1b-tiny-badmix.safetensors", import.meta.url).pathname,
+};
 
 export type Stage = {
   app: OpenAPIHono;
@@ -52,11 +58,12 @@ type StageOptions = {
   queue?: MemoryQueueOptions;
   aliases?: Aliases;
   loras?: readonly NamedLora[];
+  embeddings?: readonly Embedding[];
 };
 
 export async function stage(options: StageOptions = {}): Promise<Stage> {
-  const { aliases = new Map(), loras, model = tinyModel } = options;
-  const models = await openModelRegistry([model], loras);
+  const { aliases = new Map(), loras, embeddings, model = tinyModel } = options;
+  const models = await openModelRegistry([model], loras, {}, embeddings);
   const processor = openProcessor(models, { threads: 1 });
   const metrics = makeMetrics({ node: false });
   const errors: unknown[] = [];

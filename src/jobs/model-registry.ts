@@ -183,7 +183,7 @@ async function describeModel(
 ): Promise<ServedModel> {
   const load = (await kindOf(folder)) === "file" ? given : {};
   const plain = await loadComponents(folder, { engine: idle, ...load });
-  const { encoders, fitting } = await fittingEmbeddings(embeddings, plain);
+  const { encoders, fitting, named } = await fittingEmbeddings(embeddings, plain);
   const components = { ...plain, textEncoders: encoders };
   const { scheduler } = components;
   const names = schedulerChoices(scheduler);
@@ -202,9 +202,7 @@ async function describeModel(
     ...defaultsOf(components),
     schedulers: [...names.keys()],
     loras: planMemory.map(({ name, scale }) => ({ name, scale })),
-    ...(fitting.length > 0 && {
-      embeddings: encoders[0]!.tokenizer.vectorTokens.map(({ token }) => token),
-    }),
+    ...(named.length > 0 && { embeddings: named }),
     ...(words && { words }),
   };
   return {
@@ -219,15 +217,20 @@ async function describeModel(
 async function fittingEmbeddings(embeddings: readonly Embedding[], { textEncoders }: Components) {
   let encoders: readonly TextEncoder[] = textEncoders;
   const fitting: Embedding[] = [];
+  const named: NonNullable<Model["embeddings"]> = [];
+  const width = textEncoders.reduce((sum, { config }) => sum + config.width, 0);
   for (const embedding of embeddings) {
     try {
-      ({ encoders } = await withEmbeddings(encoders, [embedding]));
+      const found = await withEmbeddings(encoders, [embedding]);
+      encoders = found.encoders;
+      for (const { token, vectors } of found.named)
+        named.push({ token, vectors: Math.max(...Object.values(vectors)), width });
       fitting.push(embedding);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
     }
   }
-  return { encoders, fitting };
+  return { encoders, fitting, named };
 }
 
 /** The LoRAs whose layers a model has. Reads no weights. */

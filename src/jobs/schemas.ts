@@ -275,7 +275,12 @@ const model = z
     inpainting: fromImage("`image` and `mask`"),
     schedulers: z.array(z.string()),
     loras: z.array(scaledLora).openapi({ description: "What fits it, with the scale that is the default." }),
-    embeddings: z.array(z.string()).optional().openapi({ description: "Textual inversions for prompts." }),
+    embeddings: z
+      .array(z.object({ token: z.string(), vectors: z.int(), width: z.int() }))
+      .optional()
+      .openapi({
+        description: "The textual inversions that prompts may name. width: of all text encoders together.",
+      }),
     words: vocabularySchema.optional().openapi({
       description:
         "Of a model that knows few words: which. A prompt joins a noun, a style and a background: " +
@@ -394,7 +399,7 @@ export type Model = {
   /** The LoRAs that fit it, each with its default scale. */
   loras: { name: string; scale: number }[];
   /** The textual inversions that prompts may name. */
-  embeddings?: string[] | undefined;
+  embeddings?: { token: string; vectors: number; width: number }[] | undefined;
   /** Of a model that knows few words: which. */
   words?: Words | undefined;
 };

@@ -5,9 +5,9 @@
 
 import { InvalidRequest } from "../errors.js";
 import { type Chunk, type ChunkOptions, chunksOf, emptyChunk } from "../text/a1111/chunks.js";
+import { learnedBy } from "../text/a1111/learned-words.js";
 import { fragmentsOf, scheduled } from "../text/prompt-rules.js";
 import { cutWarning } from "../text/token-count.js";
-import { ClipTokenizer } from "../text/tokenizer.js";
 import type { CheckedRequest } from "./request.js";
 import type { TextEncoder } from "./text-encoding.js";
 
@@ -143,7 +143,7 @@ function textChunks(encoder: TextEncoder, text: string, { field, prompt, request
     if (truncated !== undefined) warnings.add(cutWarning(field, maxTokens, truncated), prompt);
     return [{ ids: [...ids], weights: [] }];
   }
-  const { read, learned } = chunkTokenizer(encoder, promptSyntax === "a1111");
+  const { read, learned } = learnedBy(tokenizer, promptSyntax === "a1111");
   const options: ChunkOptions = { maxTokens, learned, backtrack: promptSyntax === "a1111" ? 20 : 0 };
   const chunks = chunksOf(fragmentsOf(text, promptSyntax, fieldOf(field)), read, options);
   if (longPrompts === "chunks" || chunks.length === 1) return chunks;
@@ -154,20 +154,6 @@ function textChunks(encoder: TextEncoder, text: string, { field, prompt, request
 
 /** The request's field of a text that is called "negative prompt". */
 const fieldOf = (name: string): string => name.replace(/ (.)/g, (_, letter: string) => letter.toUpperCase());
-
-/**
- * A1111 finds the words of textual inversions by the ids of their names and keeps their vectors together; Diffusers by
- * their spelling, before a text becomes tokens.
- */
-function chunkTokenizer({ tokenizer }: TextEncoder, byIds: boolean) {
-  if (!byIds || tokenizer.vectorTokens.length === 0) return { read: tokenizer, learned: [] };
-  const read = new ClipTokenizer(tokenizer.data);
-  const learned = tokenizer.vectorTokens.map(({ token, ids }) => ({
-    ids: read.tokenIds(token),
-    vectors: ids,
-  }));
-  return { read, learned };
-}
 
 function refuseMany(request: CheckedRequest, prompts: readonly PlannedPrompt[]): void {
   const chunks = prompts.reduce((sum, { texts, length }) => sum + texts.length * length, 0);

@@ -1,12 +1,12 @@
 /** @file Counting tokens over HTTP; the counts themselves are text/token-count's. */
 
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { type Stage, stage } from "../../test/serving.js";
+import { type Stage, stage, tinyEmbedding } from "../../test/serving.js";
 import { tokenCounts } from "../jobs/schemas.js";
 
 let at: Stage;
 beforeAll(async () => {
-  at = await stage();
+  at = await stage({ embeddings: [tinyEmbedding] });
 });
 afterAll(() => at.close());
 
@@ -23,6 +23,17 @@ describe("POST /api/tokens", () => {
     ]);
     expect(texts[2]).toMatchObject({ limit: 77, cut: expect.stringContaining("yellow background,") });
     expect(tokenCounts.parse(await (await ask({ texts: ["a zeppelin"] })).json()).texts[0]!.tokens).toBe(8);
+  });
+
+  it("counts the vectors of an embedding's word, by either rule", async () => {
+    const count = async (rest: object) => {
+      const answer = await ask({ texts: ["badmix", "a (Badmix:1.2)"], ...rest });
+      return tokenCounts.parse(await answer.json()).texts.map(({ tokens }) => tokens);
+    };
+    const [exact, other] = await count({});
+    expect(exact).toBe(2 + 4);
+    expect(other).not.toBe(2 + 1 + 4);
+    expect(await count({ promptSyntax: "a1111" })).toEqual([2 + 4, 2 + 1 + 4]);
   });
 
   it.each([

@@ -1,8 +1,9 @@
 /** @file Counts the tokens of a text for the text encoders of a model, and finds the end that they cut off. */
 
 import { InvalidRequest } from "../errors.js";
-import { type Fragment, isBreak } from "./a1111/attention.js";
+import type { Fragment } from "./a1111/attention.js";
 import { chunksOf } from "./a1111/chunks.js";
+import { learnedBy } from "./a1111/learned-words.js";
 import { fragmentsOf, type PromptSyntax, readPrompt, scheduled } from "./prompt-rules.js";
 import type { ClipTokenizer } from "./tokenizer.js";
 
@@ -38,13 +39,11 @@ const countedSteps = 20;
  */
 export function countChunks(limits: readonly TokenLimit[], text: string, syntax: PromptSyntax): TokenCount {
   const counts = limits.map(({ tokenizer, maxTokens }): TokenCount & { chunks: number } => {
+    const { read, learned } = learnedBy(tokenizer, syntax === "a1111");
+    const backtrack = syntax === "a1111" ? 20 : 0;
     const lengths = textsOf(text, syntax).map((fragments) => {
-      const backtrack = syntax === "a1111" ? 20 : 0;
-      const chunks = chunksOf(fragments, tokenizer, { maxTokens, backtrack });
-      const tokens = fragments.reduce(
-        (sum, one) => sum + (isBreak(one) ? 0 : tokenizer.tokenIds(one.text).length),
-        2,
-      );
+      const chunks = chunksOf(fragments, read, { maxTokens, backtrack, learned });
+      const tokens = chunks.reduce((sum, { ids }) => sum + ids.indexOf(read.eosId, 1) - 1, 2);
       return { tokens, limit: maxTokens, chunks: chunks.length };
     });
     return lengths.reduce((most, one) => (one.tokens > most.tokens ? one : most));

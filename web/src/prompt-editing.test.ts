@@ -1,6 +1,7 @@
 /** @file Tests of what the prompt fields colour, of the keys that change weights, and of tags. */
 
 import { describe, expect, it } from "vitest";
+import { embeddingWords, withEmbedding, withoutEmbedding } from "./embedding-words.js";
 import { loraTags, withoutTag, withScale, withTag } from "./lora-tags.js";
 import { marksOf, unmatchedNote } from "./prompt-marks.js";
 import { changedWeight } from "./weight-keys.js";
@@ -93,5 +94,35 @@ describe("tags of LoRAs", () => {
     expect(withoutTag(prompt, tags[1]!)).toBe("a cat <lora:ink:0.8> on x<lora:ink:-0.2>");
     expect(withTag("a cat", "ink", 1)).toBe("a cat <lora:ink:1>");
     expect(loraTags("<lora:a:much> <lora:b:> <lora:c:1:2> <3")).toEqual([]);
+  });
+});
+
+describe("words of embeddings", () => {
+  const tokens = ["moss", "moss-2", "<toy>"];
+
+  it("are found whole and in any case by the grammar, and by their spelling without it", () => {
+    const found = (prompt: string, byGrammar: boolean) =>
+      embeddingWords(prompt, tokens, byGrammar).map(({ token }) => token);
+    expect(found("a (Moss:1.2), mossy <toy>, moss-2, moss", true)).toEqual(["moss", "<toy>", "moss-2"]);
+    expect(found("a Moss, mossy moss-2", false)).toEqual(["moss", "moss-2"]);
+    expect(found("moss", true)).toEqual(["moss"]);
+    expect(embeddingWords("moss", [], true)).toEqual([]);
+  });
+
+  it.each([
+    ["a cat, moss", "a cat"],
+    ["moss, a cat", "a cat"],
+    ["a, (moss:1.2), b", "a, b"],
+    ["a [[moss]] b", "a b"],
+    ["a (moss and cat) b", "a (and cat) b"],
+    ["moss", ""],
+  ])("are removed from %j", (before, after) => {
+    const [word] = embeddingWords(before, tokens, true);
+    expect(withoutEmbedding(before, word!)).toBe(after);
+  });
+
+  it("are added behind a comma", () => {
+    expect(withEmbedding("", "moss")).toBe("moss");
+    expect(withEmbedding("a cat, ", "moss")).toBe("a cat, moss");
   });
 });

@@ -2,6 +2,7 @@
 
 import type { Signal } from "@preact/signals";
 import type { TokenCount } from "../../src/text/token-count.js";
+import { EmbeddingChips } from "./embedding-chips.js";
 import { examplesOf } from "./examples.js";
 import { Icon } from "./icon.js";
 import { LongText } from "./long-text.js";
@@ -25,6 +26,7 @@ export function Prompts({ wrong }: { wrong: (field: string) => boolean }) {
         invalid={wrong("prompt")}
       />
       <LoraChips invalid={wrong("lora")} />
+      <EmbeddingChips label="Prompt" value={prompt} />
       <PromptField
         id="negative"
         label="Negative prompt"
@@ -35,6 +37,7 @@ export function Prompts({ wrong }: { wrong: (field: string) => boolean }) {
         notes={negativeNotes.value}
         invalid={wrong("negativePrompt")}
       />
+      <EmbeddingChips label="Negative prompt" value={negativePrompt} />
     </>
   );
 }

@@ -107,7 +107,7 @@ async function allOf(redis: Redis, models: string, seen: string): Promise<Map<st
 
 function servedFrom({ info, scheduler, bytes }: Announcement, store: JobStore): ServedModel {
   const own = schedulerFromConfig(scheduler.config, {}, scheduler.className);
-  const tokenLimits = () => offeredTokenizers(store, info.id);
+  const tokenLimits = () => offeredTokenizers(store, info.id, info.embeddings);
   return {
     info,
     folder: "",

@@ -9,6 +9,7 @@ import type { TokenLimit } from "../../text/token-count.js";
 import { ClipTokenizer } from "../../text/tokenizer.js";
 import type { TokenizerData } from "../../text/tokenizer-files.js";
 import type { ModelRegistry } from "../model-registry.js";
+import type { Model } from "../schemas.js";
 import type { JobStore } from "./store.js";
 
 /** A little longer than a model stays on offer after its last worker was seen. */
@@ -30,11 +31,22 @@ export async function offerTokenizers(store: JobStore, models: ModelRegistry): P
   }
 }
 
-/** Those of a model; none where no worker has announced it. */
-export async function offeredTokenizers(store: JobStore, id: string): Promise<TokenLimit[]> {
+/** Those of a model, with its textual inversions; none where no worker has announced it. */
+export async function offeredTokenizers(
+  store: JobStore,
+  id: string,
+  embeddings: NonNullable<Model["embeddings"]> = [],
+): Promise<TokenLimit[]> {
   const bytes = await store.redis.getBuffer(store.key("tokenizers", id));
   if (!bytes) return [];
-  return (JSON.parse(String(await promisify(gunzip)(bytes))) as Sent[]).map(received);
+  return (JSON.parse(String(await promisify(gunzip)(bytes))) as Sent[]).map((one) => {
+    const { maxTokens, tokenizer } = received(one);
+    let next = tokenizer.vocabSize;
+    const words = embeddings.map(({ token, vectors }) => {
+      return { token, ids: Array.from({ length: vectors }, () => next++) };
+    });
+    return { maxTokens, tokenizer: words.length > 0 ? tokenizer.withVectors(words) : tokenizer };
+  });
 }
 
 function sent({ tokenizer, maxTokens }: TokenLimit): Sent {

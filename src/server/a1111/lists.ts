@@ -15,6 +15,7 @@ export function a1111Lists(models: ModelRegistry): OpenAPIHono {
   // Made for each request: with Redis, models come and go.
   app.get("/sdapi/v1/sd-models", (c) => c.json(modelsOf(models)));
   app.get("/sdapi/v1/loras", (c) => c.json(lorasOf(models)));
+  app.get("/sdapi/v1/embeddings", (c) => c.json(embeddingsOf(models)));
   app.get("/sdapi/v1/memory", (c) => {
     const { rss } = process.memoryUsage();
     const free = process.availableMemory();
@@ -56,7 +57,6 @@ const identifier = (label: string): string => label.toLowerCase().replaceAll(" "
 const emptyLists = {
   upscalers: [],
   "latent-upscale-modes": [],
-  embeddings: { loaded: {}, skipped: {} },
   hypernetworks: [],
   "prompt-styles": [],
   "sd-vae": [],
@@ -102,4 +102,14 @@ const modelsOf = (models: ModelRegistry) =>
 function lorasOf(models: ModelRegistry) {
   const names = new Set([...models.values()].flatMap(({ info }) => info.loras.map(({ name }) => name)));
   return [...names].map((name) => ({ name, alias: name, path: name, metadata: {} }));
+}
+
+/** The textual inversions of all models, each once, by the word that prompts have for it. */
+function embeddingsOf(models: ModelRegistry) {
+  const all = [...models.values()].flatMap(({ info }) => info.embeddings ?? []);
+  const loaded = all.map(
+    ({ token, vectors, width }) =>
+      [token, { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: width, vectors }] as const,
+  );
+  return { loaded: Object.fromEntries(loaded), skipped: {} };
 }

@@ -4,13 +4,13 @@ import sharp from "sharp";
 import { StableDiffusionApi } from "stable-diffusion-api";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Listening } from "../../../src/http/listen.js";
-import { type Stage, stage, tinyLora } from "../../serving.js";
+import { type Stage, stage, tinyEmbedding, tinyLora } from "../../serving.js";
 
 let at: Stage;
 let server: Listening;
 let client: StableDiffusionApi;
 beforeAll(async () => {
-  at = await stage({ loras: [{ name: "bicycles", ...tinyLora }] });
+  at = await stage({ loras: [{ name: "bicycles", ...tinyLora }], embeddings: [tinyEmbedding] });
   server = await at.listen();
   client = new StableDiffusionApi({ baseUrl: server.url, defaultStepCount: 2 });
 });
@@ -113,6 +113,15 @@ describe("stable-diffusion-api", () => {
     ["/internal/ping", {}],
     ["/app_id/", { app_id: expect.any(Number) }],
     ["/sdapi/v1/version", { app: "koala-diffusion", version: expect.stringMatching(/^\d+\.\d+\.\d+$/) }],
+    [
+      "/sdapi/v1/embeddings",
+      {
+        loaded: {
+          badmix: { step: null, sd_checkpoint: null, sd_checkpoint_name: null, shape: 72, vectors: 4 },
+        },
+        skipped: {},
+      },
+    ],
     ["/sdapi/v1/loras", [{ name: "bicycles", alias: "bicycles", path: "bicycles", metadata: {} }]],
     ["/controlnet/model_list", { model_list: [] }],
     ["/controlnet/module_list", { module_list: [], module_detail: {} }],
