@@ -2,21 +2,25 @@
  * @file Writes a complete diffusers folder of a published model's shapes with random float16 weights, for runs at full
  * size without a download. The same name gives the same bytes.
  *
- *     tsx bench/make-model.ts koala-700m|koala-1b|sdxl|sd2 FOLDER [--clip DIR] [--only unet]
+ *     tsx bench/make-model.ts koala-700m|koala-1b|sdxl|sd2 FOLDER [--clip DIR] [--only unet] [--single FILE]
  *
  * DIR holds CLIP's vocab.json and merges.txt, which are not ours to commit. `--only PART[,PART]` leaves the others out.
+ * `--single FILE.safetensors` writes the same weights as a single file too, from a folder that is there already as well.
  */
 
 import { copyFile, mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
 import { InvalidRequest } from "../src/errors.js";
+import { kindOf } from "../src/files/file-system.js";
 import { clipConfig, clipText } from "../src/models/clip.js";
 import { parameters } from "../src/models/cost.js";
 import { knownTextEncoders, knownUnets, knownVae } from "../src/models/known.js";
 import { traceUnet } from "../src/models/trace.js";
 import { unetConfig } from "../src/models/unet-config.js";
 import { decode, encode, vaeConfig } from "../src/models/vae.js";
+import { convertModel } from "../src/pipeline/convert/convert.js";
 import { input } from "../src/tensor/operations.js";
 import { manifest } from "../src/tensor/params.js";
 import { count, type Shape } from "../src/tensor/tensor.js";
@@ -244,7 +248,11 @@ async function writeFolder(
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { clip: { type: "string", default: "../shared/clip" }, only: { type: "string" } },
+  options: {
+    clip: { type: "string", default: "../shared/clip" },
+    only: { type: "string" },
+    single: { type: "string" },
+  },
 });
 const [name, folder] = positionals;
 if (!name || !(name in unets) || !folder) {
@@ -254,4 +262,9 @@ const all = Object.keys(classes) as PartName[];
 const selected = values.only?.split(",") ?? all;
 const unknown = selected.find((part) => !(all as string[]).includes(part));
 if (unknown !== undefined) throw new InvalidRequest("only", unknown, `must name parts of ${all.join(", ")}.`);
-await writeFolder(name as Name, folder, selected as PartName[], values.clip);
+const there = values.single !== undefined && (await kindOf(path.join(folder, "model_index.json")));
+if (!there) await writeFolder(name as Name, folder, selected as PartName[], values.clip);
+if (values.single !== undefined) {
+  const { bytes } = await convertModel(folder, values.single, { engine: blockingEngine({ threads: 1 }) });
+  console.log(`${values.single}: ${(bytes / 1e9).toFixed(2)} GB`);
+}

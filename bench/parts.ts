@@ -16,8 +16,7 @@ import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { pooledWidth, textWidth } from "../src/models/unet-config.js";
 import { type Components, loadComponents } from "../src/pipeline/components.js";
 import { estimateMemory, runtimeBytes } from "../src/pipeline/memory-estimate.js";
-import { decoderTrace, encoderTrace } from "../src/pipeline/run-autoencoder.js";
-import { states } from "../src/pipeline/text-encoding.js";
+import { loadPart, textEncoderNamed } from "./load-part.js";
 
 type Job = { load: () => Promise<Session>; inputs: Record<string, Values> };
 type Measured = {
@@ -37,7 +36,9 @@ const wave = (...shape: number[]) =>
     ...shape,
   );
 
-function job({ unet, vae, textEncoders }: Components, name: string, side: number, rows: number): Job {
+function job(components: Components, name: string, side: number, rows: number): Job {
+  const { unet, vae } = components;
+  const load = () => loadPart(components, name);
   if (name === "unet") {
     const pooled = pooledWidth(unet.config);
     const inputs = {
@@ -46,22 +47,14 @@ function job({ unet, vae, textEncoders }: Components, name: string, side: number
       encoder_hidden_states: wave(rows, 77, textWidth(unet.config)),
       ...(pooled !== undefined && { text_embeds: wave(rows, pooled), time_ids: wave(rows, 6) }),
     };
-    return { load: () => unet.component.session("unet", unet.trace), inputs };
+    return { load, inputs };
   }
-  if (name === "vae") {
-    const load = () => vae.component.session("decode", decoderTrace(vae));
-    return { load, inputs: { latents: wave(1, vae.latentChannels, side, side) } };
-  }
-  if (name === "vae encoder") {
-    const load = () => vae.component.session("encode", encoderTrace(vae));
+  if (name === "vae") return { load, inputs: { latents: wave(1, vae.latentChannels, side, side) } };
+  if (name === "vae encoder")
     return { load, inputs: { image: wave(1, 3, vae.factor * side, vae.factor * side) } };
-  }
-  const found = textEncoders.find(({ component }) => component.name === name);
-  if (!found) throw new Error(`${name} is no part of this folder`);
-  const { component, config } = found;
-  const load = () => component.session("text", (p) => states(p, config, { rule: "penultimate" }));
-  const ids = Array.from({ length: rows * config.maxTokens }, (_, i) => i);
-  return { load, inputs: { ids: longs(ids, rows, config.maxTokens) } };
+  const { maxTokens } = textEncoderNamed(components, name).config;
+  const ids = Array.from({ length: rows * maxTokens }, (_, i) => i);
+  return { load, inputs: { ids: longs(ids, rows, maxTokens) } };
 }
 
 async function measure(folder: string, name: string, pixels: number, rows: number): Promise<Measured> {

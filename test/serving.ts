@@ -11,6 +11,7 @@ import {
   type ModelRegistry,
   type NamedLora,
   openModelRegistry,
+  type SingleFileLoad,
 } from "../src/jobs/model-registry.js";
 import { openProcessor } from "../src/jobs/pipeline-processor.js";
 import type { JobRequest } from "../src/jobs/processor.js";
@@ -59,11 +60,12 @@ type StageOptions = {
   aliases?: Aliases;
   loras?: readonly NamedLora[];
   embeddings?: readonly Embedding[];
+  load?: SingleFileLoad;
 };
 
 export async function stage(options: StageOptions = {}): Promise<Stage> {
-  const { aliases = new Map(), loras, embeddings, model = tinyModel } = options;
-  const models = await openModelRegistry([model], loras, {}, embeddings);
+  const { aliases = new Map(), loras, embeddings, load, model = tinyModel } = options;
+  const models = await openModelRegistry([model], loras, load, embeddings);
   const processor = openProcessor(models, { threads: 1 });
   const metrics = makeMetrics({ node: false });
   const errors: unknown[] = [];

@@ -8,7 +8,7 @@ import { InvalidRequest, ModelError } from "../errors.js";
 import type { ImageSize } from "../image/pixels.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { side } from "../pipeline/check-request.js";
-import { type Components, loadComponents } from "../pipeline/components.js";
+import { loadNetworks, type Networks } from "../pipeline/components.js";
 import type { Lora } from "../pipeline/lora.js";
 import { estimateMemory, planMemory, type RunBytes } from "../pipeline/memory-estimate.js";
 import { isCut } from "../pipeline/vae-tiling.js";
@@ -134,13 +134,13 @@ function namedDevice({ device: name = "cpu", dtype = "float32" }: Options): Devi
 async function readComponents(
   folder: string,
   { provider }: Device,
-  replaced: Omit<Parameters<typeof loadComponents>[1], "engine">,
-): Promise<Components> {
+  replaced: Omit<Parameters<typeof loadNetworks>[1], "engine">,
+): Promise<Networks> {
   const options = { engine: blockingEngine(), ...replaced };
-  const byConfigs = () => loadComponents(folder, { ...options, configsOnly: true });
+  const byConfigs = () => loadNetworks(folder, { ...options, configsOnly: true });
   if (provider === "cpu") return byConfigs();
   try {
-    return await loadComponents(folder, options);
+    return await loadNetworks(folder, options);
   } catch (error) {
     if (!(error instanceof ModelError)) throw error;
     warn("weights: there are only configs, so half-precision files are assumed");
@@ -148,7 +148,7 @@ async function readComponents(
   }
 }
 
-function sizesFor({ trainedSize: own, vae }: Components, given: readonly ImageSize[] | undefined) {
+function sizesFor({ trainedSize: own, vae }: Networks, given: readonly ImageSize[] | undefined) {
   const usual = [...[512, 768, 1024].map(square), ...(own.width === own.height ? [] : [own])];
   const sizes = given ?? usual;
   for (const { width, height } of sizes)
@@ -158,7 +158,7 @@ function sizesFor({ trainedSize: own, vae }: Components, given: readonly ImageSi
 
 type Batch = ImageSize & { batch: number; passes: number };
 
-function memoryRow(components: Components, size: Batch, device: Device, { bytes }: DeviceMemory): MemoryRow {
+function memoryRow(components: Networks, size: Batch, device: Device, { bytes }: DeviceMemory): MemoryRow {
   const { width, height } = size;
   const whole = { ...size, encodes: false };
   const run = estimateMemory(components, whole, device);

@@ -14,20 +14,21 @@ import { type Autoencoder, loadVae } from "./autoencoder.js";
 import type { Component } from "./component.js";
 import type { ComponentOptions } from "./component-files.js";
 import { type NamedEmbedding, withEmbeddings } from "./embeddings.js";
-import { loadTextEncoder } from "./load-text-encoder.js";
+import { loadTextEncoder, loadTokenizerOf } from "./load-text-encoder.js";
 import { type Denoiser, loadUnet } from "./load-unet.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
 import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
 import type { TextEncoderName } from "./single-file/parts.js";
-import type { TextEncoder } from "./text-encoding.js";
+import type { TextEncoder, TextNetwork } from "./text-encoding.js";
 
-export type Components = {
+/** What a model is made of, without what reads prompts. */
+export type Networks = {
   folder: ModelSource;
   family: Family;
   unet: Denoiser;
   vae: Autoencoder;
-  textEncoders: readonly TextEncoder[];
+  textEncoders: readonly TextNetwork[];
   /** The folder's own, with what is recommended for the model. */
   scheduler: Scheduler;
   /** What is recommended for the model. */
@@ -36,14 +37,31 @@ export type Components = {
   trainedSize: { width: number; height: number };
   /** Added to the weights when they are loaded. */
   loras: readonly Lora[];
-  /** The textual inversions that prompts may name. */
-  embeddings: readonly NamedEmbedding[];
   /** What of the options was changed or left out. */
   warnings: readonly string[];
 };
 
+export type Components = Omit<Networks, "textEncoders"> & {
+  textEncoders: readonly TextEncoder[];
+  /** The textual inversions that prompts may name. */
+  embeddings: readonly NamedEmbedding[];
+};
+
 /** Reads everything but the weights themselves; throws a ModelError that names the file and what to do. */
 export async function loadComponents(model: string, options: ComponentOptions): Promise<Components> {
+  const networks = await loadNetworks(model, options);
+  const texts = await Promise.all(
+    networks.textEncoders.map(async (encoder) => {
+      const tokenizer = await loadTokenizerOf(networks.folder, encoder.component.name);
+      return { ...encoder, tokenizer };
+    }),
+  );
+  const { encoders: textEncoders, named: embeddings } = await withEmbeddings(texts, options.embeddings ?? []);
+  return { ...networks, textEncoders, embeddings };
+}
+
+/** The same for who reads no prompt: without tokenizers, which of a single file may have to be downloaded. */
+export async function loadNetworks(model: string, options: ComponentOptions): Promise<Networks> {
   const folder = await openModel(model, options);
   const family = familyOfIndex(folder);
   const encoders: readonly TextEncoderName[] = folder.components.has("text_encoder_2")
@@ -58,9 +76,8 @@ export async function loadComponents(model: string, options: ComponentOptions): 
   const defaults = await readModelDefaults(folder.path, options.config);
   const unet = await loadUnet(folder, family, options);
   const vae = await loadVae(folder, options);
-  const texts = await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options)));
-  const { encoders: textEncoders, named } = await withEmbeddings(texts, options.embeddings ?? []);
-  const components = {
+  const textEncoders = await Promise.all(encoders.map((name) => loadTextEncoder(folder, name, options)));
+  const networks = {
     folder,
     family,
     unet,
@@ -70,12 +87,11 @@ export async function loadComponents(model: string, options: ComponentOptions): 
     defaults,
     trainedSize: trainedSize(unet.config, vae.factor),
     loras: options.loras ?? [],
-    embeddings: named,
     warnings,
   };
-  checkChannels(components, options);
-  checkVariant(components, options, warnings);
-  return components.loras.length > 0 ? withLoras(components, warnings) : components;
+  checkChannels(networks, options);
+  checkVariant(networks, options, warnings);
+  return networks.loras.length > 0 ? withLoras(networks, warnings) : networks;
 }
 
 /** A folder, or a single file. */
@@ -124,7 +140,7 @@ function skippedWarnings({ path: at, file }: ModelSource): string[] {
 }
 
 /** The U-Net must have the autoencoder's channels, by its config and by its weights. */
-function checkChannels({ unet, vae }: Components, { vae: other }: ComponentOptions): void {
+function checkChannels({ unet, vae }: Networks, { vae: other }: ComponentOptions): void {
   const wanted = vae.latentChannels;
   const { inChannels, outChannels } = unet.config;
   if (other !== undefined && inChannels === outChannels && inChannels !== wanted) {
@@ -144,7 +160,7 @@ function checkChannels({ unet, vae }: Components, { vae: other }: ComponentOptio
 }
 
 /** One component at least must have the variant; the other files of the others are used, as in Diffusers, with a warning. */
-function checkVariant(components: Components, options: ComponentOptions, warnings: string[]): void {
+function checkVariant(components: Networks, options: ComponentOptions, warnings: string[]): void {
   const { variant, configsOnly, unet, vae } = options;
   if (variant === undefined || configsOnly) return;
   const loaded = [
@@ -166,7 +182,7 @@ function checkVariant(components: Components, options: ComponentOptions, warning
 }
 
 /** The networks that LoRAs may change. */
-export const adaptableNetworks = ({ unet, textEncoders }: Components): Adaptable[] => [
+export const adaptableNetworks = ({ unet, textEncoders }: Networks): Adaptable[] => [
   { name: "unet", weights: unet.component.weights, config: unet.config },
   ...textEncoders.map(({ component: { name, weights } }) => ({ name, weights })),
 ];
@@ -178,7 +194,7 @@ export async function withMoreLoras(components: Components, more: readonly Lora[
   return withLoras({ ...components, loras: [...components.loras, ...more], warnings }, warnings);
 }
 
-async function withLoras(components: Components, warnings: string[]): Promise<Components> {
+async function withLoras<T extends Networks>(components: T, warnings: string[]): Promise<T> {
   const { unet, textEncoders, loras } = components;
   const changes = await loraChanges(loras, adaptableNetworks(components), (message) =>
     warnings.push(message),
@@ -205,7 +221,7 @@ async function loadScheduler(folder: ModelSource, family: Family): Promise<Sched
 }
 
 /** Diffusers' pipelines take a `sample_size` of 64 where the config has none. */
-function trainedSize({ sampleSize }: UNetConfig, factor: number): Components["trainedSize"] {
+function trainedSize({ sampleSize }: UNetConfig, factor: number): Networks["trainedSize"] {
   const { height, width } = sampleSize ?? { height: 64, width: 64 };
   return { height: height * factor, width: width * factor };
 }

@@ -11,7 +11,7 @@ import { count } from "../tensor/tensor.js";
 import { resolveWeights, type WeightSet } from "../weights/component.js";
 import { bothHalves } from "./autoencoder.js";
 import { checkWeightShapes } from "./component.js";
-import { loadComponents } from "./components.js";
+import { loadNetworks } from "./components.js";
 import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
 import { unetPrefix } from "./single-file/parts.js";
 
@@ -48,7 +48,7 @@ export async function inspectModel(at: string, options: InspectOptions = {}): Pr
     const components = [report(path.basename(at), weights, undefined)];
     return { title: path.basename(at), components, warnings: [] };
   }
-  const { folder, unet, vae, textEncoders, scheduler, warnings } = await loadComponents(at, {
+  const { folder, unet, vae, textEncoders, scheduler, warnings } = await loadNetworks(at, {
     engine: blockingEngine(),
     ...options,
   });

@@ -1,4 +1,4 @@
-/** @file Opens a text encoder of a model, or the file or folder that replaces it, with its tokenizer. */
+/** @file Opens a text encoder of a model, or the file or folder that replaces it, and the tokenizer that belongs to it. */
 
 import path from "node:path";
 import { listed, ModelError } from "../errors.js";
@@ -19,7 +19,7 @@ import {
   weightsOf,
 } from "./component-files.js";
 import { clipPart, findClip, type TextEncoderName } from "./single-file/parts.js";
-import type { TextEncoder } from "./text-encoding.js";
+import type { TextNetwork } from "./text-encoding.js";
 
 const classes = ["CLIPTextModel", "CLIPTextModelWithProjection"];
 
@@ -28,7 +28,7 @@ export async function loadTextEncoder(
   source: ModelSource,
   name: TextEncoderName,
   options: ComponentOptions,
-): Promise<TextEncoder> {
+): Promise<TextNetwork> {
   const own = expectComponent(source, name, classes);
   const projected = own.className === "CLIPTextModelWithProjection";
   const given = name === "text_encoder" ? options.textEncoder : options.textEncoder2;
@@ -42,14 +42,14 @@ export async function loadTextEncoder(
   return {
     component: new Component(name, called, weights, options.engine),
     config,
-    tokenizer: await readTokenizer(await tokenizerOf(source, name)),
   };
 }
 
-function tokenizerOf(source: ModelSource, name: TextEncoderName): Promise<TokenizerSource> {
-  const beside = name.replace("text_encoder", "tokenizer");
-  expectComponent(source, beside, ["CLIPTokenizer", "CLIPTokenizerFast"]);
-  return source.tokenizer(beside);
+/** The tokenizer of a text encoder, which of a single file may have to be downloaded. ModelError. */
+export async function loadTokenizerOf(source: ModelSource, encoder: string): Promise<ClipTokenizer> {
+  const name = encoder.replace("text_encoder", "tokenizer");
+  expectComponent(source, name, ["CLIPTokenizer", "CLIPTokenizerFast"]);
+  return readTokenizer(await source.tokenizer(name));
 }
 
 /** A folder with its config, or one file: of the encoder alone or of a whole model, in any naming. */

@@ -9,7 +9,7 @@ import { traceUnet } from "../models/trace.js";
 import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
 import { type ComponentBytes, componentBytes, isMeasured, type TracedComponent } from "./component-memory.js";
-import type { Components } from "./components.js";
+import type { Networks } from "./components.js";
 import { stateRules, states } from "./text-encoding.js";
 import { smallerTiles } from "./vae-tiling.js";
 
@@ -49,7 +49,7 @@ export const runtimeBytes = 200e6;
 const contextBytes = 4e6;
 
 /** Estimates what each component takes to generate at `size` on a device. */
-export function estimateMemory(components: Components, size: GenerationSize, device: Device = cpu): RunBytes {
+export function estimateMemory(components: Networks, size: GenerationSize, device: Device = cpu): RunBytes {
   const { family, unet, vae, textEncoders } = components;
   const [height, width] = [size.height / vae.factor, size.width / vae.factor];
   const most = (size.tile ?? Infinity) / vae.factor;
@@ -121,7 +121,7 @@ export function planMemory(
 
 /** Throws an InvalidRequest that says what would fit instead. */
 export function refuse(
-  components: Components,
+  components: Networks,
   size: GenerationSize,
   bytes: RunBytes,
   { available, device = cpu }: { available: number; device?: Device },
@@ -145,7 +145,7 @@ export function refuse(
 
 /** The same size with fewer images at once, else the largest of a few smaller sizes. */
 function fittingInstead(
-  components: Components,
+  components: Networks,
   size: GenerationSize,
   { available, device }: { available: number; device: Device },
 ): string | undefined {

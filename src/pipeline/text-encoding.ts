@@ -12,10 +12,11 @@ import type { Family } from "../weights/pipeline-class.js";
 import type { Component } from "./component.js";
 import type { Warnings } from "./warnings.js";
 
+/** A text encoder's network. */
+export type TextNetwork = { component: Component; config: ClipConfig };
+
 /** A text encoder with the tokenizer that belongs to it. */
-export type TextEncoder = {
-  component: Component;
-  config: ClipConfig;
+export type TextEncoder = TextNetwork & {
   tokenizer: ClipTokenizer;
   /** The vectors of textual inversions, [V, D]: of the ids from the vocabulary's size on, which the tokenizer gives. */
   vectors?: Float32Array;

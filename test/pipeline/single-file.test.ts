@@ -13,9 +13,12 @@ import { Cancelled, InvalidRequest } from "../../src/errors.js";
 import { loadComponents } from "../../src/pipeline/components.js";
 import { convertModel } from "../../src/pipeline/convert/convert.js";
 import { inspectModel } from "../../src/pipeline/inspect.js";
+import type { LoadOptions } from "../../src/pipeline/load-options.js";
+import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
 import { readTensor, resolveWeights } from "../../src/weights/component.js";
 import { parseHeader, serialize, type TensorData } from "../../src/weights/safetensors.js";
 import { readStored } from "../../src/weights/safetensors-file.js";
+import { bicycle } from "./opened.js";
 
 const data = fileURLToPath(new URL("../../golden/data", import.meta.url));
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-single-"));
@@ -29,6 +32,10 @@ afterAll(async () => {
   await files.close();
   rmSync(scratch, { recursive: true });
 });
+
+const lora = path.join(data, "pipelines/lora/koala-1b-tiny-diffusers.safetensors");
+const difference = (a: ArrayLike<number>, b: ArrayLike<number>): number =>
+  Array.from(a, (value, i) => Math.abs(value - b[i]!)).reduce((most, d) => Math.max(most, d), 0);
 
 /** Every tensor's bytes, by name. */
 async function bytesOf(file: string): Promise<Map<string, string>> {
@@ -56,6 +63,23 @@ describe("converting", () => {
       expect([...after].filter(([key, value]) => before.get(key) !== value).map(([key]) => key)).toEqual([]);
     },
   );
+
+  it("gives the same image as before, with a LoRA merged in that which the LoRA gives", async () => {
+    const folder = at("koala-1b-half");
+    const loras = [{ file: lora, scale: 0.8 }];
+    const { model, options } = await openOptions("koala-1b-half", files);
+    await convertModel(model, at("merged"), { engine, ...options, loras, precision: "float32" });
+    await convertModel(at("merged"), at("merged.safetensors"), { engine });
+    const image = async (from: string, load: LoadOptions = {}) => {
+      await using pipe = await DiffusionPipeline.fromPretrained(from, { threads: 1, ...load });
+      return (await pipe.generate({ ...bicycle, numInferenceSteps: 1 })).images[0]!.data;
+    };
+    const [plain, adapted] = [await image(model, options), await image(model, { ...options, loras })];
+    expect(await image(folder)).toEqual(plain);
+    expect(difference(plain, adapted)).toBeGreaterThan(1);
+    const single = await image(at("merged.safetensors"), { config: folder });
+    expect(difference(single, adapted)).toBeLessThanOrEqual(1);
+  });
 
   it("writes shards that are read again, in another dtype", async () => {
     const { model, options } = await openOptions("koala-1b-half", files);

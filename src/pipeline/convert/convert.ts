@@ -18,7 +18,7 @@ import { writeSafetensors } from "../../weights/safetensors-file.js";
 import { bothHalves } from "../autoencoder.js";
 import { checkWeightShapes } from "../component.js";
 import type { ComponentOptions } from "../component-files.js";
-import { type Components, loadComponents } from "../components.js";
+import { loadNetworks, type Networks } from "../components.js";
 import { writeFolder } from "./folder.js";
 import { singleMarkers } from "./markers.js";
 import { singleClip, singleUnet, singleVae } from "./single-names.js";
@@ -54,7 +54,7 @@ export async function convertModel(
 ): Promise<ConvertReport> {
   const single = output.endsWith(".safetensors");
   await refuseExisting(output);
-  const components = await loadComponents(model, options);
+  const components = await loadNetworks(model, options);
   const networks = networksOf(components, options);
   const bytes = networks
     .flatMap(({ tensors }) => [...tensors.values()])
@@ -101,11 +101,11 @@ async function checkRoom(output: string, bytes: number): Promise<void> {
 }
 
 /** The networks with their weights checked against their configs. */
-function networksOf(components: Components, { precision, engine }: ConvertOptions): OutgoingNetwork[] {
+function networksOf(components: Networks, { precision, engine }: ConvertOptions): OutgoingNetwork[] {
   const { unet, vae, textEncoders } = components;
   const dtype = precision === undefined ? undefined : dtypes[precision];
   const network = (
-    component: Components["unet"]["component"],
+    component: Networks["unet"]["component"],
     trace: (p: Params) => unknown,
   ): OutgoingNetwork => {
     const wanted = new Map([...manifest(trace)].map(([at, shape]) => [at, param(at, shape)]));
@@ -137,7 +137,7 @@ async function beside(output: string, write: (folder: string) => Promise<void>):
 }
 
 async function writeSingle(
-  components: Components,
+  components: Networks,
   networks: readonly OutgoingNetwork[],
   output: string,
   onRead: (bytes: number) => void,

@@ -6,7 +6,7 @@ import type { JsonObject } from "../../files/json.js";
 import { count } from "../../tensor/tensor.js";
 import { dtypeSizes } from "../../weights/dtype.js";
 import { writeSafetensors } from "../../weights/safetensors-file.js";
-import type { Components } from "../components.js";
+import type { Networks } from "../components.js";
 import { type OutgoingNetwork, type OutgoingTensor, tensorSource } from "./tensors.js";
 
 export type FolderOptions = { onRead: (bytes: number) => void; shardBytes: number | undefined };
@@ -20,7 +20,7 @@ const json = (file: string, value: JsonObject) =>
 
 /** Writes the whole folder into `output`, which exists. */
 export async function writeFolder(
-  components: Components,
+  components: Networks,
   networks: readonly OutgoingNetwork[],
   output: string,
   options: FolderOptions,
@@ -48,7 +48,7 @@ export async function writeFolder(
 }
 
 /** A network's config: that of what replaces it where that has one of its own. */
-async function configOf({ folder, unet, vae }: Components, name: string): Promise<JsonObject> {
+async function configOf({ folder, unet, vae }: Networks, name: string): Promise<JsonObject> {
   const own = folder.component(name);
   const given = name === "unet" ? unet.replaced?.json : name === "vae" ? vae.config : undefined;
   const config = given ?? (await own.config());
@@ -58,7 +58,7 @@ async function configOf({ folder, unet, vae }: Components, name: string): Promis
 }
 
 /** The scheduler, the tokenizers, and what this project adds to a folder; gives the components' names. */
-async function writeOthers({ folder, textEncoders }: Components, output: string): Promise<string[]> {
+async function writeOthers({ folder, textEncoders }: Networks, output: string): Promise<string[]> {
   await makeFolder(path.join(output, "scheduler"));
   const { className, config } = folder.component("scheduler");
   await json(path.join(output, "scheduler", "scheduler_config.json"), {

@@ -5,12 +5,12 @@
 
 import { ModelError } from "../../errors.js";
 import type { TensorSource } from "../../weights/safetensors-file.js";
-import type { Components } from "../components.js";
+import type { Networks } from "../components.js";
 
 type Markers = { markers: Map<string, TensorSource>; metadata: Record<string, string> };
 
 /** ModelError for a kind of prediction that no marker tells. */
-export async function singleMarkers({ folder, family, unet, vae }: Components): Promise<Markers> {
+export async function singleMarkers({ folder, family, unet, vae }: Networks): Promise<Markers> {
   const scheduler = await folder.component("scheduler").config();
   const prediction = scheduler.prediction_type ?? "epsilon";
   const edm = numbers(vae.config.latents_mean);
