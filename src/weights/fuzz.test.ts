@@ -1,7 +1,8 @@
-/** @file Seeded mutations of the three kinds of downloaded files: each is read right, or a ModelError. */
-import { readFileSync } from "node:fs";
-import { resolve } from "node:path";
-import { describe, expect, it } from "vitest";
+/** @file Seeded mutations of the kinds of downloaded files: each is read right, or a ModelError. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { afterAll, describe, expect, it } from "vitest";
 import { ModelError } from "../errors.js";
 import { parseJsonObject } from "../files/json.js";
 import { jsonFault } from "../files/json-scan.js";
@@ -9,12 +10,18 @@ import { unetFamily } from "../models/family.js";
 import { clipsIn } from "../models/infer-clip.js";
 import { unetTopology } from "../models/infer-unet.js";
 import { clipPart, shapesBelow, unetPrefix, vaePart } from "../pipeline/single-file/parts.js";
+import { adapterKinds } from "./adapter-kinds.js";
 import { dtypeSizes } from "./dtype.js";
+import { openEmbedding, readVectors } from "./embedding.js";
 import { modelIndex, shardIndex } from "./index-file.js";
+import { openLora, shapesOf } from "./lora.js";
 import { parseHeader, serialize } from "./safetensors.js";
 
 const pipelines = new URL("../../golden/data/pipelines/", import.meta.url).pathname;
+const golden = new URL("../../golden/data/", import.meta.url).pathname;
 const slowest = 250;
+const scratch = mkdtempSync(join(tmpdir(), "koala-fuzz-"));
+afterAll(() => rmSync(scratch, { recursive: true }));
 
 type Draw = (below: number) => number;
 
@@ -87,6 +94,50 @@ function fuzz(seed: Uint8Array, runs: number, textStart: number, read: (bytes: U
   return found;
 }
 
+/** The same of a reader that opens a file. */
+async function fuzzFile(seed: Uint8Array, runs: number, read: (file: string) => Promise<void>) {
+  const draw = generator(20261129);
+  const found = { accepted: 0, refused: 0 };
+  const file = join(scratch, "mutated.safetensors");
+  for (let run = 0; run < runs; run++) {
+    writeFileSync(file, mutate(seed, draw, 8));
+    try {
+      await read(file);
+      found.accepted++;
+    } catch (error) {
+      if (!(error instanceof ModelError))
+        throw new Error(`run ${run} threw something else`, { cause: error });
+      if (error.message.length > 600)
+        throw new Error(`run ${run}: message of ${error.message.length} characters`);
+      found.refused++;
+    }
+  }
+  return found;
+}
+
+/** A file with a tensor of every kind of adapter and of what goes with them. */
+function adapterFile(): Uint8Array {
+  const f16 = (shape: number[]) => {
+    return { dtype: "F16" as const, shape, data: new Uint8Array(2 * shape.reduce((a, b) => a * b, 1)) };
+  };
+  const shapes = {
+    "lora_unet_a.lora_down.weight": [2, 4],
+    "lora_unet_a.lora_up.weight": [4, 2],
+    "lora_unet_a.alpha": [],
+    "lora_unet_a.dora_scale": [4, 1],
+    "lora_unet_b.hada_w1_a": [4, 2],
+    "lora_unet_b.hada_w1_b": [2, 4],
+    "lora_unet_b.hada_w2_a": [4, 2],
+    "lora_unet_b.hada_w2_b": [2, 4],
+    "lora_te1_c.lokr_w1": [2, 2],
+    "lora_te1_c.lokr_w2": [2, 2],
+    "lora_te2_d.diff": [4],
+    "lora_te2_d.diff_b": [4],
+    "bundle_emb.fox.clip_l": [2, 4],
+  };
+  return serialize(new Map(Object.entries(shapes).map(([name, shape]) => [name, f16(shape)])));
+}
+
 /** A file with some of a single file's names, of every part, and tensors of few bytes. */
 function singleFileHeader(names: readonly string[]): Uint8Array {
   const wanted =
@@ -136,12 +187,12 @@ describe("the readers of model files", () => {
     expect(found.slowest).toBeLessThan(slowest);
   });
 
-  it("tell what 10,000 mutated single files are, or refuse them", () => {
+  it("tell what 6000 mutated single files are, or refuse them", () => {
     const names = readFileSync(
       new URL("../../golden/data/single/maps/koala-700m-tiny.json", import.meta.url),
     );
     const seed = singleFileHeader(Object.keys(JSON.parse(String(names)) as object));
-    const found = fuzz(seed, 10_000, 8, (bytes) => {
+    const found = fuzz(seed, 6000, 8, (bytes) => {
       const { tensors } = parseHeader(bytes, bytes.length, "x");
       const set = {
         tensors: new Map([...tensors].map(([name, t]) => [name, { ...t, file: "x" }])),
@@ -158,6 +209,34 @@ describe("the readers of model files", () => {
     });
     expect(found.accepted).toBeGreaterThan(100);
     expect(found.refused).toBeGreaterThan(3000);
+  }, 60_000);
+
+  it("read 2000 mutated adapters to whole layers with finite scales and shapes, or refuse them", async () => {
+    const found = await fuzzFile(adapterFile(), 2000, async (file) => {
+      for (const { kind, tensors, scale } of (await openLora(file)).layers) {
+        expect(Number.isFinite(scale)).toBe(true);
+        if (Object.keys(tensors).length === 0) continue;
+        const shape = adapterKinds[kind].shape(shapesOf(tensors));
+        expect(shape === undefined || shape.every(Number.isInteger)).toBe(true);
+      }
+    });
+    expect(found.accepted).toBeGreaterThan(100);
+    expect(found.refused).toBeGreaterThan(1000);
+  }, 60_000);
+
+  it("read 2000 mutated embeddings to finite vectors of one token, or refuse them", async () => {
+    const seed = readFileSync(`${golden}embeddings/koala-1b-tiny-badmix.safetensors`);
+    const found = await fuzzFile(seed, 2000, async (file) => {
+      const { token, tensors } = await openEmbedding(file);
+      expect(token).not.toBe("");
+      for (const tensor of tensors.values()) {
+        const vectors = await readVectors(tensor);
+        expect(vectors).toHaveLength(tensor.shape.reduce((a, b) => a * b, 1));
+        expect(vectors.every(Number.isFinite)).toBe(true);
+      }
+    });
+    expect(found.accepted).toBeGreaterThan(100);
+    expect(found.refused).toBeGreaterThan(1000);
   }, 60_000);
 
   it("read 1500 mutated shard indexes to file names inside the folder, or refuse them", () => {
