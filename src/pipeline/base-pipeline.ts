@@ -6,7 +6,6 @@ import { noticeText } from "../engine/notices.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
 import type { LoraTag } from "../text/a1111/extra-networks.js";
-import type { Autoencoder } from "./autoencoder.js";
 import { checkRequest } from "./check-request.js";
 import type { Component } from "./component.js";
 import { type Components, withMoreLoras } from "./components.js";
@@ -14,7 +13,7 @@ import { type CallConditioning, type Conditions, conditioningByCall } from "./co
 import { type DenoiseStep, denoise } from "./denoise.js";
 import { DevicePipeline } from "./device-pipeline.js";
 import { GeneratedImage } from "./generated-image.js";
-import { type ImageValues, readImage, readMask } from "./input-image.js";
+import { type ImageValues, readInputs } from "./input-image.js";
 import { checkLatents, type InpaintState, type LatentShape, prepareLatents } from "./latents.js";
 import type { Lora } from "./lora.js";
 import { estimateMemory, type GenerationSize, planMemory, refuse } from "./memory-estimate.js";
@@ -34,7 +33,7 @@ import { sizeWarning } from "./size-warning.js";
 import { checkClipSkip, type Pooling, stateRules } from "./text-encoding.js";
 import { largestCall, planTexts, type TextPlan } from "./text-plan.js";
 import { requestTimesteps } from "./timesteps.js";
-import { isCut, smallerTiles, tiledWarning, tileSize, uncutWarning } from "./vae-tiling.js";
+import { smallerTiles, tiledWarning } from "./vae-tiling.js";
 import type { Words } from "./vocabulary.js";
 
 /** A denoising step; `preview` makes small images of the clean latents that it predicts, one per image. */
@@ -388,23 +387,6 @@ export abstract class BasePipeline extends DevicePipeline {
     if (this.#keeps) return;
     for (const component of this.loadable()) if (component !== next) await component.release();
   }
-}
-
-/** The request at its size, and the images that it begins with. */
-async function readInputs(accepted: AcceptedRequest, { factor, tiling }: Autoencoder) {
-  const { image: source, mask: maskSource, width, height, warnings } = accepted;
-  const warn = (message: string) => warnings.add(message);
-  const image =
-    source === undefined || source instanceof Float32Array
-      ? source
-      : await readImage(source, factor, { width, height, warn });
-  const size = image === undefined || image instanceof Float32Array ? { width, height } : image;
-  const [side, pixels] = [tileSize(tiling, accepted.vaeTiling), { width: size.width!, height: size.height! }];
-  const cut = side !== undefined && isCut(tiling, side, pixels);
-  if (side !== undefined && !cut) warn(uncutWarning(pixels, side));
-  const sized: CheckedRequest = { ...accepted, ...pixels, vaeTiling: cut ? side : undefined };
-  const mask = maskSource === undefined ? undefined : await readMask(maskSource, sized);
-  return { sized, image, mask };
 }
 
 function checkAborted({ signal }: { signal?: AbortSignal }): void {

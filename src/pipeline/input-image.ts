@@ -5,13 +5,33 @@ import { decodeImage, type ImageInput } from "../image/codec.js";
 import { decodeMask } from "../image/mask.js";
 import { fromRgbImage, toGrey } from "../image/pixels.js";
 import { resizeImage } from "../image/resize.js";
+import type { Autoencoder } from "./autoencoder.js";
 import { side } from "./check-request.js";
+import type { AcceptedRequest, CheckedRequest } from "./request.js";
+import { isCut, tileSize, uncutWarning } from "./vae-tiling.js";
 
 /** An image as a network reads it: [3, height, width] in -1..1 */
 export type ImageValues = { data: Float32Array; width: number; height: number };
 
+/** The request at its size, and the images that it begins with. */
+export async function readInputs(accepted: AcceptedRequest, { factor, tiling }: Autoencoder) {
+  const { image: source, mask: maskSource, width, height, warnings } = accepted;
+  const warn = (message: string) => warnings.add(message);
+  const image =
+    source === undefined || source instanceof Float32Array
+      ? source
+      : await readImage(source, factor, { width, height, warn });
+  const size = image === undefined || image instanceof Float32Array ? { width, height } : image;
+  const [tile, pixels] = [tileSize(tiling, accepted.vaeTiling), { width: size.width!, height: size.height! }];
+  const cut = tile !== undefined && isCut(tiling, tile, pixels);
+  if (tile !== undefined && !cut) warn(uncutWarning(pixels, tile));
+  const sized: CheckedRequest = { ...accepted, ...pixels, vaeTiling: cut ? tile : undefined };
+  const mask = maskSource === undefined ? undefined : await readMask(maskSource, sized);
+  return { sized, image, mask };
+}
+
 /** Reads the image at the size that is generated; without width and height its own, down to a multiple of `factor`. */
-export async function readImage(
+async function readImage(
   source: ImageInput,
   factor: number,
   {
@@ -49,7 +69,7 @@ function checkOwnSide(value: number, factor: number): void {
  * Reads the mask, 1 where the image is generated anew and 0 where it is kept: grey, at the image's size, cut at one
  * half. [height, width]
  */
-export async function readMask(
+async function readMask(
   source: ImageInput,
   { width, height }: { width: number; height: number },
 ): Promise<Float32Array> {
