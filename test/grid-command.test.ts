@@ -8,7 +8,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fileTexts } from "../src/image/metadata/file-texts.js";
 import { readRequest } from "../src/pipeline/metadata/read.js";
-import { tinyModel } from "./serving.js";
+import { tinyLora, tinyModel } from "./serving.js";
 
 const koala = new URL("../dist/cli/main.js", import.meta.url).pathname;
 let folder: string;
@@ -86,6 +86,41 @@ describe("a grid", () => {
       'Script: X/Y/Z plot, X Type: Prompt S/R, X Values: "red,blue"',
     );
     expect(texts?.get("XML:com.adobe.xmp")).toContain("trainedAlgorithmicMedia");
+  });
+
+  it("varies the alternatives of its prompt, and the LoRAs that its prompts name", async () => {
+    const prompt = "a {red|(blue:1.2)} car <lora:koala-1b-tiny-diffusers:1>";
+    const flags = [
+      "--prompt-syntax",
+      "a1111",
+      "--lora-folder",
+      path.dirname(tinyLora.file),
+      "--seed",
+      "7",
+      "-s",
+      "1",
+    ];
+    const varied = [
+      "-x",
+      "prompt={red|(blue:1.2)}",
+      "-y",
+      "prompt=<lora:koala-1b-tiny-diffusers:1>,<lora:koala-1b-tiny-diffusers:0.5>",
+    ];
+    const { code, out, err } = await grid("words", [prompt, ...varied, ...flags, "--json"]);
+    expect(err).not.toContain("error");
+    expect(code).toBe(0);
+    const lines = out
+      .trim()
+      .split("\n")
+      .map((line) => JSON.parse(line));
+    expect(lines.map(({ prompt: words, lora }) => [words.trim(), lora[0].scale])).toEqual([
+      ["a red car", 1],
+      ["a (blue:1.2) car", 1],
+      ["a red car", 0.5],
+      ["a (blue:1.2) car", 0.5],
+    ]);
+    const { request } = await readRequest(lines[1].path);
+    expect(request).toMatchObject({ prompt: "a (blue:1.2) car ", promptSyntax: "a1111" });
   });
 
   it("keeps the cells it has when an axis grows", async () => {

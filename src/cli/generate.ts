@@ -56,7 +56,6 @@ type Options = DeviceFlags &
     textEncoder?: string;
     textEncoder2?: string;
     lora?: Required<Lora>[];
-    loraFolder?: string;
     embedding?: Embedding[];
     prompts?: string;
     negative?: string;
@@ -99,7 +98,6 @@ export function generateCommand(): Command {
     )
     .option("-p, --prompts <file>", "one prompt per line; - reads standard input")
     .option("-n, --negative <prompt>", "what not to generate")
-    .option("--lora-folder <folder>", "where <lora:NAME:0.8> in prompts finds NAME.safetensors")
     .option("-s, --steps <n>", "denoising steps", numberOption)
     .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
     .option("--image <file>", "begin with this image")

@@ -15,8 +15,7 @@ import { type ModelRegistry, modelNamed } from "../jobs/model-registry.js";
 import { openProcessor } from "../jobs/pipeline-processor.js";
 import type { JobRequest } from "../jobs/processor.js";
 import { type PartialRequest, resolvePartialRequest } from "../jobs/resolve-request.js";
-import type { ModelMetadata } from "../pipeline/metadata/schema.js";
-import { cellFile, sheetName } from "./grid-folder.js";
+import { cellFile, sheetName, type Weights } from "./grid-folder.js";
 import { writeOutputs } from "./output-files.js";
 import { ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
@@ -32,16 +31,11 @@ const limits = { ...defaultLimits, pixels: 8192 * 8192, steps: 1000, count: 1 };
 export type GridRequest = Omit<PartialRequest, "scheduler"> & { scheduler?: string | undefined };
 
 /** Every cell's request, checked before the first is generated. */
-export function placed(
-  base: GridRequest,
-  axes: Axes,
-  models: ModelRegistry,
-  model: ModelMetadata,
-): PlacedCell[] {
+export function placed(base: GridRequest, axes: Axes, models: ModelRegistry, weights: Weights): PlacedCell[] {
   const { place } = modelNamed(models, base.model);
   return cellsOf(axes).map((cell) => {
     const request = resolvePartialRequest(cellSettings(base, axes, cell), models, limits);
-    return { ...cell, request, file: cellFile(axes, cell, request, { model, place }) };
+    return { ...cell, request, file: cellFile(axes, cell, request, { ...weights, place }) };
   });
 }
 

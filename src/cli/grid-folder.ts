@@ -67,20 +67,26 @@ function parsed(text: string): unknown {
   }
 }
 
+/** The model of a grid, and the hashes of its LoRAs' files by name. */
+export type Weights = { model: ModelMetadata; loraHashes: ReadonlyMap<string, string> };
+
 /** Where a cell's image goes, below the folder. */
 export function cellFile(
   { x, y }: Axes,
   { column, row }: Cell,
   request: JobRequest,
-  { model, place: { device = "cpu", dtype } }: { model: ModelMetadata; place: Placement },
+  { model, loraHashes, place: { device = "cpu", dtype } }: Weights & { place: Placement },
 ): string {
-  const { settings, scheduler, image, mask } = request;
+  const { settings, scheduler, image, mask, texts } = request;
   const sources = [image, mask].map((bytes) => bytes && bytesHash(bytes));
-  // Of the CPU as it was before there were others, so that such grids go on.
+  // Of the CPU as it was before there were others, so that such grids go on; likewise without texts and LoRAs.
   const place = device === "cpu" ? [] : [device, dtype];
-  const hash = hashOf([model.fingerprint, settings, scheduler, sources, ...place]).replace(/^sha256:/, "");
-  const words = [axisLabel(x, column), ...(y ? [axisLabel(y, row)] : [])].map(slug).filter(Boolean);
-  return path.join("cells", `${[...words, hash.slice(0, 12)].join("-")}.png`);
+  const words = texts ? [texts] : [];
+  const loras = (settings.lora ?? []).map(({ name }) => loraHashes.get(name));
+  const parts = [model.fingerprint, settings, scheduler, sources, ...place, ...words, ...loras];
+  const hash = hashOf(parts).replace(/^sha256:/, "");
+  const labels = [axisLabel(x, column), ...(y ? [axisLabel(y, row)] : [])].map(slug).filter(Boolean);
+  return path.join("cells", `${[...labels, hash.slice(0, 12)].join("-")}.png`);
 }
 
 /** Whether a cell is there and can be decoded at its size; another file is generated again. FileError. */

@@ -4,16 +4,24 @@ import path from "node:path";
 import { Command, InvalidArgumentError } from "commander";
 import { resolveSeed, seedPattern } from "../diffusion/seed.js";
 import { kindOf, readFile } from "../files/file-system.js";
-import { type Axes, checkAxes, parseAxis } from "../grid/axes.js";
+import { type Axes, cellSettings, cellsOf, checkAxes, parseAxis } from "../grid/axes.js";
 import { decodeImage } from "../image/codec.js";
 import { decodeMask } from "../image/mask.js";
-import { kindDefaults, type ModelRegistry, modelNamed, openModelRegistry } from "../jobs/model-registry.js";
+import {
+  kindDefaults,
+  type ModelRegistry,
+  modelNamed,
+  type NamedLora,
+  openModelRegistry,
+} from "../jobs/model-registry.js";
 import { type FoundPlace, findPlaces } from "../jobs/placements.js";
 import type { Source } from "../jobs/sent-images.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
+import { filesOfTags } from "../pipeline/prompt-loras.js";
 import { requestKind } from "../pipeline/request-kind.js";
+import { takeLoras } from "../text/a1111/extra-networks.js";
 import { dim } from "./colors.js";
 import {
   compilingNote,
@@ -28,10 +36,12 @@ import { isWholeCell, seedBefore, sheetName, writeManifest } from "./grid-folder
 import { downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
+import { type PromptOptions, promptReading, withPromptOptions } from "./prompt-options.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 
 type Options = SingleFileFlags &
-  DeviceFlags & {
+  DeviceFlags &
+  PromptOptions & {
     model?: string;
     x: string;
     y?: string;
@@ -75,12 +85,13 @@ export function gridCommand(): Command {
     .option("-q, --quiet", "no progress, no notes")
     .addHelpText("after", help)
     .action(grid);
-  return withConfigFlags(command);
+  return withPromptOptions(withConfigFlags(command));
 }
 
 const help = `
 Settings that vary: prompt, seed, steps, guidance, scheduler. Ranges count: seed=1-6, steps=4-20+4.
-For prompt, the first words are found in the prompt and replaced by each of the others.
+For prompt, the first words are found in the prompt and replaced by each of the others. "prompt={red|blue}" stands for
+these braces in the prompt, and with --wildcards prompt=__color__ for each line of color.txt.
 
 Example:
   koala grid -m ./koala-lightning-1b "a red bicycle" -x prompt=red,blue,green -y guidance=1,3.5,7
@@ -95,22 +106,26 @@ function seedText(value: string): string {
 async function grid(prompt: string, options: Options): Promise<void> {
   const { output, quiet = false, y } = options;
   const say = (line: string) => void (quiet || process.stderr.write(`${dim(line)}\n`));
-  const axes: Axes = { x: parseAxis("x", options.x), ...(y !== undefined && { y: parseAxis("y", y) }) };
+  const reading = await promptReading(options);
+  const axis = (name: string, text: string) => parseAxis(name, text, reading.wildcards);
+  const axes: Axes = { x: axis("x", options.x), ...(y !== undefined && { y: axis("y", y) }) };
   const folder = await downloadModel(modelOrBundled(options.model), { quiet });
   const note = (place: FoundPlace) => {
     for (const line of [deviceNote(place, isChosen(options)), compilingNote(place.device)])
       if (line) say(line);
   };
   const load = await servedFileFlags(options, quiet);
+  const loras = await lorasOf(prompt, axes, options);
   const places = await findPlaces(deviceFlags(options), note);
-  const models = await openModelRegistry([folder], [], load, [], places);
+  const models = await openModelRegistry([folder], loras, load, [], places);
   const { info } = modelNamed(models, undefined);
-  const model = await recordOf(folder, load);
+  const { loras: files = [], ...model } = await recordOf(folder, { ...load, loras });
+  const loraHashes = new Map(files.map(({ sha256 }, i) => [loras[i]!.name, sha256]));
   const before = await seedBefore(output, prompt, model);
   const seed = String(resolveSeed(BigInt(options.seed ?? before ?? -1)));
-  const base = await requestOf(prompt, options, seed, models);
+  const base = { ...(await requestOf(prompt, options, seed, models)), ...gridReading(reading) };
   checkAxes(axes, base);
-  const cells = placed(base, axes, models, model);
+  const cells = placed(base, axes, models, { model, loraHashes });
   await checkFiles([sheetName, ...cells.map(({ file }) => file)].map((file) => path.join(output, file)));
   await writeManifest(output, {
     format: 1,
@@ -137,8 +152,31 @@ async function grid(prompt: string, options: Options): Promise<void> {
   if (!options.json) process.stdout.write(`${path.join(output, sheetName)}\n`);
 }
 
-async function recordOf(folder: string, load: SingleFileFlags): Promise<ModelMetadata> {
-  const own = (await kindOf(folder)) === "file" ? load : {};
+/** Wildcards that only an axis takes are not the request's. */
+const gridReading = ({ wildcards, ...reading }: Awaited<ReturnType<typeof promptReading>>) => ({
+  ...reading,
+  ...(reading.dynamicPrompts && wildcards && { wildcards }),
+});
+
+/** The LoRAs that the prompts of all cells name, each once; a cell's prompt says its scale. */
+async function lorasOf(prompt: string, axes: Axes, options: Options): Promise<NamedLora[]> {
+  if (options.promptSyntax !== "a1111") return [];
+  const prompts = cellsOf(axes).map((cell) => cellSettings({ prompt }, axes, cell).prompt);
+  const tags = new Map(
+    prompts.flatMap((one) => takeLoras(one).loras.map(({ name }) => [name, { name, scale: 1 }] as const)),
+  );
+  const files = await filesOfTags([...tags.values()], options.loraFolder);
+  return [...tags.keys()].map((name, i) => ({ name, ...files[i]! }));
+}
+
+async function recordOf(
+  folder: string,
+  { loras, ...load }: SingleFileFlags & { loras: NamedLora[] },
+): Promise<ModelMetadata> {
+  const own = {
+    ...((await kindOf(folder)) === "file" && load),
+    ...(loras.length > 0 && { loras: loras.map(({ file, scale }) => ({ file, scale })) }),
+  };
   const pipeline = await DiffusionPipeline.fromPretrained(folder, own);
   try {
     return await pipeline.model();

@@ -33,6 +33,20 @@ describe("an axis is read", () => {
     expect(values("prompt=red,")).toEqual(["red", ""]);
   });
 
+  it("with the alternatives of braces in the prompt, or a wildcard's lines", () => {
+    const axis = parseAxis("x", "prompt={red|2::{light|dark} blue|}");
+    expect(axis).toMatchObject({
+      replaced: "{red|2::{light|dark} blue|}",
+      values: ["red", "{light|dark} blue", ""],
+    });
+    const lines = parseAxis("x", "prompt=__color__", { color: ["red", "blue"] });
+    const base = { prompt: "a __color__ car", negativePrompt: "dull" };
+    const cells = cellsOf({ x: lines }).map((cell) => cellSettings(base, { x: lines }, cell).prompt);
+    expect(cells).toEqual(["a red car", "a blue car"]);
+    expect(values("prompt=__color__, red")).toEqual(["__color__", "red"]);
+    expect(values("prompt={a|b} c,d")).toEqual(["{a|b} c", "d"]);
+  });
+
   it("with exact seeds beyond 2^53, and each value once", () => {
     expect(values("seed=9007199254740993,9007199254740993")).toEqual(["9007199254740993"]);
     const beyond = ["9007199254740993", "9007199254740994", "9007199254740995"];
@@ -60,12 +74,16 @@ describe("an axis is refused", () => {
     ["steps=0", /must be integers from 1 to 1000, got "0"/],
     ["guidance=-1", /must be numbers from 0 to 100, got "-1"/],
     ["prompt=,red", /must have at least one value/],
+    ["prompt={2$$red|blue}", /must have alternatives of which one is taken/],
+    ["prompt={red|{blue}", /must close every brace/],
   ])("%s", (text, message) => expect(messageOf(() => parseAxis("x", text))).toMatch(message));
 
   it("where its words are not in the prompt", () => {
     const axes = { x: parseAxis("x", "prompt=red,blue") };
     expect(messageOf(() => checkAxes(axes, { prompt: "a green bicycle" }))).toMatch(/^x: .*in the prompt/);
     expect(() => checkAxes(axes, { prompt: "a bicycle", negativePrompt: "red" })).not.toThrow();
+    const braces = { x: parseAxis("x", "prompt={red|blue}") };
+    expect(messageOf(() => checkAxes(braces, { prompt: "a red car" }))).toMatch(/got "\{red\|blue\}"/);
   });
 
   it("where both vary the same setting, or there are too many cells", () => {

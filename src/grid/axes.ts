@@ -4,10 +4,11 @@
  */
 
 import { InvalidRequest, listed } from "../errors.js";
+import { alternativesOf, type Wildcards } from "../text/dynamic-prompts.js";
 import { type AxisKind, axisKinds, valuesOf } from "./values.js";
 
-/** Values as the user wrote them, for labels. */
-export type Axis = { kind: AxisKind; values: readonly string[] };
+/** Values as the user wrote them, for labels. `replaced` is what words take the place of, the first value if left out. */
+export type Axis = { kind: AxisKind; values: readonly string[]; replaced?: string };
 
 /** Rows are the y axis. A grid without one has a single row. */
 export type Axes = { x: Axis; y?: Axis };
@@ -29,17 +30,29 @@ const maxCells = 400;
 
 const otherNames: Readonly<Record<string, AxisKind>> = { words: "prompt", guidance: "guidanceScale" };
 
-/** Reads "seed=1,2,3"; `field` is its name in errors. InvalidRequest. */
-export function parseAxis(field: string, text: string): Axis {
+/** Reads "seed=1,2,3"; `field` is its name in errors, `wildcards` are what "prompt=__color__" takes. InvalidRequest. */
+export function parseAxis(field: string, text: string, wildcards?: Wildcards): Axis {
   const split = text.indexOf("=");
   const name = text.slice(0, Math.max(0, split)).trim();
   const other = Object.hasOwn(otherNames, name) ? otherNames[name] : undefined;
   const kind = axisKinds.find((known) => known === name) ?? other;
-  if (kind !== undefined) return { kind, values: valuesOf(field, kind, text.slice(split + 1)) };
+  if (kind !== undefined) return axisOf(field, kind, text.slice(split + 1), wildcards);
   const known = listed(["prompt", "seed", "steps", "guidance", "scheduler"]);
   const rule = `must be SETTING=VALUES with a setting of ${known}, got ${JSON.stringify(text)}`;
   throw new InvalidRequest(field, text, `${rule}. Write for example seed=1,2,3 or "prompt=red,blue".`);
 }
+
+/** The axis of a setting. For words, "{red|blue}" are the alternatives that take the place of this text in the prompt. */
+export function axisOf(field: string, kind: AxisKind, text: string, wildcards?: Wildcards): Axis {
+  const replaced = text.trim();
+  const options = { field, ...(wildcards && { wildcards }) };
+  const alternatives = kind === "prompt" ? alternativesOf(replaced, options) : undefined;
+  if (alternatives) return { kind, values: [...new Set(alternatives)], replaced };
+  return { kind, values: valuesOf(field, kind, text) };
+}
+
+/** The text that each value takes the place of. */
+const replacedBy = ({ values, replaced = values[0]! }: Axis): string => replaced;
 
 /** Refuses axes that do not fit each other or the prompt; InvalidRequest names x or y. */
 export function checkAxes({ x, y }: Axes, { prompt, negativePrompt = "" }: VariedSettings): void {
@@ -48,7 +61,7 @@ export function checkAxes({ x, y }: Axes, { prompt, negativePrompt = "" }: Varie
     throw new InvalidRequest("y", y.kind, rule);
   }
   for (const [field, axis] of Object.entries({ x, y })) {
-    const [replaced] = axis?.kind === "prompt" ? axis.values : [];
+    const replaced = axis?.kind === "prompt" ? replacedBy(axis) : undefined;
     if (replaced === undefined || `${prompt}\n${negativePrompt}`.includes(replaced)) continue;
     const rule = `must begin with words that are in the prompt, got "${replaced}". They are replaced by each value.`;
     throw new InvalidRequest(field, replaced, rule);
@@ -75,11 +88,12 @@ export function cellSettings<T extends VariedSettings>(base: T, { x, y }: Axes, 
   return y ? varied(across, y, row) : across;
 }
 
-function varied<T extends VariedSettings>(base: T, { kind, values }: Axis, index: number): T {
+function varied<T extends VariedSettings>(base: T, axis: Axis, index: number): T {
+  const { kind, values } = axis;
   const value = values[index]!;
   switch (kind) {
     case "prompt":
-      return replacedIn(base, values[0]!, value);
+      return replacedIn(base, replacedBy(axis), value);
     case "seed":
     case "scheduler":
       return { ...base, [kind]: value };

@@ -22,8 +22,8 @@ function batchKey({ settings, scheduler, image }: JobRequest): string | undefine
   // Without a negative prompt SDXL is conditioned on zeros, with an empty one on the text encoder's output.
   const hasNegative = negativePrompt !== undefined;
   const shape = [width, height, steps, guidanceScale, clipSkip, rng, hasNegative, scheduler, vaeTiling];
-  const { promptSyntax, longPrompts, padConditions, dynamicPrompts } = settings;
-  const reading = [promptSyntax, longPrompts, padConditions, dynamicPrompts];
+  const { promptSyntax, longPrompts, padConditions, emphasis, dynamicPrompts } = settings;
+  const reading = [promptSyntax, longPrompts, padConditions, emphasis, dynamicPrompts];
   return JSON.stringify([model, lora, ...shape, ...reading]);
 }
 

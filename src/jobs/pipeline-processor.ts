@@ -110,7 +110,7 @@ async function nextOf(run: ReturnType<DiffusionPipeline["stream"]>, jobs: readon
 function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRequest {
   const { settings, image, mask } = items[0]!.job.request;
   const { clipSkip, strength, vaeTiling } = settings;
-  const { promptSyntax, longPrompts = "chunks", padConditions, dynamicPrompts } = settings;
+  const { promptSyntax, longPrompts = "chunks", padConditions, emphasis, dynamicPrompts } = settings;
   const templates = items.map(({ job }) => textsIn(job.request.settings));
   const texts: readonly ImageTexts[] = items.map(
     ({ job, index }, i) => job.request.texts?.[index] ?? templates[i]!,
@@ -125,6 +125,7 @@ function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRe
     longPrompts,
     ...(promptSyntax && { promptSyntax }),
     ...(padConditions && { padConditions }),
+    ...(emphasis && { emphasis }),
     ...(clipSkip !== undefined && { clipSkip }),
     ...(vaeTiling !== undefined && { vaeTiling }),
     ...(image && { image }),

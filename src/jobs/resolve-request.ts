@@ -125,10 +125,17 @@ function complete(partial: PartialRequest, model: ServedModel) {
 }
 
 /** How the prompts are read, where it is not as plain text in chunks. */
-const readingOf = ({ promptSyntax, longPrompts, padConditions, dynamicPrompts }: PartialRequest) => ({
+const readingOf = ({
+  promptSyntax,
+  longPrompts,
+  padConditions,
+  emphasis,
+  dynamicPrompts,
+}: PartialRequest) => ({
   ...(promptSyntax === "a1111" && { promptSyntax }),
   ...(longPrompts === "cut" && { longPrompts }),
   ...(padConditions && { padConditions }),
+  ...(emphasis !== undefined && { emphasis }),
   ...(dynamicPrompts && { dynamicPrompts }),
 });
 
@@ -206,12 +213,13 @@ function checkTogether(request: JobRequest, model: ServedModel): void {
 
 /** The texts of all images, each once, and how they are read. */
 function textsOf({ settings, texts }: JobRequest) {
-  const { prompt, negativePrompt, promptSyntax = "none" } = settings;
+  const { prompt, negativePrompt, promptSyntax = "none", emphasis } = settings;
   const all = texts ?? [{ prompt, ...(negativePrompt !== undefined && { negativePrompt }) }];
   return {
     prompt: all.map((one) => one.prompt),
     negativePrompt: all.map((one) => one.negativePrompt ?? ""),
     promptSyntax,
+    ...(emphasis !== undefined && { emphasis }),
   };
 }
 

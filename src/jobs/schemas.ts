@@ -7,7 +7,7 @@ import { z } from "@hono/zod-openapi";
 import { seedPattern } from "../diffusion/seed.js";
 import { vocabularySchema } from "../pipeline/read-vocabulary.js";
 import type { Words } from "../pipeline/vocabulary.js";
-import { longPromptRules, promptSyntaxes } from "../text/prompt-rules.js";
+import { emphasisRules, longPromptRules, promptSyntaxes } from "../text/prompt-rules.js";
 
 /** An image in a request: base64, or a data: URL. Never a path, never an address to fetch. */
 const image = (what: string) =>
@@ -53,6 +53,10 @@ export const promptFields = {
   padConditions: z.boolean().openapi({
     description: "Fills the shorter of prompt and negative prompt up with empty chunks. False if left out.",
   }),
+  emphasis: z.enum(emphasisRules).openapi({
+    description:
+      'Of "a1111": after the weights the embeddings get their mean back ("original"), or not ("noNorm"). "original" if left out.',
+  }),
   dynamicPrompts: z.boolean().openapi({
     description:
       "Expands {a|b} and __wildcard__ in the prompts, by each image's seed. Wildcards are those of koala serve --wildcards.",
@@ -67,6 +71,7 @@ export const generationRequest = z
     promptSyntax: promptFields.promptSyntax.optional(),
     longPrompts: promptFields.longPrompts.optional(),
     padConditions: promptFields.padConditions.optional(),
+    emphasis: promptFields.emphasis.optional(),
     dynamicPrompts: promptFields.dynamicPrompts.optional(),
     model: z
       .string()
@@ -141,6 +146,7 @@ const settings = z
     promptSyntax: z.enum(promptSyntaxes).optional().openapi({ description: 'Present if "a1111".' }),
     longPrompts: z.enum(longPromptRules).optional().openapi({ description: 'Present if "cut".' }),
     padConditions: z.boolean().optional().openapi({ description: "Present if true." }),
+    emphasis: z.enum(emphasisRules).optional().openapi({ description: "Present if it was given." }),
     dynamicPrompts: z.boolean().optional().openapi({
       description: "Present if true: the prompts are as they were sent; each image records what they became.",
     }),

@@ -23,19 +23,25 @@ describe("a dynamic prompt", () => {
     ["__color__ car", [0], "red car"],
     ["__color__ car", [0.9, 0.9], "dark blue car"],
     ["__clothes/*__", [0.9], "boot"],
+    ["__c*o*s/sh*e__ __*/*t__", [0, 0], "boot cap"],
     ["\\{a\\|b\\} snake_case __ (c:1.2) [d|e]", [], "{a|b} snake_case __ (c:1.2) [d|e]"],
   ])("%s by %j is %s", (prompt, numbers, text) => expect(expanded(prompt, ...numbers)).toBe(text));
 
-  it.each([
-    ["{a", "close every brace"],
-    ["a}", "close only braces that are open"],
-    ["{0::a}", "a weight above 0"],
-    [`${"{".repeat(51)}a`, "at most 50 deep"],
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: the extension's syntax of variables
-    ["${x=a}", "no variables"],
-    ["__colour__", 'got "__colour__". Did you mean "color"?'],
-    ["{a|b}".repeat(2001), "at most 2000 choices"],
-  ])("%s is refused", (prompt, message) => {
+  it.each(
+    [
+      ["{a", "close every brace"],
+      ["a}", "close only braces that are open"],
+      ["{0::a}", "a weight above 0"],
+      [`${"{".repeat(51)}a`, "at most 50 deep"],
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: the extension's syntax of variables
+      ["${x=a}", "no variables"],
+      ["__colour__", 'got "__colour__". Did you mean "color"?'],
+      ["{a|b}".repeat(2001), "at most 2000 choices"],
+      [`{1500$$${"a|".repeat(1999)}b}{1500$$${"a|".repeat(1999)}b}`, "at most 2000 choices"],
+      [`{${"a|".repeat(2000)}b}`, "at most 2000 alternatives in a pair of braces, got 2001"],
+      ["__clothes/*z*__", "must name wildcards that there are"],
+    ].map(([prompt, message]) => [prompt!.slice(0, 60), message!, prompt!] as const),
+  )("%s… is refused: %s", (_, message, prompt) => {
     expect(() => expanded(prompt)).toThrow(InvalidRequest);
     expect(() => expanded(prompt)).toThrow(message);
   });

@@ -19,11 +19,13 @@ export type DynamicPromptOptions = {
 
 type Part = string | Choice | { wildcard: string };
 /** `least` to `most` of the options, by weight, joined by `between`. */
-type Choice = { options: { weight: number; parts: Part[] }[]; least: number; most: number; between: string };
+type Choice = { options: Alternative[]; least: number; most: number; between: string };
+/** `start` and `end` are its places in the text. */
+type Alternative = { weight: number; parts: Part[]; start: number; end: number };
 
 const mostDepth = 50;
 const mostLength = 20_000;
-/** Wildcards and alternatives that one prompt takes. */
+/** Wildcards and alternatives that one prompt takes, and alternatives in a pair of braces. */
 const mostChoices = 2_000;
 
 /** The prompt with one text in place of each alternative and wildcard. "\{", "\|" and "\}" are the characters. */
@@ -38,20 +40,30 @@ export function expandPrompt(
     parsed.set(text, found);
     return found;
   };
+  const known = new Map<string, readonly string[]>();
+  const lines = (name: string) => {
+    const found = known.get(name) ?? linesOf(name, wildcards, problem);
+    known.set(name, found);
+    return found;
+  };
   let choices = 0;
+  const count = (taken: number) => {
+    choices += taken;
+    if (choices > mostChoices) throw problem(`must take at most ${mostChoices} choices. Shorten it.`);
+  };
   const expanded = (list: readonly Part[], depth: number): string => {
     if (depth > mostDepth)
       throw problem(`must nest at most ${mostDepth} deep, wildcards included. Take some away.`);
     let text = "";
     for (const part of list) {
       if (typeof part === "string") text += part;
-      else if (++choices > mostChoices)
-        throw problem(`must take at most ${mostChoices} choices. Shorten it.`);
       else if ("wildcard" in part) {
-        const lines = linesOf(part.wildcard, wildcards, problem);
-        text += expanded(parts(lines[Math.floor(random() * lines.length)]!), depth + 1);
+        count(1);
+        const all = lines(part.wildcard);
+        text += expanded(parts(all[Math.floor(random() * all.length)]!), depth + 1);
       } else {
         const chosen = choose(part, random);
+        count(Math.max(1, chosen.length));
         text += chosen.map((index) => expanded(part.options[index]!.parts, depth + 1)).join(part.between);
       }
       if (text.length > mostLength)
@@ -62,6 +74,27 @@ export function expandPrompt(
   return expanded(parts(prompt), 0);
 }
 
+/**
+ * What a grid varies: the alternatives of "{a|b}" without their weights, or the lines of "__color__", where one of these is
+ * all of the text; undefined for any other text.
+ */
+export function alternativesOf(
+  text: string,
+  { wildcards, field = "prompt" }: Omit<DynamicPromptOptions, "random">,
+): readonly string[] | undefined {
+  const problem = (rule: string) => new InvalidRequest(field, text, rule);
+  const braces = text.startsWith("{") && text.endsWith("}");
+  if (!braces && !(wildcards && text.startsWith("__") && text.endsWith("__"))) return undefined;
+  const [only, ...others] = parse(text, problem);
+  if (others.length > 0 || only === undefined || typeof only === "string") return undefined;
+  if ("wildcard" in only) return linesOf(only.wildcard, wildcards!, problem);
+  if (only.least !== 1 || only.most !== 1)
+    throw problem(
+      `must have alternatives of which one is taken, got ${text.slice(0, 80)}. Leave the count out.`,
+    );
+  return only.options.map(({ start, end }) => text.slice(start, end));
+}
+
 type Problem = (rule: string) => InvalidRequest;
 
 /** The indices of the options that are chosen, in the order of choosing; none twice. */
@@ -69,10 +102,13 @@ function choose({ options, least, most }: Choice, random: () => number): number[
   const count = least === most ? least : least + Math.floor(random() * (most - least + 1));
   const left = options.map(({ weight }, index) => ({ weight, index }));
   const chosen: number[] = [];
+  let total = left.reduce((sum, { weight }) => sum + weight, 0);
   while (chosen.length < count && left.length > 0) {
-    let at = random() * left.reduce((sum, { weight }) => sum + weight, 0);
+    let at = random() * total;
     const found = left.findIndex(({ weight }) => (at -= weight) < 0);
-    chosen.push(left.splice(found < 0 ? left.length - 1 : found, 1)[0]!.index);
+    const [one] = left.splice(found < 0 ? left.length - 1 : found, 1);
+    chosen.push(one!.index);
+    total -= one!.weight;
   }
   return chosen;
 }
@@ -80,8 +116,8 @@ function choose({ options, least, most }: Choice, random: () => number): number[
 /** The lines of a wildcard; a "*" in its name stands for any letters, and the lines of all that fit count. */
 function linesOf(name: string, wildcards: Wildcards, problem: Problem): readonly string[] {
   const known = Object.keys(wildcards);
-  const pattern = new RegExp(`^${name.split("*").map(literal).join(".*")}$`);
-  const lines = known.filter((one) => pattern.test(one)).flatMap((one) => wildcards[one]!);
+  const pieces = name.split("*");
+  const lines = known.filter((one) => fits(pieces, one)).flatMap((one) => wildcards[one]!);
   if (lines.length > 0) return lines;
   const near = closest(name, known);
   const hint =
@@ -91,7 +127,20 @@ function linesOf(name: string, wildcards: Wildcards, problem: Problem): readonly
   throw problem(`must name wildcards that there are, got "__${name}__". ${hint}`);
 }
 
-const literal = (text: string) => text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&");
+/** Whether the pieces of a name stand in it in their order, the first at its beginning and the last at its end. */
+function fits(pieces: readonly string[], name: string): boolean {
+  const [first = "", ...others] = pieces;
+  const last = others.pop();
+  if (last === undefined) return first === name;
+  let index = first.length;
+  if (!name.startsWith(first)) return false;
+  for (const piece of others) {
+    const found = name.indexOf(piece, index);
+    if (found < 0) return false;
+    index = found + piece.length;
+  }
+  return name.endsWith(last) && name.length - last.length >= index;
+}
 
 const wildcardAt = /__([\p{L}\p{N}_*/.-]{1,200}?)__/uy;
 const weightAt = /\s*(\d+(?:\.\d*)?|\.\d+)\s*::/y;
@@ -117,8 +166,10 @@ function parse(text: string, problem: Problem): Part[] {
   const beginOption = () => {
     const weight = at(weightAt, text, index);
     if (weight) index += weight[0].length;
-    open.at(-1)!.options.push({ weight: weight ? Number(weight[1]) : 1, parts: [] });
+    const place = { start: index, end: index };
+    open.at(-1)!.options.push({ weight: weight ? Number(weight[1]) : 1, parts: [], ...place });
   };
+  const endOption = (choice: Choice) => void (choice.options.at(-1)!.end = index);
   while (index < text.length) {
     const letter = text[index]!;
     const wildcard = letter === "_" ? at(wildcardAt, text, index) : undefined;
@@ -141,13 +192,15 @@ function parse(text: string, problem: Problem): Part[] {
       open.push(choice);
       beginOption();
     } else if (letter === "|" && open.length > 0) {
+      endOption(open.at(-1)!);
       index++;
       beginOption();
     } else if (letter === "}") {
       const closed = open.pop();
       if (!closed)
         throw problem('must close only braces that are open, got "}". Write \\} for the character.');
-      refuseWeights(closed, problem);
+      endOption(closed);
+      finishChoice(closed, problem);
       index++;
     } else {
       let end = index + 1;
@@ -172,7 +225,12 @@ function countsOf(count: RegExpExecArray | undefined): { least: number; most: nu
   return { least: Math.min(least, most), most: Math.max(least, most) };
 }
 
-function refuseWeights(choice: Choice, problem: Problem): void {
+function finishChoice(choice: Choice, problem: Problem): void {
+  const count = choice.options.length;
+  if (count > mostChoices) {
+    const rule = `must have at most ${mostChoices} alternatives in a pair of braces, got ${count}`;
+    throw problem(`${rule}. Put them into a wildcard's file.`);
+  }
   choice.most = Math.min(choice.most, choice.options.length);
   choice.least = Math.min(choice.least, choice.most);
   if (choice.options.some(({ weight }) => weight > 0)) return;

@@ -1,8 +1,8 @@
 /** @file State of the grid view: the axes as entered, and the generated cells, stored so that a grid can be continued. */
 
 import { signal } from "@preact/signals";
-import { type Axes, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
-import { type AxisKind, valuesOf } from "../../src/grid/values.js";
+import { type Axes, axisOf, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
+import type { AxisKind } from "../../src/grid/values.js";
 import { GenerationCancelled, GenerationFailure } from "./backend.js";
 import type { SavedGrid } from "./database.js";
 import { database } from "./gallery.js";
@@ -32,9 +32,9 @@ export async function openLatestGrid(): Promise<void> {
 
 /** The axes of the form. Throws an InvalidRequest. */
 export function axesNow(): Axes {
-  const x = { kind: xKind.value, values: valuesOf("x", xKind.value, xText.value) };
+  const x = axisOf("x", xKind.value, xText.value);
   if (yKind.value === "none") return { x };
-  return { x, y: { kind: yKind.value, values: valuesOf("y", yKind.value, yText.value) } };
+  return { x, y: axisOf("y", yKind.value, yText.value) };
 }
 
 /** Generates the grid that the form describes. */

@@ -29,6 +29,7 @@ export type ReadSettings = {
   promptSyntax?: PromptSyntax;
   longPrompts?: LongPrompts;
   padConditions?: boolean;
+  emphasis?: string;
   /** Sentences on settings of another program that the form does not have. */
   notes?: readonly string[];
 };
@@ -85,6 +86,7 @@ function fromRecord(json: string): ReadSettings | undefined {
       longPromptRules.find((rule) => rule === record.longPrompts) ?? defaultLongPrompts(promptSyntax),
     padConditions: record.padConditions === true ? true : undefined,
     notes: placeNote(textIn(record, "device"), textIn(record, "dtype")),
+    emphasis: textIn(record, "emphasis"),
   });
 }
 

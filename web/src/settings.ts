@@ -139,6 +139,7 @@ export function applySettings(from: ReadSettings | GenerationSettings): string |
     seedLocked.value = true;
   }
   const missing: string[] = from.padConditions ? ["prompts padded to one length (padConditions)"] : [];
+  if (from.emphasis !== undefined) missing.push(`the emphasis ${from.emphasis}`);
   if (from.scheduler !== undefined && model.value?.schedulers.includes(from.scheduler))
     scheduler.value = from.scheduler;
   else if (from.scheduler !== undefined) missing.push(`the scheduler ${from.scheduler}`);

@@ -10,6 +10,7 @@ import { InvalidRequest, listed } from "../../errors.js";
 import { describe } from "../../files/json.js";
 import type { PartialRequest } from "../../jobs/resolve-request.js";
 import type { OutputFormat } from "../../jobs/schemas.js";
+import type { Emphasis } from "../../text/prompt-rules.js";
 import type { ImageTasks } from "../image-tasks.js";
 import { fromText, type Img2img, type Txt2img } from "./schemas.js";
 import { maskWarnings, overrideWarnings, refuseEffects } from "./unsupported-fields.js";
@@ -77,16 +78,22 @@ const formats: Readonly<Record<string, OutputFormat>> = {
   webp: "webp",
 };
 
+/** A1111's names of what follows the weights. */
+const emphases: Readonly<Record<string, Emphasis>> = { Original: "original", "No norm": "noNorm" };
+
 /** `override_settings`, on top of the global options. */
 function overrides(settings: Readonly<Record<string, unknown>>, globalOptions: GlobalOptions) {
   let { checkpoint, clipSkip } = globalOptions;
   let outputFormat: OutputFormat | undefined;
+  let emphasis: Emphasis | undefined;
   for (const [name, value] of Object.entries(settings)) {
     if (name === "sd_model_checkpoint" && typeof value === "string")
       checkpoint = plainTitle(value) || checkpoint;
     else if (name === "CLIP_stop_at_last_layers") clipSkip = clipSkipOf(`override_settings.${name}`, value);
     else if (name === "samples_format" && typeof value === "string" && Object.hasOwn(formats, value))
       outputFormat = formats[value];
+    else if (name === "emphasis" && typeof value === "string" && Object.hasOwn(emphases, value))
+      emphasis = emphases[value];
     else if (!hasNoEffect(name, value)) {
       const rule = "is not supported by this server. Leave it out, or at its default.";
       throw new InvalidRequest(`override_settings.${name.slice(0, 100)}`, value, rule);
@@ -96,6 +103,7 @@ function overrides(settings: Readonly<Record<string, unknown>>, globalOptions: G
     ...(checkpoint !== undefined && { model: checkpoint }),
     ...(clipSkip && { clipSkip }),
     ...(outputFormat && { outputFormat }),
+    ...(emphasis && { emphasis }),
   };
 }
 

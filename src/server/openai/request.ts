@@ -76,6 +76,7 @@ function requestOf(body: Common, stream: boolean, ignored: readonly string[]): O
     ...(body.prompt_syntax != null && { promptSyntax: body.prompt_syntax }),
     ...(body.long_prompts != null && { longPrompts: body.long_prompts }),
     ...(body.pad_conditions != null && { padConditions: body.pad_conditions }),
+    ...(body.emphasis != null && { emphasis: body.emphasis }),
     ...(body.dynamic_prompts != null && { dynamicPrompts: body.dynamic_prompts }),
     ...(output_format != null && { outputFormat: output_format }),
     ...(body.output_compression != null && { quality: Math.max(1, Math.round(body.output_compression)) }),

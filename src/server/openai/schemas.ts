@@ -44,6 +44,7 @@ export const generationBody = z
     guidance_scale: z.number().min(0).max(100).nullish(),
     lora: loraField.nullish(),
     pad_conditions: promptFields.padConditions.nullish(),
+    emphasis: promptFields.emphasis.nullish(),
     dynamic_prompts: promptFields.dynamicPrompts.nullish(),
     // LobeChat's names.
     cfg: z.number().min(0).max(100).nullish().openapi({ description: "guidance_scale" }),
@@ -85,6 +86,7 @@ export const editForm = z
     guidance_scale: scale,
     lora: z.preprocess(fromJson, loraField).optional().openapi({ description: "The list as JSON." }),
     pad_conditions: z.preprocess(fromJson, promptFields.padConditions).optional(),
+    emphasis: promptFields.emphasis.optional(),
     dynamic_prompts: z.preprocess(fromJson, promptFields.dynamicPrompts).optional(),
     cfg: scale,
     width: whole(8192, 8),
