@@ -49,7 +49,7 @@ export type Plan = {
 /** Of the U-Net one call on the conditional and the unconditional row; `cpuSeconds` is of all threads together. */
 export type PartTime = { seconds: number; cpuSeconds: number } & MemoryReading;
 /** Seconds; `unet` is of all steps. `text` and `vae` hold their loading where parts are loaded in turn. */
-export type ImageTime = { steps: number; text: number; unet: number; vae: number };
+type ImageTime = { steps: number; text: number; unet: number; vae: number };
 export type ImageTimes = { images: readonly ImageTime[] } & MemoryReading;
 
 const guided = 2; // rows of one run: the conditional and the unconditional one

@@ -6,7 +6,7 @@ import path from "node:path";
 import { type Model, models } from "./models.js";
 
 /** Runs `bench/make-model.ts` with these arguments. */
-export type Make = (args: readonly string[]) => Promise<void>;
+type Make = (args: readonly string[]) => Promise<void>;
 
 /** What SDXL's family shares: made once, and linked into the other folders. */
 const shared = ["text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "vae"];
