@@ -8,6 +8,6 @@
  */
 
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
-export type { ImageDefaults, Limits, Model as ModelInfo } from "./jobs/schemas.js";
+export type { ImageDefaults, Limits, Model as ModelInfo } from "./jobs/model-schemas.js";
 export type { VocabularyWord, Words } from "./pipeline/vocabulary.js";
 export { type RunningServer, type ServedLora, type ServeOptions, serve } from "./server/serve.js";

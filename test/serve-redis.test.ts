@@ -2,8 +2,9 @@
 
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import type { ModelList } from "../src/jobs/model-schemas.js";
 import { outageOf } from "../src/jobs/redis/connection.js";
-import type { Job, JobList, ModelList } from "../src/jobs/schemas.js";
+import type { Job, JobList } from "../src/jobs/schemas.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
 import { eventsOf, tinyEmbedding, tinyLora, tinyModel } from "./serving.js";

@@ -13,11 +13,12 @@ import {
   openModelRegistry,
   type SingleFileLoad,
 } from "../src/jobs/model-registry.js";
+import type { Limits } from "../src/jobs/model-schemas.js";
 import { openProcessor } from "../src/jobs/pipeline-processor.js";
 import type { JobRequest } from "../src/jobs/processor.js";
 import type { JobQueue, JobStatus } from "../src/jobs/queue.js";
 import { resolveRequest } from "../src/jobs/resolve-request.js";
-import type { GenerationRequest, Limits } from "../src/jobs/schemas.js";
+import type { GenerationRequest } from "../src/jobs/schemas.js";
 import type { Embedding } from "../src/pipeline/embeddings.js";
 import { createApp } from "../src/server/app.js";
 import type { GuardOptions } from "../src/server/guard.js";
@@ -64,8 +65,8 @@ type StageOptions = {
 };
 
 export async function stage(options: StageOptions = {}): Promise<Stage> {
-  const { aliases = new Map(), loras, embeddings, load, model = tinyModel } = options;
-  const models = await openModelRegistry([model], loras, load, embeddings);
+  const { aliases = new Map(), loras = [], embeddings = [], load = {}, model = tinyModel } = options;
+  const models = await openModelRegistry([model], { loras, load, embeddings });
   const processor = openProcessor(models, { threads: 1 });
   const metrics = makeMetrics({ node: false });
   const errors: unknown[] = [];

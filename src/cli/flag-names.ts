@@ -5,7 +5,7 @@
 
 import type { Command } from "commander";
 import { InvalidRequest, ModelError } from "../errors.js";
-import type { Limits } from "../jobs/schemas.js";
+import type { Limits } from "../jobs/model-schemas.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import type { ServeOptions } from "../server/serve.js";
 import { runFlags, trainingFlags } from "./training-options.js";

@@ -117,7 +117,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const load = await servedFileFlags(options, quiet);
   const loras = await lorasOf(prompt, axes, options);
   const places = await findPlaces(deviceFlags(options), note);
-  const models = await openModelRegistry([folder], loras, load, [], places);
+  const models = await openModelRegistry([folder], { loras, load, placements: places });
   const { info } = modelNamed(models, undefined);
   const { loras: files = [], ...model } = await recordOf(folder, { ...load, loras });
   const loraHashes = new Map(files.map(({ sha256 }, i) => [loras[i]!.name, sha256]));

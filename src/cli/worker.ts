@@ -74,13 +74,10 @@ async function work(options: Options, command: Command): Promise<void> {
   const names = model.length > 0 ? model : [modelOrBundled(undefined)];
   const places = await findPlaces(placementFlags(options), (place) => noteDevice(place, print));
   const models = await whenFilesOpen(async () =>
-    openModelRegistry(
-      await folders({ model: names, quiet }),
-      await namedLoras(lora),
-      load,
-      await servedEmbeddings(embedding),
-      places,
-    ),
+    openModelRegistry(await folders({ model: names, quiet }), {
+      loras: await namedLoras(lora),
+      ...{ load, embeddings: await servedEmbeddings(embedding), placements: places },
+    }),
   );
   const { signal, done } = stopOnInterrupt(() =>
     print(`stopping: ${grace} s for the running job, then another worker gets it (again to end at once)`),

@@ -61,12 +61,15 @@ export function overBackground(rgba: Uint8Array, background: Rgb): { data: Uint8
   return { data, alpha };
 }
 
+/** The cause of an EngineError about numbers that are not finite: the engine itself is well. */
+export class NotFinite extends Error {}
+
 /** Throws an EngineError if a value is NaN or infinite: it would come out black. */
 export function requireFinite(values: Float32Array, where: string): void {
   const bad = countNotFinite(values);
   if (bad === 0) return;
   const rule = `must be finite, got NaN or infinity in ${bad} of ${values.length} values.`;
-  throw new EngineError(where, new Error(rule));
+  throw new EngineError(where, new NotFinite(rule));
 }
 
 /** How many values are NaN or infinite. */

@@ -1,6 +1,6 @@
 /** @file Limits of requests, images and streams. Those of `defaultLimits` suit one person's machine and are options of the server. */
 
-import type { Limits } from "./schemas.js";
+import type { Limits } from "./model-schemas.js";
 
 export const defaultLimits: Limits = {
   /** Two images in base64 fit. */

@@ -21,8 +21,8 @@ import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import type { RequestKind } from "../pipeline/request-kind.js";
 import type { TextEncoder } from "../pipeline/text-encoding.js";
 import type { TokenLimit } from "../text/token-count.js";
+import type { Model } from "./model-schemas.js";
 import { checkPlaced, type Placement, type Placements, placementOf } from "./placements.js";
-import type { Model } from "./schemas.js";
 
 /** A served model: its info for clients, and what generating with it needs. */
 export type ServedModel = {
@@ -53,16 +53,20 @@ export type ModelRegistry = ReadonlyMap<string, ServedModel>;
 /** A LoRA under the name that clients give; `scale` is what it is added with unless they say. */
 export type NamedLora = Required<Lora> & { name: string };
 
+type RegistryOptions = {
+  loras?: readonly NamedLora[];
+  load?: SingleFileLoad;
+  embeddings?: readonly Embedding[];
+  placements?: Placements;
+};
+
 /**
  * Reads model folders; the first is the default. InvalidRequest if two have one name or none has that of a placement,
  * ModelError for a broken one or a LoRA that fits none.
  */
 export async function openModelRegistry(
   folders: readonly string[],
-  loras: readonly NamedLora[] = [],
-  load: SingleFileLoad = {},
-  embeddings: readonly Embedding[] = [],
-  placements: Placements = {},
+  { loras = [], load = {}, embeddings = [], placements = {} }: RegistryOptions = {},
 ): Promise<ModelRegistry> {
   const models = new Map<string, ServedModel>();
   for (const folder of folders) {

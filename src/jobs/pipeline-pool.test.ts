@@ -12,7 +12,7 @@ let model: ServedModel;
 let plain: JobRequest;
 const pool = new PipelinePool({ threads: 1 });
 beforeAll(async () => {
-  const models = await openModelRegistry([tinyModel], [{ name: "bicycles", ...tinyLora }]);
+  const models = await openModelRegistry([tinyModel], { loras: [{ name: "bicycles", ...tinyLora }] });
   [model] = [...models.values()] as [ServedModel];
   plain = await resolveRequest({ prompt: "a red bicycle" }, models, defaultLimits);
 });

@@ -2,6 +2,7 @@
 
 import { seedAfter } from "../diffusion/seed.js";
 import { Cancelled, EngineError } from "../errors.js";
+import { NotFinite } from "../image/pixels.js";
 import type { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import { imagesAtOnce } from "./batch.js";
@@ -72,7 +73,9 @@ async function generateBatch(
       if (some.length > 0) await generateItems(some, model, context);
     }
   } catch (error) {
-    if (error instanceof EngineError) await context.pool.discard(model);
+    // Numbers that are not finite are of this request or model, and the others on the engine stay loaded.
+    if (error instanceof EngineError && !(error.cause instanceof NotFinite))
+      await context.pool.discard(model);
     throw error;
   }
 }

@@ -24,7 +24,7 @@ it("clients read what the device turned out to be", async () => {
   // float16 is computed in float32 on the CPU.
   expect(places.devices).toEqual({ "koala-1b-tiny": { device: "cpu", dtype: "float32" } });
   expect(seen).toEqual(["cpu float32", "cpu float32"]);
-  const registry = await openModelRegistry([model], [], {}, [], places);
+  const registry = await openModelRegistry([model], { placements: places });
   expect(modelNamed(registry, undefined).info).toMatchObject({ device: "cpu", dtype: "float32" });
   expect(modelNamed(await openModelRegistry([model]), undefined).info).toMatchObject({ device: "cpu" });
 });
@@ -32,6 +32,6 @@ it("clients read what the device turned out to be", async () => {
 it("refuses devices that there are none, and those of models that are not served", async () => {
   const misspelt = { devices: { nano: { device: "webgpo" } } };
   expect(() => checkPlacements(misspelt)).toThrow(/^device: must be auto, .* Did you mean "webgpu"\?/);
-  const other = openModelRegistry([model], [], {}, [], { devices: { nano: { device: "cpu" } } });
+  const other = openModelRegistry([model], { placements: { devices: { nano: { device: "cpu" } } } });
   await expect(other).rejects.toThrow('device: must be given for a model of "koala-1b-tiny", got "nano".');
 });

@@ -29,7 +29,7 @@ let opened: Promise<JobProcessor> | undefined;
 
 /** Opened once; where a folder cannot be read, anew for the next batch. */
 function processor(): Promise<JobProcessor> {
-  opened ??= openModelRegistry(folders, loras, load, embeddings, placements)
+  opened ??= openModelRegistry(folders, { loras, load, embeddings, placements })
     .then((models) => openProcessor(models, options))
     .catch((error: unknown) => {
       opened = undefined;

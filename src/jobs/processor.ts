@@ -5,8 +5,9 @@
  */
 
 import type { SchedulerChoice } from "../diffusion/schedulers/sampler-names.js";
+import type { Model } from "./model-schemas.js";
 import type { ImageTexts } from "./request-texts.js";
-import type { GenerationSettings, JobImage, Model, OutputFormat } from "./schemas.js";
+import type { GenerationSettings, JobImage, OutputFormat } from "./schemas.js";
 
 /**
  * A request that was checked against its model and has every default and the seed filled in: generated twice, it gives

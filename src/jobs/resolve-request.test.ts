@@ -11,7 +11,7 @@ import type { GenerationRequest } from "./schemas.js";
 
 let registry: ModelRegistry;
 beforeAll(async () => {
-  registry = await openModelRegistry([tinyModel], [{ name: "bicycles", ...tinyLora, scale: 0.7 }]);
+  registry = await openModelRegistry([tinyModel], { loras: [{ name: "bicycles", ...tinyLora, scale: 0.7 }] });
 });
 
 describe("a resolved request", () => {
@@ -141,10 +141,10 @@ describe("LoRAs at start", () => {
   it("must each fit one of the models", async () => {
     const sd2 = tinyModel.replace("koala-1b", "sd2");
     const lora = { name: "bicycles", ...tinyLora };
-    const both = await openModelRegistry([sd2, tinyModel], [lora]);
+    const both = await openModelRegistry([sd2, tinyModel], { loras: [lora] });
     expect([...both.values()].map(({ info }) => info.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);
-    await expect(openModelRegistry([sd2], [lora])).rejects.toThrow(ModelError);
-    await expect(openModelRegistry([], [lora])).rejects.toThrow(
+    await expect(openModelRegistry([sd2], { loras: [lora] })).rejects.toThrow(ModelError);
+    await expect(openModelRegistry([], { loras: [lora] })).rejects.toThrow(
       /^loras: must fit a model that is given here/,
     );
   });

@@ -20,9 +20,10 @@ import {
   modelNamed,
   type ServedModel,
 } from "./model-registry.js";
+import type { Limits } from "./model-schemas.js";
 import type { JobRequest } from "./processor.js";
 import { imageTexts, promptLoras } from "./request-texts.js";
-import type { GenerationRequest, GenerationSettings, Limits } from "./schemas.js";
+import type { GenerationRequest, GenerationSettings } from "./schemas.js";
 import { type Source, sourceFromText } from "./sent-images.js";
 
 /** Another API's request: its images may be bytes already, and its scheduler one that our names cannot say. */

@@ -4,7 +4,7 @@ import { compose, guide, rescaleGuided } from "../diffusion/guidance.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { floats, floatsOf } from "../engine/engine.js";
 import { Cancelled, EngineError } from "../errors.js";
-import { countNotFinite } from "../image/pixels.js";
+import { countNotFinite, NotFinite } from "../image/pixels.js";
 import type { ComponentSession } from "./component.js";
 import type { CallConditioning, Row } from "./conditioning.js";
 import { blendKnown, type InpaintState } from "./latents.js";
@@ -148,5 +148,5 @@ function checkFinite(
   if (bad === 0) return;
   const rule = `its latents of ${stepName(index, timesteps)} must be finite, got NaN or infinity in ${bad} of ${latents.length} values`;
   const remedy = "Its settings do not fit this model, or the guidance scale is far too high.";
-  throw new EngineError(className, new Error(`${rule}. ${remedy}`));
+  throw new EngineError(className, new NotFinite(`${rule}. ${remedy}`));
 }

@@ -3,7 +3,7 @@
 import type { Precision } from "../engine/device.js";
 import type { Values } from "../engine/engine.js";
 import { EngineError } from "../errors.js";
-import { countNotFinite } from "../image/pixels.js";
+import { countNotFinite, NotFinite } from "../image/pixels.js";
 import { readFloats, type WeightSet } from "../weights/component.js";
 
 /** What is asked about results: the component, the file that errors name, and its weights. */
@@ -23,7 +23,7 @@ export async function checkFinite(
     const bad = countNotFinite(data);
     if (bad === 0) continue;
     const rule = `${stage} must be finite, got NaN or infinity in ${bad} of ${data.length} values`;
-    throw new EngineError(owner.name, new Error(`${rule}. ${await cause(owner)}`));
+    throw new EngineError(owner.name, new NotFinite(`${rule}. ${await cause(owner)}`));
   }
 }
 

@@ -8,7 +8,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { Busy } from "../errors.js";
 import { bodiesAtOnce, plainBodiesAtOnce, plainBodyBytes } from "../jobs/limits.js";
-import type { Limits } from "../jobs/schemas.js";
+import type { Limits } from "../jobs/model-schemas.js";
 import { ByteBudget, type Share } from "./byte-budget.js";
 import { Incoming } from "./incoming.js";
 import { checkJson } from "./json-bounds.js";

@@ -1,6 +1,7 @@
 /** @file The jobs API: submit, read, list and cancel jobs, fetch images; and the list of models. Events are in event-routes.ts. */
 
 import { createRoute, OpenAPIHono, z } from "@hono/zod-openapi";
+import { modelList } from "../jobs/model-schemas.js";
 import { type JobStatus, jobWarnings } from "../jobs/queue.js";
 import { resolveRequest } from "../jobs/resolve-request.js";
 import * as schemas from "../jobs/schemas.js";
@@ -83,7 +84,7 @@ const models = createRoute({
   tags: ["models"],
   summary: "The models, their defaults and schedulers, and this server's limits.",
   responses: {
-    200: jsonOf("Models; the first is taken where none is named.", schemas.modelList),
+    200: jsonOf("Models; the first is taken where none is named.", modelList),
     ...failures,
   },
 });

@@ -15,11 +15,11 @@ import {
   openModelRegistry,
   type ServedModel,
 } from "../jobs/model-registry.js";
+import type { Limits, Model } from "../jobs/model-schemas.js";
 import { checkPlacements, type FoundPlace, findPlaces, type Placements } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import type { JobQueue, JobStatus } from "../jobs/queue.js";
 import { redisQueueAndModels } from "../jobs/redis/queue.js";
-import type { Limits, Model } from "../jobs/schemas.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { MoveTarget } from "../pipeline/device-pipeline.js";
 import type { Embedding } from "../pipeline/embeddings.js";
@@ -202,16 +202,14 @@ async function openModels(options: ServeOptions): Promise<ModelRegistry> {
   const places = await findPlaces(placementsIn(options), onDevice);
   const names = models.length > 0 || redis !== undefined ? models : [modelOrBundled(undefined, "models")];
   const folders = await Promise.all(names.map((name) => resolveModel(name)));
-  const registry = await openModelRegistry(
-    folders,
-    loras.map(({ scale = 1, ...lora }): NamedLora => ({ ...lora, scale })),
-    {
-      ...(config !== undefined && { config: await resolveModel(config, { configsOnly: true }) }),
-      ...(tokenizer !== undefined && { tokenizer }),
-    },
-    embeddings,
-    places,
-  );
+  const load = {
+    ...(config !== undefined && { config: await resolveModel(config, { configsOnly: true }) }),
+    ...(tokenizer !== undefined && { tokenizer }),
+  };
+  const registry = await openModelRegistry(folders, {
+    loras: loras.map(({ scale = 1, ...lora }): NamedLora => ({ ...lora, scale })),
+    ...{ load, embeddings, placements: places },
+  });
   return redis === undefined ? registry : new Map([...registry].map(([id, model]) => [id, elsewhere(model)]));
 }
 

@@ -1,8 +1,8 @@
 /** @file What the routes of all APIs use: models, limits, the queue, the clients. */
 
 import type { Aliases, ModelRegistry } from "../jobs/model-registry.js";
+import type { Limits } from "../jobs/model-schemas.js";
 import type { JobQueue } from "../jobs/queue.js";
-import type { Limits } from "../jobs/schemas.js";
 import type { Wildcards } from "../text/dynamic-prompts.js";
 import type { Bodies } from "./body.js";
 import type { ClientTracker } from "./client-tracker.js";

@@ -8,7 +8,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
-import type { ModelList } from "../../src/jobs/schemas.js";
+import type { ModelList } from "../../src/jobs/model-schemas.js";
 import { quick, tinyLora, tinyModel } from "../serving.js";
 
 const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;

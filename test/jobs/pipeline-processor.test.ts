@@ -21,7 +21,7 @@ import { withWords } from "../vocabulary-model.js";
 const runs = new URL("../../golden/data/runs/koala-1b-tiny", import.meta.url).pathname;
 let models: ModelRegistry;
 beforeAll(async () => {
-  models = await openModelRegistry([folder], [{ name: "bicycles", ...tinyLora }]);
+  models = await openModelRegistry([folder], { loras: [{ name: "bicycles", ...tinyLora }] });
 });
 
 const jobRequest = (change: Partial<GenerationRequest> = {}): Promise<JobRequest> =>

@@ -1,6 +1,6 @@
 /** @file One sentence on what the chosen model is, and one on how to get another. */
 
-import type { Model } from "../../src/jobs/schemas.js";
+import type { Model } from "../../src/jobs/model-schemas.js";
 import { model } from "./settings.js";
 
 const families: Readonly<Record<string, string>> = {

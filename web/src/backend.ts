@@ -3,13 +3,8 @@
  * backend that generates in the browser can implement it too.
  */
 
-import type {
-  GenerationRequest,
-  GenerationSettings,
-  Job,
-  ModelList,
-  TokensRequest,
-} from "../../src/jobs/schemas.js";
+import type { ModelList } from "../../src/jobs/model-schemas.js";
+import type { GenerationRequest, GenerationSettings, Job, TokensRequest } from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished image. `seed` alone generates it again; `warnings` say what of the request was cut or changed. */

@@ -1,7 +1,8 @@
 /** @file Tests of the page's preset sizes, file names (also in a ZIP file), durations and lists of settings. */
 
 import { describe, expect, it } from "vitest";
-import type { GenerationSettings, Model } from "../../src/jobs/schemas.js";
+import type { Model } from "../../src/jobs/model-schemas.js";
+import type { GenerationSettings } from "../../src/jobs/schemas.js";
 import { duration } from "./duration.js";
 import { fileName } from "./images.js";
 import { differingSettings } from "./setting-rows.js";

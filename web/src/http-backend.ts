@@ -1,12 +1,12 @@
 /** @file The backend of the page: a client of the jobs API of `koala serve` (docs/http-api.md). */
 
+import type { ModelList } from "../../src/jobs/model-schemas.js";
 import { isOver } from "../../src/jobs/queue.js";
 import type {
   GenerationRequest,
   Job,
   JobImage,
   JobList,
-  ModelList,
   Problem,
   TokenCounts,
   TokensRequest,

@@ -1,7 +1,8 @@
 /** @file The values of the form as signals, kept in localStorage; the model's defaults; and the request made of them. */
 
 import { computed, effect, type Signal, signal } from "@preact/signals";
-import type { GenerationRequest, GenerationSettings, Model, ModelList } from "../../src/jobs/schemas.js";
+import type { Model, ModelList } from "../../src/jobs/model-schemas.js";
+import type { GenerationRequest, GenerationSettings } from "../../src/jobs/schemas.js";
 import { base64, preparedImage, sizeOf } from "./images.js";
 import { applyReading, longPrompts, reading, readingFields } from "./prompt-reading.js";
 import type { ReadSettings } from "./read-settings.js";

@@ -1,6 +1,6 @@
 /** @file Preset sizes of about the number of pixels that a model was trained on. */
 
-import type { Model } from "../../src/jobs/schemas.js";
+import type { Model } from "../../src/jobs/model-schemas.js";
 
 export type Shape = { name: string; width: number; height: number };
 

@@ -3,7 +3,7 @@
 import type { Redis } from "ioredis";
 import { schedulerFromConfig } from "../../diffusion/schedulers/registry.js";
 import type { ModelRegistry, ServedModel } from "../model-registry.js";
-import type { Model } from "../schemas.js";
+import type { Model } from "../model-schemas.js";
 import { type Subscriptions, whenItCan } from "./connection.js";
 import type { JobStore } from "./store.js";
 import { offeredTokenizers, offerTokenizers } from "./tokenizers.js";

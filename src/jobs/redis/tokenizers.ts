@@ -9,7 +9,7 @@ import type { TokenLimit } from "../../text/token-count.js";
 import { ClipTokenizer } from "../../text/tokenizer.js";
 import type { TokenizerData } from "../../text/tokenizer-files.js";
 import type { ModelRegistry } from "../model-registry.js";
-import type { Model } from "../schemas.js";
+import type { Model } from "../model-schemas.js";
 import type { JobStore } from "./store.js";
 
 /** A little longer than a model stays on offer after its last worker was seen. */
