@@ -11,8 +11,8 @@ export const providers = ["cpu", "webgpu", "cuda", "dml", "coreml"] as const;
 export type Provider = (typeof providers)[number];
 
 /** The type of a device's arithmetic; how weights lie in their files is another matter. */
-const precisions = ["float32", "float16"] as const;
-export type Precision = (typeof precisions)[number];
+export type Precision = "float32" | "float16";
+const precisions: readonly Precision[] = ["float32", "float16"];
 
 /** What lowering chooses by where an operation can be written in several ways. */
 type Capabilities = {
