@@ -319,6 +319,8 @@ describe("an image of A1111", () => {
     expect(said).toContain("web.png was made by AUTOMATIC1111 or a program like it");
     expect(said).not.toContain("read as letters");
     const own = ["--scheduler", "dpmpp-2m-karras", "-g", "4.5", "--seed", "1234567890", "-n", "people, text"];
+    // A1111's images were made by A1111's grammar.
+    own.push("--prompt-syntax", "a1111");
     await koala(
       "a lighthouse, (fog:1.1)",
       "-m",

@@ -174,6 +174,7 @@ describe("of another program's text", () => {
     expect(await read(`two\nlines\nNegative prompt: text\n${last}, Model: base, Version: v1.10.1`)).toEqual({
       request: {
         prompt: "two\nlines",
+        promptSyntax: "a1111",
         negativePrompt: "text",
         numInferenceSteps: 28,
         guidanceScale: 6.5,
@@ -194,7 +195,7 @@ describe("of another program's text", () => {
   it("values that cannot be used are passed over and named", async () => {
     const bad = "Steps: 0, Sampler: Nobody's, Seed: -1, Size: 8, CFG scale: 1e9, Hires upscale: 2";
     const { request, scheduler, notes } = await read(`x\n${bad}`);
-    expect(request).toEqual({ prompt: "x", rng: "cuda" });
+    expect(request).toEqual({ prompt: "x", promptSyntax: "a1111", rng: "cuda" });
     expect(scheduler).toBeUndefined();
     expect(notes[0]).toMatch(/; not taken over: Steps, Sampler, Seed, Size, CFG scale, Hires upscale$/);
   });
