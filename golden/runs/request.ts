@@ -160,6 +160,7 @@ export function pipelineOpener(context: Context): OpenPipeline {
       run.unet_file,
       run.lora,
       run.adapter,
+      run.textual_inversion,
       run.force_zeros_for_empty_prompt,
       run.single_file,
     ]);
