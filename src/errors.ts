@@ -90,6 +90,9 @@ export class DeviceMemoryError extends EngineError {
   override name = "DeviceMemoryError" as const;
 }
 
+/** The cause of an EngineError about numbers that are not finite: the engine itself is well. */
+export class NotFinite extends Error {}
+
 /** The caller's AbortSignal fired. */
 export class Cancelled extends Error {
   override name = "Cancelled" as const;

@@ -5,7 +5,16 @@
  */
 
 export type { Precision } from "./engine/device.js";
-export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
+export {
+  Cancelled,
+  DeviceLostError,
+  DeviceMemoryError,
+  EngineError,
+  FileError,
+  InvalidRequest,
+  ModelError,
+  ShapeError,
+} from "./errors.js";
 export type { DownloadProgress } from "./hub/fetch.js";
 export type { ImageFormat, ImageInput } from "./image/codec.js";
 export type { RgbImage } from "./image/pixels.js";

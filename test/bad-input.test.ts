@@ -93,7 +93,7 @@ describe("a broken folder", () => {
         rewrite(folder, (tensors) =>
           tensors.set("conv_in.bias", { dtype: "I64", shape: [16], data: new BigInt64Array(16) }),
         ),
-      /conv_in\.bias: must be F32, F16, BF16 or F64, got I64/,
+      /conv_in\.bias: must be F32, F16, BF16, F64, F8_E4M3 or F8_E5M2, got I64/,
     ],
     [
       "whose weights are not finite",

@@ -17,7 +17,7 @@ const layers: Record<string, readonly string[]> = {
   http: ["files"],
   tensor: [],
   "nn.ts": ["tensor"],
-  models: ["tensor", "nn.ts", "diffusion"],
+  models: ["tensor", "nn.ts"],
   weights: ["files"],
   hub: ["files", "weights"],
   engine: ["tensor", "files", "weights", "threads.ts"],

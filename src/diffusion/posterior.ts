@@ -40,11 +40,11 @@ export type EncoderOutput = {
   /** scaling_factor of the autoencoder's config: the U-Net reads latents times this. */
   scalingFactor: number;
   /** latents_mean and latents_std: latents are also centred and divided by these. */
-  statistics?: LatentStatistics | undefined;
+  statistics?: PerChannel | undefined;
 };
 
 /** Of latents, a number per channel. */
-export type LatentStatistics = { mean: readonly number[]; std: readonly number[] };
+type PerChannel = { mean: readonly number[]; std: readonly number[] };
 
 /**
  * encoded: [B, 2C, h, w] or [B, C, h, w] -> scaled latents [B, C, h, w]. Moments are sampled; latents draw nothing from
@@ -106,7 +106,7 @@ export function unscaledLatents(
 }
 
 /** The statistics of the channel that the i-th number is of; `size` numbers an image. */
-function perValue({ mean, std }: LatentStatistics, size: number) {
+function perValue({ mean, std }: PerChannel, size: number) {
   const ofChannel = (numbers: readonly number[]) => {
     const rounded = numbers.map(f32);
     return (i: number) => rounded[Math.floor(((i % size) * rounded.length) / size)]!;

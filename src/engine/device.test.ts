@@ -1,4 +1,4 @@
-/** @file Devices' names, and what they are told about the ones that there are not. */
+/** @file The names of devices, and the errors for names that no device has. */
 
 import { describe, expect, it } from "vitest";
 import { cpu, deviceOf, parseDevice, parsePrecision } from "./device.js";

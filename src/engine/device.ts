@@ -124,7 +124,7 @@ function deviceName(provider: Provider, index: number): string {
 /** Which device is asked for; `auto` is the best that there is. */
 export type DeviceRequest = "auto" | { readonly provider: Provider; readonly index: number };
 
-/** Providers of which a machine may have several devices that can be told apart. */
+/** Providers of which a machine may have several devices, with a number each. */
 const indexed: readonly Provider[] = ["cuda", "dml"];
 
 /** What other programs call these devices. */

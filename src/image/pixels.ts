@@ -1,5 +1,5 @@
 /** @file Converts between a network's floats and 8-bit RGB pixels. Browser-safe: no sharp, no Node. */
-import { EngineError, ShapeError } from "../errors.js";
+import { EngineError, NotFinite, ShapeError } from "../errors.js";
 
 /** An 8-bit sRGB image; `data` is [height, width, 3]. */
 export type RgbImage = { width: number; height: number; data: Uint8Array };
@@ -61,23 +61,18 @@ export function overBackground(rgba: Uint8Array, background: Rgb): { data: Uint8
   return { data, alpha };
 }
 
-/** The cause of an EngineError about numbers that are not finite: the engine itself is well. */
-export class NotFinite extends Error {}
-
 /** Throws an EngineError if a value is NaN or infinite: it would come out black. */
 export function requireFinite(values: Float32Array, where: string): void {
-  const bad = countNotFinite(values);
-  if (bad === 0) return;
-  const rule = `must be finite, got NaN or infinity in ${bad} of ${values.length} values.`;
-  throw new EngineError(where, new NotFinite(rule));
+  const problem = finiteProblem(values);
+  if (problem !== undefined) throw new EngineError(where, new NotFinite(`${problem}.`));
 }
 
-/** How many values are NaN or infinite. */
-export function countNotFinite(values: Float32Array): number {
+/** The rule that is broken where values are NaN or infinite; undefined if none is. */
+export function finiteProblem(values: Float32Array): string | undefined {
   let bad = 0;
   // A callback for each of millions of values would be several times slower.
   for (let i = 0; i < values.length; i++) if (!Number.isFinite(values[i]!)) bad++;
-  return bad;
+  return bad === 0 ? undefined : `must be finite, got NaN or infinity in ${bad} of ${values.length} values`;
 }
 
 function toByte(x: number): number {

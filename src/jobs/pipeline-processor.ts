@@ -1,8 +1,7 @@
 /** @file Generates batches of jobs with the pipelines of the served models. Must not import queues or HTTP. */
 
 import { seedAfter } from "../diffusion/seed.js";
-import { Cancelled, EngineError } from "../errors.js";
-import { NotFinite } from "../image/pixels.js";
+import { Cancelled, EngineError, NotFinite } from "../errors.js";
 import type { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import { imagesAtOnce } from "./batch.js";

@@ -6,7 +6,6 @@
  */
 
 import { z } from "zod";
-import type { LatentStatistics } from "../diffusion/posterior.js";
 import { ModelError } from "../errors.js";
 import { conv2d, groupNorm, linear, pixels, tokens } from "../nn.js";
 import { add, attention, silu, upsample } from "../tensor/operations.js";
@@ -37,12 +36,15 @@ const schema = z.object({
   /** Per channel, with latents_std: Playground v2.5 was trained on latents of mean 0 and one standard deviation. */
   latents_mean: z.array(z.number("must be a number")).nullish(),
   latents_std: z.array(positive).nullish(),
-  /** Decodes in float32, in which everything is computed here. */
+  /** Of the type of arithmetic, not of the network: `staysFloat32` in `pipeline/autoencoder.ts`. */
   force_upcast: ignored,
   use_quant_conv: z.boolean().default(true),
   use_post_quant_conv: z.boolean().default(true),
   mid_block_add_attention: z.boolean().default(true),
 });
+
+/** Of latents, a number per channel: those of a normal distribution that the U-Net was trained on. */
+export type LatentStatistics = { mean: readonly number[]; std: readonly number[] };
 
 export type VaeConfig = {
   inChannels: number;

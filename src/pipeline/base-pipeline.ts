@@ -226,8 +226,8 @@ export abstract class BasePipeline extends DevicePipeline {
         : await imageMetadata(request, {
             ...{ model: await this.model(), scheduler: this.scheduler, device: this.engine.device },
           });
-    const [batch, , height, width] = shape;
-    const rows = request.guided ? 2 * batch : batch;
+    const [, , height, width] = shape;
+    const rows = prepared.conditioning(0).reduce((sum, group) => sum + group.rows.length, 0);
     const session = await unet.component.session("unet", unet.trace, { batch: rows, height, width });
     checkAborted(request);
     this.#preview ??= previewMethod(this.components);

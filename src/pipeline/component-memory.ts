@@ -21,16 +21,16 @@ export type ComponentBytes = {
   peak: number;
 };
 
-/** A component, its traced results, and whether it is computed in float32 whatever the device's type. */
+/** A component and its traced results. */
 export type TracedComponent = {
   name: string;
   component: Component;
   outputs: Readonly<Record<string, Tensor>>;
-  wide?: boolean;
 };
 
 type Estimate = Pick<ComponentBytes, "load" | "loaded" | "run">;
 
+/** `device`: as the component's programs are lowered for it. */
 export function componentBytes(traced: TracedComponent, device: Device): ComponentBytes {
   const { load, loaded, run } = rules[device.provider](traced, device);
   return { name: traced.name, load, loaded, run, peak: Math.max(load, loaded + run) };
@@ -81,8 +81,8 @@ function onWebGpu({ component, outputs }: TracedComponent, device: Device): Esti
 }
 
 /** From documentation: weights and results in the device's type, and an arena that gives nothing back. */
-function onOther({ outputs, wide = false }: TracedComponent, device: Device): Estimate {
-  const share = device.dtype === "float16" && !wide ? 0.5 : 1;
+function onOther({ outputs }: TracedComponent, device: Device): Estimate {
+  const share = device.dtype === "float16" ? 0.5 : 1;
   const weights = share * total(paramsOf(outputs));
   return { load: weights, loaded: weights, run: Math.ceil(share * peakBytes(outputs, { device }).peak) };
 }

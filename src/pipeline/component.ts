@@ -148,7 +148,11 @@ export class Component {
 
   /** What its programs are lowered for: the engine's device of now, in its own arithmetic. */
   get device(): Device {
-    const { device } = this.#engine;
+    return this.on(this.#engine.device);
+  }
+
+  /** A device as this network's programs are lowered for it. */
+  on(device: Device): Device {
     return this.#staysFloat32(device) ? { ...device, dtype: "float32" } : device;
   }
 

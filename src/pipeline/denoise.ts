@@ -3,8 +3,8 @@
 import { compose, guide, rescaleGuided } from "../diffusion/guidance.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { floats, floatsOf } from "../engine/engine.js";
-import { Cancelled, EngineError } from "../errors.js";
-import { countNotFinite, NotFinite } from "../image/pixels.js";
+import { Cancelled, EngineError, NotFinite } from "../errors.js";
+import { finiteProblem } from "../image/pixels.js";
 import type { ComponentSession } from "./component.js";
 import type { CallConditioning, Row } from "./conditioning.js";
 import { blendKnown, type InpaintState } from "./latents.js";
@@ -144,9 +144,9 @@ function checkFinite(
   index: number,
   timesteps: readonly number[],
 ): void {
-  const bad = countNotFinite(latents);
-  if (bad === 0) return;
-  const rule = `its latents of ${stepName(index, timesteps)} must be finite, got NaN or infinity in ${bad} of ${latents.length} values`;
+  const problem = finiteProblem(latents);
+  if (problem === undefined) return;
+  const rule = `its latents of ${stepName(index, timesteps)} ${problem}`;
   const remedy = "Its settings do not fit this model, or the guidance scale is far too high.";
   throw new EngineError(className, new NotFinite(`${rule}. ${remedy}`));
 }

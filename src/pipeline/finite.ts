@@ -2,8 +2,8 @@
 
 import type { Precision } from "../engine/device.js";
 import type { Values } from "../engine/engine.js";
-import { EngineError } from "../errors.js";
-import { countNotFinite, NotFinite } from "../image/pixels.js";
+import { EngineError, NotFinite } from "../errors.js";
+import { finiteProblem } from "../image/pixels.js";
 import { readFloats, type WeightSet } from "../weights/component.js";
 
 /** What is asked about results: the component, the file that errors name, and its weights. */
@@ -20,18 +20,17 @@ export async function checkFinite(
 ): Promise<void> {
   for (const { data } of Object.values(results)) {
     if (!(data instanceof Float32Array)) continue;
-    const bad = countNotFinite(data);
-    if (bad === 0) continue;
-    const rule = `${stage} must be finite, got NaN or infinity in ${bad} of ${data.length} values`;
-    throw new EngineError(owner.name, new NotFinite(`${rule}. ${await cause(owner)}`));
+    const problem = finiteProblem(data);
+    if (problem === undefined) continue;
+    throw new EngineError(owner.name, new NotFinite(`${stage} ${problem}. ${await cause(owner)}`));
   }
 }
 
 /** Reads all weights, which takes seconds, but only once something went wrong. */
 async function cause({ name, file, weights, dtype }: Owner): Promise<string> {
   for (const weight of weights.tensors.keys()) {
-    const bad = countNotFinite(await readFloats(weights, weight));
-    if (bad > 0) return `${file} holds NaN or infinity itself, in ${weight}. Use another file.`;
+    if (finiteProblem(await readFloats(weights, weight)) !== undefined)
+      return `${file} holds NaN or infinity itself, in ${weight}. Use another file.`;
   }
   if (dtype === "float16") {
     const other = name === "vae" ? " or an autoencoder that was made for float16" : "";

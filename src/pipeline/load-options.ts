@@ -127,7 +127,7 @@ export function checkLoadOptions(options: LoadOptions): void {
   checkOptionNames("fromPretrained", options, loadNames);
   for (const lora of options.loras ?? []) checkOptionNames("a LoRA", lora, loraNames);
   for (const one of options.embeddings ?? []) checkOptionNames("an embedding", one, embeddingNames);
-  checkThreads(options.threads ?? 0);
+  if (options.threads !== undefined) checkThreads(options.threads);
   checkDeviceOptions(options);
 }
 

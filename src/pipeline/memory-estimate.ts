@@ -61,19 +61,18 @@ export function estimateMemory(components: Networks, size: GenerationSize, devic
     ...(size.tokens !== undefined && { tokens: size.tokens }),
   });
   const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: rows }, { W: columns }]);
-  const wide = vae.config.force_upcast !== false;
   const traced: TracedComponent[] = [
     ...textEncoders.map(({ component, config }) => {
       const outputs = states(scope(), config, { rule: stateRules[family], batch: size.passes });
       return { name: component.name, component, outputs };
     }),
     ...(size.encodes
-      ? [{ name: encoder, component: vae.component, outputs: { encoded: vae.encode(scope(), pixels) }, wide }]
+      ? [{ name: encoder, component: vae.component, outputs: { encoded: vae.encode(scope(), pixels) } }]
       : []),
     { name: "unet", component: unet.component, outputs: { out } },
-    { name: "vae", component: vae.component, outputs: { image: vae.decode(scope(), latents) }, wide },
+    { name: "vae", component: vae.component, outputs: { image: vae.decode(scope(), latents) } },
   ];
-  const each = traced.map((one) => componentBytes(one, device));
+  const each = traced.map((one) => componentBytes(one, one.component.on(device)));
   const base = device.provider === "cpu" ? runtimeBytes : contextBytes;
   return {
     components: each,

@@ -81,14 +81,14 @@ async function examineOpen(
 ): Promise<Examined> {
   const drivers = machine.drivers();
   const adapter = adapterOf(drivers);
-  const told = {
+  const known = {
     ...(drivers.software !== undefined && { software: drivers.software }),
     ...(adapter !== undefined && { adapter }),
   };
   if (drivers.software !== undefined && !allowSoftwareAdapter) {
     const rule = `its driver is ${drivers.software}, which computes on the cpu and is slower than the cpu itself.`;
     const problem = `${rule} Permit it with allowSoftwareAdapter (--allow-software-adapter).`;
-    return { device, ...told, problem };
+    return { device, ...known, problem };
   }
   const engine = (of: Device, fallback: boolean) =>
     machine.engine({ device: of, threads: 1, allowCpuFallback: fallback });
@@ -101,7 +101,7 @@ async function examineOpen(
   const test = () => selfTest(device, testers);
   const keeping = { at: machine.cache, driverKnown: drivers.libraries.length > 0 };
   const found = await keptResult(key, test, keeping);
-  const result = { device: provenDevice(device, found), ...told, selfTest: found };
+  const result = { device: provenDevice(device, found), ...known, selfTest: found };
   const problem = whyRefused(device, found);
   return problem === undefined ? result : { ...result, problem };
 }
