@@ -29,6 +29,7 @@ import { readVocabulary } from "./read-vocabulary.js";
 import type { AcceptedRequest, CheckedRequest, GenerateRequest } from "./request.js";
 import { requestKind } from "./request-kind.js";
 import { decodeLatents, encodePixels } from "./run-autoencoder.js";
+import { schedulerWarnings } from "./scheduler-warnings.js";
 import { sizeWarning } from "./size-warning.js";
 import { checkClipSkip, type Pooling, stateRules } from "./text-encoding.js";
 import { largestCall, planTexts, type TextPlan } from "./text-plan.js";
@@ -201,11 +202,11 @@ export abstract class BasePipeline extends DevicePipeline {
     return { request: checked, conditions, conditioning, timesteps, latents, inpaint, shape };
   }
 
-  /** Adds what of the request has no effect, and a size far from the model's. */
+  /** Adds what of the request has no effect, a scheduler that the model was not trained for, and a size far from its own. */
   async #warn(request: CheckedRequest): Promise<void> {
-    const { warnings, eta } = request;
-    if (eta !== 0 && !this.scheduler.acceptsEta)
-      warnings.add(`eta: has no effect with ${this.scheduler.className}, got ${eta}`);
+    const { warnings } = request;
+    const own = this.components.scheduler;
+    for (const message of schedulerWarnings(this.scheduler, own, request)) warnings.add(message);
     const far = sizeWarning(request, this.components.trainedSize);
     if (far !== undefined) warnings.add(far);
     this.#vocabulary ??= readVocabulary(this.components.folder.path);

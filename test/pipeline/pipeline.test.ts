@@ -4,6 +4,7 @@ import { cp, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, it } from "vitest";
+import { EDMEulerScheduler } from "../../src/diffusion/schedulers/edm.js";
 import { EulerDiscreteScheduler } from "../../src/diffusion/schedulers/euler.js";
 import { Cancelled } from "../../src/errors.js";
 import {
@@ -165,6 +166,12 @@ describe("a pipeline", () => {
       const sizes = { negativeOriginalSize: [1, 2], negativeTargetSize: [3, 4] } as const;
       expect(await warnings({ ...sizes, negativeCropsCoordsTopLeft: [1, 2] })).toEqual([]);
       expect(await warnings({ image, strength: 0.5, ...sizes })).toEqual([]);
+      pipe.scheduler = EDMEulerScheduler.fromConfig(pipe.scheduler.config);
+      expect(await warnings({})).toEqual([
+        expect.stringMatching(
+          /^scheduler: EDMEulerScheduler is one of EDM's, and this model was not trained/,
+        ),
+      ]);
     }));
 
   it("takes what the model's koala.json recommends where a request leaves it out", async () => {

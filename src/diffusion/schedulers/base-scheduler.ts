@@ -18,6 +18,7 @@ export abstract class BaseScheduler implements Scheduler {
   readonly config: SchedulerConfig;
   readonly order: number = 1;
   readonly acceptsEta: boolean = false;
+  readonly isEdm: boolean = false;
   timesteps: readonly number[];
   sigmas: readonly number[] | undefined = undefined;
   protected readonly settings: SchedulerSettings;

@@ -78,6 +78,8 @@ function denoised(
 
 /** Euler's method (algorithm 2 without lines 6 to 8) on EDM's noise levels. */
 export class EDMEulerScheduler extends EulerDiscreteScheduler {
+  override readonly isEdm = true;
+
   constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
     super(source, overrides, { className: "EDMEulerScheduler", defaults: edmDefaults });
   }
@@ -142,6 +144,8 @@ const solverKind = dpmKind(
 
 /** DPM-Solver++ (Lu et al., arXiv 2211.01095) on EDM's noise levels. */
 export class EDMDPMSolverMultistepScheduler extends DPMSolverMultistepScheduler {
+  override readonly isEdm = true;
+
   constructor(source: SchedulerFields = {}, overrides: SchedulerFields = {}) {
     super(source, overrides, solverKind);
   }

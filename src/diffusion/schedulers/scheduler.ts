@@ -17,6 +17,11 @@ export interface Scheduler {
   readonly order: number;
   /** Whether `step` reads `eta`: DDIM's and TCD's do. */
   readonly acceptsEta: boolean;
+  /**
+   * Whether the network is called as EDM's are (Karras et al., arXiv 2206.00364): at ln(sigma) / 4, with their scaling of
+   * samples and outputs. A network is trained for one of the two.
+   */
+  readonly isEdm: boolean;
   /** Standard deviation of the initial latents: standard normal noise is multiplied by it. */
   readonly initNoiseSigma: number;
   /** The training timesteps that the network is called with, descending, one for each call. */
