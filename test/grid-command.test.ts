@@ -8,7 +8,7 @@ import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { fileTexts } from "../src/image/metadata/file-texts.js";
 import { readRequest } from "../src/pipeline/metadata/read.js";
-import { tinyLora, tinyModel } from "./serving.js";
+import { tinyEmbedding, tinyLora, tinyModel } from "./serving.js";
 
 const koala = new URL("../dist/cli/main.js", import.meta.url).pathname;
 let folder: string;
@@ -121,6 +121,20 @@ describe("a grid", () => {
     ]);
     const { request } = await readRequest(lines[1].path);
     expect(request).toMatchObject({ prompt: "a (blue:1.2) car ", promptSyntax: "a1111" });
+  });
+
+  it("reads embeddings by name, and generates cells anew for another file of one", async () => {
+    const embedding = (file: string) => ["--embedding", `mix=${file}`];
+    const args = ["mix", "-x", "guidance=1", "--seed", "7", "-s", "1"];
+    const [bad, orchid] = [tinyEmbedding.file, tinyEmbedding.file.replace("badmix", "glass-orchid")];
+    expect((await grid("embedded", [...args, ...embedding(bad)])).err).not.toContain("error");
+    expect((await grid("embedded", [...args, ...embedding(bad)])).err).toContain("0 left to generate");
+    const { code, out } = await grid("embedded", [...args, ...embedding(orchid), "--json"]);
+    expect(code).toBe(0);
+    const { path: cell } = JSON.parse(out.trim());
+    expect(await cells("embedded")).toHaveLength(2);
+    const { model } = await readRequest(cell);
+    expect(model?.embeddings).toMatchObject([{ token: "mix" }]);
   });
 
   it("keeps the cells it has when an axis grows", async () => {

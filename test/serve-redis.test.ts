@@ -6,8 +6,9 @@ import type { ModelList } from "../src/jobs/model-schemas.js";
 import { outageOf } from "../src/jobs/redis/connection.js";
 import type { Job, JobList } from "../src/jobs/schemas.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
+import { goldenRun } from "./golden-run.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
-import { eventsOf, tinyEmbedding, tinyLora, tinyModel } from "./serving.js";
+import { eventsOf, tinyLora, tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 let redis: RedisServer;
@@ -22,6 +23,8 @@ afterAll(async () => {
   await worker?.kill("SIGKILL");
   await redis.stop();
 });
+
+const inverted = "koala-1b-tiny/ti-both-eos-pooled";
 
 const serveOver = (url: string): Promise<RunningServer> =>
   serve({
@@ -65,14 +68,16 @@ describe("two servers over one Redis", () => {
   });
 
   it("offer a worker's model with its defaults, schedulers, LoRAs and embeddings, and check requests by it", async () => {
-    const added = ["--lora", `bicycles=${tinyLora.file}:0.5`, "--embedding", `badmix=${tinyEmbedding.file}`];
+    const { embeddings } = goldenRun(inverted);
+    const named = embeddings.flatMap(({ token, file }) => ["--embedding", `${token}=${file}`]);
+    const added = ["--lora", `bicycles=${tinyLora.file}:0.5`, ...named];
     worker = startWorker(redis.url, tinyModel, ...added);
     await vi.waitFor(async () => {
       const { body } = await ask<ModelList>(servers[1]!, "/api/models");
       expect(body.models.map(({ id }) => id)).toEqual(["koala-1b-tiny"]);
     }, 20_000);
     const loras = [{ name: "bicycles", ...tinyLora, scale: 0.5 }];
-    const local = await serve({ models: [tinyModel], loras, embeddings: [tinyEmbedding], port: 0 });
+    const local = await serve({ models: [tinyModel], loras, embeddings, port: 0 });
     const [there, here] = [await ask(servers[1]!, "/api/models"), await ask(local, "/api/models")];
     expect(there).toEqual(here);
     for (const wrong of [{ scheduler: "eular" }, { lora: [{ name: "boats" }] }]) {
@@ -84,6 +89,12 @@ describe("two servers over one Redis", () => {
     expect(counted).toEqual(await ask(local, "/api/tokens", texts));
     expect(counted.body).toMatchObject({ texts: [{ tokens: 8, limit: 77 }, { limit: 77 }, { tokens: 6 }] });
     await local.close({ graceSeconds: 0 });
+  });
+
+  it("give the golden image of embeddings that a prompt names", async () => {
+    const { body, levelsApart } = goldenRun(inverted);
+    const answer = await ask(servers[0]!, "/sdapi/v1/txt2img", body);
+    expect(await levelsApart(answer.body)).toBeLessThanOrEqual(1);
   });
 
   it("both know a job that one of them took, stream it and give its image", async () => {

@@ -79,12 +79,13 @@ export function cellFile(
 ): string {
   const { settings, scheduler, image, mask, texts } = request;
   const sources = [image, mask].map((bytes) => bytes && bytesHash(bytes));
-  // Of the CPU as it was before there were others, so that such grids go on; likewise without texts and LoRAs.
+  // Of the CPU as it was before there were others, so that such grids go on; likewise without texts, LoRAs and embeddings.
   const place = device === "cpu" ? [] : [device, dtype];
   const words = texts ? [texts] : [];
   const loras = (settings.lora ?? []).map(({ name }) => loraHashes.get(name));
-  const parts = [model.fingerprint, settings, scheduler, sources, ...place, ...words, ...loras];
-  const hash = hashOf(parts).replace(/^sha256:/, "");
+  const embeddings = (model.embeddings ?? []).map(({ token, sha256 }) => [token, sha256]);
+  const beside = [...place, ...words, ...loras, ...embeddings];
+  const hash = hashOf([model.fingerprint, settings, scheduler, sources, ...beside]).replace(/^sha256:/, "");
   const labels = [axisLabel(x, column), ...(y ? [axisLabel(y, row)] : [])].map(slug).filter(Boolean);
   return path.join("cells", `${[...labels, hash.slice(0, 12)].join("-")}.png`);
 }

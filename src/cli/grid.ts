@@ -17,6 +17,7 @@ import {
 import { type FoundPlace, findPlaces } from "../jobs/placements.js";
 import type { Source } from "../jobs/sent-images.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import type { Embedding } from "../pipeline/embeddings.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { filesOfTags } from "../pipeline/prompt-loras.js";
@@ -31,9 +32,10 @@ import {
   isChosen,
   withDeviceOptions,
 } from "./device.js";
+import { embeddingOption } from "./embedding.js";
 import { type GridRequest, generateCells, placed, saveSheet } from "./grid-cells.js";
 import { isWholeCell, seedBefore, sheetName, writeManifest } from "./grid-folder.js";
-import { downloadModel } from "./models.js";
+import { downloadComponents, downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
 import { type PromptOptions, promptReading, withPromptOptions } from "./prompt-options.js";
@@ -43,6 +45,7 @@ type Options = SingleFileFlags &
   DeviceFlags &
   PromptOptions & {
     model?: string;
+    embedding?: Embedding[];
     x: string;
     y?: string;
     negative?: string;
@@ -66,6 +69,11 @@ export function gridCommand(): Command {
     .description("Vary two settings and generate the table of images; goes on where it was stopped.")
     .argument("<prompt>", "what to generate")
     .option("-m, --model <model>", "diffusers folder, single file or Hub id (default: the bundled model)")
+    .option(
+      "--embedding <[name=]path>",
+      "a textual inversion that prompts may name: file, folder or name on the Hub; may be given again",
+      embeddingOption,
+    )
     .requiredOption("-x, --x <setting=values>", "what varies across")
     .option("-y, --y <setting=values>", "what varies down")
     .option("-n, --negative <prompt>", "what not to generate")
@@ -116,10 +124,14 @@ async function grid(prompt: string, options: Options): Promise<void> {
   };
   const load = await servedFileFlags(options, quiet);
   const loras = await lorasOf(prompt, axes, options);
+  const { embedding: embeddings = [] } = await downloadComponents(
+    { embedding: options.embedding ?? [] },
+    { quiet },
+  );
   const places = await findPlaces(deviceFlags(options), note);
-  const models = await openModelRegistry([folder], { loras, load, placements: places });
+  const models = await openModelRegistry([folder], { loras, embeddings, load, placements: places });
   const { info } = modelNamed(models, undefined);
-  const { loras: files = [], ...model } = await recordOf(folder, { ...load, loras });
+  const { loras: files = [], ...model } = await recordOf(folder, { ...load, loras, embeddings });
   const loraHashes = new Map(files.map(({ sha256 }, i) => [loras[i]!.name, sha256]));
   const before = await seedBefore(output, prompt, model);
   const seed = String(resolveSeed(BigInt(options.seed ?? before ?? -1)));
@@ -171,11 +183,12 @@ async function lorasOf(prompt: string, axes: Axes, options: Options): Promise<Na
 
 async function recordOf(
   folder: string,
-  { loras, ...load }: SingleFileFlags & { loras: NamedLora[] },
+  { loras, embeddings, ...load }: SingleFileFlags & { loras: NamedLora[]; embeddings: Embedding[] },
 ): Promise<ModelMetadata> {
   const own = {
     ...((await kindOf(folder)) === "file" && load),
     ...(loras.length > 0 && { loras: loras.map(({ file, scale }) => ({ file, scale })) }),
+    ...(embeddings.length > 0 && { embeddings }),
   };
   const pipeline = await DiffusionPipeline.fromPretrained(folder, own);
   try {

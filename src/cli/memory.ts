@@ -9,10 +9,12 @@ import type { ImageSize } from "../image/pixels.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { side } from "../pipeline/check-request.js";
 import { loadNetworks, type Networks } from "../pipeline/components.js";
+import { type Embedding, withVectors } from "../pipeline/embeddings.js";
 import type { Lora } from "../pipeline/lora.js";
 import { estimateMemory, planMemory, type RunBytes } from "../pipeline/memory-estimate.js";
 import { isCut } from "../pipeline/vae-tiling.js";
 import { type DeviceFlags, deviceOption, dtypeOption } from "./device.js";
+import { embeddingOption } from "./embedding.js";
 import { loraOption } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
 import { bytesOption } from "./numbers.js";
@@ -31,6 +33,7 @@ type Options = SingleFileFlags &
     textEncoder?: string;
     textEncoder2?: string;
     lora?: Required<Lora>[];
+    embedding?: Embedding[];
     revision?: string;
     json?: boolean;
   };
@@ -79,6 +82,11 @@ export function memoryCommand(): Command {
     .option("--dtype <type>", "arithmetic there: float32 (default) or float16", dtypeOption)
     .option("--device-memory <size>", "what may be taken there, such as 8GB", bytesOption)
     .option("--lora <path[:scale]>", "with this LoRA: the same; may be given again", loraOption)
+    .option(
+      "--embedding <[name=]path>",
+      "with this textual inversion: the same; may be given again",
+      embeddingOption,
+    )
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--json", "print JSON")
     .addHelpText(
@@ -96,17 +104,18 @@ export function memoryCommand(): Command {
 /** Reads the model's configs, and of files that are given beside it the headers; never weights. */
 async function memoryReport(model: string, options: Omit<Options, "json">): Promise<MemoryReport> {
   const { batch, guidance, revision } = options;
-  const { lora, ...replaced } = await downloadComponents(options);
+  const { lora, embedding = [], ...replaced } = await downloadComponents(options);
   const folder = await downloadModel(model, {
     configsOnly: true,
     ...(revision !== undefined && { revision }),
   });
   const device = namedDevice(options);
-  const components = await readComponents(folder, device, {
+  const networks = await readComponents(folder, device, {
     ...singleFileFlags(options),
     ...replaced,
     ...(lora !== undefined && { loras: lora }),
   });
+  const components = { ...networks, textEncoders: await withVectors(networks.textEncoders, embedding) };
   for (const warning of components.warnings) warn(warning);
   const memory = deviceMemory(device, { given: options.deviceMemory });
   const sliced = { ...device, attentionBytes: attentionBytes(device, memory.bytes) };

@@ -43,6 +43,23 @@ export const knownUnets = {
   "KOALA-700M": koala700m,
 } as const;
 
+/** Other published U-Nets: those of which there are adapters. */
+export const otherUnets = {
+  "SD 1": { cross_attention_dim: 768 },
+  // Both as in ComfyUI's `unet_config_from_diffusers_unet`.
+  "SSD-1B": {
+    ...sdxl,
+    mid_block_type: "UNetMidBlock2D",
+    transformer_layers_per_block: [1, 2, 4],
+    reverse_transformer_layers_per_block: [[4, 4, 10], [2, 1, 1], 1],
+  },
+  "Segmind-Vega": {
+    ...sdxl,
+    mid_block_type: "UNetMidBlock2D",
+    transformer_layers_per_block: [1, 1, 2],
+  },
+} as const;
+
 const clip = { hidden_act: "gelu", projection_dim: 512 };
 
 /** The text encoders: CLIP ViT-L/14, OpenCLIP ViT-bigG/14 and ViT-H/14 without its last layer. */

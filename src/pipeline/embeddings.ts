@@ -3,7 +3,7 @@
 import path from "node:path";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { type EmbeddingFile, openEmbedding, readVectors } from "../weights/embedding.js";
-import type { TextEncoder } from "./text-encoding.js";
+import type { TextEncoder, TextNetwork } from "./text-encoding.js";
 
 /** A textual inversion: vectors that a word in the prompt stands for. */
 export type Embedding = {
@@ -38,15 +38,28 @@ export async function withEmbeddings(
     const opened = await openEmbedding(file, given);
     const token = given ?? opened.token;
     checkToken(token, file, changed);
-    const tensors = tensorsByEncoder(file, opened, changed);
-    changed = await Promise.all(changed.map((encoder, i) => withVectors(encoder, token, tensors[i])));
-    const counts = changed.map(({ component, tokenizer }) => {
-      const ids = tokenizer.vectorTokens.find((known) => known.token === token)?.ids ?? [];
-      return [component.name, ids.length] as const;
-    });
+    const added = await addVectors(file, opened, changed);
+    changed = added.map(({ encoder, ids }) => ({
+      ...encoder,
+      tokenizer: encoder.tokenizer.withVectors([{ token, ids }]),
+    }));
+    const counts = added.map(({ encoder, ids }) => [encoder.component.name, ids.length] as const);
     named.push({ token, file, vectors: Object.fromEntries(counts) });
   }
   return { encoders: changed, named };
+}
+
+/** The networks with the vectors of `embeddings`, for who reads no prompt. ModelError as above. */
+export async function withVectors(
+  networks: readonly TextNetwork[],
+  embeddings: readonly Embedding[],
+): Promise<readonly TextNetwork[]> {
+  let changed = networks;
+  for (const { token, file } of embeddings) {
+    const added = await addVectors(file, await openEmbedding(file, token), changed);
+    changed = added.map(({ encoder }) => encoder);
+  }
+  return changed;
 }
 
 function checkToken(token: string, file: string, encoders: readonly TextEncoder[]): void {
@@ -77,7 +90,7 @@ type Found = ReturnType<EmbeddingFile["tensors"]["get"]>;
 function tensorsByEncoder(
   file: string,
   { tensors }: EmbeddingFile,
-  encoders: readonly TextEncoder[],
+  encoders: readonly TextNetwork[],
 ): Found[] {
   const widths = encoders
     .map(({ component, config }) => `${config.width} of ${component.name}`)
@@ -93,14 +106,23 @@ function tensorsByEncoder(
   throw new ModelError(file, `${rule}. Use an embedding that was made for this kind of model.`);
 }
 
-async function withVectors(encoder: TextEncoder, token: string, tensor: Found): Promise<TextEncoder> {
-  const added = await readVectors(tensor!);
-  const { width, vocabulary } = encoder.config;
-  const before = encoder.vectors ?? new Float32Array(0);
-  const first = vocabulary + before.length / width;
-  const ids = Array.from({ length: added.length / width }, (_, i) => first + i);
-  const vectors = new Float32Array(before.length + added.length);
-  vectors.set(before);
-  vectors.set(added, before.length);
-  return { ...encoder, vectors, tokenizer: encoder.tokenizer.withVectors([{ token, ids }]) };
+/** Each encoder with its vectors of the file, and the ids that stand for them. */
+async function addVectors<T extends TextNetwork>(
+  file: string,
+  opened: EmbeddingFile,
+  encoders: readonly T[],
+): Promise<{ encoder: T; ids: number[] }[]> {
+  const tensors = tensorsByEncoder(file, opened, encoders);
+  const read = encoders.map(async (encoder, i) => {
+    const added = await readVectors(tensors[i]!);
+    const { width, vocabulary } = encoder.config;
+    const before = encoder.vectors ?? new Float32Array(0);
+    const first = vocabulary + before.length / width;
+    const vectors = new Float32Array(before.length + added.length);
+    vectors.set(before);
+    vectors.set(added, before.length);
+    const ids = Array.from({ length: added.length / width }, (_, i) => first + i);
+    return { encoder: { ...encoder, vectors }, ids };
+  });
+  return Promise.all(read);
 }

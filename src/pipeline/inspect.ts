@@ -1,4 +1,4 @@
-/** @file What a model folder or a weights file holds, and what is missing: reads configs and headers, no weights. */
+/** @file What a model folder, a weights file, an adapter or an embedding holds, and what is missing: no network's weights are read. */
 
 import path from "node:path";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
@@ -12,6 +12,8 @@ import { resolveWeights, type WeightSet } from "../weights/component.js";
 import { bothHalves } from "./autoencoder.js";
 import { checkWeightShapes } from "./component.js";
 import { loadNetworks } from "./components.js";
+import { type AdapterReport, inspectAdapter, metadataNotes } from "./inspect-adapter.js";
+import { type EmbeddingReport, inspectEmbedding } from "./inspect-embedding.js";
 import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
 import { unetPrefix } from "./single-file/parts.js";
 
@@ -26,6 +28,7 @@ export type ComponentReport = {
 };
 
 export type ModelReport = {
+  kind: "model";
   title: string;
   components: readonly ComponentReport[];
   warnings: readonly string[];
@@ -33,7 +36,30 @@ export type ModelReport = {
   notes?: readonly string[];
 };
 
+/** What a path holds. */
+export type InspectReport =
+  | ModelReport
+  | ({ kind: "adapter" } & AdapterReport)
+  | ({ kind: "embedding" } & EmbeddingReport);
+
 type InspectOptions = { variant?: string } & Pick<SingleFileOptions, "config" | "ema">;
+
+/** Of whatever `inspectModel` takes, an adapter or a textual inversion; throws a ModelError if nothing there can be read. */
+export async function inspectPath(at: string, options: InspectOptions = {}): Promise<InspectReport> {
+  const addition = (await kindOf(at)) === "file" ? await inspectAddition(at) : undefined;
+  if (!addition) return inspectModel(at, options);
+  const [given] = Object.entries(options).filter(([, value]) => value !== undefined && value !== false);
+  if (!given) return addition;
+  const rule = `must be given with a model, got it with an ${addition.kind}. Leave it out.`;
+  throw new InvalidRequest(given[0], given[1], rule);
+}
+
+async function inspectAddition(file: string): Promise<InspectReport | undefined> {
+  const adapter = await inspectAdapter(file);
+  if (adapter) return { kind: "adapter", ...adapter };
+  const embedding = await inspectEmbedding(file);
+  return embedding && { kind: "embedding", ...embedding };
+}
 
 /** Of a model folder, the folder of one component, or a file; throws a ModelError if nothing there can be read. */
 export async function inspectModel(at: string, options: InspectOptions = {}): Promise<ModelReport> {
@@ -46,7 +72,7 @@ export async function inspectModel(at: string, options: InspectOptions = {}): Pr
     if (single) return single;
     const weights = await resolveWeights(at, options);
     const components = [report(path.basename(at), weights, undefined)];
-    return { title: path.basename(at), components, warnings: [] };
+    return { kind: "model", title: path.basename(at), components, warnings: [] };
   }
   const { folder, unet, vae, textEncoders, scheduler, warnings } = await loadNetworks(at, {
     engine: blockingEngine(),
@@ -61,7 +87,7 @@ export async function inspectModel(at: string, options: InspectOptions = {}): Pr
     check("unet", unet.component.file, unet.component.weights, unet.trace),
     check("vae", vae.component.file, vae.component.weights, bothHalves(vae)),
   ];
-  return { title: `${folder.className} with ${scheduler.className}`, components, warnings };
+  return { kind: "model", title: `${folder.className} with ${scheduler.className}`, components, warnings };
 }
 
 /** A file of a whole model, by its names and shapes; undefined for a file of anything else. */
@@ -83,6 +109,7 @@ async function inspectSingle(at: string, options: InspectOptions): Promise<Model
     } else components.push(report(name, await read(), undefined));
   }
   return {
+    kind: "model",
     title: `${source.className} in a single file: ${family}`,
     components,
     warnings: [],
@@ -95,9 +122,7 @@ async function inspectSingle(at: string, options: InspectOptions): Promise<Model
       ...(skipped.unknown.length > 0
         ? [`${skipped.unknown.length} tensors of no part: ${listed(skipped.unknown, 2)}`]
         : []),
-      ...Object.entries(metadata)
-        .slice(0, 40)
-        .map(([name, value]) => `${name}: ${value.length > 100 ? `${value.slice(0, 100)}...` : value}`),
+      ...metadataNotes(metadata),
     ],
   };
 }

@@ -108,6 +108,12 @@ function bestFit(layers: readonly LoraLayer[], network: Adaptable): Fit {
   return fits.sort((a, b) => misshapen(a) - misshapen(b) || b.length - a.length)[0]!;
 }
 
+/** How many of these layers a network has, in the shapes of their changes. */
+export const fittingCount = (layers: readonly LoraLayer[], network: Adaptable): number =>
+  bestFit(layers, network).filter(([layer, name]) =>
+    hasShape(layer, network.weights.tensors.get(name)!.shape),
+  ).length;
+
 function warnOfUnused(
   file: string,
   { layers, embeddings, notes }: LoraFile,

@@ -62,8 +62,9 @@ export function estimateMemory(components: Networks, size: GenerationSize, devic
   });
   const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: rows }, { W: columns }]);
   const traced: TracedComponent[] = [
-    ...textEncoders.map(({ component, config }) => {
-      const outputs = states(scope(), config, { rule: stateRules[family], batch: size.passes });
+    ...textEncoders.map(({ component, config, vectors }) => {
+      const rule = stateRules[family];
+      const outputs = states(scope(), config, { rule, batch: size.passes, replaces: vectors !== undefined });
       return { name: component.name, component, outputs };
     }),
     ...(size.encodes

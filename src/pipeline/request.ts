@@ -147,7 +147,10 @@ export type GenerateRequest = {
   onStep?: (step: { index: number; total: number; timestep: number }) => void;
   /** Called with what of the request is cut, changed or without effect; `console.warn` if left out. */
   onWarning?: (message: string) => void;
-  /** Called with what takes time and changes no image: that a graphics device compiles shaders. */
+  /**
+   * Called with one sentence of what takes time and changes no image: that a graphics device compiles its programs, before
+   * the first run at a size. Nothing is said if left out; `onWarning` gets what does change images.
+   */
   onNotice?: (message: string) => void;
 };
 

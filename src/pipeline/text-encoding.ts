@@ -13,14 +13,15 @@ import type { Component } from "./component.js";
 import type { Warnings } from "./warnings.js";
 
 /** A text encoder's network. */
-export type TextNetwork = { component: Component; config: ClipConfig };
-
-/** A text encoder with the tokenizer that belongs to it. */
-export type TextEncoder = TextNetwork & {
-  tokenizer: ClipTokenizer;
+export type TextNetwork = {
+  component: Component;
+  config: ClipConfig;
   /** The vectors of textual inversions, [V, D]: of the ids from the vocabulary's size on, which the tokenizer gives. */
   vectors?: Float32Array;
 };
+
+/** A text encoder with the tokenizer that belongs to it. */
+export type TextEncoder = TextNetwork & { tokenizer: ClipTokenizer };
 
 /**
  * Which place of a text is pooled where vectors of textual inversions are in it. "config", as Diffusers: the config says

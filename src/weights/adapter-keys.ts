@@ -87,5 +87,11 @@ export function loraKey(key: string): { part: LoraNetwork; path: string; role: R
   return undefined;
 }
 
+/** Whether a tensor of this name makes its file an adapter, of a kind that is supported or not. */
+export const isAdapterKey = (key: string): boolean => {
+  const role = loraKey(key)?.role;
+  return (role !== undefined && role !== "alpha") || /^(lora|lycoris|oft)_/.test(key);
+};
+
 /** The token of an embedding that OneTrainer bundled: `bundle_emb.<token>.clip_l`, or with another such tensor. */
 export const bundledToken = (key: string): string | undefined => /^bundle_emb\.([^.]+)\./.exec(key)?.[1];

@@ -29,6 +29,10 @@ const encoderKeys: Readonly<Record<string, EmbeddingEncoder>> = {
   text_encoders_1: "text_encoder_2",
 };
 
+/** Whether a file with these tensors is one of a single token: by their names, or as it has but one. */
+export const isEmbeddingFile = (keys: readonly string[]): boolean =>
+  keys.length === 1 || (keys.length > 0 && keys.every((key) => Object.hasOwn(encoderKeys, key)));
+
 /** OneTrainer's, of the embeddings that it bundles with a LoRA. */
 const bundled = /^bundle_emb\.([^.]+)\.(.+)$/;
 

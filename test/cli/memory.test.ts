@@ -6,6 +6,7 @@ import { type MemoryReport, memoryCommand } from "../../src/cli/memory.js";
 import { filesIn, startHub } from "../hub-server.js";
 
 const golden = new URL("../../golden/data/pipelines/", import.meta.url).pathname;
+const embeddings = new URL("../../golden/data/embeddings/", import.meta.url).pathname;
 const folder = `${golden}koala-700m-tiny`;
 
 const printed = (...args: string[]) => printedOf(folder, ...args);
@@ -51,6 +52,22 @@ describe("koala memory prints", () => {
     expect(fit.rows.map((row) => row.pixels)).toEqual([64, 1024]);
     expect(fit.rows[1]!.kept).toBeGreaterThan(fit.rows[0]!.kept);
     expect(fit.rows[0]!.fits).toBe("kept");
+  });
+
+  it("no less with an embedding, and refuses one of other widths", async () => {
+    const report = async (...args: string[]) =>
+      JSON.parse(
+        await printedOf(`${golden}koala-1b-tiny`, "--sizes", "64", "--json", ...args),
+      ) as MemoryReport;
+    const [without, with_] = [
+      await report(),
+      await report("--embedding", `${embeddings}koala-1b-tiny-badmix.safetensors`),
+    ];
+    const run = ({ rows }: MemoryReport) => rows[0]!.components[0]!.run;
+    expect(run(with_)).toBeGreaterThanOrEqual(run(without));
+    await expect(report("--embedding", `${embeddings}sd2-tiny-ink-wash.safetensors`)).rejects.toThrow(
+      "must hold vectors of the model's widths",
+    );
   });
 
   it("a size that no model generates is refused by name", async () => {

@@ -9,8 +9,10 @@ import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import type { ModelList } from "../../src/jobs/model-schemas.js";
-import { quick, tinyLora, tinyModel } from "../serving.js";
+import { goldenRun } from "../golden-run.js";
+import { quick, tinyEmbedding, tinyLora, tinyModel } from "../serving.js";
 
+const otherEmbedding = tinyEmbedding.file.replace("koala-1b-tiny-badmix", "sd2-tiny-ink-wash");
 const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
 
 async function started(...args: string[]): Promise<{ child: ChildProcess; url: string }> {
@@ -51,7 +53,23 @@ describe("koala serve", () => {
     await once(child, "exit");
   });
 
+  it("generates the golden image of embeddings, each under the name that it is given, or its file's", async () => {
+    const { body, embeddings, levelsApart } = goldenRun("koala-1b-tiny/ti-both-eos-pooled");
+    const [orchid, bad] = embeddings as [{ file: string }, { token: string; file: string }];
+    const given = ["--embedding", orchid.file, "--embedding", `${bad.token}=${bad.file}`];
+    const { child, url } = await started(...given);
+    const answer = await fetch(`${url}/sdapi/v1/txt2img`, {
+      method: "POST",
+      body: JSON.stringify({ ...body, prompt: body.prompt.replace("glass", "koala-1b-tiny-glass") }),
+      headers: { "content-type": "application/json" },
+    });
+    expect(await levelsApart(await answer.json())).toBeLessThanOrEqual(1);
+    child.kill("SIGTERM");
+    await once(child, "exit");
+  });
+
   it.each([
+    [["--embedding", `ink=${otherEmbedding}`], "must hold vectors of the model's widths"],
     [["--alias", "fast"], "is not NAME=MODEL"],
     [["--alias", "fast=sdxl"], '--alias: must be NAME=MODEL with a model of "koala-1b-tiny"'],
     [["--lora", "pixel=absent.safetensors"], "absent.safetensors"],
