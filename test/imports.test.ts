@@ -31,6 +31,7 @@ const layers: Record<string, readonly string[]> = {
     "diffusion",
     "image",
   ],
+  evaluate: [...["tensor", "models", "files", "weights", "engine", "text", "diffusion", "image", "pipeline"]],
   train: [
     ...["tensor", "nn.ts", "models", "files", "weights", "engine", "text", "diffusion", "image", "pipeline"],
     ...["monitor", "threads.ts"],
@@ -44,7 +45,7 @@ const layers: Record<string, readonly string[]> = {
   "server.ts": ["server", "jobs", "engine", "pipeline"],
   cli: [
     ...["files", "tensor", "models", "weights", "hub", "engine", "diffusion", "grid", "image", "pipeline"],
-    ...["text", "train", "monitor", "jobs", "server"],
+    ...["text", "train", "evaluate", "monitor", "jobs", "server"],
   ],
   "schedulers.ts": ["diffusion"],
   "index.ts": ["engine", "hub", "schedulers.ts", "image", "pipeline", "text", "train"],

@@ -27,7 +27,7 @@ const known = [
   /^(random|schedulers|edm-schedulers)\.(json|safetensors)$/,
   /^tokens(-clip)?\.json$/,
   /^taesdxl\.(png|safetensors)$/,
-  /^(pipelines|stages|single|runs|distil|adapters|embeddings|prompts)$/,
+  /^(pipelines|clip|stages|single|runs|distil|adapters|embeddings|prompts)$/,
 ];
 
 /** A row for everything in the folder that no section reads. */

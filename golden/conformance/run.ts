@@ -1,6 +1,7 @@
 /** @file Runs the sections over a golden folder: lists their checks and runs each. */
 
 import { adapters } from "../adapters.js";
+import { clip } from "../clip.js";
 import { distill } from "../distill/distill.js";
 import { prompts } from "../prompts/prompts.js";
 import { random } from "../random.js";
@@ -22,6 +23,7 @@ export const sections: Readonly<Record<string, Section>> = {
   schedulers,
   prompts,
   stages,
+  clip,
   adapters,
   single,
   runs,

@@ -1,4 +1,4 @@
-/** @file Resizing against Pillow 13.0.0's `Image.resize(..., LANCZOS)`, bit for bit. */
+/** @file Resizing against Pillow 13.0.0's `Image.resize`, bit for bit; by LANCZOS unless another filter is named. */
 
 import { createHash } from "node:crypto";
 import { describe, expect, it } from "vitest";
@@ -50,6 +50,17 @@ describe("resizing gives Pillow's bytes", () => {
     const resized = resizeImage(noise(width, height), toWidth, toHeight);
     expect(resized).toMatchObject({ width: toWidth, height: toHeight });
     expect(createHash("sha256").update(resized.data).digest("hex").slice(0, 32)).toBe(hash);
+  });
+
+  it.each([
+    ["bicubic", 64, 48, 128, 96, "139c5192914cde7490f11a2f421c95f9"],
+    ["bicubic", 300, 200, 256, 256, "ddee8afa393c8dc6b9a350ee072ed141"],
+    ["bicubic", 61, 400, 40, 100, "bab8435f3be8ac117bca0a1087e40915"],
+    ["bilinear", 97, 61, 64, 40, "d6a98d64ff1f0aacee1f178f469f504c"],
+    ["bilinear", 61, 400, 40, 100, "9a5aa140ba19544bd23aa9696517c5c5"],
+  ] as const)("by %s, from %i x %i to %i x %i", (filter, width, height, toWidth, toHeight, hash) => {
+    const { data } = resizeImage(noise(width, height), toWidth, toHeight, filter);
+    expect(createHash("sha256").update(data).digest("hex").slice(0, 32)).toBe(hash);
   });
 
   it("at its own size it is the same image", () => {

@@ -1,6 +1,6 @@
 /**
- * @file Resizing of images bit for bit as Pillow's `Image.resize` with LANCZOS (its `Resample.c`), which is what Diffusers
- * resizes with: separable, weights in fixed point, rounded and clipped to 8 bits after each pass. Browser-safe.
+ * @file Resizing of images bit for bit as Pillow's `Image.resize` (its `Resample.c`): LANCZOS, which is what Diffusers resizes
+ * with, and the filters of transformers' image processors. Separable, weights in fixed point, rounded and clipped to 8 bits after each pass. Browser-safe.
  */
 
 import { InvalidRequest } from "../errors.js";
@@ -10,17 +10,35 @@ import type { RgbImage } from "./pixels.js";
 const precision = 22;
 const half = 1 << (precision - 1);
 
-/** The image at another size, by Lanczos with three lobes. The image itself if it has that size. */
-export function resizeImage(image: RgbImage, width: number, height: number): RgbImage {
+/** A filter's reach in pixels on either side, and its weight at a distance. */
+type Filter = { support: number; at: (x: number) => number };
+
+/** Pillow's filters by name. */
+const filters = {
+  lanczos: { support: 3, at: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
+  bicubic: { support: 2, at: (x) => cubic(Math.abs(x)) },
+  bilinear: { support: 1, at: (x) => Math.max(0, 1 - Math.abs(x)) },
+} as const satisfies Record<string, Filter>;
+
+export type ResizeFilter = keyof typeof filters;
+
+/** The image at another size, by Lanczos with three lobes or another filter. The image itself if it has that size. */
+export function resizeImage(
+  image: RgbImage,
+  width: number,
+  height: number,
+  filter: ResizeFilter = "lanczos",
+): RgbImage {
   for (const [field, value] of Object.entries({ width, height })) {
     if (Number.isSafeInteger(value) && value > 0) continue;
     throw new InvalidRequest(field, value, `must be a whole number above 0, got ${value}.`);
   }
+  const by: Filter = filters[filter];
   const [across, down] = [image.width - width, image.height - height];
   const rows = (p: RgbImage): RgbImage =>
-    across === 0 ? p : { ...p, width, data: alongRows(p.data, p.height, taps(p.width, width)) };
+    across === 0 ? p : { ...p, width, data: alongRows(p.data, p.height, taps(p.width, width, by)) };
   const columns = (p: RgbImage): RgbImage =>
-    down === 0 ? p : { ...p, height, data: downColumns(p.data, p.width, taps(p.height, height)) };
+    down === 0 ? p : { ...p, height, data: downColumns(p.data, p.width, taps(p.height, height, by)) };
   // Since Pillow 13, whose clipping between the passes shows their order.
   const columnsFirst = down > 0 && down > 2 * across;
   return columnsFirst ? rows(columns(image)) : columns(rows(image));
@@ -30,10 +48,10 @@ export function resizeImage(image: RgbImage, width: number, height: number): Rgb
 type Taps = { from: Int32Array; counts: Int32Array; weights: Int32Array; stride: number; input: number };
 
 /** Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`: shrinking widens the filter by the same factor. */
-function taps(input: number, output: number): Taps {
+function taps(input: number, output: number, filter: Filter): Taps {
   const scale = input / output;
   const widened = Math.max(scale, 1);
-  const support = 3 * widened;
+  const support = filter.support * widened;
   const stride = 2 * Math.ceil(support) + 1;
   const [from, counts] = [new Int32Array(output), new Int32Array(output)];
   const weights = new Int32Array(output * stride);
@@ -43,7 +61,7 @@ function taps(input: number, output: number): Taps {
     const first = Math.max(0, Math.trunc(center - support + 0.5));
     const count = Math.min(input, Math.trunc(center + support + 0.5)) - first;
     let sum = 0;
-    for (let k = 0; k < count; k++) sum += exact[k] = lanczos((k + first - center + 0.5) * (1 / widened));
+    for (let k = 0; k < count; k++) sum += exact[k] = filter.at((k + first - center + 0.5) * (1 / widened));
     for (let k = 0; k < count; k++) {
       const weight = (sum === 0 ? exact[k]! : exact[k]! / sum) * (1 << precision);
       weights[i * stride + k] = Math.trunc(weight < 0 ? weight - 0.5 : weight + 0.5);
@@ -54,8 +72,11 @@ function taps(input: number, output: number): Taps {
   return { from, counts, weights, stride, input };
 }
 
-function lanczos(x: number): number {
-  return x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0;
+/** Keys' cubic with a = -0.5, x >= 0 */
+function cubic(x: number): number {
+  const a = -0.5;
+  if (x < 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  return x < 2 ? (((x - 5) * x + 8) * x - 4) * a : 0;
 }
 
 function sinc(x: number): number {

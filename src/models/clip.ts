@@ -1,5 +1,6 @@
 /**
- * @file The text encoders of Stable Diffusion: CLIP ViT-L/14 (1 and XL), OpenCLIP ViT-H (2) and ViT-bigG (XL).
+ * @file The text encoders of Stable Diffusion: CLIP ViT-L/14 (1 and XL), OpenCLIP ViT-H (2) and ViT-bigG (XL). The images'
+ * side of CLIP is `clip-vision.ts`.
  *
  * Weight paths are those of `text_encoder/model.safetensors`. B batch, N tokens, D width.
  */
@@ -12,18 +13,23 @@ import type { Params } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { ignored, only, parseConfig, positive, size } from "./config.js";
 
-/** The fields of transformers' `CLIPTextConfig` with its defaults. */
-const schema = z.object({
-  architectures: z.array(z.string()).nullish(),
-  vocab_size: size.default(49408),
+/** The fields of a tower's transformer, with the defaults of `CLIPTextConfig`. */
+export const transformerFields = {
   hidden_size: size.default(512),
   intermediate_size: size.default(2048),
-  projection_dim: size.default(512),
   num_hidden_layers: size.default(12),
   num_attention_heads: size.default(8),
-  max_position_embeddings: size.default(77),
   hidden_act: z.enum(["gelu", "quick_gelu"], 'must be "gelu" or "quick_gelu"').default("quick_gelu"),
   layer_norm_eps: positive.default(1e-5),
+};
+
+/** The fields of transformers' `CLIPTextConfig` with its defaults. */
+const schema = z.object({
+  ...transformerFields,
+  architectures: z.array(z.string()).nullish(),
+  vocab_size: size.default(49408),
+  projection_dim: size.default(512),
+  max_position_embeddings: size.default(77),
   model_type: only("clip_text_model"),
   eos_token_id: z.int("must be a token id").default(49407),
   /** Without effect on a forward pass with given weights. */
@@ -38,15 +44,19 @@ const schema = z.object({
   transformers_version: ignored,
 });
 
-export type ClipConfig = {
-  vocabulary: number;
-  maxTokens: number;
+/** The transformer that both of CLIP's towers are made of. */
+export type ClipTransformer = {
   width: number;
   layers: number;
   heads: number;
   hidden: number;
   eps: number;
   activation: "gelu" | "quick_gelu";
+};
+
+export type ClipConfig = ClipTransformer & {
+  vocabulary: number;
+  maxTokens: number;
   /**
    * The place that is pooled: the first of the highest ids, which is the end token unless ids were added, or the end token
    * itself. Transformers takes the first where `eos_token_id` is 2.
@@ -62,12 +72,6 @@ export function clipConfig(
   { projected, file = "text_encoder/config.json" }: { projected: boolean; file?: string },
 ): ClipConfig {
   const c = parseConfig(schema, json, file);
-  if (c.hidden_size % c.num_attention_heads !== 0) {
-    throw new ModelError(
-      file,
-      `num_attention_heads: must divide hidden_size ${c.hidden_size}, got ${c.num_attention_heads}.`,
-    );
-  }
   if (c.eos_token_id !== 2 && c.eos_token_id !== c.vocab_size - 1) {
     const rule = `must be ${c.vocab_size - 1}, the highest id, or 2, which in old files stands for it`;
     throw new ModelError(
@@ -76,16 +80,32 @@ export function clipConfig(
     );
   }
   return {
+    ...transformerConfig(c, file),
     vocabulary: c.vocab_size,
     maxTokens: c.max_position_embeddings,
+    pools: c.eos_token_id === 2 ? "highest" : "end",
+    projection: projected ? c.projection_dim : undefined,
+  };
+}
+
+/** What the configs of both towers call the same; ModelError for heads that do not divide the width. */
+export function transformerConfig(
+  c: Pick<z.output<typeof schema>, keyof typeof transformerFields>,
+  file: string,
+): ClipTransformer {
+  if (c.hidden_size % c.num_attention_heads !== 0) {
+    throw new ModelError(
+      file,
+      `num_attention_heads: must divide hidden_size ${c.hidden_size}, got ${c.num_attention_heads}.`,
+    );
+  }
+  return {
     width: c.hidden_size,
     layers: c.num_hidden_layers,
     heads: c.num_attention_heads,
     hidden: c.intermediate_size,
     eps: c.layer_norm_eps,
     activation: c.hidden_act,
-    pools: c.eos_token_id === 2 ? "highest" : "end",
-    projection: projected ? c.projection_dim : undefined,
   };
 }
 
@@ -120,7 +140,8 @@ export function clipText(p: Params, c: ClipConfig, ids: Tensor, replaced?: Repla
   const own = embedding(embed.at("token_embedding"), ids, c.vocabulary, c.width);
   let h = add(replaced ? add(mul(own, replaced.kept), replaced.vectors) : own, positions);
   const hidden = [h];
-  for (let i = 0; i < c.layers; i++) hidden.push((h = layer(text.at("encoder.layers", i), c, h)));
+  for (let i = 0; i < c.layers; i++)
+    hidden.push((h = clipLayer(text.at("encoder.layers", i), c, h, { causal: true })));
   const last = finalNorm(p, c, h);
   const pooled = pick(last, argmax(replaced?.pooledIds ?? ids, 1));
   const project = (width: number) => linear(p.at("text_projection"), pooled, width, { bias: false });
@@ -131,23 +152,26 @@ export function clipText(p: Params, c: ClipConfig, ids: Tensor, replaced?: Repla
 export const finalNorm = (p: Params, c: ClipConfig, h: Tensor): Tensor =>
   layerNorm(p.at("text_model.final_layer_norm"), h, { eps: c.eps });
 
-function layer(p: Params, c: ClipConfig, x: Tensor): Tensor {
+type Masked = { causal?: boolean };
+
+/** One layer of either tower; of the text's, a token attends to those before it. x: [B, N, D] */
+export function clipLayer(p: Params, c: ClipTransformer, x: Tensor, masked: Masked = {}): Tensor {
   const act = c.activation === "gelu" ? gelu : quickGelu;
   return p.layer(() => {
-    const h = add(x, attend(p.at("self_attn"), c, layerNorm(p.at("layer_norm1"), x, { eps: c.eps })));
+    const h = add(x, attend(p.at("self_attn"), c, layerNorm(p.at("layer_norm1"), x, { eps: c.eps }), masked));
     const wide = act(linear(p.at("mlp.fc1"), layerNorm(p.at("layer_norm2"), h, { eps: c.eps }), c.hidden));
     return add(h, linear(p.at("mlp.fc2"), wide, c.width));
   });
 }
 
-function attend(p: Params, c: ClipConfig, x: Tensor): Tensor {
+function attend(p: Params, c: ClipTransformer, x: Tensor, masked: Masked): Tensor {
   return p.layer(() => {
     const [q, k, v] = ["q_proj", "k_proj", "v_proj"].map((n) => linear(p.at(n), x, c.width)) as [
       Tensor,
       Tensor,
       Tensor,
     ];
-    return linear(p.at("out_proj"), attention(q, k, v, c.heads, { causal: true }), c.width);
+    return linear(p.at("out_proj"), attention(q, k, v, c.heads, masked), c.width);
   });
 }
 

@@ -71,7 +71,7 @@ function encoderIn(file: string, name: TextEncoderName, all: WeightSet): WeightS
 }
 
 /** Reads the files of a tokenizer that are there; the tokenizer says which are missing. */
-async function readTokenizer({ path: directory, padToken }: TokenizerSource): Promise<ClipTokenizer> {
+export async function readTokenizer({ path: directory, padToken }: TokenizerSource): Promise<ClipTokenizer> {
   const at = (name: string) => path.join(directory, name);
   const json = async (name: string) => ((await kindOf(at(name))) ? readJson(at(name)) : undefined);
   const [config, specialTokensMap, addedTokens, vocab] = [
