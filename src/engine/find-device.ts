@@ -57,30 +57,46 @@ export async function findDevice(
 }
 
 async function bestDevice(
-  options: { dtype: Precision } & Pick<DeviceOptions, "allowCpuFallback" | "allowSoftwareAdapter">,
+  {
+    dtype,
+    ...allowed
+  }: { dtype: Precision } & Pick<DeviceOptions, "allowCpuFallback" | "allowSoftwareAdapter">,
   machine: Machine,
 ): Promise<FoundDevice> {
-  const skipped: string[] = [];
-  for (const provider of best) {
-    const found = await examine(provider, options, machine);
-    if (found.problem === undefined)
-      return onDevice(found, ["the best device that passed its self-test", ...skipped]);
-    skipped.push(`${provider}: ${firstSentence(found.problem)}`);
+  let skipped: string[] = [];
+  // A graphics card without half precision is still faster than the CPU, which has none either.
+  for (const type of dtype === "float16" ? (["float16", "float32"] as const) : [dtype]) {
+    skipped = [];
+    for (const provider of best) {
+      const found = await examine(provider, { ...allowed, dtype: type }, machine);
+      if (found.problem !== undefined) skipped.push(`${provider}: ${firstSentence(found.problem)}`);
+      else return onDevice(found, ["the best device that passed its self-test", ...skipped], dtype);
+    }
   }
-  return onCpu(["no other device can be used", ...skipped].join("; "), options.dtype);
+  return onCpu(["no other device can be used", ...skipped].join("; "), dtype);
 }
 
-const onDevice = (found: Examined, reasons: readonly string[]): FoundDevice => ({
+const onDevice = (
+  found: Examined,
+  reasons: readonly string[],
+  asked: Precision = found.device.dtype,
+): FoundDevice => ({
   device: found.device,
   reason: [...reasons, ...(found.adapter ? [`computed by ${found.adapter}`] : [])].join("; "),
-  warnings: composedWarnings(found),
+  warnings: [...dtypeWarnings(found.device, asked), ...composedWarnings(found)],
 });
 
-const onCpu = (reason: string, dtype: Precision): FoundDevice => ({
-  device: deviceOf("cpu"),
-  reason,
-  warnings: dtype === "float32" ? [] : [noHalfOnCpu],
-});
+const onCpu = (reason: string, asked: Precision): FoundDevice => {
+  const device = deviceOf("cpu");
+  return { device, reason, warnings: dtypeWarnings(device, asked) };
+};
+
+const dtypeWarnings = ({ name, dtype }: Device, asked: Precision): string[] =>
+  dtype === asked
+    ? []
+    : [
+        `dtype: ${asked} has no arithmetic of its own on ${name} here, so ${dtype} is used, which is at least as exact.`,
+      ];
 
 /** Fused operators that failed are replaced, which costs time and nothing else. */
 const composedWarnings = ({ device, selfTest }: Examined): string[] =>
@@ -90,6 +106,3 @@ const composedWarnings = ({ device, selfTest }: Examined): string[] =>
 
 /** The rest is remedies. */
 const firstSentence = (text: string): string => text.split(/\.(?=\s|$)/)[0]!;
-
-const noHalfOnCpu =
-  "dtype: float16 has no arithmetic of its own on the cpu, so float32 is used, which is at least as exact.";

@@ -16,7 +16,8 @@ import { blockingEngine, type EngineOptions } from "../ort/blocking-engine.js";
 import { engineError } from "../ort/engine-errors.js";
 import { adapterOf, loadedDrivers } from "./drivers.js";
 import { examine, type Machine } from "./examine.js";
-import { missingFor } from "./missing.js";
+import { deviceCache } from "./kept-results.js";
+import { missingFor, whyNotOpened } from "./missing.js";
 import { computedOnCpu, countedOperations, placedNodes } from "./placement.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "koala-devices-"));
@@ -41,8 +42,8 @@ function faultyEngine({ device = cpu, ...options }: EngineOptions, fault: Fault)
 let machines = 0;
 const machine = (
   fault: Fault = (_, results) => results,
-  more: Partial<Machine> = {},
-): Machine & { runs: string[] } => {
+  more: Partial<Omit<Machine, "cache">> = {},
+): Machine & { runs: string[]; cache: string } => {
   const runs: string[] = [];
   return {
     runs,
@@ -102,6 +103,23 @@ describe("a device that passes its self-test", () => {
     await findDevice({ device: "webgpu" }, good);
     expect(JSON.parse(readFileSync(good.cache, "utf8")).entries).toHaveLength(1);
   });
+
+  it("is tested each time where nothing can be kept", async () => {
+    const home = () => {
+      throw new Error("uv_os_homedir returned ENOENT");
+    };
+    expect(deviceCache({}, home)).toBeUndefined();
+    expect(deviceCache({ XDG_CACHE_HOME: "/caches" }, home)).toBe("/caches/koala-diffusion/devices.json");
+    const underFile = path.join(folder, "file", "devices.json");
+    writeFileSync(path.dirname(underFile), "");
+    for (const cache of [undefined, underFile]) {
+      const good = { ...machine(), cache };
+      for (const tests of [1, 2]) {
+        expect((await findDevice({ device: "webgpu" }, good)).device.name).toBe("webgpu");
+        expect(good.runs.filter((name) => name.includes("LayerNormalization"))).toHaveLength(tests);
+      }
+    }
+  });
 });
 
 describe("a driver that gets an operator wrong", () => {
@@ -127,6 +145,19 @@ describe("a driver that gets an operator wrong", () => {
     );
   });
 
+  it("is tested again where a check did not run, as with too little memory", async () => {
+    let full = true;
+    const busy = machine((program, results) => {
+      if (full && program.includes("Conv")) throw new DeviceMemoryError(program, new Error("no memory left"));
+      return results;
+    });
+    await expect(findDevice({ device: "webgpu" }, busy)).rejects.toThrow(
+      /its self-test: Conv no memory left/,
+    );
+    full = false;
+    expect((await findDevice({ device: "webgpu" }, busy)).device.name).toBe("webgpu");
+  });
+
   it("has no half precision if its probe fails", async () => {
     const without = machine((program, results) => {
       if (program.includes("half")) throw new EngineError(program, new Error("requires f16"));
@@ -134,6 +165,13 @@ describe("a driver that gets an operator wrong", () => {
     });
     const found = await examine("webgpu", { dtype: "float16" }, without);
     expect(found.problem).toBe("it has no half precision: requires f16. Use dtype float32.");
+    const best = await findDevice({ device: "auto", dtype: "float16" }, without);
+    expect(best.device).toMatchObject({ name: "webgpu", dtype: "float32" });
+    expect(best.warnings).toEqual([
+      expect.stringMatching(
+        /^dtype: float16 has no arithmetic of its own on webgpu here, so float32 is used/,
+      ),
+    ]);
   });
 });
 
@@ -149,6 +187,18 @@ describe("a machine without the device", () => {
     expect(await missingFor("coreml", { platform: "darwin", arch: "x64" }, absent)).toMatch(
       /not for darwin-x64/,
     );
+  });
+
+  it("that has CUDA's provider says what of CUDA is missing", () => {
+    const why = (message: string) => whyNotOpened("cuda", new Error(message));
+    const library = (name: string) => `Failed to load libonnxruntime_providers_cuda.so: ${name}: cannot open`;
+    expect(why(library("libcudnn.so.9"))).toMatch(/^cuDNN 9 is not installed.*says: .*libcudnn\.so\.9/);
+    expect(why(library("libcublasLt.so.12"))).toMatch(/^CUDA 12 is not installed/);
+    expect(why("CUDA failure 100: no CUDA-capable device is detected ; GPU=0")).toMatch(/^no NVIDIA card/);
+    expect(why("CUDA failure 101: invalid device ordinal ; GPU=9")).toMatch(
+      /^there is no card of this number/,
+    );
+    expect(why("something else")).toMatch(/^CUDA does not open\. Run `npm install-scripts approve/);
   });
 
   it("has no adapter where ONNX Runtime finds none", async () => {

@@ -22,15 +22,17 @@ export type Machine = {
   /** An engine on a device, in the calling thread. */
   engine(options: EngineOptions): Engine;
   drivers(): Drivers;
-  /** The file that keeps self-tests' results. */
-  readonly cache: string;
+  /** The file that keeps self-tests' results; they are not kept if there is none. */
+  readonly cache: string | undefined;
 };
 
 export const thisMachine: Machine = {
   missing: (provider) => missingFor(provider),
   engine: blockingEngine,
   drivers: () => loadedDrivers(),
-  cache: deviceCache(),
+  get cache() {
+    return deviceCache();
+  },
 };
 
 type ExamineOptions = {

@@ -14,29 +14,52 @@ type Entries = z.infer<typeof file>["entries"];
 const kept = 16;
 const aWeek = 7 * 24 * 3600 * 1000;
 
-/** $XDG_CACHE_HOME/koala-diffusion, on Windows in %LOCALAPPDATA%, else ~/.cache/koala-diffusion. */
-export function deviceCache(environment: Readonly<Record<string, string | undefined>> = process.env): string {
-  const caches = environment.XDG_CACHE_HOME || (process.platform === "win32" && environment.LOCALAPPDATA);
-  return path.join(caches || path.join(homedir(), ".cache"), "koala-diffusion", "devices.json");
+/**
+ * $XDG_CACHE_HOME/koala-diffusion, on Windows in %LOCALAPPDATA%, else ~/.cache/koala-diffusion; undefined for a user
+ * without a home, as in containers.
+ */
+export function deviceCache(
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+  home = homedir,
+): string | undefined {
+  const given = environment.XDG_CACHE_HOME || (process.platform === "win32" && environment.LOCALAPPDATA);
+  try {
+    return path.join(given || path.join(home(), ".cache"), "koala-diffusion", "devices.json");
+  } catch {
+    return undefined;
+  }
 }
 
-/** The result that was kept under `key`, or that of `test`, which is then kept. No file is no error, nor is a broken one. */
+/**
+ * The result that was kept under `key`, or that of `test`, which is then kept if it is to be. No file is no error, nor is
+ * a broken one.
+ */
 export async function keptResult(
   key: string,
   test: () => Promise<SelfTestResult>,
-  { at = deviceCache(), now = Date.now(), driverKnown = true } = {},
+  {
+    at,
+    now = Date.now(),
+    driverKnown = true,
+  }: { at: string | undefined; now?: number; driverKnown?: boolean },
 ): Promise<SelfTestResult> {
+  if (at === undefined) return test();
   const entries = await read(at);
   const known = entries.find((e) => e.key === key);
   // Where the system does not tell the driver's version, a new one is found a week late at most.
   if (known && (driverKnown || now - Date.parse(known.tested) < aWeek)) return known.result;
   const result = await test();
+  if (!toBeKept(result)) return result;
   const others = (await read(at)).filter((e) => e.key !== key).slice(0, kept - 1);
   const text = JSON.stringify({ entries: [{ key, tested: new Date(now).toISOString(), result }, ...others] });
   // Where nothing can be kept it is tested every time.
   await writeWhole(at, text).catch(() => {});
   return result;
 }
+
+/** Not a refusal by checks that did not run: memory may have been short, or the device lost. */
+const toBeKept = ({ required }: SelfTestResult): boolean =>
+  required.every(({ passed, error }) => passed || error !== undefined);
 
 async function read(at: string): Promise<Entries> {
   try {

@@ -66,9 +66,31 @@ export function whyNotOpened(provider: Provider, error: unknown): string {
   const found = `ONNX Runtime says: ${message.replace(/\.?$/, ".")}`;
   if (provider === "webgpu" && /adapter/i.test(message))
     return `no graphics adapter was found. ${driverFor()} ${found}`;
-  if (provider === "cuda") return `CUDA does not open. ${installCuda} ${found}`;
-  return found;
+  if (provider !== "cuda") return found;
+  const [, cause] = cudaCauses.find(([pattern]) => pattern.test(message)) ?? [];
+  return `${cause ?? `CUDA does not open. ${installCuda}`} ${found}`;
 }
+
+const byLoader = "is not installed, or not where the loader looks (LD_LIBRARY_PATH, ldconfig).";
+
+/** From CUDA's list of errors and the names of its libraries; none of them was seen by us. */
+const cudaCauses: readonly (readonly [RegExp, string])[] = [
+  [/libcudnn\w*\.so/, `cuDNN 9 ${byLoader}`],
+  [/lib(cublas|cudart|cufft|curand|nvrtc)\w*\.so/, `CUDA 12 ${byLoader}`],
+  [/no memory left|out of memory/, "the card has no memory left. Close what else uses it."],
+  [
+    /libcuda\.so|(failure|error) 100\b|no CUDA-capable/,
+    "no NVIDIA card and driver were found. `nvidia-smi` must list one; in a container, pass it on (`docker run --gpus all`).",
+  ],
+  [
+    /(failure|error) 101\b|invalid device ordinal/,
+    "there is no card of this number. `nvidia-smi --list-gpus` lists them.",
+  ],
+  [
+    /(failure|error) 35\b|driver version is insufficient/,
+    "NVIDIA's driver is too old for CUDA 12. Update it.",
+  ],
+];
 
 const driverFor = (): string =>
   process.platform === "linux"
