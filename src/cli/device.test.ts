@@ -1,11 +1,14 @@
 /** @file Where `--from` generates again, and what the device options take. */
 
+import { stripVTControlCharacters } from "node:util";
 import { Command, CommanderError } from "commander";
 import { expect, it } from "vitest";
+import type { FoundPlace } from "../jobs/placements.js";
 import type { SavedRequest } from "../pipeline/metadata/read.js";
 import {
   type DeviceFlags,
   deviceFlags,
+  notePlace,
   placementFlags,
   withDeviceOptions,
   withPlacementOptions,
@@ -62,6 +65,18 @@ it("the options are those of the library, checked before a command does anything
     expect(() => parse(flag, value)).toThrow(CommanderError);
     expect(() => parse(flag, value)).toThrow(message);
   }
+});
+
+it("a server says where models are generated if that was asked for, and what is not as asked", () => {
+  const cpu = { device: "cpu", dtype: "float32", deviceReason: "why" } as const;
+  const said = (place: FoundPlace) => {
+    const lines: string[] = [];
+    notePlace(place, (line) => lines.push(stripVTControlCharacters(line)));
+    return lines;
+  };
+  expect(said({ ...cpu, asked: "cpu", warnings: [] })).toEqual([]);
+  expect(said({ ...cpu, asked: "cpu", warnings: ["float32 is used"] })).toEqual(["warning: float32 is used"]);
+  expect(said({ ...cpu, asked: "auto", warnings: [] })).toEqual(["on cpu in float32: why"]);
 });
 
 it("a server's options may be of single models", () => {

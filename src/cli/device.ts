@@ -6,6 +6,7 @@ import { InvalidRequest } from "../errors.js";
 import type { FoundPlace, Placements } from "../jobs/placements.js";
 import type { MoveTarget } from "../pipeline/device-pipeline.js";
 import type { LoadOptions } from "../pipeline/load-options.js";
+import { dim, yellow } from "./colors.js";
 import { bytesOption } from "./numbers.js";
 
 /** What the options give, under the library's names. */
@@ -77,20 +78,22 @@ export function deviceFlags(options: DeviceFlags): DeviceFlags {
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
-/** Where networks run and why; nothing of a CPU that was not chosen. */
-export function deviceNote(
-  { device, dtype, deviceReason }: FoundPlace,
-  isChosen = device !== "cpu",
-): string | undefined {
-  return isChosen ? `on ${device} in ${dtype}: ${deviceReason}` : undefined;
+/** Where networks run and why; nothing where nothing but the CPU was asked for. */
+export const deviceNote = (
+  { device, dtype, deviceReason }: Pick<FoundPlace, "device" | "dtype" | "deviceReason">,
+  asked = "cpu",
+): string | undefined => (asked === "cpu" ? undefined : `on ${device} in ${dtype}: ${deviceReason}`);
+
+/** Says where models are generated, and what was asked for and is not so. */
+export function notePlace(
+  place: FoundPlace,
+  print: (line: string) => void,
+  warn = (message: string) => print(`${yellow("warning:")} ${message}`),
+): void {
+  const note = deviceNote(place, place.asked);
+  if (note !== undefined) print(dim(note));
+  place.warnings.forEach(warn);
 }
-
-/** Whether another device than the CPU is asked for. */
-export const isChosen = ({ device = "cpu" }: DeviceFlags): boolean => device !== "cpu";
-
-/** What the first run on a device waits for, where that takes a while. */
-export const compilingNote = (device: string): string | undefined =>
-  device === "webgpu" ? "the first run compiles the shaders, which takes a while" : undefined;
 
 export function deviceOption(name: string): string {
   checked(() => parseDevice(name));

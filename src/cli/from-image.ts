@@ -10,7 +10,7 @@ import { type ImageMetadata, type ModelMetadata, printable } from "../pipeline/m
 import { componentName } from "../pipeline/metadata/write.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { fileHash } from "../weights/fingerprint.js";
-import { type DeviceFlags, deviceFlags, deviceNote, isChosen } from "./device.js";
+import { type DeviceFlags, deviceFlags, deviceNote } from "./device.js";
 import { pathsOf, remember } from "./known-models.js";
 
 /** The options that name models and files. */
@@ -104,7 +104,7 @@ export function placeNotes(pipeline: DiffusionPipeline, asked: DeviceFlags, save
   const { device, dtype } = pipeline;
   const differs = saved?.exact && (saved.device !== device || saved.dtype !== dtype);
   const notes = [
-    deviceNote(pipeline, isChosen(asked)),
+    deviceNote(pipeline, asked.device),
     differs ? `generated on ${saved.device} in ${saved.dtype}; this is ${device} in ${dtype}` : undefined,
   ];
   return notes.filter((note) => note !== undefined);

@@ -1,6 +1,7 @@
 /** @file The cells of `koala grid`: resolved, generated one by one, and put together on a sheet. */
 
 import path from "node:path";
+import { noticeText } from "../engine/notices.js";
 import { Cancelled } from "../errors.js";
 import { readFile } from "../files/file-system.js";
 import { type Axes, type Cell, cellSettings, cellsOf } from "../grid/axes.js";
@@ -46,7 +47,11 @@ export async function generateCells(
   say: (line: string) => void,
 ): Promise<void> {
   if (cells.length === 0) return;
-  const processor = openProcessor(models, threads === undefined ? {} : { threads });
+  const processor = openProcessor(models, {
+    ...(threads !== undefined && { threads }),
+    // What a device leaves to the CPU is a warning of the cell.
+    onNotice: (notice) => void (notice.type === "compiling" && say(noticeText(notice))),
+  });
   const { signal, done } = stopOnInterrupt((line) => say(`${line}; the same command goes on`));
   const progress = new ProgressBar({ quiet });
   const total = cells.reduce((sum, { request }) => sum + request.settings.steps, 0);

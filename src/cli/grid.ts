@@ -14,7 +14,7 @@ import {
   type NamedLora,
   openModelRegistry,
 } from "../jobs/model-registry.js";
-import { type FoundPlace, findPlaces } from "../jobs/placements.js";
+import { findPlaces } from "../jobs/placements.js";
 import type { Source } from "../jobs/sent-images.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { Embedding } from "../pipeline/embeddings.js";
@@ -24,14 +24,7 @@ import { filesOfTags } from "../pipeline/prompt-loras.js";
 import { requestKind } from "../pipeline/request-kind.js";
 import { takeLoras } from "../text/a1111/extra-networks.js";
 import { dim } from "./colors.js";
-import {
-  compilingNote,
-  type DeviceFlags,
-  deviceFlags,
-  deviceNote,
-  isChosen,
-  withDeviceOptions,
-} from "./device.js";
+import { type DeviceFlags, deviceFlags, notePlace, withDeviceOptions } from "./device.js";
 import { embeddingOption } from "./embedding.js";
 import { type GridRequest, generateCells, placed, saveSheet } from "./grid-cells.js";
 import { isWholeCell, seedBefore, sheetName, writeManifest } from "./grid-folder.js";
@@ -40,6 +33,7 @@ import { numberOption, threadsOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
 import { type PromptOptions, promptReading, withPromptOptions } from "./prompt-options.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
+import { warn } from "./terminal.js";
 
 type Options = SingleFileFlags &
   DeviceFlags &
@@ -118,17 +112,13 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const axis = (name: string, text: string) => parseAxis(name, text, reading.wildcards);
   const axes: Axes = { x: axis("x", options.x), ...(y !== undefined && { y: axis("y", y) }) };
   const folder = await downloadModel(modelOrBundled(options.model), { quiet });
-  const note = (place: FoundPlace) => {
-    for (const line of [deviceNote(place, isChosen(options)), compilingNote(place.device)])
-      if (line) say(line);
-  };
   const load = await servedFileFlags(options, quiet);
   const loras = await lorasOf(prompt, axes, options);
   const { embedding: embeddings = [] } = await downloadComponents(
     { embedding: options.embedding ?? [] },
     { quiet },
   );
-  const places = await findPlaces(deviceFlags(options), note);
+  const places = await findPlaces(deviceFlags(options), (place) => notePlace(place, say, warn));
   const models = await openModelRegistry([folder], { loras, embeddings, load, placements: places });
   const { info } = modelNamed(models, undefined);
   const { loras: files = [], ...model } = await recordOf(folder, { ...load, loras, embeddings });

@@ -3,19 +3,12 @@
 import { once } from "node:events";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { defaultLimits } from "../jobs/limits.js";
-import type { FoundPlace } from "../jobs/placements.js";
 import { addressOf, checkUrl } from "../jobs/redis/connection.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { refusalLog } from "../server/refusals.js";
 import { type RunningServer, type ServeOptions, serve } from "../server/serve.js";
 import { dim, yellow } from "./colors.js";
-import {
-  compilingNote,
-  deviceNote,
-  type PlacementFlags,
-  placementFlags,
-  withPlacementOptions,
-} from "./device.js";
+import { notePlace, type PlacementFlags, placementFlags, withPlacementOptions } from "./device.js";
 import { embeddingOption } from "./embedding.js";
 import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
@@ -139,7 +132,8 @@ async function runServer(options: Options): Promise<void> {
     embeddings: await servedEmbeddings(options.embedding),
     ...networkOptions(options),
     ...placementFlags(options),
-    onDevice: (place) => void noteDevice(place, print),
+    onDevice: (place) => notePlace(place, print),
+    onNotice: (line) => print(dim(line)),
     ...(redis !== undefined && { redis, onConnect: () => print(dim(`connected to ${addressOf(redis)}`)) }),
     limits: limitsOf(options),
     onError: redis === undefined ? printError : outageReporter(redis),
@@ -153,11 +147,6 @@ async function runServer(options: Options): Promise<void> {
   if (!signal.aborted) await once(signal, "abort");
   await server.close({ graceSeconds: grace });
   done();
-}
-
-/** Says where models are generated, where that is not the CPU. Shared with the worker. */
-export function noteDevice(place: FoundPlace, print: (line: string) => void): void {
-  for (const note of [deviceNote(place), compilingNote(place.device)]) if (note) print(dim(note));
 }
 
 function networkOptions(options: Options): ServeOptions {

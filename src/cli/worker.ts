@@ -1,6 +1,7 @@
 /** @file `koala worker`: generates the jobs that `koala serve --redis` takes. */
 
 import { Command } from "commander";
+import { noticeText } from "../engine/notices.js";
 import { openModelRegistry } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
@@ -8,7 +9,8 @@ import { checkUrl } from "../jobs/redis/connection.js";
 import { JobWorker } from "../jobs/redis/worker.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { Embedding } from "../pipeline/embeddings.js";
-import { type PlacementFlags, placementFlags, withPlacementOptions } from "./device.js";
+import { dim } from "./colors.js";
+import { notePlace, type PlacementFlags, placementFlags, withPlacementOptions } from "./device.js";
 import { onCommandLine } from "./flag-names.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { graceOption, threadsOption } from "./numbers.js";
@@ -18,7 +20,6 @@ import {
   folders,
   lorasOption,
   modelsOption,
-  noteDevice,
   redisOption,
   servedEmbeddings,
 } from "./serve.js";
@@ -72,7 +73,7 @@ async function work(options: Options, command: Command): Promise<void> {
   checkUrl(redis);
   const print = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const names = model.length > 0 ? model : [modelOrBundled(undefined)];
-  const places = await findPlaces(placementFlags(options), (place) => noteDevice(place, print));
+  const places = await findPlaces(placementFlags(options), (place) => notePlace(place, print));
   const models = await whenFilesOpen(async () =>
     openModelRegistry(await folders({ model: names, quiet }), {
       loras: await namedLoras(lora),
@@ -83,7 +84,10 @@ async function work(options: Options, command: Command): Promise<void> {
     print(`stopping: ${grace} s for the running job, then another worker gets it (again to end at once)`),
   );
   const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
-  const processor = processorThread(models, threads === undefined ? {} : { threads });
+  const processor = processorThread(models, {
+    ...(threads !== undefined && { threads }),
+    onNotice: (notice) => print(dim(noticeText(notice))),
+  });
   const worker = new JobWorker(redis, processor, models, {
     onJob: (id, outcome) => print(`${id} ${outcome}`),
     onError: outageReporter(redis),

@@ -4,6 +4,7 @@
  */
 
 import type { Engine } from "../engine/engine.js";
+import type { EngineNotice } from "../engine/notices.js";
 import { openEngine } from "../engine/open-engine.js";
 import { InvalidRequest } from "../errors.js";
 import type { LoadOptions } from "../pipeline/load-options.js";
@@ -14,7 +15,10 @@ import type { Placement } from "./placements.js";
 import type { JobRequest } from "./processor.js";
 import type { GenerationSettings } from "./schemas.js";
 
-export type PipelinePoolOptions = Pick<LoadOptions, "threads" | "engine">;
+export type PipelinePoolOptions = Pick<LoadOptions, "threads" | "engine"> & {
+  /** Called with what devices do while jobs are generated, for a log. */
+  onNotice?: (notice: EngineNotice) => void;
+};
 
 type OpenPipeline = { pipeline: DiffusionPipeline; hasLoras: boolean; engine: string };
 
@@ -65,10 +69,10 @@ export class PipelinePool {
 
   /** The caller's, or the one of the device. */
   async #engine(place: Placement): Promise<Engine> {
-    const { engine, threads = 0 } = this.#options;
-    if (engine) return engine;
+    const { engine, threads = 0, onNotice } = this.#options;
+    if (engine) return withNotices(engine, onNotice);
     const key = engineKey(place);
-    const found = this.#engines.get(key) ?? (await openEngine({ ...place, threads }));
+    const found = this.#engines.get(key) ?? withNotices(await openEngine({ ...place, threads }), onNotice);
     this.#engines.set(key, found);
     return found;
   }
@@ -108,6 +112,18 @@ export class PipelinePool {
     await pipeline.close().catch(() => {});
   }
 }
+
+/** The same engine, whose notices `also` is called with, too. */
+const withNotices = (engine: Engine, also: PipelinePoolOptions["onNotice"] = () => {}): Engine => ({
+  ...engine,
+  load: (program, { onNotice = () => {} } = {}) =>
+    engine.load(program, {
+      onNotice: (notice) => {
+        onNotice(notice);
+        also(notice);
+      },
+    }),
+});
 
 const keyOf = ({ info }: ServedModel, lora: GenerationSettings["lora"] = []): string =>
   JSON.stringify([info.id, lora]);

@@ -2,7 +2,7 @@
 
 import { expect, it } from "vitest";
 import { modelNamed, openModelRegistry } from "./model-registry.js";
-import { checkPlacements, findPlaces, placementOf } from "./placements.js";
+import { checkPlacements, type FoundPlace, findPlaces, placementOf } from "./placements.js";
 
 const model = new URL("../../golden/data/pipelines/koala-1b-tiny", import.meta.url).pathname;
 
@@ -17,13 +17,15 @@ it("clients read what the device turned out to be", async () => {
     device: "auto",
     devices: { "koala-1b-tiny": { device: "cpu", dtype: "float16" } },
   } as const;
-  const seen: string[] = [];
-  const places = await findPlaces({ ...asked, device: "cpu" }, ({ device, dtype }) =>
-    seen.push(`${device} ${dtype}`),
-  );
+  const seen: FoundPlace[] = [];
+  const places = await findPlaces({ ...asked, device: "cpu" }, (place) => seen.push(place));
   // float16 is computed in float32 on the CPU.
   expect(places.devices).toEqual({ "koala-1b-tiny": { device: "cpu", dtype: "float32" } });
-  expect(seen).toEqual(["cpu float32", "cpu float32"]);
+  const cpu = { asked: "cpu", device: "cpu", dtype: "float32" };
+  expect(seen).toMatchObject([
+    { ...cpu, warnings: [expect.stringMatching(/^dtype: float16 .* so float32 is used/)] },
+    { ...cpu, warnings: [] },
+  ]);
   const registry = await openModelRegistry([model], { placements: places });
   expect(modelNamed(registry, undefined).info).toMatchObject({ device: "cpu", dtype: "float32" });
   expect(modelNamed(await openModelRegistry([model]), undefined).info).toMatchObject({ device: "cpu" });

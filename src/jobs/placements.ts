@@ -40,7 +40,15 @@ export function checkPlaced({ devices = {} }: Placements, ids: readonly string[]
 }
 
 /** What was found of one device. */
-export type FoundPlace = { device: string; dtype: Precision; deviceReason: string };
+export type FoundPlace = {
+  /** The name that was asked for, such as "auto". */
+  asked: string;
+  device: string;
+  dtype: Precision;
+  deviceReason: string;
+  /** What was asked for and is not so. */
+  warnings: readonly string[];
+};
 
 /**
  * The same with what each device turned out to be, so that `auto` is decided once. `onFound` is called for each. Throws
@@ -66,9 +74,10 @@ export async function findPlaces(
 async function opened(options: DeviceOptions): Promise<FoundPlace> {
   const { device: name = "cpu", dtype: asked = "float32" } = options;
   // The CPU is always there, and opening it would start a thread for nothing.
-  if (name === "cpu" && asked === "float32") return { device: name, dtype: asked, deviceReason: "the CPU" };
+  if (name === "cpu" && asked === "float32")
+    return { asked: name, device: name, dtype: asked, deviceReason: "the CPU", warnings: [] };
   const engine = await openEngine(options);
   await engine.close();
   const { device, reason, warnings } = engine;
-  return { device: device.name, dtype: device.dtype, deviceReason: [reason, ...warnings].join("; ") };
+  return { asked: name, device: device.name, dtype: device.dtype, deviceReason: reason, warnings };
 }

@@ -1,5 +1,6 @@
 /** @file The processor's thread: generates batches for `processor-thread.ts`. */
 
+import type { EngineNotice } from "../engine/notices.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { type PlainError, plainError } from "../plain-error.js";
 import { type Call, serveThread, threadData } from "../threads.js";
@@ -18,19 +19,22 @@ export type ProcessorThreadData = {
 };
 
 /** What happens to one job of a batch, by its index there. */
-export type BatchEvent = { job: number } & (
+export type JobEvent = { job: number } & (
   | { type: "event"; event: ProcessorEvent }
   | { type: "done" }
   | { type: "failed"; error: PlainError }
 );
+export type BatchEvent = JobEvent | { type: "notice"; notice: EngineNotice };
 
 const { folders, loras, embeddings, load, placements, options } = threadData<ProcessorThreadData>();
 let opened: Promise<JobProcessor> | undefined;
+/** Of the batch that runs. */
+let onNotice = (_: EngineNotice) => {};
 
 /** Opened once; where a folder cannot be read, anew for the next batch. */
 function processor(): Promise<JobProcessor> {
   opened ??= openModelRegistry(folders, { loras, load, embeddings, placements })
-    .then((models) => openProcessor(models, options))
+    .then((models) => openProcessor(models, { ...options, onNotice: (notice) => onNotice(notice) }))
     .catch((error: unknown) => {
       opened = undefined;
       throw error;
@@ -42,6 +46,7 @@ const methods = {
   /** Ends when every job of the batch has ended. A signal for each cancels it. */
   process: async (requests: readonly JobRequest[], { signals, emit }: Call<BatchEvent>): Promise<void> => {
     const { process } = await processor();
+    onNotice = (notice) => emit({ type: "notice", notice });
     const streams = process(requests.map((request, i) => ({ request, signal: signals[i]! })));
     const follow = async (stream: AsyncIterable<ProcessorEvent>, job: number) => {
       try {

@@ -3,19 +3,29 @@
  * of requests and turning floats to pixels would each hold up a server's answers for tenths of a second.
  */
 
+import type { EngineNotice } from "../engine/notices.js";
 import { checkThreads } from "../engine/thread-count.js";
 import { errorFrom } from "../plain-error.js";
 import { Thread } from "../threads.js";
 import { Channel } from "./channel.js";
 import { embeddingsOf, lorasOf, type ModelRegistry } from "./model-registry.js";
 import type { JobProcessor, ProcessorEvent } from "./processor.js";
-import type { BatchEvent, ProcessorMethods, ProcessorThreadData } from "./processor-thread-entry.js";
+import type {
+  BatchEvent,
+  JobEvent,
+  ProcessorMethods,
+  ProcessorThreadData,
+} from "./processor-thread-entry.js";
 
 /**
  * Starts the thread at once, and again for a batch that comes after its end; it opens the folders of `models` itself.
- * `threads` is the number of threads of one operation, one per core if left out.
+ * `threads` is the number of threads of one operation, one per core if left out. `onNotice` is called with what devices
+ * do while jobs are generated.
  */
-export function processorThread(models: ModelRegistry, options: { threads?: number } = {}): JobProcessor {
+export function processorThread(
+  models: ModelRegistry,
+  { onNotice = () => {}, ...options }: { threads?: number; onNotice?: (notice: EngineNotice) => void } = {},
+): JobProcessor {
   if (options.threads !== undefined) checkThreads(options.threads);
   const folders = [...models.values()].map(({ folder }) => folder);
   const load = Object.assign({}, ...[...models.values()].map((model) => model.load));
@@ -33,7 +43,8 @@ export function processorThread(models: ModelRegistry, options: { threads?: numb
       if (thread.ended) thread = start();
       const channels = batch.map(() => new Channel<ProcessorEvent>());
       const signals = batch.map(({ signal }) => signal);
-      const onEvent = (event: BatchEvent) => take(channels[event.job]!, event);
+      const onEvent = (event: BatchEvent) =>
+        event.type === "notice" ? onNotice(event.notice) : take(channels[event.job]!, event);
       const requests = batch.map(({ request }) => request);
       thread.call("process", requests, { signals, onEvent }).catch((error: unknown) => {
         for (const channel of channels) channel.end({ error });
@@ -44,7 +55,7 @@ export function processorThread(models: ModelRegistry, options: { threads?: numb
   };
 }
 
-function take(channel: Channel<ProcessorEvent>, event: BatchEvent): void {
+function take(channel: Channel<ProcessorEvent>, event: JobEvent): void {
   switch (event.type) {
     case "event":
       channel.push(event.event);

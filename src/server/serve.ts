@@ -1,6 +1,7 @@
 /** @file A server from its start to its end: models described, a queue, the app, a socket. */
 
 import { isIP } from "node:net";
+import { noticeText } from "../engine/notices.js";
 import { InvalidRequest } from "../errors.js";
 import { type Listening, listen } from "../http/listen.js";
 import { readPageFiles } from "../http/page-files.js";
@@ -92,6 +93,11 @@ export type ServeOptions = {
   onConnect?: () => void;
   /** Called for each device that is used, with what it turned out to be and why. */
   onDevice?: (place: FoundPlace) => void;
+  /**
+   * Called with a line for a log about what a device does while it generates: that it compiles shaders, and which
+   * operations it left to the CPU.
+   */
+  onNotice?: (line: string) => void;
 };
 
 const serveNames: OptionNames<ServeOptions> = {
@@ -122,6 +128,7 @@ const serveNames: OptionNames<ServeOptions> = {
   onRejected: true,
   onConnect: true,
   onDevice: true,
+  onNotice: true,
 };
 
 const limitNames: OptionNames<Limits> = {
@@ -237,7 +244,7 @@ function placementsIn(options: ServeOptions): Placements {
 async function openQueue(
   own: ModelRegistry,
   { queue: most }: Limits,
-  { redis, threads, onError = () => {}, onConnect = () => {} }: ServeOptions,
+  { redis, threads, onError = () => {}, onConnect = () => {}, onNotice = () => {} }: ServeOptions,
   onEnd: (job: JobStatus) => void,
 ): Promise<{ queue: JobQueue; models: ModelRegistry }> {
   if (redis !== undefined && threads !== undefined) {
@@ -246,7 +253,10 @@ async function openQueue(
   }
   if (redis !== undefined)
     return redisQueueAndModels(redis, own, { most, onOpen: onConnect, onEnd, onError });
-  const processor = processorThread(own, threads === undefined ? {} : { threads });
+  const processor = processorThread(own, {
+    ...(threads !== undefined && { threads }),
+    onNotice: (notice) => onNotice(noticeText(notice)),
+  });
   const queue = memoryQueue(processor, { most, onEnd, onError, onClose: processor.close });
   return { queue, models: own };
 }

@@ -2,9 +2,10 @@
 
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { Engine } from "../../src/engine/engine.js";
+import { type Engine, floats, type Values } from "../../src/engine/engine.js";
+import type { EngineNotice } from "../../src/engine/notices.js";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
-import { Cancelled, InvalidRequest } from "../../src/errors.js";
+import { Cancelled, EngineError, InvalidRequest } from "../../src/errors.js";
 import { decodeImage } from "../../src/image/codec.js";
 import { readTexts } from "../../src/image/metadata/metadata.js";
 import { defaultLimits } from "../../src/jobs/limits.js";
@@ -198,24 +199,69 @@ describe("a batch", () => {
   });
 });
 
-/** Counts the runs of each network. */
-function countingEngine(): { engine: Engine; calls: Map<string, number> } {
+/** What a simulated device does to the results of a network, or throws. */
+type Fault = (network: string, results: Record<string, Values>) => Record<string, Values>;
+
+/** Counts the runs of each network, and lists those that are loaded, each with a notice. */
+function countingEngine(fault: Fault = (_, results) => results) {
   const inner = blockingEngine({ threads: 1 });
   const calls = new Map<string, number>();
+  const loaded: string[] = [];
   const engine: Engine = {
     device: inner.device,
-    load: async (program) => {
+    load: async (program, { onNotice = () => {} } = {}) => {
       const session = await inner.load(program);
-      const run: typeof session.run = (inputs) => {
+      loaded.push(program.name);
+      onNotice({ type: "compiling", program: program.name, device: "webgpu" });
+      const run: typeof session.run = async (inputs) => {
         calls.set(program.name, (calls.get(program.name) ?? 0) + 1);
-        return session.run(inputs);
+        return fault(program.name, await session.run(inputs));
       };
       return { run, release: () => session.release() };
     },
     close: () => inner.close(),
   };
-  return { engine, calls };
+  return { engine, calls, loaded };
 }
+
+describe("a job that fails in the engine", () => {
+  const notANumber: Fault = (_, results) =>
+    Object.fromEntries(
+      Object.entries(results).map(([name, { data, shape }]) => [
+        name,
+        floats(new Float32Array(data.length).fill(Number.NaN), ...shape),
+      ]),
+    );
+  const lost: Fault = () => {
+    throw new EngineError("unet", new Error("webgpu was lost"));
+  };
+
+  it("leaves the models loaded if its numbers are not finite, and has them loaded anew for all other causes", async () => {
+    let fault: Fault | undefined;
+    const { engine, loaded } = countingEngine((network, results) =>
+      fault && network === "unet" ? fault(network, results) : results,
+    );
+    const notices: EngineNotice[] = [];
+    const processor = openProcessor(models, { engine, onNotice: (notice) => notices.push(notice) });
+    const request = await jobRequest({ steps: 1 });
+    const right = images(await generateOne(processor, request));
+    const networks = [...loaded];
+    for (const [broken, message, anew] of [
+      [notANumber, /^unet: its prediction of step 1 .*NaN/, []],
+      [lost, /^unet: webgpu was lost/, networks],
+    ] as const) {
+      fault = broken;
+      await expect(generateOne(processor, request)).rejects.toThrow(message);
+      fault = undefined;
+      loaded.length = 0;
+      expect(images(await generateOne(processor, request))).toEqual(right);
+      expect(loaded).toEqual(anew);
+    }
+    // Of the first loading and of the second.
+    expect(notices.map(({ program }) => program)).toEqual([...networks, ...networks]);
+    await processor.close();
+  });
+});
 
 describe("a processor's thread", () => {
   it("that ended is started again for the next batch", async () => {
