@@ -13,7 +13,7 @@ import { conform, exitCode, sections } from "./conformance/run.js";
 import { lazy } from "./distill/folder.js";
 import { SingleFiles } from "./single/files.js";
 
-const help = `npm run golden -- [FOLDER] [--under FOLDER] [--only PATTERN] [--threads N]
+const help = `npm run golden -- [FOLDER] [--under FOLDER] [--only PATTERN]... [--threads N]
                  [--device NAME] [--dtype TYPE]
 
 Compares this build with a folder of golden data (default: golden/data): what Diffusers computed, from
@@ -30,7 +30,8 @@ links.json and patch.json describe are completed. Lines that begin with ---- nam
 check for.
 
   --under FOLDER   the older one (default: golden beside FOLDER, else golden/data)
-  --only PATTERN   only rows whose "section/name" contains PATTERN, or matches it if it has * or ?
+  --only PATTERN   only rows whose "section/name" contains PATTERN, or matches it if it has * or ?; may be
+                   given again
                    sections: ${Object.keys(sections).join(", ")}
   --threads N      threads of one operation (default 1)
   --device NAME    cpu (default), webgpu, cuda, dml, coreml or auto; software adapters such as lavapipe are
@@ -47,7 +48,7 @@ Example: npm run golden -- golden/data --only "runs/*/wide"`;
 
 /** Runs the command line and returns its exit code; `print` takes lines. */
 export async function main(args: readonly string[], print: (text: string) => void): Promise<number> {
-  const { help: wantsHelp, folder, under, only, ...options } = readArguments(args);
+  const { help: wantsHelp, folder, under, only = [], ...options } = readArguments(args);
   if (wantsHelp) {
     print(help);
     return 0;
@@ -65,14 +66,11 @@ export async function main(args: readonly string[], print: (text: string) => voi
   const openBlocking = lazy(() => openBlockingEngine(options));
   try {
     const onResult = (result: Parameters<typeof reportLine>[0]) => print(reportLine(result));
-    const results = await conform(
-      { folder, layers, single, engine, openBlocking },
-      { onResult, ...(only !== undefined && { only }) },
-    );
+    const results = await conform({ folder, layers, single, engine, openBlocking }, { onResult, only });
     print(summary(results, (performance.now() - started) / 1000));
     const code = exitCode(results);
     if (!results.some((r) => r.tensors.length > 0)) {
-      print(`Nothing was compared in ${folder}${only === undefined ? "" : ` with --only ${only}`}.`);
+      print(`Nothing was compared in ${folder}${only.map((pattern) => ` with --only ${pattern}`).join("")}.`);
     }
     return code;
   } finally {
@@ -85,7 +83,7 @@ export async function main(args: readonly string[], print: (text: string) => voi
 /** The folder, what to compare, and what to compare it on; TypeError or InvalidRequest. */
 function readArguments(args: readonly string[]) {
   const options = {
-    only: { type: "string" },
+    only: { type: "string", multiple: true },
     under: { type: "string" },
     threads: { type: "string", default: "1" },
     device: { type: "string", default: "cpu" },

@@ -31,17 +31,20 @@ export const sections: Readonly<Record<string, Section>> = {
   folder: others,
 };
 
-/** Runs every check whose "section/name" matches `only`; `onResult` is called with each result as it is done. */
+/** Runs every check whose "section/name" matches a pattern of `only`, or all without any; `onResult` is called with each result as it is done. */
 export async function conform(
   context: Context,
-  { only, onResult = () => {} }: { only?: string; onResult?: (result: CheckResult) => void } = {},
+  {
+    only = [],
+    onResult = () => {},
+  }: { only?: readonly string[]; onResult?: (result: CheckResult) => void } = {},
 ): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
   const adapted = await onDevice(context);
   for (const [section, list] of Object.entries(sections)) {
     for (const check of await orFailingCheck("(listing)", () => list(context))) {
       const name = `${section}/${check.name}`;
-      if (only !== undefined && !matches(name, only)) continue;
+      if (only.length > 0 && !only.some((pattern) => matches(name, pattern))) continue;
       const reason = whyNotCovered(name);
       const compared = reason === undefined ? adapted(check, name) : uncovered(name, reason);
       const result = { ...(await runCheck(compared)), name };
