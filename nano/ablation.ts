@@ -8,6 +8,7 @@ import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
+import type { Evaluator } from "../src/evaluate/evaluator.js";
 import { writeAll, writeBeside } from "../src/files/file-system.js";
 import type { RgbImage } from "../src/image/pixels.js";
 import { componentProgram } from "../src/pipeline/component.js";
@@ -26,7 +27,6 @@ import { worded } from "./data/captions.js";
 import { among, readData, writeNouns } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { type Evaluation, evaluate } from "./evaluate.js";
-import type { Evaluator } from "./evaluator/evaluator.js";
 import { generateAll, writeImages } from "./images.js";
 import { ablationStage } from "./stages.js";
 

@@ -30,10 +30,14 @@ const defaults = { steps: 10, guidance: 2, width: 128, height: 128 };
 
 type Folders = { model: string; vae: string; to: string };
 
-/** `model` is complete; its autoencoder gives way to `vae`, whose latents are the same. */
-export async function exportModel({ model, vae, to }: Folders): Promise<void> {
+/** `model` is complete; its autoencoder gives way to `vae`, whose latents are the same. `evaluator` goes with it. */
+export async function exportModel(
+  { model, vae, to }: Folders,
+  { evaluator }: { evaluator: string },
+): Promise<void> {
   await replaced(to, async (beside) => {
     await writeHalved({ model, vae, to: beside });
+    await writeEvaluator(evaluator, path.join(beside, "evaluator"));
     await writeFile(path.join(beside, "koala.json"), json(defaults));
     await writeFile(path.join(beside, "words.json"), json(words()));
     for (const name of ["README.md", "NOTICE"])
@@ -61,12 +65,12 @@ export async function writeSnapshot(folders: Folders, text: string, reached: obj
   });
 }
 
-/** Writes the evaluator and its accuracy as the repository keeps them. */
+/** Writes an evaluator in half precision. */
 export async function writeEvaluator(from: string, to: string): Promise<void> {
   await replaced(to, async (beside) => {
     await mkdir(beside, { recursive: true });
-    await cp(path.join(from, "accuracy.json"), path.join(beside, "accuracy.json"));
-    await halve(path.join(from, "evaluator.safetensors"), path.join(beside, "evaluator.safetensors"));
+    await cp(path.join(from, "config.json"), path.join(beside, "config.json"));
+    await halve(path.join(from, "model.safetensors"), path.join(beside, "model.safetensors"));
   });
 }
 

@@ -14,7 +14,7 @@ export type Classes = Record<Label, number>;
 /** The index of the class of each label. */
 export type Labelled = Record<Label, number>;
 
-export const classesOf = ({ nouns }: Data): Classes => ({
+export const classesOf = ({ nouns }: Pick<Data, "nouns">): Classes => ({
   noun: nouns.length,
   style: styles.length,
   background: backgroundNames.length,

@@ -30,7 +30,7 @@ import { among, type Data, readData } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { first, fortyPrompts } from "./data/nouns.js";
 import { evaluate } from "./evaluate.js";
-import { leastAccuracy, openEvaluator, savedEvaluator } from "./evaluator/make.js";
+import { evaluatorFile, leastAccuracy, openEvaluator, shippedEvaluator } from "./evaluator/make.js";
 import { writeEvaluator, writeSnapshot } from "./export.js";
 import { writeSheet } from "./images.js";
 import { children } from "./processes.js";
@@ -103,19 +103,20 @@ async function keep(): Promise<void> {
   const folders = { model: teacher, vae: path.join(work, "vae"), to: snapshot };
   await writeSnapshot(folders, snapshotText, { teacherSteps: steps });
   const evaluator = path.join(work, "evaluator");
-  if (existsSync(path.join(evaluator, "accuracy.json"))) await writeEvaluator(evaluator, savedEvaluator);
+  if (existsSync(path.join(evaluator, evaluatorFile))) await writeEvaluator(evaluator, shippedEvaluator);
   console.log(`${snapshot}: the teacher after ${steps} steps`);
 }
 
 async function compare(feature: string | undefined): Promise<void> {
-  const { evaluator } = await openEvaluator(path.join(work, "evaluator"));
+  const evaluator = await openEvaluator(path.join(work, "evaluator"));
   const list = feature === undefined ? runs : repeats(feature);
   await pausable((signal) => ablate(work, evaluator, signal, list));
 }
 
 async function score(folder: string): Promise<void> {
   const data = await vocabularyOf(folder);
-  const { evaluator, accuracy } = await openEvaluator(path.join(work, "evaluator"));
+  const evaluator = await openEvaluator(path.join(work, "evaluator"));
+  const { accuracy = {} } = evaluator.config;
   for (const [label, share] of Object.entries(accuracy))
     if (share < leastAccuracy)
       console.warn(

@@ -15,7 +15,7 @@ import {
 } from "../src/train.js";
 import { printLoss } from "./classifier.js";
 import { readData, shippedData, writeEvery, writeNouns } from "./data/dataset.js";
-import { makeEvaluator } from "./evaluator/make.js";
+import { evaluatorFile, evaluatorFolder, makeEvaluator } from "./evaluator/make.js";
 import { exportModel } from "./export.js";
 import { writeInitialModel } from "./initial-model.js";
 import { trainTextEncoders } from "./text.js";
@@ -66,7 +66,7 @@ const dataStages = (at: Work): Stage[] => [
   {
     name: "evaluator",
     about: "a classifier of noun, style and background, on real renderings",
-    done: () => existsSync(at("evaluator", "accuracy.json")),
+    done: () => existsSync(at("evaluator", evaluatorFile)),
     run: (signal) => makeEvaluator(at("evaluator"), signal),
   },
 ];
@@ -211,7 +211,10 @@ const studentStages = (at: Work): Stage[] => [
     name: "export",
     about: "models/nano, in half precision, with its card",
     done: () => existsSync(shippedDefaults),
-    run: () => exportModel({ model: at("finish"), vae: at("vae"), to: shipped }),
+    run: () => {
+      const folders = { model: at("finish"), vae: at("vae"), to: shipped };
+      return exportModel(folders, { evaluator: evaluatorFolder(at("evaluator")) });
+    },
   },
   {
     name: "previews",

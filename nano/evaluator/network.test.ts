@@ -5,14 +5,15 @@ import { Generator } from "../../src/diffusion/random.js";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { layoutOf, wholeProgram } from "../../src/train/gradient-program.js";
 import { randomWeight } from "../../src/train/random-weights.js";
-import { labels, targetValues } from "../labels.js";
+import { classesOf, labels, targetValues } from "../labels.js";
 import { evaluatedSize, evaluatorLoss } from "./network.js";
 
-const classes = { noun: 5, style: 3, background: 2 };
+const nouns = ["cat", "dog", "car", "cup", "ant"].map((name) => ({ name, code: name, aliases: [] }));
+const classes = classesOf({ nouns });
 
 describe("an evaluator without training", () => {
   it("has the loss of a uniform guess among all classes, and its gradient", async () => {
-    const loss = evaluatorLoss(classes, 2);
+    const loss = evaluatorLoss(nouns, 2);
     const layout = layoutOf(loss);
     const shapes = new Map([...loss.params].map(([name, { shape }]) => [name, shape]));
     const generator = new Generator(1);
@@ -29,7 +30,7 @@ describe("an evaluator without training", () => {
     // The first of the two images is the first of everything, the second the last.
     const right = [
       { noun: 0, style: 0, background: 0 },
-      { noun: 4, style: 2, background: 1 },
+      { noun: 4, style: 8, background: 9 },
     ];
     const inputs = { image, ...targetValues(right, classes) };
     const terms = await program.run(weights, inputs, gradient);

@@ -1,57 +1,61 @@
-/**
- * @file The evaluator: a small residual network that classifies the noun, the style and the background of an image.
- * B batch.
- */
+/** @file The evaluator: what it tells apart, as its `config.json` says it, and the loss that it is trained with. */
 
-import { conv2d, groupNorm, linear } from "../../src/nn.js";
-import { add, concat, input, mean, reshape, silu, softmax } from "../../src/tensor/operations.js";
+import { classifierConfig, classifierShapes, imageClassifier } from "../../src/models/image-classifier.js";
+import { add, input } from "../../src/tensor/operations.js";
 import { Params, tracing } from "../../src/tensor/params.js";
-import { count, type Tensor } from "../../src/tensor/tensor.js";
+import type { Tensor } from "../../src/tensor/tensor.js";
 import type { TracedLoss } from "../../src/train/gradient-program.js";
-import { type Classes, crossEntropy, type Label, labels, targetInputs } from "../labels.js";
+import { backgroundNames, styleNames } from "../data/captions.js";
+import type { Data } from "../data/dataset.js";
+import { styles } from "../data/emoji.js";
+import { crossEntropy, labels, targetInputs } from "../labels.js";
+import { lookOf } from "./looks.js";
 
 /** Height and width of its images, in pixels. */
 export const evaluatedSize = 64;
-const stages = [32, 64, 128, 192];
 
-/** image: [B, 3, 64, 64] in -1..1 -> the probability of every class of each label: [B, classes] */
-export function evaluator(p: Params, classes: Classes, image: Tensor): Record<Label, Tensor> {
-  const B = image.shape[0]!;
-  let h = image;
-  const textures: Tensor[] = [];
-  for (const [i, width] of stages.entries()) {
-    h = conv2d(p.at("down", i), h, width, { stride: 2 });
-    h = block(p.at("blocks", i), h);
-    textures.push(reshape(mean(norm(p.at("norms", i), h), [2, 3]), [B, width]));
-  }
-  // Not their mean: the images to evaluate are laid out as the renderings are, so a feature's position says much.
-  const positions = reshape(norm(p.at("norm"), h), [B, count(h.shape.slice(1))]);
-  const classify = (label: Label, features: Tensor) => softmax(linear(p.at(label), features, classes[label]));
-  return {
-    noun: classify("noun", positions),
-    style: classify("style", concat([...textures, positions], 1)),
-    background: classify("background", positions),
-  };
-}
-
-const norm = (p: Params, x: Tensor) => silu(groupNorm(p, x, { groups: 8, eps: 1e-5 }));
-
-function block(p: Params, x: Tensor): Tensor {
-  const C = x.shape[1]!;
-  const h = conv2d(p.at("conv1"), norm(p.at("norm1"), x), C);
-  return add(x, conv2d(p.at("conv2"), norm(p.at("norm2"), h), C));
-}
+/** The classes are in the order of the targets' indices. A caption that names no background means white. */
+export const evaluatorConfig = (nouns: Data["nouns"]) => ({
+  _class_name: "ImageClassifier",
+  sample_size: evaluatedSize,
+  block_out_channels: [32, 64, 128, 192],
+  norm_num_groups: 8,
+  labels: {
+    noun: { classes: nouns.map(({ name, aliases }) => ({ name, phrases: [name, ...aliases] })) },
+    style: {
+      texture: true,
+      classes: styles.map((style, i) => {
+        const look = lookOf(i);
+        return {
+          name: styleNames[style][0]!,
+          phrases: [...styleNames[style]],
+          ...(look !== i && { same_as: styleNames[styles[look]!][0]! }),
+        };
+      }),
+    },
+    background: {
+      default: "white",
+      classes: backgroundNames.map((name) => ({ name, phrases: [`${name} background`] })),
+    },
+  },
+});
 
 /** The sum of the cross-entropies. Inputs: `image`, and the targets. */
-export function evaluatorLoss(classes: Classes, batch: number): TracedLoss {
+export function evaluatorLoss(nouns: Data["nouns"], batch: number): TracedLoss {
+  const shapes = classifierShapes(classifierConfig(evaluatorConfig(nouns), "evaluator/config.json"));
+  const classes = {
+    noun: shapes.labels.noun!.classes,
+    style: shapes.labels.style!.classes,
+    background: shapes.labels.background!.classes,
+  };
   const params = new Map<string, Tensor>();
-  const probabilities = evaluator(
+  const probabilities = imageClassifier(
     new Params(tracing(params)),
-    classes,
+    shapes,
     input("image", [batch, 3, evaluatedSize, evaluatedSize]),
   );
   const targets = targetInputs(classes, batch);
-  const losses = labels.map((label) => [label, crossEntropy(targets[label], probabilities[label])] as const);
+  const losses = labels.map((label) => [label, crossEntropy(targets[label], probabilities[label]!)] as const);
   const total = losses.map(([, loss]) => loss).reduce((a, b) => add(a, b));
   return { params, outputs: { total, ...Object.fromEntries(losses) } };
 }

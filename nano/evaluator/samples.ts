@@ -22,16 +22,8 @@ export type Drawing = {
 };
 const heldOutBackgrounds = 2;
 
-/** The first word of every seed: what the evaluator in `nano/snapshots` was trained with. */
+/** The first word of every seed: what the evaluator in `models/nano` was trained with. */
 const seedWord = "judge";
-
-/**
- * The style that a style's images look like. Fluent's glossy and 3D sets are the same artwork, exported as vectors and
- * as pixels: an evaluator that is trained to tell them apart takes more than a third of their 416 held-out renderings each
- * for the other. They count as one look.
- */
-export const lookOf = (style: number): number =>
-  styles[style] === "fluent-emoji-3d" ? styles.indexOf("fluent-emoji") : style;
 
 /** Every noun in every style: also the pairs that the generator is not taught. */
 export async function renderAll(data: Data): Promise<Drawing[]> {

@@ -9,7 +9,8 @@ import { trainingOptions } from "../../src/train/options.js";
 import { train } from "../../src/train/trainer.js";
 import { writeSafetensors } from "../../src/weights/safetensors-file.js";
 import { classifierTask, printLoss } from "../classifier.js";
-import { type Classes, targetValues } from "../labels.js";
+import type { Data } from "../data/dataset.js";
+import { classesOf, targetValues } from "../labels.js";
 import { evaluatedSize, evaluatorLoss } from "./network.js";
 import { type Drawing, sampleBatch } from "./samples.js";
 
@@ -18,7 +19,7 @@ const batchSize = 32;
 export async function trainEvaluator(
   engine: BlockingEngine,
   drawings: readonly Drawing[],
-  classes: Classes,
+  nouns: Data["nouns"],
   { folder, steps, resume, signal }: { folder: string; steps: number; resume: boolean; signal: AbortSignal },
 ): Promise<TrainingResult> {
   const options = trainingOptions({
@@ -34,20 +35,20 @@ export async function trainEvaluator(
   const task = await classifierTask(engine, {
     network: "evaluator",
     batchSize,
-    loss: evaluatorLoss(classes, batchSize),
-    inputsOf: (batch) => inputsOf(drawings, classes, batch),
+    loss: evaluatorLoss(nouns, batchSize),
+    inputsOf: (batch) => inputsOf(drawings, nouns, batch),
     save: async (layout, weights) => {
       await mkdir(folder, { recursive: true });
       const tensors = [...layout.tensors(weights)].map(
         ([name, t]) => [name, { dtype: "F32" as const, ...t }] as const,
       );
-      await writeSafetensors(path.join(folder, "evaluator.safetensors"), new Map(tensors));
+      await writeSafetensors(path.join(folder, "model.safetensors"), new Map(tensors));
     },
   });
   return train(task, { folder, resume, options, signal, onEvent: printLoss });
 }
 
-function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): Record<string, Values> {
+function inputsOf(shown: readonly Drawing[], nouns: Data["nouns"], batch: number): Record<string, Values> {
   const area = 3 * evaluatedSize ** 2;
   const image = new Float32Array(batchSize * area);
   const samples = sampleBatch(shown, batchSize, batch);
@@ -55,6 +56,6 @@ function inputsOf(shown: readonly Drawing[], classes: Classes, batch: number): R
   const targets = samples.map(({ drawing: { noun, style }, background }) => ({ noun, style, background }));
   return {
     image: { data: image, shape: [batchSize, 3, evaluatedSize, evaluatedSize] },
-    ...targetValues(targets, classes),
+    ...targetValues(targets, classesOf({ nouns })),
   };
 }
