@@ -181,7 +181,7 @@ function method({ quick, pixels, parts }: Options): string {
   if (!quick) return `Whole images through the pipeline, after one of two steps that is not counted.${sized}`;
   const what = parts.join(", ");
   return (
-    `--quick, with fewer steps: one call of the U-Net on the conditional and the unconditional row, times the steps. ` +
+    `--quick, with fewer steps: one call of the U-Net (on the CPU on one row, counted twice for guidance), times the steps. ` +
     `Measured: ${what}, each in a process of its own after a warm-up.${sized}`
   );
 }

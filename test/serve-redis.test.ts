@@ -3,7 +3,7 @@
 import OpenAI from "openai";
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
 import type { ModelList } from "../src/jobs/model-schemas.js";
-import { outageOf } from "../src/jobs/redis/connection.js";
+import { outageOf } from "../src/jobs/redis/outage.js";
 import type { Job, JobList } from "../src/jobs/schemas.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { goldenRun } from "./golden-run.js";

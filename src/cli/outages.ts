@@ -1,7 +1,8 @@
 /** @file What `koala serve` and `koala worker` print and do while Redis or the system refuses them for a time. */
 
 import { tooManyOpen } from "../files/file-errors.js";
-import { addressOf, outageOf } from "../jobs/redis/connection.js";
+import { addressOf } from "../jobs/redis/address.js";
+import { outageOf } from "../jobs/redis/outage.js";
 import { yellow } from "./colors.js";
 import { printError } from "./terminal.js";
 

@@ -2,23 +2,8 @@
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
-import { compareCommand } from "./compare.js";
-import { convertCommand } from "./convert.js";
-import { devicesCommand } from "./devices.js";
-import { distillCommand } from "./distill.js";
 import { onCommandLine } from "./flag-names.js";
-import { generateCommand } from "./generate.js";
-import { gridCommand } from "./grid.js";
-import { inspectCommand } from "./inspect.js";
-import { memoryCommand } from "./memory.js";
-import { modelsCommand } from "./models.js";
-import { previewFactorsCommand } from "./preview-factors.js";
-import { serveCommand } from "./serve.js";
 import { exitCodes, report, stopAtFullOutput, withoutPasswords } from "./terminal.js";
-import { trainCommand } from "./train.js";
-import { watchCommand } from "./watch.js";
-import { wordsCommand } from "./words.js";
-import { workerCommand } from "./worker.js";
 
 const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
   version: string;
@@ -32,25 +17,29 @@ const koala = new Command("koala")
   .addHelpText("after", '\nExample:\n  koala generate "a red apple, flat icon"\n')
   .showHelpAfterError("(add --help for the options)");
 
-for (const command of [
-  generateCommand(),
-  gridCommand(),
-  serveCommand(),
-  inspectCommand(),
-  convertCommand(),
-  memoryCommand(),
-  devicesCommand(),
-  compareCommand(),
-  modelsCommand(),
-  distillCommand(),
-  trainCommand(),
-  watchCommand(),
-  wordsCommand(),
-  previewFactorsCommand(),
-  workerCommand(),
-]) {
-  koala.addCommand(guarded(command));
-}
+/** Opens only the subcommand that is given: all of them with what they import take seconds. Help lists all. */
+const subcommands: Readonly<Record<string, () => Promise<Command>>> = {
+  generate: async () => (await import("./generate.js")).generateCommand(),
+  grid: async () => (await import("./grid.js")).gridCommand(),
+  serve: async () => (await import("./serve.js")).serveCommand(),
+  inspect: async () => (await import("./inspect.js")).inspectCommand(),
+  convert: async () => (await import("./convert.js")).convertCommand(),
+  memory: async () => (await import("./memory.js")).memoryCommand(),
+  devices: async () => (await import("./devices.js")).devicesCommand(),
+  compare: async () => (await import("./compare.js")).compareCommand(),
+  models: async () => (await import("./models.js")).modelsCommand(),
+  distill: async () => (await import("./distill.js")).distillCommand(),
+  train: async () => (await import("./train.js")).trainCommand(),
+  watch: async () => (await import("./watch.js")).watchCommand(),
+  words: async () => (await import("./words.js")).wordsCommand(),
+  "preview-factors": async () => (await import("./preview-factors.js")).previewFactorsCommand(),
+  worker: async () => (await import("./worker.js")).workerCommand(),
+};
+
+const given = process.argv[2] ?? "";
+const opened = Object.hasOwn(subcommands, given) ? [subcommands[given]!] : Object.values(subcommands);
+const needed = ["-V", "--version"].includes(given) ? [] : opened;
+for (const command of await Promise.all(needed.map((open) => open()))) koala.addCommand(guarded(command));
 guarded(koala);
 
 /** Throws where commander would exit, and repeats no password of what was typed. */

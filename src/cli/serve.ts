@@ -3,7 +3,7 @@
 import { once } from "node:events";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { defaultLimits } from "../jobs/limits.js";
-import { addressOf, checkUrl } from "../jobs/redis/connection.js";
+import { addressOf, checkUrl } from "../jobs/redis/address.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { refusalLog } from "../server/refusals.js";
 import { type RunningServer, type ServeOptions, serve } from "../server/serve.js";

@@ -5,7 +5,7 @@ import { noticeText } from "../engine/notices.js";
 import { openModelRegistry } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
-import { checkUrl } from "../jobs/redis/connection.js";
+import { checkUrl } from "../jobs/redis/address.js";
 import { JobWorker } from "../jobs/redis/worker.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { Embedding } from "../pipeline/embeddings.js";

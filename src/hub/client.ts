@@ -3,7 +3,6 @@
  * import the cache.
  */
 
-import { downloadFile, listFiles, modelInfo } from "@huggingface/hub";
 import { ModelError } from "../errors.js";
 import type { HubModel } from "./name.js";
 import { proxyFetch } from "./proxy.js";
@@ -35,6 +34,9 @@ export type HubClient = {
   ): AsyncIterable<Uint8Array>;
 };
 
+/** Opened when something is asked of the Hub: most of what is generated lies in its cache. */
+const library = () => import("@huggingface/hub");
+
 /** The server answered a request for a part of a file with the whole. */
 export class RangeIgnored extends Error {}
 
@@ -59,6 +61,7 @@ export function hubClient(settings: HubSettings, options: HubOptions = {}): HubC
 }
 
 async function fetchCommit({ id, revision }: HubModel, hubUrl: string, fetch: Fetch): Promise<string> {
+  const { modelInfo } = await library();
   const { sha } = await parsed(id, hubUrl, () =>
     modelInfo({ name: id, revision, hubUrl, fetch, additionalFields: ["sha"] }),
   );
@@ -72,6 +75,7 @@ async function fetchFileList(
   hubUrl: string,
   fetch: Fetch,
 ): Promise<HubFile[]> {
+  const { listFiles } = await library();
   return parsed(id, hubUrl, async () => {
     const files: HubFile[] = [];
     for await (const entry of listFiles({
@@ -135,6 +139,7 @@ async function* readBytes({ model, commit, file, endpoint, offset, stall }: Read
   // With the size and the URL given, the library makes no other request.
   const downloadInfo = { ...file, url: `${endpoint}/${model.id}/resolve/${commit}/${path}` };
   const at = { repo: model.id, path: file.path, revision: commit, hubUrl: endpoint };
+  const { downloadFile } = await library();
   try {
     const blob = await downloadFile({ ...at, downloadInfo, xet: false, fetch: get });
     for await (const chunk of blob!.slice(offset).stream()) {

@@ -20,7 +20,6 @@ import type { Limits, Model } from "../jobs/model-schemas.js";
 import { checkPlacements, type FoundPlace, findPlaces, type Placements } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import type { JobQueue, JobStatus } from "../jobs/queue.js";
-import { redisQueueAndModels } from "../jobs/redis/queue.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { MoveTarget } from "../pipeline/device-pipeline.js";
 import type { Embedding } from "../pipeline/embeddings.js";
@@ -251,8 +250,10 @@ async function openQueue(
     const rule = "must be left out with redis, whose workers generate, got";
     throw new InvalidRequest("threads", threads, `${rule} ${threads}. Give it to koala worker.`);
   }
-  if (redis !== undefined)
+  if (redis !== undefined) {
+    const { redisQueueAndModels } = await import("../jobs/redis/queue.js");
     return redisQueueAndModels(redis, own, { most, onOpen: onConnect, onEnd, onError });
+  }
   const processor = processorThread(own, {
     ...(threads !== undefined && { threads }),
     onNotice: (notice) => onNotice(noticeText(notice)),

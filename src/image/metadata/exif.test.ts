@@ -1,6 +1,7 @@
 /** @file Texts in EXIF, as programs write them and as nobody should. */
 
 import { describe, expect, it } from "vitest";
+import { cpuSeconds, linear } from "../../../test/cpu-seconds.js";
 import { Generator } from "../../diffusion/random.js";
 import { exifTexts, unreadComment } from "./exif.js";
 
@@ -118,17 +119,19 @@ it("a block of random bytes gives texts or none", () => {
   }
 });
 
-it("a directory of 60,000 comments that share a megabyte is read within a second", () => {
+it("a directory of 60,000 comments that share a megabyte is read in linear time", () => {
   const entry = Buffer.alloc(12);
   entry.writeUInt16LE(userComment, 0);
   entry.writeUInt16LE(ascii, 2);
   entry.writeUInt32LE(250_000, 4);
   const head = Buffer.from([0x49, 0x49, 42, 0, 8, 0, 0, 0, 0x60, 0xea]);
   const entries = Array<Buffer>(60_000).fill(entry);
-  const started = performance.now();
-  exifTexts(Buffer.concat([head, ...entries, Buffer.alloc(2 ** 18)]));
-  exifTexts(
-    block("MM", [[userComment, ascii, Buffer.concat([Buffer.alloc(2 ** 20 - 1), Buffer.from("a")])]]),
-  );
-  expect(performance.now() - started).toBeLessThan(1000);
+  const shared = Buffer.concat([head, ...entries, Buffer.alloc(2 ** 18)]);
+  const zeros = Buffer.concat([Buffer.alloc(2 ** 20 - 1), Buffer.from("a")]);
+  const long = block("MM", [[userComment, ascii, zeros]]);
+  const seconds = cpuSeconds(() => {
+    exifTexts(shared);
+    exifTexts(long);
+  });
+  expect(seconds).toBeLessThan(linear);
 });

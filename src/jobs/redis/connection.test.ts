@@ -3,7 +3,8 @@
 import { inspect } from "node:util";
 import { describe, expect, it } from "vitest";
 import { InvalidRequest } from "../../errors.js";
-import { addressOf, checkUrl, outageOf } from "./connection.js";
+import { addressOf, checkUrl } from "./address.js";
+import { outageOf } from "./outage.js";
 
 describe("an address of Redis", () => {
   it("may name a user, a password, a port and a database", () => {

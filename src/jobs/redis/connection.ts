@@ -1,7 +1,8 @@
-/** @file Connections to Redis, their outages, and subscriptions to channels. Independent of jobs. */
+/** @file Connections to Redis, and subscriptions to channels. Independent of jobs. */
 
 import { Redis } from "ioredis";
-import { InvalidRequest } from "../../errors.js";
+import { checkUrl } from "./address.js";
+import { outageOf } from "./outage.js";
 
 /** A server answers its clients soon, with an error if need be; a worker waits for Redis to come back. */
 export type Patience = "answers" | "waits";
@@ -14,94 +15,6 @@ export function connect(url: string, patience: Patience, onError: (error: Error)
   });
   redis.on("error", onError);
   return redis;
-}
-
-/** InvalidRequest for what is no address of a Redis. A password may be in it, so nothing of it is repeated. */
-export function checkUrl(url: string): void {
-  const refuse = (got: string, remedy: string) => {
-    const rule = `must be an address such as redis://127.0.0.1:6379, got ${got}. ${remedy}`;
-    throw new InvalidRequest("redis", undefined, rule);
-  };
-  const encode = "Write letters of a password such as @ : / ? # % as %40 %3A %2F %3F %23 %25.";
-  if (!/^rediss?:\/\//i.test(url)) refuse("another beginning", "It begins with redis:// or rediss://.");
-  if (!URL.canParse(url)) refuse("one that cannot be read", encode);
-  const { username, password, pathname, search, hash } = new URL(url);
-  // What follows such a letter in a password was taken for a path, and the password's start for the host.
-  if (/@/.test(pathname + search + hash)) refuse("an @ behind the host", encode);
-  if (!isEncoded(username) || !isEncoded(password)) refuse("a % that stands for no letter", encode);
-}
-
-function isEncoded(text: string): boolean {
-  try {
-    decodeURIComponent(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** The address without its user and password. */
-export function addressOf(url: string): string {
-  const { protocol, host, pathname } = new URL(url);
-  return `${protocol}//${host}${pathname}`;
-}
-
-/** Why Redis does not do what a command says. */
-export type Outage = {
-  /** For messages: "no answer". */
-  got: string;
-  /** It does not answer, has no memory left, refuses this client, or will be able to later. */
-  kind: "silent" | "full" | "refuses" | "later";
-};
-
-export const silence: Outage = { kind: "silent", got: "no answer" };
-
-const outages: readonly (Outage & { pattern: RegExp })[] = [
-  { pattern: /\bOOM command not allowed/, kind: "full", got: "a Redis that is full (maxmemory)" },
-  { pattern: /\bMISCONF\b/, kind: "later", got: "a Redis that cannot write to its disk (MISCONF)" },
-  { pattern: /\bREADONLY\b/, kind: "later", got: "a replica, which takes no writes (READONLY)" },
-  {
-    pattern: /\b(EMFILE|ENFILE)\b/,
-    kind: "later",
-    got: "no connection, as too many files are open (EMFILE)",
-  },
-  { pattern: /\bLOADING\b/, kind: "later", got: "a Redis that still reads its data (LOADING)" },
-  { pattern: /\bBUSY\b/, kind: "later", got: "a Redis that is held up by a script (BUSY)" },
-  { pattern: /max number of clients/, kind: "later", got: "a Redis that has as many clients as it takes" },
-  { pattern: /\b(MASTERDOWN|NOREPLICAS)\b/, kind: "later", got: "a Redis that waits for another Redis" },
-  { pattern: /\bNOAUTH\b/, kind: "refuses", got: "a Redis that asks for a password (NOAUTH)" },
-  { pattern: /\bWRONGPASS\b/, kind: "refuses", got: "a Redis that refuses the user or password (WRONGPASS)" },
-  { pattern: /\bNOPERM\b/, kind: "refuses", got: "a Redis that does not let this user do it (NOPERM)" },
-  { pattern: /DB index is out of range/, kind: "refuses", got: "a Redis that has no such database" },
-  { pattern: /certificate|\bCERT_/i, kind: "refuses", got: "a Redis whose certificate is not trusted" },
-  { pattern: /\b(MOVED|CROSSSLOT|CLUSTERDOWN)\b/, kind: "refuses", got: "a Cluster, which is not supported" },
-  // ioredis, of the answer's first byte: a web server's is the H of HTTP.
-  { pattern: /Unknown RESP type/, kind: "refuses", got: "an answer that is not Redis's" },
-  {
-    pattern: /connection is closed|stream isn't writeable|\bE(CONN|PIPE|TIMEDOUT|NOTFOUND|AI_AGAIN)/i,
-    ...silence,
-  },
-  { pattern: /\bE(HOST|NET)UNREACH|ERR_SSL/, ...silence },
-];
-
-/** The outage behind an error; undefined for a wrong command. */
-export function outageOf(error: unknown): Outage | undefined {
-  if (!(error instanceof Error)) return undefined;
-  const { name, message, code = "" } = error as NodeJS.ErrnoException;
-  if (name === "MaxRetriesPerRequestError") return silence;
-  // Of a transaction, the errors of its commands say why.
-  const { previousErrors = [] } = error as { previousErrors?: readonly Error[] };
-  const text = [code, message, ...previousErrors.map((previous) => previous.message)].join(" ");
-  return outages.find(({ pattern }) => pattern.test(text));
-}
-
-/** The error of a start at a Redis that refuses it. */
-export function refusal(address: string, { got }: Outage): InvalidRequest {
-  return new InvalidRequest(
-    "redis",
-    address,
-    `must take jobs at ${address}, got ${got}. Correct the address.`,
-  );
 }
 
 /**
@@ -137,8 +50,6 @@ export async function whenItCan<T>(work: () => Promise<T>, onOutage: (error: unk
     }
   }
 }
-
-export const isFull = (error: unknown): boolean => outageOf(error)?.kind === "full";
 
 /** A message of a channel, parsed once for all who listen. */
 class Message {

@@ -5,7 +5,8 @@
 
 import { Channel } from "../channel.js";
 import { isOver, type JobEvent, type JobStatus } from "../queue.js";
-import { type Listener, missed, outageOf, type Subscriptions } from "./connection.js";
+import { type Listener, missed, type Subscriptions } from "./connection.js";
+import { outageOf } from "./outage.js";
 import { dataLost, type JobStore, type Live, type LogEntry, type Snapshot } from "./store.js";
 
 type News = Live | { type: "moved" };

@@ -6,7 +6,7 @@ import { tooManyOpen } from "../../files/file-errors.js";
 import { failureOf, isForTheLog } from "../failure.js";
 import type { ProcessorEvent } from "../processor.js";
 import type { JobFailure } from "../schemas.js";
-import { isFull, outageOf } from "./connection.js";
+import { isFull, outageOf } from "./outage.js";
 import type { JobStore, RecordCheck } from "./store.js";
 import type { TakenJob } from "./take-batch.js";
 

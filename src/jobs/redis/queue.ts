@@ -15,20 +15,12 @@ import {
   QueueFull,
   QueueUnreachable,
 } from "../queue.js";
+import { addressOf } from "./address.js";
 import { AnnouncedModels } from "./announced-models.js";
 import { BullQueues } from "./bull-queues.js";
-import {
-  addressOf,
-  connect,
-  greet,
-  type Listener,
-  type Outage,
-  outageOf,
-  refusal,
-  Subscriptions,
-  silence,
-} from "./connection.js";
+import { connect, greet, type Listener, Subscriptions } from "./connection.js";
 import { follow } from "./follow.js";
+import { type Outage, outageOf, refusal, silence } from "./outage.js";
 import { JobStore, type StoreOptions } from "./store.js";
 
 export type RedisOptions = StoreOptions & {

@@ -5,7 +5,7 @@ import { mostListed } from "../limits.js";
 import type { FinishedImage, JobRequest, MediaType, ProcessorEvent } from "../processor.js";
 import type { Depth, JobStatus } from "../queue.js";
 import type { JobFailure, JobState } from "../schemas.js";
-import { isFull } from "./connection.js";
+import { isFull } from "./outage.js";
 import * as scripts from "./scripts.js";
 
 export type RecordCheck = "go" | "cancelled" | "lost";

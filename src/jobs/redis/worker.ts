@@ -12,18 +12,11 @@ import { type ConnectionOptions, type Job, Worker } from "bullmq";
 import type { Redis } from "ioredis";
 import type { ModelRegistry } from "../model-registry.js";
 import type { JobProcessor } from "../processor.js";
+import { addressOf } from "./address.js";
 import { announce, leave, shareOf } from "./announced-models.js";
 import { queueName } from "./bull-queues.js";
-import {
-  addressOf,
-  connect,
-  greet,
-  isFull,
-  outageOf,
-  refusal,
-  Subscriptions,
-  whenItCan,
-} from "./connection.js";
+import { connect, greet, Subscriptions, whenItCan } from "./connection.js";
+import { isFull, outageOf, refusal } from "./outage.js";
 import { beginJob, type Outcome, reportJob, type WorkerJob } from "./process-job.js";
 import { JobStore, type StoreOptions } from "./store.js";
 import { type TakenJob, takeBatch } from "./take-batch.js";

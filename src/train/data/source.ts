@@ -6,10 +6,14 @@ import { ifThere, kindOf, readdir } from "../../files/file-system.js";
 import { byName, type DataFile, type DataOptions, type DataSource } from "./example.js";
 import { openImageFolder } from "./image-folder.js";
 import { isImageName } from "./image-names.js";
-import { openParquet } from "./parquet.js";
-import { openWebDataset } from "./webdataset.js";
 
 export type { DataOptions, DataSource, Example, SkippedExample } from "./example.js";
+
+// Opened where they are read: each needs a library that other data does not.
+const openWebDataset = async (files: readonly DataFile[], options: DataOptions) =>
+  (await import("./webdataset.js")).openWebDataset(files, options);
+const openParquet = async (files: readonly DataFile[], options: DataOptions) =>
+  (await import("./parquet.js")).openParquet(files, options);
 
 /**
  * Opens a folder of images, tar shards or parquet files, one such file, or a pattern in the last part of
