@@ -9,8 +9,8 @@ import { tinyEmbedding, tinyModel } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 const redis: RedisServer = await startRedis();
-const site = setUpPage({ models: [], redis: redis.url });
-let worker: WorkerProcess;
+const site = setUpPage({ models: [], redis: redis.url, limits: { steps: 1000 } });
+let worker: WorkerProcess | undefined;
 beforeAll(async () => {
   worker = startWorker(redis.url, tinyModel, "--embedding", `badmix=${tinyEmbedding.file}`);
   await vi.waitFor(
@@ -19,7 +19,7 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => {
-  await worker.kill("SIGKILL");
+  await worker?.kill("SIGKILL");
   await redis.stop();
 });
 

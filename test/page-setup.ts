@@ -27,7 +27,11 @@ export function setUpPage(options: ServeOptions = {}): PageSetup {
   beforeAll(async () => {
     [browser, server] = await Promise.all([
       openBrowser(),
-      serve({ models: [tinyModel], port: 0, threads: 1, ...options }),
+      serve({
+        port: 0,
+        ...(options.redis === undefined && { models: [tinyModel], threads: 1 }),
+        ...options,
+      }),
     ]);
   });
   afterEach(async () => {
