@@ -7,7 +7,8 @@ import { parse } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import type { WeightEntry } from "./component.js";
 import { isFloatDtype } from "./dtype.js";
-import { openSafetensors, readFloat32, refusePickle } from "./safetensors-file.js";
+import type { Header } from "./safetensors.js";
+import { openSafetensors, readFloat32 } from "./safetensors-file.js";
 
 /** The vectors of one token. Those of SDXL's two encoders have a tensor each. */
 export type EmbeddingFile = {
@@ -40,9 +41,11 @@ const bundled = /^bundle_emb\.([^.]+)\.(.+)$/;
  * Opens a file of one token; of OneTrainer's LoRAs, which may hold several, the one called `token`. ModelError for a file
  * that runs code, one of another kind, and tensors that are not vectors.
  */
-export async function openEmbedding(path: string, token?: string): Promise<EmbeddingFile> {
-  refusePickle(path);
-  const file = await openSafetensors(path);
+export const openEmbedding = async (path: string, token?: string): Promise<EmbeddingFile> =>
+  embeddingIn(path, await openSafetensors(path), token);
+
+/** The same of the header of a file that is open. */
+export function embeddingIn(path: string, file: Pick<Header, "tensors">, token?: string): EmbeddingFile {
   const keys = [...file.tensors.keys()];
   const bundles = keys.flatMap((key) => bundled.exec(key)?.[1] ?? []);
   if (bundles.length > 0) return ofBundle(path, file.tensors, [...new Set(bundles)], token);
@@ -109,8 +112,11 @@ function entryOf(path: string, key: string, entry: Omit<WeightEntry, "file">): W
 }
 
 /** The vectors of a tensor, [n * width]; ModelError for numbers that are not finite. */
-export async function readVectors({ key, ...entry }: WeightEntry & { key: string }): Promise<Float32Array> {
-  const values = await readFloat32(key, entry);
+export async function readVectors(
+  { key, ...entry }: WeightEntry & { key: string },
+  read = readFloat32,
+): Promise<Float32Array> {
+  const values = await read(key, entry);
   const wrong = values.find((value) => !Number.isFinite(value));
   if (wrong === undefined) return values;
   throw new ModelError(entry.file, `${key}: must hold finite numbers, got ${wrong}. Use another file.`);

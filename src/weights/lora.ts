@@ -17,7 +17,7 @@ import {
 import { type AdapterKind, type AdapterRole, adapterKinds, kindOf, type Shapes } from "./adapter-kinds.js";
 import type { WeightEntry } from "./component.js";
 import { isFloatDtype } from "./dtype.js";
-import { openSafetensors, readFloat32, readStored, type SafetensorsFile } from "./safetensors-file.js";
+import { openSafetensors, type SafetensorsFile } from "./safetensors-file.js";
 
 /** One layer's change, times `scale`, which is alpha / rank. */
 export type LoraLayer = {
@@ -47,8 +47,10 @@ export type LoraFile = {
 };
 
 /** Opens an adapter file; ModelError for other kinds of adapter, incomplete layers, and files without layers. */
-export async function openLora(path: string): Promise<LoraFile> {
-  const file = await openSafetensors(path);
+export const openLora = async (path: string): Promise<LoraFile> => loraIn(path, await openSafetensors(path));
+
+/** The same of a file that is open. */
+export async function loraIn(path: string, file: SafetensorsFile): Promise<LoraFile> {
   const keys = [...file.tensors.keys()];
   refuseOtherKinds(path, keys);
   const { halves, embeddings, unknown } = group(path, file);
@@ -57,7 +59,7 @@ export async function openLora(path: string): Promise<LoraFile> {
     throw new ModelError(path, `must hold LoRA layers (lora_down, lora_A), ${got}. Is this a LoRA?`);
   }
   const { of, notes } = await readAdapters(path, file, keys);
-  const layers = [...halves].map(([id, half]) => layerOf(path, id, half, of));
+  const layers = [...halves.values()].map((half) => layerOf(path, file, half, of));
   return { layers: await Promise.all(layers), embeddings, unknown, notes };
 }
 
@@ -97,23 +99,25 @@ function group(path: string, file: SafetensorsFile) {
 type Adapter = { alpha: number; patterns: readonly (readonly [string, number])[]; root: boolean };
 
 async function layerOf(
-  file: string,
-  id: string,
+  at: string,
+  file: SafetensorsFile,
   { part, path, roles }: Half,
   adapters: (part: LoraNetwork) => Adapter | undefined,
 ): Promise<LoraLayer> {
-  const kind = kindOfLayer(file, id, roles);
+  const kind = kindOfLayer(at, `${part}.${path}`, roles);
   const tensors: { [R in AdapterRole]?: WeightEntry } = {};
   for (const [role, { entry }] of roles) if (kindOf(role) === kind) tensors[role as AdapterRole] = entry;
   const [{ key }] = [...roles.values()] as [Named];
   const bias = roles.get("bias") ?? roles.get("lora_bias");
   const [trainers, peft] = [roles.get("dora_scale"), roles.get("magnitude")];
   const magnitude = trainers ?? peft;
+  const alpha = roles.get("alpha");
+  const given = alpha && (await number(file, alpha));
   return {
     ...{ part, path, key, kind, tensors },
     ...(magnitude && { magnitude: { entry: magnitude.entry, of: trainers ? "trainers" : "peft" } }),
     ...(bias && { bias: { entry: bias.entry, scaled: !roles.has("bias") } }),
-    scale: await scaleOf(kind, path, tensors, roles.get("alpha"), adapters(part)),
+    scale: scaleOf(kind, path, tensors, given, adapters(part)),
   };
 }
 
@@ -142,17 +146,17 @@ function kindOfLayer(file: string, id: string, roles: ReadonlyMap<Role, Named>):
 }
 
 /** alpha / rank; alpha is the rank where none is given or it is 0, as in kohya's and LyCORIS' trainers. */
-async function scaleOf(
+function scaleOf(
   kind: AdapterKind,
   path: string,
   tensors: LoraLayer["tensors"],
-  alpha: Named | undefined,
+  alpha: number | undefined,
   adapter: Adapter | undefined,
-): Promise<number> {
+): number {
   const rank = adapterKinds[kind].rank(shapesOf(tensors));
   if (rank === undefined) return 1;
   const own = adapter?.patterns.find(([pattern]) => path === pattern || path.endsWith(`_${pattern}`));
-  const given = alpha ? await number(alpha.key, alpha.entry) : (own?.[1] ?? adapter?.alpha ?? rank);
+  const given = alpha ?? own?.[1] ?? adapter?.alpha ?? rank;
   return (given === 0 ? rank : given) / (adapter?.root ? Math.sqrt(rank) : rank);
 }
 
@@ -160,8 +164,8 @@ async function scaleOf(
 export const shapesOf = (tensors: LoraLayer["tensors"]): Shapes =>
   Object.fromEntries(Object.entries(tensors).map(([role, { shape }]) => [role, shape]));
 
-async function number(key: string, entry: WeightEntry): Promise<number> {
-  const values = isFloatDtype(entry.dtype) ? await readFloat32(key, entry) : await readStored(entry);
+async function number(file: SafetensorsFile, { key, entry }: Named): Promise<number> {
+  const values = isFloatDtype(entry.dtype) ? await file.readFloats(key) : await file.read(key);
   const value = Number(values[0]);
   if (values.length === 1 && Number.isFinite(value)) return value;
   throw new ModelError(entry.file, `${key}: must be one number, got ${values.length}: ${value}.`);
