@@ -78,6 +78,7 @@ type Token = {
 /** Brackets, escapes, colons (with the number and the bracket behind them, as in ":1.3)") and the texts between. */
 function* tokensOf(prompt: string): Generator<Token> {
   let start = 0;
+  const lastClosing = prompt.lastIndexOf(")");
   while (start < prompt.length) {
     const kind = prompt[start]!;
     let end = start + 1;
@@ -86,7 +87,7 @@ function* tokensOf(prompt: string): Generator<Token> {
       yield { kind, start, end };
     } else if (kind === ":") {
       weight.lastIndex = start;
-      const [found, number] = weight.exec(prompt) ?? [];
+      const [found, number] = (start < lastClosing && weight.exec(prompt)) || [];
       if (found !== undefined) end = start + found.length;
       yield { kind, start, end, ...(number !== undefined && { number }) };
     } else if (kind === "(" || kind === "[" || kind === ")" || kind === "]") yield { kind, start, end };
