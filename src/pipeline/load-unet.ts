@@ -1,6 +1,7 @@
 /** @file Opens the U-Net of a model, or one that replaces it: a folder, or one file in Diffusers' names or the original. */
 
 import path from "node:path";
+import { ModelError } from "../errors.js";
 import type { JsonObject } from "../files/json.js";
 import { inferredUnetConfig, unetTopology } from "../models/infer-unet.js";
 import { sgmNames } from "../models/sgm.js";
@@ -8,6 +9,7 @@ import { traceUnet } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
 import { manifest } from "../tensor/params.js";
 import { resolveWeights } from "../weights/component.js";
+import { additionKind } from "../weights/file-kind.js";
 import type { ModelSource } from "../weights/model-source.js";
 import type { Family } from "../weights/pipeline-class.js";
 import type { WeightSet } from "../weights/weight-set.js";
@@ -54,6 +56,8 @@ export async function loadUnet(
   const replaced = other.config && { json: corrected(other.config.json, family), file: other.config.file };
   const name = path.basename(other.location);
   const all = await resolveWeights(other.location);
+  const addition = additionKind([...all.tensors.keys()]);
+  if (addition) throw new ModelError(name, `must be a U-Net, got ${addition.what}. ${addition.remedy}`);
   const prefix = unetPrefix(all);
   const known = replaced ?? (await ownConfig());
   if (prefix === undefined || other.kind === "folder")

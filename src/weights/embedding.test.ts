@@ -59,7 +59,7 @@ describe("an embedding file", () => {
     [
       "layers of a LoRA",
       { "lora_unet_x.lora_down.weight": [1, 8], "lora_unet_x.lora_up.weight": [8, 1] },
-      /must hold the vectors of one token.* Is it a LoRA/,
+      /must hold the vectors of one token.* It is an adapter, such as a LoRA. Give it as --lora/,
     ],
     ["two tokens", { a: [1, 8], b: [1, 8] }, /must hold the vectors of one token/],
     ["one encoder twice", { clip_l: [1, 8], text_encoders_0: [1, 8] }, /must have one tensor for an encoder/],

@@ -7,6 +7,7 @@ import { parse } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import type { WeightEntry } from "./component.js";
 import { isFloatDtype } from "./dtype.js";
+import { fileKind } from "./file-kind.js";
 import type { Header } from "./safetensors.js";
 import { openSafetensors, readFloat32 } from "./safetensors-file.js";
 
@@ -60,9 +61,8 @@ export function embeddingIn(path: string, file: Pick<Header, "tensors">, token?:
   if (only === undefined || rest.length > 0 || known.length > 0) {
     const rule =
       "must hold the vectors of one token (emb_params; clip_l and clip_g; or one tensor that is called as the token)";
-    const remedy = keys.some((key) => /lora|\.weight$/.test(key))
-      ? "Is it a LoRA or a model?"
-      : "Is it a textual inversion?";
+    const other = fileKind(keys);
+    const remedy = other ? `It is ${other.what}. ${other.remedy}` : "Is it a textual inversion?";
     throw new ModelError(path, `${rule}, got ${listed(keys, 3) || "nothing"}. ${remedy}`);
   }
   return { token: only, tensors: new Map([["only", entryOf(path, only, file.tensors.get(only)!)]]) };

@@ -1,5 +1,5 @@
 /** @file The keys of LoRA files in each tool's names, and files that are refused. */
-import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, realpathSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
@@ -195,5 +195,24 @@ describe("a file is refused", () => {
       'must hold LoRA layers (lora_down, lora_A), got "conv_in.weight"',
     );
     await expect(openLora("/any/pytorch_lora_weights.bin")).rejects.toThrow(/pickle/);
+  });
+
+  it("that is something else, or safetensors by another name, with what to do instead", async () => {
+    const names: [string, RegExp][] = [
+      ["clip_l", /It is a textual inversion. Give it as --embedding/],
+      ["<moss>", /It is a textual inversion/],
+    ];
+    for (const [name, message] of names)
+      await expect(openLora(made({ [name]: zeros(4) }))).rejects.toThrow(message);
+    const model = {
+      "first_stage_model.x": zeros(4),
+      "model.diffusion_model.input_blocks.0.0.weight": zeros(4),
+    };
+    await expect(openLora(made(model))).rejects.toThrow(/It is a whole model. Give it as --model/);
+    const renamed = join(root, "lora.ckpt");
+    renameSync(made(layer("unet.x")), renamed);
+    await expect(openLora(renamed)).rejects.toThrow(
+      "must be called .safetensors, got safetensors by another",
+    );
   });
 });

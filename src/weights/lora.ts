@@ -17,6 +17,7 @@ import {
 import { type AdapterKind, type AdapterRole, adapterKinds, kindOf, type Shapes } from "./adapter-kinds.js";
 import type { WeightEntry } from "./component.js";
 import { isFloatDtype } from "./dtype.js";
+import { fileKind } from "./file-kind.js";
 import { openSafetensors, type SafetensorsFile } from "./safetensors-file.js";
 
 /** One layer's change, times `scale`, which is alpha / rank. */
@@ -56,7 +57,9 @@ export async function loraIn(path: string, file: SafetensorsFile): Promise<LoraF
   const { halves, embeddings, unknown } = group(path, file);
   if (halves.size === 0) {
     const got = `got ${listed(keys, 3) || "nothing"}`;
-    throw new ModelError(path, `must hold LoRA layers (lora_down, lora_A), ${got}. Is this a LoRA?`);
+    const other = fileKind(keys);
+    const remedy = other ? `It is ${other.what}. ${other.remedy}` : "Is this a LoRA?";
+    throw new ModelError(path, `must hold LoRA layers (lora_down, lora_A), ${got}. ${remedy}`);
   }
   const { of, notes } = await readAdapters(path, file, keys);
   const layers = [...halves.values()].map((half) => layerOf(path, file, half, of));

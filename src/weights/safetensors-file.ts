@@ -1,6 +1,14 @@
 /** @file Reads and writes safetensors files: the header on opening, each tensor by a call of its own. */
 import { listed, ModelError } from "../errors.js";
-import { readExactly, reading, readRange, realFile, writeAll, writeBeside } from "../files/file-system.js";
+import {
+  kindOf,
+  readExactly,
+  reading,
+  readRange,
+  realFile,
+  writeAll,
+  writeBeside,
+} from "../files/file-system.js";
 import { dtypeSizes, isFloatDtype, type StoredArray, toFloat32, viewStored } from "./dtype.js";
 import { isPickle } from "./file-names.js";
 import {
@@ -46,9 +54,26 @@ export function refusePickle(path: string): void {
   );
 }
 
+/** Says of a file that is named as a pickle checkpoint whether it is one; some sites rename safetensors. */
+async function refuseCheckpoint(path: string): Promise<never> {
+  const start = (await kindOf(path)) === "file" ? await readStart(path) : new Uint8Array();
+  const isHeader = start.length > prefixBytes && start[prefixBytes] === 0x7b && start[prefixBytes - 1] === 0;
+  if (!isHeader) refusePickle(path);
+  throw new ModelError(
+    path,
+    "must be called .safetensors, got safetensors by another name. Rename the file.",
+  );
+}
+
+const readStart = (path: string): Promise<Uint8Array> =>
+  reading(path, path, async (handle) => {
+    const { size } = await handle.stat();
+    return readExactly(handle, path, 0, Math.min(size, prefixBytes + 1));
+  });
+
 /** Reads the header of a .safetensors file; ModelError for anything else. */
 export async function openSafetensors(path: string): Promise<SafetensorsFile> {
-  refusePickle(path);
+  if (isPickle(path)) await refuseCheckpoint(path);
   const file = await realFile(path);
   const { header, size } = await reading(path, file, async (handle) => {
     const { size } = await handle.stat();

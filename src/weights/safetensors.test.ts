@@ -121,6 +121,7 @@ describe("the reader", () => {
     ["metadata that is no text", file('{"__metadata__":{"step":3}}'), /names to strings, got "step": 3/],
     ["a Git LFS pointer", Buffer.from("version https://git-lfs.github.com/spec/v1\n"), /git lfs pull/],
     ["a web page", Buffer.from("<!DOCTYPE html><html>"), /got a web page/],
+    ["an error of a site", Buffer.from('{"error":"not found"}'), /got a JSON text/],
     ["a zip checkpoint", Buffer.from("PK\x03\x04\x00\x00\x08\x08", "latin1"), /unpickling runs code/],
     ["a pickle", Buffer.from("\x80\x02}q\x00(X\x01\x00", "latin1"), /unpickling runs code/],
   ])("refuses %s", (_, bytes, message) => {

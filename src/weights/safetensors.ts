@@ -205,6 +205,7 @@ function otherFormat(start: Uint8Array): string | undefined {
   if (text.startsWith("PK\x03\x04") || start[0] === 0x80) {
     return "a pickle checkpoint, and unpickling runs code. Ask for the model's .safetensors files.";
   }
+  if (/^\s*[{[]/.test(text)) return "a JSON text, as sites send instead of a file. Download it again.";
   if (text.startsWith("GGUF")) return "a GGUF file. Ask for the model's .safetensors files.";
   return undefined;
 }

@@ -3,21 +3,12 @@
 import { listed, ModelError } from "../../errors.js";
 import { clipsIn } from "../../models/infer-clip.js";
 import { vaeNames } from "../../models/ldm-vae.js";
+import { additionKind } from "../../weights/file-kind.js";
 import type { WeightSet } from "../../weights/weight-set.js";
 import { unetPrefix } from "./parts.js";
 
 /** Other kinds of file by the names in them, and what to do; the first that matches is used. */
 const kinds: readonly (readonly [pattern: RegExp, what: string, remedy: string])[] = [
-  [
-    /\.(lora_(up|down|A|B|mid)|hada_|lokr_|oft_|diff_b|dora_scale)|^lora_/,
-    "an adapter, such as a LoRA",
-    "Give it as --lora, over a model.",
-  ],
-  [
-    /^(emb_params|clip_[lg]|string_to_param)$/,
-    "a textual inversion",
-    "Give it as --embedding, over a model.",
-  ],
   [
     /(^|\.)(input_hint_block|controlnet_cond_embedding|zero_convs|controlnet_blocks)\./,
     "a ControlNet",
@@ -47,6 +38,8 @@ export function refuseOther(path: string, file: WeightSet): never {
     const problem = "the blocks of its U-Net cannot be counted: tensors are missing or have other shapes";
     throw new ModelError(path, `${rule}, and ${problem}. Download it again.`);
   }
+  const addition = additionKind(names);
+  if (addition) throw new ModelError(path, `${rule}, got ${addition.what}. ${addition.remedy}`);
   const other = kinds.find(([pattern]) => names.some((name) => pattern.test(name)));
   if (other) throw new ModelError(path, `${rule}, got ${other[1]}. ${other[2]}`);
   const parts = [
