@@ -21,6 +21,7 @@ export default {
     "generate.md",
     "numerics.md",
     "training.md",
+    "evaluation.md",
     "http-api.md",
     "nano.md",
     "ablation.md",

@@ -1,6 +1,6 @@
 /** @file `koala generate`: generates images from prompts into files. */
 
-import { Command, InvalidArgumentError, Option } from "commander";
+import { Command, Option } from "commander";
 import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/registry.js";
 import { resolveSeed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
@@ -31,7 +31,7 @@ import {
 } from "./from-image.js";
 import { loraOption, lorasUsed } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
-import { numberOption, threadsOption } from "./numbers.js";
+import { numberOption, seedOption, threadsOption } from "./numbers.js";
 import { openOutput } from "./output-files.js";
 import { gatherPrompts } from "./prompt-lines.js";
 import { type PromptOptions, promptReading, withPromptOptions } from "./prompt-options.js";
@@ -114,7 +114,7 @@ export function generateCommand(): Command {
     )
     .option("-W, --width <pixels>", "multiple of 8; of --image, down to one", numberOption)
     .option("-H, --height <pixels>", "the same", numberOption)
-    .option("--seed <n>", "image i has seed + i; -1, the default, draws one", integer)
+    .option("--seed <n>", "image i has seed + i; -1, the default, draws one", seedOption)
     .option("-c, --count <n>", "images per prompt", numberOption, 1)
     .option("--scheduler <name>", 'such as dpmpp-2m-karras; "?" lists all')
     .addOption(new Option("--spacing <rule>", "timesteps").choices(["trailing", "leading", "linspace"]))
@@ -139,11 +139,6 @@ export function generateCommand(): Command {
         '  koala generate -m ./koala-lightning-1b "a red bicycle" --seed 7 -o bicycle.png\n',
     )
     .action(generate);
-}
-
-function integer(value: string): bigint {
-  if (!/^-?\d+$/.test(value)) throw new InvalidArgumentError(`"${value}" is not a whole number.`);
-  return BigInt(value);
 }
 
 const print = (line: string) => void process.stdout.write(`${line}\n`);

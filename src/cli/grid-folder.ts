@@ -106,7 +106,7 @@ export async function isWholeCell(
   }
 }
 
-const slug = (label: string): string =>
+export const slug = (label: string): string =>
   label
     .toLowerCase()
     .replace(/[^\p{L}\p{N}.]+/gu, "-")

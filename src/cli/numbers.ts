@@ -24,6 +24,12 @@ export function graceOption(text: string): number {
   return seconds;
 }
 
+/** A seed; its range is checked where it is used. */
+export function seedOption(text: string): bigint {
+  if (!/^-?\d+$/.test(text)) throw new InvalidArgumentError(`"${text}" is not a whole number.`);
+  return BigInt(text);
+}
+
 const units: Readonly<Record<string, number>> = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 };
 
 /** An amount of memory: "8GB", "7.5 GiB", "500M", or bytes. */

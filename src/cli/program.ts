@@ -27,6 +27,7 @@ const subcommands: Readonly<Record<string, () => Promise<Command>>> = {
   memory: async () => (await import("./memory.js")).memoryCommand(),
   devices: async () => (await import("./devices.js")).devicesCommand(),
   compare: async () => (await import("./compare.js")).compareCommand(),
+  evaluate: async () => (await import("./evaluate.js")).evaluateCommand(),
   models: async () => (await import("./models.js")).modelsCommand(),
   distill: async () => (await import("./distill.js")).distillCommand(),
   train: async () => (await import("./train.js")).trainCommand(),

@@ -16,8 +16,16 @@ describe("the interval of a mean", () => {
     expect(estimate(numbers)).toEqual({ mean, interval, prompts });
   });
 
-  it("of equal numbers is that number; of one prompt, or of an infinite mean, there is none", () => {
-    expect(estimate([4, 4, 4])).toEqual({ mean: 4, interval: [4, 4], prompts: 3 });
+  it("of shares that are all 100 % or none is Wilson's: of 10 successes in 10 it begins at 72.2 %", () => {
+    const ten = (x: number) => new Array<number>(10).fill(x);
+    const { interval } = estimate(ten(100), { percent: true });
+    expect(interval![0]).toBeCloseTo(72.25, 2);
+    expect(interval![1]).toBe(100);
+    expect(estimate(ten(0), { percent: true }).interval![1]).toBeCloseTo(27.75, 2);
+  });
+
+  it("is not known of equal numbers, of one prompt, or of an infinite mean", () => {
+    expect(estimate([4, 4, 4])).toEqual({ mean: 4, prompts: 3 });
     expect(estimate([7])).toEqual({ mean: 7, prompts: 1 });
     expect(estimate([1, Number.POSITIVE_INFINITY])).not.toHaveProperty("interval");
   });

@@ -7,15 +7,25 @@ import { mean } from "./vectors.js";
 export type Estimate = { mean: number; interval?: readonly [low: number, high: number]; prompts: number };
 
 const [resamples, confidence] = [2000, 0.95];
+/** The standard normal's quantile of that confidence, squared. */
+const z2 = 1.959964 ** 2;
 
 /**
  * The mean of one number per prompt, and the percentiles of the means of prompts that are drawn from these with
- * replacement. The seeds of a prompt are no further samples, so their mean must be taken before.
+ * replacement. The seeds of a prompt are no further samples, so their mean must be taken before. `percent`: the numbers are
+ * shares of 100.
  */
-export function estimate(perPrompt: readonly number[]): Estimate {
+export function estimate(perPrompt: readonly number[], { percent = false } = {}): Estimate {
   const n = perPrompt.length;
   const whole = { mean: mean(perPrompt), prompts: n };
   if (n < 2 || perPrompt.some((x) => !Number.isFinite(x))) return whole;
+  // Of equal numbers a bootstrap knows no spread. Of shares, all of them none or all, Wilson's interval (1927) is known.
+  if (perPrompt.every((x) => x === perPrompt[0])) {
+    const least = (100 * n) / (n + z2);
+    if (percent && whole.mean === 100) return { ...whole, interval: [least, 100] };
+    if (percent && whole.mean === 0) return { ...whole, interval: [0, 100 - least] };
+    return whole;
+  }
   const drawn = new Generator(0).randint(resamples * n, { high: n });
   const means = new Float64Array(resamples);
   for (let r = 0; r < resamples; r++) {

@@ -1,0 +1,225 @@
+/** @file `koala evaluate`: measures a model by its images of many prompts, alone or beside another. Goes on where it was stopped. */
+
+import path from "node:path";
+import { Command, Option } from "commander";
+import { resolveSeed, seedAfter } from "../diffusion/seed.js";
+import { InvalidRequest } from "../errors.js";
+import { type EvaluationPrompt, type PromptSet, promptSets, promptsOfSet } from "../evaluate/prompt-sets.js";
+import { readPrompts, spread } from "../evaluate/read-prompts.js";
+import { kindOf, writeWhole } from "../files/file-system.js";
+import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { versions } from "../pipeline/metadata/write.js";
+import { readVocabulary } from "../pipeline/read-vocabulary.js";
+import { dim } from "./colors.js";
+import { type DeviceFlags, withDeviceOptions } from "./device.js";
+import { type GivenSettings, generateSide, type Side } from "./evaluation-images.js";
+import { measureSides } from "./evaluation-measures.js";
+import { type Report, reportJson, reportMarkdown } from "./evaluation-report.js";
+import { saveSheets } from "./evaluation-sheets.js";
+import { downloadModel } from "./models.js";
+import { numberOption, seedOption, threadsOption } from "./numbers.js";
+import { checkFiles } from "./output-files.js";
+import { ProgressBar, stopOnInterrupt, warn } from "./terminal.js";
+
+type Options = DeviceFlags & {
+  reference?: string;
+  prompts?: string;
+  promptSet?: PromptSet;
+  limit?: number;
+  seeds: number;
+  seed: bigint;
+  steps?: number;
+  guidance?: number;
+  guidanceScale?: number;
+  referenceSteps?: number;
+  referenceGuidance?: number;
+  width?: number;
+  height?: number;
+  negative?: string;
+  scheduler?: string;
+  clip?: string;
+  evaluator?: string;
+  images?: string;
+  threads?: number;
+  output: string;
+  json?: boolean;
+  quiet?: boolean;
+};
+
+export function evaluateCommand(): Command {
+  const command = new Command("evaluate")
+    .description(
+      "Measure a model by its images of many prompts, alone or beside another; goes on where it was stopped.",
+    )
+    .argument("[model]", "diffusers folder, single file or Hub id (default: the bundled model)")
+    .option("-r, --reference <model>", "another model, with the same prompts and seeds")
+    .option("-p, --prompts <file>", "a prompt per line; .tsv as PartiPrompts, .jsonl as GenEval")
+    .addOption(new Option("--prompt-set <name>", "prompts that come with this command").choices(promptSets))
+    .option("--limit <n>", "at most so many of the prompts, from all over the file", numberOption)
+    .option("--seeds <n>", "images of each prompt", numberOption, 2)
+    .option("--seed <n>", "the first of the seeds", seedOption, 0n)
+    .option("-s, --steps <n>", "denoising steps", numberOption)
+    .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
+    .addOption(new Option("--guidance-scale <scale>", "the same").argParser(numberOption).hideHelp())
+    .option("--reference-steps <n>", "of the reference (default: --steps)", numberOption)
+    .option("--reference-guidance <scale>", "of the reference (default: --guidance)", numberOption)
+    .option("-W, --width <pixels>", "multiple of 8", numberOption)
+    .option("-H, --height <pixels>", "multiple of 8", numberOption)
+    .option("-n, --negative <prompt>", "what not to generate")
+    .option("--scheduler <name>", "such as dpmpp-2m-karras")
+    .option("--clip <folder>", "a CLIP model: its score of image and prompt (HPSv2: its HPS)")
+    .option("--evaluator <folder>", "a classifier (default: the model's own folder evaluator)")
+    .option("--images <folder>", "images to compare with by the Fréchet distance of CLIP features")
+    .option("--threads <n>", "default: one per core", threadsOption);
+  return withDeviceOptions(command)
+    .option("-o, --output <folder>", "where report, sheets and images go", "koala-evaluation")
+    .option("--json", "print the report as JSON")
+    .option("-q, --quiet", "no progress, no notes")
+    .addHelpText("after", help)
+    .action(evaluate);
+}
+
+const help = `
+Prompt sets: complex (attributes, positions and numbers of objects), text (words in images), vocabulary (all nouns in
+all styles of a model with words.json, which is taken where no prompts are given).
+
+Example:
+  koala evaluate ./koala-lightning-700m -r ./koala-lightning-1b --prompt-set complex --clip ./clip-vit-large-patch14
+`;
+
+async function evaluate(model: string | undefined, options: Options): Promise<void> {
+  const { output, quiet = false } = options;
+  const say = (line: string) => void (quiet || process.stderr.write(`${dim(line)}\n`));
+  checkCounts(options);
+  const folder = await downloadModel(modelOrBundled(model), { quiet });
+  const reference = options.reference && (await downloadModel(options.reference, { quiet }));
+  const { prompts, source } = await promptsOf(folder, options);
+  await checkFiles(["report.md", "report.json"].map((name) => path.join(output, name)));
+  const warnings = new Set<string>();
+  const warned = (line: string) => {
+    if (!warnings.has(line)) warn(line);
+    warnings.add(line);
+  };
+  const { signal, done } = stopOnInterrupt((line) => say(`${line}; the same command goes on`));
+  const progress = new ProgressBar({ quiet });
+  const seed = resolveSeed(options.seed);
+  const run = {
+    prompts,
+    seed,
+    seeds: options.seeds,
+    output,
+    load: options,
+    progress,
+    signal,
+    say,
+    warn: warned,
+  };
+  try {
+    const own = await generateSide(folder, given(options), run);
+    const size = { width: own.settings.width, height: own.settings.height };
+    const other = reference
+      ? await generateSide(reference, { ...given(options, "reference"), ...size }, run)
+      : undefined;
+    const sides = described(own, other);
+    const measured = await measureSides([own, other], await evaluatorIn(folder, options), {
+      ...options,
+      ...run,
+      labels: [sides.model.label, sides.reference?.label ?? ""],
+    });
+    const seeds = Array.from({ length: options.seeds }, (_, i) => String(seedAfter(seed, i)));
+    const report: Report = {
+      ...{ format: 1, app: versions().app },
+      ...sides,
+      prompts: { source, count: prompts.length },
+      seeds,
+      ...measured,
+      warnings: [...warnings, ...measured.warnings],
+    };
+    await save(report, own, output);
+    process.stdout.write(options.json ? reportJson(report) : `${path.join(output, "report.md")}\n`);
+  } finally {
+    progress.stop();
+    done();
+  }
+}
+
+/** What is checked before a model is downloaded. */
+function checkCounts({ seeds, seed, limit = 1, images, clip, prompts, promptSet }: Options): void {
+  if (seed === -1n)
+    throw new InvalidRequest("--seed", seed, "must be one that can be repeated, got -1, which draws one.");
+  for (const [flag, value] of Object.entries({ "--seeds": seeds, "--limit": limit })) {
+    if (Number.isInteger(value) && value > 0) continue;
+    throw new InvalidRequest(flag, value, `must be a whole number above 0, got ${value}.`);
+  }
+  if (images !== undefined && clip === undefined)
+    throw new InvalidRequest("--images", images, "is compared by CLIP features, got no --clip. Add it.");
+  if (prompts !== undefined && promptSet !== undefined)
+    throw new InvalidRequest("--prompt-set", promptSet, "must be left out beside --prompts.");
+}
+
+async function promptsOf(folder: string, { prompts: file, promptSet, limit }: Options) {
+  const set = promptSet ?? "vocabulary";
+  const words = (await kindOf(folder)) === "folder" ? await readVocabulary(folder) : undefined;
+  const all = file === undefined ? promptsOfSet(set, words) : await readPrompts(file);
+  if (all === undefined) {
+    const rule = `must be a file of prompts, got none, and ${path.basename(folder)} lists no words of its own`;
+    throw new InvalidRequest("--prompts", file, `${rule}. Add it, or --prompt-set complex.`);
+  }
+  const prompts: EvaluationPrompt[] = spread(all, limit);
+  const whole = file === undefined ? `the set ${set}` : path.basename(file);
+  return { prompts, source: prompts.length < all.length ? `${whole}, of ${all.length}` : whole };
+}
+
+const given = (options: Options, side?: "reference"): GivenSettings => {
+  const { steps, guidance = options.guidanceScale, width, height, negative, scheduler } = options;
+  return {
+    steps: (side && options.referenceSteps) ?? steps,
+    guidanceScale: (side && options.referenceGuidance) ?? guidance,
+    ...{ width, height, scheduler, negativePrompt: negative },
+  };
+};
+
+/** The folder that is named, or the model's own. */
+async function evaluatorIn(folder: string, { evaluator }: Options): Promise<string | undefined> {
+  if (evaluator !== undefined) return evaluator;
+  const own = path.join(folder, "evaluator");
+  return (await kindOf(path.join(own, "config.json"))) === "file" ? own : undefined;
+}
+
+/** What the report says of two models, which may be one with other settings. */
+function described(own: Side, other: Side | undefined) {
+  const nameOf = ({ model }: Side) => model.id ?? model.name;
+  const distinct = (side: Side, than: Side | undefined) => {
+    if (!than || nameOf(side) !== nameOf(than)) return nameOf(side);
+    const { model, settings } = side;
+    if (model.fingerprint !== than.model.fingerprint)
+      return `${nameOf(side)} (${model.fingerprint.replace("sha256:", "").slice(0, 8)})`;
+    const { steps, guidanceScale } = settings;
+    return `${nameOf(side)}, ${steps} ${steps === 1 ? "step" : "steps"}, guidance ${guidanceScale}`;
+  };
+  const generated = (side: Side, than: Side | undefined) => {
+    const { model, settings, device, dtype } = side;
+    return { label: distinct(side, than), model, settings, device, dtype };
+  };
+  return { model: generated(own, other), ...(other && { reference: generated(other, own) }) };
+}
+
+async function save(report: Report, own: Side, output: string): Promise<void> {
+  const { model, reference, seeds, images } = report;
+  const { width, height, steps, guidanceScale } = own.settings;
+  const labels = [model, reference].flatMap((side) => (side ? [side.label] : []));
+  const sheets = await saveSheets({
+    ...{ output, width, height },
+    columns: labels.flatMap((label) =>
+      seeds.map((seed) => (reference ? `${label}, seed ${seed}` : `seed ${seed}`)),
+    ),
+    title: labels.join(" and "),
+    caption: reference ? "" : `${steps} steps, guidance ${guidanceScale}`,
+    rows: images.map(({ prompt, files, reference: others = [], measures: { allRight } }) => {
+      const right = allRight && `${allRight.filter((x) => x === 100).length} of ${allRight.length} right`;
+      return { label: right ? `${prompt} (${right})` : prompt, files: [...files, ...others] };
+    }),
+  });
+  await writeWhole(path.join(output, "report.json"), reportJson(report));
+  await writeWhole(path.join(output, "report.md"), reportMarkdown(report, sheets));
+}
