@@ -85,8 +85,6 @@ function bytes(value: string): number {
 
 async function convert(model: string, output: string, options: Options): Promise<void> {
   const { quiet = false, dtype, shardSize, revision, variant } = options;
-  if (shardSize !== undefined && output.endsWith(".safetensors"))
-    throw new InvalidArgumentError("--shard-size is for folders: a single file is one file.");
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const { lora, ...replaced } = await downloadComponents(options, { quiet });
   const source = await downloadModel(model, {

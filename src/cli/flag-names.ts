@@ -6,6 +6,7 @@
 import type { Command } from "commander";
 import { InvalidRequest, ModelError } from "../errors.js";
 import type { Limits } from "../jobs/model-schemas.js";
+import type { ConvertOptions } from "../pipeline/convert/convert.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import type { ServeOptions } from "../server/serve.js";
 import { runFlags, trainingFlags } from "./training-options.js";
@@ -18,6 +19,10 @@ const generationFlags = {
   denoisingStart: "denoisingStart",
   clipSkip: "clipSkip",
 } satisfies Partial<Record<keyof GenerateRequest, string>>;
+
+const convertFlags = {
+  shardBytes: "shardSize",
+} satisfies Partial<Record<keyof ConvertOptions, string>>;
 
 const serverFlags = {
   models: "model",
@@ -38,6 +43,7 @@ const flags: Readonly<Record<string, string | undefined>> = {
   ...trainingFlags,
   ...runFlags,
   ...generationFlags,
+  ...convertFlags,
   ...serverFlags,
 };
 

@@ -4,7 +4,12 @@ import { describe, expect, it } from "vitest";
 import { InvalidRequest } from "../errors.js";
 import { expandPrompt } from "./dynamic-prompts.js";
 
-const wildcards = { color: ["red", "{light|dark} blue"], "clothes/hat": ["cap"], "clothes/shoe": ["boot"] };
+const wildcards = {
+  none: [],
+  color: ["red", "{light|dark} blue"],
+  "clothes/hat": ["cap"],
+  "clothes/shoe": ["boot"],
+};
 const expanded = (prompt: string, ...numbers: number[]) =>
   expandPrompt(prompt, { wildcards, random: () => numbers.shift() ?? 0 });
 
@@ -40,6 +45,7 @@ describe("a dynamic prompt", () => {
       [`{1500$$${"a|".repeat(1999)}b}{1500$$${"a|".repeat(1999)}b}`, "at most 2000 choices"],
       [`{${"a|".repeat(2000)}b}`, "at most 2000 alternatives in a pair of braces, got 2001"],
       ["__clothes/*z*__", "must name wildcards that there are"],
+      ["__none__", 'must name wildcards with lines, got "__none__" with none'],
     ].map(([prompt, message]) => [prompt!.slice(0, 60), message!, prompt!] as const),
   )("%s… is refused: %s", (_, message, prompt) => {
     expect(() => expanded(prompt)).toThrow(InvalidRequest);

@@ -117,8 +117,11 @@ function choose({ options, least, most }: Choice, random: () => number): number[
 function linesOf(name: string, wildcards: Wildcards, problem: Problem): readonly string[] {
   const known = Object.keys(wildcards);
   const pieces = name.split("*");
-  const lines = known.filter((one) => fits(pieces, one)).flatMap((one) => wildcards[one]!);
+  const fitting = known.filter((one) => fits(pieces, one));
+  const lines = fitting.flatMap((one) => wildcards[one]!);
   if (lines.length > 0) return lines;
+  if (fitting.length > 0)
+    throw problem(`must name wildcards with lines, got "__${name}__" with none. Write one into its file.`);
   const near = closest(name, known);
   const hint =
     near === undefined

@@ -78,6 +78,16 @@ describe("a prompt", () => {
     expect(warned({ dynamicPrompts: true })).toEqual([own, invoke]);
   });
 
+  it("that is negative is warned of for AND and tags, which A1111 has in the other prompt alone", () => {
+    const read = { promptSyntax: "a1111" } as const;
+    const prompt = "(ugly:1.2) AND <lora:x:1>";
+    expect(syntaxWarnings("negative prompt", prompt, read)).toEqual([
+      'negative prompt: A1111\'s negative prompts have neither AND nor tags, so this is read as letters: "AND", "<lora:x:1>"',
+    ]);
+    expect(syntaxWarnings("prompt", prompt, read)).toEqual([]);
+    expect(syntaxWarnings("negative prompt", "(ugly:1.2)", read)).toEqual([]);
+  });
+
   it("of many brackets is read in linear time", () => {
     for (const part of ["(", "[", "((a", "[a:", "{", "(a:1.", "__a", "\\"])
       expect(texts(`${part.repeat(20_000 / part.length)} a cat BREAK a dog`)).toContain("BREAK");

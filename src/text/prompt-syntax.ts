@@ -95,9 +95,17 @@ export function syntaxWarnings(field: string, prompt: string, read: SyntaxRead =
     ...(read.promptSyntax === "a1111" ? [a1111] : []),
     ...(read.dynamicPrompts ? ["Dynamic Prompts", "NovelAI"] : []),
   ];
-  const unread = [...promptSyntax(prompt)].filter(([program]) => !obeyed.includes(program));
-  return unread.map(([program, texts]) => {
-    const shown = texts.map((text) => (text.length > 60 ? `${text.slice(0, 57)}...` : text));
-    return `${field}: ${program}'s syntax is off, so this is read as letters: ${listed(shown)}${readers[program] ?? ""}`;
-  });
+  const found = promptSyntax(prompt);
+  const unread = [...found].filter(([program]) => !obeyed.includes(program));
+  const warnings = unread.map(
+    ([program, texts]) =>
+      `${field}: ${program}'s syntax is off, so this is read as letters: ${shown(texts)}${readers[program] ?? ""}`,
+  );
+  const positive = (found.get(a1111) ?? []).filter((text) => text === "AND" || text.startsWith("<"));
+  if (!obeyed.includes(a1111) || !field.includes("negative") || positive.length === 0) return warnings;
+  const rule = "A1111's negative prompts have neither AND nor tags, so this is read as letters";
+  return [...warnings, `${field}: ${rule}: ${shown(positive)}`];
 }
+
+const shown = (texts: readonly string[]): string =>
+  listed(texts.map((text) => (text.length > 60 ? `${text.slice(0, 57)}...` : text)));

@@ -103,6 +103,10 @@ describe("converting", () => {
     await expect(convertModel(model, at("taken.safetensors"), { engine, ...options })).rejects.toThrow(
       InvalidRequest,
     );
+    const refused = (output: string, more = {}) =>
+      expect(convertModel(model, at(output), { engine, ...options, ...more })).rejects;
+    await refused("a.ckpt").toThrow("output: must be a folder, or a file that ends in .safetensors");
+    await refused("a.safetensors", { shardBytes: 1e6 }).toThrow("shardBytes: belongs to a folder");
     const before = readdirSync(scratch).sort();
     for (const output of ["stopped", "stopped.safetensors"]) {
       const stop = new AbortController();

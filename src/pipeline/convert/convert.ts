@@ -14,6 +14,7 @@ import { input, param } from "../../tensor/operations.js";
 import { manifest, type Params } from "../../tensor/params.js";
 import { count } from "../../tensor/tensor.js";
 import { dtypeSizes, type WritableDtype } from "../../weights/dtype.js";
+import { isPickle } from "../../weights/file-names.js";
 import { writeSafetensors } from "../../weights/safetensors-file.js";
 import { bothHalves } from "../autoencoder.js";
 import { checkWeightShapes } from "../component.js";
@@ -52,7 +53,7 @@ export async function convertModel(
   output: string,
   options: ConvertOptions,
 ): Promise<ConvertReport> {
-  const single = output.endsWith(".safetensors");
+  const single = isSingle(output, options);
   await refuseExisting(output);
   const components = await loadNetworks(model, options);
   const networks = networksOf(components, options);
@@ -73,6 +74,18 @@ export async function convertModel(
     );
   const tensors = networks.reduce((sum, network) => sum + network.tensors.size, 0);
   return { output, bytes, tensors, warnings: components.warnings };
+}
+
+/** InvalidRequest for the name of another kind of file, and for shards of a single one. */
+function isSingle(output: string, { shardBytes }: ConvertOptions): boolean {
+  if (isPickle(output) || /\.(gguf|onnx)$/i.test(output)) {
+    const rule = `must be a folder, or a file that ends in .safetensors, got ${output}. Name it otherwise.`;
+    throw new InvalidRequest("output", output, rule);
+  }
+  const single = output.endsWith(".safetensors");
+  if (!single || shardBytes === undefined) return single;
+  const rule = `belongs to a folder, got it with the single file ${output}. Leave it out, or name a folder.`;
+  throw new InvalidRequest("shardBytes", shardBytes, rule);
 }
 
 const bytesOf = ({ dtype, shape }: OutgoingTensor): number => count(shape) * dtypeSizes[dtype];
