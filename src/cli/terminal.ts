@@ -74,8 +74,8 @@ export function warnOnce(): (message: string) => void {
 /** A signal that the first Ctrl-C fires, and the second overtakes; an output that nobody takes fires it too. */
 export function stopOnInterrupt(say: (line: string) => void): { signal: AbortSignal; done: () => void } {
   const controller = new AbortController();
-  const listener = () => {
-    if (controller.signal.aborted) process.exit(exitCodes.stopped);
+  const listener = (signal: NodeJS.Signals) => {
+    if (controller.signal.aborted) leaveAtOnce(signal);
     say("stopping after the running step (Ctrl-C again to leave at once)");
     controller.abort();
   };
@@ -89,6 +89,17 @@ export function stopOnInterrupt(say: (line: string) => void): { signal: AbortSig
     process.off("SIGTERM", listener);
   };
   return { signal: controller.signal, done };
+}
+
+/**
+ * Ends the process as the signal does by itself. `process.exit` waits for the threads, which are in the middle of a run
+ * of seconds to minutes, and such a thread's end is an abort.
+ */
+function leaveAtOnce(signal: NodeJS.Signals): never {
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
+  // The first process of a container is not ended by its signals.
+  process.exit(exitCodes.stopped);
 }
 
 /**

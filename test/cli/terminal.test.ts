@@ -1,11 +1,16 @@
-/** @file How the command line prints errors: ours and the system's in a line, bugs with their stack. */
+/** @file How the command line prints errors (ours and the system's in a line, bugs with their stack), and is stopped. */
 
+import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import { access } from "node:fs/promises";
 import { type AddressInfo, connect, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { errorText } from "../../src/cli/terminal.js";
 import { EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "../../src/errors.js";
+import { tinyModel } from "../serving.js";
 
 const thrown = (work: Promise<unknown>) => work.then(String, (error: unknown) => error);
 
@@ -43,4 +48,20 @@ describe("errorText", () => {
     expect(bug.stack).toMatch(/\n {4}at /);
     expect(errorText("text")).toBe("text");
   });
+});
+
+it("a second Ctrl-C ends a command within a step, as the signal does by itself", async () => {
+  const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
+  const folder = mkdtempSync(path.join(tmpdir(), "koala-stop-"));
+  const args = ["generate", "x", "--model", tinyModel, "-W", "1024", "-H", "1024", "--steps", "20"];
+  const child = spawn(process.execPath, [main, ...args, "--ignore-memory", "-o", "x.png"], { cwd: folder });
+  let said = "";
+  let sent = 0;
+  child.stderr.on("data", (data: Buffer) => {
+    said += data;
+    if ([/^seed /m, /^stopping /m][sent]?.test(said)) child.kill(sent++ === 0 ? "SIGINT" : "SIGTERM");
+  });
+  expect(await once(child, "exit")).toEqual([null, "SIGTERM"]);
+  expect(said).not.toMatch(/terminate/);
+  rmSync(folder, { recursive: true });
 });
