@@ -38,7 +38,7 @@ describe("an evaluation against the same model with fewer steps", () => {
     const { stdout } = await koala(...command, "-o", at("out"));
     expect(stdout.trim()).toBe(path.join(at("out"), "report.md"));
     const first = await report("out");
-    expect(first.model.label).toBe("nano, 4 steps, guidance 2");
+    expect(first.model.label).toBe("nano, 4 steps");
     expect(first.categories.map(({ category, prompts }) => [category, prompts])).toEqual([
       ["food", 1],
       ["animal", 2],

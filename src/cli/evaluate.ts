@@ -195,7 +195,11 @@ function described(own: Side, other: Side | undefined) {
     if (model.fingerprint !== than.model.fingerprint)
       return `${nameOf(side)} (${model.fingerprint.replace("sha256:", "").slice(0, 8)})`;
     const { steps, guidanceScale } = settings;
-    return `${nameOf(side)}, ${steps} ${steps === 1 ? "step" : "steps"}, guidance ${guidanceScale}`;
+    const own = [
+      ...(steps === than.settings.steps ? [] : [`${steps} ${steps === 1 ? "step" : "steps"}`]),
+      ...(guidanceScale === than.settings.guidanceScale ? [] : [`guidance ${guidanceScale}`]),
+    ];
+    return [nameOf(side), ...own].join(", ");
   };
   const generated = (side: Side, than: Side | undefined) => {
     const { model, settings, device, dtype } = side;

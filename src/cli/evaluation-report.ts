@@ -80,7 +80,7 @@ function conditions({ model, reference, prompts, seeds, evaluator, clip, app }: 
 }
 
 const seedText = (seeds: readonly string[]): string =>
-  seeds.length === 1 ? seeds[0]! : `${seeds[0]} to ${seeds.at(-1)}`;
+  seeds.length > 3 ? `${seeds[0]} to ${seeds.at(-1)}` : seeds.join(", ");
 
 function ownAccuracy(accuracy: Readonly<Record<string, number>> | undefined): string {
   if (!accuracy) return "";

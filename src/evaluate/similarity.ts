@@ -38,11 +38,14 @@ export function ssim(a: RgbImage, b: RgbImage): number {
 
 function channelSsim(a: RgbImage, b: RgbImage, c: number): number {
   const { width, height } = a;
-  const blurred = (value: (i: number) => number) => blur(value, width, height);
-  const x = (i: number) => a.data[3 * i + c]!;
-  const y = (i: number) => b.data[3 * i + c]!;
+  const area = width * height;
+  const [x, y] = [a, b].map(({ data }) =>
+    Float64Array.from({ length: area }, (_, i) => data[3 * i + c]!),
+  ) as [Float64Array, Float64Array];
+  const blurred = (values: Float64Array) => blur(values, width, height);
+  const products = (p: Float64Array, q: Float64Array) => p.map((value, i) => value * q[i]!);
   const [mx, my] = [blurred(x), blurred(y)];
-  const [xx, yy, xy] = [blurred((i) => x(i) ** 2), blurred((i) => y(i) ** 2), blurred((i) => x(i) * y(i))];
+  const [xx, yy, xy] = [blurred(products(x, x)), blurred(products(y, y)), blurred(products(x, y))];
   let sum = 0;
   for (let i = 0; i < mx.length; i++) {
     const [m, n] = [mx[i]!, my[i]!];
@@ -54,13 +57,13 @@ function channelSsim(a: RgbImage, b: RgbImage, c: number): number {
 }
 
 /** The mean in the window around every pixel whose window lies inside: [(height - 10) x (width - 10)] */
-function blur(value: (i: number) => number, width: number, height: number): Float64Array {
+function blur(values: Float64Array, width: number, height: number): Float64Array {
   const across = width - 2 * reach;
   const rows = new Float64Array(height * across);
   for (let y = 0; y < height; y++)
     for (let x = 0; x < across; x++) {
       let sum = 0;
-      for (let k = 0; k < window.length; k++) sum += window[k]! * value(y * width + x + k);
+      for (let k = 0; k < window.length; k++) sum += window[k]! * values[y * width + x + k]!;
       rows[y * across + x] = sum;
     }
   const out = new Float64Array((height - 2 * reach) * across);
