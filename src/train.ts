@@ -21,7 +21,7 @@ export type { TrainingEvent, TrainingResult } from "./train/events.js";
 export { type FeatureSet, featureSets } from "./train/features.js";
 export { type FinetuneOptions, finetune } from "./train/finetune.js";
 export { type LayerRule, layerRules } from "./train/layer-mapping.js";
-export type { LossWeights } from "./train/loss.js";
+export { type FeatureLoss, featureLosses, type LossWeights } from "./train/loss.js";
 export { type LrSchedule, lrSchedules } from "./train/lr-schedule.js";
 export { type SnrRule, snrRules, type TargetType, targetTypes } from "./train/noise.js";
 export type { TrainingRequest } from "./train/options.js";
@@ -31,6 +31,7 @@ export {
   distillationPlan,
   type PlanBytes,
   type PlanRow,
+  type PlanWork,
   type ProgramCost,
   type Way,
   ways,
@@ -45,5 +46,6 @@ export {
   distillationSettings,
   type TrainingRunOptions,
 } from "./train/run-options.js";
+export type { ConsistencyRequest, TrajectoryRequest } from "./train/step-distillation/options.js";
 export { type Student, type StudentName, studentNames } from "./train/student.js";
 export { type TrainAutoencoderOptions, trainAutoencoder } from "./train/train-autoencoder.js";

@@ -12,8 +12,6 @@ const reasons: readonly (readonly [RegExp, string])[] = [
   [/^runs\/attention\//, "attention maps"],
   [/^runs\/safety\//, "the safety checker"],
   [/^runs\/hires\//, "the hires fix"],
-  [/^distil\/lcm-/, "latent consistency distillation"],
-  [/^distil\/(trajectory|normalised)-/, "distillation of trajectories and of normalised features"],
 ];
 
 /** Why a row has nothing to compare; undefined if it has. */

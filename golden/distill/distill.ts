@@ -3,13 +3,16 @@
 import { type Check, failingCheck, orFailingCheck, type Section, uncovered } from "../conformance/check.js";
 import { whyNotCovered } from "../conformance/not-covered.js";
 import { autoencoderChecks } from "./autoencoder-checks.js";
+import { consistencyChecks } from "./consistency-checks.js";
 import { type DistillFolder, distillFolder } from "./folder.js";
 import { type DistillationNetworks, distillationNetworks } from "./networks.js";
+import { normalisedChecks } from "./normalised-checks.js";
 import { operationChecks } from "./operation-checks.js";
 import { stepChecks } from "./step-checks.js";
 import { studentChecks } from "./student-checks.js";
 import { captionChecks, emaChecks, learningRateChecks, noiseChecks } from "./table-checks.js";
 import { trainingChecks } from "./training-checks.js";
+import { trajectoryChecks } from "./trajectory-checks.js";
 
 /** Each resting on the ones before: tables, operations, initialisation, features, one step, training. */
 const parts: Readonly<
@@ -23,6 +26,9 @@ const parts: Readonly<
   students: studentChecks,
   steps: stepChecks,
   training: trainingChecks,
+  consistency: consistencyChecks,
+  trajectories: trajectoryChecks,
+  normalised: normalisedChecks,
   autoencoders: autoencoderChecks,
 };
 
@@ -32,6 +38,7 @@ const known = [
   /^(schedule|ema|captions|ops|vae-kl|vae-tiny)\.(json|safetensors)$/,
   /^(lr|mapping-.+|features-.+|step-.+|train-.+)\.json$/,
   /^(step|train)-.+\.safetensors$/,
+  /^(lcm|trajectory|normalised)-.+\.(json|safetensors)$/,
   /^(teacher|student-init-.+|vae-kl|vae-tiny)$/,
 ];
 

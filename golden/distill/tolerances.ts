@@ -64,3 +64,13 @@ export function gradientExpectation(numbers: TensorData, norm: number, tolerance
   const largest = (numbers.data as Float32Array).reduce((most, g) => Math.max(most, Math.abs(g)), 0);
   return { tolerance: largest < 1e-6 * norm ? absolute(1e-6 * norm) : tolerance, numbers };
 }
+
+/** Of step distillations, as the golden data's README recommends: all gradients as one vector, and so their length. */
+export const stepGradient = (variant: string): number => (variant === "self_target" ? 2e-3 : 1e-4);
+/** Samples and outputs on the way; of what depends on a guided output, guidance magnifies roundings. */
+export const stepTensor = (name: string): Tolerance =>
+  /(^|\/)(alpha_prev|c_skip|c_out)(_start)?$/.test(name) ? relative(1e-6) : relative(1e-4);
+export const boundaryScaling = each(1e-6);
+/** How far the weights moved in five updates, as one vector. */
+export const stepUpdate: Tolerance = { kind: "vector", most: 5e-3 };
+export const stepNorm = (floor: number): Tolerance => each(Math.max(1e-4, 10 * floor));

@@ -24,7 +24,7 @@ function guidanceChecks(name: string, file: GoldenFile): Check[] {
   const partsOf = (tensor: string) => guidance.exec(tensor)!.slice(1).map(Number) as [number, number];
   const compute = (tensor: string) => {
     const [width, scale] = partsOf(tensor);
-    return [tensor, tensorData(guidanceEmbedding(scale, width), 1, width)] as const;
+    return [tensor, tensorData(guidanceEmbedding(Math.fround(scale - 1), width), 1, width)] as const;
   };
   const expected = async (tensor: string) => {
     const tolerance = guidanceEmbeddingTolerance(partsOf(tensor)[1]);

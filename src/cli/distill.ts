@@ -4,6 +4,7 @@ import path from "node:path";
 import { Command, Option } from "commander";
 import { InvalidRequest } from "../errors.js";
 import { readJson } from "../files/file-system.js";
+import { readModelDefaults } from "../pipeline/model-defaults.js";
 import { type DistillOptions, distill, precomputeTeacher } from "../train/distill.js";
 import { trainingOptions } from "../train/options.js";
 import { distillationPlan } from "../train/plan.js";
@@ -22,7 +23,7 @@ import { printResult, required, withProgress } from "./training-run.js";
 
 type Flags = TrainingFlags & {
   teacher: string;
-  student: string;
+  student?: string;
   data?: string;
   output?: string;
   teacherCache?: string;
@@ -34,9 +35,14 @@ type Flags = TrainingFlags & {
 
 export function distillCommand(): Command {
   const command = new Command("distill")
-    .description("Cut a student U-Net out of a teacher and distill it, as KOALA does.")
+    .description(
+      "Distill a student U-Net from a teacher, to fewer weights as KOALA, to fewer steps, or both.",
+    )
     .requiredOption("-t, --teacher <folder>", "diffusers folder of the teacher")
-    .option("--student <name>", "koala-700m, koala-1b, or a unet config.json", "koala-700m")
+    .option(
+      "--student <name>",
+      "koala-700m (default), koala-1b, a unet config.json, or teacher (default with --consistency, --trajectory)",
+    )
     .option("-d, --data <path>", "folder of images with captions, WebDataset .tar, or .parquet")
     .option("-o, --output <folder>", "becomes a complete diffusers folder, and holds the run");
   return addTrainingOptions(addDistillationOptions(command))
@@ -52,7 +58,8 @@ export function distillCommand(): Command {
     .option("--memory <GB>", "with --plan: what fits into this much", numberOption)
     .addHelpText(
       "after",
-      "\nExample:\n  koala distill -t ./sdxl -d ./images -o ./mine --student koala-700m -s 10000\n",
+      "\nExamples:\n  koala distill -t ./sdxl -d ./images -o ./mine --student koala-700m -s 10000\n" +
+        "  koala distill -t ./mine -d ./images -o ./fast --consistency -s 1000\n",
     )
     .action(run);
 }
@@ -64,7 +71,14 @@ async function run(flags: Flags): Promise<void> {
   const data = required("data", flags.data, "--data PATH");
   if (phase && teacherCache === undefined)
     throw new InvalidRequest("phase", phase, "needs --teacher-cache FOLDER, got none.");
-  const networks = { ...trainingRequest(flags), ...runOptions(flags), teacher, student, data, output };
+  const networks = {
+    ...trainingRequest(flags),
+    ...runOptions(flags),
+    ...(student !== undefined && { student }),
+    teacher,
+    data,
+    output,
+  };
   if (phase === "teacher") return storeResults({ ...networks, teacherCache: teacherCache! }, flags);
   const options: DistillOptions = { ...networks, link, resume: flags.resume === true };
   const result = await withProgress(flags, (progress) =>
@@ -83,13 +97,22 @@ async function storeResults(options: DistillOptions & { teacherCache: string }, 
 }
 
 async function plan(flags: Flags): Promise<void> {
-  const { feature, loss, trainBatchSize: batch, ema, device } = trainingOptions(trainingRequest(flags));
+  const request = trainingRequest(flags);
+  const { ema, device, trainBatchSize, ...options } = trainingOptions(request);
+  const { guidance } = await readModelDefaults(flags.teacher);
+  const { trajectory } = options;
   const planned = distillationPlan({
     teacher: await readJson(path.join(flags.teacher, "unet", "config.json")),
-    student: await readStudent(flags.student),
-    feature,
-    loss,
-    batch,
+    ...(flags.student !== undefined && { student: await readStudent(flags.student) }),
+    ...{ feature: options.feature, featureLoss: options.featureLoss, loss: options.loss },
+    consistency: options.consistency,
+    // Guidance of less than 1 is none, as in `distill`.
+    trajectory: trajectory && {
+      ...trajectory,
+      guidanceScale: trajectory.guidanceScale ?? (guidance === undefined ? null : Math.max(1, guidance)),
+    },
+    batch: trainBatchSize,
+    batches: options.maxTrainSteps * options.gradientAccumulationSteps,
     ema: ema !== null,
     device,
     ...(flags.memory !== undefined && { memory: flags.memory * 1e9 }),

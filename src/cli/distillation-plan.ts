@@ -13,6 +13,8 @@ const bytes: Readonly<Record<keyof PlanBytes, string>> = {
   gradients: "gradients",
   moments: "AdamW's two moments",
   average: "moving average",
+  targetWeights: "target network's weights",
+  targetActivations: "target network's activations",
   constants: "tables in the student's program",
   activations: "student's activations",
   checkpointed: "the same, checkpointed",
@@ -32,13 +34,24 @@ export function planTable({ rows, memory, device }: DistillationPlan): string {
       `${name}: operations / ONNX nodes`,
       (row) => `${whole(row[name].operations)} / ${whole(row[name].nodes)}`,
     ),
-    line(`${name}: GMAC of a step`, (row) => whole(row[name].gmac)),
+    line(name === "teacher" ? "teacher: GMAC of a pass" : "student: GMAC of a step", (row) =>
+      whole(row[name].gmac),
+    ),
   ]);
+  const work = [
+    line(
+      "passes in a batch: teacher / target network",
+      ({ work: w }) => `${w.teacherPasses} / ${w.targetPasses}`,
+    ),
+    line("a batch: GMAC", (row) => whole(row.work.gmac)),
+    line("the run: batches", (row) => whole(row.work.batches)),
+    line("the run: hours at 100 GMAC a second", (row) => (row.work.runGmac / 360_000).toPrecision(3)),
+  ];
   const held = (Object.keys(bytes) as (keyof PlanBytes)[])
     .filter((key) => rows.some((row) => row.bytes[key] > 0))
     .map((key) => line(bytes[key], (row) => size(row.bytes[key])));
   const sums = ways.map((way) => line(way, (row) => size(row.totals[way])));
-  const blocks = [[line("device", () => device)], costs, held, [line("in all", () => ""), ...sums]];
+  const blocks = [[line("device", () => device)], costs, work, held, [line("in all", () => ""), ...sums]];
   if (memory !== undefined) {
     const fits = ways.map((way) =>
       line(way, ({ largestBatch }) => (largestBatch![way] > 0 ? whole(largestBatch![way]) : "does not fit")),

@@ -39,6 +39,14 @@ describe("an error about an option", () => {
     expect(said(trainCommand(), () => trainingOptions({ ema: { decay: 2 } }))).toMatch(/^--ema: must be a n/);
   });
 
+  it("names the setting of a flag that has several", () => {
+    const wrong = () => trainingOptions({ consistency: { wMin: 8, wMax: 2 } });
+    expect(wrong).toThrow("consistency.wMax: must be at least the least w (8), got 2.");
+    expect(said(distillCommand(), wrong)).toBe(
+      "--consistency w-max: must be at least the least w (8), got 2.",
+    );
+  });
+
   it("keeps the name that its command has no flag for", () => {
     const missing = new InvalidRequest("model", "x", "must be a folder.");
     expect(onCommandLine(missing, generateCommand())).toMatchObject({

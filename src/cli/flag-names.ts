@@ -9,6 +9,7 @@ import type { Limits } from "../jobs/model-schemas.js";
 import type { ConvertOptions } from "../pipeline/convert/convert.js";
 import type { GenerateRequest } from "../pipeline/request.js";
 import type { ServeOptions } from "../server/serve.js";
+import { kebabCase } from "./settings-flag.js";
 import { runFlags, trainingFlags } from "./training-options.js";
 
 const generationFlags = {
@@ -47,8 +48,12 @@ const flags: Readonly<Record<string, string | undefined>> = {
   ...serverFlags,
 };
 
+const settingsFlags = { consistency: true, trajectory: true } satisfies Partial<
+  Record<keyof typeof trainingFlags, true>
+>;
+
 /** "lrSchedule" -> "--lr-schedule" */
-const spelt = (flag: string): string => `--${flag.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+const spelt = (flag: string): string => `--${kebabCase(flag)}`;
 
 /** A sentence of the library with its options as flags: those of several words, and those in backticks. */
 export function inFlags(text: string): string {
@@ -73,9 +78,11 @@ export function onCommandLine(error: unknown, command: Command | undefined): unk
   }
   if (!(error instanceof InvalidRequest)) return error;
   const { field, value, message } = error;
-  const [option] = field.split(".") as [string];
+  const [option, setting] = field.split(".") as [string, string | undefined];
   const flag = command?.options.find(
     (one) => one.attributeName() === (flags[field] ?? flags[option] ?? option),
   )?.long;
-  return new InvalidRequest(flag ?? field, value, inFlags(message.slice(field.length + 2)));
+  // A flag with settings of its own names the setting as well.
+  const name = flag && setting && option in settingsFlags ? `${flag} ${kebabCase(setting)}` : flag;
+  return new InvalidRequest(name ?? field, value, inFlags(message.slice(field.length + 2)));
 }

@@ -1,13 +1,14 @@
 /** @file The flags of the training commands whose texts are parsed. */
 
 import { describe, expect, it } from "vitest";
-import { parseFeature, parseLoss } from "./training-options.js";
+import { settingsOption } from "./settings-flag.js";
+import { parseFeature, parseLoss, trainingRequest } from "./training-options.js";
 
 describe("--loss", () => {
   it.each([
     ["task=1,out=1,feat=1", { task: 1, out: 1, feat: 1 }],
-    ["out=0.5, feat=0", { task: 1, out: 0.5, feat: 0 }],
-    ["feat=1e-2", { task: 1, out: 1, feat: 0.01 }],
+    ["out=0.5, feat=0", { out: 0.5, feat: 0 }],
+    ["feat=1e-2,solver=2", { feat: 0.01, solver: 2 }],
   ])("%s", (text, weights) => {
     expect(parseLoss(text)).toEqual(weights);
   });
@@ -15,11 +16,11 @@ describe("--loss", () => {
   it.each([
     ["task", '--loss: must be written as "task=1,out=1,feat=1", got "task".'],
     ["", '--loss: must be written as "task=1,out=1,feat=1", got "".'],
-    ["feats=1", '--loss: must name task, out or feat, got "feats". Did you mean "feat"?'],
+    ["feats=1", '--loss: must name task, out, feat or solver, got "feats". Did you mean "feat"?'],
     ["task=", '--loss: task must be a number of at least 0, got "".'],
     ["task=-1", '--loss: task must be a number of at least 0, got "-1".'],
     ["task=1,task=2", '--loss: must name each term once, got "task" twice.'],
-    ["toString=1", /^--loss: must name task, out or feat, got "toString"/],
+    ["toString=1", /^--loss: must name task, out, feat or solver, got "toString"/],
   ])("refuses %j", (text, message) => {
     expect(() => parseLoss(text)).toThrow(message);
   });
@@ -35,5 +36,26 @@ describe("--feature", () => {
     expect(() => parseFeature("koalas")).toThrow(
       /^--feature: must be one of .*, got "koalas". Did you mean "koala"\?$/,
     );
+  });
+});
+
+describe("a flag with settings", () => {
+  const parse = settingsOption("--consistency");
+
+  it("gives numbers, texts and null by the names of the library", () => {
+    const settings = { wMin: 3, lossType: "l2", timeCondProjDim: null };
+    expect(parse("w-min=3, loss-type=l2,time-cond-proj-dim=none")).toEqual(settings);
+  });
+
+  it.each([
+    ["w-min", '--consistency: must be written as NAME=VALUE,NAME=VALUE, got "w-min".'],
+    ["w-min=", '--consistency: must be written as NAME=VALUE,NAME=VALUE, got "w-min=".'],
+    ["w-min=1,w-min=2", "--consistency: must give each setting once, got w-min twice."],
+  ])("refuses %j", (text, message) => {
+    expect(() => parse(text)).toThrow(message);
+  });
+
+  it("without any takes the defaults", () => {
+    expect(trainingRequest({ consistency: true })).toEqual({ consistency: {} });
   });
 });

@@ -6,12 +6,14 @@ import { InvalidRequest, listed } from "../errors.js";
 import { type DropoutRule, dropoutRules } from "../train/data/captions.js";
 import { type FeatureSet, featureSets } from "../train/features.js";
 import { type LayerRule, layerRules } from "../train/layer-mapping.js";
-import type { LossWeights } from "../train/loss.js";
+import { type FeatureLoss, featureLosses, type LossWeights } from "../train/loss.js";
 import { type LrSchedule, lrSchedules } from "../train/lr-schedule.js";
 import { type TargetType, targetTypes } from "../train/noise.js";
 import type { TrainingRequest } from "../train/options.js";
 import type { CachedRunOptions } from "../train/run-options.js";
+import type { ConsistencyRequest, TrajectoryRequest } from "../train/step-distillation/options.js";
 import { numberOption, threadsOption } from "./numbers.js";
+import { settingsOption } from "./settings-flag.js";
 
 const list = (value: string, before: string[] | undefined) => [...(before ?? []), value];
 
@@ -71,7 +73,23 @@ export function addTrainingOptions(command: Command): Command {
 export function addDistillationOptions(command: Command): Command {
   return command
     .option("--feature <set>", `${featureSets.join(", ")} (default: koala)`, parseFeature)
-    .option("--loss <weights>", "such as task=1,out=1,feat=1", parseLoss)
+    .addOption(
+      new Option("--feature-loss <kind>", "plain, or divided by the teacher's mean square").choices([
+        ...featureLosses,
+      ]),
+    )
+    .option("--loss <weights>", "such as task=1,out=1,feat=1,solver=0", parseLoss)
+    .option(
+      "--consistency [settings]",
+      "to few steps (LCM), such as w-min=3,w-max=15,loss-type=huber,ema-decay=0.95,time-cond-proj-dim=256",
+      settingsOption("--consistency"),
+    )
+    .option(
+      "--trajectory <settings>",
+      "to few steps (progressive), such as steps=4,teacher-steps=2,guidance-scale=7.5,loss-type=x_end",
+      settingsOption("--trajectory"),
+    )
+    .option("--sampling-steps <n>", "draw only the timesteps that so many steps visit", numberOption)
     .addOption(
       new Option("--layers <rule>", "which of the teacher's layers the student begins as").choices([
         ...layerRules,
@@ -121,7 +139,11 @@ export type TrainingFlags = {
   json?: boolean;
   quiet?: boolean;
   feature?: FeatureSet;
-  loss?: LossWeights;
+  featureLoss?: FeatureLoss;
+  loss?: Partial<LossWeights>;
+  consistency?: true | ConsistencyRequest;
+  trajectory?: TrajectoryRequest;
+  samplingSteps?: number;
   layers?: LayerRule;
 };
 
@@ -129,7 +151,11 @@ export type TrainingFlags = {
 export const trainingFlags = {
   initialLayers: "layers",
   feature: "feature",
+  featureLoss: "featureLoss",
   loss: "loss",
+  consistency: "consistency",
+  trajectory: "trajectory",
+  samplingSteps: "samplingSteps",
   predictionType: "prediction",
   rescaleBetasZeroSnr: "zeroSnr",
   snrGamma: "snrGamma",
@@ -173,11 +199,12 @@ export const trainingFlags = {
 
 /** The settings that the flags give. */
 export function trainingRequest(flags: TrainingFlags): TrainingRequest {
-  const { lrSchedule, warmup, maxGradNorm, ema } = flags;
+  const { lrSchedule, warmup, maxGradNorm, ema, consistency } = flags;
   const values: Record<string, unknown> = {
     ...flags,
     lrSchedule: lrSchedule ?? (warmup ? "constant_with_warmup" : undefined),
     maxGradNorm: maxGradNorm === 0 ? null : maxGradNorm,
+    consistency: consistency === true ? {} : consistency,
     ema: ema === undefined ? undefined : ema === true ? {} : { decay: Number(ema) },
   };
   return Object.fromEntries(
@@ -209,13 +236,13 @@ export const runFlags = {
   resume: "resume",
 } as const satisfies Record<string, string>;
 
-const terms: LossWeights = { task: 1, out: 1, feat: 1 };
+const terms: readonly string[] = ["task", "out", "feat", "solver"] satisfies (keyof LossWeights)[];
 
 /**
- * Parses `--loss task=1,out=0.5`: a term that is not named keeps 1, and 0 leaves it out. Throws
- * InvalidRequest.
+ * Parses `--loss task=1,out=0.5`: a term that is not named keeps its default, and 0 leaves it out.
+ * Throws InvalidRequest.
  */
-export function parseLoss(text: string): LossWeights {
+export function parseLoss(text: string): Partial<LossWeights> {
   const refuse = (rule: string): never => {
     throw new InvalidRequest("--loss", text, rule);
   };
@@ -225,9 +252,9 @@ export function parseLoss(text: string): LossWeights {
     if (name === undefined || value === undefined) {
       return refuse(`must be written as "task=1,out=1,feat=1", got "${text}".`);
     }
-    if (!Object.hasOwn(terms, name)) {
-      const near = closest(name, Object.keys(terms));
-      refuse(`must name task, out or feat, got "${name}".${near ? ` Did you mean "${near}"?` : ""}`);
+    if (!terms.includes(name)) {
+      const near = closest(name, terms);
+      refuse(`must name task, out, feat or solver, got "${name}".${near ? ` Did you mean "${near}"?` : ""}`);
     }
     if (given.has(name)) refuse(`must name each term once, got "${name}" twice.`);
     const factor = value === "" ? Number.NaN : Number(value);
@@ -235,7 +262,7 @@ export function parseLoss(text: string): LossWeights {
       refuse(`${name} must be a number of at least 0, got "${value}".`);
     given.set(name, factor);
   }
-  return { ...terms, ...Object.fromEntries(given) };
+  return Object.fromEntries(given);
 }
 
 /** Parses `--feature sa-top` or `sa_top`. Throws InvalidRequest. */

@@ -125,8 +125,8 @@ function printStep(
     process.stderr.write(`step ${step} of ${steps}: ${line}\n`);
 }
 
-function lossLine({ loss, task, out, feat, imagesPerSecond }: StepMetrics): string {
-  const terms = Object.entries({ loss, task, out, feat }).filter(([, value]) => typeof value === "number");
+function lossLine({ loss, task, out, feat, solver, imagesPerSecond }: StepMetrics): string {
+  const terms = Object.entries({ loss, task, out, feat, solver }).filter(([, v]) => typeof v === "number");
   const speed = imagesPerSecond ? ` ${imagesPerSecond.toFixed(1)} images/s` : "";
   return `${terms.map(([name, value]) => `${name} ${(value as number).toPrecision(4)}`).join(" ")}${speed}`;
 }

@@ -3,16 +3,17 @@
 import { f32 } from "./arithmetic.js";
 
 /**
- * Sines, then cosines, of (guidanceScale - 1) * 1000 at `width / 2` frequencies; a zero at the end of an odd width. In
- * float32 as Diffusers' `get_guidance_scale_embedding`: angles reach thousands, so that roundings show.
+ * Sines, then cosines, of w * 1000 at `width / 2` frequencies; a zero at the end of an odd width. w: the guidance scale
+ * less 1, in float32. In float32 as Diffusers' `get_guidance_scale_embedding`: angles reach thousands, so that roundings
+ * show.
  */
-export function guidanceEmbedding(guidanceScale: number, width: number): Float32Array {
+export function guidanceEmbedding(w: number, width: number): Float32Array {
   const half = Math.floor(width / 2);
-  const w = f32(f32(guidanceScale - 1) * 1000);
+  const scaled = f32(w * 1000);
   const step = f32(f32(Math.log(10000)) / (half - 1));
   const out = new Float32Array(width);
   for (let i = 0; i < half; i++) {
-    const angle = f32(w * f32(Math.exp(f32(i * -step))));
+    const angle = f32(scaled * f32(Math.exp(f32(i * -step))));
     out[i] = Math.sin(angle);
     out[half + i] = Math.cos(angle);
   }

@@ -30,6 +30,8 @@ export type StepMetrics = {
   out?: number | undefined;
   /** The error against the teacher's features. */
   feat?: number | undefined;
+  /** Of a step distillation: the error against where the teacher's solver leads. */
+  solver?: number | undefined;
   /** Of an autoencoder's images, in dB. */
   psnr?: number | undefined;
   /** The learning rate. */
@@ -49,6 +51,7 @@ const stepRow = z.object({
   task: real.optional(),
   out: real.optional(),
   feat: real.optional(),
+  solver: real.optional(),
   psnr: real.optional(),
   lr: real,
   gradNorm: real,

@@ -36,6 +36,7 @@ const charts: readonly Chart[] = [
   { key: "task", title: "task loss" },
   { key: "out", title: "output loss" },
   { key: "feat", title: "feature loss" },
+  { key: "solver", title: "solver loss" },
   // Decibels are already logarithmic.
   { key: "psnr", title: "PSNR, dB", linear: true },
   { key: "gradNorm", title: "gradient norm" },

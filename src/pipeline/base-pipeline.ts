@@ -1,5 +1,6 @@
 /** @file What all pipelines share: preparing a request, the denoising loop, decoding, and which components stay loaded. */
 
+import { f32 } from "../diffusion/arithmetic.js";
 import { guidanceEmbedding } from "../diffusion/guidance-embedding.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { noticeText } from "../engine/notices.js";
@@ -197,7 +198,8 @@ export abstract class BasePipeline extends DevicePipeline {
     const { latents, inpaint } = await prepareLatents(checked, {
       ...{ scheduler: this.scheduler, timesteps, shape, image, mask, encoder },
     });
-    const guidance = embedded === undefined ? undefined : guidanceEmbedding(checked.guidanceScale, embedded);
+    const w = f32(checked.guidanceScale - 1);
+    const guidance = embedded === undefined ? undefined : guidanceEmbedding(w, embedded);
     const conditioning = conditioningByCall({ ...conditions, guidance }, checked.perPrompt);
     return { request: checked, conditions, conditioning, timesteps, latents, inpaint, shape };
   }

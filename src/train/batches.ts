@@ -7,7 +7,7 @@ import { Generator } from "../diffusion/random.js";
 import { floats, type Values } from "../engine/engine.js";
 import type { CachedBatch, LatentCache } from "./cache/cache.js";
 import { batchesFrom, type Position } from "./data/buckets.js";
-import { type Dropped, drawDropout, dropCaption } from "./data/captions.js";
+import { type DropoutRule, type Dropped, drawDropout, dropCaption } from "./data/captions.js";
 import { below, seeded } from "./data/seeded.js";
 import {
   addNoise,
@@ -25,16 +25,18 @@ export type NoisyBatch = {
   dropped: readonly Dropped[];
   /** Those of `unetInputs` by name, `target`, `task_weights`: those that this run uses. */
   inputs: Record<string, Values>;
+  timesteps: Float64Array;
   keys: readonly string[];
   next: Position;
 };
 
-/** The batch at `position`, number `batch` of the run. */
+/** The batch at `position`, number `batch` of the run; with `among` at these timesteps alone. */
 export async function noisyBatch(
   cache: LatentCache,
   schedule: TrainingNoise,
   options: TrainingOptions,
   { position, batch }: { position: Position; batch: number },
+  among?: readonly number[],
 ): Promise<NoisyBatch> {
   const {
     seed,
@@ -51,13 +53,12 @@ export async function noisyBatch(
   const [channels, height, width] = read.latentShape;
   const shape = [keys.length, channels, height, width] as const;
   const noise = drawNoise(shape, generator, { noiseOffset });
-  const timesteps = drawTimesteps(schedule, keys.length, generator, { noisier });
+  const timesteps = drawTimesteps(schedule, keys.length, generator, { noisier, among });
   const dropped = keys.map((_: string, i: number) =>
     drawDropout(options.captionDropoutRule, options.captionDropout, seeded(seed, "captions", batch, i)),
   );
   return {
-    keys,
-    next,
+    ...{ keys, next, timesteps },
     words: read.words,
     dropped,
     inputs: {
@@ -100,6 +101,17 @@ function conditioning(
       read.timeIds.map((ids) => Float32Array.from(ids)),
       6,
     ),
+  };
+}
+
+/** What stands for no caption, in a batch of `n`: zeros, or the embeddings of "". */
+export function emptyCaptions(cache: LatentCache, rule: DropoutRule, n: number): Record<string, Values> {
+  const { promptEmbeds, pooled } = rule === "zeros" ? cache.zeros : cache.empty;
+  const repeated = (row: Float32Array) => Array.from({ length: n }, () => row);
+  const [tokens, width] = cache.textShape;
+  return {
+    encoder_hidden_states: joined(repeated(promptEmbeds), tokens, width),
+    ...(pooled && { text_embeds: joined(repeated(pooled), pooled.length) }),
   };
 }
 

@@ -43,7 +43,7 @@ const temporaryFolder = () => `.writing-${randomUUID()}`;
 /** Whether a killed process left a folder of this name unfinished. */
 export const unfinishedCheckpoint = (name: string): boolean => /^\.writing-[0-9a-f-]+$/.test(name);
 
-const arrays = ["weights", "mean", "square", "average"] as const;
+const arrays = ["weights", "mean", "square", "average", "target"] as const;
 
 /** The steps of the checkpoints in a run's folder, oldest first. */
 export async function checkpointSteps(folder: string): Promise<number[]> {
@@ -52,8 +52,10 @@ export async function checkpointSteps(folder: string): Promise<number[]> {
 }
 
 /** Bytes of a checkpoint on disk, without the few of names and numbers. */
-export const checkpointBytes = ({ total }: ParameterBuffer, { ema }: { ema: boolean }): number =>
-  4 * total * (arrays.length - (ema ? 0 : 1));
+export const checkpointBytes = (
+  { total }: ParameterBuffer,
+  { ema, target }: { ema: boolean; target: boolean },
+): number => 4 * total * (arrays.length - (ema ? 0 : 1) - (target ? 0 : 1));
 
 /** Writes a checkpoint and removes the oldest beyond `keep`. */
 export async function saveCheckpoint(

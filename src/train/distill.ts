@@ -1,35 +1,45 @@
-/** @file Distillation of a student U-Net from a teacher (KOALA, arXiv 2312.04005), from folders to a model folder. */
+/**
+ * @file Distillation of a student U-Net from a teacher, to fewer weights (KOALA, arXiv 2312.04005), to fewer steps or to
+ * both, from folders to a model folder.
+ */
 
 import path from "node:path";
+import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
 import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { type Components, loadComponents } from "../pipeline/components.js";
+import { requestDefaults } from "../pipeline/model-defaults.js";
 import { hashOf } from "../weights/fingerprint.js";
-import { type DistillationSetup, distillationTask, storeTeacher } from "./distillation-task.js";
+import type { DistillationSetup } from "./distillation-batch.js";
+import { distillationTask } from "./distillation-task.js";
 import type { TrainingResult } from "./events.js";
-import { checkExport, exportModel } from "./export.js";
-import { schedulerFields } from "./noise.js";
-import type { TrainingRequest } from "./options.js";
+import { checkExport, type ExportOptions, exportModel } from "./export.js";
+import { noiseFields, schedulerFields } from "./noise.js";
+import type { TrainingOptions, TrainingRequest } from "./options.js";
 import { withEngine } from "./run-engine.js";
 import {
   type AutoencoderSetting,
   autoencoderSettings,
   type CachedRunOptions,
   checkFolders,
+  noiseOverrides,
   openRunCache,
   resolveRun,
   runNoise,
   type TrainingRun,
 } from "./run-options.js";
 import { generateSamples } from "./samples.js";
-import { readStudent, type Student, studentConfig } from "./student.js";
+import { samplingOf } from "./step-distillation/sampling.js";
+import { stepDistillation, type TeacherGuidance } from "./step-distillation/step-distillation.js";
+import { defaultStudent, readStudent, type Student, studentConfig, withGuidanceInput } from "./student.js";
+import { storeTeacher } from "./teacher.js";
 import { TeacherStore } from "./teacher-store.js";
 import { train } from "./trainer.js";
 
 export type DistillNetworks = {
   /** Model folder of the teacher, in Diffusers' layout. Its other components become the student's. */
   teacher: string;
-  /** The student's U-Net (KOALA, section 3.1.1). Default "koala-700m". */
+  /** The student's U-Net (KOALA, section 3.1.1). Default "koala-700m", in a step distillation "teacher". */
   student?: Student;
 };
 
@@ -49,7 +59,8 @@ export type PrecomputeTeacherOptions = Omit<DistillOptions, "link" | "resume"> &
 
 /**
  * Cuts a student U-Net out of a teacher and trains it by KOALA's losses (sections 3.1 and 4.1): the task, the teacher's
- * prediction and its features. `output` becomes a complete model folder; it is saved at every checkpoint, at the end and
+ * prediction and its features. With `consistency` or `trajectory` it learns to generate in few steps, and the model says by
+ * its scheduler and defaults how it is sampled. `output` becomes a complete model folder; it is saved at every checkpoint, at the end and
  * when the signal fires. InvalidRequest by the option's name, ModelError and FileError by the file's; Cancelled when the
  * signal fires before training begins.
  */
@@ -58,16 +69,16 @@ export async function distill(options: DistillOptions): Promise<TrainingResult> 
   const { run, networks } = await prepare(rest);
   const { output, resume, signal, onEvent } = run;
   await checkFolders(output, run.cacheFolder, teacherCache);
+  const { engine, options: settings, components } = await openTeacher(run, networks);
   const model = {
     teacher: networks.teacher,
     unetConfig: networks.student,
-    scheduler: schedulerFields(run.options),
+    ...generation(components, settings),
     output,
     link,
   };
   await checkExport(model);
-  const setup = await openSetup(run, networks);
-  const { engine, options: settings } = setup;
+  const setup = await openSetup({ ...run, engine, options: settings }, networks, components);
   const task = distillationTask(setup, {
     description: {
       command: "distill",
@@ -93,7 +104,8 @@ export async function precomputeTeacher(
   const { teacherCache, ...rest } = options;
   const { run, networks } = await prepare(rest);
   await checkFolders(run.output, run.cacheFolder, teacherCache);
-  const setup = await openSetup(run, networks);
+  const opened = await openTeacher(run, networks);
+  const setup = await openSetup({ ...run, ...opened }, networks, opened.components);
   const total = run.options.maxTrainSteps * run.options.gradientAccumulationSteps;
   let batches = 0;
   const onBatch = (done: number) => {
@@ -115,28 +127,84 @@ type Networks = {
 /** Resolves the options and reads both configs. */
 async function prepare({
   teacher,
-  student = "koala-700m",
+  student: given,
   ...options
 }: DistillNetworks & CachedRunOptions & TrainingRequest): Promise<{ run: TrainingRun; networks: Networks }> {
   const run = resolveRun(options, autoencoderSettings);
+  const { consistency, trajectory } = run.options;
+  const student = given ?? defaultStudent({ consistency, trajectory });
   const teacherConfig = await readJson(path.join(teacher, "unet", "config.json"));
-  const config = studentConfig(teacherConfig, await readStudent(student));
+  const config = withGuidanceInput(studentConfig(teacherConfig, await readStudent(student)), consistency);
   const studentName = typeof student === "string" ? student : hashOf(student);
   return { run, networks: { teacher, teacherConfig, student: config, studentName } };
 }
 
-/** Opens the teacher and the cache of its data. */
-async function openSetup(run: TrainingRun, networks: Networks): Promise<DistillationSetup> {
+/** Opens the teacher on the run's device. */
+async function openTeacher(run: TrainingRun, networks: Networks): Promise<OpenTeacher> {
   const { engine, options } = await withEngine(run);
-  const components: Components = await loadComponents(networks.teacher, { engine });
+  const components = await loadComponents(networks.teacher, { engine });
+  return { engine, components, options: withGuidance(options, guidanceOf(components)) };
+}
+
+type OpenTeacher = Pick<DistillationSetup, "engine" | "options"> & { components: Components };
+
+/** Opens the cache of the teacher's data. InvalidRequest before that for settings that the teacher rules out. */
+async function openSetup(
+  run: TrainingRun & Pick<DistillationSetup, "engine">,
+  networks: Networks,
+  components: Components,
+): Promise<DistillationSetup> {
+  const { engine, options } = run;
+  const schedule = runNoise(components, options);
+  const steps = stepDistillation(options, schedule, guidanceOf(components));
+  const timesteps = options.samplingSteps === null ? undefined : visited(components, options.samplingSteps);
   const cache = await openRunCache(run, components);
   const { weights, file } = components.unet.component;
   return {
-    engine,
-    options,
+    ...{ engine, options, schedule, steps, timesteps, cache },
     teacher: { config: networks.teacherConfig, weights, file },
     student: networks.student,
-    schedule: runNoise(components, options),
-    cache,
+  };
+}
+
+/** How the teacher is guided by default: SDXL takes zeros for no caption, Stable Diffusion the embeddings of "". */
+function guidanceOf(components: Components): TeacherGuidance {
+  const { guidanceScale } = requestDefaults(components, "textToImage");
+  const { force_zeros_for_empty_prompt: forced } = components.folder.settings;
+  const zeros = components.family === "sdxl" && forced !== false;
+  return { guidanceScale, unconditional: zeros ? "zeros" : "empty-string" };
+}
+
+/** The settings with the teacher's guidance scale where they leave it to the teacher, so that `run.json` has it. */
+function withGuidance(options: TrainingOptions, { guidanceScale }: TeacherGuidance): TrainingOptions {
+  const { trajectory } = options;
+  if (!trajectory || trajectory.guidanceScale !== null) return options;
+  return { ...options, trajectory: { ...trajectory, guidanceScale: Math.max(1, guidanceScale) } };
+}
+
+/** The timesteps of so many steps of the teacher's scheduler. */
+function visited({ scheduler: own }: Components, steps: number): number[] {
+  const scheduler = schedulerFromConfig(own.config, {}, own.className);
+  scheduler.setTimesteps(steps);
+  return [...new Set(scheduler.timesteps.map(Math.round))];
+}
+
+/** How images are to be generated with the student: the scheduler's fields, and where it is by few steps, `koala.json`. */
+function generation(
+  { scheduler, defaults: { source: _, ...defaults } }: Components,
+  options: TrainingOptions,
+): Pick<ExportOptions, "scheduler" | "modelDefaults"> {
+  const noise = runNoise({ scheduler }, options);
+  const sampling = samplingOf(options, noiseFields(scheduler.config, noise, noiseOverrides(options)));
+  if (sampling) {
+    schedulerFromConfig(sampling.scheduler); // InvalidRequest where its class has no such betas
+    const { width, height, preview } = defaults;
+    const kept = { ...(width && { width }), ...(height && { height }), ...(preview && { preview }) };
+    return { scheduler: sampling.scheduler, modelDefaults: { ...kept, ...sampling.defaults } };
+  }
+  const { samplingSteps: steps } = options;
+  return {
+    scheduler: schedulerFields(options),
+    ...(steps !== null && { modelDefaults: { ...defaults, steps } }),
   };
 }

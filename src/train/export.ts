@@ -48,7 +48,7 @@ export type ExportOptions = {
   link?: boolean;
   /** Trained text encoders by the name of their part; the teacher's weights stay behind. */
   textEncoders?: ReadonlyMap<string, Weights>;
-  /** Fields of the scheduler's config that differ from the teacher's. */
+  /** Fields of the scheduler's config that differ from the teacher's; with `_class_name` the whole config of another. */
   scheduler?: JsonObject;
   /** How to generate with it (steps, guidance): `koala.json`. */
   modelDefaults?: JsonObject;
@@ -136,8 +136,16 @@ async function withScheduler(files: readonly TakenFile[], fields: JsonObject): P
   const name = "scheduler/scheduler_config.json";
   const own = files.find(({ to }) => to === name);
   if (Object.keys(fields).length === 0 || !own || !("from" in own)) return [...files];
-  const text = json({ ...(await readJson(own.from)), ...fields });
-  return files.map((file) => (file === own ? { to: name, text } : file));
+  const { _class_name: another } = fields;
+  const { _diffusers_version: version, ...rest } = await readJson(own.from);
+  const config = another === undefined ? { ...rest, ...fields } : fields;
+  const text = json({ ...config, ...(version !== undefined && { _diffusers_version: version }) });
+  return files.map((file) => {
+    if (file === own) return { to: name, text };
+    if (another === undefined || file.to !== indexName || !("text" in file)) return file;
+    const index = { ...JSON.parse(file.text), scheduler: ["diffusers", another] };
+    return { to: indexName, text: json(index) };
+  });
 }
 
 function checkTrainedWeights(what: string, weights: Weights, required: ReadonlyMap<string, Shape>): void {

@@ -30,20 +30,41 @@ type Overrides = { target?: TargetType; rescaleBetasZeroSnr?: boolean };
  * (Lin et al. 2024, algorithm 1). Throws InvalidRequest by field, also for a prediction type that has no
  * target here.
  */
-export function trainingNoise(
-  config: JsonObject,
-  { target, rescaleBetasZeroSnr }: Overrides = {},
-): TrainingNoise {
-  const { settings } = readConfig(ddpm, config, {
-    ...(target && { predictionType: target }),
-    ...(rescaleBetasZeroSnr && { rescaleBetasZeroSnr }),
-  });
+export function trainingNoise(config: JsonObject, overrides: Overrides = {}): TrainingNoise {
+  const { settings } = readNoise(config, overrides);
   const found = targetTypes.find((type) => type === settings.predictionType);
   if (!found) {
     const rule = `must be "epsilon" or "v_prediction" to be trained, got "${settings.predictionType}".`;
     throw new InvalidRequest("prediction_type", settings.predictionType, rule);
   }
   return { alphasCumprod: noiseSchedule(settings).alphasCumprod, target: found };
+}
+
+const readNoise = (config: JsonObject, { target, rescaleBetasZeroSnr }: Overrides) =>
+  readConfig(ddpm, config, {
+    ...(target && { predictionType: target }),
+    ...(rescaleBetasZeroSnr && { rescaleBetasZeroSnr }),
+  });
+
+/** The fields of a `scheduler_config.json` that decide the noise, in its spelling. */
+export type NoiseFields = JsonObject;
+
+/** Those of a run, in full: another class of scheduler may have other defaults. */
+export function noiseFields(
+  config: JsonObject,
+  { target }: TrainingNoise,
+  overrides: Overrides = {},
+): NoiseFields {
+  const { settings } = readNoise(config, overrides);
+  return {
+    num_train_timesteps: settings.numTrainTimesteps,
+    beta_start: settings.betaStart,
+    beta_end: settings.betaEnd,
+    beta_schedule: settings.betaSchedule,
+    trained_betas: settings.trainedBetas && [...settings.trainedBetas],
+    prediction_type: target,
+    rescale_betas_zero_snr: settings.rescaleBetasZeroSnr,
+  };
 }
 
 /**
@@ -163,7 +184,7 @@ export function drawNoise(
 }
 
 /**
- * `torch.randint(0, timesteps, (batch,))`; Diffusers' scripts draw it after the noise, from the same generator. With
+ * `torch.randint(0, timesteps, (batch,))`, or with `among` one of these timesteps for each; Diffusers' scripts draw it after the noise, from the same generator. With
  * `noisier` other than 1 the noisier half of the timesteps is drawn that many times as often as the other, which is
  * those scripts' `timestep_bias_strategy` "later" with a portion of 0.5: there the caption alone decides the image.
  */
@@ -171,8 +192,9 @@ export function drawTimesteps(
   schedule: TrainingNoise,
   batch: number,
   generator: Generator,
-  { noisier = 1 } = {},
+  { noisier = 1, among }: { noisier?: number; among?: readonly number[] | undefined } = {},
 ): Float64Array {
+  if (among) return generator.randint(batch, { high: among.length }).map((i) => among[i]!);
   const count = schedule.alphasCumprod.length;
   if (noisier === 1) return generator.randint(batch, { high: count });
   const half = count / 2;

@@ -8,11 +8,15 @@ import { freeBytes } from "../files/writable.js";
 import { hasRun, readRun, writeRun } from "../monitor/run.js";
 import { checkpointBytes, checkpointSteps, unfinishedCheckpoint } from "./checkpoint.js";
 import { unfinishedModel } from "./export.js";
-import type { TrainingOptions } from "./options.js";
+import { type TrainingOptions, trainingOptions } from "./options.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 
 /** What is trained: for `run.json`, and for the size of a checkpoint. */
-type Trained = { readonly description: JsonObject; readonly layout: ParameterBuffer };
+type Trained = {
+  readonly description: JsonObject;
+  readonly layout: ParameterBuffer;
+  readonly targetDecay?: number | undefined;
+};
 
 export type RunFolderOptions = {
   folder: string;
@@ -55,7 +59,8 @@ export async function openRun(
     checkSame({ command: before.command, ...before.models }, { command, ...models });
     const mayDiffer = (key: string) =>
       changeable.has(key) || (key === "maxTrainSteps" && endless.has(options.lrScheduler));
-    checkSame(before.options, options, mayDiffer);
+    // A run of an earlier version lacks the settings that came later: it had their defaults.
+    checkSame({ ...trainingOptions({}), ...before.options }, options, mayDiffer);
     await removeUnfinished(folder);
   }
   const done = (await checkpointSteps(folder)).at(-1) ?? 0;
@@ -77,8 +82,13 @@ const otherDevice = (before: unknown, now: string, step: number): string[] =>
     : [`device: was "${before}" up to step ${step} and is "${now}" from there on, whose rounding is another`];
 
 /** A disk without room for one checkpoint and the model is refused: the run would end at its first checkpoint. */
-async function checkFreeSpace({ layout }: Trained, folder: string, { ema }: TrainingOptions): Promise<void> {
-  const bytes = checkpointBytes(layout, { ema: ema !== null }) + 4 * layout.total;
+async function checkFreeSpace(
+  { layout, targetDecay }: Trained,
+  folder: string,
+  { ema }: TrainingOptions,
+): Promise<void> {
+  const bytes =
+    checkpointBytes(layout, { ema: ema !== null, target: targetDecay !== undefined }) + 4 * layout.total;
   const free = await freeBytes(folder);
   if (free >= bytes) return;
   const gigabytes = (n: number) => `${(n / 1e9).toFixed(2)} GB`;

@@ -7,13 +7,15 @@
 /** Loshchilov and Hutter 2019 (https://arxiv.org/abs/1711.05101), with PyTorch's defaults elsewhere. */
 export type AdamWOptions = { beta1: number; beta2: number; epsilon: number; weightDecay: number };
 
-/** float32[total] each; `average` only where a moving average is kept. */
+/** float32[total] each; `average` and `target` only where they are kept. */
 export type OptimizerState = {
   weights: Float32Array;
   /** First and second moment of the gradient: PyTorch's `exp_avg` and `exp_avg_sq`. */
   mean: Float32Array;
   square: Float32Array;
   average: Float32Array | undefined;
+  /** The weights of consistency distillation's target network, which follow the student's. */
+  target?: Float32Array | undefined;
 };
 
 export type Update = {
@@ -26,6 +28,8 @@ export type Update = {
   maxNorm: number | undefined;
   /** The moving average's decay at this step. */
   emaDecay: number | undefined;
+  /** The target network's decay. */
+  targetDecay?: number | undefined;
 };
 
 export class AdamW {
@@ -42,11 +46,12 @@ export class AdamW {
 
   /** One update of `state` by `gradients`, which it leaves as they are; returns the gradient's norm before clipping. */
   update(state: OptimizerState, gradients: Float32Array, update: Update): { norm: number } {
-    const { accumulated, maxNorm, emaDecay } = update;
+    const { accumulated, maxNorm, emaDecay, targetDecay } = update;
     const norm = Math.sqrt(squaredNorm(gradients)) / accumulated;
     const clip = maxNorm === undefined ? 1 : Math.min(1, maxNorm / (norm + 1e-6));
     move(state, gradients, clip / accumulated, this.#options, update);
     if (state.average && emaDecay !== undefined) follow(state.average, state.weights, emaDecay);
+    if (state.target && targetDecay !== undefined) follow(state.target, state.weights, targetDecay);
     return { norm };
   }
 }

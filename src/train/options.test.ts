@@ -18,6 +18,19 @@ describe("training options", () => {
     });
   });
 
+  it("of a step distillation are its error alone, unless the other terms are given", () => {
+    const { loss, consistency } = trainingOptions({ consistency: {} });
+    expect(loss).toEqual({ task: 0, out: 0, feat: 0, solver: 1 });
+    expect(consistency).toEqual({
+      ...{ numDdimTimesteps: 50, wMin: 3, wMax: 15, timeCondProjDim: null, lossType: "huber", huberC: 1e-3 },
+      ...{ emaDecay: 0.95, timestepScaling: 10 },
+    });
+    const both = trainingOptions({ trajectory: { steps: 4 }, loss: { feat: 0.1 } });
+    expect(both.loss).toEqual({ task: 0, out: 0, feat: 0.1, solver: 1 });
+    expect(both.trajectory).toEqual({ steps: 4, teacherSteps: 2, guidanceScale: null, lossType: "x_end" });
+    expect(trainingOptions(JSON.parse(JSON.stringify(both)))).toEqual(both);
+  });
+
   it("survive JSON, as a checkpoint keeps them", () => {
     const options = trainingOptions({ ema: {}, snrGamma: 5, maxGradNorm: null, loss: { out: 0 } });
     expect(trainingOptions(JSON.parse(JSON.stringify(options)))).toEqual(options);
@@ -59,6 +72,39 @@ describe("training options", () => {
       /^dataParallel: must be 1 with/,
     ],
     ["a negative factor", { loss: { out: -1 } }, "loss.out: must be a number of at least 0, got -1."],
+    [
+      "two step distillations",
+      { consistency: {}, trajectory: { steps: 4 } },
+      /^trajectory: must be null with consistency/,
+    ],
+    ["a trajectory without steps", { trajectory: {} }, /^trajectory.steps: must be a whole number/],
+    [
+      "one step of the teacher",
+      { trajectory: { steps: 4, teacherSteps: 1 } },
+      /^trajectory.teacherSteps: must/,
+    ],
+    [
+      "an odd width of w",
+      { consistency: { timeCondProjDim: 255 } },
+      /^consistency.timeCondProjDim: must be even/,
+    ],
+    [
+      "a solver loss without a solver",
+      { loss: { solver: 1 } },
+      /^loss.solver: must be 0 without consistency/,
+    ],
+    [
+      "no solver loss with one",
+      { consistency: {}, loss: { solver: 0, feat: 1 } },
+      /^loss.solver: must be above 0/,
+    ],
+    ["timesteps of two kinds", { consistency: {}, samplingSteps: 4 }, /^samplingSteps: must be null with/],
+    [
+      "a bias of few timesteps",
+      { samplingSteps: 4, timestepBias: 2 },
+      /^timestepBias: must be 1 with samplingSteps/,
+    ],
+    ["weights of no task loss", { consistency: {}, snrGamma: 5 }, /^snrGamma: must be null where the task/],
     ["no object", 5, /^options: must be an object/],
   ])("are refused by name: %s", (_, request, message) => {
     expect(() => trainingOptions(request)).toThrow(InvalidRequest);

@@ -9,9 +9,18 @@ import { type DropoutRule, dropoutRules } from "./data/captions.js";
 import type { EmaOptions } from "./ema.js";
 import { type FeatureSet, featureSets } from "./features.js";
 import { type LayerRule, layerRules } from "./layer-mapping.js";
-import type { LossWeights } from "./loss.js";
+import { type FeatureLoss, featureLosses, type LossWeights } from "./loss.js";
 import { type LrSchedule, lrSchedules } from "./lr-schedule.js";
 import { type SnrRule, snrRules, type TargetType, targetTypes } from "./noise.js";
+import {
+  type ConsistencyOptions,
+  type ConsistencyRequest,
+  checkConsistency,
+  consistencySchema,
+  type TrajectoryOptions,
+  type TrajectoryRequest,
+  trajectorySchema,
+} from "./step-distillation/options.js";
 
 const oneOf = <const T extends readonly string[]>(values: T) =>
   z.enum(values, `must be one of ${listed([...values], 20)}`);
@@ -34,11 +43,22 @@ export type TrainingRequest = {
   initialLayers?: LayerRule;
   /** Which features of the teacher the student learns (KOALA, section 3.1.2). Default "koala". Of distillation alone. */
   feature?: FeatureSet;
+  /** Whether a feature's error is divided by the mean square of the teacher's. Default "plain". Of distillation alone. */
+  featureLoss?: FeatureLoss;
   /**
-   * Factors of the terms of the loss, each 0 or above (KOALA, section 3.1.2); 0 leaves a term out. Default 1 each. Of
-   * distillation alone.
+   * Factors of the terms of the loss, each 0 or above (KOALA, section 3.1.2); 0 leaves a term out. Default 1 each, and
+   * `solver` 0; in a step distillation `solver` 1 and the others 0. Of distillation alone.
    */
   loss?: Partial<LossWeights>;
+  /**
+   * Draws only the timesteps at which the teacher's scheduler runs a network in so many steps: of a teacher that was
+   * distilled to few steps. Default null: all. Of distillation alone.
+   */
+  samplingSteps?: number | null;
+  /** Consistency distillation, with these settings; {} takes its defaults. Default null: none. Of distillation alone. */
+  consistency?: ConsistencyRequest | null;
+  /** Distillation of trajectories to few steps. Default null: none. Of distillation alone. */
+  trajectory?: TrajectoryRequest | null;
 
   /** What the network predicts. Default null: what the scheduler's config of the teacher or model says. */
   predictionType?: TargetType | null;
@@ -131,9 +151,14 @@ export type TrainingRequest = {
 };
 
 /** Every setting of a run, as `run.json` keeps them. */
-export type TrainingOptions = Omit<Required<TrainingRequest>, "loss" | "ema"> & {
+export type TrainingOptions = Omit<
+  Required<TrainingRequest>,
+  "loss" | "ema" | "consistency" | "trajectory"
+> & {
   loss: LossWeights;
   ema: Required<EmaOptions> | null;
+  consistency: ConsistencyOptions | null;
+  trajectory: TrajectoryOptions | null;
 };
 
 const ema = z.strictObject({
@@ -149,9 +174,18 @@ const ema = z.strictObject({
 const schema = z.strictObject({
   initialLayers: oneOf(layerRules).default("bottom"),
   feature: oneOf(featureSets).default("koala"),
+  featureLoss: oneOf(featureLosses).default("plain"),
   loss: z
-    .strictObject({ task: number.default(1), out: number.default(1), feat: number.default(1) })
-    .default({ task: 1, out: 1, feat: 1 }),
+    .strictObject({
+      task: number.optional(),
+      out: number.optional(),
+      feat: number.optional(),
+      solver: number.optional(),
+    })
+    .default({}),
+  samplingSteps: count.nullable().default(null),
+  consistency: consistencySchema.nullable().default(null),
+  trajectory: trajectorySchema.nullable().default(null),
 
   predictionType: oneOf(targetTypes).nullable().default(null),
   rescaleBetasZeroSnr: flag.default(false),
@@ -202,18 +236,33 @@ const schema = z.strictObject({
 export function trainingOptions(request: unknown = {}): TrainingOptions {
   const parsed = schema.safeParse(request);
   if (!parsed.success) throw refusal(parsed.error, request);
-  checkTogether(parsed.data);
-  return parsed.data;
+  const { consistency, trajectory, loss } = parsed.data;
+  const options = { ...parsed.data, loss: lossWeights(loss, (consistency ?? trajectory) !== null) };
+  checkTogether(options);
+  return options;
+}
+
+/** The factors, where some are not given: KOALA's three terms, or a step distillation's one. */
+export function lossWeights(
+  { task, out, feat, solver }: { [Term in keyof LossWeights]?: number | undefined },
+  isStepDistillation: boolean,
+): LossWeights {
+  const koala = isStepDistillation ? 0 : 1;
+  return {
+    ...{ task: task ?? koala, out: out ?? koala, feat: feat ?? koala },
+    ...(isStepDistillation ? { solver: solver ?? 1 } : solver !== undefined && { solver }),
+  };
 }
 
 function checkTogether(o: TrainingOptions): void {
   checkThreads(o.threads);
   parseDevice(o.device);
-  const { task, out, feat } = o.loss;
-  if (task === 0 && out === 0 && (feat === 0 || o.feature === "none")) {
+  const { task, out, feat, solver = 0 } = o.loss;
+  if (task === 0 && out === 0 && solver === 0 && (feat === 0 || o.feature === "none")) {
     const rule = 'must leave something to learn from, got 0 for every term, or features of the set "none".';
     throw new InvalidRequest("loss", o.loss, `${rule} Give a term a factor above 0.`);
   }
+  checkStepDistillation(o);
   if (o.lrScheduler !== "constant" && o.lrWarmupSteps >= o.maxTrainSteps) {
     const rule = `must be fewer than maxTrainSteps (${o.maxTrainSteps}), got ${o.lrWarmupSteps}.`;
     throw new InvalidRequest("lrWarmupSteps", o.lrWarmupSteps, rule);
@@ -242,6 +291,42 @@ function checkTogether(o: TrainingOptions): void {
     const rule = `must hold a prompt when validationSteps is above 0, got none.`;
     throw new InvalidRequest("validationPrompts", [], rule);
   }
+}
+
+/** What a step distillation excludes, and what is excluded without one. */
+function checkStepDistillation({ consistency, trajectory, loss, ...o }: TrainingOptions): void {
+  const method = consistency ? "consistency" : "trajectory";
+  if (consistency && trajectory) {
+    const rule = "must be null with consistency, got both. Distil by one of them.";
+    throw new InvalidRequest("trajectory", trajectory, rule);
+  }
+  if (consistency) checkConsistency(consistency);
+  if ((consistency ?? trajectory) === null) {
+    checkTimesteps(o.timestepBias, o.samplingSteps, "samplingSteps");
+    if (!loss.solver) return;
+    const rule = `must be 0 without consistency or trajectory, got ${loss.solver}. Leave it out.`;
+    throw new InvalidRequest("loss.solver", loss.solver, rule);
+  }
+  if (loss.solver === 0) {
+    const rule = `must be above 0 with ${method}, got 0. Leave ${method} out, or the factor.`;
+    throw new InvalidRequest("loss.solver", 0, rule);
+  }
+  if (o.samplingSteps !== null) {
+    const rule = `must be null with ${method}, which has timesteps of its own, got ${o.samplingSteps}.`;
+    throw new InvalidRequest("samplingSteps", o.samplingSteps, `${rule} Leave it out.`);
+  }
+  checkTimesteps(o.timestepBias, 1, method);
+  if (o.snrGamma !== null && loss.task === 0) {
+    const rule = `must be null where the task loss has factor 0, as with ${method}, got ${o.snrGamma}.`;
+    throw new InvalidRequest("snrGamma", o.snrGamma, `${rule} Leave it out, or give loss.task.`);
+  }
+}
+
+/** A bias means nothing where only some timesteps are drawn. */
+function checkTimesteps(bias: number, chosen: number | null, by: string): void {
+  if (chosen === null || bias === 1) return;
+  const rule = `must be 1 with ${by}, which draws its timesteps evenly, got ${bias}. Leave it out.`;
+  throw new InvalidRequest("timestepBias", bias, rule);
 }
 
 function refusal(error: z.core.$ZodError, request: unknown): InvalidRequest {

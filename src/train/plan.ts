@@ -25,24 +25,40 @@ import { segmentsOf } from "./gradient-checkpointing.js";
 import { trainingDevice } from "./gradient-program.js";
 import { unetWeights } from "./initialisation.js";
 import { stagePaths } from "./layer-mapping.js";
-import type { LossWeights } from "./loss.js";
-import { type StepSize, type StudentTrace, studentTrace, unetWithFeatures } from "./step.js";
-import { type StudentName, studentConfig } from "./student.js";
+import type { FeatureLoss, LossWeights } from "./loss.js";
+import { trainingOptions } from "./options.js";
+import {
+  type StepSize,
+  type StudentOptions,
+  type StudentTrace,
+  studentTrace,
+  unetWithFeatures,
+} from "./step.js";
+import type { ConsistencyRequest, TrajectoryRequest } from "./step-distillation/options.js";
+import { targetTrace } from "./step-distillation/target-network.js";
+import { defaultStudent, type StudentName, studentConfig, withGuidanceInput } from "./student.js";
 
 export type DistillationPlanRequest = {
   /** Parsed `unet/config.json`. */
   teacher: JsonObject;
-  student: StudentName | JsonObject;
+  /** Default "koala-700m", in a step distillation "teacher". */
+  student?: StudentName | JsonObject;
   /** Default "koala". */
   feature?: FeatureSet;
-  /** Default 1 each. */
-  loss?: LossWeights;
+  featureLoss?: FeatureLoss;
+  /** Default 1 each, in a step distillation 0 each but `solver`. */
+  loss?: Partial<LossWeights>;
+  /** A step distillation. Default none. Without a guidance scale a trajectory's teacher is counted as guided. */
+  consistency?: ConsistencyRequest | null;
+  trajectory?: TrajectoryRequest | null;
   /** Images in a batch. Default 1. */
   batch?: number;
   /** Heights and widths in pixels, multiples of 8. Default 512 and 1024. */
   resolutions?: readonly number[];
   /** Whether a moving average of the weights is kept. Default false. */
   ema?: boolean;
+  /** Batches of the whole run, updates times those in an update. Default 10,000. */
+  batches?: number;
   /** What it is computed on, by whose operators activations differ; not "auto", since none is opened. Default "cpu". */
   device?: string;
   /** Bytes of memory; with them the plan has the largest batch that fits. */
@@ -80,10 +96,23 @@ export type PlanBytes = {
   gradients: number;
   moments: number;
   average: number;
+  /** Consistency distillation's target network, and one pass of it. */
+  targetWeights: number;
+  targetActivations: number;
   /** Tables in the student's program, such as which pixels a convolution gathers. */
   constants: number;
   activations: number;
   checkpointed: number;
+};
+
+/** Passes of the networks in one batch, and multiply-accumulates of them all, in units of 10^9. */
+export type PlanWork = {
+  teacherPasses: number;
+  targetPasses: number;
+  gmac: number;
+  /** Of the whole run. */
+  batches: number;
+  runGmac: number;
 };
 
 export type PlanRow = {
@@ -91,6 +120,7 @@ export type PlanRow = {
   batch: number;
   teacher: ProgramCost;
   student: ProgramCost;
+  work: PlanWork;
   bytes: PlanBytes;
   totals: Readonly<Record<Way, number>>;
   /** With `memory`: the largest batch of each way; 0 where not even one image fits. */
@@ -107,34 +137,59 @@ export type DistillationPlan = {
 const runtime = 300e6;
 const tokens = 77;
 
-/** Traces both networks at each resolution; throws as `studentConfig` and `featurePairs` do. */
+/** Traces both networks at each resolution; throws as `trainingOptions`, `studentConfig` and `featurePairs` do. */
 export function distillationPlan(request: DistillationPlanRequest): DistillationPlan {
-  const { teacher, feature = "koala", batch = 1, resolutions = [512, 1024], memory } = request;
-  const device = namedDevice(request.device ?? "cpu");
-  const teacherConfig = unetConfig(teacher);
-  const student = unetConfig(studentConfig(teacher, request.student));
-  const weights = request.loss ?? { task: 1, out: 1, feat: 1 };
-  const pairs = weights.feat === 0 ? [] : featurePairs(student, teacherConfig, feature);
+  const { batch = 1, batches = 10_000, resolutions = [512, 1024], memory } = request;
+  const { setup, passes } = planned(request);
   const rows = resolutions.map((resolution) => {
-    const at = (n: number) => {
-      const size = { batch: n, height: resolution / 8, width: resolution / 8, tokens };
-      return traced({
-        teacher: teacherConfig,
-        student,
-        pairs,
-        weights,
-        size,
-        device,
-        ema: request.ema === true,
-      });
-    };
+    const at = (n: number) =>
+      traced({ ...setup, size: { batch: n, height: resolution / 8, width: resolution / 8, tokens } });
     const requested = at(batch);
     const bytes = bytesOf(requested);
-    const row: PlanRow = { resolution, batch, ...programs(requested), bytes, totals: totals(bytes) };
+    const costs = programs(requested);
+    const gmac =
+      passes.teacher * costs.teacher.gmac + costs.student.gmac + passes.target * targetGmac(requested);
+    const work = {
+      ...{ teacherPasses: passes.teacher, targetPasses: passes.target, gmac },
+      ...{ batches, runGmac: gmac * batches },
+    };
+    const row: PlanRow = { resolution, batch, ...costs, work, bytes, totals: totals(bytes) };
     if (memory === undefined) return row;
     return { ...row, largestBatch: largest(row, totals(bytesOf(at(2 * batch))), memory) };
   });
-  return { device: device.name, memory, rows };
+  return { device: setup.device.name, memory, rows };
+}
+
+type Passes = { teacher: number; target: number };
+
+/** The networks and losses, and how often each network runs in a batch. */
+function planned(request: DistillationPlanRequest): { setup: Omit<Setup, "size">; passes: Passes } {
+  const { feature, featureLoss, loss, consistency, trajectory } = trainingOptions({
+    ...(request.feature && { feature: request.feature }),
+    ...(request.featureLoss && { featureLoss: request.featureLoss }),
+    ...(request.loss && { loss: request.loss }),
+    ...{ consistency: request.consistency ?? null, trajectory: request.trajectory ?? null },
+  });
+  const teacher = unetConfig(request.teacher);
+  const given = request.student ?? defaultStudent({ consistency, trajectory });
+  const student = unetConfig(withGuidanceInput(studentConfig(request.teacher, given), consistency));
+  const pairs = loss.feat === 0 ? [] : featurePairs(student, teacher, feature);
+  const compared = loss.out > 0 || pairs.length > 0 ? 1 : 0;
+  const guided = trajectory?.guidanceScale === 1 || consistency?.wMax === 0 ? 1 : 2;
+  const solver = consistency?.lossType === "huber" ? { huberC: consistency.huberC } : { huberC: undefined };
+  return {
+    setup: {
+      ...{ teacher, student, pairs, weights: loss, featureLoss },
+      solver: (consistency ?? trajectory) ? solver : undefined,
+      target: consistency ? { hasOwnWeights: consistency.emaDecay > 0 } : undefined,
+      device: namedDevice(request.device ?? "cpu"),
+      ema: request.ema === true,
+    },
+    passes: {
+      teacher: consistency ? guided : trajectory ? trajectory.teacherSteps * guided : compared,
+      target: consistency ? 1 : 0,
+    },
+  };
 }
 
 function namedDevice(name: string): Device {
@@ -149,6 +204,10 @@ type Setup = {
   student: UNetConfig;
   pairs: ReturnType<typeof featurePairs>;
   weights: LossWeights;
+  featureLoss: FeatureLoss;
+  solver: StudentOptions["solver"];
+  /** Consistency distillation's; without weights of its own it is the student itself. */
+  target: { hasOwnWeights: boolean } | undefined;
   size: StepSize;
   device: Device;
   ema: boolean;
@@ -163,8 +222,9 @@ type Traced = Setup & {
 };
 
 function traced(setup: Setup): Traced {
-  const { teacher, student, pairs, size, weights, device } = setup;
-  const trace = studentTrace(student, pairs, size, { weights, watch: stagePaths(student) });
+  const { teacher, student, pairs, size, weights, featureLoss, solver, device } = setup;
+  const watch = stagePaths(student);
+  const trace = studentTrace(student, pairs, size, { weights, featureLoss, solver, watch });
   const step = wholeStep(trace);
   const teacherOutputs = teacherGraph(teacher, pairs, size);
   return {
@@ -207,7 +267,20 @@ function programs({
 
 const nodesOf = (model: Uint8Array): number => proto.onnx.ModelProto.decode(model).graph!.node!.length;
 
-function bytesOf({ teacher, student, teacherOutputs, trace, computed, device, ema }: Traced): PlanBytes {
+/** One pass of the target network. */
+const targetGraph = ({ student, size, device }: Traced): Record<string, Tensor> => {
+  const { output } = targetTrace(student, size);
+  return trainingDevice(device).channelsLast ? channelsLast({ output }) : { output };
+};
+
+const targetGmac = (of: Traced): number => {
+  const { output } = targetTrace(of.student, of.size);
+  const graph = deviceGraph({ output }, studentDevice(of.device));
+  return macs(Object.values(eliminateCommonSubexpressions(graph))) / 1e9;
+};
+
+function bytesOf(of: Traced): PlanBytes {
+  const { teacher, student, teacherOutputs, trace, computed, device, ema, target } = of;
   const own = parameters(unetWeights(student));
   const teacherParameters = parameters(unetWeights(teacher));
   const given = new Set(Object.keys(computed).filter((name) => name.startsWith("gradient/")));
@@ -221,6 +294,10 @@ function bytesOf({ teacher, student, teacherOutputs, trace, computed, device, em
     gradients: 4 * own,
     moments: 8 * own,
     average: ema ? 4 * own : 0,
+    targetWeights: target?.hasOwnWeights ? 4 * own : 0,
+    targetActivations: target
+      ? peakBytes(targetGraph(of), { device: studentDevice(device), weights: "inputs" }).peak
+      : 0,
     constants: whole.constants,
     activations: whole.peak + whole.returned,
     checkpointed: checkpointedPeak(trace, stagePaths(student), device),
@@ -278,8 +355,9 @@ function checkpointedPeak(
 
 function totals(b: PlanBytes): Record<Way, number> {
   const teacher = b.teacherWeights + b.teacherActivations;
-  const student =
-    b.runtime + b.teacherResults + b.studentWeights + b.gradients + b.moments + b.average + b.constants;
+  const target = b.targetWeights + b.targetActivations;
+  const trained = b.studentWeights + b.gradients + b.moments + b.average;
+  const student = b.runtime + b.teacherResults + trained + b.constants + target;
   return {
     "one phase": student + b.activations + teacher,
     "one phase, checkpointed": student + b.checkpointed + teacher,

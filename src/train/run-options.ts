@@ -49,7 +49,9 @@ export type TrainingRun = {
 };
 
 /** Settings that only one kind of training has a use for; the other kinds refuse them. */
-export const distillationSettings = ["initialLayers", "feature", "loss"] as const;
+export const distillationSettings = [
+  ...["initialLayers", "feature", "featureLoss", "loss", "samplingSteps", "consistency", "trajectory"],
+] as const satisfies readonly (keyof TrainingRequest)[];
 export const autoencoderSettings = ["latentMomentWeight", "latentNoise", "decoderOnly"] as const;
 export const diffusionSettings = [
   ...["predictionType", "rescaleBetasZeroSnr", "snrGamma", "snrRule", "noiseOffset", "timestepBias"],
@@ -132,10 +134,12 @@ export function checkBatches(cache: LatentCache, batchSize: number): void {
 
 /** The noise of a model's scheduler, as the run's settings change it. */
 export const runNoise = (
-  { scheduler }: Components,
-  { predictionType, rescaleBetasZeroSnr }: TrainingOptions,
-): TrainingNoise =>
-  trainingNoise(scheduler.config, {
-    ...(predictionType !== null && { target: predictionType }),
-    rescaleBetasZeroSnr,
-  });
+  { scheduler }: Pick<Components, "scheduler">,
+  options: TrainingOptions,
+): TrainingNoise => trainingNoise(scheduler.config, noiseOverrides(options));
+
+/** What a run's settings change of the noise. */
+export const noiseOverrides = ({ predictionType, rescaleBetasZeroSnr }: TrainingOptions) => ({
+  ...(predictionType !== null && { target: predictionType }),
+  rescaleBetasZeroSnr,
+});

@@ -10,13 +10,28 @@ import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
 import type { Shape, Tensor } from "../tensor/tensor.js";
 import type { FeaturePair } from "./features.js";
-import { distillationLoss, type Losses, type LossWeights, lossOutputs } from "./loss.js";
+import {
+  distillationLoss,
+  type FeatureLoss,
+  type Losses,
+  type LossWeights,
+  lossOutputs,
+  type StepComparison,
+} from "./loss.js";
 
 export type StepSize = UnetSize;
 
 /** Names of the teacher's results, which are inputs of the student: its prediction, and a feature by its path. */
 export const teacherOut = "teacher_out";
 export const teacherFeature = (path: string): string => `teacher_feature/${path}`;
+
+/** Names of what each of the teacher's features is divided by, and of a step distillation's three inputs. */
+export const teacherMeanSquare = (path: string): string => `teacher_mean_square/${path}`;
+export const stepInputs = {
+  target: "step_target",
+  sampleFactor: "step_sample_factor",
+  outputFactor: "step_output_factor",
+} as const satisfies Partial<Record<keyof StepComparison, string>>;
 
 /** A forward pass with the results of the layers at `paths`. */
 export type UnetWithFeatures = { output: Tensor; at: ReadonlyMap<string, Tensor> };
@@ -63,6 +78,10 @@ export type StudentOptions = {
   weights: LossWeights;
   /** Whether each sample's task loss has a weight, the input `task_weights`: [B]. */
   weightedTask?: boolean;
+  /** Default "plain". */
+  featureLoss?: FeatureLoss;
+  /** The error of a step distillation, if it is one. */
+  solver?: Pick<StepComparison, "huberC"> | undefined;
   /** More layers whose results are reported in `at`. */
   watch?: readonly string[];
 };
@@ -81,14 +100,15 @@ export type StudentTrace = {
 };
 
 /**
- * Traces the student's pass and its losses at a fixed size. Inputs: those of `unetInputs`, `target`,
- * `task_weights`, and of the teacher's results those that the losses compare with.
+ * Traces the student's pass and its losses at a fixed size. Inputs: those of `unetInputs`, `target`, `task_weights`, of
+ * the teacher's results those that the losses compare with, with `ratio_of_squares` their mean squares, and
+ * `stepInputs`.
  */
 export function studentTrace(
   c: UNetConfig,
   pairs: readonly FeaturePair[],
   size: StepSize,
-  { weights, weightedTask = false, watch = [] }: StudentOptions,
+  { weights, weightedTask = false, featureLoss = "plain", solver, watch = [] }: StudentOptions,
 ): StudentTrace {
   const params = new Map<string, Tensor>();
   const compared = weights.feat === 0 ? [] : pairs;
@@ -109,9 +129,21 @@ export function studentTrace(
     ...(weights.out !== 0 && { teacherOutput: another(teacherOut, output.shape) }),
     features: compared.map((pair) => {
       const student = at.get(pair.student)!;
-      return { student, teacher: another(teacherFeature(pair.teacher), student.shape) };
+      const teacher = another(teacherFeature(pair.teacher), student.shape);
+      if (featureLoss === "plain") return { student, teacher };
+      return { student, teacher, meanSquare: another(teacherMeanSquare(pair.teacher), [size.batch]) };
     }),
+    ...(solver && { solver: { ...solver, sample: given.sample, ...stepComparison(another, output.shape) } }),
     weights,
   });
   return { params, inputs, output, at, losses, outputs: lossOutputs(losses) };
+}
+
+function stepComparison(another: (name: string, shape: Shape) => Tensor, shape: Shape) {
+  const factor = [shape[0]!, 1, 1, 1];
+  return {
+    target: another(stepInputs.target, shape),
+    sampleFactor: another(stepInputs.sampleFactor, factor),
+    outputFactor: another(stepInputs.outputFactor, factor),
+  };
 }

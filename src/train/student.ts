@@ -6,11 +6,15 @@ import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { pooledWidth, textWidth, type UNetConfig, unetConfig } from "../models/unet-config.js";
 
-export const studentNames = ["koala-700m", "koala-1b"] as const;
+export const studentNames = ["koala-700m", "koala-1b", "teacher"] as const;
 export type StudentName = (typeof studentNames)[number];
 
-/** A student: one of KOALA's, cut from the teacher; the path of a U-Net's config.json; or such a config. */
+/** A student: one of KOALA's, cut from the teacher; "teacher", a copy of it, for a step distillation; the path of a U-Net's config.json; or such a config. */
 export type Student = StudentName | (string & {}) | JsonObject;
+
+/** The student where none is given: a step distillation alone leaves the network as it is. */
+export const defaultStudent = (o: { consistency: unknown; trajectory: unknown }): StudentName =>
+  (o.consistency ?? o.trajectory) ? "teacher" : "koala-700m";
 
 /** The name of a student, or the config in its file; InvalidRequest for another name. */
 export async function readStudent(student: Student): Promise<StudentName | JsonObject> {
@@ -26,7 +30,7 @@ export async function readStudent(student: Student): Promise<StudentName | JsonO
 type Files = { teacherFile?: string; studentFile?: string };
 
 /**
- * The student's `unet/config.json`. A name edits the teacher's (KOALA, section 3.1.1): one layer per block,
+ * The student's `unet/config.json`. "teacher" is the teacher's own. KOALA's names edit the teacher's (KOALA, section 3.1.1): one layer per block,
  * the transformers of the lowest resolution to 6 (1B) or 5 (700M) tenths of their depth, rounded to the
  * nearest whole number (halves up) but never below 1, all other depths kept, and for 700M no middle block. A
  * config of one's own is returned as it is, if it takes and gives what the teacher does. ModelError names the
@@ -42,15 +46,33 @@ export function studentConfig(
     checkSameInterface(unetConfig(student, studentFile), parsed, studentFile);
     return student;
   }
+  const { _name_or_path: _, ...kept } = teacher;
+  if (student === "teacher") return kept;
   checkLayout(teacher, teacherFile);
   const share = student === "koala-1b" ? 0.6 : 0.5;
-  const { _name_or_path: _, ...kept } = teacher;
   return {
     ...kept,
     layers_per_block: 1,
     mid_block_type: student === "koala-1b" ? teacher.mid_block_type : null,
     transformer_layers_per_block: cutDepths(parsed, share),
   };
+}
+
+/**
+ * The student with the input for w that a consistency distillation asks for. InvalidRequest where its own config has another
+ * width, or one that nothing is given to.
+ */
+export function withGuidanceInput(
+  student: JsonObject,
+  consistency: { timeCondProjDim?: number | null } | null,
+): JsonObject {
+  const { time_cond_proj_dim: own = null } = student;
+  const width = consistency?.timeCondProjDim ?? null;
+  if (own !== null && own !== width) {
+    const rule = `must be the student's time_cond_proj_dim (${JSON.stringify(own)}), got ${width}.`;
+    throw new InvalidRequest("consistency.timeCondProjDim", width, rule);
+  }
+  return width === null ? student : { ...student, time_cond_proj_dim: width };
 }
 
 /**

@@ -31,13 +31,19 @@ export interface TrainingTask {
   /** For `run.json` and the monitor: the command, and by role the models and the data. */
   readonly description: JsonObject;
   readonly layout: ParameterBuffer;
+  /** The decay of a target network's weights, where the task has one: they begin as a copy and follow every update. */
+  readonly targetDecay?: number | undefined;
   /** Fills in the weights that a new run begins with. */
   initialise(weights: Float32Array): Promise<void>;
-  /** Overwrites `into` with the gradient of the batch at `position`, number `batch` of the run. */
+  /**
+   * Overwrites `into` with the gradient of the batch at `position`, number `batch` of the run. `target` holds the target
+   * network's weights, where there is one.
+   */
   gradient(
     at: { position: Position; batch: number },
     weights: Float32Array,
     into: Float32Array,
+    target?: Float32Array,
   ): Promise<BatchLoss>;
   /** Writes `weights` as a model folder. */
   save(weights: Float32Array): Promise<void>;
@@ -124,12 +130,14 @@ async function begin(
     mean: array(),
     square: array(),
     average: options.ema ? array() : undefined,
+    target: task.targetDecay === undefined ? undefined : array(),
   };
   const last = resume ? (await checkpointSteps(folder)).at(-1) : undefined;
   let progress: TrainingProgress = { step: 0, batches: 0, position: { epoch: 0, batch: 0 } };
   if (last === undefined) {
     await task.initialise(state.weights);
     state.average?.set(state.weights);
+    state.target?.set(state.weights);
   } else progress = await loadCheckpoint(folder, last, { layout, state });
   onEvent?.({ type: "begin", step: progress.step, resumed: last !== undefined });
   const optimizer = new AdamW({
@@ -183,6 +191,7 @@ async function step(
     accumulated: options.gradientAccumulationSteps,
     maxNorm: options.maxGradNorm ?? undefined,
     emaDecay: options.ema ? emaDecay(progress.step + 1, options.ema) : undefined,
+    targetDecay: task.targetDecay,
   });
   progress.step++;
   progress.batches = computed.batches;
@@ -210,7 +219,8 @@ async function accumulate(
   for (let i = 0; i < times; i++) {
     if (signal?.aborted) return undefined;
     const at = { position: result.position, batch: result.batches };
-    const { terms, images, next } = await task.gradient(at, state.weights, i === 0 ? sum : gradient);
+    const into = i === 0 ? sum : gradient;
+    const { terms, images, next } = await task.gradient(at, state.weights, into, state.target);
     if (i > 0) optimizer.accumulate(sum, gradient);
     for (const [name, value] of Object.entries(terms))
       result.terms[name] = (result.terms[name] ?? 0) + value / times;

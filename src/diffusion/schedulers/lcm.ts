@@ -1,14 +1,12 @@
 /** @file The LCM scheduler: multistep sampling of a latent consistency model. */
 
-import { f32 } from "../arithmetic.js";
+import { boundaryScalings } from "../boundary-scalings.js";
 import { predictClean } from "../prediction.js";
 import { weightedSum } from "../vector.js";
 import { clipSample } from "./clip-sample.js";
 import type { SchedulerFields } from "./config.js";
 import { ConsistencyScheduler, consistencyDefaults } from "./consistency-scheduler.js";
 import type { StepOptions, StepResult } from "./scheduler.js";
-
-const sigmaData = 0.5;
 
 /** Luo et al., "Latent Consistency Models" (arXiv 2310.04378), algorithm 3. */
 export class LCMScheduler extends ConsistencyScheduler {
@@ -24,7 +22,7 @@ export class LCMScheduler extends ConsistencyScheduler {
     const index = this.stepIndexFor(timestep);
     const predicted = predictClean(type, output, sample, this.level(timestep));
     const clean = clipSample(predicted, this.settings, options.batch);
-    const { skip, out } = this.#boundary(timestep);
+    const { skip, out } = boundaryScalings(timestep, { timestepScaling: this.settings.timestepScaling });
     const denoised = weightedSum([out, clean], [skip, sample]);
     const isLast = index === this.numInferenceSteps - 1;
     const prevSample = isLast
@@ -41,12 +39,5 @@ export class LCMScheduler extends ConsistencyScheduler {
   #noised(clean: Float32Array, timestep: number, options: StepOptions): Float32Array {
     const { alpha, sigma } = this.level(timestep);
     return weightedSum([alpha, clean], [sigma, this.drawNoise(clean.length, options)]);
-  }
-
-  /** c_skip and c_out of section 4.1, which make the function the identity at timestep 0. */
-  #boundary(timestep: number): { skip: number; out: number } {
-    const scaled = f32(timestep * this.settings.timestepScaling);
-    const total = f32(f32(scaled * scaled) + sigmaData ** 2);
-    return { skip: f32(sigmaData ** 2 / total), out: f32(scaled / f32(Math.sqrt(total))) };
   }
 }

@@ -1,0 +1,27 @@
+/** @file A flag with settings of its own, such as `--consistency w-min=3,loss-type=l2`. */
+
+import { InvalidRequest } from "../errors.js";
+
+/** "wMin" -> "w-min" */
+export const kebabCase = (name: string): string => name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`);
+const camelCase = (name: string) => name.replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase());
+
+/**
+ * Settings by their names in camelCase: numbers where they read as such, null for "none", else texts. InvalidRequest, named
+ * by `flag`, for what is not NAME=VALUE.
+ */
+export function settingsOption(flag: string): (text: string) => Record<string, unknown> {
+  return (text) => {
+    const settings: Record<string, unknown> = {};
+    for (const one of text.split(",")) {
+      const [, name, value] = /^\s*([\w-]+)\s*=\s*(.*?)\s*$/.exec(one) ?? [];
+      if (name === undefined || value === undefined || value === "")
+        throw new InvalidRequest(flag, text, `must be written as NAME=VALUE,NAME=VALUE, got "${one}".`);
+      const key = camelCase(name);
+      if (Object.hasOwn(settings, key))
+        throw new InvalidRequest(flag, text, `must give each setting once, got ${name} twice.`);
+      settings[key] = value === "none" ? null : Number.isNaN(Number(value)) ? value : Number(value);
+    }
+    return settings;
+  };
+}

@@ -1,0 +1,45 @@
+/** @file The network whose prediction a consistency distillation aims at: the student's, with weights that are given, without a gradient. */
+
+import { floatsOf, type Values } from "../../engine/engine.js";
+import { lower } from "../../engine/lower.js";
+import type { BlockingEngine } from "../../engine/ort/blocking-engine.js";
+import { inputsByName, unetInputs } from "../../models/trace.js";
+import { unet } from "../../models/unet.js";
+import type { UNetConfig } from "../../models/unet-config.js";
+import { Params, tracing } from "../../tensor/params.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import { trainingDevice } from "../gradient-program.js";
+import type { ParameterBuffer } from "../parameter-buffer.js";
+import type { StepSize } from "../step.js";
+
+export type TargetNetwork = {
+  /** inputs: those of `unetInputs`; others are not read. -> [B, C, H, W] */
+  run(weights: Float32Array, inputs: Readonly<Record<string, Values>>): Promise<Float32Array>;
+  release(): Promise<void>;
+};
+
+/** The graph, and the names of its inputs besides the weights. */
+export function targetTrace(c: UNetConfig, size: StepSize): { output: Tensor; inputs: readonly string[] } {
+  const given = unetInputs(c, size, { fixed: true });
+  const output = unet(new Params(tracing(new Map())), c, given);
+  return { output, inputs: [...inputsByName(given).keys()] };
+}
+
+/** Weights are in `layout`. */
+export async function targetNetwork(
+  engine: BlockingEngine,
+  c: UNetConfig,
+  { size, layout, keepsMemory = true }: { size: StepSize; layout: ParameterBuffer; keepsMemory?: boolean },
+): Promise<TargetNetwork> {
+  const { output, inputs } = targetTrace(c, size);
+  const program = lower("target network", { output }, { device: trainingDevice(engine.device) });
+  const session = await engine.load(program, { keepsMemory });
+  return {
+    run: async (weights, all) => {
+      const taken = Object.fromEntries(inputs.map((name) => [name, all[name]!]));
+      const results = await session.run({ ...layout.values(weights), ...taken });
+      return floatsOf(results.output);
+    },
+    release: () => session.release(),
+  };
+}
