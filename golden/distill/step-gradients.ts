@@ -22,10 +22,10 @@ export const gradientSchema = z.looseObject({
   /** [length, sum] by parameter. */
   grads: z.record(z.string(), z.tuple([z.number(), z.number()])).nullish(),
 });
-export type GradientJson = z.infer<typeof gradientSchema>;
+type GradientJson = z.infer<typeof gradientSchema>;
 
 /** Where the tensors of a gradient lie: in a file of its own under their names, or under a prefix. */
-export type StoredGradient = { readonly file: GoldenFile; readonly prefix: string };
+type StoredGradient = { readonly file: GoldenFile; readonly prefix: string };
 
 const parametersIn = ({ file, prefix }: StoredGradient): string[] =>
   file.names.flatMap((name) => (name.startsWith(prefix) ? [name.slice(prefix.length)] : []));

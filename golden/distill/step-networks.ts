@@ -22,7 +22,7 @@ import { type Step, studentLoss } from "./networks.js";
 import { noiseConfig } from "./table-checks.js";
 
 /** Where `teacher` and `student` of the JSON files lie, relative to the golden folder. */
-export type NetworkFolders = { readonly teacher: string; readonly student: string };
+type NetworkFolders = { readonly teacher: string; readonly student: string };
 
 /** A student with its weights, and in `more` those of other files. */
 export type StepStudent = {

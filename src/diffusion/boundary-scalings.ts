@@ -3,7 +3,7 @@
 import { f32 } from "./arithmetic.js";
 
 /** The standard deviation of the data, as Diffusers' LCM takes it. */
-export const defaultSigmaData = 0.5;
+const defaultSigmaData = 0.5;
 
 /**
  * c_skip and c_out at a timestep (Luo et al., "Latent Consistency Models", arXiv 2310.04378, section 4.1): the function is

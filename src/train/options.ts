@@ -243,7 +243,7 @@ export function trainingOptions(request: unknown = {}): TrainingOptions {
 }
 
 /** The factors, where some are not given: KOALA's three terms, or a step distillation's one. */
-export function lossWeights(
+function lossWeights(
   { task, out, feat, solver }: { [Term in keyof LossWeights]?: number | undefined },
   isStepDistillation: boolean,
 ): LossWeights {

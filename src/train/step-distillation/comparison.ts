@@ -8,7 +8,7 @@ import type { StepMethod } from "./method.js";
 import type { Path } from "./solver.js";
 import type { TargetNetwork } from "./target-network.js";
 
-export type StepBatch = {
+type StepBatch = {
   method: StepMethod;
   paths: readonly Path[];
   /** What the student is given, by the names of `unetInputs`. */

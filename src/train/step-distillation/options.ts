@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { InvalidRequest, listed } from "../../errors.js";
 
-export const consistencyLosses = ["huber", "l2"] as const;
+const consistencyLosses = ["huber", "l2"] as const;
 export const trajectoryLosses = ["x_end", "eps"] as const;
 
 /**

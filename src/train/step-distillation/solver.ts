@@ -17,7 +17,7 @@ export const endOf = (path: Path): number => path.at(-1)!;
 /** Runs the teacher on inputs of `unetInputs`' names; its prediction is `teacher_out`. */
 export type RunTeacher = (inputs: Readonly<Record<string, Values>>) => Promise<Record<string, Values>>;
 
-export type SolverBatch = {
+type SolverBatch = {
   /** What the teacher is given at the paths' first timesteps. */
   inputs: Readonly<Record<string, Values>>;
   /** Of the inputs, what the pass without a caption has in their place. */
@@ -29,7 +29,7 @@ export type SolverBatch = {
 };
 
 /** One step: the outputs with and without captions, the guided one, and the sample that it leads to. */
-export type SolverStep = {
+type SolverStep = {
   conditional: Float32Array;
   unconditional: Float32Array | undefined;
   output: Float32Array;
