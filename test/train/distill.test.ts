@@ -64,7 +64,7 @@ describe("distill", () => {
   it("refuses a student that it does not know, with the nearest name", async () => {
     const unknown = distill({ ...options("unknown"), student: "koala-700" });
     await expect(unknown).rejects.toThrow(
-      'student: must be "koala-700m", "koala-1b" or the path of a config.json, got "koala-700". ' +
+      'student: must be "koala-700m", "koala-1b", "teacher" or the path of a config.json, got "koala-700". ' +
         'Did you mean "koala-700m"?',
     );
   });
