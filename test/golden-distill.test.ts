@@ -84,6 +84,28 @@ describe("npm run golden fails", () => {
   });
 
   it(
+    "if one number of a stage of trajectories or of normalised features is changed",
+    async () => {
+      const kinds = ["trajectory", "normalised"];
+      const names = kinds.flatMap((kind) => [...pair(`${kind}-700m`), `${kind}-inputs.safetensors`]);
+      const { code, text } = await golden([...names, ...nets], async (at) => {
+        await change(at("trajectory-700m.safetensors"), "x_middle");
+        await change(at("trajectory-700m.safetensors"), "few/eps/conv_in.weight");
+        await replace(at("normalised-700m.json"), '"ratio": 0.067', '"ratio": 0.068');
+      });
+      for (const name of [
+        "x_middle: ",
+        "(gradients): ",
+        "down_blocks.1.attentions.0.transformer_blocks.0.attn1",
+      ])
+        expect(text).toContain(`first out: ${name}`);
+      expect(text).toContain("4 ok, 3 FAIL, 2 not covered");
+      expect(code).toBe(1);
+    },
+    slow,
+  );
+
+  it(
     "if one number of a step or of training is changed, and names it",
     async () => {
       const names = ["step-700m.json", "step-inputs.safetensors", ...stepFiles, ...nets];

@@ -18,6 +18,7 @@ import {
   runOptions,
   type TrainingFlags,
   trainingRequest,
+  withShortHelp,
 } from "./training-options.js";
 import { printResult, required, withProgress } from "./training-run.js";
 
@@ -39,23 +40,16 @@ export function distillCommand(): Command {
       "Distill a student U-Net from a teacher, to fewer weights as KOALA, to fewer steps, or both.",
     )
     .requiredOption("-t, --teacher <folder>", "diffusers folder of the teacher")
-    .option(
-      "--student <name>",
-      "koala-700m (default), koala-1b, a unet config.json, or teacher (default with --consistency, --trajectory)",
-    )
-    .option("-d, --data <path>", "folder of images with captions, WebDataset .tar, or .parquet")
-    .option("-o, --output <folder>", "becomes a complete diffusers folder, and holds the run");
-  return addTrainingOptions(addDistillationOptions(command))
+    .option("--student <name>", "koala-700m, koala-1b, teacher or a config.json")
+    .option("-d, --data <path>", "folder with captions, WebDataset .tar, .parquet")
+    .option("-o, --output <folder>", "becomes a diffusers folder, and holds the run");
+  const whole = addTrainingOptions(addDistillationOptions(command))
     .option("--link", "link the teacher's other components instead of copying them")
-    .option("--teacher-cache <folder>", "the teacher's results on disk, so that it need not be in memory")
-    .addOption(
-      new Option("--phase <which>", "with --teacher-cache: fill it, or train from it").choices([
-        "teacher",
-        "student",
-      ]),
-    )
-    .option("--plan", "print what this takes in memory and work, and do nothing")
-    .option("--memory <GB>", "with --plan: what fits into this much", numberOption)
+    .option("--teacher-cache <folder>", "the teacher's results, so that it may be absent")
+    .addOption(new Option("--phase <which>", "of --teacher-cache").choices(["teacher", "student"]))
+    .option("--plan", "print what this takes in memory and work")
+    .option("--memory <GB>", "with --plan: what fits into this much", numberOption);
+  return withShortHelp(whole)
     .addHelpText(
       "after",
       "\nExamples:\n  koala distill -t ./sdxl -d ./images -o ./mine --student koala-700m -s 10000\n" +

@@ -6,7 +6,13 @@ import type { TrainingResult } from "../train/events.js";
 import { type FinetuneOptions, finetune } from "../train/finetune.js";
 import { type TrainAutoencoderOptions, trainAutoencoder } from "../train/train-autoencoder.js";
 import { numberOption } from "./numbers.js";
-import { addTrainingOptions, runOptions, type TrainingFlags, trainingRequest } from "./training-options.js";
+import {
+  addTrainingOptions,
+  runOptions,
+  type TrainingFlags,
+  trainingRequest,
+  withShortHelp,
+} from "./training-options.js";
 import { printResult, required, withProgress } from "./training-run.js";
 
 type Flags = TrainingFlags & {
@@ -45,7 +51,7 @@ export function trainCommand(): Command {
     .option("--decoder-only", "autoencoder: leave the encoder, and so its latents, as they are")
     .option("-d, --data <path>", "folder of images with captions, WebDataset .tar, or .parquet")
     .option("-o, --output <folder>", "becomes a complete diffusers folder, and holds the run");
-  return addTrainingOptions(command)
+  return withShortHelp(addTrainingOptions(command))
     .addHelpText(
       "after",
       "\nExample:\n  koala train -m ./sdxl-small --text-encoders -d ./images -o ./mine -s 10000 --lr 1e-4\n",

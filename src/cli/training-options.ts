@@ -20,13 +20,10 @@ const list = (value: string, before: string[] | undefined) => [...(before ?? [])
 /** Flags of the data, the optimizer and the run. */
 export function addTrainingOptions(command: Command): Command {
   return command
-    .option(
-      "--caption-column <name>",
-      "column, or field of JSON, with the captions (default: text, else caption, else the only one of texts)",
-    )
+    .option("--caption-column <name>", "column, or field of JSON, with the captions")
     .option("--image-column <name>", "column with images or their file names; of .tar, their extension")
     .option("--resolution <pixels>", "height and width that images are brought to", numberOption)
-    .option("--buckets", "keep aspect ratios: buckets of about that many pixels in place of squares")
+    .option("--buckets", "keep aspect ratios, at about as many pixels")
     .option("--random-crop", "crop at random in place of the centre")
     .option("--random-flip", "mirror half of the images")
     .option("--caption-dropout <share>", "share of captions left out", numberOption)
@@ -55,12 +52,9 @@ export function addTrainingOptions(command: Command): Command {
     .option("--validate-every <n>", "updates between validation images", numberOption)
     .option("--prompt <text>", "a validation prompt; may be given several times", list)
     .option("--gradient-checkpointing", "less memory, more time: compute activations again")
-    .option("--data-parallel <n>", "cut batches into n shares, each on a core of its own", numberOption)
+    .option("--data-parallel <n>", "cut batches into n shares, each on a core", numberOption)
     .option("--threads <n>", "threads (default: one per core)", threadsOption)
-    .option(
-      "--device <name>",
-      "where the networks are computed: cpu (default), webgpu, cuda, cuda:1, dml, coreml or auto",
-    )
+    .option("--device <name>", "cpu (default), webgpu, cuda, dml, coreml or auto")
     .option("--allow-cpu-fallback", "let operations that the device lacks run on the CPU")
     .option("--allow-software-adapter", "take a graphics driver that computes on the CPU")
     .option("--cache <folder>", "where latents and embeddings are kept (default: OUTPUT/cache)")
@@ -72,29 +66,42 @@ export function addTrainingOptions(command: Command): Command {
 /** Flags of distillation alone. */
 export function addDistillationOptions(command: Command): Command {
   return command
-    .option("--feature <set>", `${featureSets.join(", ")} (default: koala)`, parseFeature)
-    .addOption(
-      new Option("--feature-loss <kind>", "plain, or divided by the teacher's mean square").choices([
-        ...featureLosses,
-      ]),
-    )
+    .option("--feature <set>", "koala, sa, ca, res, ffn, lf, none and others", parseFeature)
+    .option("--feature-loss <kind>", featureLosses.join(" (default) or "))
     .option("--loss <weights>", "such as task=1,out=1,feat=1,solver=0", parseLoss)
     .option(
       "--consistency [settings]",
-      "to few steps (LCM), such as w-min=3,w-max=15,loss-type=huber,ema-decay=0.95,time-cond-proj-dim=256",
+      "to few steps, as LCM; such as w-min=3,w-max=15",
       settingsOption("--consistency"),
     )
     .option(
       "--trajectory <settings>",
-      "to few steps (progressive), such as steps=4,teacher-steps=2,guidance-scale=7.5,loss-type=x_end",
+      "to few steps, progressively; such as steps=4",
       settingsOption("--trajectory"),
     )
-    .option("--sampling-steps <n>", "draw only the timesteps that so many steps visit", numberOption)
+    .option("--sampling-steps <n>", "train only at the timesteps of so many steps", numberOption)
     .addOption(
       new Option("--layers <rule>", "which of the teacher's layers the student begins as").choices([
         ...layerRules,
       ]),
     );
+}
+
+/** What few runs need. */
+const rare: ReadonlySet<string> = new Set([
+  ...["--image-column", "--random-crop", "--random-flip", "--dropout-rule", "--prediction", "--zero-snr"],
+  ...["--snr-gamma", "--noise-offset", "--timestep-bias", "--lr-schedule", "--warmup", "--weight-decay"],
+  ...["--max-grad-norm", "--seed", "--keep", "--threads", "--allow-cpu-fallback", "--allow-software-adapter"],
+  ...["--cache", "--layers", "--link", "--json", "--quiet", "--latent-moments", "--latent-noise"],
+]);
+
+/** Leaves rare flags out of `--help`, to fit a screen; `--help-all` has them. To be called with all flags there. */
+export function withShortHelp(command: Command): Command {
+  for (const option of command.options) if (rare.has(option.long!)) option.hidden = true;
+  return command.option("--help-all", "list the rarer flags too").on("option:help-all", () => {
+    for (const option of command.options) option.hidden = false;
+    command.help();
+  });
 }
 
 export type TrainingFlags = {

@@ -97,3 +97,36 @@ describe("a plan", () => {
     expect(text).toContain("largest batch in 2.00 GB");
   });
 });
+
+describe("a plan of a step distillation", () => {
+  const small = { resolutions: [64], student: "koala-700m", feature: "none" } as const;
+  const rowOf = (request: Partial<DistillationPlanRequest>) => tiny({ ...small, ...request }).rows[0]!;
+  const plain = rowOf({ loss: { feat: 0 } });
+  const consistency = rowOf({ consistency: {}, batches: 100 });
+
+  it("counts the passes of the teacher and of the target network", () => {
+    expect(plain.work).toMatchObject({ teacherPasses: 1, targetPasses: 0 });
+    expect(consistency.work).toMatchObject({ teacherPasses: 2, targetPasses: 1, batches: 100 });
+    const stage = (more: object) => rowOf({ trajectory: { steps: 4, ...more } }).work;
+    expect(stage({ guidanceScale: 7.5 })).toMatchObject({ teacherPasses: 4, targetPasses: 0 });
+    expect(stage({ guidanceScale: 1, teacherSteps: 3 })).toMatchObject({ teacherPasses: 3 });
+    const { teacher: one, student, work } = consistency;
+    const target = work.gmac - 2 * one.gmac - student.gmac;
+    expect(student.gmac / target).toBeGreaterThan(2);
+    expect(student.gmac / target).toBeLessThanOrEqual(3);
+    expect(work.runGmac).toBeCloseTo(100 * work.gmac, 9);
+  });
+
+  it("holds the target network's weights, but where the target is the student itself", () => {
+    expect(consistency.bytes.targetWeights).toBe(consistency.bytes.studentWeights);
+    expect(rowOf({ consistency: { emaDecay: 0 } }).bytes.targetWeights).toBe(0);
+    expect(plain.bytes.targetWeights + plain.bytes.targetActivations).toBe(0);
+    expect(consistency.totals["two phases: student"]).toBeGreaterThan(plain.totals["two phases: student"]);
+  });
+
+  it("has the teacher's own network as its student, unless another is named", () => {
+    const { teacher: theirs, student } = distillationPlan({ teacher, consistency: {}, resolutions: [64] })
+      .rows[0]!;
+    expect(student.parameters).toBe(theirs.parameters);
+  });
+});
