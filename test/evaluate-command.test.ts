@@ -78,7 +78,16 @@ describe("an evaluation against the same model with fewer steps", () => {
     expect(stderr).toContain("6 are there");
     expect(await report("out")).toEqual(first);
     expect((await stat(path.join(at("out"), "images", images[0]!))).mtimeMs).toBe(written.mtimeMs);
-  }, 120_000);
+  }, 240_000);
+});
+
+describe("its help", () => {
+  it("fits on a screen and has an example", async () => {
+    const { stdout } = await koala("--help");
+    expect(stdout).toContain("--seed <n>");
+    expect(stdout).toContain("koala evaluate ./koala-lightning-700m");
+    expect(stdout.split("\n").length).toBeLessThan(65);
+  }, 240_000);
 });
 
 describe("an evaluation is refused, before anything is generated,", () => {
@@ -91,5 +100,5 @@ describe("an evaluation is refused, before anything is generated,", () => {
     expect(none).toContain("koala-1b-tiny lists no words of its own. Add it, or --prompt-set complex.");
     expect(clipless).toContain("--images: is compared by CLIP features, got no --clip. Add it.");
     expect(await readdir(folder)).not.toContain("none");
-  }, 120_000);
+  }, 240_000);
 });

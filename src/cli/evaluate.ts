@@ -27,7 +27,7 @@ type Options = DeviceFlags & {
   promptSet?: PromptSet;
   limit?: number;
   seeds: number;
-  seed: bigint;
+  seed?: bigint;
   steps?: number;
   guidance?: number;
   guidanceScale?: number;
@@ -57,7 +57,7 @@ export function evaluateCommand(): Command {
     .addOption(new Option("--prompt-set <name>", "prompts that come with this command").choices(promptSets))
     .option("--limit <n>", "at most so many of the prompts, from all over the file", numberOption)
     .option("--seeds <n>", "images of each prompt", numberOption, 2)
-    .option("--seed <n>", "the first of the seeds", seedOption, 0n)
+    .option("--seed <n>", "the first of the seeds (default: 0)", seedOption)
     .option("-s, --steps <n>", "denoising steps", numberOption)
     .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
     .addOption(new Option("--guidance-scale <scale>", "the same").argParser(numberOption).hideHelp())
@@ -102,7 +102,7 @@ async function evaluate(model: string | undefined, options: Options): Promise<vo
   };
   const { signal, done } = stopOnInterrupt((line) => say(`${line}; the same command goes on`));
   const progress = new ProgressBar({ quiet });
-  const seed = resolveSeed(options.seed);
+  const seed = resolveSeed(options.seed ?? 0n);
   const run = {
     prompts,
     seed,
