@@ -47,6 +47,11 @@ describe("an error about an option", () => {
     );
   });
 
+  it("names the term of the loss", () => {
+    const wrong = () => trainingOptions({ loss: { solver: 1 } });
+    expect(said(distillCommand(), wrong)).toMatch(/^--loss solver: must be 0 without consistency/);
+  });
+
   it("keeps the name that its command has no flag for", () => {
     const missing = new InvalidRequest("model", "x", "must be a folder.");
     expect(onCommandLine(missing, generateCommand())).toMatchObject({

@@ -5,6 +5,7 @@
 
 import path from "node:path";
 import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
+import { InvalidRequest } from "../errors.js";
 import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { type Components, loadComponents } from "../pipeline/components.js";
@@ -14,7 +15,7 @@ import type { DistillationSetup } from "./distillation-batch.js";
 import { distillationTask } from "./distillation-task.js";
 import type { TrainingResult } from "./events.js";
 import { checkExport, type ExportOptions, exportModel } from "./export.js";
-import { noiseFields, schedulerFields } from "./noise.js";
+import { noiseFields, schedulerFields, type TrainingNoise } from "./noise.js";
 import type { TrainingOptions, TrainingRequest } from "./options.js";
 import { withEngine } from "./run-engine.js";
 import {
@@ -157,7 +158,8 @@ async function openSetup(
   const { engine, options } = run;
   const schedule = runNoise(components, options);
   const steps = stepDistillation(options, schedule, guidanceOf(components));
-  const timesteps = options.samplingSteps === null ? undefined : visited(components, options.samplingSteps);
+  const timesteps =
+    options.samplingSteps === null ? undefined : visited(components, options.samplingSteps, schedule);
   const cache = await openRunCache(run, components);
   const { weights, file } = components.unet.component;
   return {
@@ -183,7 +185,11 @@ function withGuidance(options: TrainingOptions, { guidanceScale }: TeacherGuidan
 }
 
 /** The timesteps of so many steps of the teacher's scheduler. */
-function visited({ scheduler: own }: Components, steps: number): number[] {
+function visited({ scheduler: own }: Components, steps: number, { alphasCumprod }: TrainingNoise): number[] {
+  if (steps > alphasCumprod.length) {
+    const rule = `must be at most the teacher's ${alphasCumprod.length} timesteps, got ${steps}.`;
+    throw new InvalidRequest("samplingSteps", steps, rule);
+  }
   const scheduler = schedulerFromConfig(own.config, {}, own.className);
   scheduler.setTimesteps(steps);
   return [...new Set(scheduler.timesteps.map(Math.round))];

@@ -297,7 +297,7 @@ function checkTogether(o: TrainingOptions): void {
 function checkStepDistillation({ consistency, trajectory, loss, ...o }: TrainingOptions): void {
   const method = consistency ? "consistency" : "trajectory";
   if (consistency && trajectory) {
-    const rule = "must be null with consistency, got both. Distil by one of them.";
+    const rule = "must be left out with consistency, got both. Distil by one of them.";
     throw new InvalidRequest("trajectory", trajectory, rule);
   }
   if (consistency) checkConsistency(consistency);
@@ -312,12 +312,12 @@ function checkStepDistillation({ consistency, trajectory, loss, ...o }: Training
     throw new InvalidRequest("loss.solver", 0, rule);
   }
   if (o.samplingSteps !== null) {
-    const rule = `must be null with ${method}, which has timesteps of its own, got ${o.samplingSteps}.`;
+    const rule = `has no effect with ${method}, which has timesteps of its own, got ${o.samplingSteps}.`;
     throw new InvalidRequest("samplingSteps", o.samplingSteps, `${rule} Leave it out.`);
   }
   checkTimesteps(o.timestepBias, 1, method);
   if (o.snrGamma !== null && loss.task === 0) {
-    const rule = `must be null where the task loss has factor 0, as with ${method}, got ${o.snrGamma}.`;
+    const rule = `has no effect where the task loss has factor 0, as with ${method}, got ${o.snrGamma}.`;
     throw new InvalidRequest("snrGamma", o.snrGamma, `${rule} Leave it out, or give loss.task.`);
   }
 }
