@@ -18,7 +18,7 @@ import { writeOutputs } from "./output-files.js";
 import type { ProgressBar } from "./terminal.js";
 
 /** What all images of a model are generated with. */
-export type SideSettings = {
+type SideSettings = {
   steps: number;
   guidanceScale: number;
   width: number;

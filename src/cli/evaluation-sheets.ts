@@ -8,7 +8,7 @@ import { xmpPacket } from "../image/metadata/xmp.js";
 import { drawSheet } from "../image/sheet.js";
 
 /** A row: its label, and the files of its images. */
-export type SheetRow = { label: string; files: readonly string[] };
+type SheetRow = { label: string; files: readonly string[] };
 
 export type Sheets = {
   output: string;

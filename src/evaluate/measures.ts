@@ -62,7 +62,7 @@ export const measureOf = (id: string): Measure =>
       };
 
 /** The numbers of one prompt by measure: one per seed, or of all seeds together. */
-export type PromptMeasures = ReadonlyMap<string, readonly number[]>;
+type PromptMeasures = ReadonlyMap<string, readonly number[]>;
 
 /** What one model gave for one prompt. */
 export type PromptImages = {
