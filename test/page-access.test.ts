@@ -113,7 +113,9 @@ describe.each([
   ["a phone", phone, ["light", "dark"]],
   ["a desktop at 200 %", { viewport: { width: 640, height: 450 }, deviceScaleFactor: 2 }, ["light"]],
 ] as const)("on %s", (_, screen, colors) => {
-  it("axe finds no violation in any view, and no view is wider than the screen", async () => {
+  it("axe finds no violation in any view, and no view is wider than the screen", {
+    timeout: 180_000,
+  }, async () => {
     const page = await site.open(screen);
     const found: string[] = [];
     for (const [view, reach] of views) {
