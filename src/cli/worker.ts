@@ -1,7 +1,6 @@
 /** @file `koala worker`: generates the jobs that `koala serve --redis` takes. */
 
 import { Command } from "commander";
-import { noticeText } from "../engine/notices.js";
 import { openModelRegistry } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
@@ -86,7 +85,7 @@ async function work(options: Options, command: Command): Promise<void> {
   const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   const processor = processorThread(models, {
     ...(threads !== undefined && { threads }),
-    onNotice: (notice) => print(dim(noticeText(notice))),
+    onNotice: (line) => print(dim(line)),
   });
   const worker = new JobWorker(redis, processor, models, {
     onJob: (id, outcome) => print(`${id} ${outcome}`),

@@ -3,7 +3,7 @@
  * of requests and turning floats to pixels would each hold up a server's answers for tenths of a second.
  */
 
-import type { EngineNotice } from "../engine/notices.js";
+import { noticeText } from "../engine/notices.js";
 import { checkThreads } from "../engine/thread-count.js";
 import { errorFrom } from "../plain-error.js";
 import { Thread } from "../threads.js";
@@ -19,12 +19,12 @@ import type {
 
 /**
  * Starts the thread at once, and again for a batch that comes after its end; it opens the folders of `models` itself.
- * `threads` is the number of threads of one operation, one per core if left out. `onNotice` is called with what devices
- * do while jobs are generated.
+ * `threads` is the number of threads of one operation, one per core if left out. `onNotice` is called with a
+ * line for what devices do while jobs are generated.
  */
 export function processorThread(
   models: ModelRegistry,
-  { onNotice = () => {}, ...options }: { threads?: number; onNotice?: (notice: EngineNotice) => void } = {},
+  { onNotice = () => {}, ...options }: { threads?: number; onNotice?: (text: string) => void } = {},
 ): JobProcessor {
   if (options.threads !== undefined) checkThreads(options.threads);
   const folders = [...models.values()].map(({ folder }) => folder);
@@ -44,7 +44,7 @@ export function processorThread(
       const channels = batch.map(() => new Channel<ProcessorEvent>());
       const signals = batch.map(({ signal }) => signal);
       const onEvent = (event: BatchEvent) =>
-        event.type === "notice" ? onNotice(event.notice) : take(channels[event.job]!, event);
+        event.type === "notice" ? onNotice(noticeText(event.notice)) : take(channels[event.job]!, event);
       const requests = batch.map(({ request }) => request);
       thread.call("process", requests, { signals, onEvent }).catch((error: unknown) => {
         for (const channel of channels) channel.end({ error });

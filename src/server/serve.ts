@@ -1,7 +1,6 @@
 /** @file A server from its start to its end: models described, a queue, the app, a socket. */
 
 import { isIP } from "node:net";
-import { noticeText } from "../engine/notices.js";
 import { InvalidRequest } from "../errors.js";
 import { type Listening, listen } from "../http/listen.js";
 import { readPageFiles } from "../http/page-files.js";
@@ -256,7 +255,7 @@ async function openQueue(
   }
   const processor = processorThread(own, {
     ...(threads !== undefined && { threads }),
-    onNotice: (notice) => onNotice(noticeText(notice)),
+    onNotice,
   });
   const queue = memoryQueue(processor, { most, onEnd, onError, onClose: processor.close });
   return { queue, models: own };
