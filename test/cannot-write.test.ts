@@ -129,7 +129,9 @@ describe("standard output on a full disk", () => {
 describe("a limit of the process", () => {
   it("on open files is reported in one line even where the program itself cannot be opened", async () => {
     for (const most of [24, 64, 100])
-      expect(refusal(await limitedKoala(["words"], { shell: `ulimit -n ${most}` }))).toContain("ulimit -n");
+      expect(refusal(await limitedKoala(["generate", "--help"], { shell: `ulimit -n ${most}` }))).toContain(
+        "ulimit -n",
+      );
   });
 
   it("on the size of files is reported in one line", async () => {
@@ -168,7 +170,7 @@ describe("what this user may not read or write", () => {
       "readable",
     ],
     ["generate --from", ["generate", "--from", at("closed.png")], "closed.png", "readable"],
-    ["inspect", ["inspect", at("closed/model")], "closed/model/", "readable"],
+    ["inspect", ["inspect", at("closed/model")], "closed/model", "readable"],
     ["compare", ["compare", at("closed")], "closed", "readable"],
     ["memory", ["memory", at("closed-unet")], "closed-unet/unet/", "readable"],
     ["serve's model", ["serve", "-m", at("closed-unet"), "--port", "0"], "closed-unet/unet/", "readable"],

@@ -227,7 +227,7 @@ describe("a Redis that loses its data", () => {
     await first.stop();
     const second = await startRedis({ port });
     for (const { status, text } of await Promise.all(answers)) {
-      expect(status).toBe(500);
+      expect({ status, text }).toMatchObject({ status: 500 });
       expect(text).toContain("got a Redis that lost its data. Send the request again.");
     }
     expect((await events).text).toMatch(/"state":"failed".*"code":"lost".*\nid: end\n\n$/);

@@ -8,6 +8,12 @@ import { EngineError, InvalidRequest, ModelError } from "../errors.js";
 import { namedFileError } from "../files/file-errors.js";
 import type { JobFailure } from "./schemas.js";
 
+/** The failure of a job whose record is gone before its end: Redis was emptied, or restarted without its data. */
+export const dataLost: JobFailure = {
+  code: "lost",
+  message: "queue: must keep a job until it ends, got a Redis that lost its data. Send the request again.",
+};
+
 export function failureOf(thrown: unknown): JobFailure {
   const error = namedFileError(thrown);
   if (error instanceof InvalidRequest)

@@ -4,6 +4,7 @@
  */
 
 import { Busy, Cancelled } from "../errors.js";
+import { dataLost } from "../jobs/failure.js";
 import { merged } from "../jobs/merge-streams.js";
 import type { JobRequest } from "../jobs/processor.js";
 import { Draining, isOver, type JobEvent, type JobQueue, type JobStatus } from "../jobs/queue.js";
@@ -102,7 +103,10 @@ export class ClientTracker {
     if (job?.state === "done") return job;
     // Where the server stops, the client may send it again, to another server or after its start.
     const health = await this.#queue.health();
-    throw !health.ok && health.reason === "stopping" ? new Draining() : new Cancelled();
+    if (!health.ok && health.reason === "stopping") throw new Draining();
+    // Not even its first state came: its record went between its submission and its first reading.
+    if (job === undefined && !signal.aborted) throw new JobFailed(dataLost);
+    throw new Cancelled();
   }
 
   async *#followNamed(id: string, signal: AbortSignal): AsyncGenerator<NamedEvent, void> {

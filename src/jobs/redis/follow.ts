@@ -4,10 +4,11 @@
  */
 
 import { Channel } from "../channel.js";
+import { dataLost } from "../failure.js";
 import { isOver, type JobEvent, type JobStatus } from "../queue.js";
 import { type Listener, missed, type Subscriptions } from "./connection.js";
 import { outageOf } from "./outage.js";
-import { dataLost, type JobStore, type Live, type LogEntry, type Snapshot } from "./store.js";
+import type { JobStore, Live, LogEntry, Snapshot } from "./store.js";
 
 type News = Live | { type: "moved" };
 

@@ -45,12 +45,6 @@ const lost: JobFailure = {
   message: `worker: must live until its job ends, got ${mostStarts} that died generating it. See the workers' logs.`,
 };
 
-/** The failure of a job whose record is gone before its end: Redis was emptied, or restarted without its data. */
-export const dataLost: JobFailure = {
-  code: "lost",
-  message: "queue: must keep a job until it ends, got a Redis that lost its data. Send the request again.",
-};
-
 export class JobStore {
   readonly prefix: string;
   readonly redis: Redis;
