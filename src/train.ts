@@ -46,6 +46,13 @@ export {
   distillationSettings,
   type TrainingRunOptions,
 } from "./train/run-options.js";
-export type { ConsistencyRequest, TrajectoryRequest } from "./train/step-distillation/options.js";
+export {
+  type ConsistencyLoss,
+  type ConsistencyRequest,
+  consistencyLosses,
+  type TrajectoryLoss,
+  type TrajectoryRequest,
+  trajectoryLosses,
+} from "./train/step-distillation/options.js";
 export { type Student, type StudentName, studentNames } from "./train/student.js";
 export { type TrainAutoencoderOptions, trainAutoencoder } from "./train/train-autoencoder.js";

@@ -16,7 +16,7 @@ import { described } from "./component-files.js";
 import { type Adaptable, fittingCount } from "./lora.js";
 
 /** What an adapter changes in one network. */
-export type AdaptedNetwork = {
+type AdaptedNetwork = {
   network: LoraNetwork;
   layers: number;
   /** Layers by the kind of their change. */

@@ -18,7 +18,7 @@ import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
 import { unetPrefix } from "./single-file/parts.js";
 
 /** One component of a folder; `problem` says what is missing or does not fit, if anything. */
-export type ComponentReport = {
+type ComponentReport = {
   component: string;
   tensors: number;
   parameters: number;

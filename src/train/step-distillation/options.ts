@@ -3,8 +3,10 @@
 import { z } from "zod";
 import { InvalidRequest, listed } from "../../errors.js";
 
-const consistencyLosses = ["huber", "l2"] as const;
+export const consistencyLosses = ["huber", "l2"] as const;
+export type ConsistencyLoss = (typeof consistencyLosses)[number];
 export const trajectoryLosses = ["x_end", "eps"] as const;
+export type TrajectoryLoss = (typeof trajectoryLosses)[number];
 
 /**
  * Consistency distillation (Luo et al. 2023, arXiv 2310.04378). Names as in Diffusers'
@@ -23,7 +25,7 @@ export type ConsistencyRequest = {
    */
   timeCondProjDim?: number | null;
   /** Pseudo-Huber or mean squared error. Default "huber". */
-  lossType?: (typeof consistencyLosses)[number];
+  lossType?: ConsistencyLoss;
   /** Where "huber" goes from squared to linear, above 0. Default 0.001. */
   huberC?: number;
   /** Decay of the target network, 0 or above and below 1; with 0 the target is the student itself. Default 0.95. */
@@ -45,7 +47,7 @@ export type TrajectoryRequest = {
   /** The teacher's guidance scale, 1 or above; 1 is none. Default null: the one it generates images with by default. */
   guidanceScale?: number | null;
   /** Compares samples at the end of a step, or the noise that leads there. Default "x_end". */
-  lossType?: (typeof trajectoryLosses)[number];
+  lossType?: TrajectoryLoss;
 };
 export type TrajectoryOptions = Required<TrajectoryRequest>;
 
