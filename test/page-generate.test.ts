@@ -88,7 +88,7 @@ describe("generating", () => {
 
   it("continues on the page after a reload", async () => {
     const page = await site.open();
-    await generate(page, "a slow cat", { steps: "150", count: "6" });
+    await generate(page, "a slow cat", { steps: "80", count: "6" });
     await page.waitForSelector(".frame image");
     await page.reload();
     await page.waitForSelector(".thumb:nth-child(6)");
