@@ -20,7 +20,15 @@ export default defineConfig({
           isolate: false,
         },
       },
-      { extends: true, test: { name: "integration", include: ["test/**/*.test.ts"] } },
+      {
+        extends: true,
+        test: {
+          name: "integration",
+          include: ["test/**/*.test.ts"],
+          // For a machine with WebGPU: `.ci/run` has it run on lavapipe.
+          exclude: process.env.KOALA_SOFTWARE_ADAPTER === undefined ? ["test/webgpu.test.ts"] : [],
+        },
+      },
     ],
   },
 });
