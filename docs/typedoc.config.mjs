@@ -32,6 +32,8 @@ export default {
     "../CHANGELOG.md",
   ],
   out: "../out/site",
+  // Without it the address comes from the git remote, which not every clone has.
+  sourceLinkTemplate: "https://github.com/koala-diffusion/koala-diffusion/blob/{gitRevision}/{path}#L{line}",
   includeVersion: true,
   excludePrivate: true,
   excludeInternal: true,
