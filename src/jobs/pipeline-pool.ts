@@ -15,7 +15,8 @@ import type { Placement } from "./placements.js";
 import type { JobRequest } from "./processor.js";
 import type { GenerationSettings } from "./schemas.js";
 
-export type PipelinePoolOptions = Pick<LoadOptions, "threads" | "engine"> & {
+export type PipelinePoolOptions = Pick<LoadOptions, "threads"> & {
+  engine?: Engine;
   /** Called with what devices do while jobs are generated, for a log. */
   onNotice?: (notice: EngineNotice) => void;
 };

@@ -137,7 +137,7 @@ type PlacedOptions = Pick<
 >;
 
 /** Throws an InvalidRequest that names the option. */
-export function checkDeviceOptions(options: PlacedOptions & Pick<LoadOptions, "engine">): void {
+export function checkDeviceOptions(options: PlacedOptions & { engine?: Engine }): void {
   const { device, dtype, deviceMemory, engine } = options;
   const given = { device, dtype, allowCpuFallback: options.allowCpuFallback };
   const beside = engine && Object.entries(given).find(([, value]) => value !== undefined);
