@@ -12,13 +12,7 @@ export default defineConfig({
       {
         extends: true,
         // `npm run test:quick`: no processes, servers or browsers; see CONTRIBUTING.md.
-        // One copy of the modules for all files of a worker: a third of the time would go into loading them anew.
-        test: {
-          name: "unit",
-          include: ["{src,web,nano}/**/*.test.ts"],
-          exclude: ["nano/node_modules"],
-          isolate: false,
-        },
+        test: { name: "unit", include: ["{src,web,nano}/**/*.test.ts"], exclude: ["nano/node_modules"] },
       },
       {
         extends: true,

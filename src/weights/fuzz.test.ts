@@ -19,7 +19,8 @@ import type { SafetensorsFile } from "./safetensors-file.js";
 
 const pipelines = new URL("../../golden/data/pipelines/", import.meta.url).pathname;
 const golden = new URL("../../golden/data/", import.meta.url).pathname;
-const slowest = 250;
+/** Milliseconds of processor time: that of the clock depends on what else runs. */
+const slowest = 1000;
 
 type Draw = (below: number) => number;
 
@@ -76,7 +77,7 @@ function fuzz(seed: Uint8Array, runs: number, textStart: number, read: (bytes: U
   for (let run = 0; run < runs; run++) {
     let bytes = mutate(seed, draw, textStart);
     if (draw(4) === 0 && bytes.length > 16) bytes = mutate(bytes, draw, 0);
-    const start = performance.now();
+    const before = process.cpuUsage();
     try {
       read(bytes);
       found.accepted++;
@@ -84,7 +85,8 @@ function fuzz(seed: Uint8Array, runs: number, textStart: number, read: (bytes: U
       checkRefusal(error, run);
       found.refused++;
     }
-    found.slowest = Math.max(found.slowest, performance.now() - start);
+    const { user, system } = process.cpuUsage(before);
+    found.slowest = Math.max(found.slowest, (user + system) / 1000);
   }
   return found;
 }
