@@ -23,6 +23,7 @@ import {
   type StepNetworks,
   type StepStudent,
 } from "./step-networks.js";
+import { optimizerSchema } from "./training-run.js";
 
 const number = z.looseObject({ value: z.number(), floor: z.number().optional() });
 export const consistencySchema = z.looseObject({
@@ -38,13 +39,7 @@ export const consistencySchema = z.looseObject({
   huber_c: z.number(),
   ema_rate: z.number(),
   max_grad_norm: z.number(),
-  optimizer: z.looseObject({
-    lr: z.number(),
-    beta1: z.number(),
-    beta2: z.number(),
-    eps: z.number(),
-    weight_decay: z.number(),
-  }),
+  optimizer: optimizerSchema,
   boundary_scalings: z.array(
     z.looseObject({
       sigma_data: z.number(),

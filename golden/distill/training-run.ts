@@ -32,15 +32,18 @@ const variantSchema = z.looseObject({
 });
 type Variant = z.infer<typeof variantSchema>;
 
+/** AdamW's settings. */
+export const optimizerSchema = z.looseObject({
+  lr: z.number(),
+  beta1: z.number(),
+  beta2: z.number(),
+  eps: z.number(),
+  weight_decay: z.number(),
+});
+
 export const trainSchema = z
   .looseObject({
-    optimizer: z.looseObject({
-      lr: z.number(),
-      beta1: z.number(),
-      beta2: z.number(),
-      eps: z.number(),
-      weight_decay: z.number(),
-    }),
+    optimizer: optimizerSchema,
     features: z.string(),
     ema: z.looseObject({
       settings: z.record(z.string(), z.looseObject({})),

@@ -6,7 +6,7 @@ import { type Evaluator, type Labelled, rightLabels } from "./evaluator.js";
 import { psnr, ssim } from "./similarity.js";
 import { cosine, mean } from "./vectors.js";
 
-/** How a measure is told. */
+/** How a measure is printed. */
 export type Measure = { name: string; digits: number; unit?: "%" | "dB"; about: string };
 
 /** Those that do not depend on an evaluator's labels. */

@@ -5,7 +5,7 @@
 
 import type { TopologyStage, UnetTopology } from "./infer-unet.js";
 
-/** A family, its pipeline, and the facts that told it. */
+/** A family, its pipeline, and the facts that show it. */
 export type ModelFamily = {
   name: FamilyName;
   pipeline: "StableDiffusionXLPipeline" | "StableDiffusionPipeline";

@@ -28,7 +28,7 @@ export type TopologyStage = { channels: number; depths: readonly (number | undef
 
 type Block = { channels: number; depth: number | undefined };
 
-/** Reads the topology; undefined where tensors are missing without which it cannot be told. */
+/** Reads the topology; undefined where tensors are missing without which it is unknown. */
 export function unetTopology(shapes: Shapes): UnetTopology | undefined {
   const of = (name: string) => shapes.get(`${name}.weight`);
   const [first, last] = [of("input_blocks.0.0"), of("out.2")];

@@ -46,7 +46,7 @@ export type ModelSource = {
 
 /** What a single file showed. */
 type SingleFileFacts = {
-  /** The family of its U-Net, and the facts that told it. */
+  /** The family of its U-Net, and the facts that show it. */
   family: string;
   reason: string;
   /** Components whose weights it lacks, with what they would be called in it. */

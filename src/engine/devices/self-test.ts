@@ -37,7 +37,7 @@ export type Testers = { readonly strict: Engine; readonly lenient: Engine; reado
 
 /**
  * The largest relative error that passes. A wrong kernel is off by 4e-2 or more. CUDA's libraries multiply float32 in
- * TF32, of 10 bits, unless told otherwise, which the Node binding cannot.
+ * TF32, of 10 bits, unless an option says otherwise, which the Node binding cannot set.
  */
 function tolerance({ provider, dtype }: Device): number {
   if (dtype === "float16") return 2e-2;

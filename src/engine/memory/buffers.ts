@@ -110,3 +110,27 @@ function overwritten(x: Tensor, at: ReadonlyMap<Tensor, Buffer>): Tensor | undef
   const free = (y: Tensor) => at.get(y)!.uses === 1 && !at.get(y)!.leaf;
   return x.inputs.find((y) => free(y) && sameShape(x.shape, y.shape));
 }
+
+/** What memory is taken from and given back to; `Taken` is what stands for a piece of it. */
+type Allocator<Taken> = { take(bytes: number): Taken; release(taken: Taken): void };
+
+/** Takes and gives back the buffers of a run in its order; `temporaries`: bytes that an operation takes while it runs. */
+export function replayBuffers<Taken>(
+  steps: readonly Tensor[],
+  buffers: readonly Buffer[],
+  allocator: Allocator<Taken>,
+  temporaries: (x: Tensor) => readonly number[],
+): void {
+  const at = (end: "first" | "last") => {
+    const lists = steps.map((): Buffer[] => []);
+    for (const buffer of buffers) if (buffer.size > 0) lists[buffer[end]]!.push(buffer);
+    return lists;
+  };
+  const [starting, ending] = [at("first"), at("last")];
+  const taken = new Map<Buffer, Taken>();
+  for (const [i, x] of steps.entries()) {
+    for (const buffer of starting[i]!) taken.set(buffer, allocator.take(buffer.size));
+    for (const piece of temporaries(x).map((size) => allocator.take(size))) allocator.release(piece);
+    for (const buffer of ending[i]!) allocator.release(taken.get(buffer)!);
+  }
+}

@@ -10,8 +10,8 @@ import { cpu, type Device } from "../device.js";
 import { eliminateCommonSubexpressions } from "../rewrite/common-subexpressions.js";
 import { deviceGraph } from "../rewrite/device-graph.js";
 import type { Graph } from "../rewrite/graph.js";
-import { Arena, type Chunk } from "./arena.js";
-import { type Buffer, bytes, planBuffers } from "./buffers.js";
+import { Arena } from "./arena.js";
+import { bytes, planBuffers, replayBuffers } from "./buffers.js";
 import { executionOrder } from "./execution-order.js";
 import { nchwcGraph } from "./nchwc.js";
 
@@ -91,22 +91,9 @@ export function arenaBytes(outputs: Readonly<Record<string, Tensor>>, device: De
   const ends = Object.values(executedGraph(outputs, device));
   const { roots, index } = nchwcGraph(executionOrder(ends), ends);
   const steps = executionOrder(roots, index);
-  const buffers = planBuffers(steps, roots, { outside: new Set(), fixed: false }).filter(
-    ({ size }) => size > 0,
-  );
+  const buffers = planBuffers(steps, roots, { outside: new Set(), fixed: false });
   const arena = new Arena();
-  const at = (end: "first" | "last") => {
-    const lists = steps.map((): Buffer[] => []);
-    for (const buffer of buffers) lists[buffer[end]]!.push(buffer);
-    return lists;
-  };
-  const [starting, ending] = [at("first"), at("last")];
-  const chunks = new Map<Buffer, Chunk>();
-  for (const [i, x] of steps.entries()) {
-    for (const buffer of starting[i]!) chunks.set(buffer, arena.take(buffer.size));
-    for (const chunk of copies(x).map((size) => arena.take(size))) arena.release(chunk);
-    for (const buffer of ending[i]!) arena.release(chunks.get(buffer)!);
-  }
+  replayBuffers(steps, buffers, arena, copies);
   return arena.touched;
 }
 

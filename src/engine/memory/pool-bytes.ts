@@ -9,7 +9,7 @@ import type { Device } from "../device.js";
 import { deviceGraph } from "../rewrite/device-graph.js";
 import type { Graph } from "../rewrite/graph.js";
 import { BufferPool } from "./buffer-pool.js";
-import { type Buffer, bytes, planBuffers } from "./buffers.js";
+import { bytes, planBuffers, replayBuffers } from "./buffers.js";
 import { executionOrder } from "./execution-order.js";
 
 /** Whether the weight at this path is stored in 16 bits. */
@@ -21,21 +21,9 @@ export function poolBytes(outputs: Graph, device: Device, isHalf: IsHalf): numbe
   // A weight is widened right before it is read, since the Cast is the node with the lowest index of those that wait.
   const index = new Map(topological(roots).map((x, i) => [x, widens(x) ? -1 : i]));
   const steps = executionOrder(roots, index);
-  const planned = planBuffers(steps, roots, { outside: new Set(), fixed: false, inPlace: false });
-  const buffers = planned.filter(({ size }) => size > 0);
-  const at = (end: "first" | "last") => {
-    const lists = steps.map((): Buffer[] => []);
-    for (const buffer of buffers) lists[buffer[end]]!.push(buffer);
-    return lists;
-  };
-  const [starting, ending] = [at("first"), at("last")];
+  const buffers = planBuffers(steps, roots, { outside: new Set(), fixed: false, inPlace: false });
   const pool = new BufferPool();
-  const taken = new Map<Buffer, number>();
-  for (const [i, x] of steps.entries()) {
-    for (const buffer of starting[i]!) taken.set(buffer, pool.take(buffer.size));
-    for (const size of temporaries(x).map((size) => pool.take(size))) pool.release(size);
-    for (const buffer of ending[i]!) pool.release(taken.get(buffer)!);
-  }
+  replayBuffers(steps, buffers, pool, temporaries);
   return pool.peak;
 }
 

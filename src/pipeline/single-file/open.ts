@@ -218,7 +218,7 @@ async function v2PredictsV({ whole, prefix, said }: Opened): Promise<boolean> {
   return given === undefined ? predictsV(whole, prefix) : given === "v_prediction";
 }
 
-/** The U-Net's config as its shapes show it. ModelError where heads cannot be told. */
+/** The U-Net's config as its shapes show it. ModelError where the number of heads is unknown. */
 async function unetJson(opened: Opened): Promise<JsonObject> {
   const { path, topology, kind, said } = opened;
   const inferred = inferredUnetConfig(topology);
@@ -227,7 +227,7 @@ async function unetJson(opened: Opened): Promise<JsonObject> {
       topology.down.map((stage) => String(stage.channels)),
       8,
     );
-    const rule = `must have channels in heads of 64 for its heads to be told, got ${channels}`;
+    const rule = `must have multiples of 64 channels, as shapes do not show the number of heads, got ${channels}`;
     throw new ModelError(path, `${rule}. Add --config FOLDER (config in the library) with its configs.`);
   }
   const side = kind === "sd2" && (await v2PredictsV(opened)) ? 96 : sampleSizes[kind];
