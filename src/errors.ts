@@ -102,6 +102,22 @@ export class Cancelled extends Error {
   }
 }
 
+/** A safety checker flagged images of a request whose `safety` is "refuse", so none of them is given. */
+export class FlaggedImageError extends Error {
+  override name = "FlaggedImageError" as const;
+  /** Places of the flagged images in the request, from 0. */
+  readonly flagged: readonly number[];
+
+  constructor(flagged: readonly number[], of: number) {
+    const which = of === 1 ? "the image" : `${flagged.length} of ${of} images`;
+    super(
+      `safety: must be images that the safety checker does not flag, got ${which} flagged, so none is given. ` +
+        'Change the prompt or the seed, or take "blur".',
+    );
+    this.flagged = flagged;
+  }
+}
+
 /** A limit of concurrent work is reached; the same request may be sent again later. */
 export class Busy extends Error {
   override name = "Busy" as const;

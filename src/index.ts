@@ -11,6 +11,7 @@ export {
   DeviceMemoryError,
   EngineError,
   FileError,
+  FlaggedImageError,
   InvalidRequest,
   ModelError,
   ShapeError,

@@ -7,6 +7,7 @@ import {
   DeviceMemoryError,
   EngineError,
   FileError,
+  FlaggedImageError,
   InvalidRequest,
   ModelError,
   ShapeError,
@@ -36,6 +37,7 @@ function subjectOf(error: unknown): string {
   if (error instanceof InvalidRequest) return error.field;
   if (error instanceof ModelError) return error.file;
   if (error instanceof EngineError) return error.program;
+  if (error instanceof FlaggedImageError) return error.flagged.join();
   return error instanceof ShapeError ? error.path : "";
 }
 
@@ -48,6 +50,8 @@ export function errorFrom(plain: PlainError): Error {
       return Object.assign(new Cancelled(), { message });
     case "Busy":
       return Object.assign(new Busy(""), { message });
+    case "FlaggedImageError":
+      return Object.assign(new FlaggedImageError(subject.split(",").map(Number), 0), { message });
     case "InvalidRequest":
       return new InvalidRequest(subject, undefined, rule);
     case "ModelError":

@@ -10,7 +10,6 @@ const reasons: readonly (readonly [RegExp, string])[] = [
   [/^runs\/inpaint9\//, "inpainting U-Nets of nine channels"],
   [/^runs\/refiner\/(img2img|refine)-?/, "SDXL's refiner"],
   [/^runs\/attention\//, "attention maps"],
-  [/^runs\/safety\//, "the safety checker"],
   [/^runs\/hires\//, "the hires fix"],
 ];
 

@@ -6,6 +6,7 @@ import { distill } from "../distill/distill.js";
 import { prompts } from "../prompts/prompts.js";
 import { random } from "../random.js";
 import { runs } from "../runs/runs.js";
+import { safety } from "../safety.js";
 import { schedulers } from "../schedulers/schedulers.js";
 import { single } from "../single/single.js";
 import { stages } from "../stages/stages.js";
@@ -27,6 +28,7 @@ export const sections: Readonly<Record<string, Section>> = {
   adapters,
   single,
   runs,
+  safety,
   distil: distill,
   folder: others,
 };

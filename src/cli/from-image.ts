@@ -24,6 +24,7 @@ export type Sources = {
   config?: string;
   tokenizer?: string;
   ema?: boolean;
+  safetyChecker?: string;
   lora?: { file: string; scale: number }[];
   embedding?: Embedding[];
   image?: string;
@@ -75,6 +76,9 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
     config: given.config ?? (model?.config && (await latestOf("--config", model.config))),
     tokenizer: given.tokenizer ?? (model?.tokenizer && (await latestOf("--tokenizer", model.tokenizer))),
     ema: given.ema ?? model?.ema,
+    safetyChecker:
+      given.safetyChecker ??
+      (model?.safetyChecker && (await latestOf("--safety-checker", model.safetyChecker))),
     lora: given.lora ?? (await loras()),
     embedding: given.embedding ?? (await embeddings()),
     image: await source("--image", given.image, image),
@@ -125,6 +129,7 @@ const replacements = [
   "embedding",
   "config",
   "tokenizer",
+  "safetyChecker",
 ] as const;
 
 export const hasReplaced = (given: Sources): boolean =>
@@ -194,6 +199,7 @@ export async function rememberSources(
     [model.textEncoder2?.fingerprint, given.textEncoder2],
     [model.config?.fingerprint, given.config],
     [model.tokenizer?.fingerprint, given.tokenizer],
+    [model.safetyChecker?.fingerprint, given.safetyChecker],
     ...(given.lora ?? []).map(({ file }, i) => [model.loras?.[i]?.sha256, file] as const),
     ...(given.embedding ?? []).map((given) => [embeddingHash(model, given), given.file] as const),
     [image?.sha256, given.image],

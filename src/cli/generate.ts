@@ -35,6 +35,7 @@ import { numberOption, seedOption, threadsOption } from "./numbers.js";
 import { openOutput } from "./output-files.js";
 import { gatherPrompts } from "./prompt-lines.js";
 import { type PromptOptions, promptReading, withPromptOptions } from "./prompt-options.js";
+import { type SafetyFlags, safetyLoad, withSafetyOptions } from "./safety.js";
 import { type SingleFileFlags, singleFileFlags, withSingleFileFlags } from "./single-file.js";
 import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
@@ -42,7 +43,8 @@ type Say = (line: string) => void;
 
 type Options = DeviceFlags &
   SingleFileFlags &
-  PromptOptions & {
+  PromptOptions &
+  SafetyFlags & {
     model?: string;
     from?: string;
     revision?: string;
@@ -121,7 +123,7 @@ export function generateCommand(): Command {
     .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
     .option("--threads <n>", "default: one per core", threadsOption);
-  return withPromptOptions(withDeviceOptions(withSingleFileFlags(command)))
+  return withSafetyOptions(withPromptOptions(withDeviceOptions(withSingleFileFlags(command))))
     .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was generated from")
     .option(
@@ -150,7 +152,8 @@ async function generate(words: string[], given: Options): Promise<void> {
   for (const note of saved?.notes ?? []) say(dim(note));
   const prompts = await gatherPrompts(words, given.prompts, saved?.request.prompt);
   const output = await openOutput(given, prompts.length * given.count);
-  const completed: Options = saved ? { ...given, ...(await sourcesOf(saved, given, say)) } : given;
+  const wanted = { ...(saved?.request.safety && { safety: saved.request.safety }), ...given };
+  const completed: Options = saved ? { ...wanted, ...(await sourcesOf(saved, given, say)) } : wanted;
   const options: Options = {
     ...completed,
     ...(await downloadComponents(completed, { quiet: given.quiet === true })),
@@ -254,8 +257,9 @@ async function opened(options: Options, given: Options, saved: SavedRequest | un
   return { pipeline, folder };
 }
 
-const hubOptions = ({ quiet, revision, variant }: Options) => ({
+const hubOptions = ({ quiet, revision, variant, ...options }: Options) => ({
   quiet: quiet === true,
+  safetyChecker: safetyLoad(options).safetyChecker === undefined,
   ...(revision !== undefined && { revision }),
   ...(variant !== undefined && { variant }),
 });
@@ -273,6 +277,7 @@ const loadOptions = ({
   ...file
 }: Options) => ({
   ...singleFileFlags(file),
+  ...safetyLoad(file),
   ...(loraFolder !== undefined && { loraFolder }),
   ...(threads !== undefined && { threads }),
   ...(variant !== undefined && { variant }),
@@ -314,6 +319,7 @@ function settings(
     ...(options.strength !== undefined && { strength: options.strength }),
     ...(options.denoisingStart !== undefined && { denoisingStart: options.denoisingStart }),
     ...(options.vaeTiling !== undefined && { vaeTiling: options.vaeTiling }),
+    ...(options.safety !== undefined && { safety: options.safety }),
     ...(options.ignoreMemory && { ignoreMemory: true }),
     ...(options.clipSkip !== undefined && { clipSkip: options.clipSkip }),
     onWarning: warnOnce(),

@@ -34,6 +34,8 @@ type Options = SingleFileFlags &
     textEncoder2?: string;
     lora?: Required<Lora>[];
     embedding?: Embedding[];
+    safety?: boolean;
+    safetyChecker?: string;
     revision?: string;
     json?: boolean;
   };
@@ -78,6 +80,8 @@ export function memoryCommand(): Command {
     .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
     .option("--text-encoder <path>", "another text encoder, SDXL's first: the same")
     .option("--text-encoder-2 <path>", "another second text encoder of SDXL: the same")
+    .option("--safety-checker <path>", "with this safety checker: its folder, or a name on the Hub")
+    .option("--no-safety", "without the model's safety checker")
     .option("--device <name>", "predict for cpu (default), webgpu, cuda, dml or coreml", deviceOption)
     .option("--dtype <type>", "arithmetic there: float32 (default) or float16", dtypeOption)
     .option("--device-memory <size>", "what may be taken there, such as 8GB", bytesOption)
@@ -103,7 +107,7 @@ export function memoryCommand(): Command {
 
 /** Reads the model's configs, and of files that are given beside it the headers; never weights. */
 async function memoryReport(model: string, options: Omit<Options, "json">): Promise<MemoryReport> {
-  const { batch, guidance, revision } = options;
+  const { batch, guidance, revision, safety } = options;
   const { lora, embedding = [], ...replaced } = await downloadComponents(options);
   const folder = await downloadModel(model, {
     configsOnly: true,
@@ -113,6 +117,7 @@ async function memoryReport(model: string, options: Omit<Options, "json">): Prom
   const networks = await readComponents(folder, device, {
     ...singleFileFlags(options),
     ...replaced,
+    ...(safety === false && { safetyChecker: null }),
     ...(lora !== undefined && { loras: lora }),
   });
   const components = { ...networks, textEncoders: await withVectors(networks.textEncoders, embedding) };
@@ -176,7 +181,7 @@ function memoryRow(components: Networks, size: Batch, device: Device, { bytes }:
   if (!isCut(components.vae.tiling, tileSide, size)) return row;
   const tiled = estimateMemory(components, { ...whole, tile: tileSide }, device);
   const { oneByOne } = tiled;
-  const vae = tiled.components.at(-1)!.peak;
+  const vae = tiled.components.find(({ name }) => name === "vae")!.peak;
   return { ...row, tiled: { vae, oneByOne, fits: planMemory(tiled, bytes) } };
 }
 

@@ -67,6 +67,7 @@ export type ComponentOptions = {
   vae?: string;
   textEncoder?: string;
   textEncoder2?: string;
+  safetyChecker?: string;
   /** Of a single file: another model's configs. */
   config?: string;
   lora?: Required<Lora>[];
@@ -75,7 +76,7 @@ export type ComponentOptions = {
 
 /** The same options with paths instead of names on the Hub, downloaded if need be as models are. */
 export async function downloadComponents(
-  { unet, vae, textEncoder, textEncoder2, config, lora, embedding }: ComponentOptions,
+  { unet, vae, textEncoder, textEncoder2, safetyChecker, config, lora, embedding }: ComponentOptions,
   { quiet = false }: { quiet?: boolean } = {},
 ): Promise<ComponentOptions> {
   const part = (kind: ComponentKind, name: string) =>
@@ -92,6 +93,7 @@ export async function downloadComponents(
     ...(vae !== undefined && { vae: await part("vae", vae) }),
     ...(textEncoder !== undefined && { textEncoder: await part("text_encoder", textEncoder) }),
     ...(textEncoder2 !== undefined && { textEncoder2: await part("text_encoder_2", textEncoder2) }),
+    ...(safetyChecker !== undefined && { safetyChecker: await part("safety_checker", safetyChecker) }),
     ...(config !== undefined && { config: await downloadModel(config, { quiet, configsOnly: true }) }),
     ...(lora !== undefined && { lora: loras }),
     ...(embedding !== undefined && { embedding: embeddings }),

@@ -1,7 +1,14 @@
 /** @file What every command shares: a progress line on stderr, exit codes, Ctrl-C, and how errors are printed. */
 
 import { SingleBar } from "cli-progress";
-import { Cancelled, EngineError, InvalidRequest, ModelError, ShapeError } from "../errors.js";
+import {
+  Cancelled,
+  EngineError,
+  FlaggedImageError,
+  InvalidRequest,
+  ModelError,
+  ShapeError,
+} from "../errors.js";
 import { fileError, namedFileError, systemCode } from "../files/file-errors.js";
 import { cyan, red, yellow } from "./colors.js";
 
@@ -147,7 +154,7 @@ export function errorText(error: unknown): string {
   return withoutPasswords(plain ? named.message : (named.stack ?? named.message));
 }
 
-const ours = [InvalidRequest, ModelError, ShapeError, EngineError];
+const ours = [InvalidRequest, ModelError, ShapeError, EngineError, FlaggedImageError];
 
 /** An address of Redis without its user and password, which a message about a command line may repeat. */
 export const withoutPasswords = (text: string): string => text.replace(/\b(rediss?:\/\/)[^\s'"]*@/gi, "$1");

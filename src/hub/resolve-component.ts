@@ -73,6 +73,7 @@ export type ComponentNames = {
   vae?: string;
   textEncoder?: string;
   textEncoder2?: string;
+  safetyChecker?: string | null;
   /** A model whose configs and tokenizers are taken. */
   config?: string;
   loras?: readonly { file: string; scale?: number }[];
@@ -81,7 +82,7 @@ export type ComponentNames = {
 
 /** The same, with paths in place of names on the Hub. */
 export async function resolveComponents(
-  { unet, vae, textEncoder, textEncoder2, config, loras, embeddings }: ComponentNames,
+  { unet, vae, textEncoder, textEncoder2, safetyChecker, config, loras, embeddings }: ComponentNames,
   options: ResolveComponentOptions = {},
 ): Promise<ComponentNames> {
   const resolved = async <T extends { file: string }>(kind: FileKind, all: readonly T[], field: string) => {
@@ -100,6 +101,12 @@ export async function resolveComponents(
       textEncoder2: await resolveComponent("text_encoder_2", textEncoder2, {
         ...options,
         field: "textEncoder2",
+      }),
+    }),
+    ...(typeof safetyChecker === "string" && {
+      safetyChecker: await resolveComponent("safety_checker", safetyChecker, {
+        ...options,
+        field: "safetyChecker",
       }),
     }),
     ...(config !== undefined && { config: await resolveModel(config, { ...options, configsOnly: true }) }),

@@ -89,7 +89,9 @@ function modelPlan(id: string, { configsOnly, ...choice }: ResolveOptions = {}):
     if (json === undefined) return { files: [], indexes: [], missing: [indexName] };
     const index = modelIndex(json, indexName);
     if (listing.complete) refuseOther(id, index);
-    const selection = selectFiles(index, listing.names, { ...choice, has: listing.has });
+    // Without the Hub a model opens without the checker that is not in the cache, which is said.
+    const safetyChecker = choice.safetyChecker !== false && listing.complete;
+    const selection = selectFiles(index, listing.names, { ...choice, safetyChecker, has: listing.has });
     if (listing.complete && selection.missing.length === 0) await refuseChannels(listing);
     if (!configsOnly) return selection;
     const { files, missing } = selection;
@@ -111,7 +113,9 @@ function incomplete(id: string, missing: readonly string[], names: readonly stri
     (name) => name.endsWith(".bin") && missing.includes(`${name.split("/")[0]}/*.safetensors`),
   );
   const got = pickled ? "weights in .bin files, which can run code when read" : "a repository without them";
-  return `must hold ${listed(missing)}, got ${got}. Use a revision or a model that has safetensors.`;
+  const checker = missing.some((file) => file.startsWith("safety_checker/"));
+  const remedy = checker ? " Or open it without its safety checker: safetyChecker null, --safety off." : "";
+  return `must hold ${listed(missing)}, got ${got}. Use a revision or a model that has safetensors.${remedy}`;
 }
 
 function notDiffusers(id: string, names: readonly string[]): string {

@@ -9,8 +9,8 @@ import {
   filesOfKind,
   isShard,
   isWeights,
+  optionalComponents,
   plainFiles,
-  unreadComponents,
   type WeightFile,
   weightFiles,
 } from "../weights/file-names.js";
@@ -23,6 +23,8 @@ export type WeightChoice = {
    * without a variant. If left out fp16, where a component has it.
    */
   variant?: string | undefined;
+  /** Whether the model's safety checker is wanted, where it has one. */
+  safetyChecker?: boolean | undefined;
 };
 
 /** `indexes` list shards that are needed too; `missing` are needed files that do not exist. */
@@ -40,13 +42,14 @@ export function selectFiles(
   const selection: Selection = { files: [], indexes: [], missing: [] };
   const [available, chosen]: [string[], string[]] = [[], []];
   for (const root of ["model_index.json", "koala.json"]) if (paths.includes(root)) selection.files.push(root);
+  const checkerParts = choice.safetyChecker && index.components.has("safety_checker") ? checkerFolders : [];
   for (const [part, { className }] of index.components) {
-    if (unreadComponents.includes(part)) continue;
+    if (optionalComponents.includes(part) && !checkerParts.includes(part)) continue;
     const names = paths.filter((p) => p.startsWith(`${part}/`)).map((p) => p.slice(part.length + 1));
     const texts = names.filter((name) => /^[^/]+\.(json|txt)$/.test(name) && !name.includes(".index."));
     selection.files.push(...texts.map((name) => `${part}/${name}`));
     selection.missing.push(...absentConfigs(className, texts).map((name) => `${part}/${name}`));
-    if (/(Scheduler|Tokenizer|TokenizerFast)$/.test(className)) continue;
+    if (hasNoWeights(className)) continue;
     const weights = chooseWeights(part, names, { has: (name) => has(`${part}/${name}`), ...choice });
     available.push(...weightFiles(names).map((file) => file.variant));
     if (!weights) selection.missing.push(`${part}/*.safetensors`);
@@ -61,8 +64,17 @@ export function selectFiles(
   return selection;
 }
 
+/** The safety checker, and how images are prepared for it. */
+const checkerFolders: readonly string[] = ["safety_checker", "feature_extractor"];
+
+const isImageProcessor = (className: string) =>
+  /(FeatureExtractor|ImageProcessor(Fast|Pil)?)$/.test(className);
+const hasNoWeights = (className: string) =>
+  isImageProcessor(className) || /(Scheduler|Tokenizer|TokenizerFast)$/.test(className);
+
 function absentConfigs(className: string, names: readonly string[]): string[] {
   const lacks = (...wanted: string[]) => wanted.filter((name) => !names.includes(name));
+  if (isImageProcessor(className)) return []; // its defaults are the published checker's
   if (className.endsWith("Scheduler")) return lacks("scheduler_config.json");
   if (!/Tokenizer(Fast)?$/.test(className)) return lacks("config.json");
   return names.includes("tokenizer.json") ? [] : lacks("vocab.json", "merges.txt");
@@ -94,7 +106,7 @@ function refuse(where: string, available: readonly string[], rule: string): unde
 }
 
 /** A component that replaces a pipeline's, a LoRA, or an embedding. */
-export type ComponentKind = "unet" | "vae" | "text_encoder" | "text_encoder_2" | FileKind;
+export type ComponentKind = "unet" | "vae" | "text_encoder" | "text_encoder_2" | "safety_checker" | FileKind;
 
 export const isFileKind = (kind: ComponentKind): kind is FileKind => Object.hasOwn(fileKinds, kind);
 
@@ -121,7 +133,12 @@ export function selectComponent(
     const weights = chooseWeights(kind, names, { ...choice, has: (name) => choice.has(at(name)) });
     if (!weights) continue;
     const config = names.includes("config.json") ? [at("config.json")] : [];
-    const missing = kind === "vae" && config.length === 0 ? [at("config.json")] : [];
+    if (kind === "safety_checker") {
+      const settings = [at(processorFile), within(inside, `feature_extractor/${processorFile}`)];
+      config.push(...settings.filter((file) => paths.includes(file)));
+    }
+    const needsConfig = kind === "vae" || kind === "safety_checker";
+    const missing = needsConfig && !names.includes("config.json") ? [at("config.json")] : [];
     return weights.indexed
       ? { path: folder, files: config, indexes: [at(weights.name)], missing }
       : { path: folder, files: [...config, at(weights.name)], indexes: [], missing };
@@ -129,6 +146,8 @@ export function selectComponent(
   const missing = [within(inside, "diffusion_pytorch_model.safetensors")];
   return { path: inside, files: [], indexes: [], missing };
 }
+
+const processorFile = "preprocessor_config.json";
 
 /** A file, with those that are read beside it: a config, and the encoder to TAESD's decoder. */
 function selectFile(kind: ComponentKind, file: string, paths: readonly string[]): ComponentSelection {

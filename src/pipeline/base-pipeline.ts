@@ -5,7 +5,8 @@ import { guidanceEmbedding } from "../diffusion/guidance-embedding.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { noticeText } from "../engine/notices.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
-import { type RgbImage, toRgbImage } from "../image/pixels.js";
+import { blurred } from "../image/blur.js";
+import type { RgbImage } from "../image/pixels.js";
 import type { LoraTag } from "../text/a1111/extra-networks.js";
 import { checkRequest } from "./check-request.js";
 import type { Component } from "./component.js";
@@ -13,12 +14,13 @@ import { type Components, withMoreLoras } from "./components.js";
 import { type CallConditioning, type Conditions, conditioningByCall } from "./conditioning.js";
 import { type DenoiseStep, denoise } from "./denoise.js";
 import { DevicePipeline } from "./device-pipeline.js";
-import { GeneratedImage } from "./generated-image.js";
+import { finishImages } from "./finish-images.js";
+import type { GeneratedImage } from "./generated-image.js";
 import { type ImageValues, readInputs } from "./input-image.js";
 import { checkLatents, type InpaintState, type LatentShape, prepareLatents } from "./latents.js";
 import type { Lora } from "./lora.js";
 import { estimateMemory, type GenerationSize, planMemory, refuse } from "./memory-estimate.js";
-import type { ImageMetadata, ModelMetadata } from "./metadata/schema.js";
+import type { ModelMetadata } from "./metadata/schema.js";
 import { imageMetadata, type LoadedWith, modelMetadata } from "./metadata/write.js";
 import { requestDefaults } from "./model-defaults.js";
 import type { PipelineEngine } from "./pipeline-engine.js";
@@ -30,6 +32,7 @@ import { readVocabulary } from "./read-vocabulary.js";
 import type { AcceptedRequest, CheckedRequest, GenerateRequest } from "./request.js";
 import { requestKind } from "./request-kind.js";
 import { decodeLatents, encodePixels } from "./run-autoencoder.js";
+import { safetyNotice } from "./safety-checker.js";
 import { schedulerWarnings } from "./scheduler-warnings.js";
 import { sizeWarning } from "./size-warning.js";
 import { checkClipSkip, type Pooling, stateRules } from "./text-encoding.js";
@@ -88,6 +91,7 @@ export abstract class BasePipeline extends DevicePipeline {
   #vocabulary: Promise<Words | undefined> | undefined;
   #preview: Promise<PreviewMethod> | undefined;
   #busy = false;
+  #saidSafety = false;
   /** Whether all components stay loaded: decided by each request. */
   #keeps = true;
   #estimated: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
@@ -164,7 +168,9 @@ export abstract class BasePipeline extends DevicePipeline {
     const defaults = requestDefaults(this.components, requestKind(request));
     const { guidanceEmbedding: embedded } = this.components.unet.config;
     const embedsGuidance = embedded !== undefined;
-    const accepted = checkRequest(request, { defaults, factor: vae.factor, embedsGuidance });
+    const hasSafetyChecker = this.components.safetyChecker !== undefined;
+    const model = { defaults, factor: vae.factor, embedsGuidance, hasSafetyChecker };
+    const accepted = checkRequest(request, model);
     this.checkForModel(accepted);
     await this.#useLoras(accepted.loraTags);
     const { unet, warnings } = this.components;
@@ -176,6 +182,8 @@ export abstract class BasePipeline extends DevicePipeline {
       if (notice.type === "cpuFallback") accepted.warnings.add(noticeText(notice));
       else request.onNotice?.(noticeText(notice));
     });
+    if (!this.#saidSafety) request.onNotice?.(safetyNotice(accepted.safety, hasSafetyChecker));
+    this.#saidSafety = true;
     const { sized, image, mask } = await readInputs(scheduled, vae);
     const size = [sized.height / vae.factor, sized.width / vae.factor] as const;
     const shape = [sized.batch, unet.config.inChannels, ...size] as const;
@@ -222,12 +230,13 @@ export abstract class BasePipeline extends DevicePipeline {
    */
   async *run(prepared: Prepared): AsyncGenerator<Step, GenerateResult> {
     const { request, latents, shape } = prepared;
-    const { unet, vae } = this.components;
+    const { unet, vae, safetyChecker } = this.components;
     const metadata =
       request.outputType === "latent"
         ? undefined
         : await imageMetadata(request, {
             ...{ model: await this.model(), scheduler: this.scheduler, device: this.engine.device },
+            hasChecker: safetyChecker !== undefined,
           });
     const [, , height, width] = shape;
     const rows = prepared.conditioning(0).reduce((sum, group) => sum + group.rows.length, 0);
@@ -235,17 +244,27 @@ export abstract class BasePipeline extends DevicePipeline {
     checkAborted(request);
     this.#preview ??= previewMethod(this.components);
     const method = await this.#preview;
-    const decode = (latents: Float32Array, h: number, w: number) => this.decode(latents, h, w);
+    const decode = (latents: Float32Array, h: number, w: number, tile?: number) =>
+      this.decode(latents, h, w, tile);
     const loop = denoise({ ...prepared, session, scheduler: this.scheduler }, latents, request);
     let step = await loop.next();
     while (!step.done) {
       const { predOriginalSample } = step.value;
-      yield { ...step.value, preview: () => previews(predOriginalSample, shape, method, decode) };
+      const preview = async () => {
+        const images = await previews(predOriginalSample, shape, method, decode);
+        return request.safety === "off" ? images : images.map(blurred);
+      };
+      yield { ...step.value, preview };
       step = await loop.next();
     }
     await this.#makeRoom(vae.component);
     const final = step.value;
-    const images = metadata ? await this.#decodeAll(final, shape, request, metadata) : [];
+    const images = metadata
+      ? await finishImages(final, shape, request, {
+          ...{ decode, metadata, checker: safetyChecker },
+          makeRoom: (next) => this.#makeRoom(next),
+        })
+      : [];
     return { images, latents: final, seeds: request.seeds, warnings: request.warnings.all };
   }
 
@@ -304,25 +323,6 @@ export abstract class BasePipeline extends DevicePipeline {
     return custom ? this.scheduler.timesteps.length : numInferenceSteps;
   }
 
-  async #decodeAll(
-    latents: Float32Array,
-    shape: Prepared["shape"],
-    request: CheckedRequest,
-    metadata: (index: number) => ImageMetadata,
-  ): Promise<GeneratedImage[]> {
-    const [batch, channels, h, w] = shape;
-    const size = channels * h * w;
-    const images: GeneratedImage[] = [];
-    for (let i = 0; i < batch; i++) {
-      checkAborted(request);
-      const one = latents.subarray(i * size, (i + 1) * size);
-      const image = await this.decode(one, h, w, request.vaeTiling);
-      const pixels = toRgbImage(image, request.width, request.height);
-      images.push(new GeneratedImage(pixels, request.seeds?.[i], metadata(i)));
-    }
-    return images;
-  }
-
   /**
    * Whether a generation of this size fits into the memory that is left: with all components loaded, one by one, or not.
    *
@@ -342,13 +342,14 @@ export abstract class BasePipeline extends DevicePipeline {
     plan: TextPlan,
     { encodes, mayTile }: { encodes: boolean; mayTile: boolean },
   ): CheckedRequest {
-    const { width, height, batch, perPrompt, ignoreMemory, vaeTiling: tile, warnings } = request;
+    const { width, height, batch, perPrompt, ignoreMemory, vaeTiling: tile, safety, warnings } = request;
     const size: GenerationSize = {
       width,
       height,
       batch,
       ...largestCall(plan, perPrompt),
       encodes,
+      checked: safety !== "off",
       ...(tile !== undefined && { tile }),
     };
     const fits = (size: GenerationSize) => {

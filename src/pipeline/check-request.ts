@@ -10,22 +10,24 @@ import { expandRequest } from "./expand-request.js";
 import type { RequestDefaults } from "./model-defaults.js";
 import { type ReadPrompts, readPrompts } from "./read-prompts.js";
 import { type AcceptedRequest, type GenerateRequest, requestNames } from "./request.js";
+import { safetyRuleOf, safetyRules } from "./safety-rules.js";
 import { Warnings } from "./warnings.js";
 
 /**
  * `factor`: pixels per latent pixel, of which width and height are multiples. `embedsGuidance`: whether the U-Net reads the
- * guidance scale, in place of a second pass.
+ * guidance scale, in place of a second pass. `hasSafetyChecker`: whether images can be checked.
  */
 export type RequestModel = {
   defaults: Omit<RequestDefaults, "negativePrompt">;
   factor: number;
   embedsGuidance?: boolean;
+  hasSafetyChecker?: boolean;
 };
 
 /** Checks a request against a model's defaults; throws an InvalidRequest that names the field. */
 export function checkRequest(
   given: GenerateRequest,
-  { defaults, factor, embedsGuidance = false }: RequestModel,
+  { defaults, factor, embedsGuidance = false, hasSafetyChecker = false }: RequestModel,
 ): AcceptedRequest {
   checkOptionNames("generate", given, requestNames);
   const request = expanded(given);
@@ -39,6 +41,7 @@ export function checkRequest(
   const guidanceScale = finite("guidanceScale", request.guidanceScale ?? defaults.guidanceScale);
   oneOf("rng", request.rng, ["cpu", "cuda"]);
   oneOf("outputType", request.outputType, ["image", "latent"]);
+  oneOf("safety", request.safety, safetyRules);
   checkTiling(request.vaeTiling, factor);
   checkSchedule(request);
   checkInputs(request);
@@ -61,6 +64,7 @@ export function checkRequest(
     guided: isGuided(guidanceScale, texts, embedsGuidance),
     embedsGuidance,
     strength: checkedStrength(request.strength ?? defaults.strength),
+    safety: safetyRuleOf(request.safety, hasSafetyChecker),
     eta: finite("eta", request.eta ?? 0),
     ...noiseSources(request, batch),
     warnings,

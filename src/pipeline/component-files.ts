@@ -18,7 +18,10 @@ export type WeightOptions = WeightChoice & {
 };
 
 export type ComponentOptions = WeightOptions &
-  Pick<LoadOptions, "unet" | "vae" | "textEncoder" | "textEncoder2" | "loras" | "embeddings"> &
+  Pick<
+    LoadOptions,
+    "unet" | "vae" | "textEncoder" | "textEncoder2" | "safetyChecker" | "loras" | "embeddings"
+  > &
   SingleFileOptions & { engine: Engine };
 
 /** The component of that name, which must be of one of these classes. */

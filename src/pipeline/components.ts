@@ -18,6 +18,7 @@ import { loadTextEncoder, loadTokenizerOf } from "./load-text-encoder.js";
 import { type Denoiser, loadUnet } from "./load-unet.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
+import { loadSafetyChecker, type SafetyChecker } from "./safety-checker.js";
 import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
 import type { TextEncoderName } from "./single-file/parts.js";
 import type { TextEncoder, TextNetwork } from "./text-encoding.js";
@@ -29,6 +30,8 @@ export type Networks = {
   unet: Denoiser;
   vae: Autoencoder;
   textEncoders: readonly TextNetwork[];
+  /** What flags images, where the model has one or it was named. */
+  safetyChecker: SafetyChecker | undefined;
   /** The folder's own, with what is recommended for the model. */
   scheduler: Scheduler;
   /** What is recommended for the model. */
@@ -83,6 +86,7 @@ export async function loadNetworks(model: string, options: ComponentOptions): Pr
     unet,
     vae,
     textEncoders,
+    safetyChecker: await loadSafetyChecker(folder, options),
     scheduler: defaultScheduler(await loadScheduler(folder, family), defaults),
     defaults,
     trainedSize: trainedSize(unet.config, vae.factor),

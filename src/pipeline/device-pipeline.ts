@@ -69,8 +69,9 @@ export abstract class DevicePipeline implements AsyncDisposable {
    * @internal
    */
   protected loadable(): Component[] {
-    const { textEncoders, unet, vae } = this.components;
-    return [...textEncoders.map((e) => e.component), unet.component, vae.component];
+    const { textEncoders, unet, vae, safetyChecker } = this.components;
+    const checker = safetyChecker ? [safetyChecker.component] : [];
+    return [...textEncoders.map((e) => e.component), unet.component, vae.component, ...checker];
   }
 
   /**

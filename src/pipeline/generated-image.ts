@@ -39,6 +39,11 @@ export class GeneratedImage implements RgbImage {
     return this.metadata?.warnings ?? [];
   }
 
+  /** Whether the safety checker flagged it, so that it is blurred. */
+  get flagged(): boolean {
+    return this.metadata?.flagged ?? false;
+  }
+
   /** Writes a .png, .jpg or .webp file, whole or not at all, with its metadata inside. */
   async save(path: string, options: SaveOptions = {}): Promise<void> {
     await saveImage(path, this, this.#inside(options));

@@ -59,6 +59,12 @@ export type LoadOptions = {
   textEncoder?: string;
   textEncoder2?: string;
   /**
+   * A safety checker, for models that ship none or in place of their own: the folder of a `StableDiffusionSafetyChecker`, or
+   * of a whole model that has one. null opens the model without its own, which is then not downloaded either. If left out,
+   * the model's own, where it has one.
+   */
+  safetyChecker?: string | null;
+  /**
    * Of a single file: a diffusers folder whose configs and tokenizers count instead of those that the file's shapes show.
    * Its weights are not read.
    */
@@ -107,6 +113,7 @@ const loadNames: OptionNames<LoadOptions> = {
   vae: true,
   textEncoder: true,
   textEncoder2: true,
+  safetyChecker: true,
   config: true,
   tokenizer: true,
   ema: true,

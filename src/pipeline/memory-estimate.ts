@@ -5,11 +5,13 @@
 
 import { cpu, type Device } from "../engine/device.js";
 import { InvalidRequest } from "../errors.js";
+import { safetyCheckerTrace } from "../models/safety-checker.js";
 import { traceUnet } from "../models/trace.js";
 import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
 import { type ComponentBytes, componentBytes, isMeasured, type TracedComponent } from "./component-memory.js";
 import type { Networks } from "./components.js";
+import type { SafetyChecker } from "./safety-checker.js";
 import { stateRules, states } from "./text-encoding.js";
 import { smallerTiles } from "./vae-tiling.js";
 
@@ -26,6 +28,8 @@ export type GenerationSize = {
   tile?: number;
   /** Of the longest text; one window of the text encoder if left out. */
   tokens?: number;
+  /** Whether images are checked, where the model has a safety checker; true if left out. */
+  checked?: boolean;
 };
 
 /**
@@ -50,7 +54,7 @@ const contextBytes = 4e6;
 
 /** Estimates what each component takes to generate at `size` on a device. */
 export function estimateMemory(components: Networks, size: GenerationSize, device: Device = cpu): RunBytes {
-  const { family, unet, vae, textEncoders } = components;
+  const { family, unet, vae, textEncoders, safetyChecker } = components;
   const [height, width] = [size.height / vae.factor, size.width / vae.factor];
   const most = (size.tile ?? Infinity) / vae.factor;
   const [rows, columns] = [Math.min(height, most), Math.min(width, most)];
@@ -72,6 +76,7 @@ export function estimateMemory(components: Networks, size: GenerationSize, devic
       : []),
     { name: "unet", component: unet.component, outputs: { out } },
     { name: "vae", component: vae.component, outputs: { image: vae.decode(scope(), latents) } },
+    ...(safetyChecker && size.checked !== false ? [tracedChecker(safetyChecker)] : []),
   ];
   const each = traced.map((one) => componentBytes(one, one.component.on(device)));
   const base = device.provider === "cpu" ? runtimeBytes : contextBytes;
@@ -83,6 +88,11 @@ export function estimateMemory(components: Networks, size: GenerationSize, devic
     basis: isMeasured(device) ? "measured" : "computed",
   };
 }
+
+const tracedChecker = ({ component, vision }: SafetyChecker): TracedComponent => ({
+  ...{ name: component.name, component },
+  outputs: safetyCheckerTrace(vision)(new Params(tracing())),
+});
 
 /** The first half of the autoencoder, which is freed for the second. */
 const encoder = "vae encoder";

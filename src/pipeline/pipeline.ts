@@ -33,7 +33,8 @@ export abstract class DiffusionPipeline extends BasePipeline {
     checkLoadOptions(options);
     const engine = await PipelineEngine.open(deviceOptions(options), options.engine);
     try {
-      const folder = await resolveModel(modelOrBundled(model, "model"), options);
+      const safetyChecker = options.safetyChecker === undefined;
+      const folder = await resolveModel(modelOrBundled(model, "model"), { ...options, safetyChecker });
       const { onProgress, signal } = options;
       const load = { ...options, ...(await resolveComponents(options, { onProgress, signal })) };
       const components = await loadComponents(folder, { ...load, engine });

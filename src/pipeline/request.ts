@@ -8,6 +8,7 @@ import type { LoraTag } from "../text/a1111/extra-networks.js";
 import type { Wildcards } from "../text/dynamic-prompts.js";
 import type { Emphasis, LongPrompts, PromptSyntax } from "../text/prompt-rules.js";
 import type { OptionNames } from "../validation.js";
+import type { SafetyRule } from "./safety-rules.js";
 import type { Warnings } from "./warnings.js";
 
 /** A size or a corner in pixels, as SDXL's conditions have it. */
@@ -139,6 +140,12 @@ export type GenerateRequest = {
   vaeTiling?: boolean | number;
   /** Generates even if it is predicted not to fit into memory. False if left out. */
   ignoreMemory?: boolean;
+  /**
+   * What becomes of an image that the model's safety checker flags: "blur" blurs it beyond recognition, with a warning,
+   * "refuse" throws a `FlaggedImageError` and gives none of the images, "off" checks nothing. If left out "blur" where the
+   * model has a checker, and "off" where it has none. Previews are blurred unless it is off; latents are as they are.
+   */
+  safety?: SafetyRule;
   /** "latent" leaves out the decoding, and the result has no images. "image" if left out. */
   outputType?: "image" | "latent";
   /** Stops the generation, with a `Cancelled` error, no later than after the running step. */
@@ -194,6 +201,7 @@ export const requestNames: OptionNames<GenerateRequest> = {
   negativeTargetSize: true,
   vaeTiling: true,
   ignoreMemory: true,
+  safety: true,
   outputType: true,
   signal: true,
   onStep: true,
@@ -232,6 +240,8 @@ export type AcceptedRequest = Omit<GenerateRequest, "width" | "height"> & {
   /** Whether the U-Net reads the guidance scale, in place of a second pass. */
   embedsGuidance: boolean;
   strength: number;
+  /** "off" where the model has no safety checker. */
+  safety: SafetyRule;
   eta: number;
   generators: NoiseSource | readonly NoiseSource[];
   /** The seed of each image, where seeds and not generators were given. */

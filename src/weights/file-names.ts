@@ -35,8 +35,8 @@ export const isPickle = (name: string): boolean => /\.(bin|ckpt|pth?|pkl)$/i.tes
 /** Whether a name is that of a file of weights, pickled or not. */
 export const isWeights = (name: string): boolean => name.endsWith(".safetensors") || isPickle(name);
 
-/** Components of model_index.json that no pipeline here reads, so that they need not be downloaded. */
-export const unreadComponents: readonly string[] = [
+/** Components of model_index.json without which a model opens: those of its safety checker, and what no pipeline here reads. */
+export const optionalComponents: readonly string[] = [
   "safety_checker",
   "feature_extractor",
   "image_encoder",

@@ -3,7 +3,7 @@ import { join, resolve } from "node:path";
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readdir, readJson } from "../files/file-system.js";
 import { resolveWeights } from "./component.js";
-import { plainFiles, unreadComponents } from "./file-names.js";
+import { optionalComponents, plainFiles } from "./file-names.js";
 import { type ModelIndex, modelIndex } from "./index-file.js";
 import type { ModelComponent, ModelSource, WeightChoice } from "./model-source.js";
 import { refusePickle } from "./safetensors-file.js";
@@ -19,7 +19,7 @@ export async function openFolder(path: string): Promise<ModelSource> {
   const index = modelIndex(await readJson(file), file);
   const present = await presentComponents(root, index);
   const absent = [...index.components.keys()].filter(
-    (name) => !present.has(name) && !unreadComponents.includes(name),
+    (name) => !present.has(name) && !optionalComponents.includes(name),
   );
   if (absent.length) {
     const problem = `missing ${absent.length} of ${index.components.size} folders that ${indexName} names`;

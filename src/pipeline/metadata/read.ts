@@ -71,6 +71,7 @@ function fromMetadata(json: string, file: string): SavedRequest {
     mask,
     notRecorded,
     warnings,
+    flagged: _,
     seed,
     ...settings
   } = record;

@@ -12,6 +12,7 @@ import {
   promptSyntaxes,
 } from "../../text/prompt-rules.js";
 import { schemaProblem } from "../../validation.js";
+import { type SafetyRule, safetyRules } from "../safety-rules.js";
 
 /** The model that generated an image. */
 export type ModelMetadata = {
@@ -33,6 +34,8 @@ export type ModelMetadata = {
   config?: { name: string; fingerprint: string };
   tokenizer?: { name: string; fingerprint: string };
   ema?: true;
+  /** The safety checker that was named. */
+  safetyChecker?: { name: string; fingerprint: string };
   loras?: { name: string; sha256: string; scale: number }[];
   /** The textual inversions whose token is in a prompt. */
   embeddings?: { token: string; name: string; sha256: string }[];
@@ -99,6 +102,9 @@ export type ImageMetadata = {
   scheduler: { className: string; config: Record<string, unknown> };
   /** Arguments that cannot be recorded: generators, latents. */
   notRecorded?: string[];
+  /** Of a model with a safety checker: what became of flagged images, and whether this was one. */
+  safety?: SafetyRule;
+  flagged?: true;
   /** What of the request was cut, changed or without effect. */
   warnings?: string[];
 };
@@ -126,6 +132,7 @@ const model = z.strictObject({
   vae: weights.exactOptional(),
   textEncoder: weights.exactOptional(),
   textEncoder2: weights.exactOptional(),
+  safetyChecker: weights.exactOptional(),
   config: weights.exactOptional(),
   tokenizer: weights.exactOptional(),
   ema: z.literal(true, "must be true").exactOptional(),
@@ -180,6 +187,8 @@ const schema = z.strictObject({
   rng: kind,
   scheduler: z.strictObject({ className: label, config: z.record(text, z.unknown()) }),
   notRecorded: z.array(label).exactOptional(),
+  safety: z.enum(safetyRules, 'must be "off", "blur" or "refuse"').exactOptional(),
+  flagged: z.literal(true, "must be true").exactOptional(),
   warnings: z.array(text).exactOptional(),
 }) satisfies z.ZodType<ImageMetadata>;
 

@@ -12,6 +12,7 @@ import type { ImageInput } from "../../image/codec.js";
 import type { MetadataTexts } from "../../image/metadata/metadata.js";
 import { formatParameters } from "../../image/metadata/parameters.js";
 import { defaultLongPrompts } from "../../text/prompt-rules.js";
+import { optionalComponents } from "../../weights/file-names.js";
 import {
   bytesHash,
   fileHash,
@@ -24,6 +25,7 @@ import type { ModelSource } from "../../weights/model-source.js";
 import type { Components } from "../components.js";
 import { hubId } from "../model-defaults.js";
 import type { CheckedRequest } from "../request.js";
+import { flaggedImageWarning } from "../safety-checker.js";
 import { type ImageMetadata, type ModelMetadata, metadataText } from "./schema.js";
 
 /** The options of loading on which the numbers depend. */
@@ -35,6 +37,7 @@ export type LoadedWith = {
   textEncoder2?: string;
   config?: string;
   tokenizer?: string;
+  safetyChecker?: string | null;
   ema?: boolean;
   loras?: readonly { file: string; scale?: number }[];
   loraFolder?: string;
@@ -83,6 +86,7 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
       weightFingerprint(vae.component.weights).then((weights) => [vae.config, weights]),
     ),
     ...(await replacedEncoders(components, loaded)),
+    safetyChecker: await replacedChecker(components, loaded),
     config: await replaced(loaded.config, configMarks(folder)),
     tokenizer: await replaced(loaded.tokenizer, tokenizerMarks(components)),
     ema: loaded.ema || undefined,
@@ -92,6 +96,15 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
         ? await Promise.all(components.embeddings.map(embeddingMetadata))
         : undefined,
   });
+}
+
+async function replacedChecker({ safetyChecker }: Components, { safetyChecker: given }: LoadedWith) {
+  if (typeof given !== "string" || !safetyChecker) return undefined;
+  const { config, component } = safetyChecker;
+  return {
+    name: componentName(given),
+    fingerprint: hashOf([config, await weightFingerprint(component.weights)]),
+  };
 }
 
 const replacedEncoder = (name: string, { textEncoder, textEncoder2 }: LoadedWith): string | undefined =>
@@ -114,7 +127,11 @@ async function replacedEncoders({ textEncoders }: Components, loaded: LoadedWith
 const configMarks = async ({ className, settings, components }: ModelSource): Promise<unknown> => [
   className,
   settings,
-  ...(await Promise.all([...components.values()].map((component) => component.config()))),
+  ...(await Promise.all(
+    [...components.values()]
+      .filter(({ name }) => !optionalComponents.includes(name))
+      .map((component) => component.config()),
+  )),
 ];
 
 const tokenizerMarks = ({ folder, textEncoders }: Components): Promise<unknown> =>
@@ -150,8 +167,13 @@ function withUsedEmbeddings(model: ModelMetadata, texts: readonly (string | unde
 /** Makes the metadata of the i-th image of a batch, from which it can be generated alone. */
 export async function imageMetadata(
   request: CheckedRequest,
-  { model, scheduler, device }: { model: ModelMetadata; scheduler: Scheduler; device: Device },
-): Promise<(index: number) => ImageMetadata> {
+  {
+    model,
+    scheduler,
+    device,
+    hasChecker,
+  }: { model: ModelMetadata; scheduler: Scheduler; device: Device; hasChecker: boolean },
+): Promise<(index: number, flagged: boolean) => ImageMetadata> {
   const { image, mask, perPrompt } = request;
   const [begun, masked] = [await inputMetadata(image), await inputMetadata(mask)];
   const fixed = { ...versions(), scheduler: schedulerMetadata(scheduler) };
@@ -160,8 +182,9 @@ export async function imageMetadata(
     ...(request.latents === undefined ? [] : ["latents"]),
     ...(image instanceof Float32Array ? ["image"] : []),
   ];
-  return (index) => {
+  return (index, flagged) => {
     const prompt = Math.floor(index / perPrompt);
+    const warnings = [...request.warnings.of(prompt), ...(flagged ? [flaggedImageWarning] : [])];
     return present({
       format: 1 as const,
       app: fixed.app,
@@ -206,7 +229,9 @@ export async function imageMetadata(
       rng: request.rng ?? "cpu",
       scheduler: fixed.scheduler,
       notRecorded: notRecorded.length > 0 ? notRecorded : undefined,
-      warnings: request.warnings.of(prompt).length > 0 ? [...request.warnings.of(prompt)] : undefined,
+      safety: hasChecker ? request.safety : undefined,
+      flagged: flagged ? (true as const) : undefined,
+      warnings: warnings.length > 0 ? warnings : undefined,
     });
   };
 }

@@ -12,7 +12,7 @@ import { inferredUnetConfig, type UnetTopology, unetTopology } from "../../model
 import { inferredVaeConfig } from "../../models/ldm-vae.js";
 import { unetConfig } from "../../models/unet-config.js";
 import { weightsOfFile } from "../../weights/component.js";
-import { unreadComponents } from "../../weights/file-names.js";
+import { optionalComponents } from "../../weights/file-names.js";
 import { openFolder } from "../../weights/folder.js";
 import type { ModelComponent, ModelSource } from "../../weights/model-source.js";
 import { openSafetensors } from "../../weights/safetensors-file.js";
@@ -89,7 +89,7 @@ async function sourceOf(
   const className = configs?.className ?? family.pipeline;
   const weights = await partsOf(opened, options);
   const names = configs ? [...configs.components.keys()] : componentNames(className);
-  const used = names.filter((name) => !unreadComponents.includes(name));
+  const used = names.filter((name) => !optionalComponents.includes(name));
   const components = new Map(used.map((name) => [name, componentOf(opened, name, weights.get(name))]));
   const absent = used.filter((name) => !weights.has(name) && isNetwork(name));
   return {
