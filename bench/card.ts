@@ -221,7 +221,10 @@ async function main(options: Options): Promise<void> {
   }
 }
 
-const placeOf = ({ threads, ...options }: Options, dtype: NonNullable<Place["dtype"]>): Place => ({
+const placeOf = (
+  { threads, weights: _, ...options }: Options,
+  dtype: NonNullable<Place["dtype"]>,
+): Place => ({
   ...deviceFlags({ ...options, dtype }),
   ...(threads !== undefined && { threads }),
 });

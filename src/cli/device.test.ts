@@ -31,6 +31,10 @@ it("an image is generated again where it was, and in its arithmetic, unless flag
     [],
   ]);
   expect(await placed(saved(undefined), { dtype: "float16" })).toEqual([{ dtype: "float16" }, []]);
+  const int8 = { ...saved("cpu", "float32"), weights: "int8" } as const;
+  const cpu = { device: "cpu", dtype: "float32" };
+  expect(await placed(int8)).toEqual([{ ...cpu, weights: "int8" }, []]);
+  expect(await placed(int8, { weights: "stored" })).toEqual([{ ...cpu, weights: "stored" }, []]);
 });
 
 it("an image of a device that is not here is generated on the best there is, which is said", async () => {
@@ -59,6 +63,7 @@ it("the options are those of the library, checked before a command does anything
   });
   for (const [flag, value, message] of [
     ["--device", "webgpo", /It must be auto, .* Did you mean "webgpu"\?/],
+    ["--weights", "int4", /It must be stored or int8, got "int4"/],
     ["--dtype", "fp16", /It must be float32 or float16, got "fp16"/],
     ["--device-memory", "lots", /"lots" is not an amount of memory, such as 8GB/],
   ] as const) {
@@ -68,7 +73,7 @@ it("the options are those of the library, checked before a command does anything
 });
 
 it("a server says where models are generated if that was asked for, and what is not as asked", () => {
-  const cpu = { device: "cpu", dtype: "float32", deviceReason: "why" } as const;
+  const cpu = { device: "cpu", dtype: "float32", weights: "stored", deviceReason: "why" } as const;
   const said = (place: FoundPlace) => {
     const lines: string[] = [];
     notePlace(place, (line) => lines.push(stripVTControlCharacters(line)));
@@ -77,6 +82,8 @@ it("a server says where models are generated if that was asked for, and what is 
   expect(said({ ...cpu, asked: "cpu", warnings: [] })).toEqual([]);
   expect(said({ ...cpu, asked: "cpu", warnings: ["float32 is used"] })).toEqual(["warning: float32 is used"]);
   expect(said({ ...cpu, asked: "auto", warnings: [] })).toEqual(["on cpu in float32: why"]);
+  const int8 = { ...cpu, weights: "int8", asked: "auto", warnings: [] } as const;
+  expect(said(int8)).toEqual(["on cpu in float32 with int8 weights: why"]);
 });
 
 it("a server's options may be of single models", () => {
@@ -85,9 +92,10 @@ it("a server's options may be of single models", () => {
     return placementFlags(withPlacementOptions(silent).parse(args, { from: "user" }).opts());
   };
   expect(parse()).toEqual({});
-  expect(parse("--device", "cuda:1", "--device", "nano=cpu", "--dtype", "a=b=float16")).toEqual({
+  const models = ["--device", "nano=cpu", "--dtype", "a=b=float16", "--weights", "nano=int8"];
+  expect(parse("--device", "cuda:1", ...models)).toEqual({
     device: "cuda:1",
-    devices: { nano: { device: "cpu" }, "a=b": { dtype: "float16" } },
+    devices: { nano: { device: "cpu", weights: "int8" }, "a=b": { dtype: "float16" } },
   });
   expect(() => parse("--device", "cpu", "--device", "webgpu")).toThrow(/It is given twice/);
 });

@@ -1,7 +1,13 @@
 /** @file The options of commands that choose where networks run, and what is said about it. */
 
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { type Precision, parseDevice, parsePrecision } from "../engine/device.js";
+import {
+  type Precision,
+  parseDevice,
+  parsePrecision,
+  parseWeights,
+  type WeightFormat,
+} from "../engine/device.js";
 import { InvalidRequest } from "../errors.js";
 import type { FoundPlace, Placements } from "../jobs/placements.js";
 import type { MoveTarget } from "../pipeline/device-pipeline.js";
@@ -12,18 +18,22 @@ import { bytesOption } from "./numbers.js";
 /** What the options give, under the library's names. */
 export type DeviceFlags = Pick<
   LoadOptions,
-  "device" | "dtype" | "allowCpuFallback" | "allowSoftwareAdapter" | "deviceMemory"
+  "device" | "dtype" | "weights" | "allowCpuFallback" | "allowSoftwareAdapter" | "deviceMemory"
 >;
 
-const [devices, types] = [
+const [devices, types, formats] = [
   "cpu (default), webgpu, cuda, dml, coreml or auto",
   "arithmetic: float32 (default) or float16",
+  "weights in memory: stored (default) or int8",
 ];
 
 /** Adds the options to a command. */
 export const withDeviceOptions = (command: Command): Command =>
   withPermissions(
-    command.option("--device <name>", devices, deviceOption).option("--dtype <type>", types, dtypeOption),
+    command
+      .option("--device <name>", devices, deviceOption)
+      .option("--dtype <type>", types, dtypeOption)
+      .option("--weights <format>", formats, weightsOption),
   );
 
 /** Those that permit what is refused are named by the refusal, and not in the help. */
@@ -37,16 +47,18 @@ const withPermissions = (command: Command): Command =>
 type PerModel<T> = Readonly<Record<string, T>>;
 
 /** The same for several models: `--device auto --device nano=cpu`. */
-export type PlacementFlags = Omit<DeviceFlags, "device" | "dtype"> & {
+export type PlacementFlags = Omit<DeviceFlags, "device" | "dtype" | "weights"> & {
   device?: PerModel<string>;
   dtype?: PerModel<Precision>;
+  weights?: PerModel<WeightFormat>;
 };
 
 export const withPlacementOptions = (command: Command): Command =>
   withPermissions(
     command
       .option("--device <[model=]name>", devices, perModel(deviceOption))
-      .option("--dtype <[model=]type>", types, perModel(dtypeOption)),
+      .option("--dtype <[model=]type>", types, perModel(dtypeOption))
+      .option("--weights <[model=]format>", formats, perModel(weightsOption)),
   );
 
 const perModel =
@@ -61,28 +73,40 @@ const perModel =
 
 /** Where models are generated, as the server and the worker take it. */
 export function placementFlags(options: PlacementFlags): Placements {
-  const { device = {}, dtype = {}, ...others } = options;
+  const { device = {}, dtype = {}, weights = {}, ...others } = options;
   const of = (model: string): MoveTarget => ({
     ...(device[model] !== undefined && { device: device[model] }),
     ...(dtype[model] !== undefined && { dtype: dtype[model] }),
+    ...(weights[model] !== undefined && { weights: weights[model] }),
   });
-  const named = [...new Set([...Object.keys(device), ...Object.keys(dtype)])].filter((name) => name !== "");
+  const all = [device, dtype, weights].flatMap((perModel) => Object.keys(perModel));
+  const named = [...new Set(all)].filter((name) => name !== "");
   const own = Object.fromEntries(named.map((name) => [name, of(name)]));
   return { ...deviceFlags(others), ...of(""), ...(named.length > 0 && { devices: own }) };
 }
 
 /** The device options among all options of a command. */
 export function deviceFlags(options: DeviceFlags): DeviceFlags {
-  const { device, dtype, allowCpuFallback, allowSoftwareAdapter, deviceMemory } = options;
-  const all = { device, dtype, allowCpuFallback, allowSoftwareAdapter, deviceMemory };
+  const { device, dtype, weights, allowCpuFallback, allowSoftwareAdapter, deviceMemory } = options;
+  const all = { device, dtype, weights, allowCpuFallback, allowSoftwareAdapter, deviceMemory };
   return Object.fromEntries(Object.entries(all).filter(([, value]) => value !== undefined));
 }
 
 /** Where networks run and why; nothing where nothing but the CPU was asked for. */
 export const deviceNote = (
-  { device, dtype, deviceReason }: Pick<FoundPlace, "device" | "dtype" | "deviceReason">,
+  place: Pick<FoundPlace, "device" | "dtype" | "weights" | "deviceReason">,
   asked = "cpu",
-): string | undefined => (asked === "cpu" ? undefined : `on ${device} in ${dtype}: ${deviceReason}`);
+): string | undefined => (asked === "cpu" ? undefined : `on ${placeText(place)}: ${place.deviceReason}`);
+
+/** As in "cpu in float32 with int8 weights"; of weights as they are stored nothing is said. */
+export function placeText(place: {
+  device: string;
+  dtype: string;
+  weights?: WeightFormat | undefined;
+}): string {
+  const { device, dtype, weights = "stored" } = place;
+  return `${device} in ${dtype}${weights === "stored" ? "" : ` with ${weights} weights`}`;
+}
 
 /** Says where models are generated, and what was asked for and is not so. */
 export function notePlace(
@@ -99,6 +123,8 @@ export function deviceOption(name: string): string {
   checked(() => parseDevice(name));
   return name;
 }
+
+export const weightsOption = (name: string): WeightFormat => checked(() => parseWeights(name));
 
 export const dtypeOption = (name: string): Precision => checked(() => parsePrecision(name));
 

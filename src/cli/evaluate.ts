@@ -202,8 +202,8 @@ function described(own: Side, other: Side | undefined) {
     return [nameOf(side), ...own].join(", ");
   };
   const generated = (side: Side, than: Side | undefined) => {
-    const { model, settings, device, dtype } = side;
-    return { label: distinct(side, than), model, settings, device, dtype };
+    const { model, settings, device, dtype, weights } = side;
+    return { label: distinct(side, than), model, settings, device, dtype, weights };
   };
   return { model: generated(own, other), ...(other && { reference: generated(other, own) }) };
 }

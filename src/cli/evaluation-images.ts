@@ -6,6 +6,7 @@
 import path from "node:path";
 import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/registry.js";
 import { seedAfter } from "../diffusion/seed.js";
+import type { WeightFormat } from "../engine/device.js";
 import { Cancelled } from "../errors.js";
 import type { EvaluationPrompt } from "../evaluate/prompt-sets.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
@@ -36,6 +37,7 @@ export type Side = {
   settings: SideSettings;
   device: string;
   dtype: string;
+  weights: WeightFormat;
   files: readonly (readonly string[])[];
 };
 
@@ -66,8 +68,10 @@ export async function generateSide(folder: string, given: GivenSettings, run: Ge
     }
     const settings = settingsOf(pipeline, given);
     const model = await pipeline.model();
-    const { device, dtype } = pipeline;
-    const parts = [model.fingerprint, settings, pipeline.scheduler.config, device, dtype];
+    const { device, dtype, weights } = pipeline;
+    // Of stored weights as it was before there were others, so that such evaluations go on.
+    const held = weights === "stored" ? [] : [weights];
+    const parts = [model.fingerprint, settings, pipeline.scheduler.config, device, dtype, ...held];
     const files = run.prompts.map(({ prompt }) =>
       Array.from({ length: run.seeds }, (_, i) => {
         const seed = String(seedAfter(run.seed, i));
@@ -77,8 +81,8 @@ export async function generateSide(folder: string, given: GivenSettings, run: Ge
         return path.join("images", `${slug(prompt)}-seed-${seed}-${hash}.png`);
       }),
     );
-    await generateMissing(pipeline, { model, settings, device, dtype, files }, run);
-    return { model, settings, device, dtype, files };
+    await generateMissing(pipeline, { model, settings, device, dtype, weights, files }, run);
+    return { model, settings, device, dtype, weights, files };
   } finally {
     await pipeline.close();
   }

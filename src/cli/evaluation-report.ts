@@ -1,9 +1,11 @@
 /** @file The report of an evaluation as JSON and as Markdown. */
 
+import type { WeightFormat } from "../engine/device.js";
 import type { Estimate } from "../evaluate/bootstrap.js";
 import { measureOf } from "../evaluate/measures.js";
 import type { Confusion, Distance, Figure } from "../evaluate/summary.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
+import { placeText } from "./device.js";
 import { markdownTable } from "./table.js";
 
 /** What a model's images were generated with. */
@@ -14,6 +16,7 @@ type Generated = {
   settings: Readonly<Record<string, unknown>>;
   device: string;
   dtype: string;
+  weights?: WeightFormat;
 };
 
 export type Report = {
@@ -88,11 +91,11 @@ function ownAccuracy(accuracy: Readonly<Record<string, number>> | undefined): st
   return `, itself right on images it was not trained on about ${shares.join(", ")}`;
 }
 
-function settingsText({ settings, model, device, dtype }: Generated): string {
+function settingsText({ settings, model, ...place }: Generated): string {
   const { steps, guidanceScale, width, height, scheduler, negativePrompt } = settings;
   const negative = negativePrompt ? `, without "${String(negativePrompt)}"` : "";
   const fingerprint = model.fingerprint.replace("sha256:", "").slice(0, 12);
-  return `${steps} steps, guidance ${guidanceScale}, ${scheduler}, ${width} x ${height}${negative}; on ${device} in ${dtype}; fingerprint ${fingerprint}`;
+  return `${steps} steps, guidance ${guidanceScale}, ${scheduler}, ${width} x ${height}${negative}; on ${placeText(place)}; fingerprint ${fingerprint}`;
 }
 
 function table(figures: readonly Figure[], { model, reference }: Report): string {

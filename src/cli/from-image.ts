@@ -10,7 +10,7 @@ import { type ImageMetadata, type ModelMetadata, printable } from "../pipeline/m
 import { componentName } from "../pipeline/metadata/write.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
 import { fileHash } from "../weights/fingerprint.js";
-import { type DeviceFlags, deviceFlags, deviceNote } from "./device.js";
+import { type DeviceFlags, deviceFlags, deviceNote, placeText } from "./device.js";
 import { pathsOf, remember } from "./known-models.js";
 
 /** The options that name models and files. */
@@ -90,7 +90,12 @@ export async function sourcesOf(saved: SavedRequest, given: Sources, say: Say): 
 /** Where the image was generated, if that is here; else `auto`, which is said. What is `given` goes first. */
 export async function placeOf(saved: SavedRequest, given: DeviceFlags, say: Say): Promise<DeviceFlags> {
   const { device = saved.device, dtype = saved.dtype, ...permitted } = deviceFlags(given);
-  const place = { ...permitted, ...(dtype !== undefined && { dtype }) };
+  const weights = given.weights ?? saved.weights;
+  const place = {
+    ...permitted,
+    ...(dtype !== undefined && { dtype }),
+    ...(weights !== undefined && { weights }),
+  };
   if (device === undefined) return place;
   if (given.device !== undefined || device === "cpu") return { ...place, device };
   try {
@@ -105,14 +110,18 @@ export async function placeOf(saved: SavedRequest, given: DeviceFlags, say: Say)
 
 /** What is to be said of the device that is used, and of the image's if it is another. */
 export function placeNotes(pipeline: DiffusionPipeline, asked: DeviceFlags, saved?: SavedRequest): string[] {
-  const { device, dtype } = pipeline;
-  const differs = saved?.exact && (saved.device !== device || saved.dtype !== dtype);
+  const { device, dtype, weights } = pipeline;
+  const differs =
+    saved?.exact && (saved.device !== device || saved.dtype !== dtype || saved.weights !== weights);
   const notes = [
     deviceNote(pipeline, asked.device),
-    differs ? `generated on ${saved.device} in ${saved.dtype}; this is ${device} in ${dtype}` : undefined,
+    differs ? `generated on ${savedPlace(saved)}; this is ${placeText(pipeline)}` : undefined,
   ];
   return notes.filter((note) => note !== undefined);
 }
+
+const savedPlace = ({ device = "cpu", dtype = "float32", weights }: SavedRequest): string =>
+  placeText({ device, dtype, weights });
 
 /** Whether `--image` names another image than the saved request began with, whose size is then not the new one's. */
 export async function beginsWithAnother(saved: SavedRequest, given: Sources): Promise<boolean> {

@@ -183,8 +183,8 @@ async function generate(words: string[], given: Options): Promise<void> {
       const seconds = (performance.now() - started) / 1000;
       const numbered = { index: i * options.count, seed: first, metadata: options.metadata };
       const { files, failure } = await output.save(images, numbered);
-      const { device, dtype } = pipeline;
-      const record = { prompt, first, ...chosen.record, device, dtype };
+      const { device, dtype, weights } = pipeline;
+      const record = { prompt, first, ...chosen.record, device, dtype, weights };
       if (options.json) printRecords(images, files, record, seconds / images.length);
       else files.forEach(print);
       const { metadata } = images[0]!;

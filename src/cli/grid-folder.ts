@@ -34,6 +34,7 @@ export type Manifest = {
   /** Where its cells were generated last. */
   device: string;
   dtype: string;
+  weights?: string | undefined;
   axes: Axes;
   cells: readonly { column: number; row: number; file: string; settings: JobRequest["settings"] }[];
 };
@@ -75,12 +76,12 @@ export function cellFile(
   { x, y }: Axes,
   { column, row }: Cell,
   request: JobRequest,
-  { model, loraHashes, place: { device = "cpu", dtype } }: Weights & { place: Placement },
+  { model, loraHashes, place: { device = "cpu", dtype, weights = "stored" } }: Weights & { place: Placement },
 ): string {
   const { settings, scheduler, image, mask, texts } = request;
   const sources = [image, mask].map((bytes) => bytes && bytesHash(bytes));
   // Of the CPU as it was before there were others, so that such grids go on; likewise without texts, LoRAs and embeddings.
-  const place = device === "cpu" ? [] : [device, dtype];
+  const place = [...(device === "cpu" ? [] : [device, dtype]), ...(weights === "stored" ? [] : [weights])];
   const words = texts ? [texts] : [];
   const loras = (settings.lora ?? []).map(({ name }) => loraHashes.get(name));
   const embeddings = (model.embeddings ?? []).map(({ token, sha256 }) => [token, sha256]);

@@ -136,6 +136,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
     model,
     device: info.device ?? "cpu",
     dtype: info.dtype ?? "float32",
+    weights: info.weights,
     axes,
     cells: cells.map(({ column, row, file, request }) => ({ column, row, file, settings: request.settings })),
   });

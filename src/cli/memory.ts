@@ -1,7 +1,8 @@
 /** @file `koala memory`: estimates the memory that generating takes, before anything is loaded. */
 
 import { Command, InvalidArgumentError } from "commander";
-import { type Device, deviceOf, type Precision, parseDevice } from "../engine/device.js";
+import { type Device, deviceOf, type Precision, parseDevice, type WeightFormat } from "../engine/device.js";
+import { refuseWeights } from "../engine/find-device.js";
 import { attentionBytes, type DeviceMemory, deviceMemory } from "../engine/memory/device-memory.js";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { InvalidRequest, ModelError } from "../errors.js";
@@ -13,7 +14,7 @@ import { type Embedding, withVectors } from "../pipeline/embeddings.js";
 import type { Lora } from "../pipeline/lora.js";
 import { estimateMemory, planMemory, type RunBytes } from "../pipeline/memory-estimate.js";
 import { isCut } from "../pipeline/vae-tiling.js";
-import { type DeviceFlags, deviceOption, dtypeOption } from "./device.js";
+import { type DeviceFlags, deviceOption, dtypeOption, weightsOption } from "./device.js";
 import { embeddingOption } from "./embedding.js";
 import { loraOption } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
@@ -23,7 +24,7 @@ import { textTable } from "./table.js";
 import { size, warn } from "./terminal.js";
 
 type Options = SingleFileFlags &
-  Pick<DeviceFlags, "device" | "dtype" | "deviceMemory"> & {
+  Pick<DeviceFlags, "device" | "dtype" | "weights" | "deviceMemory"> & {
     /** Squares, and the model's own size if that is none, if left out. */
     sizes?: ImageSize[];
     batch: number;
@@ -51,6 +52,7 @@ type MemoryRow = RunBytes &
 export type MemoryReport = {
   device: string;
   dtype: Precision;
+  weights: WeightFormat;
   /** Bytes that may be taken there; absent where nothing tells. */
   available?: number;
   /** From where that is known. */
@@ -84,6 +86,7 @@ export function memoryCommand(): Command {
     .option("--no-safety", "without the model's safety checker")
     .option("--device <name>", "predict for cpu (default), webgpu, cuda, dml or coreml", deviceOption)
     .option("--dtype <type>", "arithmetic there: float32 (default) or float16", dtypeOption)
+    .option("--weights <format>", "weights there: stored (default) or int8", weightsOption)
     .option("--device-memory <size>", "what may be taken there, such as 8GB", bytesOption)
     .option("--lora <path[:scale]>", "with this LoRA: the same; may be given again", loraOption)
     .option(
@@ -127,20 +130,21 @@ async function memoryReport(model: string, options: Omit<Options, "json">): Prom
   const rows = sizesFor(components, options.sizes).map((size) =>
     memoryRow(components, { ...size, batch, passes: guidance ? 2 * batch : batch }, sliced, memory),
   );
-  const { name, dtype } = device;
+  const { name, dtype, weights } = device;
   const { bytes: available, source } = memory;
   const known = available === undefined ? {} : { available };
-  return { device: name, dtype, ...known, source, basis: rows[0]!.basis, batch, guidance, rows };
+  return { device: name, dtype, weights, ...known, source, basis: rows[0]!.basis, batch, guidance, rows };
 }
 
 /** The device as the table has it, without opening it: attention is composed, as it is where a self-test failed. */
-function namedDevice({ device: name = "cpu", dtype = "float32" }: Options): Device {
+function namedDevice({ device: name = "cpu", dtype = "float32", weights = "stored" }: Options): Device {
   const asked = parseDevice(name);
   if (asked === "auto") {
     const rule = "must be named to predict its memory, got auto. Ask koala devices what there is.";
     throw new InvalidRequest("--device", name, rule);
   }
-  if (asked.provider === "cpu") return deviceOf("cpu");
+  if (asked.provider === "cpu") return deviceOf("cpu", { weights });
+  if (weights !== "stored") refuseWeights(weights, name);
   return { ...deviceOf(asked.provider, { index: asked.index, dtype }), fusedAttention: false };
 }
 
@@ -189,7 +193,8 @@ function memoryRow(components: Networks, size: Batch, device: Device, { bytes }:
 const tileSide = 512;
 
 /** A column for each size; without the process's own memory in the rows of components. */
-function table({ available, source, device, dtype, basis, batch, guidance, rows }: MemoryReport): string {
+function table(report: MemoryReport): string {
+  const { available, source, device, dtype, weights, basis, batch, guidance, rows } = report;
   const columns = [
     { title: "peak" },
     ...rows.map(({ width, height }) => {
@@ -210,7 +215,9 @@ function table({ available, source, device, dtype, basis, batch, guidance, rows 
     ["one after the other", ...rows.map((row) => size(row.oneByOne))],
     ["fits", ...rows.map((row) => answer(row, available !== undefined))],
   ]);
-  const place = device === "cpu" ? "" : `${device}, ${dtype}, ${basis}: `;
+  const held = weights === "stored" ? [] : [`${weights} weights`];
+  const place =
+    device === "cpu" && weights === "stored" ? "" : `${[device, dtype, ...held, basis].join(", ")}: `;
   const room = available === undefined ? `memory ${source}` : `${size(available)} available`;
   const passes = guidance ? "with" : "without";
   return `${place}${room}${source === "by nvidia-smi" ? ` ${source}` : ""}; ${batch} at once, ${passes} guidance\n\n${body}`;

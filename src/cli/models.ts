@@ -3,6 +3,7 @@
 import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
 import { InvalidRequest } from "../errors.js";
+import { cachedName } from "../hub/cache.js";
 import { type CachedModel, cachedModels, removal } from "../hub/inventory.js";
 import { type HubModel, hubModel } from "../hub/name.js";
 import { type ResolveOptions, resolveModel } from "../hub/resolve.js";
@@ -12,6 +13,7 @@ import { cacheFolder } from "../hub/settings.js";
 import type { SnapshotOptions } from "../hub/snapshot.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import type { Lora } from "../pipeline/lora.js";
+import { type QuantizedFile, quantizedFiles, removeQuantized } from "../weights/quantized-cache.js";
 import { dim } from "./colors.js";
 import { textTable } from "./table.js";
 import { ProgressBar, size, stopOnInterrupt } from "./terminal.js";
@@ -20,10 +22,13 @@ import { ProgressBar, size, stopOnInterrupt } from "./terminal.js";
 export function modelsCommand(): Command {
   const list = new Command("list")
     .description("List the models in the Hub's cache.")
+    .option("--quantized", "the quantised weights instead, which --weights int8 made")
     .option("--json", "print JSON")
-    .action(async ({ json }: { json?: boolean }) => {
-      const models = await cachedModels(cacheFolder());
-      process.stdout.write(json ? `${JSON.stringify(models, undefined, 2)}\n` : table(models, new Date()));
+    .action(async ({ json, quantized }: { json?: boolean; quantized?: boolean }) => {
+      const found = quantized ? await quantizedFiles() : await cachedModels(cacheFolder());
+      const text = () =>
+        quantized ? quantizedTable(found as QuantizedFile[]) : modelTable(found as CachedModel[]);
+      process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : text());
     });
   const download = new Command("download")
     .description("Download what a pipeline needs of a model, and print its folder.")
@@ -36,8 +41,9 @@ export function modelsCommand(): Command {
     });
   const remove = new Command("remove")
     .description("Delete a model, or one revision of it, and what no other revision needs.")
-    .argument("<id>", "owner/name[@revision], as listed")
+    .argument("[id]", "owner/name[@revision], as listed")
     .option("--revision <name>", "only this branch, tag or commit")
+    .option("--quantized", "all quantised weights instead, which are made anew when they are needed")
     .option("-y, --yes", "do not ask")
     .action(removeModel);
   const models = new Command("models")
@@ -129,8 +135,26 @@ async function withProgress<T>(
   }
 }
 
+/** What was quantised, by the network and the file that it is of; ends in a newline. */
+function quantizedTable(files: readonly QuantizedFile[], now = new Date()): string {
+  if (files.length === 0) return "Nothing was quantised yet. --weights int8 does it.\n";
+  const columns = [
+    { title: "network" },
+    { title: "from" },
+    { title: "size", numeric: true },
+    { title: "last used", numeric: true },
+  ];
+  const rows = files.map(({ network, sources: [first = ""], bytes, lastUsed }) => [
+    network,
+    cachedName(first) ?? first,
+    size(bytes),
+    ago(lastUsed, now),
+  ]);
+  return textTable(columns, rows);
+}
+
 /** One row per downloaded revision; ends in a newline. */
-function table(models: readonly CachedModel[], now: Date): string {
+function modelTable(models: readonly CachedModel[], now = new Date()): string {
   if (models.length === 0)
     return "No models downloaded yet. Try: koala models download etri-vilab/koala-lightning-700m\n";
   const columns = [
@@ -165,9 +189,14 @@ function ago(then: Date, now: Date): string {
 }
 
 async function removeModel(
-  name: string,
-  { revision, yes }: { revision?: string; yes?: boolean },
+  name: string | undefined,
+  { revision, yes, quantized }: { revision?: string; yes?: boolean; quantized?: boolean },
 ): Promise<void> {
+  if ((name === undefined) !== (quantized === true)) {
+    const rule = "must be an id from the list, or --quantized alone for all quantised weights";
+    throw new InvalidRequest("<id>", name, `${rule}, got ${name === undefined ? "neither" : "both"}.`);
+  }
+  if (name === undefined) return removeAllQuantized(yes);
   const chosen = chosenModel(name, revision);
   const { models, bytes, remove } = await removal(cacheFolder(), chosen.id, chosen.revision);
   const what = models.map((model) => `${model.id} ${revisionOf(model)}`).join(", ");
@@ -177,6 +206,13 @@ async function removeModel(
   }
   await remove();
   process.stderr.write(`removed ${what}; ${size(bytes)} freed\n`);
+}
+
+async function removeAllQuantized(yes = false): Promise<void> {
+  const bytes = (await quantizedFiles()).reduce((sum, file) => sum + file.bytes, 0);
+  if (!yes && !(await confirmed(`Remove all quantised weights, ${size(bytes)}?`)))
+    process.stderr.write("nothing removed\n");
+  else process.stderr.write(`removed all quantised weights; ${size(await removeQuantized())} freed\n`);
 }
 
 /** No revision means all of them, not "main". */
@@ -203,6 +239,7 @@ async function confirmed(question: string): Promise<boolean> {
 
 const help = `
 The cache is $HF_HUB_CACHE, $HF_HOME/hub or ~/.cache/huggingface/hub; a model removed here is gone for Python too.
+Quantised weights are in ~/.cache/koala-diffusion/weights ($XDG_CACHE_HOME): at most 20 GB, the last used.
 
 Example:
   $ koala models download etri-vilab/koala-lightning-700m

@@ -14,6 +14,10 @@ export type Provider = (typeof providers)[number];
 export type Precision = "float32" | "float16";
 const precisions: readonly Precision[] = ["float32", "float16"];
 
+/** How the weights of linear layers are held: as in their files, or quantised to eight bits. */
+export const weightFormats = ["stored", "int8"] as const;
+export type WeightFormat = (typeof weightFormats)[number];
+
 /** What lowering chooses by where an operation can be written in several ways. */
 type Capabilities = {
   /** `com.microsoft.MultiHeadAttention`: attention without its matrix of scores. Else it is composed. */
@@ -46,6 +50,7 @@ export type Device = Capabilities & {
   /** Which of several devices of this provider. */
   readonly index: number;
   readonly dtype: Precision;
+  readonly weights: WeightFormat;
 };
 
 /** The ONNX standard alone. */
@@ -106,8 +111,11 @@ const table: Readonly<Record<Provider, Capabilities>> = {
 };
 
 /** A device of this provider as the table has it, before a self-test. */
-export function deviceOf(provider: Provider, { index = 0, dtype = "float32" as Precision } = {}): Device {
-  return { name: deviceName(provider, index), provider, index, dtype, ...table[provider] };
+export function deviceOf(
+  provider: Provider,
+  { index = 0, dtype = "float32" as Precision, weights = "stored" as WeightFormat } = {},
+): Device {
+  return { name: deviceName(provider, index), provider, index, dtype, weights, ...table[provider] };
 }
 
 /** ONNX Runtime's CPU provider. */
@@ -170,4 +178,12 @@ export function parsePrecision(dtype: unknown): Precision {
   if (known) return known;
   const rule = `must be ${precisions.join(" or ")}, got ${JSON.stringify(dtype) ?? String(dtype)}.`;
   throw new InvalidRequest("dtype", dtype, `${rule} It is the type of the arithmetic.`);
+}
+
+/** Refuses what is not the name of a format of weights; InvalidRequest. */
+export function parseWeights(weights: unknown): WeightFormat {
+  const known = weightFormats.find((name) => name === weights);
+  if (known) return known;
+  const rule = `must be ${weightFormats.join(" or ")}, got ${JSON.stringify(weights) ?? String(weights)}.`;
+  throw new InvalidRequest("weights", weights, `${rule} It is how weights are held in memory.`);
 }

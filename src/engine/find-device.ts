@@ -8,6 +8,8 @@ import {
   type Provider,
   parseDevice,
   parsePrecision,
+  parseWeights,
+  type WeightFormat,
 } from "./device.js";
 import { describe, type Examined, examine, type Machine, thisMachine } from "./devices/examine.js";
 
@@ -16,6 +18,8 @@ export type DeviceOptions = {
   device?: string;
   /** The type of the arithmetic: `float32` (default) or `float16`. */
   dtype?: Precision;
+  /** How weights are held: `stored` (default), or `int8`, which the CPU alone has. */
+  weights?: WeightFormat;
   /** Lets operations that the device has no kernel for run on the CPU, with a warning. By default that is an error. */
   allowCpuFallback?: boolean;
   /** Takes a graphics driver that computes on the CPU, such as lavapipe. By default that is an error. */
@@ -41,11 +45,14 @@ export async function findDevice(
   options: DeviceOptions,
   machine: Machine = thisMachine,
 ): Promise<FoundDevice> {
-  const { device: name = "cpu", dtype: asked = "float32", ...allowed } = options;
+  const { device: name = "cpu", dtype: asked = "float32", weights: format = "stored", ...allowed } = options;
   const request = parseDevice(name);
-  const dtype = parsePrecision(asked);
-  if (request === "auto") return bestDevice({ dtype, ...allowed }, machine);
-  if (request.provider === "cpu") return onCpu("asked for", dtype);
+  const [dtype, weights] = [parsePrecision(asked), parseWeights(format)];
+  const onlyCpu = weights !== "stored";
+  if (request === "auto" && !onlyCpu) return bestDevice({ dtype, ...allowed }, machine);
+  if (request === "auto") return onCpu(`the only device with ${weights} weights`, dtype, weights);
+  if (request.provider === "cpu") return onCpu("asked for", dtype, weights);
+  if (onlyCpu) refuseWeights(weights, name);
   const found = await examine(request.provider, { ...allowed, dtype, index: request.index }, machine);
   if (found.problem !== undefined)
     throw new InvalidRequest(
@@ -76,6 +83,12 @@ async function bestDevice(
   return onCpu(["no other device can be used", ...skipped].join("; "), dtype);
 }
 
+/** Says that a device other than the CPU has no quantised weights; InvalidRequest. */
+export function refuseWeights(weights: WeightFormat, device: string): never {
+  const rule = `must be stored on ${device}, got ${weights}, which the cpu alone has`;
+  throw new InvalidRequest("weights", weights, `${rule}. Leave it out, or use the cpu.`);
+}
+
 const onDevice = (
   found: Examined,
   reasons: readonly string[],
@@ -86,8 +99,8 @@ const onDevice = (
   warnings: [...dtypeWarnings(found.device, asked), ...composedWarnings(found)],
 });
 
-const onCpu = (reason: string, asked: Precision): FoundDevice => {
-  const device = deviceOf("cpu");
+const onCpu = (reason: string, asked: Precision, weights: WeightFormat = "stored"): FoundDevice => {
+  const device = deviceOf("cpu", { weights });
   return { device, reason, warnings: dtypeWarnings(device, asked) };
 };
 

@@ -37,7 +37,7 @@ export function lower(
   const host: HostInput[] = [];
   const context: Context = { g, device, weights, memory, host, shared: new Map() };
   const values = new Map<Tensor, string>();
-  const graph = deviceGraph(outputs, device);
+  const graph = deviceGraph(outputs, device, (path) => weights.get(path)?.dtype === "U8");
   for (const t of topological(Object.values(graph))) {
     values.set(
       t,
@@ -79,12 +79,12 @@ type Context = {
 };
 type Rule<O extends Op> = (c: Context, t: Tensor<O>, xs: string[], attrs: Attributes[O]) => string;
 
-const elementTypes = { float32: "F32", float16: "F16", int64: "I64" } as const satisfies Record<
+const elementTypes = { float32: "F32", float16: "F16", uint8: "U8", int64: "I64" } as const satisfies Record<
   DType,
   ElementType
 >;
 /** ONNX's numbers of them, for Cast. */
-const castTypes: Record<DType, number> = { float32: 1, float16: 10, int64: 7 };
+const castTypes: Record<DType, number> = { float32: 1, uint8: 2, float16: 10, int64: 7 };
 const cast = (g: GraphWriter, x: string, to: DType) => g.node("Cast", [x], { to: castTypes[to] });
 /** The type of an operation's own constants. */
 const floatType = ({ dtype }: Tensor) => (dtype === "float16" ? "F16" : "F32");
@@ -163,6 +163,12 @@ const rules: { [O in Op]: Rule<O> } = {
       g.node("Concat", [shapePart(g, x!, 0, t.rank - 1), g.ints(N)], { axis: 0 }),
     );
     return g.node("Reshape", [layer(rows), shape]);
+  },
+  quantizedLinear: ({ g }, t, [x, codes, scales, bias], { block }) => {
+    const [N, K] = [t.shape.at(-1)!, t.inputs[0]!.shape.at(-1)!];
+    const inputs = [x!, codes!, scales!, ...(bias === undefined ? [] : ["", "", bias])];
+    // Level 4: rows of x are quantised as well, in the same blocks, so that integers are multiplied.
+    return g.contrib("MatMulNBits", inputs, { K, N, bits: 8, block_size: block, accuracy_level: 4 });
   },
   conv2d: ({ g }, t, xs, { stride, padding }) =>
     g.node("Conv", xs, {

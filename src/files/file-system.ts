@@ -50,6 +50,7 @@ export const rename = withFileErrors(system.rename, "write", 1);
 export const rm = withFileErrors(system.rm, "write");
 export const rmdir = withFileErrors(system.rmdir, "write");
 export const symlink = withFileErrors(system.symlink, "write", 1);
+export const utimes = withFileErrors(system.utimes, "write");
 export const writeFile = withFileErrors(system.writeFile, "write");
 
 /** Makes a folder and those above it, unless it exists. */
@@ -192,11 +193,12 @@ export async function readExactly(handle: FileHandle, path: string, offset: numb
   return bytes;
 }
 
-/** Writes all of `bytes` at the file's current position. */
-export async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
+/** Writes all of `bytes` at the file's current position, or from byte `at` on. */
+export async function writeAll(handle: FileHandle, bytes: Uint8Array, at?: number): Promise<void> {
   for (let done = 0; done < bytes.length; ) {
     const part = bytes.subarray(done, done + chunkBytes);
-    done += (await handle.write(part, 0, part.length)).bytesWritten;
+    const position = at === undefined ? null : at + done;
+    done += (await handle.write(part, 0, part.length, position)).bytesWritten;
   }
 }
 

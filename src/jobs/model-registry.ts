@@ -201,6 +201,7 @@ async function describeModel(
     pipeline: components.folder.className,
     device: place.device ?? "cpu",
     dtype: place.dtype ?? "float32",
+    weights: place.weights ?? "stored",
     sizeMultiple: components.vae.factor,
     advisedBy: components.defaults.source,
     ...defaultsOf(components),

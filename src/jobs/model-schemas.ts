@@ -28,6 +28,7 @@ const model = z
     pipeline: z.string().openapi({ example: "StableDiffusionXLPipeline" }),
     device: z.string().optional().openapi({ example: "webgpu" }),
     dtype: z.string().optional().openapi({ example: "float32" }),
+    weights: z.string().optional().openapi({ example: "int8" }),
     sizeMultiple: z.int().openapi({ description: "Width and height are multiples of this." }),
     advisedBy: z.string().openapi({ description: "Where the defaults come from.", example: "koala.json" }),
     defaults: z.strictObject({
@@ -90,6 +91,8 @@ export type Model = {
   device?: string | undefined;
   /** The type of the arithmetic: "float32". */
   dtype?: string | undefined;
+  /** How its weights are held: "stored" or "int8". */
+  weights?: string | undefined;
   /** Width and height are multiples of this. */
   sizeMultiple: number;
   /** Where the defaults come from: "koala.json". */

@@ -129,7 +129,8 @@ const withNotices = (engine: Engine, also: PipelinePoolOptions["onNotice"] = () 
 const keyOf = ({ info }: ServedModel, lora: GenerationSettings["lora"] = []): string =>
   JSON.stringify([info.id, lora]);
 
-const engineKey = ({ device = "cpu", dtype = "float32" }: Placement): string => `${device} ${dtype}`;
+const engineKey = ({ device = "cpu", dtype = "float32", weights = "stored" }: Placement): string =>
+  `${device} ${dtype} ${weights}`;
 
 function sizeOf({ settings, image }: JobRequest, images: number): GenerationSize {
   const { width, height, guidanceScale } = settings;

@@ -1,6 +1,6 @@
 /** @file Where served models are generated: each on a device, which is found once, when a server or worker starts. */
 
-import type { Precision } from "../engine/device.js";
+import type { Precision, WeightFormat } from "../engine/device.js";
 import { type DeviceOptions, openEngine } from "../engine/open-engine.js";
 import { InvalidRequest, listed } from "../errors.js";
 import type { MoveTarget } from "../pipeline/device-pipeline.js";
@@ -45,6 +45,7 @@ export type FoundPlace = {
   asked: string;
   device: string;
   dtype: Precision;
+  weights: WeightFormat;
   deviceReason: string;
   /** What was asked for and is not so. */
   warnings: readonly string[];
@@ -60,11 +61,11 @@ export async function findPlaces(
 ): Promise<Placements> {
   const found = new Map<string, FoundPlace>();
   const find = async (options: DeviceOptions): Promise<MoveTarget> => {
-    const key = JSON.stringify([options.device, options.dtype]);
+    const key = JSON.stringify([options.device, options.dtype, options.weights]);
     const place = found.get(key) ?? (await opened(options));
     if (!found.has(key)) onFound(place);
     found.set(key, place);
-    return { device: place.device, dtype: place.dtype };
+    return { device: place.device, dtype: place.dtype, weights: place.weights };
   };
   const own: Record<string, MoveTarget> = {};
   for (const [name, place] of Object.entries(devices)) own[name] = await find({ ...all, ...place });
@@ -72,12 +73,13 @@ export async function findPlaces(
 }
 
 async function opened(options: DeviceOptions): Promise<FoundPlace> {
-  const { device: name = "cpu", dtype: asked = "float32" } = options;
+  const { device: name = "cpu", dtype: asked = "float32", weights = "stored" } = options;
   // The CPU is always there, and opening it would start a thread for nothing.
   if (name === "cpu" && asked === "float32")
-    return { asked: name, device: name, dtype: asked, deviceReason: "the CPU", warnings: [] };
+    return { asked: name, device: name, dtype: asked, weights, deviceReason: "the CPU", warnings: [] };
   const engine = await openEngine(options);
   await engine.close();
   const { device, reason, warnings } = engine;
-  return { asked: name, device: device.name, dtype: device.dtype, deviceReason: reason, warnings };
+  const found = { device: device.name, dtype: device.dtype, weights: device.weights };
+  return { asked: name, ...found, deviceReason: reason, warnings };
 }

@@ -16,7 +16,7 @@ import { resolveWeights } from "../weights/component.js";
 import { weightsIn } from "../weights/folder.js";
 import type { ModelSource } from "../weights/model-source.js";
 import { joined, renamed, type WeightSet } from "../weights/weight-set.js";
-import { Component } from "./component.js";
+import { Component, withStoredWeights } from "./component.js";
 import {
   configLabel,
   described,
@@ -59,8 +59,16 @@ const kinds = ["AutoencoderKL", "AutoencoderTiny"];
 /** The model's own autoencoder, or the one at `options.vae`; ModelError. */
 export async function loadVae(source: ModelSource, options: VaeOptions): Promise<Autoencoder> {
   const vae = await openVae(source, options);
-  return { ...vae, component: vae.component.inFloat32(staysFloat32(vae)) };
+  return { ...vae, component: vae.component.adapted(placed(vae)) };
 }
+
+/** Nearly all of it is convolutions, so its weights stay as they are stored. */
+const placed =
+  (networks: Networks) =>
+  (device: Device): Device => ({
+    ...withStoredWeights(device),
+    dtype: staysFloat32(networks)(device) ? "float32" : device.dtype,
+  });
 
 /**
  * Where it computes in float32 although other networks compute in float16. SDXL's passes 65504 inside, which

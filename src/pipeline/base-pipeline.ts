@@ -379,11 +379,14 @@ export abstract class BasePipeline extends DevicePipeline {
     const key = JSON.stringify([size, device]);
     if (this.#estimated?.key !== key)
       this.#estimated = { key, bytes: estimateMemory(this.components, size, device) };
+    const { bytes } = this.#estimated;
+    const loadedBytes = ({ name, bytes: float32 }: Component) =>
+      Math.min(float32, bytes.components.find((one) => one.name === name)?.loaded ?? float32);
     const held = this.loadable().reduce(
-      (sum, component) => sum + (component.isLoaded ? component.bytes : 0),
+      (sum, component) => sum + (component.isLoaded ? loadedBytes(component) : 0),
       0,
     );
-    return { bytes: this.#estimated.bytes, available: this.engine.memory(held).bytes };
+    return { bytes, available: this.engine.memory(held).bytes };
   }
 
   /** Frees the other components before `next` is loaded if they cannot all stay. */

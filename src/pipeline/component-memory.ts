@@ -53,7 +53,8 @@ const total = (some: readonly Tensor[], each: (x: Tensor<"param">) => number = (
  */
 const [loadShare, steadyShare, perComponent] = [1.03, 1.08, 50e6];
 
-function onCpu({ component, outputs }: TracedComponent): Estimate {
+function onCpu({ component, outputs }: TracedComponent, device: Device): Estimate {
+  if (device.weights !== "stored") return quantizedOnCpu(outputs, device);
   const params = paramsOf(outputs);
   const weights = total(params);
   // With a LoRA all weights are given from memory, of which ONNX Runtime makes a copy.
@@ -65,6 +66,20 @@ function onCpu({ component, outputs }: TracedComponent): Estimate {
     run: arenaBytes(outputs),
   };
 }
+
+/** From the cache, quantised weights are repacked layer by layer, others as ever; LoRAs are in them already. */
+function quantizedOnCpu(outputs: TracedComponent["outputs"], device: Device): Estimate {
+  const params = paramsOf(deviceGraph(outputs, device));
+  const weights = total(params, (x) => bytesPerElement(x));
+  const kernels = total(params.filter((x) => x.rank === 4));
+  return {
+    load: Math.round(loadShare * weights + kernels + perComponent),
+    loaded: Math.round(steadyShare * weights + perComponent),
+    run: arenaBytes(outputs, device),
+  };
+}
+
+const bytesPerElement = ({ dtype }: Tensor): number => (dtype === "uint8" ? 1 : 4);
 
 /** Weights lie there as stored, in 16 bits or 32, and are widened one by one; other types are widened at load. */
 function onWebGpu({ component, outputs }: TracedComponent, device: Device): Estimate {

@@ -4,12 +4,14 @@ import path from "node:path";
 import type { Device, Precision } from "../engine/device.js";
 import type { Engine, Session, Values } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
+import { quantizableWeights } from "../engine/rewrite/quantized-linear.js";
 import { listed, ModelError } from "../errors.js";
 import { Params, tracing } from "../tensor/params.js";
 import { count, show, type Tensor } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";
 import { isFloatDtype } from "../weights/dtype.js";
 import { checkFinite } from "./finite.js";
+import { quantizedWeights } from "./quantized-weights.js";
 import { changedWeights, type WeightChanges, type WeightInMemory } from "./weight-changes.js";
 
 /** The sizes that a program is traced at, in latent pixels. */
@@ -62,24 +64,41 @@ export function checkWeightShapes(
   return unexpected;
 }
 
-/**
- * The program of a network, whose weights stay in their files unless `held` has them. Errors call the file `file`.
- */
+/** A traced network, and its weights by name, which are checked against the file. */
+type CheckedNetwork = { outputs: Record<string, Tensor>; wanted: ReadonlyMap<string, Tensor> };
+
+function checkedNetwork(file: string, weights: WeightSet, trace: Trace): CheckedNetwork {
+  const wanted = new Map<string, Tensor>();
+  const outputs = trace(new Params(tracing(wanted)));
+  checkWeightShapes(file, wanted, weights);
+  return { outputs, wanted };
+}
+
+/** The program of a network, whose weights stay in their files. Errors call the file `file`. */
 export function componentProgram(
   name: string,
   file: string,
   weights: WeightSet,
   trace: Trace,
   { device }: { readonly device: Device },
+): Program {
+  const { outputs, wanted } = checkedNetwork(file, weights, trace);
+  return programOf(name, outputs, wanted.keys(), weights, device);
+}
+
+/** The program with those weights, which stay in their files unless `held` has them. */
+function programOf(
+  name: string,
+  outputs: Readonly<Record<string, Tensor>>,
+  wanted: Iterable<string>,
+  { files, tensors }: WeightSet,
+  device: Device,
   held?: ReadonlyMap<string, WeightInMemory>,
 ): Program {
-  const wanted = new Map<string, Tensor>();
-  const outputs = trace(new Params(tracing(wanted)));
-  checkWeightShapes(file, wanted, weights);
-  const folder = commonFolder(weights.files);
+  const folder = commonFolder(files);
   const stored = new Map<string, StoredWeight>();
-  for (const name of wanted.keys()) {
-    const { file, ...entry } = weights.tensors.get(name)!;
+  for (const name of wanted) {
+    const { file, ...entry } = tensors.get(name)!;
     const range = { ...entry, location: path.relative(folder, file) };
     stored.set(name, held ? { ...held.get(name)!, shape: entry.shape } : range);
   }
@@ -105,13 +124,21 @@ function sizeClass({ batch, height, width }: TracedSize): TracedSize {
   return { batch: above(batch, 2), height: above(height, 64), width: above(width, 64) };
 }
 
+/** A device as a network's programs are lowered for it. */
+type Adapt = (device: Device) => Device;
+
+/** Most networks are small, or measure what others do, so that their weights are not quantised. */
+export const withStoredWeights: Adapt = (device) =>
+  device.weights === "stored" ? device : { ...device, weights: "stored" };
+
 /** A network that is loaded at its first use and freed by `release`. */
 export class Component {
   readonly name: string;
   readonly file: string;
   readonly weights: WeightSet;
   readonly #engine: Engine;
-  readonly #staysFloat32: (device: Device) => boolean;
+  /** A device as this network's programs are lowered for it. */
+  readonly on: Adapt;
   /** What is added to its weights when they are loaded. */
   readonly changes: WeightChanges;
   #session: { key: string; session: Promise<ComponentSession> } | undefined;
@@ -121,39 +148,30 @@ export class Component {
     file: string,
     weights: WeightSet,
     engine: Engine,
-    {
-      changes = new Map(),
-      staysFloat32 = () => false,
-    }: { changes?: WeightChanges; staysFloat32?: (device: Device) => boolean } = {},
+    { changes = new Map(), on = withStoredWeights }: { changes?: WeightChanges; on?: Adapt } = {},
   ) {
     this.name = name;
     this.file = file;
     this.weights = weights;
     this.#engine = engine;
     this.changes = changes;
-    this.#staysFloat32 = staysFloat32;
+    this.on = on;
   }
 
   /** The same network with changes that are added to its weights each time they are loaded. */
   changed(changes: WeightChanges): Component {
-    const staysFloat32 = this.#staysFloat32;
-    return new Component(this.name, this.file, this.weights, this.#engine, { changes, staysFloat32 });
+    return new Component(this.name, this.file, this.weights, this.#engine, { changes, on: this.on });
   }
 
-  /** The same network with float32 arithmetic on devices of which `staysFloat32` says so. */
-  inFloat32(staysFloat32: (device: Device) => boolean): Component {
+  /** The same network, lowered for what `on` makes of a device. */
+  adapted(on: Adapt): Component {
     const { name, file, weights, changes } = this;
-    return new Component(name, file, weights, this.#engine, { changes, staysFloat32 });
+    return new Component(name, file, weights, this.#engine, { changes, on });
   }
 
-  /** What its programs are lowered for: the engine's device of now, in its own arithmetic. */
+  /** What its programs are lowered for: the engine's device of now, as it is for this network. */
   get device(): Device {
     return this.on(this.#engine.device);
-  }
-
-  /** A device as this network's programs are lowered for it. */
-  on(device: Device): Device {
-    return this.#staysFloat32(device) ? { ...device, dtype: "float32" } : device;
   }
 
   /** The arithmetic in which it is computed. */
@@ -189,9 +207,7 @@ export class Component {
   }
 
   async #load(trace: Trace): Promise<ComponentSession> {
-    const [weights, engine] = [this.weights, this.#engine];
-    const held = this.changes.size > 0 ? await changedWeights(weights, this.changes, engine) : undefined;
-    const session = await engine.load(componentProgram(this.name, this.file, weights, trace, this, held));
+    const session = await this.#engine.load(await this.#program(trace));
     return {
       get lost() {
         return session.lost ?? false;
@@ -203,6 +219,18 @@ export class Component {
       },
       release: () => session.release(),
     };
+  }
+
+  async #program(trace: Trace): Promise<Program> {
+    const { name, weights, changes, device } = this;
+    const { outputs, wanted } = checkedNetwork(this.file, weights, trace);
+    if (device.weights !== "stored") {
+      const source = { name, weights, changes, wanted: wanted.keys() };
+      const quantized = await quantizedWeights(source, quantizableWeights(outputs), this.#engine);
+      return programOf(name, outputs, quantized.tensors.keys(), quantized, device);
+    }
+    const held = changes.size > 0 ? await changedWeights(weights, changes, this.#engine) : undefined;
+    return programOf(name, outputs, wanted.keys(), weights, device, held);
   }
 
   async release(): Promise<void> {

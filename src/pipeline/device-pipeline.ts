@@ -1,6 +1,12 @@
 /** @file Where a pipeline is: on which device its networks run, moving to another one, and its end. */
 
-import { type Precision, parseDevice, parsePrecision } from "../engine/device.js";
+import {
+  type Precision,
+  parseDevice,
+  parsePrecision,
+  parseWeights,
+  type WeightFormat,
+} from "../engine/device.js";
 import { InvalidRequest } from "../errors.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
 import type { Component } from "./component.js";
@@ -13,6 +19,8 @@ export type MoveTarget = {
   device?: string;
   /** The type of the arithmetic. */
   dtype?: Precision;
+  /** How weights are held: `stored` or `int8`. */
+  weights?: WeightFormat;
 };
 
 /** A pipeline on a device. */
@@ -38,13 +46,19 @@ export abstract class DevicePipeline implements AsyncDisposable {
     return this.engine.device.dtype;
   }
 
+  /** How the weights of U-Net and text encoders are held: as stored, or quantised. */
+  get weights(): WeightFormat {
+    return this.engine.device.weights;
+  }
+
   /** Why the networks run on this device, in one sentence: what `auto` decided by. */
   get deviceReason(): string {
     return this.engine.reason ?? "the engine that it was given";
   }
 
   /**
-   * Moves to another device, or to other arithmetic: `pipe.to("webgpu")`, `pipe.to({ device: "cuda", dtype: "float16" })`.
+   * Moves to another device, or to other arithmetic or weights: `pipe.to("webgpu")`, `pipe.to({ device: "cuda", dtype:
+   * "float16" })`, `pipe.to({ weights: "int8" })`.
    * A generation that runs ends first, so a loop over `stream` must not wait for it. Weights are loaded there at the next
    * use. An error, such as that of a device that is not there, leaves the pipeline where it was. Returns it.
    */
@@ -84,19 +98,24 @@ export abstract class DevicePipeline implements AsyncDisposable {
   }
 }
 
-const targetNames: OptionNames<MoveTarget> = { device: true, dtype: true };
+const targetNames: OptionNames<MoveTarget> = { device: true, dtype: true, weights: true };
 
 function checkMoveTarget(target: unknown): MoveTarget {
   const wanted = typeof target === "string" ? { device: target } : target;
   checkOptionNames("to", wanted, targetNames);
-  const { device, dtype } = wanted as MoveTarget;
-  if (device === undefined && dtype === undefined)
+  const { device, dtype, weights } = wanted as MoveTarget;
+  if (device === undefined && dtype === undefined && weights === undefined)
     throw new InvalidRequest(
       "device",
       device,
-      'must be given, or dtype, got neither. As in pipe.to("webgpu").',
+      'must be given, or dtype or weights, got none. As in pipe.to("webgpu").',
     );
   if (device !== undefined) parseDevice(device);
   if (dtype !== undefined) parsePrecision(dtype);
-  return { ...(device !== undefined && { device }), ...(dtype !== undefined && { dtype }) };
+  if (weights !== undefined) parseWeights(weights);
+  return {
+    ...(device !== undefined && { device }),
+    ...(dtype !== undefined && { dtype }),
+    ...(weights !== undefined && { weights }),
+  };
 }

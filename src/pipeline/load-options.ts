@@ -1,6 +1,12 @@
 /** @file The options of opening a model, and their check before anything is read or downloaded. */
 
-import { type Precision, parseDevice, parsePrecision } from "../engine/device.js";
+import {
+  type Precision,
+  parseDevice,
+  parsePrecision,
+  parseWeights,
+  type WeightFormat,
+} from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { checkThreads } from "../engine/thread-count.js";
 import { InvalidRequest } from "../errors.js";
@@ -29,6 +35,12 @@ export type LoadOptions = {
    * left out.
    */
   dtype?: Precision;
+  /**
+   * How the weights of U-Net and text encoders are held: "stored", as their files have them, or "int8", linear layers in
+   * eight bits, which takes a third of the memory and changes images slightly. They are quantised once, with LoRAs, and
+   * kept in the cache folder. On the CPU alone. "stored" if left out.
+   */
+  weights?: WeightFormat;
   /**
    * Lets operations that the device has no kernel for run on the CPU, with a warning. If left out, a matrix product,
    * convolution, norm or attention there is an EngineError.
@@ -106,6 +118,7 @@ const loadNames: OptionNames<LoadOptions> = {
   variant: true,
   device: true,
   dtype: true,
+  weights: true,
   allowCpuFallback: true,
   allowSoftwareAdapter: true,
   deviceMemory: true,
@@ -140,18 +153,19 @@ export function checkLoadOptions(options: LoadOptions): void {
 
 type PlacedOptions = Pick<
   LoadOptions,
-  "device" | "dtype" | "allowCpuFallback" | "allowSoftwareAdapter" | "deviceMemory"
+  "device" | "dtype" | "weights" | "allowCpuFallback" | "allowSoftwareAdapter" | "deviceMemory"
 >;
 
 /** Throws an InvalidRequest that names the option. */
 export function checkDeviceOptions(options: PlacedOptions & { engine?: Engine }): void {
-  const { device, dtype, deviceMemory, engine } = options;
-  const given = { device, dtype, allowCpuFallback: options.allowCpuFallback };
+  const { device, dtype, weights, deviceMemory, engine } = options;
+  const given = { device, dtype, weights, allowCpuFallback: options.allowCpuFallback };
   const beside = engine && Object.entries(given).find(([, value]) => value !== undefined);
   if (beside)
     throw new InvalidRequest(beside[0], beside[1], "must be left out beside an engine, which has its own.");
   if (device !== undefined) parseDevice(device);
   if (dtype !== undefined) parsePrecision(dtype);
+  if (weights !== undefined) parseWeights(weights);
   for (const name of ["allowCpuFallback", "allowSoftwareAdapter"] as const) {
     const value: unknown = options[name];
     if (value === undefined || typeof value === "boolean") continue;
@@ -164,11 +178,20 @@ export function checkDeviceOptions(options: PlacedOptions & { engine?: Engine })
 
 /** The options that an engine is opened with. */
 export function deviceOptions(options: LoadOptions): PipelineEngineOptions {
-  const { device, dtype, threads = 0, allowCpuFallback, allowSoftwareAdapter, deviceMemory } = options;
+  const {
+    device,
+    dtype,
+    weights,
+    threads = 0,
+    allowCpuFallback,
+    allowSoftwareAdapter,
+    deviceMemory,
+  } = options;
   return {
     threads,
     ...(device !== undefined && { device }),
     ...(dtype !== undefined && { dtype }),
+    ...(weights !== undefined && { weights }),
     ...(allowCpuFallback !== undefined && { allowCpuFallback }),
     ...(allowSoftwareAdapter !== undefined && { allowSoftwareAdapter }),
     ...(deviceMemory !== undefined && { deviceMemory }),

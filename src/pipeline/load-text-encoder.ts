@@ -40,7 +40,7 @@ export async function loadTextEncoder(
     replaced?.weights ?? renamed(await weightsOf(own, options, (p) => clipText(p, config, ids)), clipName);
   const called = replaced ? path.basename(given!) : label(name, weights.files, source);
   return {
-    component: new Component(name, called, weights, options.engine),
+    component: new Component(name, called, weights, options.engine, { on: (device) => device }),
     config,
   };
 }

@@ -78,7 +78,7 @@ function denoiser(
   { engine }: ComponentOptions,
   replaced?: Replacement["config"],
 ): Denoiser {
-  const component = new Component("unet", file, weights, engine);
+  const component = new Component("unet", file, weights, engine, { on: (device) => device });
   return { component, config, trace: traced(config), ...(replaced && { replaced }) };
 }
 

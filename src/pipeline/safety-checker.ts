@@ -17,7 +17,7 @@ import {
 import { weightsIn } from "../weights/folder.js";
 import type { ModelSource } from "../weights/model-source.js";
 import { type ClipProcessor, clipPixels, clipProcessor } from "./clip-pixels.js";
-import { Component } from "./component.js";
+import { Component, withStoredWeights } from "./component.js";
 import {
   configLabel,
   described,
@@ -82,7 +82,9 @@ const visionConfig = (json: JsonObject, file: string): ClipVisionConfig => clipM
 
 /** What the checker decides by is a third decimal, which half precision has not. */
 const networkOf = (name: string, weights: Component["weights"], engine: Engine): Component =>
-  new Component(componentName, name, weights, engine, { staysFloat32: () => true });
+  new Component(componentName, name, weights, engine, {
+    on: (device) => ({ ...withStoredWeights(device), dtype: "float32" }),
+  });
 
 /** The first of these folders' settings of the image processor, or its defaults, which are the published checker's. */
 async function processorIn(

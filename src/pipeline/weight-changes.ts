@@ -40,19 +40,39 @@ export async function changedWeights(
   engine: Engine,
 ): Promise<Map<string, WeightInMemory>> {
   const held = new Map<string, WeightInMemory>();
-  const programs = await loadPrograms(engine);
-  try {
+  await withChanges(engine, async (changed) => {
     for (const [name, entry] of tensors) {
       const added = changes.get(name);
       const { dtype, scale } = entry;
-      if (added) held.set(name, { dtype: "F32", data: await changed(name, entry, added, programs) });
+      if (added) held.set(name, { dtype: "F32", data: bytesOf(await changed(name, entry, added)) });
       else held.set(name, { dtype, data: await readBytes(entry), ...(scale && { scale }) });
     }
+  });
+  return held;
+}
+
+/** A weight with its changes, in float32. */
+export type ChangedWeight = (
+  name: string,
+  entry: WeightEntry,
+  changes: readonly WeightChange[],
+) => Promise<Float32Array>;
+
+/** Calls `use` with what computes changed weights. */
+export async function withChanges(
+  engine: Engine,
+  use: (changed: ChangedWeight) => Promise<void>,
+): Promise<void> {
+  const programs = await loadPrograms(engine);
+  try {
+    await use((name, entry, changes) => changed(name, entry, changes, programs));
   } finally {
     for (const program of Object.values(programs)) await program.release();
   }
-  return held;
 }
+
+const bytesOf = ({ buffer, byteOffset, byteLength }: Float32Array): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
 
 type Programs = { sum: Session; product: Session };
 
@@ -84,7 +104,7 @@ async function changed(
   entry: WeightEntry,
   changes: readonly WeightChange[],
   programs: Programs,
-): Promise<Uint8Array<ArrayBuffer>> {
+): Promise<Float32Array> {
   let weight: Float32Array = await readFloat32(name, entry);
   let products: LowRank[] = [];
   const addProducts = async () => {
@@ -101,8 +121,7 @@ async function changed(
     }
   }
   await addProducts();
-  const { buffer, byteOffset, byteLength } = weight;
-  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+  return weight;
 }
 
 /** Their rank is the sum of all ranks. weight: [out, in...] */

@@ -71,7 +71,9 @@ export type ServeOptions = {
   device?: string;
   /** The type of the arithmetic, as in `fromPretrained`; by default "float32". */
   dtype?: MoveTarget["dtype"];
-  /** Models on a device, or in arithmetic, of their own, by name: `{ nano: { device: "cpu" } }`. */
+  /** How weights are held, as in `fromPretrained`; by default "stored". */
+  weights?: MoveTarget["weights"];
+  /** Models on a device, or with arithmetic or weights, of their own, by name: `{ nano: { device: "cpu" } }`. */
   devices?: Readonly<Record<string, MoveTarget>>;
   /** As in `fromPretrained`. */
   allowCpuFallback?: boolean;
@@ -117,6 +119,7 @@ const serveNames: OptionNames<ServeOptions> = {
   threads: true,
   device: true,
   dtype: true,
+  weights: true,
   devices: true,
   allowCpuFallback: true,
   allowSoftwareAdapter: true,
@@ -219,14 +222,14 @@ async function openModels(options: ServeOptions): Promise<ModelRegistry> {
 }
 
 /** The same model where workers generate it, on devices that this server does not know. */
-function elsewhere({ info: { device, dtype, ...info }, ...model }: ServedModel): ServedModel {
+function elsewhere({ info: { device, dtype, weights, ...info }, ...model }: ServedModel): ServedModel {
   return { ...model, info };
 }
 
 /** The options that say where models are generated. */
 function placementsIn(options: ServeOptions): Placements {
-  const { device, dtype, devices, allowCpuFallback, allowSoftwareAdapter, deviceMemory } = options;
-  const all = { device, dtype, devices, allowCpuFallback, allowSoftwareAdapter, deviceMemory };
+  const { device, dtype, weights, devices, allowCpuFallback, allowSoftwareAdapter, deviceMemory } = options;
+  const all = { device, dtype, weights, devices, allowCpuFallback, allowSoftwareAdapter, deviceMemory };
   const given = Object.entries(all).filter(([, value]) => value !== undefined);
   const [first] = given;
   if (options.redis !== undefined && first) {

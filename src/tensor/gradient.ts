@@ -94,7 +94,10 @@ const elementwise =
 
 const oneMinus = (x: Tensor) => sub(t.scalar(1), x);
 
-/** One rule per operation; null where the gradient is zero or undefined: leaves, steps, and results of type int64. */
+/**
+ * One rule per operation; null where the gradient is zero or undefined: leaves, steps, results of type int64, and
+ * quantised weights, which are not trained.
+ */
 const rules: { readonly [O in Op]: Rule<O> | null } = {
   input: null,
   param: null,
@@ -130,6 +133,7 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
     ...matmulGradient(g, x, w!, { transposeA: false, transposeB: true }),
     b && shrink(g, b),
   ],
+  quantizedLinear: null,
   conv2d: (g, y, [x, w, b]) => {
     const size = sizeOf(x);
     return [

@@ -54,6 +54,7 @@ const kinds = {
   softmax: statistics,
   matmul: products,
   linear: products,
+  quantizedLinear: products,
   conv2d: { computes: "products", image: true },
   conv2dTranspose: { computes: "products", image: true },
   conv2dKernel: products,

@@ -120,6 +120,19 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor): Tensor {
   return new Tensor("linear", b ? [x, w, b] : [x, w], [...x.shape.slice(0, -1), N], {});
 }
 
+/**
+ * `linear` with a quantised weight: element [n, k] is (codes - 128) of that place times the factor of its block.
+ * x: [..., K], codes: [N, blocks, block], scales: [N, blocks], b: [N] -> [..., N]
+ */
+export function quantizedLinear(x: Tensor, codes: Tensor, scales: Tensor, b?: Tensor): Tensor {
+  const [N, blocks, block] = codes.shape as [number, number, number];
+  const fits = codes.dtype === "uint8" && blocks * block === x.shape.at(-1);
+  if (!fits || !sameShape(scales.shape, [N, blocks]) || (b && !sameShape(b.shape, [N])))
+    refuse("quantizedLinear", `input ${show(x.shape)} does not fit weight ${show(codes.shape)}`);
+  const inputs = b ? [x, codes, scales, b] : [x, codes, scales];
+  return new Tensor("quantizedLinear", inputs, [...x.shape.slice(0, -1), N], { block });
+}
+
 const around = (padding: number | Padding): Padding =>
   typeof padding === "number" ? [padding, padding, padding, padding] : padding;
 

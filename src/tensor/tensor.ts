@@ -4,8 +4,11 @@
  */
 
 export type Shape = readonly number[];
-/** float16 is the engine's alone (`rewrite/half-precision.ts`): networks are traced in float32. */
-export type DType = "float32" | "float16" | "int64";
+/**
+ * float16 and uint8 are the engine's alone (`rewrite/half-precision.ts`, `rewrite/quantized-linear.ts`): networks are
+ * traced in float32.
+ */
+export type DType = "float32" | "float16" | "uint8" | "int64";
 
 /** A size in a reshape: a number, -1 (inferred, once), or the size of input `of` along `axis`. */
 export type AxisSize = number | { readonly of: number; readonly axis: number };
@@ -44,6 +47,8 @@ export interface Attributes {
   softmax: None;
   matmul: { readonly transposeA: boolean; readonly transposeB: boolean };
   linear: None;
+  /** A product with a matrix whose numbers are eight bits each, with a factor for every `block` of a row. */
+  quantizedLinear: { readonly block: number };
   conv2d: { readonly stride: number; readonly padding: Padding };
   /** The adjoint of `conv2d` in x; `size` is the height and width of the result. */
   conv2dTranspose: { readonly stride: number; readonly padding: Padding; readonly size: Extent };

@@ -115,6 +115,32 @@ export async function writeSafetensors(
   });
 }
 
+/**
+ * As `writeSafetensors`, for what makes several tensors at once: each is written where it belongs, in any order.
+ * `layouts` names all of them.
+ */
+export async function writeInAnyOrder(
+  path: string,
+  layouts: ReadonlyMap<string, TensorLayout>,
+  tensors: AsyncIterable<readonly [name: string, data: ArrayBufferView]>,
+  metadata: Readonly<Record<string, string>>,
+): Promise<void> {
+  const header = encodeHeader(layouts, metadata);
+  await writeBeside(path, async (handle) => {
+    await writeAll(handle, header.bytes);
+    const missing = new Set(layouts.keys());
+    for await (const [name, data] of tensors) {
+      await writeAll(
+        handle,
+        dataBytes(name, { ...layouts.get(name)!, data }),
+        header.tensors.get(name)!.offset,
+      );
+      missing.delete(name);
+    }
+    if (missing.size > 0) throw new Error(`internal: nothing was written of ${listed([...missing])}`);
+  });
+}
+
 /** A tensor of a file in its own dtype (F16, BF16 and eight-bit floats as bits, I64 as BigInt64Array), without its scale. */
 export async function readStored(entry: WeightEntry): Promise<StoredArray> {
   return viewStored(await readBytes(entry), entry.dtype);

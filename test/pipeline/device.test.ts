@@ -43,7 +43,7 @@ it("a move that fails leaves the pipeline where it was", () =>
       [{ device: "webgpu:1" }, /^device: must have no number after "webgpu"/],
       [{ dtype: "fp16" }, /^dtype: must be float32 or float16, got "fp16"/],
       [{ divice: "cpu" }, /^divice: is not an option of to\. Did you mean "device"\?/],
-      [{}, /^device: must be given, or dtype, got neither/],
+      [{}, /^device: must be given, or dtype or weights, got none/],
     ];
     for (const [target, message] of refused) {
       await expect(pipe.to(target as string)).rejects.toThrow(InvalidRequest);

@@ -40,8 +40,11 @@ function descriptionOf({ words, pipeline, defaults }: Model): string {
   return `is a small model for ${size}. It knows ${joinedByAnd(counts)}, and nothing else.`;
 }
 
-const placeOf = ({ device, dtype }: Model): string =>
-  device === undefined ? "" : `It runs on ${device}${dtype === undefined ? "" : ` in ${dtype}`}.`;
+const placeOf = ({ device, dtype, weights = "stored" }: Model): string => {
+  if (device === undefined) return "";
+  const arithmetic = dtype === undefined ? "" : ` in ${dtype}`;
+  return `It runs on ${device}${arithmetic}${weights === "stored" ? "" : ` with ${weights} weights`}.`;
+};
 
 const counted = (count: number, what: string): string | undefined =>
   count === 0 ? undefined : `${count} ${what}${count === 1 ? "" : "s"}`;

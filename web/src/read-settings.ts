@@ -85,15 +85,16 @@ function fromRecord(json: string): ReadSettings | undefined {
     longPrompts:
       longPromptRules.find((rule) => rule === record.longPrompts) ?? defaultLongPrompts(promptSyntax),
     padConditions: record.padConditions === true ? true : undefined,
-    notes: placeNote(textIn(record, "device"), textIn(record, "dtype")),
+    notes: placeNote(textIn(record, "device"), textIn(record, "dtype"), textIn(record, "weights")),
     emphasis: textIn(record, "emphasis"),
   });
 }
 
 /** A request says nothing about the device, which is the server's. */
-function placeNote(device = "cpu", dtype = "float32"): readonly string[] | undefined {
-  if (device === "cpu" && dtype === "float32") return undefined;
-  const place = `${device} in ${dtype}`.slice(0, 60).replace(/\p{C}/gu, "?");
+function placeNote(device = "cpu", dtype = "float32", weights = "stored"): readonly string[] | undefined {
+  if (device === "cpu" && dtype === "float32" && weights === "stored") return undefined;
+  const held = weights === "stored" ? "" : ` with ${weights} weights`;
+  const place = `${device} in ${dtype}${held}`.slice(0, 60).replace(/\p{C}/gu, "?");
   return [`Generated on ${place}: on another device, expect a similar image, not the same one.`];
 }
 

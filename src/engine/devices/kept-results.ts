@@ -1,8 +1,8 @@
 /** @file Keeps self-tests' results in the cache folder, by device and driver, so that each is run once. */
 
-import { homedir } from "node:os";
 import path from "node:path";
 import { z } from "zod";
+import { cacheFolder } from "../../files/cache-folder.js";
 import { readText, writeWhole } from "../../files/file-system.js";
 import { type SelfTestResult, selfTestResult } from "./self-test.js";
 
@@ -14,20 +14,10 @@ type Entries = z.infer<typeof file>["entries"];
 const kept = 16;
 const aWeek = 7 * 24 * 3600 * 1000;
 
-/**
- * $XDG_CACHE_HOME/koala-diffusion, on Windows in %LOCALAPPDATA%, else ~/.cache/koala-diffusion; undefined for a user
- * without a home, as in containers.
- */
-export function deviceCache(
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-  home = homedir,
-): string | undefined {
-  const given = environment.XDG_CACHE_HOME || (process.platform === "win32" && environment.LOCALAPPDATA);
-  try {
-    return path.join(given || path.join(home(), ".cache"), "koala-diffusion", "devices.json");
-  } catch {
-    return undefined;
-  }
+/** The file in the cache folder; undefined for a user without a home. */
+export function deviceCache(...environment: Parameters<typeof cacheFolder>): string | undefined {
+  const folder = cacheFolder(...environment);
+  return folder && path.join(folder, "devices.json");
 }
 
 /**

@@ -23,8 +23,8 @@ export async function openWorkerEngine({
   ...options
 }: WorkerOptions & Pick<DeviceOptions, "device"> = {}): Promise<Engine & Omit<FoundDevice, "device">> {
   const thread = startThread(options);
-  const { dtype, allowCpuFallback, allowSoftwareAdapter } = options;
-  const wanted = { device: name, dtype, allowCpuFallback, allowSoftwareAdapter };
+  const { dtype, weights, allowCpuFallback, allowSoftwareAdapter } = options;
+  const wanted = { device: name, dtype, weights, allowCpuFallback, allowSoftwareAdapter };
   try {
     const { device, reason, warnings } = await thread.call("open", defined(wanted));
     return { ...engineOn(thread, device), reason, warnings };

@@ -8,14 +8,29 @@ import type { Graph } from "./graph.js";
 import { halfPrecision } from "./half-precision.js";
 import { hostInputs } from "./host-inputs.js";
 import { fuseLinear } from "./linear.js";
+import { quantizableWeights, quantizeLinear } from "./quantized-linear.js";
 
-/** The same results, as the device computes them. */
-export function deviceGraph<G extends Graph>(outputs: G, device: Device): G {
-  const laidOut = device.channelsLast ? channelsLast(outputs) : outputs;
+/**
+ * The same results, as the device computes them. `isQuantized` says which weights it holds in eight bits; if left out,
+ * those that can be, where it is a device of quantised weights.
+ */
+export function deviceGraph<G extends Graph>(
+  outputs: G,
+  device: Device,
+  isQuantized: (path: string) => boolean = quantizes(outputs, device),
+): G {
+  const quantized = device.weights === "stored" ? outputs : quantizeLinear(outputs, isQuantized);
+  const laidOut = device.channelsLast ? channelsLast(quantized) : quantized;
   const composed = composeAttention(laidOut, device);
   const layers = device.gemm ? fuseLinear(composed) : composed;
   const given = hostInputs(layers, device);
   const graph = device.dtype === "float16" ? halfPrecision(given, device.provider) : given;
   // Where ONNX Runtime's optimisers are off, they do not merge equal operations either.
   return device.weightsAsStored ? eliminateCommonSubexpressions(graph) : graph;
+}
+
+function quantizes(outputs: Graph, { weights }: Device): (path: string) => boolean {
+  if (weights === "stored") return () => false;
+  const paths = quantizableWeights(outputs);
+  return (path) => paths.has(path);
 }

@@ -25,6 +25,8 @@ const arithmetic: Readonly<Record<Op, Arithmetic>> = {
   // Nearly all time and memory: what float16 is for.
   matmul: "float16",
   linear: "float16",
+  // Takes and gives float32: quantised weights are the CPU's alone.
+  quantizedLinear: "float32",
   conv2d: "float16",
   conv2dTranspose: "float16",
   conv2dKernel: "float16",

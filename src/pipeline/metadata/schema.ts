@@ -1,7 +1,7 @@
 /** @file The metadata that an image records of its generation: its fields, its JSON, and its check when read from a file. */
 
 import { z } from "zod";
-import type { Precision } from "../../engine/device.js";
+import { type Precision, type WeightFormat, weightFormats } from "../../engine/device.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import {
   type Emphasis,
@@ -59,6 +59,8 @@ export type ImageMetadata = {
   device?: string;
   /** The type of the arithmetic; float32 if left out. */
   dtype?: Precision;
+  /** How the weights of U-Net and text encoders were held; as stored if left out. */
+  weights?: WeightFormat;
   model: ModelMetadata;
   prompt: string;
   prompt2?: string;
@@ -118,6 +120,10 @@ const numbers = z.array(number, "must be a list of numbers").max(1000, "must hav
 const size = z.tuple([number, number], "must be a height and a width");
 const kind = z.enum(["cpu", "cuda"], 'must be "cpu" or "cuda"');
 const precision = z.enum(["float32", "float16"], 'must be "float32" or "float16"');
+const weightFormat = z.enum(
+  weightFormats,
+  `must be ${weightFormats.map((name) => `"${name}"`).join(" or ")}`,
+);
 const weights = z.strictObject({ name: label, fingerprint: hash });
 const image = z.strictObject({ name: label.exactOptional(), sha256: hash });
 
@@ -151,6 +157,7 @@ const schema = z.strictObject({
   onnxruntime: label,
   device: label.exactOptional(),
   dtype: precision.exactOptional(),
+  weights: weightFormat.exactOptional(),
   model: modelOfAnyAge,
   prompt: text,
   prompt2: text.exactOptional(),

@@ -191,6 +191,7 @@ export async function imageMetadata(
       onnxruntime: fixed.onnxruntime,
       device: device.name,
       dtype: device.dtype,
+      weights: device.weights === "stored" ? undefined : device.weights,
       model: withUsedEmbeddings(model, [
         request.prompts[prompt],
         request.prompts2[prompt],

@@ -54,13 +54,14 @@ export function openaiRoutes(service: Service): OpenAPIHono {
   const app = new OpenAPIHono({ defaultHook: validated(generationBody) });
   const created = Math.floor(Date.now() / 1000);
   /** A model under its id or another name. */
-  const described = (name: string, { info: { id, device, dtype } }: ServedModel) => ({
+  const described = (name: string, { info: { id, device, dtype, weights } }: ServedModel) => ({
     id: name,
     object: "model" as const,
     created,
     owned_by: id.includes("/") ? id.slice(0, id.indexOf("/")) : "koala",
     ...(device !== undefined && { device }),
     ...(dtype !== undefined && { dtype }),
+    ...(weights !== undefined && { weights }),
   });
   // Made for each request: with Redis, models come and go. Other names of a model are not listed, or clients would show
   // it several times.

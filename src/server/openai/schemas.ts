@@ -135,6 +135,7 @@ export const modelsAnswer = z
         ...{ id: z.string(), object: z.literal("model"), created: z.int(), owned_by: z.string() },
         device: z.string().optional().openapi({ description: "Where it is generated.", example: "webgpu" }),
         dtype: z.string().optional().openapi({ description: "The type of the arithmetic." }),
+        weights: z.string().optional().openapi({ description: "How weights are held.", example: "int8" }),
       }),
     ),
   })

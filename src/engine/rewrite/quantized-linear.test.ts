@@ -1,0 +1,111 @@
+/** @file Which weights are quantised, and that ONNX Runtime computes with them what they stand for. */
+
+import { describe, expect, it } from "vitest";
+import { Generator } from "../../diffusion/random.js";
+import { add, gather, input, matmul, mul, param } from "../../tensor/operations.js";
+import { topological } from "../../tensor/order.js";
+import type { Tensor } from "../../tensor/tensor.js";
+import { dequantizeBlocks, quantizeBlocks } from "../../weights/quantize.js";
+import { cpu } from "../device.js";
+import { floats, floatsOf } from "../engine.js";
+import { lower } from "../lower.js";
+import { blockingEngine } from "../ort/blocking-engine.js";
+import type { StoredWeight } from "../program.js";
+import { quantizableWeights, quantizeLinear } from "./quantized-linear.js";
+
+const int8 = { ...cpu, weights: "int8" as const };
+const linear = (x: Tensor, path: string, N: number) =>
+  matmul(x, param(path, [N, x.shape.at(-1)!]), { transposeB: true });
+const tokens = input("x", [{ B: 2 }, { N: 5 }, 64]);
+
+describe("the weights that can be quantised", () => {
+  it("are those of linear layers over tokens", () => {
+    const pooled = input("pooled", [{ B: 2 }, 64]);
+    const [narrow, square] = [input("narrow", [{ B: 2 }, { N: 5 }, 4]), param("square", [64, 64])];
+    const graph = {
+      tokens: linear(tokens, "w", 32),
+      rows: linear(pooled, "time", 32),
+      narrow: linear(narrow, "narrow", 32),
+      turned: matmul(tokens, square),
+    };
+    expect([...quantizableWeights(graph)]).toEqual([["w", [32, 64]]]);
+  });
+
+  it("are read by nothing else: a table of embeddings stays", () => {
+    const ids = input("ids", [{ B: 2 }, { N: 5 }], "int64");
+    const table = param("table", [32, 64]);
+    const graph = { y: matmul(gather(table, ids), table, { transposeB: true }), z: linear(tokens, "w", 32) };
+    expect([...quantizableWeights(graph).keys()]).toEqual(["w"]);
+  });
+});
+
+describe("a quantised layer", () => {
+  it("takes the bias that is added to it, and leaves other sums", () => {
+    const y = add(linear(tokens, "w", 32), param("b", [32]));
+    const z = mul(linear(tokens, "v", 64), param("s", [64]));
+    const graph = quantizeLinear({ y, z }, (path) => path !== "other");
+    const ops = topological(Object.values(graph)).map(({ op }) => op);
+    expect(ops.filter((op) => op === "quantizedLinear")).toHaveLength(2);
+    expect(ops).not.toContain("add");
+    expect(graph.z.op).toBe("mul");
+  });
+
+  const bytes = (x: ArrayBufferView) => new Uint8Array(x.buffer as ArrayBuffer, x.byteOffset, x.byteLength);
+  const weight = (data: ArrayBufferView, dtype: StoredWeight["dtype"], shape: number[]): StoredWeight => ({
+    ...{ dtype, shape, data: bytes(data) },
+  });
+
+  /** x of 2 x 3 rows of K numbers through a layer of N rows, and the same in double precision. */
+  async function computed(x: Float32Array, w: Float32Array, bias: Float32Array, K: number, block: number) {
+    const N = bias.length;
+    const { codes, scales } = quantizeBlocks(w, block);
+    const tensor = input("x", [{ B: 2 }, 3, K]);
+    const y = add(linear(tensor, "w", N), param("b", [N]));
+    const weights = new Map([
+      ["w", weight(codes, "U8", [N, K / block, block])],
+      ["w.scales", weight(scales, "F32", [N, K / block])],
+      ["b", weight(bias, "F32", [N])],
+    ]);
+    const session = await blockingEngine({ threads: 1 }).load(
+      lower("layer", { y }, { device: int8, weights }),
+    );
+    const actual = floatsOf((await session.run({ x: floats(x, 2, 3, K) })).y);
+    await session.release();
+    const exact = dequantizeBlocks(codes, scales);
+    const wanted = Float32Array.from({ length: 6 * N }, (_, i) => {
+      const [row, n] = [Math.floor(i / N), i % N];
+      let sum = bias[n]!;
+      for (let k = 0; k < K; k++) sum += x[row * K + k]! * exact[n * K + k]!;
+      return sum;
+    });
+    return { actual, wanted };
+  }
+
+  it.each([
+    [128, 256],
+    [64, 320],
+    [32, 96],
+    [16, 48],
+  ])(
+    "in blocks of %i computes what its codes stand for, with a row of x in eight bits too",
+    async (block, K) => {
+      const random = new Generator(5);
+      const [x, w, bias] = [6 * K, 24 * K, 24].map((n) => random.normal(n)) as [
+        Float32Array,
+        Float32Array,
+        Float32Array,
+      ];
+      const { actual, wanted } = await computed(x, w, bias, K, block);
+      const norm = (of: (i: number) => number) => Math.hypot(...Array.from(wanted, (_, i) => of(i)));
+      // A step of a block is 1 / 127 of its largest number, about 3 sigma; the error of rounding is step / sqrt(12).
+      expect(norm((i) => actual[i]! - wanted[i]!) / norm((i) => wanted[i]!)).toBeLessThan(1e-2);
+    },
+  );
+
+  it("does not saturate: the largest codes of one sign sum to what they are, without VNNI too", async () => {
+    const K = 256;
+    const [x, w] = [new Float32Array(6 * K).fill(1), new Float32Array(24 * K).fill(1)];
+    const { actual } = await computed(x, w, new Float32Array(24), K, 128);
+    for (const value of actual) expect(value).toBeCloseTo(K, 2);
+  });
+});

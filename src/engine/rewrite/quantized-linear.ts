@@ -1,0 +1,52 @@
+/**
+ * @file Rewrites products with a stored weight as products with its quantised form, eight bits a number. Which weights
+ * can be is read from the graph.
+ *
+ * Layers that see one row per image, such as those of the time embedding, change every pixel and cost nothing, so they
+ * stay as they are, as do convolutions, which are the first and the last layer.
+ */
+
+import { param, quantizedLinear } from "../../tensor/operations.js";
+import { topological } from "../../tensor/order.js";
+import { made, type Shape, Tensor } from "../../tensor/tensor.js";
+import { blockOf, scalesName } from "../../weights/quantize.js";
+import { type Graph, rewriteGraph } from "./graph.js";
+
+/** The weights of linear layers over tokens that no other operation reads, by path: [N, K]. */
+export function quantizableWeights(outputs: Graph): Map<string, Shape> {
+  const found = new Map<string, Shape>();
+  const others = new Set<string>();
+  for (const x of topological(Object.values(outputs)))
+    for (const [i, y] of x.inputs.entries()) {
+      if (!made("param", y)) continue;
+      const { path } = y.attrs;
+      if (i === 1 && made("matmul", x) && isLayer(x, y)) found.set(path, y.shape);
+      else others.add(path);
+    }
+  for (const path of others) found.delete(path);
+  return found;
+}
+
+function isLayer({ inputs, attrs }: Tensor<"matmul">, weight: Tensor): boolean {
+  const overTokens = inputs[0]!.rank > 2;
+  const stored = weight.rank === 2 && attrs.transposeB && !attrs.transposeA;
+  return overTokens && stored && blockOf(weight.shape[1]!) !== undefined;
+}
+
+/** The same results, but for rounding, with those weights quantised that `isQuantized` names. */
+export const quantizeLinear = <G extends Graph>(outputs: G, isQuantized: (path: string) => boolean): G =>
+  rewriteGraph(outputs, (x) => {
+    const [a, b] = x.inputs as [Tensor, Tensor];
+    if (made("matmul", x) && made("param", b) && isQuantized(b.attrs.path)) return quantized(a, b);
+    if (!made("add", x) || !made("quantizedLinear", a) || a.inputs.length > 3) return x;
+    const [input, codes, scales] = a.inputs as [Tensor, Tensor, Tensor];
+    const isBias = made("param", b) && b.rank === 1 && b.shape[0] === codes.shape[0];
+    return isBias ? quantizedLinear(input, codes, scales, b) : x;
+  });
+
+function quantized(x: Tensor, { attrs: { path }, shape }: Tensor<"param">): Tensor {
+  const [N, K] = shape as [number, number];
+  const block = blockOf(K)!;
+  const codes = new Tensor("param", [], [N, K / block, block], { path }, "uint8");
+  return quantizedLinear(x, codes, param(scalesName(path), [N, K / block]));
+}

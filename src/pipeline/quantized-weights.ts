@@ -1,0 +1,129 @@
+/**
+ * @file The quantised weights of a network: made once from its files and what is added to them, tensor by tensor, and
+ * then read from the cache, where ONNX Runtime maps them.
+ */
+
+import type { Engine } from "../engine/engine.js";
+import { stat } from "../files/file-system.js";
+import type { Shape } from "../tensor/tensor.js";
+import { hashOf, hashPrefix, weightFingerprint } from "../weights/fingerprint.js";
+import { blockOf, quantizeBlocks, scalesName } from "../weights/quantize.js";
+import { cachedWeights } from "../weights/quantized-cache.js";
+import type { TensorLayout } from "../weights/safetensors.js";
+import { readBytes, readFloat32, type WeightEntry, writeInAnyOrder } from "../weights/safetensors-file.js";
+import type { WeightSet } from "../weights/weight-set.js";
+import { type ChangedWeight, type WeightChanges, withChanges } from "./weight-changes.js";
+
+/** What a network's weights are before they are quantised. */
+export type UnquantizedWeights = {
+  name: string;
+  weights: WeightSet;
+  changes: WeightChanges;
+  /** The names of its weights: files may hold others. */
+  wanted: Iterable<string>;
+};
+
+/** Changes with what is written. */
+const version = 1;
+
+/** All weights of a network in one file, those of `quantized` in eight bits, the others as they are stored or changed. */
+export async function quantizedWeights(
+  source: UnquantizedWeights,
+  quantized: ReadonlyMap<string, Shape>,
+  engine: Engine,
+): Promise<WeightSet> {
+  const { name, weights, changes } = source;
+  const names = [...source.wanted];
+  const layouts = new Map(
+    names.flatMap((one) => layoutsOf(one, weights.tensors.get(one)!, source, quantized)),
+  );
+  const marks = [version, [...layouts], await sourceMarks(weights), await changeMarks(changes)];
+  const key = hashOf(marks).slice(hashPrefix.length, hashPrefix.length + 32);
+  return cachedWeights(`${name}-${key}`, (file) =>
+    withChanges(engine, async (changed) => {
+      const tensors = quantizedTensors(names, source, quantized, changed);
+      await writeInAnyOrder(file, layouts, tensors, {
+        ...{ network: name, sources: JSON.stringify(weights.files) },
+      });
+    }),
+  );
+}
+
+/** A weight of another layout than its shape, or that is scaled or changed, is written in float32. */
+const isRewritten = (name: string, { transposed, scale }: WeightEntry, { changes }: UnquantizedWeights) =>
+  transposed || scale !== undefined || changes.has(name);
+
+function layoutsOf(
+  name: string,
+  entry: WeightEntry,
+  source: UnquantizedWeights,
+  quantized: ReadonlyMap<string, Shape>,
+): [string, TensorLayout][] {
+  const { shape } = entry;
+  if (!quantized.has(name)) {
+    const dtype = isRewritten(name, entry, source) ? "F32" : entry.dtype;
+    return [[name, { dtype, shape }]];
+  }
+  const [N, K] = shape as [number, number];
+  const block = blockOf(K)!;
+  return [
+    [name, { dtype: "U8", shape: [N, K / block, block] }],
+    [scalesName(name), { dtype: "F32", shape: [N, K / block] }],
+  ];
+}
+
+async function* quantizedTensors(
+  names: readonly string[],
+  source: UnquantizedWeights,
+  quantized: ReadonlyMap<string, Shape>,
+  changed: ChangedWeight,
+): AsyncGenerator<readonly [string, ArrayBufferView]> {
+  for (const name of names) {
+    const entry = source.weights.tensors.get(name)!;
+    const changes = source.changes.get(name);
+    const floats = () => (changes ? changed(name, entry, changes) : readFloat32(name, entry));
+    if (quantized.has(name)) {
+      const { codes, scales } = quantizeBlocks(await floats(), blockOf(entry.shape[1]!)!);
+      yield [name, codes];
+      yield [scalesName(name), scales];
+    } else yield [name, isRewritten(name, entry, source) ? await floats() : await readBytes(entry)];
+  }
+}
+
+/** The fingerprint of files is of samples: what changed between them shows in their time alone. */
+const fileMarks = async (file: string): Promise<unknown> => {
+  const { size, mtimeMs } = await stat(file);
+  return [size, mtimeMs];
+};
+
+const sourceMarks = async (weights: WeightSet): Promise<unknown> => [
+  await weightFingerprint(weights),
+  [...weights.tensors].map(([name, entry]) => [name, ...placeOf(entry)]),
+  await Promise.all(weights.files.map(fileMarks)),
+];
+
+const placeOf = ({ offset, length, transposed, scale }: WeightEntry) => [
+  offset,
+  length,
+  transposed === true,
+  scale && [...scale],
+];
+
+async function changeMarks(changes: WeightChanges): Promise<unknown> {
+  const files: string[] = [];
+  const placed = (entry: WeightEntry) => {
+    if (!files.includes(entry.file)) files.push(entry.file);
+    return [files.indexOf(entry.file), ...placeOf(entry)];
+  };
+  const each = [...changes].map(([name, all]) => [
+    name,
+    all.map((change) => {
+      if ("added" in change) return [change.factor, placed(change.added)];
+      const { layer, strength } = change;
+      const tensors = Object.entries(layer.tensors).map(([role, entry]) => [role, placed(entry)]);
+      const { kind, scale, magnitude } = layer;
+      return [kind, scale, strength, tensors, magnitude && [magnitude.of, placed(magnitude.entry)]];
+    }),
+  ]);
+  return [each, await Promise.all(files.map(fileMarks))];
+}

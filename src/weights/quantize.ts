@@ -1,0 +1,45 @@
+/**
+ * @file Quantises matrices to eight bits a number: each row in blocks with a factor of its own, symmetric, codes around
+ * 128. It is the layout of ONNX Runtime's MatMulNBits.
+ */
+
+/** The code of zero. */
+const middle = 128;
+/** Codes reach from 1 to 255. */
+const most = 127;
+
+/** Larger blocks are faster and take less, smaller ones fit odd widths. */
+const blocks = [128, 64, 32, 16];
+
+/** The block of rows of `width` numbers; undefined where none divides it. */
+export const blockOf = (width: number): number | undefined => blocks.find((block) => width % block === 0);
+
+/** The name of the factors that belong to a weight. */
+export const scalesName = (weight: string): string => `${weight}.scales`;
+
+/** w: [N, K] in blocks of `block` numbers -> codes: [N, K / block, block], scales: [N, K / block] */
+export function quantizeBlocks(
+  w: Float32Array,
+  block: number,
+): { codes: Uint8Array<ArrayBuffer>; scales: Float32Array<ArrayBuffer> } {
+  const codes = new Uint8Array(w.length);
+  const scales = new Float32Array(w.length / block);
+  for (let b = 0; b < scales.length; b++) {
+    const start = b * block;
+    let largest = 0;
+    for (let i = start; i < start + block; i++) largest = Math.max(largest, Math.abs(w[i]!));
+    const scale = Math.fround(largest / most);
+    scales[b] = scale;
+    const perCode = scale === 0 ? 0 : 1 / scale;
+    // The smallest float32 has no reciprocal; codes stay in their range all the same.
+    for (let i = start; i < start + block; i++)
+      codes[i] = middle + Math.max(-most, Math.min(most, Math.round(w[i]! * perCode)));
+  }
+  return { codes, scales };
+}
+
+/** The numbers that codes stand for. */
+export function dequantizeBlocks(codes: Uint8Array, scales: Float32Array): Float32Array {
+  const block = codes.length / scales.length;
+  return Float32Array.from(codes, (code, i) => (code - middle) * scales[Math.floor(i / block)]!);
+}
