@@ -23,6 +23,7 @@ import { layoutOf, trainingDevice, wholeProgram } from "../src/train/gradient-pr
 import { AdamW } from "../src/train/optimizer.js";
 import { randomWeight } from "../src/train/random-weights.js";
 import { studentTrace } from "../src/train/step.js";
+import { vectors } from "../src/train/vectors/vectors.js";
 
 /** Seconds of the parts of a step. */
 type Times = { forward: number; backward: number; update: number };
@@ -46,7 +47,12 @@ async function openKoala(batch: number, threads: number): Promise<Runner & { cre
   const layout = layoutOf(loss);
   const generator = new Generator(0);
   const shapes = new Map([...trace.params].map(([path, t]) => [path, t.shape]));
-  const weights = new Float32Array(layout.total);
+  const [weights, mean, square, gradients] = vectors(4, layout.total) as [
+    Float32Array,
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
   for (const path of shapes.keys()) layout.view(weights, path).set(randomWeight(path, shapes, generator));
   const inputs: Record<string, Values> = {};
   for (const [name, { shape }] of trace.inputs) {
@@ -64,9 +70,7 @@ async function openKoala(batch: number, threads: number): Promise<Runner & { cre
   });
   const options = { beta1: 0.9, beta2: 0.999, epsilon: 1e-8, weightDecay: 0.01 };
   const optimizer = new AdamW(options);
-  const zeros = () => new Float32Array(layout.total);
-  const state = { weights, mean: zeros(), square: zeros(), average: undefined };
-  const gradients = zeros();
+  const state = { weights, mean, square, average: undefined };
   let step = 0;
 
   const one = async (): Promise<Times> => {

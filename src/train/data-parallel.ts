@@ -11,6 +11,7 @@ import { Thread } from "../threads.js";
 import type { ShareData, ShareMethods } from "./data-parallel-thread.js";
 import { type GradientProgram, lowerStep, type TracedLoss, wholeProgram } from "./gradient-program.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
+import { scaledSum } from "./vectors/vectors.js";
 
 /** A step in so many shares, which for one is the whole batch in this thread. */
 export const stepProgram = (
@@ -80,11 +81,9 @@ function rows(inputs: Readonly<Record<string, Values>>, i: number, parts: number
 }
 
 function averaged(parts: readonly Float32Array[], into: Float32Array): void {
-  const [first, second, ...others] = parts as [Float32Array, ...Float32Array[]];
-  const factor = 1 / parts.length;
-  if (second) for (let i = 0; i < into.length; i++) into[i] = factor * (first[i]! + second[i]!);
-  else into.set(first);
-  for (const other of others) for (let i = 0; i < into.length; i++) into[i] = into[i]! + factor * other[i]!;
+  for (const [i, part] of parts.entries())
+    if (i > 0)
+      scaledSum(into, i === 1 ? parts[0]! : into, part, i === parts.length - 1 ? 1 / parts.length : 1);
 }
 
 const mean = (terms: readonly Float32Array[]): Float32Array =>

@@ -25,6 +25,7 @@ import { openRun, type RunFolderOptions } from "./open-run.js";
 import { AdamW, type OptimizerState } from "./optimizer.js";
 import type { TrainingOptions } from "./options.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
+import { vectors } from "./vectors/vectors.js";
 
 /** What is trained. */
 export interface TrainingTask {
@@ -124,13 +125,17 @@ async function begin(
   { folder, options, resume, onEvent }: RunOptions,
 ): Promise<Training> {
   const { layout } = task;
-  const array = () => new Float32Array(layout.total);
+  const accumulates = options.gradientAccumulationSteps > 1;
+  const [hasAverage, hasTarget] = [Boolean(options.ema), task.targetDecay !== undefined];
+  const count = 4 + [accumulates, hasAverage, hasTarget].filter(Boolean).length;
+  const arrays = vectors(count, layout.total);
+  const array = () => arrays.pop()!;
   const state: OptimizerState = {
     weights: array(),
     mean: array(),
     square: array(),
-    average: options.ema ? array() : undefined,
-    target: task.targetDecay === undefined ? undefined : array(),
+    average: hasAverage ? array() : undefined,
+    target: hasTarget ? array() : undefined,
   };
   const last = resume ? (await checkpointSteps(folder)).at(-1) : undefined;
   let progress: TrainingProgress = { step: 0, batches: 0, position: { epoch: 0, batch: 0 } };
@@ -147,7 +152,7 @@ async function begin(
     weightDecay: options.adamWeightDecay,
   });
   const gradient = array();
-  const sum = options.gradientAccumulationSteps > 1 ? array() : gradient;
+  const sum = accumulates ? array() : gradient;
   return { state, progress, optimizer, gradient, sum };
 }
 
