@@ -111,7 +111,7 @@ export class FlaggedImageError extends Error {
   constructor(flagged: readonly number[], of: number) {
     const which = of === 1 ? "the image" : `${flagged.length} of ${of} images`;
     super(
-      `safety: must be images that the safety checker does not flag, got ${which} flagged, so none is given. ` +
+      `safety: must be images that the safety checker does not flag, got ${which} flagged. ` +
         'Change the prompt or the seed, or take "blur".',
     );
     this.flagged = flagged;

@@ -44,7 +44,7 @@ const withPermissions = (command: Command): Command =>
     .addOption(new Option("--allow-software-adapter", "a driver may compute on the CPU").hideHelp());
 
 /** Values of an option that may be of one model alone, as in `nano=cpu`; "" is all others. */
-type PerModel<T> = Readonly<Record<string, T>>;
+export type PerModel<T> = Readonly<Record<string, T>>;
 
 /** The same for several models: `--device auto --device nano=cpu`. */
 export type PlacementFlags = Omit<DeviceFlags, "device" | "dtype" | "weights"> & {
@@ -61,7 +61,7 @@ export const withPlacementOptions = (command: Command): Command =>
       .option("--weights <[model=]format>", formats, perModel(weightsOption)),
   );
 
-const perModel =
+export const perModel =
   <T>(parse: (text: string) => T) =>
   (text: string, before: PerModel<T> = {}): PerModel<T> => {
     const at = text.lastIndexOf("=");

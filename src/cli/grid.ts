@@ -32,12 +32,14 @@ import { downloadComponents, downloadModel } from "./models.js";
 import { numberOption, threadsOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
 import { type PromptOptions, promptReading, withPromptOptions } from "./prompt-options.js";
+import { noteSafety, type SafetyFlags, servedSafety, withSafetyOptions } from "./safety.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { warn } from "./terminal.js";
 
 type Options = SingleFileFlags &
   DeviceFlags &
-  PromptOptions & {
+  PromptOptions &
+  SafetyFlags & {
     model?: string;
     embedding?: Embedding[];
     x: string;
@@ -81,7 +83,7 @@ export function gridCommand(): Command {
     .option("--mask <file>", "generate --image anew where this is white, or opaque")
     .option("--strength <n>", "how far to leave --image, 0 to 1", numberOption)
     .option("--threads <n>", "default: one per core", threadsOption);
-  withDeviceOptions(command)
+  withSafetyOptions(withDeviceOptions(command))
     .option("-o, --output <folder>", "where cells and sheet go", "koala-grid")
     .option("--json", "print a JSON object per cell")
     .option("-q, --quiet", "no progress, no notes")
@@ -111,7 +113,12 @@ async function grid(prompt: string, options: Options): Promise<void> {
   const reading = await promptReading(options);
   const axis = (name: string, text: string) => parseAxis(name, text, reading.wildcards);
   const axes: Axes = { x: axis("x", options.x), ...(y !== undefined && { y: axis("y", y) }) };
-  const folder = await downloadModel(modelOrBundled(options.model), { quiet });
+  const safety = await servedSafety({
+    ...(options.safety && { safety: { "": options.safety } }),
+    ...(options.safetyChecker !== undefined && { safetyChecker: options.safetyChecker }),
+  });
+  const safetyChecker = safety.safety !== "off";
+  const folder = await downloadModel(modelOrBundled(options.model), { quiet, safetyChecker });
   const load = await servedFileFlags(options, quiet);
   const loras = await lorasOf(prompt, axes, options);
   const { embedding: embeddings = [] } = await downloadComponents(
@@ -119,8 +126,11 @@ async function grid(prompt: string, options: Options): Promise<void> {
     { quiet },
   );
   const places = await findPlaces(deviceFlags(options), (place) => notePlace(place, say, warn));
-  const models = await openModelRegistry([folder], { loras, embeddings, load, placements: places });
+  const models = await openModelRegistry([folder], {
+    ...{ loras, embeddings, load, placements: places, safety },
+  });
   const { info } = modelNamed(models, undefined);
+  noteSafety([info], say);
   const { loras: files = [], ...model } = await recordOf(folder, { ...load, loras, embeddings });
   const loraHashes = new Map(files.map(({ sha256 }, i) => [loras[i]!.name, sha256]));
   const before = await seedBefore(output, prompt, model);

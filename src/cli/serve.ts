@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { defaultLimits } from "../jobs/limits.js";
 import { addressOf, checkUrl } from "../jobs/redis/address.js";
+import { operatorRule, type ServedSafety } from "../jobs/served-safety.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { refusalLog } from "../server/refusals.js";
 import { type RunningServer, type ServeOptions, serve } from "../server/serve.js";
@@ -14,11 +15,13 @@ import { namedLoras, type ServedLora, servedLoraOption } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
 import { graceOption, threadsOption, wholeOption } from "./numbers.js";
 import { outageReporter } from "./outages.js";
+import { noteSafety, type ServedSafetyFlags, servedSafety, withServedSafetyOptions } from "./safety.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { printError, stopOnInterrupt } from "./terminal.js";
 
 type Options = SingleFileFlags &
-  PlacementFlags & {
+  PlacementFlags &
+  ServedSafetyFlags & {
     model: string[];
     alias: (readonly [alias: string, model: string])[];
     lora: ServedLora[];
@@ -107,7 +110,7 @@ export function serveCommand(): Command {
     .addOption(severalOption("--allow-origin <origin>", "let pages of this site use the API", "none"))
     .option("--trust-proxy", "believe X-Forwarded-Proto and -Host, which the proxy must overwrite")
     .option("--threads <n>", "default: one per core", threadsOption);
-  withPlacementOptions(command)
+  withServedSafetyOptions(withPlacementOptions(command))
     .option("--max-queue <n>", "jobs that may wait", wholeOption, queue)
     .option("--max-pixels <n>", "width x height of an image", wholeOption, pixels)
     .option("--max-steps <n>", "steps of an image", wholeOption, steps)
@@ -124,14 +127,16 @@ async function runServer(options: Options): Promise<void> {
   const print = (line: string) => void (options.quiet || process.stderr.write(`${line}\n`));
   const { redis, grace } = options;
   if (redis !== undefined) checkUrl(redis);
+  const safety = await servedSafety(options);
   const server = await serve({
-    models: await folders(options),
+    models: await folders(options, safety),
     ...(await servedFileFlags(options, options.quiet)),
     loras: await namedLoras(options.lora),
     ...(options.wildcards !== undefined && { wildcards: options.wildcards }),
     embeddings: await servedEmbeddings(options.embedding),
     ...networkOptions(options),
     ...placementFlags(options),
+    ...safety,
     onDevice: (place) => notePlace(place, print),
     onNotice: (line) => print(dim(line)),
     ...(redis !== undefined && { redis, onConnect: () => print(dim(`connected to ${addressOf(redis)}`)) }),
@@ -143,6 +148,7 @@ async function runServer(options: Options): Promise<void> {
     print(`\nstopping: ${grace} s for running jobs (Ctrl-C again to end at once)`),
   );
   process.stdout.write(`${server.url}/\n`);
+  noteSafety(server.models, print);
   print(dim(readyNote(server, redis !== undefined)));
   if (!signal.aborted) await once(signal, "abort");
   await server.close({ graceSeconds: grace });
@@ -175,5 +181,13 @@ const limitsOf = (options: Options) => ({
 });
 
 /** The folders of the named models, downloaded if need be. Shared with the worker. */
-export const folders = ({ model, quiet = false }: Pick<Options, "model" | "quiet">): Promise<string[]> =>
-  Promise.all(model.map((name) => downloadModel(name, { quiet })));
+export const folders = (
+  { model, quiet = false }: Pick<Options, "model" | "quiet">,
+  safety: ServedSafety = {},
+): Promise<string[]> =>
+  Promise.all(
+    model.map((name) => {
+      const safetyChecker = operatorRule(safety, name) !== "off";
+      return downloadModel(name, { quiet, safetyChecker });
+    }),
+  );

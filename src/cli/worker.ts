@@ -14,6 +14,7 @@ import { onCommandLine } from "./flag-names.js";
 import { namedLoras, type ServedLora } from "./lora.js";
 import { graceOption, threadsOption } from "./numbers.js";
 import { outageReporter, whenFilesOpen } from "./outages.js";
+import { noteSafety, type ServedSafetyFlags, servedSafety, withServedSafetyOptions } from "./safety.js";
 import {
   embeddingsOption,
   folders,
@@ -26,7 +27,8 @@ import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single
 import { report, stopOnInterrupt } from "./terminal.js";
 
 type Options = SingleFileFlags &
-  PlacementFlags & {
+  PlacementFlags &
+  ServedSafetyFlags & {
     redis: string;
     model: string[];
     lora: ServedLora[];
@@ -45,7 +47,7 @@ export function workerCommand(): Command {
     .addOption(lorasOption())
     .addOption(embeddingsOption())
     .option("--threads <n>", "default: one per core", threadsOption);
-  withPlacementOptions(command)
+  withServedSafetyOptions(withPlacementOptions(command))
     .option(
       "--grace <seconds>",
       "for the running job when stopped, then another worker gets it",
@@ -73,11 +75,17 @@ async function work(options: Options, command: Command): Promise<void> {
   const print = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const names = model.length > 0 ? model : [modelOrBundled(undefined)];
   const places = await findPlaces(placementFlags(options), (place) => notePlace(place, print));
+  const safety = await servedSafety(options);
   const models = await whenFilesOpen(async () =>
-    openModelRegistry(await folders({ model: names, quiet }), {
+    openModelRegistry(await folders({ model: names, quiet }, safety), {
+      safety,
       loras: await namedLoras(lora),
       ...{ load, embeddings: await servedEmbeddings(embedding), placements: places },
     }),
+  );
+  noteSafety(
+    [...models.values()].map(({ info }) => info),
+    print,
   );
   const { signal, done } = stopOnInterrupt(() =>
     print(`stopping: ${grace} s for the running job, then another worker gets it (again to end at once)`),

@@ -16,7 +16,8 @@ export function imagesAtOnce({ width, height }: JobRequest["settings"]): number 
 
 /** Jobs of the same key may share a batch; undefined for a job that may not. */
 function batchKey({ settings, scheduler, image }: JobRequest): string | undefined {
-  if (image || imagesAtOnce(settings) === 1) return undefined;
+  // A flagged image of one would refuse them all.
+  if (image || imagesAtOnce(settings) === 1 || settings.safety === "refuse") return undefined;
   const { model, lora, width, height, steps, guidanceScale, clipSkip, rng, negativePrompt, vaeTiling } =
     settings;
   // Without a negative prompt SDXL is conditioned on zeros, with an empty one on the text encoder's output.
@@ -24,7 +25,7 @@ function batchKey({ settings, scheduler, image }: JobRequest): string | undefine
   const shape = [width, height, steps, guidanceScale, clipSkip, rng, hasNegative, scheduler, vaeTiling];
   const { promptSyntax, longPrompts, padConditions, emphasis, dynamicPrompts } = settings;
   const reading = [promptSyntax, longPrompts, padConditions, emphasis, dynamicPrompts];
-  return JSON.stringify([model, lora, ...shape, ...reading]);
+  return JSON.stringify([model, lora, settings.safety, ...shape, ...reading]);
 }
 
 /** A batch that begins with one job, and how many images it still has room for. */

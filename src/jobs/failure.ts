@@ -4,7 +4,7 @@
  */
 
 import path from "node:path";
-import { EngineError, InvalidRequest, ModelError } from "../errors.js";
+import { EngineError, FlaggedImageError, InvalidRequest, ModelError } from "../errors.js";
 import { namedFileError } from "../files/file-errors.js";
 import type { JobFailure } from "./schemas.js";
 
@@ -18,6 +18,7 @@ export function failureOf(thrown: unknown): JobFailure {
   const error = namedFileError(thrown);
   if (error instanceof InvalidRequest)
     return { code: "invalid_request", message: error.message, field: error.field };
+  if (error instanceof FlaggedImageError) return { code: "flagged", message: error.message, field: "safety" };
   if (error instanceof ModelError)
     return { code: "model_error", message: withoutPaths(error.message.replaceAll(error.file, ending)) };
   if (error instanceof EngineError) return { code: "engine_error", message: withoutPaths(error.message) };
@@ -28,7 +29,8 @@ export function failureOf(thrown: unknown): JobFailure {
 }
 
 /** Whether an error belongs in the server's log: what is wrong with a request, its client reads. */
-export const isForTheLog = (error: unknown): boolean => !(error instanceof InvalidRequest);
+export const isForTheLog = (error: unknown): boolean =>
+  !(error instanceof InvalidRequest || error instanceof FlaggedImageError);
 
 /** The folder and the file: "unet/config.json". */
 const ending = (file: string): string => file.split(path.sep).slice(-2).join("/");

@@ -23,14 +23,21 @@ import type { TextEncoder } from "../pipeline/text-encoding.js";
 import type { TokenLimit } from "../text/token-count.js";
 import type { Model } from "./model-schemas.js";
 import { checkPlaced, type Placement, type Placements, placementOf } from "./placements.js";
+import {
+  checkSafetyModels,
+  modelSafetyOf,
+  operatorRule,
+  type ServedSafety,
+  safetyLoadOf,
+} from "./served-safety.js";
 
 /** A served model: its info for clients, and what generating with it needs. */
 export type ServedModel = {
   info: Model;
   /** A folder or a single file. */
   folder: string;
-  /** What a single file is opened with. */
-  load: SingleFileLoad;
+  /** What a single file is opened with, and what checks its images. */
+  load: ServedLoad;
   /** Where it is generated; none where others generate. */
   place: Placement;
   /** The folder's own, changed by what its makers advise. */
@@ -41,12 +48,17 @@ export type ServedModel = {
   loras: ReadonlyMap<string, NamedLora>;
   /** The textual inversions that fit it. */
   embeddings: readonly Embedding[];
+  /** What the operator decided about checking its images. */
+  safety: ServedSafety;
   /** What counts a prompt's tokens. */
   tokenLimits: () => Promise<readonly TokenLimit[]>;
 };
 
 /** Configs and tokenizer of single files; models that are folders have their own. */
 export type SingleFileLoad = Pick<LoadOptions, "config" | "tokenizer">;
+
+/** The same, with its safety checker. */
+export type ServedLoad = SingleFileLoad & Pick<LoadOptions, "safetyChecker">;
 
 export type ModelRegistry = ReadonlyMap<string, ServedModel>;
 
@@ -58,6 +70,7 @@ type RegistryOptions = {
   load?: SingleFileLoad;
   embeddings?: readonly Embedding[];
   placements?: Placements;
+  safety?: ServedSafety;
 };
 
 /**
@@ -66,11 +79,11 @@ type RegistryOptions = {
  */
 export async function openModelRegistry(
   folders: readonly string[],
-  { loras = [], load = {}, embeddings = [], placements = {} }: RegistryOptions = {},
+  { loras = [], load = {}, embeddings = [], placements = {}, safety = {} }: RegistryOptions = {},
 ): Promise<ModelRegistry> {
   const models = new Map<string, ServedModel>();
   for (const folder of folders) {
-    const model = await describeModel(folder, { loras, embeddings, load, placements });
+    const model = await describeModel(folder, { loras, embeddings, load, placements, safety });
     const { id } = model.info;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
@@ -79,6 +92,7 @@ export async function openModelRegistry(
     models.set(id, model);
   }
   checkPlaced(placements, [...models.keys()]);
+  checkSafetyModels(safety, [...models.keys()]);
   const unused = loras.find(({ name }) => [...models.values()].every((model) => !model.loras.has(name)));
   if (unused) await refuseUnused(unused, folders[0]);
   const idleEmbedding = embeddings.find((one) =>
@@ -179,20 +193,24 @@ type Offered = {
   embeddings: readonly Embedding[];
   load: SingleFileLoad;
   placements: Placements;
+  safety: ServedSafety;
 };
 
 async function describeModel(
   folder: string,
-  { loras, embeddings, load: given, placements }: Offered,
+  { loras, embeddings, load: given, placements, safety }: Offered,
 ): Promise<ServedModel> {
-  const load = (await kindOf(folder)) === "file" ? given : {};
-  const plain = await loadComponents(folder, { engine: idle, ...load });
+  const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder)).replace(/\.safetensors$/, "");
+  const files = (await kindOf(folder)) === "file" ? given : {};
+  const rule = operatorRule(safety, id);
+  const shipped = await loadComponents(folder, { engine: idle, ...files, ...safetyLoadOf({}, rule, true) });
+  const load = { ...files, ...safetyLoadOf(safety, rule, shipped.safetyChecker !== undefined) };
+  const plain = load.safetyChecker ? await loadComponents(folder, { engine: idle, ...load }) : shipped;
   const { encoders, fitting, named } = await fittingEmbeddings(embeddings, plain);
   const components = { ...plain, textEncoders: encoders };
   const { scheduler } = components;
   const names = schedulerChoices(scheduler);
   const planMemory = await fittingLoras(loras, components);
-  const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder)).replace(/\.safetensors$/, "");
   const words = await readVocabulary(folder);
   const place = placementOf(placements, id);
   const info: Model = {
@@ -208,10 +226,11 @@ async function describeModel(
     schedulers: [...names.keys()],
     loras: planMemory.map(({ name, scale }) => ({ name, scale })),
     ...(named.length > 0 && { embeddings: named }),
+    safety: modelSafetyOf(rule, { id, hasChecker: plain.safetyChecker !== undefined }),
     ...(words && { words }),
   };
   return {
-    ...{ info: info, folder, load, place, scheduler, bytes: bytesOf(components) },
+    ...{ info: info, folder, load, place, safety, scheduler, bytes: bytesOf(components) },
     loras: new Map(planMemory.map((lora) => [lora.name, lora])),
     embeddings: fitting,
     tokenLimits: limitsOf(components),
@@ -300,11 +319,9 @@ function canMake(own: Scheduler, { className, overrides }: SchedulerChoice): boo
   }
 }
 
-function bytesOf({ unet, vae, textEncoders }: Components): number {
-  return [unet.component, vae.component, ...textEncoders.map(({ component }) => component)].reduce(
-    (sum, p) => sum + p.bytes,
-    0,
-  );
+function bytesOf({ unet, vae, textEncoders, safetyChecker }: Components): number {
+  const owners = [unet, vae, ...textEncoders, ...(safetyChecker ? [safetyChecker] : [])];
+  return owners.reduce((sum, { component }) => sum + component.bytes, 0);
 }
 
 function limitsOf({ textEncoders }: Components): () => Promise<readonly TokenLimit[]> {

@@ -2,6 +2,7 @@
 
 import { z } from "@hono/zod-openapi";
 import { vocabularySchema } from "../pipeline/read-vocabulary.js";
+import { type SafetyRule, safetyRules } from "../pipeline/safety-rules.js";
 import type { Words } from "../pipeline/vocabulary.js";
 import { scaledLora } from "./schemas.js";
 
@@ -49,6 +50,13 @@ const model = z
       .openapi({
         description: "The textual inversions that prompts may name. width: of all text encoders together.",
       }),
+    safety: z
+      .strictObject({ default: z.enum(safetyRules), choices: z.array(z.enum(safetyRules)) })
+      .optional()
+      .openapi({
+        description:
+          "What requests may choose for images that the safety checker flags; only off where there is none.",
+      }),
     words: vocabularySchema.optional().openapi({
       description:
         "Of a model that knows few words: which. A prompt joins a noun, a style and a background: " +
@@ -78,6 +86,9 @@ limits satisfies z.ZodType<Limits>;
 
 /** What a request that begins with an image gets where it leaves these out. */
 export type ImageDefaults = { guidanceScale: number; strength: number };
+
+/** The rule of requests that name none, and those that they may name. */
+export type ModelSafety = { default: SafetyRule; choices: SafetyRule[] };
 
 /** A served model, and the defaults of its requests. */
 export type Model = {
@@ -116,6 +127,8 @@ export type Model = {
   loras: { name: string; scale: number }[];
   /** The textual inversions that prompts may name. */
   embeddings?: { token: string; vectors: number; width: number }[] | undefined;
+  /** What requests may choose for images that the safety checker flags; with Redis a worker may know better. */
+  safety?: ModelSafety | undefined;
   /** Of a model that knows few words: which. */
   words?: Words | undefined;
 };

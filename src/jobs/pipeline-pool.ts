@@ -135,7 +135,8 @@ const engineKey = ({ device = "cpu", dtype = "float32", weights = "stored" }: Pl
 function sizeOf({ settings, image }: JobRequest, images: number): GenerationSize {
   const { width, height, guidanceScale } = settings;
   const passes = guidanceScale > 1 ? 2 * images : images;
-  return { width, height, batch: images, passes, encodes: image !== undefined };
+  const checked = settings.safety !== "off";
+  return { width, height, batch: images, passes, encodes: image !== undefined, checked };
 }
 
 /** The files of a job's LoRAs; InvalidRequest where this worker lacks one that another announced. */

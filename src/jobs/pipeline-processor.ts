@@ -20,6 +20,7 @@ import {
   sendPreviews,
   sendStep,
 } from "./running-job.js";
+import { requestedSafety } from "./served-safety.js";
 import { StepTimer } from "./step-timer.js";
 
 /** A processor in this process; the networks run in a thread of each pipeline unless an engine is given. */
@@ -90,7 +91,10 @@ async function generateItems(
   const { width, height, guidanceScale } = request.settings;
   const pipeline = await pool.pipeline(model, request, items.length);
   pipeline.scheduler = requestedScheduler(request, model);
-  const run = pipeline.stream(requestOf(items, allAborted(jobs.map((job) => job.signal))));
+  // A server that does not know this worker's model left the rule to it.
+  const safety = requestedSafety(request.settings.safety, model.info);
+  const given = requestOf(items, allAborted(jobs.map((job) => job.signal)));
+  const run = pipeline.stream({ ...given, ...(safety !== undefined && { safety }) });
   const timing = timer.begin(JSON.stringify([model.info.id, width, height, guidanceScale > 1, items.length]));
   let next = await nextOf(run, jobs);
   while (!next.done) {

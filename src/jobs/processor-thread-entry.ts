@@ -8,6 +8,7 @@ import { type NamedLora, openModelRegistry, type SingleFileLoad } from "./model-
 import { openProcessor } from "./pipeline-processor.js";
 import type { Placements } from "./placements.js";
 import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
+import type { ServedSafety } from "./served-safety.js";
 
 export type ProcessorThreadData = {
   folders: readonly string[];
@@ -15,6 +16,7 @@ export type ProcessorThreadData = {
   embeddings: readonly Embedding[];
   load: SingleFileLoad;
   placements: Placements;
+  safety: ServedSafety;
   options: { threads?: number };
 };
 
@@ -26,14 +28,14 @@ export type JobEvent = { job: number } & (
 );
 export type BatchEvent = JobEvent | { type: "notice"; notice: EngineNotice };
 
-const { folders, loras, embeddings, load, placements, options } = threadData<ProcessorThreadData>();
+const { folders, loras, embeddings, load, placements, safety, options } = threadData<ProcessorThreadData>();
 let opened: Promise<JobProcessor> | undefined;
 /** Of the batch that runs. */
 let onNotice = (_: EngineNotice) => {};
 
 /** Opened once; where a folder cannot be read, anew for the next batch. */
 function processor(): Promise<JobProcessor> {
-  opened ??= openModelRegistry(folders, { loras, load, embeddings, placements })
+  opened ??= openModelRegistry(folders, { loras, load, embeddings, placements, safety })
     .then((models) => openProcessor(models, { ...options, onNotice: (notice) => onNotice(notice) }))
     .catch((error: unknown) => {
       opened = undefined;

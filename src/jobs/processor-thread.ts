@@ -8,7 +8,13 @@ import { checkThreads } from "../engine/thread-count.js";
 import { errorFrom } from "../plain-error.js";
 import { Thread } from "../threads.js";
 import { Channel } from "./channel.js";
-import { embeddingsOf, lorasOf, type ModelRegistry } from "./model-registry.js";
+import {
+  embeddingsOf,
+  lorasOf,
+  type ModelRegistry,
+  type ServedModel,
+  type SingleFileLoad,
+} from "./model-registry.js";
 import type { JobProcessor, ProcessorEvent } from "./processor.js";
 import type {
   BatchEvent,
@@ -28,11 +34,12 @@ export function processorThread(
 ): JobProcessor {
   if (options.threads !== undefined) checkThreads(options.threads);
   const folders = [...models.values()].map(({ folder }) => folder);
-  const load = Object.assign({}, ...[...models.values()].map((model) => model.load));
+  const load = Object.assign({}, ...[...models.values()].map((model) => singleFileLoad(model)));
+  const { safety = {} } = [...models.values()][0] ?? {};
   const devices = Object.fromEntries([...models].map(([id, { place }]) => [id, place]));
   const data: ProcessorThreadData = {
     embeddings: embeddingsOf(models),
-    ...{ folders, loras: lorasOf(models), load, placements: { devices }, options },
+    ...{ folders, loras: lorasOf(models), load, placements: { devices }, safety, options },
   };
   const entry = new URL("./processor-thread-entry.js", import.meta.url);
   const start = () => new Thread<ProcessorMethods>(entry, { name: "processor", data });
@@ -54,6 +61,9 @@ export function processorThread(
     close: () => thread.close(),
   };
 }
+
+/** The registry of the thread finds the safety checker itself, by the same settings. */
+const singleFileLoad = ({ load: { safetyChecker: _, ...load } }: ServedModel): SingleFileLoad => load;
 
 function take(channel: Channel<ProcessorEvent>, event: JobEvent): void {
   switch (event.type) {

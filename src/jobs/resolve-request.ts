@@ -25,6 +25,7 @@ import type { JobRequest } from "./processor.js";
 import { imageTexts, promptLoras } from "./request-texts.js";
 import type { GenerationRequest, GenerationSettings } from "./schemas.js";
 import { type Source, sourceFromText } from "./sent-images.js";
+import { requestedSafety } from "./served-safety.js";
 
 /** Another API's request: its images may be bytes already, and its scheduler one that our names cannot say. */
 export type PartialRequest = Omit<GenerationRequest, "image" | "mask" | "scheduler"> & {
@@ -100,6 +101,7 @@ function complete(partial: PartialRequest, model: ServedModel) {
   const { width, height, warnings } = sizeOf(partial, info);
   const named = promptLoras(partial, model);
   const lora = scaledLoras(named.lora, model);
+  const safety = requestedSafety(partial.safety, info);
   const settings: GenerationSettings = {
     prompt: named.prompt,
     ...(negativePrompt !== undefined && { negativePrompt }),
@@ -115,6 +117,7 @@ function complete(partial: PartialRequest, model: ServedModel) {
     ...(lora.length > 0 && { lora }),
     ...(clipSkip !== undefined && { clipSkip }),
     ...(vaeTiling !== undefined && { vaeTiling }),
+    ...(safety !== undefined && (safety !== "off" || info.safety?.choices.length !== 1) && { safety }),
     rng: partial.rng ?? "cpu",
     outputFormat: partial.outputFormat ?? "png",
     ...(quality !== undefined && { quality }),

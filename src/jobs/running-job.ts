@@ -64,11 +64,20 @@ export async function sendImages(
   for (const [i, { job, index }] of items.entries()) {
     if (dropCancelled(job)) continue;
     const { outputFormat, quality } = job.request.settings;
-    const { width, height, seed, warnings } = images[i]!;
+    const { width, height, seed, warnings, flagged } = images[i]!;
     const bytes = await images[i]!.encode(outputFormat, quality === undefined ? {} : { quality });
     const mediaType = mediaTypes[outputFormat];
     const withWarnings = warnings.length > 0 && { warnings: [...warnings] };
-    const image = { index, seed: String(seed), width, height, mediaType, ...withWarnings, bytes };
+    const image = {
+      index,
+      seed: String(seed),
+      width,
+      height,
+      mediaType,
+      ...withWarnings,
+      ...(flagged && { flagged }),
+      bytes,
+    };
     job.events.push({ type: "image", image });
   }
 }

@@ -5,6 +5,7 @@
 
 import { z } from "@hono/zod-openapi";
 import { seedPattern } from "../diffusion/seed.js";
+import { safetyRules } from "../pipeline/safety-rules.js";
 import { emphasisRules, longPromptRules, promptSyntaxes } from "../text/prompt-rules.js";
 
 /** An image in a request: base64, or a data: URL. Never a path, never an address to fetch. */
@@ -124,6 +125,14 @@ export const generationRequest = z
           "Decodes in tiles, of so many pixels or the autoencoder's own: less memory, not quite the same image. If left " +
           "out, where it would not fit otherwise, with a warning; false never.",
       }),
+    safety: z
+      .enum(safetyRules)
+      .optional()
+      .openapi({
+        description:
+          "What becomes of images that the model's safety checker flags: blurred, or the job fails. Of the model's `safety`; " +
+          "its default if left out.",
+      }),
     rng: z
       .enum(["cpu", "cuda"])
       .optional()
@@ -161,6 +170,10 @@ const settings = z
     lora: z.array(scaledLora).optional().openapi({ description: "Present where LoRAs are added." }),
     clipSkip: z.int().optional(),
     vaeTiling: z.union([z.boolean(), z.int()]).optional(),
+    safety: z
+      .enum(safetyRules)
+      .optional()
+      .openapi({ description: "Left out where the model has no checker." }),
     rng: z.enum(["cpu", "cuda"]),
     outputFormat,
     quality: z.int().optional(),
@@ -182,6 +195,10 @@ const jobImage = z
       .array(z.string())
       .optional()
       .openapi({ description: "What of the request was cut or changed." }),
+    flagged: z
+      .literal(true)
+      .optional()
+      .openapi({ description: "Present where the safety checker flagged it, so that it is blurred." }),
     url: z
       .string()
       .openapi({ description: "On this server; lives an hour.", example: "/api/jobs/4f…/images/0" }),
@@ -190,7 +207,10 @@ const jobImage = z
 
 const jobFailure = z
   .strictObject({
-    code: z.enum(["invalid_request", "model_error", "engine_error", "lost", "unavailable", "internal"]),
+    code: z.enum([
+      ...(["invalid_request", "flagged", "model_error", "engine_error", "lost", "unavailable"] as const),
+      "internal",
+    ]),
     message: z.string(),
     field: z.string().optional(),
   })

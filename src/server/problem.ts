@@ -75,7 +75,7 @@ const notAnswered =
   "internal: the request could not be answered, by a fault of the server. Its log says why.";
 
 function failed({ code, message, field }: JobFailure): Problem {
-  if (code === "invalid_request") return { status: 422, code, message, field };
+  if (code === "invalid_request" || code === "flagged") return { status: 422, code, message, field };
   if (code === "unavailable") return { status: 503, code, message, retryAfter: 30 };
   return { status: 500, code, message };
 }

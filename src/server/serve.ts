@@ -5,6 +5,7 @@ import { InvalidRequest } from "../errors.js";
 import { type Listening, listen } from "../http/listen.js";
 import { readPageFiles } from "../http/page-files.js";
 import { resolveModel } from "../hub/resolve.js";
+import { resolveComponent } from "../hub/resolve-component.js";
 import { defaultLimits } from "../jobs/limits.js";
 import { memoryQueue } from "../jobs/memory-queue.js";
 import {
@@ -19,10 +20,12 @@ import type { Limits, Model } from "../jobs/model-schemas.js";
 import { checkPlacements, type FoundPlace, findPlaces, type Placements } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import type { JobQueue, JobStatus } from "../jobs/queue.js";
+import { checkServedSafety, operatorRule, type ServedSafety } from "../jobs/served-safety.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { MoveTarget } from "../pipeline/device-pipeline.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { readWildcards } from "../pipeline/read-wildcards.js";
+import type { SafetyRule } from "../pipeline/safety-rules.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
 import { createApp } from "./app.js";
 import { imageThreads } from "./image-threads.js";
@@ -81,6 +84,16 @@ export type ServeOptions = {
   allowSoftwareAdapter?: boolean;
   /** Bytes of a device's memory that a model may take, as in `fromPretrained`. */
   deviceMemory?: number;
+  /**
+   * What becomes of images that a safety checker flags, of every model: the rule of requests that name none, and the least
+   * strict that they may name. Each model's own default if left out, which requests may change: "blur" where it ships a
+   * checker. "off" opens models without theirs.
+   */
+  safety?: SafetyRule;
+  /** The same of models by name: `{ "stable-diffusion-v1-5": "refuse" }`. */
+  modelSafety?: Readonly<Record<string, SafetyRule>>;
+  /** Checks the images of models that ship no safety checker: a folder or Hub id, as in `fromPretrained`. */
+  safetyChecker?: string;
   /** A folder of wildcard files, for requests with dynamic prompts. None if left out. */
   wildcards?: string;
   /** What one request may take; the defaults suit one person's machine. */
@@ -124,6 +137,9 @@ const serveNames: OptionNames<ServeOptions> = {
   allowCpuFallback: true,
   allowSoftwareAdapter: true,
   deviceMemory: true,
+  safety: true,
+  modelSafety: true,
+  safetyChecker: true,
   limits: true,
   onError: true,
   onRejected: true,
@@ -209,20 +225,26 @@ async function openModels(options: ServeOptions): Promise<ModelRegistry> {
   const { models = [], loras = [], embeddings = [], redis, config, tokenizer, onDevice } = options;
   const places = await findPlaces(placementsIn(options), onDevice);
   const names = models.length > 0 || redis !== undefined ? models : [modelOrBundled(undefined, "models")];
-  const folders = await Promise.all(names.map((name) => resolveModel(name)));
+  const safety = await safetyIn(options);
+  const folders = await Promise.all(
+    names.map((name) => resolveModel(name, { safetyChecker: operatorRule(safety, name) !== "off" })),
+  );
   const load = {
     ...(config !== undefined && { config: await resolveModel(config, { configsOnly: true }) }),
     ...(tokenizer !== undefined && { tokenizer }),
   };
   const registry = await openModelRegistry(folders, {
     loras: loras.map(({ scale = 1, ...lora }): NamedLora => ({ ...lora, scale })),
-    ...{ load, embeddings, placements: places },
+    ...{ load, embeddings, placements: places, safety },
   });
   return redis === undefined ? registry : new Map([...registry].map(([id, model]) => [id, elsewhere(model)]));
 }
 
 /** The same model where workers generate it, on devices that this server does not know. */
-function elsewhere({ info: { device, dtype, weights, ...info }, ...model }: ServedModel): ServedModel {
+function elsewhere({
+  info: { device, dtype, weights, safety, ...info },
+  ...model
+}: ServedModel): ServedModel {
   return { ...model, info };
 }
 
@@ -239,6 +261,22 @@ function placementsIn(options: ServeOptions): Placements {
   const placements: Placements = Object.fromEntries(given);
   checkPlacements(placements);
   return placements;
+}
+
+/** The options about checking images. */
+async function safetyIn({ safety, modelSafety, safetyChecker, redis }: ServeOptions): Promise<ServedSafety> {
+  const all = { safety, modelSafety, safetyChecker };
+  const given = Object.entries(all).filter(([, value]) => value !== undefined);
+  const [first] = given;
+  if (redis !== undefined && first) {
+    const rule = "must be left out with redis, whose workers generate. Give it to koala worker.";
+    throw new InvalidRequest(first[0], first[1], rule);
+  }
+  const settings: ServedSafety = Object.fromEntries(given);
+  checkServedSafety(settings);
+  if (safetyChecker === undefined) return settings;
+  const resolved = await resolveComponent("safety_checker", safetyChecker, { field: "safetyChecker" });
+  return { ...settings, safetyChecker: resolved };
 }
 
 /** Where jobs wait: in this process, with a processor of its own, or on Redis. */

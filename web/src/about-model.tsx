@@ -13,7 +13,7 @@ export function AboutModel() {
   if (!now) return null;
   return (
     <p class="about">
-      <strong>{now.name}</strong> {descriptionOf(now)} {placeOf(now)}{" "}
+      <strong>{now.name}</strong> {descriptionOf(now)} {placeOf(now)} {safetyOf(now)}{" "}
       {now.words ? (
         <>
           For anything else, serve a larger model by its Hub id or folder:{" "}
@@ -45,6 +45,11 @@ const placeOf = ({ device, dtype, weights = "stored" }: Model): string => {
   const arithmetic = dtype === undefined ? "" : ` in ${dtype}`;
   return `It runs on ${device}${arithmetic}${weights === "stored" ? "" : ` with ${weights} weights`}.`;
 };
+
+const safetyOf = ({ safety }: Model): string =>
+  safety && safety.choices.length === 1 && safety.default !== "off"
+    ? `A safety checker looks at its images: flagged ones are ${safety.default === "blur" ? "blurred" : "refused"}.`
+    : "";
 
 const counted = (count: number, what: string): string | undefined =>
   count === 0 ? undefined : `${count} ${what}${count === 1 ? "" : "s"}`;

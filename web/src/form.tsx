@@ -9,6 +9,7 @@ import { InitImageFields } from "./init-image.js";
 import { ModelFields } from "./model-fields.js";
 import { longPromptChoices, longPrompts, type Reading, reading, readings } from "./prompt-reading.js";
 import { Prompts } from "./prompts.js";
+import { SafetyField } from "./safety-field.js";
 import { SeedField } from "./seed-field.js";
 import { count, guidanceScale, model, scheduler, served, steps } from "./settings.js";
 import { SizeFields } from "./size-fields.js";
@@ -122,6 +123,7 @@ function SettingsFields() {
           onChange={(value) => (longPrompts.value = value as typeof longPrompts.value)}
           invalid={wrong("longPrompts")}
         />
+        <SafetyField invalid={wrong("safety")} />
         <SeedField invalid={wrong("seed")} />
         <InitImageFields />
       </div>

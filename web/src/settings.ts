@@ -3,6 +3,7 @@
 import { computed, effect, type Signal, signal } from "@preact/signals";
 import type { Model, ModelList } from "../../src/jobs/model-schemas.js";
 import type { GenerationRequest, GenerationSettings } from "../../src/jobs/schemas.js";
+import type { SafetyRule } from "../../src/pipeline/safety-rules.js";
 import { base64, preparedImage, sizeOf } from "./images.js";
 import { applyReading, longPrompts, reading, readingFields } from "./prompt-reading.js";
 import type { ReadSettings } from "./read-settings.js";
@@ -39,6 +40,14 @@ export const model = computed<Model | undefined>(
   () => served.value?.models.find(({ id }) => id === modelId.value) ?? served.value?.models[0],
 );
 
+const chosenSafety = signal<SafetyRule | undefined>(undefined);
+/** The chosen rule where the model allows it, else the model's own. */
+export const safety = computed<SafetyRule | undefined>(() => {
+  const { choices = [], default: own } = model.value?.safety ?? {};
+  return chosenSafety.value && choices.includes(chosenSafety.value) ? chosenSafety.value : own;
+});
+export const chooseSafety = (rule: SafetyRule): void => void (chosenSafety.value = rule);
+
 export function drawSeed(): string {
   return String(crypto.getRandomValues(new Uint32Array(1))[0]!);
 }
@@ -59,6 +68,7 @@ const storedSignals: Readonly<Record<string, Signal<unknown>>> = {
   vocabularyOpen,
   reading,
   longPrompts,
+  chosenSafety,
 };
 
 const storageKey = "koala.settings";
@@ -206,6 +216,7 @@ export async function requestNow(): Promise<GenerationRequest> {
     seed: seed.value,
     ...(scheduler.value !== "" && { scheduler: scheduler.value }),
     count: count.value,
+    ...((model.value?.safety?.choices.length ?? 0) > 1 && safety.value && { safety: safety.value }),
     ...(loras.value.length > 0 && { lora: [...loras.value] }),
     ...readingFields(prompt.value, negativePrompt.value),
     ...(image && { image: await base64(image), strength: strength.value }),

@@ -112,7 +112,7 @@ function servedFrom({ info, scheduler, bytes }: Announcement, store: JobStore): 
     info,
     folder: "",
     load: {},
-    place: {},
+    ...{ place: {}, safety: {} },
     scheduler: own,
     bytes,
     loras: new Map(),

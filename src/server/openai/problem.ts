@@ -21,6 +21,7 @@ export function openaiProblem(problem: Problem) {
   if (status === 422 && field === "model")
     return { status: 404 as const, body: { error: { ...error, code: "model_not_found" } } };
   if (status === 401) error.code = "invalid_api_key";
+  if (code === "flagged") error.code = "moderation_blocked";
   if (status === 429) error.code = "rate_limit_exceeded";
   // OpenAI has no 422; and its clients send a 409 again by themselves, which would generate what was cancelled.
   const own = status === 422 || status === 409 ? (400 as const) : status;
