@@ -3,6 +3,7 @@
  * `koala memory` predicted of it.
  *
  *     npx tsx bench/parts.ts FOLDER [--sizes 512,768,1024] [--parts text_encoder,unet,vae,...] [--batch 1]
+ *         [--weights int8]
  *
  * `--batch` is the rows of one run of U-Net and text encoders: 2 is one image with guidance.
  */
@@ -11,6 +12,7 @@ import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { deviceOf, parseWeights } from "../src/engine/device.js";
 import { floats, longs, type Session, type Values } from "../src/engine/engine.js";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
 import { pooledWidth, textWidth } from "../src/models/unet-config.js";
@@ -58,14 +60,15 @@ function job(components: Components, name: string, side: number, rows: number): 
 }
 
 async function measure(folder: string, name: string, pixels: number, rows: number): Promise<Measured> {
-  const engine = workerEngine();
+  const device = deviceOf("cpu", { weights: parseWeights(values.weights) });
+  const engine = workerEngine({ device });
   const components = await loadComponents(folder, { engine });
   const size = { width: pixels, height: pixels, batch: 1, passes: rows, encodes: true };
-  const { components: estimated } = estimateMemory(components, size);
+  const { components: estimated } = estimateMemory(components, size, device);
   const predicted = runtimeBytes + estimated.find((p) => p.name === name)!.peak;
   const { load, inputs } = job(components, name, pixels / components.vae.factor, rows);
   const started = performance.now();
-  const session = await load();
+  const session = await load(); // where weights are to be quantised, the first time that too
   const loaded = performance.now();
   await session.run(inputs);
   const ran = performance.now();
@@ -83,6 +86,7 @@ const { values, positionals } = parseArgs({
     sizes: { type: "string", default: "512,768,1024" },
     parts: { type: "string", default: "text_encoder,text_encoder_2,unet,vae" },
     batch: { type: "string", default: "1" },
+    weights: { type: "string", default: "stored" },
     json: { type: "boolean" },
   },
 });
@@ -96,6 +100,7 @@ if (values.json) {
   for (const name of values.parts.split(",")) {
     for (const pixels of name.startsWith("text") ? sizes.slice(0, 1) : sizes) {
       const one = ["--json", "--parts", name, "--sizes", String(pixels), "--batch", values.batch];
+      one.push("--weights", values.weights);
       const args = ["--import", "tsx", fileURLToPath(import.meta.url), folder, ...one];
       const m = JSON.parse(execFileSync(process.execPath, args, { encoding: "utf8" })) as Measured;
       const gb = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;

@@ -19,7 +19,7 @@ import type { GeneratedImage } from "./generated-image.js";
 import { type ImageValues, readInputs } from "./input-image.js";
 import { checkLatents, type InpaintState, type LatentShape, prepareLatents } from "./latents.js";
 import type { Lora } from "./lora.js";
-import { estimateMemory, type GenerationSize, planMemory, refuse } from "./memory-estimate.js";
+import { estimateMemory, type GenerationSize, heldBytes, planMemory, refuse } from "./memory-estimate.js";
 import type { ModelMetadata } from "./metadata/schema.js";
 import { imageMetadata, type LoadedWith, modelMetadata } from "./metadata/write.js";
 import { requestDefaults } from "./model-defaults.js";
@@ -380,12 +380,9 @@ export abstract class BasePipeline extends DevicePipeline {
     if (this.#estimated?.key !== key)
       this.#estimated = { key, bytes: estimateMemory(this.components, size, device) };
     const { bytes } = this.#estimated;
-    const loadedBytes = ({ name, bytes: float32 }: Component) =>
-      Math.min(float32, bytes.components.find((one) => one.name === name)?.loaded ?? float32);
-    const held = this.loadable().reduce(
-      (sum, component) => sum + (component.isLoaded ? loadedBytes(component) : 0),
-      0,
-    );
+    const held = this.loadable()
+      .filter(({ isLoaded }) => isLoaded)
+      .reduce((sum, component) => sum + heldBytes(component, bytes), 0);
     return { bytes, available: this.engine.memory(held).bytes };
   }
 

@@ -9,6 +9,7 @@ import { safetyCheckerTrace } from "../models/safety-checker.js";
 import { traceUnet } from "../models/trace.js";
 import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
+import type { Component } from "./component.js";
 import { type ComponentBytes, componentBytes, isMeasured, type TracedComponent } from "./component-memory.js";
 import type { Networks } from "./components.js";
 import type { SafetyChecker } from "./safety-checker.js";
@@ -96,6 +97,11 @@ const tracedChecker = ({ component, vision }: SafetyChecker): TracedComponent =>
 
 /** The first half of the autoencoder, which is freed for the second. */
 const encoder = "vae encoder";
+
+/** What a loaded component's weights hold: at least that is free again once it is released. */
+export function heldBytes({ name, bytes }: Component, { components }: RunBytes): number {
+  return Math.min(bytes, components.find((one) => one.name === name)?.loaded ?? bytes);
+}
 
 /** All weights, and the buffers of the largest run, which all sessions of a device share. */
 function sharedPeak(components: readonly ComponentBytes[]): number {

@@ -11,6 +11,7 @@ import type { Conditions, EncodedPrompt, TextState } from "./conditioning.js";
 import type { CheckedRequest } from "./request.js";
 import { encodeIds, type Pooling, type StateRule, type TextEncoder } from "./text-encoding.js";
 import { fieldsOf, type PlannedPrompt, type PlannedText, type TextPlan } from "./text-plan.js";
+import { type EncodedRow, stateKey, textStatesOf } from "./text-state-cache.js";
 
 /** What a class of pipelines adds to the encoding of texts. */
 export type TextRules = {
@@ -27,7 +28,7 @@ type Encoding = Pick<TextRules, "pooled" | "timeIds"> & {
   rule: StateRule;
   /** Without A1111's syntax, which pools at the end token. */
   pooling: Pooling;
-  /** Called before an encoder is used. */
+  /** Called before an encoder runs, which it need not for texts that it encoded before. */
   loaded: (component: Component) => Promise<void>;
 };
 
@@ -40,8 +41,7 @@ export async function encodeConditions(
   const { prompts, negatives } = plan;
   const texts = negatives.filter((one) => one !== "zeros");
   const encoders: EncodedRows[] = [];
-  for (const [e, encoder] of encoding.encoders.entries()) {
-    await encoding.loaded(encoder.component);
+  for (const e of encoding.encoders.keys()) {
     encoders.push(await encodedRows([...prompts.flat(), ...texts], e, request, encoding, fieldsOf(plan)));
   }
   const how = { request, encoders, pooled: encoding.pooled };
@@ -77,34 +77,44 @@ function blank({ states: [first] }: States): States {
 }
 
 /** What one encoder gave for each row of ids. */
-type EncodedRows = { of: (chunk: Chunk) => Row; width: number; maxTokens: number };
-type Row = Readonly<Record<"skipped" | "plain" | "pooled", Float32Array>>;
+type EncodedRows = { of: (chunk: Chunk) => EncodedRow; width: number; maxTokens: number };
 
 /** Rows of one run of an encoder. */
 const rowsAtOnce = 32;
 
-/** Each different chunk is encoded once. */
+/** Each different chunk is encoded once, and not again while the encoder is open. */
 async function encodedRows(
   prompts: readonly PlannedPrompt[],
   e: number,
   { clipSkip = 0, promptSyntax }: CheckedRequest,
-  { encoders, rule, ...encoding }: Encoding,
+  { encoders, rule, loaded, ...encoding }: Encoding,
   what: string,
 ): Promise<EncodedRows> {
   const encoder = encoders[e]!;
   const pooling = promptSyntax === "a1111" ? "end" : encoding.pooling;
   const chunks = prompts.flatMap(({ texts }) => texts.flatMap(({ chunks }) => chunks[e]!));
-  const rows = [...new Map(chunks.map(({ ids }) => [ids.join(), ids])).values()];
-  const found = new Map<string, Row>();
-  for (let from = 0; from < rows.length; from += rowsAtOnce) {
-    const some = rows.slice(from, from + rowsAtOnce);
-    const stage = `its states of the ${what}`;
-    const { skipped, plain, pooled } = await encodeIds(encoder, some, { rule, clipSkip, pooling, stage });
-    for (const [i, ids] of some.entries())
-      found.set(ids.join(), { skipped: skipped[i]!, plain: plain[i]!, pooled: pooled[i]! });
+  const how = { rule, clipSkip, pooling };
+  const { device } = encoder.component;
+  const keyOf = (ids: ArrayLike<number>) => stateKey(ids, how, device);
+  const rows = new Map(chunks.map(({ ids }) => [keyOf(ids), ids]));
+  const known = textStatesOf(encoder);
+  const found = new Map([...rows.keys()].map((key) => [key, known.get(key)]));
+  const missing = [...rows].filter(([key]) => !found.get(key));
+  if (missing.length > 0) await loaded(encoder.component);
+  for (let from = 0; from < missing.length; from += rowsAtOnce) {
+    const some = missing.slice(from, from + rowsAtOnce);
+    const options = { ...how, stage: `its states of the ${what}` };
+    const ids = some.map(([, ids]) => ids);
+    const { skipped, plain, pooled } = await encodeIds(encoder, ids, options);
+    for (const [i, [key]] of some.entries()) {
+      const all = clipSkip === 0 ? skipped : plain; // the same numbers are kept once
+      const row = { skipped: skipped[i]!, plain: all[i]!, pooled: pooled[i]! };
+      found.set(key, row);
+      known.set(key, row);
+    }
   }
   const { width, maxTokens } = encoder.config;
-  return { of: ({ ids }) => found.get(ids.join())!, width, maxTokens };
+  return { of: ({ ids }) => found.get(keyOf(ids))!, width, maxTokens };
 }
 
 type How = { request: CheckedRequest; encoders: readonly EncodedRows[]; pooled: boolean };
