@@ -19,10 +19,17 @@ export {
 export type { DownloadProgress } from "./hub/fetch.js";
 export type { ImageFormat, ImageInput } from "./image/codec.js";
 export type { RgbImage } from "./image/pixels.js";
-export type { BasePipeline, GenerateResult, Step } from "./pipeline/base-pipeline.js";
+export {
+  type AttentionLayer,
+  AttentionMaps,
+  type AttentionWord,
+  type MapOptions,
+} from "./pipeline/attention/maps.js";
+export type { BasePipeline } from "./pipeline/base-pipeline.js";
 export type { DenoiseStep } from "./pipeline/denoise.js";
 export type { DevicePipeline, MoveTarget } from "./pipeline/device-pipeline.js";
 export type { Embedding } from "./pipeline/embeddings.js";
+export type { GenerateResult, Step } from "./pipeline/generate-result.js";
 export { GeneratedImage, type SaveOptions } from "./pipeline/generated-image.js";
 export type { LoadOptions } from "./pipeline/load-options.js";
 export type { Lora } from "./pipeline/lora.js";

@@ -26,6 +26,7 @@ describe("the golden data", () => {
     ["adapters", 16],
     ["single", 22],
     ["runs", 140],
+    ["attention", 3],
     ["distil", 97],
   ])("has its checks of %s, and none without inputs", async (name, count) => {
     const engine = blockingEngine({ threads: 1 });

@@ -9,7 +9,6 @@ const reasons: readonly (readonly [RegExp, string])[] = [
   [/^(runs\/controlnet|stages\/controlnet-[^/]+)\//, "ControlNets"],
   [/^runs\/inpaint9\//, "inpainting U-Nets of nine channels"],
   [/^runs\/refiner\/(img2img|refine)-?/, "SDXL's refiner"],
-  [/^runs\/attention\//, "attention maps"],
   [/^runs\/hires\//, "the hires fix"],
 ];
 

@@ -1,6 +1,7 @@
 /** @file Runs the sections over a golden folder: lists their checks and runs each. */
 
 import { adapters } from "../adapters.js";
+import { attention } from "../attention.js";
 import { clip } from "../clip.js";
 import { distill } from "../distill/distill.js";
 import { prompts } from "../prompts/prompts.js";
@@ -29,6 +30,7 @@ export const sections: Readonly<Record<string, Section>> = {
   single,
   runs,
   safety,
+  attention,
   distil: distill,
   folder: others,
 };

@@ -25,7 +25,7 @@ export const runs: Section = async (context) => {
   const open = pipelineOpener(context);
   const rows: Check[] = [];
   for (const pipeline of await namesIn(folder)) {
-    if (pipeline === "safety") continue; // has a section of its own
+    if (["attention", "safety"].includes(pipeline)) continue; // have sections of their own
     const files = await namesIn(path.join(folder, pipeline));
     const cases = files
       .filter((name) => /\.(json|safetensors)$/.test(name))

@@ -2,8 +2,8 @@
 
 import { unscaledLatents } from "../../src/diffusion/posterior.js";
 import { floats, floatsOf, type Values } from "../../src/engine/engine.js";
-import type { GenerateResult, Prepared, Step } from "../../src/pipeline/base-pipeline.js";
 import { firstEmbeddings, timeIds } from "../../src/pipeline/conditioning.js";
+import type { GenerateResult, Prepared, Step } from "../../src/pipeline/generate-result.js";
 import type { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
 import { made, type Tensor } from "../../src/tensor/tensor.js";
 import { type Computed, type Context, type TensorData, tensorData } from "../conformance/check.js";

@@ -2,7 +2,7 @@
 
 import { Cancelled } from "../errors.js";
 import { encodeImage } from "../image/codec.js";
-import type { Step } from "../pipeline/base-pipeline.js";
+import type { Step } from "../pipeline/generate-result.js";
 import type { GeneratedImage } from "../pipeline/generated-image.js";
 import type { Channel } from "./channel.js";
 import { type BatchJob, mediaTypes, type ProcessorEvent } from "./processor.js";

@@ -6,18 +6,20 @@ import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { noticeText } from "../engine/notices.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { blurred } from "../image/blur.js";
-import type { RgbImage } from "../image/pixels.js";
 import type { LoraTag } from "../text/a1111/extra-networks.js";
+import { attentionSize } from "./attention/memory.js";
+import { AttentionRecorder } from "./attention/recorder.js";
+import { promptTokens } from "./attention/words.js";
 import { checkRequest } from "./check-request.js";
 import type { Component } from "./component.js";
 import { type Components, withMoreLoras } from "./components.js";
-import { type CallConditioning, type Conditions, conditioningByCall } from "./conditioning.js";
-import { type DenoiseStep, denoise } from "./denoise.js";
+import { type Conditions, conditioningByCall } from "./conditioning.js";
+import { denoise } from "./denoise.js";
 import { DevicePipeline } from "./device-pipeline.js";
 import { finishImages } from "./finish-images.js";
-import type { GeneratedImage } from "./generated-image.js";
+import type { GenerateResult, Prepared, Step } from "./generate-result.js";
 import { type ImageValues, readInputs } from "./input-image.js";
-import { checkLatents, type InpaintState, type LatentShape, prepareLatents } from "./latents.js";
+import { checkLatents, prepareLatents } from "./latents.js";
 import type { Lora } from "./lora.js";
 import { estimateMemory, type GenerationSize, heldBytes, planMemory, refuse } from "./memory-estimate.js";
 import type { ModelMetadata } from "./metadata/schema.js";
@@ -40,38 +42,6 @@ import { largestCall, planTexts, type TextPlan } from "./text-plan.js";
 import { requestTimesteps } from "./timesteps.js";
 import { smallerTiles, tiledWarning } from "./vae-tiling.js";
 import type { Words } from "./vocabulary.js";
-
-/** A denoising step; `preview` makes small images of the clean latents that it predicts, one per image. */
-export type Step = DenoiseStep & { preview: () => Promise<readonly RgbImage[]> };
-
-/** What `generate` gives. */
-export type GenerateResult = {
-  /** In the order of the prompts, all of a prompt's images together; none with `outputType: "latent"`. */
-  images: readonly GeneratedImage[];
-  /** [batch, 4, height / 8, width / 8], as the last step left them. */
-  latents: Float32Array;
-  /** The seed of each image, where seeds and not generators were given. */
-  seeds: readonly bigint[] | undefined;
-  /** What of the request was cut, changed or without effect; `images[i].warnings` has those about that image. */
-  warnings: readonly string[];
-};
-
-/**
- * A request with everything that is computed before the first step.
- *
- * @internal
- */
-export type Prepared = {
-  request: CheckedRequest;
-  /** What the prompts and sizes were encoded to. */
-  conditions: Conditions;
-  conditioning: CallConditioning;
-  timesteps: readonly number[];
-  latents: Float32Array;
-  /** Inpainting: the known region, restored after every step. */
-  inpaint: InpaintState | undefined;
-  shape: LatentShape;
-};
 
 /** A pipeline of any class. `scheduler` may be replaced between two generations. */
 export abstract class BasePipeline extends DevicePipeline {
@@ -195,8 +165,10 @@ export abstract class BasePipeline extends DevicePipeline {
       calls: sized.numInferenceSteps * this.scheduler.order,
       zeros: this.textRules(sized).zeros,
     });
+    const words =
+      sized.attentionMaps === false ? undefined : promptTokens(plan, this.components.textEncoders, sized);
     const encodes = image !== undefined && !(image instanceof Float32Array);
-    const checked = this.#planned(sized, plan, { encodes, mayTile: accepted.vaeTiling === undefined });
+    const checked = this.#planned(sized, plan, { words, encodes, mayTile: accepted.vaeTiling === undefined });
     const conditions = await this.#encode(plan, checked);
     checkAborted(checked);
     const encoder = {
@@ -209,7 +181,7 @@ export abstract class BasePipeline extends DevicePipeline {
     const w = f32(checked.guidanceScale - 1);
     const guidance = embedded === undefined ? undefined : guidanceEmbedding(w, embedded);
     const conditioning = conditioningByCall({ ...conditions, guidance }, checked.perPrompt);
-    return { request: checked, conditions, conditioning, timesteps, latents, inpaint, shape };
+    return { request: checked, conditions, conditioning, timesteps, latents, inpaint, shape, words };
   }
 
   /** Adds what of the request has no effect, a scheduler that the model was not trained for, and a size far from its own. */
@@ -240,13 +212,17 @@ export abstract class BasePipeline extends DevicePipeline {
           });
     const [, , height, width] = shape;
     const rows = prepared.conditioning(0).reduce((sum, group) => sum + group.rows.length, 0);
-    const session = await unet.component.session("unet", unet.trace, { batch: rows, height, width });
+    const recorder = attentionRecorder(prepared);
+    const [program, trace] = recorder
+      ? (["unet attention", unet.traceAttention] as const)
+      : (["unet", unet.trace] as const);
+    const session = await unet.component.session(program, trace, { batch: rows, height, width });
     checkAborted(request);
     this.#preview ??= previewMethod(this.components);
     const method = await this.#preview;
     const decode = (latents: Float32Array, h: number, w: number, tile?: number) =>
       this.decode(latents, h, w, tile);
-    const loop = denoise({ ...prepared, session, scheduler: this.scheduler }, latents, request);
+    const loop = denoise({ ...prepared, session, recorder, scheduler: this.scheduler }, latents, request);
     let step = await loop.next();
     while (!step.done) {
       const { predOriginalSample } = step.value;
@@ -265,7 +241,9 @@ export abstract class BasePipeline extends DevicePipeline {
           makeRoom: (next) => this.#makeRoom(next),
         })
       : [];
-    return { images, latents: final, seeds: request.seeds, warnings: request.warnings.all };
+    const attentionMaps = recorder?.result();
+    const { seeds, warnings } = request;
+    return { images, latents: final, seeds, warnings: warnings.all, ...(attentionMaps && { attentionMaps }) };
   }
 
   /**
@@ -340,7 +318,7 @@ export abstract class BasePipeline extends DevicePipeline {
   #planned(
     request: CheckedRequest,
     plan: TextPlan,
-    { encodes, mayTile }: { encodes: boolean; mayTile: boolean },
+    { words, encodes, mayTile }: Pick<Prepared, "words"> & { encodes: boolean; mayTile: boolean },
   ): CheckedRequest {
     const { width, height, batch, perPrompt, ignoreMemory, vaeTiling: tile, safety, warnings } = request;
     const size: GenerationSize = {
@@ -351,6 +329,7 @@ export abstract class BasePipeline extends DevicePipeline {
       encodes,
       checked: safety !== "off",
       ...(tile !== undefined && { tile }),
+      ...(words && { attention: attentionSize(words, request, this.scheduler.timesteps.length) }),
     };
     const fits = (size: GenerationSize) => {
       const { bytes, available } = this.#memory(size);
@@ -391,6 +370,13 @@ export abstract class BasePipeline extends DevicePipeline {
     if (this.#keeps) return;
     for (const component of this.loadable()) if (component !== next) await component.release();
   }
+}
+
+/** Keeps what the prompts' words attend to, where the request asks for it. */
+function attentionRecorder({ request, shape: [, , height, width], words }: Prepared) {
+  const { perPrompt, attentionMaps } = request;
+  const prompts = words?.flatMap((one) => Array.from({ length: perPrompt }, () => one));
+  return prompts && new AttentionRecorder({ prompts, height, width, keepsSteps: attentionMaps === "steps" });
 }
 
 function checkAborted({ signal }: { signal?: AbortSignal }): void {

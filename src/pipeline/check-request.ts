@@ -42,6 +42,7 @@ export function checkRequest(
   oneOf("rng", request.rng, ["cpu", "cuda"]);
   oneOf("outputType", request.outputType, ["image", "latent"]);
   oneOf("safety", request.safety, safetyRules);
+  if (typeof request.attentionMaps !== "boolean") oneOf("attentionMaps", request.attentionMaps, ["steps"]);
   checkTiling(request.vaeTiling, factor);
   checkSchedule(request);
   checkInputs(request);
@@ -65,6 +66,7 @@ export function checkRequest(
     embedsGuidance,
     strength: checkedStrength(request.strength ?? defaults.strength),
     safety: safetyRuleOf(request.safety, hasSafetyChecker),
+    attentionMaps: request.attentionMaps ?? false,
     eta: finite("eta", request.eta ?? 0),
     ...noiseSources(request, batch),
     warnings,

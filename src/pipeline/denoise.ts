@@ -5,6 +5,8 @@ import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { floats, floatsOf } from "../engine/engine.js";
 import { Cancelled, EngineError, NotFinite } from "../errors.js";
 import { finiteProblem } from "../image/pixels.js";
+import type { AttentionMaps } from "./attention/maps.js";
+import type { AttentionRecorder } from "./attention/recorder.js";
 import type { ComponentSession } from "./component.js";
 import type { CallConditioning, Row } from "./conditioning.js";
 import { blendKnown, type InpaintState } from "./latents.js";
@@ -22,6 +24,10 @@ export type DenoiseStep = {
   latentsIn: Float32Array;
   /** The same, scaled by the scheduler for the U-Net. */
   modelInput: Float32Array;
+  /** The U-Net's output for the prompt, before guidance; Diffusers' `noise_pred_text`. */
+  noisePredText: Float32Array;
+  /** The same for the negative prompt; undefined without guidance. */
+  noisePredUncond: Float32Array | undefined;
   /** The U-Net's output, after guidance. */
   noisePred: Float32Array;
   /** The scheduler's result: the latents one step less noisy. */
@@ -30,10 +36,14 @@ export type DenoiseStep = {
   latents: Float32Array;
   /** The clean latents as they are predicted now. */
   predOriginalSample: Float32Array;
+  /** With `attentionMaps`: where each word of the prompt goes in this step, of each image. */
+  attentionMaps?: readonly AttentionMaps[];
 };
 
 type Loop = {
   session: ComponentSession;
+  /** Keeps the attention of a session that gives it. */
+  recorder: AttentionRecorder | undefined;
   scheduler: Scheduler;
   conditioning: CallConditioning;
   timesteps: readonly number[];
@@ -57,6 +67,7 @@ export async function* denoise(
     const modelInput = scheduler.scaleModelInput(latents, timestep);
     const prediction = await predict(loop, modelInput, index);
     if (signal?.aborted) throw new Cancelled();
+    const attentionMaps = loop.recorder?.endCall();
     let noisePred: Float32Array = prediction.conditional;
     if (prediction.unconditional) {
       noisePred = guide(prediction.unconditional, prediction.conditional, guidanceScale);
@@ -74,10 +85,13 @@ export async function* denoise(
       timestep,
       latentsIn,
       modelInput,
+      noisePredText: prediction.conditional,
+      noisePredUncond: prediction.unconditional,
       noisePred,
       prevSample,
       latents,
       predOriginalSample,
+      ...(attentionMaps && { attentionMaps }),
     };
   }
   return latents;
@@ -85,7 +99,7 @@ export async function* denoise(
 
 /** The U-Net's predictions for the batch: each image's, and with guidance that for its negative prompt. */
 async function predict(
-  { session, conditioning, shape, timesteps }: Loop,
+  { session, recorder, conditioning, shape, timesteps }: Loop,
   modelInput: Float32Array,
   index: number,
 ) {
@@ -100,11 +114,13 @@ async function predict(
     const results = await session.run(
       {
         ...inputs,
+        ...recorder?.inputs(rows),
         sample: floats(sample, rows.length, ...rest),
         timestep: floats(new Float32Array(rows.length).fill(timestep), rows.length),
       },
       `its prediction of ${stepName(index, timesteps)}`,
     );
+    recorder?.add(rows, results);
     const out = floatsOf(results.out);
     const width = out.length / rows.length;
     for (const [i, row] of rows.entries())

@@ -3,6 +3,7 @@
 import path from "node:path";
 import { ModelError } from "../errors.js";
 import type { JsonObject } from "../files/json.js";
+import { traceUnetAttention } from "../models/cross-attention.js";
 import { inferredUnetConfig, unetTopology } from "../models/infer-unet.js";
 import { sgmNames } from "../models/sgm.js";
 import { traceUnet } from "../models/trace.js";
@@ -29,6 +30,8 @@ export type Denoiser = {
   component: Component;
   config: UNetConfig;
   trace: Trace;
+  /** The same with its attention to text as further results. */
+  traceAttention: Trace;
   /** The config.json of a U-Net that replaces the folder's, and its path. */
   replaced?: { json: JsonObject; file: string };
 };
@@ -79,7 +82,8 @@ function denoiser(
   replaced?: Replacement["config"],
 ): Denoiser {
   const component = new Component("unet", file, weights, engine, { on: (device) => device });
-  return { component, config, trace: traced(config), ...(replaced && { replaced }) };
+  const traceAttention: Trace = (p, size) => traceUnetAttention(p, config, size);
+  return { component, config, trace: traced(config), traceAttention, ...(replaced && { replaced }) };
 }
 
 /**

@@ -5,10 +5,12 @@
 
 import { cpu, type Device } from "../engine/device.js";
 import { InvalidRequest } from "../errors.js";
+import { traceUnetAttention } from "../models/cross-attention.js";
 import { safetyCheckerTrace } from "../models/safety-checker.js";
 import { traceUnet } from "../models/trace.js";
 import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
+import { type AttentionSize, recordedBytes } from "./attention/memory.js";
 import type { Component } from "./component.js";
 import { type ComponentBytes, componentBytes, isMeasured, type TracedComponent } from "./component-memory.js";
 import type { Networks } from "./components.js";
@@ -31,6 +33,8 @@ export type GenerationSize = {
   tokens?: number;
   /** Whether images are checked, where the model has a safety checker; true if left out. */
   checked?: boolean;
+  /** With attention maps. */
+  attention?: AttentionSize;
 };
 
 /**
@@ -61,10 +65,13 @@ export function estimateMemory(components: Networks, size: GenerationSize, devic
   const [rows, columns] = [Math.min(height, most), Math.min(width, most)];
   const scope = () => new Params(tracing());
   const pixels = input("image", [{ B: 1 }, 3, { H: rows * vae.factor }, { W: columns * vae.factor }]);
-  const out = traceUnet(scope(), unet.config, {
+  const unetSize = {
     ...{ batch: size.passes, height, width },
     ...(size.tokens !== undefined && { tokens: size.tokens }),
-  });
+  };
+  const predicted = size.attention
+    ? traceUnetAttention(scope(), unet.config, unetSize, size.attention)
+    : { out: traceUnet(scope(), unet.config, unetSize) };
   const latents = input("latents", [{ B: 1 }, vae.latentChannels, { H: rows }, { W: columns }]);
   const traced: TracedComponent[] = [
     ...textEncoders.map(({ component, config, vectors }) => {
@@ -75,12 +82,14 @@ export function estimateMemory(components: Networks, size: GenerationSize, devic
     ...(size.encodes
       ? [{ name: encoder, component: vae.component, outputs: { encoded: vae.encode(scope(), pixels) } }]
       : []),
-    { name: "unet", component: unet.component, outputs: { out } },
+    { name: "unet", component: unet.component, outputs: predicted },
     { name: "vae", component: vae.component, outputs: { image: vae.decode(scope(), latents) } },
     ...(safetyChecker && size.checked !== false ? [tracedChecker(safetyChecker)] : []),
   ];
   const each = traced.map((one) => componentBytes(one, one.component.on(device)));
-  const base = device.provider === "cpu" ? runtimeBytes : contextBytes;
+  // What the maps take lies on the host.
+  const base =
+    device.provider === "cpu" ? runtimeBytes + recordedBytes(predicted, size.attention) : contextBytes;
   return {
     components: each,
     kept: base + (device.provider === "webgpu" ? sharedPeak(each) : keptPeak(each)),

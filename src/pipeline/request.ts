@@ -146,6 +146,12 @@ export type GenerateRequest = {
    * model has a checker, and "off" where it has none. Previews are blurred unless it is off; latents are as they are.
    */
   safety?: SafetyRule;
+  /**
+   * Keeps where each word of the prompt went (Tang et al. 2022): the cross-attention of every layer, for `attentionMaps` of
+   * the result. The images are the same with and without. "steps" keeps it for each step besides their sum, which takes
+   * that many times the memory. Not for prompts that are composed by AND or change during the run. False if left out.
+   */
+  attentionMaps?: boolean | "steps";
   /** "latent" leaves out the decoding, and the result has no images. "image" if left out. */
   outputType?: "image" | "latent";
   /** Stops the generation, with a `Cancelled` error, no later than after the running step. */
@@ -202,6 +208,7 @@ export const requestNames: OptionNames<GenerateRequest> = {
   vaeTiling: true,
   ignoreMemory: true,
   safety: true,
+  attentionMaps: true,
   outputType: true,
   signal: true,
   onStep: true,
@@ -242,6 +249,7 @@ export type AcceptedRequest = Omit<GenerateRequest, "width" | "height"> & {
   strength: number;
   /** "off" where the model has no safety checker. */
   safety: SafetyRule;
+  attentionMaps: boolean | "steps";
   eta: number;
   generators: NoiseSource | readonly NoiseSource[];
   /** The seed of each image, where seeds and not generators were given. */

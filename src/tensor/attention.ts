@@ -37,7 +37,11 @@ export function attentionGradient(
 }
 
 /** scaled: q scale in heads; weights: [B, heads, N, M] */
-function attentionWeights(q: Tensor, k: Tensor, options: Options): { scaled: Tensor; weights: Tensor } {
+export function attentionWeights(
+  q: Tensor,
+  k: Tensor,
+  options: Options,
+): { scaled: Tensor; weights: Tensor } {
   const scaled = mul(splitHeads(q, options), options.scale);
   const scores = matmul(scaled, splitHeads(k, options, [0, 2, 3, 1]));
   const masked = options.causal ? add(scores, causalMask(q.shape[1]!)) : scores;

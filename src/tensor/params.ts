@@ -34,6 +34,11 @@ export class Params {
     return this.#source(this.path ? `${this.path}.${name}` : name, shape);
   }
 
+  /** The same weights; `watch` is called with the result of every layer. */
+  watched(watch: (path: string, x: Tensor) => void): Params {
+    return new Params(this.#source, { path: this.path, watch });
+  }
+
   /** Runs a layer's body: a ShapeError inside gets this path, and `watch` is called with the result. */
   layer(body: () => Tensor): Tensor {
     try {
