@@ -21,6 +21,13 @@ export type { TrainingEvent, TrainingResult } from "./train/events.js";
 export { type FeatureSet, featureSets } from "./train/features.js";
 export { type FinetuneOptions, finetune } from "./train/finetune.js";
 export { type LayerRule, layerRules } from "./train/layer-mapping.js";
+export {
+  type LoraDtype,
+  type LoraNaming,
+  type LoraRequest,
+  loraDtypes,
+  loraNamings,
+} from "./train/lora/options.js";
 export { type FeatureLoss, featureLosses, type LossWeights } from "./train/loss.js";
 export { type LrSchedule, lrSchedules } from "./train/lr-schedule.js";
 export { type SnrRule, snrRules, type TargetType, targetTypes } from "./train/noise.js";

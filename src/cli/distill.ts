@@ -100,6 +100,7 @@ async function plan(flags: Flags): Promise<void> {
     ...(flags.student !== undefined && { student: await readStudent(flags.student) }),
     ...{ feature: options.feature, featureLoss: options.featureLoss, loss: options.loss },
     consistency: options.consistency,
+    lora: options.lora,
     // Guidance of less than 1 is none, as in `distill`.
     trajectory: trajectory && {
       ...trajectory,

@@ -9,7 +9,7 @@ const bytes: Readonly<Record<keyof PlanBytes, string>> = {
   teacherWeights: "teacher's weights",
   teacherActivations: "teacher's activations",
   teacherResults: "teacher's output and features",
-  studentWeights: "student's weights",
+  studentWeights: "student's trained weights",
   gradients: "gradients",
   moments: "AdamW's two moments",
   average: "moving average",
@@ -18,6 +18,8 @@ const bytes: Readonly<Record<keyof PlanBytes, string>> = {
   constants: "tables in the student's program",
   activations: "student's activations",
   checkpointed: "the same, checkpointed",
+  frozenWeights: "weights beside the LoRA",
+  frozenCheckpointed: "the same, checkpointed",
 };
 
 /** The plan as text for a terminal: a column for each resolution. */
@@ -30,6 +32,9 @@ export function planTable({ rows, memory, device }: DistillationPlan): string {
   const whole = (n: number) => Math.round(n).toLocaleString("en");
   const costs = (["teacher", "student"] as const).flatMap((name) => [
     line(`${name}: parameters`, (row) => whole(row[name].parameters)),
+    ...(rows.some((row) => row[name].trained < row[name].parameters && name === "student")
+      ? [line("student: parameters of the LoRA", (row) => whole(row.student.trained))]
+      : []),
     line(
       `${name}: operations / ONNX nodes`,
       (row) => `${whole(row[name].operations)} / ${whole(row[name].nodes)}`,

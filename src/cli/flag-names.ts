@@ -48,7 +48,7 @@ const flags: Readonly<Record<string, string | undefined>> = {
   ...serverFlags,
 };
 
-const settingsFlags = { consistency: true, trajectory: true, loss: true } satisfies Partial<
+const settingsFlags = { consistency: true, trajectory: true, loss: true, lora: true } satisfies Partial<
   Record<keyof typeof trainingFlags, true>
 >;
 

@@ -47,6 +47,11 @@ describe("a flag with settings", () => {
     expect(parse("w-min=3, loss-type=l2,time-cond-proj-dim=none")).toEqual(settings);
   });
 
+  it("gives a list where further values follow a setting", () => {
+    const parsed = settingsOption("--lora")("rank=8,targets=to_q, ff.net.2,names=kohya");
+    expect(parsed).toEqual({ rank: 8, targets: ["to_q", "ff.net.2"], names: "kohya" });
+  });
+
   it.each([
     ["w-min", '--consistency: must be written as NAME=VALUE,NAME=VALUE, got "w-min".'],
     ["w-min=", '--consistency: must be written as NAME=VALUE,NAME=VALUE, got "w-min=".'],
@@ -56,6 +61,6 @@ describe("a flag with settings", () => {
   });
 
   it("without any takes the defaults", () => {
-    expect(trainingRequest({ consistency: true })).toEqual({ consistency: {} });
+    expect(trainingRequest({ consistency: true, lora: true })).toEqual({ consistency: {}, lora: {} });
   });
 });

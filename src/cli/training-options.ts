@@ -6,6 +6,7 @@ import { InvalidRequest, listed } from "../errors.js";
 import { type DropoutRule, dropoutRules } from "../train/data/captions.js";
 import { type FeatureSet, featureSets } from "../train/features.js";
 import { type LayerRule, layerRules } from "../train/layer-mapping.js";
+import type { LoraRequest } from "../train/lora/options.js";
 import { type FeatureLoss, featureLosses, type LossWeights } from "../train/loss.js";
 import { type LrSchedule, lrSchedules } from "../train/lr-schedule.js";
 import { type TargetType, targetTypes } from "../train/noise.js";
@@ -37,6 +38,7 @@ export function addTrainingOptions(command: Command): Command {
     .option("--snr-gamma <n>", "min-SNR weights of the task loss; 5 is usual", numberOption)
     .option("--noise-offset <n>", "shift each channel's noise by this much", numberOption)
     .option("--timestep-bias <n>", "draw the noisier half of timesteps n times as often", numberOption)
+    .option("--lora [settings]", "train a LoRA; such as rank=8,targets=to_q,to_v", settingsOption("--lora"))
     .option("-b, --batch-size <n>", "images in a batch", numberOption)
     .option("--accumulate <n>", "batches in an update", numberOption)
     .option("-s, --steps <n>", "updates", numberOption)
@@ -150,6 +152,7 @@ export type TrainingFlags = {
   loss?: Partial<LossWeights>;
   consistency?: true | ConsistencyRequest;
   trajectory?: TrajectoryRequest;
+  lora?: true | LoraRequest;
   samplingSteps?: number;
   layers?: LayerRule;
 };
@@ -163,6 +166,7 @@ export const trainingFlags = {
   consistency: "consistency",
   trajectory: "trajectory",
   samplingSteps: "samplingSteps",
+  lora: "lora",
   predictionType: "prediction",
   rescaleBetasZeroSnr: "zeroSnr",
   snrGamma: "snrGamma",
@@ -206,12 +210,13 @@ export const trainingFlags = {
 
 /** The settings that the flags give. */
 export function trainingRequest(flags: TrainingFlags): TrainingRequest {
-  const { lrSchedule, warmup, maxGradNorm, ema, consistency } = flags;
+  const { lrSchedule, warmup, maxGradNorm, ema, consistency, lora } = flags;
   const values: Record<string, unknown> = {
     ...flags,
     lrSchedule: lrSchedule ?? (warmup ? "constant_with_warmup" : undefined),
     maxGradNorm: maxGradNorm === 0 ? null : maxGradNorm,
     consistency: consistency === true ? {} : consistency,
+    lora: lora === true ? {} : lora,
     ema: ema === undefined ? undefined : ema === true ? {} : { decay: Number(ema) },
   };
   return Object.fromEntries(

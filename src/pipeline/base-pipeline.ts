@@ -21,6 +21,7 @@ import type { GenerateResult, Prepared, Step } from "./generate-result.js";
 import { type ImageValues, readInputs } from "./input-image.js";
 import { checkLatents, prepareLatents } from "./latents.js";
 import type { Lora } from "./lora.js";
+import { samplingWarning } from "./lora-sampling.js";
 import { estimateMemory, type GenerationSize, heldBytes, planMemory, refuse } from "./memory-estimate.js";
 import type { ModelMetadata } from "./metadata/schema.js";
 import { imageMetadata, type LoadedWith, modelMetadata } from "./metadata/write.js";
@@ -189,6 +190,8 @@ export abstract class BasePipeline extends DevicePipeline {
     const { warnings } = request;
     const own = this.components.scheduler;
     for (const message of schedulerWarnings(this.scheduler, own, request)) warnings.add(message);
+    const distilled = samplingWarning(this.scheduler, this.components.sampling);
+    if (distilled !== undefined) warnings.add(distilled);
     const far = sizeWarning(request, this.components.trainedSize);
     if (far !== undefined) warnings.add(far);
     this.#vocabulary ??= readVocabulary(this.components.folder.path);

@@ -91,18 +91,28 @@ function programOf(
   name: string,
   outputs: Readonly<Record<string, Tensor>>,
   wanted: Iterable<string>,
-  { files, tensors }: WeightSet,
+  weights: WeightSet,
   device: Device,
   held?: ReadonlyMap<string, WeightInMemory>,
 ): Program {
-  const folder = commonFolder(files);
-  const stored = new Map<string, StoredWeight>();
-  for (const name of wanted) {
-    const { file, ...entry } = tensors.get(name)!;
-    const range = { ...entry, location: path.relative(folder, file) };
-    stored.set(name, held ? { ...held.get(name)!, shape: entry.shape } : range);
-  }
+  const { weights: ranges, folder } = weightsInFiles(weights, wanted);
+  const inMemory = ([name, { shape }]: [string, StoredWeight]) =>
+    [name, { ...held!.get(name)!, shape }] as const;
+  const stored = held ? new Map([...ranges].map(inMemory)) : ranges;
   return lower(name, outputs, { device, weights: stored, folder });
+}
+
+/** Weights that a program reads from their files, below one directory. */
+export type WeightsInFiles = { weights: ReadonlyMap<string, StoredWeight>; folder: string };
+
+/** Where these weights of a set lie; all of `names` must be in it (`checkWeightShapes`). */
+export function weightsInFiles({ tensors, files }: WeightSet, names: Iterable<string>): WeightsInFiles {
+  const folder = commonFolder(files);
+  const stored = Array.from(names, (name): [string, StoredWeight] => {
+    const { file, ...entry } = tensors.get(name)!;
+    return [name, { ...entry, location: path.relative(folder, file) }];
+  });
+  return { weights: new Map(stored), folder };
 }
 
 /** The deepest directory above all files: what ONNX Runtime may read below. */

@@ -17,6 +17,7 @@ import { type NamedEmbedding, withEmbeddings } from "./embeddings.js";
 import { loadTextEncoder, loadTokenizerOf } from "./load-text-encoder.js";
 import { type Denoiser, loadUnet } from "./load-unet.js";
 import { type Adaptable, type Lora, loraChanges } from "./lora.js";
+import { type LoraSampling, loraSampling } from "./lora-sampling.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
 import { loadSafetyChecker, type SafetyChecker } from "./safety-checker.js";
 import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
@@ -40,6 +41,8 @@ export type Networks = {
   trainedSize: { width: number; height: number };
   /** Added to the weights when they are loaded. */
   loras: readonly Lora[];
+  /** How to generate with one of them that was distilled to few steps. */
+  sampling?: LoraSampling | undefined;
   /** What of the options was changed or left out. */
   warnings: readonly string[];
 };
@@ -95,7 +98,15 @@ export async function loadNetworks(model: string, options: ComponentOptions): Pr
   };
   checkChannels(networks, options);
   checkVariant(networks, options, warnings);
-  return networks.loras.length > 0 ? withLoras(networks, warnings) : networks;
+  return networks.loras.length > 0 ? sampledByLora(await withLoras(networks, warnings)) : networks;
+}
+
+/** Few-step LoRAs that a model is opened with have its scheduler and its defaults replaced. */
+function sampledByLora(networks: Networks): Networks {
+  const { sampling, defaults } = networks;
+  if (sampling === undefined) return networks;
+  const { scheduler, steps, guidance, source } = sampling;
+  return { ...networks, scheduler, defaults: { ...defaults, steps, guidance, scheduler: undefined, source } };
 }
 
 /** A folder, or a single file. */
@@ -207,7 +218,8 @@ async function withLoras<T extends Networks>(components: T, warnings: string[]):
     ...owner,
     component: owner.component.changed(changes.get(owner.component.name)!),
   });
-  return { ...components, unet: changed(unet), textEncoders: textEncoders.map(changed) };
+  const sampling = await loraSampling(loras);
+  return { ...components, unet: changed(unet), textEncoders: textEncoders.map(changed), sampling };
 }
 
 async function loadScheduler(folder: ModelSource, family: Family): Promise<Scheduler> {

@@ -10,39 +10,47 @@ import { type Shape, show, type Tensor } from "./tensor.js";
 /** Gives the weight at a path. */
 export type Source = (path: string, shape: Shape) => Tensor;
 
+/** Is told the result of every layer. */
+type Watch = (path: string, x: Tensor) => void;
+
+/** Gives what takes the place of a layer's result, such as `x` itself; `layer` has the layer's path, and further weights. */
+export type Adapt = (layer: Params, x: Tensor) => Tensor;
+
+type ParamsOptions = { path?: string; watch?: Watch | undefined; adapt?: Adapt | undefined };
+
 /** The weights below a path, such as `down_blocks.0.resnets.1`. */
 export class Params {
   readonly path: string;
   readonly #source: Source;
-  readonly #watch: ((path: string, x: Tensor) => void) | undefined;
+  readonly #watch: Watch | undefined;
+  readonly #adapt: Adapt | undefined;
 
-  constructor(
-    source: Source,
-    { path = "", watch }: { path?: string; watch?: (path: string, x: Tensor) => void } = {},
-  ) {
+  constructor(source: Source, { path = "", watch, adapt }: ParamsOptions = {}) {
     this.path = path;
     this.#source = source;
     this.#watch = watch;
+    this.#adapt = adapt;
   }
 
   at(...names: (string | number)[]): Params {
     const path = [this.path, ...names].filter((s) => s !== "").join(".");
-    return new Params(this.#source, { path, ...(this.#watch && { watch: this.#watch }) });
+    return new Params(this.#source, { path, watch: this.#watch, adapt: this.#adapt });
+  }
+
+  /** The same weights, whose layers report to `watch`. */
+  watched(watch: Watch): Params {
+    return new Params(this.#source, { path: this.path, watch, adapt: this.#adapt });
   }
 
   get(name: string, shape: Shape): Tensor {
     return this.#source(this.path ? `${this.path}.${name}` : name, shape);
   }
 
-  /** The same weights; `watch` is called with the result of every layer. */
-  watched(watch: (path: string, x: Tensor) => void): Params {
-    return new Params(this.#source, { path: this.path, watch });
-  }
-
-  /** Runs a layer's body: a ShapeError inside gets this path, and `watch` is called with the result. */
+  /** Runs a layer's body, whose result may be adapted: a ShapeError inside gets this path, and `watch` the result. */
   layer(body: () => Tensor): Tensor {
     try {
-      const x = body();
+      const own = body();
+      const x = this.#adapt ? this.#adapt(this, own) : own;
       this.#watch?.(this.path, x);
       return x;
     } catch (error) {

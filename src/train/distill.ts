@@ -15,6 +15,7 @@ import type { DistillationSetup } from "./distillation-batch.js";
 import { distillationTask } from "./distillation-task.js";
 import type { TrainingResult } from "./events.js";
 import { checkExport, type ExportOptions, exportModel } from "./export.js";
+import { checkLoraOutput, exportLora } from "./lora/export.js";
 import { noiseFields, schedulerFields, type TrainingNoise } from "./noise.js";
 import type { TrainingOptions, TrainingRequest } from "./options.js";
 import { withEngine } from "./run-engine.js";
@@ -30,9 +31,16 @@ import {
   type TrainingRun,
 } from "./run-options.js";
 import { generateSamples } from "./samples.js";
-import { samplingOf } from "./step-distillation/sampling.js";
+import { type Sampling, samplingOf } from "./step-distillation/sampling.js";
 import { stepDistillation, type TeacherGuidance } from "./step-distillation/step-distillation.js";
-import { defaultStudent, readStudent, type Student, studentConfig, withGuidanceInput } from "./student.js";
+import {
+  checkLoraStudent,
+  defaultStudent,
+  readStudent,
+  type Student,
+  studentConfig,
+  withGuidanceInput,
+} from "./student.js";
 import { storeTeacher } from "./teacher.js";
 import { TeacherStore } from "./teacher-store.js";
 import { train } from "./trainer.js";
@@ -68,31 +76,59 @@ export type PrecomputeTeacherOptions = Omit<DistillOptions, "link" | "resume"> &
 export async function distill(options: DistillOptions): Promise<TrainingResult> {
   const { teacherCache, link = false, ...rest } = options;
   const { run, networks } = await prepare(rest);
+  if (link && run.options.lora)
+    throw new InvalidRequest(
+      "link",
+      link,
+      "has no effect with lora, whose file is all of the result. Leave it out.",
+    );
   const { output, resume, signal, onEvent } = run;
   await checkFolders(output, run.cacheFolder, teacherCache);
   const { engine, options: settings, components } = await openTeacher(run, networks);
+  const sampling = fewSteps(components, settings);
   const model = {
     teacher: networks.teacher,
     unetConfig: networks.student,
-    ...generation(components, settings),
+    ...generation(components, settings, sampling),
     output,
     link,
   };
-  await checkExport(model);
+  const { lora } = settings;
+  await (lora ? checkLoraOutput(output) : checkExport(model));
   const setup = await openSetup({ ...run, engine, options: settings }, networks, components);
+  const description = {
+    command: "distill",
+    teacher: path.basename(networks.teacher),
+    student: networks.studentName,
+    data: path.basename(run.data),
+  };
+  const isXl = components.family === "sdxl";
   const task = distillationTask(setup, {
-    description: {
-      command: "distill",
-      teacher: path.basename(networks.teacher),
-      student: networks.studentName,
-      data: path.basename(run.data),
-    },
+    description,
     stored: teacherCache === undefined ? undefined : new TeacherStore(teacherCache),
-    save: (weights) => exportModel({ ...model, weights: task.layout.tensors(weights) }),
-    generateSamples: (step) => generateSamples(output, step, settings.validationPrompts, engine),
+    save: (weights) =>
+      lora
+        ? exportLora({
+            weights: inUnet(task.layout.tensors(weights)),
+            lora,
+            isXl,
+            description,
+            sampling,
+            output,
+          })
+        : exportModel({ ...model, weights: task.layout.tensors(weights) }),
+    generateSamples: (step) =>
+      generateSamples(output, step, settings.validationPrompts, {
+        engine,
+        ...(lora && { base: networks.teacher }),
+      }),
   });
   return train(task, { folder: output, options: settings, resume, signal, onEvent });
 }
+
+/** Tensors of a U-Net among those of a whole model. */
+const inUnet = <T>(tensors: ReadonlyMap<string, T>): Map<string, T> =>
+  new Map([...tensors].map(([path, tensor]) => [`unet.${path}`, tensor]));
 
 /**
  * Computes the teacher's predictions and features for every batch of a run and stores them, so that `distill` with the
@@ -132,8 +168,9 @@ async function prepare({
   ...options
 }: DistillNetworks & CachedRunOptions & TrainingRequest): Promise<{ run: TrainingRun; networks: Networks }> {
   const run = resolveRun(options, autoencoderSettings);
-  const { consistency, trajectory } = run.options;
-  const student = given ?? defaultStudent({ consistency, trajectory });
+  const { consistency, lora } = run.options;
+  const student = given ?? defaultStudent(run.options);
+  if (lora) checkLoraStudent(lora, student, consistency);
   const teacherConfig = await readJson(path.join(teacher, "unet", "config.json"));
   const config = withGuidanceInput(studentConfig(teacherConfig, await readStudent(student)), consistency);
   const studentName = typeof student === "string" ? student : hashOf(student);
@@ -195,15 +232,21 @@ function visited({ scheduler: own }: Components, steps: number, { alphasCumprod 
   return [...new Set(scheduler.timesteps.map(Math.round))];
 }
 
-/** How images are to be generated with the student: the scheduler's fields, and where it is by few steps, `koala.json`. */
-function generation(
-  { scheduler, defaults: { source: _, ...defaults } }: Components,
-  options: TrainingOptions,
-): Pick<ExportOptions, "scheduler" | "modelDefaults"> {
+/** How images are to be generated with a student of few steps; InvalidRequest where its scheduler's class has no such betas. */
+function fewSteps({ scheduler }: Components, options: TrainingOptions): Sampling | undefined {
   const noise = runNoise({ scheduler }, options);
   const sampling = samplingOf(options, noiseFields(scheduler.config, noise, noiseOverrides(options)));
+  if (sampling) schedulerFromConfig(sampling.scheduler);
+  return sampling;
+}
+
+/** How images are to be generated with the student: the scheduler's fields, and where it is by few steps, `koala.json`. */
+function generation(
+  { defaults: { source: _, ...defaults } }: Components,
+  options: TrainingOptions,
+  sampling: Sampling | undefined,
+): Pick<ExportOptions, "scheduler" | "modelDefaults"> {
   if (sampling) {
-    schedulerFromConfig(sampling.scheduler); // InvalidRequest where its class has no such betas
     const { width, height, preview } = defaults;
     const kept = { ...(width && { width }), ...(height && { height }), ...(preview && { preview }) };
     return { scheduler: sampling.scheduler, modelDefaults: { ...kept, ...sampling.defaults } };

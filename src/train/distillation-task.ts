@@ -6,15 +6,18 @@
 import { Generator } from "../diffusion/random.js";
 import type { Values } from "../engine/engine.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
+import type { WeightsInFiles } from "../pipeline/component.js";
 import { readFloats } from "../weights/component.js";
 import { stepProgram } from "./data-parallel.js";
 import { type DistillationSetup, drawBatch, pairsOf } from "./distillation-batch.js";
 import type { FeaturePair } from "./features.js";
 import { checkpointedProgram } from "./gradient-checkpointing.js";
-import { initialisation, unetWeights } from "./initialisation.js";
+import { layoutOf } from "./gradient-program.js";
+import { initialisation, unetNetwork, unetWeights } from "./initialisation.js";
 import { stagePaths } from "./layer-mapping.js";
+import { frozenWeights, initialiseLora, tracedWeights } from "./lora/weights.js";
 import { meanSquares } from "./mean-squares.js";
-import { ParameterBuffer } from "./parameter-buffer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
 import { type StepSize, studentTrace } from "./step.js";
 import { guidanceInput, stepComparison } from "./step-distillation/comparison.js";
@@ -37,8 +40,12 @@ export function distillationTask(
   const { options, steps } = setup;
   const student = unetConfig(setup.student, "student config");
   const pairs = pairsOf(setup);
-  const layout = new ParameterBuffer(unetWeights(student));
-  const programs = new StepPrograms((size) => studentProgram(setup, student, pairs, size, layout));
+  const weights = tracedWeights(unetNetwork(student), options.lora);
+  const layout = layoutOf({ params: weights.trained });
+  const frozen = frozenWeights(setup.teacher, weights);
+  const programs = new StepPrograms((size) =>
+    studentProgram(setup, { student, pairs, layout, frozen }, size),
+  );
   const teacher = new Teacher(setup, stored);
   const width = student.guidanceEmbedding;
 
@@ -46,7 +53,8 @@ export function distillationTask(
     ...task,
     layout,
     targetDecay: steps?.targetDecay,
-    initialise: (weights) => initialise(weights, layout, setup),
+    initialise: async (weights) =>
+      options.lora ? initialiseLora(weights, layout, options.seed) : initialise(weights, layout, setup),
     release: async () => {
       await programs.release();
       await teacher.release();
@@ -85,22 +93,28 @@ function sizeOf({ sample, encoder_hidden_states: text }: Record<string, Values>)
   return { batch, height, width, tokens: text!.shape[1]! };
 }
 
+/** The student: its features, the layout of its trained weights, and where the others lie. */
+type StudentNetwork = {
+  student: UNetConfig;
+  pairs: readonly FeaturePair[];
+  layout: ParameterBuffer;
+  frozen: WeightsInFiles | undefined;
+};
+
 async function studentProgram(
   { engine, options, steps }: DistillationSetup,
-  student: UNetConfig,
-  pairs: readonly FeaturePair[],
+  { student, pairs, layout, frozen }: StudentNetwork,
   size: StepSize,
-  layout: ParameterBuffer,
 ): Promise<StepProgram> {
-  const { loss: weights, featureLoss, snrGamma, gradientCheckpointing, dataParallel: parts } = options;
+  const { loss: weights, featureLoss, snrGamma, gradientCheckpointing, dataParallel: parts, lora } = options;
   const watch = gradientCheckpointing ? stagePaths(student) : [];
   const share = { ...size, batch: size.batch / parts };
   const trace = studentTrace(student, pairs, share, {
-    ...{ weights, featureLoss, watch },
+    ...{ weights, featureLoss, watch, lora },
     weightedTask: snrGamma !== null,
     solver: steps?.solver,
   });
-  const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total } };
+  const loss = { params: trace.params, outputs: { ...trace.outputs, total: trace.losses.total }, frozen };
   const inputs = [...trace.inputs.keys()];
   const program = gradientCheckpointing
     ? await checkpointedProgram(
@@ -112,7 +126,8 @@ async function studentProgram(
     : await stepProgram(engine, loss, layout, parts);
   if (!steps?.hasTarget) return { program, inputs };
   const keepsMemory = !gradientCheckpointing;
-  return { program, inputs, target: await targetNetwork(engine, student, { size, layout, keepsMemory }) };
+  const target = await targetNetwork(engine, student, { size, layout, lora, frozen, keepsMemory });
+  return { program, inputs, target };
 }
 
 /**

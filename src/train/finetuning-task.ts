@@ -7,21 +7,25 @@ import { type ClipConfig, clipText } from "../models/clip.js";
 import { inputsByName, unetInputs } from "../models/trace.js";
 import { type UnetInputs, unet } from "../models/unet.js";
 import type { UNetConfig } from "../models/unet-config.js";
+import type { WeightsInFiles } from "../pipeline/component.js";
 import type { TextEncoder } from "../pipeline/text-encoding.js";
 import { concat, input, mul } from "../tensor/operations.js";
-import { Params, tracing } from "../tensor/params.js";
+import type { Params } from "../tensor/params.js";
 import type { Shape, Tensor } from "../tensor/tensor.js";
 import { readFloats, type WeightSet } from "../weights/component.js";
+import { joined, renamed } from "../weights/weight-set.js";
 import { type NoisyBatch, noisyBatch } from "./batches.js";
 import type { LatentCache } from "./cache/cache.js";
 import { stepProgram } from "./data-parallel.js";
 import { checkpointedProgram } from "./gradient-checkpointing.js";
-import type { TracedLoss } from "./gradient-program.js";
+import { layoutOf, type TracedLoss } from "./gradient-program.js";
 import { stagePaths } from "./layer-mapping.js";
+import { trainedParams } from "./lora/adapter.js";
+import { checkTargets, frozenWeights, initialiseLora, type TracedWeights } from "./lora/weights.js";
 import { distillationLoss, lossOutputs } from "./loss.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
-import { ParameterBuffer } from "./parameter-buffer.js";
+import type { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
 import type { StepSize } from "./step.js";
 import { type StepProgram, StepPrograms } from "./step-programs.js";
@@ -42,22 +46,18 @@ export function finetuningTask(setup: FinetuningSetup): TrainingTask {
   const { engine, options, schedule, cache, encoders, description, save, generateSamples } = setup;
   const configs = encoders.map(({ config }) => config);
   const tiny = { batch: 1, height: 8, width: 8, tokens: cache.textShape[0] };
-  const shapes = new Map(
-    [...finetuningTrace(setup.unet.config, configs, tiny, options).params].map(([path, t]) => [
-      path,
-      t.shape,
-    ]),
-  );
-  const layout = new ParameterBuffer(shapes);
-  const programs = new StepPrograms((size) =>
-    makeProgram(engine, setup.unet.config, configs, size, options, layout),
-  );
+  const { weights } = finetuningTrace(setup.unet.config, configs, tiny, options);
+  if (options.lora) checkTargets(options.lora, weights);
+  const layout = layoutOf({ params: weights.trained });
+  const network = { unet: setup.unet.config, encoders: configs, layout, frozen: frozenOf(setup, weights) };
+  const programs = new StepPrograms((size) => makeProgram(engine, network, size, options));
   return {
     description,
     save,
     ...(generateSamples && { generateSamples }),
     layout,
-    initialise: (weights) => initialise(weights, layout, shapes, setup),
+    initialise: async (weights) =>
+      options.lora ? initialiseLora(weights, layout, options.seed) : initialise(weights, layout, setup),
     release: () => programs.release(),
     gradient: async (at, weights, into) => {
       const batch = await noisyBatch(cache, schedule, options, at);
@@ -83,18 +83,34 @@ export function componentWeights(
 export const textEncoderName = (i: number): string => (i === 0 ? "text_encoder" : `text_encoder_${i + 1}`);
 const idsOf = (i: number) => (i === 0 ? "ids" : `ids_${i + 1}`);
 
-type FinetuningTrace = TracedLoss & { inputs: ReadonlyMap<string, Tensor>; at: ReadonlyMap<string, Tensor> };
+/** Where the weights lie beside which a LoRA is trained. */
+function frozenOf({ unet, encoders }: FinetuningSetup, weights: TracedWeights): WeightsInFiles | undefined {
+  const sets = [
+    ["unet", unet.weights] as const,
+    ...encoders.map((e, i) => [textEncoderName(i), e.weights] as const),
+  ];
+  const named = sets.flatMap(([part, set]) => (set ? [renamed(set, (name) => `${part}.${name}`)] : []));
+  return frozenWeights({ weights: joined(...named), file: "the model" }, weights);
+}
+
+type FinetuningTrace = TracedLoss & {
+  weights: TracedWeights;
+  inputs: ReadonlyMap<string, Tensor>;
+  at: ReadonlyMap<string, Tensor>;
+};
 
 /** Traces text encoders, if any, U-Net and task loss at a fixed size. */
 function finetuningTrace(
   c: UNetConfig,
   encoders: readonly ClipConfig[],
   size: StepSize,
-  { snrGamma }: TrainingOptions,
+  { snrGamma, lora }: TrainingOptions,
 ): FinetuningTrace {
-  const params = new Map<string, Tensor>();
+  const weights: TracedWeights = { trained: new Map(), frozen: new Map() };
   const at = new Map<string, Tensor>();
-  const root = new Params(tracing(params), { watch: (path, x) => void at.set(path, x) });
+  const root = trainedParams(lora, weights.trained, weights.frozen).watched(
+    (path, x) => void at.set(path, x),
+  );
   const given = unetInputs(c, size, { fixed: true });
   const inputs = inputsByName(given);
   const another = (name: string, shape: Shape, dtype: "float32" | "int64" = "float32") => {
@@ -110,7 +126,8 @@ function finetuningTrace(
     ...(snrGamma !== null && { taskWeights: another("task_weights", [size.batch]) }),
     weights: { task: 1, out: 0, feat: 0 },
   });
-  return { params, inputs, at, outputs: { ...lossOutputs(losses), total: losses.total } };
+  const outputs = { ...lossOutputs(losses), total: losses.total };
+  return { params: weights.trained, weights, inputs, at, outputs };
 }
 
 type Another = (name: string, shape: Shape, dtype?: "float32" | "int64") => Tensor;
@@ -158,29 +175,35 @@ function tokensOf(
   };
 }
 
+/** What is run, the layout of its trained weights, and where the others lie. */
+type Network = {
+  unet: UNetConfig;
+  encoders: readonly ClipConfig[];
+  layout: ParameterBuffer;
+  frozen: WeightsInFiles | undefined;
+};
+
 async function makeProgram(
   engine: BlockingEngine,
-  c: UNetConfig,
-  encoders: readonly ClipConfig[],
+  { unet: c, encoders, layout, frozen }: Network,
   size: StepSize,
   options: TrainingOptions,
-  layout: ParameterBuffer,
 ): Promise<StepProgram> {
   const { dataParallel: parts } = options;
   const trace = finetuningTrace(c, encoders, { ...size, batch: size.batch / parts }, options);
-  const inputs = [...trace.inputs.keys()];
+  const [loss, inputs] = [{ ...trace, frozen }, [...trace.inputs.keys()]];
   if (!options.gradientCheckpointing)
-    return { program: await stepProgram(engine, trace, layout, parts), inputs };
+    return { program: await stepProgram(engine, loss, layout, parts), inputs };
   const borders = stagePaths(c).map((path) => trace.at.get(`unet.${path}`)!);
-  return { program: await checkpointedProgram(engine, trace, layout, borders), inputs };
+  return { program: await checkpointedProgram(engine, loss, layout, borders), inputs };
 }
 
 async function initialise(
   weights: Float32Array,
   layout: ParameterBuffer,
-  shapes: ReadonlyMap<string, Shape>,
   { unet, encoders, options }: FinetuningSetup,
 ): Promise<void> {
+  const shapes = new Map([...layout.slices].map(([path, { shape }]) => [path, shape]));
   const files = new Map<string, WeightSet | undefined>([
     ["unet", unet.weights],
     ...encoders.map((e, i) => [textEncoderName(i), e.weights] as const),

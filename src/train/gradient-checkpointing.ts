@@ -126,7 +126,9 @@ async function loadSegment(
   for (const [i, name] of gradientNames.entries()) if (found[i]) backward[name] = found[i];
   const forward = Object.fromEntries(segment.writes.map((t) => [writes.get(t)!, copy(t)]));
   const load = (name: string, program: Record<string, Tensor>) =>
-    engine.load(lower(name, program, { device: trainingDevice(engine.device) }), { keepsMemory: false });
+    engine.load(lower(name, program, { device: trainingDevice(engine.device), ...loss.frozen }), {
+      keepsMemory: false,
+    });
   return {
     reads: new Map(segment.reads.map((t) => [t, names.get(t)!])),
     writes,

@@ -7,6 +7,7 @@ import { cpu, type Device } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
 import { lower, type Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-engine.js";
+import type { WeightsInFiles } from "../pipeline/component.js";
 import { gradients } from "../tensor/gradient.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
@@ -22,10 +23,12 @@ export const trainingDevice = (device: Device = cpu): Device => ({
   channelsLast: device.provider === "cpu",
 });
 
-/** A traced loss: its weights by path, other inputs, and its named terms, each [1]; `total` is minimised. */
+/** A traced loss: the weights that are trained, by path, and its named terms, each [1]; `total` is minimised. */
 export type TracedLoss = {
   params: ReadonlyMap<string, Tensor>;
   outputs: Readonly<Record<string, Tensor>> & { total: Tensor };
+  /** The weights that are not, which stay in their files. Default: none. */
+  frozen?: WeightsInFiles | undefined;
 };
 
 /** Computes losses and gradients of one batch. */
@@ -39,7 +42,7 @@ export interface GradientProgram {
   release(): Promise<void>;
 }
 
-export const layoutOf = ({ params }: TracedLoss): ParameterBuffer =>
+export const layoutOf = ({ params }: Pick<TracedLoss, "params">): ParameterBuffer =>
   new ParameterBuffer([...params].map(([path, t]) => [path, t.shape]));
 
 /** Names of the gradients among a program's results. */
@@ -55,7 +58,7 @@ export function lowerStep(loss: TracedLoss, device: Device = trainingDevice()): 
     ...loss.outputs,
     ...Object.fromEntries(paths.map((path, i) => [gradientOf + path, found[i]!])),
   };
-  return { program: lower("student", outputs, { device }), terms: Object.keys(loss.outputs) };
+  return { program: lower("student", outputs, { device, ...loss.frozen }), terms: Object.keys(loss.outputs) };
 }
 
 export async function loadStep(

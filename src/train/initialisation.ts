@@ -2,13 +2,16 @@
 
 import { traceUnet } from "../models/trace.js";
 import type { UNetConfig } from "../models/unet-config.js";
-import { manifest } from "../tensor/params.js";
+import { manifest, type Params } from "../tensor/params.js";
 import { type Shape, sameShape } from "../tensor/tensor.js";
 import { type LayerRule, type StagePair, stagePairs, teacherLayer } from "./layer-mapping.js";
 
 /** Every weight of a U-Net with its shape, in the order in which it is used. */
-export const unetWeights = (config: UNetConfig): Map<string, Shape> =>
-  manifest((p) => traceUnet(p, config, { height: 16, width: 16 }));
+export const unetWeights = (config: UNetConfig): Map<string, Shape> => manifest(unetNetwork(config));
+
+/** A U-Net for who asks for its weights alone: traced at a small size. */
+export const unetNetwork = (config: UNetConfig) => (p: Params) =>
+  traceUnet(p, config, { height: 16, width: 16 });
 
 /**
  * The teacher tensor of each student tensor: the encoder's of the same name, the decoder's from the first and

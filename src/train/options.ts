@@ -9,6 +9,7 @@ import { type DropoutRule, dropoutRules } from "./data/captions.js";
 import type { EmaOptions } from "./ema.js";
 import { type FeatureSet, featureSets } from "./features.js";
 import { type LayerRule, layerRules } from "./layer-mapping.js";
+import { type LoraOptions, type LoraRequest, loraOptions, loraSchema } from "./lora/options.js";
 import { type FeatureLoss, featureLosses, type LossWeights } from "./loss.js";
 import { type LrSchedule, lrSchedules } from "./lr-schedule.js";
 import { type SnrRule, snrRules, type TargetType, targetTypes } from "./noise.js";
@@ -59,6 +60,12 @@ export type TrainingRequest = {
   consistency?: ConsistencyRequest | null;
   /** Distillation of trajectories to few steps. Default null: none. Of distillation alone. */
   trajectory?: TrajectoryRequest | null;
+
+  /**
+   * Trains a LoRA beside the network's weights, which stay as they are, with these settings; {} takes its defaults. Default
+   * null: the weights themselves are trained.
+   */
+  lora?: LoraRequest | null;
 
   /** What the network predicts. Default null: what the scheduler's config of the teacher or model says. */
   predictionType?: TargetType | null;
@@ -153,12 +160,13 @@ export type TrainingRequest = {
 /** Every setting of a run, as `run.json` keeps them. */
 export type TrainingOptions = Omit<
   Required<TrainingRequest>,
-  "loss" | "ema" | "consistency" | "trajectory"
+  "loss" | "ema" | "consistency" | "trajectory" | "lora"
 > & {
   loss: LossWeights;
   ema: Required<EmaOptions> | null;
   consistency: ConsistencyOptions | null;
   trajectory: TrajectoryOptions | null;
+  lora: LoraOptions | null;
 };
 
 const ema = z.strictObject({
@@ -186,6 +194,7 @@ const schema = z.strictObject({
   samplingSteps: count.nullable().default(null),
   consistency: consistencySchema.nullable().default(null),
   trajectory: trajectorySchema.nullable().default(null),
+  lora: loraSchema.nullable().default(null),
 
   predictionType: oneOf(targetTypes).nullable().default(null),
   rescaleBetasZeroSnr: flag.default(false),
@@ -236,8 +245,13 @@ const schema = z.strictObject({
 export function trainingOptions(request: unknown = {}): TrainingOptions {
   const parsed = schema.safeParse(request);
   if (!parsed.success) throw refusal(parsed.error, request);
-  const { consistency, trajectory, loss } = parsed.data;
-  const options = { ...parsed.data, loss: lossWeights(loss, (consistency ?? trajectory) !== null) };
+  const { consistency, trajectory, loss, lora } = parsed.data;
+  const isStepDistillation = (consistency ?? trajectory) !== null;
+  const options = {
+    ...parsed.data,
+    loss: lossWeights(loss, isStepDistillation),
+    lora: lora && loraOptions(lora, isStepDistillation),
+  };
   checkTogether(options);
   return options;
 }

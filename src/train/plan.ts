@@ -7,7 +7,6 @@ import proto from "onnx-proto";
 import { type Device, deviceOf, parseDevice } from "../engine/device.js";
 import { lower } from "../engine/lower.js";
 import { peakBytes } from "../engine/memory/peak.js";
-import { channelsLast } from "../engine/rewrite/channels-last.js";
 import { eliminateCommonSubexpressions } from "../engine/rewrite/common-subexpressions.js";
 import { deviceGraph } from "../engine/rewrite/device-graph.js";
 import { InvalidRequest } from "../errors.js";
@@ -15,18 +14,17 @@ import type { JsonObject } from "../files/json.js";
 import { macs, parameters } from "../models/cost.js";
 import { unetInputs } from "../models/trace.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
-import { gradients, vjp } from "../tensor/gradient.js";
-import { constant, input } from "../tensor/operations.js";
+import { gradients } from "../tensor/gradient.js";
 import { topological } from "../tensor/order.js";
 import { Params, tracing } from "../tensor/params.js";
-import { count, type Tensor, withInputs } from "../tensor/tensor.js";
+import { count, type Tensor } from "../tensor/tensor.js";
 import { type FeatureSet, featurePairs } from "./features.js";
-import { segmentsOf } from "./gradient-checkpointing.js";
-import { trainingDevice } from "./gradient-program.js";
 import { unetWeights } from "./initialisation.js";
 import { stagePaths } from "./layer-mapping.js";
+import type { LoraOptions, LoraRequest } from "./lora/options.js";
 import type { FeatureLoss, LossWeights } from "./loss.js";
 import { trainingOptions } from "./options.js";
+import { checkpointedBytes, foldedGraph, plannedDevice, sizeOf } from "./plan-checkpointing.js";
 import {
   type StepSize,
   type StudentOptions,
@@ -36,7 +34,13 @@ import {
 } from "./step.js";
 import type { ConsistencyRequest, TrajectoryRequest } from "./step-distillation/options.js";
 import { targetTrace } from "./step-distillation/target-network.js";
-import { defaultStudent, type StudentName, studentConfig, withGuidanceInput } from "./student.js";
+import {
+  checkLoraStudent,
+  defaultStudent,
+  type StudentName,
+  studentConfig,
+  withGuidanceInput,
+} from "./student.js";
 
 export type DistillationPlanRequest = {
   /** Parsed `unet/config.json`. */
@@ -51,6 +55,8 @@ export type DistillationPlanRequest = {
   /** A step distillation. Default none. Without a guidance scale a trajectory's teacher is counted as guided. */
   consistency?: ConsistencyRequest | null;
   trajectory?: TrajectoryRequest | null;
+  /** A LoRA that is trained in place of the student's weights. Default none. */
+  lora?: LoraRequest | null;
   /** Images in a batch. Default 1. */
   batch?: number;
   /** Heights and widths in pixels, multiples of 8. Default 512 and 1024. */
@@ -68,6 +74,8 @@ export type DistillationPlanRequest = {
 /** One network's program: the student's is a whole step, forward and backward. */
 export type ProgramCost = {
   parameters: number;
+  /** Those that are trained: of the student, all, or a LoRA's beside them. */
+  trained: number;
   /** Of the traced graph, and nodes of the ONNX program. */
   operations: number;
   nodes: number;
@@ -92,6 +100,7 @@ export type PlanBytes = {
   teacherActivations: number;
   /** The teacher's output and features, inputs of the student's program. */
   teacherResults: number;
+  /** The student's trained weights, which are a LoRA's where one is trained. */
   studentWeights: number;
   gradients: number;
   moments: number;
@@ -103,6 +112,9 @@ export type PlanBytes = {
   constants: number;
   activations: number;
   checkpointed: number;
+  /** The weights that a LoRA is trained beside, as the student's program holds them; under gradient checkpointing. */
+  frozenWeights: number;
+  frozenCheckpointed: number;
 };
 
 /** Passes of the networks in one batch, and multiply-accumulates of them all, in units of 10^9. */
@@ -164,14 +176,16 @@ type Passes = { teacher: number; target: number };
 
 /** The networks and losses, and how often each network runs in a batch. */
 function planned(request: DistillationPlanRequest): { setup: Omit<Setup, "size">; passes: Passes } {
-  const { feature, featureLoss, loss, consistency, trajectory } = trainingOptions({
+  const { feature, featureLoss, loss, consistency, trajectory, lora } = trainingOptions({
     ...(request.feature && { feature: request.feature }),
     ...(request.featureLoss && { featureLoss: request.featureLoss }),
     ...(request.loss && { loss: request.loss }),
     ...{ consistency: request.consistency ?? null, trajectory: request.trajectory ?? null },
+    lora: request.lora ?? null,
   });
   const teacher = unetConfig(request.teacher);
-  const given = request.student ?? defaultStudent({ consistency, trajectory });
+  const given = request.student ?? defaultStudent({ consistency, trajectory, lora });
+  if (lora) checkLoraStudent(lora, given, consistency);
   const student = unetConfig(withGuidanceInput(studentConfig(request.teacher, given), consistency));
   const pairs = loss.feat === 0 ? [] : featurePairs(student, teacher, feature);
   const compared = loss.out > 0 || pairs.length > 0 ? 1 : 0;
@@ -179,7 +193,7 @@ function planned(request: DistillationPlanRequest): { setup: Omit<Setup, "size">
   const solver = consistency?.lossType === "huber" ? { huberC: consistency.huberC } : { huberC: undefined };
   return {
     setup: {
-      ...{ teacher, student, pairs, weights: loss, featureLoss },
+      ...{ teacher, student, pairs, weights: loss, featureLoss, lora },
       solver: (consistency ?? trajectory) ? solver : undefined,
       target: consistency ? { hasOwnWeights: consistency.emaDecay > 0 } : undefined,
       device: namedDevice(request.device ?? "cpu"),
@@ -206,6 +220,7 @@ type Setup = {
   weights: LossWeights;
   featureLoss: FeatureLoss;
   solver: StudentOptions["solver"];
+  lora: LoraOptions | null;
   /** Consistency distillation's; without weights of its own it is the student itself. */
   target: { hasOwnWeights: boolean } | undefined;
   size: StepSize;
@@ -213,31 +228,24 @@ type Setup = {
   ema: boolean;
 };
 
-/** The graphs of a step. On the CPU the student's has its channels last already, so that this is done once. */
+/** The graphs of a step; `computed` as the student's program computes it, `frozen` the bytes of what it holds besides. */
 type Traced = Setup & {
   teacherOutputs: Record<string, Tensor>;
   trace: StudentTrace;
   step: Record<string, Tensor>;
   computed: Record<string, Tensor>;
+  frozen: number;
 };
 
 function traced(setup: Setup): Traced {
-  const { teacher, student, pairs, size, weights, featureLoss, solver, device } = setup;
+  const { teacher, student, pairs, size, weights, featureLoss, solver, device, lora } = setup;
   const watch = stagePaths(student);
-  const trace = studentTrace(student, pairs, size, { weights, featureLoss, solver, watch });
+  const trace = studentTrace(student, pairs, size, { weights, featureLoss, solver, watch, lora });
   const step = wholeStep(trace);
   const teacherOutputs = teacherGraph(teacher, pairs, size);
-  return {
-    ...setup,
-    trace,
-    step,
-    teacherOutputs,
-    computed: trainingDevice(device).channelsLast ? channelsLast(step) : step,
-  };
+  const { graph: computed, bytes: frozen } = foldedGraph(step, trace.params, device);
+  return { ...setup, trace, step, teacherOutputs, computed, frozen };
 }
-
-/** As `trainingDevice`, of graphs whose channels are as they are to be. */
-const studentDevice = (device: Device): Device => ({ ...trainingDevice(device), channelsLast: false });
 
 function programs({
   teacher,
@@ -246,6 +254,7 @@ function programs({
   step,
   computed,
   device,
+  trace,
 }: Traced): Pick<PlanRow, "teacher" | "student"> {
   const cost = (
     c: UNetConfig,
@@ -260,31 +269,41 @@ function programs({
     gmac: macs(Object.values(eliminateCommonSubexpressions(deviceGraph(graph, on)))) / 1e9,
   });
   return {
-    teacher: cost(teacher, teacherOutputs, teacherOutputs, device),
-    student: cost(student, step, computed, studentDevice(device)),
+    teacher: { ...cost(teacher, teacherOutputs, teacherOutputs, device), trained: 0 },
+    student: { ...cost(student, step, computed, plannedDevice(device)), trained: trainedCount(trace) },
   };
 }
 
+const trainedCount = ({ params }: StudentTrace): number =>
+  [...params.values()].reduce((sum, { shape }) => sum + count(shape), 0);
+
 const nodesOf = (model: Uint8Array): number => proto.onnx.ModelProto.decode(model).graph!.node!.length;
 
-/** One pass of the target network. */
-const targetGraph = ({ student, size, device }: Traced): Record<string, Tensor> => {
-  const { output } = targetTrace(student, size);
-  return trainingDevice(device).channelsLast ? channelsLast({ output }) : { output };
-};
+/** One pass of the target network: its activations, and the frozen weights that it holds for itself. */
+function targetBytes({ student, size, device, lora, trace }: Traced): {
+  activations: number;
+  frozen: number;
+} {
+  const { output } = targetTrace(student, size, lora);
+  const { graph, bytes } = foldedGraph({ output }, trace.params, device);
+  const { peak } = peakBytes(graph, { device: plannedDevice(device), weights: "inputs" });
+  return { activations: peak, frozen: bytes };
+}
 
 const targetGmac = (of: Traced): number => {
-  const { output } = targetTrace(of.student, of.size);
-  const graph = deviceGraph({ output }, studentDevice(of.device));
+  const { output } = targetTrace(of.student, of.size, of.lora);
+  const graph = deviceGraph({ output }, plannedDevice(of.device));
   return macs(Object.values(eliminateCommonSubexpressions(graph))) / 1e9;
 };
 
 function bytesOf(of: Traced): PlanBytes {
-  const { teacher, student, teacherOutputs, trace, computed, device, ema, target } = of;
-  const own = parameters(unetWeights(student));
+  const { teacher, student, teacherOutputs, trace, computed, frozen, device, ema, target } = of;
+  const own = trainedCount(trace);
   const teacherParameters = parameters(unetWeights(teacher));
   const given = new Set(Object.keys(computed).filter((name) => name.startsWith("gradient/")));
-  const whole = peakBytes(computed, { device: studentDevice(device), weights: "inputs", given });
+  const whole = peakBytes(computed, { device: plannedDevice(device), weights: "inputs", given });
+  const followed = target ? targetBytes(of) : { activations: 0, frozen: 0 };
+  const checkpointed = checkpointedBytes(trace, stagePaths(student), device);
   return {
     runtime,
     teacherWeights: 4 * teacherParameters,
@@ -294,17 +313,15 @@ function bytesOf(of: Traced): PlanBytes {
     gradients: 4 * own,
     moments: 8 * own,
     average: ema ? 4 * own : 0,
-    targetWeights: target?.hasOwnWeights ? 4 * own : 0,
-    targetActivations: target
-      ? peakBytes(targetGraph(of), { device: studentDevice(device), weights: "inputs" }).peak
-      : 0,
+    targetWeights: (target?.hasOwnWeights ? 4 * own : 0) + followed.frozen,
+    targetActivations: followed.activations,
     constants: whole.constants,
     activations: whole.peak + whole.returned,
-    checkpointed: checkpointedPeak(trace, stagePaths(student), device),
+    checkpointed: checkpointed.peak,
+    frozenWeights: frozen,
+    frozenCheckpointed: checkpointed.frozen,
   };
 }
-
-const sizeOf = (tensors: Iterable<Tensor>) => [...tensors].reduce((sum, x) => sum + 4 * count(x.shape), 0);
 
 /** As `teacherTrace`, at a given size. */
 function teacherGraph(c: UNetConfig, pairs: Setup["pairs"], size: StepSize): Record<string, Tensor> {
@@ -322,48 +339,18 @@ function wholeStep({ params, losses, outputs }: StudentTrace): Record<string, Te
   };
 }
 
-/**
- * As `checkpointedProgram` runs: what crosses the borders is kept (or, later, its gradient), and one part at a time is
- * computed forward and backward, without an arena; its gradients are new arrays before they are added up.
- */
-function checkpointedPeak(
-  { at, outputs, losses, params }: StudentTrace,
-  watch: readonly string[],
-  device: Device,
-): number {
-  const borders = watch.map((path) => at.get(path)!);
-  const segments = segmentsOf(Object.values(outputs), borders);
-  const crossing = sizeOf(new Set(segments.flatMap((s) => s.writes)));
-  const weights = new Set(params.values());
-  const peaks = segments.map(({ tensors, reads, writes }, i) => {
-    const last = i === segments.length - 1;
-    const copies = new Map<Tensor, Tensor>(reads.map((x, j) => [x, input(`read_${j}`, x.shape)]));
-    const copy = (x: Tensor) => copies.get(x) ?? x;
-    for (const x of tensors) copies.set(x, withInputs(x, x.inputs.map(copy)));
-    const own = new Set(tensors.flatMap((x) => x.inputs).filter((x) => weights.has(x)));
-    const ends = [...writes.map(copy), ...(last ? [copy(losses.total)] : [])];
-    const upstream = ends.map((x, j) =>
-      j < writes.length ? input(`upstream_${j}`, x.shape) : constant(Float32Array.of(1), x.shape),
-    );
-    const found = vjp(ends, upstream, [...own, ...reads.map(copy)]).flatMap((g) => (g ? [g] : []));
-    const backward = Object.fromEntries(found.map((g, j) => [`gradient_${j}`, g]));
-    const { peak } = peakBytes(backward, { device: trainingDevice(device), weights: "inputs", arena: false });
-    return peak + sizeOf(found);
-  });
-  return crossing + Math.max(...peaks);
-}
-
 function totals(b: PlanBytes): Record<Way, number> {
   const teacher = b.teacherWeights + b.teacherActivations;
   const target = b.targetWeights + b.targetActivations;
   const trained = b.studentWeights + b.gradients + b.moments + b.average;
+  const [whole, checkpointed] = [b.activations + b.frozenWeights, b.checkpointed + b.frozenCheckpointed];
   const student = b.runtime + b.teacherResults + trained + b.constants + target;
   return {
-    "one phase": student + b.activations + teacher,
-    "one phase, checkpointed": student + b.checkpointed + teacher,
+    "one phase": student + whole + teacher,
+    "one phase, checkpointed": student + checkpointed + teacher,
     "two phases: teacher": b.runtime + teacher + b.teacherResults,
-    "two phases: student": student + b.activations,
-    "two phases: student, checkpointed": student + b.checkpointed,
+    "two phases: student": student + whole,
+    "two phases: student, checkpointed": student + checkpointed,
   };
 }
 

@@ -54,7 +54,7 @@ export const distillationSettings = [
 ] as const satisfies readonly (keyof TrainingRequest)[];
 export const autoencoderSettings = ["latentMomentWeight", "latentNoise", "decoderOnly"] as const;
 export const diffusionSettings = [
-  ...["predictionType", "rescaleBetasZeroSnr", "snrGamma", "snrRule", "noiseOffset", "timestepBias"],
+  ...["lora", "predictionType", "rescaleBetasZeroSnr", "snrGamma", "snrRule", "noiseOffset", "timestepBias"],
   ...["aspectRatioBuckets", "captionDropout", "captionDropoutRule", "gradientCheckpointing"],
   ...["validationSteps", "validationPrompts"],
 ] as const satisfies readonly (keyof TrainingRequest)[];

@@ -7,9 +7,11 @@ import { inputsByName, type UnetSize, unetInputs } from "../models/trace.js";
 import { type UnetInputs, unet } from "../models/unet.js";
 import type { UNetConfig } from "../models/unet-config.js";
 import { input } from "../tensor/operations.js";
-import { Params, tracing } from "../tensor/params.js";
+import type { Params } from "../tensor/params.js";
 import type { Shape, Tensor } from "../tensor/tensor.js";
 import type { FeaturePair } from "./features.js";
+import { trainedParams } from "./lora/adapter.js";
+import type { LoraOptions } from "./lora/options.js";
 import {
   distillationLoss,
   type FeatureLoss,
@@ -48,8 +50,7 @@ export function unetWithFeatures(
   // A path may be reported more than once (a decoder's residual block and, before it, its input): the last
   // one is it.
   const watch = (path: string, x: Tensor) => void (selected.has(path) && at.set(path, x));
-  const root = new Params((path, shape) => p.get(path, shape), { watch });
-  const output = unet(root, c, inputs);
+  const output = unet(p.watched(watch), c, inputs);
   const absent = [...selected].find((path) => !at.has(path));
   if (absent !== undefined) throw new Error(`internal: the U-Net has no layer ${absent}`);
   return { output, at };
@@ -84,10 +85,12 @@ export type StudentOptions = {
   solver?: Pick<StepComparison, "huberC"> | undefined;
   /** More layers whose results are reported in `at`. */
   watch?: readonly string[];
+  /** A LoRA that alone is trained. Default: the network's weights are. */
+  lora?: LoraOptions | null;
 };
 
 export type StudentTrace = {
-  /** Every weight by path, in the order of use: what the gradient is taken by. */
+  /** Every trained weight by path, in the order of use: what the gradient is taken by. */
   params: ReadonlyMap<string, Tensor>;
   /** Every input by name; a run must give these and no others, besides the weights. */
   inputs: ReadonlyMap<string, Tensor>;
@@ -108,13 +111,13 @@ export function studentTrace(
   c: UNetConfig,
   pairs: readonly FeaturePair[],
   size: StepSize,
-  { weights, weightedTask = false, featureLoss = "plain", solver, watch = [] }: StudentOptions,
+  { weights, weightedTask = false, featureLoss = "plain", solver, watch = [], lora = null }: StudentOptions,
 ): StudentTrace {
   const params = new Map<string, Tensor>();
   const compared = weights.feat === 0 ? [] : pairs;
   const given = unetInputs(c, size, { fixed: true });
   const paths = [...compared.map((pair) => pair.student), ...watch];
-  const { output, at } = unetWithFeatures(new Params(tracing(params)), c, given, paths);
+  const { output, at } = unetWithFeatures(trainedParams(lora, params), c, given, paths);
 
   const inputs = inputsByName(given);
   const another = (name: string, shape: Shape) => {

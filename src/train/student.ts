@@ -5,6 +5,7 @@ import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import { pooledWidth, textWidth, type UNetConfig, unetConfig } from "../models/unet-config.js";
+import type { TrainingOptions } from "./options.js";
 
 export const studentNames = ["koala-700m", "koala-1b", "teacher"] as const;
 export type StudentName = (typeof studentNames)[number];
@@ -12,9 +13,10 @@ export type StudentName = (typeof studentNames)[number];
 /** A student: one of KOALA's, cut from the teacher; "teacher", a copy of it, for a step distillation; the path of a U-Net's config.json; or such a config. */
 export type Student = StudentName | (string & {}) | JsonObject;
 
-/** The student where none is given: a step distillation alone leaves the network as it is. */
-export const defaultStudent = (o: { consistency: unknown; trajectory: unknown }): StudentName =>
-  (o.consistency ?? o.trajectory) ? "teacher" : "koala-700m";
+/** The student where none is given: a step distillation alone leaves the network as it is, and a LoRA is beside it. */
+export const defaultStudent = (
+  o: Pick<TrainingOptions, "consistency" | "trajectory" | "lora">,
+): StudentName => ((o.consistency ?? o.trajectory ?? o.lora) ? "teacher" : "koala-700m");
 
 /** The name of a student, or the config in its file; InvalidRequest for another name. */
 export async function readStudent(student: Student): Promise<StudentName | JsonObject> {
@@ -73,6 +75,22 @@ export function withGuidanceInput(
     throw new InvalidRequest("consistency.timeCondProjDim", width, rule);
   }
   return width === null ? student : { ...student, time_cond_proj_dim: width };
+}
+
+/** InvalidRequest for a student that is no network of the teacher's weights, which a LoRA is trained beside. */
+export function checkLoraStudent(
+  lora: NonNullable<TrainingOptions["lora"]>,
+  student: Student,
+  consistency: TrainingOptions["consistency"],
+): void {
+  if (student !== "teacher") {
+    const rule = 'needs the student "teacher", whose weights it is trained beside and later added to';
+    throw new InvalidRequest("lora", lora, `${rule}, got ${JSON.stringify(student)}.`);
+  }
+  const width = consistency?.timeCondProjDim ?? null;
+  if (width === null) return;
+  const rule = `must be null with lora, which has no weights for another input, got ${width}. Leave it out.`;
+  throw new InvalidRequest("consistency.timeCondProjDim", width, rule);
 }
 
 /**

@@ -130,3 +130,31 @@ describe("a plan of a step distillation", () => {
     expect(student.parameters).toBe(theirs.parameters);
   });
 });
+
+describe("a plan of a LoRA", () => {
+  const small = { resolutions: [64], loss: { out: 0, feat: 0 }, student: "teacher" } as const;
+  const lora = { rank: 4, targets: ["to_q", "conv1"] };
+  const whole = tiny(small).rows[0]!;
+  const beside = tiny({ ...small, lora }).rows[0]!;
+
+  it("trains few weights, beside the network's, which each program holds once", () => {
+    const { studentWeights, moments, frozenWeights, frozenCheckpointed } = beside.bytes;
+    expect([studentWeights, moments]).toEqual([4, 8].map((bytes) => bytes * beside.student.trained));
+    expect(beside.student.trained).toBeLessThan(0.2 * beside.student.parameters);
+    expect(whole.student.trained).toBe(whole.student.parameters);
+    expect(whole.bytes.frozenWeights).toBe(0);
+    // At least as they are; kernels in Winograd's form take more.
+    expect(frozenWeights).toBeGreaterThan(4 * beside.student.parameters * 0.99);
+    expect(frozenCheckpointed).toBeGreaterThan(frozenWeights);
+  });
+
+  it("takes less work than a step of all weights, and less memory in all", () => {
+    expect(beside.student.gmac).toBeLessThan(whole.student.gmac);
+    expect(beside.totals["two phases: student"]).toBeLessThan(whole.totals["two phases: student"]);
+  });
+
+  it("counts the weights that a target network holds besides", () => {
+    const { targetWeights } = tiny({ ...small, lora: { rank: 4 }, loss: {}, consistency: {} }).rows[0]!.bytes;
+    expect(targetWeights).toBeGreaterThan(4 * beside.student.parameters * 0.99);
+  });
+});

@@ -6,9 +6,11 @@ import type { BlockingEngine } from "../../engine/ort/blocking-engine.js";
 import { inputsByName, unetInputs } from "../../models/trace.js";
 import { unet } from "../../models/unet.js";
 import type { UNetConfig } from "../../models/unet-config.js";
-import { Params, tracing } from "../../tensor/params.js";
+import type { WeightsInFiles } from "../../pipeline/component.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { trainingDevice } from "../gradient-program.js";
+import { trainedParams } from "../lora/adapter.js";
+import type { LoraOptions } from "../lora/options.js";
 import type { ParameterBuffer } from "../parameter-buffer.js";
 import type { StepSize } from "../step.js";
 
@@ -19,20 +21,32 @@ export type TargetNetwork = {
 };
 
 /** The graph, and the names of its inputs besides the weights. */
-export function targetTrace(c: UNetConfig, size: StepSize): { output: Tensor; inputs: readonly string[] } {
+export function targetTrace(
+  c: UNetConfig,
+  size: StepSize,
+  lora: LoraOptions | null,
+): { output: Tensor; inputs: readonly string[] } {
   const given = unetInputs(c, size, { fixed: true });
-  const output = unet(new Params(tracing(new Map())), c, given);
+  const output = unet(trainedParams(lora, new Map()), c, given);
   return { output, inputs: [...inputsByName(given).keys()] };
 }
 
-/** Weights are in `layout`. */
+type TargetOptions = {
+  size: StepSize;
+  layout: ParameterBuffer;
+  lora?: LoraOptions | null;
+  frozen?: WeightsInFiles | undefined;
+  keepsMemory?: boolean;
+};
+
+/** Weights are in `layout`, but for those that are `frozen`. */
 export async function targetNetwork(
   engine: BlockingEngine,
   c: UNetConfig,
-  { size, layout, keepsMemory = true }: { size: StepSize; layout: ParameterBuffer; keepsMemory?: boolean },
+  { size, layout, lora = null, frozen, keepsMemory = true }: TargetOptions,
 ): Promise<TargetNetwork> {
-  const { output, inputs } = targetTrace(c, size);
-  const program = lower("target network", { output }, { device: trainingDevice(engine.device) });
+  const { output, inputs } = targetTrace(c, size, lora);
+  const program = lower("target network", { output }, { device: trainingDevice(engine.device), ...frozen });
   const session = await engine.load(program, { keepsMemory });
   return {
     run: async (weights, all) => {
