@@ -18,6 +18,7 @@ export {
 } from "./errors.js";
 export type { DownloadProgress } from "./hub/fetch.js";
 export type { ImageFormat, ImageInput } from "./image/codec.js";
+export { type ContentSigner, openSigner, type SigningFiles } from "./image/content-credentials.js";
 export type { RgbImage } from "./image/pixels.js";
 export {
   type AttentionLayer,

@@ -4,13 +4,11 @@ import { Command, Option } from "commander";
 import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/registry.js";
 import { resolveSeed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
-import { formatOf } from "../image/codec.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { imagesPerPrompt } from "../pipeline/check-request.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import type { GeneratedImage } from "../pipeline/generated-image.js";
 import type { Lora } from "../pipeline/lora.js";
-import { metadataProblem } from "../pipeline/metadata/capacity.js";
 import { readRequest, type SavedRequest } from "../pipeline/metadata/read.js";
 import { requestDefaults } from "../pipeline/model-defaults.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
@@ -30,12 +28,14 @@ import {
   sourcesOf,
 } from "./from-image.js";
 import { loraOption, lorasUsed } from "./lora.js";
+import { checkRoom } from "./metadata-room.js";
 import { downloadComponents, downloadModel } from "./models.js";
 import { numberOption, seedOption, threadsOption } from "./numbers.js";
 import { openOutput } from "./output-files.js";
 import { gatherPrompts } from "./prompt-lines.js";
 import { type PromptOptions, promptReading, withPromptOptions } from "./prompt-options.js";
 import { type SafetyFlags, safetyLoad, withSafetyOptions } from "./safety.js";
+import { openedSigner, type SigningFlags, withSigningOptions } from "./signing.js";
 import { type SingleFileFlags, singleFileFlags, withSingleFileFlags } from "./single-file.js";
 import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js";
 
@@ -44,7 +44,8 @@ type Say = (line: string) => void;
 type Options = DeviceFlags &
   SingleFileFlags &
   PromptOptions &
-  SafetyFlags & {
+  SafetyFlags &
+  SigningFlags & {
     model?: string;
     from?: string;
     revision?: string;
@@ -123,7 +124,9 @@ export function generateCommand(): Command {
     .option("--clip-skip <n>", "text encoder layers to leave out", numberOption)
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
     .option("--threads <n>", "default: one per core", threadsOption);
-  return withSafetyOptions(withPromptOptions(withDeviceOptions(withSingleFileFlags(command))))
+  return withSigningOptions(
+    withSafetyOptions(withPromptOptions(withDeviceOptions(withSingleFileFlags(command)))),
+  )
     .option("-o, --output <path>", "folder, made if need be, or .png, .jpg, .webp file")
     .option("--no-metadata", "leave out what it was generated from")
     .option(
@@ -152,6 +155,7 @@ async function generate(words: string[], given: Options): Promise<void> {
   for (const note of saved?.notes ?? []) say(dim(note));
   const prompts = await gatherPrompts(words, given.prompts, saved?.request.prompt);
   const output = await openOutput(given, prompts.length * given.count);
+  const signer = await openedSigner(given, output.file(0, 0n));
   const wanted = { ...(saved?.request.safety && { safety: saved.request.safety }), ...given };
   const completed: Options = saved ? { ...wanted, ...(await sourcesOf(saved, given, say)) } : wanted;
   const options: Options = {
@@ -181,7 +185,7 @@ async function generate(words: string[], given: Options): Promise<void> {
       const started = performance.now();
       const images = await generateShown(pipeline, request, progress);
       const seconds = (performance.now() - started) / 1000;
-      const numbered = { index: i * options.count, seed: first, metadata: options.metadata };
+      const numbered = { index: i * options.count, seed: first, metadata: options.metadata, ...signer };
       const { files, failure } = await output.save(images, numbered);
       const { device, dtype, weights } = pipeline;
       const record = { prompt, first, ...chosen.record, device, dtype, weights };
@@ -222,21 +226,6 @@ function printRecords(
       height,
     };
     print(JSON.stringify({ ...image, ...settings, warnings, seconds }));
-  }
-}
-
-/** Checks, before anything is generated, that the file has room for the metadata. */
-function checkRoom(file: string, prompts: readonly string[], request: Omit<GenerateRequest, "prompt">): void {
-  const one = (texts: string | readonly string[] | undefined) =>
-    typeof texts === "string" ? texts : undefined;
-  const prompt2 = one(request.prompt2);
-  const negativePrompt = one(request.negativePrompt);
-  const negativePrompt2 = one(request.negativePrompt2);
-  for (const prompt of prompts) {
-    const problem = metadataProblem(formatOf(file), { prompt, prompt2, negativePrompt, negativePrompt2 });
-    if (problem === undefined) continue;
-    const remedy = "Shorten the prompts, name a .png file, or add --no-metadata.";
-    throw new InvalidRequest("--output", file, `the metadata of ${file} ${problem} ${remedy}`);
   }
 }
 

@@ -11,7 +11,7 @@ import { fileErrorAt } from "../files/file-errors.js";
 import { kindOf, makeFolder, mkdtemp, rmdir, writeWhole } from "../files/file-system.js";
 import { checkWritable, writeNew } from "../files/writable.js";
 import { formatOf } from "../image/codec.js";
-import type { GeneratedImage } from "../pipeline/generated-image.js";
+import type { GeneratedImage, SaveOptions } from "../pipeline/generated-image.js";
 import { againName } from "./from-image.js";
 
 /** A file to be written; where `numbered`, the next free name is taken in place of one that is there. */
@@ -26,7 +26,7 @@ export type Output = {
   /** Writes the images of one run, of which the first has this number and seed. */
   save(
     images: readonly GeneratedImage[],
-    first: { index: number; seed: bigint; metadata: boolean },
+    first: { index: number; seed: bigint } & Pick<SaveOptions, "metadata" | "signer">,
   ): Promise<Written>;
 };
 
@@ -40,11 +40,11 @@ export async function openOutput(
   const fileOf = (index: number, seed: bigint) => (typeof names === "function" ? names(seed) : names[index]!);
   return {
     file: fileOf,
-    save: async (images, { index, seed, metadata }) =>
+    save: async (images, { index, seed, ...options }) =>
       writeOutputs(
         images.map((image, i) => {
           const file = fileOf(index + i, seedAfter(seed, i));
-          return { file, numbered, bytes: () => image.encode(formatOf(file), { metadata }) };
+          return { file, numbered, bytes: () => image.encode(formatOf(file), options) };
         }),
       ),
   };

@@ -16,12 +16,14 @@ import { downloadComponents, downloadModel } from "./models.js";
 import { graceOption, threadsOption, wholeOption } from "./numbers.js";
 import { outageReporter } from "./outages.js";
 import { noteSafety, type ServedSafetyFlags, servedSafety, withServedSafetyOptions } from "./safety.js";
+import { type SigningFlags, signingFiles, withSigningOptions } from "./signing.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { printError, stopOnInterrupt } from "./terminal.js";
 
 type Options = SingleFileFlags &
   PlacementFlags &
-  ServedSafetyFlags & {
+  ServedSafetyFlags &
+  SigningFlags & {
     model: string[];
     alias: (readonly [alias: string, model: string])[];
     lora: ServedLora[];
@@ -110,7 +112,7 @@ export function serveCommand(): Command {
     .addOption(severalOption("--allow-origin <origin>", "let pages of this site use the API", "none"))
     .option("--trust-proxy", "believe X-Forwarded-Proto and -Host, which the proxy must overwrite")
     .option("--threads <n>", "default: one per core", threadsOption);
-  withServedSafetyOptions(withPlacementOptions(command))
+  withSigningOptions(withServedSafetyOptions(withPlacementOptions(command)))
     .option("--max-queue <n>", "jobs that may wait", wholeOption, queue)
     .option("--max-pixels <n>", "width x height of an image", wholeOption, pixels)
     .option("--max-steps <n>", "steps of an image", wholeOption, steps)
@@ -128,6 +130,7 @@ async function runServer(options: Options): Promise<void> {
   const { redis, grace } = options;
   if (redis !== undefined) checkUrl(redis);
   const safety = await servedSafety(options);
+  const sign = signingFiles(options);
   const server = await serve({
     models: await folders(options, safety),
     ...(await servedFileFlags(options, options.quiet)),
@@ -137,6 +140,7 @@ async function runServer(options: Options): Promise<void> {
     ...networkOptions(options),
     ...placementFlags(options),
     ...safety,
+    ...(sign && { sign }),
     onDevice: (place) => notePlace(place, print),
     onNotice: (line) => print(dim(line)),
     ...(redis !== undefined && { redis, onConnect: () => print(dim(`connected to ${addressOf(redis)}`)) }),

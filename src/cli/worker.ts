@@ -1,6 +1,7 @@
 /** @file `koala worker`: generates the jobs that `koala serve --redis` takes. */
 
 import { Command } from "commander";
+import { openSigner } from "../image/content-credentials.js";
 import { openModelRegistry } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
@@ -23,12 +24,14 @@ import {
   redisOption,
   servedEmbeddings,
 } from "./serve.js";
+import { type SigningFlags, signingFiles, withSigningOptions } from "./signing.js";
 import { type SingleFileFlags, servedFileFlags, withConfigFlags } from "./single-file.js";
 import { report, stopOnInterrupt } from "./terminal.js";
 
 type Options = SingleFileFlags &
   PlacementFlags &
-  ServedSafetyFlags & {
+  ServedSafetyFlags &
+  SigningFlags & {
     redis: string;
     model: string[];
     lora: ServedLora[];
@@ -47,7 +50,7 @@ export function workerCommand(): Command {
     .addOption(lorasOption())
     .addOption(embeddingsOption())
     .option("--threads <n>", "default: one per core", threadsOption);
-  withServedSafetyOptions(withPlacementOptions(command))
+  withSigningOptions(withServedSafetyOptions(withPlacementOptions(command)))
     .option(
       "--grace <seconds>",
       "for the running job when stopped, then another worker gets it",
@@ -76,9 +79,11 @@ async function work(options: Options, command: Command): Promise<void> {
   const names = model.length > 0 ? model : [modelOrBundled(undefined)];
   const places = await findPlaces(placementFlags(options), (place) => notePlace(place, print));
   const safety = await servedSafety(options);
+  const sign = signingFiles(options);
+  if (sign) await openSigner(sign);
   const models = await whenFilesOpen(async () =>
     openModelRegistry(await folders({ model: names, quiet }, safety), {
-      safety,
+      ...{ safety, signed: sign !== undefined },
       loras: await namedLoras(lora),
       ...{ load, embeddings: await servedEmbeddings(embedding), placements: places },
     }),
@@ -92,6 +97,7 @@ async function work(options: Options, command: Command): Promise<void> {
   );
   const stopped = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
   const processor = processorThread(models, {
+    sign,
     ...(threads !== undefined && { threads }),
     onNotice: (line) => print(dim(line)),
   });

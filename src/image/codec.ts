@@ -3,6 +3,7 @@ import { extname } from "node:path";
 import sharp, { type Sharp } from "sharp";
 import { InvalidRequest, listed } from "../errors.js";
 import { reading, systemCode, writeWhole } from "../files/file-system.js";
+import { type ContentSigner, type SignedFacts, withCredentials } from "./content-credentials.js";
 import { encodeWithTexts, type MetadataTexts } from "./metadata/metadata.js";
 import { withoutPngTexts } from "./metadata/png-chunks.js";
 import { isPng } from "./metadata/png-texts.js";
@@ -23,20 +24,25 @@ const formats: Readonly<Record<string, ImageFormat>> = {
   ".webp": "webp",
 };
 
-/** `quality` is 1..100 and does not touch PNG; `texts` say how the image was made. */
-export type EncodeOptions = { quality?: number | undefined; texts?: MetadataTexts | undefined };
+/** `quality` is 1..100 and does not touch PNG; `texts` say how the image was made; `sign` signs the file (PNG, JPEG). */
+export type EncodeOptions = {
+  quality?: number | undefined;
+  texts?: MetadataTexts | undefined;
+  sign?: (SignedFacts & { signer: ContentSigner }) | undefined;
+};
 
 /** An image as the bytes of a file: the same ones each time. */
 export async function encodeImage(
   { width, height, data }: RgbImage,
   format: ImageFormat,
-  { quality = 95, texts }: EncodeOptions = {},
+  { quality = 95, texts, sign }: EncodeOptions = {},
 ): Promise<Uint8Array> {
   if (!Number.isInteger(quality) || quality < 1 || quality > 100) {
     throw new InvalidRequest("quality", quality, `must be a whole number from 1 to 100, got ${quality}.`);
   }
   const image = withFormat(sharp(data, { raw: { width, height, channels: 3 } }), format, quality);
-  return new Uint8Array(texts ? await encodeWithTexts(image, format, texts) : await image.toBuffer());
+  const file = new Uint8Array(texts ? await encodeWithTexts(image, format, texts) : await image.toBuffer());
+  return sign ? withCredentials(file, format, sign.signer, sign) : file;
 }
 
 /** Writes an image in the format of the path's ending, making its folder; InvalidRequest, FileError. */

@@ -71,6 +71,8 @@ type RegistryOptions = {
   embeddings?: readonly Embedding[];
   placements?: Placements;
   safety?: ServedSafety;
+  /** Whether images are signed. */
+  signed?: boolean;
 };
 
 /**
@@ -79,11 +81,18 @@ type RegistryOptions = {
  */
 export async function openModelRegistry(
   folders: readonly string[],
-  { loras = [], load = {}, embeddings = [], placements = {}, safety = {} }: RegistryOptions = {},
+  {
+    loras = [],
+    load = {},
+    embeddings = [],
+    placements = {},
+    safety = {},
+    signed = false,
+  }: RegistryOptions = {},
 ): Promise<ModelRegistry> {
   const models = new Map<string, ServedModel>();
   for (const folder of folders) {
-    const model = await describeModel(folder, { loras, embeddings, load, placements, safety });
+    const model = await describeModel(folder, { loras, embeddings, load, placements, safety, signed });
     const { id } = model.info;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
@@ -194,11 +203,12 @@ type Offered = {
   load: SingleFileLoad;
   placements: Placements;
   safety: ServedSafety;
+  signed: boolean;
 };
 
 async function describeModel(
   folder: string,
-  { loras, embeddings, load: given, placements, safety }: Offered,
+  { loras, embeddings, load: given, placements, safety, signed }: Offered,
 ): Promise<ServedModel> {
   const id = hubId(path.resolve(folder)) ?? path.basename(path.resolve(folder)).replace(/\.safetensors$/, "");
   const files = (await kindOf(folder)) === "file" ? given : {};
@@ -227,6 +237,7 @@ async function describeModel(
     loras: planMemory.map(({ name, scale }) => ({ name, scale })),
     ...(named.length > 0 && { embeddings: named }),
     safety: modelSafetyOf(rule, { id, hasChecker: plain.safetyChecker !== undefined }),
+    ...(signed && { signed }),
     ...(words && { words }),
   };
   return {

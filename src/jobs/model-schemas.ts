@@ -57,6 +57,10 @@ const model = z
         description:
           "What requests may choose for images that the safety checker flags; only off where there is none.",
       }),
+    signed: z
+      .literal(true)
+      .optional()
+      .openapi({ description: "Present where images are signed with content credentials: not as WebP." }),
     words: vocabularySchema.optional().openapi({
       description:
         "Of a model that knows few words: which. A prompt joins a noun, a style and a background: " +
@@ -129,6 +133,8 @@ export type Model = {
   embeddings?: { token: string; vectors: number; width: number }[] | undefined;
   /** What requests may choose for images that the safety checker flags; with Redis a worker may know better. */
   safety?: ModelSafety | undefined;
+  /** Present where images are signed with content credentials, so that WebP is refused. */
+  signed?: true | undefined;
   /** Of a model that knows few words: which. */
   words?: Words | undefined;
 };

@@ -7,6 +7,7 @@ import type { Engine } from "../engine/engine.js";
 import type { EngineNotice } from "../engine/notices.js";
 import { openEngine } from "../engine/open-engine.js";
 import { InvalidRequest } from "../errors.js";
+import type { ContentSigner } from "../image/content-credentials.js";
 import type { LoadOptions } from "../pipeline/load-options.js";
 import type { GenerationSize } from "../pipeline/memory-estimate.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";
@@ -17,6 +18,8 @@ import type { GenerationSettings } from "./schemas.js";
 
 export type PipelinePoolOptions = Pick<LoadOptions, "threads"> & {
   engine?: Engine;
+  /** Signs images. */
+  signer?: ContentSigner | undefined;
   /** Called with what devices do while jobs are generated, for a log. */
   onNotice?: (notice: EngineNotice) => void;
 };

@@ -25,7 +25,8 @@ import { StepTimer } from "./step-timer.js";
 
 /** A processor in this process; the networks run in a thread of each pipeline unless an engine is given. */
 export function openProcessor(models: ModelRegistry, options: PipelinePoolOptions = {}): JobProcessor {
-  const context = { pool: new PipelinePool(options), timer: new StepTimer() };
+  const { signer } = options;
+  const context = { pool: new PipelinePool(options), timer: new StepTimer(), signer };
   let closed = false;
   let last: Promise<void> = Promise.resolve();
 
@@ -54,7 +55,7 @@ export function openProcessor(models: ModelRegistry, options: PipelinePoolOption
   };
 }
 
-type Context = { pool: PipelinePool; timer: StepTimer };
+type Context = { pool: PipelinePool; timer: StepTimer; signer: PipelinePoolOptions["signer"] };
 
 /** All images of the batch, as many at once as `imagesAtOnce` allows. */
 async function generateBatch(
@@ -84,7 +85,7 @@ async function generateBatch(
 async function generateItems(
   items: readonly BatchItem[],
   model: ServedModel,
-  { pool, timer }: Context,
+  { pool, timer, signer }: Context,
 ): Promise<void> {
   const jobs = jobsOf(items);
   const { request } = jobs[0]!;
@@ -103,7 +104,7 @@ async function generateItems(
     await sendPreviews(items, next.value);
     next = await nextOf(run, jobs);
   }
-  await sendImages(items, next.value.images);
+  await sendImages(items, next.value.images, signer);
 }
 
 /** The next step; afterwards the jobs that were cancelled while it ran are ended. */

@@ -1,6 +1,7 @@
 /** @file The processor's thread: generates batches for `processor-thread.ts`. */
 
 import type { EngineNotice } from "../engine/notices.js";
+import { openSigner, type SigningFiles } from "../image/content-credentials.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { type PlainError, plainError } from "../plain-error.js";
 import { type Call, serveThread, threadData } from "../threads.js";
@@ -17,6 +18,7 @@ export type ProcessorThreadData = {
   load: SingleFileLoad;
   placements: Placements;
   safety: ServedSafety;
+  sign: SigningFiles | undefined;
   options: { threads?: number };
 };
 
@@ -28,20 +30,26 @@ export type JobEvent = { job: number } & (
 );
 export type BatchEvent = JobEvent | { type: "notice"; notice: EngineNotice };
 
-const { folders, loras, embeddings, load, placements, safety, options } = threadData<ProcessorThreadData>();
+const { folders, loras, embeddings, load, placements, safety, sign, options } =
+  threadData<ProcessorThreadData>();
 let opened: Promise<JobProcessor> | undefined;
 /** Of the batch that runs. */
 let onNotice = (_: EngineNotice) => {};
 
 /** Opened once; where a folder cannot be read, anew for the next batch. */
 function processor(): Promise<JobProcessor> {
-  opened ??= openModelRegistry(folders, { loras, load, embeddings, placements, safety })
-    .then((models) => openProcessor(models, { ...options, onNotice: (notice) => onNotice(notice) }))
-    .catch((error: unknown) => {
-      opened = undefined;
-      throw error;
-    });
+  opened ??= open().catch((error: unknown) => {
+    opened = undefined;
+    throw error;
+  });
   return opened;
+}
+
+async function open(): Promise<JobProcessor> {
+  const signed = sign !== undefined;
+  const models = await openModelRegistry(folders, { loras, load, embeddings, placements, safety, signed });
+  const signer = sign && (await openSigner(sign));
+  return openProcessor(models, { ...options, signer, onNotice: (notice) => onNotice(notice) });
 }
 
 const methods = {

@@ -5,6 +5,7 @@
 
 import { noticeText } from "../engine/notices.js";
 import { checkThreads } from "../engine/thread-count.js";
+import type { SigningFiles } from "../image/content-credentials.js";
 import { errorFrom } from "../plain-error.js";
 import { Thread } from "../threads.js";
 import { Channel } from "./channel.js";
@@ -30,7 +31,11 @@ import type {
  */
 export function processorThread(
   models: ModelRegistry,
-  { onNotice = () => {}, ...options }: { threads?: number; onNotice?: (text: string) => void } = {},
+  {
+    onNotice = () => {},
+    sign,
+    ...options
+  }: { threads?: number; sign?: SigningFiles | undefined; onNotice?: (text: string) => void } = {},
 ): JobProcessor {
   if (options.threads !== undefined) checkThreads(options.threads);
   const folders = [...models.values()].map(({ folder }) => folder);
@@ -39,7 +44,7 @@ export function processorThread(
   const devices = Object.fromEntries([...models].map(([id, { place }]) => [id, place]));
   const data: ProcessorThreadData = {
     embeddings: embeddingsOf(models),
-    ...{ folders, loras: lorasOf(models), load, placements: { devices }, safety, options },
+    ...{ folders, loras: lorasOf(models), load, placements: { devices }, safety, sign, options },
   };
   const entry = new URL("./processor-thread-entry.js", import.meta.url);
   const start = () => new Thread<ProcessorMethods>(entry, { name: "processor", data });

@@ -8,6 +8,7 @@ import type { SchedulerChoice } from "../diffusion/schedulers/sampler-names.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { resolveSeed } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
+import { unsignable } from "../image/content-credentials.js";
 import { checkRequest } from "../pipeline/check-request.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
 import { requestKind } from "../pipeline/request-kind.js";
@@ -75,6 +76,7 @@ export function resolvePartialRequest(
   const model = modelNamed(models, partial.model, aliases);
   const { settings, scheduler, warnings } = complete(partial, model);
   checkLimits(settings, limits);
+  checkSigned(settings, model.info);
   const { image, mask, wildcards } = partial;
   const texts = imageTexts(settings, { seed: settings.seed, count: settings.count, wildcards });
   const request: JobRequest = {
@@ -88,6 +90,10 @@ export function resolvePartialRequest(
   };
   checkTogether(request, model);
   return request;
+}
+
+function checkSigned({ outputFormat }: GenerationSettings, { signed }: ServedModel["info"]): void {
+  if (signed && outputFormat === "webp") throw new InvalidRequest("outputFormat", "webp", unsignable);
 }
 
 function complete(partial: PartialRequest, model: ServedModel) {

@@ -2,6 +2,7 @@
 
 import { Cancelled } from "../errors.js";
 import { encodeImage } from "../image/codec.js";
+import type { ContentSigner } from "../image/content-credentials.js";
 import type { Step } from "../pipeline/generate-result.js";
 import type { GeneratedImage } from "../pipeline/generated-image.js";
 import type { Channel } from "./channel.js";
@@ -60,12 +61,16 @@ function stepsDone(job: RunningJob, items: readonly BatchItem[], { index, total 
 export async function sendImages(
   items: readonly BatchItem[],
   images: readonly GeneratedImage[],
+  signer: ContentSigner | undefined,
 ): Promise<void> {
   for (const [i, { job, index }] of items.entries()) {
     if (dropCancelled(job)) continue;
     const { outputFormat, quality } = job.request.settings;
     const { width, height, seed, warnings, flagged } = images[i]!;
-    const bytes = await images[i]!.encode(outputFormat, quality === undefined ? {} : { quality });
+    const bytes = await images[i]!.encode(outputFormat, {
+      ...(quality !== undefined && { quality }),
+      ...(signer && { signer }),
+    });
     const mediaType = mediaTypes[outputFormat];
     const withWarnings = warnings.length > 0 && { warnings: [...warnings] };
     const image = {

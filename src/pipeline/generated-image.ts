@@ -1,6 +1,8 @@
 /** @file A generated image: its pixels, its metadata, and how it is saved. */
 
+import { InvalidRequest } from "../errors.js";
 import { encodeImage, type ImageFormat, saveImage } from "../image/codec.js";
+import type { ContentSigner } from "../image/content-credentials.js";
 import type { RgbImage } from "../image/pixels.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
 import type { ImageMetadata } from "./metadata/schema.js";
@@ -11,9 +13,14 @@ export type SaveOptions = {
   metadata?: boolean;
   /** Of JPEG and WebP, 1 to 100. 95 if left out. */
   quality?: number;
+  /**
+   * Signs the file with content credentials (C2PA), which `openSigner` opens a certificate for: that a trained model made
+   * it. Of PNG and JPEG with metadata; InvalidRequest for others. None if left out.
+   */
+  signer?: ContentSigner;
 };
 
-const saveNames: OptionNames<SaveOptions> = { metadata: true, quality: true };
+const saveNames: OptionNames<SaveOptions> = { metadata: true, quality: true, signer: true };
 
 export class GeneratedImage implements RgbImage {
   /** Pixels. */
@@ -56,7 +63,15 @@ export class GeneratedImage implements RgbImage {
 
   #inside(options: SaveOptions) {
     checkOptionNames("save", options, saveNames);
-    const { metadata = true, quality } = options;
-    return { quality, texts: metadata && this.metadata ? metadataTexts(this.metadata) : undefined };
+    const { metadata = true, quality, signer } = options;
+    const record = metadata ? this.metadata : undefined;
+    if (signer && !record) {
+      const rule = "must be of generated images with their metadata, got one without. Leave the metadata in.";
+      throw new InvalidRequest("sign", metadata, rule);
+    }
+    return {
+      ...{ quality, texts: record && metadataTexts(record) },
+      sign: signer && record && { signer, app: record.app, edited: record.image !== undefined },
+    };
   }
 }

@@ -6,6 +6,7 @@ import { type Listening, listen } from "../http/listen.js";
 import { readPageFiles } from "../http/page-files.js";
 import { resolveModel } from "../hub/resolve.js";
 import { resolveComponent } from "../hub/resolve-component.js";
+import { openSigner, type SigningFiles } from "../image/content-credentials.js";
 import { defaultLimits } from "../jobs/limits.js";
 import { memoryQueue } from "../jobs/memory-queue.js";
 import {
@@ -94,6 +95,8 @@ export type ServeOptions = {
   modelSafety?: Readonly<Record<string, SafetyRule>>;
   /** Checks the images of models that ship no safety checker: a folder or Hub id, as in `fromPretrained`. */
   safetyChecker?: string;
+  /** Signs images with content credentials, as `openSigner` takes them; requests for WebP are refused then. */
+  sign?: SigningFiles;
   /** A folder of wildcard files, for requests with dynamic prompts. None if left out. */
   wildcards?: string;
   /** What one request may take; the defaults suit one person's machine. */
@@ -140,6 +143,7 @@ const serveNames: OptionNames<ServeOptions> = {
   safety: true,
   modelSafety: true,
   safetyChecker: true,
+  sign: true,
   limits: true,
   onError: true,
   onRejected: true,
@@ -222,6 +226,7 @@ export async function serve(options: ServeOptions = {}): Promise<RunningServer> 
 }
 
 async function openModels(options: ServeOptions): Promise<ModelRegistry> {
+  if (options.sign !== undefined) await openSigner(options.sign); // said now, not with the first image
   const { models = [], loras = [], embeddings = [], redis, config, tokenizer, onDevice } = options;
   const places = await findPlaces(placementsIn(options), onDevice);
   const names = models.length > 0 || redis !== undefined ? models : [modelOrBundled(undefined, "models")];
@@ -235,7 +240,7 @@ async function openModels(options: ServeOptions): Promise<ModelRegistry> {
   };
   const registry = await openModelRegistry(folders, {
     loras: loras.map(({ scale = 1, ...lora }): NamedLora => ({ ...lora, scale })),
-    ...{ load, embeddings, placements: places, safety },
+    ...{ load, embeddings, placements: places, safety, signed: options.sign !== undefined },
   });
   return redis === undefined ? registry : new Map([...registry].map(([id, model]) => [id, elsewhere(model)]));
 }
@@ -263,16 +268,17 @@ function placementsIn(options: ServeOptions): Placements {
   return placements;
 }
 
-/** The options about checking images. */
-async function safetyIn({ safety, modelSafety, safetyChecker, redis }: ServeOptions): Promise<ServedSafety> {
-  const all = { safety, modelSafety, safetyChecker };
+/** The options about checking images; with redis, those about signing too are the workers'. */
+async function safetyIn(options: ServeOptions): Promise<ServedSafety> {
+  const { safety, modelSafety, safetyChecker, sign, redis } = options;
+  const all = { safety, modelSafety, safetyChecker, sign };
   const given = Object.entries(all).filter(([, value]) => value !== undefined);
   const [first] = given;
   if (redis !== undefined && first) {
     const rule = "must be left out with redis, whose workers generate. Give it to koala worker.";
     throw new InvalidRequest(first[0], first[1], rule);
   }
-  const settings: ServedSafety = Object.fromEntries(given);
+  const settings: ServedSafety = Object.fromEntries(given.filter(([name]) => name !== "sign"));
   checkServedSafety(settings);
   if (safetyChecker === undefined) return settings;
   const resolved = await resolveComponent("safety_checker", safetyChecker, { field: "safetyChecker" });
@@ -283,7 +289,7 @@ async function safetyIn({ safety, modelSafety, safetyChecker, redis }: ServeOpti
 async function openQueue(
   own: ModelRegistry,
   { queue: most }: Limits,
-  { redis, threads, onError = () => {}, onConnect = () => {}, onNotice = () => {} }: ServeOptions,
+  { redis, threads, sign, onError = () => {}, onConnect = () => {}, onNotice = () => {} }: ServeOptions,
   onEnd: (job: JobStatus) => void,
 ): Promise<{ queue: JobQueue; models: ModelRegistry }> {
   if (redis !== undefined && threads !== undefined) {
@@ -295,6 +301,7 @@ async function openQueue(
     return redisQueueAndModels(redis, own, { most, onOpen: onConnect, onEnd, onError });
   }
   const processor = processorThread(own, {
+    sign,
     ...(threads !== undefined && { threads }),
     onNotice,
   });
