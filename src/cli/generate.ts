@@ -41,7 +41,7 @@ import { duration, ProgressBar, stopOnInterrupt, warnOnce } from "./terminal.js"
 
 type Say = (line: string) => void;
 
-type Options = DeviceFlags &
+export type Options = DeviceFlags &
   SingleFileFlags &
   PromptOptions &
   SafetyFlags &
@@ -230,7 +230,7 @@ function printRecords(
 }
 
 /** The model that is given, or the image's where it was seen. */
-async function opened(options: Options, given: Options, saved: SavedRequest | undefined, say: Say) {
+export async function opened(options: Options, given: Options, saved: SavedRequest | undefined, say: Say) {
   const load = { ...loadOptions(options), ...deviceFlags(options) };
   if (options.model === undefined) {
     if (given.revision !== undefined) {
@@ -279,7 +279,7 @@ const loadOptions = ({
 });
 
 /** The options, else the request in the image, else the model's defaults. */
-function settings(
+export function settings(
   pipeline: DiffusionPipeline,
   options: Options,
   before: Omit<Partial<GenerateRequest>, "prompt" | "seed">,
@@ -336,7 +336,7 @@ function settings(
 }
 
 /** Of an image that another program generated, only what differs from the model's own scheduler is known. */
-function setScheduler(pipeline: DiffusionPipeline, options: Options, saved?: SavedRequest) {
+export function setScheduler(pipeline: DiffusionPipeline, options: Options, saved?: SavedRequest) {
   const choice = options.scheduler === undefined ? undefined : schedulerNamed(options.scheduler);
   const spacing = options.spacing === undefined ? {} : { timestep_spacing: options.spacing };
   const own =
@@ -352,7 +352,7 @@ function setScheduler(pipeline: DiffusionPipeline, options: Options, saved?: Sav
 }
 
 /** The image's request without what the options make meaningless. */
-function savedRequest(
+export function savedRequest(
   { request }: SavedRequest,
   options: Options,
   { reworded, resized }: { reworded: boolean; resized: boolean },

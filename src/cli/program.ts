@@ -20,6 +20,7 @@ const koala = new Command("koala")
 /** Opens only the subcommand that is given: all of them with what they import take seconds. Help lists all. */
 const subcommands: Readonly<Record<string, () => Promise<Command>>> = {
   generate: async () => (await import("./generate.js")).generateCommand(),
+  explain: async () => (await import("./explain.js")).explainCommand(),
   grid: async () => (await import("./grid.js")).gridCommand(),
   serve: async () => (await import("./serve.js")).serveCommand(),
   inspect: async () => (await import("./inspect.js")).inspectCommand(),

@@ -50,3 +50,16 @@ export function differenceImage(a: RgbImage, b: RgbImage): RgbImage {
   const data = a.data.map((level, i) => Math.round(127.5 + (b.data[i]! - level) / 2));
   return { width: a.width, height: a.height, data };
 }
+
+/** Values of -1 to 1: blue below 0, white at 0, red above. */
+export function signedImage(
+  values: Float32Array,
+  { width, height }: { width: number; height: number },
+): RgbImage {
+  const data = new Uint8Array(3 * values.length);
+  for (const [i, value] of values.entries()) {
+    const rest = Math.round(255 * (1 - Math.min(1, Math.abs(value))));
+    data.set(value < 0 ? [rest, rest, 255] : [255, rest, rest], 3 * i);
+  }
+  return { width, height, data };
+}

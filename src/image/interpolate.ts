@@ -4,9 +4,9 @@
 export type MapSize = { height: number; width: number };
 
 /** Keys' cubic convolution kernel with a = -0.75, PyTorch's; Pillow's has -0.5. */
-const a = -0.75;
-const near = (x: number) => ((a + 2) * x - (a + 3)) * x * x + 1; // |x| <= 1
-const far = (x: number) => ((a * x - 5 * a) * x + 8 * a) * x - 4 * a; // 1 < |x| < 2
+const sharpness = -0.75;
+const near = (x: number) => ((sharpness + 2) * x - (sharpness + 3)) * x * x + 1; // |x| <= 1
+const far = (x: number) => ((sharpness * x - 5 * sharpness) * x + 8 * sharpness) * x - 4 * sharpness; // 1 < |x| < 2
 
 /** For each place of an axis of `to`, the four places of `from` that it is made of, and their weights. */
 function taps(from: number, to: number): { places: Int32Array; weights: Float32Array } {
@@ -22,37 +22,58 @@ function taps(from: number, to: number): { places: Int32Array; weights: Float32A
   return { places, weights };
 }
 
-/** Adapts maps of one size to another; what depends on the sizes alone is computed once. */
-export function bicubic(from: MapSize, to: MapSize): (map: Float32Array) => Float32Array {
-  if (from.height === to.height && from.width === to.width) return (map) => map.slice();
-  const across = taps(from.width, to.width);
-  const down = taps(from.height, to.height);
+/** Adapts maps of one size to another, into `out` where it is given; what depends on the sizes alone is computed once. */
+export function bicubic(
+  from: MapSize,
+  to: MapSize,
+): (map: Float32Array, out?: Float32Array<ArrayBuffer>) => Float32Array<ArrayBuffer> {
+  const [across, down] = [taps(from.width, to.width), taps(from.height, to.height)];
   const rows = new Float32Array(from.height * to.width);
-  return (map) => {
-    for (let y = 0; y < from.height; y++) {
-      const row = y * from.width;
-      for (let x = 0; x < to.width; x++) rows[y * to.width + x] = weighted(map, row, 1, across, x);
+  return (map, out = new Float32Array(to.height * to.width)) => {
+    if (from.height === to.height && from.width === to.width) {
+      out.set(map);
+      return out;
     }
-    const out = new Float32Array(to.height * to.width);
-    for (let y = 0; y < to.height; y++) {
-      for (let x = 0; x < to.width; x++) out[y * to.width + x] = weighted(rows, x, to.width, down, y);
-    }
+    for (let y = 0; y < from.height; y++) widened(map, y * from.width, across, rows, y * to.width);
+    for (let y = 0; y < to.height; y++) blended(rows, to.width, down, out, y);
     return out;
   };
 }
 
-function weighted(
-  values: Float32Array,
+type Taps = ReturnType<typeof taps>;
+
+/** One row of a map, from `start` on, as the row of `out` at `at`. */
+function widened(
+  map: Float32Array,
   start: number,
-  stride: number,
-  { places, weights }: ReturnType<typeof taps>,
-  i: number,
-): number {
-  const k = 4 * i;
-  return (
-    weights[k]! * values[start + places[k]! * stride]! +
-    weights[k + 1]! * values[start + places[k + 1]! * stride]! +
-    weights[k + 2]! * values[start + places[k + 2]! * stride]! +
-    weights[k + 3]! * values[start + places[k + 3]! * stride]!
-  );
+  { places, weights }: Taps,
+  out: Float32Array,
+  at: number,
+): void {
+  for (let k = 0, x = at; k < places.length; k += 4, x++) {
+    out[x] =
+      weights[k]! * map[start + places[k]!]! +
+      weights[k + 1]! * map[start + places[k + 1]!]! +
+      weights[k + 2]! * map[start + places[k + 2]!]! +
+      weights[k + 3]! * map[start + places[k + 3]!]!;
+  }
+}
+
+/** Row y of `out`, of four of `rows`. */
+function blended(
+  rows: Float32Array,
+  width: number,
+  { places, weights }: Taps,
+  out: Float32Array,
+  y: number,
+): void {
+  const [a, b, c, d] = [0, 1, 2, 3].map((k) => places[4 * y + k]! * width) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const [wa, wb, wc, wd] = weights.subarray(4 * y, 4 * y + 4) as unknown as [number, number, number, number];
+  for (let x = 0, at = y * width; x < width; x++, at++)
+    out[at] = wa * rows[a + x]! + wb * rows[b + x]! + wc * rows[c + x]! + wd * rows[d + x]!;
 }

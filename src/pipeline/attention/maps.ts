@@ -122,8 +122,9 @@ export class AttentionMaps {
       pairs += heads;
       const enlarge = bicubic(own, this);
       const ownSize = own.height * own.width;
+      const map = new Float32Array(size);
       for (let i = 0; i < heads * this.tokens.length; i++) {
-        const map = enlarge(data.subarray(i * ownSize, (i + 1) * ownSize));
+        enlarge(data.subarray(i * ownSize, (i + 1) * ownSize), map);
         const to = (i % this.tokens.length) * size;
         for (let at = 0; at < size; at++) sums[to + at]! += Math.max(0, map[at]!);
       }
