@@ -20,6 +20,7 @@ export default {
     "models.md",
     "generate.md",
     "numerics.md",
+    "performance.md",
     "training.md",
     "evaluation.md",
     "http-api.md",

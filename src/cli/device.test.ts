@@ -63,7 +63,7 @@ it("the options are those of the library, checked before a command does anything
   });
   for (const [flag, value, message] of [
     ["--device", "webgpo", /It must be auto, .* Did you mean "webgpu"\?/],
-    ["--weights", "int4", /It must be stored or int8, got "int4"/],
+    ["--weights", "int4", /It must be stored or int8 or int8-fast, got "int4"/],
     ["--dtype", "fp16", /It must be float32 or float16, got "fp16"/],
     ["--device-memory", "lots", /"lots" is not an amount of memory, such as 8GB/],
   ] as const) {

@@ -24,7 +24,7 @@ export type DeviceFlags = Pick<
 const [devices, types, formats] = [
   "cpu (default), webgpu, cuda, dml, coreml or auto",
   "arithmetic: float32 (default) or float16",
-  "weights in memory: stored (default) or int8",
+  "weights in memory: stored (default), int8 or int8-fast",
 ];
 
 /** Adds the options to a command. */

@@ -86,7 +86,7 @@ export function memoryCommand(): Command {
     .option("--no-safety", "without the model's safety checker")
     .option("--device <name>", "predict for cpu (default), webgpu, cuda, dml or coreml", deviceOption)
     .option("--dtype <type>", "arithmetic there: float32 (default) or float16", dtypeOption)
-    .option("--weights <format>", "weights there: stored (default) or int8", weightsOption)
+    .option("--weights <format>", "weights there: stored (default), int8 or int8-fast", weightsOption)
     .option("--device-memory <size>", "what may be taken there, such as 8GB", bytesOption)
     .option("--lora <path[:scale]>", "with this LoRA: the same; may be given again", loraOption)
     .option(

@@ -14,9 +14,13 @@ export type Provider = (typeof providers)[number];
 export type Precision = "float32" | "float16";
 const precisions: readonly Precision[] = ["float32", "float16"];
 
-/** How the weights of linear layers are held: as in their files, or quantised to eight bits. */
-export const weightFormats = ["stored", "int8"] as const;
+/**
+ * How the weights of linear layers are held: as in their files, or quantised to eight bits, in blocks of a row or whole
+ * rows.
+ */
+export const weightFormats = ["stored", "int8", "int8-fast"] as const;
 export type WeightFormat = (typeof weightFormats)[number];
+export type QuantizedFormat = Exclude<WeightFormat, "stored">;
 
 /** What lowering chooses by where an operation can be written in several ways. */
 type Capabilities = {

@@ -18,7 +18,7 @@ export type DeviceOptions = {
   device?: string;
   /** The type of the arithmetic: `float32` (default) or `float16`. */
   dtype?: Precision;
-  /** How weights are held: `stored` (default), or `int8`, which the CPU alone has. */
+  /** How weights are held: `stored` (default), or `int8` or `int8-fast`, which the CPU alone has. */
   weights?: WeightFormat;
   /** Lets operations that the device has no kernel for run on the CPU, with a warning. By default that is an error. */
   allowCpuFallback?: boolean;

@@ -37,7 +37,7 @@ export function lower(
   const host: HostInput[] = [];
   const context: Context = { g, device, weights, memory, host, shared: new Map() };
   const values = new Map<Tensor, string>();
-  const graph = deviceGraph(outputs, device, (path) => weights.get(path)?.dtype === "U8");
+  const graph = deviceGraph(outputs, device, (path) => isCode(weights.get(path)?.dtype));
   for (const t of topological(Object.values(graph))) {
     values.set(
       t,
@@ -66,6 +66,9 @@ export function lower(
   };
 }
 
+/** Whether weights of this type are quantised ones. */
+const isCode = (dtype: ElementType | undefined): boolean => dtype === "U8" || dtype === "I8";
+
 type Context = {
   g: GraphWriter;
   device: Device;
@@ -79,12 +82,15 @@ type Context = {
 };
 type Rule<O extends Op> = (c: Context, t: Tensor<O>, xs: string[], attrs: Attributes[O]) => string;
 
-const elementTypes = { float32: "F32", float16: "F16", uint8: "U8", int64: "I64" } as const satisfies Record<
-  DType,
-  ElementType
->;
+const elementTypes = {
+  float32: "F32",
+  float16: "F16",
+  uint8: "U8",
+  int8: "I8",
+  int64: "I64",
+} as const satisfies Record<DType, ElementType>;
 /** ONNX's numbers of them, for Cast. */
-const castTypes: Record<DType, number> = { float32: 1, uint8: 2, float16: 10, int64: 7 };
+const castTypes: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, float16: 10, int64: 7 };
 const cast = (g: GraphWriter, x: string, to: DType) => g.node("Cast", [x], { to: castTypes[to] });
 /** The type of an operation's own constants. */
 const floatType = ({ dtype }: Tensor) => (dtype === "float16" ? "F16" : "F32");
@@ -170,6 +176,9 @@ const rules: { [O in Op]: Rule<O> } = {
     // Level 4: rows of x are quantised as well, in the same blocks, so that integers are multiplied.
     return g.contrib("MatMulNBits", inputs, { K, N, bits: 8, block_size: block, accuracy_level: 4 });
   },
+  // Each x is quantised whole, to eight bits with a zero point.
+  rowQuantizedLinear: ({ g }, _, [x, codes, scales, bias]) =>
+    g.contrib("DynamicQuantizeMatMul", [x!, codes!, scales!, ...(bias === undefined ? [] : ["", bias])]),
   conv2d: ({ g }, t, xs, { stride, padding }) =>
     g.node("Conv", xs, {
       kernel_shape: t.inputs[1]!.shape.slice(2),

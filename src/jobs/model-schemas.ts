@@ -106,7 +106,7 @@ export type Model = {
   device?: string | undefined;
   /** The type of the arithmetic: "float32". */
   dtype?: string | undefined;
-  /** How its weights are held: "stored" or "int8". */
+  /** How its weights are held: "stored", "int8" or "int8-fast". */
   weights?: string | undefined;
   /** Width and height are multiples of this. */
   sizeMultiple: number;

@@ -42,6 +42,7 @@ const rules: { readonly [O in OpsOfKind<{ computes: "products" }>]: Rule<O> } = 
   matmul: (t, { transposeA }) => count(t.shape) * t.inputs[0]!.shape.at(transposeA ? -2 : -1)!,
   linear: (t) => count(t.shape) * t.inputs[1]!.shape[1]!,
   quantizedLinear: (t) => count(t.shape) * t.inputs[0]!.shape.at(-1)!,
+  rowQuantizedLinear: (t) => count(t.shape) * t.inputs[0]!.shape.at(-1)!,
   conv2d: (t) => count(t.shape) * count(t.inputs[1]!.shape.slice(1)),
   conv2dTranspose: ({ inputs: [g, w] }) => count(g!.shape) * count(w!.shape.slice(1)),
   conv2dKernel: ({ shape, inputs: [g] }) => count(g!.shape) * count(shape.slice(1)),

@@ -75,10 +75,7 @@ function quantizedOnCpu(outputs: TracedComponent["outputs"], device: Device): Es
   const params = paramsOf(deviceGraph(outputs, device));
   const weights = total(params, bytesPerElement);
   const kernels = total(params.filter((x) => x.rank === 4));
-  const codes = total(
-    params.filter((x) => x.dtype === "uint8"),
-    bytesPerElement,
-  );
+  const codes = total(params.filter(isCode), bytesPerElement);
   return {
     load: Math.round(loadShare * weights + Math.max(0, kernels - codes) + perComponent),
     loaded: Math.round(steadyShare * weights + perComponent),
@@ -86,7 +83,8 @@ function quantizedOnCpu(outputs: TracedComponent["outputs"], device: Device): Es
   };
 }
 
-const bytesPerElement = ({ dtype }: Tensor): number => (dtype === "uint8" ? 1 : 4);
+const isCode = ({ dtype }: Tensor): boolean => dtype === "uint8" || dtype === "int8";
+const bytesPerElement = (x: Tensor): number => (isCode(x) ? 1 : 4);
 
 /** Weights lie there as stored, in 16 bits or 32, and are widened one by one; other types are widened at load. */
 function onWebGpu({ component, outputs }: TracedComponent, device: Device): Estimate {

@@ -236,7 +236,12 @@ export class Component {
     const { outputs, wanted } = checkedNetwork(this.file, weights, trace);
     if (device.weights !== "stored") {
       const source = { name, weights, changes, wanted: wanted.keys() };
-      const quantized = await quantizedWeights(source, quantizableWeights(outputs), this.#engine);
+      const quantized = await quantizedWeights(
+        source,
+        device.weights,
+        quantizableWeights(outputs),
+        this.#engine,
+      );
       return programOf(name, outputs, quantized.tensors.keys(), quantized, device);
     }
     const held = changes.size > 0 ? await changedWeights(weights, changes, this.#engine) : undefined;

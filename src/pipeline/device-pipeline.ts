@@ -19,7 +19,7 @@ export type MoveTarget = {
   device?: string;
   /** The type of the arithmetic. */
   dtype?: Precision;
-  /** How weights are held: `stored` or `int8`. */
+  /** How weights are held: `stored`, `int8` or `int8-fast`. */
   weights?: WeightFormat;
 };
 

@@ -36,9 +36,9 @@ export type LoadOptions = {
    */
   dtype?: Precision;
   /**
-   * How the weights of U-Net and text encoders are held: "stored", as their files have them, or "int8", linear layers in
-   * eight bits, which takes a third of the memory and changes images slightly. They are quantised once, with LoRAs, and
-   * kept in the cache folder. On the CPU alone. "stored" if left out.
+   * How the weights of U-Net and text encoders are held: "stored", as their files have them, or linear layers in eight
+   * bits, which changes images slightly: "int8" in blocks of 128, which is nearest, "int8-fast" in whole rows. They are
+   * quantised once, with LoRAs, and kept in the cache folder. On the CPU alone. "stored" if left out.
    */
   weights?: WeightFormat;
   /**

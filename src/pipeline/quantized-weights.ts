@@ -3,11 +3,13 @@
  * then read from the cache, where ONNX Runtime maps them.
  */
 
+import type { QuantizedFormat } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
+import { unsaturatedBits } from "../engine/saturation.js";
 import { stat } from "../files/file-system.js";
 import type { Shape } from "../tensor/tensor.js";
 import { hashOf, hashPrefix, weightFingerprint } from "../weights/fingerprint.js";
-import { blockOf, quantizeBlocks, scalesName } from "../weights/quantize.js";
+import { blockOf, quantizeBlocks, quantizeRows, scalesName } from "../weights/quantize.js";
 import { cachedWeights } from "../weights/quantized-cache.js";
 import type { TensorLayout } from "../weights/safetensors.js";
 import { readBytes, readFloat32, type WeightEntry, writeInAnyOrder } from "../weights/safetensors-file.js";
@@ -26,22 +28,59 @@ export type UnquantizedWeights = {
 /** Changes with what is written. */
 const version = 1;
 
+type Matrix = readonly [N: number, K: number];
+const matrix = (shape: Shape): Matrix => [shape[0]!, shape[1]!];
+
+/** How matrices are held in a format. */
+type Quantizer = {
+  layouts: (shape: Matrix) => { codes: TensorLayout; scales: TensorLayout };
+  quantize: (w: Float32Array, shape: Matrix, bits: 7 | 8) => { codes: ArrayBufferView; scales: Float32Array };
+  /** The bits of a code. */
+  bits: (engine: Engine) => Promise<7 | 8>;
+};
+
+const quantizers: Readonly<Record<QuantizedFormat, Quantizer>> = {
+  int8: {
+    layouts: ([N, K]) => {
+      const block = blockOf(K)!;
+      return {
+        codes: { dtype: "U8", shape: [N, K / block, block] },
+        scales: { dtype: "F32", shape: [N, K / block] },
+      };
+    },
+    quantize: (w, [, K]) => quantizeBlocks(w, blockOf(K)!),
+    bits: async () => 8, // MatMulNBits saturates nowhere: `rewrite/quantized-linear.test.ts`
+  },
+  "int8-fast": {
+    layouts: ([N, K]) => ({
+      codes: { dtype: "I8", shape: [K, N] },
+      scales: { dtype: "F32", shape: [N] },
+    }),
+    quantize: (w, [N], bits) => quantizeRows(w, N, bits),
+    bits: unsaturatedBits,
+  },
+};
+
+/** What is done to a network's weights: those of `quantized` by `quantizer`, the others stay. */
+type Recipe = { quantizer: Quantizer; bits: 7 | 8; quantized: ReadonlyMap<string, Shape> };
+
 /** All weights of a network in one file, those of `quantized` in eight bits, the others as they are stored or changed. */
 export async function quantizedWeights(
   source: UnquantizedWeights,
+  format: QuantizedFormat,
   quantized: ReadonlyMap<string, Shape>,
   engine: Engine,
 ): Promise<WeightSet> {
   const { name, weights, changes } = source;
   const names = [...source.wanted];
-  const layouts = new Map(
-    names.flatMap((one) => layoutsOf(one, weights.tensors.get(one)!, source, quantized)),
-  );
-  const marks = [version, [...layouts], await sourceMarks(weights), await changeMarks(changes)];
+  const quantizer = quantizers[format];
+  const recipe = { quantizer, bits: await quantizer.bits(engine), quantized };
+  const layouts = new Map(names.flatMap((one) => layoutsOf(one, weights.tensors.get(one)!, source, recipe)));
+  const marks = [version, recipe.bits, [...layouts], await sourceMarks(weights), await changeMarks(changes)];
   const key = hashOf(marks).slice(hashPrefix.length, hashPrefix.length + 32);
   return cachedWeights(`${name}-${key}`, (file) =>
     withChanges(engine, async (changed) => {
-      const tensors = quantizedTensors(names, source, quantized, changed);
+      const tensors = quantizedTensors(names, source, recipe, changed);
       await writeInAnyOrder(file, layouts, tensors, {
         ...{ network: name, sources: JSON.stringify(weights.files) },
       });
@@ -57,25 +96,24 @@ function layoutsOf(
   name: string,
   entry: WeightEntry,
   source: UnquantizedWeights,
-  quantized: ReadonlyMap<string, Shape>,
+  { quantizer, quantized }: Recipe,
 ): [string, TensorLayout][] {
   const { shape } = entry;
   if (!quantized.has(name)) {
     const dtype = isRewritten(name, entry, source) ? "F32" : entry.dtype;
     return [[name, { dtype, shape }]];
   }
-  const [N, K] = shape as [number, number];
-  const block = blockOf(K)!;
+  const { codes, scales } = quantizer.layouts(matrix(shape));
   return [
-    [name, { dtype: "U8", shape: [N, K / block, block] }],
-    [scalesName(name), { dtype: "F32", shape: [N, K / block] }],
+    [name, codes],
+    [scalesName(name), scales],
   ];
 }
 
 async function* quantizedTensors(
   names: readonly string[],
   source: UnquantizedWeights,
-  quantized: ReadonlyMap<string, Shape>,
+  { quantizer, bits, quantized }: Recipe,
   changed: ChangedWeight,
 ): AsyncGenerator<readonly [string, ArrayBufferView]> {
   for (const name of names) {
@@ -83,7 +121,7 @@ async function* quantizedTensors(
     const changes = source.changes.get(name);
     const floats = () => (changes ? changed(name, entry, changes) : readFloat32(name, entry));
     if (quantized.has(name)) {
-      const { codes, scales } = quantizeBlocks(await floats(), blockOf(entry.shape[1]!)!);
+      const { codes, scales } = quantizer.quantize(await floats(), matrix(entry.shape), bits);
       yield [name, codes];
       yield [scalesName(name), scales];
     } else yield [name, isRewritten(name, entry, source) ? await floats() : await readBytes(entry)];

@@ -134,6 +134,7 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
     b && shrink(g, b),
   ],
   quantizedLinear: null,
+  rowQuantizedLinear: null,
   conv2d: (g, y, [x, w, b]) => {
     const size = sizeOf(x);
     return [

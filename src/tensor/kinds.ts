@@ -55,6 +55,7 @@ const kinds = {
   matmul: products,
   linear: products,
   quantizedLinear: products,
+  rowQuantizedLinear: products,
   conv2d: { computes: "products", image: true },
   conv2dTranspose: { computes: "products", image: true },
   conv2dKernel: products,

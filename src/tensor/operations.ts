@@ -133,6 +133,19 @@ export function quantizedLinear(x: Tensor, codes: Tensor, scales: Tensor, b?: Te
   return new Tensor("quantizedLinear", inputs, [...x.shape.slice(0, -1), N], { block });
 }
 
+/**
+ * `linear` with a weight of one factor a row: element [n, k] is codes[k, n] times that of row n.
+ * x: [..., K], codes: [K, N], scales: [N], b: [N] -> [..., N]
+ */
+export function rowQuantizedLinear(x: Tensor, codes: Tensor, scales: Tensor, b?: Tensor): Tensor {
+  const [K, N] = codes.shape as [number, number];
+  const fits = codes.dtype === "int8" && codes.rank === 2 && x.shape.at(-1) === K;
+  if (!fits || !sameShape(scales.shape, [N]) || (b && !sameShape(b.shape, [N])))
+    refuse("rowQuantizedLinear", `input ${show(x.shape)} does not fit weight ${show(codes.shape)}`);
+  const inputs = b ? [x, codes, scales, b] : [x, codes, scales];
+  return new Tensor("rowQuantizedLinear", inputs, [...x.shape.slice(0, -1), N], {});
+}
+
 const around = (padding: number | Padding): Padding =>
   typeof padding === "number" ? [padding, padding, padding, padding] : padding;
 

@@ -5,10 +5,10 @@
 
 export type Shape = readonly number[];
 /**
- * float16 and uint8 are the engine's alone (`rewrite/half-precision.ts`, `rewrite/quantized-linear.ts`): networks are
- * traced in float32.
+ * float16, uint8 and int8 are the engine's alone (`rewrite/half-precision.ts`, `rewrite/quantized-linear.ts`): networks
+ * are traced in float32.
  */
-export type DType = "float32" | "float16" | "uint8" | "int64";
+export type DType = "float32" | "float16" | "uint8" | "int8" | "int64";
 
 /** A size in a reshape: a number, -1 (inferred, once), or the size of input `of` along `axis`. */
 export type AxisSize = number | { readonly of: number; readonly axis: number };
@@ -49,6 +49,8 @@ export interface Attributes {
   linear: None;
   /** A product with a matrix whose numbers are eight bits each, with a factor for every `block` of a row. */
   quantizedLinear: { readonly block: number };
+  /** The same with one factor for each row of the matrix, which lies transposed. */
+  rowQuantizedLinear: None;
   conv2d: { readonly stride: number; readonly padding: Padding };
   /** The adjoint of `conv2d` in x; `size` is the height and width of the result. */
   conv2dTranspose: { readonly stride: number; readonly padding: Padding; readonly size: Extent };

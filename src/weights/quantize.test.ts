@@ -1,7 +1,7 @@
 /** @file Quantised matrices, by closed forms. */
 
 import { expect, it } from "vitest";
-import { blockOf, dequantizeBlocks, quantizeBlocks } from "./quantize.js";
+import { blockOf, dequantizeBlocks, quantizeBlocks, quantizeRows } from "./quantize.js";
 
 it("each block has a factor of its own, and zero keeps its code", () => {
   const w = new Float32Array(32);
@@ -34,3 +34,12 @@ it.each([
   [48, 16],
   [4, undefined],
 ])("rows of %i are in blocks of %s", (width, block) => expect(blockOf(width)).toBe(block));
+
+it.each([
+  [8, 127],
+  [7, 63],
+] as const)("rows of %i bits have a factor each, codes to %i, and lie transposed", (bits, most) => {
+  const { codes, scales } = quantizeRows(Float32Array.of(1, -0.4, 0, 0, 4 * most, 2, 0, 0, 0), 3, bits);
+  expect([...scales]).toEqual([Math.fround(1 / most), 4, 0]);
+  expect([...codes]).toEqual([most, 0, 0, Math.round(-0.4 * most), most, 0, 0, 1, 0]);
+});

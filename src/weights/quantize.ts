@@ -1,6 +1,6 @@
 /**
- * @file Quantises matrices to eight bits a number: each row in blocks with a factor of its own, symmetric, codes around
- * 128. It is the layout of ONNX Runtime's MatMulNBits.
+ * @file Quantises matrices to eight bits a number, symmetric, in the layouts of two operators of ONNX Runtime: blocks of a
+ * row with a factor each, codes around 128 (MatMulNBits), or a factor a row, transposed (DynamicQuantizeMatMul).
  */
 
 /** The code of zero. */
@@ -42,4 +42,29 @@ export function quantizeBlocks(
 export function dequantizeBlocks(codes: Uint8Array, scales: Float32Array): Float32Array {
   const block = codes.length / scales.length;
   return Float32Array.from(codes, (code, i) => (code - middle) * scales[Math.floor(i / block)]!);
+}
+
+/**
+ * w: [N, K] -> codes: [K, N], scales: [N]. Of `bits` 7, codes reach to 63: products of pairs with unsigned bytes of eight
+ * bits then fit into 16, to which processors without VNNI saturate them.
+ */
+export function quantizeRows(
+  w: Float32Array,
+  N: number,
+  bits: 7 | 8,
+): { codes: Int8Array<ArrayBuffer>; scales: Float32Array<ArrayBuffer> } {
+  const K = w.length / N;
+  const most = 2 ** (bits - 1) - 1;
+  const codes = new Int8Array(w.length);
+  const scales = new Float32Array(N);
+  for (let n = 0; n < N; n++) {
+    let largest = 0;
+    for (let i = n * K; i < (n + 1) * K; i++) largest = Math.max(largest, Math.abs(w[i]!));
+    const scale = Math.fround(largest / most);
+    scales[n] = scale;
+    const perCode = scale === 0 ? 0 : 1 / scale;
+    for (let k = 0; k < K; k++)
+      codes[k * N + n] = Math.max(-most, Math.min(most, Math.round(w[n * K + k]! * perCode)));
+  }
+  return { codes, scales };
 }

@@ -79,7 +79,7 @@ export function planBuffers(
   return all;
 }
 
-const elementBytes: Readonly<Record<DType, number>> = { float32: 4, float16: 2, uint8: 1, int64: 8 };
+const elementBytes: Readonly<Record<DType, number>> = { float32: 4, float16: 2, uint8: 1, int8: 1, int64: 8 };
 export const bytes = (x: Tensor): number => elementBytes[x.dtype] * count(x.shape);
 
 /** Whether ONNX Runtime's operator may write its result over an input. */

@@ -19,7 +19,8 @@ export function deviceGraph<G extends Graph>(
   device: Device,
   isQuantized: (path: string) => boolean = quantizes(outputs, device),
 ): G {
-  const quantized = device.weights === "stored" ? outputs : quantizeLinear(outputs, isQuantized);
+  const { weights } = device;
+  const quantized = weights === "stored" ? outputs : quantizeLinear(outputs, weights, isQuantized);
   const laidOut = device.channelsLast ? channelsLast(quantized) : quantized;
   const composed = composeAttention(laidOut, device);
   const layers = device.gemm ? fuseLinear(composed) : composed;

@@ -25,8 +25,9 @@ const arithmetic: Readonly<Record<Op, Arithmetic>> = {
   // Nearly all time and memory: what float16 is for.
   matmul: "float16",
   linear: "float16",
-  // Takes and gives float32: quantised weights are the CPU's alone.
+  // Take and give float32: quantised weights are the CPU's alone.
   quantizedLinear: "float32",
+  rowQuantizedLinear: "float32",
   conv2d: "float16",
   conv2dTranspose: "float16",
   conv2dKernel: "float16",

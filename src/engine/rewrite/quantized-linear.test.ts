@@ -5,12 +5,13 @@ import { Generator } from "../../diffusion/random.js";
 import { add, gather, input, matmul, mul, param } from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import { dequantizeBlocks, quantizeBlocks } from "../../weights/quantize.js";
+import { dequantizeBlocks, quantizeBlocks, quantizeRows } from "../../weights/quantize.js";
 import { cpu } from "../device.js";
 import { floats, floatsOf } from "../engine.js";
 import { lower } from "../lower.js";
 import { blockingEngine } from "../ort/blocking-engine.js";
 import type { StoredWeight } from "../program.js";
+import { unsaturatedBits } from "../saturation.js";
 import { quantizableWeights, quantizeLinear } from "./quantized-linear.js";
 
 const int8 = { ...cpu, weights: "int8" as const };
@@ -40,16 +41,6 @@ describe("the weights that can be quantised", () => {
 });
 
 describe("a quantised layer", () => {
-  it("takes the bias that is added to it, and leaves other sums", () => {
-    const y = add(linear(tokens, "w", 32), param("b", [32]));
-    const z = mul(linear(tokens, "v", 64), param("s", [64]));
-    const graph = quantizeLinear({ y, z }, (path) => path !== "other");
-    const ops = topological(Object.values(graph)).map(({ op }) => op);
-    expect(ops.filter((op) => op === "quantizedLinear")).toHaveLength(2);
-    expect(ops).not.toContain("add");
-    expect(graph.z.op).toBe("mul");
-  });
-
   const bytes = (x: ArrayBufferView) => new Uint8Array(x.buffer as ArrayBuffer, x.byteOffset, x.byteLength);
   const weight = (data: ArrayBufferView, dtype: StoredWeight["dtype"], shape: number[]): StoredWeight => ({
     ...{ dtype, shape, data: bytes(data) },
@@ -101,6 +92,50 @@ describe("a quantised layer", () => {
       expect(norm((i) => actual[i]! - wanted[i]!) / norm((i) => wanted[i]!)).toBeLessThan(1e-2);
     },
   );
+
+  it.each(["int8", "int8-fast"] as const)(
+    "of %s takes the bias that is added to it, and leaves other sums",
+    (format) => {
+      const y = add(linear(tokens, "w", 32), param("b", [32]));
+      const z = mul(linear(tokens, "v", 64), param("s", [64]));
+      const graph = quantizeLinear({ y, z }, format, (path) => path !== "other");
+      const ops = topological(Object.values(graph)).map(({ op }) => op);
+      expect(ops.filter((op) => /uantizedLinear$/.test(op))).toHaveLength(2);
+      expect(ops).not.toContain("add");
+      expect(graph.z.op).toBe("mul");
+    },
+  );
+
+  it("of whole rows computes what its codes stand for, in as many bits as do not saturate", async () => {
+    const engine = blockingEngine({ threads: 1 });
+    const fast = { ...cpu, weights: "int8-fast" as const };
+    const bits = await unsaturatedBits(engine);
+    const [K, N] = [128, 24];
+    for (const [x, w] of [
+      [new Float32Array(6 * K).fill(1), new Float32Array(N * K).fill(1)],
+      [new Generator(3).normal(6 * K), new Generator(4).normal(N * K)],
+    ] as const) {
+      const { codes, scales } = quantizeRows(w, N, bits);
+      const y = linear(input("x", [{ B: 2 }, 3, K]), "w", N);
+      const weights = new Map([
+        ["w", weight(codes, "I8", [K, N])],
+        ["w.scales", weight(scales, "F32", [N])],
+      ]);
+      const session = await engine.load(lower("layer", { y }, { device: fast, weights }));
+      const actual = floatsOf((await session.run({ x: floats(x, 2, 3, K) })).y);
+      await session.release();
+      let [error, norm] = [0, 0];
+      for (const [i, value] of actual.entries()) {
+        const [row, n] = [Math.floor(i / N), i % N];
+        let sum = 0;
+        for (let k = 0; k < K; k++) sum += x[row * K + k]! * codes[k * N + n]! * scales[n]!;
+        error += (value - sum) ** 2;
+        norm += sum ** 2;
+      }
+      // x is quantised whole: a step is 1 / 255 of its range, about 7 sigma.
+      expect(Math.sqrt(error / norm)).toBeLessThan(2e-2);
+    }
+  });
 
   it("does not saturate: the largest codes of one sign sum to what they are, without VNNI too", async () => {
     const K = 256;

@@ -6,10 +6,11 @@
  * stay as they are, as do convolutions, which are the first and the last layer.
  */
 
-import { param, quantizedLinear } from "../../tensor/operations.js";
+import { param, quantizedLinear, rowQuantizedLinear } from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
 import { made, type Shape, Tensor } from "../../tensor/tensor.js";
 import { blockOf, scalesName } from "../../weights/quantize.js";
+import type { QuantizedFormat } from "../device.js";
 import { type Graph, rewriteGraph } from "./graph.js";
 
 /** The weights of linear layers over tokens that no other operation reads, by path: [N, K]. */
@@ -34,19 +35,45 @@ function isLayer({ inputs, attrs }: Tensor<"matmul">, weight: Tensor): boolean {
 }
 
 /** The same results, but for rounding, with those weights quantised that `isQuantized` names. */
-export const quantizeLinear = <G extends Graph>(outputs: G, isQuantized: (path: string) => boolean): G =>
+export const quantizeLinear = <G extends Graph>(
+  outputs: G,
+  format: QuantizedFormat,
+  isQuantized: (path: string) => boolean,
+): G =>
   rewriteGraph(outputs, (x) => {
     const [a, b] = x.inputs as [Tensor, Tensor];
-    if (made("matmul", x) && made("param", b) && isQuantized(b.attrs.path)) return quantized(a, b);
-    if (!made("add", x) || !made("quantizedLinear", a) || a.inputs.length > 3) return x;
-    const [input, codes, scales] = a.inputs as [Tensor, Tensor, Tensor];
-    const isBias = made("param", b) && b.rank === 1 && b.shape[0] === codes.shape[0];
-    return isBias ? quantizedLinear(input, codes, scales, b) : x;
+    const { layer, op, codes } = forms[format];
+    if (made("matmul", x) && made("param", b) && isQuantized(b.attrs.path))
+      return layer(a, ...codes(b.attrs.path, b.shape as [number, number]));
+    if (!made("add", x) || !made(op, a) || a.inputs.length > 3) return x;
+    const [input, ...weight] = a.inputs as [Tensor, Tensor, Tensor];
+    const isBias = made("param", b) && b.rank === 1 && b.shape[0] === a.shape.at(-1);
+    return isBias ? layer(input, ...weight, b) : x;
   });
 
-function quantized(x: Tensor, { attrs: { path }, shape }: Tensor<"param">): Tensor {
-  const [N, K] = shape as [number, number];
-  const block = blockOf(K)!;
-  const codes = new Tensor("param", [], [N, K / block, block], { path }, "uint8");
-  return quantizedLinear(x, codes, param(scalesName(path), [N, K / block]));
-}
+type Form = {
+  op: "quantizedLinear" | "rowQuantizedLinear";
+  layer: typeof quantizedLinear;
+  /** The codes and factors of a weight [N, K]. */
+  codes: (path: string, shape: readonly [number, number]) => [codes: Tensor, scales: Tensor];
+};
+
+const forms: Readonly<Record<QuantizedFormat, Form>> = {
+  int8: {
+    op: "quantizedLinear",
+    layer: quantizedLinear,
+    codes: (path, [N, K]) => {
+      const block = blockOf(K)!;
+      const codes = new Tensor("param", [], [N, K / block, block], { path }, "uint8");
+      return [codes, param(scalesName(path), [N, K / block])];
+    },
+  },
+  "int8-fast": {
+    op: "rowQuantizedLinear",
+    layer: rowQuantizedLinear,
+    codes: (path, [N, K]) => [
+      new Tensor("param", [], [K, N], { path }, "int8"),
+      param(scalesName(path), [N]),
+    ],
+  },
+};
