@@ -6,7 +6,6 @@
 import { Generator } from "../diffusion/random.js";
 import type { Values } from "../engine/engine.js";
 import { type UNetConfig, unetConfig } from "../models/unet-config.js";
-import type { WeightsInFiles } from "../pipeline/component.js";
 import { readFloats } from "../weights/component.js";
 import { stepProgram } from "./data-parallel.js";
 import { type DistillationSetup, drawBatch, pairsOf } from "./distillation-batch.js";
@@ -15,7 +14,13 @@ import { checkpointedProgram } from "./gradient-checkpointing.js";
 import { layoutOf } from "./gradient-program.js";
 import { initialisation, unetNetwork, unetWeights } from "./initialisation.js";
 import { stagePaths } from "./layer-mapping.js";
-import { frozenWeights, initialiseLora, tracedWeights } from "./lora/weights.js";
+import {
+  type FrozenWeights,
+  frozenWeights,
+  initialiseLora,
+  sharedWeights,
+  tracedWeights,
+} from "./lora/weights.js";
 import { meanSquares } from "./mean-squares.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 import { randomWeight } from "./random-weights.js";
@@ -98,7 +103,7 @@ type StudentNetwork = {
   student: UNetConfig;
   pairs: readonly FeaturePair[];
   layout: ParameterBuffer;
-  frozen: WeightsInFiles | undefined;
+  frozen: FrozenWeights | undefined;
 };
 
 async function studentProgram(
@@ -126,7 +131,8 @@ async function studentProgram(
     : await stepProgram(engine, loss, layout, parts);
   if (!steps?.hasTarget) return { program, inputs };
   const keepsMemory = !gradientCheckpointing;
-  const target = await targetNetwork(engine, student, { size, layout, lora, frozen, keepsMemory });
+  const held = gradientCheckpointing ? await sharedWeights(engine.device, frozen) : { files: frozen };
+  const target = await targetNetwork(engine, student, { size, layout, lora, keepsMemory, ...held });
   return { program, inputs, target };
 }
 

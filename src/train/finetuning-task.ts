@@ -7,7 +7,6 @@ import { type ClipConfig, clipText } from "../models/clip.js";
 import { inputsByName, unetInputs } from "../models/trace.js";
 import { type UnetInputs, unet } from "../models/unet.js";
 import type { UNetConfig } from "../models/unet-config.js";
-import type { WeightsInFiles } from "../pipeline/component.js";
 import type { TextEncoder } from "../pipeline/text-encoding.js";
 import { concat, input, mul } from "../tensor/operations.js";
 import type { Params } from "../tensor/params.js";
@@ -21,7 +20,13 @@ import { checkpointedProgram } from "./gradient-checkpointing.js";
 import { layoutOf, type TracedLoss } from "./gradient-program.js";
 import { stagePaths } from "./layer-mapping.js";
 import { trainedParams } from "./lora/adapter.js";
-import { checkTargets, frozenWeights, initialiseLora, type TracedWeights } from "./lora/weights.js";
+import {
+  checkTargets,
+  type FrozenWeights,
+  frozenWeights,
+  initialiseLora,
+  type TracedWeights,
+} from "./lora/weights.js";
 import { distillationLoss, lossOutputs } from "./loss.js";
 import type { TrainingNoise } from "./noise.js";
 import type { TrainingOptions } from "./options.js";
@@ -84,7 +89,7 @@ export const textEncoderName = (i: number): string => (i === 0 ? "text_encoder" 
 const idsOf = (i: number) => (i === 0 ? "ids" : `ids_${i + 1}`);
 
 /** Where the weights lie beside which a LoRA is trained. */
-function frozenOf({ unet, encoders }: FinetuningSetup, weights: TracedWeights): WeightsInFiles | undefined {
+function frozenOf({ unet, encoders }: FinetuningSetup, weights: TracedWeights): FrozenWeights | undefined {
   const sets = [
     ["unet", unet.weights] as const,
     ...encoders.map((e, i) => [textEncoderName(i), e.weights] as const),
@@ -180,7 +185,7 @@ type Network = {
   unet: UNetConfig;
   encoders: readonly ClipConfig[];
   layout: ParameterBuffer;
-  frozen: WeightsInFiles | undefined;
+  frozen: FrozenWeights | undefined;
 };
 
 async function makeProgram(

@@ -8,11 +8,13 @@ import type { Values } from "../engine/engine.js";
 import { floatsOf } from "../engine/engine.js";
 import { lower } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-engine.js";
+import type { WeightsInFiles } from "../pipeline/component.js";
 import { vjp } from "../tensor/gradient.js";
 import { constant, input } from "../tensor/operations.js";
 import { topological } from "../tensor/order.js";
 import { made, type Tensor, withInputs } from "../tensor/tensor.js";
 import { type GradientProgram, type TracedLoss, trainingDevice } from "./gradient-program.js";
+import { sharedWeights } from "./lora/weights.js";
 import type { ParameterBuffer } from "./parameter-buffer.js";
 
 /** A segment of the step's graph. */
@@ -71,13 +73,14 @@ export async function checkpointedProgram(
   const paths = new Map([...loss.params].map(([path, t]) => [t, path]));
   const names = new Map(segments.flatMap((s) => s.writes).map((t, i) => [t, `cross_${i}`]));
   const programs: SegmentProgram[] = [];
+  const { files, inputs: frozen } = await sharedWeights(engine.device, loss.frozen);
   for (const [i, segment] of segments.entries()) {
     programs.push(
-      await loadSegment(engine, segment, { loss, paths, names, last: i === segments.length - 1 }),
+      await loadSegment(engine, segment, { loss, paths, names, files, last: i === segments.length - 1 }),
     );
   }
   return {
-    run: (weights, inputs, into) => run(programs, loss, layout, weights, inputs, into),
+    run: (weights, inputs, into) => run(programs, loss, layout, weights, { ...frozen, ...inputs }, into),
     release: async () => {
       for (const { forward, backward } of programs) {
         await forward?.release();
@@ -91,13 +94,14 @@ type Context = {
   loss: TracedLoss;
   paths: ReadonlyMap<Tensor, string>;
   names: ReadonlyMap<Tensor, string>;
+  files: WeightsInFiles | undefined;
   last: boolean;
 };
 
 async function loadSegment(
   engine: BlockingEngine,
   segment: Segment,
-  { loss, paths, names, last }: Context,
+  { loss, paths, names, files, last }: Context,
 ): Promise<SegmentProgram> {
   const copies = new Map<Tensor, Tensor>(segment.reads.map((t) => [t, input(names.get(t)!, t.shape)]));
   for (const t of segment.tensors) {
@@ -107,7 +111,10 @@ async function loadSegment(
   const copy = (t: Tensor) => copies.get(t)!;
   const leaves = new Set(segment.tensors.flatMap((t) => t.inputs).filter((t) => t.inputs.length === 0));
   const params = new Map([...leaves].flatMap((t) => (paths.has(t) ? [[t, paths.get(t)!] as const] : [])));
-  const inputs = [...leaves].flatMap((t) => (made("input", t) ? [t.attrs.name] : []));
+  const inputs = [...leaves].flatMap((t) => {
+    if (made("input", t)) return [t.attrs.name];
+    return made("param", t) && !paths.has(t) && !files ? [t.attrs.path] : [];
+  });
   const writes = new Map(segment.writes.map((t) => [t, names.get(t)!]));
 
   // A result of an earlier segment passes through as it is, since it is among this segment's reads.
@@ -126,7 +133,7 @@ async function loadSegment(
   for (const [i, name] of gradientNames.entries()) if (found[i]) backward[name] = found[i];
   const forward = Object.fromEntries(segment.writes.map((t) => [writes.get(t)!, copy(t)]));
   const load = (name: string, program: Record<string, Tensor>) =>
-    engine.load(lower(name, program, { device: trainingDevice(engine.device), ...loss.frozen }), {
+    engine.load(lower(name, program, { device: trainingDevice(engine.device), ...files }), {
       keepsMemory: false,
     });
   return {

@@ -7,9 +7,9 @@ import { cpu, type Device } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
 import { lower, type Program } from "../engine/lower.js";
 import type { BlockingEngine, BlockingSession } from "../engine/ort/blocking-engine.js";
-import type { WeightsInFiles } from "../pipeline/component.js";
 import { gradients } from "../tensor/gradient.js";
 import type { Tensor } from "../tensor/tensor.js";
+import type { FrozenWeights } from "./lora/weights.js";
 import { ParameterBuffer } from "./parameter-buffer.js";
 
 /**
@@ -27,8 +27,8 @@ export const trainingDevice = (device: Device = cpu): Device => ({
 export type TracedLoss = {
   params: ReadonlyMap<string, Tensor>;
   outputs: Readonly<Record<string, Tensor>> & { total: Tensor };
-  /** The weights that are not, which stay in their files. Default: none. */
-  frozen?: WeightsInFiles | undefined;
+  /** The weights that are not. Default: none. */
+  frozen?: FrozenWeights | undefined;
 };
 
 /** Computes losses and gradients of one batch. */

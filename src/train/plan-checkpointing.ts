@@ -5,14 +5,15 @@ import { peakBytes } from "../engine/memory/peak.js";
 import { channelsLast } from "../engine/rewrite/channels-last.js";
 import { vjp } from "../tensor/gradient.js";
 import { constant, input } from "../tensor/operations.js";
-import { count, type Tensor, withInputs } from "../tensor/tensor.js";
+import { topological } from "../tensor/order.js";
+import { count, made, type Tensor, withInputs } from "../tensor/tensor.js";
 import { segmentsOf } from "./gradient-checkpointing.js";
 import { trainingDevice } from "./gradient-program.js";
 import { foldedWeights } from "./lora/folded.js";
 import type { StudentTrace } from "./step.js";
 
-/** The most that is alive at once, and the frozen weights, which each of the programs holds for itself. */
-export type CheckpointedBytes = { peak: number; frozen: number };
+/** The most that is alive at once, and the frozen weights: once on the CPU (`sharedWeights`), else in each program. */
+type CheckpointedBytes = { peak: number; frozen: number };
 
 /**
  * As `checkpointedProgram` runs: what crosses the borders is kept (or, later, its gradient), and one part at a time is
@@ -27,7 +28,10 @@ export function checkpointedBytes(
   const segments = segmentsOf(Object.values(outputs), borders);
   const crossing = sizeOf(new Set(segments.flatMap((s) => s.writes)));
   const weights = new Set(params.values());
-  const folded = (graph: Record<string, Tensor>) => foldedGraph(graph, params, device);
+  const isShared = device.provider === "cpu";
+  const frozen = topological(Object.values(outputs)).filter((x) => made("param", x) && !weights.has(x));
+  const held = (graph: Record<string, Tensor>) =>
+    isShared ? { graph: computedGraph(graph, device), bytes: 0 } : foldedGraph(graph, params, device);
   const programs = segments.map(({ tensors, reads, writes }, i) => {
     const last = i === segments.length - 1;
     const copies = new Map<Tensor, Tensor>(reads.map((x, j) => [x, input(`read_${j}`, x.shape)]));
@@ -39,8 +43,8 @@ export function checkpointedBytes(
       j < writes.length ? input(`upstream_${j}`, x.shape) : constant(Float32Array.of(1), x.shape),
     );
     const found = vjp(ends, upstream, [...own, ...reads.map(copy)]).flatMap((g) => (g ? [g] : []));
-    const forward = last ? 0 : folded(named(writes.map(copy))).bytes;
-    const backward = folded(named(found));
+    const forward = last ? 0 : held(named(writes.map(copy))).bytes;
+    const backward = held(named(found));
     const { peak } = peakBytes(backward.graph, {
       device: plannedDevice(device),
       weights: "inputs",
@@ -50,7 +54,7 @@ export function checkpointedBytes(
   });
   return {
     peak: crossing + Math.max(...programs.map(({ peak }) => peak)),
-    frozen: programs.reduce((sum, { frozen }) => sum + frozen, 0),
+    frozen: isShared ? sizeOf(frozen) : programs.reduce((sum, { frozen }) => sum + frozen, 0),
   };
 }
 
@@ -60,9 +64,12 @@ export function foldedGraph(
   trained: ReadonlyMap<string, Tensor>,
   device: Device,
 ): { graph: Record<string, Tensor>; bytes: number } {
-  const computed = trainingDevice(device).channelsLast ? channelsLast(graph) : graph;
-  return foldedWeights(computed, (path) => trained.has(path));
+  return foldedWeights(computedGraph(graph, device), (path) => trained.has(path));
 }
+
+/** A graph with its channels as a step's program has them. */
+export const computedGraph = (graph: Record<string, Tensor>, device: Device): Record<string, Tensor> =>
+  trainingDevice(device).channelsLast ? channelsLast(graph) : graph;
 
 /** As `trainingDevice`, of graphs whose channels are as they are to be. */
 export const plannedDevice = (device: Device): Device => ({ ...trainingDevice(device), channelsLast: false });

@@ -24,7 +24,13 @@ import { stagePaths } from "./layer-mapping.js";
 import type { LoraOptions, LoraRequest } from "./lora/options.js";
 import type { FeatureLoss, LossWeights } from "./loss.js";
 import { trainingOptions } from "./options.js";
-import { checkpointedBytes, foldedGraph, plannedDevice, sizeOf } from "./plan-checkpointing.js";
+import {
+  checkpointedBytes,
+  computedGraph,
+  foldedGraph,
+  plannedDevice,
+  sizeOf,
+} from "./plan-checkpointing.js";
 import {
   type StepSize,
   type StudentOptions,
@@ -112,7 +118,7 @@ export type PlanBytes = {
   constants: number;
   activations: number;
   checkpointed: number;
-  /** The weights that a LoRA is trained beside, as the student's program holds them; under gradient checkpointing. */
+  /** The weights that a LoRA is trained beside, as student and target network hold them; under gradient checkpointing. */
   frozenWeights: number;
   frozenCheckpointed: number;
 };
@@ -285,7 +291,8 @@ function targetBytes({ student, size, device, lora, trace }: Traced): {
   frozen: number;
 } {
   const { output } = targetTrace(student, size, lora);
-  const { graph, bytes } = foldedGraph({ output }, trace.params, device);
+  const { bytes } = foldedGraph({ output }, trace.params, device);
+  const graph = computedGraph({ output }, device);
   const { peak } = peakBytes(graph, { device: plannedDevice(device), weights: "inputs" });
   return { activations: peak, frozen: bytes };
 }
@@ -313,13 +320,13 @@ function bytesOf(of: Traced): PlanBytes {
     gradients: 4 * own,
     moments: 8 * own,
     average: ema ? 4 * own : 0,
-    targetWeights: (target?.hasOwnWeights ? 4 * own : 0) + followed.frozen,
+    targetWeights: target?.hasOwnWeights ? 4 * own : 0,
     targetActivations: followed.activations,
     constants: whole.constants,
     activations: whole.peak + whole.returned,
     checkpointed: checkpointed.peak,
-    frozenWeights: frozen,
-    frozenCheckpointed: checkpointed.frozen,
+    frozenWeights: frozen + followed.frozen,
+    frozenCheckpointed: checkpointed.frozen + (device.provider === "cpu" ? 0 : followed.frozen),
   };
 }
 

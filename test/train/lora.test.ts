@@ -149,7 +149,13 @@ describe("a LoRA of consistency distillation", () => {
       "--threads",
       "1",
     ];
-    const lora = ["--consistency", "ema-decay=0.5", "--lora", "rank=3,names=kohya"];
+    const lora = [
+      "--consistency",
+      "ema-decay=0.5",
+      "--lora",
+      "rank=3,names=kohya",
+      "--gradient-checkpointing",
+    ];
     await done("distill", "--teacher", model, ...lora, ...data, ...sizes);
     const names = [...(await openSafetensors(fileOf("lcm"))).tensors.keys()];
     for (const target of stepTargets) {
@@ -190,7 +196,7 @@ describe("a LoRA of consistency distillation", () => {
     for (const path of layout.slices.keys())
       layout.view(trained, path).set(await state.readFloats(`weights/${path}`));
     const frozen = frozenWeights(base, weights);
-    const beside = await targetNetwork(engine, config, { size, layout, lora: all, frozen });
+    const beside = await targetNetwork(engine, config, { size, layout, lora: all, files: frozen });
     const shapes = [...inputsByName(unetInputs(config, size, { fixed: true }))].map(
       ([n, t]) => [n, t.shape] as const,
     );

@@ -21,7 +21,7 @@ export const loraFileName = "pytorch_lora_weights.safetensors";
 
 type Tensors = ReadonlyMap<string, { shape: Shape; data: Float32Array }>;
 
-export type LoraExport = {
+type LoraExport = {
   /** A and B by the network's name and the layer's path: `unet.down_blocks.0...to_q.lora_A.weight`. */
   weights: Tensors;
   lora: LoraOptions;

@@ -27,7 +27,7 @@ export type LoraRequest = {
 export type LoraOptions = Required<LoraRequest>;
 
 /** The layers of attention, and for a step distillation all that `train_lcm_distill_lora_sdxl_wds.py` adapts. */
-export const attentionTargets = ["to_q", "to_k", "to_v", "to_out.0"] as const;
+const attentionTargets = ["to_q", "to_k", "to_v", "to_out.0"] as const;
 export const stepTargets = [
   ...attentionTargets,
   ...["proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"],

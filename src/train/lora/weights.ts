@@ -2,11 +2,13 @@
 
 import { closest } from "../../closest.js";
 import { Generator } from "../../diffusion/random.js";
+import type { Device } from "../../engine/device.js";
+import type { Values } from "../../engine/engine.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import { checkWeightShapes, type WeightsInFiles, weightsInFiles } from "../../pipeline/component.js";
 import type { Params } from "../../tensor/params.js";
 import type { Tensor } from "../../tensor/tensor.js";
-import type { WeightSet } from "../../weights/component.js";
+import { readFloats, type WeightSet } from "../../weights/component.js";
 import type { ParameterBuffer } from "../parameter-buffer.js";
 import { randomWeight } from "../random-weights.js";
 import { loraB, trainedParams } from "./adapter.js";
@@ -43,14 +45,35 @@ export function checkTargets({ targets }: LoraOptions, { trained, frozen }: Trac
   throw new InvalidRequest("lora.targets", targets, near ? `${rule} Did you mean "${near}"?` : rule);
 }
 
-/** Where the weights lie that are not trained; undefined where all are. ModelError if a file lacks one. */
+/** The weights that a LoRA is trained beside: where they lie, and as float32 in memory, read once. */
+export type FrozenWeights = WeightsInFiles & { inMemory(): Promise<Record<string, Values>> };
+
+/** Those of a network; undefined where all are trained. ModelError if a file lacks one. */
 export function frozenWeights(
   { weights, file }: { weights: WeightSet; file: string },
   { frozen }: TracedWeights,
-): WeightsInFiles | undefined {
+): FrozenWeights | undefined {
   if (frozen.size === 0) return undefined;
   checkWeightShapes(file, frozen, weights);
-  return weightsInFiles(weights, frozen.keys());
+  let held: Promise<Record<string, Values>> | undefined;
+  const read = async () => {
+    const values: Record<string, Values> = {};
+    for (const [name, { shape }] of frozen) values[name] = { data: await readFloats(weights, name), shape };
+    return values;
+  };
+  return { ...weightsInFiles(weights, frozen.keys()), inMemory: () => (held ??= read()) };
+}
+
+/**
+ * How programs that take turns get frozen weights. Each would hold those of its files for itself, so on the CPU they are
+ * `inputs`, in memory once for all; on a device, where they would be sent at each run, they are read from `files`.
+ */
+export async function sharedWeights(
+  { provider }: Device,
+  frozen: FrozenWeights | undefined,
+): Promise<{ files: WeightsInFiles | undefined; inputs: Record<string, Values> }> {
+  if (frozen === undefined || provider !== "cpu") return { files: frozen, inputs: {} };
+  return { files: undefined, inputs: await frozen.inMemory() };
 }
 
 /** As PEFT begins: A uniform as a layer's own weights are (He et al. 2015, a = sqrt(5)), B zeros, which change nothing. */

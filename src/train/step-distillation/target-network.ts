@@ -35,23 +35,25 @@ type TargetOptions = {
   size: StepSize;
   layout: ParameterBuffer;
   lora?: LoraOptions | null;
-  frozen?: WeightsInFiles | undefined;
+  /** Weights that are not in `layout`, by their files or as further inputs. */
+  files?: WeightsInFiles | undefined;
+  inputs?: Record<string, Values>;
   keepsMemory?: boolean;
 };
 
-/** Weights are in `layout`, but for those that are `frozen`. */
+/** Weights are in `layout`, but for those that a LoRA is trained beside. */
 export async function targetNetwork(
   engine: BlockingEngine,
   c: UNetConfig,
-  { size, layout, lora = null, frozen, keepsMemory = true }: TargetOptions,
+  { size, layout, lora = null, files, inputs: held, keepsMemory = true }: TargetOptions,
 ): Promise<TargetNetwork> {
   const { output, inputs } = targetTrace(c, size, lora);
-  const program = lower("target network", { output }, { device: trainingDevice(engine.device), ...frozen });
+  const program = lower("target network", { output }, { device: trainingDevice(engine.device), ...files });
   const session = await engine.load(program, { keepsMemory });
   return {
     run: async (weights, all) => {
       const taken = Object.fromEntries(inputs.map((name) => [name, all[name]!]));
-      const results = await session.run({ ...layout.values(weights), ...taken });
+      const results = await session.run({ ...held, ...layout.values(weights), ...taken });
       return floatsOf(results.output);
     },
     release: () => session.release(),
