@@ -104,7 +104,7 @@ async function generateItems(
     await sendPreviews(items, next.value);
     next = await nextOf(run, jobs);
   }
-  await sendImages(items, next.value.images, signer);
+  await sendImages(items, next.value, signer);
 }
 
 /** The next step; afterwards the jobs that were cancelled while it ran are ended. */
@@ -135,6 +135,7 @@ function requestOf(items: readonly BatchItem[], signal: AbortSignal): GenerateRe
     ...(emphasis && { emphasis }),
     ...(clipSkip !== undefined && { clipSkip }),
     ...(vaeTiling !== undefined && { vaeTiling }),
+    ...(settings.attentionMaps && { attentionMaps: true }),
     ...(image && { image }),
     ...(mask && { mask }),
     ...(image && strength !== undefined && { strength }),

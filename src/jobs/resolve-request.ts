@@ -125,6 +125,7 @@ function complete(partial: PartialRequest, model: ServedModel) {
     ...(vaeTiling !== undefined && { vaeTiling }),
     ...(safety !== undefined && (safety !== "off" || info.safety?.choices.length !== 1) && { safety }),
     rng: partial.rng ?? "cpu",
+    ...(partial.attentionMaps && { attentionMaps: true }),
     outputFormat: partial.outputFormat ?? "png",
     ...(quality !== undefined && { quality }),
   };
@@ -223,13 +224,14 @@ function checkTogether(request: JobRequest, model: ServedModel): void {
 
 /** The texts of all images, each once, and how they are read. */
 function textsOf({ settings, texts }: JobRequest) {
-  const { prompt, negativePrompt, promptSyntax = "none", emphasis } = settings;
+  const { prompt, negativePrompt, promptSyntax = "none", emphasis, attentionMaps } = settings;
   const all = texts ?? [{ prompt, ...(negativePrompt !== undefined && { negativePrompt }) }];
   return {
     prompt: all.map((one) => one.prompt),
     negativePrompt: all.map((one) => one.negativePrompt ?? ""),
     promptSyntax,
     ...(emphasis !== undefined && { emphasis }),
+    ...(attentionMaps && { attentionMaps }),
   };
 }
 

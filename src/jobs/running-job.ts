@@ -3,11 +3,11 @@
 import { Cancelled } from "../errors.js";
 import { encodeImage } from "../image/codec.js";
 import type { ContentSigner } from "../image/content-credentials.js";
-import type { Step } from "../pipeline/generate-result.js";
-import type { GeneratedImage } from "../pipeline/generated-image.js";
+import type { GenerateResult, Step } from "../pipeline/generate-result.js";
 import type { Channel } from "./channel.js";
 import { type BatchJob, mediaTypes, type ProcessorEvent } from "./processor.js";
 import type { StepTiming } from "./step-timer.js";
+import { wordMapsOf } from "./word-maps.js";
 
 /** A job that runs, and the channel of its events. */
 export type RunningJob = BatchJob & { events: Channel<ProcessorEvent> };
@@ -60,7 +60,7 @@ function stepsDone(job: RunningJob, items: readonly BatchItem[], { index, total 
 
 export async function sendImages(
   items: readonly BatchItem[],
-  images: readonly GeneratedImage[],
+  { images, attentionMaps }: Pick<GenerateResult, "images" | "attentionMaps">,
   signer: ContentSigner | undefined,
 ): Promise<void> {
   for (const [i, { job, index }] of items.entries()) {
@@ -73,6 +73,7 @@ export async function sendImages(
     });
     const mediaType = mediaTypes[outputFormat];
     const withWarnings = warnings.length > 0 && { warnings: [...warnings] };
+    const maps = attentionMaps?.[i];
     const image = {
       index,
       seed: String(seed),
@@ -81,6 +82,7 @@ export async function sendImages(
       mediaType,
       ...withWarnings,
       ...(flagged && { flagged }),
+      ...(maps && { wordMaps: wordMapsOf(maps) }),
       bytes,
     };
     job.events.push({ type: "image", image });

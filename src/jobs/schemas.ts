@@ -139,6 +139,14 @@ export const generationRequest = z
       .openapi({ description: "The generator of PyTorch's that a seed is for." }),
     outputFormat: outputFormat.optional().openapi({ description: "png if left out." }),
     quality: z.int().min(1).max(100).optional().openapi({ description: "Of JPEG and WebP; 95 if left out." }),
+    attentionMaps: z
+      .boolean()
+      .optional()
+      .openapi({
+        description:
+          "Keep where each word of the prompt went, to be had at an image's attentionUrl. Not for prompts that are composed by " +
+          "AND or change during the run. False if left out.",
+      }),
     previews: z.boolean().optional().openapi({
       description: "Send a small image after every step to those who follow the job's events.",
     }),
@@ -175,6 +183,7 @@ const settings = z
       .optional()
       .openapi({ description: "Left out where the model has no checker." }),
     rng: z.enum(["cpu", "cuda"]),
+    attentionMaps: z.boolean().optional().openapi({ description: "Present if true." }),
     outputFormat,
     quality: z.int().optional(),
   })
@@ -202,8 +211,31 @@ const jobImage = z
     url: z
       .string()
       .openapi({ description: "On this server; lives an hour.", example: "/api/jobs/4f…/images/0" }),
+    attentionUrl: z
+      .string()
+      .optional()
+      .openapi({ description: "Where each word went, as WordMaps; with attentionMaps." }),
   })
   .openapi("JobImage");
+
+/** Where each word of a prompt went, small enough to be sent with every image. */
+export const wordMaps = z
+  .strictObject({
+    rows: z.int(),
+    columns: z.int(),
+    words: z.array(
+      z.strictObject({
+        word: z.string(),
+        mean: z
+          .number()
+          .openapi({ description: "Of its attention; the least and the most are map's 0 and 255." }),
+        least: z.number(),
+        most: z.number(),
+        map: z.string().openapi({ description: "Bytes of rows by columns, in base64." }),
+      }),
+    ),
+  })
+  .openapi("WordMaps");
 
 const jobFailure = z
   .strictObject({
@@ -308,6 +340,7 @@ export type OutputFormat = z.infer<typeof outputFormat>;
 export type GenerationSettings = z.infer<typeof settings>;
 export type JobState = z.infer<typeof jobState>;
 export type JobImage = z.infer<typeof jobImage>;
+export type WordMaps = z.infer<typeof wordMaps>;
 export type JobFailure = z.infer<typeof jobFailure>;
 export type Job = z.infer<typeof job>;
 export type JobList = z.infer<typeof jobList>;

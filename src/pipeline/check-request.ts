@@ -6,6 +6,7 @@ import { resolveSeed, type Seed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { emphasisRules, longPromptRules, promptSyntaxes } from "../text/prompt-rules.js";
 import { checkOptionNames } from "../validation.js";
+import { checkOneText } from "./attention/one-text.js";
 import { expandRequest } from "./expand-request.js";
 import type { RequestDefaults } from "./model-defaults.js";
 import { type ReadPrompts, readPrompts } from "./read-prompts.js";
@@ -47,7 +48,7 @@ export function checkRequest(
   checkSchedule(request);
   checkInputs(request);
   checkSizeConditions(request);
-  return {
+  const accepted: AcceptedRequest = {
     ...request,
     ...texts,
     height: checkedSide("height", request, defaults, factor),
@@ -71,6 +72,8 @@ export function checkRequest(
     ...noiseSources(request, batch),
     warnings,
   };
+  if (accepted.attentionMaps !== false) checkOneText(accepted);
+  return accepted;
 }
 
 /** A composition is a sum of differences to the negative prompt's prediction, so it needs that at any scale. */

@@ -78,6 +78,14 @@ const fetchImage = createRoute({
     ...failures,
   },
 });
+const fetchWordMaps = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}/images/{n}/attention",
+  tags,
+  summary: "Where each word of an image's prompt went, of a job with attentionMaps.",
+  request: { params: imageParams },
+  responses: { 200: jsonOf("A map of each word.", schemas.wordMaps), ...failures },
+});
 const models = createRoute({
   method: "get",
   path: "/api/models",
@@ -129,13 +137,22 @@ export function jobRoutes(service: Service): OpenAPIHono {
       "cache-control": "private, max-age=3600, immutable",
     });
   });
+  app.openapi(fetchWordMaps, async (c) => {
+    const { id, n } = c.req.valid("param");
+    const image = (await queue.get(id))?.images.find(({ index }) => String(index) === n);
+    if (!image?.wordMaps) throw notFound("attention maps", `${id}/${n}`);
+    return c.json(image.wordMaps, 200);
+  });
   return app;
 }
 
-export const publicImage = (job: string, image: JobStatus["images"][number]): schemas.JobImage => ({
-  ...image,
-  url: `/api/jobs/${job}/images/${image.index}`,
-});
+export const publicImage = (
+  job: string,
+  { wordMaps, ...image }: JobStatus["images"][number],
+): schemas.JobImage => {
+  const url = `/api/jobs/${job}/images/${image.index}`;
+  return { ...image, url, ...(wordMaps && { attentionUrl: `${url}/attention` }) };
+};
 
 export const publicJob = ({ api: _, stopped: __, ...job }: JobStatus): schemas.Job => ({
   ...job,

@@ -5,7 +5,7 @@ import { readTexts } from "../../src/image/metadata/metadata.js";
 import { defaultLimits } from "../../src/jobs/limits.js";
 import { modelList } from "../../src/jobs/model-schemas.js";
 import type { JobQueue } from "../../src/jobs/queue.js";
-import { generationRequest, type Job, job, jobList } from "../../src/jobs/schemas.js";
+import { generationRequest, type Job, job, jobList, wordMaps } from "../../src/jobs/schemas.js";
 import { createApp } from "../../src/server/app.js";
 import { imageTasks } from "../../src/server/image-tasks.js";
 import { makeMetrics } from "../../src/server/metrics.js";
@@ -36,6 +36,27 @@ const endless = (): RequestInit => ({
 });
 
 describe("a job", () => {
+  it("keeps where each word of its prompt went, if it is asked to, and is refused where that is not one text", async () => {
+    const { id, settings } = await submitted({ attentionMaps: true });
+    expect(settings.attentionMaps).toBe(true);
+    await eventsOf(await at.get(`/api/jobs/${id}/events`));
+    const ended = job.parse(await (await at.get(`/api/jobs/${id}`)).json());
+    const maps = wordMaps.parse(await (await at.get(ended.images[0]!.attentionUrl!)).json());
+    expect(maps.words.map(({ word }) => word)).toEqual(["a", "red", "bicycle"]);
+    expect([maps.rows, maps.columns]).toEqual([8, 8]);
+    for (const { map, least, most } of maps.words) {
+      const bytes = Buffer.from(map, "base64");
+      expect([bytes.length, Math.min(...bytes), most > least]).toEqual([64, 0, true]);
+      expect(Math.max(...bytes)).toBeGreaterThan(250);
+    }
+    const plain = await submitted();
+    await eventsOf(await at.get(`/api/jobs/${plain.id}/events`));
+    expect((await at.get(`/api/jobs/${plain.id}/images/0/attention`)).status).toBe(404);
+    const composed = { prompt: "a cat AND a dog", promptSyntax: "a1111", attentionMaps: true };
+    const { field, message } = await problemOf(await at.post("/api/jobs", { ...quick, ...composed }));
+    expect([field, message]).toEqual(["attentionMaps", expect.stringContaining("composed by AND")]);
+  });
+
   it("is submitted, followed with previews, and its image fetched with its metadata", async () => {
     const answer = await at.post("/api/jobs", { ...quick, count: 2, previews: true });
     expect(answer.status).toBe(202);

@@ -1,6 +1,5 @@
 /** @file Which tokens of the text states are a prompt's, and which of them make a word. */
 
-import { InvalidRequest } from "../../errors.js";
 import { wordEnd } from "../../text/bpe.js";
 import type { ClipTokenizer } from "../../text/tokenizer.js";
 import type { CheckedRequest } from "../request.js";
@@ -15,7 +14,7 @@ export type PromptTokens = {
   words: readonly AttentionWord[];
 };
 
-/** Of each prompt. InvalidRequest for prompts whose text is not one in all steps; warns of a second encoder's own text. */
+/** Of each prompt, which is one text in all steps; warns of a second encoder's own text. */
 export function promptTokens(
   plan: TextPlan,
   [encoder]: readonly TextEncoder[],
@@ -25,11 +24,6 @@ export function promptTokens(
     warnings.add("attentionMaps: tokens and words are those of prompt, not of prompt2.");
   return plan.prompts.map((parts, i) => {
     const [only] = parts as [PlannedPrompt, ...PlannedPrompt[]];
-    if (parts.length > 1 || only.texts.length > 1) {
-      const what = parts.length > 1 ? "composed by AND" : "that changes during the run";
-      const rule = `needs prompts that are one text in all steps, got one ${what}. Leave that out, or the maps.`;
-      throw new InvalidRequest("attentionMaps", true, rule);
-    }
     const found = tokensOf(only.texts[0]!.chunks[0]!, encoder!);
     return { ...found, words: asWritten(found.words, prompts[i]!) };
   });
