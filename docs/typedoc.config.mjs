@@ -24,6 +24,7 @@ export default {
     "training.md",
     "evaluation.md",
     "http-api.md",
+    "guides/mcp.md",
     "nano.md",
     "ablation.md",
     "log.md",

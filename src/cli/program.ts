@@ -23,6 +23,7 @@ const subcommands: Readonly<Record<string, () => Promise<Command>>> = {
   explain: async () => (await import("./explain.js")).explainCommand(),
   grid: async () => (await import("./grid.js")).gridCommand(),
   serve: async () => (await import("./serve.js")).serveCommand(),
+  mcp: async () => (await import("./mcp.js")).mcpCommand(),
   inspect: async () => (await import("./inspect.js")).inspectCommand(),
   convert: async () => (await import("./convert.js")).convertCommand(),
   memory: async () => (await import("./memory.js")).memoryCommand(),
