@@ -6,9 +6,9 @@ import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { axeViolations, overflow } from "./accessibility.js";
 import { desktop, phone } from "./browser.js";
 import { generate, setUpPage } from "./page-setup.js";
-import { tinyModel } from "./serving.js";
+import { goldenModel } from "./serving.js";
 
-const site = setUpPage({ models: [tinyModel, modelOrBundled(undefined)] });
+const site = setUpPage({ models: [goldenModel, modelOrBundled(undefined)] });
 
 /** Opens a `<details>` if it is closed. */
 async function unfold(page: Page, selector: string): Promise<void> {

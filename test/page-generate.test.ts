@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { serve } from "../src/server/serve.js";
 import { phone } from "./browser.js";
 import { generate, imageShown, setUpPage, textOf } from "./page-setup.js";
-import { tinyModel } from "./serving.js";
+import { goldenModel } from "./serving.js";
 
 const site = setUpPage({ limits: { steps: 900 } });
 
@@ -111,7 +111,7 @@ describe("generating", () => {
 describe("a server", () => {
   it("with an API key is usable after the right key was entered", async () => {
     const key = "a-key-of-some-length";
-    const guarded = await serve({ models: [tinyModel], port: 0, threads: 1, apiKey: key });
+    const guarded = await serve({ models: [goldenModel], port: 0, threads: 1, apiKey: key });
     const page = await site.open(undefined, guarded.url);
     for (const [given, next] of [
       ["another-key", "text=The server does not accept this key."],

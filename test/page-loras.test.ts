@@ -4,11 +4,11 @@ import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { setUpPage } from "./page-setup.js";
-import { tinyEmbedding, tinyLora, tinyModel } from "./serving.js";
+import { goldenModel, tinyEmbedding, tinyLora } from "./serving.js";
 
 const name = "koala-1b-tiny-diffusers";
 const site = setUpPage({
-  models: [tinyModel, modelOrBundled(undefined)],
+  models: [goldenModel, modelOrBundled(undefined)],
   loras: [{ name, ...tinyLora, scale: 0.75 }],
   embeddings: [tinyEmbedding],
 });

@@ -5,14 +5,14 @@ import type { ModelList } from "../src/jobs/model-schemas.js";
 import type { JobList } from "../src/jobs/schemas.js";
 import { generate, imageShown, setUpPage, textOf } from "./page-setup.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
-import { tinyEmbedding, tinyModel } from "./serving.js";
+import { goldenModel, tinyEmbedding } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 const redis: RedisServer = await startRedis();
 const site = setUpPage({ models: [], redis: redis.url, limits: { steps: 1000 } });
 let worker: WorkerProcess | undefined;
 beforeAll(async () => {
-  worker = startWorker(redis.url, tinyModel, "--embedding", `badmix=${tinyEmbedding.file}`);
+  worker = startWorker(redis.url, goldenModel, "--embedding", `badmix=${tinyEmbedding.file}`);
   await vi.waitFor(
     async () => expect((await site.api<ModelList>("/api/models")).models).toHaveLength(1),
     20_000,

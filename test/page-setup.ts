@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, expect } from "vitest";
 import type { Job, JobList } from "../src/jobs/schemas.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { openBrowser, type Visit, visit } from "./browser.js";
-import { tinyModel } from "./serving.js";
+import { goldenModel } from "./serving.js";
 
 type ServeOptions = Partial<Parameters<typeof serve>[0]>;
 
@@ -29,7 +29,7 @@ export function setUpPage(options: ServeOptions = {}): PageSetup {
       openBrowser(),
       serve({
         port: 0,
-        ...(options.redis === undefined && { models: [tinyModel], threads: 1 }),
+        ...(options.redis === undefined && { models: [goldenModel], threads: 1 }),
         ...options,
       }),
     ]);

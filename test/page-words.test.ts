@@ -5,9 +5,9 @@ import { beforeEach, describe, expect, it } from "vitest";
 import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { phone } from "./browser.js";
 import { setUpPage, textOf } from "./page-setup.js";
-import { tinyModel } from "./serving.js";
+import { goldenModel } from "./serving.js";
 
-const site = setUpPage({ models: [modelOrBundled(undefined), tinyModel] });
+const site = setUpPage({ models: [modelOrBundled(undefined), goldenModel] });
 
 let page: Page;
 beforeEach(async () => {

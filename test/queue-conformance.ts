@@ -8,7 +8,7 @@ import type { JobProcessor, JobRequest } from "../src/jobs/processor.js";
 import { Draining, type JobEvent, type JobQueue, QueueFull } from "../src/jobs/queue.js";
 import { resolveRequest } from "../src/jobs/resolve-request.js";
 import type { GenerationRequest } from "../src/jobs/schemas.js";
-import { tinyModel } from "./serving.js";
+import { goldenModel } from "./serving.js";
 
 export type QueueOptions = { most?: number; keepMs?: number };
 
@@ -51,7 +51,7 @@ export function queueConformance(
   let processor: JobProcessor;
   const opened: OpenedQueue[] = [];
   beforeAll(async () => {
-    models = await openModelRegistry([tinyModel]);
+    models = await openModelRegistry([goldenModel]);
     processor = openProcessor(models, { threads: 1 });
   });
   afterAll(async () => {

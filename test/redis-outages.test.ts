@@ -19,13 +19,13 @@ import { JobWorker } from "../src/jobs/redis/worker.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { followed, jobsIn, tinyRequest } from "./queue-conformance.js";
 import { freePort, type RedisServer, startRedis } from "./redis-server.js";
-import { tinyModel } from "./serving.js";
+import { goldenModel } from "./serving.js";
 
 let registry: ModelRegistry;
 let redis: RedisServer;
 let admin: Redis;
 beforeAll(async () => {
-  [registry, redis] = [await openModelRegistry([tinyModel]), await startRedis()];
+  [registry, redis] = [await openModelRegistry([goldenModel]), await startRedis()];
   admin = new Redis(redis.url);
 });
 afterEach(empty);
@@ -218,7 +218,7 @@ describe("a Redis that loses its data", () => {
   it("ends the requests that wait for its jobs, through every API", async () => {
     const port = await freePort();
     const first = await startRedis({ port });
-    const server = await serve({ models: [tinyModel], port: 0, redis: first.url, onError: () => {} });
+    const server = await serve({ models: [goldenModel], port: 0, redis: first.url, onError: () => {} });
     const prompt = { prompt: "a red bicycle" };
     const { id } = JSON.parse((await ask(server, "/api/jobs", prompt)).text) as { id: string };
     const events = ask(server, `/api/jobs/${id}/events`);

@@ -8,7 +8,7 @@ import type { Job, JobList } from "../src/jobs/schemas.js";
 import { type RunningServer, serve } from "../src/server/serve.js";
 import { goldenRun } from "./golden-run.js";
 import { type RedisServer, startRedis } from "./redis-server.js";
-import { eventsOf, tinyLora, tinyModel } from "./serving.js";
+import { eventsOf, tinyLora } from "./serving.js";
 import { startWorker, type WorkerProcess } from "./worker-process.js";
 
 let redis: RedisServer;
@@ -68,16 +68,16 @@ describe("two servers over one Redis", () => {
   });
 
   it("offer a worker's model with its defaults, schedulers, LoRAs and embeddings, and check requests by it", async () => {
-    const { embeddings } = goldenRun(inverted);
+    const { model, embeddings } = goldenRun(inverted);
     const named = embeddings.flatMap(({ token, file }) => ["--embedding", `${token}=${file}`]);
     const added = ["--lora", `bicycles=${tinyLora.file}:0.5`, ...named];
-    worker = startWorker(redis.url, tinyModel, ...added);
+    worker = startWorker(redis.url, model, ...added);
     await vi.waitFor(async () => {
       const { body } = await ask<ModelList>(servers[1]!, "/api/models");
       expect(body.models.map(({ id }) => id)).toEqual(["koala-1b-tiny"]);
     }, 20_000);
     const loras = [{ name: "bicycles", ...tinyLora, scale: 0.5 }];
-    const local = await serve({ models: [tinyModel], loras, embeddings, port: 0 });
+    const local = await serve({ models: [model], loras, embeddings, port: 0 });
     const [there, here] = [await ask(servers[1]!, "/api/models"), await ask(local, "/api/models")];
     expect(there).toEqual(here);
     for (const wrong of [{ scheduler: "eular" }, { lora: [{ name: "boats" }] }]) {

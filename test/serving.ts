@@ -26,9 +26,14 @@ import { imageTasks } from "../src/server/image-tasks.js";
 import { makeMetrics } from "../src/server/metrics.js";
 
 export const pipelines = new URL("../golden/data/pipelines", import.meta.url).pathname;
-export const tinyModel = `${pipelines}/koala-1b-tiny`;
-/** Trained for nothing; Diffusers' images with it are among the golden runs. */
-export const tinyLora = { file: `${pipelines}/lora/koala-1b-tiny-diffusers.safetensors`, scale: 1 };
+/** Slow enough to be seen and stopped while it generates. */
+export const goldenModel = `${pipelines}/koala-1b-tiny`;
+/** The golden model of this name with fewer layers, and a LoRA of it, trained for nothing (`small-model.ts`). */
+export const tinyModel = new URL("data/koala-1b-tiny", import.meta.url).pathname;
+export const tinyLora = {
+  file: new URL("data/lora/koala-1b-tiny-diffusers.safetensors", import.meta.url).pathname,
+  scale: 1,
+};
 
 export const tinyEmbedding = {
   token: "badmix",

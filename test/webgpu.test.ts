@@ -14,13 +14,13 @@ import { afterAll, describe, expect, it } from "vitest";
 import { decodeImage } from "../src/image/codec.js";
 import { readTexts } from "../src/image/metadata/metadata.js";
 import { startRedis } from "./redis-server.js";
-import { tinyModel } from "./serving.js";
+import { goldenModel } from "./serving.js";
 import { startWorker } from "./worker-process.js";
 
 const root = new URL("..", import.meta.url).pathname;
 const main = path.join(root, "dist/cli/main.js");
 const onWebGpu = ["--device", "webgpu", "--allow-software-adapter"];
-const request = ["--model", tinyModel, "--steps", "2", "--seed", "7", "--width", "64", "--height", "64"];
+const request = ["--model", goldenModel, "--steps", "2", "--seed", "7", "--width", "64", "--height", "64"];
 
 const folder = mkdtempSync(path.join(tmpdir(), "koala-webgpu-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -92,14 +92,14 @@ describe("on WebGPU", { timeout: 300_000 }, () => {
     expect(stderr).toContain("on webgpu in float32: asked for; computed by lavapipe, a software adapter");
     expect(stderr).toContain("unet: compiling shaders for webgpu");
     expect(await apart(inFolder("gpu.png"), inFolder("cpu.png"))).toBeLessThanOrEqual(1);
-    const again = ["--model", tinyModel, "--allow-software-adapter", "--output", "again.png"];
+    const again = ["--model", goldenModel, "--allow-software-adapter", "--output", "again.png"];
     expect((await koala("generate", "--from", "gpu.png", ...again)).stderr).toContain("on webgpu in float32");
     expect(await apart(inFolder("again.png"), inFolder("gpu.png"))).toBe(0);
   });
 
   it("koala grid generates its cells there", async () => {
     const axes = ["-x", "steps=1,2", "--output", "grid", "--json"];
-    const grid = ["grid", "a red bicycle", "-m", tinyModel, "--seed", "7", "-W", "64", "-H", "64"];
+    const grid = ["grid", "a red bicycle", "-m", goldenModel, "--seed", "7", "-W", "64", "-H", "64"];
     const { stdout, stderr } = await koala(...grid, ...axes, ...onWebGpu);
     expect(stderr).toContain("computed by lavapipe");
     const cells = stdout
@@ -110,7 +110,7 @@ describe("on WebGPU", { timeout: 300_000 }, () => {
   });
 
   it("koala serve says where its model is: in its log, to clients, and in the image", async () => {
-    const server = await serve("--model", tinyModel, ...onWebGpu);
+    const server = await serve("--model", goldenModel, ...onWebGpu);
     expect(await server.models()).toMatchObject([{ device: "webgpu", dtype: "float32" }]);
     const image = await server.generate();
     expect(await record(image)).toMatchObject({ device: "webgpu", dtype: "float32" });
@@ -122,7 +122,7 @@ describe("on WebGPU", { timeout: 300_000 }, () => {
 
   it("koala worker generates a job of Redis there", async () => {
     const redis = await startRedis();
-    const worker = startWorker(redis.url, tinyModel, ...onWebGpu);
+    const worker = startWorker(redis.url, goldenModel, ...onWebGpu);
     await worker.ready;
     const server = await serve("--redis", redis.url);
     expect(await server.models()).toMatchObject([{ device: "webgpu", dtype: "float32" }]);
@@ -136,7 +136,7 @@ describe("on WebGPU", { timeout: 300_000 }, () => {
   });
 
   it("the model card's quick start runs with half precision asked for", async () => {
-    const example = ["examples/05-model-card.ts", tinyModel, "webgpu"];
+    const example = ["examples/05-model-card.ts", goldenModel, "webgpu"];
     const { stdout } = await promisify(execFile)("node_modules/.bin/tsx", example, { cwd: root });
     expect(stdout).toContain("generated on webgpu in float16");
   });

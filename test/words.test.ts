@@ -22,7 +22,7 @@ const words = {
 /** Files that are not looked at, each with the reason. */
 const otherFiles = {
   "golden/data": "reference data, with Diffusers' prompts",
-  "test/data": "images and texts of other programs",
+  "test/data": "images and texts of other programs, and a small model",
   "src/image/metadata/testdata": "images and texts of other programs",
   models: "a model's files, with its vocabulary",
   "nano/snapshots": "a model's files",

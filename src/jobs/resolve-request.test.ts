@@ -2,7 +2,7 @@
 
 import sharp from "sharp";
 import { beforeAll, describe, expect, it } from "vitest";
-import { tinyLora, tinyModel } from "../../test/serving.js";
+import { pipelines, tinyLora, tinyModel } from "../../test/serving.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { defaultLimits } from "./limits.js";
 import { checkAliases, type ModelRegistry, openModelRegistry } from "./model-registry.js";
@@ -49,7 +49,7 @@ describe("a resolved request", () => {
   });
 
   it("fills in what Diffusers' pipeline for that kind of request would, by the model's family", async () => {
-    const stable = await openModelRegistry([tinyModel.replace("koala-1b-tiny", "sd2-tiny")]);
+    const stable = await openModelRegistry([`${pipelines}/sd2-tiny`]);
     const red = { create: { width: 64, height: 64, channels: 3, background: "red" } } as const;
     const image = (await sharp(red).png().toBuffer()).toString("base64");
     const filled = async (models: ModelRegistry, change: Partial<GenerationRequest>) => {
@@ -139,7 +139,7 @@ describe("a model's names", () => {
 
 describe("LoRAs at start", () => {
   it("must each fit one of the models", async () => {
-    const sd2 = tinyModel.replace("koala-1b", "sd2");
+    const sd2 = `${pipelines}/sd2-tiny`;
     const lora = { name: "bicycles", ...tinyLora };
     const both = await openModelRegistry([sd2, tinyModel], { loras: [lora] });
     expect([...both.values()].map(({ info }) => info.loras)).toEqual([[], [{ name: "bicycles", scale: 1 }]]);

@@ -15,8 +15,10 @@ import { quick, tinyEmbedding, tinyLora, tinyModel } from "../serving.js";
 const otherEmbedding = tinyEmbedding.file.replace("koala-1b-tiny-badmix", "sd2-tiny-ink-wash");
 const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
 
-async function started(...args: string[]): Promise<{ child: ChildProcess; url: string }> {
-  const child = spawn(process.execPath, [main, "serve", "--model", tinyModel, "--port", "0", ...args]);
+const started = (...args: string[]) => startedWith(tinyModel, ...args);
+
+async function startedWith(model: string, ...args: string[]): Promise<{ child: ChildProcess; url: string }> {
+  const child = spawn(process.execPath, [main, "serve", "--model", model, "--port", "0", ...args]);
   const [url] = (await once(createInterface({ input: child.stdout! }), "line")) as [string];
   return { child, url: url.replace(/\/$/, "") };
 }
@@ -54,10 +56,10 @@ describe("koala serve", () => {
   });
 
   it("generates the golden image of embeddings, each under the name that it is given, or its file's", async () => {
-    const { body, embeddings, levelsApart } = goldenRun("koala-1b-tiny/ti-both-eos-pooled");
+    const { model, body, embeddings, levelsApart } = goldenRun("koala-1b-tiny/ti-both-eos-pooled");
     const [orchid, bad] = embeddings as [{ file: string }, { token: string; file: string }];
     const given = ["--embedding", orchid.file, "--embedding", `${bad.token}=${bad.file}`];
-    const { child, url } = await started(...given);
+    const { child, url } = await startedWith(model, ...given);
     const answer = await fetch(`${url}/sdapi/v1/txt2img`, {
       method: "POST",
       body: JSON.stringify({ ...body, prompt: body.prompt.replace("glass", "koala-1b-tiny-glass") }),

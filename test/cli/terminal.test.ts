@@ -10,7 +10,7 @@ import path from "node:path";
 import { describe, expect, it } from "vitest";
 import { errorText } from "../../src/cli/terminal.js";
 import { EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "../../src/errors.js";
-import { tinyModel } from "../serving.js";
+import { goldenModel } from "../serving.js";
 
 const thrown = (work: Promise<unknown>) => work.then(String, (error: unknown) => error);
 
@@ -53,7 +53,7 @@ describe("errorText", () => {
 it("a second Ctrl-C ends a command within a step, as the signal does by itself", async () => {
   const main = new URL("../../dist/cli/main.js", import.meta.url).pathname;
   const folder = mkdtempSync(path.join(tmpdir(), "koala-stop-"));
-  const args = ["generate", "x", "--model", tinyModel, "-W", "1024", "-H", "1024", "--steps", "20"];
+  const args = ["generate", "x", "--model", goldenModel, "-W", "1024", "-H", "1024", "--steps", "20"];
   const child = spawn(process.execPath, [main, ...args, "--ignore-memory", "-o", "x.png"], { cwd: folder });
   let said = "";
   let sent = 0;

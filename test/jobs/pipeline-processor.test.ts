@@ -16,7 +16,7 @@ import { processorThread } from "../../src/jobs/processor-thread.js";
 import { resolvePartialRequest, resolveRequest } from "../../src/jobs/resolve-request.js";
 import type { GenerationRequest } from "../../src/jobs/schemas.js";
 import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
-import { tinyModel as folder, tinyLora } from "../serving.js";
+import { tinyModel as folder, goldenModel, pipelines, tinyLora } from "../serving.js";
 import { withWords } from "../vocabulary-model.js";
 
 const runs = new URL("../../golden/data/runs/koala-1b-tiny", import.meta.url).pathname;
@@ -138,6 +138,11 @@ describe.each([
   });
 
   it("adds the LoRAs of each job, as Diffusers does", async () => {
+    const lora = { ...tinyLora, file: `${pipelines}/lora/koala-1b-tiny-diffusers.safetensors` };
+    const golden = await openModelRegistry([goldenModel], {
+      loras: [{ name: "bicycles", ...lora }],
+    });
+    const processor = open(golden, { threads: 1 });
     const request = {
       prompt: "a red bicycle beside a yellow wall, long blue shadows",
       negativePrompt: "worst quality, low quality, illustration, low resolution",
@@ -149,7 +154,7 @@ describe.each([
     };
     const generated = [1, 0.5].map(async (scale) => {
       const withLora = { ...request, lora: [{ name: "bicycles", scale }] };
-      const resolved = resolvePartialRequest(withLora, models, defaultLimits);
+      const resolved = resolvePartialRequest(withLora, golden, defaultLimits);
       const [image] = images(await generateOne(processor, resolved));
       const { image: file } = await decodeImage(image!.bytes);
       const name = `lora-diffusers-${scale.toFixed(1)}.png`;
@@ -160,10 +165,11 @@ describe.each([
       expect(apart.filter((level) => level > 0).length).toBeLessThan(apart.length / 100);
       const { record } = await readTexts(image!.bytes);
       expect(JSON.parse(record!).model.loras).toEqual([
-        { name: path.basename(tinyLora.file), sha256: expect.stringMatching(/^sha256:/), scale },
+        { name: path.basename(lora.file), sha256: expect.stringMatching(/^sha256:/), scale },
       ]);
     });
     await Promise.all(generated);
+    await processor.close();
   });
 
   it("throws the pipeline's errors under their own class", async () => {
