@@ -2,7 +2,7 @@
 
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { parsePrecision } from "../src/engine/device.js";
+import { parsePrecision, parseWeights } from "../src/engine/device.js";
 import type { Engine } from "../src/engine/engine.js";
 import { type Opened, openBlockingEngine, openEngine } from "../src/engine/open-engine.js";
 import { EngineError, InvalidRequest } from "../src/errors.js";
@@ -14,7 +14,7 @@ import { lazy } from "./distill/folder.js";
 import { SingleFiles } from "./single/files.js";
 
 const help = `npm run golden -- [FOLDER] [--under FOLDER] [--only PATTERN]... [--threads N]
-                 [--device NAME] [--dtype TYPE]
+                 [--device NAME] [--dtype TYPE] [--weights FORMAT]
 
 Compares this build with a folder of golden data (default: golden/data): what Diffusers computed, from
 random numbers and token ids to images. A line per table, stage and run:
@@ -37,6 +37,7 @@ check for.
   --device NAME    cpu (default), webgpu, cuda, dml, coreml or auto; software adapters such as lavapipe are
                    taken too. The tolerances are the CPU's
   --dtype TYPE     float32 (default) or float16, whose tolerances are four times PyTorch's own error
+  --weights FORMAT stored (default), int8 or int8-fast: whole runs, within twice what was measured
   --help           this
 
 The real CLIP vocabulary and TAESDXL's weights, where the folder has tables of them, are looked for beside
@@ -88,15 +89,16 @@ function readArguments(args: readonly string[]) {
     threads: { type: "string", default: "1" },
     device: { type: "string", default: "cpu" },
     dtype: { type: "string", default: "float32" },
+    weights: { type: "string", default: "stored" },
     help: { type: "boolean", default: false },
   } as const;
   const { values, positionals } = parseArgs({ args: [...args], options, allowPositionals: true });
-  const { threads, device, dtype: type, ...rest } = values;
+  const { threads, device, dtype: type, weights: format, ...rest } = values;
   if (!/^\d+$/.test(threads)) throw new TypeError(`--threads: must be a whole number, got ${threads}`);
-  const dtype = parsePrecision(type);
+  const [dtype, weights] = [parsePrecision(type), parseWeights(format)];
   if (positionals.length > 1) throw new TypeError(`one folder at a time, got ${positionals.join(" and ")}`);
   const folder = positionals[0] ?? fileURLToPath(new URL("./data", import.meta.url));
-  return { ...rest, folder, device, dtype, threads: Number(threads), allowSoftwareAdapter: true };
+  return { ...rest, folder, device, dtype, weights, threads: Number(threads), allowSoftwareAdapter: true };
 }
 
 /** What was taken, why, and what is not as it was asked for. */

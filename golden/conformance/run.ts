@@ -16,6 +16,7 @@ import { type Context, orFailingCheck, type Section, uncovered } from "./check.j
 import { type CheckResult, runCheck } from "./compare.js";
 import { onDevice } from "./half-precision.js";
 import { others, whyNotCovered } from "./not-covered.js";
+import { withQuantized } from "./quantized.js";
 import { failed } from "./report.js";
 
 /** In the order of the report. */
@@ -44,7 +45,8 @@ export async function conform(
   }: { only?: readonly string[]; onResult?: (result: CheckResult) => void } = {},
 ): Promise<CheckResult[]> {
   const results: CheckResult[] = [];
-  const adapted = await onDevice(context);
+  const { weights } = context.engine.device;
+  const adapted = weights === "stored" ? await onDevice(context) : withQuantized(weights);
   for (const [section, list] of Object.entries(sections)) {
     for (const check of await orFailingCheck("(listing)", () => list(context))) {
       const name = `${section}/${check.name}`;

@@ -5,6 +5,7 @@ import { cp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
+import { main as golden } from "../../golden/main.js";
 import { deviceOf } from "../../src/engine/device.js";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { quantizableWeights } from "../../src/engine/rewrite/quantized-linear.js";
@@ -117,6 +118,16 @@ it("LoRAs are merged before weights are quantised, each strength in a file of it
   await other.unet.component.release();
   expect((await kept()).length).toBe(before.length + 2);
 });
+
+it.each(["int8", "int8-fast"])(
+  "%s is as near to PyTorch on a run of the golden data as it was measured to be",
+  async (weights) => {
+    const lines: string[] = [];
+    const only = ["--only", "runs/sd2-tiny/no-negative"];
+    expect(await golden(["--weights", weights, ...only], (line) => lines.push(line))).toBe(0);
+    expect(lines.join("\n")).toMatch(/1 ok, 0 FAIL/);
+  },
+);
 
 it("the autoencoder, time embeddings and convolutions are as they were", async () => {
   const [file] = (await quantizedFiles()).filter(({ network }) => network === "unet");
