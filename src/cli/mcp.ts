@@ -1,13 +1,13 @@
 /** @file `koala mcp`: tools for programs that speak the Model Context Protocol, over standard input and output. */
 
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { makeFolder } from "../files/file-system.js";
 import { openModelRegistry } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { versions } from "../pipeline/metadata/write.js";
 import { dim } from "./colors.js";
 import { notePlace, type PlacementFlags, placementFlags, withPlacementOptions } from "./device.js";
 import { threadsOption } from "./numbers.js";
@@ -37,10 +37,6 @@ The client starts it and speaks over standard input and output, as in its config
   { "mcpServers": { "koala": { "command": "npx", "args": ["koala", "mcp", "--folder", "/home/me/images"] } } }
 `;
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
-  version: string;
-};
-
 async function run(options: Options): Promise<void> {
   // Help of all commands opens this file, and must not open the SDK.
   const { StdioServerTransport } = await import("@modelcontextprotocol/sdk/server/stdio.js");
@@ -61,7 +57,7 @@ async function run(options: Options): Promise<void> {
     ...(threads !== undefined && { threads }),
     onNotice: (line) => print(dim(line)),
   });
-  const server = mcpServer({ models, processor, folder, version });
+  const server = mcpServer({ models, processor, folder, version: versions().app.split(" ")[1]! });
   const ended = once(process.stdin, "end");
   await server.connect(new StdioServerTransport());
   await ended;
