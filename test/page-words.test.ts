@@ -3,8 +3,9 @@
 import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, it } from "vitest";
 import { modelOrBundled } from "../src/pipeline/bundled-model.js";
+import { axeViolations, overflow } from "./accessibility.js";
 import { phone } from "./browser.js";
-import { setUpPage, textOf } from "./page-setup.js";
+import { generate, imageShown, setUpPage, textOf } from "./page-setup.js";
 import { goldenModel } from "./serving.js";
 
 const site = setUpPage({ models: [modelOrBundled(undefined), goldenModel] });
@@ -18,6 +19,25 @@ const text = (selector: string) => textOf(page, selector);
 const counted = (selector: string, wanted: string) => expect.poll(() => text(selector)).toBe(wanted);
 const word = (name: string) => page.locator(".vocabulary button", { hasText: new RegExp(`^${name}$`) });
 const marked = () => page.locator("#prompt-notes mark").allInnerTexts();
+
+describe("an image's words", () => {
+  it("show where each went, for the word under the pointer or focus, also on a phone", async () => {
+    await generate(page, "a red apple, flat icon", { steps: "2" });
+    await imageShown(page);
+    await page.click("text=Where did each word go?");
+    await page.waitForSelector(".word-heat");
+    const words = page.locator(".word-heat .words button");
+    await expect.poll(() => words.allInnerTexts()).toEqual(["a", "red", "apple", ",", "flat", "icon"]);
+    const drawn = () => page.evaluate('document.querySelector(".word-heat canvas").toDataURL()');
+    const before = await drawn();
+    await words.nth(2).hover();
+    await expect.poll(() => text(".word-heat [role=status]")).toContain('"apple" got ');
+    expect(await drawn()).not.toBe(before);
+    expect(await axeViolations(page)).toEqual([]);
+    await page.setViewportSize(phone.viewport);
+    expect(await overflow(page)).toBe(0);
+  });
+});
 
 describe("a first visit", () => {
   it("shows what the model is, how to use another, a notice on misuse, and examples from its vocabulary", async () => {

@@ -4,7 +4,13 @@
  */
 
 import type { ModelList } from "../../src/jobs/model-schemas.js";
-import type { GenerationRequest, GenerationSettings, Job, TokensRequest } from "../../src/jobs/schemas.js";
+import type {
+  GenerationRequest,
+  GenerationSettings,
+  Job,
+  TokensRequest,
+  WordMaps,
+} from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished image. `seed` alone generates it again; `warnings` say what of the request was cut or changed. */
@@ -37,6 +43,8 @@ export interface Backend {
    * stopped too and GenerationCancelled is thrown.
    */
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
+  /** Generates one image again and gives where each word of its prompt went. */
+  wordMaps(request: GenerationRequest, signal: AbortSignal): Promise<WordMaps>;
   /** The same events for a job of an earlier page; ends at once if the job is not known. */
   follow(id: string, signal: AbortSignal): AsyncIterable<GenerationEvent>;
   /** All jobs that wait or run, also those of other clients. */

@@ -10,6 +10,7 @@ import type {
   Problem,
   TokenCounts,
   TokensRequest,
+  WordMaps,
 } from "../../src/jobs/schemas.js";
 import {
   type Backend,
@@ -50,6 +51,13 @@ export class HttpBackend implements Backend {
     const job = (await response.json()) as Job;
     yield { type: "accepted", id: job.id, settings: job.settings };
     yield* this.#eventsOf(job.id, signal);
+  }
+
+  async wordMaps(request: GenerationRequest, signal: AbortSignal): Promise<WordMaps> {
+    const response = await this.#fetch("/api/jobs", posted({ ...request, count: 1, attentionMaps: true }));
+    const { id } = (await response.json()) as Job;
+    for await (const _ of this.#eventsOf(id, signal)); // to its end; throws where it fails
+    return (await (await this.#fetch(`/api/jobs/${id}/images/0/attention`)).json()) as WordMaps;
   }
 
   async *follow(id: string, signal: AbortSignal): AsyncGenerator<GenerationEvent> {

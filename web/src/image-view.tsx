@@ -15,6 +15,7 @@ import { generateMore, moreTitle } from "./more-images.js";
 import { settingRows } from "./setting-rows.js";
 import { applySettings, initImage, mask, setInitImage } from "./settings.js";
 import { Warnings } from "./warnings-view.js";
+import { WordHeat } from "./word-heat.js";
 
 type Props = { image: SavedImage; files: SavedFiles | undefined };
 
@@ -53,6 +54,7 @@ export function ImageView({ image: saved, files }: Props) {
         <LongText class="generated-prompt" text={settings.prompt} />
         <Warnings warnings={saved.warnings ?? []} />
         <Actions image={saved} files={whole} />
+        <WordHeat key={saved.id} image={saved} files={whole} />
         <SettingsList settings={settings} />
       </figcaption>
     </figure>
