@@ -76,7 +76,7 @@ describe("imports point downwards", () => {
   it.each(files)("%s", (file) => {
     const layer = layerOf(file);
     expect(Object.keys(layers), `the layer of src/${file}`).toContain(layer);
-    for (const target of imports(file).filter((i) => i.startsWith("."))) {
+    for (const target of imports(file).filter((i) => i.startsWith(".") && !i.endsWith(".json"))) {
       const other = layerOf(path.relative(source, path.resolve(source, path.dirname(file), target)));
       const name = other.replace(/\.js$/, ".ts");
       const allowed = [layer, "errors.ts", "closest.ts", "validation.ts", ...layers[layer]!];
@@ -125,7 +125,7 @@ describe("imports point downwards", () => {
       "cli/program.ts",
       "engine/devices/drivers.ts",
       "engine/memory/available.ts",
-      "pipeline/metadata/write.ts",
+      "pipeline/metadata/versions.ts",
       "pipeline/bundled-model.ts",
     ];
     const asking = files.filter((f) =>

@@ -3,7 +3,7 @@
 import { execFile } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { promisify } from "node:util";
-import { mebibytes } from "../../src/engine/memory/device-memory.js";
+import { mebibytes } from "../../src/engine/memory/nvidia.js";
 
 /** Bytes, and what they are of; absent where nothing tells. */
 export type MemoryReading = { highWater?: number; of: string };

@@ -8,7 +8,7 @@ import { type EvaluationPrompt, type PromptSet, promptSets, promptsOfSet } from 
 import { readPrompts, spread } from "../evaluate/read-prompts.js";
 import { kindOf, writeWhole } from "../files/file-system.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
-import { versions } from "../pipeline/metadata/write.js";
+import { versions } from "../pipeline/metadata/versions.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import { dim } from "./colors.js";
 import { type DeviceFlags, withDeviceOptions } from "./device.js";

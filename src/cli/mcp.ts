@@ -7,7 +7,7 @@ import { openModelRegistry } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
-import { versions } from "../pipeline/metadata/write.js";
+import { versions } from "../pipeline/metadata/versions.js";
 import { dim } from "./colors.js";
 import { notePlace, type PlacementFlags, placementFlags, withPlacementOptions } from "./device.js";
 import { threadsOption } from "./numbers.js";

@@ -3,8 +3,8 @@
  * that callers give. Plain data, which can be sent to a thread.
  */
 
-import path from "node:path";
 import { readRange } from "../files/file-system.js";
+import path from "../files/path.js";
 import { type AxisSize, made, type Shape, type Tensor } from "../tensor/tensor.js";
 import { dtypeSizes, isFloatDtype, isStoredDtype, toFloat32 } from "../weights/dtype.js";
 import type { HostExpression, HostInput, StoredWeight, Values } from "./program.js";

@@ -34,8 +34,9 @@ export function lower(
     throw new Error("internal: weights must all be in files or all in memory");
   const g = new GraphWriter();
   const memory = new Map<string, Uint8Array<ArrayBuffer>>();
+  const files = new Set<string>();
   const host: HostInput[] = [];
-  const context: Context = { g, device, weights, memory, host, shared: new Map() };
+  const context: Context = { g, device, weights, files, memory, host, shared: new Map() };
   const values = new Map<Tensor, string>();
   const graph = deviceGraph(outputs, device, (path) => isCode(weights.get(path)?.dtype));
   for (const t of topological(Object.values(graph))) {
@@ -60,6 +61,7 @@ export function lower(
     name,
     model,
     ...(folder !== undefined && { folder }),
+    ...(files.size > 0 && { files: [...files] }),
     ...(memory.size > 0 && { memory }),
     ...(host.length > 0 && { host }),
     ...(widensAtLoad && { widensAtLoad }),
@@ -73,6 +75,8 @@ type Context = {
   g: GraphWriter;
   device: Device;
   weights: ReadonlyMap<string, StoredWeight>;
+  /** Receives the locations of the files that weights are in. */
+  files: Set<string>;
   /** Receives the bytes of weights that are in memory. */
   memory: Map<string, Uint8Array<ArrayBuffer>>;
   /** Receives the inputs that the host computes. */
@@ -112,7 +116,7 @@ const rules: { [O in Op]: Rule<O> } = {
       t.shape.map((d, i) => open[i] ?? d),
     );
   },
-  param: ({ g, weights, memory }, t, _, { path }) => {
+  param: ({ g, weights, files, memory }, t, _, { path }) => {
     const stored = weights.get(path);
     if (!stored) {
       const given = g.input(path, "F32", t.shape);
@@ -121,6 +125,7 @@ const rules: { [O in Op]: Rule<O> } = {
     const { dtype } = stored;
     const held = "data" in stored;
     if (held) memory.set(path, stored.data);
+    else files.add(stored.location);
     const { location, offset, length } = held
       ? { location: path, offset: 0, length: stored.data.byteLength }
       : stored;

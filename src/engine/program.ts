@@ -22,6 +22,8 @@ export type Program = {
   readonly model: Uint8Array;
   /** The real directory that the weights' locations are relative to. */
   readonly folder?: string;
+  /** The locations of the files that weights are in. */
+  readonly files?: readonly string[];
   /** Weights' bytes by location. An engine may transfer them to another thread, so such a program is loaded once. */
   readonly memory?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   /** Inputs that the session computes from those it is given. */

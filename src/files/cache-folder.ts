@@ -1,7 +1,7 @@
 /** @file The folder of what this package keeps on a machine and can make anew. */
 
 import { homedir } from "node:os";
-import path from "node:path";
+import path from "./path.js";
 
 /**
  * $XDG_CACHE_HOME/koala-diffusion, on Windows in %LOCALAPPDATA%, else ~/.cache/koala-diffusion; undefined for a user

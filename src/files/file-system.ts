@@ -2,14 +2,13 @@
  * @file The file system: Node's functions, with errors that are FileErrors of path and remedy, and functions that read
  * and write models' files. No other module of `src` imports Node's file system.
  */
-import { randomUUID } from "node:crypto";
 import { constants, createReadStream } from "node:fs";
 import * as system from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
 import { Readable } from "node:stream";
 import { ModelError } from "../errors.js";
 import { type FileUse, fileError, systemCode } from "./file-errors.js";
 import { type JsonObject, parseJsonObject } from "./json.js";
+import { basename, dirname, join } from "./path.js";
 
 export { systemCode } from "./file-errors.js";
 
@@ -227,7 +226,7 @@ export async function writeWhole(path: string, content: Uint8Array | string): Pr
 /** A name that `unfinished` recognizes; not longer than the file's own where that is long. */
 function partialName(path: string): string {
   const name = Buffer.byteLength(basename(path)) > 200 ? "" : basename(path);
-  return join(dirname(path), `${name}.${randomUUID()}.partial`);
+  return join(dirname(path), `${name}.${crypto.randomUUID()}.partial`);
 }
 
 /** Whether a name is that of a partial file, as a killed process leaves it. */

@@ -1,9 +1,8 @@
 /** @file Checks that a folder can be written before there is output, and writes files under names not yet taken. */
 
-import { randomUUID } from "node:crypto";
-import path from "node:path";
 import { fileErrorAt, systemCode } from "./file-errors.js";
 import { kindOf, makeFolder, rm, rmdir, statfs, writeFile, writeWhole } from "./file-system.js";
+import path from "./path.js";
 
 /** One block of a disk: an empty file may fit on a full one. */
 const probe = new Uint8Array(4096);
@@ -11,7 +10,7 @@ const probe = new Uint8Array(4096);
 /** Writes a file into a folder, which is made if it does not exist, and removes both; FileError where that fails. */
 export async function checkWritable(folder: string): Promise<void> {
   const resolved = path.resolve(folder);
-  const file = path.join(resolved, `.${randomUUID()}.partial`);
+  const file = path.join(resolved, `.${crypto.randomUUID()}.partial`);
   let missing: readonly string[] = [];
   try {
     missing = await missingAbove(resolved);

@@ -3,7 +3,6 @@
  * Python's huggingface_hub lays it out, so that each reads what the other downloaded. Must not use the network.
  */
 
-import path from "node:path";
 import {
   ifThere,
   link,
@@ -18,6 +17,7 @@ import {
   unfinished,
   writeWhole,
 } from "../files/file-system.js";
+import path from "../files/path.js";
 import { isCommit } from "./name.js";
 
 /** The folders of one model; `snapshot` is the folder that a pipeline opens. */

@@ -4,7 +4,6 @@
  */
 
 import { createHash } from "node:crypto";
-import path from "node:path";
 import { pipeline } from "node:stream/promises";
 import { lock } from "proper-lockfile";
 import { Cancelled, FileError, ModelError } from "../errors.js";
@@ -19,6 +18,7 @@ import {
   stat,
   writeAll,
 } from "../files/file-system.js";
+import path from "../files/path.js";
 import { isWhole, type RepoCache } from "./cache.js";
 import { type HubClient, type HubFile, RangeIgnored } from "./client.js";
 import type { HubModel } from "./name.js";

@@ -1,8 +1,8 @@
 /** @file Downloads the files of one commit into the cache, a few at a time, and links them into its snapshot. */
 
-import path from "node:path";
 import { Cancelled, ModelError } from "../errors.js";
 import { makeFolder } from "../files/file-system.js";
+import path from "../files/path.js";
 import { freeBytes } from "../files/writable.js";
 import { isWhole, linkBlob, type RepoCache } from "./cache.js";
 import type { HubFile } from "./client.js";

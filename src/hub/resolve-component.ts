@@ -1,7 +1,7 @@
 /** @file Resolves the name of a U-Net, autoencoder, LoRA or embedding to a path: a local one, or one in the Hub's cache. */
 
-import path from "node:path";
 import { FileError, listed, ModelError } from "../errors.js";
+import path from "../files/path.js";
 import { type FileKind, fileKinds, filesOfKind, isPickle } from "../weights/file-names.js";
 import { refusePickle } from "../weights/safetensors-file.js";
 import { filesUnder } from "./cache.js";

@@ -1,8 +1,8 @@
 /** @file Resolves a model's name to a folder: a local one, or a Hub repository's snapshot in the cache. */
 
-import path from "node:path";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { kindOf } from "../files/file-system.js";
+import path from "../files/path.js";
 import { isWeights } from "../weights/file-names.js";
 import { type ModelIndex, modelIndex } from "../weights/index-file.js";
 import { channelProblem, familyOfIndex } from "../weights/pipeline-class.js";

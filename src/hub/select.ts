@@ -1,8 +1,7 @@
 /** @file Selects the files of a Hub repository that a pipeline, or one component, needs, by their names alone. */
 
-import path from "node:path";
-
 import { listed, ModelError } from "../errors.js";
+import path from "../files/path.js";
 import {
   type FileKind,
   fileKinds,

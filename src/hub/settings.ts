@@ -1,9 +1,9 @@
 /** @file The Hub's endpoint, proxies, cache folder and token, from the environment variables of Python's client. */
 
 import { homedir } from "node:os";
-import path from "node:path";
 import { ModelError } from "../errors.js";
 import { ifThere, readFile, systemCode } from "../files/file-system.js";
+import path from "../files/path.js";
 import { decodeText } from "../files/text-file.js";
 import { type Proxies, proxiesOf } from "./proxy.js";
 

@@ -1,9 +1,9 @@
 /** @file Downloads the selected files of a repository into the cache; without the Hub, uses those in the cache. */
 
-import path from "node:path";
 import { Cancelled, FileError, listed, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
+import path from "../files/path.js";
 import { shardIndex } from "../weights/index-file.js";
 import { cachedCommit, filesUnder, isWhole, type RepoCache, readRefs, repoCache, writeRef } from "./cache.js";
 import { type HubFile, type HubOptions, hubClient } from "./client.js";

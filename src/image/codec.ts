@@ -1,35 +1,26 @@
-/** @file Reads and writes image files by sharp. Independent of tensors and models. */
-import { extname } from "node:path";
+/**
+ * @file Reads and writes image files by sharp; in a browser `codec.browser.ts` takes this module's place. Independent of
+ * tensors and models.
+ */
+
 import sharp, { type Sharp } from "sharp";
-import { InvalidRequest, listed } from "../errors.js";
+import { InvalidRequest } from "../errors.js";
 import { reading, systemCode, writeWhole } from "../files/file-system.js";
-import { type ContentSigner, type SignedFacts, withCredentials } from "./content-credentials.js";
-import { encodeWithTexts, type MetadataTexts } from "./metadata/metadata.js";
+import { withCredentials } from "./content-credentials.js";
+import {
+  checkQuality,
+  type Decoded,
+  type DecodeOptions,
+  type EncodeOptions,
+  formatOf,
+  type ImageFormat,
+} from "./formats.js";
+import { encodeWithTexts } from "./metadata/encode.js";
 import { withoutPngTexts } from "./metadata/png-chunks.js";
 import { isPng } from "./metadata/png-texts.js";
-import { overBackground, type Rgb, type RgbImage } from "./pixels.js";
+import { overBackground, type RgbImage } from "./pixels.js";
 
-/** An image as a file's path, a file's bytes, or pixels. */
-export type ImageInput = string | Uint8Array | RgbImage;
-
-export type ImageFormat = "png" | "jpeg" | "webp";
-
-/** An image read from a file; `alpha` is [height, width], present where the file had one. */
-export type Decoded = { image: RgbImage; alpha?: Uint8Array; format: string };
-
-const formats: Readonly<Record<string, ImageFormat>> = {
-  ".png": "png",
-  ".jpg": "jpeg",
-  ".jpeg": "jpeg",
-  ".webp": "webp",
-};
-
-/** `quality` is 1..100 and does not touch PNG; `texts` say how the image was made; `sign` signs the file (PNG, JPEG). */
-export type EncodeOptions = {
-  quality?: number | undefined;
-  texts?: MetadataTexts | undefined;
-  sign?: (SignedFacts & { signer: ContentSigner }) | undefined;
-};
+export * from "./formats.js";
 
 /** An image as the bytes of a file: the same ones each time. */
 export async function encodeImage(
@@ -37,9 +28,7 @@ export async function encodeImage(
   format: ImageFormat,
   { quality = 95, texts, sign }: EncodeOptions = {},
 ): Promise<Uint8Array> {
-  if (!Number.isInteger(quality) || quality < 1 || quality > 100) {
-    throw new InvalidRequest("quality", quality, `must be a whole number from 1 to 100, got ${quality}.`);
-  }
+  checkQuality(quality);
   const image = withFormat(sharp(data, { raw: { width, height, channels: 3 } }), format, quality);
   const file = new Uint8Array(texts ? await encodeWithTexts(image, format, texts) : await image.toBuffer());
   return sign ? withCredentials(file, format, sign.signer, sign) : file;
@@ -51,9 +40,6 @@ export async function saveImage(path: string, image: RgbImage, options: EncodeOp
   const bytes = await encodeImage(image, format, options);
   await writeWhole(path, bytes);
 }
-
-/** `field` is what errors call the image. */
-export type DecodeOptions = { background?: Rgb; maxPixels?: number; field?: string };
 
 /**
  * Reads an image of any format sharp knows: turned upright by its EXIF orientation, in 8-bit sRGB, laid over
@@ -80,18 +66,6 @@ export async function decodeImage(
   if (info.channels === 3) return { image: { ...size, data: decoded }, format };
   const { data, alpha } = overBackground(decoded, background);
   return { image: { ...size, data }, alpha, format };
-}
-
-/** The format of a path's ending; InvalidRequest about `field` for an unknown one. */
-export function formatOf(
-  path: string,
-  { field = "path", remedy = "Change its ending." }: { field?: string; remedy?: string } = {},
-): ImageFormat {
-  const ending = extname(path).toLowerCase();
-  const format = Object.hasOwn(formats, ending) ? formats[ending] : undefined;
-  if (format) return format;
-  const known = listed(Object.keys(formats));
-  throw new InvalidRequest(field, path, `must end in one of ${known}, got "${path}". ${remedy}`);
 }
 
 function withFormat(image: Sharp, format: ImageFormat, quality: number): Sharp {

@@ -1,11 +1,11 @@
 /** @file Opens the autoencoder of a model, or one that replaces it: another folder, or one file in any of its namings. */
 
-import path from "node:path";
 import type { Device } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
+import path from "../files/path.js";
 import { inferredVaeConfig } from "../models/ldm-vae.js";
 import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
 import { currentVaeName, decode, encode, type LatentStatistics, vaeConfig } from "../models/vae.js";

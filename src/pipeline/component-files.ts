@@ -1,10 +1,10 @@
 /** @file The files of a component: those in the model's folder, or those that replace them. */
 
-import path from "node:path";
 import type { Engine } from "../engine/engine.js";
 import { ModelError } from "../errors.js";
 import { kindOf, readJson, realFile } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
+import path from "../files/path.js";
 import { manifest, type Params } from "../tensor/params.js";
 import type { ModelComponent, ModelSource, WeightChoice } from "../weights/model-source.js";
 import type { WeightEntry } from "../weights/safetensors-file.js";

@@ -1,11 +1,11 @@
 /** @file A component of a model: one network, its weights checked against its config, traced, and loaded as a session. */
 
-import path from "node:path";
 import type { Device, Precision } from "../engine/device.js";
 import type { Engine, Session, Values } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
 import { quantizableWeights } from "../engine/rewrite/quantized-linear.js";
 import { listed, ModelError } from "../errors.js";
+import path from "../files/path.js";
 import { Params, tracing } from "../tensor/params.js";
 import { count, show, type Tensor } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";

@@ -1,10 +1,10 @@
 /** @file Opens the components of a diffusers folder: reads the configs and finds the weights, loads nothing. */
 
-import path from "node:path";
 import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { kindOf } from "../files/file-system.js";
+import path from "../files/path.js";
 import type { UNetConfig } from "../models/unet-config.js";
 import { plainFiles } from "../weights/file-names.js";
 import { openFolder } from "../weights/folder.js";

@@ -1,7 +1,7 @@
 /** @file Textual inversions: gives the text encoders of a model the tokens and vectors of embedding files. */
 
-import path from "node:path";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
+import path from "../files/path.js";
 import { type EmbeddingFile, openEmbedding, readVectors } from "../weights/embedding.js";
 import type { TextEncoder, TextNetwork } from "./text-encoding.js";
 

@@ -1,8 +1,8 @@
 /** @file Opens a text encoder of a model, or the file or folder that replaces it, and the tokenizer that belongs to it. */
 
-import path from "node:path";
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readJson, readText } from "../files/file-system.js";
+import path from "../files/path.js";
 import { clipConfig, clipName, clipText } from "../models/clip.js";
 import { input } from "../tensor/operations.js";
 import { type ClipTokenizer, loadTokenizer } from "../text/tokenizer.js";

@@ -1,8 +1,8 @@
 /** @file Opens the U-Net of a model, or one that replaces it: a folder, or one file in Diffusers' names or the original. */
 
-import path from "node:path";
 import { ModelError } from "../errors.js";
 import type { JsonObject } from "../files/json.js";
+import path from "../files/path.js";
 import { traceUnetAttention } from "../models/cross-attention.js";
 import { inferredUnetConfig, unetTopology } from "../models/infer-unet.js";
 import { sgmNames } from "../models/sgm.js";

@@ -1,11 +1,11 @@
 /** @file How images are generated with a LoRA that was distilled to few steps, by the header of its file. */
 
-import path from "node:path";
 import { z } from "zod";
 import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { parseJsonObject } from "../files/json.js";
+import path from "../files/path.js";
 import { parseConfig } from "../models/config.js";
 import { openSafetensors } from "../weights/safetensors-file.js";
 import type { Lora } from "./lora.js";

@@ -1,7 +1,7 @@
 /** @file Matches LoRA files with the networks that they change; `weight-changes.ts` adds them when one is loaded. */
 
-import path from "node:path";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
+import path from "../files/path.js";
 import { flatClipName } from "../models/clip.js";
 import { sgmNames } from "../models/sgm.js";
 import type { UNetConfig } from "../models/unet-config.js";

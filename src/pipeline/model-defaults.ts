@@ -4,12 +4,12 @@
  * and its page all take them from `requestDefaults`.
  */
 
-import path from "node:path";
 import { z } from "zod";
 import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { InvalidRequest, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
+import path from "../files/path.js";
 import type { Rgb } from "../image/pixels.js";
 import { parseConfig } from "../models/config.js";
 import type { Family } from "../weights/pipeline-class.js";

@@ -1,9 +1,9 @@
 /** @file The LoRAs that a prompt names: finds their files in a folder, and opens a model with them. */
 
-import path from "node:path";
 import { closest } from "../closest.js";
 import { InvalidRequest, listed } from "../errors.js";
 import { kindOf, readdir } from "../files/file-system.js";
+import path from "../files/path.js";
 import type { LoraTag } from "../text/a1111/extra-networks.js";
 import type { Lora } from "./lora.js";
 

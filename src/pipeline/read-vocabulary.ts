@@ -3,9 +3,9 @@
  * file.
  */
 
-import path from "node:path";
 import { z } from "zod";
 import { kindOf, readJson } from "../files/file-system.js";
+import path from "../files/path.js";
 import { parseConfig } from "../models/config.js";
 import type { Words } from "./vocabulary.js";
 

@@ -1,8 +1,8 @@
 /** @file Reads a folder of wildcard files for dynamic prompts: a text file each, an alternative per line. */
 
-import path from "node:path";
 import { InvalidRequest } from "../errors.js";
 import { kindOf, readdir, readText } from "../files/file-system.js";
+import path from "../files/path.js";
 import type { Wildcards } from "../text/dynamic-prompts.js";
 
 /** Folders inside folders that are looked into. */

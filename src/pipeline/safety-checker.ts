@@ -1,10 +1,10 @@
 /** @file Opens a model's safety checker, or the one that is named in its place, and checks images with it. */
 
-import path from "node:path";
 import { type Engine, floats, floatsOf } from "../engine/engine.js";
 import { FlaggedImageError, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
+import path from "../files/path.js";
 import { blurred } from "../image/blur.js";
 import type { RgbImage } from "../image/pixels.js";
 import { type ClipVisionConfig, clipModelConfig } from "../models/clip-vision.js";

@@ -5,7 +5,7 @@ import type { Context, MiddlewareHandler } from "hono";
 import { type PageFiles, pageRoutes } from "../http/page-files.js";
 import { securityHeaders } from "../http/security-headers.js";
 import type { JobQueue } from "../jobs/queue.js";
-import { versions } from "../pipeline/metadata/write.js";
+import { versions } from "../pipeline/metadata/versions.js";
 import { a1111Problem } from "./a1111/problem.js";
 import { a1111Routes } from "./a1111/routes.js";
 import { Bodies } from "./body.js";

@@ -1,7 +1,8 @@
 /** @file Finds the weights of one component of a model as Diffusers' from_pretrained does. */
-import { join } from "node:path";
+
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readdir, readJson } from "../files/file-system.js";
+import { join } from "../files/path.js";
 import type { StoredArray } from "./dtype.js";
 import { isPickle, isShard, type WeightFile, weightFiles } from "./file-names.js";
 import { shardIndex } from "./index-file.js";

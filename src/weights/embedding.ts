@@ -3,8 +3,8 @@
  * AUTOMATIC1111, Diffusers, SDXL's trainers and OneTrainer. Does not check that a model has their width.
  */
 
-import { parse } from "node:path";
 import { listed, ModelError } from "../errors.js";
+import { parse } from "../files/path.js";
 import type { WeightEntry } from "./component.js";
 import { isFloatDtype } from "./dtype.js";
 import { fileKind } from "./file-kind.js";

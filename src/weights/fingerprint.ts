@@ -1,8 +1,8 @@
 /** @file Fingerprints of networks by a sample of their weights, and hashes of whole files. */
 
-import { createHash } from "node:crypto";
-import path from "node:path";
 import { readdir, readExactly, reading, readText, realFile } from "../files/file-system.js";
+import { sha256 } from "../files/hash.js";
+import path from "../files/path.js";
 import type { WeightSet } from "./component.js";
 
 /** The prefix of every hash. */
@@ -12,8 +12,13 @@ const samples = 16;
 const sampleBytes = 16_384;
 
 /** A hash of JSON. */
-export const hashOf = (value: unknown): string =>
-  `${hashPrefix}${createHash("sha256").update(JSON.stringify(value)).digest("hex")}`;
+export const hashOf = (value: unknown): string => hashed(JSON.stringify(value));
+
+function hashed(value: Uint8Array | string): string {
+  const hash = sha256();
+  hash.update(value);
+  return `${hashPrefix}${hash.hex()}`;
+}
 
 /**
  * The tensors' names, types and shapes, and of each file its size and a hash of 16 evenly spaced samples: fine-tuned
@@ -27,12 +32,12 @@ export async function weightFingerprint({ tensors, files }: WeightSet): Promise<
       await reading(file, file, async (handle) => {
         const { size } = await handle.stat();
         const length = Math.min(sampleBytes, size);
-        const parts = createHash("sha256");
+        const parts = sha256();
         for (let i = 0; i < samples; i++) {
           const offset = Math.floor(((size - length) * i) / (samples - 1));
           parts.update(await readExactly(handle, file, offset, length));
         }
-        return [size, parts.digest("hex")];
+        return [size, parts.hex()];
       }),
     );
   }
@@ -47,13 +52,12 @@ export async function textFingerprint(folder: string): Promise<unknown> {
 
 /** SHA-256 of a whole file; ModelError where it cannot be read. */
 export async function fileHash(file: string): Promise<string> {
-  const hash = createHash("sha256");
+  const hash = sha256();
   await reading(file, await realFile(file), async (handle) => {
     for await (const part of handle.createReadStream({ autoClose: false })) hash.update(part as Uint8Array);
   });
-  return `${hashPrefix}${hash.digest("hex")}`;
+  return `${hashPrefix}${hash.hex()}`;
 }
 
 /** SHA-256 of bytes. */
-export const bytesHash = (bytes: Uint8Array): string =>
-  `${hashPrefix}${createHash("sha256").update(bytes).digest("hex")}`;
+export const bytesHash = (bytes: Uint8Array): string => hashed(bytes);

@@ -1,7 +1,8 @@
 /** @file A Diffusers folder: the components of its model_index.json, their paths and their configs. */
-import { join, resolve } from "node:path";
+
 import { listed, ModelError } from "../errors.js";
 import { kindOf, readdir, readJson } from "../files/file-system.js";
+import { join, resolve } from "../files/path.js";
 import { resolveWeights } from "./component.js";
 import { optionalComponents, plainFiles } from "./file-names.js";
 import { type ModelIndex, modelIndex } from "./index-file.js";

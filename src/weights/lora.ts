@@ -2,10 +2,11 @@
  * @file Reads adapter files (LoRA, LoCon, LoHa, LoKr, DoRA, full differences): their tensors grouped by layer. Does not
  * check that a network has the layers.
  */
-import { dirname, join } from "node:path";
+
 import { listed, ModelError } from "../errors.js";
 import { kindOf as pathKind, readJson } from "../files/file-system.js";
 import { describe, isObject, type JsonObject, parseJsonObject } from "../files/json.js";
+import { dirname, join } from "../files/path.js";
 import {
   bundledToken,
   type LoraNetwork,

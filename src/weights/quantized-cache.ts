@@ -3,10 +3,10 @@
  * under a fingerprint of what they were made from. The least recently used are removed where there are too many.
  */
 
-import path from "node:path";
 import { FileError, InvalidRequest } from "../errors.js";
 import { cacheFolder } from "../files/cache-folder.js";
 import { ifThere, makeFolder, readdir, rm, stat, unfinished, utimes } from "../files/file-system.js";
+import path from "../files/path.js";
 import { weightsOfFile } from "./component.js";
 import { openSafetensors } from "./safetensors-file.js";
 import type { WeightSet } from "./weight-set.js";

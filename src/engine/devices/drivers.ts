@@ -4,7 +4,7 @@
  */
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
-import path from "node:path";
+import path from "../../files/path.js";
 
 /** Drivers that compute on the CPU. */
 const software = /lib(vulkan_lvp|vk_swiftshader|EGL_swiftshader)|llvmpipe/i;

@@ -1,9 +1,9 @@
 /** @file Keeps self-tests' results in the cache folder, by device and driver, so that each is run once. */
 
-import path from "node:path";
 import { z } from "zod";
 import { cacheFolder } from "../../files/cache-folder.js";
 import { readText, writeWhole } from "../../files/file-system.js";
+import path from "../../files/path.js";
 import { type SelfTestResult, selfTestResult } from "./self-test.js";
 
 const entry = z.object({ key: z.string(), tested: z.string(), result: selfTestResult });

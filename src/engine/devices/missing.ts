@@ -1,9 +1,9 @@
 /** @file What a machine lacks for a provider, and the command that brings it, as far as that is known without trying. */
 
 import { createRequire } from "node:module";
-import path from "node:path";
 import { listSupportedBackends } from "onnxruntime-node";
 import { kindOf } from "../../files/file-system.js";
+import path from "../../files/path.js";
 import type { Provider } from "../device.js";
 import { plainMessage } from "./self-test.js";
 

@@ -1,7 +1,7 @@
 /** @file The memory that this process may still allocate: what the machine has available, within its cgroups' limits. */
 
 import { readFileSync } from "node:fs";
-import path from "node:path";
+import path from "../../files/path.js";
 
 /** A file's text; undefined where there is none. */
 export type Read = (file: string) => string | undefined;

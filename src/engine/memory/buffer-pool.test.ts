@@ -6,7 +6,8 @@ import { input, param } from "../../tensor/operations.js";
 import type { Tensor } from "../../tensor/tensor.js";
 import { deviceOf } from "../device.js";
 import { BufferPool } from "./buffer-pool.js";
-import { attentionBytes, deviceMemory, mebibytes } from "./device-memory.js";
+import { attentionBytes, deviceMemory } from "./device-memory.js";
+import { mebibytes } from "./nvidia.js";
 import { poolBytes } from "./pool-bytes.js";
 
 const webgpu = { ...deviceOf("webgpu"), fusedAttention: false };

@@ -1,8 +1,8 @@
 /** @file How much of a device's memory may be taken, and from where that is known. */
 
-import { execFileSync } from "node:child_process";
 import type { Device } from "../device.js";
 import { availableMemory } from "./available.js";
+import { nvidiaFree } from "./nvidia.js";
 
 /** `bytes` is undefined where nothing tells. */
 export type DeviceMemory = { bytes: number | undefined; source: string };
@@ -23,33 +23,6 @@ export function deviceMemory(
   const free = device.provider === "coreml" ? undefined : nvidiaFree(device.index);
   if (free !== undefined) return { bytes: free, source: "by nvidia-smi" };
   return { bytes: undefined, source: "not known: give --device-memory, such as 8GB" };
-}
-
-const answers = new Map<number, number | undefined>();
-
-/** Free bytes of an NVIDIA GPU when it was first asked for, before this process took any. */
-function nvidiaFree(index: number): number | undefined {
-  if (!answers.has(index)) answers.set(index, askNvidia(index));
-  return answers.get(index);
-}
-
-function askNvidia(index: number): number | undefined {
-  const args = ["--query-gpu=memory.free", "--format=csv,noheader,nounits", "-i", String(index)];
-  try {
-    const text = execFileSync("nvidia-smi", args, {
-      ...{ encoding: "utf8", timeout: 5000 },
-      stdio: ["ignore", "pipe", "ignore"],
-    });
-    return mebibytes(text);
-  } catch {
-    return undefined; // there is no such program, or no such GPU
-  }
-}
-
-/** The number in nvidia-smi's answer, "7821\n", in bytes. */
-export function mebibytes(text: string): number | undefined {
-  const [first = ""] = text.trim().split("\n");
-  return /^\d+$/.test(first.trim()) ? Number(first) * 2 ** 20 : undefined;
 }
 
 /**

@@ -4,10 +4,10 @@
  */
 
 import { tmpdir } from "node:os";
-import path from "node:path";
 import type { InferenceSession } from "onnxruntime-node";
 import { EngineError } from "../../errors.js";
 import { mkdtemp, readdir, readText, rm } from "../../files/file-system.js";
+import path from "../../files/path.js";
 import type { Device } from "../device.js";
 import { computedOnCpu, countedOperations, type PlacedNode, placedNodes } from "../devices/placement.js";
 import type { EngineNotice } from "../notices.js";

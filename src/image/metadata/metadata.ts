@@ -3,12 +3,12 @@
  * and IPTC's source type. Independent of what either text says.
  */
 
-import sharp, { type Sharp } from "sharp";
 import { InvalidRequest } from "../../errors.js";
 import { reading, systemCode } from "../../files/file-system.js";
-import { fillUserComment, userCommentBytes, userCommentSpace } from "./exif-writer.js";
+import { userCommentBytes } from "./exif-writer.js";
 import { blockTexts, fileTexts, metadataKeyword, type Texts, xmpKeyword } from "./file-texts.js";
-import { maxTextBytes, withPngTexts } from "./png-texts.js";
+import { blocksOf } from "./other-formats.js";
+import { maxTextBytes } from "./png-texts.js";
 import { xmpPacket } from "./xmp.js";
 
 /** `parameters` in A1111's grammar; `record` must be JSON in ASCII without `<`, `>` and `&`. */
@@ -17,28 +17,19 @@ type Format = "png" | "jpeg" | "webp";
 
 const maxFileBytes = 2 ** 29;
 
-/** Encodes an image whose format is chosen, with its texts inside; InvalidRequest where the format has no room. */
-export async function encodeWithTexts(
-  image: Sharp,
-  format: Format,
-  texts: MetadataTexts,
-): Promise<Uint8Array> {
+/** InvalidRequest where the format has no room for the texts. */
+export function checkRoom(format: Format, texts: MetadataTexts): void {
   const problem = roomProblem(format, texts);
   if (problem)
     throw new InvalidRequest("metadata", format, `${problem} Save as PNG, or leave the metadata out.`);
-  const { parameters, record } = texts;
-  if (format === "png") {
-    // XMP belongs into iTXt, which it gets for its byte order mark; libvips would write tEXt.
-    const chunks = { parameters, [metadataKeyword]: record, [xmpKeyword]: xmpPacket() };
-    return withPngTexts(await image.toBuffer(), chunks);
-  }
-  const space = { IFD2: { UserComment: userCommentSpace(parameters) } };
-  const file = await image.withExif(space).withXmp(xmpPacket(record)).toBuffer();
-  // Where either does not fit, libvips leaves it out without a word.
-  const filled = file.includes(record) ? fillUserComment(file, parameters) : undefined;
-  if (filled) return filled;
-  throw new Error(`internal: ${format} took neither ${parameters.length} nor ${record.length} characters`);
 }
+
+/** The texts as chunks of a PNG. XMP belongs into iTXt, which it gets for its byte order mark. */
+export const pngChunks = ({ parameters, record }: MetadataTexts): Record<string, string> => ({
+  parameters,
+  [metadataKeyword]: record,
+  [xmpKeyword]: xmpPacket(),
+});
 
 /** At least what a chunk of PNG has before the text. */
 const keywordBytes = 100;
@@ -63,13 +54,15 @@ export function roomProblem(
   const most = room[format];
   const [comment, packet] =
     format === "png"
-      ? [Buffer.byteLength(parameters), record.length]
-      : [userCommentBytes(parameters), Buffer.byteLength(xmpPacket(record))];
+      ? [byteLength(parameters), record.length]
+      : [userCommentBytes(parameters), byteLength(xmpPacket(record))];
   if (comment <= most.comment && packet <= most.packet) return undefined;
   const where = format === "png" ? "texts of a PNG" : `EXIF and XMP of a ${format.toUpperCase()}`;
   const rule = `must fit into ${most.comment} and ${most.packet} bytes, which the ${where} have room for`;
   return `${rule}, got ${estimated ? "about " : ""}${comment} and ${packet} bytes.`;
 }
+
+const byteLength = (text: string): number => new TextEncoder().encode(text).length;
 
 /** The texts in an image file or its bytes, as far as they are there and whole; InvalidRequest for no image. */
 export async function readTexts(source: Uint8Array | string): Promise<Partial<MetadataTexts>> {
@@ -83,16 +76,7 @@ export async function readTexts(source: Uint8Array | string): Promise<Partial<Me
 export async function readFileTexts(source: Uint8Array | string): Promise<Texts> {
   const bytes = typeof source === "string" ? await readImageFile(source) : source;
   // Formats that sharp alone opens, as AVIF and TIFF.
-  return (await fileTexts(bytes)) ?? blockTexts(await headerOf(bytes, source));
-}
-
-async function headerOf(bytes: Uint8Array, source: Uint8Array | string) {
-  try {
-    return await sharp(bytes, { limitInputPixels: false }).metadata();
-  } catch (error) {
-    const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
-    throw unreadable(source, why ?? "");
-  }
+  return (await fileTexts(bytes)) ?? blockTexts(await blocksOf(bytes, (why) => unreadable(source, why)));
 }
 
 async function readImageFile(file: string): Promise<Uint8Array> {

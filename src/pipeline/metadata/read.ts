@@ -1,9 +1,9 @@
 /** @file Reads the request of an image from its file: exactly from our metadata, in part from other programs' settings. */
 
-import path from "node:path";
 import { schedulerFromConfig } from "../../diffusion/schedulers/registry.js";
 import type { Precision, WeightFormat } from "../../engine/device.js";
 import { InvalidRequest, listed } from "../../errors.js";
+import path from "../../files/path.js";
 import { metadataKeyword, type Texts } from "../../image/metadata/file-texts.js";
 import { readFileTexts } from "../../image/metadata/metadata.js";
 import type { FoundSettings } from "../../image/metadata/programs/found-settings.js";
@@ -11,7 +11,7 @@ import { settingsIn } from "../../image/metadata/programs/programs.js";
 import type { GenerateRequest } from "../request.js";
 import { programSettings } from "./program-settings.js";
 import { type ImageMetadata, type ModelMetadata, parseMetadata, printable } from "./schema.js";
-import { versions } from "./write.js";
+import { versions } from "./versions.js";
 
 /** The request that an image file was generated with. */
 export type SavedRequest = {

@@ -1,12 +1,10 @@
 /** @file The metadata of a generation: networks and files by fingerprint, settings by value, never a path. */
 
-import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
-import path from "node:path";
 import { a1111Names } from "../../diffusion/schedulers/a1111-names.js";
 import { isSettingName } from "../../diffusion/schedulers/config-fields.js";
 import type { Scheduler } from "../../diffusion/schedulers/scheduler.js";
 import type { Device } from "../../engine/device.js";
+import path from "../../files/path.js";
 import { cachedName } from "../../hub/cache.js";
 import type { ImageInput } from "../../image/codec.js";
 import type { MetadataTexts } from "../../image/metadata/metadata.js";
@@ -27,6 +25,7 @@ import { hubId } from "../model-defaults.js";
 import type { CheckedRequest } from "../request.js";
 import { flaggedImageWarning } from "../safety-checker.js";
 import { type ImageMetadata, type ModelMetadata, metadataText } from "./schema.js";
+import { versions } from "./versions.js";
 
 /** The options of loading on which the numbers depend. */
 export type LoadedWith = {
@@ -42,13 +41,6 @@ export type LoadedWith = {
   loras?: readonly { file: string; scale?: number }[];
   loraFolder?: string;
 };
-
-/** This package and ONNX Runtime, on whose versions the last bits depend. */
-export function versions(): { app: string; onnxruntime: string } {
-  const own = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
-  const { version } = createRequire(import.meta.url)("onnxruntime-node/package.json");
-  return { app: `koala-diffusion ${own.version}`, onnxruntime: String(version) };
-}
 
 /** A loaded model by name and fingerprint, without its scheduler, which each image records itself. */
 export async function modelMetadata(components: Components, loaded: LoadedWith = {}): Promise<ModelMetadata> {

@@ -3,9 +3,9 @@
  * the token that fills a prompt up.
  */
 
-import path from "node:path";
 import { ModelError } from "../../errors.js";
 import { kindOf } from "../../files/file-system.js";
+import path from "../../files/path.js";
 import { clipTokenizerId, resolveClipTokenizer } from "../../hub/resolve-tokenizer.js";
 import type { SnapshotOptions } from "../../hub/snapshot.js";
 import type { ModelSource, TokenizerSource } from "../../weights/model-source.js";

@@ -3,7 +3,7 @@
 import { OpenAPIHono, z } from "@hono/zod-openapi";
 import { a1111Samplers, a1111Schedules } from "../../diffusion/schedulers/a1111-names.js";
 import type { ModelRegistry } from "../../jobs/model-registry.js";
-import { versions } from "../../pipeline/metadata/write.js";
+import { versions } from "../../pipeline/metadata/versions.js";
 
 export function a1111Lists(models: ModelRegistry): OpenAPIHono {
   const app = new OpenAPIHono();

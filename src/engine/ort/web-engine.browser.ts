@@ -1,0 +1,74 @@
+/** @file ONNX Runtime in a browser: WebAssembly on the CPU. Weights are read by ranges of their files. */
+
+import * as ort from "onnxruntime-web/wasm";
+import { EngineError } from "../../errors.js";
+import { readFile } from "../../files/file-system.js";
+import { join } from "../../files/path.js";
+import { cpu, type Device } from "../device.js";
+import type { Engine, Session } from "../engine.js";
+import { hostValues } from "../host-values.js";
+import type { Program, Values } from "../program.js";
+
+/** Calls of ONNX Runtime's web build may not overlap: each waits for the one before. */
+let last: Promise<unknown> = Promise.resolve();
+function inTurn<T>(action: () => Promise<T>): Promise<T> {
+  const run = last.then(action, action);
+  last = run.catch(() => undefined);
+  return run;
+}
+
+/** An engine in the calling thread. `threads`: of one operation, where the page is isolated (COOP and COEP); 0: one a core. */
+export function webEngine({ threads = 0, device = cpu }: { threads?: number; device?: Device } = {}): Engine {
+  ort.env.logLevel = "error";
+  ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? threads || navigator.hardwareConcurrency : 1;
+  return { device, load, close: async () => {} };
+}
+
+async function load(program: Program): Promise<Session> {
+  const { name, host, folder } = program;
+  const named = (error: unknown): never => {
+    throw error instanceof EngineError ? error : new EngineError(name, error);
+  };
+  const session = await inTurn(async () =>
+    ort.InferenceSession.create(program.model, {
+      executionProviders: ["wasm"],
+      externalData: await externalData(program),
+      graphOptimizationLevel: "all",
+      logSeverityLevel: 3,
+    }),
+  ).catch(named);
+  const given = async (inputs: Readonly<Record<string, Values>>) => {
+    if (!host) return inputs;
+    const all = { ...inputs, ...(await hostValues(host, inputs, folder)) };
+    return Object.fromEntries(session.inputNames.flatMap((n) => (all[n] ? [[n, all[n]]] : [])));
+  };
+  return {
+    run: (inputs) =>
+      inTurn(async () => results(await session.run(tensors(await given(inputs))))).catch(named),
+    release: () => inTurn(() => session.release()),
+  };
+}
+
+async function externalData({ files = [], folder = "", memory = new Map() }: Program) {
+  const held = [...memory].map(([path, data]) => ({ path, data }));
+  const read = files.map(async (path) => ({ path, data: await readFile(join(folder, path)) }));
+  return [...held, ...(await Promise.all(read))];
+}
+
+const tensors = (values: Readonly<Record<string, Values>>) =>
+  Object.fromEntries(
+    Object.entries(values).map(([name, { data, shape }]) => [
+      name,
+      data instanceof Float32Array
+        ? new ort.Tensor("float32", data, shape)
+        : new ort.Tensor("int64", data, shape),
+    ]),
+  );
+
+const results = (found: ort.InferenceSession.OnnxValueMapType): Record<string, Values> =>
+  Object.fromEntries(
+    Object.entries(found).map(([name, value]) => {
+      const { data, dims } = value as ort.Tensor;
+      return [name, { data: data as Float32Array<ArrayBuffer>, shape: [...dims] }];
+    }),
+  );

@@ -1,0 +1,3 @@
+/** @file A browser has no folder of what can be made anew. */
+
+export const cacheFolder = (): string | undefined => undefined;
