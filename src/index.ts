@@ -4,7 +4,7 @@
  * @module koala-diffusion
  */
 
-export type { Precision } from "./engine/device.js";
+export type { Precision, WeightFormat } from "./engine/device.js";
 export {
   Cancelled,
   DeviceLostError,
@@ -44,6 +44,7 @@ export {
 } from "./pipeline/pipeline.js";
 export { readWildcards } from "./pipeline/read-wildcards.js";
 export type { GenerateRequest, Size2 } from "./pipeline/request.js";
+export type { SafetyRule } from "./pipeline/safety-rules.js";
 export * from "./schedulers.js";
 export type { Wildcards } from "./text/dynamic-prompts.js";
 export type { Emphasis, LongPrompts, PromptSyntax } from "./text/prompt-rules.js";

@@ -7,11 +7,13 @@
  * @module koala-diffusion/server
  */
 
-export type { Precision } from "./engine/device.js";
+export type { Precision, WeightFormat } from "./engine/device.js";
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
-export type { ImageDefaults, Limits, Model as ModelInfo } from "./jobs/model-schemas.js";
+export type { SigningFiles } from "./image/content-credentials.js";
+export type { ImageDefaults, Limits, Model as ModelInfo, ModelSafety } from "./jobs/model-schemas.js";
 export type { FoundPlace } from "./jobs/placements.js";
 export type { MoveTarget } from "./pipeline/device-pipeline.js";
 export type { Embedding } from "./pipeline/embeddings.js";
+export type { SafetyRule } from "./pipeline/safety-rules.js";
 export type { VocabularyWord, Words } from "./pipeline/vocabulary.js";
 export { type RunningServer, type ServedLora, type ServeOptions, serve } from "./server/serve.js";

@@ -58,7 +58,7 @@ export type ServedModel = {
 export type SingleFileLoad = Pick<LoadOptions, "config" | "tokenizer">;
 
 /** The same, with its safety checker. */
-export type ServedLoad = SingleFileLoad & Pick<LoadOptions, "safetyChecker">;
+type ServedLoad = SingleFileLoad & Pick<LoadOptions, "safetyChecker">;
 
 export type ModelRegistry = ReadonlyMap<string, ServedModel>;
 

@@ -22,7 +22,7 @@ export type QuantizedFile = {
 };
 
 /** Bytes that the cache may take before the oldest go. */
-export const mostCacheBytes = 20e9;
+const mostCacheBytes = 20e9;
 /** A file that a killed process left. */
 const aDay = 24 * 3600 * 1000;
 
