@@ -18,8 +18,8 @@ const precisions: readonly Precision[] = ["float32", "float16"];
  * How the weights of linear layers are held: as in their files, or quantised to eight bits, in blocks of a row or whole
  * rows.
  */
-export const weightFormats = ["stored", "int8", "int8-fast"] as const;
-export type WeightFormat = (typeof weightFormats)[number];
+export type WeightFormat = "stored" | "int8" | "int8-fast";
+export const weightFormats = ["stored", "int8", "int8-fast"] as const satisfies readonly WeightFormat[];
 export type QuantizedFormat = Exclude<WeightFormat, "stored">;
 
 /** What lowering chooses by where an operation can be written in several ways. */
