@@ -2,13 +2,14 @@
 
 import { InvalidRequest } from "../errors.js";
 
-/** The rules, the least strict first. */
-export type SafetyRule = "off" | "blur" | "refuse";
-export const safetyRules = ["off", "blur", "refuse"] as const satisfies readonly SafetyRule[];
 /**
  * "off": nothing is checked. "blur": a flagged image is blurred beyond recognition, with a warning. "refuse": where one image
  * is flagged, none is given.
  */
+export type SafetyRule = "off" | "blur" | "refuse";
+
+/** The rules, the least strict first. */
+export const safetyRules = ["off", "blur", "refuse"] as const satisfies readonly SafetyRule[];
 
 export const isStricter = (rule: SafetyRule, than: SafetyRule): boolean =>
   safetyRules.indexOf(rule) > safetyRules.indexOf(than);
