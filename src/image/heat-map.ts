@@ -3,7 +3,7 @@
 import type { Rgb, RgbImage } from "./pixels.js";
 
 /** Colours from 0 to 1, dark to light, also without colour vision: stops of matplotlib's inferno. */
-export const heatStops: readonly Rgb[] = [
+const heatStops: readonly Rgb[] = [
   [0, 0, 4],
   [87, 16, 110],
   [188, 55, 84],
@@ -33,16 +33,6 @@ export function overlaid({ width, height, data }: RgbImage, heat: Float32Array):
     for (let c = 0; c < 3; c++) out[3 * i + c] = Math.round(share * grey + (1 - share) * colour[c]!);
   }
   return { width, height, data: out };
-}
-
-/** A heat map by itself. */
-export function heatImage(
-  heat: Float32Array,
-  { width, height }: { width: number; height: number },
-): RgbImage {
-  const data = new Uint8Array(3 * heat.length);
-  for (const [i, value] of heat.entries()) data.set(heatColour(value).map(Math.round), 3 * i);
-  return { width, height, data };
 }
 
 /** Where two images of one size differ: grey where they do not, lighter where the second is. */

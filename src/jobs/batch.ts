@@ -25,7 +25,15 @@ function batchKey({ settings, scheduler, image }: JobRequest): string | undefine
   const shape = [width, height, steps, guidanceScale, clipSkip, rng, hasNegative, scheduler, vaeTiling];
   const { promptSyntax, longPrompts, padConditions, emphasis, dynamicPrompts } = settings;
   const reading = [promptSyntax, longPrompts, padConditions, emphasis, dynamicPrompts];
-  return JSON.stringify([model, lora, settings.safety, settings.attentionMaps, ...shape, ...reading]);
+  return JSON.stringify([
+    model,
+    lora,
+    settings.safety,
+    settings.attentionMaps,
+    settings.explainSteps,
+    ...shape,
+    ...reading,
+  ]);
 }
 
 /** A batch that begins with one job, and how many images it still has room for. */

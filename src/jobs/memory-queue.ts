@@ -7,6 +7,7 @@ import { failureOf, isForTheLog } from "./failure.js";
 import { mostListed, mostWaitingBytes } from "./limits.js";
 import type { JobProcessor, JobRequest, ProcessorEvent } from "./processor.js";
 import { type Depth, Draining, isOver, type JobQueue, type JobStatus, QueueFull } from "./queue.js";
+import type { StepPredictions } from "./schemas.js";
 import { Subscribers } from "./subscribers.js";
 
 export type MemoryQueueOptions = {
@@ -252,6 +253,7 @@ class MemoryQueue implements JobQueue {
     let [bytes, jobs] = [0, 0];
     for (const { status, files } of ended) {
       for (const file of files.values()) bytes += file.length;
+      for (const { stepPredictions: kept } of status.images) bytes += kept ? lengthOf(kept) : 0;
       const old = Date.now() - status.finishedAt! > keepMs;
       if (old || bytes > keepBytes || ++jobs > mostRemembered) this.#jobs.delete(status.id);
     }
@@ -259,3 +261,10 @@ class MemoryQueue implements JobQueue {
 }
 
 const mostRemembered = 2000;
+
+/** Characters of the images of steps, which are a byte each. */
+const lengthOf = ({ steps }: StepPredictions): number =>
+  steps.reduce(
+    (sum, { guided, prompt = "", negative = "" }) => sum + guided.length + prompt.length + negative.length,
+    0,
+  );

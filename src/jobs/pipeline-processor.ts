@@ -21,6 +21,7 @@ import {
   sendStep,
 } from "./running-job.js";
 import { requestedSafety } from "./served-safety.js";
+import { StepRecorder } from "./step-recorder.js";
 import { StepTimer } from "./step-timer.js";
 
 /** A processor in this process; the networks run in a thread of each pipeline unless an engine is given. */
@@ -96,15 +97,19 @@ async function generateItems(
   const safety = requestedSafety(request.settings.safety, model.info);
   const given = requestOf(items, allAborted(jobs.map((job) => job.signal)));
   const run = pipeline.stream({ ...given, ...(safety !== undefined && { safety }) });
+  const recorder = request.settings.explainSteps ? new StepRecorder(items.length) : undefined;
   const timing = timer.begin(JSON.stringify([model.info.id, width, height, guidanceScale > 1, items.length]));
   let next = await nextOf(run, jobs);
   while (!next.done) {
     timing.step();
+    recorder?.add(next.value);
     sendStep(items, next.value, timing);
     await sendPreviews(items, next.value);
     next = await nextOf(run, jobs);
   }
-  await sendImages(items, next.value, signer);
+  const drawing = { width, height, factor: model.info.sizeMultiple, blurs: safety !== "off" };
+  const predictions = recorder && ((i: number) => recorder.result(i, pipeline, drawing));
+  await sendImages(items, next.value, { signer, predictions });
 }
 
 /** The next step; afterwards the jobs that were cancelled while it ran are ended. */

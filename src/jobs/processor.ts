@@ -7,7 +7,7 @@
 import type { SchedulerChoice } from "../diffusion/schedulers/sampler-names.js";
 import type { Model } from "./model-schemas.js";
 import type { ImageTexts } from "./request-texts.js";
-import type { GenerationSettings, JobImage, OutputFormat, WordMaps } from "./schemas.js";
+import type { GenerationSettings, JobImage, OutputFormat, StepPredictions, WordMaps } from "./schemas.js";
 
 /**
  * A request that was checked against its model and has every default and the seed filled in: generated twice, it gives
@@ -31,10 +31,12 @@ export type JobRequest = {
 export type MediaType = JobImage["mediaType"];
 
 /** A finished image: a whole file, with its metadata inside. */
-export type FinishedImage = Omit<JobImage, "url" | "attentionUrl"> & {
+export type FinishedImage = Omit<JobImage, "url" | "attentionUrl" | "stepsUrl"> & {
   bytes: Uint8Array;
   /** Where each word went, if it was asked for. */
   wordMaps?: WordMaps;
+  /** What each step predicted, if it was asked for. */
+  stepPredictions?: StepPredictions;
 };
 
 export type ProcessorEvent =

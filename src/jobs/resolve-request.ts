@@ -77,6 +77,7 @@ export function resolvePartialRequest(
   const { settings, scheduler, warnings } = complete(partial, model);
   checkLimits(settings, limits);
   checkSigned(settings, model.info);
+  checkExplained(settings);
   const { image, mask, wildcards } = partial;
   const texts = imageTexts(settings, { seed: settings.seed, count: settings.count, wildcards });
   const request: JobRequest = {
@@ -94,6 +95,13 @@ export function resolvePartialRequest(
 
 function checkSigned({ outputFormat }: GenerationSettings, { signed }: ServedModel["info"]): void {
   if (signed && outputFormat === "webp") throw new InvalidRequest("outputFormat", "webp", unsignable);
+}
+
+/** A job's predictions are kept as long as its images and are as large, so that they are of one image. */
+function checkExplained({ explainSteps, count }: GenerationSettings): void {
+  if (!explainSteps || count === 1) return;
+  const rule = `needs a count of 1, got ${count}. Send a job for each image: seed + 1, seed + 2 and so on.`;
+  throw new InvalidRequest("explainSteps", true, rule);
 }
 
 function complete(partial: PartialRequest, model: ServedModel) {
@@ -126,6 +134,7 @@ function complete(partial: PartialRequest, model: ServedModel) {
     ...(safety !== undefined && (safety !== "off" || info.safety?.choices.length !== 1) && { safety }),
     rng: partial.rng ?? "cpu",
     ...(partial.attentionMaps && { attentionMaps: true }),
+    ...(partial.explainSteps && { explainSteps: true }),
     outputFormat: partial.outputFormat ?? "png",
     ...(quality !== undefined && { quality }),
   };

@@ -6,6 +6,7 @@ import type { ContentSigner } from "../image/content-credentials.js";
 import type { GenerateResult, Step } from "../pipeline/generate-result.js";
 import type { Channel } from "./channel.js";
 import { type BatchJob, mediaTypes, type ProcessorEvent } from "./processor.js";
+import type { StepPredictions } from "./schemas.js";
 import type { StepTiming } from "./step-timer.js";
 import { wordMapsOf } from "./word-maps.js";
 
@@ -58,10 +59,13 @@ function stepsDone(job: RunningJob, items: readonly BatchItem[], { index, total 
   return own[0]!.index * total + (index + 1) * own.length;
 }
 
+/** What the steps predicted, of the i-th image of the items. */
+type PredictionsOf = (i: number) => Promise<StepPredictions>;
+
 export async function sendImages(
   items: readonly BatchItem[],
   { images, attentionMaps }: Pick<GenerateResult, "images" | "attentionMaps">,
-  signer: ContentSigner | undefined,
+  { signer, predictions }: { signer: ContentSigner | undefined; predictions: PredictionsOf | undefined },
 ): Promise<void> {
   for (const [i, { job, index }] of items.entries()) {
     if (dropCancelled(job)) continue;
@@ -83,6 +87,7 @@ export async function sendImages(
       ...withWarnings,
       ...(flagged && { flagged }),
       ...(maps && { wordMaps: wordMapsOf(maps) }),
+      ...(predictions && { stepPredictions: await predictions(i) }),
       bytes,
     };
     job.events.push({ type: "image", image });

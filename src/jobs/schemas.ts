@@ -147,6 +147,10 @@ export const generationRequest = z
           "Keep where each word of the prompt went, to be had at an image's attentionUrl. Not for prompts that are composed by " +
           "AND or change during the run. False if left out.",
       }),
+    explainSteps: z.boolean().optional().openapi({
+      description:
+        "Keep what each step predicted, of at most 25 steps, to be had at the image's stepsUrl. For a count of 1. False if left out.",
+    }),
     previews: z.boolean().optional().openapi({
       description: "Send a small image after every step to those who follow the job's events.",
     }),
@@ -184,6 +188,7 @@ const settings = z
       .openapi({ description: "Left out where the model has no checker." }),
     rng: z.enum(["cpu", "cuda"]),
     attentionMaps: z.boolean().optional().openapi({ description: "Present if true." }),
+    explainSteps: z.boolean().optional().openapi({ description: "Present if true." }),
     outputFormat,
     quality: z.int().optional(),
   })
@@ -215,6 +220,10 @@ const jobImage = z
       .string()
       .optional()
       .openapi({ description: "Where each word went, as WordMaps; with attentionMaps." }),
+    stepsUrl: z
+      .string()
+      .optional()
+      .openapi({ description: "What each step predicted, as StepPredictions; with explainSteps." }),
   })
   .openapi("JobImage");
 
@@ -226,6 +235,7 @@ export const wordMaps = z
     words: z.array(
       z.strictObject({
         word: z.string(),
+        tokens: z.array(z.string()).openapi({ description: "As the vocabulary spells them." }),
         mean: z
           .number()
           .openapi({ description: "Of its attention; the least and the most are map's 0 and 255." }),
@@ -236,6 +246,35 @@ export const wordMaps = z
     ),
   })
   .openapi("WordMaps");
+
+const smallImage = (of: string) =>
+  z.string().openapi({ description: `${of}, as a data: URL of a PNG of at most 128 pixels a side.` });
+
+/** What each step of an image predicted of the clean one, small enough to be kept with it. */
+export const stepPredictions = z
+  .strictObject({
+    total: z.int().openapi({ description: "Steps that were run; of more than 25, 25 are kept." }),
+    noise: z.strictObject({
+      image: smallImage("What the first step read"),
+      values: z.int().openapi({ description: "How many numbers that is: the latents." }),
+      mean: z.number(),
+      deviation: z.number().openapi({ description: "Their standard deviation." }),
+    }),
+    steps: z.array(
+      z.strictObject({
+        index: z.int().openapi({ description: "From 0." }),
+        timestep: z.number().openapi({ description: "From 999, pure noise, to 0." }),
+        guided: smallImage("The clean image as the step predicts it"),
+        prompt: smallImage("The same for the prompt alone; with guidance").optional(),
+        negative: smallImage("The same for the negative prompt alone").optional(),
+        difference: z
+          .number()
+          .optional()
+          .openapi({ description: "Length of the two predictions' difference over that of the second." }),
+      }),
+    ),
+  })
+  .openapi("StepPredictions");
 
 const jobFailure = z
   .strictObject({
@@ -341,6 +380,7 @@ export type GenerationSettings = z.infer<typeof settings>;
 export type JobState = z.infer<typeof jobState>;
 export type JobImage = z.infer<typeof jobImage>;
 export type WordMaps = z.infer<typeof wordMaps>;
+export type StepPredictions = z.infer<typeof stepPredictions>;
 export type JobFailure = z.infer<typeof jobFailure>;
 export type Job = z.infer<typeof job>;
 export type JobList = z.infer<typeof jobList>;

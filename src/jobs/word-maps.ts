@@ -11,12 +11,13 @@ export function wordMapsOf(maps: AttentionMaps): WordMaps {
   const [rows, columns] = [Math.ceil(maps.height / by), Math.ceil(maps.width / by)];
   const all = maps.wordMaps();
   const size = maps.height * maps.width;
-  const words = maps.words.map(({ word }, i) => {
+  const words = maps.words.map(({ word, tokens }, i) => {
     const map = averaged(all.subarray(i * size, (i + 1) * size), maps, by);
     const [least, most] = [Math.min(...map), Math.max(...map)];
     const bytes = Uint8Array.from(map, (x) => Math.round((255 * (x - least)) / (most - least + 1e-8)));
     const mean = map.reduce((sum, x) => sum + x, 0) / map.length;
-    return { word, mean, least, most, map: Buffer.from(bytes).toString("base64") };
+    const spelled = tokens.map((token) => maps.tokens[token]!);
+    return { word, tokens: spelled, mean, least, most, map: Buffer.from(bytes).toString("base64") };
   });
   return { rows, columns, words };
 }

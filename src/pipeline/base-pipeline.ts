@@ -6,6 +6,7 @@ import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { noticeText } from "../engine/notices.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { blurred } from "../image/blur.js";
+import type { RgbImage } from "../image/pixels.js";
 import type { LoraTag } from "../text/a1111/extra-networks.js";
 import { attentionSize } from "./attention/memory.js";
 import { AttentionRecorder } from "./attention/recorder.js";
@@ -261,6 +262,18 @@ export abstract class BasePipeline extends DevicePipeline {
     tile?: number | undefined,
   ): Promise<Float32Array> {
     return decodeLatents(this.components.vae, latents, { height, width, tile });
+  }
+
+  /**
+   * A small image of clean latents [1, 4, h, w], as a step's `preview` makes it; never blurred.
+   *
+   * @internal
+   */
+  async previewOf(latents: Float32Array, height: number, width: number): Promise<RgbImage> {
+    this.#preview ??= previewMethod(this.components);
+    const shape = [1, this.components.vae.latentChannels, height, width] as const;
+    const decode = (small: Float32Array, h: number, w: number) => this.decode(small, h, w);
+    return (await previews(latents, shape, await this.#preview, decode))[0]!;
   }
 
   /**

@@ -86,6 +86,14 @@ const fetchWordMaps = createRoute({
   request: { params: imageParams },
   responses: { 200: jsonOf("A map of each word.", schemas.wordMaps), ...failures },
 });
+const fetchSteps = createRoute({
+  method: "get",
+  path: "/api/jobs/{id}/images/{n}/steps",
+  tags,
+  summary: "What each step predicted of an image, of a job with explainSteps.",
+  request: { params: imageParams },
+  responses: { 200: jsonOf("Predictions of each step.", schemas.stepPredictions), ...failures },
+});
 const models = createRoute({
   method: "get",
   path: "/api/models",
@@ -143,15 +151,26 @@ export function jobRoutes(service: Service): OpenAPIHono {
     if (!image?.wordMaps) throw notFound("attention maps", `${id}/${n}`);
     return c.json(image.wordMaps, 200);
   });
+  app.openapi(fetchSteps, async (c) => {
+    const { id, n } = c.req.valid("param");
+    const image = (await queue.get(id))?.images.find(({ index }) => String(index) === n);
+    if (!image?.stepPredictions) throw notFound("predictions of steps", `${id}/${n}`);
+    return c.json(image.stepPredictions, 200);
+  });
   return app;
 }
 
 export const publicImage = (
   job: string,
-  { wordMaps, ...image }: JobStatus["images"][number],
+  { wordMaps, stepPredictions, ...image }: JobStatus["images"][number],
 ): schemas.JobImage => {
   const url = `/api/jobs/${job}/images/${image.index}`;
-  return { ...image, url, ...(wordMaps && { attentionUrl: `${url}/attention` }) };
+  return {
+    ...image,
+    url,
+    ...(wordMaps && { attentionUrl: `${url}/attention` }),
+    ...(stepPredictions && { stepsUrl: `${url}/steps` }),
+  };
 };
 
 export const publicJob = ({ api: _, stopped: __, ...job }: JobStatus): schemas.Job => ({

@@ -1,11 +1,19 @@
 /** @file The jobs API, without a socket. */
 
 import { afterAll, beforeAll, describe, expect, it, vi } from "vitest";
+import { decodeImage } from "../../src/image/codec.js";
 import { readTexts } from "../../src/image/metadata/metadata.js";
 import { defaultLimits } from "../../src/jobs/limits.js";
 import { modelList } from "../../src/jobs/model-schemas.js";
 import type { JobQueue } from "../../src/jobs/queue.js";
-import { generationRequest, type Job, job, jobList, wordMaps } from "../../src/jobs/schemas.js";
+import {
+  generationRequest,
+  type Job,
+  job,
+  jobList,
+  stepPredictions,
+  wordMaps,
+} from "../../src/jobs/schemas.js";
 import { createApp } from "../../src/server/app.js";
 import { imageTasks } from "../../src/server/image-tasks.js";
 import { makeMetrics } from "../../src/server/metrics.js";
@@ -55,6 +63,31 @@ describe("a job", () => {
     const composed = { prompt: "a cat AND a dog", promptSyntax: "a1111", attentionMaps: true };
     const { field, message } = await problemOf(await at.post("/api/jobs", { ...quick, ...composed }));
     expect([field, message]).toEqual(["attentionMaps", expect.stringContaining("composed by AND")]);
+  });
+
+  it("keeps what each step predicted, if it is asked to, for one image", async () => {
+    const asked = { explainSteps: true, steps: 3, guidanceScale: 4 };
+    const { id, settings } = await submitted(asked);
+    expect(settings.explainSteps).toBe(true);
+    await eventsOf(await at.get(`/api/jobs/${id}/events`));
+    const ended = job.parse(await (await at.get(`/api/jobs/${id}`)).json());
+    const found = stepPredictions.parse(await (await at.get(ended.images[0]!.stepsUrl!)).json());
+    expect([found.total, found.steps.map(({ index }) => index)]).toEqual([3, [0, 1, 2]]);
+    expect(found.noise.values).toBe(4 * 8 * 8);
+    expect(Math.abs(found.noise.mean)).toBeLessThan(0.2);
+    expect(found.noise.deviation).toBeCloseTo(1, 0);
+    const pixelsOf = async (url: string) =>
+      (await decodeImage(Buffer.from(url.slice("data:image/png;base64,".length), "base64"))).image;
+    const file = await (await at.get(ended.images[0]!.url)).arrayBuffer();
+    const { image } = await decodeImage(new Uint8Array(file));
+    // The last step goes to no noise at all: what it predicts is the image.
+    expect((await pixelsOf(found.steps[2]!.guided)).data).toEqual(image.data);
+    const [first] = found.steps as [(typeof found.steps)[number]];
+    expect(new Set([first.guided, first.prompt, first.negative, found.noise.image]).size).toBe(4);
+    expect(first.difference).toBeGreaterThan(0);
+    expect((await at.get(`/api/jobs/${id}/images/0/attention`)).status).toBe(404);
+    const { field, message } = await problemOf(await at.post("/api/jobs", { ...quick, ...asked, count: 2 }));
+    expect([field, message]).toEqual(["explainSteps", expect.stringContaining("got 2. Send a job for each")]);
   });
 
   it("is submitted, followed with previews, and its image fetched with its metadata", async () => {

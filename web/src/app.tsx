@@ -18,6 +18,7 @@ import { watchQueue } from "./queue.js";
 import { QueueList } from "./queue-view.js";
 import { cancel, resumeTasks, tasks } from "./tasks.js";
 import { ThemeButton } from "./theme-button.js";
+import { TourView } from "./tour-view.js";
 import { generate, updateView, view } from "./view.js";
 
 async function start(): Promise<void> {
@@ -50,7 +51,9 @@ export function App() {
   return (
     <>
       <Header />
-      <main class={`view ${view.value}${dragging.value ? " dragging" : ""}`}>
+      <main
+        class={`view ${view.value === "tour" ? "tour-page" : view.value}${dragging.value ? " dragging" : ""}`}
+      >
         {connection.value.state === "ready" ? <Ready /> : <ConnectionStatus retry={() => void start()} />}
       </main>
       <footer class="page-footer quiet">
@@ -63,6 +66,7 @@ export function App() {
 
 function Ready() {
   const grid = view.value === "grid";
+  if (view.value === "tour") return <TourView />;
   return (
     <>
       <div class="side">
@@ -98,6 +102,9 @@ function Header() {
         </a>
         <a href="#grid" aria-current={view.value === "grid" ? "page" : undefined}>
           Grid
+        </a>
+        <a href="#tour" aria-current={view.value === "tour" ? "page" : undefined}>
+          Tour
         </a>
       </nav>
       <ThemeButton />

@@ -8,6 +8,7 @@ import type {
   GenerationRequest,
   GenerationSettings,
   Job,
+  StepPredictions,
   TokensRequest,
   WordMaps,
 } from "../../src/jobs/schemas.js";
@@ -33,6 +34,16 @@ export type GenerationEvent =
   /** The connection to the backend was lost, or is restored. */
   | { type: "connection"; lost: boolean };
 
+/** `progress` is called with the steps done, of how many. */
+export type ExplainOptions = { signal: AbortSignal; progress: (step: number, total: number) => void };
+
+export type Explanation = {
+  file: Blob;
+  guidanceScale: number;
+  wordMaps: WordMaps;
+  steps: StepPredictions;
+};
+
 export interface Backend {
   /** The models and their limits. */
   models(): Promise<ModelList>;
@@ -45,6 +56,8 @@ export interface Backend {
   generate(request: GenerationRequest, signal: AbortSignal): AsyncIterable<GenerationEvent>;
   /** Generates one image again and gives where each word of its prompt went. */
   wordMaps(request: GenerationRequest, signal: AbortSignal): Promise<WordMaps>;
+  /** Generates one image and gives what happened inside: its words' maps and what each step predicted. */
+  explain(request: GenerationRequest, options: ExplainOptions): Promise<Explanation>;
   /** The same events for a job of an earlier page; ends at once if the job is not known. */
   follow(id: string, signal: AbortSignal): AsyncIterable<GenerationEvent>;
   /** All jobs that wait or run, also those of other clients. */

@@ -8,12 +8,15 @@ import type {
   JobImage,
   JobList,
   Problem,
+  StepPredictions,
   TokenCounts,
   TokensRequest,
   WordMaps,
 } from "../../src/jobs/schemas.js";
 import {
   type Backend,
+  type ExplainOptions,
+  type Explanation,
   GenerationCancelled,
   type GenerationEvent,
   GenerationFailure,
@@ -58,6 +61,20 @@ export class HttpBackend implements Backend {
     const { id } = (await response.json()) as Job;
     for await (const _ of this.#eventsOf(id, signal)); // to its end; throws where it fails
     return (await (await this.#fetch(`/api/jobs/${id}/images/0/attention`)).json()) as WordMaps;
+  }
+
+  async explain(request: GenerationRequest, { signal, progress }: ExplainOptions): Promise<Explanation> {
+    const asked = { ...request, count: 1, attentionMaps: true, explainSteps: true };
+    const { id, settings } = (await (await this.#fetch("/api/jobs", posted(asked))).json()) as Job;
+    let file: Blob | undefined;
+    for await (const event of this.#eventsOf(id, signal)) {
+      if (event.type === "step") progress(event.step, event.total);
+      if (event.type === "image") file = event.image.file;
+    }
+    const of = async (what: string) => (await this.#fetch(`/api/jobs/${id}/images/0/${what}`)).json();
+    const [wordMaps, steps] = await Promise.all([of("attention"), of("steps")]);
+    const { guidanceScale } = settings;
+    return { file: file!, guidanceScale, wordMaps: wordMaps as WordMaps, steps: steps as StepPredictions };
   }
 
   async *follow(id: string, signal: AbortSignal): AsyncGenerator<GenerationEvent> {

@@ -12,6 +12,7 @@ import "./style/progress.css";
 import "./style/queue.css";
 import "./style/gallery.css";
 import "./style/grid.css";
+import "./style/tour.css";
 import "./style/messages.css";
 import "./style/dialog.css";
 import "./style/full-view.css";

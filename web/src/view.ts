@@ -1,12 +1,14 @@
-/** @file Which of the two views is shown, single images or a grid, and the action of its Generate button. */
+/** @file Which of the views is shown, single images, a grid or the tour, and the action of its Generate button. */
 
 import { signal } from "@preact/signals";
 import { generateGrid, gridRunning } from "./grids.js";
 import { generateNow } from "./tasks.js";
+import { runTour } from "./tour.js";
 
-export type View = "generate" | "grid";
+const views = ["generate", "grid", "tour"] as const;
+export type View = (typeof views)[number];
 
-const viewOfHash = (): View => (location.hash === "#grid" ? "grid" : "generate");
+const viewOfHash = (): View => views.find((name) => location.hash === `#${name}`) ?? "generate";
 
 export const view = signal<View>(viewOfHash());
 
@@ -14,8 +16,9 @@ export function updateView(): void {
   view.value = viewOfHash();
 }
 
-/** Generates images or a grid, as the view says. A grid that is running is left to finish. */
+/** Generates images, a grid or the tour, as the view says. A grid that is running is left to finish. */
 export function generate(): void {
   if (view.value === "generate") void generateNow();
+  else if (view.value === "tour") void runTour();
   else if (!gridRunning.value) void generateGrid();
 }

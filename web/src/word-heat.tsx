@@ -13,7 +13,6 @@ type State = "closed" | "waiting" | WordMaps | { problem: string };
 
 export function WordHeat({ image, files }: { image: SavedImage; files: SavedFiles | undefined }) {
   const state = useSignal<State>("closed");
-  const chosen = useSignal(0);
   const stop = useRef(new AbortController());
   useEffect(() => () => stop.current.abort(), []);
   const ask = async () => {
@@ -35,8 +34,16 @@ export function WordHeat({ image, files }: { image: SavedImage; files: SavedFile
       </div>
     );
   if ("problem" in now) return <p role="alert">{now.problem}</p>;
-  const { word, mean } = now.words[chosen.value]!;
-  const most = Math.max(...now.words.map((one) => one.mean));
+  return <WordMapsView maps={now} src={urlOf(files?.file ?? image.thumbnail)} />;
+}
+
+/** The words, and over the image of `src` the heat of the one under the pointer or focus. */
+export function WordMapsView({ maps, src }: { maps: WordMaps; src: string }) {
+  const chosen = useSignal(0);
+  if (maps.words.length === 0) return <p>This prompt has no words.</p>;
+  const at = Math.min(chosen.value, maps.words.length - 1);
+  const { word, mean } = maps.words[at]!;
+  const most = Math.max(...maps.words.map((one) => one.mean));
   return (
     <section class="word-heat" aria-label="Where each word went">
       <p class="quiet">
@@ -44,10 +51,10 @@ export function WordHeat({ image, files }: { image: SavedImage; files: SavedFile
         most, dark where least.
       </p>
       <div class="words">
-        {now.words.map((one, i) => (
+        {maps.words.map((one, i) => (
           <button
             type="button"
-            aria-pressed={i === chosen.value}
+            aria-pressed={i === at}
             onMouseEnter={() => (chosen.value = i)}
             onFocus={() => (chosen.value = i)}
             onClick={() => (chosen.value = i)}
@@ -57,8 +64,8 @@ export function WordHeat({ image, files }: { image: SavedImage; files: SavedFile
         ))}
       </div>
       <div class="heat">
-        <img src={urlOf(files?.file ?? image.thumbnail)} alt="" />
-        <Heat maps={now} index={chosen.value} />
+        <img src={src} alt="" />
+        <Heat maps={maps} index={at} />
       </div>
       <p class="quiet" role="status">
         {`"${word}" got ${Math.round((100 * mean) / most)} % of the attention of the word that got most.`}

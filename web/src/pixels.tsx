@@ -1,0 +1,41 @@
+/** @file Pixels of small images in a browser: reads those of a data: URL, and shows what was computed of them. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import type { RgbImage } from "../../src/image/pixels.js";
+
+async function pixelsOf(url: string): Promise<RgbImage> {
+  const image = new Image();
+  image.src = url;
+  await image.decode();
+  const { naturalWidth: width, naturalHeight: height } = image;
+  const context = new OffscreenCanvas(width, height).getContext("2d")!;
+  context.drawImage(image, 0, 0);
+  const { data: rgba } = context.getImageData(0, 0, width, height);
+  const data = new Uint8Array(3 * width * height);
+  for (let i = 0; i < width * height; i++) data.set(rgba.subarray(4 * i, 4 * i + 3), 3 * i);
+  return { width, height, data };
+}
+
+/** The pixels of images by their URLs, once all are read. */
+export function usePixels(urls: readonly string[]): readonly RgbImage[] | undefined {
+  const [pixels, setPixels] = useState<readonly RgbImage[]>();
+  const key = urls.join();
+  useEffect(() => {
+    let current = true;
+    void Promise.all(urls.map(pixelsOf)).then((all) => current && setPixels(all));
+    return () => void (current = false);
+  }, [key]);
+  return pixels;
+}
+
+export function Pixels({ image, label }: { image: RgbImage; label: string }) {
+  const canvas = useRef<HTMLCanvasElement>(null);
+  const { width, height, data } = image;
+  useEffect(() => {
+    const shown = new ImageData(width, height);
+    for (let i = 0; i < width * height; i++)
+      shown.data.set([data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!, 255], 4 * i);
+    canvas.current!.getContext("2d")!.putImageData(shown, 0, 0);
+  }, [width, height, data]);
+  return <canvas ref={canvas} width={width} height={height} role="img" aria-label={label} />;
+}
