@@ -12,8 +12,8 @@ import { versions } from "../pipeline/metadata/versions.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import { dim } from "./colors.js";
 import { type DeviceFlags, withDeviceOptions } from "./device.js";
-import { type GivenSettings, generateSide, type Side } from "./evaluation-images.js";
-import { measureSides } from "./evaluation-measures.js";
+import { described, type GivenSettings, generateSide, type Side } from "./evaluation-images.js";
+import { evaluatorIn, measureSides } from "./evaluation-measures.js";
 import { type Report, reportJson, reportMarkdown } from "./evaluation-report.js";
 import { saveSheets } from "./evaluation-sheets.js";
 import { downloadModel } from "./models.js";
@@ -121,7 +121,7 @@ async function evaluate(model: string | undefined, options: Options): Promise<vo
       ? await generateSide(reference, { ...given(options, "reference"), ...size }, run)
       : undefined;
     const sides = described(own, other);
-    const measured = await measureSides([own, other], await evaluatorIn(folder, options), {
+    const measured = await measureSides([own, other], await evaluatorIn(folder, options.evaluator), {
       ...options,
       ...run,
       labels: [sides.model.label, sides.reference?.label ?? ""],
@@ -178,35 +178,6 @@ const given = (options: Options, side?: "reference"): GivenSettings => {
     ...{ width, height, scheduler, negativePrompt: negative },
   };
 };
-
-/** The folder that is named, or the model's own. */
-async function evaluatorIn(folder: string, { evaluator }: Options): Promise<string | undefined> {
-  if (evaluator !== undefined) return evaluator;
-  const own = path.join(folder, "evaluator");
-  return (await kindOf(path.join(own, "config.json"))) === "file" ? own : undefined;
-}
-
-/** What the report says of two models, which may be one with other settings. */
-function described(own: Side, other: Side | undefined) {
-  const nameOf = ({ model }: Side) => model.id ?? model.name;
-  const distinct = (side: Side, than: Side | undefined) => {
-    if (!than || nameOf(side) !== nameOf(than)) return nameOf(side);
-    const { model, settings } = side;
-    if (model.fingerprint !== than.model.fingerprint)
-      return `${nameOf(side)} (${model.fingerprint.replace("sha256:", "").slice(0, 8)})`;
-    const { steps, guidanceScale } = settings;
-    const own = [
-      ...(steps === than.settings.steps ? [] : [`${steps} ${steps === 1 ? "step" : "steps"}`]),
-      ...(guidanceScale === than.settings.guidanceScale ? [] : [`guidance ${guidanceScale}`]),
-    ];
-    return [nameOf(side), ...own].join(", ");
-  };
-  const generated = (side: Side, than: Side | undefined) => {
-    const { model, settings, device, dtype, weights } = side;
-    return { label: distinct(side, than), model, settings, device, dtype, weights };
-  };
-  return { model: generated(own, other), ...(other && { reference: generated(other, own) }) };
-}
 
 async function save(report: Report, own: Side, output: string): Promise<void> {
   const { model, reference, seeds, images } = report;

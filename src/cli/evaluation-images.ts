@@ -130,3 +130,25 @@ async function generateMissing(pipeline: DiffusionPipeline, side: Side, run: Gen
   }
   run.progress.stop();
 }
+
+/** What the report says of two models, which may be one with other settings. */
+export function described(own: Side, other: Side | undefined) {
+  const nameOf = ({ model }: Side) => model.id ?? model.name;
+  const distinct = (side: Side, than: Side | undefined) => {
+    if (!than || nameOf(side) !== nameOf(than)) return nameOf(side);
+    const { model, settings } = side;
+    if (model.fingerprint !== than.model.fingerprint)
+      return `${nameOf(side)} (${model.fingerprint.replace("sha256:", "").slice(0, 8)})`;
+    const { steps, guidanceScale } = settings;
+    const own = [
+      ...(steps === than.settings.steps ? [] : [`${steps} ${steps === 1 ? "step" : "steps"}`]),
+      ...(guidanceScale === than.settings.guidanceScale ? [] : [`guidance ${guidanceScale}`]),
+    ];
+    return [nameOf(side), ...own].join(", ");
+  };
+  const generated = (side: Side, than: Side | undefined) => {
+    const { model, settings, device, dtype, weights } = side;
+    return { label: distinct(side, than), model, settings, device, dtype, weights };
+  };
+  return { model: generated(own, other), ...(other && { reference: generated(other, own) }) };
+}

@@ -8,7 +8,7 @@ import { Evaluator } from "../evaluate/evaluator.js";
 import { type Instruments, type Measured, measurePrompt } from "../evaluate/measures.js";
 import type { EvaluationPrompt } from "../evaluate/prompt-sets.js";
 import { confusions, distance, figures } from "../evaluate/summary.js";
-import { readdir } from "../files/file-system.js";
+import { kindOf, readdir } from "../files/file-system.js";
 import { decodeImage } from "../image/codec.js";
 import { type DeviceFlags, deviceFlags } from "./device.js";
 import type { Side } from "./evaluation-images.js";
@@ -32,6 +32,13 @@ type Options = DeviceFlags & {
 
 /** What of a report comes from the images. */
 type FromImages = Omit<Report, "format" | "app" | "model" | "reference" | "prompts" | "seeds">;
+
+/** The folder that is named, or the model's own. */
+export async function evaluatorIn(folder: string, evaluator?: string): Promise<string | undefined> {
+  if (evaluator !== undefined) return evaluator;
+  const own = path.join(folder, "evaluator");
+  return (await kindOf(path.join(own, "config.json"))) === "file" ? own : undefined;
+}
 
 export async function measureSides(
   sides: Sides,
@@ -82,7 +89,7 @@ async function measured(
 }
 
 /** The last names of a path, which say more than "evaluator" alone. */
-const shortName = (folder: string): string => path.resolve(folder).split(path.sep).slice(-2).join("/");
+export const shortName = (folder: string): string => path.resolve(folder).split(path.sep).slice(-2).join("/");
 
 /** Both models' images of each prompt, in the order of the prompts. */
 async function measureAll(

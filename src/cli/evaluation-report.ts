@@ -9,7 +9,7 @@ import { placeText } from "./device.js";
 import { markdownTable } from "./table.js";
 
 /** What a model's images were generated with. */
-type Generated = {
+export type Generated = {
   /** What the report calls it. */
   label: string;
   model: ModelMetadata;
@@ -82,16 +82,16 @@ function conditions({ model, reference, prompts, seeds, evaluator, clip, app }: 
   return lines.map((line) => `- ${line}`).join("\n");
 }
 
-const seedText = (seeds: readonly string[]): string =>
+export const seedText = (seeds: readonly string[]): string =>
   seeds.length > 3 ? `${seeds[0]} to ${seeds.at(-1)}` : seeds.join(", ");
 
-function ownAccuracy(accuracy: Readonly<Record<string, number>> | undefined): string {
+export function ownAccuracy(accuracy: Readonly<Record<string, number>> | undefined): string {
   if (!accuracy) return "";
   const shares = Object.entries(accuracy).map(([label, share]) => `${label} ${(100 * share).toFixed(1)} %`);
   return `, itself right on images it was not trained on about ${shares.join(", ")}`;
 }
 
-function settingsText({ settings, model, ...place }: Generated): string {
+export function settingsText({ settings, model, ...place }: Generated): string {
   const { steps, guidanceScale, width, height, scheduler, negativePrompt } = settings;
   const negative = negativePrompt ? `, without "${String(negativePrompt)}"` : "";
   const fingerprint = model.fingerprint.replace("sha256:", "").slice(0, 12);

@@ -30,6 +30,7 @@ const subcommands: Readonly<Record<string, () => Promise<Command>>> = {
   devices: async () => (await import("./devices.js")).devicesCommand(),
   compare: async () => (await import("./compare.js")).compareCommand(),
   evaluate: async () => (await import("./evaluate.js")).evaluateCommand(),
+  probe: async () => (await import("./probe.js")).probeCommand(),
   models: async () => (await import("./models.js")).modelsCommand(),
   distill: async () => (await import("./distill.js")).distillCommand(),
   train: async () => (await import("./train.js")).trainCommand(),
