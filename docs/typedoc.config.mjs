@@ -25,6 +25,7 @@ export default {
     "evaluation.md",
     "http-api.md",
     "guides/mcp.md",
+    "guides/probe.md",
     "nano.md",
     "ablation.md",
     "log.md",

@@ -87,7 +87,11 @@ export function tablesOf({ rows, model, reference }: ProbeReport): ProbeTable[] 
 
 function tableRows({ place, word, prompts, asAsked, labels }: Row): ProbeTableRow[] {
   const name = place === undefined ? "all" : `${place}: ${word}`;
-  const lines = [...(asAsked ? [{ label: "as asked", ...asAsked }] : []), ...labels.slice(0, mostLabels)];
+  const named = labels.slice(0, mostLabels).map(({ label, ...share }) => ({
+    ...share,
+    label: asAsked ? `instead: ${label}` : label,
+  }));
+  const lines = [...(asAsked ? [{ label: "as asked", ...asAsked }] : []), ...named];
   return lines.map(({ label, model, reference, difference }, i) => {
     const others = reference && difference ? [cell(reference), cell(difference, true)] : [];
     const [low, high] = difference?.interval ?? [0, 0];

@@ -210,7 +210,7 @@ async function save(report: ProbeReport, looked: readonly Looked[], output: stri
   const sheets = await saveSheets({
     ...{ output, width: looked[0]!.means[0]!.width, height: looked[0]!.means[0]!.height },
     columns: [model.label, ...(reference ? [reference.label] : [])],
-    title: "Mean images",
+    title: `Mean images of ${[model.label, ...(reference ? [reference.label] : [])].join(" and ")}`,
     caption: `${report.seeds.length} seeds of each prompt`,
     rows: groups.map((group) => ({ label: groupName(group), files: files(group.mean) })),
   });
