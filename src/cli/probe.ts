@@ -10,7 +10,7 @@ import { spread } from "../evaluate/read-prompts.js";
 import { writeWhole } from "../files/file-system.js";
 import { encodeImage } from "../image/codec.js";
 import { modelOrBundled } from "../pipeline/bundled-model.js";
-import { versions } from "../pipeline/metadata/write.js";
+import { versions } from "../pipeline/metadata/versions.js";
 import { dim } from "./colors.js";
 import { type DeviceFlags, withDeviceOptions } from "./device.js";
 import { described, type GivenSettings, generateSide } from "./evaluation-images.js";
