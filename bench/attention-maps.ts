@@ -4,8 +4,8 @@
  */
 
 import { parseArgs } from "node:util";
+import { modelOrBundled } from "../src/hub/bundled-models.js";
 import { DiffusionPipeline } from "../src/index.js";
-import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 
 const { values } = parseArgs({
   options: {

@@ -16,9 +16,9 @@ import { type Measured, measureOf, measurePrompt } from "../src/evaluate/measure
 import { type EvaluationPrompt, promptsOfSet } from "../src/evaluate/prompt-sets.js";
 import { spread } from "../src/evaluate/read-prompts.js";
 import { figures } from "../src/evaluate/summary.js";
+import { modelOrBundled } from "../src/hub/bundled-models.js";
 import { saveImage } from "../src/image/codec.js";
 import type { RgbImage } from "../src/image/pixels.js";
-import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { DiffusionPipeline } from "../src/pipeline/pipeline.js";
 import { readVocabulary } from "../src/pipeline/read-vocabulary.js";
 

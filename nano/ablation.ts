@@ -28,7 +28,7 @@ import { among, readData, writeNouns } from "./data/dataset.js";
 import { styles } from "./data/emoji.js";
 import { type Evaluation, evaluate } from "./evaluate.js";
 import { generateAll, writeImages } from "./images.js";
-import { ablationStage } from "./stages.js";
+import { comparisonStage } from "./stages.js";
 
 /** The options of a run that differ from the others'. */
 export type AblationRun = {
@@ -79,8 +79,8 @@ export function repeats(feature: string): AblationRun[] {
   return otherSeeds(best);
 }
 
-/** Every third noun. */
-function reduced() {
+/** Every third noun: what the comparisons are trained on. */
+export function reduced() {
   const data = readData();
   return among(
     data.nouns.filter((_, i) => i % 3 === 0),
@@ -117,7 +117,7 @@ export async function ablate(
   for (const r of list.filter(({ name }) => !known.has(name))) {
     console.log(`ablation: ${r.name}`);
     const { name, ...options } = r;
-    const stage = ablationStage(work, name, steps, options);
+    const stage = comparisonStage(work, name, steps, options);
     if (!(await stage.done())) await stage.run(signal);
     if (!(await stage.done())) throw new Error(`ablation: ${r.name} was stopped; the same command goes on`);
     await measure(r, work, evaluator);

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { float32ToFloat16 } from "../src/weights/half.js";
 import { openSafetensors, writeSafetensors } from "../src/weights/safetensors-file.js";
 import { backgrounds, styleNames } from "./data/captions.js";
-import { readData, shippedData } from "./data/dataset.js";
+import { readData } from "./data/dataset.js";
 
 const weights = [
   "unet/diffusion_pytorch_model.safetensors",
@@ -25,23 +25,29 @@ const texts = [
   ...["tokenizer", "tokenizer_2"].flatMap((part) => tokenizer.map((name) => `${part}/${name}`)),
 ];
 
-/** Defaults of the model, as `koala generate` takes them from its koala.json. */
-const defaults = { steps: 10, guidance: 2, width: 128, height: 128 };
+/** What differs between the two bundled models. */
+export type Edition = {
+  /** Its card, in the folder `card`. */
+  card: string;
+  /** Steps and guidance, as `koala generate` takes them from its koala.json. */
+  defaults: { steps: number; guidance: number };
+  /** The folder of the evaluator that goes with it. */
+  evaluator?: string;
+};
 
 type Folders = { model: string; vae: string; to: string };
 
-/** `model` is complete; its autoencoder gives way to `vae`, whose latents are the same. `evaluator` goes with it. */
-export async function exportModel(
-  { model, vae, to }: Folders,
-  { evaluator }: { evaluator: string },
-): Promise<void> {
+/** `model` is complete; its autoencoder gives way to `vae`, whose latents are the same. */
+export async function exportModel({ model, vae, to }: Folders, edition: Edition): Promise<void> {
+  const { card, defaults, evaluator } = edition;
+  const fromCard = (name: string) => fileURLToPath(new URL(`card/${name}`, import.meta.url));
   await replaced(to, async (beside) => {
     await writeHalved({ model, vae, to: beside });
-    await writeEvaluator(evaluator, path.join(beside, "evaluator"));
-    await writeFile(path.join(beside, "koala.json"), json(defaults));
+    if (evaluator !== undefined) await writeEvaluator(evaluator, path.join(beside, "evaluator"));
+    await writeFile(path.join(beside, "koala.json"), json({ ...defaults, width: 128, height: 128 }));
     await writeFile(path.join(beside, "words.json"), json(words()));
-    for (const name of ["README.md", "NOTICE"])
-      await cp(fileURLToPath(new URL(`card/${name}`, import.meta.url)), path.join(beside, name));
+    await cp(fromCard(card), path.join(beside, "README.md"));
+    await cp(fromCard("NOTICE"), path.join(beside, "NOTICE"));
   });
 }
 
@@ -103,7 +109,7 @@ async function halve(from: string, to: string): Promise<void> {
 
 /** What `koala words` lists: everything a prompt for this model may hold. */
 function words() {
-  const { nouns, held } = shippedData(readData());
+  const { nouns, held } = readData();
   return {
     nouns: nouns.map(({ name, aliases }) => (aliases.length > 0 ? { name, aliases } : { name })),
     styles: Object.entries(styleNames).map(([set, [name, ...aliases]]) => ({ name, aliases, set })),

@@ -1,8 +1,8 @@
 /** @file The stages that make the small model, in order; each says when it is done. */
 
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
-import { cp } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { cp, mkdir, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkpointSteps } from "../src/train/checkpoint.js";
@@ -14,7 +14,7 @@ import {
   trainAutoencoder,
 } from "../src/train.js";
 import { printLoss } from "./classifier.js";
-import { readData, shippedData, writeEvery, writeNouns } from "./data/dataset.js";
+import { readData, writeEvery, writeNouns } from "./data/dataset.js";
 import { evaluatorFile, evaluatorFolder, makeEvaluator } from "./evaluator/make.js";
 import { exportModel } from "./export.js";
 import { writeInitialModel } from "./initial-model.js";
@@ -31,11 +31,10 @@ export type Stage = {
 const root = fileURLToPath(new URL("..", import.meta.url));
 const here = (name: string) => path.join(root, "nano", name);
 export const shipped = path.join(root, "models", "nano");
-const shippedDefaults = path.join(shipped, "koala.json");
-/** The teacher of earlier sessions with its text encoders and autoencoder: training goes on from there. */
+export const shippedFewSteps = path.join(root, "models", "nano-lightning");
+/** The teacher with its text encoders and autoencoder, as the repository keeps them. */
 export const snapshot = here("snapshots/teacher");
 export const snapshotText = here("snapshots/text");
-const hasSnapshot = () => existsSync(path.join(snapshot, "model_index.json"));
 
 /** A path in the folder of all work. */
 type Work = (...names: string[]) => string;
@@ -55,62 +54,78 @@ const dataStages = (at: Work): Stage[] => [
   {
     name: "images",
     about: "every drawing on a background, and the chosen nouns with captions",
-    done: () => existsSync(at("prompted", "metadata.jsonl")),
+    done: () => existsSync(at("nouns", "metadata.jsonl")),
     run: async () => {
       const data = readData();
       await writeEvery(data, at("every"), counted("drawings"));
       await writeNouns(data, at("nouns"), counted("images"));
-      await writeNouns(shippedData(data), at("prompted"), counted("images"));
     },
-  },
-  {
-    name: "evaluator",
-    about: "a classifier of noun, style and background, on real renderings",
-    done: () => existsSync(at("evaluator", evaluatorFile)),
-    run: (signal) => makeEvaluator(at("evaluator"), signal),
   },
 ];
 
 const autoencoderOptions = {
-  resolution: 128,
-  trainBatchSize: 8,
+  trainBatchSize: 4,
+  dataParallel: 2,
   lrScheduler: "cosine",
   lrWarmupSteps: 50,
   adamWeightDecay: 0,
   checkpointingSteps: 250,
-  latentMomentWeight: 0.02,
 } as const;
 
+const fromEveryDrawing = (at: Work) => ({
+  ...autoencoderOptions,
+  data: at("every", "train"),
+  randomFlip: true,
+  latentMomentWeight: 0.02,
+});
+
+/** The first updates matter more than their images' size: at half the resolution there are four for the time of one. */
 const autoencoderStages = (at: Work): Stage[] => [
   {
-    name: "autoencoder",
-    about: "from every drawing",
-    ...fromSnapshot("vae", at("autoencoder"), 2600, (run) =>
+    name: "autoencoder-64",
+    about: "the autoencoder, from every drawing at 64 px",
+    ...training(at("autoencoder-64"), 4000, (run) =>
       trainAutoencoder({
-        ...autoencoderOptions,
+        ...fromEveryDrawing(at),
         ...run,
         autoencoder: here("configs/vae.json"),
-        data: at("every", "train"),
-        randomFlip: true,
+        resolution: 64,
         learningRate: 2e-3,
       }),
     ),
   },
   {
-    name: "latents",
-    about: "the autoencoder again, from the nouns, with noise in the latents as a diffusion model leaves it",
-    ...fromSnapshot("vae", at("vae"), 1300, (run) =>
+    name: "autoencoder",
+    about: "the same, on from there at 128 px",
+    ...training(at("autoencoder"), 2000, (run) =>
       trainAutoencoder({
-        ...autoencoderOptions,
+        ...fromEveryDrawing(at),
         ...run,
-        autoencoder: at("autoencoder"),
-        data: at("nouns"),
-        learningRate: 1.5e-3,
-        latentNoise: 0.2,
+        autoencoder: at("autoencoder-64"),
+        resolution: 128,
+        learningRate: 1e-3,
       }),
     ),
   },
 ];
+
+/** After the U-Nets in time, since their latents stay as they are. */
+const decoderStage = (at: Work): Stage => ({
+  name: "decoder",
+  about: "the autoencoder's decoder, with noise in the latents as a diffusion model leaves it",
+  ...training(at("vae"), 6000, (run) =>
+    trainAutoencoder({
+      ...autoencoderOptions,
+      ...run,
+      autoencoder: at("autoencoder"),
+      decoderOnly: true,
+      data: at("nouns"),
+      resolution: 128,
+      learningRate: 1e-3,
+      latentNoise: 0.2,
+    }),
+  ),
+});
 
 const unetOptions = {
   resolution: 128,
@@ -126,48 +141,28 @@ const unetOptions = {
 const teacherStages = (at: Work): Stage[] => [
   {
     name: "initial-model",
-    about: "the vocabulary, and networks with random weights, or the snapshot's",
+    about: "the vocabulary, and networks with random weights",
     done: () => existsSync(at("initial-model", "model_index.json")),
-    run: () =>
-      hasSnapshot()
-        ? cp(snapshot, at("initial-model"), { recursive: true, dereference: true })
-        : writeInitialModel(at("initial-model"), { images: at("nouns"), vae: at("vae") }),
+    run: () => writeInitialModel(at("initial-model"), { images: at("nouns"), vae: at("autoencoder") }),
   },
   {
     name: "text",
     about: "the text encoders, which learn to tell words apart before there are images",
-    done: () => hasSnapshot() || existsSync(at("text", "checkpoints")),
+    done: () => isRestored(at("text")) || existsSync(at("text", "checkpoints")),
     run: () => trainTextEncoders(readData(), at("initial-model"), at("text"), 1200),
   },
   {
-    name: "finetune",
-    about: "a U-Net of SDXL's topology with its text encoders",
-    ...fromSnapshot("", at("finetune"), 2500, (run) =>
+    name: "teacher",
+    about: "a U-Net of SDXL's topology",
+    ...training(at("teacher"), 6000, (run) =>
       finetune({
         ...unetOptions,
         ...run,
         model: at("initial-model"),
-        textEncoders: true,
         data: at("nouns"),
         timestepBias: 3,
         learningRate: 1.2e-3,
         lrWarmupSteps: 50,
-        ema: { decay: 0.998 },
-      }),
-    ),
-  },
-  {
-    name: "teacher",
-    about: "the U-Net alone, its text encoders as they are",
-    ...training(at("teacher"), 4400, (run) =>
-      finetune({
-        ...unetOptions,
-        ...run,
-        model: at("finetune"),
-        data: at("nouns"),
-        timestepBias: 3,
-        learningRate: 1e-3,
-        lrWarmupSteps: 20,
         ema: { decay: 0.998 },
       }),
     ),
@@ -195,47 +190,85 @@ const studentStages = (at: Work): Stage[] => [
   },
   {
     name: "finish",
-    about: "the student on the nouns that it ships with, by the task alone",
-    ...training(at("finish"), 3600, (run) =>
+    about: "the student by the task alone",
+    ...training(at("finish"), 10_000, (run) =>
       finetune({
         ...studentOptions,
         ...run,
         model: at("student"),
-        data: at("prompted"),
+        data: at("nouns"),
         timestepBias: 2,
         ema: { decay: 0.998 },
       }),
     ),
   },
   {
-    name: "export",
-    about: "models/nano, in half precision, with its card",
-    done: () => existsSync(shippedDefaults),
-    run: () => {
-      const folders = { model: at("finish"), vae: at("vae"), to: shipped };
-      return exportModel(folders, { evaluator: evaluatorFolder(at("evaluator")) });
-    },
+    name: "lightning",
+    about: "the student again, its ten guided steps distilled into four without guidance",
+    ...training(at("lightning"), 1500, (run) =>
+      distill({
+        ...studentOptions,
+        ...run,
+        teacher: at("finish"),
+        student: "teacher",
+        data: at("nouns"),
+        trajectory: { steps: 4, teacherSteps: 2, guidanceScale: 2 },
+        learningRate: 3e-4,
+        ema: { decay: 0.99 },
+      }),
+    ),
   },
   {
-    name: "previews",
-    about: "the colours of its previews, fitted to its autoencoder",
-    done: () => existsSync(shippedDefaults) && "preview" in JSON.parse(readFileSync(shippedDefaults, "utf8")),
-    run: () => {
+    name: "evaluator",
+    about: "a classifier of noun, style and background, on real renderings",
+    done: () => existsSync(at("evaluator", evaluatorFile)),
+    run: (signal) => makeEvaluator(at("evaluator"), signal),
+  },
+  decoderStage(at),
+  {
+    name: "export",
+    about: "models/nano and models/nano-lightning, in half precision, with their cards",
+    done: () => existsSync(at("exported.json")),
+    run: async () => {
+      const [finish, lightning, vae] = [at("finish"), at("lightning"), at("vae")];
+      await exportModel(
+        { model: finish, vae, to: shipped },
+        {
+          card: "nano.md",
+          defaults: { steps: 10, guidance: 2 },
+          evaluator: evaluatorFolder(at("evaluator")),
+        },
+      );
+      await exportModel(
+        { model: lightning, vae, to: shippedFewSteps },
+        { card: "nano-lightning.md", defaults: { steps: 4, guidance: 0 } },
+      );
+      // The colours of their previews, fitted to the autoencoder that they share.
       const koala = path.join(root, "dist", "cli", "main.js");
-      return command(process.execPath, [
-        koala,
-        "preview-factors",
-        shipped,
-        "-d",
-        at("prompted"),
-        "-c",
-        "400",
-      ]);
+      for (const model of [shipped, shippedFewSteps])
+        await command(process.execPath, [koala, "preview-factors", model, "-d", at("nouns"), "-c", "400"]);
+      await writeFile(at("exported.json"), "{}\n");
     },
   },
 ];
 
 type Run = Pick<TrainingRunOptions, "output" | "resume" | "signal" | "onEvent"> & { maxTrainSteps: number };
+
+const restoredFile = "restored.json";
+const isRestored = (output: string) => existsSync(path.join(output, restoredFile));
+
+/** Puts the snapshot's teacher into the folder of all work, in place of the stages that lead to it. */
+export async function restore(work: string): Promise<void> {
+  const parts = { autoencoder: "vae", "initial-model": "", text: undefined, teacher: "" };
+  for (const [stage, part] of Object.entries(parts)) {
+    const folder = path.join(work, stage);
+    await rm(folder, { recursive: true, force: true });
+    await mkdir(folder, { recursive: true });
+    if (part !== undefined)
+      await cp(path.join(snapshot, part), folder, { recursive: true, dereference: true });
+    await writeFile(path.join(folder, restoredFile), "{}\n");
+  }
+}
 
 /** A training run of so many steps, which goes on from its last checkpoint. */
 function training(
@@ -244,7 +277,7 @@ function training(
   start: (run: Run) => Promise<unknown>,
 ): Pick<Stage, "done" | "run"> {
   return {
-    done: async () => (await checkpointSteps(output)).includes(maxTrainSteps),
+    done: async () => isRestored(output) || (await checkpointSteps(output)).includes(maxTrainSteps),
     run: async (signal) => {
       const resume = (await checkpointSteps(output)).length > 0;
       return start({ output, maxTrainSteps, resume, signal, onEvent: printLoss });
@@ -252,38 +285,23 @@ function training(
   };
 }
 
-/** As `training`, but where there is a snapshot a folder of it is copied instead. */
-function fromSnapshot(
-  part: string,
-  output: string,
-  maxTrainSteps: number,
-  start: (run: Run) => Promise<unknown>,
-): Pick<Stage, "done" | "run"> {
-  const own = training(output, maxTrainSteps, start);
-  const copy = () => cp(path.join(snapshot, part), output, { recursive: true, dereference: true });
-  return {
-    done: async () => (await own.done()) || (hasSnapshot() && existsSync(output)),
-    run: (signal) => (hasSnapshot() ? copy() : own.run(signal)),
-  };
-}
-
-/** A student for the ablation: the stage `student` with other options, and shorter. */
-export function ablationStage(
+/** A run of the comparisons, in its own folder: the stage `student` with other options, and shorter. */
+export function comparisonStage(
   work: string,
   name: string,
   maxTrainSteps: number,
-  options: Pick<DistillOptions, "student" | "feature" | "loss" | "seed">,
+  options: Omit<DistillOptions, "teacher" | "data" | "output"> & { teacher?: string; data?: string },
 ): Pick<Stage, "done" | "run"> {
   const at: Work = (...names) => path.join(work, ...names);
   return training(at("ablation", name), maxTrainSteps, (run) =>
     distill({
       ...studentOptions,
-      ...run,
-      ...options,
       teacher: at("teacher"),
       data: at("ablation", "nouns"),
       cacheFolder: at("ablation", "cache"),
       ema: { decay: 0.99 },
+      ...run,
+      ...options,
     }),
   );
 }

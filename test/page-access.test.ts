@@ -2,7 +2,7 @@
 
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
-import { modelOrBundled } from "../src/pipeline/bundled-model.js";
+import { modelOrBundled } from "../src/hub/bundled-models.js";
 import { axeViolations, overflow } from "./accessibility.js";
 import { desktop, phone } from "./browser.js";
 import { generate, setUpPage } from "./page-setup.js";

@@ -2,7 +2,7 @@
 
 import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, it } from "vitest";
-import { modelOrBundled } from "../src/pipeline/bundled-model.js";
+import { modelOrBundled } from "../src/hub/bundled-models.js";
 import { setUpPage } from "./page-setup.js";
 import { goldenModel, tinyEmbedding, tinyLora } from "./serving.js";
 

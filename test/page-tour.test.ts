@@ -2,8 +2,8 @@
 
 import type { Page } from "playwright-core";
 import { describe, expect, it } from "vitest";
+import { modelOrBundled } from "../src/hub/bundled-models.js";
 import type { Job, StepPredictions, WordMaps } from "../src/jobs/schemas.js";
-import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { axeViolations, overflow } from "./accessibility.js";
 import { desktop, phone } from "./browser.js";
 import { setUpPage, textOf } from "./page-setup.js";

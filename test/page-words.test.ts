@@ -2,7 +2,7 @@
 
 import type { Page } from "playwright-core";
 import { beforeEach, describe, expect, it } from "vitest";
-import { modelOrBundled } from "../src/pipeline/bundled-model.js";
+import { modelOrBundled } from "../src/hub/bundled-models.js";
 import { axeViolations, overflow } from "./accessibility.js";
 import { phone } from "./browser.js";
 import { generate, imageShown, setUpPage, textOf } from "./page-setup.js";

@@ -6,8 +6,8 @@
 import { writeFile } from "node:fs/promises";
 import type { Browser, Page } from "playwright-core";
 import sharp from "sharp";
+import { modelOrBundled } from "../src/hub/bundled-models.js";
 import { serveMonitor } from "../src/monitor/server.js";
-import { modelOrBundled } from "../src/pipeline/bundled-model.js";
 import { serve } from "../src/server/serve.js";
 import { openBrowser } from "../test/browser.js";
 

@@ -9,7 +9,7 @@ import sharp from "sharp";
 import { below, seeded, shuffled } from "../../src/train/data/seeded.js";
 import { type Background, backgroundNames, backgrounds, caption } from "./captions.js";
 import { type Concept, type Drawing, readConcepts, type Style, styles } from "./emoji.js";
-import { chooseNouns, heldOut as heldOutOf, type Noun, pairOf, prompted } from "./nouns.js";
+import { chooseNouns, heldOut as heldOutOf, type Noun, pairOf } from "./nouns.js";
 import { laidOn, render, size } from "./render.js";
 
 const seed = 0;
@@ -34,9 +34,6 @@ export function among(nouns: readonly Noun[], { held, concepts }: Data): Data {
   const pairs = nouns.flatMap(({ name }) => styles.map((style) => pairOf(name, style)));
   return { nouns, held: new Set(pairs.filter((pair) => held.has(pair))), concepts };
 }
-
-/** What the student that ships ends with. */
-export const shippedData = (data: Data): Data => among(prompted(data.nouns), data);
 
 export const drawingOf = ({ concepts }: Data, noun: Noun, style: Style): Drawing =>
   concepts.get(noun.code)!.drawings.get(style)!;
@@ -72,12 +69,21 @@ export async function writeEvery(data: Data, folder: string, onImage: (done: num
   for (const set of Object.values(sets)) await set.end();
 }
 
+type NounImages = {
+  /** Those of the held-out pairs, in place of the others. Default false. */
+  heldOut?: boolean;
+  /** Images of a pair, the first on white. Default 8. */
+  perPair?: number;
+  /** Captions that name the noun alone. Default false. */
+  short?: boolean;
+};
+
 /** The images of all pairs that are not held out; or of those alone that are. */
 export async function writeNouns(
   data: Data,
   folder: string,
   onImage: (done: number) => void,
-  { heldOut = false } = {},
+  { heldOut = false, perPair = onWhite + coloured, short = false }: NounImages = {},
 ): Promise<void> {
   const writer = new Writer(folder);
   await writer.begin();
@@ -87,8 +93,11 @@ export async function writeNouns(
       const rgba = await render(drawingOf(data, noun, style));
       const draw = seeded(seed, "nouns", pairOf(noun.name, style));
       const colours = shuffled(other, draw).slice(0, coloured);
-      for (const background of [...Array<Background>(onWhite).fill("white"), ...colours]) {
-        await writer.add(laidOn(rgba, backgrounds[background]), caption(noun, style, background, draw));
+      const all = [...Array<Background>(onWhite).fill("white"), ...colours];
+      const chosen = perPair < all.length ? ["white" as const, ...colours].slice(0, perPair) : all;
+      for (const background of chosen) {
+        const text = caption(noun, style, background, draw);
+        await writer.add(laidOn(rgba, backgrounds[background]), short ? noun.name : text);
         onImage(writer.count);
       }
     }

@@ -8,8 +8,7 @@
  * 3. Of concepts that share their label's last word ("cow face", "rat face"), or whose label is contained in another's
  *    alias, the first in Unicode's order is taken.
  * 4. The twelve of `first`; then in turns from each subgroup, in Unicode's order within it, until there are `count`.
- * 5. Until the hours reach all of these, the student ends with those that the forty prompts ask for (`prompts.txt`).
- * 6. Of the pairs of noun and style a tenth is held out, drawn by a hash of their names, at most two of one noun.
+ * 5. Of the pairs of noun and style a tenth is held out, drawn by a hash of their names, at most two of one noun.
  */
 
 import { createHash } from "node:crypto";
@@ -71,14 +70,6 @@ export const fortyPrompts = (): string[] =>
   readFileSync(new URL("../prompts.txt", import.meta.url), "utf8")
     .trim()
     .split("\n");
-
-/** Those that the forty prompts ask for, by name or alias. */
-export function prompted(nouns: readonly Noun[]): Noun[] {
-  const parts = new Set(
-    fortyPrompts().flatMap((prompt) => prompt.split(", ").map((part) => part.replace(/^an? /, ""))),
-  );
-  return nouns.filter(({ name, aliases }) => [name, ...aliases].some((word) => parts.has(word)));
-}
 
 /** The pairs "name/style" that are kept from training. */
 export function heldOut(nouns: readonly Noun[]): Set<string> {

@@ -7,7 +7,7 @@ import { InvalidRequest } from "../errors.js";
 import { type EvaluationPrompt, type PromptSet, promptSets, promptsOfSet } from "../evaluate/prompt-sets.js";
 import { readPrompts, spread } from "../evaluate/read-prompts.js";
 import { kindOf, writeWhole } from "../files/file-system.js";
-import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { modelOrBundled } from "../hub/bundled-models.js";
 import { versions } from "../pipeline/metadata/versions.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import { dim } from "./colors.js";

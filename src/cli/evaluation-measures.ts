@@ -9,6 +9,7 @@ import { type Instruments, type Measured, measurePrompt } from "../evaluate/meas
 import type { EvaluationPrompt } from "../evaluate/prompt-sets.js";
 import { confusions, distance, figures } from "../evaluate/summary.js";
 import { kindOf, readdir } from "../files/file-system.js";
+import { bundledEvaluator } from "../hub/bundled-models.js";
 import { decodeImage } from "../image/codec.js";
 import { type DeviceFlags, deviceFlags } from "./device.js";
 import type { Side } from "./evaluation-images.js";
@@ -37,7 +38,7 @@ type FromImages = Omit<Report, "format" | "app" | "model" | "reference" | "promp
 export async function evaluatorIn(folder: string, evaluator?: string): Promise<string | undefined> {
   if (evaluator !== undefined) return evaluator;
   const own = path.join(folder, "evaluator");
-  return (await kindOf(path.join(own, "config.json"))) === "file" ? own : undefined;
+  return (await kindOf(path.join(own, "config.json"))) === "file" ? own : bundledEvaluator(folder);
 }
 
 export async function measureSides(

@@ -4,7 +4,7 @@ import { Command, Option } from "commander";
 import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/registry.js";
 import { resolveSeed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
-import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { modelOrBundled } from "../hub/bundled-models.js";
 import { imagesPerPrompt } from "../pipeline/check-request.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import type { GeneratedImage } from "../pipeline/generated-image.js";

@@ -5,6 +5,7 @@ import { Command, InvalidArgumentError } from "commander";
 import { resolveSeed, seedPattern } from "../diffusion/seed.js";
 import { kindOf, readFile } from "../files/file-system.js";
 import { type Axes, cellSettings, cellsOf, checkAxes, parseAxis } from "../grid/axes.js";
+import { modelOrBundled } from "../hub/bundled-models.js";
 import { decodeImage } from "../image/codec.js";
 import { decodeMask } from "../image/mask.js";
 import {
@@ -16,7 +17,6 @@ import {
 } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import type { Source } from "../jobs/sent-images.js";
-import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import type { ModelMetadata } from "../pipeline/metadata/schema.js";
 import { DiffusionPipeline } from "../pipeline/pipeline.js";

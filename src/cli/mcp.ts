@@ -3,10 +3,10 @@
 import { once } from "node:events";
 import { Command } from "commander";
 import { makeFolder } from "../files/file-system.js";
+import { modelOrBundled } from "../hub/bundled-models.js";
 import { openModelRegistry } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
-import { modelOrBundled } from "../pipeline/bundled-model.js";
 import { versions } from "../pipeline/metadata/versions.js";
 import { dim } from "./colors.js";
 import { notePlace, type PlacementFlags, placementFlags, withPlacementOptions } from "./device.js";

@@ -2,7 +2,8 @@
 
 import { Command } from "commander";
 import { InvalidRequest } from "../errors.js";
-import { modelOrBundled } from "../pipeline/bundled-model.js";
+import { modelOrBundled } from "../hub/bundled-models.js";
+import { resolveModel } from "../hub/resolve.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
 import { bold } from "./colors.js";
 
@@ -18,7 +19,7 @@ export function wordsCommand(): Command {
 }
 
 async function list({ model, json }: Options): Promise<void> {
-  const folder = modelOrBundled(model);
+  const folder = await resolveModel(modelOrBundled(model));
   const words = await readVocabulary(folder);
   if (!words) {
     const rule = `must be a model with a words.json, got ${folder}. A large model has no list of words.`;

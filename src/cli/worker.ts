@@ -1,13 +1,13 @@
 /** @file `koala worker`: generates the jobs that `koala serve --redis` takes. */
 
 import { Command } from "commander";
+import { modelOrBundled } from "../hub/bundled-models.js";
 import { openSigner } from "../image/content-credentials.js";
 import { openModelRegistry } from "../jobs/model-registry.js";
 import { findPlaces } from "../jobs/placements.js";
 import { processorThread } from "../jobs/processor-thread.js";
 import { checkUrl } from "../jobs/redis/address.js";
 import { JobWorker } from "../jobs/redis/worker.js";
-import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { dim } from "./colors.js";
 import { notePlace, type PlacementFlags, placementFlags, withPlacementOptions } from "./device.js";

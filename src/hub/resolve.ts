@@ -7,6 +7,7 @@ import { isWeights } from "../weights/file-names.js";
 import { type ModelIndex, modelIndex } from "../weights/index-file.js";
 import { channelProblem, familyOfIndex } from "../weights/pipeline-class.js";
 import { refusePickle } from "../weights/safetensors-file.js";
+import { bundledFolder } from "./bundled-models.js";
 import { hubModel, hubPath, isHubId } from "./name.js";
 import { type Selection, selectFiles, type WeightChoice } from "./select.js";
 import {
@@ -26,14 +27,15 @@ export type ResolveOptions = WeightChoice &
   };
 
 /**
- * The folder or single file of a model: `model` itself where that path exists, otherwise the snapshot in the cache of the
- * Hub's `owner/name[@revision][/file.safetensors]`, of which missing files are downloaded. InvalidRequest, ModelError,
+ * The folder or single file of a model: `model` itself where that path exists, the folder of the bundled model of that
+ * name (`koala-nano`), otherwise the snapshot in the cache of the Hub's `owner/name[@revision][/file.safetensors]`, of which missing files are downloaded. InvalidRequest, ModelError,
  * Cancelled.
  */
 export async function resolveModel(model: string, options: ResolveOptions = {}): Promise<string> {
-  if (await pathKind(model)) {
+  const local = (await pathKind(model)) ? model : bundledFolder(model);
+  if (local !== undefined) {
     const { revision } = options;
-    if (revision === undefined) return model;
+    if (revision === undefined) return local;
     const rule = `must not be given with a folder of this machine, got ${JSON.stringify(revision)}.`;
     throw new InvalidRequest("revision", revision, `${rule} Only models on the Hub have revisions.`);
   }

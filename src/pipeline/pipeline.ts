@@ -4,11 +4,11 @@
  */
 
 import { InvalidRequest, ModelError } from "../errors.js";
+import { modelOrBundled } from "../hub/bundled-models.js";
 import { resolveModel } from "../hub/resolve.js";
 import { resolveComponents } from "../hub/resolve-component.js";
 import { textWidth } from "../models/unet-config.js";
 import { BasePipeline } from "./base-pipeline.js";
-import { modelOrBundled } from "./bundled-model.js";
 import { type Components, loadComponents } from "./components.js";
 import { timeIds } from "./conditioning.js";
 import { checkLoadOptions, deviceOptions, type LoadOptions } from "./load-options.js";

@@ -4,6 +4,7 @@ import { isIP } from "node:net";
 import { InvalidRequest } from "../errors.js";
 import { type Listening, listen } from "../http/listen.js";
 import { readPageFiles } from "../http/page-files.js";
+import { modelOrBundled } from "../hub/bundled-models.js";
 import { resolveModel } from "../hub/resolve.js";
 import { resolveComponent } from "../hub/resolve-component.js";
 import { openSigner, type SigningFiles } from "../image/content-credentials.js";
@@ -22,7 +23,6 @@ import { checkPlacements, type FoundPlace, findPlaces, type Placements } from ".
 import { processorThread } from "../jobs/processor-thread.js";
 import type { JobQueue, JobStatus } from "../jobs/queue.js";
 import { checkServedSafety, operatorRule, type ServedSafety } from "../jobs/served-safety.js";
-import { modelOrBundled } from "../pipeline/bundled-model.js";
 import type { MoveTarget } from "../pipeline/device-pipeline.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import { readWildcards } from "../pipeline/read-wildcards.js";

@@ -1,6 +1,8 @@
-/** @file In a browser the page says where its models are. */
+/** @file In a browser no model is bundled: the page says where its models are. */
 
 import { InvalidRequest } from "../errors.js";
+
+export const bundledFolder = (_name: string): string | undefined => undefined;
 
 /** `model`; InvalidRequest, about `field`, where there is none. */
 export function modelOrBundled(model: string | undefined, field = "model"): string {
