@@ -132,7 +132,7 @@ const fewStepRuns: readonly Run[] = (
   })),
 );
 
-export const lessonRuns = [...dataRuns, ...featureLossRuns, ...teacherRuns, ...fewStepRuns];
+const lessonRuns = [...dataRuns, ...featureLossRuns, ...teacherRuns, ...fewStepRuns];
 
 type Measured = {
   lesson: Lesson;

@@ -31,7 +31,7 @@ export type Stage = {
 const root = fileURLToPath(new URL("..", import.meta.url));
 const here = (name: string) => path.join(root, "nano", name);
 export const shipped = path.join(root, "models", "nano");
-export const shippedFewSteps = path.join(root, "models", "nano-lightning");
+const shippedFewSteps = path.join(root, "models", "nano-lightning");
 /** The teacher with its text encoders and autoencoder, as the repository keeps them. */
 export const snapshot = here("snapshots/teacher");
 export const snapshotText = here("snapshots/text");
