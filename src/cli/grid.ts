@@ -130,7 +130,6 @@ async function grid(prompt: string, options: Options): Promise<void> {
     ...{ loras, embeddings, load, placements: places, safety },
   });
   const { info } = modelNamed(models, undefined);
-  noteSafety([info], say);
   const { loras: files = [], ...model } = await recordOf(folder, { ...load, loras, embeddings });
   const loraHashes = new Map(files.map(({ sha256 }, i) => [loras[i]!.name, sha256]));
   const before = await seedBefore(output, prompt, model);
@@ -139,6 +138,7 @@ async function grid(prompt: string, options: Options): Promise<void> {
   checkAxes(axes, base);
   const cells = placed(base, axes, models, { model, loraHashes });
   await checkFiles([sheetName, ...cells.map(({ file }) => file)].map((file) => path.join(output, file)));
+  noteSafety([info], say);
   await writeManifest(output, {
     format: 1,
     prompt,
