@@ -31,7 +31,7 @@ describe("nine jobs", () => {
     page.on("request", (request) => void (streams += request.url().includes("/api/events") ? 1 : 0));
     page.on("requestfailed", (request) => void (streams -= request.url().includes("/api/events") ? 1 : 0));
     page.on("requestfinished", (request) => void (streams -= request.url().includes("/api/events") ? 1 : 0));
-    await press(page, 9, "a cat", 40);
+    await press(page, 9, "a cat", 100);
     await page.waitForSelector("text=Cancel all 9");
     await expect.poll(() => streams).toBe(1);
     const other = await anotherTab(page);
