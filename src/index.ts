@@ -4,6 +4,9 @@
  * @module koala-diffusion
  */
 
+// The types of zod and Hono, which declarations name, need globals of Node's.
+/// <reference types="node" preserve="true" />
+
 export type { Precision, WeightFormat } from "./engine/device.js";
 export {
   Cancelled,

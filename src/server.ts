@@ -7,6 +7,9 @@
  * @module koala-diffusion/server
  */
 
+// The types of zod and Hono, which declarations name, need globals of Node's.
+/// <reference types="node" preserve="true" />
+
 export type { Precision, WeightFormat } from "./engine/device.js";
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { SigningFiles } from "./image/content-credentials.js";

@@ -4,6 +4,9 @@
  * @module koala-diffusion/train
  */
 
+// The types of zod and Hono, which declarations name, need globals of Node's.
+/// <reference types="node" preserve="true" />
+
 export { Cancelled, EngineError, FileError, InvalidRequest, ModelError, ShapeError } from "./errors.js";
 export type { JsonObject } from "./files/json.js";
 export type { StepMetrics } from "./monitor/metrics.js";

@@ -12,7 +12,10 @@ import { readFile } from "../files/file-system.js";
 export type SigningFiles = { certificate: string; key: string };
 
 /** Signs image files. `openSigner` makes one. */
-export type ContentSigner = { readonly signer: Signer };
+export type ContentSigner = {
+  /** @internal */
+  readonly signer: Signer;
+};
 
 /** What the signed statement says of an image. */
 export type SignedFacts = {
@@ -90,9 +93,10 @@ const mediaTypes = { png: "image/png", jpeg: "image/jpeg" } as const;
 export async function withCredentials(
   file: Uint8Array,
   format: "png" | "jpeg" | "webp",
-  { signer }: ContentSigner,
+  by: ContentSigner,
   { app, edited }: SignedFacts,
 ): Promise<Uint8Array> {
+  const { signer } = by;
   if (format === "webp") throw new InvalidRequest("sign", format, unsignable);
   const [{ JPEG, PNG }, { ActionAssertion, DataHashAssertion, ManifestStore, ...names }] = await Promise.all([
     import("@trustnxt/c2pa-ts/asset"),
