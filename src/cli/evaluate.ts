@@ -2,7 +2,7 @@
 
 import path from "node:path";
 import { Command, Option } from "commander";
-import { resolveSeed, seedAfter } from "../diffusion/seed.js";
+import { seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { type EvaluationPrompt, type PromptSet, promptSets, promptsOfSet } from "../evaluate/prompt-sets.js";
 import { readPrompts, spread } from "../evaluate/read-prompts.js";
@@ -10,40 +10,29 @@ import { kindOf, writeWhole } from "../files/file-system.js";
 import { modelOrBundled } from "../hub/bundled-models.js";
 import { versions } from "../pipeline/metadata/versions.js";
 import { readVocabulary } from "../pipeline/read-vocabulary.js";
-import { dim } from "./colors.js";
-import { type DeviceFlags, withDeviceOptions } from "./device.js";
-import { described, type GivenSettings, generateSide, type Side } from "./evaluation-images.js";
+import {
+  type ComparisonFlags,
+  checkCounts,
+  compared,
+  referenceFolder,
+  Warnings,
+  withComparisonFlags,
+} from "./comparison.js";
+import { withDeviceOptions } from "./device.js";
+import { described, type Side } from "./evaluation-images.js";
 import { evaluatorIn, measureSides } from "./evaluation-measures.js";
 import { type Report, reportJson, reportMarkdown } from "./evaluation-report.js";
 import { saveSheets } from "./evaluation-sheets.js";
 import { downloadModel } from "./models.js";
-import { numberOption, seedOption, threadsOption } from "./numbers.js";
+import { numberOption } from "./numbers.js";
 import { checkFiles } from "./output-files.js";
-import { ProgressBar, stopOnInterrupt, warn } from "./terminal.js";
 
-type Options = DeviceFlags & {
-  reference?: string;
+type Options = ComparisonFlags & {
   prompts?: string;
   promptSet?: PromptSet;
-  limit?: number;
   seeds: number;
-  seed?: bigint;
-  steps?: number;
-  guidance?: number;
-  guidanceScale?: number;
-  referenceSteps?: number;
-  referenceGuidance?: number;
-  width?: number;
-  height?: number;
-  negative?: string;
-  scheduler?: string;
   clip?: string;
-  evaluator?: string;
   images?: string;
-  threads?: number;
-  output: string;
-  json?: boolean;
-  quiet?: boolean;
 };
 
 export function evaluateCommand(): Command {
@@ -52,26 +41,13 @@ export function evaluateCommand(): Command {
       "Measure a model by its images of many prompts, alone or beside another; goes on where it was stopped.",
     )
     .argument("[model]", "diffusers folder, single file or Hub id (default: the bundled model)")
-    .option("-r, --reference <model>", "another model, with the same prompts and seeds")
     .option("-p, --prompts <file>", "a prompt per line; .tsv as PartiPrompts, .jsonl as GenEval")
     .addOption(new Option("--prompt-set <name>", "prompts that come with this command").choices(promptSets))
     .option("--limit <n>", "at most so many of the prompts, from all over the file", numberOption)
     .option("--seeds <n>", "images of each prompt", numberOption, 2)
-    .option("--seed <n>", "the first of the seeds (default: 0)", seedOption)
-    .option("-s, --steps <n>", "denoising steps", numberOption)
-    .option("-g, --guidance <scale>", "how closely to follow the prompt", numberOption)
-    .addOption(new Option("--guidance-scale <scale>", "the same").argParser(numberOption).hideHelp())
-    .option("--reference-steps <n>", "of the reference (default: --steps)", numberOption)
-    .option("--reference-guidance <scale>", "of the reference (default: --guidance)", numberOption)
-    .option("-W, --width <pixels>", "multiple of 8", numberOption)
-    .option("-H, --height <pixels>", "multiple of 8", numberOption)
-    .option("-n, --negative <prompt>", "what not to generate")
-    .option("--scheduler <name>", "such as dpmpp-2m-karras")
     .option("--clip <folder>", "a CLIP model: its score of image and prompt (HPSv2: its HPS)")
-    .option("--evaluator <folder>", "a classifier (default: the model's own folder evaluator)")
-    .option("--images <folder>", "images to compare with by the Fréchet distance of CLIP features")
-    .option("--threads <n>", "default: one per core", threadsOption);
-  return withDeviceOptions(command)
+    .option("--images <folder>", "images to compare with by the Fréchet distance of CLIP features");
+  return withDeviceOptions(withComparisonFlags(command))
     .option("-o, --output <folder>", "where report, sheets and images go", "koala-evaluation")
     .option("--json", "print the report as JSON")
     .option("-q, --quiet", "no progress, no notes")
@@ -89,68 +65,36 @@ Example:
 
 async function evaluate(model: string | undefined, options: Options): Promise<void> {
   const { output, quiet = false } = options;
-  const say = (line: string) => void (quiet || process.stderr.write(`${dim(line)}\n`));
   checkCounts(options);
+  checkGiven(options);
   const folder = await downloadModel(modelOrBundled(model), { quiet });
-  const reference = options.reference && (await downloadModel(options.reference, { quiet }));
+  const reference = await referenceFolder(options);
   const { prompts, source } = await promptsOf(folder, options);
   await checkFiles(["report.md", "report.json"].map((name) => path.join(output, name)));
-  const warnings = new Set<string>();
-  const warned = (line: string) => {
-    if (!warnings.has(line)) warn(line);
-    warnings.add(line);
-  };
-  const { signal, done } = stopOnInterrupt((line) => say(`${line}; the same command goes on`));
-  const progress = new ProgressBar({ quiet });
-  const seed = resolveSeed(options.seed ?? 0n);
-  const run = {
-    prompts,
-    seed,
-    seeds: options.seeds,
-    output,
-    load: options,
-    progress,
-    signal,
-    say,
-    warn: warned,
-  };
-  try {
-    const own = await generateSide(folder, given(options), run);
-    const size = { width: own.settings.width, height: own.settings.height };
-    const other = reference
-      ? await generateSide(reference, { ...given(options, "reference"), ...size }, run)
-      : undefined;
+  const warnings = new Warnings();
+  const asked = { prompts, seeds: options.seeds, warnings };
+  await compared({ folder, reference }, options, asked, async (own, other, run) => {
     const sides = described(own, other);
     const measured = await measureSides([own, other], await evaluatorIn(folder, options.evaluator), {
       ...options,
       ...run,
       labels: [sides.model.label, sides.reference?.label ?? ""],
     });
-    const seeds = Array.from({ length: options.seeds }, (_, i) => String(seedAfter(seed, i)));
     const report: Report = {
       ...{ format: 1, app: versions().app },
       ...sides,
       prompts: { source, count: prompts.length },
-      seeds,
+      seeds: Array.from({ length: options.seeds }, (_, i) => String(seedAfter(run.seed, i))),
       ...measured,
-      warnings: [...warnings, ...measured.warnings],
+      warnings: [...warnings.all, ...measured.warnings],
     };
     await save(report, own, output);
     process.stdout.write(options.json ? reportJson(report) : `${path.join(output, "report.md")}\n`);
-  } finally {
-    progress.stop();
-    done();
-  }
+  });
 }
 
 /** What is checked before a model is downloaded. */
-function checkCounts({ seeds, seed, limit = 1, images, clip, prompts, promptSet }: Options): void {
-  if (seed === -1n)
-    throw new InvalidRequest("--seed", seed, "must be one that can be repeated, got -1, which draws one.");
-  for (const [flag, value] of Object.entries({ "--seeds": seeds, "--limit": limit })) {
-    if (Number.isInteger(value) && value > 0) continue;
-    throw new InvalidRequest(flag, value, `must be a whole number above 0, got ${value}.`);
-  }
+function checkGiven({ images, clip, prompts, promptSet }: Options): void {
   if (images !== undefined && clip === undefined)
     throw new InvalidRequest("--images", images, "is compared by CLIP features, got no --clip. Add it.");
   if (prompts !== undefined && promptSet !== undefined)
@@ -169,15 +113,6 @@ async function promptsOf(folder: string, { prompts: file, promptSet, limit }: Op
   const whole = file === undefined ? `the set ${set}` : path.basename(file);
   return { prompts, source: prompts.length < all.length ? `${whole}, of ${all.length}` : whole };
 }
-
-const given = (options: Options, side?: "reference"): GivenSettings => {
-  const { steps, guidance = options.guidanceScale, width, height, negative, scheduler } = options;
-  return {
-    steps: (side && options.referenceSteps) ?? steps,
-    guidanceScale: (side && options.referenceGuidance) ?? guidance,
-    ...{ width, height, scheduler, negativePrompt: negative },
-  };
-};
 
 async function save(report: Report, own: Side, output: string): Promise<void> {
   const { model, reference, seeds, images } = report;

@@ -1,3 +1,5 @@
+/** @file What is counted of answers, by template, place and word. */
+
 import { describe, expect, it } from "vitest";
 import { countAnswers, groupsOf } from "./probe-counts.js";
 import { ZeroShot } from "./zero-shot.js";

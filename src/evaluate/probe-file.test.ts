@@ -1,3 +1,5 @@
+/** @file Files of `koala probe`: what they give, and what of them is refused. */
+
 import { describe, expect, it } from "vitest";
 import { probeOf } from "./probe-file.js";
 import { filled } from "./probe-templates.js";

@@ -1,7 +1,7 @@
 /** @file SHA-256 in a browser, whose own is asynchronous and takes no pieces. */
 
-import { sha256 as create } from "@noble/hashes/sha2.js";
-import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils.js";
+import { sha256 as create } from "@noble/hashes/sha2";
+import { bytesToHex, utf8ToBytes } from "@noble/hashes/utils";
 import type { Hash } from "./hash.js";
 
 export function sha256(): Hash {

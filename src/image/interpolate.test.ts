@@ -1,3 +1,5 @@
+/** @file Interpolation as PyTorch's. */
+
 import { describe, expect, it } from "vitest";
 import { bicubic } from "./interpolate.js";
 

@@ -10,7 +10,7 @@ import { type Shape, show, type Tensor } from "./tensor.js";
 /** Gives the weight at a path. */
 export type Source = (path: string, shape: Shape) => Tensor;
 
-/** Is told the result of every layer. */
+/** Called with the path and the result of every layer. */
 type Watch = (path: string, x: Tensor) => void;
 
 /** Gives what takes the place of a layer's result, such as `x` itself; `layer` has the layer's path, and further weights. */

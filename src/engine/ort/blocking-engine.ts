@@ -4,7 +4,6 @@ import * as ort from "onnxruntime-node";
 import { DeviceLostError } from "../../errors.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session, Values } from "../engine.js";
-import { hostValues } from "../host-values.js";
 import type { Program } from "../lower.js";
 import { compiling, type EngineNotice } from "../notices.js";
 import { queued } from "./device-queue.js";
@@ -12,6 +11,7 @@ import { engineError } from "./engine-errors.js";
 import { checkPlacement, profiler } from "./first-run.js";
 import { deviceOptions } from "./session-options.js";
 import { disableTelemetry } from "./telemetry.js";
+import { tensorsOf, valuesOf, withHostInputs } from "./tensors.js";
 
 export type EngineOptions = {
   /** Threads of one operation; 0 is ONNX Runtime's default, one per core. */
@@ -77,7 +77,7 @@ type Loaded = Set<() => Promise<void>>;
 type Settings = Required<EngineOptions & LoadOptions> & { loaded: Loaded };
 
 async function load(program: Program, settings: Settings): Promise<BlockingSession> {
-  const { name, folder, host } = program;
+  const { name } = program;
   const { device, loaded, onNotice } = settings;
   const attempt = <T>(action: () => Promise<T>): Promise<T> =>
     queued(device, action).catch(async (thrown: unknown) => {
@@ -105,15 +105,11 @@ async function load(program: Program, settings: Settings): Promise<BlockingSessi
   const lose = () => release("lost");
   if (profile) loaded.add(lose);
 
-  const withHost = async (inputs: Readonly<Record<string, Values>>) => {
-    if (!host) return inputs;
-    const all = { ...inputs, ...(await hostValues(host, inputs, folder)) };
-    return Object.fromEntries(session.inputNames.flatMap((n) => (all[n] ? [[n, all[n]]] : [])));
-  };
   const runInto: BlockingSession["runInto"] = async (inputs, outputs) => {
     if (state === "lost")
       throw new DeviceLostError(name, new Error(`${device.name} was lost. Load it again.`));
-    const running = () => attempt(async () => run(session, await withHost(inputs), outputs));
+    const running = () =>
+      attempt(async () => run(session, await withHostInputs(program, session.inputNames, inputs), outputs));
     if (!profile || state !== "new") return running();
     state = "checked";
     onNotice(compiling(name, device));
@@ -160,19 +156,7 @@ async function run(
   inputs: Readonly<Record<string, Values>>,
   outputs: Readonly<Record<string, Values>>,
 ): Promise<Record<string, Values>> {
-  const tensors = (values: Readonly<Record<string, Values>>) =>
-    Object.fromEntries(Object.entries(values).map(([name, v]) => [name, tensor(v)]));
   const fetches = Object.fromEntries(session.outputNames.map((name) => [name, null]));
-  const results = await session.run(tensors(inputs), { ...fetches, ...tensors(outputs) });
-  return Object.fromEntries(
-    Object.entries(results).map(([name, t]) => [
-      name,
-      { data: t.data as Values["data"], shape: [...t.dims] },
-    ]),
-  );
+  const given = { ...fetches, ...tensorsOf(outputs, ort.Tensor) };
+  return valuesOf(await session.run(tensorsOf(inputs, ort.Tensor), given));
 }
-
-const tensor = ({ data, shape }: Values) =>
-  data instanceof Float32Array
-    ? new ort.Tensor("float32", data, shape)
-    : new ort.Tensor("int64", data, shape);

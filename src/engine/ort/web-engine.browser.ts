@@ -6,8 +6,8 @@ import { readFile } from "../../files/file-system.js";
 import { join } from "../../files/path.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session } from "../engine.js";
-import { hostValues } from "../host-values.js";
-import type { Program, Values } from "../program.js";
+import type { Program } from "../program.js";
+import { tensorsOf, valuesOf, withHostInputs } from "./tensors.js";
 
 /** Calls of ONNX Runtime's web build may not overlap: each waits for the one before. */
 let last: Promise<unknown> = Promise.resolve();
@@ -25,7 +25,7 @@ export function webEngine({ threads = 0, device = cpu }: { threads?: number; dev
 }
 
 async function load(program: Program): Promise<Session> {
-  const { name, host, folder } = program;
+  const { name } = program;
   const named = (error: unknown): never => {
     throw error instanceof EngineError ? error : new EngineError(name, error);
   };
@@ -37,14 +37,12 @@ async function load(program: Program): Promise<Session> {
       logSeverityLevel: 3,
     }),
   ).catch(named);
-  const given = async (inputs: Readonly<Record<string, Values>>) => {
-    if (!host) return inputs;
-    const all = { ...inputs, ...(await hostValues(host, inputs, folder)) };
-    return Object.fromEntries(session.inputNames.flatMap((n) => (all[n] ? [[n, all[n]]] : [])));
-  };
   return {
     run: (inputs) =>
-      inTurn(async () => results(await session.run(tensors(await given(inputs))))).catch(named),
+      inTurn(async () => {
+        const all = await withHostInputs(program, session.inputNames, inputs);
+        return valuesOf(await session.run(tensorsOf(all, ort.Tensor)));
+      }).catch(named),
     release: () => inTurn(() => session.release()),
   };
 }
@@ -54,21 +52,3 @@ async function externalData({ files = [], folder = "", memory = new Map() }: Pro
   const read = files.map(async (path) => ({ path, data: await readFile(join(folder, path)) }));
   return [...held, ...(await Promise.all(read))];
 }
-
-const tensors = (values: Readonly<Record<string, Values>>) =>
-  Object.fromEntries(
-    Object.entries(values).map(([name, { data, shape }]) => [
-      name,
-      data instanceof Float32Array
-        ? new ort.Tensor("float32", data, shape)
-        : new ort.Tensor("int64", data, shape),
-    ]),
-  );
-
-const results = (found: ort.InferenceSession.OnnxValueMapType): Record<string, Values> =>
-  Object.fromEntries(
-    Object.entries(found).map(([name, value]) => {
-      const { data, dims } = value as ort.Tensor;
-      return [name, { data: data as Float32Array<ArrayBuffer>, shape: [...dims] }];
-    }),
-  );

@@ -1,3 +1,5 @@
+/** @file A step's predictions of the clean image, by scheduler. */
+
 import { describe, expect, it } from "vitest";
 import { guide } from "../../diffusion/guidance.js";
 import { Generator } from "../../diffusion/random.js";
