@@ -26,6 +26,7 @@ export default {
     "http-api.md",
     "guides/mcp.md",
     "guides/probe.md",
+    "guides/card.md",
     "nano.md",
     "ablation.md",
     "log.md",

@@ -52,25 +52,45 @@ type ReportedPrompt = {
 export const reportJson = (report: Report): string =>
   `${JSON.stringify(report, (_, value) => (value === Number.POSITIVE_INFINITY ? "Infinity" : value), 2)}\n`;
 
+/** The same read back. */
+export const reportFromJson = (text: string): Report =>
+  JSON.parse(text, (_, value) => (value === "Infinity" ? Number.POSITIVE_INFINITY : value)) as Report;
+
+export type Section = { title: string; markdown: string };
+
 /** `sheets` are files beside the report. */
 export function reportMarkdown(report: Report, sheets: readonly string[]): string {
-  const { model, reference, figures, categories, warnings } = report;
+  const { model, reference, warnings } = report;
   const sections = [
-    `# Evaluation of ${model.label}${reference ? ` against ${reference.label}` : ""}`,
-    conditions(report),
-    `## Figures\n\n${table(figures, report)}`,
-    distanceText(report),
-    ...(categories.length > 0 ? [`## By category\n\n${categoryTable(report)}`] : []),
-    confusionText(report),
-    extremes(report),
-    `## Images\n\n${sheets.map((sheet) => `![Contact sheet](${sheet})`).join("\n\n")}`,
-    `## What the figures mean\n\n${meanings(report)}`,
-    warnings.length > 0 ? `## Warnings\n\n${warnings.map((line) => `- ${line}`).join("\n")}` : "",
+    ...measuredSections(report),
+    ...extremes(report),
+    {
+      title: "Images",
+      markdown: sheets.map((sheet) => `![Contact sheet](${sheet})`).join("\n\n"),
+    },
+    { title: "What the figures mean", markdown: meanings(report) },
+    ...(warnings.length > 0
+      ? [{ title: "Warnings", markdown: warnings.map((line) => `- ${line}`).join("\n") }]
+      : []),
   ];
-  return `${sections.filter((section) => section !== "").join("\n\n")}\n`;
+  const title = `# Evaluation of ${model.label}${reference ? ` against ${reference.label}` : ""}`;
+  const texts = sections.map(({ title, markdown }) => `## ${title}\n\n${markdown}`);
+  return `${[title, conditions(report), ...texts].join("\n\n")}\n`;
 }
 
-function conditions({ model, reference, prompts, seeds, evaluator, clip, app }: Report): string {
+/** What was measured, as tables. */
+export function measuredSections(report: Report): Section[] {
+  const { figures, categories } = report;
+  const distances = distanceText(report);
+  return [
+    { title: "Figures", markdown: `${table(figures, report)}${distances && `\n\n${distances}`}` },
+    ...(categories.length > 0 ? [{ title: "By category", markdown: categoryTable(report) }] : []),
+    ...confusionSection(report),
+  ];
+}
+
+/** How it was measured, as a list. */
+export function conditions({ model, reference, prompts, seeds, evaluator, clip, app }: Report): string {
   const lines = [
     `${prompts.count} prompts (${prompts.source}), ${seeds.length === 1 ? "seed" : "seeds"} ${seedText(seeds)}`,
     `${model.label}: ${settingsText(model)}`,
@@ -145,20 +165,21 @@ function distanceText({ frechetDistances }: Report): string {
 
 const [mostConfusions, mostPrompts] = [15, 5];
 
-function confusionText({ confusions = [] }: Report): string {
-  if (confusions.length === 0) return "";
+function confusionSection({ confusions = [] }: Report): Section[] {
+  if (confusions.length === 0) return [];
   const rows = confusions
     .slice(0, mostConfusions)
     .map(({ label, asked, seen, images }) => [label, asked, seen, String(images)]);
   const more = confusions.length - rows.length;
   const rest = more > 0 ? `\n\n${more} more are in the JSON report.` : "";
-  return `## What was seen instead\n\n${markdown(["", "asked for", "seen", "images"], rows)}${rest}`;
+  const head = ["", "asked for", "seen", "images"];
+  return [{ title: "What was seen instead", markdown: `${markdown(head, rows)}${rest}` }];
 }
 
 /** The prompts with the least of the measure that says most: of accuracy, CLIP score or agreement the first there is. */
-function extremes({ images }: Report): string {
+function extremes({ images }: Report): Section[] {
   const id = ["allRight", "clipScore", "psnr"].find((one) => images.some(({ measures }) => one in measures));
-  if (id === undefined || images.length <= mostPrompts) return "";
+  if (id === undefined || images.length <= mostPrompts) return [];
   const scored = images.flatMap(({ prompt, measures }) => {
     const numbers = measures[id];
     return numbers ? [{ prompt, mean: numbers.reduce((sum, x) => sum + x, 0) / numbers.length }] : [];
@@ -169,10 +190,12 @@ function extremes({ images }: Report): string {
     .sort((a, b) => a.mean - b.mean)
     .slice(0, mostPrompts)
     .map(({ prompt, mean }) => [prompt, `${mean.toFixed(digits)} ${unit}`.trim()]);
-  return rows.length === 0 ? "" : `## Lowest ${called}\n\n${markdown(["prompt", called], rows)}`;
+  if (rows.length === 0) return [];
+  return [{ title: `Lowest ${called}`, markdown: markdown(["prompt", called], rows) }];
 }
 
-function meanings({ figures, frechetDistances }: Report): string {
+/** What each figure means, as a list. */
+export function meanings({ figures, frechetDistances }: Report): string {
   const lines = figures.map(({ measure }) => {
     const { name: called, about } = measureOf(measure);
     return `- **${called}**: ${about}.`;

@@ -3,7 +3,7 @@
 import type { Answers, Group, Row, Share } from "../evaluate/probe-counts.js";
 import type { Question } from "../evaluate/probe-file.js";
 import type { ProbePrompt } from "../evaluate/probe-templates.js";
-import { type Generated, ownAccuracy, seedText, settingsText } from "./evaluation-report.js";
+import { type Generated, ownAccuracy, type Section, seedText, settingsText } from "./evaluation-report.js";
 import { markdownTable } from "./table.js";
 
 type Seen = { files: readonly string[]; answers: Answers };
@@ -126,23 +126,29 @@ export const meaningsOf = ({ reference }: ProbeReport): string[] => [
     : []),
 ];
 
+const list = (lines: readonly string[]): string => lines.map((line) => `- ${line}`).join("\n");
+
+/** How it was probed, as a list. */
+export const conditionList = (report: ProbeReport): string => list(conditionsOf(report));
+
+/** A table for each template and question. */
+export const countedSections = (report: ProbeReport): Section[] =>
+  tablesOf(report).map(({ template, question, head, rows }) => {
+    const columns = head.map((title, i) => ({ title, numeric: i === 1 }));
+    const cells = rows.map((row) => row.cells);
+    return { title: `${template}: ${question}`, markdown: markdownTable(columns, cells).trimEnd() };
+  });
+
+export const meaningList = (report: ProbeReport): string => list(meaningsOf(report));
+
 /** `sheets` are files of mean images beside the report. */
 export function probeMarkdown(report: ProbeReport, sheets: readonly string[]): string {
-  const list = (lines: readonly string[]) => lines.map((line) => `- ${line}`).join("\n");
-  const tables = tablesOf(report).map(({ template, question, head, rows }) => {
-    const columns = head.map((title, i) => ({ title, numeric: i === 1 }));
-    return `## ${template}: ${question}\n\n${markdownTable(
-      columns,
-      rows.map(({ cells }) => cells),
-    ).trimEnd()}`;
-  });
   const sections = [
-    `# ${reportTitle(report)}`,
-    list(conditionsOf(report)),
-    ...tables,
-    `## Mean images\n\n${sheets.map((sheet) => `![Mean images](${sheet})`).join("\n\n")}`,
-    `## What the figures mean\n\n${list(meaningsOf(report))}`,
-    ...(report.warnings.length > 0 ? [`## Warnings\n\n${list(report.warnings)}`] : []),
+    ...countedSections(report),
+    { title: "Mean images", markdown: sheets.map((sheet) => `![Mean images](${sheet})`).join("\n\n") },
+    { title: "What the figures mean", markdown: meaningList(report) },
+    ...(report.warnings.length > 0 ? [{ title: "Warnings", markdown: list(report.warnings) }] : []),
   ];
-  return `${sections.join("\n\n")}\n`;
+  const texts = sections.map(({ title, markdown }) => `## ${title}\n\n${markdown}`);
+  return `${[`# ${reportTitle(report)}`, conditionList(report), ...texts].join("\n\n")}\n`;
 }

@@ -31,6 +31,7 @@ const subcommands: Readonly<Record<string, () => Promise<Command>>> = {
   compare: async () => (await import("./compare.js")).compareCommand(),
   evaluate: async () => (await import("./evaluate.js")).evaluateCommand(),
   probe: async () => (await import("./probe.js")).probeCommand(),
+  card: async () => (await import("./card.js")).cardCommand(),
   models: async () => (await import("./models.js")).modelsCommand(),
   distill: async () => (await import("./distill.js")).distillCommand(),
   train: async () => (await import("./train.js")).trainCommand(),

@@ -26,7 +26,7 @@ export type RunFolderOptions = {
 };
 
 /** Settings that may change when a run is resumed: they decide how far and how often, not what is computed. */
-const changeable: ReadonlySet<string> = new Set([
+export const changeable: ReadonlySet<string> = new Set([
   "checkpointingSteps",
   "checkpointsTotalLimit",
   "validationSteps",
