@@ -74,7 +74,7 @@ function model(shape: readonly number[], build: Build, type: FloatType): Uint8Ar
   const g = new GraphWriter();
   const x = g.node("Cast", [g.input("x", "F32", shape)], { to: castTypes[type] });
   const y = g.node("Cast", [build(g, x, type)], { to: castTypes.F32 });
-  return g.encode("operator", [{ name: "y", value: y, type: "F32", rank: shape.length }]);
+  return g.encode("operator", [{ name: "y", value: y, type: "F32", rank: shape.length }]).model;
 }
 
 async function run(bytes: Uint8Array, provider: string, x: ort.Tensor): Promise<Float32Array> {

@@ -23,12 +23,12 @@ export type LowerOptions = {
   folder?: string;
 };
 
-/** Writes the graph of `outputs` as a program whose results have those names. */
+/** Writes the graph of `outputs` as a program whose results have those names, and counts its nodes. */
 export function lower(
   name: string,
   outputs: Readonly<Record<string, Tensor>>,
   options: LowerOptions = {},
-): Program {
+): Program & { nodes: number } {
   const { device = cpu, weights = new Map(), folder } = options;
   if (new Set([...weights.values()].map((w) => "data" in w)).size > 1)
     throw new Error("internal: weights must all be in files or all in memory");
@@ -55,11 +55,12 @@ export function lower(
     type: elementTypes[t.dtype],
     rank: t.rank,
   }));
-  const model = g.encode(name, results);
+  const { model, nodes } = g.encode(name, results);
   const widensAtLoad = [...weights.values()].some(({ dtype }) => dtype !== "F32" && dtype !== "F16");
   return {
     name,
     model,
+    nodes,
     ...(folder !== undefined && { folder }),
     ...(files.size > 0 && { files: [...files] }),
     ...(memory.size > 0 && { memory }),

@@ -1,10 +1,15 @@
 /** @file Writes one ONNX model, node by node. Independent of tensors and networks. */
 
-import type { onnx as Onnx } from "onnx-proto";
-import proto from "onnx-proto";
 import { float32ToFloat16 } from "../weights/half.js";
-
-const { onnx } = proto; // a CommonJS module: no named imports in Node
+import {
+  type AttributeProto,
+  attributeType,
+  encodeModel,
+  external,
+  type NodeProto,
+  type TensorProto,
+  type ValueInfoProto,
+} from "./model-proto.js";
 
 /** ONNX's numbers for element types. */
 const elementType = {
@@ -31,9 +36,9 @@ const opset = 21;
 
 /** Collects nodes, inputs and initialisers of a graph; a value is its name. */
 export class GraphWriter {
-  readonly #nodes: Onnx.INodeProto[] = [];
-  readonly #inputs: Onnx.IValueInfoProto[] = [];
-  readonly #initializers: Onnx.ITensorProto[] = [];
+  readonly #nodes: NodeProto[] = [];
+  readonly #inputs: ValueInfoProto[] = [];
+  readonly #initializers: TensorProto[] = [];
   /** Names of inputs and weights. */
   readonly #given = new Set<string>();
   /** By type, shape and checksum. */
@@ -72,15 +77,15 @@ export class GraphWriter {
   }
 
   /** A weight that ONNX Runtime reads from a file; one of the same name is written once. */
-  weight(name: string, type: ElementType, dims: readonly number[], external: External): string {
+  weight(name: string, type: ElementType, dims: readonly number[], at: External): string {
     if (this.#given.has(name)) return name;
     this.#given.add(name);
     this.#initializers.push({
       name,
       dataType: elementType[type],
       dims: [...dims],
-      dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
-      externalData: Object.entries(external).map(([key, value]) => ({ key, value: String(value) })),
+      dataLocation: external,
+      externalData: Object.entries(at).map(([key, value]) => ({ key, value: String(value) })),
     });
     return name;
   }
@@ -108,15 +113,15 @@ export class GraphWriter {
     return this.constant(BigInt64Array.from(values, BigInt));
   }
 
-  /** The encoded model. A node that computes a result is given its name; a copy is needed only of an input or of a
+  /** The encoded model, and how many nodes it has. A node that computes a result is given its name; a copy is needed only of an input or of a
    * result with two names. */
   encode(
     name: string,
     outputs: readonly { name: string; value: string; type: ElementType; rank: number }[],
-  ): Uint8Array {
+  ): { model: Uint8Array; nodes: number } {
     const renamed = new Map<string, string>();
     const computed = new Set(this.#nodes.flatMap((node) => node.output ?? []));
-    const copies: Onnx.INodeProto[] = [];
+    const copies: NodeProto[] = [];
     for (const { name, value } of outputs) {
       if (computed.has(value) && !renamed.has(value)) renamed.set(value, name);
       else copies.push({ opType: "Identity", name: `output_${name}`, input: [value], output: [name] });
@@ -127,7 +132,7 @@ export class GraphWriter {
       input: (n.input ?? []).map(current),
       output: (n.output ?? []).map(current),
     }));
-    return onnx.ModelProto.encode({
+    const model = encodeModel({
       irVersion: 10,
       producerName: "koala-diffusion",
       opsetImport: [
@@ -147,7 +152,8 @@ export class GraphWriter {
           ),
         ),
       },
-    }).finish();
+    });
+    return { model, nodes: node.length };
   }
 }
 
@@ -161,20 +167,15 @@ function checksum(bytes: Uint8Array): number {
   return hash;
 }
 
-function valueInfo(
-  name: string,
-  type: ElementType,
-  dims: readonly (number | string)[],
-): Onnx.IValueInfoProto {
+function valueInfo(name: string, type: ElementType, dims: readonly (number | string)[]): ValueInfoProto {
   const dim = dims.map((d) => (typeof d === "number" ? { dimValue: d } : { dimParam: d }));
   return { name, type: { tensorType: { elemType: elementType[type], shape: { dim } } } };
 }
 
-function attribute(name: string, value: Attribute): Onnx.IAttributeProto {
-  const { AttributeType } = onnx.AttributeProto;
-  if (typeof value === "number") return { name, type: AttributeType.INT, i: value };
+function attribute(name: string, value: Attribute): AttributeProto {
+  if (typeof value === "number") return { name, type: attributeType.int, i: value };
   if (typeof value === "string")
-    return { name, type: AttributeType.STRING, s: new TextEncoder().encode(value) };
-  if ("float" in value) return { name, type: AttributeType.FLOAT, f: value.float };
-  return { name, type: AttributeType.INTS, ints: [...value] };
+    return { name, type: attributeType.string, s: new TextEncoder().encode(value) };
+  if ("float" in value) return { name, type: attributeType.float, f: value.float };
+  return { name, type: attributeType.ints, ints: [...value] };
 }

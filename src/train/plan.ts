@@ -3,7 +3,6 @@
  * batch that fits. Counted from the programs' graphs, without weights.
  */
 
-import proto from "onnx-proto";
 import { type Device, deviceOf, parseDevice } from "../engine/device.js";
 import { lower } from "../engine/lower.js";
 import { peakBytes } from "../engine/memory/peak.js";
@@ -270,7 +269,7 @@ function programs({
   ) => ({
     parameters: parameters(unetWeights(c)),
     operations: topological(Object.values(graph)).filter((x) => x.inputs.length > 0).length,
-    nodes: nodesOf(lower("planned", lowered, { device: on }).model),
+    nodes: lower("planned", lowered, { device: on }).nodes,
     // Of the graph as traced: Winograd's fewer products would not compare with others' counts.
     gmac: macs(Object.values(eliminateCommonSubexpressions(deviceGraph(graph, on)))) / 1e9,
   });
@@ -282,8 +281,6 @@ function programs({
 
 const trainedCount = ({ params }: StudentTrace): number =>
   [...params.values()].reduce((sum, { shape }) => sum + count(shape), 0);
-
-const nodesOf = (model: Uint8Array): number => proto.onnx.ModelProto.decode(model).graph!.node!.length;
 
 /** One pass of the target network: its activations, and the frozen weights that it holds for itself. */
 function targetBytes({ student, size, device, lora, trace }: Traced): {

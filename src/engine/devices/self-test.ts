@@ -123,7 +123,7 @@ async function halfProbe(engine: Engine): Promise<Checked> {
   const g = new GraphWriter();
   const half = g.node("Cast", [g.input("x", "F32", [8, 8])], { to: 10 });
   const y = g.node("Cast", [g.node("MatMul", [half, half])], { to: 1 });
-  const model = g.encode("half", [{ name: "y", value: y, type: "F32", rank: 2 }]);
+  const { model } = g.encode("half", [{ name: "y", value: y, type: "F32", rank: 2 }]);
   const identity = Float32Array.from({ length: 64 }, (_, i) => (i % 9 === 0 ? 0.5 : 0));
   const inputs = { x: { data: identity, shape: [8, 8] } };
   try {
