@@ -65,7 +65,7 @@ export function encode<T>(of: Message<T>, value: T): Uint8Array {
 }
 
 /** A growing array of bytes. */
-class Output {
+export class Output {
   #bytes = new Uint8Array(2 ** 12);
   #view = new DataView(this.#bytes.buffer);
   #length = 0;
