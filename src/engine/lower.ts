@@ -36,10 +36,15 @@ export function lower(
   const memory = new Map<string, Uint8Array<ArrayBuffer>>();
   const files = new Set<string>();
   const host: HostInput[] = [];
-  const context: Context = { g, device, weights, files, memory, host, shared: new Map() };
   const values = new Map<Tensor, string>();
   const graph = deviceGraph(outputs, device, (path) => isCode(weights.get(path)?.dtype));
-  for (const t of topological(Object.values(graph))) {
+  const tensors = topological(Object.values(graph));
+  const declaresOpenSizes = device.provider !== "cpu" || tensors.length < largeGraph;
+  const context: Context = {
+    ...{ g, device, weights, files, memory, host, declaresOpenSizes },
+    shared: new Map(),
+  };
+  for (const t of tensors) {
     values.set(
       t,
       lowerOne(
@@ -69,6 +74,15 @@ export function lower(
   };
 }
 
+/**
+ * From so many tensors on, inputs with open sizes are declared without sizes on the CPU. After a few operations ONNX
+ * Runtime knows open sizes no more, so that no two results are alike to its memory planner, which yet compares each
+ * with every dead one; results of unknown shape it does not compare. A U-Net is otherwise optimised as before, but for
+ * two slices that would become one split. An autoencoder, which is small, would lose additions that are computed with
+ * the convolution before them (docs/log.md, 2026-11-30).
+ */
+const largeGraph = 600;
+
 /** Whether weights of this type are quantised ones. */
 const isCode = (dtype: ElementType | undefined): boolean => dtype === "U8" || dtype === "I8";
 
@@ -82,6 +96,7 @@ type Context = {
   memory: Map<string, Uint8Array<ArrayBuffer>>;
   /** Receives the inputs that the host computes. */
   host: HostInput[];
+  declaresOpenSizes: boolean;
   /** Values that several operations need, such as the parts of a shape, by what they are. */
   shared: Map<string, string>;
 };
@@ -109,13 +124,11 @@ const same =
     g.node(opType, xs);
 
 const rules: { [O in Op]: Rule<O> } = {
-  input: ({ g, host, weights }, t, _, { name, open, host: computed }) => {
+  input: ({ g, host, weights, declaresOpenSizes }, t, _, { name, open, host: computed }) => {
     if (computed) host.push({ name, value: hostExpression(computed, weights) });
-    return g.input(
-      name,
-      elementTypes[t.dtype],
-      t.shape.map((d, i) => open[i] ?? d),
-    );
+    const sizes = t.shape.map((d, i) => open[i] ?? d);
+    const isOpen = sizes.some((size) => typeof size === "string");
+    return g.input(name, elementTypes[t.dtype], isOpen && !declaresOpenSizes ? undefined : sizes);
   },
   param: ({ g, weights, files, memory }, t, _, { path }) => {
     const stored = weights.get(path);

@@ -69,8 +69,8 @@ export class GraphWriter {
     return this.node(opType, inputs, attributes, "com.microsoft");
   }
 
-  /** An input of the program; one of the same name is written once. */
-  input(name: string, type: ElementType, dims: readonly (number | string)[]): string {
+  /** An input of the program, of any shape if `dims` is not given; one of the same name is written once. */
+  input(name: string, type: ElementType, dims: readonly (number | string)[] | undefined): string {
     if (!this.#given.has(name)) this.#inputs.push(valueInfo(name, type, dims));
     this.#given.add(name);
     return name;
@@ -167,9 +167,13 @@ function checksum(bytes: Uint8Array): number {
   return hash;
 }
 
-function valueInfo(name: string, type: ElementType, dims: readonly (number | string)[]): ValueInfoProto {
-  const dim = dims.map((d) => (typeof d === "number" ? { dimValue: d } : { dimParam: d }));
-  return { name, type: { tensorType: { elemType: elementType[type], shape: { dim } } } };
+function valueInfo(
+  name: string,
+  type: ElementType,
+  dims: readonly (number | string)[] | undefined,
+): ValueInfoProto {
+  const dim = dims?.map((d) => (typeof d === "number" ? { dimValue: d } : { dimParam: d }));
+  return { name, type: { tensorType: { elemType: elementType[type], ...(dim && { shape: { dim } }) } } };
 }
 
 function attribute(name: string, value: Attribute): AttributeProto {
