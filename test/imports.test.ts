@@ -13,7 +13,8 @@ const layers: Record<string, readonly string[]> = {
   "validation.ts": ["files"],
   files: [],
   "plain-error.ts": ["files"],
-  "threads.ts": ["plain-error.ts"],
+  "calls.ts": ["plain-error.ts"],
+  "threads.ts": ["calls.ts"],
   http: ["files"],
   tensor: [],
   "nn.ts": ["tensor"],
@@ -41,6 +42,7 @@ const layers: Record<string, readonly string[]> = {
     ...["files", "models", "weights", "engine", "text", "diffusion", "image", "pipeline"],
     ...["plain-error.ts", "threads.ts"],
   ],
+  tab: ["files", "jobs", "text", "calls.ts"],
   server: ["files", "http", "hub", "text", "diffusion", "image", "pipeline", "jobs", "threads.ts"],
   "server.ts": ["server", "jobs", "engine", "image", "pipeline"],
   cli: [
@@ -91,22 +93,22 @@ describe("imports point downwards", () => {
     expect(offenders).toEqual([]);
   });
 
-  it("nothing that the page includes imports Node", () => {
+  it("nothing that the page or its Worker includes imports Node", () => {
     const page = new URL("../web/src", import.meta.url).pathname;
     const reached = new Set(
       readdirSync(page, { recursive: true, encoding: "utf8" })
         .filter((name) => /\.tsx?$/.test(name) && !name.endsWith(".test.ts"))
         .map((name) => path.join(page, name)),
-    );
+    ).add(path.join(source, "tab/worker.browser.ts"));
     const packages = new Map<string, string>();
     for (const file of reached)
       for (const target of valueImports(file)) {
         const source = path.resolve(path.dirname(file), target).replace(/\.js$/, "");
-        const found = [".ts", ".tsx"].map((end) => source + end).find(existsSync);
+        const found = [".browser.ts", ".ts", ".tsx"].map((end) => source + end).find(existsSync);
         if (target.startsWith(".") && found) reached.add(found);
         else if (!target.endsWith(".css")) packages.set(target, path.basename(file));
       }
-    for (const shared of ["src/pipeline/vocabulary.ts", "src/image/metadata/file-texts.ts"])
+    for (const shared of ["src/image/metadata/file-texts.ts", "src/pipeline/pipeline.ts"])
       expect([...reached].some((file) => file.endsWith(shared))).toBe(true);
     const own = [
       "preact",
@@ -115,6 +117,8 @@ describe("imports point downwards", () => {
       "idb",
       "client-zip",
       "eventsource-parser/stream",
+      // The Worker's.
+      ...["zod", "@hono/zod-openapi", "onnxruntime-web/wasm", "@noble/hashes/sha2", "@noble/hashes/utils", "pathe"],
     ];
     expect([...packages].filter(([name]) => !own.includes(name))).toEqual([]);
   });

@@ -3,7 +3,8 @@
 import type { Command } from "commander";
 import { InvalidRequest } from "../errors.js";
 import { formatOf } from "../image/codec.js";
-import { openSigner, type SigningFiles, unsignable } from "../image/content-credentials.js";
+import { openSigner, type SigningFiles } from "../image/content-credentials.js";
+import { unsignable } from "../image/unsignable.js";
 import type { SaveOptions } from "../pipeline/generated-image.js";
 
 export type SigningFlags = { sign?: string; key?: string };

@@ -7,6 +7,7 @@ import { createPrivateKey, type KeyObject, randomUUID, sign, X509Certificate } f
 import type { Signer } from "@trustnxt/c2pa-ts/cose";
 import { InvalidRequest } from "../errors.js";
 import { readFile } from "../files/file-system.js";
+import { unsignable } from "./unsignable.js";
 
 /** Files in PEM: a certificate with those that it was issued by, and its private key without a passphrase. */
 export type SigningFiles = { certificate: string; key: string };
@@ -128,7 +129,3 @@ export async function withCredentials(
   await asset.writeManifestJUMBF(store.getBytes());
   return asset.getDataRange();
 }
-
-/** Why an image of a format, or without metadata, has no credentials. */
-export const unsignable =
-  "must be for PNG or JPEG, got webp, which takes no content credentials here. Save as another format, or do not sign.";

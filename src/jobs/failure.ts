@@ -3,9 +3,9 @@
  * it was one.
  */
 
-import path from "node:path";
 import { EngineError, FlaggedImageError, InvalidRequest, ModelError } from "../errors.js";
 import { namedFileError } from "../files/file-errors.js";
+import path from "../files/path.js";
 import type { JobFailure } from "./schemas.js";
 
 /** The failure of a job whose record is gone before its end: Redis was emptied, or restarted without its data. */

@@ -1,6 +1,5 @@
 /** @file The job queue in the server's memory; jobs and their images are forgotten an hour after their end. */
 
-import { randomUUID } from "node:crypto";
 import { Cancelled } from "../errors.js";
 import { nextBatch } from "./batch.js";
 import { failureOf, isForTheLog } from "./failure.js";
@@ -63,7 +62,7 @@ class MemoryQueue implements JobQueue {
     this.#refuseIfFull(request);
     const { steps, count } = request.settings;
     const status: JobStatus = {
-      id: randomUUID(),
+      id: crypto.randomUUID(),
       state: "queued",
       position: this.#waiting.length + 1,
       step: 0,
@@ -170,7 +169,7 @@ class MemoryQueue implements JobQueue {
   /** One batch after the other. */
   async #runAll(): Promise<void> {
     // Jobs that are submitted in one turn of the event loop can then share a batch.
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 0));
     while (this.#waiting.length > 0) {
       const batch = nextBatch(this.#waiting, ({ request }) => request);
       this.#waiting = this.#waiting.filter((entry) => !batch.includes(entry));

@@ -1,6 +1,5 @@
 /** @file The models that are served, as their folders describe them: configs read and checked, weights left alone. */
 
-import path from "node:path";
 import {
   schedulerFromConfig,
   schedulerNamed,
@@ -12,6 +11,7 @@ import { cpu } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { kindOf } from "../files/file-system.js";
+import path from "../files/path.js";
 import { adaptableNetworks, type Components, loadComponents } from "../pipeline/components.js";
 import { type Embedding, withEmbeddings } from "../pipeline/embeddings.js";
 import type { LoadOptions } from "../pipeline/load-options.js";

@@ -4,6 +4,7 @@ import { seedAfter } from "../diffusion/seed.js";
 import { Cancelled, EngineError, NotFinite } from "../errors.js";
 import type { DiffusionPipeline } from "../pipeline/pipeline.js";
 import type { GenerateRequest } from "../pipeline/request.js";
+import { allAborted } from "./all-aborted.js";
 import { imagesAtOnce } from "./batch.js";
 import { Channel } from "./channel.js";
 import { type ModelRegistry, modelNamed, type ServedModel } from "./model-registry.js";
@@ -165,13 +166,3 @@ const textsIn = ({ prompt, negativePrompt }: JobRequest["settings"]) => ({
   prompt,
   ...(negativePrompt !== undefined && { negativePrompt }),
 });
-
-/** Fires when every one of them has. */
-function allAborted(signals: readonly AbortSignal[]): AbortSignal {
-  if (signals.length === 1) return signals[0]!;
-  const controller = new AbortController();
-  const check = () => void (signals.every(({ aborted }) => aborted) && controller.abort());
-  for (const signal of signals) signal.addEventListener("abort", check, { once: true });
-  check();
-  return controller.signal;
-}

@@ -8,7 +8,7 @@ import type { SchedulerChoice } from "../diffusion/schedulers/sampler-names.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { resolveSeed } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
-import { unsignable } from "../image/content-credentials.js";
+import { unsignable } from "../image/unsignable.js";
 import { checkRequest } from "../pipeline/check-request.js";
 import { metadataProblem } from "../pipeline/metadata/capacity.js";
 import { requestKind } from "../pipeline/request-kind.js";

@@ -3,9 +3,10 @@
  * decoded, then decoded once. Only PNG, JPEG and WebP are let near a decoder. A server calls these by image-threads.ts.
  */
 
-import sharp, { type Sharp } from "sharp";
 import { InvalidRequest } from "../errors.js";
+import { fromBase64 } from "../files/base64.js";
 import { encodeImage } from "../image/codec.js";
+import { imageHeader, isOpaque } from "../image/image-header.js";
 import { decodeMask, type MaskOptions } from "../image/mask.js";
 import { pngFrames, withoutPngTexts } from "../image/metadata/png-chunks.js";
 import { mostInputPixels } from "./limits.js";
@@ -28,7 +29,7 @@ export async function sourceFromText(field: string, text: string): Promise<SentI
     const rule = "must be base64, got other characters. Encode the file's bytes.";
     throw new InvalidRequest(field, encoded.slice(0, 40), rule);
   }
-  return sourceFromBytes(field, new Uint8Array(Buffer.from(encoded, "base64")));
+  return sourceFromBytes(field, fromBase64(encoded));
 }
 
 export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise<SentImage> {
@@ -38,20 +39,16 @@ export async function sourceFromBytes(field: string, bytes: Uint8Array): Promise
     throw new InvalidRequest(field, bytes.length, `${rule} Convert it first.`);
   }
   const pixels = kind === "PNG" ? withoutPngTexts(bytes) : bytes;
-  const {
-    width,
-    height,
-    autoOrient,
-    pages = 1,
-  } = await decoded(field, kind, pixels, (image) => image.metadata());
+  const read = <T>(what: (bytes: Uint8Array, mostPixels: number) => Promise<T>) =>
+    decoded(field, kind, bytes, () => what(pixels, mostInputPixels));
+  const { width, height, upright, frames: pages } = await read(imageHeader);
   if (width * height > mostInputPixels) {
     const rule = `must have at most ${mostInputPixels} pixels, got ${width} x ${height}. Make it smaller first.`;
     throw new InvalidRequest(field, width * height, rule);
   }
   const frames = kind === "PNG" ? pngFrames(bytes) : pages;
   if (frames !== 1) throw new InvalidRequest(field, frames, `must be one image, got ${frames} frames.`);
-  const { isOpaque } = await decoded(field, kind, pixels, (image) => image.stats());
-  return { bytes, width: autoOrient.width, height: autoOrient.height, isOpaque };
+  return { bytes, ...upright, isOpaque: await read(isOpaque) };
 }
 
 /** The same mask as the pipeline reads masks, where another API means something else by its file. */
@@ -67,12 +64,10 @@ async function decoded<T>(
   field: string,
   kind: string,
   bytes: Uint8Array,
-  read: (image: Sharp) => Promise<T>,
+  read: () => Promise<T>,
 ): Promise<T> {
   try {
-    return await read(
-      sharp(bytes, { failOn: "error", limitInputPixels: mostInputPixels, sequentialRead: true }),
-    );
+    return await read();
   } catch (error) {
     const why = error instanceof Error ? error.message.split("\n")[0] : String(error);
     const tooLarge = /pixel limit/i.test(why ?? "");

@@ -1,5 +1,6 @@
 /** @file Keeps what each step of a job's run predicted, and makes small images of it for a job with `explainSteps`. */
 
+import { toBase64 } from "../files/base64.js";
 import { blurred } from "../image/blur.js";
 import { encodeImage } from "../image/codec.js";
 import { type RgbImage, toRgbImage } from "../image/pixels.js";
@@ -80,7 +81,7 @@ const drawer =
         ? toRgbImage(await pipeline.decode(latents, h, w), width, height)
         : small(await pipeline.previewOf(latents, h, w));
     const bytes = await encodeImage(blurs ? blurred(image) : image, "png");
-    return `data:image/png;base64,${Buffer.from(bytes).toString("base64")}`;
+    return `data:image/png;base64,${toBase64(bytes)}`;
   };
 
 function small(image: RgbImage): RgbImage {

@@ -1,5 +1,6 @@
 /** @file Attention maps of words as a job's images have them: bytes, of few rows and columns. */
 
+import { toBase64 } from "../files/base64.js";
 import type { AttentionMaps } from "../pipeline/attention/maps.js";
 import type { WordMaps } from "./schemas.js";
 
@@ -17,7 +18,7 @@ export function wordMapsOf(maps: AttentionMaps): WordMaps {
     const bytes = Uint8Array.from(map, (x) => Math.round((255 * (x - least)) / (most - least + 1e-8)));
     const mean = map.reduce((sum, x) => sum + x, 0) / map.length;
     const spelled = tokens.map((token) => maps.tokens[token]!);
-    return { word, tokens: spelled, mean, least, most, map: Buffer.from(bytes).toString("base64") };
+    return { word, tokens: spelled, mean, least, most, map: toBase64(bytes) };
   });
   return { rows, columns, words };
 }

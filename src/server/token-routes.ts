@@ -5,10 +5,10 @@
  */
 
 import { createRoute, OpenAPIHono } from "@hono/zod-openapi";
+import { countTexts } from "../jobs/count-texts.js";
 import { modelNamed, type ServedModel } from "../jobs/model-registry.js";
 import * as schemas from "../jobs/schemas.js";
-import { defaultLongPrompts } from "../text/prompt-rules.js";
-import { countChunks, countTokens, type TokenLimit } from "../text/token-count.js";
+import type { TokenLimit } from "../text/token-count.js";
 import { jsonOf } from "./described-routes.js";
 import { failures } from "./job-routes.js";
 import { HttpError } from "./problem.js";
@@ -38,14 +38,11 @@ export function tokenRoutes({ models }: Pick<Service, "models">): OpenAPIHono {
     return limits;
   };
   app.openapi(count, async (c) => {
-    const { model, texts, promptSyntax = "none", ...rest } = c.req.valid("json");
-    const { longPrompts = defaultLongPrompts(promptSyntax) } = rest;
-    const count = (limits: readonly TokenLimit[], text: string) =>
-      longPrompts === "cut" ? countTokens(limits, text) : countChunks(limits, text, promptSyntax);
-    const served = modelNamed(models, model);
+    const request = c.req.valid("json");
+    const served = modelNamed(models, request.model);
     const limits = await limitsOf(served);
     if (limits.length === 0) throw unknown(served.info.id);
-    return c.json({ texts: texts.map((text) => count(limits, text)) }, 200);
+    return c.json({ texts: countTexts(limits, request) }, 200);
   });
   return app;
 }

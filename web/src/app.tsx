@@ -94,7 +94,7 @@ function Header() {
   return (
     <header class="page-header">
       <h1>
-        <img src="/icon.svg" alt="" width="28" height="28" /> Koala
+        <img src={`${import.meta.env.BASE_URL}icon.svg`} alt="" width="28" height="28" /> Koala
       </h1>
       <nav aria-label="Views">
         <a href="#generate" aria-current={view.value === "generate" ? "page" : undefined}>

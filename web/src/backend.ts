@@ -1,6 +1,6 @@
 /**
- * @file The interface through which the page generates images. `http-backend.ts` implements it with the server; a
- * backend that generates in the browser can implement it too.
+ * @file The interface through which the page generates images: `http-backend.ts` by the server, `tab-backend.ts` in the
+ * tab.
  */
 
 import type { ModelList } from "../../src/jobs/model-schemas.js";
@@ -28,6 +28,8 @@ export type GenerationEvent =
   /** The backend has accepted the request; `id` can be followed again after a reload. */
   | { type: "accepted"; id: string; settings: GenerationSettings }
   | { type: "queued"; position: number | null }
+  /** What it waits for before its first step, such as another tab; null once nothing is in the way. */
+  | { type: "status"; text: string | null }
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   | { type: "preview"; index: number; url: string }
   | { type: "image"; image: FinishedImage }

@@ -4,7 +4,7 @@ import { signal } from "@preact/signals";
 import { KeyRequired } from "./backend.js";
 import { key, setKey } from "./key.js";
 import { initSettings } from "./settings.js";
-import { backend } from "./this-server.js";
+import { backend } from "./chosen-backend.js";
 
 type ConnectionState = { state: "loading" | "ready" | "key" } | { state: "failed"; message: string };
 export const connection = signal<ConnectionState>({ state: "loading" });

@@ -9,7 +9,7 @@ import { database } from "./gallery.js";
 import { showMessage } from "./messages.js";
 import { reveal } from "./reveal.js";
 import { drawSeed, prompt, requestNow } from "./settings.js";
-import { backend } from "./this-server.js";
+import { backend } from "./chosen-backend.js";
 
 export const xKind = signal<AxisKind>("seed");
 export const yKind = signal<AxisKind | "none">("guidanceScale");

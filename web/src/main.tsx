@@ -2,6 +2,7 @@
 
 import { render } from "preact";
 import { App } from "./app.js";
+import { hasServer } from "./chosen-backend.js";
 import "./style/base.css";
 import "./style/layout.css";
 import "./style/fields.css";
@@ -17,6 +18,7 @@ import "./style/messages.css";
 import "./style/dialog.css";
 import "./style/full-view.css";
 import "./style/forced-colors.css";
+import { startServiceWorker } from "./site/register.js";
 import { showProgressInTitle } from "./tasks.js";
 import { applyTheme } from "./theme.js";
 import { countTokensOnChange } from "./token-counts.js";
@@ -24,4 +26,5 @@ import { countTokensOnChange } from "./token-counts.js";
 applyTheme();
 showProgressInTitle();
 countTokensOnChange();
+if (!hasServer) await startServiceWorker();
 render(<App />, document.getElementById("page")!);

@@ -8,7 +8,7 @@ import type { Job } from "../../src/jobs/schemas.js";
 import { showMessage } from "./messages.js";
 import { progressText } from "./progress-text.js";
 import { cancelTask, ownJobs, tasks } from "./tasks.js";
-import { backend } from "./this-server.js";
+import { backend } from "./chosen-backend.js";
 
 export type QueueRow = {
   id: string;
@@ -53,7 +53,7 @@ function ownRow(task: (typeof tasks.value)[number]): QueueRow {
 function foreignRow(job: Job): QueueRow {
   const { id, settings, position, step, total } = job;
   const isStopping = stopping.value.has(id);
-  const progress = progressText({ ...job, lost: false, stopping: isStopping });
+  const progress = progressText({ ...job, lost: false, status: null, stopping: isStopping });
   const cancel = () => void cancelForeign(id);
   const { prompt } = settings;
   return { id, prompt, position, step, total, progress, stopping: isStopping, foreign: true, cancel };

@@ -16,7 +16,7 @@ import { showMessage } from "./messages.js";
 import { warningsShown } from "./prompt-notes.js";
 import { reveal } from "./reveal.js";
 import { type InitFiles, initImage, mask, prompt, requestNow } from "./settings.js";
-import { backend } from "./this-server.js";
+import { backend } from "./chosen-backend.js";
 import { addUnfinished, claimUnfinished, removeUnfinished } from "./unfinished.js";
 
 export type Task = {
@@ -31,6 +31,8 @@ export type Task = {
   total: number;
   secondsLeft: number | null;
   lost: boolean;
+  /** What it waits for before its first step. */
+  status: string | null;
   /** The URL of each image's preview, by index. */
   previews: readonly string[];
   stopping: boolean;
@@ -121,6 +123,7 @@ function addTask(text: string, warned: ReadonlySet<string> = new Set()) {
     total: 0,
     secondsLeft: null,
     lost: false,
+    status: null,
     previews: [],
     stopping: false,
     warned,
@@ -210,6 +213,8 @@ function changesBy(
       return { id: event.id, settings: event.settings, prompt: event.settings.prompt };
     case "queued":
       return { position: event.position };
+    case "status":
+      return { status: event.text };
     case "step":
       return { position: null, step: event.step, total: event.total, secondsLeft: event.secondsLeft };
     case "preview":

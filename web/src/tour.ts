@@ -6,7 +6,7 @@ import type { TokenCount } from "../../src/text/token-count.js";
 import { GenerationCancelled } from "./backend.js";
 import { examplesOf } from "./examples.js";
 import { model } from "./settings.js";
-import { backend } from "./this-server.js";
+import { backend } from "./chosen-backend.js";
 
 /** One image of the tour. */
 type TourRun = { seed: string; url: string; wordMaps: WordMaps; steps: StepPredictions };

@@ -7,7 +7,7 @@ import type { WordMaps } from "../../src/jobs/schemas.js";
 import type { SavedFiles, SavedImage } from "./database.js";
 import { urlOf } from "./images.js";
 import { requestAgain } from "./settings.js";
-import { backend } from "./this-server.js";
+import { backend } from "./chosen-backend.js";
 
 type State = "closed" | "waiting" | WordMaps | { problem: string };
 

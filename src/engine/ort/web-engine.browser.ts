@@ -17,6 +17,21 @@ function inTurn<T>(action: () => Promise<T>): Promise<T> {
   return run;
 }
 
+/**
+ * Lets messages in that arrived meanwhile, such as one that cancels: a run blocks its thread, and what follows it may be
+ * promises alone up to the next. Not a timer, which browsers hold back.
+ */
+function nextTurn(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise((resolve) => {
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(null);
+  });
+}
+
 /** An engine in the calling thread. `threads`: of one operation, where the page is isolated (COOP and COEP); 0: one a core. */
 export function webEngine({ threads = 0, device = cpu }: { threads?: number; device?: Device } = {}): Engine {
   ort.env.logLevel = "error";
@@ -41,7 +56,9 @@ async function load(program: Program): Promise<Session> {
     run: (inputs) =>
       inTurn(async () => {
         const all = await withHostInputs(program, session.inputNames, inputs);
-        return valuesOf(await session.run(tensorsOf(all, ort.Tensor)));
+        const values = valuesOf(await session.run(tensorsOf(all, ort.Tensor)));
+        await nextTurn();
+        return values;
       }).catch(named),
     release: () => inTurn(() => session.release()),
   };

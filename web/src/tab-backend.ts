@@ -1,0 +1,146 @@
+/**
+ * @file The backend without a server: a Worker of this page that generates. It is started at the first call, and again at
+ * the first one after its end.
+ */
+
+import { Calls, type FromThread } from "../../src/calls.js";
+import { Cancelled, InvalidRequest } from "../../src/errors.js";
+import { Channel } from "../../src/jobs/channel.js";
+import type { ModelList } from "../../src/jobs/model-schemas.js";
+import type { GenerationRequest, Job, TokensRequest, WordMaps } from "../../src/jobs/schemas.js";
+import type { TabEvent, TabImage, TabMethods, TabOptions } from "../../src/tab/protocol.js";
+import {
+  type Backend,
+  type ExplainOptions,
+  type Explanation,
+  GenerationCancelled,
+  type GenerationEvent,
+  GenerationFailure,
+} from "./backend.js";
+
+/** At the address of a page that generates in the tab: its models, and ONNX Runtime's files. */
+const listName = "tab.json";
+
+type Started = { calls: Calls<TabMethods>; models: Promise<ModelList> };
+
+export class TabBackend implements Backend {
+  readonly #home: URL;
+  #started: Started | undefined;
+
+  /** `home` is the folder of the page. */
+  constructor(home: URL) {
+    this.#home = home;
+  }
+
+  models(): Promise<ModelList> {
+    return this.#start().models.catch(asFailure);
+  }
+
+  async countTokens(request: TokensRequest) {
+    const { calls, models } = this.#start();
+    await models;
+    return calls.call("countTokens", request).catch(asFailure);
+  }
+
+  async *generate(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<GenerationEvent> {
+    yield* this.#run({ ...request, previews: true }, signal);
+  }
+
+  async wordMaps(request: GenerationRequest, signal: AbortSignal): Promise<WordMaps> {
+    const asked = { ...request, count: 1, attentionMaps: true };
+    return (await this.#imageOf(asked, { signal, progress: () => {} })).image.wordMaps!;
+  }
+
+  async explain(request: GenerationRequest, options: ExplainOptions): Promise<Explanation> {
+    const asked = { ...request, count: 1, attentionMaps: true, explainSteps: true };
+    const { image, guidanceScale } = await this.#imageOf(asked, options);
+    return {
+      file: image.file,
+      guidanceScale,
+      wordMaps: image.wordMaps!,
+      steps: image.stepPredictions!,
+    };
+  }
+
+  /** A job ends with the page that it is of. */
+  async *follow(): AsyncGenerator<GenerationEvent> {}
+
+  async unfinishedJobs(): Promise<readonly Job[]> {
+    return this.#started ? this.#started.calls.call("unfinishedJobs", undefined as never) : [];
+  }
+
+  async cancelJob(id: string): Promise<void> {
+    await this.#started?.calls.call("cancelJob", id);
+  }
+
+  async #imageOf(request: GenerationRequest, { signal, progress }: ExplainOptions) {
+    let [image, guidanceScale]: [TabImage?, number?] = [];
+    for await (const event of this.#run(request, signal)) {
+      if (event.type === "accepted") guidanceScale = event.settings.guidanceScale;
+      if (event.type === "step") progress(event.step, event.total);
+      if (event.type === "image") image = event.image;
+    }
+    return { image: image!, guidanceScale: guidanceScale! };
+  }
+
+  async *#run(request: GenerationRequest, signal: AbortSignal): AsyncGenerator<TabEvent> {
+    const { calls, models } = this.#start();
+    const events = new Channel<TabEvent>();
+    const ended = models
+      .then(() => calls.call("generate", request, { signals: [signal], onEvent: (event) => events.push(event) }))
+      .then(
+        () => events.end(),
+        (error: unknown) => events.end({ error }),
+      );
+    try {
+      yield* events;
+      await ended;
+    } catch (error) {
+      asFailure(error);
+    }
+  }
+
+  #start(): Started {
+    if (this.#started && !this.#started.calls.ended) return this.#started;
+    const worker = new Worker(new URL("../../src/tab/worker.browser.ts", import.meta.url), {
+      type: "module",
+      name: "koala",
+    });
+    const calls = new Calls<TabMethods>((message, transfer) => worker.postMessage(message, [...transfer]));
+    worker.addEventListener("message", ({ data }: MessageEvent<FromThread>) => calls.receive(data));
+    worker.addEventListener("error", (event) => {
+      event.preventDefault();
+      worker.terminate();
+      calls.fail(new GenerationFailure(crashed(event.message)));
+    });
+    const models = this.#options().then((options) => calls.call("open", options));
+    // Without models the next call starts anew, with a message of its own.
+    models.catch((error: unknown) => {
+      worker.terminate();
+      calls.fail(error);
+    });
+    this.#started = { calls, models };
+    return this.#started;
+  }
+
+  async #options(): Promise<TabOptions> {
+    const response = await fetch(new URL(listName, this.#home)).catch(() => undefined);
+    if (!response?.ok) {
+      const rule = `${listName}: must lie beside this page, got ${response ? response.status : "no answer"}.`;
+      throw new GenerationFailure(`${rule} Check the connection, or build the site anew.`);
+    }
+    const { models, ort } = (await response.json()) as TabOptions;
+    return { models: models.map((name) => this.#url(name)), ort: this.#url(ort) };
+  }
+
+  readonly #url = (path: string): string => new URL(path, this.#home).href;
+}
+
+const crashed = (message: string): string =>
+  `The worker of this tab has ended${message ? `: ${message}` : ""}. Generate again; it is started anew.`;
+
+function asFailure(error: unknown): never {
+  if (error instanceof Cancelled) throw new GenerationCancelled();
+  if (error instanceof GenerationFailure || !(error instanceof Error)) throw error;
+  throw new GenerationFailure(error.message, error instanceof InvalidRequest ? error.field : undefined);
+}
