@@ -106,7 +106,7 @@ describe("imports point downwards", () => {
         const source = path.resolve(path.dirname(file), target).replace(/\.js$/, "");
         const found = [".browser.ts", ".ts", ".tsx"].map((end) => source + end).find(existsSync);
         if (target.startsWith(".") && found) reached.add(found);
-        else if (!target.endsWith(".css")) packages.set(target, path.basename(file));
+        else if (!/\.(css|json)$/.test(target)) packages.set(target, path.basename(file));
       }
     for (const shared of ["src/image/metadata/file-texts.ts", "src/pipeline/pipeline.ts"])
       expect([...reached].some((file) => file.endsWith(shared))).toBe(true);
@@ -118,7 +118,14 @@ describe("imports point downwards", () => {
       "client-zip",
       "eventsource-parser/stream",
       // The Worker's.
-      ...["zod", "@hono/zod-openapi", "onnxruntime-web/wasm", "@noble/hashes/sha2", "@noble/hashes/utils", "pathe"],
+      ...[
+        "zod",
+        "@hono/zod-openapi",
+        "onnxruntime-web/wasm",
+        "@noble/hashes/sha2",
+        "@noble/hashes/utils",
+        "pathe",
+      ],
     ];
     expect([...packages].filter(([name]) => !own.includes(name))).toEqual([]);
   });

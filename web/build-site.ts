@@ -30,7 +30,8 @@ await build({
 for (const model of models) await copyModel(model);
 await mkdir(path.join(site, "ort"), { recursive: true });
 for (const name of await readdir(ort))
-  if (/^ort-wasm-simd-threaded\.(mjs|wasm)$/.test(name)) await cp(path.join(ort, name), path.join(site, "ort", name));
+  if (/^ort-wasm-simd-threaded\.(mjs|wasm)$/.test(name))
+    await cp(path.join(ort, name), path.join(site, "ort", name));
 await writeJson("tab.json", { models: models.map((name) => `models/${name}/`), ort: "ort/" });
 await esbuild.build({
   entryPoints: [path.join(root, "web", "src", "site", "service-worker.ts")],
@@ -56,7 +57,9 @@ async function writeJson(file: string, value: unknown): Promise<void> {
 
 async function filesIn(folder: string): Promise<string[]> {
   const found = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = found.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
+  const files = found
+    .filter((entry) => entry.isFile())
+    .map((entry) => path.join(entry.parentPath, entry.name));
   return files.map((file) => path.relative(folder, file).split(path.sep).join("/")).sort();
 }
 

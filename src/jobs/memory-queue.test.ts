@@ -41,7 +41,7 @@ describe("the queue in memory", () => {
   it("begins all jobs of a batch at once", async () => {
     const queue = memoryQueue(processor);
     for (const seed of [1, 2, 3]) await queue.submit(await tinyRequest(models, { seed }));
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setTimeout(resolve, 0)); // behind the queue's own
     expect(await queue.depth()).toEqual({ queued: 0, running: 3 });
     await queue.close();
   });

@@ -2,9 +2,9 @@
 
 import { signal } from "@preact/signals";
 import { KeyRequired } from "./backend.js";
+import { backend } from "./chosen-backend.js";
 import { key, setKey } from "./key.js";
 import { initSettings } from "./settings.js";
-import { backend } from "./chosen-backend.js";
 
 type ConnectionState = { state: "loading" | "ready" | "key" } | { state: "failed"; message: string };
 export const connection = signal<ConnectionState>({ state: "loading" });

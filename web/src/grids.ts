@@ -4,12 +4,12 @@ import { signal } from "@preact/signals";
 import { type Axes, axisOf, cellSettings, cellsOf, checkAxes } from "../../src/grid/axes.js";
 import type { AxisKind } from "../../src/grid/values.js";
 import { GenerationCancelled, GenerationFailure } from "./backend.js";
+import { backend } from "./chosen-backend.js";
 import type { SavedGrid } from "./database.js";
 import { database } from "./gallery.js";
 import { showMessage } from "./messages.js";
 import { reveal } from "./reveal.js";
 import { drawSeed, prompt, requestNow } from "./settings.js";
-import { backend } from "./chosen-backend.js";
 
 export const xKind = signal<AxisKind>("seed");
 export const yKind = signal<AxisKind | "none">("guidanceScale");

@@ -3,7 +3,10 @@
 import { duration } from "./duration.js";
 import type { Task } from "./tasks.js";
 
-type Progress = Pick<Task, "settings" | "position" | "step" | "total" | "secondsLeft" | "lost" | "status" | "stopping">;
+type Progress = Pick<
+  Task,
+  "settings" | "position" | "step" | "total" | "secondsLeft" | "lost" | "status" | "stopping"
+>;
 
 export function progressText(progress: Progress): string {
   const { settings, position, step, total, secondsLeft, lost, status, stopping } = progress;

@@ -5,10 +5,10 @@
 
 import { computed, effect, signal } from "@preact/signals";
 import type { Job } from "../../src/jobs/schemas.js";
+import { backend } from "./chosen-backend.js";
 import { showMessage } from "./messages.js";
 import { progressText } from "./progress-text.js";
 import { cancelTask, ownJobs, tasks } from "./tasks.js";
-import { backend } from "./chosen-backend.js";
 
 export type QueueRow = {
   id: string;

@@ -87,7 +87,9 @@ export class TabBackend implements Backend {
     const { calls, models } = this.#start();
     const events = new Channel<TabEvent>();
     const ended = models
-      .then(() => calls.call("generate", request, { signals: [signal], onEvent: (event) => events.push(event) }))
+      .then(() =>
+        calls.call("generate", request, { signals: [signal], onEvent: (event) => events.push(event) }),
+      )
       .then(
         () => events.end(),
         (error: unknown) => events.end({ error }),

@@ -9,6 +9,7 @@ import {
   GenerationFailure,
   ServerUnreachable,
 } from "./backend.js";
+import { backend } from "./chosen-backend.js";
 import { addToGallery, select, selectedId } from "./gallery.js";
 import { urlOf } from "./images.js";
 import { shortened } from "./long-text.js";
@@ -16,7 +17,6 @@ import { showMessage } from "./messages.js";
 import { warningsShown } from "./prompt-notes.js";
 import { reveal } from "./reveal.js";
 import { type InitFiles, initImage, mask, prompt, requestNow } from "./settings.js";
-import { backend } from "./chosen-backend.js";
 import { addUnfinished, claimUnfinished, removeUnfinished } from "./unfinished.js";
 
 export type Task = {

@@ -3,9 +3,9 @@
 import { effect, signal } from "@preact/signals";
 import type { TokensRequest } from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
+import { backend } from "./chosen-backend.js";
 import { readingFields } from "./prompt-reading.js";
 import { model, negativePrompt, prompt } from "./settings.js";
-import { backend } from "./chosen-backend.js";
 
 /** A count with the text that was counted. */
 export type CountedText = TokenCount & { text: string };

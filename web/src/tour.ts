@@ -4,9 +4,9 @@ import { computed, signal } from "@preact/signals";
 import type { StepPredictions, WordMaps } from "../../src/jobs/schemas.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 import { GenerationCancelled } from "./backend.js";
+import { backend } from "./chosen-backend.js";
 import { examplesOf } from "./examples.js";
 import { model } from "./settings.js";
-import { backend } from "./chosen-backend.js";
 
 /** One image of the tour. */
 type TourRun = { seed: string; url: string; wordMaps: WordMaps; steps: StepPredictions };

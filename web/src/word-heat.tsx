@@ -4,10 +4,10 @@ import { useSignal } from "@preact/signals";
 import { useEffect, useRef } from "preact/hooks";
 import { heatColour } from "../../src/image/heat-map.js";
 import type { WordMaps } from "../../src/jobs/schemas.js";
+import { backend } from "./chosen-backend.js";
 import type { SavedFiles, SavedImage } from "./database.js";
 import { urlOf } from "./images.js";
 import { requestAgain } from "./settings.js";
-import { backend } from "./chosen-backend.js";
 
 type State = "closed" | "waiting" | WordMaps | { problem: string };
 

@@ -35,9 +35,7 @@ const addressOf = (path: string) => `${new URL(path, home).href}?${FILES[path]}`
 const fetching = new Map<string, Promise<Response>>();
 
 on<WaitingEvent>("install", (event) => event.waitUntil(scope.skipWaiting()));
-on<WaitingEvent>("activate", (event) =>
-  event.waitUntil(Promise.all([scope.clients.claim(), forgetOld()])),
-);
+on<WaitingEvent>("activate", (event) => event.waitUntil(Promise.all([scope.clients.claim(), forgetOld()])));
 /** A page is there, and has what it needs most. */
 on<WaitingEvent>("message", (event) => event.waitUntil(keepAll()));
 
@@ -45,7 +43,8 @@ on<FetchEvent>("fetch", (event) => {
   const { request } = event;
   const url = new URL(request.url);
   if (request.method !== "GET" || !url.href.startsWith(home)) return;
-  const path = url.origin + url.pathname === home ? "index.html" : (url.origin + url.pathname).slice(home.length);
+  const path =
+    url.origin + url.pathname === home ? "index.html" : (url.origin + url.pathname).slice(home.length);
   if (Object.hasOwn(FILES, path)) event.respondWith(answer(path, request.headers.get("range")));
 });
 
