@@ -19,6 +19,7 @@ type Options = SingleFileFlags & {
   lora?: Required<Lora>[];
   revision?: string;
   variant?: string;
+  withoutSafetyChecker?: boolean;
   quiet?: boolean;
 };
 
@@ -50,6 +51,7 @@ export function convertCommand(): Command {
       "merge a LoRA into the weights: the same; may be given again",
       loraOption,
     )
+    .option("--without-safety-checker", "leave a folder's safety checker out")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")
     .option("-q, --quiet", "no progress, no notes")
@@ -84,13 +86,14 @@ function bytes(value: string): number {
 }
 
 async function convert(model: string, output: string, options: Options): Promise<void> {
-  const { quiet = false, dtype, shardSize, revision, variant } = options;
+  const { quiet = false, dtype, shardSize, revision, variant, withoutSafetyChecker } = options;
   const say = (line: string) => void (quiet || process.stderr.write(`${line}\n`));
   const { lora, ...replaced } = await downloadComponents(options, { quiet });
   const source = await downloadModel(model, {
     quiet,
     ...(revision !== undefined && { revision }),
     ...(variant !== undefined && { variant }),
+    ...(withoutSafetyChecker && { safetyChecker: false }),
   });
   const { signal, done } = stopOnInterrupt(say);
   const progress = new ProgressBar({ quiet, bytes: true });
@@ -103,6 +106,7 @@ async function convert(model: string, output: string, options: Options): Promise
       ...singleFileFlags(options),
       ...replaced,
       ...(lora && { loras: lora }),
+      ...(withoutSafetyChecker && { safetyChecker: null }),
       ...(variant !== undefined && { variant }),
       ...(dtype !== undefined && { precision: dtype }),
       ...(shardSize !== undefined && { shardBytes: shardSize }),

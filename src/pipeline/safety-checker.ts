@@ -34,6 +34,8 @@ export type SafetyChecker = {
   component: Component;
   vision: ClipVisionConfig;
   processor: ClipProcessor;
+  /** The file of the processor's settings; undefined where they are the defaults. */
+  processorFile: string | undefined;
   /** Its config.json. */
   config: JsonObject;
 };
@@ -55,10 +57,11 @@ export async function loadSafetyChecker(
   const own = expectComponent(source, componentName, [className]);
   const config = await own.config();
   const vision = visionConfig(config, configLabel(componentName, source));
-  const processor = await processorIn([source.components.get("feature_extractor")?.path, own.path], vision);
+  const folders = [source.components.get("feature_extractor")?.path, own.path];
   const weights = await weightsOf(own, options, safetyCheckerTrace(vision));
   const name = label(componentName, weights.files, source);
-  return { vision, processor, config, component: networkOf(name, weights, options.engine) };
+  const component = networkOf(name, weights, options.engine);
+  return { vision, ...(await processorIn(folders, vision)), config, component };
 }
 
 /** A folder of a checker alone, or of a whole model that has one. */
@@ -70,10 +73,10 @@ async function openOther(given: string, { configsOnly, engine }: CheckerOptions)
   }
   const vision = visionConfig(config.json, config.file);
   const beside = path.join(path.dirname(location), "feature_extractor");
-  const processor = await processorIn([location, beside], vision);
   const weights = configsOnly ? described(safetyCheckerTrace(vision)) : await weightsIn(location);
   return {
-    ...{ vision, processor, config: config.json },
+    ...{ vision, config: config.json },
+    ...(await processorIn([location, beside], vision)),
     component: networkOf(label(given, weights.files), weights, engine),
   };
 }
@@ -90,12 +93,13 @@ const networkOf = (name: string, weights: Component["weights"], engine: Engine):
 async function processorIn(
   folders: readonly (string | undefined)[],
   { imageSize }: ClipVisionConfig,
-): Promise<ClipProcessor> {
+): Promise<Pick<SafetyChecker, "processor" | "processorFile">> {
   for (const folder of folders) {
     const file = folder && path.join(folder, settingsName);
-    if (file && (await kindOf(file)) === "file") return clipProcessor(await readJson(file), file, imageSize);
+    if (file && (await kindOf(file)) === "file")
+      return { processor: clipProcessor(await readJson(file), file, imageSize), processorFile: file };
   }
-  return clipProcessor({}, settingsName, imageSize);
+  return { processor: clipProcessor({}, settingsName, imageSize), processorFile: undefined };
 }
 
 /** What a checker computed of an image. */

@@ -4,6 +4,7 @@ import path from "node:path";
 import { kindOf, readdir, readJson, realpath } from "../files/file-system.js";
 import { isObject, type JsonObject } from "../files/json.js";
 import { resolveWeights } from "../weights/component.js";
+import { licenseFiles } from "../weights/folder.js";
 import type { ModelComponent, ModelSource } from "../weights/model-source.js";
 
 /** A file to be taken over: `from` is its real path, `text` its content. `to` is relative to the new folder. */
@@ -19,9 +20,8 @@ export async function otherParts(
   variant: string | undefined,
 ): Promise<TakenFile[]> {
   const files: TakenFile[] = [{ to: "model_index.json", text: json(await modelIndex(folder)) }];
-  for (const name of (await readdir(folder.path)).filter((n) => /^(LICENSE|NOTICE)/i.test(n)).sort())
-    if ((await kindOf(path.join(folder.path, name))) === "file")
-      files.push({ to: name, from: await realpath(path.join(folder.path, name)) });
+  for (const name of await licenseFiles(folder.path))
+    files.push({ to: name, from: await realpath(path.join(folder.path, name)) });
   for (const part of folder.components.values()) {
     if (part.name === "unet") continue;
     files.push(...(await partFiles(part, replaced.has(part.name), variant)));

@@ -62,6 +62,13 @@ export function weightsIn(folder: string, { variant }: WeightChoice = {}): Promi
   return resolveWeights(folder, named);
 }
 
+/** The names of the files at a folder's root that go where the weights go: licences and notices. */
+export async function licenseFiles(root: string): Promise<string[]> {
+  const names = (await readdir(root)).filter((name) => /^(LICENSE|NOTICE)/i.test(name)).sort();
+  const kinds = await Promise.all(names.map((name) => kindOf(join(root, name))));
+  return names.filter((_, i) => kinds[i] === "file");
+}
+
 function configName(className: string): string {
   if (className.endsWith("Scheduler")) return "scheduler_config.json";
   return /Tokenizer(Fast)?$/.test(className) ? "tokenizer_config.json" : "config.json";

@@ -1,6 +1,6 @@
 /** @file What becomes of flagged images: by the folder's checker, by one that is named, and without one. `golden/safety.ts` has the numbers. */
 
-import { cpSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -9,10 +9,13 @@ import { Generator } from "../../src/diffusion/random.js";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { FlaggedImageError } from "../../src/errors.js";
 import { blurred } from "../../src/image/blur.js";
+import { convertModel } from "../../src/pipeline/convert/convert.js";
 import type { LoadOptions } from "../../src/pipeline/load-options.js";
 import { readRequest } from "../../src/pipeline/metadata/read.js";
 import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
+import { otherParts } from "../../src/train/export-components.js";
 import { readTensor, resolveWeights } from "../../src/weights/component.js";
+import { openFolder } from "../../src/weights/folder.js";
 import { checkedModel } from "../safety-models.js";
 
 const data = new URL("../../golden/data", import.meta.url).pathname;
@@ -123,6 +126,52 @@ describe("a model that ships none", () => {
     const folder = path.join(data, "pipelines/sd2-tiny/vae");
     await expect(open(model, { safetyChecker: folder })).rejects.toThrow(
       "_class_name: must be StableDiffusionSafetyChecker",
+    );
+  });
+});
+
+describe("a copy of a folder that ships a safety checker", () => {
+  /** The checker's tensors but the numbers of its positions, which are no weights. */
+  const checkerOf = async (folder: string) => {
+    const set = await resolveWeights(path.join(folder, "safety_checker"));
+    const names = [...set.tensors.keys()].filter((name) => !name.endsWith("position_ids")).sort();
+    return Promise.all(
+      names.map(async (name) => [name, set.tensors.get(name)!.dtype, await readTensor(set, name)]),
+    );
+  };
+
+  it("keeps the checker as it is stored where it is converted to another type, and says where it cannot", async () => {
+    writeFileSync(path.join(model, "LICENSE.md"), "theirs");
+    const [folder, file] = [path.join(scratch, "half"), path.join(scratch, "half.safetensors")];
+    const { warnings } = await convertModel(model, folder, { engine, precision: "float16" });
+    expect(warnings).toEqual([]);
+    expect(await checkerOf(folder)).toEqual(await checkerOf(model));
+    const settings = "feature_extractor/preprocessor_config.json";
+    const [index, before] = [folder, model].map((at) =>
+      JSON.parse(readFileSync(path.join(at, "model_index.json"), "utf8")),
+    );
+    for (const part of ["safety_checker", "feature_extractor"]) expect(index[part]).toEqual(before[part]);
+    for (const name of [settings, "LICENSE.md"])
+      expect(readFileSync(path.join(folder, name))).toEqual(readFileSync(path.join(model, name)));
+
+    const single = await convertModel(folder, file, { engine });
+    expect(single.warnings).toEqual([
+      expect.stringContaining("safety_checker: is left out, since a single file"),
+    ]);
+    await convertModel(file, path.join(scratch, "again"), { engine, config: model, safetyChecker: model });
+    expect(await checkerOf(path.join(scratch, "again"))).toEqual(await checkerOf(model));
+    const without = await convertModel(model, path.join(scratch, "without"), { engine, safetyChecker: null });
+    expect(without.warnings).toEqual([]);
+    expect(readdirSync(path.join(scratch, "without"))).not.toContain("safety_checker");
+  });
+
+  it("keeps it where a student is trained from it", async () => {
+    const taken = (await otherParts(await openFolder(model), new Set(), undefined)).map(({ to }) => to);
+    expect(taken).toEqual(
+      expect.arrayContaining([
+        ...["safety_checker/config.json", "safety_checker/model.safetensors"],
+        "feature_extractor/preprocessor_config.json",
+      ]),
     );
   });
 });

@@ -10,6 +10,7 @@ import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
 import { kindOf, makeFolder, rename, rm } from "../../files/file-system.js";
 import { freeBytes } from "../../files/writable.js";
 import { clipText } from "../../models/clip.js";
+import { safetyCheckerTrace } from "../../models/safety-checker.js";
 import { input, param } from "../../tensor/operations.js";
 import { manifest, type Params } from "../../tensor/params.js";
 import { count } from "../../tensor/tensor.js";
@@ -56,7 +57,7 @@ export async function convertModel(
   const single = isSingle(output, options);
   await refuseExisting(output);
   const components = await loadNetworks(model, options);
-  const networks = networksOf(components, options);
+  const networks = [...networksOf(components, options), ...(single ? [] : checkerOf(components, options))];
   const bytes = networks
     .flatMap(({ tensors }) => [...tensors.values()])
     .reduce((sum, t) => sum + bytesOf(t), 0);
@@ -73,8 +74,13 @@ export async function convertModel(
       writeFolder(components, networks, folder, { onRead, shardBytes: options.shardBytes }),
     );
   const tensors = networks.reduce((sum, network) => sum + network.tensors.size, 0);
-  return { output, bytes, tensors, warnings: components.warnings };
+  const dropped = single && components.safetyChecker ? [withoutChecker] : [];
+  return { output, bytes, tensors, warnings: [...components.warnings, ...dropped] };
 }
+
+const withoutChecker =
+  "safety_checker: is left out, since a single file holds none, so its images are not checked. Name the checker where " +
+  "the file is opened (safetyChecker, --safety-checker)";
 
 /** InvalidRequest for the name of another kind of file, and for shards of a single one. */
 function isSingle(output: string, { shardBytes }: ConvertOptions): boolean {
@@ -132,6 +138,16 @@ function networksOf(components: Networks, { precision, engine }: ConvertOptions)
       network(component, (p) => clipText(p, config, input("ids", [1, config.maxTokens], "int64"))),
     ),
   ];
+}
+
+/** The safety checker with its weights as they are stored: what it decides by is a third decimal, which half precision has not. */
+function checkerOf({ safetyChecker }: Networks, { engine }: ConvertOptions): OutgoingNetwork[] {
+  if (!safetyChecker) return [];
+  const { component, vision } = safetyChecker;
+  const trace = safetyCheckerTrace(vision);
+  const wanted = new Map([...manifest(trace)].map(([at, shape]) => [at, param(at, shape)]));
+  checkWeightShapes(component.file, wanted, component.weights);
+  return [{ name: component.name, tensors: outgoing(component, trace, { dtype: undefined, engine }) }];
 }
 
 /** Makes a folder beside its final name, and renames it when it is whole. */

@@ -5,6 +5,7 @@ import { copyFile, kindOf, makeFolder, readdir, writeFile } from "../../files/fi
 import type { JsonObject } from "../../files/json.js";
 import { count } from "../../tensor/tensor.js";
 import { dtypeSizes } from "../../weights/dtype.js";
+import { licenseFiles } from "../../weights/folder.js";
 import { writeSafetensors } from "../../weights/safetensors-file.js";
 import type { Networks } from "../components.js";
 import { type OutgoingNetwork, type OutgoingTensor, tensorSource } from "./tensors.js";
@@ -34,7 +35,8 @@ export async function writeFolder(
   const names = await writeOthers(components, output);
   const { folder } = components;
   const classes = [...networks.map(({ name }) => name), ...names].map((name): [string, [string, string]] => {
-    const { library, className } = folder.component(name);
+    const { library, className } =
+      folder.components.get(name) ?? checkerClasses[name] ?? folder.component(name);
     return [
       name,
       [library, name === "vae" ? String(components.vae.config._class_name ?? className) : className],
@@ -47,8 +49,15 @@ export async function writeFolder(
   });
 }
 
+/** Of a checker that is named for a model without one: what Diffusers calls it and its image processor. */
+const checkerClasses: Readonly<Record<string, { library: string; className: string }>> = {
+  safety_checker: { library: "stable_diffusion", className: "StableDiffusionSafetyChecker" },
+  feature_extractor: { library: "transformers", className: "CLIPImageProcessor" },
+};
+
 /** A network's config: that of what replaces it where that has one of its own. */
-async function configOf({ folder, unet, vae }: Networks, name: string): Promise<JsonObject> {
+async function configOf({ folder, unet, vae, safetyChecker }: Networks, name: string): Promise<JsonObject> {
+  if (name === "safety_checker") return safetyChecker!.config;
   const own = folder.component(name);
   const given = name === "unet" ? unet.replaced?.json : name === "vae" ? vae.config : undefined;
   const config = given ?? (await own.config());
@@ -58,7 +67,10 @@ async function configOf({ folder, unet, vae }: Networks, name: string): Promise<
 }
 
 /** The scheduler, the tokenizers, and what this project adds to a folder; gives the components' names. */
-async function writeOthers({ folder, textEncoders }: Networks, output: string): Promise<string[]> {
+async function writeOthers(
+  { folder, textEncoders, safetyChecker }: Networks,
+  output: string,
+): Promise<string[]> {
   await makeFolder(path.join(output, "scheduler"));
   const { className, config } = folder.component("scheduler");
   await json(path.join(output, "scheduler", "scheduler_config.json"), {
@@ -67,11 +79,17 @@ async function writeOthers({ folder, textEncoders }: Networks, output: string): 
   });
   const tokenizers = textEncoders.map(({ component: { name } }) => name.replace("text_encoder", "tokenizer"));
   for (const name of tokenizers) await writeTokenizer(await folder.tokenizer(name), path.join(output, name));
-  for (const name of ["koala.json", "words.json"]) {
-    const file = path.join(folder.path, name);
-    if ((await kindOf(file)) === "file") await copyFile(file, path.join(output, name));
+  if (!folder.file) {
+    for (const name of ["koala.json", "words.json", ...(await licenseFiles(folder.path))]) {
+      const file = path.join(folder.path, name);
+      if ((await kindOf(file)) === "file") await copyFile(file, path.join(output, name));
+    }
   }
-  return ["scheduler", ...tokenizers];
+  const processor = safetyChecker?.processorFile;
+  if (processor === undefined) return ["scheduler", ...tokenizers];
+  await makeFolder(path.join(output, "feature_extractor"));
+  await copyFile(processor, path.join(output, "feature_extractor", path.basename(processor)));
+  return ["scheduler", ...tokenizers, "feature_extractor"];
 }
 
 const special = {
@@ -110,7 +128,8 @@ async function writeWeights(
   { name, tensors }: OutgoingNetwork,
   { onRead, shardBytes }: FolderOptions,
 ): Promise<void> {
-  const stem = name.startsWith("text_encoder") ? "model" : "diffusion_pytorch_model";
+  const isTransformers = name.startsWith("text_encoder") || name === "safety_checker";
+  const stem = isTransformers ? "model" : "diffusion_pytorch_model";
   const shards = shardBytes === undefined ? [[...tensors]] : cut([...tensors], shardBytes);
   const number = (i: number) => String(i).padStart(5, "0");
   const map: Record<string, string> = {};
