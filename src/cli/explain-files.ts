@@ -20,7 +20,10 @@ type Sheet = {
   rows: readonly (readonly [label: string, images: readonly (RgbImage | undefined)[]])[];
 };
 
-async function writeSheet(file: string, { title, caption, columns, rows }: Sheet): Promise<void> {
+const writeSheet = async (file: string, sheet: Sheet): Promise<void> => writeWhole(file, await drawn(sheet));
+
+/** As a PNG. */
+async function drawn({ title, caption, columns, rows }: Sheet): Promise<Uint8Array> {
   const [first] = rows.flatMap(([, images]) => images).filter((image) => image !== undefined);
   const size = { cellWidth: first!.width, cellHeight: first!.height };
   const labels = rows.map(([label]) => label);
@@ -33,7 +36,7 @@ async function writeSheet(file: string, { title, caption, columns, rows }: Sheet
   });
   const cells = rows.flatMap(([, images]) => columns.map((_, i) => images[i]));
   const files = await Promise.all(cells.map((image) => image && encodeImage(image, "png")));
-  await writeWhole(file, await drawSheet(layout, files));
+  return drawSheet(layout, files);
 }
 
 /** Everything of one run; the names of the files, in order. */
@@ -68,18 +71,28 @@ const fileName = (index: number, word: string): string => {
   return `word-${String(index + 1).padStart(2, "0")}-${plain}`.replace(/-+$/, "").concat(".png");
 };
 
-/** The image and each word over it, in rows of up to six. */
-function wordSheet(run: ExplainedRun, heats: readonly RgbImage[]): Sheet {
-  const labelled = [
-    ["image", run.image],
-    ...heats.map((heat, i) => [run.maps.words[i]!.word, heat]),
-  ] as const;
-  const columns = labelled.map(([label]) => label as string);
+const wordSheet = (run: ExplainedRun, heats: readonly RgbImage[]): Sheet =>
+  sheetOfWords({
+    ...{ prompt: run.image.metadata?.prompt ?? "", caption: captionOf(run), image: run.image },
+    words: heats.map((heat, i) => ({ word: run.maps.words[i]!.word, heat })),
+  });
+
+type WordSheet = {
+  prompt: string;
+  caption: string;
+  image: RgbImage;
+  words: readonly { word: string; heat: RgbImage }[];
+};
+
+/** A PNG of the image and each word over it, in a row. */
+export const wordSheetFile = (content: WordSheet): Promise<Uint8Array> => drawn(sheetOfWords(content));
+
+function sheetOfWords({ prompt, caption, image, words }: WordSheet): Sheet {
   return {
-    title: `Where each word of ${titleOf(run)} went`,
-    caption: `${captionOf(run)}. Dark: least, yellow: most of this word's attention.`,
-    columns,
-    rows: [["", labelled.map(([, image]) => image as RgbImage)]],
+    title: `Where each word of "${prompt}" went`,
+    caption: `${caption}. Dark: least, yellow: most of this word's attention.`,
+    columns: ["image", ...words.map(({ word }) => word)],
+    rows: [["", [image, ...words.map(({ heat }) => heat)]]],
   };
 }
 

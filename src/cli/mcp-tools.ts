@@ -1,5 +1,5 @@
 /**
- * @file The tools of `koala mcp`: generate, edit, list models, read an image's record. Requests are resolved and generated as
+ * @file The tools of `koala mcp`: generate, edit, list models, read an image's record, explain an image. Requests are resolved and generated as
  * the jobs API does, with its checks, limits and warnings.
  */
 
@@ -14,10 +14,11 @@ import { writeNew } from "../files/writable.js";
 import { readTexts } from "../image/metadata/metadata.js";
 import { defaultLimits } from "../jobs/limits.js";
 import type { ModelRegistry } from "../jobs/model-registry.js";
-import type { FinishedImage, JobProcessor } from "../jobs/processor.js";
+import type { FinishedImage, JobProcessor, JobRequest } from "../jobs/processor.js";
 import { resolveRequest } from "../jobs/resolve-request.js";
 import type { GenerationRequest } from "../jobs/schemas.js";
 import { safetyRules } from "../pipeline/safety-rules.js";
+import { checkExplained, differences, explained, recordedRequest } from "./mcp-explain.js";
 
 export type ToolOptions = {
   models: ModelRegistry;
@@ -44,13 +45,13 @@ const settings = {
     .regex(/^-?\d+$/)
     .optional()
     .describe("A whole number as text; drawn if left out. The same seed gives the same image."),
-  count: z.int().optional().describe("How many images; 1 if left out."),
   scheduler: z.string().optional().describe("A name from the model's schedulers."),
   safety: z
     .enum(safetyRules)
     .optional()
     .describe("What becomes of images that the model's safety checker flags."),
 };
+const count = { count: z.int().optional().describe("How many images; 1 if left out.") };
 const size = {
   width: z.int().optional().describe("Pixels; the model's default if left out."),
   height: z.int().optional().describe("Pixels; the model's default if left out."),
@@ -81,7 +82,7 @@ export function mcpServer(options: ToolOptions): McpServer {
     {
       title: "Generate images",
       description: "Generates images from a text.",
-      inputSchema: { ...settings, ...size },
+      inputSchema: { ...settings, ...count, ...size },
     },
     (given, extra) => generate(present(given), options, extra),
   );
@@ -93,6 +94,7 @@ export function mcpServer(options: ToolOptions): McpServer {
         "Generates an image from another (image-to-image), or only where a mask is white or opaque (inpainting).",
       inputSchema: {
         ...settings,
+        ...count,
         image: image("The image to begin with"),
         mask: image("Where to generate anew").optional(),
         strength: z
@@ -115,7 +117,21 @@ export function mcpServer(options: ToolOptions): McpServer {
       inputSchema: { image: image("The image") },
       annotations: { readOnlyHint: true },
     },
-    async ({ image }) => text(await recordOf(Buffer.from(await base64Of("image", image, folder), "base64"))),
+    async ({ image }) => text(await recordOf(await bytesOf("image", image, folder))),
+  );
+  server.registerTool(
+    "explain_image",
+    {
+      title: "Explain where each word of a prompt went",
+      description:
+        "Shows where on an image each word of its prompt went (attention maps): of an image that one of these models " +
+        "generated, by its record, or of one that is generated from a prompt.",
+      inputSchema: {
+        image: image("The image to explain; leave prompt and settings out beside it").optional(),
+        ...{ ...settings, ...size, prompt: settings.prompt.optional() },
+      },
+    },
+    (given, extra) => explain(given, options, extra),
   );
   return server;
 }
@@ -128,12 +144,12 @@ const text = (value: unknown): CallToolResult => ({
 const present = <T extends object>(given: T): GenerationRequest =>
   Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as GenerationRequest;
 
-async function generate(
+/** Generates as the jobs API does, telling the client of each step. */
+async function finished(
   given: GenerationRequest,
-  options: ToolOptions,
+  { models, processor }: ToolOptions,
   extra: Extra,
-): Promise<CallToolResult> {
-  const { models, processor, folder } = options;
+): Promise<{ images: FinishedImage[]; request: JobRequest }> {
   const request = await resolveRequest(given, models, defaultLimits);
   const [events] = processor.process([{ request, signal: extra.signal }]);
   const progressToken = extra._meta?.progressToken;
@@ -144,16 +160,56 @@ async function generate(
     const params = { progressToken, progress: event.step, total: event.total };
     await extra.sendNotification({ method: "notifications/progress", params });
   }
-  const files = await saved(images, folder);
+  return { images, request };
+}
+
+async function generate(
+  given: GenerationRequest,
+  options: ToolOptions,
+  extra: Extra,
+): Promise<CallToolResult> {
+  const { images, request } = await finished(given, options, extra);
+  const files = await saved(images, options.folder);
   const described = images.map(({ bytes: _, ...image }, i) => ({
     ...image,
     ...(files[i] && { file: files[i] }),
   }));
   const answer = { images: described, settings: request.settings, warnings: request.warnings };
-  const shown = images.map(({ bytes, mediaType }) => ({
-    ...{ type: "image" as const, mimeType: mediaType, data: Buffer.from(bytes).toString("base64") },
-  }));
+  const shown = images.map(({ bytes, mediaType }) => shownImage(bytes, mediaType));
   return { content: [...shown, ...text(answer).content] };
+}
+
+const shownImage = (bytes: Uint8Array, mimeType = "image/png") => ({
+  ...{ type: "image" as const, mimeType, data: Buffer.from(bytes).toString("base64") },
+});
+
+type Explaining = Partial<GenerationRequest> & { image?: string | undefined };
+
+/** Of an image its record is generated again, and what differs from it is said. */
+async function explain(
+  { image, ...given }: { [K in keyof Explaining]?: Explaining[K] | undefined },
+  options: ToolOptions,
+  extra: Extra,
+): Promise<CallToolResult> {
+  const { folder, models } = options;
+  const asked = present(given);
+  checkExplained(image, asked);
+  const file = image === undefined ? undefined : await bytesOf("image", image, folder);
+  const wanted = file === undefined ? asked : await recordedRequest(file, models);
+  const { images, request } = await finished({ ...wanted, attentionMaps: true }, options, extra);
+  const [made] = images as [FinishedImage];
+  const { sheet, words } = await explained(made, request.settings);
+  const differs = file === undefined ? [] : await differences(file, made.bytes);
+  const names = await Promise.all([
+    ...(folder !== undefined && file === undefined
+      ? [writeNew(path.join(folder, `koala-${made.seed}.png`), made.bytes)]
+      : []),
+    ...(folder !== undefined ? [writeNew(path.join(folder, `koala-${made.seed}-words.png`), sheet)] : []),
+  ]);
+  const files = names.map((name) => path.basename(name));
+  const warnings = [...request.warnings, ...differs];
+  const answer = { words, ...(files.length > 0 && { files }), settings: request.settings, warnings };
+  return { content: [shownImage(sheet), ...text(answer).content] };
 }
 
 /** Writes images into the folder, none over another, and gives their names there. */
@@ -180,6 +236,9 @@ async function base64Of(field: string, given: string, folder: string | undefined
     throw new InvalidRequest(field, given, "must be a file of the server's folder, got a link out of it.");
   return Buffer.from(await readFile(file)).toString("base64");
 }
+
+const bytesOf = async (field: string, given: string, folder: string | undefined): Promise<Uint8Array> =>
+  Buffer.from(await base64Of(field, given, folder), "base64");
 
 async function recordOf(bytes: Uint8Array): Promise<unknown> {
   const { record, parameters } = await readTexts(bytes);

@@ -20,7 +20,7 @@ type Options = PlacementFlags &
 export function mcpCommand(): Command {
   const command = new Command("mcp")
     .description(
-      "Tools for assistants (Model Context Protocol): generate, edit, list models, read an image's record.",
+      "Tools for assistants (Model Context Protocol): generate, edit, list models, read and explain images.",
     )
     .addOption(modelsOption())
     .option(

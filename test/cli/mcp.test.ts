@@ -1,11 +1,12 @@
 /** @file `koala mcp`, by the SDK's own client over standard input and output. */
 
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
+import sharp from "sharp";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { tinyModel } from "../serving.js";
 
@@ -30,6 +31,23 @@ const jsonOf = ({ content }: CallToolResult) => {
   const last = content.at(-1)!;
   return last.type === "text" ? JSON.parse(last.text) : expect.fail(`a ${last.type} came last`);
 };
+/** The chunks of texts of one PNG put into another, before its pixels. */
+function withTextsOf(texts: Buffer, png: Buffer): Buffer {
+  const chunks = (file: Buffer) => {
+    const all: { type: string; bytes: Buffer }[] = [];
+    for (let at = 8; at < file.length; ) {
+      const end = at + 12 + file.readUInt32BE(at);
+      all.push({ type: file.toString("latin1", at + 4, at + 8), bytes: file.subarray(at, end) });
+      at = end;
+    }
+    return all;
+  };
+  const kept = chunks(png).filter(({ type }) => !/^[iz]?[tT][XE]/.test(type) && type !== "eXIf");
+  const text = chunks(texts).filter(({ type }) => /^(iTXt|tEXt|zTXt)$/.test(type));
+  const [header, ...rest] = kept;
+  return Buffer.concat([png.subarray(0, 8), ...[header!, ...text, ...rest].map(({ bytes }) => bytes)]);
+}
+
 const small = { prompt: "a red apple", width: 64, height: 64, steps: 2, seed: "7" };
 
 describe("an MCP client", () => {
@@ -40,6 +58,7 @@ describe("an MCP client", () => {
       "generate_image",
       "edit_image",
       "read_image",
+      "explain_image",
     ]);
     const { models } = jsonOf(await call("list_models", {}));
     expect(models[0]).toMatchObject({ id: "koala-1b-tiny", safety: { choices: ["off"] } });
@@ -73,6 +92,37 @@ describe("an MCP client", () => {
     const read = await call("read_image", { image: "koala-8.png" });
     expect(jsonOf(read)).toMatchObject({ record: { prompt: "a pear", seed: "8", strength: 0.5 } });
     expect(readdirSync(folder).sort()).toEqual(["koala-7.png", "koala-8.png"]);
+  });
+
+  it("explains an image by its record, and one of a prompt: a sheet, and where each word is brightest", async () => {
+    await call("generate_image", { ...small, seed: "20", guidanceScale: 3, scheduler: "euler" });
+    const answer = await call("explain_image", { image: "koala-20.png" });
+    const { words, files, settings, warnings } = jsonOf(answer);
+    expect([files, warnings, settings.guidanceScale]).toEqual([["koala-20-words.png"], [], 3]);
+    expect(words.map(({ word }: { word: string }) => word)).toEqual(["a", "red", "apple"]);
+    for (const { brightest } of words)
+      for (const at of [brightest.x, brightest.y]) expect(at > 0 && at < 1).toBe(true);
+    const [sheet] = answer.content;
+    const { width = 0 } = await sharp(path.join(folder, "koala-20-words.png")).metadata();
+    expect(sheet).toMatchObject({ type: "image", mimeType: "image/png" });
+    expect(width).toBeGreaterThan(4 * 64);
+
+    // As of another program that changed the pixels and kept the record.
+    const file = path.join(folder, "koala-20.png");
+    const changed = await sharp(file).negate().keepMetadata().png().toBuffer();
+    const record = readFileSync(file);
+    writeFileSync(path.join(folder, "other.png"), withTextsOf(record, changed));
+    const other = jsonOf(await call("explain_image", { image: "other.png" }));
+    expect(other.warnings).toEqual([expect.stringContaining("not every pixel is as in the file")]);
+
+    const fresh = jsonOf(await call("explain_image", { ...small, seed: "21" }));
+    expect(fresh.files).toEqual(["koala-21.png", "koala-21-words.png"]);
+    const refused = await call("explain_image", { image: "koala-8.png" });
+    expect(refused.content[0]).toMatchObject({ text: expect.stringContaining('got "strength", "image"') });
+    const both = await call("explain_image", { image: "koala-20.png", steps: 3 });
+    expect(both.content[0]).toMatchObject({
+      text: expect.stringContaining("steps: must be left out beside an image"),
+    });
   });
 
   it("reads why a request is refused, and no file outside of the folder", async () => {
