@@ -3,7 +3,7 @@
  * and options that a function does not have.
  */
 
-import type { z } from "zod";
+import type * as z from "zod/v4/core";
 import { closest } from "./closest.js";
 import { InvalidRequest, listed } from "./errors.js";
 import { describe } from "./files/json.js";
@@ -18,7 +18,7 @@ export type SchemaProblem = {
 
 export type ProblemOptions = {
   /** Its fields are suggested for a misspelt one. */
-  schema?: z.ZodType | undefined;
+  schema?: z.$ZodType | undefined;
   /** What is said of a field that the schema does not have. */
   unknown?: string;
   /** What to do about it, where no field has a similar name. */
@@ -27,7 +27,7 @@ export type ProblemOptions = {
 
 /** The first problem that `error` names of `data`; an unknown field before all others, as it explains most. */
 export function schemaProblem(
-  error: z.core.$ZodError,
+  error: z.$ZodError,
   data: unknown,
   { schema, unknown = "is not a field here", remedy }: ProblemOptions = {},
 ): SchemaProblem {
@@ -73,7 +73,7 @@ function shown(value: unknown): string {
   return text !== undefined && text.length <= 60 ? text : describe(value);
 }
 
-function ruleOf(issue: z.core.$ZodIssue): string {
+function ruleOf(issue: z.$ZodIssue): string {
   if (issue.message.startsWith("must")) return issue.message;
   switch (issue.code) {
     case "invalid_type":
@@ -119,16 +119,16 @@ function valueAt(data: unknown, path: readonly PropertyKey[]): unknown {
 }
 
 /** The names of the fields of the object that a schema has at a path. */
-function fieldsAt(schema: z.ZodType | undefined, path: readonly PropertyKey[]): string[] {
-  const fields = (at: unknown) => objectIn(at)?.shape ?? {};
+function fieldsAt(schema: z.$ZodType | undefined, path: readonly PropertyKey[]): string[] {
+  const fields = (at: unknown) => objectIn(at)?._zod.def.shape ?? {};
   const found = path.reduce<unknown>((at, key) => (fields(at) as Record<PropertyKey, unknown>)[key], schema);
   return Object.keys(fields(found));
 }
 
 /** The object schema inside optional, nullable and default ones. */
-function objectIn(schema: unknown): z.ZodObject | undefined {
-  const def = (schema as z.ZodType | undefined)?.def;
+function objectIn(schema: unknown): z.$ZodObject | undefined {
+  const def = (schema as z.$ZodType | undefined)?._zod.def;
   const { type, innerType } = (def ?? {}) as { type?: string; innerType?: unknown };
-  if (type === "object") return schema as z.ZodObject;
+  if (type === "object") return schema as z.$ZodObject;
   return innerType === undefined ? undefined : objectIn(innerType);
 }

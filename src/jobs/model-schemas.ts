@@ -1,7 +1,6 @@
 /** @file What a server offers, as schemas: its models with the defaults of their requests, and its limits. */
 
 import { z } from "@hono/zod-openapi";
-import { vocabularySchema } from "../pipeline/read-vocabulary.js";
 import { type SafetyRule, safetyRules } from "../pipeline/safety-rules.js";
 import type { Words } from "../pipeline/vocabulary.js";
 import { scaledLora } from "./schemas.js";
@@ -21,6 +20,14 @@ const fromImage = (what: string) =>
   z
     .strictObject({ guidanceScale: z.number(), strength: z.number() })
     .openapi({ description: `What a request with ${what} gets where it leaves these out.` });
+
+const named = z.object({ name: z.string(), aliases: z.array(z.string()).default([]) });
+const words = z.object({
+  nouns: z.array(named),
+  styles: z.array(named.extend({ set: z.string().optional() })),
+  backgrounds: z.array(z.string()),
+  heldOut: z.array(z.string()).default([]),
+}) satisfies z.ZodType<Words>;
 
 const model = z
   .strictObject({
@@ -61,7 +68,7 @@ const model = z
       .literal(true)
       .optional()
       .openapi({ description: "Present where images are signed with content credentials: not as WebP." }),
-    words: vocabularySchema.optional().openapi({
+    words: words.optional().openapi({
       description:
         "Of a model that knows few words: which. A prompt joins a noun, a style and a background: " +
         '"a koala, line art, on a yellow background". heldOut: pairs "noun/set" that training never saw.',

@@ -5,7 +5,7 @@
  * Weight paths are those of transformers' `CLIPModel`. B batch, P patches, D width.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { ModelError } from "../errors.js";
 import { conv2d, layerNorm, linear, tokens } from "../nn.js";
 import { add, concat, expand, keep, reshape, slice } from "../tensor/operations.js";
@@ -24,12 +24,12 @@ import { ignored, only, parseConfig, positive, size } from "./config.js";
 /** The fields of transformers' `CLIPVisionConfig` with its defaults. */
 const visionSchema = z.object({
   ...transformerFields,
-  hidden_size: size.default(768),
-  intermediate_size: size.default(3072),
-  num_attention_heads: size.default(12),
-  image_size: size.default(224),
-  patch_size: size.default(32),
-  projection_dim: size.default(512),
+  hidden_size: z._default(size, 768),
+  intermediate_size: z._default(size, 3072),
+  num_attention_heads: z._default(size, 12),
+  image_size: z._default(size, 224),
+  patch_size: z._default(size, 32),
+  projection_dim: z._default(size, 512),
   num_channels: only(3),
   model_type: only("clip_vision_model"),
   /** Without effect on a forward pass with given weights. */
@@ -44,12 +44,12 @@ const object = z.record(z.string(), z.unknown());
 /** The fields of transformers' `CLIPConfig` with its defaults. */
 const modelSchema = z.object({
   model_type: only("clip"),
-  projection_dim: size.default(512),
-  text_config: object.nullish(),
-  vision_config: object.nullish(),
-  text_config_dict: object.nullish(),
-  vision_config_dict: object.nullish(),
-  logit_scale_init_value: positive.optional(),
+  projection_dim: z._default(size, 512),
+  text_config: z.nullish(object),
+  vision_config: z.nullish(object),
+  text_config_dict: z.nullish(object),
+  vision_config_dict: z.nullish(object),
+  logit_scale_init_value: z.optional(positive),
   initializer_factor: ignored,
 });
 

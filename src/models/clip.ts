@@ -5,7 +5,7 @@
  * Weight paths are those of `text_encoder/model.safetensors`. B batch, N tokens, D width.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { ModelError } from "../errors.js";
 import { embedding, layerNorm, linear } from "../nn.js";
 import { add, argmax, attention, gelu, mul, pick, quickGelu, slice } from "../tensor/operations.js";
@@ -15,23 +15,23 @@ import { ignored, only, parseConfig, positive, size } from "./config.js";
 
 /** The fields of a tower's transformer, with the defaults of `CLIPTextConfig`. */
 export const transformerFields = {
-  hidden_size: size.default(512),
-  intermediate_size: size.default(2048),
-  num_hidden_layers: size.default(12),
-  num_attention_heads: size.default(8),
-  hidden_act: z.enum(["gelu", "quick_gelu"], 'must be "gelu" or "quick_gelu"').default("quick_gelu"),
-  layer_norm_eps: positive.default(1e-5),
+  hidden_size: z._default(size, 512),
+  intermediate_size: z._default(size, 2048),
+  num_hidden_layers: z._default(size, 12),
+  num_attention_heads: z._default(size, 8),
+  hidden_act: z._default(z.enum(["gelu", "quick_gelu"], 'must be "gelu" or "quick_gelu"'), "quick_gelu"),
+  layer_norm_eps: z._default(positive, 1e-5),
 };
 
 /** The fields of transformers' `CLIPTextConfig` with its defaults. */
 const schema = z.object({
   ...transformerFields,
-  architectures: z.array(z.string()).nullish(),
-  vocab_size: size.default(49408),
-  projection_dim: size.default(512),
-  max_position_embeddings: size.default(77),
+  architectures: z.nullish(z.array(z.string())),
+  vocab_size: z._default(size, 49408),
+  projection_dim: z._default(size, 512),
+  max_position_embeddings: z._default(size, 77),
   model_type: only("clip_text_model"),
-  eos_token_id: z.int("must be a token id").default(49407),
+  eos_token_id: z._default(z.int("must be a token id"), 49407),
   /** Without effect on a forward pass with given weights. */
   attention_dropout: ignored,
   dropout: ignored,

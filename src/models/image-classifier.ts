@@ -3,7 +3,7 @@
  * background: what evaluates the bundled model. B batch.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { ModelError } from "../errors.js";
 import { conv2d, groupNorm, linear } from "../nn.js";
 import { add, concat, keep, mean, reshape, silu, softmax } from "../tensor/operations.js";
@@ -14,26 +14,26 @@ import { ignored, parseConfig, size, sizes } from "./config.js";
 const classSchema = z.strictObject({
   name: z.string(),
   /** What a prompt says for it; its name if left out. */
-  phrases: z.array(z.string()).optional(),
+  phrases: z.optional(z.array(z.string())),
   /** Another class of the label that it counts as, because images do not show which of the two it is. */
-  same_as: z.string().optional(),
+  same_as: z.optional(z.string()),
 });
 
 const labelSchema = z.strictObject({
-  classes: z.array(classSchema).min(2, "must be at least two"),
+  classes: z.array(classSchema).check(z.minLength(2, "must be at least two")),
   /** The class that a prompt means which names none. */
-  default: z.string().optional(),
+  default: z.optional(z.string()),
   /** Whether the means of all stages count too, where positions do not matter. */
-  texture: z.boolean().default(false),
+  texture: z._default(z.boolean(), false),
 });
 
 const schema = z.object({
   sample_size: size,
   block_out_channels: sizes,
-  norm_num_groups: size.default(8),
+  norm_num_groups: z._default(size, 8),
   labels: z.record(z.string(), labelSchema),
   /** The share of right predictions of each label, on images that it was not trained on. */
-  accuracy: z.record(z.string(), z.number()).optional(),
+  accuracy: z.optional(z.record(z.string(), z.number())),
   measured_on: ignored,
 });
 

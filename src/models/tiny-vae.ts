@@ -3,7 +3,7 @@
  * the latents of `AutoencoderKL`. Weight paths are Diffusers'; `currentTinyName` maps TAESD's own files.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { ModelError } from "../errors.js";
 import { conv2d } from "../nn.js";
 import { add, div, mul, relu, sub, tanh, upsample } from "../tensor/operations.js";
@@ -13,20 +13,20 @@ import { ignored, only, parseConfig, positive, size, sizes } from "./config.js";
 
 /** The fields of Diffusers' `AutoencoderTiny` (0.35) with its defaults. */
 const schema = z.object({
-  in_channels: size.default(3),
-  out_channels: size.default(3),
-  encoder_block_out_channels: sizes.default([64, 64, 64, 64]),
-  decoder_block_out_channels: sizes.default([64, 64, 64, 64]),
+  in_channels: z._default(size, 3),
+  out_channels: z._default(size, 3),
+  encoder_block_out_channels: z._default(sizes, [64, 64, 64, 64]),
+  decoder_block_out_channels: z._default(sizes, [64, 64, 64, 64]),
   act_fn: only("relu"),
   upsample_fn: only("nearest"),
-  latent_channels: size.default(4),
-  upsampling_scaling_factor: size.default(2),
-  num_encoder_blocks: z.array(z.int().nonnegative()).default([1, 3, 3, 3]),
-  num_decoder_blocks: z.array(z.int().nonnegative()).default([3, 3, 3, 1]),
-  latent_magnitude: positive.default(3),
-  latent_shift: z.number().default(0.5),
+  latent_channels: z._default(size, 4),
+  upsampling_scaling_factor: z._default(size, 2),
+  num_encoder_blocks: z._default(z.array(z.int().check(z.nonnegative())), [1, 3, 3, 3]),
+  num_decoder_blocks: z._default(z.array(z.int().check(z.nonnegative())), [3, 3, 3, 1]),
+  latent_magnitude: z._default(positive, 3),
+  latent_shift: z._default(z.number(), 0.5),
   force_upcast: ignored,
-  scaling_factor: positive.default(1),
+  scaling_factor: z._default(positive, 1),
   shift_factor: only(0, null),
   /** Written by Diffusers' constructor; always the encoder's widths. */
   block_out_channels: ignored,

@@ -1,58 +1,64 @@
 /** @file Reads a U-Net's `config.json` (SD 1, SD 2, SDXL, SSD-1B, BK-SDXL, KOALA) into a list of stages. */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { ModelError } from "../errors.js";
 import { ignored, only, parseConfig, positive, size, sizes } from "./config.js";
 
-const depth = z.int("must be a whole number").nonnegative("must not be negative").max(1000);
+const depth = z.int("must be a whole number").check(z.nonnegative("must not be negative"), z.maximum(1000));
 const depths = z.union(
-  [depth, z.array(z.union([depth, z.array(depth)])).min(1)],
+  [depth, z.array(z.union([depth, z.array(depth)])).check(z.minLength(1))],
   "must be a number or (nested) list",
 );
 
 /** The fields of Diffusers' `UNet2DConditionModel` (0.35) with its defaults. */
 const schema = z.object({
   /** One side of a square, or height and width. */
-  sample_size: z.union([size, z.tuple([size, size])], "must be a number, or a height and a width").nullish(),
-  in_channels: size.default(4),
-  out_channels: size.default(4),
-  center_input_sample: z.boolean().default(false),
-  flip_sin_to_cos: z.boolean().default(true),
-  freq_shift: z.number().default(0),
-  down_block_types: z
-    .array(z.enum(["DownBlock2D", "CrossAttnDownBlock2D"], 'must be "DownBlock2D" or "CrossAttnDownBlock2D"'))
-    .default(["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"]),
-  mid_block_type: z
-    .enum(
-      ["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"],
-      'must be "UNetMidBlock2DCrossAttn", "UNetMidBlock2D" or null',
-    )
-    .nullable()
-    .default("UNetMidBlock2DCrossAttn"),
-  up_block_types: z
-    .array(z.enum(["UpBlock2D", "CrossAttnUpBlock2D"], 'must be "UpBlock2D" or "CrossAttnUpBlock2D"'))
-    .default(["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"]),
+  sample_size: z.nullish(z.union([size, z.tuple([size, size])], "must be a number, or a height and a width")),
+  in_channels: z._default(size, 4),
+  out_channels: z._default(size, 4),
+  center_input_sample: z._default(z.boolean(), false),
+  flip_sin_to_cos: z._default(z.boolean(), true),
+  freq_shift: z._default(z.number(), 0),
+  down_block_types: z._default(
+    z.array(
+      z.enum(["DownBlock2D", "CrossAttnDownBlock2D"], 'must be "DownBlock2D" or "CrossAttnDownBlock2D"'),
+    ),
+    ["CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D", "DownBlock2D"],
+  ),
+  mid_block_type: z._default(
+    z.nullable(
+      z.enum(
+        ["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"],
+        'must be "UNetMidBlock2DCrossAttn", "UNetMidBlock2D" or null',
+      ),
+    ),
+    "UNetMidBlock2DCrossAttn",
+  ),
+  up_block_types: z._default(
+    z.array(z.enum(["UpBlock2D", "CrossAttnUpBlock2D"], 'must be "UpBlock2D" or "CrossAttnUpBlock2D"')),
+    ["UpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "CrossAttnUpBlock2D"],
+  ),
   only_cross_attention: only(false),
-  block_out_channels: sizes.default([320, 640, 1280, 1280]),
-  layers_per_block: z.union([size, sizes]).default(2),
+  block_out_channels: z._default(sizes, [320, 640, 1280, 1280]),
+  layers_per_block: z._default(z.union([size, sizes]), 2),
   downsample_padding: only(1),
   mid_block_scale_factor: only(1),
   dropout: ignored,
   act_fn: only("silu", "swish"),
-  norm_num_groups: size.default(32),
-  norm_eps: positive.default(1e-5),
-  cross_attention_dim: z.union([size, sizes]).default(1280),
-  transformer_layers_per_block: depths.default(1),
-  reverse_transformer_layers_per_block: depths.nullish(),
+  norm_num_groups: z._default(size, 32),
+  norm_eps: z._default(positive, 1e-5),
+  cross_attention_dim: z._default(z.union([size, sizes]), 1280),
+  transformer_layers_per_block: z._default(depths, 1),
+  reverse_transformer_layers_per_block: z.nullish(depths),
   encoder_hid_dim: only(null),
   encoder_hid_dim_type: only(null),
-  attention_head_dim: z.union([size, sizes]).default(8),
+  attention_head_dim: z._default(z.union([size, sizes]), 8),
   num_attention_heads: only(null),
   dual_cross_attention: only(false),
-  use_linear_projection: z.boolean().default(false),
+  use_linear_projection: z._default(z.boolean(), false),
   class_embed_type: only(null),
   addition_embed_type: only(null, "text_time"),
-  addition_time_embed_dim: size.nullish(),
+  addition_time_embed_dim: z.nullish(size),
   num_class_embeds: only(null),
   /** Casts attention to float32, in which everything is computed here. */
   upcast_attention: ignored,
@@ -60,14 +66,14 @@ const schema = z.object({
   resnet_skip_time_act: only(false),
   resnet_out_scale_factor: only(1),
   time_embedding_type: only("positional"),
-  time_embedding_dim: size.nullish(),
+  time_embedding_dim: z.nullish(size),
   time_embedding_act_fn: only(null),
   timestep_post_act: only(null),
   /** Of U-Nets that read the guidance scale, distilled as latent consistency models. */
-  time_cond_proj_dim: size.nullish(),
+  time_cond_proj_dim: z.nullish(size),
   conv_in_kernel: only(3),
   conv_out_kernel: only(3),
-  projection_class_embeddings_input_dim: size.nullish(),
+  projection_class_embeddings_input_dim: z.nullish(size),
   attention_type: only("default"),
   class_embeddings_concat: only(false),
   mid_block_only_cross_attention: only(null, false),

@@ -5,7 +5,7 @@
  * Weight paths are those of `vae/diffusion_pytorch_model.safetensors` in the diffusers layout.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { ModelError } from "../errors.js";
 import { conv2d, groupNorm, linear, pixels, tokens } from "../nn.js";
 import { add, attention, silu, upsample } from "../tensor/operations.js";
@@ -16,31 +16,31 @@ import { resnet } from "./unet.js";
 
 /** The fields of Diffusers' `AutoencoderKL` (0.35) with its defaults. */
 const schema = z.object({
-  in_channels: size.default(3),
-  out_channels: size.default(3),
-  down_block_types: z
-    .array(z.literal("DownEncoderBlock2D", 'must be "DownEncoderBlock2D"'))
-    .default(["DownEncoderBlock2D"]),
-  up_block_types: z
-    .array(z.literal("UpDecoderBlock2D", 'must be "UpDecoderBlock2D"'))
-    .default(["UpDecoderBlock2D"]),
-  block_out_channels: sizes.default([64]),
-  layers_per_block: size.default(1),
+  in_channels: z._default(size, 3),
+  out_channels: z._default(size, 3),
+  down_block_types: z._default(z.array(z.literal("DownEncoderBlock2D", 'must be "DownEncoderBlock2D"')), [
+    "DownEncoderBlock2D",
+  ]),
+  up_block_types: z._default(z.array(z.literal("UpDecoderBlock2D", 'must be "UpDecoderBlock2D"')), [
+    "UpDecoderBlock2D",
+  ]),
+  block_out_channels: z._default(sizes, [64]),
+  layers_per_block: z._default(size, 1),
   act_fn: only("silu", "swish"),
-  latent_channels: size.default(4),
-  norm_num_groups: size.default(32),
+  latent_channels: z._default(size, 4),
+  norm_num_groups: z._default(size, 32),
   /** Pixels; the side of a tile where an image is decoded in tiles. */
-  sample_size: z.union([size, sizes]).default(32),
-  scaling_factor: positive.default(0.18215),
+  sample_size: z._default(z.union([size, sizes]), 32),
+  scaling_factor: z._default(positive, 0.18215),
   shift_factor: only(null),
   /** Per channel, with latents_std: Playground v2.5 was trained on latents of mean 0 and one standard deviation. */
-  latents_mean: z.array(z.number("must be a number")).nullish(),
-  latents_std: z.array(positive).nullish(),
+  latents_mean: z.nullish(z.array(z.number("must be a number"))),
+  latents_std: z.nullish(z.array(positive)),
   /** Of the type of arithmetic, not of the network: `staysFloat32` in `pipeline/autoencoder.ts`. */
   force_upcast: ignored,
-  use_quant_conv: z.boolean().default(true),
-  use_post_quant_conv: z.boolean().default(true),
-  mid_block_add_attention: z.boolean().default(true),
+  use_quant_conv: z._default(z.boolean(), true),
+  use_post_quant_conv: z._default(z.boolean(), true),
+  mid_block_add_attention: z._default(z.boolean(), true),
 });
 
 /** Of latents, a number per channel: those of a normal distribution that the U-Net was trained on. */

@@ -3,14 +3,14 @@
  * cropped to the center, and normalised. The settings are those of `preprocessor_config.json`.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { ModelError } from "../errors.js";
 import type { RgbImage } from "../image/pixels.js";
 import { type ResizeFilter, resizeImage } from "../image/resize.js";
 import { ignored, only, parseConfig, positive, size } from "../models/config.js";
 
-const flag = z.boolean("must be true or false").default(true);
-const channels = z.array(z.number("must be a number")).length(3, "must be a list of three numbers");
+const flag = z._default(z.boolean("must be true or false"), true);
+const channels = z.array(z.number("must be a number")).check(z.length(3, "must be a list of three numbers"));
 /** Old files have one number: of the shorter side, and of both sides of the crop. */
 const resized = z.union(
   [size, z.strictObject({ shortest_edge: size }), z.strictObject({ height: size, width: size })],
@@ -27,18 +27,18 @@ const resamples: Readonly<Record<number, ResizeFilter>> = { 1: "lanczos", 2: "bi
 /** The fields of transformers' `CLIPImageProcessor` with its defaults. */
 const schema = z.object({
   do_resize: flag,
-  size: resized.default({ shortest_edge: 224 }),
-  resample: z
-    .int()
-    .refine((n) => n in resamples, "must be 1 (Lanczos), 2 (bilinear) or 3 (bicubic)")
-    .default(3),
+  size: z._default(resized, { shortest_edge: 224 }),
+  resample: z._default(
+    z.int().check(z.refine((n) => n in resamples, "must be 1 (Lanczos), 2 (bilinear) or 3 (bicubic)")),
+    3,
+  ),
   do_center_crop: flag,
-  crop_size: cropped.default(224),
+  crop_size: z._default(cropped, 224),
   do_rescale: flag,
-  rescale_factor: positive.default(1 / 255),
+  rescale_factor: z._default(positive, 1 / 255),
   do_normalize: flag,
-  image_mean: channels.default([0.48145466, 0.4578275, 0.40821073]),
-  image_std: channels.default([0.26862954, 0.26130258, 0.27577711]),
+  image_mean: z._default(channels, [0.48145466, 0.4578275, 0.40821073]),
+  image_std: z._default(channels, [0.26862954, 0.26130258, 0.27577711]),
   /** Images are RGB here. */
   do_convert_rgb: ignored,
   do_pad: only(false, null),

@@ -16,11 +16,11 @@ import type { ComponentOptions } from "./component-files.js";
 import { type NamedEmbedding, withEmbeddings } from "./embeddings.js";
 import { loadTextEncoder, loadTokenizerOf } from "./load-text-encoder.js";
 import { type Denoiser, loadUnet } from "./load-unet.js";
-import { type Adaptable, type Lora, loraChanges } from "./lora.js";
+import type { Adaptable, Lora } from "./lora.js";
 import { type LoraSampling, loraSampling } from "./lora-sampling.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
 import { loadSafetyChecker, type SafetyChecker } from "./safety-checker.js";
-import { openSingleFile, type SingleFileOptions } from "./single-file/open.js";
+import type { SingleFileOptions } from "./single-file/open.js";
 import type { TextEncoderName } from "./single-file/parts.js";
 import type { TextEncoder, TextNetwork } from "./text-encoding.js";
 
@@ -111,7 +111,11 @@ function sampledByLora(networks: Networks): Networks {
 
 /** A folder, or a single file. */
 async function openModel(model: string, options: ComponentOptions): Promise<ModelSource> {
-  if ((await kindOf(model)) === "file") return openSingleFile(model, options);
+  if ((await kindOf(model)) === "file") {
+    // Here, as folders do not need it.
+    const { openSingleFile } = await import("./single-file/open.js");
+    return openSingleFile(model, options);
+  }
   const [given] = Object.entries(singleFileOnly).filter(([name]) => options[name as keyof SingleFileOptions]);
   if (given === undefined) return openFolder(model);
   throw new InvalidRequest(
@@ -211,6 +215,7 @@ export async function withMoreLoras(components: Components, more: readonly Lora[
 
 async function withLoras<T extends Networks>(components: T, warnings: string[]): Promise<T> {
   const { unet, textEncoders, loras } = components;
+  const { loraChanges } = await import("./lora.js"); // here, as most models are opened without
   const changes = await loraChanges(loras, adaptableNetworks(components), (message) =>
     warnings.push(message),
   );

@@ -1,6 +1,6 @@
 /** @file How images are generated with a LoRA that was distilled to few steps, by the header of its file. */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { InvalidRequest, ModelError } from "../errors.js";
@@ -24,8 +24,8 @@ export type LoraSampling = {
 
 const schema = z.object({
   scheduler: z.record(z.string(), z.unknown(), "must be a scheduler's config"),
-  steps: z.int("must be a whole number above 0").positive("must be a whole number above 0"),
-  guidance: z.number("must be a number of at least 0").nonnegative("must be a number of at least 0"),
+  steps: z.int("must be a whole number above 0").check(z.positive("must be a whole number above 0")),
+  guidance: z.number("must be a number of at least 0").check(z.nonnegative("must be a number of at least 0")),
 });
 
 /** Of the last of these LoRAs whose file says so; those of scale 0 do not count. ModelError for a wrong entry. */

@@ -4,7 +4,7 @@
  * and its page all take them from `requestDefaults`.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { schedulerFromConfig } from "../diffusion/schedulers/registry.js";
 import type { Scheduler } from "../diffusion/schedulers/scheduler.js";
 import { InvalidRequest, ModelError } from "../errors.js";
@@ -79,18 +79,18 @@ export function defaultScheduler(own: Scheduler, { scheduler, source }: SourcedD
 
 const rgb = z.tuple([z.number(), z.number(), z.number()], "must be three numbers");
 const schema = z.object({
-  steps: z.int("must be a whole number").positive("must be positive").optional(),
-  guidance: z.number("must be a number").nonnegative("must not be negative").optional(),
-  width: z.int("must be a whole number").positive("must be positive").optional(),
-  height: z.int("must be a whole number").positive("must be positive").optional(),
-  negative: z.string("must be text").optional(),
-  scheduler: z.record(z.string(), z.unknown(), "must be an object of scheduler settings").optional(),
-  preview: z
-    .object({
+  steps: z.optional(z.int("must be a whole number").check(z.positive("must be positive"))),
+  guidance: z.optional(z.number("must be a number").check(z.nonnegative("must not be negative"))),
+  width: z.optional(z.int("must be a whole number").check(z.positive("must be positive"))),
+  height: z.optional(z.int("must be a whole number").check(z.positive("must be positive"))),
+  negative: z.optional(z.string("must be text")),
+  scheduler: z.optional(z.record(z.string(), z.unknown(), "must be an object of scheduler settings")),
+  preview: z.optional(
+    z.object({
       factors: z.array(rgb, "must be a list of three numbers for each latent channel"),
-      bias: rgb.exactOptional(),
-    })
-    .optional(),
+      bias: z.exactOptional(rgb),
+    }),
+  ),
 });
 
 const trailing = { timestep_spacing: "trailing" };

@@ -3,23 +3,23 @@
  * file.
  */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { kindOf, readJson } from "../files/file-system.js";
 import path from "../files/path.js";
 import { parseConfig } from "../models/config.js";
 import type { Words } from "./vocabulary.js";
 
-const named = z.object({ name: z.string(), aliases: z.array(z.string()).default([]) });
-export const vocabularySchema = z.object({
+const named = z.object({ name: z.string(), aliases: z._default(z.array(z.string()), []) });
+const schema = z.object({
   nouns: z.array(named),
-  styles: z.array(named.extend({ set: z.string().optional() })),
+  styles: z.array(z.extend(named, { set: z.optional(z.string()) })),
   backgrounds: z.array(z.string()),
-  heldOut: z.array(z.string()).default([]),
-}) satisfies z.ZodType<Words>;
+  heldOut: z._default(z.array(z.string()), []),
+}) satisfies z.ZodMiniType<Words>;
 
 /** The words of the model in `folder`; undefined where it has no such list. */
 export async function readVocabulary(folder: string): Promise<Words | undefined> {
   const file = path.join(folder, "words.json");
   if ((await kindOf(file)) !== "file") return undefined;
-  return parseConfig(vocabularySchema, await readJson(file), "words.json");
+  return parseConfig(schema, await readJson(file), "words.json");
 }

@@ -1,6 +1,6 @@
 /** @file The metadata that an image records of its generation: its fields, its JSON, and its check when read from a file. */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { type Precision, type WeightFormat, weightFormats } from "../../engine/device.js";
 import { InvalidRequest, listed } from "../../errors.js";
 import {
@@ -113,10 +113,12 @@ export type ImageMetadata = {
 
 const text = z.string("must be text");
 /** Shown to a user: a hostile file must not control the terminal. */
-const label = text.max(1000, "must be shorter").transform(printable);
+const label = z.pipe(text.check(z.maxLength(1000, "must be shorter")), z.transform(printable));
 const number = z.number("must be a finite number");
-const hash = text.regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 hex digits');
-const numbers = z.array(number, "must be a list of numbers").max(1000, "must have at most 1000 numbers");
+const hash = text.check(z.regex(/^sha256:[0-9a-f]{64}$/, 'must be "sha256:" and 64 hex digits'));
+const numbers = z
+  .array(number, "must be a list of numbers")
+  .check(z.maxLength(1000, "must have at most 1000 numbers"));
 const size = z.tuple([number, number], "must be a height and a width");
 const kind = z.enum(["cpu", "cuda"], 'must be "cpu" or "cuda"');
 const precision = z.enum(["float32", "float16"], 'must be "float32" or "float16"');
@@ -125,79 +127,80 @@ const weightFormat = z.enum(
   `must be ${weightFormats.map((name) => `"${name}"`).join(" or ")}`,
 );
 const weights = z.strictObject({ name: label, fingerprint: hash });
-const image = z.strictObject({ name: label.exactOptional(), sha256: hash });
+const image = z.strictObject({ name: z.exactOptional(label), sha256: hash });
 
 const model = z.strictObject({
-  id: label.exactOptional(),
-  revision: label.exactOptional(),
+  id: z.exactOptional(label),
+  revision: z.exactOptional(label),
   name: label,
   pipeline: label,
   fingerprint: hash,
-  variant: label.exactOptional(),
-  unet: weights.exactOptional(),
-  vae: weights.exactOptional(),
-  textEncoder: weights.exactOptional(),
-  textEncoder2: weights.exactOptional(),
-  safetyChecker: weights.exactOptional(),
-  config: weights.exactOptional(),
-  tokenizer: weights.exactOptional(),
-  ema: z.literal(true, "must be true").exactOptional(),
-  loras: z.array(z.strictObject({ name: label, sha256: hash, scale: number })).exactOptional(),
-  embeddings: z.array(z.strictObject({ token: label, name: label, sha256: hash })).exactOptional(),
+  variant: z.exactOptional(label),
+  unet: z.exactOptional(weights),
+  vae: z.exactOptional(weights),
+  textEncoder: z.exactOptional(weights),
+  textEncoder2: z.exactOptional(weights),
+  safetyChecker: z.exactOptional(weights),
+  config: z.exactOptional(weights),
+  tokenizer: z.exactOptional(weights),
+  ema: z.exactOptional(z.literal(true, "must be true")),
+  loras: z.exactOptional(z.array(z.strictObject({ name: label, sha256: hash, scale: number }))),
+  embeddings: z.exactOptional(z.array(z.strictObject({ token: label, name: label, sha256: hash }))),
 });
 
 /** Of images made before `dtype` was the arithmetic: there it chose the files, as `variant` does. */
-const modelOfAnyAge = z
-  .strictObject({ ...model.shape, dtype: precision.exactOptional() })
-  .transform(({ dtype, ...rest }) => ({ ...(dtype === "float16" && { variant: "fp16" }), ...rest }));
+const modelOfAnyAge = z.pipe(
+  z.strictObject({ ...model.shape, dtype: z.exactOptional(precision) }),
+  z.transform(({ dtype, ...rest }) => ({ ...(dtype === "float16" && { variant: "fp16" }), ...rest })),
+);
 
 const schema = z.strictObject({
   format: z.literal(1, "must be 1"),
   app: label,
   onnxruntime: label,
-  device: label.exactOptional(),
-  dtype: precision.exactOptional(),
-  weights: weightFormat.exactOptional(),
+  device: z.exactOptional(label),
+  dtype: z.exactOptional(precision),
+  weights: z.exactOptional(weightFormat),
   model: modelOfAnyAge,
   prompt: text,
-  prompt2: text.exactOptional(),
-  negativePrompt: text.exactOptional(),
-  negativePrompt2: text.exactOptional(),
-  promptSyntax: z.enum(promptSyntaxes, 'must be "none" or "a1111"').exactOptional(),
-  longPrompts: z.enum(longPromptRules, 'must be "cut" or "chunks"').exactOptional(),
-  padConditions: z.boolean("must be true or false").exactOptional(),
-  emphasis: z.enum(emphasisRules, 'must be "original" or "noNorm"').exactOptional(),
-  promptTemplate: text.exactOptional(),
-  negativePromptTemplate: text.exactOptional(),
+  prompt2: z.exactOptional(text),
+  negativePrompt: z.exactOptional(text),
+  negativePrompt2: z.exactOptional(text),
+  promptSyntax: z.exactOptional(z.enum(promptSyntaxes, 'must be "none" or "a1111"')),
+  longPrompts: z.exactOptional(z.enum(longPromptRules, 'must be "cut" or "chunks"')),
+  padConditions: z.exactOptional(z.boolean("must be true or false")),
+  emphasis: z.exactOptional(z.enum(emphasisRules, 'must be "original" or "noNorm"')),
+  promptTemplate: z.exactOptional(text),
+  negativePromptTemplate: z.exactOptional(text),
   width: number,
   height: number,
   numInferenceSteps: number,
-  timesteps: numbers.exactOptional(),
-  sigmas: numbers.exactOptional(),
+  timesteps: z.exactOptional(numbers),
+  sigmas: z.exactOptional(numbers),
   guidanceScale: number,
-  guidanceRescale: number.exactOptional(),
-  eta: number.exactOptional(),
-  clipSkip: number.exactOptional(),
-  strength: number.exactOptional(),
-  denoisingStart: number.exactOptional(),
-  denoisingEnd: number.exactOptional(),
-  originalSize: size.exactOptional(),
-  cropsCoordsTopLeft: size.exactOptional(),
-  targetSize: size.exactOptional(),
-  negativeOriginalSize: size.exactOptional(),
-  negativeCropsCoordsTopLeft: size.exactOptional(),
-  negativeTargetSize: size.exactOptional(),
-  vaeTiling: number.exactOptional(),
-  image: image.exactOptional(),
-  mask: image.exactOptional(),
-  seed: text.regex(/^-?\d{1,20}$/, "must be a whole number in quotes").exactOptional(),
+  guidanceRescale: z.exactOptional(number),
+  eta: z.exactOptional(number),
+  clipSkip: z.exactOptional(number),
+  strength: z.exactOptional(number),
+  denoisingStart: z.exactOptional(number),
+  denoisingEnd: z.exactOptional(number),
+  originalSize: z.exactOptional(size),
+  cropsCoordsTopLeft: z.exactOptional(size),
+  targetSize: z.exactOptional(size),
+  negativeOriginalSize: z.exactOptional(size),
+  negativeCropsCoordsTopLeft: z.exactOptional(size),
+  negativeTargetSize: z.exactOptional(size),
+  vaeTiling: z.exactOptional(number),
+  image: z.exactOptional(image),
+  mask: z.exactOptional(image),
+  seed: z.exactOptional(text.check(z.regex(/^-?\d{1,20}$/, "must be a whole number in quotes"))),
   rng: kind,
   scheduler: z.strictObject({ className: label, config: z.record(text, z.unknown()) }),
-  notRecorded: z.array(label).exactOptional(),
-  safety: z.enum(safetyRules, 'must be "off", "blur" or "refuse"').exactOptional(),
-  flagged: z.literal(true, "must be true").exactOptional(),
-  warnings: z.array(text).exactOptional(),
-}) satisfies z.ZodType<ImageMetadata>;
+  notRecorded: z.exactOptional(z.array(label)),
+  safety: z.exactOptional(z.enum(safetyRules, 'must be "off", "blur" or "refuse"')),
+  flagged: z.exactOptional(z.literal(true, "must be true")),
+  warnings: z.exactOptional(z.array(text)),
+}) satisfies z.ZodMiniType<ImageMetadata>;
 
 /** JSON in ASCII without `<`, `>` and `&`, which Latin-1 and XML hold unchanged; keys in the order given. */
 export function metadataText(

@@ -19,9 +19,13 @@ const shortNames = ["AMP", "COPY", "ETH", "GT", "LT", "QUOT", "REG", "THORN"];
 /** HTML's names, and all-caps spellings of lower case ones (`&EACUTE;`) where those are not ambiguous. */
 function entities(): Map<string, string> {
   const named = new Map<string, string>();
+  let code = 0;
   for (const entry of namedCharacters.trim().split(/\s+/)) {
-    const [name, codes] = entry.split(":") as [string, string];
-    named.set(name, String.fromCodePoint(...codes.split("+").map((code) => Number.parseInt(code, 16))));
+    const [codes, names] = entry.split(":") as [string, string];
+    const [step, ...more] = codes.split("+");
+    code += step ? Number.parseInt(step, 16) : 1;
+    const character = String.fromCodePoint(code, ...more.map((one) => Number.parseInt(one, 16)));
+    for (const name of names.split(",")) named.set(name, character);
   }
   for (const [name, character] of [...named]) {
     const upper = name.toUpperCase();
