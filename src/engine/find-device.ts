@@ -45,14 +45,14 @@ export async function findDevice(
   options: DeviceOptions,
   machine: Machine = thisMachine,
 ): Promise<FoundDevice> {
-  const { device: name = "cpu", dtype: asked = "float32", weights: format = "stored", ...allowed } = options;
+  const cpu = findCpu(options);
+  if (cpu) return cpu;
+  const { device: name = "cpu", dtype: asked = "float32", weights: format, ...allowed } = options;
   const request = parseDevice(name);
-  const [dtype, weights] = [parsePrecision(asked), parseWeights(format)];
-  const onlyCpu = weights !== "stored";
-  if (request === "auto" && !onlyCpu) return bestDevice({ dtype, ...allowed }, machine);
-  if (request === "auto") return onCpu(`the only device with ${weights} weights`, dtype, weights);
-  if (request.provider === "cpu") return onCpu("asked for", dtype, weights);
-  if (onlyCpu) refuseWeights(weights, name);
+  const dtype = parsePrecision(asked);
+  if (request === "auto") return bestDevice({ dtype, ...allowed }, machine);
+  const weights = parseWeights(format ?? "stored");
+  if (weights !== "stored") refuseWeights(weights, name);
   const found = await examine(request.provider, { ...allowed, dtype, index: request.index }, machine);
   if (found.problem !== undefined)
     throw new InvalidRequest(
@@ -61,6 +61,18 @@ export async function findDevice(
       `must be one that this machine has, got "${name}": ${found.problem}`,
     );
   return onDevice(found, ["asked for"]);
+}
+
+/** The CPU, where the options leave no other choice: known without looking at the machine. */
+export function findCpu(options: DeviceOptions): FoundDevice | undefined {
+  const { device: name = "cpu", dtype: asked = "float32", weights: format = "stored" } = options;
+  const request = parseDevice(name);
+  const [dtype, weights] = [parsePrecision(asked), parseWeights(format)];
+  if (request === "auto")
+    return weights === "stored"
+      ? undefined
+      : onCpu(`the only device with ${weights} weights`, dtype, weights);
+  return request.provider === "cpu" ? onCpu("asked for", dtype, weights) : undefined;
 }
 
 async function bestDevice(

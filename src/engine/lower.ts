@@ -58,7 +58,7 @@ export function lower(
     name,
     value: values.get(t)!,
     type: elementTypes[t.dtype],
-    rank: t.rank,
+    ...(declaresOpenSizes && { rank: t.rank }),
   }));
   const { model, nodes } = g.encode(name, results);
   const widensAtLoad = [...weights.values()].some(({ dtype }) => dtype !== "F32" && dtype !== "F16");
@@ -75,11 +75,12 @@ export function lower(
 }
 
 /**
- * From so many tensors on, inputs with open sizes are declared without sizes on the CPU. After a few operations ONNX
- * Runtime knows open sizes no more, so that no two results are alike to its memory planner, which yet compares each
- * with every dead one; results of unknown shape it does not compare. A U-Net is otherwise optimised as before, but for
- * two slices that would become one split. An autoencoder, which is small, would lose additions that are computed with
- * the convolution before them (docs/log.md, 2026-11-30).
+ * From so many tensors on, inputs with open sizes, and results, are declared without sizes on the CPU. After a few
+ * operations ONNX Runtime knows open sizes no more, so that no two results are alike to its memory planner, which yet
+ * compares each with every dead one; results of unknown shape it does not compare. Results must not be declared then:
+ * where it knows a rank in the middle of a network, ONNX Runtime 1.30 takes a Resize's sizes for none. A U-Net is
+ * otherwise optimised as before, but for two slices that would become one split. An autoencoder, which is small, would
+ * lose additions that are computed with the convolution before them (docs/log.md, 2026-11-30).
  */
 const largeGraph = 600;
 

@@ -117,7 +117,7 @@ export class GraphWriter {
    * result with two names. */
   encode(
     name: string,
-    outputs: readonly { name: string; value: string; type: ElementType; rank: number }[],
+    outputs: readonly { name: string; value: string; type: ElementType; rank?: number }[],
   ): { model: Uint8Array; nodes: number } {
     const renamed = new Map<string, string>();
     const computed = new Set(this.#nodes.flatMap((node) => node.output ?? []));
@@ -148,7 +148,7 @@ export class GraphWriter {
           valueInfo(
             o.name,
             o.type,
-            Array.from({ length: o.rank }, (_, i) => `${o.name}_${i}`),
+            o.rank === undefined ? undefined : Array.from({ length: o.rank }, (_, i) => `${o.name}_${i}`),
           ),
         ),
       },

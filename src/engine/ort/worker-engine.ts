@@ -4,7 +4,7 @@ import { DeviceLostError, EngineError } from "../../errors.js";
 import { Thread } from "../../threads.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session } from "../engine.js";
-import type { DeviceOptions, FoundDevice } from "../find-device.js";
+import { type DeviceOptions, type FoundDevice, findCpu } from "../find-device.js";
 import type { Program } from "../program.js";
 import type { EngineOptions } from "./blocking-engine.js";
 import { disableTelemetry } from "./telemetry.js";
@@ -22,11 +22,14 @@ export async function openWorkerEngine({
   device: name = "cpu",
   ...options
 }: WorkerOptions & Pick<DeviceOptions, "device"> = {}): Promise<Engine & Omit<FoundDevice, "device">> {
-  const thread = startThread(options);
   const { dtype, weights, allowCpuFallback, allowSoftwareAdapter } = options;
-  const wanted = { device: name, dtype, weights, allowCpuFallback, allowSoftwareAdapter };
+  const wanted = defined({ device: name, dtype, weights, allowCpuFallback, allowSoftwareAdapter });
+  // Not waited for: while the thread opens ONNX Runtime, the caller reads its model.
+  const cpu = findCpu(wanted);
+  if (cpu) return { ...engineOn(startThread(options, cpu.device), cpu.device), ...cpu };
+  const thread = startThread(options);
   try {
-    const { device, reason, warnings } = await thread.call("open", defined(wanted));
+    const { device, reason, warnings } = await thread.call("open", wanted);
     return { ...engineOn(thread, device), reason, warnings };
   } catch (error) {
     await thread.close();
