@@ -34,11 +34,11 @@ export class Thread<M extends ThreadMethods> {
   /** Whether the process waits for the thread's end. */
   #closing = false;
 
-  /** Starts the thread. `entry` is the module that calls `serveThread`: `new URL("./file.js", import.meta.url)`. */
+  /** Starts the thread. `entry` is the built module that calls `serveThread`: `builtFile("folder/file.js")`. */
   constructor(entry: URL, { name, data, resourceLimits }: ThreadOptions) {
     const limits = resourceLimits && { resourceLimits };
     sharedLocks();
-    const worker = new Worker(builtFile(entry), { name, workerData: data, env: SHARE_ENV, ...limits });
+    const worker = new Worker(entry, { name, workerData: data, env: SHARE_ENV, ...limits });
     [this.#name, this.#worker] = [name, worker];
     this.#calls = new Calls((message, transfer) => worker.postMessage(message, transfer));
     this.#exit = new Promise((resolve) => worker.once("exit", () => resolve()));
@@ -102,13 +102,6 @@ export function sharedLocks(): Int32Array {
   const memory = known instanceof SharedArrayBuffer ? known : new SharedArrayBuffer(256);
   if (memory !== known) setEnvironmentData(locksKey, memory);
   return new Int32Array(memory);
-}
-
-/** Node 20 runs no TypeScript: where this module is a source, a thread of the sources runs its built file. */
-function builtFile(entry: URL): URL {
-  if (!import.meta.url.endsWith(".ts")) return entry;
-  const [sources, built] = [new URL("./", import.meta.url), new URL("../dist/", import.meta.url)];
-  return new URL(entry.href.replace(sources.href, built.href));
 }
 
 /** The thread's side: answers calls until it is closed. `close` frees what the methods hold. */

@@ -6,7 +6,7 @@ import { describe, expect, it } from "vitest";
 
 const source = new URL("../src", import.meta.url).pathname;
 
-/** What each folder (or file at the top) may import of the others; `errors.ts`, `closest.ts` and `validation.ts` are everyone's. */
+/** What each folder (or file at the top) may import of the others, beside the foundation. */
 const layers: Record<string, readonly string[]> = {
   "errors.ts": [],
   "closest.ts": [],
@@ -17,6 +17,7 @@ const layers: Record<string, readonly string[]> = {
   "threads.ts": ["calls.ts"],
   http: ["files"],
   tensor: [],
+  "package-files.ts": [],
   "nn.ts": ["tensor"],
   models: ["tensor", "nn.ts"],
   weights: ["files"],
@@ -74,6 +75,9 @@ const valueImports = (file: string) =>
   );
 const layerOf = (file: string) => file.split(path.sep)[0]!;
 
+/** What every layer may import. */
+const foundation = ["errors.ts", "closest.ts", "validation.ts", "package-files.ts"];
+
 describe("imports point downwards", () => {
   it.each(files)("%s", (file) => {
     const layer = layerOf(file);
@@ -81,7 +85,7 @@ describe("imports point downwards", () => {
     for (const target of imports(file).filter((i) => i.startsWith(".") && !i.endsWith(".json"))) {
       const other = layerOf(path.relative(source, path.resolve(source, path.dirname(file), target)));
       const name = other.replace(/\.js$/, ".ts");
-      const allowed = [layer, "errors.ts", "closest.ts", "validation.ts", ...layers[layer]!];
+      const allowed = [layer, ...foundation, ...layers[layer]!];
       expect(allowed, `${file} imports ${target}`).toContain(name);
     }
   });
@@ -120,6 +124,7 @@ describe("imports point downwards", () => {
       // The Worker's.
       ...[
         "zod",
+        "zod/mini",
         "@hono/zod-openapi",
         "onnxruntime-web/wasm",
         "@noble/hashes/sha2",

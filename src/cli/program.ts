@@ -2,10 +2,11 @@
 
 import { readFileSync } from "node:fs";
 import { Command, CommanderError } from "commander";
+import { packageFile } from "../package-files.js";
 import { onCommandLine } from "./flag-names.js";
 import { exitCodes, report, stopAtFullOutput, withoutPasswords } from "./terminal.js";
 
-const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+const { version } = JSON.parse(readFileSync(packageFile("package.json"), "utf8")) as {
   version: string;
 };
 

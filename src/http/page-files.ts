@@ -2,8 +2,10 @@
 
 import { createHash } from "node:crypto";
 import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { Hono } from "hono";
 import { ifThere, readdir, readFile } from "../files/file-system.js";
+import { builtFile } from "../package-files.js";
 
 type PageFile = { bytes: Uint8Array<ArrayBuffer>; type: string; tag: string; immutable: boolean };
 /** Files by their path in a URL. */
@@ -26,7 +28,7 @@ const types: Readonly<Record<string, string>> = {
 };
 
 /** The folder that Vite builds all pages into. */
-const builtPages = new URL("../../dist/web/", import.meta.url).pathname;
+const builtPages = fileURLToPath(builtFile("web/"));
 
 /** Reads the page `entry`, whose path is "/", and the scripts and styles; an empty table if nothing is built. */
 export async function readPageFiles(

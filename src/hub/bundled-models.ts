@@ -4,8 +4,9 @@ import { existsSync } from "node:fs";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { InvalidRequest } from "../errors.js";
+import { packageFile } from "../package-files.js";
 
-const root = fileURLToPath(new URL("../../models", import.meta.url));
+const root = fileURLToPath(packageFile("models"));
 
 /** The folders of the bundled models by the name that stands for them, the default first. */
 const folders: ReadonlyMap<string, string> = new Map([

@@ -6,6 +6,7 @@
 import { noticeText } from "../engine/notices.js";
 import { checkThreads } from "../engine/thread-count.js";
 import type { SigningFiles } from "../image/content-credentials.js";
+import { builtFile } from "../package-files.js";
 import { errorFrom } from "../plain-error.js";
 import { Thread } from "../threads.js";
 import { Channel } from "./channel.js";
@@ -46,7 +47,7 @@ export function processorThread(
     embeddings: embeddingsOf(models),
     ...{ folders, loras: lorasOf(models), load, placements: { devices }, safety, sign, options },
   };
-  const entry = new URL("./processor-thread-entry.js", import.meta.url);
+  const entry = builtFile("jobs/processor-thread-entry.js");
   const start = () => new Thread<ProcessorMethods>(entry, { name: "processor", data });
   let thread = start();
   return {

@@ -5,6 +5,7 @@
 
 import { Busy, InvalidRequest } from "../errors.js";
 import { Draining } from "../jobs/queue.js";
+import { builtFile } from "../package-files.js";
 import { Thread } from "../threads.js";
 import { type ImageTasks, imageTasks } from "./image-tasks.js";
 import type { ImageThreadMethods } from "./image-thread-entry.js";
@@ -91,8 +92,7 @@ class ImageThread {
   #idle: NodeJS.Timeout | undefined;
 
   constructor(taskSeconds: number, idleSeconds: number, onEnd: () => void) {
-    const entry = new URL("./image-thread-entry.js", import.meta.url);
-    this.#thread = new Thread(entry, { name: "image", resourceLimits });
+    this.#thread = new Thread(builtFile("server/image-thread-entry.js"), { name: "image", resourceLimits });
     [this.#taskSeconds, this.#idleSeconds, this.#onEnd] = [taskSeconds, idleSeconds, onEnd];
   }
 

@@ -7,6 +7,7 @@ import type { Device } from "../engine/device.js";
 import { floatsOf, type Values } from "../engine/engine.js";
 import type { BlockingEngine } from "../engine/ort/blocking-engine.js";
 import { EngineError } from "../errors.js";
+import { builtFile } from "../package-files.js";
 import { Thread } from "../threads.js";
 import type { ShareData, ShareMethods } from "./data-parallel-thread.js";
 import { type GradientProgram, lowerStep, type TracedLoss, wholeProgram } from "./gradient-program.js";
@@ -58,7 +59,7 @@ export async function parallelProgram(
 }
 
 function startShare(data: ShareData) {
-  const entry = new URL("./data-parallel-thread.js", import.meta.url);
+  const entry = builtFile("train/data-parallel-thread.js");
   const thread = new Thread<ShareMethods>(entry, { name: "training", data });
   const named = (error: unknown): never => {
     throw error instanceof EngineError ? error : new EngineError("student", error);

@@ -1,6 +1,7 @@
 /** @file ONNX Runtime in a worker thread, so that the calling thread is free while a program runs. */
 
 import { DeviceLostError, EngineError } from "../../errors.js";
+import { builtFile } from "../../package-files.js";
 import { Thread } from "../../threads.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session } from "../engine.js";
@@ -42,7 +43,7 @@ const defined = <T extends object>(options: T) =>
 
 function startThread(options: Omit<EngineOptions, "onNotice">, device?: Device): Thread<EngineMethods> {
   disableTelemetry();
-  const entry = new URL("./worker-thread.js", import.meta.url);
+  const entry = builtFile("engine/ort/worker-thread.js");
   return new Thread<EngineMethods>(entry, { name: "engine", data: { ...options, device } });
 }
 

@@ -2,10 +2,11 @@
 
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { packageFile } from "../../package-files.js";
 
 /** This package and ONNX Runtime, on whose versions the last bits depend. */
 export function versions(): { app: string; onnxruntime: string } {
-  const own = JSON.parse(readFileSync(new URL("../../../package.json", import.meta.url), "utf8"));
+  const own = JSON.parse(readFileSync(packageFile("package.json"), "utf8"));
   const { version } = createRequire(import.meta.url)("onnxruntime-node/package.json");
   return { app: `koala-diffusion ${own.version}`, onnxruntime: String(version) };
 }
