@@ -12,6 +12,7 @@ type Service = {
   build?: string;
   image: string;
   command: string[];
+  environment?: Record<string, string | null>;
   volumes?: string[];
   depends_on?: Record<string, { condition: string }>;
   deploy?: { replicas: number };
@@ -51,6 +52,21 @@ describe("compose.yaml", () => {
       );
     },
   );
+
+  it("sets variables that the command reads, and leaves safety to whoever starts it", () => {
+    const read = (name: "serve" | "worker") => [
+      ...commands[name].options.flatMap(({ envVar }) => envVar ?? []),
+      // The Hub's own; and the key, which help must not show.
+      ...["HF_TOKEN", "KOALA_API_KEY"],
+    ];
+    for (const { command, environment } of [server!, worker!])
+      expect(read(command[0] as "serve" | "worker")).toEqual(
+        expect.arrayContaining(Object.keys(environment!)),
+      );
+    // Null: the value of the host's variable, none where that has none.
+    expect(worker!.environment).toMatchObject({ KOALA_SAFETY: null, KOALA_SAFETY_CHECKER: null });
+    expect(read("serve")).toEqual(expect.arrayContaining(["KOALA_SAFETY", "KOALA_SAFETY_CHECKER"]));
+  });
 
   it("declares every volume that it mounts", () => {
     const named = Object.values(compose.services)

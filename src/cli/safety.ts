@@ -48,7 +48,12 @@ export const withServedSafetyOptions = (command: Command): Command =>
         .argParser(perModel(ruleOption))
         .env("KOALA_SAFETY"),
     )
-    .option("--safety-checker <path>", "checks models that ship none: its folder, or a name on the Hub");
+    .addOption(
+      new Option(
+        "--safety-checker <path>",
+        "checks models that ship none: its folder, or a name on the Hub",
+      ).env("KOALA_SAFETY_CHECKER"),
+    );
 
 /** What they give, with the checker's folder, which is downloaded if need be. */
 export async function servedSafety({ safety = {}, safetyChecker }: ServedSafetyFlags): Promise<ServedSafety> {
