@@ -37,17 +37,19 @@ export type Edition = {
 
 type Folders = { model: string; vae: string; to: string };
 
+/** A file of the folder `card`. */
+export const cardFile = (name: string): string => fileURLToPath(new URL(`card/${name}`, import.meta.url));
+
 /** `model` is complete; its autoencoder gives way to `vae`, whose latents are the same. */
 export async function exportModel({ model, vae, to }: Folders, edition: Edition): Promise<void> {
   const { card, defaults, evaluator } = edition;
-  const fromCard = (name: string) => fileURLToPath(new URL(`card/${name}`, import.meta.url));
   await replaced(to, async (beside) => {
     await writeHalved({ model, vae, to: beside });
     if (evaluator !== undefined) await writeEvaluator(evaluator, path.join(beside, "evaluator"));
     await writeFile(path.join(beside, "koala.json"), json({ ...defaults, width: 128, height: 128 }));
     await writeFile(path.join(beside, "words.json"), json(words()));
-    await cp(fromCard(card), path.join(beside, "README.md"));
-    await cp(fromCard("NOTICE"), path.join(beside, "NOTICE"));
+    await cp(cardFile(card), path.join(beside, "README.md"));
+    await cp(cardFile("NOTICE"), path.join(beside, "NOTICE"));
   });
 }
 

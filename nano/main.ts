@@ -9,6 +9,7 @@
  *     npm run nano -- snapshot        keep the teacher as it is now in nano/snapshots
  *     npm run nano -- restore         begin with the teacher of nano/snapshots, not from nothing
  *     npm run nano -- evaluate        the evaluator's scores of models/nano
+ *     npm run nano -- probe           what both bundled models confuse, into their cards
  *     npm run nano -- ablation        the paper's comparisons, run by run; with a feature: its run with other seeds
  *     npm run nano -- lessons         the paper's lessons on data and few steps, run by run; with a name: that lesson
  *     npm run nano -- table           the results of both, as in docs/ablation.md
@@ -37,7 +38,7 @@ import { writeEvaluator, writeSnapshot } from "./export.js";
 import { writeSheet } from "./images.js";
 import { lessonTables, runLessons } from "./lessons.js";
 import { children } from "./processes.js";
-import { restore, shipped, snapshot, snapshotText, stages } from "./stages.js";
+import { probe, restore, shipped, snapshot, snapshotText, stages } from "./stages.js";
 
 const work = path.resolve(process.env.KOALA_NANO ?? "out/nano");
 const pidFile = path.join(work, "pid");
@@ -59,6 +60,8 @@ async function main([command, ...args]: readonly string[]): Promise<void> {
       return restore(work);
     case "evaluate":
       return score(args[0] ?? shipped);
+    case "probe":
+      return pausable(() => probe(work));
     case "ablation":
       return compare(args[0]);
     case "lessons":

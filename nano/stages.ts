@@ -18,6 +18,7 @@ import { readData, writeEvery, writeNouns } from "./data/dataset.js";
 import { evaluatorFile, evaluatorFolder, makeEvaluator } from "./evaluator/make.js";
 import { exportModel } from "./export.js";
 import { writeInitialModel } from "./initial-model.js";
+import { probeShipped } from "./probe.js";
 import { trainTextEncoders } from "./text.js";
 
 export type Stage = {
@@ -30,6 +31,7 @@ export type Stage = {
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const here = (name: string) => path.join(root, "nano", name);
+const koala = path.join(root, "dist", "cli", "main.js");
 export const shipped = path.join(root, "models", "nano");
 const shippedFewSteps = path.join(root, "models", "nano-lightning");
 /** The teacher with its text encoders and autoencoder, as the repository keeps them. */
@@ -244,13 +246,28 @@ const studentStages = (at: Work): Stage[] => [
         { card: "nano-lightning.md", defaults: { steps: 4, guidance: 0 } },
       );
       // The colours of their previews, fitted to the autoencoder that they share.
-      const koala = path.join(root, "dist", "cli", "main.js");
       for (const model of [shipped, shippedFewSteps])
         await command(process.execPath, [koala, "preview-factors", model, "-d", at("nouns"), "-c", "400"]);
       await writeFile(at("exported.json"), "{}\n");
     },
   },
+  {
+    name: "probe",
+    about: "what both show unasked and which words they confuse, in their cards",
+    done: () => existsSync(at("probed.json")),
+    run: () => probe(at()),
+  },
 ];
+
+/** Probes the shipped models and writes the tables into their cards. */
+export async function probe(work: string): Promise<void> {
+  const models = [
+    { folder: shipped, card: "nano.md" },
+    { folder: shippedFewSteps, card: "nano-lightning.md", reference: shipped },
+  ];
+  await probeShipped(models, work, (...args) => command(process.execPath, [koala, ...args]));
+  await writeFile(path.join(work, "probed.json"), "{}\n");
+}
 
 type Run = Pick<TrainingRunOptions, "output" | "resume" | "signal" | "onEvent"> & { maxTrainSteps: number };
 

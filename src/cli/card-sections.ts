@@ -113,11 +113,14 @@ export function evaluationBlock(reports: readonly Report[]): Block {
   return { name: "evaluation", heading: "Evaluation", markdown: parts.join("\n\n") };
 }
 
+/** Of each table of a probe. */
+const mostWords = 8;
+
 /** The tables of `koala probe`. */
 export function probeBlock(reports: readonly ProbeReport[]): Block {
   const parts = reports.map((report) => {
     const title = `Probe by ${report.file}`;
-    return measured(title, conditionList(report), countedSections(report), meaningList(report));
+    return measured(title, conditionList(report), countedSections(report, mostWords), meaningList(report));
   });
   return { name: "probe", heading: "Limits and bias", markdown: parts.join("\n\n") };
 }

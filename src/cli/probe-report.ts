@@ -76,7 +76,7 @@ export function tablesOf({ rows, model, reference }: ProbeReport): ProbeTable[] 
   const tables = new Map<string, ProbeTable & { rows: ProbeTableRow[] }>();
   for (const row of rows) {
     const { template, question } = row;
-    const key = JSON.stringify([template, question]);
+    const key = tableKey(row);
     const table = tables.get(key) ?? { template, question, head, rows: [] };
     tables.set(key, table);
     const isWhole = row.place === undefined;
@@ -131,13 +131,41 @@ const list = (lines: readonly string[]): string => lines.map((line) => `- ${line
 /** How it was probed, as a list. */
 export const conditionList = (report: ProbeReport): string => list(conditionsOf(report));
 
-/** A table for each template and question. */
-export const countedSections = (report: ProbeReport): Section[] =>
-  tablesOf(report).map(({ template, question, head, rows }) => {
+/**
+ * A table for each template and question; of the words of a table at most `mostWords`, those with the least as asked, or
+ * where nothing is asked for those that are shown most one-sidedly.
+ */
+export function countedSections(report: ProbeReport, mostWords = Number.POSITIVE_INFINITY): Section[] {
+  const { rows, leftOut } = withFewerWords(report.rows, mostWords);
+  return tablesOf({ ...report, rows }).map(({ template, question, head, rows: lines }) => {
     const columns = head.map((title, i) => ({ title, numeric: i === 1 }));
-    const cells = rows.map((row) => row.cells);
-    return { title: `${template}: ${question}`, markdown: markdownTable(columns, cells).trimEnd() };
+    const cells = lines.map((row) => row.cells);
+    const more = leftOut.get(tableKey({ template, question })) ?? 0;
+    const rest = more > 0 ? `\n\n${more} more ${more === 1 ? "word is" : "words are"} in report.json.` : "";
+    return {
+      title: `${template}: ${question}`,
+      markdown: `${markdownTable(columns, cells).trimEnd()}${rest}`,
+    };
   });
+}
+
+const tableKey = ({ template, question }: Pick<Row, "template" | "question">): string =>
+  JSON.stringify([template, question]);
+
+function withFewerWords(rows: readonly Row[], most: number) {
+  const leftOut = new Map<string, number>();
+  const kept = new Set(rows);
+  for (const key of new Set(rows.map(tableKey))) {
+    const words = rows.filter(
+      (row) => tableKey(row) === key && row.place !== undefined && row.labels.length > 0,
+    );
+    const right = ({ asAsked, labels }: Row) => asAsked?.model.mean ?? 100 - labels[0]!.model.mean;
+    const rest = words.sort((a, b) => right(a) - right(b)).slice(most);
+    for (const row of rest) kept.delete(row);
+    leftOut.set(key, rest.length);
+  }
+  return { rows: rows.filter((row) => kept.has(row)), leftOut };
+}
 
 export const meaningList = (report: ProbeReport): string => list(meaningsOf(report));
 
