@@ -2,11 +2,16 @@
 
 import { readFile } from "node:fs/promises";
 import type { Page } from "playwright-core";
+import sharp from "sharp";
 import { describe, expect, it } from "vitest";
 import { fileTexts } from "../src/image/metadata/file-texts.js";
+import type { JobList } from "../src/jobs/schemas.js";
+import { axeViolations } from "./accessibility.js";
 import { generate, setUpPage } from "./page-setup.js";
 
 const site = setUpPage();
+/** DOM types are not available to these files. */
+type Canvas = { toDataURL(): string };
 
 describe("a grid", () => {
   const start = async (page: Page, x: string, steps: string) => {
@@ -38,6 +43,55 @@ describe("a grid", () => {
     await page.click("[aria-label='Use the settings of blue guidance 3']");
     expect(await page.inputValue("#prompt")).toBe("a blue bicycle");
     expect(await page.inputValue("#guidance")).toBe("3");
+  });
+
+  it("takes its axes from the prompt's alternatives, and shows and saves what rows and columns have in common", async () => {
+    const page = await site.open();
+    await page.click("nav >> text=Grid");
+    await page.fill("#prompt", "a {red|blue} {cup|book}");
+    await page.fill("#steps", "1");
+    for (const axis of ["x", "y"]) await page.selectOption(`#${axis}-kind`, "prompt");
+    expect([await page.inputValue("#x-values"), await page.inputValue("#y-values")]).toEqual([
+      "{red|blue}",
+      "{cup|book}",
+    ]);
+    await page.keyboard.press("Control+Enter");
+    await page.waitForSelector("text=All 4 images");
+    await page.click("text=Averages");
+    const mean = (label: string) => page.locator(`canvas[aria-label="Mean of ${label}"]`);
+    await mean("4 images: the whole grid").waitFor();
+    expect(await page.locator(".table th").allInnerTexts()).toEqual([
+      "red",
+      "blue",
+      "mean",
+      "cup",
+      "book",
+      "mean",
+    ]);
+    // The means of the files that the server has, by sharp.
+    const { jobs } = await site.api<JobList>("/api/jobs");
+    const pixelsOf = async (prompt: string) => {
+      const { images } = jobs.find(({ settings }) => settings.prompt === prompt)!;
+      const { pathname } = new URL(images[0]!.url, site.server.url);
+      const file = await (await fetch(new URL(pathname, site.server.url))).arrayBuffer();
+      return sharp(file).removeAlpha().raw().toBuffer();
+    };
+    const shown = async (label: string) => {
+      const url = await mean(label).evaluate((canvas) => (canvas as unknown as Canvas).toDataURL());
+      return sharp(Buffer.from(url.split(",")[1]!, "base64"))
+        .removeAlpha()
+        .raw()
+        .toBuffer();
+    };
+    const [redCup, redBook] = await Promise.all(["a red cup", "a red book"].map(pixelsOf));
+    const column = await shown("2 images: red");
+    expect(column.every((x, i) => x === Math.round((redCup![i]! + redBook![i]!) / 2))).toBe(true);
+    expect(redCup!.some((x, i) => x !== column[i])).toBe(true);
+    expect(await axeViolations(page)).toEqual([]);
+    const [file] = await Promise.all([page.waitForEvent("download"), page.click("text=Save as PNG")]);
+    const { width = 0, height = 0 } = await sharp(await file.path()).metadata();
+    expect(width).toBeGreaterThan(3 * 160);
+    expect(height).toBeGreaterThan(3 * 160);
   });
 
   it("is stopped and continued", async () => {

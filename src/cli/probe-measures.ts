@@ -10,6 +10,7 @@ import type { ProbeFile, Question } from "../evaluate/probe-file.js";
 import { filled, type ProbePrompt } from "../evaluate/probe-templates.js";
 import { ZeroShot } from "../evaluate/zero-shot.js";
 import { decodeImage, encodeImage } from "../image/codec.js";
+import { MeanImage } from "../image/mean-image.js";
 import type { RgbImage } from "../image/pixels.js";
 import { resizeImage } from "../image/resize.js";
 import { type DeviceFlags, deviceFlags } from "./device.js";
@@ -78,7 +79,7 @@ async function lookAtSide(
 ): Promise<Looked> {
   const { output, progress, signal } = options;
   const { prompts, questions, groups } = probe;
-  const sums = groups.map((): Sum => ({ images: 0 }));
+  const means = groups.map(() => new MeanImage());
   const [answers, small]: [Answers[], Uint8Array[][]] = [[], []];
   const started = performance.now();
   progress.start(`looking at the images of ${side.model.name}`, prompts.length);
@@ -90,13 +91,13 @@ async function lookAtSide(
     answers.push(await answersOf(prompt, images, questions, instruments));
     const reduced = images.map((image) => within(image, meanSide));
     for (const [g, group] of groups.entries())
-      if (group.prompts.includes(i)) for (const image of reduced) add(sums[g]!, image);
+      if (group.prompts.includes(i)) for (const image of reduced) means[g]!.add(image);
     small.push(await Promise.all(images.map((image) => encodeImage(within(image, smallSide), "webp"))));
     const each = (performance.now() - started) / 1000 / (i + 1);
     progress.step(i + 1, each * (prompts.length - i - 1));
   }
   progress.stop();
-  return { answers, means: sums.map(meanOf), small };
+  return { answers, means: means.map((mean) => mean.mean()!), small };
 }
 
 async function answersOf(
@@ -159,18 +160,4 @@ function within(image: RgbImage, side: number): RgbImage {
   const scale = Math.min(1, side / Math.max(image.width, image.height));
   const of = (length: number) => Math.max(1, Math.round(length * scale));
   return scale === 1 ? image : resizeImage(image, of(image.width), of(image.height), "bicubic");
-}
-
-type Sum = { images: number; size?: { width: number; height: number }; pixels?: Float64Array };
-
-function add(sum: Sum, { width, height, data }: RgbImage): void {
-  sum.size ??= { width, height };
-  sum.pixels ??= new Float64Array(data.length);
-  for (let i = 0; i < data.length; i++) sum.pixels[i]! += data[i]!;
-  sum.images++;
-}
-
-/** Of the pixels' values as they are stored. */
-function meanOf({ images, size, pixels }: Sum): RgbImage {
-  return { ...size!, data: Uint8Array.from(pixels!, (x) => Math.round(x / images)) };
 }

@@ -16,7 +16,8 @@ export function valuesOf(field: string, kind: AxisKind, text: string): string[] 
 }
 
 export const valueExamples: Readonly<Record<AxisKind, string>> = {
-  prompt: "Write words of the prompt, then their replacements: red, blue, green.",
+  prompt:
+    "Write words of the prompt, then their replacements: red, blue, green. Or its alternatives: {red|blue}.",
   seed: "Write for example 1, 2, 3 or 1-6.",
   steps: "Write for example 4, 8, 16 or 4-20+4.",
   guidanceScale: "Write for example 1, 3.5, 7.",

@@ -5,7 +5,7 @@ import { type AxisKind, axisKinds, valueExamples } from "../../src/grid/values.j
 import { SelectField } from "./fields.js";
 import { axesNow, gridProblem, xKind, xText, yKind, yText } from "./grids.js";
 import { urlOf } from "./images.js";
-import { initImage, mask, model, strength } from "./settings.js";
+import { initImage, mask, model, prompt, strength } from "./settings.js";
 
 export function GridAxes() {
   return (
@@ -53,7 +53,7 @@ function AxisFields({ name, kind, text, onText }: AxisProps) {
   const choose = (chosen: string) => {
     if (name === "x") xKind.value = chosen as AxisKind;
     else yKind.value = chosen as AxisKind | "none";
-    onText(chosen === "none" ? "" : suggestion(chosen as AxisKind));
+    onText(chosen === "none" ? "" : suggestion(chosen as AxisKind, name));
   };
   const wrong = gridProblem.value?.field === name;
   return (
@@ -85,10 +85,14 @@ function AxisFields({ name, kind, text, onText }: AxisProps) {
   );
 }
 
-/** The values shown when a setting is chosen. */
-function suggestion(kind: AxisKind): string {
+/** The alternatives in the prompt, as in "a {red|blue} cup". */
+const places = () => prompt.value.match(/\{[^{}|]*(?:\|[^{}|]*)+\}/g) ?? [];
+
+/** The values shown when a setting is chosen; of words the prompt's alternatives that the other axis does not have. */
+function suggestion(kind: AxisKind, name: "x" | "y"): string {
+  const other = name === "x" ? yText.value : xText.value;
   const first: Readonly<Record<AxisKind, string>> = {
-    prompt: "",
+    prompt: places().find((place) => place !== other) ?? "",
     seed: "1, 2, 3",
     steps: "4, 8, 16",
     guidanceScale: "1, 3.5, 7",

@@ -3,7 +3,8 @@
 import { cellSettings, cellsOf } from "../../src/grid/axes.js";
 import { axisLabels, gridCaption } from "../../src/grid/sheet-content.js";
 import type { SavedCell, SavedGrid } from "./database.js";
-import { cellPreviews, continueGrid, grid, gridRunning, removeGrid, stopGrid } from "./grids.js";
+import { MeanCell, meansOf, useMeans } from "./grid-means.js";
+import { averages, cellPreviews, continueGrid, grid, gridRunning, removeGrid, stopGrid } from "./grids.js";
 import { Icon, Keys } from "./icon.js";
 import { download, fileName, urlOf } from "./images.js";
 import { showMessage } from "./messages.js";
@@ -28,6 +29,10 @@ function NoGrid() {
         Choose which settings vary across and down, then press "Generate the grid". All other settings stay
         the same, so that you see the effect of these two.
       </p>
+      <p class="quiet">
+        A prompt with alternatives, "a {"{red|blue}"} {"{cup|book}"}", has a place for each axis: choose
+        "prompt words" for both. "Averages" then shows what the images of a word have in common.
+      </p>
     </div>
   );
 }
@@ -36,6 +41,7 @@ function Table({ shown }: { shown: SavedGrid }) {
   const { axes, base, cells } = shown;
   const rows = axes.y ? axisLabels(axes.y) : [""];
   const columns = axisLabels(axes.x);
+  const means = useMeans(shown, averages.value);
   return (
     <>
       <div class="grid-head">
@@ -57,6 +63,7 @@ function Table({ shown }: { shown: SavedGrid }) {
                   {label}
                 </th>
               ))}
+              {means && means.rows.length > 0 && <th scope="col">mean</th>}
             </tr>
           </thead>
           <tbody>
@@ -76,8 +83,20 @@ function Table({ shown }: { shown: SavedGrid }) {
                     </td>
                   );
                 })}
+                {means && means.rows.length > 0 && (
+                  <MeanCell mean={means.rows[row]} label={label || "all columns"} />
+                )}
               </tr>
             ))}
+            {means && means.columns.length > 0 && (
+              <tr>
+                <th scope="row">mean</th>
+                {columns.map((name, column) => (
+                  <MeanCell key={name} mean={means.columns[column]} label={name} />
+                ))}
+                {means.rows.length > 0 && <MeanCell mean={means.all} label="the whole grid" />}
+              </tr>
+            )}
           </tbody>
         </table>
       </section>
@@ -101,7 +120,10 @@ function GridActions({ shown }: { shown: SavedGrid }) {
   const total = shown.cells.length;
   const running = gridRunning.value;
   const save = async () =>
-    download(await sheetOf(shown), fileName(`grid ${shown.base.prompt}`, String(shown.base.seed ?? "")));
+    download(
+      await sheetOf(shown, averages.value ? await meansOf(shown) : undefined),
+      fileName(`grid ${shown.base.prompt}`, String(shown.base.seed ?? "")),
+    );
   return (
     <div class="grid-progress">
       {done < total && <progress max={total} value={done} aria-label="Images of the grid" />}
@@ -117,6 +139,15 @@ function GridActions({ shown }: { shown: SavedGrid }) {
               Continue
             </button>
           )
+        )}
+        {total > 1 && (
+          <button
+            type="button"
+            aria-pressed={averages.value}
+            onClick={() => (averages.value = !averages.value)}
+          >
+            Averages
+          </button>
         )}
         <button type="button" disabled={done === 0} onClick={() => void save()}>
           <Icon name="download" /> Save as PNG

@@ -19,6 +19,8 @@ export const yText = signal("1, 3.5, 7");
 /** The grid that is shown: the latest one, running or finished. */
 export const grid = signal<SavedGrid | undefined>(undefined);
 export const gridRunning = signal(false);
+/** Whether the means of rows and columns are shown. */
+export const averages = signal(false);
 /** By index of the cell. */
 export const cellPreviews = signal<Readonly<Record<number, string>>>({});
 export const gridProblem = signal<{ message: string; field: string | undefined } | undefined>(undefined);

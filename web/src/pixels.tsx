@@ -7,7 +7,16 @@ async function pixelsOf(url: string): Promise<RgbImage> {
   const image = new Image();
   image.src = url;
   await image.decode();
-  const { naturalWidth: width, naturalHeight: height } = image;
+  return drawnPixels(image, image.naturalWidth, image.naturalHeight);
+}
+
+/** Of an image file. */
+export async function pixelsOfFile(file: Blob): Promise<RgbImage> {
+  const bitmap = await createImageBitmap(file);
+  return drawnPixels(bitmap, bitmap.width, bitmap.height);
+}
+
+function drawnPixels(image: CanvasImageSource, width: number, height: number): RgbImage {
   const context = new OffscreenCanvas(width, height).getContext("2d")!;
   context.drawImage(image, 0, 0);
   const { data: rgba } = context.getImageData(0, 0, width, height);
@@ -28,14 +37,17 @@ export function usePixels(urls: readonly string[]): readonly RgbImage[] | undefi
   return pixels;
 }
 
+/** As a canvas takes it. */
+export function imageData({ width, height, data }: RgbImage): ImageData {
+  const shown = new ImageData(width, height);
+  for (let i = 0; i < width * height; i++)
+    shown.data.set([data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!, 255], 4 * i);
+  return shown;
+}
+
 export function Pixels({ image, label }: { image: RgbImage; label: string }) {
   const canvas = useRef<HTMLCanvasElement>(null);
-  const { width, height, data } = image;
-  useEffect(() => {
-    const shown = new ImageData(width, height);
-    for (let i = 0; i < width * height; i++)
-      shown.data.set([data[3 * i]!, data[3 * i + 1]!, data[3 * i + 2]!, 255], 4 * i);
-    canvas.current!.getContext("2d")!.putImageData(shown, 0, 0);
-  }, [width, height, data]);
+  const { width, height } = image;
+  useEffect(() => canvas.current!.getContext("2d")!.putImageData(imageData(image), 0, 0), [image]);
   return <canvas ref={canvas} width={width} height={height} role="img" aria-label={label} />;
 }
