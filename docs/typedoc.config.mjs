@@ -27,6 +27,8 @@ export default {
     "guides/mcp.md",
     "guides/probe.md",
     "guides/card.md",
+    "guides/safety.md",
+    "guides/signing.md",
     "nano.md",
     "ablation.md",
     "log.md",
