@@ -47,7 +47,7 @@ export function withBlock(body: string, { name, heading, markdown }: Block): str
 }
 
 /** Where the section of that heading ends; undefined where there is none. */
-export function sectionNamed(body: string, heading: string): { end: number } | undefined {
+function sectionNamed(body: string, heading: string): { end: number } | undefined {
   // Lines of code may begin as headings do.
   const masked = body.replace(/^```[\s\S]*?^```/gm, (code) => code.replaceAll("#", " "));
   const headings = [...masked.matchAll(/^#{1,2} +(.+?) *$/gm)];
