@@ -43,7 +43,7 @@ const layers: Record<string, readonly string[]> = {
     ...["files", "models", "weights", "engine", "text", "diffusion", "image", "pipeline"],
     ...["plain-error.ts", "threads.ts"],
   ],
-  tab: ["files", "jobs", "text", "calls.ts"],
+  tab: ["files", "hub", "jobs", "text", "calls.ts"],
   server: ["files", "http", "hub", "text", "diffusion", "image", "pipeline", "jobs", "threads.ts"],
   "server.ts": ["server", "jobs", "engine", "image", "pipeline"],
   cli: [

@@ -8,14 +8,16 @@ import { cp, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises"
 import path from "node:path";
 import * as esbuild from "esbuild";
 import { build } from "vite";
+import { sitePolicy } from "../src/http/security-headers.js";
 
 const root = path.resolve(import.meta.dirname, "..");
 const site = path.resolve(process.argv[2] ?? path.join(root, "out", "site"));
 /** The first is the default of the page. */
 const models = ["nano", "nano-lightning"];
 const ort = path.join(root, "node_modules", "onnxruntime-web", "dist");
-/** What threads of WebAssembly need. */
+/** The policy, and what threads of WebAssembly need. */
 const headers = {
+  "Content-Security-Policy": sitePolicy,
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
   "Cross-Origin-Resource-Policy": "same-origin",
@@ -25,6 +27,19 @@ await build({
   configFile: path.join(root, "web", "vite.config.ts"),
   mode: "site",
   logLevel: "error",
+  // Until the service worker answers for the page.
+  plugins: [
+    {
+      name: "site-policy",
+      transformIndexHtml: () => [
+        {
+          tag: "meta",
+          attrs: { "http-equiv": "Content-Security-Policy", content: sitePolicy },
+          injectTo: "head-prepend",
+        },
+      ],
+    },
+  ],
   build: { outDir: site },
 });
 for (const model of models) await copyModel(model);

@@ -54,6 +54,12 @@ export const rangesOf =
 /** A mounted file, or a mounted folder and those in it. */
 type Found = { mounted: Mounted; name: string; size: number } | { entries: string[]; inside: string[] };
 
+/** Whether a path is that of a mounted folder or below it. */
+function isMounted(given: string): boolean {
+  const path = `${normalize(given)}/`;
+  return [...mounts.keys()].some((folder) => path.startsWith(`${folder}/`));
+}
+
 function find(given: string): Found | undefined {
   const path = normalize(given).replace(/\/+$/, "");
   for (const [folder, mounted] of mounts) {
@@ -111,7 +117,7 @@ export const reading = async <T>(_path: string, file: string, use: (handle: File
 
 /** "file", "folder" or, for a path that does not exist, undefined. */
 export async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
-  if (isUrl(path) && !find(path)) await mountUrl(path);
+  if (isUrl(path) && !isMounted(path)) await mountUrl(path);
   const found = find(path);
   return found && ("size" in found ? "file" : "folder");
 }

@@ -1,21 +1,31 @@
-/** @file The security headers of every response, for pages that load nothing but the files of their own server. */
+/**
+ * @file The security headers of every response, for pages that load nothing but the files of their own server; and the
+ * policy of the static site, which fetches models too.
+ */
 
 import type { MiddlewareHandler } from "hono";
 import { secureHeaders } from "hono/secure-headers";
 
+// Also keeps an image or a JSON document from being interpreted as anything else.
+const policy = {
+  defaultSrc: ["'self'"],
+  // ONNX Runtime, where images are generated in the tab, is WebAssembly.
+  scriptSrc: ["'self'", "'wasm-unsafe-eval'"],
+  styleSrc: ["'self'"],
+  imgSrc: ["'self'", "data:", "blob:"],
+  connectSrc: ["'self'"],
+  objectSrc: ["'none'"],
+  baseUri: ["'none'"],
+  formAction: ["'none'"],
+};
+
+/** The Hub, and where it keeps its files. */
+const hubHosts = ["https://huggingface.co", "https://*.huggingface.co", "https://*.hf.co"];
+
 const protection = secureHeaders({
-  // Also keeps an image or a JSON document from being interpreted as anything else.
-  contentSecurityPolicy: {
-    defaultSrc: ["'self'"],
-    scriptSrc: ["'self'"],
-    styleSrc: ["'self'"],
-    imgSrc: ["'self'", "data:", "blob:"],
-    connectSrc: ["'self'"],
-    objectSrc: ["'none'"],
-    baseUri: ["'none'"],
-    formAction: ["'none'"],
-    frameAncestors: ["'none'"],
-  },
+  contentSecurityPolicy: { ...policy, frameAncestors: ["'none'"] },
+  // With the opener's policy it gives WebAssembly threads.
+  crossOriginEmbedderPolicy: "require-corp",
   permissionsPolicy: { camera: [], microphone: [], geolocation: [] },
   xFrameOptions: "DENY",
   // Whether a name is reached by https only is decided where TLS ends, not here.
@@ -29,3 +39,11 @@ export const securityHeaders: MiddlewareHandler = async (c, next) => {
   await protection(c, next);
   if (!c.res.headers.has("cache-control")) c.res.headers.set("cache-control", "no-store");
 };
+
+/** The policy of the static site, as the text of a header or of a `<meta>`. */
+export const sitePolicy: string = Object.entries({
+  ...policy,
+  connectSrc: [...policy.connectSrc, ...hubHosts],
+})
+  .map(([name, sources]) => `${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} ${sources.join(" ")}`)
+  .join("; ");

@@ -19,12 +19,15 @@ import { openaiRoutes } from "./openai/routes.js";
 import { type Problem, problemOf } from "./problem.js";
 import { refusalLine } from "./refusals.js";
 import type { Service } from "./service.js";
+import { type TabFiles, tabRoutes } from "./tab-routes.js";
 import { tokenRoutes } from "./token-routes.js";
 
 export type AppOptions = Omit<Service, "clients" | "aliases" | "bodies" | "trustProxy" | "onError"> &
   Partial<Pick<Service, "aliases" | "onError">> & {
     guard: GuardOptions;
     page?: PageFiles;
+    /** What the page needs to generate in the tab. */
+    tab?: TabFiles;
     /** Called with a line for the log about every request that is refused. */
     onRejected?: (line: string) => void;
   };
@@ -32,6 +35,7 @@ export type AppOptions = Omit<Service, "clients" | "aliases" | "bodies" | "trust
 export function createApp({
   guard,
   page = new Map(),
+  tab = new Map(),
   onError = () => {},
   onRejected = () => {},
   ...rest
@@ -49,7 +53,7 @@ export function createApp({
   const app = new OpenAPIHono();
   app.use(securityHeaders, metrics.middleware, rejectForeign(guard));
   if (guard.allowOrigins?.length) app.use(allowedOrigins(guard.allowOrigins));
-  if (guard.key !== undefined) app.use(requireKey(guard.key, (c) => isPublic(c, page)));
+  if (guard.key !== undefined) app.use(requireKey(guard.key, (c) => isPublic(c, page, tab)));
   for (const path of ["/api/*", "/v1/*", "/sdapi/*"]) app.use(path, whenOpened(queue));
   app.use(bodies.middleware);
   app.route("/", jobRoutes(service));
@@ -60,6 +64,7 @@ export function createApp({
   monitoringRoutes(app, service);
   documentRoute(app, guard.key !== undefined);
   app.route("/", pageRoutes(page));
+  app.route("/", tabRoutes(tab));
   if (!page.has("/")) app.get("/", (c) => c.text("koala serves an API here: /openapi.json describes it.\n"));
   const answer = (c: Context, problem: Problem) => {
     if (problem.bug !== undefined) onError(problem.bug);
@@ -118,12 +123,11 @@ export const imagePaths: ReadonlySet<string> = new Set([
 ]);
 
 /** Paths that need no key: images, whose addresses cannot be guessed as `<img>` cannot send a key, and the page's files. */
-function isPublic(c: Context, page: PageFiles): boolean {
+function isPublic(c: Context, page: PageFiles, tab: TabFiles): boolean {
   if (c.req.method !== "GET" && c.req.method !== "HEAD") return false;
   const { path } = c.req;
-  return (
-    path === "/" || path === "/healthz" || page.has(path) || /^\/api\/jobs\/[^/]+\/images\/\d+$/.test(path)
-  );
+  if (page.has(path) || tab.has(path)) return true;
+  return path === "/" || path === "/healthz" || /^\/api\/jobs\/[^/]+\/images\/\d+$/.test(path);
 }
 
 /** 405 where the path is known under another method, else 404. */

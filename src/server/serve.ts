@@ -31,6 +31,7 @@ import { checkOptionNames, type OptionNames } from "../validation.js";
 import { createApp } from "./app.js";
 import { imageThreads } from "./image-threads.js";
 import { makeMetrics } from "./metrics.js";
+import { readTabFiles } from "./tab-routes.js";
 
 /** A LoRA that requests may name; `scale`, 1 if left out, is what it is added with where they give none. */
 export type ServedLora = { name: string; file: string; scale?: number };
@@ -197,9 +198,9 @@ export async function serve(options: ServeOptions = {}): Promise<RunningServer> 
   const key = noAuth ? undefined : apiKey;
   const guard = { host, allowHosts, allowOrigins, trustProxy, ...(key !== undefined && { key }) };
   const read = imageThreads();
-  const page = await readPageFiles("index.html");
+  const [page, tab] = await Promise.all([readPageFiles("index.html"), readTabFiles()]);
   const service = { models, aliases: aliases as Aliases, limits, queue, read, metrics, wildcards };
-  const app = createApp({ ...service, guard, page, onError, onRejected });
+  const app = createApp({ ...service, guard, page, tab, onError, onRejected });
   let listening: Listening;
   try {
     listening = await listen(app, host, port);

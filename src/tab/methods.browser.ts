@@ -7,10 +7,12 @@ import type { z } from "zod";
 import type { Call } from "../calls.js";
 import { Cancelled, InvalidRequest } from "../errors.js";
 import { toBase64 } from "../files/base64.js";
+import { resolveModel } from "../hub/resolve.js";
 import { countTexts } from "../jobs/count-texts.js";
 import { defaultLimits } from "../jobs/limits.js";
 import { memoryQueue } from "../jobs/memory-queue.js";
-import { type ModelRegistry, modelNamed, openModelRegistry } from "../jobs/model-registry.js";
+import { modelNamed, openModelRegistry, type ServedModel } from "../jobs/model-registry.js";
+import type { ModelList } from "../jobs/model-schemas.js";
 import { openProcessor } from "../jobs/pipeline-processor.js";
 import { type JobQueue, type JobStatus, jobWarnings } from "../jobs/queue.js";
 import { resolveRequest } from "../jobs/resolve-request.js";
@@ -20,10 +22,10 @@ import { oneTab } from "./one-tab.browser.js";
 import type { TabEvent, TabImage, TabMethods, TabOptions } from "./protocol.js";
 import { Status } from "./status.js";
 
-type Service = { models: ModelRegistry; queue: JobQueue; status: Status };
+type Service = { models: Map<string, ServedModel>; queue: JobQueue; status: Status };
 
 async function openService({ models: names }: TabOptions): Promise<Service> {
-  const models = await openModelRegistry(names);
+  const models = new Map(await openModelRegistry(names));
   const status = new Status();
   const waits = (other: boolean) => status.set(other ? "Another tab generates. Waiting for it…" : null);
   const onError = (error: unknown) => console.error(error);
@@ -31,14 +33,44 @@ async function openService({ models: names }: TabOptions): Promise<Service> {
   return { models, queue, status };
 }
 
+/** Opens one more model; the id of it. */
+async function addModel({ models }: Service, name: string, tell: (text: string) => void): Promise<string> {
+  tell(`Looking for ${name}…`);
+  const folder = await resolveModel(name, { onProgress: (progress) => tell(downloadText(name, progress)) });
+  tell(`Opening ${name}…`);
+  const [[id, model]] = [...(await openModelRegistry([folder]))] as [[string, ServedModel]];
+  models.set(id, model);
+  return id;
+}
+
+function downloadText(name: string, { done, total }: { done: number; total: number }): string {
+  const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2);
+  return `Downloading ${name}: ${gigabytes(done)} of ${gigabytes(total)} GB`;
+}
+
+const listOf = ({ models }: Service): ModelList => ({
+  models: [...models.values()].map(({ info }) => info),
+  limits: defaultLimits,
+});
+
 export function tabMethods(): TabMethods {
   let opened: Promise<Service> | undefined;
   const service = () => opened ?? Promise.reject(new Error("internal: the tab's worker was not opened"));
   return {
     open: async (options) => {
       opened = openService(options);
-      const { models } = await opened;
-      return { models: [...models.values()].map(({ info }) => info), limits: defaultLimits };
+      const found = await opened;
+      const problems: { name: string; message: string }[] = [];
+      for (const name of options.added)
+        await addModel(found, name, () => {}).catch((error: unknown) => {
+          problems.push({ name, message: error instanceof Error ? error.message : String(error) });
+        });
+      return { list: listOf(found), problems };
+    },
+    addModel: async (name, { emit }) => {
+      const found = await service();
+      const id = await addModel(found, name, emit);
+      return { list: listOf(found), id };
     },
     countTokens: async (given) => {
       const request = checked(tokensRequest, given);

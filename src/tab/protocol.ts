@@ -16,6 +16,8 @@ import type { TokenCount } from "../text/token-count.js";
 export type TabOptions = {
   /** Models by Hub id or the URL of their folder (docs/browser.md); the first is the default of requests. */
   models: readonly string[];
+  /** Further ones that the visitor added, of which one that cannot be opened is no error. */
+  added: readonly string[];
   /** The URL of the folder with ONNX Runtime's `.mjs` and `.wasm` files, with a slash at its end. */
   ort: string;
 };
@@ -41,9 +43,16 @@ export type TabEvent =
   | { type: "preview"; index: number; url: string }
   | { type: "image"; image: TabImage };
 
+/** `problems` are of the added models that could not be opened. */
+type OpenedModels = { list: ModelList; problems: readonly { name: string; message: string }[] };
+/** `id` is that of the new one. */
+type AddedModel = { list: ModelList; id: string };
+
 export type TabMethods = {
   /** To be called first. Reads the models' configs and tokenizers, and no weights. */
-  open(options: TabOptions): Promise<ModelList>;
+  open(options: TabOptions): Promise<OpenedModels>;
+  /** Opens one more, by its Hub id or the URL of its folder; emits what it does meanwhile. */
+  addModel(name: string, call: Call<string>): Promise<AddedModel>;
   countTokens(request: TokensRequest): Promise<readonly TokenCount[]>;
   /**
    * Ends after the last image. InvalidRequest, or what the job failed by; Cancelled after the first signal has fired, at

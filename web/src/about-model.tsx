@@ -1,6 +1,7 @@
 /** @file One sentence on what the chosen model is, and one on how to get another. */
 
 import type { Model } from "../../src/jobs/model-schemas.js";
+import { place } from "./chosen-backend.js";
 import { model } from "./settings.js";
 
 const families: Readonly<Record<string, string>> = {
@@ -14,7 +15,7 @@ export function AboutModel() {
   return (
     <p class="about">
       <strong>{now.name}</strong> {descriptionOf(now)} {placeOf(now)} {safetyOf(now)}{" "}
-      {now.words ? (
+      {place === "tab" ? null : now.words ? (
         <>
           For anything else, serve a larger model by its Hub id or folder:{" "}
           <code>koala serve --model etri-vilab/koala-lightning-700m</code>
@@ -43,7 +44,8 @@ function descriptionOf({ words, pipeline, defaults }: Model): string {
 const placeOf = ({ device, dtype, weights = "stored" }: Model): string => {
   if (device === undefined) return "";
   const arithmetic = dtype === undefined ? "" : ` in ${dtype}`;
-  return `It runs on ${device}${arithmetic}${weights === "stored" ? "" : ` with ${weights} weights`}.`;
+  const where = place === "tab" ? "in this tab" : `on ${device}`;
+  return `It runs ${where}${arithmetic}${weights === "stored" ? "" : ` with ${weights} weights`}.`;
 };
 
 const safetyOf = ({ safety }: Model): string =>

@@ -13,6 +13,7 @@ import { GridView } from "./grid-view.js";
 import { gridRunning, openLatestGrid, stopGrid } from "./grids.js";
 import { MaskEditor } from "./mask-editor.js";
 import { Messages } from "./messages-view.js";
+import { PlaceChoice } from "./place-choice.js";
 import { Preview } from "./preview.js";
 import { watchQueue } from "./queue.js";
 import { QueueList } from "./queue-view.js";
@@ -107,6 +108,7 @@ function Header() {
           Tour
         </a>
       </nav>
+      <PlaceChoice />
       <ThemeButton />
     </header>
   );

@@ -65,6 +65,11 @@ export interface Backend {
   /** All jobs that wait or run, also those of other clients. */
   unfinishedJobs(): Promise<readonly Job[]>;
   cancelJob(id: string): Promise<void>;
+  /** Opens one more model, where the page may choose any; `tell` is called with what is done meanwhile. */
+  readonly addModel?: (
+    name: string,
+    tell: (text: string) => void,
+  ) => Promise<{ list: ModelList; id: string }>;
 }
 
 /** The message says what is wrong and what to do; `field` is the setting at fault. */

@@ -2,7 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { KeyRequired } from "./backend.js";
-import { backend } from "./chosen-backend.js";
+import { backend, place } from "./chosen-backend.js";
 import { key, setKey } from "./key.js";
 import { initSettings } from "./settings.js";
 
@@ -27,7 +27,8 @@ export async function connect(): Promise<boolean> {
 export function ConnectionStatus({ retry }: { retry: () => void }) {
   const { value } = connection;
   if (value.state === "key") return <KeyForm retry={retry} />;
-  if (value.state !== "failed") return <p class="connecting quiet">Connecting to the server…</p>;
+  if (value.state !== "failed")
+    return <p class="connecting quiet">{place === "tab" ? "Loading…" : "Connecting to the server…"}</p>;
   return (
     <div class="connecting" role="alert">
       <p>{value.message}</p>

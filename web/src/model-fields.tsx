@@ -1,6 +1,8 @@
 /** @file The choice of the model, and its defaults. */
 
 import { AboutModel } from "./about-model.js";
+import { AddModel } from "./add-model.js";
+import { backend } from "./chosen-backend.js";
 import { SelectField } from "./fields.js";
 import { chooseModel, model, resetToDefaults, served } from "./settings.js";
 
@@ -26,6 +28,7 @@ export function ModelFields({ wrong }: { wrong: (field: string) => boolean }) {
       </button>
       <div class="hint">
         <AboutModel />
+        {backend.addModel && <AddModel add={backend.addModel.bind(backend)} />}
       </div>
     </div>
   );

@@ -21,19 +21,34 @@ import {
 /** At the address of a page that generates in the tab: its models, and ONNX Runtime's files. */
 const listName = "tab.json";
 
+const storageKey = "koala.models";
+
+/** A model that was added earlier cannot be opened; `forget` leaves it out from now on. */
+type OnProblem = (problem: string, forget: () => void) => void;
+
 type Started = { calls: Calls<TabMethods>; models: Promise<ModelList> };
 
 export class TabBackend implements Backend {
   readonly #home: URL;
+  readonly #onProblem: OnProblem;
   #started: Started | undefined;
 
-  /** `home` is the folder of the page. */
-  constructor(home: URL) {
+  /** `home` is the folder of the page; `onProblem` is called for models that were added and cannot be opened. */
+  constructor(home: URL, onProblem: OnProblem) {
     this.#home = home;
+    this.#onProblem = onProblem;
   }
 
   models(): Promise<ModelList> {
     return this.#start().models.catch(asFailure);
+  }
+
+  async addModel(name: string, tell: (text: string) => void) {
+    const { calls, models } = this.#start();
+    await models;
+    const added = await calls.call("addModel", name, { onEvent: tell }).catch(asFailure);
+    localStorage.setItem(storageKey, JSON.stringify([...new Set([...addedModels(), name])]));
+    return added;
   }
 
   async countTokens(request: TokensRequest) {
@@ -115,7 +130,12 @@ export class TabBackend implements Backend {
       worker.terminate();
       calls.fail(new GenerationFailure(crashed(event.message)));
     });
-    const models = this.#options().then((options) => calls.call("open", options));
+    const models = this.#options()
+      .then((options) => calls.call("open", options))
+      .then(({ list, problems }) => {
+        for (const { name, message } of problems) this.#onProblem(message, () => forgetModel(name));
+        return list;
+      });
     // Without models the next call starts anew, with a message of its own.
     models.catch((error: unknown) => {
       worker.terminate();
@@ -131,11 +151,25 @@ export class TabBackend implements Backend {
       const rule = `${listName}: must lie beside this page, got ${response ? response.status : "no answer"}.`;
       throw new GenerationFailure(`${rule} Check the connection, or build the site anew.`);
     }
-    const { models, ort } = (await response.json()) as TabOptions;
-    return { models: models.map((name) => this.#url(name)), ort: this.#url(ort) };
+    const { models, ort } = (await response.json()) as Omit<TabOptions, "added">;
+    return { models: models.map(this.#url), added: addedModels(), ort: this.#url(ort) };
   }
 
   readonly #url = (path: string): string => new URL(path, this.#home).href;
+}
+
+/** Names of models that the visitor added. */
+function addedModels(): string[] {
+  try {
+    const names: unknown = JSON.parse(localStorage.getItem(storageKey) ?? "[]");
+    return Array.isArray(names) ? names.filter((name) => typeof name === "string") : [];
+  } catch {
+    return [];
+  }
+}
+
+function forgetModel(name: string): void {
+  localStorage.setItem(storageKey, JSON.stringify(addedModels().filter((other) => other !== name)));
 }
 
 const crashed = (message: string): string =>

@@ -1,5 +1,6 @@
-/** @file The tour: how a prompt becomes an image, shown by two runs of the server's model. */
+/** @file The tour: how a prompt becomes an image, shown by two runs of the chosen model. */
 
+import { place } from "./chosen-backend.js";
 import { Problem } from "./fields.js";
 import { model } from "./settings.js";
 import { runTour, stopTour, type TourResult, tour, tourPrompt, tourSeed, typeTourPrompt } from "./tour.js";
@@ -13,8 +14,9 @@ export function TourView() {
     <article class="tour" aria-labelledby="tour-title">
       <h2 id="tour-title">How a prompt becomes an image</h2>
       <p>
-        This tour generates two images with <strong>{model.value?.name}</strong> on your server and looks
-        inside. Every number and image below is of these two runs.
+        This tour generates two images with <strong>{model.value?.name}</strong>{" "}
+        {place === "tab" ? "in this tab" : "on your server"} and looks inside. Every number and image below is
+        of these two runs.
       </p>
       <TourForm />
       {now.state === "failed" && <Problem>{now.message}</Problem>}

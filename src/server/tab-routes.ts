@@ -1,0 +1,80 @@
+/**
+ * @file What a page needs to generate in the tab beside the server: the bundled models, read by ranges, and ONNX
+ * Runtime's files for browsers. Files are found at start, so that no path of a request reaches the file system.
+ */
+
+import { createRequire } from "node:module";
+import { Hono } from "hono";
+import { kindOf, readdir, readFile, readRange, stat } from "../files/file-system.js";
+import path from "../files/path.js";
+import { bundledFolder } from "../hub/bundled-models.js";
+
+/** By path in a URL. */
+export type TabFiles = ReadonlyMap<string, { file: string; size: number } | { json: object }>;
+
+const models = ["koala-nano", "koala-nano-lightning"];
+const types: Readonly<Record<string, string>> = {
+  ".mjs": "text/javascript; charset=utf-8",
+  ".wasm": "application/wasm",
+  ".json": "application/json",
+};
+
+/** None where onnxruntime-web is not installed or the package has no models. */
+export async function readTabFiles(): Promise<TabFiles> {
+  const [ort, found] = [ortFolder(), new Map<string, { file: string; size: number } | { json: object }>()];
+  const folders = models.map((name) => bundledFolder(name)).filter((folder) => folder !== undefined);
+  if (ort === undefined || (await kindOf(folders[0]!)) === undefined) return found;
+  const add = async (url: string, file: string) => {
+    found.set(url, { file, size: (await stat(file)).size });
+  };
+  for (const name of await readdir(ort))
+    if (/^ort-wasm-simd-threaded\.(mjs|wasm)$/.test(name)) await add(`/ort/${name}`, path.join(ort, name));
+  for (const folder of folders) {
+    const sizes: Record<string, number> = {};
+    for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      const file = path.join(entry.parentPath, entry.name);
+      const name = path.relative(folder, file).split(path.sep).join("/");
+      await add(`/models/${path.basename(folder)}/${name}`, file);
+      sizes[name] = (await stat(file)).size;
+    }
+    found.set(`/models/${path.basename(folder)}/files.json`, { json: sizes });
+  }
+  const names = folders.map((folder) => `models/${path.basename(folder)}/`);
+  found.set("/tab.json", { json: { models: names, ort: "ort/" } });
+  return found;
+}
+
+/** The folder of onnxruntime-web's files, where it is installed. */
+function ortFolder(): string | undefined {
+  try {
+    return path.dirname(
+      createRequire(import.meta.url).resolve("onnxruntime-web/ort-wasm-simd-threaded.wasm"),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+export function tabRoutes(files: TabFiles): Hono {
+  const app = new Hono();
+  for (const [url, found] of files) {
+    if ("json" in found) {
+      app.get(url, (c) => c.json(found.json, 200, { "cache-control": "no-cache" }));
+      continue;
+    }
+    const { file, size } = found;
+    app.get(url, async (c) => {
+      const type = types[path.extname(file)] ?? "application/octet-stream";
+      const headers = { "content-type": type, "cache-control": "no-cache", "accept-ranges": "bytes" };
+      const [, from, to] = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(c.req.header("range") ?? "") ?? [];
+      const [start, end] = [Number(from), Math.min(Number(to) + 1, size)];
+      if (from === undefined || start >= end)
+        return c.body(new Uint8Array(await readFile(file)), 200, headers);
+      const range = `bytes ${start}-${end - 1}/${size}`;
+      const bytes = await readRange(file, start, end - start);
+      return c.body(new Uint8Array(bytes), 206, { ...headers, "content-range": range });
+    });
+  }
+  return app;
+}
