@@ -64,7 +64,11 @@ export function encode<T>(of: Message<T>, value: T): Uint8Array {
   return out.finish();
 }
 
-/** A growing array of bytes. */
+/**
+ * A growing array of bytes. Declarations name it, so it must be exported.
+ *
+ * @public
+ */
 export class Output {
   #bytes = new Uint8Array(2 ** 12);
   #view = new DataView(this.#bytes.buffer);
