@@ -18,6 +18,9 @@ export async function axeViolations(page: Page): Promise<string[]> {
   );
 }
 
-/** By how many pixels the page is wider than the screen. */
+/**
+ * By how many pixels the page is wider than the screen. Not than `window.innerWidth`, which a phone makes as wide as
+ * what overflows.
+ */
 export const overflow = async (page: Page) =>
-  Number(await page.evaluate("document.documentElement.scrollWidth - window.innerWidth"));
+  Number(await page.evaluate("document.documentElement.scrollWidth")) - page.viewportSize()!.width;
