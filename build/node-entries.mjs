@@ -6,7 +6,7 @@
  * Opening a module takes Node about a millisecond, and `koala generate` needs three hundred.
  */
 
-import { rmSync } from "node:fs";
+import { chmodSync, rmSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
@@ -32,3 +32,5 @@ await build({
   target: "node20",
   format: "esm",
 });
+// npx does that once for each folder: not for a second clone in the same place.
+chmodSync(`${dist}/cli/main.js`, 0o755);
