@@ -8,9 +8,9 @@ import { unetConfig } from "../models/unet-config.js";
 import { Params, tracing } from "../tensor/params.js";
 import { cpu, standard } from "./device.js";
 import { lower } from "./lower.js";
-import { encode, float, int, many, message, one, packed, text } from "./protobuf.js";
+import { bytes, encode, float, int, many, message, one, packed, text } from "./protobuf.js";
 
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString("hex");
+const hex = (written: Uint8Array) => Buffer.from(written).toString("hex");
 
 describe("a protocol buffer", () => {
   // https://protobuf.dev/programming-guides/encoding/
@@ -44,6 +44,14 @@ describe("a protocol buffer", () => {
     expect(written.length).toBe(1 + prefix.length + size + 2);
     expect(hex(written.subarray(-2))).toBe("1007");
   });
+
+  it("is whole wherever its buffer has to grow", () => {
+    const of = message({ before: one(1, bytes), b: one(2, text) });
+    for (let size = 4000; size < 4200; size++) {
+      const written = encode(of, { before: new Uint8Array(size), b: "v7" });
+      expect([size, hex(written.subarray(3 + size))]).toEqual([size, "12027637"]);
+    }
+  });
 });
 
 describe("an ONNX model", () => {
@@ -60,6 +68,10 @@ describe("an ONNX model", () => {
     const read = ModelProto.decode(model);
     expect(Buffer.compare(ModelProto.encode(read).finish(), model)).toBe(0);
     expect(read.graph!.node).toHaveLength(nodes);
+    const { node, initializer, input } = read.graph!;
+    const known = new Set(["", ...[...initializer!, ...input!].map((one) => one.name!)]);
+    for (const { output } of node!) for (const result of output!) known.add(result);
+    expect(node!.flatMap((one) => one.input!).filter((name) => !known.has(name))).toEqual([]);
     const weight = read.graph!.initializer!.find((one) => one.name === "conv_in.bias")!;
     expect(weight.dataLocation).toBe(TensorProto.DataLocation.EXTERNAL);
     expect(Object.fromEntries(weight.externalData!.map(({ key, value }) => [key, value]))).toEqual({

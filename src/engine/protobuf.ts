@@ -132,7 +132,7 @@ export class Output {
   #reserve(count: number): void {
     if (this.#length + count <= this.#bytes.length) return;
     const wider = new Uint8Array(2 * (this.#bytes.length + count));
-    wider.set(this.#bytes.subarray(0, this.#length));
+    wider.set(this.#bytes); // whole: `delimited` goes back to a length in front of what it wrote
     this.#bytes = wider;
     this.#view = new DataView(wider.buffer);
   }
