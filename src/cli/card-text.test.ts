@@ -1,3 +1,5 @@
+/** @file The text of a model card: its header, and the parts between marks that the command writes anew. */
+
 import { describe, expect, it } from "vitest";
 import { cardText, readCard, withBlock } from "./card-text.js";
 

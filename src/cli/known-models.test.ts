@@ -1,3 +1,5 @@
+/** @file The user's list of known models, by which an image's record finds the folder of its model. */
+
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";

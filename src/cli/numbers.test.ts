@@ -1,3 +1,5 @@
+/** @file Numeric options of the command line. */
+
 import { describe, expect, it } from "vitest";
 import { graceOption, numberOption, wholeOption } from "./numbers.js";
 

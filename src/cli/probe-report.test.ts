@@ -1,3 +1,5 @@
+/** @file The report of a probe, as Markdown. */
+
 import { describe, expect, it } from "vitest";
 import { countedSections, type ProbeReport } from "./probe-report.js";
 

@@ -9,8 +9,7 @@ import { secureHeaders } from "hono/secure-headers";
 // Also keeps an image or a JSON document from being interpreted as anything else.
 const policy = {
   defaultSrc: ["'self'"],
-  // ONNX Runtime, where images are generated in the tab, is WebAssembly.
-  scriptSrc: ["'self'", "'wasm-unsafe-eval'"],
+  scriptSrc: ["'self'"],
   styleSrc: ["'self'"],
   imgSrc: ["'self'", "data:", "blob:"],
   connectSrc: ["'self'"],
@@ -19,30 +18,37 @@ const policy = {
   formAction: ["'none'"],
 };
 
+/** Of a page that generates in the tab: ONNX Runtime is WebAssembly there. */
+const tabPolicy = { ...policy, scriptSrc: [...policy.scriptSrc, "'wasm-unsafe-eval'"] };
+
 /** The Hub, and where it keeps its files. */
 const hubHosts = ["https://huggingface.co", "https://*.huggingface.co", "https://*.hf.co"];
 
-const protection = secureHeaders({
-  contentSecurityPolicy: { ...policy, frameAncestors: ["'none'"] },
-  // With the opener's policy it gives WebAssembly threads.
-  crossOriginEmbedderPolicy: "require-corp",
-  permissionsPolicy: { camera: [], microphone: [], geolocation: [] },
-  xFrameOptions: "DENY",
-  // Whether a name is reached by https only is decided where TLS ends, not here.
-  strictTransportSecurity: false,
-  // A route may set a stricter policy.
-  overwrite: false,
-});
-
-/** Adds the headers to every response, errors included; without a `cache-control` of its own, none is stored. */
-export const securityHeaders: MiddlewareHandler = async (c, next) => {
-  await protection(c, next);
-  if (!c.res.headers.has("cache-control")) c.res.headers.set("cache-control", "no-store");
-};
+/**
+ * Adds the headers to every response, errors included; without a `cache-control` of its own, none is stored. With
+ * `tab` for a server whose page can generate in the tab.
+ */
+export function securityHeaders({ tab = false } = {}): MiddlewareHandler {
+  const protection = secureHeaders({
+    contentSecurityPolicy: { ...(tab ? tabPolicy : policy), frameAncestors: ["'none'"] },
+    // With the opener's policy it gives WebAssembly threads.
+    ...(tab && { crossOriginEmbedderPolicy: "require-corp" }),
+    permissionsPolicy: { camera: [], microphone: [], geolocation: [] },
+    xFrameOptions: "DENY",
+    // Whether a name is reached by https only is decided where TLS ends, not here.
+    strictTransportSecurity: false,
+    // A route may set a stricter policy.
+    overwrite: false,
+  });
+  return async (c, next) => {
+    await protection(c, next);
+    if (!c.res.headers.has("cache-control")) c.res.headers.set("cache-control", "no-store");
+  };
+}
 
 /** The policy of the static site, as the text of a header or of a `<meta>`. */
 export const sitePolicy: string = Object.entries({
-  ...policy,
+  ...tabPolicy,
   connectSrc: [...policy.connectSrc, ...hubHosts],
 })
   .map(([name, sources]) => `${name.replace(/[A-Z]/g, (c) => `-${c.toLowerCase()}`)} ${sources.join(" ")}`)

@@ -17,10 +17,13 @@ const folders: ReadonlyMap<string, string> = new Map([
 /** The folder of the bundled model of this name; undefined for other names. */
 export const bundledFolder = (name: string): string | undefined => folders.get(name);
 
+/** The folders of all, the default first. */
+export const bundledFolders = (): string[] => [...folders.values()];
+
 /** `model`, or the folder of the default one; InvalidRequest, about `field`, where this copy of the package has none. */
 export function modelOrBundled(model: string | undefined, field = "--model"): string {
   if (model !== undefined) return model;
-  const [folder] = folders.values();
+  const [folder] = bundledFolders();
   if (existsSync(folder!)) return folder!;
   const rule = `must be given, got none, and this copy of the package lacks its own models (${root}).`;
   throw new InvalidRequest(field, undefined, `${rule} Name a diffusers folder or a Hub id.`);
@@ -28,4 +31,4 @@ export function modelOrBundled(model: string | undefined, field = "--model"): st
 
 /** The evaluator of the bundled models, if `folder` is that of one; else undefined. */
 export const bundledEvaluator = (folder: string): string | undefined =>
-  [...folders.values()].includes(path.resolve(folder)) ? path.join(root, "nano", "evaluator") : undefined;
+  bundledFolders().includes(path.resolve(folder)) ? path.join(root, "nano", "evaluator") : undefined;

@@ -17,7 +17,7 @@ export type MonitorAppOptions = { watcher: RunWatcher; page: PageFiles; host: st
 
 export function monitorApp({ watcher, page, host }: MonitorAppOptions): Hono {
   const app = new Hono();
-  app.use(securityHeaders);
+  app.use(securityHeaders());
   app.use(async (c, next) => {
     if (!hostAllowed(c.req.header("host") ?? "", { host }))
       return c.text("host: must be this server's address.\n", 403);

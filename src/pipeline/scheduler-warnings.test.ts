@@ -1,3 +1,5 @@
+/** @file Warnings of schedulers that a model was not made for. */
+
 import { describe, expect, it } from "vitest";
 import { EDMDPMSolverMultistepScheduler, EDMEulerScheduler } from "../diffusion/schedulers/edm.js";
 import { schedulerFromConfig, schedulerNames } from "../diffusion/schedulers/registry.js";

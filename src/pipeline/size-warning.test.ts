@@ -1,3 +1,5 @@
+/** @file The warning of sizes that a model was not trained at. */
+
 import { describe, expect, it } from "vitest";
 import { sizeWarning } from "./size-warning.js";
 

@@ -51,7 +51,7 @@ export function createApp({
   };
   const { metrics, queue } = service;
   const app = new OpenAPIHono();
-  app.use(securityHeaders, metrics.middleware, rejectForeign(guard));
+  app.use(securityHeaders({ tab: true }), metrics.middleware, rejectForeign(guard));
   if (guard.allowOrigins?.length) app.use(allowedOrigins(guard.allowOrigins));
   if (guard.key !== undefined) app.use(requireKey(guard.key, (c) => isPublic(c, page, tab)));
   for (const path of ["/api/*", "/v1/*", "/sdapi/*"]) app.use(path, whenOpened(queue));

@@ -7,12 +7,12 @@ import { createRequire } from "node:module";
 import { Hono } from "hono";
 import { kindOf, readdir, readFile, readRange, stat } from "../files/file-system.js";
 import path from "../files/path.js";
-import { bundledFolder } from "../hub/bundled-models.js";
+import { byteRange, rangeAnswer } from "../http/range.js";
+import { bundledFolders } from "../hub/bundled-models.js";
 
 /** By path in a URL. */
 export type TabFiles = ReadonlyMap<string, { file: string; size: number } | { json: object }>;
 
-const models = ["koala-nano", "koala-nano-lightning"];
 const types: Readonly<Record<string, string>> = {
   ".mjs": "text/javascript; charset=utf-8",
   ".wasm": "application/wasm",
@@ -22,7 +22,7 @@ const types: Readonly<Record<string, string>> = {
 /** None where onnxruntime-web is not installed or the package has no models. */
 export async function readTabFiles(): Promise<TabFiles> {
   const [ort, found] = [ortFolder(), new Map<string, { file: string; size: number } | { json: object }>()];
-  const folders = models.map((name) => bundledFolder(name)).filter((folder) => folder !== undefined);
+  const folders = bundledFolders();
   if (ort === undefined || (await kindOf(folders[0]!)) === undefined) return found;
   const add = async (url: string, file: string) => {
     found.set(url, { file, size: (await stat(file)).size });
@@ -67,13 +67,11 @@ export function tabRoutes(files: TabFiles): Hono {
     app.get(url, async (c) => {
       const type = types[path.extname(file)] ?? "application/octet-stream";
       const headers = { "content-type": type, "cache-control": "no-cache", "accept-ranges": "bytes" };
-      const [, from, to] = /^bytes=(\d{1,15})-(\d{1,15})$/.exec(c.req.header("range") ?? "") ?? [];
-      const [start, end] = [Number(from), Math.min(Number(to) + 1, size)];
-      if (from === undefined || start >= end)
-        return c.body(new Uint8Array(await readFile(file)), 200, headers);
-      const range = `bytes ${start}-${end - 1}/${size}`;
-      const bytes = await readRange(file, start, end - start);
-      return c.body(new Uint8Array(bytes), 206, { ...headers, "content-range": range });
+      const range = byteRange(c.req.header("range"), size);
+      if (!range) return c.body(new Uint8Array(await readFile(file)), 200, headers);
+      const { status, headers: ofRange } = rangeAnswer(range, size);
+      const bytes = await readRange(file, range.start, range.end - range.start);
+      return c.body(new Uint8Array(bytes), status, { ...headers, ...ofRange });
     });
   }
   return app;

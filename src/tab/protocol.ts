@@ -35,9 +35,10 @@ export type TabImage = {
 };
 
 export type TabEvent =
+  /** The request is accepted; `id` names its job. */
   | { type: "accepted"; id: string; settings: GenerationSettings }
   | { type: "queued"; position: number | null }
-  /** What it waits for before its first step; null once nothing is in the way. */
+  /** What it waits for before its first step, such as another tab; null once nothing is in the way. */
   | { type: "status"; text: string | null }
   | { type: "step"; step: number; total: number; secondsLeft: number | null }
   | { type: "preview"; index: number; url: string }

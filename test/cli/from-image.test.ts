@@ -1,3 +1,5 @@
+/** @file `koala generate --from`: the image is generated again by what it records. */
+
 import { cp, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { homedir, tmpdir } from "node:os";
 import path from "node:path";

@@ -1,3 +1,5 @@
+/** @file `koala memory`. */
+
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";

@@ -1,3 +1,5 @@
+/** @file `koala models`. */
+
 import { cp, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";

@@ -6,33 +6,19 @@
 import type { ModelList } from "../../src/jobs/model-schemas.js";
 import type {
   GenerationRequest,
-  GenerationSettings,
   Job,
   StepPredictions,
   TokensRequest,
   WordMaps,
 } from "../../src/jobs/schemas.js";
+import type { TabEvent, TabImage } from "../../src/tab/protocol.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished image. `seed` alone generates it again; `warnings` say what of the request was cut or changed. */
-export type FinishedImage = {
-  index: number;
-  seed: string;
-  width: number;
-  height: number;
-  file: Blob;
-  warnings: readonly string[];
-};
+export type FinishedImage = Omit<TabImage, "wordMaps" | "stepPredictions">;
 
 export type GenerationEvent =
-  /** The backend has accepted the request; `id` can be followed again after a reload. */
-  | { type: "accepted"; id: string; settings: GenerationSettings }
-  | { type: "queued"; position: number | null }
-  /** What it waits for before its first step, such as another tab; null once nothing is in the way. */
-  | { type: "status"; text: string | null }
-  | { type: "step"; step: number; total: number; secondsLeft: number | null }
-  | { type: "preview"; index: number; url: string }
-  | { type: "image"; image: FinishedImage }
+  | TabEvent
   /** The connection to the backend was lost, or is restored. */
   | { type: "connection"; lost: boolean };
 

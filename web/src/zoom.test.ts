@@ -1,3 +1,5 @@
+/** @file Zooming and panning of the large view. */
+
 import { describe, expect, it } from "vitest";
 import { fitted, withinStage, zoomedBy } from "./zoom.js";
 

@@ -1,3 +1,5 @@
+/** @file Text chunks of PNG files, also of those made to take long. */
+
 import { deflateSync, gzipSync } from "node:zlib";
 import sharp from "sharp";
 import { describe, expect, it } from "vitest";

@@ -1,3 +1,5 @@
+/** @file AUTOMATIC1111's line of parameters. */
+
 import { describe, expect, it } from "vitest";
 import { cpuSeconds, linear } from "../../../test/cpu-seconds.js";
 import { formatParameters, parseParameters } from "./parameters.js";

@@ -6,7 +6,7 @@
  * what changed and nothing else.
  */
 
-import { partOf } from "./range.js";
+import { byteRange, rangeAnswer } from "../../../src/http/range.js";
 
 /** By path below the site's folder: the file's hash. */
 declare const FILES: Readonly<Record<string, string>>;
@@ -54,6 +54,13 @@ async function answer(path: string, range: string | null): Promise<Response> {
   const headers = new Headers(response.headers);
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
   return new Response(response.body, { status: response.status, headers });
+}
+
+function partOf(file: Blob, header: string): Response {
+  const range = byteRange(header, file.size);
+  if (!range) return new Response(file);
+  const { start, end } = range;
+  return new Response(start < end ? file.slice(start, end, file.type) : null, rangeAnswer(range, file.size));
 }
 
 /** The whole file, from the cache or else from the host. */
