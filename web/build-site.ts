@@ -4,17 +4,16 @@
  */
 
 import { createHash } from "node:crypto";
-import { cp, mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
 import * as esbuild from "esbuild";
 import { build } from "vite";
 import { sitePolicy } from "../src/http/security-headers.js";
+import { bundledFolders } from "../src/hub/bundled-models.js";
+import { readTabFiles } from "../src/server/tab-routes.js";
 
 const root = path.resolve(import.meta.dirname, "..");
 const site = path.resolve(process.argv[2] ?? path.join(root, "out", "site"));
-/** The first is the default of the page. */
-const models = ["nano", "nano-lightning"];
-const ort = path.join(root, "node_modules", "onnxruntime-web", "dist");
 /** The policy, and what threads of WebAssembly need. */
 const headers = {
   "Content-Security-Policy": sitePolicy,
@@ -42,33 +41,21 @@ await build({
   ],
   build: { outDir: site },
 });
-for (const model of models) await copyModel(model);
-await mkdir(path.join(site, "ort"), { recursive: true });
-for (const name of await readdir(ort))
-  if (/^ort-wasm-simd-threaded\.(mjs|wasm)$/.test(name))
-    await cp(path.join(ort, name), path.join(site, "ort", name));
-await writeJson("tab.json", { models: models.map((name) => `models/${name}/`), ort: "ort/" });
+const tabFiles = await readTabFiles();
+if (tabFiles.size === 0)
+  throw new Error("node_modules/onnxruntime-web and models/nano: must be there, got none. Run npm ci.");
+for (const [url, found] of tabFiles) {
+  const to = path.join(site, url);
+  await mkdir(path.dirname(to), { recursive: true });
+  if ("json" in found) await writeFile(to, `${JSON.stringify(found.json, undefined, 1)}\n`);
+  else await cp(found.file, to);
+}
 await esbuild.build({
   entryPoints: [path.join(root, "web", "src", "site", "service-worker.ts")],
   outfile: path.join(site, "service-worker.js"),
   ...{ bundle: true, minify: true, format: "iife", target: "es2022" },
   define: await serviceWorkerData(),
 });
-
-/** A model's files, and the list of their sizes that a browser reads a folder by (docs/browser.md). */
-async function copyModel(name: string): Promise<void> {
-  const to = path.join(site, "models", name);
-  // What evaluates images is no part of making them.
-  const filter = (file: string) => path.basename(file) !== "evaluator";
-  await cp(path.join(root, "models", name), to, { recursive: true, filter });
-  const sizes: Record<string, number> = {};
-  for (const file of await filesIn(to)) sizes[file] = (await stat(path.join(to, file))).size;
-  await writeJson(path.join("models", name, "files.json"), sizes);
-}
-
-async function writeJson(file: string, value: unknown): Promise<void> {
-  await writeFile(path.join(site, file), `${JSON.stringify(value, undefined, 1)}\n`);
-}
 
 async function filesIn(folder: string): Promise<string[]> {
   const found = await readdir(folder, { recursive: true, withFileTypes: true });
@@ -81,7 +68,8 @@ async function filesIn(folder: string): Promise<string[]> {
 /** What the service worker is built with; it keeps the page and the first model, others once they are used. */
 async function serviceWorkerData() {
   const files = await hashes();
-  const needed = (file: string) => !file.startsWith("models/") || file.startsWith(`models/${models[0]}/`);
+  const first = path.join("models", path.basename(bundledFolders()[0]!), "/");
+  const needed = (file: string) => !file.startsWith("models/") || file.startsWith(first);
   const data = { FILES: files, KEPT: Object.keys(files).filter(needed), HEADERS: headers };
   return Object.fromEntries(Object.entries(data).map(([name, value]) => [name, JSON.stringify(value)]));
 }

@@ -10,7 +10,7 @@ import path from "../files/path.js";
 import { byteRange, rangeAnswer } from "../http/range.js";
 import { bundledFolders } from "../hub/bundled-models.js";
 
-/** By path in a URL. */
+/** By path in a URL; the static site has the same files (`web/build-site.ts`). */
 export type TabFiles = ReadonlyMap<string, { file: string; size: number } | { json: object }>;
 
 const types: Readonly<Record<string, string>> = {
@@ -32,7 +32,8 @@ export async function readTabFiles(): Promise<TabFiles> {
   for (const folder of folders) {
     const sizes: Record<string, number> = {};
     for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-      if (!entry.isFile()) continue;
+      // What evaluates images is no part of making them.
+      if (!entry.isFile() || path.basename(entry.parentPath) === "evaluator") continue;
       const file = path.join(entry.parentPath, entry.name);
       const name = path.relative(folder, file).split(path.sep).join("/");
       await add(`/models/${path.basename(folder)}/${name}`, file);

@@ -160,7 +160,10 @@ describe("a copy of a folder that ships a safety checker", () => {
     ]);
     await convertModel(file, path.join(scratch, "again"), { engine, config: model, safetyChecker: model });
     expect(await checkerOf(path.join(scratch, "again"))).toEqual(await checkerOf(model));
-    const without = await convertModel(model, path.join(scratch, "unchecked"), { engine, safetyChecker: null });
+    const without = await convertModel(model, path.join(scratch, "unchecked"), {
+      engine,
+      safetyChecker: null,
+    });
     expect(without.warnings).toEqual([]);
     expect(readdirSync(path.join(scratch, "unchecked"))).not.toContain("safety_checker");
   });
