@@ -1,4 +1,4 @@
-/** @file What `npm run docs` builds into out/site: a reference of every entry point of package.json, and the guides. */
+/** @file What `npm run docs` builds into out/reference: a reference of every entry point of package.json, and the guides. */
 
 import { readFileSync } from "node:fs";
 import { OptionDefaults } from "typedoc";
@@ -37,7 +37,7 @@ export default {
     "../SECURITY.md",
     "../CHANGELOG.md",
   ],
-  out: "../out/site",
+  out: "../out/reference",
   // Without it the address comes from the git remote, which not every clone has.
   sourceLinkTemplate: "https://github.com/koala-diffusion/koala-diffusion/blob/{gitRevision}/{path}#L{line}",
   includeVersion: true,
