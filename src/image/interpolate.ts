@@ -67,13 +67,16 @@ function blended(
   out: Float32Array,
   y: number,
 ): void {
-  const [a, b, c, d] = [0, 1, 2, 3].map((k) => places[4 * y + k]! * width) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  const [wa, wb, wc, wd] = weights.subarray(4 * y, 4 * y + 4) as unknown as [number, number, number, number];
+  // No list or view for a row: of small maps there are thousands of rows.
+  const tap = 4 * y;
+  const a = places[tap]! * width;
+  const b = places[tap + 1]! * width;
+  const c = places[tap + 2]! * width;
+  const d = places[tap + 3]! * width;
+  const wa = weights[tap]!;
+  const wb = weights[tap + 1]!;
+  const wc = weights[tap + 2]!;
+  const wd = weights[tap + 3]!;
   for (let x = 0, at = y * width; x < width; x++, at++)
     out[at] = wa * rows[a + x]! + wb * rows[b + x]! + wc * rows[c + x]! + wd * rows[d + x]!;
 }

@@ -114,7 +114,7 @@ async function predict(
     const results = await session.run(
       {
         ...inputs,
-        ...recorder?.inputs(rows),
+        ...recorder?.inputs(rows, inputs.encoder_hidden_states!.shape[1]!),
         sample: floats(sample, rows.length, ...rest),
         timestep: floats(new Float32Array(rows.length).fill(timestep), rows.length),
       },

@@ -10,7 +10,7 @@ import { bicycle, opened } from "./opened.js";
 const pixels = { width: 64, height: 64, data: Uint8Array.from({ length: 3 * 64 * 64 }, (_, i) => i % 251) };
 const mask = { ...pixels, data: pixels.data.map((_, i) => (i < 6000 ? 255 : 0)) };
 const prompts = ["a red bicycle beside a yellow wall", "A koala"];
-/** Negative prompts of two chunks go through the U-Net apart from prompts of one. */
+/** Prompts of two chunks go through the U-Net apart from negative prompts of one, and the other way round. */
 const long = "blurry, ".repeat(50);
 
 const requests: [string, Record<string, GenerateRequest>][] = [
@@ -26,7 +26,8 @@ const requests: [string, Record<string, GenerateRequest>][] = [
     {
       "a mask": { ...bicycle, image: pixels, mask, strength: 1 },
       "no guidance": { ...bicycle, guidanceScale: 1 },
-      "texts of two lengths": { ...bicycle, negativePrompt: long, longPrompts: "chunks" },
+      "a longer negative": { ...bicycle, negativePrompt: long, longPrompts: "chunks" },
+      "a longer prompt": { ...bicycle, prompt: long, longPrompts: "chunks" },
     },
   ],
 ];

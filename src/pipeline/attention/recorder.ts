@@ -1,6 +1,6 @@
 /** @file Keeps what the U-Net's cross-attention gives in each call: sums over the calls for each image, on the host. */
 
-import { floatsOf, longs, type Values } from "../../engine/engine.js";
+import { floats, floatsOf, longs, type Values } from "../../engine/engine.js";
 import { attentionInputs, attentionPrefix } from "../../models/cross-attention.js";
 import type { Row } from "../conditioning.js";
 import { type AttentionLayer, AttentionMaps } from "./maps.js";
@@ -33,14 +33,25 @@ export class AttentionRecorder {
     this.#images = options.prompts.map(() => ({ call: [], sum: [], steps: [] }));
   }
 
-  /** What a run of these rows needs; a run of negative prompts alone gives maps of its first row, which `add` leaves out. */
-  inputs(rows: readonly Row[]): Record<string, Values> {
+  /**
+   * What a run of these rows needs, with texts of so many tokens; a run of negative prompts alone gives maps of its first
+   * row, which `add` leaves out.
+   */
+  inputs(rows: readonly Row[], textTokens: number): Record<string, Values> {
     const chosen = conditional(rows);
     const { rows: rowsName, tokens } = attentionInputs;
     return {
       [rowsName]: longs(chosen.length > 0 ? chosen : [0], Math.max(1, chosen.length)),
-      [tokens]: longs(this.#places, this.#places.length),
+      [tokens]: floats(this.#selection(textTokens), this.#places.length, textTokens),
     };
+  }
+
+  /** For each place a row of the identity: [places, tokens of the text]. */
+  #selection(textTokens: number): Float32Array {
+    const rows = new Float32Array(this.#places.length * textTokens);
+    // A negative prompt's text may be shorter than a prompt; its row stays zero.
+    for (const [t, place] of this.#places.entries()) if (place < textTokens) rows[t * textTokens + place] = 1;
+    return rows;
   }
 
   /** Takes a run's results. */
