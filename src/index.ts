@@ -19,7 +19,12 @@ export {
   ModelError,
   ShapeError,
 } from "./errors.js";
-export type { DownloadProgress } from "./hub/fetch.js";
+export {
+  type DownloadedModel,
+  downloadedModels,
+  removeDownloadedModel,
+} from "./hub/downloaded-models.js";
+export type { ConfirmDownload, DownloadProgress, PendingDownload } from "./hub/fetch.js";
 export type { ImageFormat, ImageInput } from "./image/codec.js";
 export { type ContentSigner, openSigner, type SigningFiles } from "./image/content-credentials.js";
 export type { RgbImage } from "./image/pixels.js";

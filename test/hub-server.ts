@@ -29,9 +29,10 @@ type Asked = {
 
 /**
  * What to do in place of the next good answers for paths that end in `path`, once each: cut after some bytes, fall
- * silent after some bytes, answer with a status, or send other bytes. `before` runs first.
+ * silent after some bytes, answer with a status, or send other bytes. `before` runs first. With `from` only of ranges that
+ * begin at this byte.
  */
-type Fault = { path: string; before?: () => void } & (
+type Fault = { path: string; before?: () => void; from?: number } & (
   | { cut: number }
   | { silent: number }
   | { status: number; headers?: Record<string, string> }
@@ -54,12 +55,14 @@ export async function startHub(repos: Record<string, Repo>): Promise<HubServer> 
   const state = { requests: [] as Asked[], faults: [] as Fault[], repos };
   const blobs = new Map<string, Buffer>();
   const cdn = createServer((request, response) => {
+    if (preflight(request, response)) return;
     record(state.requests, request, true);
     const { pathname, searchParams } = new URL(request.url!, "http://cdn");
     send(request, response, blobs.get(pathname)!, `/${searchParams.get("file")}`, state.faults);
   });
   const cdnUrl = await listening(cdn);
   const hub = createServer((request, response) => {
+    if (preflight(request, response)) return;
     record(state.requests, request, false);
     answer(request, response, { ...state, cdnUrl, blobs });
   });
@@ -74,6 +77,15 @@ export async function startHub(repos: Record<string, Repo>): Promise<HubServer> 
   const downloads = () =>
     state.requests.filter((a) => a.method === "GET" && a.path.includes("/resolve/")).map(fileOf);
   return Object.assign(state, { url, downloads, close });
+}
+
+/** Lets pages of other origins read the answer, as the Hub does; whether the request only asked for that. */
+function preflight({ method }: IncomingMessage, response: ServerResponse): boolean {
+  response.setHeader("access-control-allow-origin", "*");
+  response.setHeader("access-control-allow-headers", "authorization, range");
+  response.setHeader("access-control-expose-headers", "link, content-range");
+  if (method === "OPTIONS") response.writeHead(204).end();
+  return method === "OPTIONS";
 }
 
 const fileOf = ({ path }: Asked): string => path.replace(/^.*\/resolve\/[^/]+\//, "");
@@ -201,7 +213,9 @@ function send(
   name: string,
   faults: Fault[],
 ): void {
-  const fault = request.method === "GET" ? faults.find((f) => name.endsWith(f.path)) : undefined;
+  const from = Number(/^bytes=(\d+)/.exec(request.headers.range ?? "")?.[1] ?? 0);
+  const meant = (f: Fault) => name.endsWith(f.path) && (f.from ?? from) === from;
+  const fault = request.method === "GET" ? faults.find(meant) : undefined;
   if (fault) faults.splice(faults.indexOf(fault), 1);
   fault?.before?.();
   const body = fault && "bytes" in fault ? fault.bytes : bytes;

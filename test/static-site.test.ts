@@ -12,7 +12,7 @@ import { DiffusionPipeline, readRequest } from "../src/index.js";
 import { axeViolations, overflow } from "./accessibility.js";
 import { desktop, openBrowser, phone } from "./browser.js";
 import { type FileServer, serveFiles } from "./file-server.js";
-import { filesIn } from "./hub-server.js";
+import { filesIn, type HubServer, startHub } from "./hub-server.js";
 import { psnr } from "./psnr.js";
 
 const site = await mkdtemp(path.join(tmpdir(), "koala-site-"));
@@ -20,12 +20,15 @@ const root = path.resolve(".");
 const koala = filesIn(path.join(root, "golden/data/pipelines/koala-700m-tiny"));
 let browser: Browser;
 let host: FileServer;
+let hub: HubServer;
 let contexts: BrowserContext[] = [];
 /** Errors of pages, of their workers and of the policy; must stay empty. */
 const complaints: string[] = [];
 
 beforeAll(async () => {
   await promisify(execFile)("npx", ["tsx", "web/build-site.ts", site], { cwd: root });
+  const commit = "0".repeat(40);
+  hub = await startHub({ "someone/koala": { commits: { [commit]: koala }, refs: { main: commit } } });
   [browser, host] = await Promise.all([openBrowser(), serveFiles({ "": site })]);
 }, 240_000);
 afterEach(async () => {
@@ -36,6 +39,7 @@ afterEach(async () => {
 afterAll(async () => {
   await browser?.close();
   host?.close();
+  await hub?.close();
   await rm(site, { recursive: true });
 });
 
@@ -156,35 +160,52 @@ describe("the static site", { timeout: 120_000 }, () => {
     await page.waitForSelector(".image .large");
   });
 
-  it("opens a model of the Hub by its id, and says what is wrong with a name", async () => {
+  it("downloads a model of the Hub once that is agreed to, generates with it offline, and deletes it", {
+    timeout: 240_000,
+  }, async () => {
     const context = await visitor();
-    await context.route("https://huggingface.co/**", (route) => hub(route));
-    const page = await open(context);
+    await context.route("https://huggingface.co/**", (route) => hubAnswer(route));
+    let page = await open(context);
     await page.fill("#added-model", "someone/koala");
     await page.keyboard.press("Enter");
+    await page.waitForSelector(`text=/someone.koala is 0.\\d+ GB to download/`);
+    expect(hub.downloads().filter((name) => name.endsWith(".safetensors"))).toEqual([]);
+    await page.click(".added-model .primary");
+    await expect.poll(() => page.inputValue("#model"), { timeout: 60_000 }).toBe("someone/koala");
+
+    // Its name is kept with its commit, so the next visit asks the Hub nothing.
+    await page.reload();
+    await page.waitForSelector("form");
+    await context.unroute("https://huggingface.co/**");
+    const asked = hub.requests.length;
     await expect.poll(() => page.inputValue("#model"), { timeout: 60_000 }).toBe("someone/koala");
     await start(page, "a koala", { steps: "2", width: "64", height: "64" });
-    await page.waitForSelector(".image .large");
+    await page.waitForSelector(".image .large", { timeout: 120_000 });
+    expect(hub.requests.length).toBe(asked);
+
+    page = await open(context);
+    await page.click("[aria-label='Delete someone/koala']");
+    await page.waitForSelector(".stored-models", { state: "detached" });
+    expect(await page.locator("#model option").allTextContents()).not.toContain("someone/koala");
+    await context.route("https://huggingface.co/**", (route) => hubAnswer(route));
     await page.fill("#added-model", "someone/nothing");
     await page.keyboard.press("Enter");
-    await page.waitForSelector("text=/must be a public model on the Hub/");
-    complaints.splice(0); // Chromium logs the response 404
+    await page.waitForSelector("text=/must be a model that can be read/");
+    complaints.splice(0); // Chromium logs the response 401
   });
 });
 
-/** The Hub's answers about one model. */
-async function hub(route: Route): Promise<void> {
-  const { pathname } = new URL(route.request().url());
-  const headers = { "access-control-allow-origin": "*" };
-  const [, name] = /^\/someone\/koala\/resolve\/[^/]+\/(.+)$/.exec(pathname) ?? [];
-  if (pathname.startsWith("/api/models/someone/koala/")) {
-    const siblings = [...koala].map(([rfilename, bytes]) => ({ rfilename, size: bytes.length }));
-    return route.fulfill({ headers, json: { sha: "0".repeat(40), siblings } });
-  }
-  const bytes = koala.get(name ?? "");
-  if (!bytes) return route.fulfill({ status: 404, headers });
-  const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(route.request().headers().range ?? "") ?? [];
-  const range = from === undefined ? {} : { "content-range": `bytes ${from}-${to}/${bytes.length}` };
-  const body = from === undefined ? bytes : bytes.subarray(Number(from), Number(to) + 1);
-  return route.fulfill({ status: from === undefined ? 200 : 206, headers: { ...headers, ...range }, body });
+/** Answers of the test's Hub, as if they were the Hub's. */
+async function hubAnswer(route: Route): Promise<void> {
+  const { pathname, search } = new URL(route.request().url());
+  const { range } = route.request().headers();
+  const answer = await fetch(`${hub.url}${pathname}${search}`, { headers: range ? { range } : {} });
+  const body = Buffer.from(await answer.arrayBuffer());
+  const link = answer.headers.get("link")?.replace(hub.url, "https://huggingface.co");
+  const headers = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "link",
+    ...(link && { link }),
+  };
+  await route.fulfill({ status: answer.status, headers, body });
 }

@@ -44,6 +44,8 @@ type Capabilities = {
   readonly hostTokenLookup: boolean;
   /** Whether weights stay in memory in the type of their file, widened layer by layer: ONNX Runtime's optimisers are off. */
   readonly weightsAsStored: boolean;
+  /** Networks of more bytes in float32 have `weightsAsStored`. */
+  readonly mostWidened: number | undefined;
 };
 
 /** Where programs run. Plain data, which can be sent to a thread. */
@@ -69,6 +71,7 @@ const plain: Capabilities = {
   hostSinusoids: false,
   hostTokenLookup: false,
   weightsAsStored: false,
+  mostWidened: undefined,
 };
 
 /**
@@ -124,6 +127,12 @@ export function deviceOf(
 
 /** ONNX Runtime's CPU provider. */
 export const cpu: Device = deviceOf("cpu");
+
+/** The same device for a network of so many bytes in float32. */
+export const forNetwork = (device: Device, bytes: number): Device =>
+  bytes > (device.mostWidened ?? Infinity)
+    ? { ...device, weightsAsStored: true, hostTokenLookup: true } // a table would be widened for a few rows
+    : device;
 
 /** The ONNX standard alone, which any execution provider supports: what the fused operators are compared with. */
 export const standard: Device = { ...cpu, ...plain };

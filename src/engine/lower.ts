@@ -70,6 +70,7 @@ export function lower(
     ...(files.size > 0 && { files: [...files] }),
     ...(memory.size > 0 && { memory }),
     ...(host.length > 0 && { host }),
+    ...(device.weightsAsStored && { weightsAsStored: true }),
     ...(widensAtLoad && { widensAtLoad }),
   };
 }

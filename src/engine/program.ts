@@ -28,6 +28,8 @@ export type Program = {
   readonly memory?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
   /** Inputs that the session computes from those it is given. */
   readonly host?: readonly HostInput[];
+  /** Whether weights stay in memory in the type of their file. */
+  readonly weightsAsStored?: boolean;
   /** Whether weights are of a type that devices do not widen, so that it must be done when they are loaded. */
   readonly widensAtLoad?: boolean;
 };

@@ -15,6 +15,8 @@ export { systemCode } from "./file-errors.js";
 export type Mounted = {
   readonly files: ReadonlyMap<string, number>;
   read(name: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
+  /** A file whose bytes the browser keeps, on disk if it can, until they are asked for. */
+  blob(name: string): Promise<Blob>;
 };
 
 const mounts = new Map<string, Mounted>();
@@ -34,22 +36,27 @@ async function mountUrl(path: string): Promise<void> {
   const response = await fetch(new URL(listName, folder));
   if (!response.ok) return;
   const files = new Map(Object.entries((await response.json()) as Record<string, number>));
-  mount(path.replace(/\/+$/, ""), { files, read: rangesOf((name) => new URL(name, folder)) });
+  mount(path.replace(/\/+$/, ""), { files, ...remoteFiles((name) => new URL(name, folder)) });
 }
 
-/** Reads ranges of the files at these addresses. One range is sent without a preflight. */
-export const rangesOf =
-  (addressOf: (name: string) => URL): Mounted["read"] =>
-  async (name, offset, length) => {
-    if (length === 0) return new Uint8Array(0);
-    const range = `bytes=${offset}-${offset + length - 1}`;
-    const response = await fetch(addressOf(name), { headers: { Range: range } });
-    if (!response.ok)
-      throw new ModelError(name, `must be readable, got the answer ${response.status}. Load it again.`);
-    const bytes = new Uint8Array(await response.arrayBuffer());
-    // A server without ranges sends the whole file.
-    return response.status === 206 ? bytes : bytes.slice(offset, offset + length);
+/** Reads the files at these addresses. One range is sent without a preflight. */
+export function remoteFiles(addressOf: (name: string) => URL): Pick<Mounted, "read" | "blob"> {
+  const answer = async (name: string, headers: HeadersInit) => {
+    const response = await fetch(addressOf(name), { headers });
+    if (response.ok) return response;
+    throw new ModelError(name, `must be readable, got the answer ${response.status}. Load it again.`);
   };
+  return {
+    read: async (name, offset, length) => {
+      if (length === 0) return new Uint8Array(0);
+      const response = await answer(name, { Range: `bytes=${offset}-${offset + length - 1}` });
+      const bytes = new Uint8Array(await response.arrayBuffer());
+      // A server without ranges sends the whole file.
+      return response.status === 206 ? bytes : bytes.slice(offset, offset + length);
+    },
+    blob: async (name) => (await answer(name, {})).blob(),
+  };
+}
 
 /** A mounted file, or a mounted folder and those in it. */
 type Found = { mounted: Mounted; name: string; size: number } | { entries: string[]; inside: string[] };
@@ -114,6 +121,12 @@ function handleOf(path: string): FileHandle {
 /** Opens `file` for reading while `use` runs. */
 export const reading = async <T>(_path: string, file: string, use: (handle: FileHandle) => Promise<T>) =>
   use(handleOf(file));
+
+/** The file as a Blob: nothing of it is read before it is asked for. */
+export function blobOf(path: string): Promise<Blob> {
+  const { mounted, name } = fileAt(path);
+  return mounted.blob(name);
+}
 
 /** "file", "folder" or, for a path that does not exist, undefined. */
 export async function kindOf(path: string): Promise<"file" | "folder" | undefined> {

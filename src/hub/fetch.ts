@@ -11,8 +11,14 @@ import { type Download, diskFull, downloadBlob } from "./download.js";
 /** Bytes of all files to download, of which `done` are on disk; `file` is the one that grew. */
 export type DownloadProgress = { file: string; done: number; total: number };
 
+/** Bytes that a model's files lack, before the first of them is downloaded. */
+export type PendingDownload = { model: string; bytes: number };
+/** Whether to download them. */
+export type ConfirmDownload = (download: PendingDownload) => boolean | Promise<boolean>;
+
 export type FetchOptions = Omit<Download, "onBytes"> & {
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  confirmDownload?: ConfirmDownload | undefined;
 };
 
 // Small files cost a round trip each; more at a time would load the Hub.
@@ -20,13 +26,15 @@ const concurrency = 4;
 
 /** Downloads the files that are not in the cache, each blob once, and links all of them. ModelError, Cancelled. */
 export async function fetchFiles(files: readonly HubFile[], options: FetchOptions): Promise<void> {
-  const { repo, commit } = options;
+  const { repo, commit, model, confirmDownload } = options;
   await makeFolder(repo.snapshot(commit));
   const queue = await unlinked(files, options);
   const absent: HubFile[] = [];
   for (const [file] of queue) if (!(await isWhole(repo.blob(file.etag), file.size))) absent.push(file);
   const total = absent.reduce((sum, { size }) => sum + size, 0);
   await refuseFullDisk(repo, total);
+  if (total > 0 && confirmDownload && !(await confirmDownload({ model: model.id, bytes: total })))
+    throw new Cancelled("the download");
   const onBytes = counter(total, options.onProgress);
   await inParallel(options.signal, async (signal) => {
     for (let same = queue.shift(); same; same = queue.shift()) {

@@ -7,7 +7,7 @@ import path from "../files/path.js";
 import { shardIndex } from "../weights/index-file.js";
 import { cachedCommit, filesUnder, isWhole, type RepoCache, readRefs, repoCache, writeRef } from "./cache.js";
 import { type HubFile, type HubOptions, hubClient } from "./client.js";
-import { type DownloadProgress, fetchFiles } from "./fetch.js";
+import { type ConfirmDownload, type DownloadProgress, fetchFiles } from "./fetch.js";
 import type { HubModel } from "./name.js";
 import { HubUnreachable } from "./response-errors.js";
 import type { Selection } from "./select.js";
@@ -15,7 +15,11 @@ import { type Environment, type HubSettings, hubSettings } from "./settings.js";
 
 export type SnapshotOptions = HubOptions & {
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
+  confirmDownload?: ConfirmDownload | undefined;
   environment?: Environment | undefined;
+  /** In place of the environment's. */
+  token?: string | undefined;
+  endpoint?: string | undefined;
 };
 
 /** The files of a repository. */
@@ -45,7 +49,12 @@ export async function ensureSnapshot<S extends Selection>(
   plan: SelectionPlan<S>,
   options: SnapshotOptions,
 ): Promise<Snapshot<S>> {
-  const settings = await hubSettings(options.environment);
+  const { environment, token, endpoint } = options;
+  const settings = {
+    ...(await hubSettings(environment)),
+    ...(token !== undefined && { token }),
+    ...(endpoint !== undefined && { endpoint: endpoint.replace(/\/+$/, "") }),
+  };
   const repo = repoCache(settings.cache, model.id);
   if (settings.offline) return fromCache(model, repo, plan, "HF_HUB_OFFLINE is set. Unset it to download.");
   try {
@@ -106,16 +115,19 @@ async function fromHub<S extends Selection>(
   settings: HubSettings,
   options: SnapshotOptions,
 ): Promise<Snapshot<S>> {
-  const { signal = new AbortController().signal, onNote, onProgress } = options;
+  const { signal = new AbortController().signal, onNote, onProgress, confirmDownload } = options;
   if (signal.aborted) throw new Cancelled("the download");
   const hub = hubClient(settings, options);
   const commit = await hub.commit(model);
   const files = new Map((await hub.files(model, commit)).map((file) => [file.path, file]));
   const names = [...files.keys()];
   const folder = repo.snapshot(commit);
-  const fetchAll = async (paths: readonly string[], progress?: typeof onProgress) => {
+  const fetchAll = async (
+    paths: readonly string[],
+    shown: Pick<SnapshotOptions, "onProgress" | "confirmDownload"> = {},
+  ) => {
     const wanted = paths.map((path) => listedFile(model, files, path));
-    await fetchFiles(wanted, { hub, model, commit, repo, signal, onNote, onProgress: progress });
+    await fetchFiles(wanted, { hub, model, commit, repo, signal, onNote, ...shown });
   };
   const there = await presentFiles(repo, folder, [...files.values()]);
   const read = async (name: string) => {
@@ -127,7 +139,7 @@ async function fromHub<S extends Selection>(
   if (selection.missing.length > 0) throw plan.refuse(selection.missing, names);
   await fetchAll(selection.indexes);
   const shards = (await Promise.all(selection.indexes.map((at) => shardsOf(folder, at)))).flat();
-  await fetchAll([...selection.files, ...shards], onProgress);
+  await fetchAll([...selection.files, ...shards], { onProgress, confirmDownload });
   await writeRef(repo, model.revision, commit);
   return { folder: folder, selection: selection };
 }

@@ -55,6 +55,7 @@ const [loadShare, steadyShare, perComponent] = [1.03, 1.08, 50e6];
 
 function onCpu({ component, outputs }: TracedComponent, device: Device): Estimate {
   if (device.weights !== "stored") return quantizedOnCpu(outputs, device);
+  if (device.weightsAsStored) return storedOnCpu(component, outputs, device);
   const params = paramsOf(outputs);
   const weights = total(params);
   // With a LoRA all weights are given from memory, of which ONNX Runtime makes a copy.
@@ -85,6 +86,18 @@ function quantizedOnCpu(outputs: TracedComponent["outputs"], device: Device): Es
 
 const isCode = ({ dtype }: Tensor): boolean => dtype === "uint8" || dtype === "int8";
 const bytesPerElement = (x: Tensor): number => (isCode(x) ? 1 : 4);
+
+/** Each weight is widened before it is used, and the wider copy is freed. */
+function storedOnCpu(
+  { weights: { tensors } }: Component,
+  outputs: TracedComponent["outputs"],
+  device: Device,
+) {
+  const params = paramsOf(deviceGraph(outputs, device)) as readonly Tensor<"param">[];
+  const weights = params.reduce((sum, { attrs }) => sum + tensors.get(attrs.path)!.length, 0) + perComponent;
+  const widest = 4 * Math.max(...params.map(({ shape }) => count(shape)));
+  return { load: weights, loaded: weights, run: arenaBytes(outputs, device) + widest };
+}
 
 /** Weights lie there as stored, in 16 bits or 32, and are widened one by one; other types are widened at load. */
 function onWebGpu({ component, outputs }: TracedComponent, device: Device): Estimate {

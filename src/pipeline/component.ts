@@ -1,6 +1,6 @@
 /** @file A component of a model: one network, its weights checked against its config, traced, and loaded as a session. */
 
-import type { Device, Precision } from "../engine/device.js";
+import { type Device, forNetwork, type Precision } from "../engine/device.js";
 import type { Engine, Session, Values } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
 import { quantizableWeights } from "../engine/rewrite/quantized-linear.js";
@@ -147,7 +147,7 @@ export class Component {
   readonly file: string;
   readonly weights: WeightSet;
   readonly #engine: Engine;
-  /** A device as this network's programs are lowered for it. */
+  /** What it is on any device. */
   readonly on: Adapt;
   /** What is added to its weights when they are loaded. */
   readonly changes: WeightChanges;
@@ -181,7 +181,13 @@ export class Component {
 
   /** What its programs are lowered for: the engine's device of now, as it is for this network. */
   get device(): Device {
-    return this.on(this.#engine.device);
+    return this.lowered(this.#engine.device);
+  }
+
+  /** A device as this network's programs are lowered for it. With changes, weights are given in float32. */
+  lowered(device: Device): Device {
+    const own = this.on(device);
+    return this.changes.size > 0 ? own : forNetwork(own, this.bytes);
   }
 
   /** The arithmetic in which it is computed. */

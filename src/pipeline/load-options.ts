@@ -10,7 +10,7 @@ import {
 import type { Engine } from "../engine/engine.js";
 import { checkThreads } from "../engine/thread-count.js";
 import { InvalidRequest } from "../errors.js";
-import type { DownloadProgress } from "../hub/fetch.js";
+import type { ConfirmDownload, DownloadProgress } from "../hub/fetch.js";
 import { checkOptionNames, type OptionNames } from "../validation.js";
 import type { Embedding } from "./embeddings.js";
 import type { Lora } from "./lora.js";
@@ -103,6 +103,12 @@ export type LoadOptions = {
   threads?: number;
   /** Called while files are downloaded, with the bytes done and in all. */
   onProgress?: (progress: DownloadProgress) => void;
+  /** Called before the weights of a model are downloaded, with their bytes; false leaves them, with a `Cancelled` error. */
+  confirmDownload?: ConfirmDownload;
+  /** The Hub's token for gated and private models. In Node $HF_TOKEN, or that of "hf auth login", if left out. */
+  token?: string;
+  /** The URL of a mirror of the Hub. In Node $HF_ENDPOINT, if that is set; https://huggingface.co if left out. */
+  endpoint?: string;
   /** Stops a download, with a `Cancelled` error; what was downloaded is kept. */
   signal?: AbortSignal;
   /**
@@ -135,6 +141,9 @@ const loadNames: OptionNames<LoadOptions> = {
   embeddings: true,
   threads: true,
   onProgress: true,
+  confirmDownload: true,
+  token: true,
+  endpoint: true,
   signal: true,
   engine: true,
 };

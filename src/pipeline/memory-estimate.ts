@@ -86,7 +86,7 @@ export function estimateMemory(components: Networks, size: GenerationSize, devic
     { name: "vae", component: vae.component, outputs: { image: vae.decode(scope(), latents) } },
     ...(safetyChecker && size.checked !== false ? [tracedChecker(safetyChecker)] : []),
   ];
-  const each = traced.map((one) => componentBytes(one, one.component.on(device)));
+  const each = traced.map((one) => componentBytes(one, one.component.lowered(device)));
   // What the maps take lies on the host.
   const base =
     device.provider === "cpu" ? runtimeBytes + recordedBytes(predicted, size.attention) : contextBytes;

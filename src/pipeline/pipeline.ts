@@ -35,8 +35,9 @@ export abstract class DiffusionPipeline extends BasePipeline {
     try {
       const safetyChecker = options.safetyChecker === undefined;
       const folder = await resolveModel(modelOrBundled(model, "model"), { ...options, safetyChecker });
-      const { onProgress, signal } = options;
-      const load = { ...options, ...(await resolveComponents(options, { onProgress, signal })) };
+      const { onProgress, signal, confirmDownload, token, endpoint } = options;
+      const shared = { onProgress, signal, confirmDownload, token, endpoint };
+      const load = { ...options, ...(await resolveComponents(options, shared)) };
       const components = await loadComponents(folder, { ...load, engine });
       return makePipeline(components, engine, load);
     } catch (error) {

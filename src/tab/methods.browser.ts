@@ -5,9 +5,9 @@
 
 import type { z } from "zod";
 import type { Call } from "../calls.js";
-import { Cancelled, InvalidRequest } from "../errors.js";
+import { Cancelled, InvalidRequest, ModelError } from "../errors.js";
 import { toBase64 } from "../files/base64.js";
-import { resolveModel } from "../hub/resolve.js";
+import { downloadedModels, removeDownloadedModel } from "../hub/downloaded-models.js";
 import { countTexts } from "../jobs/count-texts.js";
 import { defaultLimits } from "../jobs/limits.js";
 import { memoryQueue } from "../jobs/memory-queue.js";
@@ -21,6 +21,7 @@ import { schemaProblem } from "../validation.js";
 import { oneTab } from "./one-tab.browser.js";
 import type { TabEvent, TabImage, TabMethods, TabOptions } from "./protocol.js";
 import { Status } from "./status.js";
+import { addTo } from "./tab-models.browser.js";
 
 type Service = { models: Map<string, ServedModel>; queue: JobQueue; status: Status };
 
@@ -33,19 +34,12 @@ async function openService({ models: names }: TabOptions): Promise<Service> {
   return { models, queue, status };
 }
 
-/** Opens one more model; the id of it. */
-async function addModel({ models }: Service, name: string, tell: (text: string) => void): Promise<string> {
-  tell(`Looking for ${name}…`);
-  const folder = await resolveModel(name, { onProgress: (progress) => tell(downloadText(name, progress)) });
-  tell(`Opening ${name}…`);
-  const [[id, model]] = [...(await openModelRegistry([folder]))] as [[string, ServedModel]];
-  models.set(id, model);
-  return id;
-}
-
-function downloadText(name: string, { done, total }: { done: number; total: number }): string {
-  const gigabytes = (bytes: number) => (bytes / 1e9).toFixed(2);
-  return `Downloading ${name}: ${gigabytes(done)} of ${gigabytes(total)} GB`;
+/** Opens a model of an earlier visit, which is in the browser's storage unless that was cleared. */
+async function addAgain({ models }: Service, name: string): Promise<void> {
+  const added = await addTo(models, { name, agreed: false }, { emit: () => {}, signal: undefined });
+  if (!("bytes" in added)) return;
+  const got = `${(added.bytes / 1e9).toFixed(2)} GB yet to be downloaded`;
+  throw new ModelError(name, `must be in this browser's storage, got ${got}. Open it again.`);
 }
 
 const listOf = ({ models }: Service): ModelList => ({
@@ -62,15 +56,23 @@ export function tabMethods(): TabMethods {
       const found = await opened;
       const problems: { name: string; message: string }[] = [];
       for (const name of options.added)
-        await addModel(found, name, () => {}).catch((error: unknown) => {
+        await addAgain(found, name).catch((error: unknown) => {
           problems.push({ name, message: error instanceof Error ? error.message : String(error) });
         });
       return { list: listOf(found), problems };
     },
-    addModel: async (name, { emit }) => {
+    addModel: async (request, { emit, signals: [signal] }) => {
       const found = await service();
-      const id = await addModel(found, name, emit);
-      return { list: listOf(found), id };
+      const added = await addTo(found.models, request, { emit, signal });
+      return "bytes" in added ? added : { ...added, list: listOf(found) };
+    },
+    storedModels: () => downloadedModels(),
+    removeModel: async (id) => {
+      const found = await service();
+      await removeDownloadedModel(id);
+      const place = `/models--${id.replace("/", "--")}/`;
+      for (const [name, { folder }] of found.models) if (folder.includes(place)) found.models.delete(name);
+      return listOf(found);
     },
     countTokens: async (given) => {
       const request = checked(tokensRequest, given);

@@ -1,6 +1,7 @@
 /** @file What the page and its Worker say to each other when images are generated in the tab, as types. */
 
 import type { Call } from "../calls.js";
+import type { DownloadedModel } from "../hub/downloaded-models.js";
 import type { ModelList } from "../jobs/model-schemas.js";
 import type {
   GenerationRequest,
@@ -46,14 +47,23 @@ export type TabEvent =
 
 /** `problems` are of the added models that could not be opened. */
 type OpenedModels = { list: ModelList; problems: readonly { name: string; message: string }[] };
-/** `id` is that of the new one. */
-type AddedModel = { list: ModelList; id: string };
+
+/** A model by its Hub id, with the Hub's token if it is gated, or the URL of its folder; `agreed` to its download. */
+export type AddModel = { name: string; token?: string | undefined; agreed: boolean };
+/** What is done meanwhile. */
+export type AddEvent = { text: string } | { done: number; total: number; secondsLeft: number | null };
+/** `id` is that of the new one, `name` what opens the same again. */
+export type AddedModel = { list: ModelList; id: string; name: string };
 
 export type TabMethods = {
   /** To be called first. Reads the models' configs and tokenizers, and no weights. */
   open(options: TabOptions): Promise<OpenedModels>;
-  /** Opens one more, by its Hub id or the URL of its folder; emits what it does meanwhile. */
-  addModel(name: string, call: Call<string>): Promise<AddedModel>;
+  /** Opens one more; of one that is yet to be downloaded the bytes, unless that is agreed to. The signal stops a download. */
+  addModel(request: AddModel, call: Call<AddEvent>): Promise<AddedModel | { bytes: number }>;
+  /** Models of the Hub in the browser's storage, whole or in part. */
+  storedModels(): Promise<readonly DownloadedModel[]>;
+  /** Deletes one, by its id on the Hub. */
+  removeModel(id: string): Promise<ModelList>;
   countTokens(request: TokensRequest): Promise<readonly TokenCount[]>;
   /**
    * Ends after the last image. InvalidRequest, or what the job failed by; Cancelled after the first signal has fired, at

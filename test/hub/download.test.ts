@@ -7,6 +7,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, it } from "vitest";
 import { Cancelled, FileError } from "../../src/errors.js";
+import type { PendingDownload } from "../../src/hub/fetch.js";
 import { sha256 } from "../hub-server.js";
 import { limitedKoala } from "../limited.js";
 import {
@@ -25,6 +26,17 @@ import {
 } from "./hub-setup.js";
 
 describe("a download", () => {
+  it("is told with its bytes before the first of them, and left if that is declined", async () => {
+    const asked: PendingDownload[] = [];
+    const confirmDownload = (download: PendingDownload) => asked.push(download) > 1;
+    await expect(resolve("koala/plain", { confirmDownload })).rejects.toThrow(Cancelled);
+    expect(hub.downloads().filter((file) => file.endsWith(".safetensors"))).toEqual([]);
+    await resolve("koala/plain", { confirmDownload });
+    await resolve("koala/plain", { confirmDownload });
+    expect(asked).toEqual(Array(2).fill({ model: "koala/plain", bytes: asked[0]!.bytes }));
+    expect(asked[0]!.bytes).toBeGreaterThan(unetBytes.length);
+  });
+
   it("resumes after a cut connection at the byte on disk", async () => {
     const partial = `${repoOf("koala/plain").blob(unetHash)}.koala.incomplete`;
     const sizes: number[] = [];

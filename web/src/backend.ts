@@ -3,6 +3,7 @@
  * tab.
  */
 
+import type { DownloadedModel } from "../../src/hub/downloaded-models.js";
 import type { ModelList } from "../../src/jobs/model-schemas.js";
 import type {
   GenerationRequest,
@@ -11,7 +12,7 @@ import type {
   TokensRequest,
   WordMaps,
 } from "../../src/jobs/schemas.js";
-import type { TabEvent, TabImage } from "../../src/tab/protocol.js";
+import type { AddEvent, AddedModel, AddModel, TabEvent, TabImage } from "../../src/tab/protocol.js";
 import type { TokenCount } from "../../src/text/token-count.js";
 
 /** A finished image. `seed` alone generates it again; `warnings` say what of the request was cut or changed. */
@@ -51,11 +52,21 @@ export interface Backend {
   /** All jobs that wait or run, also those of other clients. */
   unfinishedJobs(): Promise<readonly Job[]>;
   cancelJob(id: string): Promise<void>;
-  /** Opens one more model, where the page may choose any; `tell` is called with what is done meanwhile. */
-  readonly addModel?: (
-    name: string,
-    tell: (text: string) => void,
-  ) => Promise<{ list: ModelList; id: string }>;
+  /** Where the page may choose any model. */
+  readonly ownModels?: OwnModels;
+}
+
+/** Models that the visitor adds, kept in the browser. */
+export interface OwnModels {
+  /** Opens one; of one that is yet to be downloaded the bytes, unless that is agreed to. GenerationCancelled by the signal. */
+  add(
+    request: AddModel,
+    options: { signal: AbortSignal; onEvent: (event: AddEvent) => void },
+  ): Promise<AddedModel | { bytes: number }>;
+  /** All that are stored, whole or in part. */
+  stored(): Promise<readonly DownloadedModel[]>;
+  /** Deletes one, by its id on the Hub; the models that are left. */
+  remove(id: string): Promise<ModelList>;
 }
 
 /** The message says what is wrong and what to do; `field` is the setting at fault. */

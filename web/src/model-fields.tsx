@@ -28,7 +28,7 @@ export function ModelFields({ wrong }: { wrong: (field: string) => boolean }) {
       </button>
       <div class="hint">
         <AboutModel />
-        {backend.addModel && <AddModel add={backend.addModel.bind(backend)} />}
+        {backend.ownModels && <AddModel models={backend.ownModels} />}
       </div>
     </div>
   );

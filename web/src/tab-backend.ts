@@ -16,6 +16,7 @@ import {
   GenerationCancelled,
   type GenerationEvent,
   GenerationFailure,
+  type OwnModels,
 } from "./backend.js";
 
 /** At the address of a page that generates in the tab: its models, and ONNX Runtime's files. */
@@ -43,17 +44,27 @@ export class TabBackend implements Backend {
     return this.#start().models.catch(asFailure);
   }
 
-  async addModel(name: string, tell: (text: string) => void) {
-    const { calls, models } = this.#start();
-    await models;
-    const added = await calls.call("addModel", name, { onEvent: tell }).catch(asFailure);
-    localStorage.setItem(storageKey, JSON.stringify([...new Set([...addedModels(), name])]));
-    return added;
-  }
+  readonly ownModels: OwnModels = {
+    add: async (request, { signal, onEvent }) => {
+      const calls = await this.#opened();
+      const added = await calls.call("addModel", request, { signals: [signal], onEvent }).catch(asFailure);
+      if ("name" in added) {
+        const others = addedModels().filter((name) => unpinned(name) !== unpinned(added.name));
+        localStorage.setItem(storageKey, JSON.stringify([...others, added.name]));
+      }
+      return added;
+    },
+    stored: async () => (await this.#opened()).call("storedModels", undefined as never).catch(asFailure),
+    remove: async (id) => {
+      const list = await (await this.#opened()).call("removeModel", id).catch(asFailure);
+      for (const name of addedModels().filter((name) => name.split(/[@/]/, 2).join("/") === id))
+        forgetModel(name);
+      return list;
+    },
+  };
 
   async countTokens(request: TokensRequest) {
-    const { calls, models } = this.#start();
-    await models;
+    const calls = await this.#opened();
     return calls.call("countTokens", request).catch(asFailure);
   }
 
@@ -117,6 +128,12 @@ export class TabBackend implements Backend {
     }
   }
 
+  async #opened(): Promise<Calls<TabMethods>> {
+    const { calls, models } = this.#start();
+    await models;
+    return calls;
+  }
+
   #start(): Started {
     if (this.#started && !this.#started.calls.ended) return this.#started;
     const worker = new Worker(new URL("../../src/tab/worker.browser.ts", import.meta.url), {
@@ -167,6 +184,9 @@ function addedModels(): string[] {
     return [];
   }
 }
+
+/** A model's name without its commit. */
+const unpinned = (name: string): string => name.replace(/@[0-9a-f]{40}(?=\/|$)/, "");
 
 function forgetModel(name: string): void {
   localStorage.setItem(storageKey, JSON.stringify(addedModels().filter((other) => other !== name)));

@@ -132,7 +132,7 @@ async function load(program: Program, settings: Settings): Promise<BlockingSessi
 }
 
 function createSession(
-  { model, folder, memory, widensAtLoad }: Program,
+  { model, folder, memory, weightsAsStored, widensAtLoad }: Program,
   { threads, device, spinning, plansMemory, keepsMemory }: Settings,
   more: ort.InferenceSession.SessionOptions = {},
 ): Promise<ort.InferenceSession> {
@@ -144,7 +144,7 @@ function createSession(
     interOpNumThreads: 1,
     enableCpuMemArena: keepsMemory,
     enableMemPattern: plansMemory,
-    ...deviceOptions(device, { widensAtLoad }),
+    ...deviceOptions(device, { weightsAsStored, widensAtLoad }),
     logSeverityLevel: 3,
     extra: { session: { ...files, intra_op: { allow_spinning: spinning ? "1" : "0" } } },
     ...more,

@@ -15,10 +15,12 @@ const providerConfig: Readonly<Record<Provider, (index: number) => ProviderConfi
   coreml: () => "coreml",
 };
 
-/** `widensAtLoad` is that of the program. */
 export const deviceOptions = (
-  { provider, index, weightsAsStored }: Device,
-  { widensAtLoad = false }: { widensAtLoad?: boolean | undefined },
+  { provider, index }: Device,
+  {
+    weightsAsStored = false,
+    widensAtLoad = false,
+  }: { weightsAsStored?: boolean | undefined; widensAtLoad?: boolean | undefined },
 ): Options => ({
   executionProviders: [providerConfig[provider](index)],
   // Level "basic" folds the Cast of a weight into a second, wider copy.

@@ -2,12 +2,11 @@
 
 import * as ort from "onnxruntime-web/wasm";
 import { EngineError } from "../../errors.js";
-import { readFile } from "../../files/file-system.js";
-import { join } from "../../files/path.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session } from "../engine.js";
 import type { Program } from "../program.js";
 import { tensorsOf, valuesOf, withHostInputs } from "./tensors.js";
+import { weightFiles } from "./weight-files.browser.js";
 
 /** Calls of ONNX Runtime's web build may not overlap: each waits for the one before. */
 let last: Promise<unknown> = Promise.resolve();
@@ -47,8 +46,11 @@ async function load(program: Program): Promise<Session> {
   const session = await inTurn(async () =>
     ort.InferenceSession.create(program.model, {
       executionProviders: ["wasm"],
-      externalData: await externalData(program),
-      graphOptimizationLevel: "all",
+      externalData: await weightFiles(program),
+      // Any other level folds the Cast of a weight into a second, wider copy.
+      graphOptimizationLevel: program.weightsAsStored ? "disabled" : "all",
+      // An arena grows by doubling and gives nothing back.
+      ...(program.weightsAsStored && { enableCpuMemArena: false, enableMemPattern: false }),
       logSeverityLevel: 3,
     }),
   ).catch(named);
@@ -62,10 +64,4 @@ async function load(program: Program): Promise<Session> {
       }).catch(named),
     release: () => inTurn(() => session.release()),
   };
-}
-
-async function externalData({ files = [], folder = "", memory = new Map() }: Program) {
-  const held = [...memory].map(([path, data]) => ({ path, data }));
-  const read = files.map(async (path) => ({ path, data: await readFile(join(folder, path)) }));
-  return [...held, ...(await Promise.all(read))];
 }

@@ -11,7 +11,10 @@ import type { SnapshotOptions } from "../../hub/snapshot.js";
 import type { ModelSource, TokenizerSource } from "../../weights/model-source.js";
 import type { ModelKind } from "./configs.js";
 
-export type TokenizerOptions = Pick<SnapshotOptions, "onProgress" | "signal"> & {
+export type TokenizerOptions = Pick<
+  SnapshotOptions,
+  "onProgress" | "signal" | "confirmDownload" | "token" | "endpoint"
+> & {
   /** A folder with CLIP's vocab.json and merges.txt or tokenizer.json, or of a model that has such a folder. */
   tokenizer?: string;
 };
