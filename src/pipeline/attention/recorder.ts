@@ -1,7 +1,7 @@
 /** @file Keeps what the U-Net's cross-attention gives in each call: sums over the calls for each image, on the host. */
 
 import { floats, floatsOf, longs, type Values } from "../../engine/engine.js";
-import { attentionInputs, attentionPrefix } from "../../models/cross-attention.js";
+import { attentionInputs, attentionPrefix, layersOf } from "../../models/cross-attention.js";
 import type { Row } from "../conditioning.js";
 import { type AttentionLayer, AttentionMaps } from "./maps.js";
 import type { PromptTokens } from "./words.js";
@@ -61,7 +61,7 @@ export class AttentionRecorder {
       const recorded = this.#images[image]!;
       recorded.call = Object.entries(results)
         .filter(([name]) => name.startsWith(attentionPrefix))
-        .map(([name, values]) => this.#layer(name.slice(attentionPrefix.length), values, r, image));
+        .flatMap(([name, values]) => this.#layers(name, values, r, image));
     }
   }
 
@@ -88,19 +88,18 @@ export class AttentionRecorder {
     return new AttentionMaps({ height, width, tokens, words, layers, steps });
   }
 
-  /** Of one row of a result [rows, heads, places, N]. */
-  #layer(path: string, { data, shape }: Values, row: number, image: number): AttentionLayer {
-    const [rows, heads, all, size] = shape as [number, number, number, number];
+  /** Of one row of a result [rows, heads of its layers, places, N]. */
+  #layers(name: string, { data, shape }: Values, row: number, image: number): AttentionLayer[] {
+    const [, all, places, size] = shape as [number, number, number, number];
     const floats = floatsOf({ data, shape });
-    const length = floats.length / rows;
-    const own = floats.subarray(row * length, (row + 1) * length);
-    const { places } = this.#options.prompts[image]!;
-    return {
-      path,
-      heads,
-      ...this.#levelOf(size),
-      data: places.length === all ? own : this.#picked(own, image, size),
-    };
+    const picksAll = this.#options.prompts[image]!.places.length === places;
+    let at = row * all;
+    return layersOf(name).map(({ path, heads }) => {
+      const own = floats.subarray(at * places * size, (at + heads) * places * size);
+      at += heads;
+      const picked = picksAll ? own : this.#picked(own, image, size);
+      return { path, heads, ...this.#levelOf(size), data: picked };
+    });
   }
 
   /** The tokens of one image of [heads, places, N]. */
