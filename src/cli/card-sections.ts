@@ -143,18 +143,26 @@ const toBeWritten = "*To be written:";
 export const unwrittenSections = (body: string): string[] =>
   Object.keys(unwritten).filter((heading) => body.includes(`${toBeWritten} ${unwritten[heading]}`));
 
-export type NewCard = { name: string; className: string; origin: string; defaults: RequestDefaults };
+export type NewCard = {
+  name: string;
+  className: string;
+  origin: string;
+  defaults: RequestDefaults;
+  /** The name of a single file. */
+  file?: string;
+};
 
 /** The body of a card that nobody has begun; blocks are added to it. */
-export function newBody({ name, className, origin, defaults }: NewCard): string {
+export function newBody({ name, className, origin, defaults, file }: NewCard): string {
   const { numInferenceSteps: steps, guidanceScale: guidance, width, height } = defaults;
   const section = (heading: string) => `## ${heading}\n\n${toBeWritten} ${unwritten[heading]}.*`;
   const call = `pipe(prompt, num_inference_steps=${steps}, guidance_scale=${guidance}, height=${height}, width=${width})`;
+  const [loader, from] = file ? [className, "from_single_file"] : ["DiffusionPipeline", "from_pretrained"];
   return [
     `# ${name.split("/").at(-1)}`,
     `Text to image: a \`${className}\`${origin}, made with [koala-diffusion](https://github.com/koala-diffusion/koala-diffusion).`,
-    `## Use\n\n\`\`\`sh\nnpx koala generate --model ${name} "a koala"\n\`\`\``,
-    `\`\`\`python\nfrom diffusers import DiffusionPipeline\n\npipe = DiffusionPipeline.from_pretrained("${name}")\nprompt = "a koala"\nimage = ${call}.images[0]\n\`\`\``,
+    `## Use\n\n\`\`\`sh\nnpx koala generate --model ${file ?? name} "a koala"\n\`\`\``,
+    `\`\`\`python\nfrom diffusers import ${loader}\n\npipe = ${loader}.${from}("${file ?? name}")\nprompt = "a koala"\nimage = ${call}.images[0]\n\`\`\``,
     ...[section("Intended use"), "## Parts", section("Data"), section("Limits and bias")],
   ].join("\n\n");
 }

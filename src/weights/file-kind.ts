@@ -4,12 +4,18 @@ import { isAdapterKey } from "./adapter-keys.js";
 
 export type FileKindFound = { what: string; remedy: string };
 
-const adapter = { what: "an adapter, such as a LoRA", remedy: "Give it as --lora, over a model." };
-const inversion = { what: "a textual inversion", remedy: "Give it as --embedding, over a model." };
+/** Goes over a model, by that option of the command line. */
+export type AdditionFound = FileKindFound & { flag: "--lora" | "--embedding" };
+
+const addition = (what: string, flag: AdditionFound["flag"]): AdditionFound => ({
+  ...{ what, flag, remedy: `Give it as ${flag}, over a model.` },
+});
+const adapter = addition("an adapter, such as a LoRA", "--lora");
+const inversion = addition("a textual inversion", "--embedding");
 const model = { what: "a whole model", remedy: "Give it as --model." };
 
 /** What is added to a model; undefined for other files. */
-export function additionKind(names: readonly string[]): FileKindFound | undefined {
+export function additionKind(names: readonly string[]): AdditionFound | undefined {
   if (names.some(isAdapterKey)) return adapter;
   if (names.some((name) => /^(emb_params|clip_[lg]|string_to_param)$/.test(name))) return inversion;
   // A single tensor that is called as the token.

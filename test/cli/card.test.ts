@@ -8,10 +8,12 @@ import { afterAll, describe, expect, it } from "vitest";
 import { parse } from "yaml";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { loadComponents } from "../../src/pipeline/components.js";
+import { convertModel } from "../../src/pipeline/convert/convert.js";
 import { modelMetadata } from "../../src/pipeline/metadata/write.js";
 import { openSafetensors } from "../../src/weights/safetensors-file.js";
 import { done, koala } from "../distill-command.js";
 import { startHub } from "../hub-server.js";
+import { tinyLora } from "../serving.js";
 
 const scratch = mkdtempSync(path.join(tmpdir(), "koala-card-"));
 afterAll(() => rmSync(scratch, { recursive: true }));
@@ -175,6 +177,38 @@ describe("koala card", () => {
     } finally {
       process.env = before;
       await hub.close();
+    }
+  });
+
+  it("is of a single file too, without what lies beside it, and of no adapter alone", async () => {
+    const file = at("dreams.safetensors");
+    await convertModel(at("mine"), file, { engine: blockingEngine() });
+    write("README.md", "---\nlicense: mit\n---\nof another");
+    const config = at("mine");
+    const components = await loadComponents(file, { engine: blockingEngine(), config });
+    const { fingerprint: own } = await modelMetadata(components);
+    write("of-file.json", {
+      ...evaluation,
+      model: { ...model, model: { name: "dreams", fingerprint: own } },
+    });
+    const flags = ["--config", config, "--run", at("mine"), "--evaluation", at("of-file.json")];
+    const { stdout } = await done("card", file, "--license", "openrail++", ...flags);
+    const { header, body } = parts(stdout);
+    expect(header).toMatchObject({ license: "openrail++", tags: ["stable-diffusion-xl", "distillation"] });
+    expect(body).toContain('pipe = StableDiffusionXLPipeline.from_single_file("dreams.safetensors")');
+    expect(body).toMatch(/\| unet +\| UNet2DConditionModel +\|/);
+    expect(body).toContain("- 20 of 10,000 steps of 6 images");
+    expect(body).not.toContain("of another");
+    const lora = tinyLora.file;
+    for (const [model, rule] of [
+      [lora, `got an adapter, such as a LoRA. Write that of a model with it merged: koala convert`],
+      [
+        path.dirname(lora),
+        'got a folder with the checkpoint "koala-1b-tiny-diffusers.safetensors". Pass the path',
+      ],
+    ] as const) {
+      const { code, stderr } = await koala("card", model, "--license", "mit");
+      expect([code === 0, stderr]).toEqual([false, expect.stringContaining(rule)]);
     }
   });
 
