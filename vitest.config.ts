@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { longestWait } from "./test/longest-wait.js";
 
 export default defineConfig({
   test: {
@@ -19,6 +20,10 @@ export default defineConfig({
         test: {
           name: "integration",
           include: ["test/**/*.test.ts"],
+          // Several waits long.
+          testTimeout: 3 * longestWait,
+          hookTimeout: 3 * longestWait,
+          expect: { poll: { timeout: longestWait } },
           // For a machine with WebGPU: `.ci/run` has it run on lavapipe.
           exclude: process.env.KOALA_SOFTWARE_ADAPTER === undefined ? ["test/webgpu.test.ts"] : [],
         },

@@ -1,6 +1,7 @@
 /** @file Chromium of the system for tests of the pages, and visits that record every error of a page. */
 
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+import { longestWait } from "./longest-wait.js";
 
 export const openBrowser = (): Promise<Browser> =>
   chromium.launch({
@@ -41,7 +42,7 @@ export async function visit(
 ): Promise<Visit> {
   const context = await browser.newContext({ reducedMotion: "reduce", ...options });
   const page = await context.newPage();
-  page.setDefaultTimeout(15_000);
+  page.setDefaultTimeout(longestWait);
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {

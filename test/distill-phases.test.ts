@@ -35,7 +35,7 @@ beforeAll(async () => {
   writeFileSync(at("slim.json"), JSON.stringify(students.slim));
   await done(...distill("one", ...four));
   await done(...distill("two", ...four, ...phase("teacher")));
-}, 120_000);
+});
 
 describe("Two phases", () => {
   it("end with one phase's bits", async () => {
@@ -46,7 +46,7 @@ describe("Two phases", () => {
     for (const step of [2, 4])
       expect(checkpointDigest(at("two"), step)).toBe(checkpointDigest(at("one"), step));
     expect(digests(at("taught"))).toEqual(before);
-  }, 60_000);
+  });
 
   it("go on where the teacher stopped, and keep what is there", async () => {
     const before = digests(at("taught"));
@@ -54,7 +54,7 @@ describe("Two phases", () => {
     expect(stderr).toContain("the teacher's results of 5 batches are stored; go on with --phase student");
     expect(digests(at("taught"))).toMatchObject(before);
     rmSync(at("taught", "batch-000004.safetensors"));
-  }, 60_000);
+  });
 
   it("refuse results of another seed or of other captions, in both phases", async () => {
     const change = (which: "teacher" | "student", name: string, value: string) => {
@@ -73,7 +73,7 @@ describe("Two phases", () => {
       );
       expect(code).toBe(1);
     }
-  }, 60_000);
+  });
 
   it("name the batch that the teacher has not come to, and the features it was not asked for", async () => {
     const further = await koala(
@@ -89,7 +89,7 @@ describe("Two phases", () => {
       /batch-000000\.safetensors: must hold what the losses compare with, got nothing for "teacher_feature\/down_blocks\.1"/,
     );
     expect([further.code, others.code]).toEqual([1, 1]);
-  }, 60_000);
+  });
 
   it("need a place on disk", async () => {
     const { code, stderr } = await koala(...distill("nowhere", "--phase", "teacher"));
@@ -149,7 +149,7 @@ describe("A teacher that predicts v", () => {
       const written = JSON.parse(readFileSync(at(run, "scheduler", "scheduler_config.json"), "utf8"));
       expect(written.prediction_type, run).toBe("v_prediction");
     }
-  }, 60_000);
+  });
 });
 
 describe("SD 2 as a teacher", () => {
@@ -189,7 +189,7 @@ describe("SD 2 as a teacher", () => {
       "1",
     );
     expect(existsSync(at("boat.png"))).toBe(true);
-  }, 60_000);
+  });
 });
 
 describe("At the start", () => {
@@ -211,5 +211,5 @@ describe("At the start", () => {
     const step = Number(/at step (\d+)\./.exec(stderr)![1]);
     expect(kept.at(-1) ?? 0).toBe(step - 1);
     if (kept.length > 0) expect((await koala("inspect", at("steep"))).code).toBe(0);
-  }, 60_000);
+  });
 });

@@ -32,7 +32,7 @@ describe("a LoRA", () => {
     expect(await page.inputValue("#prompt")).toBe(`a red bicycle <lora:${name}:0.5>`);
     await page.fill("#steps", "1");
     await page.keyboard.press("Control+Enter");
-    await page.waitForSelector(".thumb", { timeout: 45_000 }); // the model is loaded with it
+    await page.waitForSelector(".thumb"); // the model is loaded with it
     await page.locator(".thumb").first().click();
     expect(await page.locator(".facts").innerText()).toContain(`${name} (0.5)`);
 

@@ -38,20 +38,20 @@ describe("the page of a server with workers", () => {
   it("lists what runs and waits at the workers, each cancellable", async () => {
     const page = await site.open();
     await generate(page, "a cat", { steps: "900" });
-    await page.waitForSelector("text=/Step \\d/", { timeout: 20_000 });
+    await page.waitForSelector("text=/Step \\d/");
     for (const prompt of ["a dog", "a fox", "a hen"]) await generate(page, prompt, { steps: "1" });
     const prompts = async () => page.locator(".queue .queued-prompt").allInnerTexts();
-    await expect.poll(prompts, { timeout: 15_000 }).toEqual(["a cat", "a dog", "a fox", "a hen"]);
+    await expect.poll(prompts).toEqual(["a cat", "a dog", "a fox", "a hen"]);
     await page.getByLabel("Cancel: a fox").click();
-    await expect.poll(prompts, { timeout: 15_000 }).toEqual(["a cat", "a dog", "a hen"]);
+    await expect.poll(prompts).toEqual(["a cat", "a dog", "a hen"]);
     await page.getByLabel("Cancel: a cat").click();
-    await page.waitForSelector(".queue", { state: "detached", timeout: 20_000 });
+    await page.waitForSelector(".queue", { state: "detached" });
     const states = async () => {
       const { jobs } = await site.api<JobList>("/api/jobs");
       return Object.fromEntries(jobs.map(({ settings, state }) => [settings.prompt, state]));
     };
     await expect
-      .poll(states, { timeout: 20_000 })
+      .poll(states)
       .toMatchObject({ "a cat": "cancelled", "a dog": "done", "a fox": "cancelled", "a hen": "done" });
   });
 });

@@ -42,7 +42,7 @@ describe("nine jobs", () => {
       await tab.waitForSelector(".generating", { state: "detached" });
       expect(await tab.locator(".thumb").count()).toBe(9);
     }
-    await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
+    await expect.poll(unfinished).toBe(0);
   });
 
   it("are cancelled together, without those of another tab", async () => {
@@ -57,7 +57,7 @@ describe("nine jobs", () => {
     await other.waitForSelector(".thumb");
     await page.waitForSelector(".generating", { state: "detached" });
     expect(await other.locator(".thumb").count()).toBe(1);
-    await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
+    await expect.poll(unfinished).toBe(0);
   });
 
   it("are listed with those of other clients, survive a reload, and are cancelled one by one", async () => {
@@ -79,19 +79,17 @@ describe("nine jobs", () => {
     };
     const queued = (numbers: number[]) => numbers.map((n) => `a dog Number ${n} in the queue`);
     const fox = "a fox Elsewhere · Next in the queue";
-    await expect.poll(rows, { timeout: 15_000 }).toEqual(["a cat Step", fox, ...queued([2, 3, 4])]);
+    await expect.poll(rows).toEqual(["a cat Step", fox, ...queued([2, 3, 4])]);
     await page.reload();
-    await expect.poll(rows, { timeout: 15_000 }).toEqual(["a cat Step", fox, ...queued([2, 3, 4])]);
+    await expect.poll(rows).toEqual(["a cat Step", fox, ...queued([2, 3, 4])]);
     await page.click("[aria-label='Cancel: a fox']");
     await page.click(".queue li:nth-child(4) button");
-    await expect
-      .poll(rows, { timeout: 15_000 })
-      .toEqual(["a cat Step", "a dog Next in the queue", ...queued([2])]);
+    await expect.poll(rows).toEqual(["a cat Step", "a dog Next in the queue", ...queued([2])]);
     await page.click("text=Cancel the 2 that wait");
     await page.waitForSelector(".queue", { state: "detached" });
     expect(await unfinished()).toBe(1);
     await page.keyboard.press("Escape");
-    await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
+    await expect.poll(unfinished).toBe(0);
   });
 
   it("in each of eight hidden tabs leave a connection for a ninth, since hidden tabs poll", async () => {
@@ -120,11 +118,11 @@ describe("nine jobs", () => {
     const other = await anotherTab(page);
     await press(page, 9, "a cat", 900);
     const stored = () => page.evaluate('JSON.parse(localStorage.getItem("koala.generating") ?? "[]").length');
-    await expect.poll(stored, { timeout: 15_000 }).toBe(9);
+    await expect.poll(stored).toBe(9);
     await page.close();
     await other.reload();
     await other.click("text=Cancel all 9");
     await other.waitForSelector(".generating", { state: "detached" });
-    await expect.poll(unfinished, { timeout: 15_000 }).toBe(0);
+    await expect.poll(unfinished).toBe(0);
   });
 });

@@ -12,9 +12,10 @@ import { withPngTexts } from "../../src/image/metadata/png-texts.js";
 import { readRequest } from "../../src/pipeline/metadata/read.js";
 import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
 import { filesIn, startHub } from "../hub-server.js";
+import { tinyLora, tinyModel } from "../serving.js";
 
 const golden = fileURLToPath(new URL("../../golden/data/pipelines/", import.meta.url));
-const source = path.join(golden, "koala-1b-tiny");
+const loras = path.dirname(tinyLora.file);
 const hard = 'a "quoted", comma: 漢字 🐨 <b> & \\back\nNegative prompt: second line';
 const size = ["-W", "64", "-H", "96", "-s", "2", "-q"];
 
@@ -26,7 +27,7 @@ const bytesOf = (name: string) => readFile(at(name));
 beforeAll(async () => {
   folder = await mkdtemp(path.join(tmpdir(), "from-"));
   model = at("my-model");
-  await cp(source, model, { recursive: true, dereference: true });
+  await cp(tinyModel, model, { recursive: true });
   vi.stubEnv("XDG_CACHE_HOME", at("cache"));
   const gradient = Uint8Array.from({ length: 64 * 96 * 3 }, (_, i) => (i * 7) % 256);
   const raw = { width: 64, height: 96, channels: 3 as const };
@@ -139,21 +140,21 @@ describe("--from generates the same file again", () => {
   });
 
   it("one of another autoencoder, another U-Net and two LoRAs, all found by their hashes", async () => {
-    const loras = [
+    const given = [
       "--lora",
-      `${golden}lora/koala-1b-tiny-diffusers.safetensors:0.5`,
+      `${loras}/koala-1b-tiny-diffusers.safetensors:0.5`,
       "--lora",
-      `${golden}lora/koala-1b-tiny-kohya.safetensors`,
+      `${loras}/koala-1b-tiny-kohya.safetensors`,
     ];
     const unet = path.join(model, "unet/diffusion_pytorch_model.safetensors");
-    await generated("parts.png", "x", "--vae", path.join(golden, "taesd-tiny"), "--unet", unet, ...loras);
+    await generated("parts.png", "x", "--vae", path.join(golden, "taesd-tiny"), "--unet", unet, ...given);
     await koala("--from", at("parts.png"), "-q", "-o", at("parts-2.png"));
     expect((await bytesOf("parts-2.png")).equals(await bytesOf("parts.png"))).toBe(true);
   });
 
   it("one whose parts came from the Hub, named as there and found in the cache with the Hub gone", async () => {
     const commit = "a".repeat(40);
-    const lora = filesIn(path.join(golden, "lora")).get("koala-1b-tiny-kohya.safetensors")!;
+    const lora = filesIn(loras).get("koala-1b-tiny-kohya.safetensors")!;
     const files = new Map([
       ...filesIn(path.join(golden, "taesd-tiny")),
       ["pytorch_lora_weights.safetensors", lora],
@@ -172,7 +173,7 @@ describe("--from generates the same file again", () => {
       path.join(golden, "taesd-tiny"),
       ...(await seedOf("hub.png")),
       "--lora",
-      `${golden}lora/koala-1b-tiny-kohya.safetensors:0.5`,
+      `${loras}/koala-1b-tiny-kohya.safetensors:0.5`,
     );
     const model = async (name: string) => JSON.parse((await readTexts(at(name))).record!).model;
     const [named, local] = [await model("hub.png"), await model("files.png")];

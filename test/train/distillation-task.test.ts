@@ -47,14 +47,18 @@ beforeAll(async () => {
 
 const at = { position: { epoch: 0, batch: 0 }, batch: 0 };
 
-function setup(student: JsonObject, request: TrainingRequest): DistillationSetup {
+function setup(
+  student: JsonObject,
+  request: TrainingRequest,
+  config: JsonObject = teacherConfig,
+): DistillationSetup {
   const options = trainingOptions({ trainBatchSize: 2, ...request });
   const { weights, file } = components.unet.component;
   const { predictionType } = options;
   return {
     engine,
     options,
-    teacher: { config: teacherConfig, weights, file },
+    teacher: { config, weights, file },
     student,
     schedule: trainingNoise(
       components.scheduler.config as never,
@@ -82,10 +86,13 @@ const gradientOf = async (
 };
 
 describe("A student equal to its teacher", () => {
+  /** The teacher's first block of each transformer: its weights' names are a part of the teacher's. */
+  const shallow = { ...teacherConfig, transformer_layers_per_block: 1 };
+
   it.each(["epsilon", "v_prediction"] as const)(
     "has no output and no feature loss, and the teacher's task loss (%s)",
     async (predictionType) => {
-      const given = setup(teacherConfig, { predictionType });
+      const given = setup(shallow, { predictionType }, shallow);
       const job = taskOf(given);
       const { terms } = await gradientOf(job, await weightsOf(job));
       expect(terms.out).toBeLessThan(1e-11);
@@ -98,7 +105,7 @@ describe("A student equal to its teacher", () => {
         "teacher",
         file,
         weights,
-        teacherTrace(unetConfig(teacherConfig), []),
+        teacherTrace(unetConfig(shallow), []),
         engine,
       );
       const session = await engine.load(program);
@@ -114,12 +121,18 @@ describe("A student equal to its teacher", () => {
 
 describe("The gradient of a 700M-shaped student", () => {
   const student = () => studentConfig(teacherConfig, "koala-700m");
+  /** One for these tests, which compiles its programs once; that it repeats itself is one of them. */
+  let job: TrainingTask;
+  let weights: Float32Array;
+  beforeAll(async () => {
+    job = taskOf(setup(student(), {}));
+    weights = await weightsOf(job);
+  });
 
   it("has exactly the student's tensors, each of them filled and none of them idle", async () => {
-    const job = taskOf(setup(student(), {}));
     const shapes = unetWeights(unetConfig(student()));
     expect([...job.layout.slices].map(([name, { shape }]) => [name, shape])).toEqual([...shapes]);
-    const { gradient, images, next } = await gradientOf(job, await weightsOf(job));
+    const { gradient, images, next } = await gradientOf(job, weights);
     expect(gradient.every(Number.isFinite)).toBe(true);
     for (const name of shapes.keys())
       expect(
@@ -130,8 +143,6 @@ describe("The gradient of a 700M-shaped student", () => {
   });
 
   it("is that of the losses with the teacher held still", async () => {
-    const job = taskOf(setup(student(), {}));
-    const weights = await weightsOf(job);
     const direction = new Generator(3).normal(weights.length);
     // Each tensor is moved by its own size, so that no layer's curvature drowns the others.
     for (const name of job.layout.slices.keys()) {
@@ -154,16 +165,14 @@ describe("The gradient of a 700M-shaped student", () => {
   });
 
   it("leaves the teacher's weights and the student's as they were", async () => {
-    const given = setup(student(), {});
-    const job = taskOf(given);
-    const weights = await weightsOf(job);
     const before = weights.slice();
     const name = "mid_block.resnets.0.conv1.weight";
-    const teacher = (await readFloats(given.teacher.weights, name)).slice();
+    const stored = components.unet.component.weights;
+    const teacher = (await readFloats(stored, name)).slice();
     const first = await gradientOf(job, weights);
     const second = await gradientOf(job, weights);
     expect(Buffer.compare(Buffer.from(weights.buffer), Buffer.from(before.buffer))).toBe(0);
-    expect(await readFloats(given.teacher.weights, name)).toEqual(teacher);
+    expect(await readFloats(stored, name)).toEqual(teacher);
     // A teacher with dropout, or one that was trained along, would not repeat itself.
     expect(second.terms).toEqual(first.terms);
     expect(Buffer.compare(Buffer.from(second.gradient.buffer), Buffer.from(first.gradient.buffer))).toBe(0);
@@ -172,19 +181,14 @@ describe("The gradient of a 700M-shaped student", () => {
   it("asks for no teacher where only the task is learnt", async () => {
     const given = setup(student(), { loss: { task: 1, out: 0, feat: 0 } });
     const absent = { ...given, teacher: { ...given.teacher, weights: undefined as never } };
-    const job = taskOf(absent);
-    const weights = await weightsOf(taskOf(given));
-    const { terms } = await gradientOf(job, weights);
+    const { terms } = await gradientOf(taskOf(absent), weights);
     expect(Object.keys(terms).sort()).toEqual(["task", "total"]);
     expect(terms.total).toBe(terms.task);
   });
 
   it("with gradient checkpointing is the same within rounding", async () => {
-    const [plain, checkpointed] = [{}, { gradientCheckpointing: true }].map((o) =>
-      taskOf(setup(student(), o)),
-    );
-    const weights = await weightsOf(plain!);
-    const [a, b] = [await gradientOf(plain!, weights), await gradientOf(checkpointed!, weights)];
+    const checkpointed = taskOf(setup(student(), { gradientCheckpointing: true }));
+    const [a, b] = [await gradientOf(job, weights), await gradientOf(checkpointed, weights)];
     for (const [name, value] of Object.entries(a.terms))
       expect(Math.abs(b.terms[name]! / value - 1), name).toBeLessThan(1e-5);
     const length = (x: Float32Array) => Math.sqrt(x.reduce((sum, g) => sum + g * g, 0));
