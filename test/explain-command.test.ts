@@ -54,5 +54,9 @@ it("koala explain writes heat maps and numbers, of the image that generate gives
   const beside = await json("second/beside.json");
   for (const { relativeDifference } of beside.steps) expect(relativeDifference).toBe(0);
   for (const { correlation } of beside.words) expect(correlation).toBeCloseTo(1, 5);
-  await expect(explain("a cat", "--beside", path.join(folder, "none"), "-o", second)).rejects.toThrow("none");
+  await expect(explain("a cat", "--beside", path.join(folder, "none"), "-o", second)).rejects.toMatchObject({
+    stderr: expect.stringMatching(/^error: --beside: must be a folder that exists, .*none/),
+  });
+  const { stderr } = await explain("", "-s", "1", "-o", path.join(folder, "empty"));
+  expect(stderr).toContain("the prompt has no words, so there are no heat maps");
 });

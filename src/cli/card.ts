@@ -5,6 +5,7 @@ import { Command } from "commander";
 import { blockingEngine } from "../engine/ort/blocking-engine.js";
 import { InvalidRequest, listed, ModelError } from "../errors.js";
 import { kindOf, readJson, readText, writeWhole } from "../files/file-system.js";
+import { modelOrBundled } from "../hub/bundled-models.js";
 import { readModelCard } from "../hub/model-card.js";
 import { readMetrics } from "../monitor/metrics.js";
 import { hasRun, type Run, readRun } from "../monitor/run.js";
@@ -49,7 +50,7 @@ const more = (value: string, before: readonly string[] = []): string[] => [...be
 export function cardCommand(): Command {
   const command = new Command("card")
     .description("Write a model's card in the Hub's form, or print it.")
-    .argument("<model>", "diffusers folder, single file or Hub id")
+    .argument("[model]", "diffusers folder, single file or Hub id (default: the bundled model)")
     .option("--license <id>", "default: of its own card, or its base model's")
     .option("--base-model <id>", "on the Hub, or a folder: what it was made from")
     .option("--name <id>", "owner/name on the Hub (default: the folder's or file's name)")
@@ -71,10 +72,10 @@ Examples:
   koala card ./dreams.safetensors --base-model owner/base -o ./README.md
 `;
 
-async function card(model: string, options: Options): Promise<void> {
+async function card(model: string | undefined, options: Options): Promise<void> {
   const { output, force = false } = options;
   await checkOutput(output, force);
-  const subject = await subjectOf(await downloadModel(model), options);
+  const subject = await subjectOf(await downloadModel(modelOrBundled(model, "model")), options);
   const text = cardText(await written(subject, options));
   const missing = unwrittenSections(text);
   if (missing.length > 0) warn(`to be written by you: ${listed(missing)}. Then --text goes on with it`);

@@ -21,7 +21,8 @@ import { numberOption, seedOption, threadsOption } from "./numbers.js";
 import { gatherPrompts } from "./prompt-lines.js";
 import { promptReading } from "./prompt-options.js";
 import { withSafetyOptions } from "./safety.js";
-import { ProgressBar, stopOnInterrupt } from "./terminal.js";
+import { withSingleFileFlags } from "./single-file.js";
+import { ProgressBar, stopOnInterrupt, warn } from "./terminal.js";
 
 type Options = GenerateOptions & {
   beside?: string;
@@ -57,7 +58,7 @@ export function explainCommand(): Command {
     .option("--scheduler <name>", 'such as dpmpp-2m-karras; "?" lists all')
     .addOption(new Option("--rng <kind>", "noise of PyTorch on").choices(["cpu", "cuda"]))
     .option("--threads <n>", "default: one per core", threadsOption);
-  return withSafetyOptions(withDeviceOptions(command))
+  return withSafetyOptions(withDeviceOptions(withSingleFileFlags(command)))
     .option("-o, --output <folder>", "where to write; made if need be (default: koala-explain-SEED)")
     .option("--no-metadata", "leave out of the image what it was generated from")
     .option("--ignore-memory", "generate though it may not fit")
@@ -89,6 +90,7 @@ async function explain(word: string | undefined, flags: Options): Promise<void> 
   const seed = resolveSeed(given.seed ?? saved?.request.seed);
   try {
     const folder = await outputFolder(given.output ?? `koala-explain-${seed}`);
+    const other = await besideFolder(given);
     const { pipeline } = await opened(options, given, saved, say);
     const runs: ExplainedRun[] = [];
     let request: GenerateRequest;
@@ -102,8 +104,9 @@ async function explain(word: string | undefined, flags: Options): Promise<void> 
     } finally {
       await pipeline.close();
     }
-    if (given.beside !== undefined)
-      runs.push(await besideRun(given.beside, { ...request, ...sizeOf(runs[0]!) }, options, how));
+    if (other !== undefined)
+      runs.push(await besideRun(other, { ...request, ...sizeOf(runs[0]!) }, options, how));
+    if (runs[0]!.maps.words.length === 0) warn("the prompt has no words, so there are no heat maps");
     await writeAll(folder, runs, given);
   } finally {
     progress.stop();
@@ -127,14 +130,22 @@ async function requestOf(
 
 const sizeOf = ({ image: { width, height } }: ExplainedRun) => ({ width, height });
 
+/** Asked for before anything is generated, which may take long. */
+async function besideFolder({ beside, quiet = false }: Options): Promise<string | undefined> {
+  if (beside === undefined) return undefined;
+  return downloadModel(beside, { quiet }).catch((error) => {
+    if (!(error instanceof InvalidRequest)) throw error;
+    throw new InvalidRequest("--beside", beside, error.message.slice(`${error.field}: `.length));
+  });
+}
+
 /** The second model's run of the first one's request, with the first one's steps and guidance. */
 async function besideRun(
-  model: string,
+  folder: string,
   request: GenerateRequest,
   options: Options,
   how: Parameters<typeof explainedRun>[2],
 ): Promise<ExplainedRun> {
-  const folder = await downloadModel(model, { quiet: options.quiet === true });
   const { threads } = options;
   const load = { ...deviceFlags(options), ...(threads !== undefined && { threads }) };
   const pipeline = await DiffusionPipeline.fromPretrained(folder, load);

@@ -53,6 +53,10 @@ describe("a question of a probe", () => {
 
 describe("the file of a probe", () => {
   it.each([
+    [
+      "templates: ['a {x']\nslots: { x: [b] }",
+      'templates: must have braces in pairs, as in "a {noun}", got "a {x"',
+    ],
     ["templates: ['a {x}']", 'templates: must name slots in braces, got {x} in "a {x}". Add slots.'],
     ["templates: ['{x} {x}']\nslots: { x: [cat] }", "fewer different words than places"],
     ["templates: []", "probe.yaml: templates: must hold a template"],

@@ -30,8 +30,10 @@ function placesOf(text: string): Place[] {
   });
 }
 
-/** InvalidRequest where a text has a place of no slot. */
+/** InvalidRequest where a text has a brace without its partner, or a place of no slot. */
 export function checkPlaces(text: string, slots: Slots, where: string): void {
+  if (/[{}]/.test(text.replace(places, "")))
+    throw new InvalidRequest(where, text, `must have braces in pairs, as in "a {noun}", got "${text}".`);
   const unknown = placesOf(text).find(({ slot }) => !Object.hasOwn(slots, slot));
   if (!unknown) return;
   const known = Object.keys(slots);
