@@ -128,6 +128,9 @@ export function deviceOf(
 /** ONNX Runtime's CPU provider. */
 export const cpu: Device = deviceOf("cpu");
 
+/** The same by WebAssembly, which addresses 4 GiB: KOALA-700M's U-Net would take 3.1 of them in float32. */
+export const wasm: Device = { ...cpu, mostWidened: 2 ** 30 };
+
 /** The same device for a network of so many bytes in float32. */
 export const forNetwork = (device: Device, bytes: number): Device =>
   bytes > (device.mostWidened ?? Infinity)

@@ -60,7 +60,9 @@ export function lower(
     type: elementTypes[t.dtype],
     ...(declaresOpenSizes && { rank: t.rank }),
   }));
-  const { model, nodes } = g.encode(name, results);
+  const { model, nodes } = g.encode(name, results, {
+    widensLate: device.weightsAsStored && device.provider === "cpu",
+  });
   const widensAtLoad = [...weights.values()].some(({ dtype }) => dtype !== "F32" && dtype !== "F16");
   return {
     name,

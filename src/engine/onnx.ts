@@ -109,6 +109,21 @@ export class GraphWriter {
     return name;
   }
 
+  /**
+   * What is computed from weights alone before all else: of the inputs of an operation ONNX Runtime computes later ones of
+   * the list first, so otherwise those of all layers at once (`memory/execution-order.ts`).
+   */
+  #weightsFirst(): NodeProto[] {
+    const fixed = new Set(this.#initializers.map(({ name }) => name));
+    const [first, others]: [NodeProto[], NodeProto[]] = [[], []];
+    for (const node of this.#nodes) {
+      const isFixed = node.input!.every((name) => fixed.has(name!));
+      (isFixed ? first : others).push(node);
+      if (isFixed) for (const name of node.output!) fixed.add(name!);
+    }
+    return [...first, ...others];
+  }
+
   ints(...values: number[]): string {
     return this.constant(BigInt64Array.from(values, BigInt));
   }
@@ -118,6 +133,7 @@ export class GraphWriter {
   encode(
     name: string,
     outputs: readonly { name: string; value: string; type: ElementType; rank?: number }[],
+    { widensLate = false }: { widensLate?: boolean } = {},
   ): { model: Uint8Array; nodes: number } {
     const renamed = new Map<string, string>();
     const computed = new Set(this.#nodes.flatMap((node) => node.output ?? []));
@@ -127,7 +143,8 @@ export class GraphWriter {
       else copies.push({ opType: "Identity", name: `output_${name}`, input: [value], output: [name] });
     }
     const current = (value: string) => renamed.get(value) ?? value;
-    const node = [...this.#nodes, ...copies].map((n) => ({
+    const written = widensLate ? this.#weightsFirst() : this.#nodes;
+    const node = [...written, ...copies].map((n) => ({
       ...n,
       input: (n.input ?? []).map(current),
       output: (n.output ?? []).map(current),

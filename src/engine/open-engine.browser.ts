@@ -1,16 +1,13 @@
 /** @file Opens an engine in a browser by the name of its device. */
 
 import { InvalidRequest } from "../errors.js";
-import { cpu, type Device, parseDevice } from "./device.js";
+import { parseDevice, wasm } from "./device.js";
 import type { Engine } from "./engine.js";
 import type { DeviceOptions } from "./find-device.js";
 import type { Opened } from "./open-engine.js";
 import { webEngine } from "./ort/web-engine.browser.js";
 
 export type { DeviceOptions } from "./find-device.js";
-
-/** WebAssembly addresses 4 GiB: KOALA-700M's U-Net would take 3.1 of them in float32. */
-const wasm: Device = { ...cpu, mostWidened: 2 ** 30 };
 
 /** Opens an engine; InvalidRequest for a device that a browser does not have. */
 export async function openEngine({

@@ -48,7 +48,7 @@ async function storeAll(files: readonly HubFile[], storing: Storing): Promise<vo
     });
   }
   let done = total - sumOf([...state].map(([file, { missing }]) => bytesOf(file, missing)));
-  const count = (file: HubFile, bytes: number) => {
+  const count: Count = (file, bytes) => {
     done += bytes;
     onProgress?.({ file: file.path, done, total });
   };
@@ -59,13 +59,11 @@ async function storeAll(files: readonly HubFile[], storing: Storing): Promise<vo
   await navigator.storage.persist?.();
   count(absent[0]!, 0); // before the first byte
   for (const [file, { missing, resumed }] of state) {
-    await storePieces(file, missing, storing, count);
-    let wrong = await wrongHash(repo, file);
+    let wrong = await storeChecked(file, missing, storing, count);
     if (wrong !== undefined && resumed) {
       onNote?.(`${file.path}: the stored part was damaged; downloading it again`);
       await repo.remove(file);
-      await storePieces(file, offsetsOf(file), storing, () => {});
-      wrong = await wrongHash(repo, file);
+      wrong = await storeChecked(file, offsetsOf(file), storing, () => {});
     }
     if (wrong !== undefined) {
       await repo.remove(file);
@@ -86,12 +84,26 @@ const lengthAt = ({ size }: HubFile, offset: number) => Math.min(pieceBytes, siz
 const bytesOf = (file: HubFile, offsets: readonly number[]) =>
   sumOf(offsets.map((offset) => lengthAt(file, offset)));
 
+type Count = (file: HubFile, bytes: number) => void;
+
+/** Downloads these pieces; the file's hash, if it is wrong. A piece is hashed once all before it are there, meanwhile. */
+async function storeChecked(file: HubFile, offsets: readonly number[], storing: Storing, count: Count) {
+  const arrived = new Map<number, () => void>();
+  const arrivals = new Map(
+    offsets.map((offset) => [offset, new Promise<void>((done) => arrived.set(offset, done))]),
+  );
+  const wrong = wrongHash(storing.repo, file, (offset) => arrivals.get(offset));
+  wrong.catch(() => {}); // where the download fails, that is thrown
+  await storePieces(file, offsets, storing, { count, onStored: (offset) => arrived.get(offset)!() });
+  return wrong;
+}
+
 /** Downloads these pieces, a few at a time; the first failure ends the others. */
 async function storePieces(
   file: HubFile,
   offsets: readonly number[],
   { repo, commit, access }: Storing,
-  count: (file: HubFile, bytes: number) => void,
+  { count, onStored }: { count: Count; onStored: (offset: number) => void },
 ): Promise<void> {
   const queue = [...offsets];
   const failed = new AbortController();
@@ -106,6 +118,7 @@ async function storePieces(
         if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
         throw new ModelError(repo.id, tooSmall(bytes.length, 0));
       });
+      onStored(offset);
     }
   };
   const run = () =>
@@ -127,11 +140,16 @@ async function refuseSmallQuota(id: string, bytes: number): Promise<void> {
   if (quota - usage < bytes) throw new ModelError(id, tooSmall(bytes, Math.max(0, quota - usage)));
 }
 
-/** The file's hash where it differs from the Hub's: SHA-256, or of a small file git's SHA-1. */
-async function wrongHash(repo: StoredRepo, file: HubFile): Promise<string | undefined> {
+/** The file's hash where it differs from the Hub's: SHA-256, or of a small file git's SHA-1. `stored` is waited for. */
+async function wrongHash(
+  repo: StoredRepo,
+  file: HubFile,
+  stored: (offset: number) => Promise<void> | undefined,
+): Promise<string | undefined> {
   const { etag, size } = file;
   let got: string;
   if (etag.length === 40) {
+    for (const offset of offsetsOf(file)) await stored(offset);
     const head = new TextEncoder().encode(`blob ${size}\0`);
     const whole = new Uint8Array(head.length + size);
     whole.set(head);
@@ -139,7 +157,10 @@ async function wrongHash(repo: StoredRepo, file: HubFile): Promise<string | unde
     got = bytesToHex(new Uint8Array(await crypto.subtle.digest("SHA-1", whole)));
   } else {
     const hash = sha256();
-    for (const offset of offsetsOf(file)) hash.update(await repo.read(file, offset, lengthAt(file, offset)));
+    for (const offset of offsetsOf(file)) {
+      await stored(offset);
+      hash.update(await repo.read(file, offset, lengthAt(file, offset)));
+    }
     got = hash.hex();
   }
   return got === etag ? undefined : got;

@@ -1,9 +1,13 @@
 /** @file Where a pipeline is: options of its device, moving it, and what images record of it. */
 
 import { expect, it } from "vitest";
+import { cpu } from "../../src/engine/device.js";
+import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { workerEngine } from "../../src/engine/ort/worker-engine.js";
+import type { Program } from "../../src/engine/program.js";
 import { InvalidRequest } from "../../src/errors.js";
 import { DiffusionPipeline } from "../../src/pipeline/pipeline.js";
+import { psnr } from "../psnr.js";
 import { bicycle, folder, opened } from "./opened.js";
 
 const model = folder("koala-1b-tiny");
@@ -21,6 +25,21 @@ it("float16 on the CPU is computed in float32, which each result warns of", asyn
   const { warnings, images } = await pipe.generate({ ...bicycle, onWarning() {} });
   expect(warnings).toEqual([expect.stringMatching(/^dtype: float16 .* so float32 is used/)]);
   expect(images[0]!.metadata).toMatchObject({ dtype: "float32" });
+});
+
+it("weights in half precision of a network that is too large to be widened stay as stored, with the same image", async () => {
+  const engine = blockingEngine({ threads: 1, device: { ...cpu, mostWidened: 0 } });
+  const programs: Program[] = [];
+  const load = (program: Program) => {
+    programs.push(program);
+    return engine.load(program);
+  };
+  const half = folder("koala-700m-tiny");
+  await using stored = await DiffusionPipeline.fromPretrained(half, { engine: { ...engine, load } });
+  await using widened = await DiffusionPipeline.fromPretrained(half, { threads: 1 });
+  const [a, b] = await Promise.all([stored, widened].map((pipe) => pipe.generate(bicycle)));
+  expect(psnr(a!.images[0]!.data, b!.images[0]!.data)).toBeGreaterThan(60);
+  expect(programs.map(({ weightsAsStored }) => weightsAsStored)).toEqual(Array(4).fill(true));
 });
 
 it("moving ends a generation first, loads anew, and gives the pipeline back", () =>

@@ -1,6 +1,7 @@
 /** @file What is predicted of the tiny models' memory, and what is refused for it. */
 
 import { describe, expect, it } from "vitest";
+import { cpu, type Device } from "../../src/engine/device.js";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { InvalidRequest } from "../../src/errors.js";
 import { loadComponents } from "../../src/pipeline/components.js";
@@ -29,6 +30,17 @@ describe("the memory of a run", () => {
     expect(each.map((p) => p.name)).toEqual(["text_encoder", "text_encoder_2", "unet", "vae"]);
     expect(oneByOne).toBe(runtimeBytes + Math.max(...each.map((p) => p.peak)));
     expect(kept).toBeGreaterThan(oneByOne);
+  });
+
+  it("has weights at two bytes where those of half precision stay as stored", async () => {
+    const half = await loadComponents(folder("koala-700m-tiny"), { engine: blockingEngine() });
+    const loadedOn = (device: Device) => {
+      const { components: each } = estimateMemory(half, square(64), device);
+      return each.find(({ name }) => name === "unet")!.loaded;
+    };
+    const files = half.unet.component.bytes / 2;
+    expect(loadedOn(cpu) - loadedOn({ ...cpu, mostWidened: 0 })).toBeGreaterThan(files);
+    expect(loadedOn({ ...cpu, mostWidened: half.unet.component.bytes })).toBe(loadedOn(cpu));
   });
 
   it("counts the autoencoder's other half where an image is given", () => {

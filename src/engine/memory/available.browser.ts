@@ -3,7 +3,7 @@
 /** WebAssembly of 32 bits, which ONNX Runtime is built for, addresses 4 GiB; its own code and stacks take some of it. */
 const addressable = 3.5e9;
 
-/** What the browser tells of the machine (Chromium alone does, and at most 8 GB), of which a tab may take half. */
+/** What the browser tells of the machine (Chromium alone does), of which a tab may take half. */
 export function availableMemory(): number {
   const { deviceMemory } = navigator as Navigator & { deviceMemory?: number };
   return Math.min(addressable, ((deviceMemory ?? 8) / 2) * 2 ** 30);

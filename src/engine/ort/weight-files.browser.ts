@@ -25,9 +25,9 @@ async function bytesOf(blob: Blob): Promise<Uint8Array> {
   });
 }
 
-/** A network has thousands of small weights, of which each read would cost a way to the browser's process. */
-const windowBytes = 2 ** 23;
-const mostWindows = 4;
+/** A network has hundreds of small weights, of which each read would cost a way to the browser's process. */
+const windowBytes = 2 ** 20;
+const mostWindows = 32;
 
 function rangesOf(blob: Blob, reader: { readAsArrayBuffer(blob: Blob): ArrayBuffer }) {
   const read = (from: number, to: number) => new Uint8Array(reader.readAsArrayBuffer(blob.slice(from, to)));
