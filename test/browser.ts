@@ -41,8 +41,8 @@ export async function visit(
   ready = "form",
 ): Promise<Visit> {
   const context = await browser.newContext({ reducedMotion: "reduce", ...options });
-  context.setDefaultTimeout(longestWait); // of every page that is opened in it
   const page = await context.newPage();
+  page.setDefaultTimeout(longestWait);
   const complaints: string[] = [];
   page.on("pageerror", (error) => complaints.push(String(error)));
   page.on("console", (message) => {

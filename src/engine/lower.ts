@@ -9,6 +9,7 @@ import { cpu, type Device } from "./device.js";
 import { hostExpression } from "./host-values.js";
 import { type ElementType, GraphWriter } from "./onnx.js";
 import type { HostInput, Program, StoredWeight } from "./program.js";
+import { quantizedConvolution } from "./quantized-convolution.js";
 import { deviceGraph } from "./rewrite/device-graph.js";
 
 export type { Program, StoredWeight } from "./program.js";
@@ -208,6 +209,7 @@ const rules: { [O in Op]: Rule<O> } = {
       strides: [stride, stride],
       pads: padding,
     }),
+  rowQuantizedConv2d: ({ g }, _, xs, attrs) => quantizedConvolution(g, xs, attrs),
   conv2dTranspose: ({ g }, t, xs, { stride, padding, size }) => {
     const kernel = t.inputs[1]!.shape.slice(2);
     const flips = stride === 1 && padding.every((d, i) => d < kernel[i % 2]!);

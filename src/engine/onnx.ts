@@ -52,13 +52,25 @@ export class GraphWriter {
     attributes: Record<string, Attribute> = {},
     domain = "",
   ): string {
-    const output = `v${this.#nodes.length}`;
+    return this.nodeOf(1, opType, inputs, attributes, domain)[0]!;
+  }
+
+  /** As `node`, for an operation of several results. */
+  nodeOf(
+    results: number,
+    opType: string,
+    inputs: readonly string[],
+    attributes: Record<string, Attribute> = {},
+    domain = "",
+  ): string[] {
+    const first = `v${this.#nodes.length}`;
+    const output = Array.from({ length: results }, (_, i) => (i === 0 ? first : `${first}_${i}`));
     this.#nodes.push({
       opType,
       domain,
       name: `${opType}_${this.#nodes.length}`,
       input: [...inputs],
-      output: [output],
+      output,
       attribute: Object.entries(attributes).map(([name, value]) => attribute(name, value)),
     });
     return output;

@@ -3,7 +3,7 @@
 import { type Device, forNetwork, type Precision } from "../engine/device.js";
 import type { Engine, Session, Values } from "../engine/engine.js";
 import { lower, type Program, type StoredWeight } from "../engine/lower.js";
-import { quantizableWeights } from "../engine/rewrite/quantized-linear.js";
+import { quantizableWeights } from "../engine/rewrite/quantized-layers.js";
 import { listed, ModelError } from "../errors.js";
 import path from "../files/path.js";
 import { Params, tracing } from "../tensor/params.js";
@@ -245,7 +245,7 @@ export class Component {
       const quantized = await quantizedWeights(
         source,
         device.weights,
-        quantizableWeights(outputs),
+        quantizableWeights(outputs, device.weights),
         this.#engine,
       );
       return programOf(name, outputs, quantized.tensors.keys(), quantized, device);

@@ -7,9 +7,9 @@ import type { QuantizedFormat } from "../engine/device.js";
 import type { Engine } from "../engine/engine.js";
 import { unsaturatedBits } from "../engine/saturation.js";
 import { stat } from "../files/file-system.js";
-import type { Shape } from "../tensor/tensor.js";
+import { count, type Shape } from "../tensor/tensor.js";
 import { hashOf, hashPrefix, weightFingerprint } from "../weights/fingerprint.js";
-import { blockOf, quantizeBlocks, quantizeRows, scalesName } from "../weights/quantize.js";
+import { blockOf, quantizeBlocks, quantizeKernel, quantizeRows, scalesName } from "../weights/quantize.js";
 import { cachedWeights } from "../weights/quantized-cache.js";
 import type { TensorLayout } from "../weights/safetensors.js";
 import { readBytes, readFloat32, type WeightEntry, writeInAnyOrder } from "../weights/safetensors-file.js";
@@ -26,37 +26,38 @@ export type UnquantizedWeights = {
 };
 
 /** Changes with what is written. */
-const version = 1;
+const version = 2;
 
-type Matrix = readonly [N: number, K: number];
-const matrix = (shape: Shape): Matrix => [shape[0]!, shape[1]!];
-
-/** How matrices are held in a format. */
+/** How matrices [N, K] are held in a format, and in some the kernels of convolutions, [O, C, kh, kw]. */
 type Quantizer = {
-  layouts: (shape: Matrix) => { codes: TensorLayout; scales: TensorLayout };
-  quantize: (w: Float32Array, shape: Matrix, bits: 7 | 8) => { codes: ArrayBufferView; scales: Float32Array };
+  layouts: (shape: Shape) => { codes: TensorLayout; scales: TensorLayout };
+  quantize: (w: Float32Array, shape: Shape, bits: 7 | 8) => { codes: ArrayBufferView; scales: Float32Array };
   /** The bits of a code. */
   bits: (engine: Engine) => Promise<7 | 8>;
 };
 
 const quantizers: Readonly<Record<QuantizedFormat, Quantizer>> = {
   int8: {
-    layouts: ([N, K]) => {
+    layouts: (shape) => {
+      const [N, K] = shape as [number, number];
       const block = blockOf(K)!;
       return {
         codes: { dtype: "U8", shape: [N, K / block, block] },
         scales: { dtype: "F32", shape: [N, K / block] },
       };
     },
-    quantize: (w, [, K]) => quantizeBlocks(w, blockOf(K)!),
-    bits: async () => 8, // MatMulNBits saturates nowhere: `rewrite/quantized-linear.test.ts`
+    quantize: (w, [, K]) => quantizeBlocks(w, blockOf(K!)!),
+    bits: async () => 8, // MatMulNBits saturates nowhere: `rewrite/quantized-layers.test.ts`
   },
   "int8-fast": {
-    layouts: ([N, K]) => ({
-      codes: { dtype: "I8", shape: [K, N] },
-      scales: { dtype: "F32", shape: [N] },
+    layouts: ([N, ...rest]) => ({
+      codes: { dtype: "I8", shape: [count(rest), N!] },
+      scales: { dtype: "F32", shape: [N!] },
     }),
-    quantize: (w, [N], bits) => quantizeRows(w, N, bits),
+    quantize: (w, shape, bits) =>
+      shape.length === 4
+        ? quantizeKernel(w, shape as [number, number, number, number], bits)
+        : quantizeRows(w, shape[0]!, bits),
     bits: unsaturatedBits,
   },
 };
@@ -103,7 +104,7 @@ function layoutsOf(
     const dtype = isRewritten(name, entry, source) ? "F32" : entry.dtype;
     return [[name, { dtype, shape }]];
   }
-  const { codes, scales } = quantizer.layouts(matrix(shape));
+  const { codes, scales } = quantizer.layouts(shape);
   return [
     [name, codes],
     [scalesName(name), scales],
@@ -121,7 +122,7 @@ async function* quantizedTensors(
     const changes = source.changes.get(name);
     const floats = () => (changes ? changed(name, entry, changes) : readFloat32(name, entry));
     if (quantized.has(name)) {
-      const { codes, scales } = quantizer.quantize(await floats(), matrix(entry.shape), bits);
+      const { codes, scales } = quantizer.quantize(await floats(), entry.shape, bits);
       yield [name, codes];
       yield [scalesName(name), scales];
     } else yield [name, isRewritten(name, entry, source) ? await floats() : await readBytes(entry)];

@@ -60,7 +60,10 @@ const product = (a: Shape, b: Shape) =>
   });
 
 /** Quantised weights have no gradient, and no other input's is asked for. */
-const checks: Record<Exclude<Op, "quantizedLinear" | "rowQuantizedLinear">, readonly Check[]> = {
+const checks: Record<
+  Exclude<Op, "quantizedLinear" | "rowQuantizedLinear" | "rowQuantizedConv2d">,
+  readonly Check[]
+> = {
   input: unary((x) => mul(x, 3)),
   param: unary((x) => mul(x, 3), { leaf: param }),
   constant: unary((x) => mul(x, constant(Float32Array.of(2, -3, 5)))),

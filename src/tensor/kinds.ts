@@ -57,6 +57,7 @@ const kinds = {
   quantizedLinear: products,
   rowQuantizedLinear: products,
   conv2d: { computes: "products", image: true },
+  rowQuantizedConv2d: products,
   conv2dTranspose: { computes: "products", image: true },
   conv2dKernel: products,
   groupNorm: { computes: "statistics", image: true },

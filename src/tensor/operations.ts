@@ -170,6 +170,27 @@ export function conv2d(
   return new Tensor("conv2d", inputs, [B, O, height, width], { stride, padding: around(padding) });
 }
 
+/**
+ * `conv2d` with a kernel of one factor a result: element [o, c, i, j] is codes[(i kw + j) C + c, o] times that of o.
+ * x: [B, C, H, W], codes: [kh kw C, O], scales: [O], b: [O] -> [B, O, H', W']
+ */
+export function rowQuantizedConv2d(
+  x: Tensor,
+  [codes, scales, b]: readonly [codes: Tensor, scales: Tensor, b: Tensor | undefined],
+  { kernel, stride, padding }: Attributes["rowQuantizedConv2d"],
+): Tensor {
+  const [K, O] = codes.shape as [number, number];
+  const [B, C, ...size] = x.shape as [number, number, number, number];
+  const fits = codes.dtype === "int8" && codes.rank === 2 && x.rank === 4 && K === kernel[0] * kernel[1] * C;
+  if (!fits || !sameShape(scales.shape, [O]) || (b && !sameShape(b.shape, [O])))
+    refuse("rowQuantizedConv2d", `input ${show(x.shape)} does not fit kernel ${show(codes.shape)}`);
+  const [height, width] = size.map(
+    (d, i) => Math.floor((d + padding[i]! + padding[i + 2]! - kernel[i]!) / stride) + 1,
+  ) as [number, number];
+  const inputs = b ? [x, codes, scales, b] : [x, codes, scales];
+  return new Tensor("rowQuantizedConv2d", inputs, [B, O, height, width], { kernel, stride, padding });
+}
+
 /** The gradient of `conv2d` in its x of height and width `size`. g: [B, O, H', W'], w: [O, C, kh, kw] -> [B, C, H, W] */
 export function conv2dTranspose(
   g: Tensor,

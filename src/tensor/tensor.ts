@@ -5,7 +5,7 @@
 
 export type Shape = readonly number[];
 /**
- * float16, uint8 and int8 are the engine's alone (`rewrite/half-precision.ts`, `rewrite/quantized-linear.ts`): networks
+ * float16, uint8 and int8 are the engine's alone (`rewrite/half-precision.ts`, `rewrite/quantized-layers.ts`): networks
  * are traced in float32.
  */
 export type DType = "float32" | "float16" | "uint8" | "int8" | "int64";
@@ -52,6 +52,8 @@ export interface Attributes {
   /** The same with one factor for each row of the matrix, which lies transposed. */
   rowQuantizedLinear: None;
   conv2d: { readonly stride: number; readonly padding: Padding };
+  /** The same with a kernel of eight bits a number, a factor for each of its results; `kernel` is its height and width. */
+  rowQuantizedConv2d: { readonly stride: number; readonly padding: Padding; readonly kernel: Extent };
   /** The adjoint of `conv2d` in x; `size` is the height and width of the result. */
   conv2dTranspose: { readonly stride: number; readonly padding: Padding; readonly size: Extent };
   /** The adjoint of `conv2d` in w; `kernel` is the height and width of the result. */

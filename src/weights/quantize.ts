@@ -44,6 +44,20 @@ export function dequantizeBlocks(codes: Uint8Array, scales: Float32Array): Float
   return Float32Array.from(codes, (code, i) => (code - middle) * scales[Math.floor(i / block)]!);
 }
 
+/** As `quantizeRows` of a kernel whose channels come last. w: [O, C, kh, kw] -> codes: [kh kw C, O], scales: [O] */
+export function quantizeKernel(
+  w: Float32Array,
+  [O, C, kh, kw]: readonly [number, number, number, number],
+  bits: 7 | 8,
+): { codes: Int8Array<ArrayBuffer>; scales: Float32Array<ArrayBuffer> } {
+  const places = kh * kw;
+  const rows = new Float32Array(w.length);
+  for (let o = 0; o < O; o++)
+    for (let c = 0; c < C; c++)
+      for (let at = 0; at < places; at++) rows[(o * places + at) * C + c] = w[(o * C + c) * places + at]!;
+  return quantizeRows(rows, O, bits);
+}
+
 /**
  * w: [N, K] -> codes: [K, N], scales: [N]. Of `bits` 7, codes reach to 63: products of pairs with unsigned bytes of eight
  * bits then fit into 16, to which processors without VNNI saturate them.

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, expect, it } from "vitest";
 import { main as golden } from "../../golden/main.js";
 import { deviceOf } from "../../src/engine/device.js";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
-import { quantizableWeights } from "../../src/engine/rewrite/quantized-linear.js";
+import { quantizableWeights } from "../../src/engine/rewrite/quantized-layers.js";
 import { InvalidRequest } from "../../src/errors.js";
 import { loadComponents } from "../../src/pipeline/components.js";
 import type { LoadOptions } from "../../src/pipeline/load-options.js";
@@ -101,7 +101,7 @@ it("LoRAs are merged before weights are quantised, each strength in a file of it
   const [made] = (await kept()).filter((name) => !before.includes(name));
   const written = await openSafetensors(path.join(scratch, "koala-diffusion", "weights", made!));
   const float32 = await changedWeights(unet.component.weights, unet.component.changes, engine);
-  const quantized = quantizableWeights(unet.trace(new Params(tracing())));
+  const quantized = quantizableWeights(unet.trace(new Params(tracing())), "int8");
   expect(quantized.size).toBeGreaterThan(20);
   for (const [name, [, width]] of quantized) {
     const { data, dtype } = float32.get(name)!;

@@ -117,12 +117,24 @@ function workspace(
     const [g, kernel] = x.inputs as [Tensor, Tensor];
     return (4 * count(kernel.shape.slice(1)) * count(g.shape)) / (g.shape[0]! * g.shape[1]!);
   }
+  if (made("rowQuantizedConv2d", x)) return quantizedCopies(x).reduce((sum, size) => sum + size, 0);
   if (made("step", x)) return count(x.shape); // the comparison's booleans
   return 0;
 }
 
 /** What an operation takes from the arena beside its result: attention puts heads side by side. */
-const copies = (x: Tensor): number[] => (made("attention", x) ? x.inputs.map(bytes) : []);
+const copies = (x: Tensor): number[] => {
+  if (made("attention", x)) return x.inputs.map(bytes);
+  return made("rowQuantizedConv2d", x) ? quantizedCopies(x) : [];
+};
+
+/** The image in bytes, channels last, each pixel's neighbourhood in pieces and as one, and the result with channels last. */
+function quantizedCopies(x: Tensor<"rowQuantizedConv2d">): number[] {
+  const [image, codes] = x.inputs as [Tensor, Tensor];
+  const [K, O] = codes.shape as [number, number];
+  const neighbourhoods = (count(x.shape) / O) * K;
+  return [count(image.shape), count(image.shape), neighbourhoods, neighbourhoods, bytes(x)];
+}
 
 /** The image with each pixel's neighbourhood written out (`mlas/lib/convolve.cpp`, MlasConvPrepare). */
 function unfolded(kernel: Tensor, x: Tensor, threads: number): number {

@@ -8,7 +8,7 @@ import type { Graph } from "./graph.js";
 import { halfPrecision } from "./half-precision.js";
 import { hostInputs } from "./host-inputs.js";
 import { fuseLinear } from "./linear.js";
-import { quantizableWeights, quantizeLinear } from "./quantized-linear.js";
+import { quantizableWeights, quantizeLayers } from "./quantized-layers.js";
 
 /**
  * The same results, as the device computes them. `isQuantized` says which weights it holds in eight bits; if left out,
@@ -20,7 +20,7 @@ export function deviceGraph<G extends Graph>(
   isQuantized: (path: string) => boolean = quantizes(outputs, device),
 ): G {
   const { weights } = device;
-  const quantized = weights === "stored" ? outputs : quantizeLinear(outputs, weights, isQuantized);
+  const quantized = weights === "stored" ? outputs : quantizeLayers(outputs, weights, isQuantized);
   const laidOut = device.channelsLast ? channelsLast(quantized) : quantized;
   const composed = composeAttention(laidOut, device);
   const layers = device.gemm ? fuseLinear(composed) : composed;
@@ -32,6 +32,6 @@ export function deviceGraph<G extends Graph>(
 
 function quantizes(outputs: Graph, { weights }: Device): (path: string) => boolean {
   if (weights === "stored") return () => false;
-  const paths = quantizableWeights(outputs);
+  const paths = quantizableWeights(outputs, weights);
   return (path) => paths.has(path);
 }

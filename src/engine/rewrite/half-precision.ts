@@ -28,6 +28,7 @@ const arithmetic: Readonly<Record<Op, Arithmetic>> = {
   // Take and give float32: quantised weights are the CPU's alone.
   quantizedLinear: "float32",
   rowQuantizedLinear: "float32",
+  rowQuantizedConv2d: "float32",
   conv2d: "float16",
   conv2dTranspose: "float16",
   conv2dKernel: "float16",

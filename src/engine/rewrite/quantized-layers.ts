@@ -1,28 +1,34 @@
 /**
- * @file Rewrites products with a stored weight as products with its quantised form, eight bits a number. Which weights
- * can be is read from the graph.
+ * @file Rewrites products and convolutions with a stored weight as those with its quantised form, eight bits a number.
+ * Which weights can be is read from the graph.
  *
  * Layers that see one row per image, such as those of the time embedding, change every pixel and cost nothing, so they
- * stay as they are, as do convolutions, which are the first and the last layer.
+ * stay as they are, as do the convolutions from and to the few channels of latents, which are the first and the last layer.
  */
 
-import { param, quantizedLinear, rowQuantizedLinear } from "../../tensor/operations.js";
+import { param, quantizedLinear, rowQuantizedConv2d, rowQuantizedLinear } from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
 import { made, type Shape, Tensor } from "../../tensor/tensor.js";
 import { blockOf, scalesName } from "../../weights/quantize.js";
 import type { QuantizedFormat } from "../device.js";
 import { type Graph, rewriteGraph } from "./graph.js";
 
-/** The weights of linear layers over tokens that no other operation reads, by path: [N, K]. */
-export function quantizableWeights(outputs: Graph): Map<string, Shape> {
+/**
+ * The weights that are quantised in a format, by path: of linear layers over tokens, [N, K], and of convolutions,
+ * [O, C, kh, kw], that no other operation reads.
+ */
+export function quantizableWeights(outputs: Graph, format: QuantizedFormat): Map<string, Shape> {
   const found = new Map<string, Shape>();
   const others = new Set<string>();
   for (const x of topological(Object.values(outputs)))
     for (const [i, y] of x.inputs.entries()) {
       if (!made("param", y)) continue;
       const { path } = y.attrs;
-      if (i === 1 && made("matmul", x) && isLayer(x, y)) found.set(path, y.shape);
-      else others.add(path);
+      const quantizable = made("matmul", x)
+        ? isLayer(x, y)
+        : made("conv2d", x) && forms[format].convolution !== undefined && isWide(y);
+      if (i === 1 && quantizable) found.set(path, y.shape);
+      else if (!(i === 2 && made("conv2d", x))) others.add(path);
     }
   for (const path of others) found.delete(path);
   return found;
@@ -34,17 +40,22 @@ function isLayer({ inputs, attrs }: Tensor<"matmul">, weight: Tensor): boolean {
   return overTokens && stored && blockOf(weight.shape[1]!) !== undefined;
 }
 
+/** Not from or to latents, or in a tiny network. */
+const isWide = ({ shape: [O, C] }: Tensor): boolean => Math.min(O!, C!) >= 16;
+
 /** The same results, but for rounding, with those weights quantised that `isQuantized` names. */
-export const quantizeLinear = <G extends Graph>(
+export const quantizeLayers = <G extends Graph>(
   outputs: G,
   format: QuantizedFormat,
   isQuantized: (path: string) => boolean,
 ): G =>
   rewriteGraph(outputs, (x) => {
     const [a, b] = x.inputs as [Tensor, Tensor];
-    const { layer, op, codes } = forms[format];
+    const { layer, op, codes, convolution } = forms[format];
     if (made("matmul", x) && made("param", b) && isQuantized(b.attrs.path))
       return layer(a, ...codes(b.attrs.path, b.shape as [number, number]));
+    if (made("conv2d", x) && convolution && made("param", b) && isQuantized(b.attrs.path))
+      return convolution(x, b);
     if (!made("add", x) || !made(op, a) || a.inputs.length > 3) return x;
     const [input, ...weight] = a.inputs as [Tensor, Tensor, Tensor];
     const isBias = made("param", b) && b.rank === 1 && b.shape[0] === a.shape.at(-1);
@@ -56,7 +67,14 @@ type Form = {
   layer: typeof quantizedLinear;
   /** The codes and factors of a weight [N, K]. */
   codes: (path: string, shape: readonly [number, number]) => [codes: Tensor, scales: Tensor];
+  /** The convolution with its kernel quantised; left out where convolutions stay as they are. */
+  convolution?: (x: Tensor<"conv2d">, kernel: Tensor<"param">) => Tensor;
 };
+
+const rowCodes: Form["codes"] = (path, [N, K]) => [
+  new Tensor("param", [], [K, N], { path }, "int8"),
+  param(scalesName(path), [N]),
+];
 
 const forms: Readonly<Record<QuantizedFormat, Form>> = {
   int8: {
@@ -71,9 +89,11 @@ const forms: Readonly<Record<QuantizedFormat, Form>> = {
   "int8-fast": {
     op: "rowQuantizedLinear",
     layer: rowQuantizedLinear,
-    codes: (path, [N, K]) => [
-      new Tensor("param", [], [K, N], { path }, "int8"),
-      param(scalesName(path), [N]),
-    ],
+    codes: rowCodes,
+    convolution: ({ inputs: [x, , bias], attrs }, { attrs: { path }, shape }) => {
+      const [O, C, ...kernel] = shape as [number, number, number, number];
+      const [codes, scales] = rowCodes(path, [O, C * kernel[0] * kernel[1]]);
+      return rowQuantizedConv2d(x!, [codes, scales, bias], { kernel, ...attrs });
+    },
   },
 };
