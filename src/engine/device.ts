@@ -30,6 +30,8 @@ type Capabilities = {
   readonly fusedMatmul: boolean;
   /** `com.microsoft.QuickGelu`: x sigmoid(alpha x) in one pass. Else a Sigmoid and a Mul. */
   readonly fusedSilu: boolean;
+  /** Whether wide 3x3 convolutions are computed by Winograd's algorithm: `rewrite/winograd-layers.ts`. */
+  readonly winograd: boolean;
   /** Whether programs are rewritten for training, with channels last: `rewrite/channels-last.ts`. */
   readonly channelsLast: boolean;
   /** Linear layers as `Gemm`, which takes the weight as it lies in its file, and the bias. Else MatMul and Add. */
@@ -64,6 +66,7 @@ const plain: Capabilities = {
   fusedAttention: false,
   fusedMatmul: false,
   fusedSilu: false,
+  winograd: false,
   channelsLast: false,
   gemm: false,
   normEpsilon: undefined,
@@ -82,7 +85,7 @@ const largestBuffer = 2 ** 27;
 
 const table: Readonly<Record<Provider, Capabilities>> = {
   // Its kernels have been compared with the standard's by the goldens since the first release.
-  cpu: { ...plain, fusedAttention: true, fusedMatmul: true, fusedSilu: true },
+  cpu: { ...plain, fusedAttention: true, fusedMatmul: true, fusedSilu: true, winograd: true },
   webgpu: {
     ...plain,
     // Wrong from 32 queries on with two software drivers (ONNX Runtime 1.30), so it depends on the self-test.
@@ -122,14 +125,19 @@ export function deviceOf(
   provider: Provider,
   { index = 0, dtype = "float32" as Precision, weights = "stored" as WeightFormat } = {},
 ): Device {
-  return { name: deviceName(provider, index), provider, index, dtype, weights, ...table[provider] };
+  const capabilities = table[provider];
+  return {
+    ...{ name: deviceName(provider, index), provider, index, dtype, weights, ...capabilities },
+    // Who asks for quantised weights is short of memory.
+    winograd: capabilities.winograd && weights === "stored",
+  };
 }
 
 /** ONNX Runtime's CPU provider. */
 export const cpu: Device = deviceOf("cpu");
 
 /** The same by WebAssembly, which addresses 4 GiB: KOALA-700M's U-Net would take 3.1 of them in float32. */
-export const wasm: Device = { ...cpu, mostWidened: 2 ** 30 };
+export const wasm: Device = { ...cpu, mostWidened: 2 ** 30, winograd: false };
 
 /** The same device for a network of so many bytes in float32. */
 export const forNetwork = (device: Device, bytes: number): Device =>

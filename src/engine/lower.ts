@@ -4,13 +4,23 @@
  */
 
 import { topological } from "../tensor/order.js";
-import type { Attributes, AxisSize, DType, Op, Padding, Shape, Tensor } from "../tensor/tensor.js";
+import {
+  type Attributes,
+  type AxisSize,
+  type DType,
+  made,
+  type Op,
+  type Padding,
+  type Shape,
+  type Tensor,
+} from "../tensor/tensor.js";
 import { cpu, type Device } from "./device.js";
 import { hostExpression } from "./host-values.js";
 import { type ElementType, GraphWriter } from "./onnx.js";
 import type { HostInput, Program, StoredWeight } from "./program.js";
 import { quantizedConvolution } from "./quantized-convolution.js";
 import { deviceGraph } from "./rewrite/device-graph.js";
+import { winogradConvolution } from "./winograd-convolution.js";
 
 export type { Program, StoredWeight } from "./program.js";
 
@@ -40,7 +50,8 @@ export function lower(
   const values = new Map<Tensor, string>();
   const graph = deviceGraph(outputs, device, (path) => isCode(weights.get(path)?.dtype));
   const tensors = topological(Object.values(graph));
-  const declaresOpenSizes = device.provider !== "cpu" || tensors.length < largeGraph;
+  const isLarge = tensors.length >= largeGraph || tensors.some((t) => made("winogradConv2d", t));
+  const declaresOpenSizes = device.provider !== "cpu" || !isLarge;
   const context: Context = {
     ...{ g, device, weights, files, memory, host, declaresOpenSizes },
     shared: new Map(),
@@ -84,7 +95,8 @@ export function lower(
  * compares each with every dead one; results of unknown shape it does not compare. Results must not be declared then:
  * where it knows a rank in the middle of a network, ONNX Runtime 1.30 takes a Resize's sizes for none. A U-Net is
  * otherwise optimised as before, but for two slices that would become one split. An autoencoder, which is small, would
- * lose additions that are computed with the convolution before them (docs/log.md, 2026-11-30).
+ * lose additions that are computed with the convolution before them (docs/log.md, 2026-11-30); but for one of wide layers,
+ * each of which is many operations by Winograd's algorithm.
  */
 const largeGraph = 600;
 
@@ -209,6 +221,10 @@ const rules: { [O in Op]: Rule<O> } = {
       strides: [stride, stride],
       pads: padding,
     }),
+  winogradConv2d: ({ g }, t, xs, attrs) => {
+    const [O, C] = t.inputs[1]!.shape as [number, number];
+    return winogradConvolution(g, xs, [O, C], attrs);
+  },
   rowQuantizedConv2d: ({ g }, _, xs, attrs) => quantizedConvolution(g, xs, attrs),
   conv2dTranspose: ({ g }, t, xs, { stride, padding, size }) => {
     const kernel = t.inputs[1]!.shape.slice(2);
@@ -284,7 +300,9 @@ const rules: { [O in Op]: Rule<O> } = {
   upsample: ({ g }, _, [x], { by }) =>
     g.node("Resize", [x!, "", g.constant(Float32Array.of(1, 1, by, by))], nearest),
   resize: ({ g }, _, [x, like]) => {
-    const sizes = g.node("Concat", [shapePart(g, x!, 0, 2), shapePart(g, like!, 2, 4)], { axis: 0 });
+    const parts = g.node("Concat", [shapePart(g, x!, 0, 2), shapePart(g, like!, 2, 4)], { axis: 0 });
+    // Where it knows the rank of x alone, ONNX Runtime 1.30 infers that parts of a shape are none.
+    const sizes = g.node("Reshape", [parts, g.ints(4)]);
     return g.node("Resize", [x!, "", "", sizes], nearest);
   },
   expand: ({ g }, _, [x, like]) => g.node("Expand", [x!, g.node("Shape", [like!])]),

@@ -45,6 +45,8 @@ const rules: { readonly [O in OpsOfKind<{ computes: "products" }>]: Rule<O> } = 
   rowQuantizedLinear: (t) => count(t.shape) * t.inputs[0]!.shape.at(-1)!,
   conv2d: (t) => count(t.shape) * count(t.inputs[1]!.shape.slice(1)),
   rowQuantizedConv2d: (t) => count(t.shape) * t.inputs[1]!.shape[0]!,
+  winogradConv2d: ({ shape, inputs: [, w] }, { tile }) =>
+    (count(shape) * w!.shape[1]! * (tile + 2) ** 2) / tile ** 2,
   conv2dTranspose: ({ inputs: [g, w] }) => count(g!.shape) * count(w!.shape.slice(1)),
   conv2dKernel: ({ shape, inputs: [g] }) => count(g!.shape) * count(shape.slice(1)),
   attention: (t) => 2 * count(t.shape) * t.inputs[1]!.shape[1]!,

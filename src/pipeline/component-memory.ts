@@ -53,20 +53,32 @@ const total = (some: readonly Tensor[], each: (x: Tensor<"param">) => number = (
  */
 const [loadShare, steadyShare, perComponent] = [1.03, 1.08, 50e6];
 
+/** What a transformed kernel takes besides: 36 numbers for 9. */
+const transformedShare = 36 / 9 - 1;
+
 function onCpu({ component, outputs }: TracedComponent, device: Device): Estimate {
   if (device.weights !== "stored") return quantizedOnCpu(outputs, device);
   if (device.weightsAsStored) return storedOnCpu(component, outputs, device);
-  const params = paramsOf(outputs);
+  const graph = deviceGraph(outputs, device);
+  const params = paramsOf(graph);
   const weights = total(params);
   // With a LoRA all weights are given from memory, of which ONNX Runtime makes a copy.
   const given = component.changes.size > 0 ? weights : 0;
-  const kernels = total(params.filter((x) => x.rank === 4));
+  const kernels = winogradKernels(graph);
+  const transformed = transformedShare * total([...kernels]);
+  const doubled = total(params.filter((x) => x.rank === 4 && !kernels.has(x)));
   return {
-    load: Math.round(loadShare * weights + kernels + perComponent + given),
-    loaded: Math.round(steadyShare * weights + perComponent),
-    run: arenaBytes(outputs),
+    load: Math.round(loadShare * weights + transformed + doubled + perComponent + given),
+    loaded: Math.round(steadyShare * weights + transformed + perComponent),
+    run: arenaBytes(outputs, device),
   };
 }
+
+/** Kernels that are held as Winograd's F(4x4, 3x3) transforms them. */
+const winogradKernels = (graph: TracedComponent["outputs"]): Set<Tensor> =>
+  new Set(
+    topological(Object.values(graph)).flatMap((x) => (made("winogradConv2d", x) ? [x.inputs[1]!] : [])),
+  );
 
 /**
  * LoRAs are in the file of the cache already. Kernels are doubled before quantised weights are repacked, so what these

@@ -59,9 +59,9 @@ const product = (a: Shape, b: Shape) =>
     return check([transposed(a, f.transposeA), transposed(b, f.transposeB)], (x, y) => t.matmul(x, y, f));
   });
 
-/** Quantised weights have no gradient, and no other input's is asked for. */
+/** What lowering makes of other operations has no gradient: it is asked for before. */
 const checks: Record<
-  Exclude<Op, "quantizedLinear" | "rowQuantizedLinear" | "rowQuantizedConv2d">,
+  Exclude<Op, "quantizedLinear" | "rowQuantizedLinear" | "rowQuantizedConv2d" | "winogradConv2d">,
   readonly Check[]
 > = {
   input: unary((x) => mul(x, 3)),

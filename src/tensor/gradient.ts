@@ -136,6 +136,7 @@ const rules: { readonly [O in Op]: Rule<O> | null } = {
   quantizedLinear: null,
   rowQuantizedLinear: null,
   rowQuantizedConv2d: null,
+  winogradConv2d: null,
   conv2d: (g, y, [x, w, b]) => {
     const size = sizeOf(x);
     return [

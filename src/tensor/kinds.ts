@@ -58,6 +58,7 @@ const kinds = {
   rowQuantizedLinear: products,
   conv2d: { computes: "products", image: true },
   rowQuantizedConv2d: products,
+  winogradConv2d: products,
   conv2dTranspose: { computes: "products", image: true },
   conv2dKernel: products,
   groupNorm: { computes: "statistics", image: true },

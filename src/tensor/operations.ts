@@ -191,6 +191,19 @@ export function rowQuantizedConv2d(
   return new Tensor("rowQuantizedConv2d", inputs, [B, O, height, width], { kernel, stride, padding });
 }
 
+/** `conv2d` with a 3x3 kernel at stride 1 by Winograd's algorithm. x: [B, C, H, W], w: [O, C, 3, 3], b: [O] -> [B, O, H', W'] */
+export function winogradConv2d(
+  x: Tensor,
+  w: Tensor,
+  b: Tensor | undefined,
+  { padding, ...attrs }: Attributes["winogradConv2d"],
+): Tensor {
+  if (w.shape[2] !== 3 || w.shape[3] !== 3)
+    refuse("winogradConv2d", `weight ${show(w.shape)} must be [O, C, 3, 3]`);
+  const { inputs, shape } = conv2d(x, w, b, { padding });
+  return new Tensor("winogradConv2d", inputs, shape, { padding, ...attrs });
+}
+
 /** The gradient of `conv2d` in its x of height and width `size`. g: [B, O, H', W'], w: [O, C, kh, kw] -> [B, C, H, W] */
 export function conv2dTranspose(
   g: Tensor,

@@ -54,6 +54,11 @@ export interface Attributes {
   conv2d: { readonly stride: number; readonly padding: Padding };
   /** The same with a kernel of eight bits a number, a factor for each of its results; `kernel` is its height and width. */
   rowQuantizedConv2d: { readonly stride: number; readonly padding: Padding; readonly kernel: Extent };
+  /**
+   * `conv2d` with a 3x3 kernel at stride 1, by Winograd's F(m x m, 3x3) in tiles of m = `tile`; the image is computed in
+   * so many bands, one after another.
+   */
+  winogradConv2d: { readonly tile: 2 | 4; readonly bands: number; readonly padding: Padding };
   /** The adjoint of `conv2d` in x; `size` is the height and width of the result. */
   conv2dTranspose: { readonly stride: number; readonly padding: Padding; readonly size: Extent };
   /** The adjoint of `conv2d` in w; `kernel` is the height and width of the result. */

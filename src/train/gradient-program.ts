@@ -20,6 +20,8 @@ export const trainingDevice = (device: Device = cpu): Device => ({
   ...device,
   dtype: "float32",
   fusedAttention: false,
+  // Has it there, and for gradients too.
+  winograd: false,
   channelsLast: device.provider === "cpu",
 });
 

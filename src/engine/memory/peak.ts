@@ -117,7 +117,8 @@ function workspace(
     const [g, kernel] = x.inputs as [Tensor, Tensor];
     return (4 * count(kernel.shape.slice(1)) * count(g.shape)) / (g.shape[0]! * g.shape[1]!);
   }
-  if (made("rowQuantizedConv2d", x)) return quantizedCopies(x).reduce((sum, size) => sum + size, 0);
+  if (made("rowQuantizedConv2d", x)) return sum(quantizedCopies(x));
+  if (made("winogradConv2d", x)) return sum(winogradCopies(x));
   if (made("step", x)) return count(x.shape); // the comparison's booleans
   return 0;
 }
@@ -125,8 +126,22 @@ function workspace(
 /** What an operation takes from the arena beside its result: attention puts heads side by side. */
 const copies = (x: Tensor): number[] => {
   if (made("attention", x)) return x.inputs.map(bytes);
+  if (made("winogradConv2d", x)) return winogradCopies(x);
   return made("rowQuantizedConv2d", x) ? quantizedCopies(x) : [];
 };
+
+const sum = (sizes: readonly number[]): number => sizes.reduce((total, size) => total + size, 0);
+
+/**
+ * The tiles of one band, transformed and multiplied. The image with channels last takes the place of the image, the bands
+ * that of the result.
+ */
+function winogradCopies(x: Tensor<"winogradConv2d">): number[] {
+  const [O, C] = x.inputs[1]!.shape as [number, number];
+  const { tile, bands } = x.attrs;
+  const tiled = ((bytes(x) / O) * (tile + 2) ** 2) / tile ** 2 / bands; // of one channel
+  return [C * tiled, Math.max(C, O) * tiled];
+}
 
 /** The image in bytes, channels last, each pixel's neighbourhood in pieces and as one, and the result with channels last. */
 function quantizedCopies(x: Tensor<"rowQuantizedConv2d">): number[] {

@@ -10,6 +10,7 @@
 
 import { constant, gather, matmul, pad, reshape, transpose } from "../../tensor/operations.js";
 import { count, type Extent, type Padding, type Shape, type Tensor } from "../../tensor/tensor.js";
+import { bothWays, type TileSize, tileSize, transforms } from "../winograd.js";
 
 /** The sizes of a convolution's images (`from` its input, `to` its output) and kernel. */
 export type Geometry = {
@@ -118,79 +119,10 @@ export function sumOfRows(x: Tensor): Tensor {
 
 // Winograd
 
-/** The matrices of F(m, 3): B transforms tiles of m + 2 pixels, G the kernel, A the products into m results. */
-const transforms = {
-  2: {
-    B: [
-      [1, 0, -1, 0],
-      [0, 1, 1, 0],
-      [0, -1, 1, 0],
-      [0, 1, 0, -1],
-    ],
-    G: [
-      [1, 0, 0],
-      [1 / 2, 1 / 2, 1 / 2],
-      [1 / 2, -1 / 2, 1 / 2],
-      [0, 0, 1],
-    ],
-    A: [
-      [1, 1, 1, 0],
-      [0, 1, -1, -1],
-    ],
-  },
-  4: {
-    B: [
-      [4, 0, -5, 0, 1, 0],
-      [0, -4, -4, 1, 1, 0],
-      [0, 4, -4, -1, 1, 0],
-      [0, -2, -1, 2, 1, 0],
-      [0, 2, -1, -2, 1, 0],
-      [0, 4, 0, -5, 0, 1],
-    ],
-    G: [
-      [1 / 4, 0, 0],
-      [-1 / 6, -1 / 6, -1 / 6],
-      [-1 / 6, 1 / 6, -1 / 6],
-      [1 / 24, 1 / 12, 1 / 6],
-      [1 / 24, -1 / 12, 1 / 6],
-      [0, 0, 1],
-    ],
-    A: [
-      [1, 1, 1, 1, 1, 0],
-      [0, 1, -1, 2, -2, 0],
-      [0, 1, 1, 4, 4, 0],
-      [0, 1, -1, 8, -8, 1],
-    ],
-  },
-} as const;
-type TileSize = keyof typeof transforms;
-
-/**
- * The tile size with the fewest multiplications; undefined if windows take fewer. Transforms count more than they
- * multiply, because they are bound by memory, that of the kernel most: wide layers of few pixels (1280 channels at 4x4)
- * are not worth a transformed kernel of four times its size.
- */
-function tileSize(
-  { batch, kernel, stride, padding }: Geometry,
-  to: Extent,
-  C: number,
-  O: number,
-): TileSize | undefined {
-  if (kernel[0] !== 3 || kernel[1] !== 3 || stride !== 1 || padding.some((d) => d > 2)) return undefined;
-  const pixels = batch * to[0] * to[1];
-  const cost = (m: TileSize) => {
-    const [n, tiles] = [(m + 2) ** 2, batch * Math.ceil(to[0] / m) * Math.ceil(to[1] / m)];
-    return n * tiles * C * O + 2 * n * n * tiles * C + 2 * m * m * n * tiles * O + 3 * 9 * n * C * O;
-  };
-  const best = cost(4) <= cost(2) ? 4 : 2;
-  return cost(best) < 9 * pixels * C * (O + 100) ? best : undefined;
-}
-
-/** Applied to both directions of a tile: the Kronecker product of a matrix with itself. */
-function both(matrix: readonly (readonly number[])[]): Tensor {
-  const rows = matrix.flatMap((a) => matrix.map((b) => a.flatMap((x) => b.map((y) => x * y))));
-  return constant(Float32Array.from(rows.flat()), [rows.length, rows[0]!.length]);
-}
+const both = (matrix: readonly (readonly number[])[]): Tensor => {
+  const { data, shape } = bothWays(matrix);
+  return constant(data, shape);
+};
 
 /** A constant matrix times the first axis of x: [n, ...] -> [n', ...] */
 function transformed(by: Tensor, x: Tensor, { transposeA = false } = {}): Tensor {

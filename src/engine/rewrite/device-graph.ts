@@ -9,6 +9,7 @@ import { halfPrecision } from "./half-precision.js";
 import { hostInputs } from "./host-inputs.js";
 import { fuseLinear } from "./linear.js";
 import { quantizableWeights, quantizeLayers } from "./quantized-layers.js";
+import { winogradLayers } from "./winograd-layers.js";
 
 /**
  * The same results, as the device computes them. `isQuantized` says which weights it holds in eight bits; if left out,
@@ -21,7 +22,8 @@ export function deviceGraph<G extends Graph>(
 ): G {
   const { weights } = device;
   const quantized = weights === "stored" ? outputs : quantizeLayers(outputs, weights, isQuantized);
-  const laidOut = device.channelsLast ? channelsLast(quantized) : quantized;
+  const convolved = device.winograd ? winogradLayers(quantized) : quantized;
+  const laidOut = device.channelsLast ? channelsLast(convolved) : convolved;
   const composed = composeAttention(laidOut, device);
   const layers = device.gemm ? fuseLinear(composed) : composed;
   const given = hostInputs(layers, device);

@@ -29,6 +29,7 @@ const arithmetic: Readonly<Record<Op, Arithmetic>> = {
   quantizedLinear: "float32",
   rowQuantizedLinear: "float32",
   rowQuantizedConv2d: "float32",
+  winogradConv2d: "float32",
   conv2d: "float16",
   conv2dTranspose: "float16",
   conv2dKernel: "float16",
