@@ -122,7 +122,8 @@ describe("the library in a browser", () => {
     const { width, height, data, png } = await inBrowser("nano", request);
     expect([width, height]).toEqual([128, 128]);
     expect(await against("nano", request, data)).toBeGreaterThan(60);
-    expect(asked.ranges).toBe(asked.weights);
+    // Headers by ranges; in a page's own thread each file of weights is then read once.
+    expect(asked.weights - asked.ranges).toBe(4);
     const { request: saved } = await readRequest(await written(png));
     expect(saved).toMatchObject({ prompt: request.prompt, seed: 7n, numInferenceSteps: 4 });
   });

@@ -96,7 +96,8 @@ describe("a run that is killed", () => {
         expect(checkpointDigest(at("killed"), step), output).toBe(checkpointDigest(at("whole"), step));
       if (existsSync(unet)) expect(exports.has(await bits(unet)), output).toBe(true);
     }
-    expect(last(), lives.join("\n")).toBeGreaterThan(kills / 2);
+    // It went on from what a kill had left.
+    expect(last(), lives.join("\n")).toBeGreaterThan(every);
     await done(...command("killed"), "--resume");
 
     expect(last()).toBe(steps);

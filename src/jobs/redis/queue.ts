@@ -18,7 +18,7 @@ import {
 import { addressOf } from "./address.js";
 import { AnnouncedModels } from "./announced-models.js";
 import { BullQueues } from "./bull-queues.js";
-import { connect, greet, type Listener, Subscriptions } from "./connection.js";
+import { connect, greet, type Listener, Subscriptions, whenItCan } from "./connection.js";
 import { follow } from "./follow.js";
 import { type Outage, outageOf, refusal, silence } from "./outage.js";
 import { JobStore, type StoreOptions } from "./store.js";
@@ -97,10 +97,15 @@ class RedisQueue implements JobQueue {
   async open(): Promise<void> {
     this.#opening = this.#whenReached();
     this.#opening.catch((error: unknown) => void (this.#closing || this.#onError(error)));
-    const late = new Promise<Outage>((resolve) => {
-      setTimeout(resolve, firstTrySeconds * 1000, silence).unref();
-    });
-    const first = greet(this.#redis).then(
+    const late = idleSeconds(firstTrySeconds).then((): Outage => silence);
+    // Of a service that is not Redis's a slow process first learns that nothing answered.
+    const greeted = whenItCan(
+      async () => {
+        if (!this.#closing) await greet(this.#redis);
+      },
+      () => {},
+    );
+    const first = greeted.then(
       () => this.#opening,
       (error: unknown) => outageOf(error),
     );
@@ -300,4 +305,13 @@ class RedisQueue implements JobQueue {
     const outage = outageOf(error);
     return outage ? new QueueUnreachable(this.#address, outage.got) : error;
   }
+}
+
+/**
+ * Time in which this thread could have read an answer: in pieces, since a timer that comes due while modules are loaded
+ * ends before what arrived meanwhile is read.
+ */
+async function idleSeconds(seconds: number): Promise<void> {
+  for (let piece = 0; piece < 20 * seconds; piece++)
+    await new Promise<void>((resolve) => void setTimeout(resolve, 50).unref());
 }
