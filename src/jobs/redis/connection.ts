@@ -18,11 +18,11 @@ export function connect(url: string, patience: Patience, onError: (error: Error)
 }
 
 /**
- * The first command: rejects where Redis refuses this client or lacks its database, for which ioredis would take 0, and
- * where the address is another service's. Of that only the connection's error says so: ioredis connects again, and the
- * command waits or ends as unanswered.
+ * The first command, repeated until Redis answers or `isOver`: rejects where Redis refuses this client or lacks its
+ * database, for which ioredis would take 0, and where the address is another service's. Of that only the connection's
+ * errors say so, at any time: ioredis connects again, and the command waits or ends as unanswered.
  */
-export async function greet(redis: Redis): Promise<void> {
+export async function greet(redis: Redis, isOver: () => boolean = () => false): Promise<void> {
   let onError: (error: Error) => void = () => {};
   const refused = new Promise<never>((_, reject) => {
     onError = (error) => {
@@ -30,8 +30,9 @@ export async function greet(redis: Redis): Promise<void> {
     };
     redis.on("error", onError);
   });
+  const select = async () => void (isOver() || (await redis.select(redis.options.db ?? 0)));
   try {
-    await Promise.race([redis.select(redis.options.db ?? 0), refused]);
+    await Promise.race([whenItCan(select, () => {}), refused]);
   } finally {
     redis.off("error", onError);
   }

@@ -18,7 +18,7 @@ import {
 import { addressOf } from "./address.js";
 import { AnnouncedModels } from "./announced-models.js";
 import { BullQueues } from "./bull-queues.js";
-import { connect, greet, type Listener, Subscriptions, whenItCan } from "./connection.js";
+import { connect, greet, type Listener, Subscriptions } from "./connection.js";
 import { follow } from "./follow.js";
 import { type Outage, outageOf, refusal, silence } from "./outage.js";
 import { JobStore, type StoreOptions } from "./store.js";
@@ -98,24 +98,15 @@ class RedisQueue implements JobQueue {
     this.#opening = this.#whenReached();
     this.#opening.catch((error: unknown) => void (this.#closing || this.#onError(error)));
     const late = idleSeconds(firstTrySeconds).then((): Outage => silence);
-    // Of a service that is not Redis's a slow process first learns that nothing answered.
-    const greeted = whenItCan(
-      async () => {
-        if (!this.#closing) await greet(this.#redis);
-      },
-      () => {},
-    );
-    const first = greeted.then(
-      () => this.#opening,
-      (error: unknown) => outageOf(error),
-    );
-    const outage = await Promise.race([first, late]);
+    const outage = await Promise.race([this.#opening.then(() => undefined, outageOf), late]);
     if (outage?.kind !== "refuses") return;
     await this.close({ graceSeconds: 0 });
     throw refusal(this.#address, outage);
   }
 
   async #whenReached(): Promise<void> {
+    await greet(this.#redis, () => this.#closing !== undefined);
+    if (this.#closing) return;
     const onEnded: Listener = ({ text: id }) => void this.#emitEnd(id);
     // This connection waits for Redis.
     if (this.#onEnd) await this.#subscriptions.listen(this.#store.key("ended"), onEnded);
@@ -150,7 +141,9 @@ class RedisQueue implements JobQueue {
         throw error;
       }
       await this.#redis.publish(this.#store.key("work", model), id);
-      return (await this.#store.read(id))!.status;
+      const taken = await this.#store.read(id);
+      if (!taken) throw new QueueUnreachable(this.#address, "a Redis that lost its data");
+      return taken.status;
     });
   }
 
