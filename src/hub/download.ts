@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { pipeline } from "node:stream/promises";
 import { lock } from "proper-lockfile";
+import { byteSize } from "../byte-size.js";
 import { Cancelled, FileError, ModelError } from "../errors.js";
 import { remedyFor, systemCode } from "../files/file-errors.js";
 import {
@@ -23,7 +24,8 @@ import { isWhole, type RepoCache } from "./cache.js";
 import { type HubClient, type HubFile, RangeIgnored } from "./client.js";
 import type { HubModel } from "./name.js";
 import { pause } from "./request.js";
-import { HubUnreachable, reason } from "./response-errors.js";
+import { reason } from "./response-errors.js";
+import { HubUnreachable } from "./unreachable.js";
 
 export type Download = {
   hub: HubClient;
@@ -197,6 +199,6 @@ function explained(error: unknown, file: HubFile, repo: RepoCache): unknown {
 
 /** The message for a disk without room for `bytes` more. */
 export function diskFull(folder: string, bytes: number): string {
-  const room = `${(bytes / 1e9).toFixed(2)} GB of free disk`;
+  const room = `${byteSize(bytes)} of free disk`;
   return `needs ${room} at ${folder}, got less. Free some ("koala models remove"), or set HF_HOME to another disk.`;
 }

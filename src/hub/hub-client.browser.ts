@@ -3,9 +3,7 @@
 import { Cancelled, ModelError } from "../errors.js";
 import type { HubFile } from "./client.js";
 import type { HubModel } from "./name.js";
-
-/** No answer came, or none of the Hub's: what is stored may be used instead. */
-export class HubUnreachable extends ModelError {}
+import { HubUnreachable } from "./unreachable.js";
 
 export type HubAccess = {
   /** Without a slash at the end. */
@@ -127,7 +125,10 @@ async function* bytesFrom(id: string, url: string, [from, to]: [number, number],
   }
 }
 
-/** Repeats what fails for a while (without the Hub, what is stored is used: no long wait before that); `progress` grows with what an attempt achieved, after which failures count anew. */
+/**
+ * Repeats what fails, at most `most` times in a row; failures count anew after an attempt by which `progress` grew.
+ * Of requests for lists few are made: without the Hub, what is stored is used, with no long wait before that.
+ */
 async function retried<T>(
   id: string,
   signal: AbortSignal,

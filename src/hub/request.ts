@@ -3,8 +3,9 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { Cancelled } from "../errors.js";
 import type { HubModel } from "./name.js";
-import { HubUnreachable, responseError, unreachableReason } from "./response-errors.js";
+import { responseError, unreachableReason } from "./response-errors.js";
 import type { HubSettings } from "./settings.js";
+import { HubUnreachable } from "./unreachable.js";
 
 export type Fetch = typeof fetch;
 

@@ -4,9 +4,7 @@ import { ModelError } from "../errors.js";
 import type { HubModel } from "./name.js";
 import { proxyFor, proxyName, proxyProblem, proxyStatus } from "./proxy.js";
 import type { HubSettings } from "./settings.js";
-
-/** The network or the server is down: files in the cache may be used instead. */
-export class HubUnreachable extends ModelError {}
+import { HubUnreachable } from "./unreachable.js";
 
 /** The error for a response without status 2xx. */
 export async function responseError(

@@ -4,14 +4,14 @@ import { Cancelled, FileError, listed, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import path from "../files/path.js";
-import { shardIndex } from "../weights/index-file.js";
 import { cachedCommit, filesUnder, isWhole, type RepoCache, readRefs, repoCache, writeRef } from "./cache.js";
 import { type HubFile, type HubOptions, hubClient } from "./client.js";
 import { type ConfirmDownload, type DownloadProgress, fetchFiles } from "./fetch.js";
 import type { HubModel } from "./name.js";
-import { HubUnreachable } from "./response-errors.js";
 import type { Selection } from "./select.js";
 import { type Environment, type HubSettings, hubSettings } from "./settings.js";
+import { shardsOf } from "./shards.js";
+import { HubUnreachable } from "./unreachable.js";
 
 export type SnapshotOptions = HubOptions & {
   onProgress?: ((progress: DownloadProgress) => void) | undefined;
@@ -142,12 +142,6 @@ async function fromHub<S extends Selection>(
   await fetchAll([...selection.files, ...shards], { onProgress, confirmDownload });
   await writeRef(repo, model.revision, commit);
   return { folder: folder, selection: selection };
-}
-
-async function shardsOf(folder: string, index: string): Promise<string[]> {
-  const file = path.join(folder, index);
-  const shards = new Set(shardIndex(await readJson(file), file).values());
-  return [...shards].map((shard) => path.posix.join(path.posix.dirname(index), shard));
 }
 
 function listedFile({ id }: HubModel, files: ReadonlyMap<string, HubFile>, path: string): HubFile {

@@ -96,7 +96,7 @@ export class StoredRepo {
   }
 
   /** Says that its hash was right. */
-  async sealed({ etag }: HubFile): Promise<void> {
+  async markWhole({ etag }: HubFile): Promise<void> {
     await write((await this.#blob(etag, true))!, wholeMark, "");
   }
 

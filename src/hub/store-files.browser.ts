@@ -1,6 +1,7 @@
 /** @file Downloads files of the Hub into the browser's storage: several pieces at once, resumed, checked by their hash. */
 
 import { bytesToHex } from "@noble/hashes/utils";
+import { byteSize } from "../byte-size.js";
 import { Cancelled, ModelError } from "../errors.js";
 import { sha256 } from "../files/hash.js";
 import type { HubFile } from "./client.js";
@@ -73,7 +74,7 @@ async function storeAll(files: readonly HubFile[], storing: Storing): Promise<vo
         `${rule}. The download was damaged and is deleted; try again.`,
       );
     }
-    await repo.sealed(file);
+    await repo.markWhole(file);
   }
 }
 
@@ -130,9 +131,8 @@ async function storePieces(
   if (errors.length > 0) throw errors[0];
 }
 
-const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(bytes < 1e8 ? 3 : 2)} GB`;
 const tooSmall = (bytes: number, free: number) =>
-  `needs ${gigabytes(bytes)} of this browser's storage, got ${gigabytes(free)}. Delete stored models, or free disk.`;
+  `needs ${byteSize(bytes)} of this browser's storage, got ${byteSize(free)}. Delete stored models, or free disk.`;
 
 /** Says before a download that it will not fit. */
 async function refuseSmallQuota(id: string, bytes: number): Promise<void> {

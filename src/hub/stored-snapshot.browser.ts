@@ -3,14 +3,15 @@
 import { listed, ModelError } from "../errors.js";
 import { mount, readJson, remoteFiles } from "../files/file-system.browser.js";
 import path from "../files/path.js";
-import { shardIndex } from "../weights/index-file.js";
 import type { HubFile } from "./client.js";
-import { commitOf, filesOf, type HubAccess, HubUnreachable } from "./hub-client.browser.js";
+import { commitOf, filesOf, type HubAccess } from "./hub-client.browser.js";
 import { type HubModel, isCommit } from "./name.js";
 import type { Selection } from "./select.js";
+import { shardsOf } from "./shards.js";
 import type { SelectionPlan, Snapshot, SnapshotOptions } from "./snapshot.js";
 import { StoredRepo } from "./storage.browser.js";
 import { storeFiles, urlOf } from "./store-files.browser.js";
+import { HubUnreachable } from "./unreachable.js";
 
 /** A commit's files, and those of which all is stored. */
 type Listing = {
@@ -102,10 +103,4 @@ async function listing(
     onNote?.(`${error.message} Using what is stored, which may be out of date.`);
     return listed(commit, false, files);
   }
-}
-
-async function shardsOf(folder: string, index: string): Promise<string[]> {
-  const file = path.join(folder, index);
-  const shards = new Set(shardIndex(await readJson(file), file).values());
-  return [...shards].map((shard) => path.posix.join(path.posix.dirname(index), shard));
 }
