@@ -7,11 +7,11 @@
 
 import { parseArgs } from "node:util";
 import { cpu } from "../src/engine/device.js";
-import { floats, floatsOf, type Values } from "../src/engine/engine.js";
+import { floatsOf } from "../src/engine/engine.js";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
-import { pooledWidth, textWidth } from "../src/models/unet-config.js";
-import { type Components, loadComponents } from "../src/pipeline/components.js";
+import { loadComponents } from "../src/pipeline/components.js";
 import { loadPart } from "./load-part.js";
+import { partInputs } from "./part-inputs.js";
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -26,34 +26,15 @@ const { positionals, values } = parseArgs({
 const [folder] = positionals;
 if (!folder) throw new Error("give a diffusers folder; bench/make-model.ts writes one of the real shapes");
 
-const normal = (...shape: number[]) => {
-  const wave = (i: number) => Math.sqrt(2) * Math.sin(i * i); // spread as normal numbers are
-  return floats(
-    Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => wave(i)),
-    ...shape,
-  );
-};
-
-function inputs({ unet, vae }: Components): Record<string, Values> {
-  const [pixels, batch] = [Number(values.pixels), Number(values.batch)];
-  const side = pixels / vae.factor;
-  if (values.part === "vae") return { latents: normal(batch, vae.latentChannels, side, side) };
-  if (values.part === "vae encoder") return { image: normal(batch, 3, pixels, pixels) };
-  const pooled = pooledWidth(unet.config);
-  return {
-    sample: normal(batch, unet.config.inChannels, side, side),
-    timestep: floats(new Float32Array(batch).fill(500), batch),
-    encoder_hidden_states: normal(batch, 77, textWidth(unet.config)),
-    ...(pooled !== undefined && { text_embeds: normal(batch, pooled), time_ids: normal(batch, 6) }),
-  };
-}
+const { part } = values;
+const [pixels, rows] = [values.pixels, values.batch].map(Number) as [number, number];
 
 async function opened(winograd: boolean) {
   const device = { ...cpu, winograd };
   const engine = blockingEngine({ threads: Number(values.threads), spinning: true, device });
   const components = await loadComponents(folder!, { engine });
   const started = performance.now();
-  const session = await loadPart(components, values.part);
+  const session = await loadPart(components, part);
   const load = (performance.now() - started) / 1000;
   return {
     components,
@@ -69,7 +50,7 @@ const all = [await opened(false), await opened(true)] as const;
 for (let turn = 0; turn <= Number(values.turns); turn++)
   for (const one of all) {
     const [wall, processor] = [performance.now(), process.cpuUsage()];
-    const [result] = Object.values(await one.session.run(inputs(one.components)));
+    const [result] = Object.values(await one.session.run(partInputs(one.components, part, { pixels, rows })));
     one.out = floatsOf(result);
     if (turn === 0) continue; // memory is taken
     const { user, system } = process.cpuUsage(processor);

@@ -13,14 +13,12 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { deviceOf, parseWeights } from "../src/engine/device.js";
-import { floats, longs, type Session, type Values } from "../src/engine/engine.js";
 import { workerEngine } from "../src/engine/ort/worker-engine.js";
-import { pooledWidth, textWidth } from "../src/models/unet-config.js";
-import { type Components, loadComponents } from "../src/pipeline/components.js";
+import { loadComponents } from "../src/pipeline/components.js";
 import { estimateMemory, runtimeBytes } from "../src/pipeline/memory-estimate.js";
-import { loadPart, textEncoderNamed } from "./load-part.js";
+import { loadPart } from "./load-part.js";
+import { partInputs } from "./part-inputs.js";
 
-type Job = { load: () => Promise<Session>; inputs: Record<string, Values> };
 type Measured = {
   predicted: number;
   peak: number;
@@ -32,32 +30,6 @@ type Measured = {
 
 const memory = (field: "VmHWM" | "VmRSS") =>
   1024 * Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync("/proc/self/status", "utf8"))![1]);
-const wave = (...shape: number[]) =>
-  floats(
-    Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => Math.sin(i)),
-    ...shape,
-  );
-
-function job(components: Components, name: string, side: number, rows: number): Job {
-  const { unet, vae } = components;
-  const load = () => loadPart(components, name);
-  if (name === "unet") {
-    const pooled = pooledWidth(unet.config);
-    const inputs = {
-      sample: wave(rows, unet.config.inChannels, side, side),
-      timestep: wave(rows),
-      encoder_hidden_states: wave(rows, 77, textWidth(unet.config)),
-      ...(pooled !== undefined && { text_embeds: wave(rows, pooled), time_ids: wave(rows, 6) }),
-    };
-    return { load, inputs };
-  }
-  if (name === "vae") return { load, inputs: { latents: wave(1, vae.latentChannels, side, side) } };
-  if (name === "vae encoder")
-    return { load, inputs: { image: wave(1, 3, vae.factor * side, vae.factor * side) } };
-  const { maxTokens } = textEncoderNamed(components, name).config;
-  const ids = Array.from({ length: rows * maxTokens }, (_, i) => i);
-  return { load, inputs: { ids: longs(ids, rows, maxTokens) } };
-}
 
 async function measure(folder: string, name: string, pixels: number, rows: number): Promise<Measured> {
   const device = deviceOf("cpu", { weights: parseWeights(values.weights) });
@@ -66,9 +38,9 @@ async function measure(folder: string, name: string, pixels: number, rows: numbe
   const size = { width: pixels, height: pixels, batch: 1, passes: rows, encodes: true };
   const { components: estimated } = estimateMemory(components, size, device);
   const predicted = runtimeBytes + estimated.find((p) => p.name === name)!.peak;
-  const { load, inputs } = job(components, name, pixels / components.vae.factor, rows);
+  const inputs = partInputs(components, name, { pixels, rows });
   const started = performance.now();
-  const session = await load(); // where weights are to be quantised, the first time that too
+  const session = await loadPart(components, name); // where weights are to be quantised, the first time that too
   const loaded = performance.now();
   await session.run(inputs);
   const ran = performance.now();

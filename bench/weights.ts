@@ -7,11 +7,11 @@
 
 import { parseArgs } from "node:util";
 import { deviceOf, parseWeights, type WeightFormat, weightFormats } from "../src/engine/device.js";
-import { floats, floatsOf, type Session, type Values } from "../src/engine/engine.js";
+import { floatsOf, type Session } from "../src/engine/engine.js";
 import { blockingEngine } from "../src/engine/ort/blocking-engine.js";
-import { pooledWidth, textWidth } from "../src/models/unet-config.js";
-import { type Components, loadComponents } from "../src/pipeline/components.js";
+import { loadComponents } from "../src/pipeline/components.js";
 import { loadPart } from "./load-part.js";
+import { partInputs } from "./part-inputs.js";
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -25,24 +25,7 @@ const { positionals, values } = parseArgs({
 const [folder] = positionals;
 if (!folder) throw new Error("give a diffusers folder; bench/make-model.ts writes one of the real shapes");
 
-const normal = (...shape: number[]) => {
-  const wave = (i: number) => Math.sqrt(2) * Math.sin(i * i); // spread as normal numbers are
-  return floats(
-    Float32Array.from({ length: shape.reduce((a, b) => a * b) }, (_, i) => wave(i)),
-    ...shape,
-  );
-};
-
-function inputs({ unet, vae }: Components): Record<string, Values> {
-  const side = Number(values.pixels) / vae.factor;
-  const pooled = pooledWidth(unet.config);
-  return {
-    sample: normal(1, unet.config.inChannels, side, side),
-    timestep: floats(Float32Array.of(500), 1),
-    encoder_hidden_states: normal(1, 77, textWidth(unet.config)),
-    ...(pooled !== undefined && { text_embeds: normal(1, pooled), time_ids: normal(1, 6) }),
-  };
-}
+const pixels = Number(values.pixels);
 
 async function opened(weights: WeightFormat) {
   const threads = Number(values.threads);
@@ -62,7 +45,7 @@ for (const weights of choices)
 for (let turn = 0; turn <= Number(values.turns); turn++)
   for (const one of all) {
     const [wall, cpu] = [performance.now(), process.cpuUsage()];
-    one.out = floatsOf((await one.session.run(inputs(one.components))).out);
+    one.out = floatsOf((await one.session.run(partInputs(one.components, "unet", { pixels }))).out);
     if (turn === 0) continue; // memory is taken
     const { user, system } = process.cpuUsage(cpu);
     one.wall.push((performance.now() - wall) / 1000);

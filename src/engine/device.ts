@@ -126,11 +126,9 @@ export function deviceOf(
   { index = 0, dtype = "float32" as Precision, weights = "stored" as WeightFormat } = {},
 ): Device {
   const capabilities = table[provider];
-  return {
-    ...{ name: deviceName(provider, index), provider, index, dtype, weights, ...capabilities },
-    // Who asks for quantised weights is short of memory.
-    winograd: capabilities.winograd && weights === "stored",
-  };
+  // Who asks for quantised weights is short of memory.
+  const winograd = capabilities.winograd && weights === "stored";
+  return { name: deviceName(provider, index), provider, index, dtype, weights, ...capabilities, winograd };
 }
 
 /** ONNX Runtime's CPU provider. */

@@ -1,8 +1,8 @@
 /**
- * @file Writes a convolution with a kernel of eight bits a number, as a product over each pixel's neighbourhood.
+ * @file Writes a convolution with a kernel of eight bits a number, as a product over its windows (im2col).
  *
- * ONNX Runtime's own need more or do less: QLinearConv must be told the range of its result, and rounds that to eight bits
- * too; ConvInteger takes three times as long as the convolution in float32.
+ * Of the operators that ONNX has for it, QLinearConv must be told the range of its result, which it rounds to eight bits too,
+ * and ONNX Runtime's ConvInteger takes three times as long as the convolution in float32.
  */
 
 import type { Attributes } from "../tensor/tensor.js";
@@ -28,7 +28,7 @@ export function quantizedConvolution(
     return g.node("Slice", [padded, g.ints(i, j), g.ints(...ends), g.ints(1, 2), g.ints(stride, stride)]);
   };
   const places = Array.from({ length: kh * kw }, (_, at) => [Math.floor(at / kw), at % kw] as const);
-  const neighbourhoods =
+  const windows =
     places.length === 1 && stride === 1
       ? padded
       : g.node(
@@ -36,6 +36,6 @@ export function quantizedConvolution(
           places.map(([i, j]) => shifted(i, j)),
           { axis: 3 },
         );
-  const inputs = [neighbourhoods, codes!, scale, scales!, zero, ...(bias === undefined ? [] : ["", bias])];
+  const inputs = [windows, codes!, scale, scales!, zero, ...(bias === undefined ? [] : ["", bias])];
   return g.node("Transpose", [g.contrib("MatMulIntegerToFloat", inputs)], { perm: [0, 3, 1, 2] });
 }

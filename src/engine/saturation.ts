@@ -3,7 +3,8 @@
  * pairs of bytes in 16 bits, which saturate; a test of the operator itself decides.
  */
 
-import { input, param, rowQuantizedLinear } from "../tensor/operations.js";
+import { rowQuantizedLinear } from "../tensor/lowered-operations.js";
+import { input, param } from "../tensor/operations.js";
 import { Tensor } from "../tensor/tensor.js";
 import { type Engine, floats, floatsOf } from "./engine.js";
 import { lower } from "./lower.js";

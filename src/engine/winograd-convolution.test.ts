@@ -2,7 +2,8 @@
 
 import { describe, expect, it } from "vitest";
 import { Generator } from "../diffusion/random.js";
-import { conv2d, input, param, winogradConv2d } from "../tensor/operations.js";
+import { winogradConv2d } from "../tensor/lowered-operations.js";
+import { conv2d, input, param } from "../tensor/operations.js";
 import type { Attributes, Padding } from "../tensor/tensor.js";
 import { standard } from "./device.js";
 import { floats, floatsOf } from "./engine.js";

@@ -12,6 +12,7 @@ import {
   type AxisSize,
   count,
   type DType,
+  type Extent,
   type Op,
   type Padding,
   type Shape,
@@ -20,7 +21,7 @@ import {
   Tensor,
 } from "./tensor.js";
 
-function refuse(op: Op, problem: string): never {
+export function refuse(op: Op, problem: string): never {
   throw new ShapeError("", `${op}: ${problem}`);
 }
 
@@ -120,32 +121,6 @@ export function linear(x: Tensor, w: Tensor, b?: Tensor): Tensor {
   return new Tensor("linear", b ? [x, w, b] : [x, w], [...x.shape.slice(0, -1), N], {});
 }
 
-/**
- * `linear` with a quantised weight: element [n, k] is (codes - 128) of that place times the factor of its block.
- * x: [..., K], codes: [N, blocks, block], scales: [N, blocks], b: [N] -> [..., N]
- */
-export function quantizedLinear(x: Tensor, codes: Tensor, scales: Tensor, b?: Tensor): Tensor {
-  const [N, blocks, block] = codes.shape as [number, number, number];
-  const fits = codes.dtype === "uint8" && blocks * block === x.shape.at(-1);
-  if (!fits || !sameShape(scales.shape, [N, blocks]) || (b && !sameShape(b.shape, [N])))
-    refuse("quantizedLinear", `input ${show(x.shape)} does not fit weight ${show(codes.shape)}`);
-  const inputs = b ? [x, codes, scales, b] : [x, codes, scales];
-  return new Tensor("quantizedLinear", inputs, [...x.shape.slice(0, -1), N], { block });
-}
-
-/**
- * `linear` with a weight of one factor a row: element [n, k] is codes[k, n] times that of row n.
- * x: [..., K], codes: [K, N], scales: [N], b: [N] -> [..., N]
- */
-export function rowQuantizedLinear(x: Tensor, codes: Tensor, scales: Tensor, b?: Tensor): Tensor {
-  const [K, N] = codes.shape as [number, number];
-  const fits = codes.dtype === "int8" && codes.rank === 2 && x.shape.at(-1) === K;
-  if (!fits || !sameShape(scales.shape, [N]) || (b && !sameShape(b.shape, [N])))
-    refuse("rowQuantizedLinear", `input ${show(x.shape)} does not fit weight ${show(codes.shape)}`);
-  const inputs = b ? [x, codes, scales, b] : [x, codes, scales];
-  return new Tensor("rowQuantizedLinear", inputs, [...x.shape.slice(0, -1), N], {});
-}
-
 const around = (padding: number | Padding): Padding =>
   typeof padding === "number" ? [padding, padding, padding, padding] : padding;
 
@@ -161,48 +136,22 @@ export function conv2d(
   if (x.rank !== 4 || C !== I) {
     refuse("conv2d", `input ${show(x.shape)} has ${C} channels, weight ${show(w.shape)} takes ${I}`);
   }
-  const [top, left, bottom, right] = around(padding);
-  const height = Math.floor((H + top + bottom - kh) / stride) + 1;
-  const width = Math.floor((W + left + right - kw) / stride) + 1;
+  const attrs = { stride, padding: around(padding) };
+  const [height, width] = convolvedSize([H, W], { kernel: [kh, kw], ...attrs });
   if (height < 1 || width < 1)
     refuse("conv2d", `input ${show(x.shape)} is smaller than its ${kh}x${kw} kernel`);
   const inputs = b ? [x, w, b] : [x, w];
-  return new Tensor("conv2d", inputs, [B, O, height, width], { stride, padding: around(padding) });
+  return new Tensor("conv2d", inputs, [B, O, height, width], attrs);
 }
 
-/**
- * `conv2d` with a kernel of one factor a result: element [o, c, i, j] is codes[(i kw + j) C + c, o] times that of o.
- * x: [B, C, H, W], codes: [kh kw C, O], scales: [O], b: [O] -> [B, O, H', W']
- */
-export function rowQuantizedConv2d(
-  x: Tensor,
-  [codes, scales, b]: readonly [codes: Tensor, scales: Tensor, b: Tensor | undefined],
-  { kernel, stride, padding }: Attributes["rowQuantizedConv2d"],
-): Tensor {
-  const [K, O] = codes.shape as [number, number];
-  const [B, C, ...size] = x.shape as [number, number, number, number];
-  const fits = codes.dtype === "int8" && codes.rank === 2 && x.rank === 4 && K === kernel[0] * kernel[1] * C;
-  if (!fits || !sameShape(scales.shape, [O]) || (b && !sameShape(b.shape, [O])))
-    refuse("rowQuantizedConv2d", `input ${show(x.shape)} does not fit kernel ${show(codes.shape)}`);
-  const [height, width] = size.map(
-    (d, i) => Math.floor((d + padding[i]! + padding[i + 2]! - kernel[i]!) / stride) + 1,
-  ) as [number, number];
-  const inputs = b ? [x, codes, scales, b] : [x, codes, scales];
-  return new Tensor("rowQuantizedConv2d", inputs, [B, O, height, width], { kernel, stride, padding });
-}
-
-/** `conv2d` with a 3x3 kernel at stride 1 by Winograd's algorithm. x: [B, C, H, W], w: [O, C, 3, 3], b: [O] -> [B, O, H', W'] */
-export function winogradConv2d(
-  x: Tensor,
-  w: Tensor,
-  b: Tensor | undefined,
-  { padding, ...attrs }: Attributes["winogradConv2d"],
-): Tensor {
-  if (w.shape[2] !== 3 || w.shape[3] !== 3)
-    refuse("winogradConv2d", `weight ${show(w.shape)} must be [O, C, 3, 3]`);
-  const { inputs, shape } = conv2d(x, w, b, { padding });
-  return new Tensor("winogradConv2d", inputs, shape, { padding, ...attrs });
-}
+/** The height and width of a convolution's result. */
+export const convolvedSize = (
+  size: Extent,
+  { kernel, stride, padding }: { kernel: Extent; stride: number; padding: Padding },
+): Extent => {
+  const along = (i: 0 | 1) => Math.floor((size[i] + padding[i] + padding[i + 2]! - kernel[i]) / stride) + 1;
+  return [along(0), along(1)];
+};
 
 /** The gradient of `conv2d` in its x of height and width `size`. g: [B, O, H', W'], w: [O, C, kh, kw] -> [B, C, H, W] */
 export function conv2dTranspose(

@@ -143,12 +143,12 @@ function winogradCopies(x: Tensor<"winogradConv2d">): number[] {
   return [C * tiled, Math.max(C, O) * tiled];
 }
 
-/** The image in bytes, channels last, each pixel's neighbourhood in pieces and as one, and the result with channels last. */
+/** The image in bytes, channels last, each pixel's window in pieces and as one, and the result with channels last. */
 function quantizedCopies(x: Tensor<"rowQuantizedConv2d">): number[] {
   const [image, codes] = x.inputs as [Tensor, Tensor];
   const [K, O] = codes.shape as [number, number];
-  const neighbourhoods = (count(x.shape) / O) * K;
-  return [count(image.shape), count(image.shape), neighbourhoods, neighbourhoods, bytes(x)];
+  const windows = (count(x.shape) / O) * K;
+  return [count(image.shape), count(image.shape), windows, windows, bytes(x)];
 }
 
 /** The image with each pixel's neighbourhood written out (`mlas/lib/convolve.cpp`, MlasConvPrepare). */

@@ -6,7 +6,8 @@
  * stay as they are, as do the convolutions from and to the few channels of latents, which are the first and the last layer.
  */
 
-import { param, quantizedLinear, rowQuantizedConv2d, rowQuantizedLinear } from "../../tensor/operations.js";
+import { quantizedLinear, rowQuantizedConv2d, rowQuantizedLinear } from "../../tensor/lowered-operations.js";
+import { param } from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
 import { made, type Shape, Tensor } from "../../tensor/tensor.js";
 import { blockOf, scalesName } from "../../weights/quantize.js";

@@ -1,7 +1,7 @@
 /** @file Which convolutions are computed by Winograd's algorithm. */
 
 import { expect, it } from "vitest";
-import { concat, conv2d, input, param, silu, upsample } from "../../tensor/operations.js";
+import { concat, conv2d, input, keep, param, reshape, silu, upsample } from "../../tensor/operations.js";
 import { topological } from "../../tensor/order.js";
 import { made, type Tensor } from "../../tensor/tensor.js";
 import { deviceOf } from "../device.js";
@@ -45,6 +45,11 @@ it("an image that is larger than its latents is computed in bands", () => {
   const latents = input("latents", [1, 4, { height: 8 }, { width: 8 }]);
   const image = upsample(layer(latents, "in", 256), 8);
   expect(found(winogradLayers({ out: layer(image, "wide", 256) }).out)).toEqual([["wide", 5]]);
+});
+
+it("without an image among the inputs there are none", () => {
+  const rows = reshape(input("rows", [{ batch: 1 }, 256 * 64]), [keep, 256, 8, 8]);
+  expect(found(winogradLayers({ out: layer(rows, "wide", 256) }).out)).toEqual([]);
 });
 
 it("are computed so on the CPU with stored weights alone", () => {

@@ -3,7 +3,7 @@
  * the time (bench/convolutions.ts) and holds the kernel in four times its size.
  */
 
-import { winogradConv2d } from "../../tensor/operations.js";
+import { winogradConv2d } from "../../tensor/lowered-operations.js";
 import { topological } from "../../tensor/order.js";
 import { made, type Tensor } from "../../tensor/tensor.js";
 import { type Graph, rewriteGraph } from "./graph.js";
@@ -25,7 +25,9 @@ const bandBytes = 2 ** 27;
 
 /** The same results, but for rounding. What is chosen does not depend on the size that the graph was traced at. */
 export function winogradLayers<G extends Graph>(outputs: G): G {
-  const input = Math.max(...topological(Object.values(outputs)).map((x) => (made("input", x) ? area(x) : 0)));
+  const inputs = topological(Object.values(outputs)).filter((x) => made("input", x));
+  const input = inputs.reduce((largest, x) => Math.max(largest, area(x)), 0);
+  if (input === 0) return outputs; // reads no image
   return rewriteGraph(outputs, (x) => {
     if (!made("conv2d", x)) return x;
     const kernel = x.inputs[1]!;
