@@ -9,12 +9,15 @@ export class InvalidRequest extends Error {
   override name = "InvalidRequest" as const;
   readonly field: string;
   readonly value: unknown;
+  /** The message without the field. */
+  readonly rule: string;
 
   /** `rule` is what must hold, with the remedy: "must be a multiple of 8, got 500. Nearest: 496 or 504." */
   constructor(field: string, value: unknown, rule: string) {
     super(`${field}: ${rule}`);
     this.field = field;
     this.value = value;
+    this.rule = rule;
   }
 }
 

@@ -90,7 +90,7 @@ describe("a model of the Hub in a browser", { timeout: 240_000 }, () => {
   it("is refused before its download where the storage is too small", async () => {
     // Chromium's devtools can lower the quota, but not what estimate() says of it.
     await page!.evaluate("navigator.storage.estimate = async () => ({ quota: 4e6, usage: 1e6 })");
-    await expect(open()).rejects.toThrow(/needs 0\.013 GB of this browser's storage, got 0\.003 GB/);
+    await expect(open()).rejects.toThrow(/needs 13\.0 MB of this browser's storage, got 3\.0 MB/);
     expect(weights()).toEqual([]);
     await load();
   });

@@ -10,6 +10,7 @@ const source = new URL("../src", import.meta.url).pathname;
 const layers: Record<string, readonly string[]> = {
   "errors.ts": [],
   "closest.ts": [],
+  "byte-size.ts": [],
   "validation.ts": ["files"],
   files: [],
   "plain-error.ts": ["files"],
@@ -58,7 +59,7 @@ const layers: Record<string, readonly string[]> = {
 /** Layers that a browser build may include, and which therefore must not need Node. */
 const everywhere = [
   ...["tensor", "nn.ts", "models", "text", "diffusion", "grid"],
-  ...["errors.ts", "closest.ts", "validation.ts"],
+  ...["errors.ts", "closest.ts", "byte-size.ts", "validation.ts"],
 ];
 
 const files = readdirSync(source, { recursive: true, encoding: "utf8" }).filter(
@@ -76,7 +77,7 @@ const valueImports = (file: string) =>
 const layerOf = (file: string) => file.split(path.sep)[0]!;
 
 /** What every layer may import. */
-const foundation = ["errors.ts", "closest.ts", "validation.ts", "package-files.ts"];
+const foundation = ["errors.ts", "closest.ts", "byte-size.ts", "validation.ts", "package-files.ts"];
 
 describe("imports point downwards", () => {
   it.each(files)("%s", (file) => {

@@ -168,7 +168,7 @@ describe("the static site", { timeout: 120_000 }, () => {
     let page = await open(context);
     await page.fill("#added-model", "someone/koala");
     await page.keyboard.press("Enter");
-    await page.waitForSelector(`text=/someone.koala is 0.\\d+ GB to download/`);
+    await page.waitForSelector(`text=/someone.koala is [\\d.]+ MB to download/`);
     expect(hub.downloads().filter((name) => name.endsWith(".safetensors"))).toEqual([]);
     await page.click(".added-model .primary");
     await expect.poll(() => page.inputValue("#model"), { timeout: 60_000 }).toBe("someone/koala");

@@ -1,5 +1,6 @@
 /** @file What `koala card` writes of a model: its parts, how it is used, its training by the run's own files, what was measured. */
 
+import { byteSize } from "../byte-size.js";
 import { isValidation, type Metrics, type StepMetrics } from "../monitor/metrics.js";
 import type { Run } from "../monitor/run.js";
 import type { ModelReport } from "../pipeline/inspect.js";
@@ -10,7 +11,7 @@ import type { Block } from "./card-text.js";
 import { conditions, meanings, measuredSections, type Report, type Section } from "./evaluation-report.js";
 import { conditionList, countedSections, meaningList, type ProbeReport } from "./probe-report.js";
 import { markdownTable } from "./table.js";
-import { duration, size } from "./terminal.js";
+import { duration } from "./terminal.js";
 
 const numeric = true;
 
@@ -24,7 +25,7 @@ const dtypes = (names: string) =>
 export function partsBlock({ components }: ModelReport, classes: ReadonlyMap<string, string>): Block {
   const rows = components.map(({ component, parameters, bytes, ...part }) => [
     ...[component, classes.get(component) ?? "", parameters.toLocaleString("en")],
-    ...[dtypes(part.dtypes), size(bytes)],
+    ...[dtypes(part.dtypes), byteSize(bytes)],
   ]);
   const total = components.reduce((sum, { parameters }) => sum + parameters, 0);
   const columns = [

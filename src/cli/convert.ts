@@ -1,13 +1,14 @@
 /** @file `koala convert`: a single file to a diffusers folder and back, another dtype, shards, LoRAs merged in. */
 
 import { Command, InvalidArgumentError, Option } from "commander";
+import { byteSize } from "../byte-size.js";
 import { openEngine } from "../engine/open-engine.js";
 import { convertModel } from "../pipeline/convert/convert.js";
 import type { Lora } from "../pipeline/lora.js";
 import { loraOption } from "./lora.js";
 import { downloadComponents, downloadModel } from "./models.js";
 import { type SingleFileFlags, singleFileFlags, withSingleFileFlags } from "./single-file.js";
-import { duration, ProgressBar, size, stopOnInterrupt, warn } from "./terminal.js";
+import { duration, ProgressBar, stopOnInterrupt, warn } from "./terminal.js";
 
 type Options = SingleFileFlags & {
   dtype?: "float32" | "float16" | "bfloat16";
@@ -120,7 +121,7 @@ async function convert(model: string, output: string, options: Options): Promise
     progress.stop();
     for (const warning of report.warnings) warn(warning);
     say(
-      `${report.tensors} tensors, ${size(report.bytes)}, in ${duration((performance.now() - started) / 1000)}`,
+      `${report.tensors} tensors, ${byteSize(report.bytes)}, in ${duration((performance.now() - started) / 1000)}`,
     );
     process.stdout.write(`${report.output}\n`);
   } finally {

@@ -133,6 +133,6 @@ function checked<T>(parse: () => T): T {
     return parse();
   } catch (error) {
     if (!(error instanceof InvalidRequest)) throw error;
-    throw new InvalidArgumentError(`It ${error.message.slice(error.field.length + 2)}`);
+    throw new InvalidArgumentError(`It ${error.rule}`);
   }
 }

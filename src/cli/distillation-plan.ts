@@ -1,8 +1,8 @@
 /** @file Prints what a distillation takes: `koala distill --plan`. */
 
+import { byteSize } from "../byte-size.js";
 import { type DistillationPlan, type PlanBytes, type PlanRow, ways } from "../train/plan.js";
 import { type Cells, type Column, textTable } from "./table.js";
-import { size } from "./terminal.js";
 
 const bytes: Readonly<Record<keyof PlanBytes, string>> = {
   runtime: "Node and ONNX Runtime",
@@ -54,14 +54,14 @@ export function planTable({ rows, memory, device }: DistillationPlan): string {
   ];
   const held = (Object.keys(bytes) as (keyof PlanBytes)[])
     .filter((key) => rows.some((row) => row.bytes[key] > 0))
-    .map((key) => line(bytes[key], (row) => size(row.bytes[key])));
-  const sums = ways.map((way) => line(way, (row) => size(row.totals[way])));
+    .map((key) => line(bytes[key], (row) => byteSize(row.bytes[key])));
+  const sums = ways.map((way) => line(way, (row) => byteSize(row.totals[way])));
   const blocks = [[line("device", () => device)], costs, work, held, [line("in all", () => ""), ...sums]];
   if (memory !== undefined) {
     const fits = ways.map((way) =>
       line(way, ({ largestBatch }) => (largestBatch![way] > 0 ? whole(largestBatch![way]) : "does not fit")),
     );
-    blocks.push([line(`largest batch in ${size(memory)}`, () => ""), ...fits]);
+    blocks.push([line(`largest batch in ${byteSize(memory)}`, () => ""), ...fits]);
   }
   const empty = line("", () => "");
   const body = blocks.flatMap((block, i) => (i === 0 ? block : [empty, ...block]));

@@ -135,7 +135,7 @@ async function besideFolder({ beside, quiet = false }: Options): Promise<string 
   if (beside === undefined) return undefined;
   return downloadModel(beside, { quiet }).catch((error) => {
     if (!(error instanceof InvalidRequest)) throw error;
-    throw new InvalidRequest("--beside", beside, error.message.slice(`${error.field}: `.length));
+    throw new InvalidRequest("--beside", beside, error.rule);
   });
 }
 

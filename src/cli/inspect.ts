@@ -1,12 +1,13 @@
 /** @file `koala inspect`: what a model folder, a weights file, an adapter or an embedding holds, and what is missing. */
 
 import { Command } from "commander";
+import { byteSize } from "../byte-size.js";
 import { type InspectReport, inspectPath, type ModelReport } from "../pipeline/inspect.js";
 import type { AdapterReport, FittingModel } from "../pipeline/inspect-adapter.js";
 import type { EmbeddingReport } from "../pipeline/inspect-embedding.js";
 import { printable } from "../pipeline/metadata/schema.js";
 import { textTable } from "./table.js";
-import { exitCodes, size, warn } from "./terminal.js";
+import { exitCodes, warn } from "./terminal.js";
 
 type Options = { variant?: string; config?: string; ema?: boolean; json?: boolean };
 
@@ -65,7 +66,7 @@ function modelTable({ components }: ModelReport): string {
     String(f.tensors),
     f.parameters.toLocaleString("en"),
     f.dtypes,
-    size(f.bytes),
+    byteSize(f.bytes),
     f.problem ?? "whole",
   ]);
   const columns = [
@@ -88,7 +89,7 @@ function adapterTable({ networks, layers, fits }: AdapterReport): string {
     countsOf(one.targets),
     one.parameters.toLocaleString("en"),
     one.dtypes,
-    size(one.bytes),
+    byteSize(one.bytes),
   ]);
   const columns = [
     { title: "network" },

@@ -1,6 +1,7 @@
 /** @file `koala memory`: estimates the memory that generating takes, before anything is loaded. */
 
 import { Command, InvalidArgumentError } from "commander";
+import { byteSize } from "../byte-size.js";
 import { type Device, deviceOf, type Precision, parseDevice, type WeightFormat } from "../engine/device.js";
 import { refuseWeights } from "../engine/find-device.js";
 import { attentionBytes, type DeviceMemory, deviceMemory } from "../engine/memory/device-memory.js";
@@ -21,7 +22,7 @@ import { downloadComponents, downloadModel } from "./models.js";
 import { bytesOption } from "./numbers.js";
 import { type SingleFileFlags, singleFileFlags, withSingleFileFlags } from "./single-file.js";
 import { textTable } from "./table.js";
-import { size, warn } from "./terminal.js";
+import { warn } from "./terminal.js";
 
 type Options = SingleFileFlags &
   Pick<DeviceFlags, "device" | "dtype" | "weights" | "deviceMemory"> & {
@@ -204,21 +205,21 @@ function table(report: MemoryReport): string {
   ];
   const parts = rows[0]!.components.map(({ name }, i) => [
     name,
-    ...rows.map((row) => size(row.components[i]!.peak)),
+    ...rows.map((row) => byteSize(row.components[i]!.peak)),
   ]);
   const tiles = (title: string, of: (row: MemoryRow) => string) =>
     rows.some(({ tiled }) => tiled) ? [[title, ...rows.map(of)]] : [];
   const body = textTable(columns, [
     ...parts,
-    ...tiles(`vae in tiles of ${tileSide} px`, ({ tiled }) => (tiled ? size(tiled.vae) : "")),
-    ["all kept loaded", ...rows.map((row) => size(row.kept))],
-    ["one after the other", ...rows.map((row) => size(row.oneByOne))],
+    ...tiles(`vae in tiles of ${tileSide} px`, ({ tiled }) => (tiled ? byteSize(tiled.vae) : "")),
+    ["all kept loaded", ...rows.map((row) => byteSize(row.kept))],
+    ["one after the other", ...rows.map((row) => byteSize(row.oneByOne))],
     ["fits", ...rows.map((row) => answer(row, available !== undefined))],
   ]);
   const held = weights === "stored" ? [] : [`${weights} weights`];
   const place =
     device === "cpu" && weights === "stored" ? "" : `${[device, dtype, ...held, basis].join(", ")}: `;
-  const room = available === undefined ? `memory ${source}` : `${size(available)} available`;
+  const room = available === undefined ? `memory ${source}` : `${byteSize(available)} available`;
   const passes = guidance ? "with" : "without";
   return `${place}${room}${source === "by nvidia-smi" ? ` ${source}` : ""}; ${batch} at once, ${passes} guidance\n\n${body}`;
 }

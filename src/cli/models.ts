@@ -2,6 +2,7 @@
 
 import { createInterface } from "node:readline/promises";
 import { Command } from "commander";
+import { byteSize } from "../byte-size.js";
 import { InvalidRequest } from "../errors.js";
 import { cachedName } from "../hub/cache.js";
 import { type CachedModel, cachedModels, removal } from "../hub/inventory.js";
@@ -16,7 +17,7 @@ import type { Lora } from "../pipeline/lora.js";
 import { type QuantizedFile, quantizedFiles, removeQuantized } from "../weights/quantized-cache.js";
 import { dim } from "./colors.js";
 import { textTable } from "./table.js";
-import { ProgressBar, size, stopOnInterrupt } from "./terminal.js";
+import { ProgressBar, stopOnInterrupt } from "./terminal.js";
 
 /** The command, to be mounted by the program. */
 export function modelsCommand(): Command {
@@ -147,7 +148,7 @@ function quantizedTable(files: readonly QuantizedFile[], now = new Date()): stri
   const rows = files.map(({ network, sources: [first = ""], bytes, lastUsed }) => [
     network,
     cachedName(first) ?? first,
-    size(bytes),
+    byteSize(bytes),
     ago(lastUsed, now),
   ]);
   return textTable(columns, rows);
@@ -168,7 +169,7 @@ function modelTable(models: readonly CachedModel[], now = new Date()): string {
   const rows = models.map((model) => [
     model.id,
     revisionOf(model),
-    size(model.bytes),
+    byteSize(model.bytes),
     model.pipeline,
     model.lastUsed ? ago(model.lastUsed, now) : "",
     model.problem ?? "whole",
@@ -200,19 +201,19 @@ async function removeModel(
   const chosen = chosenModel(name, revision);
   const { models, bytes, remove } = await removal(cacheFolder(), chosen.id, chosen.revision);
   const what = models.map((model) => `${model.id} ${revisionOf(model)}`).join(", ");
-  if (!yes && !(await confirmed(`Remove ${what}, ${size(bytes)}?`))) {
+  if (!yes && !(await confirmed(`Remove ${what}, ${byteSize(bytes)}?`))) {
     process.stderr.write("nothing removed\n");
     return;
   }
   await remove();
-  process.stderr.write(`removed ${what}; ${size(bytes)} freed\n`);
+  process.stderr.write(`removed ${what}; ${byteSize(bytes)} freed\n`);
 }
 
 async function removeAllQuantized(yes = false): Promise<void> {
   const bytes = (await quantizedFiles()).reduce((sum, file) => sum + file.bytes, 0);
-  if (!yes && !(await confirmed(`Remove all quantised weights, ${size(bytes)}?`)))
+  if (!yes && !(await confirmed(`Remove all quantised weights, ${byteSize(bytes)}?`)))
     process.stderr.write("nothing removed\n");
-  else process.stderr.write(`removed all quantised weights; ${size(await removeQuantized())} freed\n`);
+  else process.stderr.write(`removed all quantised weights; ${byteSize(await removeQuantized())} freed\n`);
 }
 
 /** No revision means all of them, not "main". */

@@ -1,6 +1,7 @@
 /** @file What every command shares: a progress line on stderr, exit codes, Ctrl-C, and how errors are printed. */
 
 import { SingleBar } from "cli-progress";
+import { byteSize } from "../byte-size.js";
 import {
   Cancelled,
   EngineError,
@@ -31,7 +32,7 @@ export class ProgressBar {
       linewrap: false,
       etaBuffer: 5,
       ...(bytes && {
-        formatValue: (value, _, type) => (/value|total/.test(type) ? size(value) : String(value)),
+        formatValue: (value, _, type) => (/value|total/.test(type) ? byteSize(value) : String(value)),
       }),
     });
   }
@@ -57,12 +58,6 @@ export function duration(seconds: number): string {
   if (whole < 60) return `${whole}s`;
   if (whole < 3600) return `${Math.floor(whole / 60)}m${String(whole % 60).padStart(2, "0")}s`;
   return `${Math.floor(whole / 3600)}h${String(Math.floor((whole % 3600) / 60)).padStart(2, "0")}m`;
-}
-
-/** 1620000000 -> "1.62 GB" */
-export function size(bytes: number): string {
-  if (bytes >= 1e9) return `${(bytes / 1e9).toFixed(2)} GB`;
-  return bytes >= 1e6 ? `${(bytes / 1e6).toFixed(1)} MB` : `${Math.ceil(bytes / 1e3)} kB`;
 }
 
 /** Warns on stderr. */

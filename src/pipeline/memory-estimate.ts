@@ -3,6 +3,7 @@
  * networks' graphs, for the device that they run on. Loads nothing. `bench/parts.ts` measures the same.
  */
 
+import { byteSize } from "../byte-size.js";
 import { cpu, type Device } from "../engine/device.js";
 import { InvalidRequest } from "../errors.js";
 import { traceUnetAttention } from "../models/cross-attention.js";
@@ -153,8 +154,7 @@ export function refuse(
 ): never {
   const { width, height, batch } = size;
   const largest = bytes.components.reduce((a, b) => (b.peak > a.peak ? b : a));
-  const gb = (n: number) => `${(n / 1e9).toFixed(2)} GB`;
-  const needs = `${batch} of ${width}x${height} pixels takes ${gb(largest.peak)} (${largest.name})`;
+  const needs = `${batch} of ${width}x${height} pixels takes ${byteSize(largest.peak)} (${largest.name})`;
   const smaller = fittingInstead(components, size, { available, device });
   const remedy = smaller
     ? `${smaller} would fit.`
@@ -164,7 +164,7 @@ export function refuse(
   throw new InvalidRequest(
     "memory",
     available,
-    `must suffice, got ${gb(available)} available: ${needs}. ${remedy} ${override}`,
+    `must suffice, got ${byteSize(available)} available: ${needs}. ${remedy} ${override}`,
   );
 }
 

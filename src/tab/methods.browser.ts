@@ -4,6 +4,7 @@
  */
 
 import type { z } from "zod";
+import { byteSize } from "../byte-size.js";
 import type { Call } from "../calls.js";
 import { Cancelled, InvalidRequest, ModelError } from "../errors.js";
 import { toBase64 } from "../files/base64.js";
@@ -38,7 +39,7 @@ async function openService({ models: names }: TabOptions): Promise<Service> {
 async function addAgain({ models }: Service, name: string): Promise<void> {
   const added = await addTo(models, { name, agreed: false }, { emit: () => {}, signal: undefined });
   if (!("bytes" in added)) return;
-  const got = `${(added.bytes / 1e9).toFixed(2)} GB yet to be downloaded`;
+  const got = `${byteSize(added.bytes)} yet to be downloaded`;
   throw new ModelError(name, `must be in this browser's storage, got ${got}. Open it again.`);
 }
 

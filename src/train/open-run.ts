@@ -1,6 +1,7 @@
 /** @file The folder of a run before its first step: a new run's `run.json`, or a check that it is the same run. */
 
 import path from "node:path";
+import { byteSize } from "../byte-size.js";
 import { InvalidRequest } from "../errors.js";
 import { readdir, rm, unfinished } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
@@ -91,8 +92,7 @@ async function checkFreeSpace(
     checkpointBytes(layout, { ema: ema !== null, target: targetDecay !== undefined }) + 4 * layout.total;
   const free = await freeBytes(folder);
   if (free >= bytes) return;
-  const gigabytes = (n: number) => `${(n / 1e9).toFixed(2)} GB`;
-  const rule = `must have ${gigabytes(bytes)} of free disk for a checkpoint and the model, got ${gigabytes(free)}`;
+  const rule = `must have ${byteSize(bytes)} of free disk for a checkpoint and the model, got ${byteSize(free)}`;
   throw new InvalidRequest("output", folder, `${rule} at ${folder}. Free some room, or choose another disk.`);
 }
 

@@ -2,6 +2,7 @@
 
 import { signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
+import { byteSize } from "../../src/byte-size.js";
 import type { DownloadedModel } from "../../src/hub/downloaded-models.js";
 import type { AddEvent } from "../../src/tab/protocol.js";
 import { GenerationCancelled, type OwnModels } from "./backend.js";
@@ -18,13 +19,11 @@ const stored = signal<readonly DownloadedModel[]>([]);
 /** No form of its own: it is inside that of the settings. */
 const field = (id: string) => document.getElementById(id) as HTMLInputElement;
 
-const size = (bytes: number) => `${(bytes / 1e9).toFixed(bytes < 1e8 ? 3 : 2)} GB`;
-
 function textOf(name: string, event: AddEvent): string {
   if ("text" in event) return event.text;
   const { done, total, secondsLeft } = event;
   const left = secondsLeft === null ? "" : ` · ${duration(secondsLeft)} left`;
-  return `Downloading ${name}: ${(done / 1e9).toFixed(2)} of ${size(total)}${left}`;
+  return `Downloading ${name}: ${byteSize(done)} of ${byteSize(total)}${left}`;
 }
 
 async function open(models: OwnModels, name: string, agreed: boolean): Promise<void> {
@@ -117,7 +116,7 @@ export function AddModel({ models }: { models: OwnModels }) {
 
 const hint = "KOALA, SDXL or Stable Diffusion by its id on huggingface.co.";
 const asked = ({ name, bytes }: { name: string; bytes: number }) =>
-  `${name} is ${size(bytes)} to download, which this browser keeps until you delete it.`;
+  `${name} is ${byteSize(bytes)} to download, which this browser keeps until you delete it.`;
 
 function Answers({ models, name }: { models: OwnModels; name: string }) {
   return (
@@ -141,7 +140,7 @@ function StoredModels({ models }: { models: OwnModels }) {
         {stored.value.map(({ id, bytes }) => (
           <li key={id} class="row">
             <span>
-              {id} <span class="quiet">{size(bytes)}</span>
+              {id} <span class="quiet">{byteSize(bytes)}</span>
             </span>
             <button
               type="button"

@@ -5,6 +5,7 @@
 
 import { randomUUID } from "node:crypto";
 import path from "node:path";
+import { byteSize } from "../../byte-size.js";
 import type { Engine } from "../../engine/engine.js";
 import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
 import { kindOf, makeFolder, rename, rm } from "../../files/file-system.js";
@@ -111,7 +112,7 @@ const margin = 32 * 2 ** 20;
 async function checkRoom(output: string, bytes: number): Promise<void> {
   const free = await freeBytes(path.dirname(path.resolve(output)));
   if (free >= bytes + margin) return;
-  const [needs, has] = [bytes + margin, free].map((n) => `${(n / 1e9).toFixed(2)} GB`);
+  const [needs, has] = [bytes + margin, free].map(byteSize);
   throw new InvalidRequest(
     "output",
     output,

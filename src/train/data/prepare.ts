@@ -116,7 +116,7 @@ async function unlessBroken<T>(
 }
 
 function reasonOf(error: unknown): string {
-  if (error instanceof InvalidRequest) return error.message.slice(error.field.length + 2);
+  if (error instanceof InvalidRequest) return error.rule;
   return `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
 }
 
