@@ -3,13 +3,22 @@
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 import { longestWait } from "./longest-wait.js";
 
-export const openBrowser = (): Promise<Browser> =>
+/** WebGPU, computed by SwiftShader on the CPU. */
+const softwareGpu = [
+  "--enable-unsafe-webgpu",
+  "--use-webgpu-adapter=swiftshader",
+  "--enable-features=Vulkan",
+  "--use-vulkan=swiftshader",
+  "--ignore-gpu-blocklist",
+];
+
+export const openBrowser = ({ webGpu = false } = {}): Promise<Browser> =>
   chromium.launch({
     executablePath: "/usr/bin/chromium",
     args: [
       "--headless",
       "--no-sandbox",
-      "--disable-gpu",
+      ...(webGpu ? softwareGpu : ["--disable-gpu"]),
       "--disable-quic",
       "--no-first-run",
       "--disable-background-networking",

@@ -99,7 +99,7 @@ describe("the static site", { timeout: 120_000 }, () => {
         "caches.open('koala-site').then((c) => c.keys()).then((all) => all.map(({ url }) => url).join())";
       return String(await first.evaluate(keys));
     };
-    for (const file of ["nano/unet/diff", "nano/vae/diff", "threaded.wasm"])
+    for (const file of ["nano/unet/diff", "nano/vae/diff", "threaded.jspi.wasm"])
       await expect.poll(kept, { timeout: 60_000 }).toContain(file);
     await first.close();
     await context.setOffline(true);
@@ -158,6 +158,9 @@ describe("the static site", { timeout: 120_000 }, () => {
     expect(await isolated(page)).toBe(false);
     await start(page, "a red apple, flat icon");
     await page.waitForSelector(".image .large");
+    expect(await page.innerText(".about")).toContain(
+      "in this tab, on the processor by WebAssembly, in float32",
+    );
   });
 
   it("downloads a model of the Hub once that is agreed to, generates with it offline, and deletes it", {

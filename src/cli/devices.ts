@@ -2,8 +2,10 @@
 
 import { Command } from "commander";
 import { type Device, type Provider, providers } from "../engine/device.js";
-import { type Examined, examine, type Machine, thisMachine } from "../engine/devices/examine.js";
-import type { Checked } from "../engine/devices/self-test.js";
+import { type Examined, examine } from "../engine/devices/examine.js";
+import type { Machine } from "../engine/devices/machine.js";
+import type { Checked } from "../engine/devices/self-test-result.js";
+import { thisMachine } from "../engine/devices/this-machine.js";
 import { bold } from "./colors.js";
 import { textTable } from "./table.js";
 

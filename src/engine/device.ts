@@ -44,7 +44,10 @@ type Capabilities = {
   readonly hostSinusoids: boolean;
   /** Whether rows of embedding tables are looked up outside the device, which then does not hold the table. */
   readonly hostTokenLookup: boolean;
-  /** Whether weights stay in memory in the type of their file, widened layer by layer: ONNX Runtime's optimisers are off. */
+  /**
+   * Whether weights stay in memory in the type of their file, widened layer by layer: ONNX Runtime's optimisers are off.
+   * A device without half precision cannot widen them.
+   */
   readonly weightsAsStored: boolean;
   /** Networks of more bytes in float32 have `weightsAsStored`. */
   readonly mostWidened: number | undefined;
@@ -163,6 +166,7 @@ const otherNames: Readonly<Record<string, string>> = {
   mps: "webgpu",
   directml: "dml",
   vulkan: "webgpu",
+  wasm: "cpu",
 };
 
 /** Reads a device's name, such as `webgpu` or `cuda:1`; InvalidRequest for one that no provider has. */

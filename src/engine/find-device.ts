@@ -5,13 +5,15 @@ import {
   type Device,
   deviceOf,
   type Precision,
-  type Provider,
   parseDevice,
   parsePrecision,
   parseWeights,
   type WeightFormat,
 } from "./device.js";
-import { describe, type Examined, examine, type Machine, thisMachine } from "./devices/examine.js";
+import type { Examined } from "./devices/examine.js";
+import type { Machine } from "./devices/machine.js";
+import { describe } from "./devices/self-test-result.js";
+import { thisMachine } from "./devices/this-machine.js";
 
 export type DeviceOptions = {
   /** `cpu` (default), `webgpu`, `cuda`, `dml`, `coreml`, one of several as in `cuda:1`, or `auto`, the best there is. */
@@ -24,6 +26,8 @@ export type DeviceOptions = {
   allowCpuFallback?: boolean;
   /** Takes a graphics driver that computes on the CPU, such as lavapipe. By default that is an error. */
   allowSoftwareAdapter?: boolean;
+  /** In a browser the URL of the folder with ONNX Runtime's files; where the bundler put them if left out. */
+  onnxRuntimeFolder?: string;
 };
 
 export type FoundDevice = {
@@ -34,8 +38,9 @@ export type FoundDevice = {
   readonly warnings: readonly string[];
 };
 
-/** The order in which `auto` looks; of providers that were never run by us those that are made for one vendor first. */
-const best: readonly Exclude<Provider, "cpu">[] = ["cuda", "webgpu", "dml", "coreml"];
+/** Loaded where a device is examined: most use the CPU. */
+const examine = async (...of: Parameters<typeof import("./devices/examine.js").examine>) =>
+  (await import("./devices/examine.js")).examine(...of);
 
 /**
  * Opens the device for a moment and tests it, unless it is the CPU; InvalidRequest where it does not exist, is missing,
@@ -86,7 +91,7 @@ async function bestDevice(
   // A graphics card without half precision is still faster than the CPU, which has none either.
   for (const type of dtype === "float16" ? (["float16", "float32"] as const) : [dtype]) {
     skipped = [];
-    for (const provider of best) {
+    for (const provider of machine.best) {
       const found = await examine(provider, { ...allowed, dtype: type }, machine);
       if (found.problem !== undefined) skipped.push(`${provider}: ${firstSentence(found.problem)}`);
       else return onDevice(found, ["the best device that passed its self-test", ...skipped], dtype);

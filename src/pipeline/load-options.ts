@@ -27,7 +27,7 @@ export type LoadOptions = {
   variant?: string;
   /**
    * Where the networks run: "cpu", "webgpu", "cuda", "dml" or "coreml", one of several as in "cuda:1", or "auto", the best
-   * that passes its self-test on this machine. "cpu" if left out. `to` moves an open pipeline.
+   * that passes its self-test on this machine. "cpu" if left out, in a browser "auto". `to` moves an open pipeline.
    */
   device?: string;
   /**
@@ -101,6 +101,11 @@ export type LoadOptions = {
   loraFolder?: string;
   /** Threads of one operation. 0, the default, is one per core. */
   threads?: number;
+  /**
+   * In a browser the URL of the folder with ONNX Runtime's `.mjs` and `.wasm` files, those of `onnxruntime-web/dist`. Where
+   * the bundler put them if left out, which Vite and webpack do. Refused elsewhere.
+   */
+  onnxRuntimeFolder?: string;
   /** Called while files are downloaded, with the bytes done and in all. */
   onProgress?: (progress: DownloadProgress) => void;
   /** Called before the weights of a model are downloaded, with their bytes; false leaves them, with a `Cancelled` error. */
@@ -140,6 +145,7 @@ const loadNames: OptionNames<LoadOptions> = {
   loraFolder: true,
   embeddings: true,
   threads: true,
+  onnxRuntimeFolder: true,
   onProgress: true,
   confirmDownload: true,
   token: true,
@@ -195,6 +201,7 @@ export function deviceOptions(options: LoadOptions): PipelineEngineOptions {
     allowCpuFallback,
     allowSoftwareAdapter,
     deviceMemory,
+    onnxRuntimeFolder,
   } = options;
   return {
     threads,
@@ -204,5 +211,6 @@ export function deviceOptions(options: LoadOptions): PipelineEngineOptions {
     ...(allowCpuFallback !== undefined && { allowCpuFallback }),
     ...(allowSoftwareAdapter !== undefined && { allowSoftwareAdapter }),
     ...(deviceMemory !== undefined && { deviceMemory }),
+    ...(onnxRuntimeFolder !== undefined && { onnxRuntimeFolder }),
   };
 }

@@ -5,6 +5,7 @@
 
 import { createRequire } from "node:module";
 import { Hono } from "hono";
+import { isBuildFile } from "../engine/ort/web-builds.js";
 import { kindOf, readdir, readFile, readRange, stat } from "../files/file-system.js";
 import path from "../files/path.js";
 import { byteRange, rangeAnswer } from "../http/range.js";
@@ -28,7 +29,7 @@ export async function readTabFiles(): Promise<TabFiles> {
     found.set(url, { file, size: (await stat(file)).size });
   };
   for (const name of await readdir(ort))
-    if (/^ort-wasm-simd-threaded\.(mjs|wasm)$/.test(name)) await add(`/ort/${name}`, path.join(ort, name));
+    if (isBuildFile(name)) await add(`/ort/${name}`, path.join(ort, name));
   for (const folder of folders) {
     const sizes: Record<string, number> = {};
     for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {

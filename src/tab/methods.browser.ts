@@ -14,6 +14,7 @@ import { defaultLimits } from "../jobs/limits.js";
 import { memoryQueue } from "../jobs/memory-queue.js";
 import { modelNamed, openModelRegistry, type ServedModel } from "../jobs/model-registry.js";
 import type { ModelList } from "../jobs/model-schemas.js";
+import { findPlaces, type Placements } from "../jobs/placements.js";
 import { openProcessor } from "../jobs/pipeline-processor.js";
 import { type JobQueue, type JobStatus, jobWarnings } from "../jobs/queue.js";
 import { resolveRequest } from "../jobs/resolve-request.js";
@@ -24,20 +25,21 @@ import type { TabEvent, TabImage, TabMethods, TabOptions } from "./protocol.js";
 import { Status } from "./status.js";
 import { addTo } from "./tab-models.browser.js";
 
-type Service = { models: Map<string, ServedModel>; queue: JobQueue; status: Status };
+type Service = { models: Map<string, ServedModel>; placements: Placements; queue: JobQueue; status: Status };
 
 async function openService({ models: names }: TabOptions): Promise<Service> {
-  const models = new Map(await openModelRegistry(names));
+  const placements = await findPlaces({ device: "auto" });
+  const models = new Map(await openModelRegistry(names, { placements }));
   const status = new Status();
   const waits = (other: boolean) => status.set(other ? "Another tab generates. Waiting for it…" : null);
   const onError = (error: unknown) => console.error(error);
   const queue = memoryQueue(oneTab(openProcessor(models), waits), { most: defaultLimits.queue, onError });
-  return { models, queue, status };
+  return { models, placements, queue, status };
 }
 
 /** Opens a model of an earlier visit, which is in the browser's storage unless that was cleared. */
-async function addAgain({ models }: Service, name: string): Promise<void> {
-  const added = await addTo(models, { name, agreed: false }, { emit: () => {}, signal: undefined });
+async function addAgain(service: Service, name: string): Promise<void> {
+  const added = await addTo(service, { name, agreed: false }, { emit: () => {}, signal: undefined });
   if (!("bytes" in added)) return;
   const got = `${byteSize(added.bytes)} yet to be downloaded`;
   throw new ModelError(name, `must be in this browser's storage, got ${got}. Open it again.`);
@@ -64,7 +66,7 @@ export function tabMethods(): TabMethods {
     },
     addModel: async (request, { emit, signals: [signal] }) => {
       const found = await service();
-      const added = await addTo(found.models, request, { emit, signal });
+      const added = await addTo(found, request, { emit, signal });
       return "bytes" in added ? added : { ...added, list: listOf(found) };
     },
     storedModels: () => downloadedModels(),

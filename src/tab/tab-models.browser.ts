@@ -5,14 +5,15 @@ import type { PendingDownload } from "../hub/fetch.js";
 import { hubPath, isHubId } from "../hub/name.js";
 import { resolveModel } from "../hub/resolve.js";
 import { openModelRegistry, type ServedModel } from "../jobs/model-registry.js";
+import type { Placements } from "../jobs/placements.js";
 import type { AddEvent, AddedModel, AddModel } from "./protocol.js";
 
-type Models = Map<string, ServedModel>;
+type Models = { models: Map<string, ServedModel>; placements: Placements };
 type Download = { emit: (event: AddEvent) => void; signal: AbortSignal | undefined };
 
 /** Opens a model; of one that is yet to be downloaded the bytes, unless that is agreed to. */
 export async function addTo(
-  models: Models,
+  { models, placements }: Models,
   { name, token, agreed }: AddModel,
   { emit, signal }: Download,
 ): Promise<Omit<AddedModel, "list"> | { bytes: number }> {
@@ -26,7 +27,7 @@ export async function addTo(
     const options = { token, signal, confirmDownload, onProgress: progressOf(emit) };
     const folder = await resolveModel(name, options);
     emit({ text: `Opening ${name}…` });
-    const [[id, model]] = [...(await openModelRegistry([folder]))] as [[string, ServedModel]];
+    const [[id, model]] = [...(await openModelRegistry([folder], { placements }))] as [[string, ServedModel]];
     models.set(id, model);
     return { id, name: pinned(name, folder) };
   } catch (error) {

@@ -1,7 +1,7 @@
 /** @file The Worker of a tab: loads and runs networks for its page, which stays free to react meanwhile. */
 
-import { env } from "onnxruntime-web/wasm";
 import { answerCalls, type FromThread, type ToThread } from "../calls.js";
+import { loadOnnxRuntimeFrom } from "../engine/ort/web-build.browser.js";
 import { tabMethods } from "./methods.browser.js";
 import type { TabMethods } from "./protocol.js";
 
@@ -9,7 +9,7 @@ const { open, ...others } = tabMethods();
 const methods: TabMethods = {
   ...others,
   open: (options) => {
-    env.wasm.wasmPaths = options.ort;
+    loadOnnxRuntimeFrom(options.ort);
     return open(options);
   },
 };

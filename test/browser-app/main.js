@@ -1,27 +1,30 @@
-/** @file An application in a browser that generates images by the library: what `browser-library.test.ts` bundles. */
+/** @file An application in a browser, on its page or in a Worker, that generates images by the library. */
 
-import { DiffusionPipeline, downloadedModels, removeDownloadedModel } from "koala-diffusion";
-import { env } from "onnxruntime-web/wasm";
+import {
+  DiffusionPipeline,
+  downloadedModels,
+  EulerDiscreteScheduler,
+  removeDownloadedModel,
+} from "koala-diffusion";
 
-// ONNX Runtime starts its threads from this module, not from the application's bundle.
-env.wasm.wasmPaths = {
-  mjs: new URL("/ort/ort-wasm-simd-threaded.mjs", location.href).href,
-  wasm: new URL("/ort/ort-wasm-simd-threaded.wasm", location.href).href,
-};
+const loading = { threads: 1, onnxRuntimeFolder: "/ort" };
 
-/** The image of a request as its pixels and as a PNG's bytes. */
-globalThis.generate = async (model, request, options) => {
-  await using pipeline = await DiffusionPipeline.fromPretrained(model, { threads: 1, ...options });
-  const { images, warnings } = await pipeline.generate(request);
+/** The first image of a request, with what `browser-app.ts` says; options are those of loading. */
+globalThis.generate = async (model, request, { euler, ...options } = {}) => {
+  await using pipeline = await DiffusionPipeline.fromPretrained(model, { ...loading, ...options });
+  if (euler) pipeline.scheduler = EulerDiscreteScheduler.fromConfig(pipeline.scheduler.config, euler);
+  const { images, latents, warnings } = await pipeline.generate(request);
   const { width, height, data } = images[0];
-  return { width, height, data: [...data], png: [...(await images[0].encode("png"))], warnings };
+  const { device, deviceReason: reason } = pipeline;
+  const png = [...(await images[0].encode("png"))];
+  return { width, height, data: [...data], latents: [...latents], png, warnings, device, reason };
 };
 /** Opens a model: what was asked before its download, and its bytes as they were reported; `agrees` to the download. */
 globalThis.open = async (model, { agrees = true, ...options }) => {
   const [asked, progress] = [[], []];
   const onProgress = ({ done, total }) => progress.push([done, total]);
   const confirmDownload = (download) => asked.push(download) > 0 && agrees;
-  const own = { threads: 1, onProgress, confirmDownload };
+  const own = { ...loading, onProgress, confirmDownload };
   const pipeline = await DiffusionPipeline.fromPretrained(model, { ...own, ...options });
   await pipeline.close();
   return { asked, progress };

@@ -5,7 +5,9 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, afterEach, expect, it, vi } from "vitest";
 import { devicesCommand } from "../../src/cli/devices.js";
-import { type Machine, thisMachine } from "../../src/engine/devices/examine.js";
+import { keptResult } from "../../src/engine/devices/kept-results.js";
+import type { Machine } from "../../src/engine/devices/machine.js";
+import { thisMachine } from "../../src/engine/devices/this-machine.js";
 import { blockingEngine } from "../../src/engine/ort/blocking-engine.js";
 import { EngineError } from "../../src/errors.js";
 
@@ -21,7 +23,7 @@ const withoutCard: Machine = {
     throw new EngineError("probe", new Error("Failed to get a WebGPU adapter"));
   },
   drivers: () => ({ libraries: [], software: undefined }),
-  cache: path.join(folder, "devices.json"),
+  tested: (key, test) => keptResult(key, test, { at: path.join(folder, "devices.json") }),
 };
 
 /** WebGPU's programs, computed by ONNX Runtime's CPU provider. */

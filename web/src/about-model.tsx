@@ -41,10 +41,15 @@ function descriptionOf({ words, pipeline, defaults }: Model): string {
   return `is a small model for ${size}. It knows ${joinedByAnd(counts)}, and nothing else.`;
 }
 
+const tabDevices: Readonly<Record<string, string>> = {
+  cpu: "on the processor by WebAssembly",
+  webgpu: "on the graphics card by WebGPU",
+};
+
 const placeOf = ({ device, dtype, weights = "stored" }: Model): string => {
   if (device === undefined) return "";
   const arithmetic = dtype === undefined ? "" : ` in ${dtype}`;
-  const where = place === "tab" ? "in this tab" : `on ${device}`;
+  const where = place === "tab" ? `in this tab, ${tabDevices[device] ?? `on ${device}`},` : `on ${device}`;
   return `It runs ${where}${arithmetic}${weights === "stored" ? "" : ` with ${weights} weights`}.`;
 };
 

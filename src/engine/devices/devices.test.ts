@@ -15,10 +15,12 @@ import { noticeText } from "../notices.js";
 import { blockingEngine, type EngineOptions } from "../ort/blocking-engine.js";
 import { engineError } from "../ort/engine-errors.js";
 import { adapterOf, loadedDrivers } from "./drivers.js";
-import { examine, type Machine } from "./examine.js";
-import { deviceCache } from "./kept-results.js";
+import { examine } from "./examine.js";
+import { deviceCache, keptResult } from "./kept-results.js";
+import type { Machine } from "./machine.js";
 import { missingFor, whyNotOpened } from "./missing.js";
 import { computedOnCpu, countedOperations, placedNodes } from "./placement.js";
+import { thisMachine } from "./this-machine.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "koala-devices-"));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -42,10 +44,11 @@ function faultyEngine({ device = cpu, ...options }: EngineOptions, fault: Fault)
 let machines = 0;
 const machine = (
   fault: Fault = (_, results) => results,
-  more: Partial<Omit<Machine, "cache">> = {},
+  { cache = path.join(folder, `${machines++}.json`), ...more }: Partial<Machine> & { cache?: string } = {},
 ): Machine & { runs: string[]; cache: string } => {
   const runs: string[] = [];
   return {
+    ...thisMachine,
     runs,
     missing: async (provider) =>
       provider === "webgpu" ? undefined : `${provider} is not installed. Install it.`,
@@ -57,7 +60,8 @@ const machine = (
           })
         : blockingEngine(options),
     drivers: () => ({ libraries: ["/lib/libvulkan_radeon.so"], software: undefined }),
-    cache: path.join(folder, `${machines++}.json`),
+    cache,
+    tested: (key, test) => keptResult(key, test, { at: cache }),
     ...more,
   };
 };
@@ -112,8 +116,8 @@ describe("a device that passes its self-test", () => {
     expect(deviceCache({ XDG_CACHE_HOME: "/caches" }, home)).toBe("/caches/koala-diffusion/devices.json");
     const underFile = path.join(folder, "file", "devices.json");
     writeFileSync(path.dirname(underFile), "");
-    for (const cache of [undefined, underFile]) {
-      const good = { ...machine(), cache };
+    for (const at of [undefined, underFile]) {
+      const good = machine(undefined, { tested: (key, test) => keptResult(key, test, { at }) });
       for (const tests of [1, 2]) {
         expect((await findDevice({ device: "webgpu" }, good)).device.name).toBe("webgpu");
         expect(good.runs.filter((name) => name.includes("LayerNormalization"))).toHaveLength(tests);
@@ -166,7 +170,7 @@ describe("a driver that gets an operator wrong", () => {
     const found = await examine("webgpu", { dtype: "float16" }, without);
     expect(found.problem).toBe("it has no half precision: requires f16. Use dtype float32.");
     const best = await findDevice({ device: "auto", dtype: "float16" }, without);
-    expect(best.device).toMatchObject({ name: "webgpu", dtype: "float32" });
+    expect(best.device).toMatchObject({ name: "webgpu", dtype: "float32", weightsAsStored: false });
     expect(best.warnings).toEqual([
       expect.stringMatching(
         /^dtype: float16 has no arithmetic of its own on webgpu here, so float32 is used/,

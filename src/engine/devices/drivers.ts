@@ -5,6 +5,7 @@
 
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import path from "../../files/path.js";
+import type { Drivers } from "./machine.js";
 
 /** Drivers that compute on the CPU. */
 const software = /lib(vulkan_lvp|vk_swiftshader|EGL_swiftshader)|llvmpipe/i;
@@ -19,13 +20,6 @@ const makers: readonly (readonly [RegExp, string])[] = [
   [/vulkan_radeon/, "Mesa's driver for AMD"],
   [/vulkan_intel/, "Mesa's driver for Intel"],
 ];
-
-export type Drivers = {
-  /** Paths of the libraries. */
-  readonly libraries: readonly string[];
-  /** The name of the driver that computes on the CPU, if the adapter must be its. */
-  readonly software: string | undefined;
-};
 
 /** What this process has loaded; nothing where the system does not tell. */
 export function loadedDrivers(

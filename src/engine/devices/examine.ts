@@ -3,37 +3,13 @@
  * device's lowering may use follows from that.
  */
 
-import { createRequire } from "node:module";
-import { release } from "node:os";
-import { stat } from "../../files/file-system.js";
 import { add, input } from "../../tensor/operations.js";
 import { cpu, type Device, deviceOf, type Precision, type Provider } from "../device.js";
-import type { Engine } from "../engine.js";
 import { lower } from "../lower.js";
-import { blockingEngine, type EngineOptions } from "../ort/blocking-engine.js";
-import { adapterOf, type Drivers, loadedDrivers } from "./drivers.js";
-import { deviceCache, keptResult } from "./kept-results.js";
-import { missingFor, whyNotOpened } from "./missing.js";
-import { type Checked, provenDevice, type SelfTestResult, selfTest } from "./self-test.js";
-
-/** What is asked of the machine. Tests simulate drivers by another one. */
-export type Machine = {
-  missing(provider: Provider): Promise<string | undefined>;
-  /** An engine on a device, in the calling thread. */
-  engine(options: EngineOptions): Engine;
-  drivers(): Drivers;
-  /** The file that keeps self-tests' results; they are not kept if there is none. */
-  readonly cache: string | undefined;
-};
-
-export const thisMachine: Machine = {
-  missing: (provider) => missingFor(provider),
-  engine: blockingEngine,
-  drivers: () => loadedDrivers(),
-  get cache() {
-    return deviceCache();
-  },
-};
+import type { Machine } from "./machine.js";
+import { provenDevice, selfTest } from "./self-test.js";
+import { describe, type SelfTestResult } from "./self-test-result.js";
+import { thisMachine } from "./this-machine.js";
 
 type ExamineOptions = {
   index?: number;
@@ -62,12 +38,15 @@ export async function examine(
   if (provider === "cpu") return { device };
   const missing = await machine.missing(provider);
   if (missing !== undefined) return { device, problem: missing };
+  // Browsers name the adapter before it is opened.
+  const refused = refuseSoftware(machine, options);
+  if (refused) return { device, ...refused };
   // The device stays open while a session is on it.
   let probe: Probe;
   try {
     probe = await openProbe(device, machine);
   } catch (error) {
-    return { device, problem: whyNotOpened(provider, error) };
+    return { device, problem: machine.whyNotOpened(provider, error) };
   }
   try {
     return await examineOpen(device, options, machine);
@@ -76,22 +55,30 @@ export async function examine(
   }
 }
 
-async function examineOpen(
-  device: Device,
-  { allowCpuFallback = false, allowSoftwareAdapter = false }: ExamineOptions,
-  machine: Machine,
-): Promise<Examined> {
+/** What the system tells of the adapter. */
+function knownOf(machine: Machine): Pick<Examined, "software" | "adapter"> {
   const drivers = machine.drivers();
-  const adapter = adapterOf(drivers);
-  const known = {
+  const adapter = machine.adapterOf(drivers);
+  return {
     ...(drivers.software !== undefined && { software: drivers.software }),
     ...(adapter !== undefined && { adapter }),
   };
-  if (drivers.software !== undefined && !allowSoftwareAdapter) {
-    const rule = `its driver is ${drivers.software}, which computes on the cpu and is slower than the cpu itself.`;
-    const problem = `${rule} Permit it with allowSoftwareAdapter (--allow-software-adapter).`;
-    return { device, ...known, problem };
-  }
+}
+
+function refuseSoftware(machine: Machine, { allowSoftwareAdapter = false }: ExamineOptions) {
+  const known = knownOf(machine);
+  if (known.software === undefined || allowSoftwareAdapter) return undefined;
+  const rule = `its driver is ${known.software}, which computes on the cpu and is slower than the cpu itself.`;
+  const problem = `${rule} Permit it with allowSoftwareAdapter (--allow-software-adapter).`;
+  return { ...known, problem };
+}
+
+async function examineOpen(device: Device, options: ExamineOptions, machine: Machine): Promise<Examined> {
+  const refused = refuseSoftware(machine, options);
+  if (refused) return { device, ...refused };
+  const known = knownOf(machine);
+  const drivers = machine.drivers();
+  const { allowCpuFallback = false } = options;
   const engine = (of: Device, fallback: boolean) =>
     machine.engine({ device: of, threads: 1, allowCpuFallback: fallback });
   const testers = {
@@ -99,10 +86,9 @@ async function examineOpen(
     lenient: engine(device, allowCpuFallback),
     reference: engine(cpu, false),
   };
-  const key = await keyOf(device, drivers, allowCpuFallback);
+  const key = await keyOf(device, allowCpuFallback, await machine.versions(drivers));
   const test = () => selfTest(device, testers);
-  const keeping = { at: machine.cache, driverKnown: drivers.libraries.length > 0 };
-  const found = await keptResult(key, test, keeping);
+  const found = await machine.tested(key, test, drivers);
   const result = { device: provenDevice(device, found), ...known, selfTest: found };
   const problem = whyRefused(device, found);
   return problem === undefined ? result : { ...result, problem };
@@ -131,27 +117,9 @@ function whyRefused({ dtype }: Device, { required, half }: SelfTestResult): stri
   return undefined;
 }
 
-/** A failed check in words. */
-export const describe = ({ name, reason = "failed" }: Checked): string => `${name} ${reason}`;
-
-/** The device, its driver's files by size and date, and the versions that the result depends on. */
-async function keyOf({ name, dtype }: Device, { libraries }: Drivers, fallback: boolean): Promise<string> {
-  const { version } = createRequire(import.meta.url)("onnxruntime-node/package.json");
-  const files = libraries.map(async (file) => {
-    const found = await stat(file).catch(() => undefined);
-    return `${file} ${found?.size} ${found?.mtimeMs}`;
-  });
-  return [
-    name,
-    dtype,
-    fallback,
-    version,
-    process.platform,
-    release(),
-    checksVersion,
-    ...(await Promise.all(files)),
-  ].join("\n");
-}
+/** The device, and the versions that the result depends on. */
+const keyOf = ({ name, dtype }: Device, fallback: boolean, versions: readonly string[]): string =>
+  [name, dtype, fallback, checksVersion, ...versions].join("\n");
 
 /** To be raised with every change of the checks or of what they lower to. */
 const checksVersion = 1;

@@ -1,10 +1,10 @@
 /** @file Keeps self-tests' results in the cache folder, by device and driver, so that each is run once. */
 
-import { z } from "zod";
+import * as z from "zod/mini";
 import { cacheFolder } from "../../files/cache-folder.js";
 import { readText, writeWhole } from "../../files/file-system.js";
 import path from "../../files/path.js";
-import { type SelfTestResult, selfTestResult } from "./self-test.js";
+import { type SelfTestResult, selfTestResult } from "./self-test-result.js";
 
 const entry = z.object({ key: z.string(), tested: z.string(), result: selfTestResult });
 const file = z.object({ entries: z.array(entry) });

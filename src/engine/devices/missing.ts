@@ -5,7 +5,7 @@ import { listSupportedBackends } from "onnxruntime-node";
 import { kindOf } from "../../files/file-system.js";
 import path from "../../files/path.js";
 import type { Provider } from "../device.js";
-import { plainMessage } from "./self-test.js";
+import { plainMessage } from "./self-test-result.js";
 
 type System = { platform: NodeJS.Platform; arch: NodeJS.Architecture };
 

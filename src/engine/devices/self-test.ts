@@ -3,34 +3,13 @@
  * ONNX standard, on small shapes. A fused operator that fails is not used; any other failure rules the device out.
  */
 
-import { z } from "zod";
 import { type Device, standard } from "../device.js";
 import { type Engine, floatsOf } from "../engine.js";
 import { lower } from "../lower.js";
 import { GraphWriter } from "../onnx.js";
 import type { Program, Values } from "../program.js";
 import { type Check, type FusedCapability, fusedChecks, requiredChecks, sineCheck } from "./checks.js";
-
-const checked = z.object({
-  name: z.string(),
-  passed: z.boolean(),
-  /** The largest difference over the largest value; none where the device did not compute it. */
-  error: z.number().optional(),
-  /** Why it failed. */
-  reason: z.string().optional(),
-});
-/** What one check found. */
-export type Checked = z.infer<typeof checked>;
-
-export const selfTestResult = z.object({
-  /** By the capability that a failure takes. */
-  fused: z.record(z.string(), checked),
-  sines: checked,
-  required: z.array(checked),
-  /** Whether the device computes in half precision at all. */
-  half: checked,
-});
-export type SelfTestResult = z.infer<typeof selfTestResult>;
+import { type Checked, plainMessage, type SelfTestResult } from "./self-test-result.js";
 
 /** Engines to compare: on the device, without and with permission to use the CPU, and on the CPU. */
 export type Testers = { readonly strict: Engine; readonly lenient: Engine; readonly reference: Engine };
@@ -58,10 +37,16 @@ export async function selfTest(device: Device, testers: Testers): Promise<SelfTe
   return { fused, sines, required, half: await halfProbe(strict) };
 }
 
-/** The device with only those fused operators that passed, and with sinusoids on the host where its sines are wrong. */
-export function provenDevice(device: Device, result: Pick<SelfTestResult, "fused" | "sines">): Device {
-  const proven = composed(device, result);
-  return result.sines.passed ? proven : { ...proven, hostSinusoids: true };
+/**
+ * The device with only those fused operators that passed, with sinusoids on the host where its sines are wrong, and with
+ * weights widened at load where it cannot read half precision.
+ */
+export function provenDevice(device: Device, { fused, sines, half }: SelfTestResult): Device {
+  return {
+    ...composed(device, { fused }),
+    ...(!sines.passed && { hostSinusoids: true }),
+    ...(!half.passed && { weightsAsStored: false }),
+  };
 }
 
 function composed(device: Device, { fused }: Pick<SelfTestResult, "fused">): Device {
@@ -139,10 +124,3 @@ const firstLine = (error: unknown): string =>
   plainMessage(error instanceof Error ? error.message : String(error))
     .replace(/^self-test of [^:]*: /, "")
     .replace(/\.$/, "");
-
-/** ONNX Runtime's message without the place in its sources, and without what follows in further lines. */
-export const plainMessage = (message: string): string =>
-  message
-    .split("\n")[0]!
-    .replace(/^(\S+: )?Error: /, "$1")
-    .replace(/\S*\/onnxruntime\/\S+:\d+ .* was false\. /, "");

@@ -1,11 +1,14 @@
-/** @file ONNX Runtime in a browser: WebAssembly on the CPU. Weights are read by ranges of their files. */
+/** @file ONNX Runtime in a browser, in the calling thread: WebAssembly on the CPU, or WebGPU. Weights are read as it asks for them. */
 
-import * as ort from "onnxruntime-web/wasm";
-import { EngineError } from "../../errors.js";
 import { cpu, type Device } from "../device.js";
 import type { Engine, Session } from "../engine.js";
+import { compiling, type EngineNotice } from "../notices.js";
 import type { Program } from "../program.js";
+import { engineError } from "./engine-errors.js";
+import { deviceOptions } from "./session-options.js";
 import { tensorsOf, valuesOf, withHostInputs } from "./tensors.js";
+import { onnxRuntime } from "./web-build.browser.js";
+import { WebGpu } from "./web-gpu.browser.js";
 import { weightFiles } from "./weight-files.browser.js";
 
 /** Calls of ONNX Runtime's web build may not overlap: each waits for the one before. */
@@ -31,37 +34,58 @@ function nextTurn(): Promise<void> {
   });
 }
 
-/** An engine in the calling thread. `threads`: of one operation, where the page is isolated (COOP and COEP); 0: one a core. */
-export function webEngine({ threads = 0, device = cpu }: { threads?: number; device?: Device } = {}): Engine {
-  ort.env.logLevel = "error";
-  ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? threads || navigator.hardwareConcurrency : 1;
-  return { device, load, close: async () => {} };
+/** Its errors are thrown, too. */
+const silent = 4;
+
+type WebEngineOptions = { threads?: number; device?: Device };
+
+/** `threads`: of one operation, where the page is isolated (COOP and COEP); 0: one a core. */
+export function webEngine({ threads = 0, device = cpu }: WebEngineOptions = {}): Engine {
+  return {
+    device,
+    load: (program, { onNotice = () => {} } = {}) => load(program, { threads, device, onNotice }),
+    close: async () => {},
+  };
 }
 
-async function load(program: Program): Promise<Session> {
+type LoadOptions = Required<WebEngineOptions> & { onNotice: (notice: EngineNotice) => void };
+
+async function load(program: Program, { threads, device, onNotice }: LoadOptions): Promise<Session> {
   const { name } = program;
   const named = (error: unknown): never => {
-    throw error instanceof EngineError ? error : new EngineError(name, error);
+    throw engineError(name, error, device);
   };
-  const session = await inTurn(async () =>
+  const onGpu = device.provider !== "cpu";
+  const ort = await onnxRuntime(device.provider, threads).catch(named);
+  const gpu = onGpu ? await WebGpu.open().catch(named) : undefined;
+  const attempt = <T>(action: () => Promise<T>): Promise<T> =>
+    inTurn(() => (gpu ? gpu.run(action) : action())).catch(named);
+
+  const session = await attempt(async () =>
     ort.InferenceSession.create(program.model, {
-      executionProviders: ["wasm"],
-      externalData: await weightFiles(program),
-      // Any other level folds the Cast of a weight into a second, wider copy.
-      graphOptimizationLevel: program.weightsAsStored ? "disabled" : "all",
+      ...deviceOptions(device, program),
       // An arena grows by doubling and gives nothing back.
-      ...(program.weightsAsStored && { enableCpuMemArena: false, enableMemPattern: false }),
-      logSeverityLevel: 3,
+      ...(!gpu && program.weightsAsStored && { enableCpuMemArena: false, enableMemPattern: false }),
+      ...(gpu && { executionProviders: [{ name: "webgpu" as const, device: gpu.device }] }),
+      externalData: await weightFiles(program),
+      logSeverityLevel: silent,
     }),
-  ).catch(named);
+  );
+  let isNew = onGpu;
   return {
-    run: (inputs) =>
-      inTurn(async () => {
+    get lost() {
+      return gpu?.lost !== undefined;
+    },
+    run: (inputs) => {
+      if (isNew) onNotice(compiling(name, device));
+      isNew = false;
+      return attempt(async () => {
         const all = await withHostInputs(program, session.inputNames, inputs);
-        const values = valuesOf(await session.run(tensorsOf(all, ort.Tensor)));
+        const values = valuesOf(await session.run(tensorsOf(all, ort.Tensor), { logSeverityLevel: silent }));
         await nextTurn();
         return values;
-      }).catch(named),
+      });
+    },
     release: () => inTurn(() => session.release()),
   };
 }

@@ -6,11 +6,12 @@
  * what changed and nothing else.
  */
 
+import { buildFor, filesOf } from "../../../src/engine/ort/web-builds.js";
 import { byteRange, rangeAnswer } from "../../../src/http/range.js";
 
 /** By path below the site's folder: the file's hash. */
 declare const FILES: Readonly<Record<string, string>>;
-/** What a visit without a network needs. */
+/** What a visit without a network needs, with all builds of ONNX Runtime, of which a browser uses one. */
 declare const KEPT: readonly string[];
 /** Of every answer. */
 declare const HEADERS: Readonly<Record<string, string>>;
@@ -83,7 +84,10 @@ async function fetchAndKeep(cache: Cache, path: string): Promise<Response> {
 }
 
 async function keepAll(): Promise<void> {
-  for (const path of KEPT) await kept(path).catch(() => {});
+  const start = `ort/${filesOf[buildFor("gpu" in navigator ? "webgpu" : "cpu")]}`;
+  const used = (path: string) =>
+    !path.startsWith("ort/") || path === `${start}mjs` || path === `${start}wasm`;
+  for (const path of KEPT.filter(used)) await kept(path).catch(() => {});
 }
 
 async function forgetOld(): Promise<void> {
