@@ -117,12 +117,12 @@ async function checked(
   images: readonly RgbImage[],
 ): Promise<Map<string, ReturnType<typeof tensorData>>> {
   const results = await checkImages(checker, images);
-  const { imageSize: side, projection } = checker.vision;
+  const { imageSize: side } = checker;
   const pixels = images.flatMap((image) => Array.from(clipPixels(image, checker.processor)));
   const embeddings = results.flatMap(({ embedding }) => Array.from(embedding));
   return new Map([
     ["clip_input", floats(Float32Array.from(pixels), images.length, 3, side, side)],
-    ["image_embeds", floats(Float32Array.from(embeddings), images.length, projection)],
+    ["image_embeds", floats(Float32Array.from(embeddings), images.length, embeddings.length / images.length)],
     ["special_scores", tensorData(results.flatMap(({ special }) => special))],
     ["concept_scores", tensorData(results.flatMap(({ concepts }) => concepts))],
     ["flagged", tensorData(results.map(({ flagged }) => Number(flagged)))],

@@ -40,12 +40,12 @@ function largest(of: readonly Output[]): string {
 const code = outputFiles.map(({ text }) => text).join("\n");
 
 describe("the library for a browser", () => {
-  it("is at most 150 kB gzipped, and 15 kB more that single files and LoRAs need", () => {
+  it("is at most 150 kB gzipped, and 25 kB more that are loaded at need", () => {
     const [entry] = outputs.find(([, { entryPoint }]) => entryPoint === "<stdin>")!;
     const loaded = withImports(entry);
     const modules = largest([...loaded].map((name) => metafile.outputs[name]!));
     expect(kilobytes(loaded), modules).toBeLessThanOrEqual(150);
-    expect(kilobytes(zipped.keys()), modules).toBeLessThanOrEqual(165);
+    expect(kilobytes(zipped.keys()), modules).toBeLessThanOrEqual(175);
   });
 
   it("names the package's version", () => {

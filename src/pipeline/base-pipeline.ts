@@ -36,7 +36,7 @@ import { readVocabulary } from "./read-vocabulary.js";
 import type { AcceptedRequest, CheckedRequest, GenerateRequest } from "./request.js";
 import { requestKind } from "./request-kind.js";
 import { decodeLatents, encodePixels } from "./run-autoencoder.js";
-import { safetyNotice } from "./safety-checker.js";
+import { safetyNotice } from "./safety-rules.js";
 import { schedulerWarnings } from "./scheduler-warnings.js";
 import { sizeWarning } from "./size-warning.js";
 import { checkClipSkip, type Pooling, stateRules } from "./text-encoding.js";

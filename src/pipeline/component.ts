@@ -11,8 +11,7 @@ import { count, show, type Tensor } from "../tensor/tensor.js";
 import type { WeightSet } from "../weights/component.js";
 import { isFloatDtype } from "../weights/dtype.js";
 import { checkFinite } from "./finite.js";
-import { quantizedWeights } from "./quantized-weights.js";
-import { changedWeights, type WeightChanges, type WeightInMemory } from "./weight-changes.js";
+import type { WeightChanges, WeightInMemory } from "./weight-changes.js";
 
 /** The sizes that a program is traced at, in latent pixels. */
 export type TracedSize = { batch: number; height: number; width: number };
@@ -242,6 +241,7 @@ export class Component {
     const { outputs, wanted } = checkedNetwork(this.file, weights, trace);
     if (device.weights !== "stored") {
       const source = { name, weights, changes, wanted: wanted.keys() };
+      const { quantizedWeights } = await import("./quantized-weights.js"); // here, as most devices hold stored weights
       const quantized = await quantizedWeights(
         source,
         device.weights,
@@ -250,7 +250,9 @@ export class Component {
       );
       return programOf(name, outputs, quantized.tensors.keys(), quantized, device);
     }
-    const held = changes.size > 0 ? await changedWeights(weights, changes, this.#engine) : undefined;
+    if (changes.size === 0) return programOf(name, outputs, wanted.keys(), weights, device);
+    const { changedWeights } = await import("./weight-changes.js"); // here, as few models have LoRAs
+    const held = await changedWeights(weights, changes, this.#engine);
     return programOf(name, outputs, wanted.keys(), weights, device, held);
   }
 

@@ -19,7 +19,7 @@ import { type Denoiser, loadUnet } from "./load-unet.js";
 import type { Adaptable, Lora } from "./lora.js";
 import { type LoraSampling, loraSampling } from "./lora-sampling.js";
 import { defaultScheduler, readModelDefaults, type SourcedDefaults } from "./model-defaults.js";
-import { loadSafetyChecker, type SafetyChecker } from "./safety-checker.js";
+import type { SafetyChecker } from "./safety-checker.js";
 import type { SingleFileOptions } from "./single-file/open.js";
 import type { TextEncoderName } from "./single-file/parts.js";
 import type { TextEncoder, TextNetwork } from "./text-encoding.js";
@@ -89,7 +89,7 @@ export async function loadNetworks(model: string, options: ComponentOptions): Pr
     unet,
     vae,
     textEncoders,
-    safetyChecker: await loadSafetyChecker(folder, options),
+    safetyChecker: await openSafetyChecker(folder, options),
     scheduler: defaultScheduler(await loadScheduler(folder, family), defaults),
     defaults,
     trainedSize: trainedSize(unet.config, vae.factor),
@@ -99,6 +99,17 @@ export async function loadNetworks(model: string, options: ComponentOptions): Pr
   checkChannels(networks, options);
   checkVariant(networks, options, warnings);
   return networks.loras.length > 0 ? sampledByLora(await withLoras(networks, warnings)) : networks;
+}
+
+/** Undefined where the model has none and none is named, or null is given. */
+async function openSafetyChecker(
+  source: ModelSource,
+  options: ComponentOptions,
+): Promise<SafetyChecker | undefined> {
+  const { safetyChecker: given } = options;
+  if (given === null || (given === undefined && !source.components.has("safety_checker"))) return undefined;
+  const { loadSafetyChecker } = await import("./safety-checker.js"); // here, as most models have none
+  return loadSafetyChecker(source, options);
 }
 
 /** Few-step LoRAs that a model is opened with have its scheduler and its defaults replaced. */

@@ -7,7 +7,8 @@ import { GeneratedImage } from "./generated-image.js";
 import type { LatentShape } from "./latents.js";
 import type { ImageMetadata } from "./metadata/schema.js";
 import type { CheckedRequest } from "./request.js";
-import { applySafety, flaggedWarning, type SafetyChecker } from "./safety-checker.js";
+import type { SafeImage, SafetyChecker } from "./safety-checker.js";
+import { flaggedWarning, type SafetyRule } from "./safety-rules.js";
 
 type Finishing = {
   /** [1, C, h, w] -> [3, 8h, 8w] in about -1..1; in tiles of so many pixels */
@@ -34,8 +35,7 @@ export async function finishImages(
     const image = await decode(one, h, w, request.vaeTiling);
     decoded.push(toRgbImage(image, request.width, request.height));
   }
-  if (request.safety !== "off" && checker) await makeRoom(checker.component);
-  const safe = await applySafety(decoded, request.safety, checker);
+  const safe = await safeImages(decoded, request.safety, { checker, makeRoom });
   const images = safe.map(
     ({ pixels, flagged }, i) => new GeneratedImage(pixels, request.seeds?.[i], metadata(i, flagged)),
   );
@@ -43,4 +43,15 @@ export async function finishImages(
   const flagged = safe.filter((image) => image.flagged).length;
   if (flagged > 0) request.warnings.add(flaggedWarning(flagged, batch));
   return images;
+}
+
+async function safeImages(
+  images: readonly RgbImage[],
+  rule: SafetyRule,
+  { checker, makeRoom }: Pick<Finishing, "checker" | "makeRoom">,
+): Promise<SafeImage[]> {
+  if (rule === "off" || !checker) return images.map((pixels) => ({ pixels, flagged: false }));
+  await makeRoom(checker.component);
+  const { applySafety } = await import("./safety-checker.js"); // here, as most models have none
+  return applySafety(images, rule, checker);
 }

@@ -7,7 +7,6 @@ import { byteSize } from "../byte-size.js";
 import { cpu, type Device } from "../engine/device.js";
 import { InvalidRequest } from "../errors.js";
 import { traceUnetAttention } from "../models/cross-attention.js";
-import { safetyCheckerTrace } from "../models/safety-checker.js";
 import { traceUnet } from "../models/trace.js";
 import { input } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
@@ -100,9 +99,9 @@ export function estimateMemory(components: Networks, size: GenerationSize, devic
   };
 }
 
-const tracedChecker = ({ component, vision }: SafetyChecker): TracedComponent => ({
+const tracedChecker = ({ component, trace }: SafetyChecker): TracedComponent => ({
   ...{ name: component.name, component },
-  outputs: safetyCheckerTrace(vision)(new Params(tracing())),
+  outputs: trace(new Params(tracing())),
 });
 
 /** The first half of the autoencoder, which is freed for the second. */

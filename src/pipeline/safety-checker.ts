@@ -14,6 +14,8 @@ import {
   safetyCheckerTrace,
   safetyScores,
 } from "../models/safety-checker.js";
+import type { Params } from "../tensor/params.js";
+import type { Tensor } from "../tensor/tensor.js";
 import { weightsIn } from "../weights/folder.js";
 import type { ModelSource } from "../weights/model-source.js";
 import { type ClipProcessor, clipPixels, clipProcessor } from "./clip-pixels.js";
@@ -32,7 +34,9 @@ import type { SafetyRule } from "./safety-rules.js";
 
 export type SafetyChecker = {
   component: Component;
-  vision: ClipVisionConfig;
+  trace: (p: Params) => Record<string, Tensor>;
+  /** Height and width of what it is given, in pixels. */
+  imageSize: number;
   processor: ClipProcessor;
   /** The file of the processor's settings; undefined where they are the defaults. */
   processorFile: string | undefined;
@@ -45,23 +49,22 @@ type CheckerOptions = WeightOptions & Pick<LoadOptions, "safetyChecker"> & { eng
 const [componentName, className] = ["safety_checker", "StableDiffusionSafetyChecker"];
 const settingsName = "preprocessor_config.json";
 
-/** The checker at `options.safetyChecker`, else the model's own; undefined where there is none, or null was given. ModelError. */
+/** The checker at `options.safetyChecker`, else the model's own, which it has. ModelError. */
 export async function loadSafetyChecker(
   source: ModelSource,
   options: CheckerOptions,
-): Promise<SafetyChecker | undefined> {
+): Promise<SafetyChecker> {
   const { safetyChecker: given } = options;
-  if (given === null) return undefined;
-  if (given !== undefined) return openOther(given, options);
-  if (!source.components.has(componentName)) return undefined;
+  if (given) return openOther(given, options);
   const own = expectComponent(source, componentName, [className]);
   const config = await own.config();
   const vision = visionConfig(config, configLabel(componentName, source));
   const folders = [source.components.get("feature_extractor")?.path, own.path];
-  const weights = await weightsOf(own, options, safetyCheckerTrace(vision));
+  const trace = safetyCheckerTrace(vision);
+  const weights = await weightsOf(own, options, trace);
   const name = label(componentName, weights.files, source);
   const component = networkOf(name, weights, options.engine);
-  return { vision, ...(await processorIn(folders, vision)), config, component };
+  return { ...(await processorIn(folders, vision)), ...{ config, component, trace } };
 }
 
 /** A folder of a checker alone, or of a whole model that has one. */
@@ -73,9 +76,10 @@ async function openOther(given: string, { configsOnly, engine }: CheckerOptions)
   }
   const vision = visionConfig(config.json, config.file);
   const beside = path.join(path.dirname(location), "feature_extractor");
-  const weights = configsOnly ? described(safetyCheckerTrace(vision)) : await weightsIn(location);
+  const trace = safetyCheckerTrace(vision);
+  const weights = configsOnly ? described(trace) : await weightsIn(location);
   return {
-    ...{ vision, config: config.json },
+    ...{ trace, config: config.json },
     ...(await processorIn([location, beside], vision)),
     component: networkOf(label(given, weights.files), weights, engine),
   };
@@ -93,13 +97,17 @@ const networkOf = (name: string, weights: Component["weights"], engine: Engine):
 async function processorIn(
   folders: readonly (string | undefined)[],
   { imageSize }: ClipVisionConfig,
-): Promise<Pick<SafetyChecker, "processor" | "processorFile">> {
+): Promise<Pick<SafetyChecker, "imageSize" | "processor" | "processorFile">> {
   for (const folder of folders) {
     const file = folder && path.join(folder, settingsName);
     if (file && (await kindOf(file)) === "file")
-      return { processor: clipProcessor(await readJson(file), file, imageSize), processorFile: file };
+      return {
+        imageSize,
+        processor: clipProcessor(await readJson(file), file, imageSize),
+        processorFile: file,
+      };
   }
-  return { processor: clipProcessor({}, settingsName, imageSize), processorFile: undefined };
+  return { imageSize, processor: clipProcessor({}, settingsName, imageSize), processorFile: undefined };
 }
 
 /** What a checker computed of an image. */
@@ -107,11 +115,10 @@ export type CheckedImage = SafetyScores & { embedding: Float32Array };
 
 /** The scores of images of any size, in their order. */
 export async function checkImages(
-  { component, vision, processor }: SafetyChecker,
+  { component, trace, imageSize: side, processor }: SafetyChecker,
   images: readonly RgbImage[],
 ): Promise<CheckedImage[]> {
-  const side = vision.imageSize;
-  const session = await component.session("check", safetyCheckerTrace(vision));
+  const session = await component.session("check", trace);
   const checked: CheckedImage[] = [];
   for (let from = 0; from < images.length; from += checkedAtOnce) {
     const some = images.slice(from, from + checkedAtOnce);
@@ -138,13 +145,12 @@ export async function checkImages(
 /** An image as it is given: itself, or blurred. */
 export type SafeImage = { pixels: RgbImage; flagged: boolean };
 
-/** Images after the rule; FlaggedImageError. `checker` is there where the rule is not "off". */
+/** Images after the rule; FlaggedImageError. */
 export async function applySafety(
   images: readonly RgbImage[],
-  rule: SafetyRule,
-  checker: SafetyChecker | undefined,
+  rule: Exclude<SafetyRule, "off">,
+  checker: SafetyChecker,
 ): Promise<SafeImage[]> {
-  if (rule === "off" || !checker) return images.map((pixels) => ({ pixels, flagged: false }));
   const scores = await checkImages(checker, images);
   const flagged = [...images.keys()].filter((i) => scores[i]!.flagged);
   if (rule === "refuse" && flagged.length > 0) throw new FlaggedImageError(flagged, images.length);
@@ -153,15 +159,3 @@ export async function applySafety(
     flagged: scores[i]!.flagged,
   }));
 }
-
-/** What is said of the images that were blurred, and of one of them in its own metadata. */
-export const flaggedWarning = (flagged: number, of: number): string =>
-  `safety: the safety checker flagged ${of === 1 ? "the image" : `${flagged} of ${of} images`}, so ` +
-  `${flagged === 1 ? "it is" : "they are"} blurred`;
-export const flaggedImageWarning = "safety: the safety checker flagged this image, so it is blurred";
-
-/** What a user is to know before the first image. */
-export const safetyNotice = (rule: SafetyRule, hasChecker: boolean): string =>
-  rule === "off"
-    ? `images are not checked: ${hasChecker ? "safety is off" : "the model ships no safety checker"}`
-    : `images are checked: flagged ones are ${rule === "blur" ? "blurred" : "refused"} (safety: ${rule})`;

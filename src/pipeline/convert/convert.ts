@@ -11,7 +11,6 @@ import { Cancelled, InvalidRequest, ModelError } from "../../errors.js";
 import { kindOf, makeFolder, rename, rm } from "../../files/file-system.js";
 import { freeBytes } from "../../files/writable.js";
 import { clipText } from "../../models/clip.js";
-import { safetyCheckerTrace } from "../../models/safety-checker.js";
 import { input, param } from "../../tensor/operations.js";
 import { manifest, type Params } from "../../tensor/params.js";
 import { count } from "../../tensor/tensor.js";
@@ -144,8 +143,7 @@ function networksOf(components: Networks, { precision, engine }: ConvertOptions)
 /** The safety checker with its weights as they are stored: what it decides by is a third decimal, which half precision has not. */
 function checkerOf({ safetyChecker }: Networks, { engine }: ConvertOptions): OutgoingNetwork[] {
   if (!safetyChecker) return [];
-  const { component, vision } = safetyChecker;
-  const trace = safetyCheckerTrace(vision);
+  const { component, trace } = safetyChecker;
   const wanted = new Map([...manifest(trace)].map(([at, shape]) => [at, param(at, shape)]));
   checkWeightShapes(component.file, wanted, component.weights);
   return [{ name: component.name, tensors: outgoing(component, trace, { dtype: undefined, engine }) }];

@@ -23,7 +23,7 @@ import type { ModelSource } from "../../weights/model-source.js";
 import type { Components } from "../components.js";
 import { hubId } from "../model-defaults.js";
 import type { CheckedRequest } from "../request.js";
-import { flaggedImageWarning } from "../safety-checker.js";
+import { flaggedImageWarning } from "../safety-rules.js";
 import { type ImageMetadata, type ModelMetadata, metadataText } from "./schema.js";
 import { versions } from "./versions.js";
 
