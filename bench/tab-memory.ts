@@ -5,14 +5,14 @@
  */
 
 import path from "node:path";
-import { wasm } from "../src/engine/device.js";
+import { cpu, inBrowser } from "../src/engine/device.js";
 import type { Engine } from "../src/engine/engine.js";
 import { loadComponents } from "../src/pipeline/components.js";
 import { estimateMemory, planMemory } from "../src/pipeline/memory-estimate.js";
 
 /** Nothing is loaded. */
 const engine: Engine = {
-  device: wasm,
+  device: inBrowser(cpu),
   load: () => Promise.reject(new Error("internal")),
   close: async () => {},
 };
@@ -31,7 +31,7 @@ for (const folder of process.argv.slice(2)) {
       encodes: false,
       ...(side > 512 && { tile: 512 }),
     };
-    const bytes = estimateMemory(components, size, wasm);
+    const bytes = estimateMemory(components, size, inBrowser(cpu));
     const largest = bytes.components.reduce((a, b) => (b.peak > a.peak ? b : a));
     const plans = machines.map((available) => planMemory(bytes, available)).join(", ");
     console.log(

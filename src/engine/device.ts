@@ -5,6 +5,7 @@
 
 import { closest } from "../closest.js";
 import { InvalidRequest } from "../errors.js";
+import type { ElementType } from "./onnx.js";
 
 /** ONNX Runtime's execution providers that this engine can use. */
 export const providers = ["cpu", "webgpu", "cuda", "dml", "coreml"] as const;
@@ -51,6 +52,8 @@ type Capabilities = {
   readonly weightsAsStored: boolean;
   /** Networks of more bytes in float32 have `weightsAsStored`. */
   readonly mostWidened: number | undefined;
+  /** Types of weights that ONNX Runtime has no kernels for there: they are widened to float32 as they are read. */
+  readonly widenedAsRead: readonly ElementType[];
 };
 
 /** Where programs run. Plain data, which can be sent to a thread. */
@@ -78,6 +81,7 @@ const plain: Capabilities = {
   hostTokenLookup: false,
   weightsAsStored: false,
   mostWidened: undefined,
+  widenedAsRead: [],
 };
 
 /**
@@ -137,8 +141,15 @@ export function deviceOf(
 /** ONNX Runtime's CPU provider. */
 export const cpu: Device = deviceOf("cpu");
 
-/** The same by WebAssembly, which addresses 4 GiB: KOALA-700M's U-Net would take 3.1 of them in float32. */
-export const wasm: Device = { ...cpu, mostWidened: 2 ** 30, winograd: false };
+/**
+ * The same device in a browser, where ONNX Runtime's builds have fewer types (1.30). The CPU is WebAssembly there, which
+ * addresses 4 GiB: KOALA-700M's U-Net would take 3.1 of them in float32.
+ */
+export const inBrowser = (device: Device): Device => ({
+  ...device,
+  widenedAsRead: ["F64", "BF16", "F8_E4M3", "F8_E5M2"],
+  ...(device.provider === "cpu" && { mostWidened: 2 ** 30, winograd: false }),
+});
 
 /** The same device for a network of so many bytes in float32. */
 export const forNetwork = (device: Device, bytes: number): Device =>

@@ -14,7 +14,7 @@ import { add, input, param } from "../tensor/operations.js";
 import { Params, tracing } from "../tensor/params.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { parseHeader } from "../weights/safetensors.js";
-import { cpu, standard } from "./device.js";
+import { cpu, inBrowser, standard } from "./device.js";
 import { floats, floatsOf, type Values } from "./engine.js";
 import { lower } from "./lower.js";
 import { blockingEngine } from "./ort/blocking-engine.js";
@@ -111,7 +111,7 @@ describe("a weight in a file", () => {
       ],
     ],
   ] as const)(
-    "of %s is read where it lies, exchanged and scaled by rows",
+    "of %s is read where it lies or, for a browser, widened before, exchanged and scaled by rows",
     async (dtype, [stored, numbers]) => {
       const bytes = new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength);
       await writeFile(path.join(folder, dtype), Buffer.concat([Buffer.alloc(64), bytes]));
@@ -123,21 +123,29 @@ describe("a weight in a file", () => {
         shape: w.shape,
         transposed: true,
         scale: Float32Array.of(...scales(columns)),
-        ...place,
       };
       const engine = blockingEngine({ threads: 1 });
-      const program = lower(
-        "w",
-        { out: add(w, input("x", [columns, 2])) },
-        { weights: new Map([["w", weight]]), folder },
-      );
-      const session = await engine.load(program);
-      const out = floatsOf((await session.run({ x: floats(new Float32Array(2 * columns), columns, 2) })).out);
-      const expected = [...out].map((_, i) => {
-        const [row, column] = [i >> 1, i & 1];
-        return Math.fround(numbers[column * columns + row]! * scales(columns)[row]!) + 0; // -0 + 0 is 0
+      const outputs = { out: add(w, input("x", [columns, 2])) };
+      const inFile = lower("w", outputs, { weights: new Map([["w", { ...weight, ...place }]]), folder });
+      const held = new Map([["w", { ...weight, data: bytes.slice() }]]);
+      const inMemory = lower("w", outputs, { weights: held, device: inBrowser(cpu) });
+      for (const program of [inFile, inMemory]) {
+        const session = await engine.load(program);
+        const zeros = floats(new Float32Array(2 * columns), columns, 2);
+        const out = floatsOf((await session.run({ x: zeros })).out);
+        const expected = [...out].map((_, i) => {
+          const [row, column] = [i >> 1, i & 1];
+          return Math.fround(numbers[column * columns + row]! * scales(columns)[row]!) + 0; // -0 + 0 is 0
+        });
+        expect([...out]).toEqual(expected);
+      }
+      const files = lower("w", outputs, {
+        weights: new Map([["w", { ...weight, ...place }]]),
+        ...{ folder, device: inBrowser(cpu) },
       });
-      expect([...out]).toEqual(expected);
+      const isHalf = dtype === "F16";
+      expect(files.files).toEqual(isHalf ? [dtype] : undefined);
+      expect(files.widened?.get("w")).toEqual(isHalf ? undefined : { dtype, ...place });
     },
   );
 });

@@ -7,6 +7,7 @@ import { topological } from "../tensor/order.js";
 import {
   type Attributes,
   type AxisSize,
+  count,
   type DType,
   made,
   type Op,
@@ -14,10 +15,11 @@ import {
   type Shape,
   type Tensor,
 } from "../tensor/tensor.js";
+import { type FloatDtype, widenedBytes } from "../weights/dtype.js";
 import { cpu, type Device } from "./device.js";
 import { hostExpression } from "./host-values.js";
-import { type ElementType, GraphWriter } from "./onnx.js";
-import type { HostInput, Program, StoredWeight } from "./program.js";
+import { type ElementType, type External, GraphWriter } from "./onnx.js";
+import type { HostInput, Program, StoredWeight, WidenedWeight } from "./program.js";
 import { quantizedConvolution } from "./quantized-convolution.js";
 import { deviceGraph } from "./rewrite/device-graph.js";
 import { winogradConvolution } from "./winograd-convolution.js";
@@ -46,6 +48,7 @@ export function lower(
   const g = new GraphWriter();
   const memory = new Map<string, Uint8Array<ArrayBuffer>>();
   const files = new Set<string>();
+  const widened = new Map<string, WidenedWeight>();
   const host: HostInput[] = [];
   const values = new Map<Tensor, string>();
   const graph = deviceGraph(outputs, device, (path) => isCode(weights.get(path)?.dtype));
@@ -53,7 +56,7 @@ export function lower(
   const isLarge = tensors.length >= largeGraph || tensors.some((t) => made("winogradConv2d", t));
   const declaresOpenSizes = device.provider !== "cpu" || !isLarge;
   const context: Context = {
-    ...{ g, device, weights, files, memory, host, declaresOpenSizes },
+    ...{ g, device, weights, files, memory, widened, host, declaresOpenSizes },
     shared: new Map(),
   };
   for (const t of tensors) {
@@ -75,7 +78,8 @@ export function lower(
   const { model, nodes } = g.encode(name, results, {
     widensLate: device.weightsAsStored && device.provider === "cpu",
   });
-  const widensAtLoad = [...weights.values()].some(({ dtype }) => dtype !== "F32" && dtype !== "F16");
+  const unwidened = ["F32", "F16", ...device.widenedAsRead];
+  const widensAtLoad = [...weights.values()].some(({ dtype }) => !unwidened.includes(dtype));
   return {
     name,
     model,
@@ -83,6 +87,7 @@ export function lower(
     ...(folder !== undefined && { folder }),
     ...(files.size > 0 && { files: [...files] }),
     ...(memory.size > 0 && { memory }),
+    ...(widened.size > 0 && { widened }),
     ...(host.length > 0 && { host }),
     ...(device.weightsAsStored && { weightsAsStored: true }),
     ...(widensAtLoad && { widensAtLoad }),
@@ -111,6 +116,8 @@ type Context = {
   files: Set<string>;
   /** Receives the bytes of weights that are in memory. */
   memory: Map<string, Uint8Array<ArrayBuffer>>;
+  /** Receives the weights that the engine widens. */
+  widened: Map<string, WidenedWeight>;
   /** Receives the inputs that the host computes. */
   host: HostInput[];
   declaresOpenSizes: boolean;
@@ -147,21 +154,16 @@ const rules: { [O in Op]: Rule<O> } = {
     const isOpen = sizes.some((size) => typeof size === "string");
     return g.input(name, elementTypes[t.dtype], isOpen && !declaresOpenSizes ? undefined : sizes);
   },
-  param: ({ g, weights, files, memory }, t, _, { path }) => {
+  param: (c, t, _, { path }) => {
+    const { g, weights } = c;
     const stored = weights.get(path);
     if (!stored) {
       const given = g.input(path, "F32", t.shape);
       return t.dtype === "float32" ? given : cast(g, given, t.dtype);
     }
-    const { dtype } = stored;
-    const held = "data" in stored;
-    if (held) memory.set(path, stored.data);
-    else files.add(stored.location);
-    const { location, offset, length } = held
-      ? { location: path, offset: 0, length: stored.data.byteLength }
-      : stored;
+    const { dtype, at } = placeOf(c, path, stored);
     const dims = stored.transposed ? [...t.shape].reverse() : t.shape;
-    return asSeen(g, g.weight(path, dtype, dims, { location, offset, length }), t.dtype, stored);
+    return asSeen(g, g.weight(path, dtype, dims, at), t.dtype, { ...stored, dtype });
   },
   constant: ({ g }, t, _, { data }) => g.constant(data, t.shape, floatType(t)),
   add: same("Add"),
@@ -314,6 +316,29 @@ const rules: { [O in Op]: Rule<O> } = {
     g.node("GatherND", [x!, g.node("Unsqueeze", [index!, g.ints(1)])], { batch_dims: 1 }),
   cast: ({ g }, _, [x], { to }) => cast(g, x!, to),
 };
+
+/** Where ONNX Runtime finds a weight, and its type there. */
+function placeOf(
+  { device, files, memory, widened }: Context,
+  path: string,
+  stored: StoredWeight,
+): { dtype: ElementType; at: External } {
+  const { dtype } = stored;
+  const widens = device.widenedAsRead.includes(dtype);
+  const own = (length: number) => ({ location: path, offset: 0, length });
+  if ("data" in stored) {
+    const data = widens ? widenedBytes(stored.data, dtype as FloatDtype) : stored.data;
+    memory.set(path, data);
+    return { dtype: widens ? "F32" : dtype, at: own(data.byteLength) };
+  }
+  const { location, offset, length } = stored;
+  if (widens) {
+    widened.set(path, { location, offset, length, dtype: dtype as FloatDtype });
+    return { dtype: "F32", at: own(4 * count(stored.shape)) };
+  }
+  files.add(location);
+  return { dtype, at: { location, offset, length } };
+}
 
 /** A weight as the network sees it, from what is stored; ONNX Runtime folds these nodes when it loads the program. */
 function asSeen(g: GraphWriter, weight: string, to: DType, stored: StoredWeight): string {

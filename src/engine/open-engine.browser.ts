@@ -1,7 +1,7 @@
 /** @file Opens an engine in a browser by the name of its device. */
 
 import { InvalidRequest } from "../errors.js";
-import { wasm } from "./device.js";
+import { inBrowser } from "./device.js";
 import type { Engine } from "./engine.js";
 import { type DeviceOptions, findDevice } from "./find-device.js";
 import type { Opened } from "./open-engine.js";
@@ -26,5 +26,5 @@ export async function openEngine({
   }
   if (onnxRuntimeFolder !== undefined) loadOnnxRuntimeFrom(onnxRuntimeFolder);
   const { device, reason, warnings } = await findDevice({ device: "auto", ...options });
-  return { ...webEngine({ threads, device: device.provider === "cpu" ? wasm : device }), reason, warnings };
+  return { ...webEngine({ threads, device: inBrowser(device) }), reason, warnings };
 }

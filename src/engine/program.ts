@@ -1,6 +1,7 @@
 /** @file Programs, which lowering writes and engines load: an ONNX model, where its weights are, what the host computes. */
 
 import type { AxisSize, Shape } from "../tensor/tensor.js";
+import type { FloatDtype } from "../weights/dtype.js";
 import type { ElementType, External } from "./onnx.js";
 
 /** A tensor's elements in row-major order, and its shape. */
@@ -16,6 +17,9 @@ export type StoredWeight = {
   scale?: Float32Array;
 } & (External | { data: Uint8Array<ArrayBuffer> });
 
+/** Where a weight lies that an engine widens, and the type that it has there. */
+export type WidenedWeight = External & { dtype: FloatDtype };
+
 /** A program that an engine can load. */
 export type Program = {
   readonly name: string;
@@ -26,6 +30,8 @@ export type Program = {
   readonly files?: readonly string[];
   /** Weights' bytes by location. An engine may transfer them to another thread, so such a program is loaded once. */
   readonly memory?: ReadonlyMap<string, Uint8Array<ArrayBuffer>>;
+  /** Weights that the engine widens to float32 as it reads them, by location. */
+  readonly widened?: ReadonlyMap<string, WidenedWeight>;
   /** Inputs that the session computes from those it is given. */
   readonly host?: readonly HostInput[];
   /** Whether weights stay in memory in the type of their file. */

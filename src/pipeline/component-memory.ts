@@ -106,7 +106,11 @@ function storedOnCpu(
   device: Device,
 ) {
   const params = paramsOf(deviceGraph(outputs, device)) as readonly Tensor<"param">[];
-  const weights = params.reduce((sum, { attrs }) => sum + tensors.get(attrs.path)!.length, 0) + perComponent;
+  const bytes = ({ attrs, shape }: Tensor<"param">) => {
+    const { dtype, length } = tensors.get(attrs.path)!;
+    return device.widenedAsRead.includes(dtype) ? 4 * count(shape) : length;
+  };
+  const weights = params.reduce((sum, x) => sum + bytes(x), 0) + perComponent;
   const widest = 4 * Math.max(...params.map(({ shape }) => count(shape)));
   return { load: weights, loaded: weights, run: arenaBytes(outputs, device) + widest };
 }

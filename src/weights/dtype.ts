@@ -90,6 +90,12 @@ const toFloats: Readonly<Record<FloatDtype, (values: StoredArray) => Float32Arra
 export const toFloat32 = (bytes: Uint8Array<ArrayBuffer>, dtype: FloatDtype): Float32Array =>
   toFloats[dtype](viewStored(bytes, dtype));
 
+/** A float tensor's bytes widened to float32, as bytes; F32 bytes are viewed, not copied. */
+export function widenedBytes(bytes: Uint8Array<ArrayBuffer>, dtype: FloatDtype): Uint8Array<ArrayBuffer> {
+  const { buffer, byteOffset, byteLength } = toFloat32(bytes, dtype);
+  return new Uint8Array(buffer as ArrayBuffer, byteOffset, byteLength);
+}
+
 /** float32 values in the given dtype's array, for writing; rounds to nearest even. F32 is passed through. */
 export function fromFloat32(
   values: Float32Array,
