@@ -25,7 +25,7 @@ export default defineConfig({
           hookTimeout: 3 * longestWait,
           expect: { poll: { timeout: longestWait } },
           // For a machine with WebGPU: `.ci/run` has it run on lavapipe.
-          exclude: process.env.KOALA_SOFTWARE_ADAPTER === undefined ? ["test/webgpu.test.ts"] : [],
+          exclude: process.env.KOALA_SOFTWARE_ADAPTER === undefined ? ["test/webgpu*.test.ts"] : [],
         },
       },
     ],

@@ -20,7 +20,7 @@ const types: Readonly<Record<string, string>> = {
 };
 
 /** Both together make a page isolated, which threads need. */
-export const isolation = {
+const isolation = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
 };

@@ -9,11 +9,15 @@ import {
 
 const loading = { threads: 1, onnxRuntimeFolder: "/ort" };
 
-/** The first image of a request, with what `browser-app.ts` says; options are those of loading. */
+/**
+ * The first image of a request, with what `browser-app.ts` says; options are those of loading. Calls the page's `onStep`
+ * after each step.
+ */
 globalThis.generate = async (model, request, { euler, ...options } = {}) => {
   await using pipeline = await DiffusionPipeline.fromPretrained(model, { ...loading, ...options });
   if (euler) pipeline.scheduler = EulerDiscreteScheduler.fromConfig(pipeline.scheduler.config, euler);
-  const { images, latents, warnings } = await pipeline.generate(request);
+  const onStep = () => globalThis.onStep?.();
+  const { images, latents, warnings } = await pipeline.generate({ ...request, onStep });
   const { width, height, data } = images[0];
   const { device, deviceReason: reason } = pipeline;
   const png = [...(await images[0].encode("png"))];
