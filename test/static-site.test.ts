@@ -122,6 +122,22 @@ describe("the static site", { timeout: 120_000 }, () => {
     await other.waitForSelector(".image .large");
   });
 
+  it("goes on in a hidden tab, where timers are held back and no frame is drawn", async () => {
+    const page = await open(await visitor());
+    await start(page, "a red apple, flat icon", { steps: "60" });
+    await page.waitForSelector("text=/Step \\d+ of 60/");
+    // Headless Chromium has no hidden pages: this is what it does to those of a window.
+    await page.evaluate(`{
+      Object.defineProperty(document, "hidden", { value: true });
+      Object.defineProperty(document, "visibilityState", { value: "hidden" });
+      const timer = setTimeout;
+      globalThis.setTimeout = (callback, ms = 0, ...of) => timer(callback, Math.max(1000, ms), ...of);
+      globalThis.requestAnimationFrame = () => 0;
+      document.dispatchEvent(new Event("visibilitychange"));
+    }`);
+    await page.locator(".image .large").waitFor({ state: "attached" });
+  });
+
   it("stops at the end of the running call, and goes on in a new worker after one has crashed", async () => {
     const page = await open(await visitor());
     await start(page, "a red apple, flat icon", { steps: "150" });
