@@ -99,7 +99,7 @@ describe("the static site", { timeout: 120_000 }, () => {
         "caches.open('koala-site').then((c) => c.keys()).then((all) => all.map(({ url }) => url).join())";
       return String(await first.evaluate(keys));
     };
-    for (const file of ["nano/unet/diff", "nano/vae/diff", "threaded.jspi.wasm"])
+    for (const file of ["nano/unet/diff", "threaded.jspi.wasm", "nano-lightning/words.json"])
       await expect.poll(kept, { timeout: 60_000 }).toContain(file);
     await first.close();
     await context.setOffline(true);

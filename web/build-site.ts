@@ -65,12 +65,13 @@ async function filesIn(folder: string): Promise<string[]> {
   return files.map((file) => path.relative(folder, file).split(path.sep).join("/")).sort();
 }
 
-/** What the service worker is built with; it keeps the page and the first model, others once they are used. */
+/** What the service worker is built with; it keeps the page and the first model before others. */
 async function serviceWorkerData() {
   const files = await hashes();
   const first = path.join("models", path.basename(bundledFolders()[0]!), "/");
-  const needed = (file: string) => !file.startsWith("models/") || file.startsWith(first);
-  const data = { FILES: files, KEPT: Object.keys(files).filter(needed), HEADERS: headers };
+  const isOther = (file: string) => file.startsWith("models/") && !file.startsWith(first);
+  const kept = Object.keys(files).sort((a, b) => Number(isOther(a)) - Number(isOther(b)));
+  const data = { FILES: files, KEPT: kept, HEADERS: headers };
   return Object.fromEntries(Object.entries(data).map(([name, value]) => [name, JSON.stringify(value)]));
 }
 

@@ -91,12 +91,13 @@ export async function openModelRegistry(
   }: RegistryOptions = {},
 ): Promise<ModelRegistry> {
   const models = new Map<string, ServedModel>();
-  for (const folder of folders) {
-    const model = await describeModel(folder, { loras, embeddings, load, placements, safety, signed });
+  const options = { loras, embeddings, load, placements, safety, signed };
+  const described = folders.map((folder) => describeModel(folder, options));
+  for (const [i, model] of (await Promise.all(described)).entries()) {
     const { id } = model.info;
     if (models.has(id)) {
       const rule = `must have names of their own, got "${id}" twice. Rename one of the folders.`;
-      throw new InvalidRequest("models", folder, rule);
+      throw new InvalidRequest("models", folders[i], rule);
     }
     models.set(id, model);
   }

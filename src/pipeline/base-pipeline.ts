@@ -207,13 +207,9 @@ export abstract class BasePipeline extends DevicePipeline {
   async *run(prepared: Prepared): AsyncGenerator<Step, GenerateResult> {
     const { request, latents, shape } = prepared;
     const { unet, vae, safetyChecker } = this.components;
-    const metadata =
-      request.outputType === "latent"
-        ? undefined
-        : await imageMetadata(request, {
-            ...{ model: await this.model(), scheduler: this.scheduler, device: this.engine.device },
-            hasChecker: safetyChecker !== undefined,
-          });
+    const metadata = request.outputType === "latent" ? undefined : this.#imageMetadata(request);
+    // Read meanwhile; an error is thrown where images are made.
+    metadata?.catch(() => {});
     const [, , height, width] = shape;
     const rows = prepared.conditioning(0).reduce((sum, group) => sum + group.rows.length, 0);
     const recorder = attentionRecorder(prepared);
@@ -241,13 +237,19 @@ export abstract class BasePipeline extends DevicePipeline {
     const final = step.value;
     const images = metadata
       ? await finishImages(final, shape, request, {
-          ...{ decode, metadata, checker: safetyChecker },
+          ...{ decode, metadata: await metadata, checker: safetyChecker },
           makeRoom: (next) => this.#makeRoom(next),
         })
       : [];
     const attentionMaps = recorder?.result();
     const { seeds, warnings } = request;
     return { images, latents: final, seeds, warnings: warnings.all, ...(attentionMaps && { attentionMaps }) };
+  }
+
+  async #imageMetadata(request: CheckedRequest) {
+    const [scheduler, { device }] = [this.scheduler, this.engine];
+    const hasChecker = this.components.safetyChecker !== undefined;
+    return imageMetadata(request, { model: await this.model(), scheduler, device, hasChecker });
   }
 
   /**

@@ -58,8 +58,8 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
       marks.push(await weightFingerprint(component.weights));
     marks.push(await textFingerprint(tokenizer.path));
   }
-  const replaced = async (file: string | undefined, of: unknown) =>
-    file === undefined ? undefined : { name: componentName(file), fingerprint: hashOf(await of) };
+  const replaced = async (file: string | undefined, marksOf: () => unknown) =>
+    file === undefined ? undefined : { name: componentName(file), fingerprint: hashOf(await marksOf()) };
   return present({
     id,
     revision: id === undefined ? undefined : revision,
@@ -67,20 +67,15 @@ export async function modelMetadata(components: Components, loaded: LoadedWith =
     pipeline: folder.className,
     fingerprint: hashOf(marks),
     variant,
-    unet: await replaced(
-      loaded.unet,
-      weightFingerprint(unet.component.weights).then((marks) =>
-        unet.replaced ? [unet.replaced.json, marks] : marks,
-      ),
-    ),
-    vae: await replaced(
-      loaded.vae,
-      weightFingerprint(vae.component.weights).then((weights) => [vae.config, weights]),
-    ),
+    unet: await replaced(loaded.unet, async () => {
+      const weights = await weightFingerprint(unet.component.weights);
+      return unet.replaced ? [unet.replaced.json, weights] : weights;
+    }),
+    vae: await replaced(loaded.vae, async () => [vae.config, await weightFingerprint(vae.component.weights)]),
     ...(await replacedEncoders(components, loaded)),
     safetyChecker: await replacedChecker(components, loaded),
-    config: await replaced(loaded.config, configMarks(folder)),
-    tokenizer: await replaced(loaded.tokenizer, tokenizerMarks(components)),
+    config: await replaced(loaded.config, () => configMarks(folder)),
+    tokenizer: await replaced(loaded.tokenizer, () => tokenizerMarks(components)),
     ema: loaded.ema || undefined,
     loras: loras.length > 0 ? await Promise.all(loras.map(loraMetadata)) : undefined,
     embeddings:
