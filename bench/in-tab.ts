@@ -37,8 +37,6 @@ const ort = path.resolve("node_modules/onnxruntime-web/dist");
 /** Runs in a Worker: counts what is read of stored files, and finds ONNX Runtime's memory. */
 const app = `
   import { DiffusionPipeline } from "./dist/index.js";
-  import { env } from "onnxruntime-web/wasm";
-  env.wasm.wasmPaths = new URL("/ort/", location.href).href;
   const memories = [];
   const { Memory } = WebAssembly;
   WebAssembly.Memory = function (limits) { const one = new Memory(limits); memories.push(one); return one; };
@@ -47,7 +45,9 @@ const app = `
   FileReaderSync.prototype.readAsArrayBuffer = function (blob) { read += blob.size; return readAsArrayBuffer.call(this, blob); };
   globalThis.run = async (endpoint, request, threads) => {
     const times = [performance.now()];
-    const pipeline = await DiffusionPipeline.fromPretrained("bench/model", { endpoint, threads });
+    const pipeline = await DiffusionPipeline.fromPretrained("bench/model", {
+      ...{ endpoint, threads, onnxRuntimeFolder: "/ort/", device: "cpu" },
+    });
     times.push(performance.now());
     const { images, warnings } = await pipeline.generate(request);
     times.push(performance.now());

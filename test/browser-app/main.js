@@ -23,6 +23,21 @@ globalThis.generate = async (model, request, { euler, ...options } = {}) => {
   const png = [...(await images[0].encode("png"))];
   return { width, height, data: [...data], latents: [...latents], png, warnings, device, reason };
 };
+/** The median time of a step in ms, by a pipeline that is kept for the next call; the first step is not counted. */
+let kept;
+globalThis.timeSteps = async (model, request, options) => {
+  kept ??= await DiffusionPipeline.fromPretrained(model, { ...loading, ...options });
+  const times = [];
+  let last;
+  await kept.generate({
+    ...request,
+    onStep: () => {
+      if (last !== undefined) times.push(performance.now() - last);
+      last = performance.now();
+    },
+  });
+  return times.sort((a, b) => a - b)[times.length >> 1];
+};
 /** Opens a model: what was asked before its download, and its bytes as they were reported; `agrees` to the download. */
 globalThis.open = async (model, { agrees = true, ...options }) => {
   const [asked, progress] = [[], []];
