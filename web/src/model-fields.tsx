@@ -2,7 +2,7 @@
 
 import { AboutModel } from "./about-model.js";
 import { AddModel } from "./add-model.js";
-import { backend } from "./chosen-backend.js";
+import { backend, hasServer } from "./chosen-backend.js";
 import { SelectField } from "./fields.js";
 import { chooseModel, model, resetToDefaults, served } from "./settings.js";
 
@@ -28,7 +28,8 @@ export function ModelFields({ wrong }: { wrong: (field: string) => boolean }) {
       </button>
       <div class="hint">
         <AboutModel />
-        {backend.ownModels && <AddModel models={backend.ownModels} />}
+        {/* The policy of koala serve's page allows no connection to the Hub. */}
+        {!hasServer && backend.ownModels && <AddModel models={backend.ownModels} />}
       </div>
     </div>
   );
