@@ -5,6 +5,7 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { text } from "node:stream/consumers";
 import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import type { GenerateRequest, LoadOptions } from "../src/index.js";
@@ -32,13 +33,22 @@ export type AppServer = {
   close(): void;
 };
 
-/** Serves folders below their names, each with the list of its files, and the page of the application in `app`. */
+/**
+ * Serves folders below their names, each with the list of its files, and the page of the application in `app`. What pages
+ * post is given to `onReport`.
+ */
 export async function serveApp(
   folders: Readonly<Record<string, string>>,
   headers: Readonly<Record<string, string>> = isolation,
+  onReport: (report: string) => void = () => {},
 ): Promise<AppServer> {
   const asked = { weights: 0, ranges: 0 };
-  const server = createServer(async ({ url = "/", headers: { range } }, response) => {
+  const server = createServer(async (request, response) => {
+    const {
+      url = "/",
+      headers: { range },
+    } = request;
+    if (request.method === "POST") onReport(await text(request));
     const { status = 200, type = "application/octet-stream", body = "", more } = await answer(url, range);
     response.writeHead(status, { ...headers, ...more, "Content-Type": type }).end(body);
   }).listen(0, "127.0.0.1");
@@ -124,19 +134,27 @@ export type App = {
   close(): Promise<void>;
 };
 
-/** Builds the application with esbuild, serves it beside `models`, and opens it. */
-export async function openApp(
-  models: Readonly<Record<string, string>>,
-  { webGpu = false, headers = isolation as Readonly<Record<string, string>> } = {},
-): Promise<App> {
+/** Builds the application with esbuild into a folder of its own. */
+export async function buildApp(): Promise<string> {
   const folder = await mkdtemp(path.join(tmpdir(), "koala-browser-"));
   await build({
-    entryPoints: [path.join(root, "test/browser-app/main.js")],
+    entryPoints: ["main.js", "check.js"].map((name) => path.join(root, "test/browser-app", name)),
     ...{ bundle: true, splitting: true, format: "esm", platform: "browser", logLevel: "error" },
     ...{ outdir: folder, supported: { using: false } },
     alias: { "koala-diffusion": path.join(root, "dist", "index.js") },
   });
-  const ort = path.join(root, "node_modules/onnxruntime-web/dist");
+  return folder;
+}
+
+/** ONNX Runtime's files, as `serveApp` takes them. */
+export const ort = path.join(root, "node_modules/onnxruntime-web/dist");
+
+/** Builds the application, serves it beside `models`, and opens it. */
+export async function openApp(
+  models: Readonly<Record<string, string>>,
+  { webGpu = false, headers = isolation as Readonly<Record<string, string>> } = {},
+): Promise<App> {
+  const folder = await buildApp();
   const server = await serveApp({ app: folder, ort, ...models }, headers);
   const browser = await openBrowser({ webGpu });
   const page = await browser.newPage();
