@@ -2,7 +2,7 @@
  * @file A model folder in a tab of headless Chromium, by WebAssembly: downloaded from a local server that speaks the
  * Hub's HTTP, kept in the browser's storage, and one image. Seconds, bytes and the most memory.
  *
- *     tsx bench/in-tab.ts FOLDER [--size 256] [--steps 1] [--threads 2]
+ *     tsx bench/in-tab.ts FOLDER [--size 256] [--steps 1] [--threads 2] [--weights int8]
  *
  * After a build; FOLDER as by `bench/make-model.ts`.
  */
@@ -25,6 +25,7 @@ const { values, positionals } = parseArgs({
     size: { type: "string", default: "256" },
     steps: { type: "string", default: "1" },
     threads: { type: "string", default: "2" },
+    weights: { type: "string", default: "stored" },
   },
 });
 const folder = path.resolve(positionals[0]!);
@@ -43,10 +44,10 @@ const app = `
   let read = 0;
   const { readAsArrayBuffer } = FileReaderSync.prototype;
   FileReaderSync.prototype.readAsArrayBuffer = function (blob) { read += blob.size; return readAsArrayBuffer.call(this, blob); };
-  globalThis.run = async (endpoint, request, threads) => {
+  globalThis.run = async (endpoint, request, loading) => {
     const times = [performance.now()];
     const pipeline = await DiffusionPipeline.fromPretrained("bench/model", {
-      ...{ endpoint, threads, onnxRuntimeFolder: "/ort/", device: "cpu" },
+      ...{ endpoint, ...loading, onnxRuntimeFolder: "/ort/", device: "cpu" },
     });
     times.push(performance.now());
     const { images, warnings } = await pipeline.generate(request);
@@ -155,6 +156,7 @@ try {
     height: size,
     numInferenceSteps: steps,
   };
+  const loading = { threads, weights: values.weights };
   const result = await worker.evaluate<{
     times: number[];
     read: number;
@@ -162,7 +164,7 @@ try {
     warnings: string[];
     deviceMemory: number;
     isolated: boolean;
-  }>(`run(${JSON.stringify(url)}, ${JSON.stringify(request)}, ${threads})`);
+  }>(`run(${JSON.stringify(url)}, ${JSON.stringify(request)}, ${JSON.stringify(loading)})`);
   const [begun, opened, ended] = result.times as [number, number, number];
   const gigabytes = (bytes: number) => `${(bytes / 1e9).toFixed(2)} GB`;
   console.log(`download and hashes ${((opened - begun) / 1000).toFixed(1)} s, ${gigabytes(downloaded)}`);

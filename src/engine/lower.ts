@@ -78,7 +78,7 @@ export function lower(
   const { model, nodes } = g.encode(name, results, {
     widensLate: device.weightsAsStored && device.provider === "cpu",
   });
-  const unwidened = ["F32", "F16", ...device.widenedAsRead];
+  const unwidened = ["F32", "F16", "U8", "I8", ...device.widenedAsRead];
   const widensAtLoad = [...weights.values()].some(({ dtype }) => !unwidened.includes(dtype));
   return {
     name,

@@ -1,6 +1,5 @@
 /** @file Opens an engine in a browser by the name of its device. */
 
-import { InvalidRequest } from "../errors.js";
 import { inBrowser } from "./device.js";
 import type { Engine } from "./engine.js";
 import { type DeviceOptions, findDevice } from "./find-device.js";
@@ -19,11 +18,6 @@ export async function openEngine({
   onnxRuntimeFolder,
   ...options
 }: DeviceOptions & { threads?: number } = {}): Promise<Engine & Opened> {
-  const { weights = "stored" } = options;
-  if (weights !== "stored") {
-    const rule = `must be stored in a browser, got ${weights}`;
-    throw new InvalidRequest("weights", weights, `${rule}. Leave it out.`);
-  }
   if (onnxRuntimeFolder !== undefined) loadOnnxRuntimeFrom(onnxRuntimeFolder);
   const { device, reason, warnings } = await findDevice({ device: "auto", ...options });
   return { ...webEngine({ threads, device: inBrowser(device) }), reason, warnings };

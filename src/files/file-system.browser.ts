@@ -1,6 +1,6 @@
 /**
- * @file The files of a browser: folders that are read by HTTP, in ranges. It takes the place of `file-system.ts`, of which
- * it has the functions that a pipeline reads with; nothing can be written.
+ * @file The files of a browser: folders that are read by HTTP, in ranges, or lie in its own storage. It takes the place of
+ * `file-system.ts`, of which it has the functions that a pipeline reads with; only folders of that storage are written.
  *
  * A path is one of a mounted folder, or a URL: of a folder with a `files.json` that lists its files' sizes by name.
  */
@@ -17,7 +17,12 @@ export type Mounted = {
   read(name: string, offset: number, length: number): Promise<Uint8Array<ArrayBuffer>>;
   /** A file whose bytes the browser keeps, on disk if it can, until they are asked for. */
   blob(name: string): Promise<Blob>;
+  /** Writes a file as a whole, where the folder can be written. */
+  write?(name: string, use: (handle: WriteHandle) => Promise<void>): Promise<void>;
 };
+
+/** A file that is being written: at the end of what was written last, or from byte `at` on. */
+export type WriteHandle = { write(bytes: Uint8Array<ArrayBuffer>, at?: number): Promise<void> };
 
 const mounts = new Map<string, Mounted>();
 
@@ -209,6 +214,16 @@ export async function ifThere<T>(read: () => Promise<T>): Promise<T | undefined>
 /** No name here is that of a partial file. */
 export const unfinished = (_name: string): boolean => false;
 
+/** Writes a file of a folder that can be written, which is there once it is whole. */
+export async function writeBeside(path: string, use: (handle: WriteHandle) => Promise<void>): Promise<void> {
+  const [folder, name] = [normalize(dirname(path)), basename(path)];
+  const write = mounts.get(folder)?.write;
+  return write ? write(name, use) : refused(path);
+}
+
+export const writeAll = (handle: WriteHandle, bytes: Uint8Array<ArrayBuffer>, at?: number): Promise<void> =>
+  handle.write(bytes, at);
+
 /** Refuses what would change a file. */
 async function refused(path: string, ..._more: unknown[]): Promise<never> {
   const rule = "must be writable, got a browser, which has no folders of files";
@@ -228,8 +243,6 @@ export {
   refused as statfs,
   refused as symlink,
   refused as utimes,
-  refused as writeAll,
-  refused as writeBeside,
   refused as writeFile,
   refused as writeWhole,
 };

@@ -57,8 +57,8 @@ const [loadShare, steadyShare, perComponent] = [1.03, 1.08, 50e6];
 const transformedShare = 36 / 9 - 1;
 
 function onCpu({ component, outputs }: TracedComponent, device: Device): Estimate {
-  if (device.weights !== "stored") return quantizedOnCpu(outputs, device);
   if (device.weightsAsStored) return storedOnCpu(component, outputs, device);
+  if (device.weights !== "stored") return quantizedOnCpu(outputs, device);
   const graph = deviceGraph(outputs, device);
   const params = paramsOf(graph);
   const weights = total(params);
@@ -106,12 +106,13 @@ function storedOnCpu(
   device: Device,
 ) {
   const params = paramsOf(deviceGraph(outputs, device)) as readonly Tensor<"param">[];
-  const bytes = ({ attrs, shape }: Tensor<"param">) => {
-    const { dtype, length } = tensors.get(attrs.path)!;
-    return device.widenedAsRead.includes(dtype) ? 4 * count(shape) : length;
+  const bytes = (x: Tensor<"param">) => {
+    const stored = tensors.get(x.attrs.path);
+    const isFloat32 = !stored || device.widenedAsRead.includes(stored.dtype); // scales are in no file of the model
+    return isCode(x) ? count(x.shape) : isFloat32 ? 4 * count(x.shape) : stored.length;
   };
   const weights = params.reduce((sum, x) => sum + bytes(x), 0) + perComponent;
-  const widest = 4 * Math.max(...params.map(({ shape }) => count(shape)));
+  const widest = 4 * Math.max(...params.filter((x) => !isCode(x)).map(({ shape }) => count(shape)));
   return { load: weights, loaded: weights, run: arenaBytes(outputs, device) + widest };
 }
 

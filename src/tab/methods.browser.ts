@@ -6,8 +6,7 @@
 import type { z } from "zod";
 import { byteSize } from "../byte-size.js";
 import type { Call } from "../calls.js";
-import { lower } from "../engine/lower.js";
-import { openEngine } from "../engine/open-engine.js";
+import { startOnnxRuntime } from "../engine/start-onnx-runtime.browser.js";
 import { Cancelled, InvalidRequest, ModelError } from "../errors.js";
 import { toBase64 } from "../files/base64.js";
 import { downloadedModels, removeDownloadedModel } from "../hub/downloaded-models.js";
@@ -21,7 +20,6 @@ import { findPlaces, type Placements } from "../jobs/placements.js";
 import { type JobQueue, type JobStatus, jobWarnings } from "../jobs/queue.js";
 import { resolveRequest } from "../jobs/resolve-request.js";
 import { generationRequest, type Job, tokensRequest } from "../jobs/schemas.js";
-import { input, silu } from "../tensor/operations.js";
 import { schemaProblem } from "../validation.js";
 import { oneTab } from "./one-tab.browser.js";
 import type { TabEvent, TabImage, TabMethods, TabOptions } from "./protocol.js";
@@ -38,14 +36,6 @@ async function openService({ models: names }: TabOptions): Promise<Service> {
   const onError = (error: unknown) => console.error(error);
   const queue = memoryQueue(oneTab(openProcessor(models), waits), { most: defaultLimits.queue, onError });
   return { models, placements, queue, status };
-}
-
-/** Has the browser load and compile ONNX Runtime, which takes a second or more. */
-async function startOnnxRuntime({ device = "cpu" }: Placements): Promise<void> {
-  const engine = await openEngine({ device });
-  const session = await engine.load(lower("start", { y: silu(input("x", [1])) }));
-  await session.release();
-  await engine.close();
 }
 
 /** Opens a model of an earlier visit, which is in the browser's storage unless that was cleared. */
