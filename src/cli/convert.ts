@@ -43,7 +43,7 @@ export function convertCommand(): Command {
       "cut the weights in a folder into files of at most this, such as 5GB",
       bytes,
     )
-    .option("--vae <path>", "with another autoencoder: folder, file or name on the Hub")
+    .option("--vae <path>", "with another autoencoder: folder, file, name on the Hub, or tiny")
     .option("--unet <path>", "with another U-Net: the same")
     .option("--text-encoder <path>", "with another text encoder, SDXL's first: the same")
     .option("--text-encoder-2 <path>", "with another second text encoder of SDXL: the same")

@@ -43,7 +43,7 @@ export function explainCommand(): Command {
     .option("--mid-block", "count the middle block's layers too")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")
-    .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
+    .option("--vae <path>", "another autoencoder: folder, file, name on the Hub, or tiny")
     .option("--unet <path>", "another U-Net: the same")
     .option("--lora <path[:scale]>", "add a LoRA: the same; may be given again", loraOption)
     .option("-n, --negative <prompt>", "what not to generate")

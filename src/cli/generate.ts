@@ -5,6 +5,7 @@ import { schedulerFromConfig, schedulerNamed } from "../diffusion/schedulers/reg
 import { resolveSeed, seedAfter } from "../diffusion/seed.js";
 import { InvalidRequest } from "../errors.js";
 import { modelOrBundled } from "../hub/bundled-models.js";
+import { tinyVaeName } from "../hub/resolve-component.js";
 import { imagesPerPrompt } from "../pipeline/check-request.js";
 import type { Embedding } from "../pipeline/embeddings.js";
 import type { GeneratedImage } from "../pipeline/generated-image.js";
@@ -89,7 +90,7 @@ export function generateCommand(): Command {
     .option("--from <image>", "generate again what made this image")
     .option("--revision <name>", "branch, tag or commit of a Hub id")
     .option("--variant <name>", "weight files to take, such as fp16")
-    .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
+    .option("--vae <path>", "another autoencoder: folder, file, name on the Hub, or tiny")
     .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
     .option("--text-encoder <path>", "another text encoder, SDXL's first: the same")
     .option("--text-encoder-2 <path>", "another second text encoder of SDXL: the same")
@@ -194,10 +195,10 @@ async function generate(words: string[], given: Options): Promise<void> {
       const { metadata } = images[0]!;
       // Those of the prompt are among them.
       const lora = pipeline.components.loras.map(({ file, scale = 1 }) => ({ file, scale }));
+      const vae = options.vae === tinyVaeName ? pipeline.components.tinyVae : options.vae;
+      const sources = { ...options, lora, ...(vae !== undefined && { vae }) };
       const failed =
-        metadata && options.metadata
-          ? await rememberSources(metadata, folder, { ...options, lora })
-          : undefined;
+        metadata && options.metadata ? await rememberSources(metadata, folder, sources) : undefined;
       if (failed)
         say(dim(`--from will ask for --model: where models are cannot be noted: ${failed.message}`));
       say(dim(`generated in ${duration(seconds)}`));

@@ -79,7 +79,7 @@ export function memoryCommand(): Command {
     )
     .option("-b, --batch <n>", "images at once", batchOf, 1)
     .option("--no-guidance", "as with a guidance of 1 or less: no second pass")
-    .option("--vae <path>", "another autoencoder: folder, file or name on the Hub")
+    .option("--vae <path>", "another autoencoder: folder, file, name on the Hub, or tiny")
     .option("--unet <path>", "another U-Net, as SDXL-Lightning ships: the same")
     .option("--text-encoder <path>", "another text encoder, SDXL's first: the same")
     .option("--text-encoder-2 <path>", "another second text encoder of SDXL: the same")

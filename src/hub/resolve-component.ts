@@ -10,6 +10,9 @@ import { pathKind, resolveModel } from "./resolve.js";
 import { type ComponentKind, type ComponentSelection, isFileKind, selectComponent } from "./select.js";
 import { ensureSnapshot, type SelectionPlan, type SnapshotOptions } from "./snapshot.js";
 
+/** What `vae` names the TAESD by that lies beside a model: no path, and no name on the Hub. */
+export const tinyVaeName = "tiny";
+
 export type ResolveComponentOptions = SnapshotOptions & {
   /** The name of the value in errors. */
   field?: string | undefined;
@@ -25,6 +28,7 @@ export async function resolveComponent(
   name: string,
   { field = kind, ...options }: ResolveComponentOptions = {},
 ): Promise<string> {
+  if (kind === "vae" && name === tinyVaeName) return name;
   const there = await pathKind(name);
   if (there === "folder" && isFileKind(kind))
     return path.join(name, fileIn(kind, name, await filesUnder(name)));

@@ -6,6 +6,7 @@ import { listed, ModelError } from "../errors.js";
 import { kindOf, readJson } from "../files/file-system.js";
 import type { JsonObject } from "../files/json.js";
 import path from "../files/path.js";
+import { tinyVaeName } from "../hub/resolve-component.js";
 import { inferredVaeConfig } from "../models/ldm-vae.js";
 import { currentTinyName, tinyDecode, tinyEncode, tinyVaeConfig } from "../models/tiny-vae.js";
 import { currentVaeName, decode, encode, type LatentStatistics, vaeConfig } from "../models/vae.js";
@@ -29,6 +30,7 @@ import {
 } from "./component-files.js";
 import type { LoadOptions } from "./load-options.js";
 import { vaePart } from "./single-file/parts.js";
+import { tinyVaeOf } from "./tiny-vae.js";
 import { overlappingEighth, overlappingQuarter, type Tiling } from "./vae-tiling.js";
 
 /** An autoencoder of either kind, behind one pair of functions. */
@@ -81,7 +83,8 @@ const staysFloat32 =
     provider === "webgpu" || (config.force_upcast ?? encodes === "moments") === true;
 
 async function openVae(source: ModelSource, options: VaeOptions): Promise<Autoencoder> {
-  const { vae: replaced, engine, configsOnly = false } = options;
+  const { vae: given, engine, configsOnly = false } = options;
+  const replaced = given === tinyVaeName ? await tinyVaeOf(source) : given;
   if (replaced === undefined) {
     const own = expectComponent(source, "vae", kinds);
     const networks = networksOf(await own.config(), configLabel("vae", source), own.className);

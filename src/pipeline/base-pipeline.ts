@@ -42,6 +42,7 @@ import { sizeWarning } from "./size-warning.js";
 import { checkClipSkip, type Pooling, stateRules } from "./text-encoding.js";
 import { largestCall, planTexts, type TextPlan } from "./text-plan.js";
 import { requestTimesteps } from "./timesteps.js";
+import { fewSteps } from "./tiny-vae.js";
 import { smallerTiles, tiledWarning } from "./vae-tiling.js";
 import type { Words } from "./vocabulary.js";
 
@@ -154,7 +155,18 @@ export abstract class BasePipeline extends DevicePipeline {
       if (notice.type === "cpuFallback") accepted.warnings.add(noticeText(notice));
       else request.onNotice?.(noticeText(notice));
     });
-    if (!this.#saidSafety) request.onNotice?.(safetyNotice(accepted.safety, hasSafetyChecker));
+    if (!this.#saidSafety) {
+      request.onNotice?.(safetyNotice(accepted.safety, hasSafetyChecker));
+      const { tinyVae } = this.components;
+      if (
+        tinyVae !== undefined &&
+        this.#loadedWith.vae === undefined &&
+        scheduled.numInferenceSteps <= fewSteps
+      )
+        request.onNotice?.(
+          `a TAESD lies beside the model: vae "tiny" (--vae tiny) decodes with it, faster and less exactly`,
+        );
+    }
     this.#saidSafety = true;
     const { sized, image, mask } = await readInputs(scheduled, vae);
     const size = [sized.height / vae.factor, sized.width / vae.factor] as const;

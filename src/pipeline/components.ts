@@ -23,6 +23,7 @@ import type { SafetyChecker } from "./safety-checker.js";
 import type { SingleFileOptions } from "./single-file/open.js";
 import type { TextEncoderName } from "./single-file/parts.js";
 import type { TextEncoder, TextNetwork } from "./text-encoding.js";
+import { findTinyVae } from "./tiny-vae.js";
 
 /** What a model is made of, without what reads prompts. */
 export type Networks = {
@@ -39,6 +40,8 @@ export type Networks = {
   defaults: SourcedDefaults;
   /** The size in pixels that the model was trained at. */
   trainedSize: { width: number; height: number };
+  /** The TAESD beside the model, which takes the autoencoder's place where `vae` is "tiny". */
+  tinyVae?: string | undefined;
   /** Added to the weights when they are loaded. */
   loras: readonly Lora[];
   /** How to generate with one of them that was distilled to few steps. */
@@ -88,6 +91,7 @@ export async function loadNetworks(model: string, options: ComponentOptions): Pr
     family,
     unet,
     vae,
+    tinyVae: await findTinyVae(folder),
     textEncoders,
     safetyChecker: await openSafetyChecker(folder, options),
     scheduler: defaultScheduler(await loadScheduler(folder, family), defaults),

@@ -61,7 +61,8 @@ export type LoadOptions = {
   /**
    * Another autoencoder: a folder with its config.json, the folder of a whole model, or a file: of an AutoencoderKL in
    * Diffusers' names or the original ones, or TAESD's decoder, with the encoder's beside it. A file without a config.json
-   * beside it decodes with the scaling factor of the model's own autoencoder, which it replaces.
+   * beside it decodes with the scaling factor of the model's own autoencoder, which it replaces. "tiny" is the TAESD that
+   * lies in the model's folder or next to it: `vae_tiny`, `taesdxl` or `taesd` by the model's family, or its file.
    */
   vae?: string;
   /**

@@ -6,7 +6,7 @@
 import { InvalidRequest, ModelError } from "../errors.js";
 import { modelOrBundled } from "../hub/bundled-models.js";
 import { resolveModel } from "../hub/resolve.js";
-import { resolveComponents } from "../hub/resolve-component.js";
+import { resolveComponents, tinyVaeName } from "../hub/resolve-component.js";
 import { textWidth } from "../models/unet-config.js";
 import { BasePipeline } from "./base-pipeline.js";
 import { type Components, loadComponents } from "./components.js";
@@ -39,7 +39,9 @@ export abstract class DiffusionPipeline extends BasePipeline {
       const shared = { onProgress, signal, confirmDownload, token, endpoint };
       const load = { ...options, ...(await resolveComponents(options, shared)) };
       const components = await loadComponents(folder, { ...load, engine });
-      return makePipeline(components, engine, load);
+      // Images record the file.
+      const vae = load.vae === tinyVaeName ? components.tinyVae : load.vae;
+      return makePipeline(components, engine, { ...load, ...(vae !== undefined && { vae }) });
     } catch (error) {
       await engine.close();
       throw error;

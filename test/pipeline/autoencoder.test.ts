@@ -46,6 +46,31 @@ describe("another autoencoder", () => {
     expect(Math.max(...wanted.map((v, i) => Math.abs(v - got[i]!))) / most).toBeLessThan(1e-4);
   });
 
+  it("named tiny is the TAESD beside the model, of which few-step runs are told", async () => {
+    const [home, tiny] = [path.join(scratch, "beside"), path.join(scratch, "beside", "taesdxl")];
+    const koala = path.join(home, "koala");
+    cpSync(model, koala, { recursive: true });
+    const request = { prompt: "a red bicycle", width: 64, height: 64, numInferenceSteps: 1, seed: 7 };
+    const generated = async (vae?: string, numInferenceSteps = 1) => {
+      await using pipe = await DiffusionPipeline.fromPretrained(koala, { threads: 1, ...(vae && { vae }) });
+      const notices: string[] = [];
+      const onNotice = (text: string) => void notices.push(text);
+      const { images } = await pipe.generate({ ...request, numInferenceSteps, onNotice });
+      return { data: images[0]!.data, told: notices.filter((text) => text.includes("TAESD")).length };
+    };
+    await expect(generated("tiny")).rejects.toThrow(
+      /vae: must be "tiny" where a TAESD lies in .*, got no taesdxl there\. Name one, as in --vae madebyollin\/taesdxl/,
+    );
+    const own = await generated();
+    expect(own.told).toBe(0);
+    cpSync(path.join(golden, "pipelines/taesd-tiny"), tiny, { recursive: true });
+    expect(await generated()).toEqual({ data: own.data, told: 1 });
+    expect((await generated(undefined, 11)).told).toBe(0);
+    const named = await generated(tiny);
+    expect(await generated("tiny")).toEqual({ data: named.data, told: 0 });
+    expect(named.data).not.toEqual(own.data);
+  });
+
   it("from TAESD's decoder file, the encoder's beside it, is as from a folder with the same weights", async () => {
     const generator = new Generator(9);
     const shapes = manifest((p) => [
