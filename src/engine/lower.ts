@@ -7,21 +7,20 @@ import { topological } from "../tensor/order.js";
 import {
   type Attributes,
   type AxisSize,
-  count,
-  type DType,
   made,
   type Op,
   type Padding,
   type Shape,
   type Tensor,
 } from "../tensor/tensor.js";
-import { type FloatDtype, widenedBytes } from "../weights/dtype.js";
 import { cpu, type Device } from "./device.js";
+import { cast, elementTypes } from "./element-types.js";
 import { hostExpression } from "./host-values.js";
-import { type ElementType, type External, GraphWriter } from "./onnx.js";
-import type { HostInput, Program, StoredWeight, WidenedWeight } from "./program.js";
+import { type ElementType, GraphWriter } from "./onnx.js";
+import type { HostInput, Program, StoredWeight } from "./program.js";
 import { quantizedConvolution } from "./quantized-convolution.js";
 import { deviceGraph } from "./rewrite/device-graph.js";
+import { type WeightSinks, weightValue } from "./weight-value.js";
 import { winogradConvolution } from "./winograd-convolution.js";
 
 export type { Program, StoredWeight } from "./program.js";
@@ -46,9 +45,7 @@ export function lower(
   if (new Set([...weights.values()].map((w) => "data" in w)).size > 1)
     throw new Error("internal: weights must all be in files or all in memory");
   const g = new GraphWriter();
-  const memory = new Map<string, Uint8Array<ArrayBuffer>>();
-  const files = new Set<string>();
-  const widened = new Map<string, WidenedWeight>();
+  const { files, memory, widened }: WeightSinks = { files: new Set(), memory: new Map(), widened: new Map() };
   const host: HostInput[] = [];
   const values = new Map<Tensor, string>();
   const graph = deviceGraph(outputs, device, (path) => isCode(weights.get(path)?.dtype));
@@ -108,16 +105,10 @@ const largeGraph = 600;
 /** Whether weights of this type are quantised ones. */
 const isCode = (dtype: ElementType | undefined): boolean => dtype === "U8" || dtype === "I8";
 
-type Context = {
+type Context = WeightSinks & {
   g: GraphWriter;
   device: Device;
   weights: ReadonlyMap<string, StoredWeight>;
-  /** Receives the locations of the files that weights are in. */
-  files: Set<string>;
-  /** Receives the bytes of weights that are in memory. */
-  memory: Map<string, Uint8Array<ArrayBuffer>>;
-  /** Receives the weights that the engine widens. */
-  widened: Map<string, WidenedWeight>;
   /** Receives the inputs that the host computes. */
   host: HostInput[];
   declaresOpenSizes: boolean;
@@ -126,16 +117,6 @@ type Context = {
 };
 type Rule<O extends Op> = (c: Context, t: Tensor<O>, xs: string[], attrs: Attributes[O]) => string;
 
-const elementTypes = {
-  float32: "F32",
-  float16: "F16",
-  uint8: "U8",
-  int8: "I8",
-  int64: "I64",
-} as const satisfies Record<DType, ElementType>;
-/** ONNX's numbers of them, for Cast. */
-const castTypes: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, float16: 10, int64: 7 };
-const cast = (g: GraphWriter, x: string, to: DType) => g.node("Cast", [x], { to: castTypes[to] });
 /** The type of an operation's own constants. */
 const floatType = ({ dtype }: Tensor) => (dtype === "float16" ? "F16" : "F32");
 
@@ -161,9 +142,7 @@ const rules: { [O in Op]: Rule<O> } = {
       const given = g.input(path, "F32", t.shape);
       return t.dtype === "float32" ? given : cast(g, given, t.dtype);
     }
-    const { dtype, at } = placeOf(c, path, stored);
-    const dims = stored.transposed ? [...t.shape].reverse() : t.shape;
-    return asSeen(g, g.weight(path, dtype, dims, at), t.dtype, { ...stored, dtype });
+    return weightValue(c, path, stored, t);
   },
   constant: ({ g }, t, _, { data }) => g.constant(data, t.shape, floatType(t)),
   add: same("Add"),
@@ -316,42 +295,6 @@ const rules: { [O in Op]: Rule<O> } = {
     g.node("GatherND", [x!, g.node("Unsqueeze", [index!, g.ints(1)])], { batch_dims: 1 }),
   cast: ({ g }, _, [x], { to }) => cast(g, x!, to),
 };
-
-/** Where ONNX Runtime finds a weight, and its type there. */
-function placeOf(
-  { device, files, memory, widened }: Context,
-  path: string,
-  stored: StoredWeight,
-): { dtype: ElementType; at: External } {
-  const { dtype } = stored;
-  const widens = device.widenedAsRead.includes(dtype);
-  const own = (length: number) => ({ location: path, offset: 0, length });
-  if ("data" in stored) {
-    const data = widens ? widenedBytes(stored.data, dtype as FloatDtype) : stored.data;
-    memory.set(path, data);
-    return { dtype: widens ? "F32" : dtype, at: own(data.byteLength) };
-  }
-  const { location, offset, length } = stored;
-  if (widens) {
-    widened.set(path, { location, offset, length, dtype: dtype as FloatDtype });
-    return { dtype: "F32", at: own(4 * count(stored.shape)) };
-  }
-  files.add(location);
-  return { dtype, at: { location, offset, length } };
-}
-
-/** A weight as the network sees it, from what is stored; ONNX Runtime folds these nodes when it loads the program. */
-function asSeen(g: GraphWriter, weight: string, to: DType, stored: StoredWeight): string {
-  const { dtype, shape, transposed, scale } = stored;
-  const inType = (x: string, from: ElementType, type: DType) =>
-    from === elementTypes[type] ? x : cast(g, x, type);
-  // A scale takes float8 to numbers of any size, so it is applied in float32.
-  const x = inType(weight, dtype, scale ? "float32" : to);
-  const laid = transposed ? g.node("Transpose", [x], { perm: [1, 0] }) : x;
-  if (scale === undefined) return laid;
-  const perRow = scale.length === 1 ? [] : shape.map((_, axis) => (axis === 0 ? scale.length : 1));
-  return inType(g.node("Mul", [laid, g.constant(scale, perRow)]), "F32", to);
-}
 
 /** PyTorch's "nearest": floor(i * in / out). */
 const nearest = { mode: "nearest", coordinate_transformation_mode: "asymmetric", nearest_mode: "floor" };

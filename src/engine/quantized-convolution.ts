@@ -1,7 +1,7 @@
 /**
  * @file Writes a convolution with a kernel of eight bits a number, as a product over its windows (im2col).
  *
- * Of the operators that ONNX has for it, QLinearConv must be told the range of its result, which it rounds to eight bits too,
+ * Of the operators that ONNX has for it, QLinearConv needs the range of its result, which it rounds to eight bits too,
  * and ONNX Runtime's ConvInteger takes three times as long as the convolution in float32.
  */
 

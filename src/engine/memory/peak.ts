@@ -151,7 +151,7 @@ function quantizedCopies(x: Tensor<"rowQuantizedConv2d">): number[] {
   return [count(image.shape), count(image.shape), windows, windows, bytes(x)];
 }
 
-/** The image with each pixel's neighbourhood written out (`mlas/lib/convolve.cpp`, MlasConvPrepare). */
+/** The image with each pixel's window written out (`mlas/lib/convolve.cpp`, MlasConvPrepare). */
 function unfolded(kernel: Tensor, x: Tensor, threads: number): number {
   const [B, O, height, width] = x.shape as [number, number, number, number];
   const columns = height * width * count(kernel.shape.slice(1));
