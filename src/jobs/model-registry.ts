@@ -221,7 +221,7 @@ async function describeModel(
   const components = { ...plain, textEncoders: encoders };
   const { scheduler } = components;
   const names = schedulerChoices(scheduler);
-  const planMemory = await fittingLoras(loras, components);
+  const fittingFiles = await fittingLoras(loras, components);
   const words = await readVocabulary(folder);
   const place = placementOf(placements, id);
   const info: Model = {
@@ -235,7 +235,7 @@ async function describeModel(
     advisedBy: components.defaults.source,
     ...defaultsOf(components),
     schedulers: [...names.keys()],
-    loras: planMemory.map(({ name, scale }) => ({ name, scale })),
+    loras: fittingFiles.map(({ name, scale }) => ({ name, scale })),
     ...(named.length > 0 && { embeddings: named }),
     safety: modelSafetyOf(rule, { id, hasChecker: plain.safetyChecker !== undefined }),
     ...(signed && { signed }),
@@ -243,7 +243,7 @@ async function describeModel(
   };
   return {
     ...{ info: info, folder, load, place, safety, scheduler, bytes: bytesOf(components) },
-    loras: new Map(planMemory.map((lora) => [lora.name, lora])),
+    loras: new Map(fittingFiles.map((lora) => [lora.name, lora])),
     embeddings: fitting,
     tokenLimits: limitsOf(components),
   };
@@ -272,16 +272,16 @@ async function fittingEmbeddings(embeddings: readonly Embedding[], { textEncoder
 /** The LoRAs whose layers a model has. Reads no weights. */
 async function fittingLoras(loras: readonly NamedLora[], components: Components): Promise<NamedLora[]> {
   const networks = adaptableNetworks(components);
-  const planMemory: NamedLora[] = [];
+  const fitting: NamedLora[] = [];
   for (const lora of loras) {
     try {
       await loraChanges([lora], networks, () => {});
-      planMemory.push(lora);
+      fitting.push(lora);
     } catch (error) {
       if (!(error instanceof ModelError)) throw error;
     }
   }
-  return planMemory;
+  return fitting;
 }
 
 /** The model's defaults for each kind of request. */

@@ -13,6 +13,7 @@ import { AttentionRecorder } from "./attention/recorder.js";
 import { promptTokens } from "./attention/words.js";
 import { checkRequest } from "./check-request.js";
 import type { Component } from "./component.js";
+import { ComponentResidency } from "./component-residency.js";
 import { type Components, withMoreLoras } from "./components.js";
 import { type Conditions, conditioningByCall } from "./conditioning.js";
 import { denoise } from "./denoise.js";
@@ -23,7 +24,7 @@ import { type ImageValues, readInputs } from "./input-image.js";
 import { checkLatents, prepareLatents } from "./latents.js";
 import type { Lora } from "./lora.js";
 import { samplingWarning } from "./lora-sampling.js";
-import { estimateMemory, type GenerationSize, heldBytes, planMemory, refuse } from "./memory-estimate.js";
+import type { GenerationSize, planMemory } from "./memory-estimate.js";
 import type { ModelMetadata } from "./metadata/schema.js";
 import { imageMetadata, type LoadedWith, modelMetadata } from "./metadata/write.js";
 import { requestDefaults } from "./model-defaults.js";
@@ -43,7 +44,6 @@ import { checkClipSkip, type Pooling, stateRules } from "./text-encoding.js";
 import { largestCall, planTexts, type TextPlan } from "./text-plan.js";
 import { requestTimesteps } from "./timesteps.js";
 import { fewSteps } from "./tiny-vae.js";
-import { smallerTiles, tiledWarning } from "./vae-tiling.js";
 import type { Words } from "./vocabulary.js";
 
 /** A pipeline of any class. `scheduler` may be replaced between two generations. */
@@ -65,9 +65,11 @@ export abstract class BasePipeline extends DevicePipeline {
   #preview: Promise<PreviewMethod> | undefined;
   #busy = false;
   #saidSafety = false;
-  /** Whether all components stay loaded: decided by each request. */
-  #keeps = true;
-  #estimated: { key: string; bytes: ReturnType<typeof estimateMemory> } | undefined;
+  readonly #residency = new ComponentResidency({
+    engine: this.engine,
+    components: () => this.components,
+    loadable: () => this.loadable(),
+  });
 
   /** @internal */
   constructor(components: Components, engine: PipelineEngine, loadedWith: LoadedWith = {}) {
@@ -245,12 +247,12 @@ export abstract class BasePipeline extends DevicePipeline {
       yield { ...step.value, preview };
       step = await loop.next();
     }
-    await this.#makeRoom(vae.component);
+    await this.#residency.makeRoom(vae.component);
     const final = step.value;
     const images = metadata
       ? await finishImages(final, shape, request, {
           ...{ decode, metadata: await metadata, checker: safetyChecker },
-          makeRoom: (next) => this.#makeRoom(next),
+          makeRoom: (next) => this.#residency.makeRoom(next),
         })
       : [];
     const attentionMaps = recorder?.result();
@@ -297,7 +299,7 @@ export abstract class BasePipeline extends DevicePipeline {
    */
   async encodeImage(image: ImageValues, tile?: number | undefined): Promise<Float32Array> {
     const { vae } = this.components;
-    await this.#makeRoom(vae.component);
+    await this.#residency.makeRoom(vae.component);
     return (await encodePixels(vae, image, { tile })).data;
   }
 
@@ -305,10 +307,10 @@ export abstract class BasePipeline extends DevicePipeline {
   async #encode(plan: TextPlan, request: CheckedRequest): Promise<Conditions> {
     const { family, textEncoders, unet } = this.components;
     const { pooling } = this;
-    const loaded = (component: Component) => this.#makeRoom(component);
+    const loaded = (component: Component) => this.#residency.makeRoom(component);
     const encoding = { encoders: textEncoders, rule: stateRules[family], pooling, loaded };
     const conditions = await encodeConditions(plan, request, { ...encoding, ...this.textRules(request) });
-    await this.#makeRoom(unet.component);
+    await this.#residency.makeRoom(unet.component);
     return conditions;
   }
 
@@ -321,7 +323,6 @@ export abstract class BasePipeline extends DevicePipeline {
     this.components = next;
     this.#promptLoras = loras;
     this.#model = undefined;
-    this.#estimated = undefined;
   }
 
   /** Sets the schedule; returns the number of steps. */
@@ -337,20 +338,16 @@ export abstract class BasePipeline extends DevicePipeline {
    * @internal
    */
   planMemory(size: GenerationSize): ReturnType<typeof planMemory> {
-    const { bytes, available } = this.#memory(size);
-    return planMemory(bytes, available);
+    return this.#residency.plan(size);
   }
 
-  /**
-   * The request as it fits: decides whether all components stay loaded, and whether the autoencoder works in tiles;
-   * throws if nothing of that would do.
-   */
+  /** The request as it fits into the memory that is left; throws if nothing would do. */
   #planned(
     request: CheckedRequest,
     plan: TextPlan,
     { words, encodes, mayTile }: Pick<Prepared, "words"> & { encodes: boolean; mayTile: boolean },
   ): CheckedRequest {
-    const { width, height, batch, perPrompt, ignoreMemory, vaeTiling: tile, safety, warnings } = request;
+    const { width, height, batch, perPrompt, vaeTiling: tile, safety } = request;
     const size: GenerationSize = {
       width,
       height,
@@ -361,44 +358,7 @@ export abstract class BasePipeline extends DevicePipeline {
       ...(tile !== undefined && { tile }),
       ...(words && { attention: attentionSize(words, request, this.scheduler.timesteps.length) }),
     };
-    const fits = (size: GenerationSize) => {
-      const { bytes, available } = this.#memory(size);
-      return planMemory(bytes, available);
-    };
-    const whole = fits(size);
-    this.#keeps = whole === "kept";
-    if (whole !== "no") return request;
-    const { vae } = this.components;
-    const tiles = mayTile ? smallerTiles(vae.tiling, size) : [];
-    const fitting = tiles.find((tile) => fits({ ...size, tile }) !== "no");
-    if (fitting === undefined) {
-      const { bytes, available } = this.#memory(size);
-      const { device } = this.engine;
-      if (!ignoreMemory) refuse(this.components, size, bytes, { available: available!, device });
-      return request;
-    }
-    this.#keeps = fits({ ...size, tile: fitting }) === "kept";
-    warnings.add(tiledWarning(size, fitting));
-    return { ...request, vaeTiling: fitting };
-  }
-
-  /** What the generation takes, and what it may take: the memory of its own loaded components is free for it. */
-  #memory(size: GenerationSize) {
-    const { device } = this.engine;
-    const key = JSON.stringify([size, device]);
-    if (this.#estimated?.key !== key)
-      this.#estimated = { key, bytes: estimateMemory(this.components, size, device) };
-    const { bytes } = this.#estimated;
-    const held = this.loadable()
-      .filter(({ isLoaded }) => isLoaded)
-      .reduce((sum, component) => sum + heldBytes(component, bytes), 0);
-    return { bytes, available: this.engine.memory(held).bytes };
-  }
-
-  /** Frees the other components before `next` is loaded if they cannot all stay. */
-  async #makeRoom(next: Component): Promise<void> {
-    if (this.#keeps) return;
-    for (const component of this.loadable()) if (component !== next) await component.release();
+    return this.#residency.fitted(request, size, { mayTile });
   }
 }
 
