@@ -14,7 +14,7 @@ export type StoredFolder = {
 
 /** Makes the files of `name` readable and writable below `path`; undefined where the browser has no such storage. */
 export async function mountStoredFolder(path: string, name: string): Promise<StoredFolder | undefined> {
-  const folder = await folderOf(name);
+  const folder = await originFolder(name);
   if (!folder) return undefined;
   const fileOf = async (file: string) => (await folder.getFileHandle(file)).getFile();
   const sizes = new Map<string, number>();
@@ -65,14 +65,14 @@ async function writeWhole(
     await stream.close();
   } catch (error) {
     await stream.abort().catch(() => {}); // the first failure is thrown
-    await folder.removeEntry(name).catch(() => {});
     if (!(error instanceof DOMException && error.name === "QuotaExceededError")) throw error;
     const rule = "must fit into this browser's storage, got less room";
     throw new FileError(name, "ENOSPC", `${rule}. Delete stored models, or free disk.`);
   }
 }
 
-async function folderOf(name: string): Promise<FileSystemDirectoryHandle | undefined> {
+/** A folder of this origin's; undefined where the browser has no such storage, as without https. */
+export async function originFolder(name: string): Promise<FileSystemDirectoryHandle | undefined> {
   try {
     return await (await navigator.storage.getDirectory()).getDirectoryHandle(name, { create: true });
   } catch {

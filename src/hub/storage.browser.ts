@@ -8,6 +8,7 @@
  */
 
 import { ModelError } from "../errors.js";
+import { originFolder } from "../files/stored-folder.browser.js";
 import type { HubFile } from "./client.js";
 import type { DownloadedModel } from "./downloaded-models.js";
 
@@ -43,14 +44,8 @@ async function write(folder: Folder, name: string, bytes: Uint8Array<ArrayBuffer
 const fileIn = async (folder: Folder | undefined, name: string): Promise<File | undefined> =>
   (await folder?.getFileHandle(name).catch(absent))?.getFile();
 
-/** The folder of all models; undefined where the browser has no such storage, as without https. */
-async function root(): Promise<Folder | undefined> {
-  try {
-    return await (await navigator.storage.getDirectory()).getDirectoryHandle(rootName, { create: true });
-  } catch {
-    return undefined;
-  }
-}
+/** The folder of all models. */
+const root = (): Promise<Folder | undefined> => originFolder(rootName);
 
 const prefix = "models--";
 const folderName = (id: string) => prefix + id.replaceAll("/", "--");

@@ -76,11 +76,16 @@ async function partOf(path: string, header: string, event: WaitingEvent): Promis
   return new Response(start < end ? file.slice(start, end, file.type) : null, rangeAnswer(range, file.size));
 }
 
-/** A host that knows no ranges sends the whole file. */
+/** Whether the host sends whole files for their parts, as was seen. */
+let lacksRanges = false;
+
 async function partOfHost(path: string, range: string, event: WaitingEvent): Promise<Response> {
-  if (fetching.has(path)) return kept(path, event);
+  if (lacksRanges || fetching.has(path)) return kept(path, event);
   const part = await fetch(new URL(path, home), { cache: "no-cache", headers: { range } });
-  return part.status === 200 ? kept(path, event) : part;
+  if (part.status !== 200) return part;
+  lacksRanges = true;
+  fetchAndKeep(path, Promise.resolve(part));
+  return kept(path, event);
 }
 
 /** The whole file, from the cache or else from the host, whose answer is put there meanwhile. */
@@ -92,8 +97,8 @@ async function kept(path: string, event: WaitingEvent): Promise<Response> {
   return (await answered).clone();
 }
 
-function fetchAndKeep(path: string): Fetching {
-  const answered = fetch(new URL(path, home), { cache: "no-cache" });
+/** `answered`: the host's answer with the whole file. */
+function fetchAndKeep(path: string, answered = fetch(new URL(path, home), { cache: "no-cache" })): Fetching {
   const keep = async () => {
     const response = (await answered).clone();
     // What does not fit is fetched anew each time.
