@@ -1,92 +1,20 @@
-/** @file An application in Chromium that generates by the library (`browser-app/main.js`), and the server of it and of models. */
+/** @file An application in Chromium that generates by the library (`browser-app/main.js`), with the server of it and of models. */
 
-import { mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { text } from "node:stream/consumers";
 import { build } from "esbuild";
 import type { Page } from "playwright-core";
 import type { GenerateRequest, LoadOptions } from "../src/index.js";
 import { openBrowser } from "./browser.js";
+import { type FileServer, serveFiles } from "./file-server.js";
 
 const root = path.resolve(import.meta.dirname, "..");
-const types: Readonly<Record<string, string>> = {
-  ".html": "text/html",
-  ".js": "text/javascript",
-  ".mjs": "text/javascript",
-  ".css": "text/css",
-  ".wasm": "application/wasm",
-};
-
 /** Both together make a page isolated, which threads need. */
-const isolation = {
+export const isolation = {
   "Cross-Origin-Opener-Policy": "same-origin",
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
-
-export type AppServer = {
-  url: string;
-  /** Requests of weights, and how many of them were for a part of a file. */
-  asked: { weights: number; ranges: number };
-  close(): void;
-};
-
-/**
- * Serves folders below their names, each with the list of its files, and the page of the application in `app`. What pages
- * post is given to `onReport`.
- */
-export async function serveApp(
-  folders: Readonly<Record<string, string>>,
-  headers: Readonly<Record<string, string>> = isolation,
-  onReport: (report: string) => void = () => {},
-): Promise<AppServer> {
-  const asked = { weights: 0, ranges: 0 };
-  const server = createServer(async (request, response) => {
-    const {
-      url = "/",
-      headers: { range },
-    } = request;
-    if (request.method === "POST") onReport(await text(request));
-    const { status = 200, type = "application/octet-stream", body = "", more } = await answer(url, range);
-    response.writeHead(status, { ...headers, ...more, "Content-Type": type }).end(body);
-  }).listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-
-  async function answer(url: string, range: string | undefined): Promise<Answer> {
-    const [, name = "", ...rest] = new URL(url, "http://app").pathname.split("/");
-    if (name === "") return { type: "text/html", body: '<script type="module" src="/app/main.js"></script>' };
-    const folder = folders[name];
-    if (folder === undefined) return { status: 404 };
-    if (rest.join("/") === "files.json") return { type: "application/json", body: await listOf(folder) };
-    const file = path.join(folder, ...rest, rest.at(-1) === "" ? "index.html" : "");
-    const bytes = await readFile(file).catch(() => undefined);
-    if (!bytes) return { status: 404 };
-    if (file.endsWith(".safetensors")) asked.weights++;
-    const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(range ?? "") ?? [];
-    const type = types[path.extname(file)] ?? "application/octet-stream";
-    if (from === undefined) return { type, body: bytes };
-    if (file.endsWith(".safetensors")) asked.ranges++;
-    const part = bytes.subarray(Number(from), Number(to) + 1);
-    return { status: 206, body: part, more: { "Content-Range": `bytes ${from}-${to}/${bytes.length}` } };
-  }
-
-  const close = () => {
-    server.closeAllConnections();
-    server.close();
-  };
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, close };
-}
-
-type Answer = { status?: number; type?: string; body?: string | Uint8Array; more?: Record<string, string> };
-
-async function listOf(folder: string): Promise<string> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => !entry.isDirectory()).map((e) => path.join(e.parentPath, e.name));
-  const sizes = files.map(async (file) => [path.relative(folder, file), (await stat(file)).size] as const);
-  return JSON.stringify(Object.fromEntries(await Promise.all(sizes)));
-}
 
 /** What is asked of the application beside a request. */
 export type AppOptions = Pick<
@@ -127,7 +55,7 @@ export const generateOn = (
 
 export type App = {
   page: Page;
-  server: AppServer;
+  server: FileServer;
   /** A folder that `close` removes. */
   folder: string;
   generate(model: string, request: GenerateRequest, options?: AppOptions): Promise<Made>;
@@ -143,10 +71,18 @@ export async function buildApp(): Promise<string> {
     ...{ outdir: folder, supported: { using: false } },
     alias: { "koala-diffusion": path.join(root, "dist", "index.js") },
   });
+  for (const [page, script] of [
+    ["index.html", "main.js"],
+    ["check.html", "check.js"],
+  ] as const)
+    await writeFile(
+      path.join(folder, page),
+      `<!doctype html><body><script type="module" src="${script}"></script>`,
+    );
   return folder;
 }
 
-/** ONNX Runtime's files, as `serveApp` takes them. */
+/** ONNX Runtime's files. */
 export const ort = path.join(root, "node_modules/onnxruntime-web/dist");
 
 /** Builds the application, serves it beside `models`, and opens it. */
@@ -155,10 +91,10 @@ export async function openApp(
   { webGpu = false, headers = isolation as Readonly<Record<string, string>> } = {},
 ): Promise<App> {
   const folder = await buildApp();
-  const server = await serveApp({ app: folder, ort, ...models }, headers);
+  const server = await serveFiles({ app: folder, ort, ...models }, headers);
   const browser = await openBrowser({ webGpu });
   const page = await browser.newPage();
-  await page.goto(`${server.url}/`);
+  await page.goto(`${server.url}app/`);
   await page.getByText("ready").waitFor();
   return {
     ...{ page, server, folder },

@@ -48,9 +48,10 @@ describe("the library for a browser", () => {
     expect(kilobytes(zipped.keys()), modules).toBeLessThanOrEqual(175);
   });
 
-  it("names the package's version", () => {
-    const { version } = JSON.parse(readFileSync("package.json", "utf8"));
-    expect(code.includes(`"koala-diffusion ${version}"`)).toBe(true);
+  it("names the versions of the package and of ONNX Runtime", () => {
+    const versionIn = (file: string): string => JSON.parse(readFileSync(file, "utf8")).version;
+    expect(code.includes(`"koala-diffusion ${versionIn("package.json")}"`)).toBe(true);
+    expect(code.includes(`"${versionIn("node_modules/onnxruntime-web/package.json")}"`)).toBe(true);
   });
 
   it("evaluates no code, as a page's policy forbids", () => {

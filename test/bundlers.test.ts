@@ -14,12 +14,12 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import webpack, { type Stats } from "webpack";
 import { DiffusionPipeline, type GenerateRequest } from "../src/index.js";
 import { openBrowser } from "./browser.js";
-import { generateOn, serveApp } from "./browser-app.js";
+import { generateOn, isolation, ort } from "./browser-app.js";
+import { serveFiles } from "./file-server.js";
 import { psnr } from "./psnr.js";
 
 const root = path.resolve(import.meta.dirname, "..");
 const nano = path.join(root, "models/nano");
-const ort = path.join(root, "node_modules/onnxruntime-web/dist");
 const request: GenerateRequest = { prompt: "a red apple, flat icon", seed: 7, numInferenceSteps: 2 };
 
 const project = await mkdtemp(path.join(tmpdir(), "koala-project-"));
@@ -49,10 +49,13 @@ afterAll(async () => {
 
 /** The image that the application in `folder`, below /app, generates, against Node's; `threads` and where files lie. */
 async function decibels(folder: string, page = "app/", options: object = {}): Promise<number> {
-  const server = await serveApp({ app: folder, nano, ort, koala: path.join(root, "dist/browser") });
+  const server = await serveFiles(
+    { app: folder, nano, ort, koala: path.join(root, "dist/browser") },
+    isolation,
+  );
   const tab = await browser.newPage();
   try {
-    await tab.goto(`${server.url}/${page}`);
+    await tab.goto(`${server.url}${page}`);
     await tab.getByText("ready").waitFor();
     const { data, width } = await generateOn(tab, "nano", request, options);
     expect(width).toBe(128);

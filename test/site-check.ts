@@ -11,48 +11,72 @@ import { parseArgs } from "node:util";
 import { openGolden } from "../golden/conformance/golden-file.js";
 import { decodeImage } from "../src/image/codec.js";
 import { openBrowser } from "./browser.js";
-import { buildApp, ort, serveApp } from "./browser-app.js";
-import { goldenRun, runNames } from "./golden-runs.js";
+import { buildApp, isolation, ort } from "./browser-app.js";
+import { serveFiles } from "./file-server.js";
+import { distance, goldenRun, runNames } from "./golden-runs.js";
+import { psnr } from "./psnr.js";
 
 const { values } = parseArgs({ options: { headless: { type: "boolean", default: false } } });
 
 const app = await buildApp();
-const runs = await Promise.all(runNames.map(goldenRun));
-const withResults = runs.map(async ({ model, request, options, results }) => {
-  const latents = await (await openGolden(`${results}.safetensors`, () => false)).expected("final_latents");
-  const { image } = await decodeImage(await readFile(`${results}.png`));
-  return {
-    ...{ model, request, options },
-    expected: { latents: [...(latents.data as Float32Array)], data: [...image.data] },
-  };
-});
+const runs = new Map((await Promise.all(runNames.map(goldenRun))).map((run) => [run.model, run]));
 const devices = [{ device: "cpu" }, { device: "webgpu", allowSoftwareAdapter: values.headless }];
-await writeFile(
-  path.join(app, "runs.json"),
-  JSON.stringify({ runs: await Promise.all(withResults), devices }),
-);
-await writeFile(
-  path.join(app, "index.html"),
-  '<!doctype html><body><script type="module" src="check.js"></script>',
+const asked = [...runs.values()].map(({ model, request, options }) => ({ model, request, options }));
+await writeFile(path.join(app, "runs.json"), JSON.stringify({ runs: asked, devices }));
+const expected = new Map(
+  await Promise.all(
+    [...runs.values()].map(async ({ model, results }) => {
+      const { expected } = await openGolden(`${results}.safetensors`, () => false);
+      const { image } = await decodeImage(await readFile(`${results}.png`));
+      return [model, { latents: (await expected("final_latents")).data as Float32Array, image }] as const;
+    }),
+  ),
 );
 
-const folders = Object.fromEntries(runs.map(({ model, folder }) => [model, folder]));
-let end: (passed: boolean) => void = () => {};
-const ended = new Promise<boolean>((resolve) => {
+/** What a page posts: which browser it is in, that it is done, or how a run came out. */
+type Posted = { browser?: string; done?: true; model: string; device: string; seconds: number } & (
+  | { error: string }
+  | { error?: undefined; latents: number[]; data: number[]; reason: string }
+);
+
+let failed = 0;
+
+function lineOf(posted: Posted): string {
+  const { browser, done, model, device, seconds } = posted;
+  if (browser !== undefined) return browser;
+  if (done) return `done: ${failed} failed`;
+  if (posted.error !== undefined) {
+    failed++;
+    return `FAIL  ${device} ${model}: ${posted.error}`;
+  }
+  const { latents, image } = expected.get(model)!;
+  const [apart, decibels] = [distance(posted.latents, latents), psnr(posted.data, image.data)];
+  const passed = apart < 1e-3 && decibels > 60;
+  if (!passed) failed++;
+  const found = `latents ${apart.toExponential(1)} of 1e-3, image ${decibels.toFixed(1)} of 60 dB`;
+  return `${passed ? "ok   " : "FAIL "} ${device} ${model}: ${found}, ${seconds.toFixed(1)} s (${posted.reason})`;
+}
+
+let end: () => void = () => {};
+const ended = new Promise<void>((resolve) => {
   end = resolve;
 });
-const server = await serveApp({ app, ort, ...folders }, undefined, (line) => {
+const folders = Object.fromEntries([...runs.values()].map(({ model, folder }) => [model, folder]));
+const server = await serveFiles({ app, ort, ...folders }, isolation, (body) => {
+  const posted: Posted = JSON.parse(body);
+  const line = lineOf(posted);
   console.log(line);
-  const [, failed] = /^done: (\d+) failed/.exec(line) ?? [];
-  if (failed !== undefined) end(failed === "0");
+  if (posted.done) end();
+  return line;
 });
-const address = `${server.url}/app/`;
+const address = `${server.url}app/check.html`;
 console.log(
   values.headless ? "in headless Chromium:" : `Open ${address} in the browser to be checked. Ctrl-C ends.`,
 );
 const browser = values.headless ? await openBrowser({ webGpu: true }) : undefined;
 await (await browser?.newPage())?.goto(address);
-process.exitCode = (await ended) ? 0 : 1;
+await ended;
+process.exitCode = failed === 0 ? 0 : 1;
 await browser?.close();
 server.close();
 await rm(app, { recursive: true });

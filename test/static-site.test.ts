@@ -108,7 +108,7 @@ describe("the static site", { timeout: 120_000 }, () => {
     await start(page, "a penguin, flat icon");
     await page.waitForSelector(".image .large");
     // The browser looks for a new one past what keeps a page off the network.
-    expect(host.asked.slice(asked).filter((url) => url !== "/service-worker.js")).toEqual([]);
+    expect(host.asked.slice(asked).filter(({ path }) => path !== "/service-worker.js")).toEqual([]);
   });
 
   it("is told that another tab generates, and goes on when that one has ended", async () => {
